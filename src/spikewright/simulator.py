@@ -173,7 +173,9 @@ class Simulator:
         Raises `SimulationError` for an invalid number of steps.
         """
         _check_steps(steps)
-        return engines.Setting.of(self.program, self._engine, self.batch_size or 1).whole(steps)
+        return engines.Setting.of(self.program, self._engine, self.batch_size or 1, fed=()).whole(
+            steps
+        )
 
     @property
     def data(self) -> SimulationData:

@@ -187,8 +187,8 @@ def test_a_conversion_is_refused_before_its_first_part(
     (node,) = conversion.inputs.values()
     x = np.random.default_rng(0).uniform(0.0, 1.0, (6000, *node.shape_out))
     needed = conversion.memory(6000, 500, batch_size=20)
-    assert needed.only("recording").bytes == 4 * (6000 + 20) * 500 * 10
-    assert conversion.memory(20, 500, batch_size=20).bytes < needed.bytes - 4 * 6000 * 500 * 10
+    assert needed.only("recording").bytes == 4 * 6000 * 500 * 10
+    assert conversion.memory(20, 500, batch_size=20).bytes < needed.bytes - 4 * 5980 * 500 * 10
     monkeypatch.setenv(memory.LIMIT_VARIABLE, "0.1")
 
     def never(*arguments: object) -> None:
@@ -386,7 +386,7 @@ def test_recording_in_pieces_changes_nothing(engine: str, monkeypatch: pytest.Mo
     """A block is converted some samples at a time; the recording is the same."""
     found = []
     for piece in (1_000_000, 1):
-        monkeypatch.setattr(recording, "_PIECE_VALUES", piece)
+        monkeypatch.setattr(recording, "PIECE_VALUES", piece)
         net = recorded()
         with sw.Simulator(net, batch_size=7, engine=engine, progress=False) as sim:
             sim.run_steps(9)

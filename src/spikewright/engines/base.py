@@ -28,12 +28,9 @@ from spikewright.engines.program import (
 )
 from spikewright.engines.totals import Sums
 from spikewright.engines.work import multiply_adds
+from spikewright.engines.working import SPARSE_TERMS, Work, size_of
 from spikewright.network import Node
-from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse, SumPool
-
-_SUMS = (AxisMap, Convolution, Dense, Sparse, SumPool)  # partial sums beside what they are of
-
-PATCH_VALUES = 4_000_000  # of a convolution's patches that are made at once
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, Sparse
 
 ANY = 2**62  # steps: as many as a run has
 
@@ -157,6 +154,9 @@ class Engine(ABC):
     bound: str
     batch_values = 4_000_000
 
+    tells = False
+    """Whether totals are written while a run ends, not when they are read."""
+
     def prepare(self, program: Program) -> Program:
         """The program in the form in which this engine runs it.
 
@@ -223,7 +223,7 @@ class Engine(ABC):
 
     def state_bytes(self, op: Operator, program: Program, tally: bool) -> Mapping[str, int]:
         """Bytes that an operator's kernel holds from block to block, a sample, by label."""
-        size = _size(program, op.outputs[:1])
+        size = size_of(program, op.outputs[:1])
         if isinstance(op, Neurons):
             kind = op.neuron_type
             item = 8 if kind.stochastic else self.value_bytes(program)
@@ -242,38 +242,37 @@ class Engine(ABC):
         if isinstance(op, Average):
             return {op.label: 2 * 8 * size}
         if isinstance(op, Apply):
-            return {op.label: 8 * (_size(program, op.inputs) + size)}
+            return {op.label: 8 * (size_of(program, op.inputs) + size)}
         return {}
+
+    def held_state(
+        self, op: Operator, program: Program, tally: bool, batch: int, stretch: Stretch | None
+    ) -> Mapping[str, int]:
+        """Bytes of the state of `batch` samples while a stretch is run (None: any), by label."""
+        sizes = self.state_bytes(op, program, tally)
+        return {label: size * batch for label, size in sizes.items()}
 
     def work_bytes(
         self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
     ) -> int:
         """Bytes that an operator's kernel takes up while it runs `steps` steps of `batch` samples.
 
-        Signals in `held` have one step.
+        Its inputs and outputs are left out. Signals in `held` have one step.
         """
-        outputs = _size(program, op.outputs)
-        inputs = _size(program, [s for s in op.inputs if s not in held])
-        once = _size(program, [s for s in op.inputs if s in held])
-        item = 8 if isinstance(op, Neurons) else self.value_bytes(program)
-        copies = 4 if isinstance(op, Linear) and isinstance(op.transform, _SUMS) else 2
-        size = copies * item * batch * (steps * (inputs + outputs) + once)
-        if isinstance(op, Learned):
-            size += 8 * batch * 4 * op.initial.size
-        if isinstance(op, Neurons | Filter | Smooth | Average | Delay | DelayedLinear):
-            size += 8 * item * batch * outputs
-        if isinstance(op, Linear) and isinstance(op.transform, Convolution):
-            taps = int(np.prod(op.transform.kernel.shape[2:]))
-            size += 3 * 8 * max(PATCH_VALUES, taps * (inputs + once))
-        return size
+        return Work.of(op, program, batch, steps, held).bytes
 
     def held(self, op: Operator, program: Program) -> Held:
         """Memory of an operator's weights in this engine's own form."""
         if not isinstance(op, Linear | DelayedLinear):
             return Held({}, 0)
         values = number_of_weights(op)
+        if isinstance(op.transform, Sparse):  # in order, and where the terms of some frames go
+            entries = len(op.transform.values)
+            return Held({op.label: 8 * (values + max(entries, SPARSE_TERMS))}, 2 * 8 * entries)
+        if not isinstance(op.transform, AxisMap | Convolution | Dense):
+            return Held({}, 0)
         limbs = GRIDS[program.precision].weight_limbs
-        return Held({op.label: 8 * limbs * values}, 6 * 8 * values)
+        return Held({op.label: 8 * limbs * values}, 8 * values)
 
     def holds(self, op: Operator) -> bool:
         """Whether they are there already."""
@@ -282,6 +281,19 @@ class Engine(ABC):
     def device_room(self) -> int | None:
         """Bytes left where the arrays are, or None where that is the machine's memory."""
         return None
+
+
+class Stretch(NamedTuple):
+    """Steps of a run from the start, so many in a block; whether none follow."""
+
+    steps: int
+    block: int
+    last: bool
+
+    @property
+    def once(self) -> bool:
+        """Whether they are one block."""
+        return self.steps <= self.block
 
 
 class Held(NamedTuple):
@@ -323,10 +335,6 @@ def _learned_values(op: Learned, dt: float) -> int:
     states = [learning.rule.initial_state(op.initial.shape[1], dt) for learning in op.rules]
     kept = sum(value.size for state in states for value in state.values())
     return 3 * op.initial.size + kept
-
-
-def _size(program: Program, signals: Sequence[int]) -> int:
-    return sum(int(np.prod(program.shapes[s])) for s in signals)
 
 
 Feeds = Mapping[Node, NDArray]

@@ -43,7 +43,7 @@ class MemoryPart(NamedTuple):
 class Memory(Sequence[MemoryPart]):
     """Memory that a run needs beyond the network, by part; printed, a table.
 
-    Parts that are in use at different times are all counted, so that the sum is an upper bound.
+    Those that are in use when most is: the sum is an upper bound.
     """
 
     parts: tuple[MemoryPart, ...]

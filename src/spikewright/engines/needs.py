@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import repeated
-from spikewright.engines.base import Engine, arrays_of
+from spikewright.engines.base import Engine, Stretch, arrays_of
 from spikewright.engines.memory import Memory, MemoryPart
 from spikewright.engines.program import (
     Apply,
@@ -23,18 +23,22 @@ from spikewright.engines.program import (
     Source,
 )
 from spikewright.engines.totals import total_bytes
-from spikewright.network import Ensemble
+from spikewright.network import Ensemble, Node
 from spikewright.network.functions import NodeFunction
 from spikewright.network.transforms.layout import flatten
 
+PIECE_VALUES = 1_000_000  # of a block that are recorded at once
 _COMPILING = 10  # bytes a number of the largest operator, beside the numbers that are kept
+
+_OBJECTS = MemoryPart("work", "Python", 2**21, "objects, and pages that arrays fill in part")
 
 
 @dataclass(frozen=True)
 class Setting:
     """A program as an engine prepared it, and the number of samples, of which `chunk` run at once.
 
-    `given` is the program before preparation.
+    `given` is the program before preparation. Of nodes in `fed` every sample has a value of its own
+    (None: of all).
     """
 
     given: Program
@@ -43,6 +47,7 @@ class Setting:
     batch: int
     chunk: int
     tally: frozenset[Ensemble]
+    fed: frozenset[Node] | None = None
 
     @classmethod
     def of(
@@ -52,13 +57,15 @@ class Setting:
         batch: int,
         tally: Collection[Ensemble] = (),
         chunk: int | None = None,
+        fed: Collection[Node] | None = None,
     ) -> Setting:
         """Prepare a program; `chunk` is the engine's choice where it is None."""
         plan = engine.prepare(program)
         size = chunk or engine.chunk_samples(plan, batch)
         if any(_calls_python(op) for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step
-        return cls(program, plan, engine, batch, min(size, batch), frozenset(tally))
+        of_each = None if fed is None else frozenset(fed)
+        return cls(program, plan, engine, batch, min(size, batch), frozenset(tally), of_each)
 
     def tallied(self, op: Operator) -> bool:
         """Whether the spikes of an operator's populations are summed."""
@@ -73,19 +80,33 @@ class Setting:
         )
         return self.engine.block_steps(replace(self.program, components=changing), self.chunk)
 
-    def whole(self, steps: int, block: int | None = None) -> Memory:
-        """Memory of a run from the start, its inputs held constant."""
+    def whole(self, steps: int, block: int | None = None, last: bool = False) -> Memory:
+        """Memory of a run from the start, its inputs held constant; `last`: no other follows.
+
+        These are the parts that are in use when most of it is.
+        """
         constants = self._constants()
         block = block or self.block_steps(constants)
-        parts = (self.weights(), self.state(), self.running(0, steps, block, constants))
-        return Memory(tuple(part for memory in parts for part in memory))
+        kept, making = self._held(self.program.operators)
+        program, compiling = self._compiled()
+        state = self.state(Stretch(steps, block, last))
+        running = self.running(0, steps, block, constants)
+        return _most(
+            Memory((*program, *compiling)),
+            Memory((*program, *kept, *making, _OBJECTS)),
+            Memory((*program, *kept, *state, *running, _OBJECTS)),
+        )
 
-    def weights(self) -> Memory:
-        """Weights that the program holds beside the network's, and the engine's own form."""
+    def _compiled(self) -> tuple[Memory, Memory]:
+        """Arrays that the program holds beside the network's, and what making them takes."""
         own = self._own_arrays()
         numbers, size = [array.size for array in own], sum(array.nbytes for array in own)
-        program = MemoryPart("weights", "the program", size, f"{sum(numbers)} numbers of its own")
-        return Memory((program, *self._held(self.program.operators, max(numbers, default=0))))
+        how = f"{sum(numbers)} numbers of its own"
+        making = _COMPILING * max(numbers, default=0)
+        return (
+            _some(MemoryPart("weights", "the program", size, how)),
+            _some(MemoryPart("weights", "making them", making, "of the largest array")),
+        )
 
     def _own_arrays(self) -> Sequence[NDArray]:
         """Arrays that operators hold and the network does not, each once."""
@@ -97,62 +118,88 @@ class Setting:
         }
         operators = (*self.given.operators, *self.program.operators)
         arrays = {id(array): array for op in operators for array in arrays_of(op)}
+        for parameters in self.given.parameters.values():
+            arrays |= {id(array): array for array in vars(parameters).values()}
         found = (array for key, array in arrays.items() if key not in network)
         return [array for array in found if repeated(array) is None]
 
     def missing(self) -> Memory:
         """Weights that the engine does not hold yet."""
-        return self._held([op for op in self.program.operators if not self.engine.holds(op)])
+        operators = [op for op in self.program.operators if not self.engine.holds(op)]
+        return Memory(tuple(part for found in self._held(operators) for part in found))
 
-    def _held(self, operators: Sequence[Operator], compiled: int = 0) -> Memory:
-        """The engine's form of weights; it, and the program's, are made layer by layer."""
+    def _held(self, operators: Sequence[Operator]) -> tuple[Memory, Memory]:
+        """The engine's form of weights; it is made layer by layer."""
         found = [self.engine.held(op, self.program) for op in operators]
         how = f"in the {self.engine.name} engine's form"
         kept = [MemoryPart("weights", n, b, how) for one in found for n, b in one.kept.items()]
-        making = max([_COMPILING * compiled, *(one.making for one in found)])
-        parts = (*kept, MemoryPart("weights", "making them", making, "of the largest layer"))
-        return Memory(tuple(part for part in parts if part.bytes))
+        making = max((one.making for one in found), default=0)
+        return (
+            _some(*kept),
+            _some(MemoryPart("weights", "making them", making, "of the largest layer")),
+        )
 
-    def state(self) -> Memory:
-        """State, which lasts from block to block."""
+    def state(self, stretch: Stretch | None = None) -> Memory:
+        """State, which lasts from block to block; None: of a run of any number of blocks."""
         parts = []
         for op in self.program.operators:
             if isinstance(op, Source):
                 continue
-            sizes = self.engine.state_bytes(op, self.program, self.tallied(op))
-            for label, size in sizes.items():
-                how = f"{size} B x {self.batch} samples"
-                parts.append(MemoryPart("state", label, size * self.batch, how))
-        return Memory(tuple(part for part in parts if part.bytes))
+            tally = self.tallied(op)
+            sizes = self.engine.held_state(op, self.program, tally, self.batch, stretch)
+            how = f"of {self.batch} samples"
+            parts += [MemoryPart("state", label, size, how) for label, size in sizes.items()]
+        return _some(*parts)
 
     def kept(self, steps: int) -> Memory:
         """Results that a run from the start keeps: recordings and totals."""
         return Memory((*self._recordings(0, steps), self._totals(steps)))
 
     def _totals(self, steps: int) -> MemoryPart:
-        """Returned totals, and one population's sums in the engine's form."""
+        """Returned totals."""
         size = sum(total_bytes(ensemble, steps) for ensemble in self.tally)
-        largest = max((ensemble.n_neurons for ensemble in self.tally), default=0)
-        how = f"{size} B x {self.batch} samples, a layer of {self.chunk} as they are summed"
-        return MemoryPart("totals", "spikes", size * self.batch + 16 * largest * self.chunk, how)
+        return MemoryPart("totals", "spikes", size * self.batch, f"{size} B x {self.batch} samples")
 
     def running(self, first: int, steps: int, block: int, constants: Collection[int]) -> Memory:
         """Memory of `steps` steps after step `first`, beside the state."""
-        block = min(block, steps)
         totals = self._totals(first + steps)
-        parts = [self._signals(block, constants), *self._recordings(first, steps), totals]
-        work = [self._work(component, block, constants) for component in self.program.components]
-        parts += [max(work, key=lambda part: part.bytes)] if work else []
-        return Memory(tuple(part for part in parts if part.bytes))
+        busy = self._busy(min(block, steps), constants)
+        done = Memory((*busy, totals)) if self.engine.tells else _most(busy, Memory((totals,)))
+        return _some(*self._recordings(first, steps), *done)
 
-    def _work(self, component: Component, block: int, constants: Collection[int]) -> MemoryPart:
+    def _busy(self, block: int, constants: Collection[int]) -> Memory:
+        """Signals between operators and work inside one, when these take most."""
+        once = self._alike(constants)
+        held = sum(self._bytes(s, 1 if s in once else self.batch, 1) for s in constants)
+        readers = last_readers(self.program)
+        alive: dict[int, int] = {}
+        most = Memory(())
+        how = f"{self.chunk} samples, {block} steps at once"
+        for component in self.program.components:
+            outputs = [s for op in component.operators for s in op.outputs if s not in constants]
+            alive |= {s: self._bytes(s, self.chunk, block) for s in outputs}
+            signals = MemoryPart("signals", "all operators", held + sum(alive.values()), how)
+            work = self._work(component, block, constants, once)
+            pieces = (self._piece(component, r, block) for r in self.program.recordings)
+            most = _most(most, *(Memory((signals, part)) for part in (work, *pieces)))
+            for s in [s for s in alive if s not in readers or readers[s] is component]:
+                del alive[s]
+        return most
+
+    def _work(
+        self,
+        component: Component,
+        block: int,
+        constants: Collection[int],
+        alike: Collection[int],
+    ) -> MemoryPart:
         """Inside a component: the largest of its operators, as they run one after the other."""
         most = MemoryPart("work", "", 0, "")
         for op in component.operators:
             if isinstance(op, Source):
                 continue
             once = op.output in constants
-            batch = self.batch if once else self.chunk
+            batch = 1 if op.output in alike else self.batch if once else self.chunk
             steps = 1 if once or (component.loops and not _in_windows(component)) else block
             size = self.engine.work_bytes(op, self.program, batch, steps, constants)
             if size > most.bytes:
@@ -160,20 +207,14 @@ class Setting:
                 most = MemoryPart("work", op.label, size, how)
         return most
 
-    def _signals(self, block: int, constants: Collection[int]) -> MemoryPart:
-        """The largest memory of signals between operators at a time."""
-        held = sum(self._bytes(s, self.batch, 1) for s in constants)
-        readers = last_readers(self.program)
-        alive: dict[int, int] = {}
-        most = 0
-        for component in self.program.components:
-            outputs = [s for op in component.operators for s in op.outputs if s not in constants]
-            alive |= {s: self._bytes(s, self.chunk, block) for s in outputs}
-            most = max(most, sum(alive.values()))
-            for s in [s for s in alive if s not in readers or readers[s] is component]:
-                del alive[s]
-        how = f"{self.chunk} samples, {block} steps at once"
-        return MemoryPart("signals", "all operators", held + most, how)
+    def _piece(self, component: Component, recording: Recording, block: int) -> MemoryPart:
+        """What a probe of a component's output converts at once: as it is, and as doubles."""
+        made = any(recording.signal in op.outputs for op in component.operators)
+        frame = block * int(np.prod(self.program.shapes[recording.signal]))
+        values = min(self.chunk * frame, max(PIECE_VALUES, frame)) if made and block > 1 else 0
+        item = self.engine.signal_bytes(recording.signal, self.program) + 8
+        how = f"{values} values as they are recorded"
+        return MemoryPart("work", repr(recording.probe), item * values, how)
 
     def _bytes(self, signal: int, batch: int, steps: int) -> int:
         size = int(np.prod(self.program.shapes[signal]))
@@ -199,6 +240,18 @@ class Setting:
                     found.update(op.outputs)
         return frozenset(found)
 
+    def _alike(self, constants: Collection[int]) -> frozenset[int]:
+        """Constant signals that are the same for all samples, which stand once."""
+        found: set[int] = set()
+        for op in self.program.operators:
+            if isinstance(op, Source):
+                alike = self.fed is not None and op.node not in self.fed
+            else:
+                alike = found.issuperset(op.inputs)
+            if alike and op.output in constants:
+                found.update(op.outputs)
+        return frozenset(found)
+
     def _follows(self, op: Operator) -> bool:
         """Whether an operator's output depends on its present input alone."""
         if isinstance(op, Source):
@@ -207,6 +260,16 @@ class Setting:
             kind = op.neuron_type
             return not (kind.spiking or kind.initial_state() or self.tallied(op))
         return op.stateless
+
+
+def _some(*parts: MemoryPart) -> Memory:
+    """The parts that take anything."""
+    return Memory(tuple(part for part in parts if part.bytes))
+
+
+def _most(*memories: Memory) -> Memory:
+    """Of parts that are in use at different times, those that take most."""
+    return max(memories, key=lambda memory: memory.bytes)
 
 
 def last_readers(program: Program) -> Mapping[int, Component]:

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Engine
-from spikewright.engines.needs import kept_steps
+from spikewright.engines.needs import PIECE_VALUES, kept_steps
 from spikewright.engines.program import Program, Recording
 from spikewright.errors import SimulationError
 from spikewright.network.shapes import Shape
 
-_PIECE_VALUES = 1_000_000
 _LEAST_BYTES, _MOST_BYTES = 2**14, 2**26  # of an array of single steps: it grows up to the latter
 
 
@@ -63,7 +62,7 @@ class Recorder:
             array[:, before:after] = block * factor
             return
         kept = self._kept(recording, start, block.shape[1])
-        rows = max(1, _PIECE_VALUES // max(1, block[0].size))
+        rows = max(1, PIECE_VALUES // max(1, block[0].size))
         for i in range(0, len(block), rows):  # what is converted at once stays small
             array[i : i + rows, before : before + len(kept)] = block[i : i + rows, kept] * factor
 

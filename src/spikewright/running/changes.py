@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -79,5 +80,5 @@ def _link(connection: Connection) -> tuple:
 def _value(item: Any) -> Any:
     """Something comparable that changes when an attribute, or an array in it, does."""
     if isinstance(item, np.ndarray):
-        return item.shape, item.tobytes()
+        return item.shape, blake2b(item.tobytes()).digest()
     return item if item is None or isinstance(item, float | str | tuple) else _Same(item)

@@ -114,16 +114,27 @@ class Runner:
     def memory(self, job: Job, size: int, keep_totals: bool = True) -> Memory:
         """Memory that a job needs, in bytes, run `size` samples at a time, with totals kept or not.
 
-        Memory kept for all samples counts once, and that of a part while it is added.
+        While a part is run, what is kept of all samples is filled as far as the parts before.
         """
+        full, left = divmod(job.batch, size)
+        if full == 0 or job.batch == size:
+            return self._part_memory(job, job.batch)
+        parts = [self._kept_memory(job, (full - 1) * size, keep_totals, size)]
+        if left:
+            parts.append(self._kept_memory(job, full * size, keep_totals, left))
+        return max(parts, key=lambda memory: memory.bytes)
+
+    def _part_memory(self, job: Job, count: int) -> Memory:
         tally = frozenset(self.counting().values())
-        count = min(size, job.batch)
-        needed = engines.Setting.of(job.program, job.engine, count, tally).whole(job.steps)
-        if job.batch <= size:
-            return needed
-        of_all = engines.Setting.of(job.program, job.engine, job.batch, tally, count)
-        kept = of_all.kept(job.steps)
-        return Memory((*needed, *(kept if keep_totals else kept.only("recording"))))
+        setting = engines.Setting.of(job.program, job.engine, count, tally)
+        return setting.whole(job.steps, last=True)
+
+    def _kept_memory(self, job: Job, before: int, keep_totals: bool, count: int) -> Memory:
+        """Of a part of `count` samples, and of what is kept of those `before`."""
+        tally = frozenset(self.counting().values())
+        kept = engines.Setting.of(job.program, job.engine, before, tally, count).kept(job.steps)
+        found = kept if keep_totals else kept.only("recording")
+        return Memory((*self._part_memory(job, count), *found))
 
     def parts(
         self,
@@ -138,27 +149,37 @@ class Runner:
         `count(step, {population: totals}, fed)` makes the wanted counts from the spikes of each
         neuron up to the steps in `at`, and up to the last; `fed` holds the feeds of the samples.
         """
-        populations = self.counting()
-        stops = sorted({*at, job.steps})
         for start in range(0, job.batch, size):
-            n = min(size, job.batch - start)
-            fed = {node: value[start : start + size] for node, value in job.feeds.items()}
-            execution = Execution(job.program, job.engine, n, populations.values())
-            found: list[list[NDArray]] = []
-            counted: dict[int, Counted] = {}
-            done = 0
-            for stop in stops:
-                given = {node: _between(value, done, stop) for node, value in fed.items()}
-                progress = _times(advance, n)
-                last = stop == job.steps
-                found.append(execution.run(stop - done, given, progress, last=last))
-                totals = execution.summed()
-                by_name = {name: totals[e] for name, e in populations.items() if e in totals}
-                counted[stop] = count(stop, by_name, fed)
-                done = stop
-            kept = [_joined_in_time(pieces) for pieces in zip(*found, strict=True)]
-            outputs = dict(zip(self.lowered.outputs, kept, strict=False))
-            yield Part(slice(start, start + n), outputs, kept[len(outputs) :], counted)
+            samples = slice(start, min(start + size, job.batch))
+            yield self._part(job, samples, count, sorted({*at, job.steps}), advance)
+
+    def _part(
+        self,
+        job: Job,
+        samples: slice,
+        count: Callable[[int, dict[str, Totals], dict[Node, NDArray]], Counted],
+        stops: Sequence[int],
+        advance: Callable[[int], None],
+    ) -> Part[Counted]:
+        """One part of `parts`: nothing of it is held here when the next one is run."""
+        populations = self.counting()
+        n = samples.stop - samples.start
+        fed = {node: value[samples] for node, value in job.feeds.items()}
+        execution = Execution(job.program, job.engine, n, populations.values())
+        found: list[list[NDArray]] = []
+        counted: dict[int, Counted] = {}
+        done = 0
+        for stop in stops:
+            given = {node: _between(value, done, stop) for node, value in fed.items()}
+            last = stop == job.steps
+            found.append(execution.run(stop - done, given, _times(advance, n), last=last))
+            totals = execution.summed()
+            by_name = {name: totals[e] for name, e in populations.items() if e in totals}
+            counted[stop] = count(stop, by_name, fed)
+            done = stop
+        kept = [_joined_in_time(pieces) for pieces in zip(*found, strict=True)]
+        outputs = dict(zip(self.lowered.outputs, kept, strict=False))
+        return Part(samples, outputs, kept[len(outputs) :], counted)
 
 
 class Whole:
@@ -195,15 +216,21 @@ def collected(
     for part in parts:
         raw.add(part.samples, part.raw)
         layers.add(part.samples, dict(zip(record, part.recorded, strict=True)))
-        steps = max(part.counted)
-        for name, found in part.counted[steps].items():
-            if len(found.sent) == batch:
-                totals[name] = found
-                continue
-            if name not in totals:
-                totals[name] = Totals.empty(found.ensemble, batch, steps)
-            totals[name].put(part.samples, found.sent, found.net)
+        _add_totals(totals, part, batch)
+        del part  # before the next one is run
     return Collected(raw.arrays, layers.arrays, totals)
+
+
+def _add_totals(totals: dict[str, Totals], part: Part[dict[str, Totals]], batch: int) -> None:
+    """Fill in a part's totals up to the last step; those of all samples stay where they are."""
+    steps = max(part.counted)
+    for name, found in part.counted[steps].items():
+        if len(found.sent) == batch:
+            totals[name] = found
+            continue
+        if name not in totals:
+            totals[name] = Totals.empty(found.ensemble, batch, steps)
+        totals[name].put(part.samples, found.sent, found.net)
 
 
 def check_run(

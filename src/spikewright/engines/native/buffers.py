@@ -17,7 +17,7 @@ from spikewright._base.arrays import repeated
 from spikewright.engines.factors import shared_row
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import Term
-from spikewright.engines.native.filling import Filling
+from spikewright.engines.native.filling import Filling, Listed
 from spikewright.engines.native.orders import (
     Order,
     Stored,
@@ -77,9 +77,10 @@ class Buffers:
         self.fillings: list[Filling | SenderFilling | ArrivalFilling] = []
         self.populations: dict[Neurons, tuple[Neurons, Order, tuple[int, ...]]] = {}
         self.buffer_bytes: list[int] = []
-        self.state_bytes: Counter[str] = Counter()
+        self.population_bytes: Counter[str] = Counter()
+        self.voltage_bytes: Counter[str] = Counter()
         self.widest = 0
-        self.listed = 0  # bytes of a step's largest lists of events or limbs
+        self.listed = Listed()
         self.fused: set[Operator] = set()
         self.roots: dict[int, tuple[int, int]] = {}  # of parts: the whole buffer, and the start
         self.preferred = preferred_orders(region.operators, program.shapes)

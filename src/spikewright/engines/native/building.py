@@ -20,6 +20,7 @@ them, the sum of currents and the second population are one layer of events:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -134,8 +135,9 @@ def _built(b: Buffers) -> Built:
         index = None if stored.order is None else positions(stored.order, b.size(signal))
         b.kernels.store(input=stored.buffer, output=number, index=index)
         exports.append((signal, signal in b.op.counts, b.program.shapes[signal]))
+    state = Counter(b.population_bytes)
     for owner, kept in (*b.kept.items(), *b.totals.items()):
-        b.state_bytes[owner.label] += kept.bytes
+        state[owner.label] += kept.bytes
     return Built(
         label=b.op.label,
         region=b.kernels,
@@ -145,8 +147,11 @@ def _built(b: Buffers) -> Built:
         kept=b.kept,
         totals=b.totals,
         step_bytes=b.widest,
-        buffer_bytes=b.kernels.arrange(not b.op.loops) + b.listed,
-        state_bytes=dict(b.state_bytes),
+        buffer_bytes=b.kernels.arrange(not b.op.loops),
+        listed=b.listed,
+        state_bytes=dict(state),
+        population_bytes=dict(b.population_bytes),
+        voltage_bytes=dict(b.voltage_bytes),
         calls=tuple(b.calls),
         fillings=tuple(b.fillings),
         places={s: _buffers(b, s) for s in b.stored if s in b.op.counts},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikewright.engines.native.buffers import Kept
-from spikewright.engines.native.filling import Filling, Packing
+from spikewright.engines.native.filling import Filling, Listed, Packing
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
 from spikewright.engines.program import Neurons, Operator
@@ -23,11 +23,12 @@ class Built:
 
     `kept` is state by operator, `totals` are sums of outputs of populations that are not among
     `populations`. `step_bytes` is the memory of one step of one sample in the buffers that are in
-    use together, `buffer_bytes` in all of them, lists of events included; `state_bytes` is the
-    state of one sample, by operator. `calls` are the calls of foreign operators in their order: in
-    the operator's turn (True), or at a step's end. `fillings` are the weights of layers, which are
-    made before the first run; their sizes are known earlier. `places` are the buffers of counts in
-    bytes, by signal.
+    use together, `buffer_bytes` in all of them; what is `listed` comes to it. `state_bytes` is the
+    state of one sample, by operator; `population_bytes` are those of populations among it, of which
+    `voltage_bytes` are not kept behind a last step. `calls` are the calls of foreign operators in
+    their order: in the operator's turn (True), or at a step's end. `fillings` are the weights of
+    layers, which are made before the first run; their sizes are known earlier. `places` are the
+    buffers of counts in bytes, by signal.
     """
 
     label: str
@@ -39,7 +40,10 @@ class Built:
     totals: dict[Neurons, Kept]
     step_bytes: int
     buffer_bytes: int
+    listed: Listed
     state_bytes: dict[str, int]
+    population_bytes: dict[str, int]
+    voltage_bytes: dict[str, int]
     calls: tuple[tuple[Operator, bool], ...]
     fillings: tuple[Filling | SenderFilling | ArrivalFilling, ...]
     places: dict[int, tuple[int, ...]]
@@ -54,9 +58,13 @@ class Built:
 
     @property
     def making_bytes(self) -> int:
-        """The largest temporary memory while they are made, in bytes."""
+        """The largest temporary memory while they are made, in bytes.
+
+        Populations are described before there are any weights of layers.
+        """
         neurons = max((op.ensemble.n_neurons for op, _, _ in self.populations), default=0)
-        return max((one.making for one in self.fillings), default=0) + _PARAMETERS * neurons
+        described = _PARAMETERS * neurons - sum(one.bytes for one in self.fillings)
+        return max([described, 0, *(one.making for one in self.fillings)])
 
     def fill(self, threads: int) -> list[Packing | None]:
         """Make all weights; layers' are shared while what is returned is held."""

@@ -12,16 +12,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Engine, Held, Kernel
+from spikewright.engines.base import Array, Engine, Held, Kernel, Stretch
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import build
 from spikewright.engines.native.built import Built
-from spikewright.engines.native.filling import Packing
+from spikewright.engines.native.filling import SLAB, Often, Packing
 from spikewright.engines.native.foreign import foreign_bytes
 from spikewright.engines.native.linear import LinearKernel
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import RegionKernel
-from spikewright.engines.native.runs import work_bytes
+from spikewright.engines.native.runs import state_bytes, work_bytes
 from spikewright.engines.native.wide import Form, Forms, widened
 from spikewright.engines.plan import Plan
 from spikewright.engines.program import Generate, Learned, Operator, Program, Source
@@ -35,6 +35,8 @@ THREADS_VARIABLE = "SPIKEWRIGHT_THREADS"
 
 _building = threading.RLock()  # regions are built and filled once, however many threads run them
 
+_MASKED = 8  # events of an input in a slab, beyond which AVX-512 lists it once
+_TILED = 3  # the same where tiles pay, which is from 1 event of an input in 16 steps on, on average
 _BLOCK_VALUES = 16_000_000  # values of the widest signal in a block of all samples: 128 MB
 _GENERATED_VALUES = (
     4_000_000  # the same of processes, whose arrays the allocator gives again: 32 MB
@@ -61,6 +63,7 @@ class NativeEngine(Engine):
     name = "native"
     exact = True
     batch_values = 16_000_000  # signals stay in caches, and each part has a cost of its own
+    tells = True
     bound = (
         "bit-identical whatever the batch, its order, the time block, the threads and the "
         "instruction set; the reference engine's spikes and learned weights (with exp or log in "
@@ -76,6 +79,8 @@ class NativeEngine(Engine):
                 f"{', '.join(instruction_sets())}"
             )
         self.dense = 1.0 if _kernels.has_tiles(self.isa) else math.inf
+        listed = _MASKED if self.isa in ("avx512", "amx") else SLAB
+        self._often = Often(listed, _TILED if self.dense < math.inf else listed)
         self._reference = ReferenceEngine()
         self._prepared: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
         self._built: WeakKeyDictionary[Operator, Built] = WeakKeyDictionary()
@@ -177,13 +182,15 @@ class NativeEngine(Engine):
             )
         return 1 if signal in self._counts[program] else 8
 
-    def state_bytes(self, op: Operator, program: Program, tally: bool) -> Mapping[str, int]:
+    def held_state(
+        self, op: Operator, program: Program, tally: bool, batch: int, stretch: Stretch | None
+    ) -> Mapping[str, int]:
         if not isinstance(op, Region):
-            return super().state_bytes(op, program, tally)
-        found = dict(self._build(op, program).state_bytes)
+            return super().held_state(op, program, tally, batch, stretch)
+        found = state_bytes(op, self._build(op, program), batch, stretch, self.threads, tally)
         for foreign in op.foreign:
             for label, size in self._reference.state_bytes(foreign, program, tally).items():
-                found[label] = found.get(label, 0) + size
+                found[label] += size * batch
         return found
 
     def held(self, op: Operator, program: Program) -> Held:
@@ -205,11 +212,12 @@ class NativeEngine(Engine):
         if not isinstance(op, Region):
             return super().work_bytes(op, program, batch, steps, held)
         built = self._build(op, program)
-        values = [s for s, counts in built.inputs if not counts]
+        made = {o.output for o in program.operators if not isinstance(o, Source)}
+        values = [s for s, counts in built.inputs if not counts and s not in made]
         rows = sum(int(np.prod(program.shapes[s])) * (1 if s in held else steps) for s in values)
         called = sum(foreign_bytes(o, program, steps) for o in op.foreign)
         work = [self._reference.work_bytes(o, program, batch, 1, ()) for o in op.foreign]
-        region = work_bytes(op, built, batch, steps, self.threads)
+        region = work_bytes(op, built, batch, steps, self.threads, self._often)
         return 8 * batch * rows + region + batch * called + max(work, default=0)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -79,7 +80,9 @@ class Filling:
     @property
     def making(self) -> int:
         """Temporary bytes of a thread while they are made: the integers of a block of lanes."""
-        return (4 * self._limbs * self._rows + _SPARE) * 64
+        signs = 2 if self.action is Action.signed_layer else 1
+        lanes = min(64, self.geometry.out_channels)
+        return (4 * self._limbs * self._rows // signs + _SPARE) * lanes
 
     def fill(self, kernels: Region, threads: int) -> Packing:
         """Make the weights, unless another layer has them, and hand them over."""
@@ -124,20 +127,56 @@ def _memory_of(array: NDArray) -> tuple[object, ...]:
     return place, array.shape, array.strides, array.dtype.str
 
 
-_EVENT, _PIXEL = 4, 9  # bytes of an input's entries, and of where a pixel's begin
-_PLACE, _LIMB = 4, 8  # bytes of where a value is, and of each of its limbs
+_CODE, _LIMB, _OFFSETS = 4, 8, 4 * 34  # bytes of an entry, of a limb, and of where a pixel's begin
+SLAB = 16  # steps that are listed together
 
 
-def listed_bytes(action: Action, geometry: Geometry, counts: bool, limbs: int) -> int:
-    """Bytes of a step of a layer's input as it is looked at before weights are added.
+class Often(NamedTuple):
+    """Events of an input in a slab beyond which they are not listed step by step.
 
-    Of counts these are lists of events, of neurons that spike once a step at most; of values so
-    many `limbs`.
+    `listed`: then they are listed at once; `tiled`: then tiles multiply the slab.
     """
+
+    listed: int
+    tiled: int
+
+
+class Listed(NamedTuple):
+    """Bytes of a layer's input as it is looked at before weights are added.
+
+    Of a slab of steps: where events begin, and an event of every neuron (of those that spike once a
+    step at most), of layers that tiles may multiply and of others. Of a step: frames for tiles, and
+    limbs of values.
+    """
+
+    offsets: int = 0
+    events: int = 0
+    tiled_events: int = 0
+    frames: int = 0
+    values: int = 0
+
+    def bytes(self, steps: int, often: Often) -> int:
+        """Of a sample."""
+        slabs = -(-steps // SLAB)
+        events = self.events * min(steps, often.listed * slabs)
+        tiled = self.tiled_events * min(steps, often.tiled * slabs)
+        frames = self.frames if often.tiled < often.listed else 0
+        return self.offsets * slabs + max(events, tiled) + (frames + self.values) * steps
+
+    def largest(self, other: Listed) -> Listed:
+        """Room that serves both."""
+        return Listed(*map(max, self, other))
+
+
+def listed(action: Action, geometry: Geometry, counts: bool, tiled: bool, limbs: int) -> Listed:
+    """Of a layer that reads counts, which tiles may multiply, or values of so many `limbs`."""
     pixels, size = geometry.input_pixels, geometry.input_pixels * geometry.channels
     if action is Action.analog or not counts:
-        return (_PLACE + _LIMB * limbs) * size + _PIXEL * pixels
+        return Listed(values=(_CODE + _LIMB * limbs) * size + _CODE * pixels)
     if action is Action.depthwise:
-        return 0
+        return Listed()
     signs = 2 if action is Action.signed_layer else 1
-    return signs * (_EVENT * size + _PIXEL * pixels) + (2 * size if signs > 1 else 0)
+    split = 2 * size if signs > 1 else 0
+    frames = size if tiled and pixels > 1 else 0
+    offsets, events = _OFFSETS * (pixels + 1), signs * _CODE * size
+    return Listed(offsets, 0 if tiled else events, events if tiled else 0, frames, split)

@@ -65,6 +65,8 @@ def integrators(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int 
         # A voltage, a total, what was sent, and means; channels are padded to whole vectors.
         item = 32 if followed(kind) is not None else 16 if spikes else 12
         lanes = 64 if pixels == 1 else 16
-        b.state_bytes[op.label] += item * pixels * (-(-where.shape[1] // lanes) * lanes)
+        padded = pixels * (-(-where.shape[1] // lanes) * lanes)
+        b.population_bytes[op.label] += item * padded
+        b.voltage_bytes[op.label] += (8 if followed(kind) is None else 24) * padded
     b.populations[op] = (op, order, tuple(numbers))
     return numbers

@@ -13,7 +13,7 @@ from spikewright._base.windows import split_shape
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.native._kernels import Action, Geometry
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.filling import Filling, Weights, listed_bytes
+from spikewright.engines.native.filling import Filling, Weights, listed
 from spikewright.engines.native.integrators import integrators
 from spikewright.engines.native.orders import (
     Order,
@@ -111,7 +111,8 @@ class _Ends:
                 limbs=None if counts else limbs_of(b, fan_in),
                 weight_limbs=grid.weight_limbs,
             )
-            b.listed = max(b.listed, listed_bytes(action, geometry, counts, limbs))
+            tiled = b.kernels.tiled_bytes(number) > 0
+            b.listed = b.listed.largest(listed(action, geometry, counts, tiled, limbs))
             b.fillings.append(
                 Filling(op.label, number, action, geometry, made, op.factor, b.program.precision)
             )

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows, channels_last, restore_channels
-from spikewright.engines.base import PATCH_VALUES, Array, Kernel
+from spikewright.engines.base import Array, Kernel
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Grid, Precision, input_limbs, weight_limbs
 from spikewright.engines.kernels import DelayedLinearKernel
 from spikewright.engines.program import Linear
+from spikewright.engines.working import PATCH_VALUES, SPARSE_TERMS
 from spikewright.errors import BuildError
 from spikewright.network.transforms import (
     AxisMap,
@@ -28,8 +29,6 @@ from spikewright.network.transforms import (
     Take,
     Transform,
 )
-
-_AT_ONCE = 2**16  # terms of sparse maps that are made together
 
 Map = Callable[[NDArray], NDArray]  # (batch, steps, *shape_in) -> (batch, steps, *shape_out)
 
@@ -135,7 +134,7 @@ def _sparse(transform: Sparse, grid: Grid) -> Map:
     rows, columns = transform.rows[order], transform.columns[order]
     values = np.asarray(transform.values, np.float64)[order]
     size = int(np.prod(transform.shape_out))
-    some = max(1, _AT_ONCE // max(1, len(rows)))
+    some = max(1, SPARSE_TERMS // max(1, len(rows)))
     places = (size * np.arange(some)[:, None] + rows).ravel()
 
     def apply(x: NDArray) -> NDArray:

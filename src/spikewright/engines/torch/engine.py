@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -43,6 +43,7 @@ from spikewright.engines.torch.kernels import (
 from spikewright.engines.torch.learning import LearnedKernel
 from spikewright.engines.torch.maps import linear_map
 from spikewright.engines.torch.neurons import NeuronsKernel
+from spikewright.engines.working import Work
 from spikewright.network.transforms import Shape
 
 # Sizes of the work, in values of the widest signal. A chunk of samples gives each thread enough to
@@ -71,6 +72,8 @@ class TorchEngine(Engine):
         "about 1e-6 (float32) or 1e-14 (float64) of the sum of its terms' magnitudes; "
         "integrators with the same input stay within one spike of each other at every step"
     )
+
+    tells = True  # parts of a batch are summed one by one
 
     def __init__(self, device: Any = None, threads: int | None = None) -> None:
         self.device = chosen_device(device)
@@ -146,11 +149,20 @@ class TorchEngine(Engine):
     def value_bytes(self, program: Program) -> int:
         return 8 if program.precision == "float64" else 4
 
+    def work_bytes(
+        self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
+    ) -> int:
+        work, item = Work.of(op, program, batch, steps, held), self.value_bytes(program)
+        if isinstance(op, Neurons):
+            return 8 * (2 * (work.inputs + work.outputs) + 8 * work.now)
+        copies = 4 if isinstance(op, Linear) else 2
+        return max(copies * item * (work.inputs + work.outputs), item * work.bytes // 8)
+
     def held(self, op: Operator, program: Program) -> Held:
         found = super().held(op, program)
         values = number_of_weights(op) if found.kept else 0
         kept = {label: self.value_bytes(program) * values for label in found.kept}
-        return Held(kept, found.making)
+        return Held(kept, 6 * 8 * values)
 
     def holds(self, op: Operator) -> bool:
         return op in self._linear
