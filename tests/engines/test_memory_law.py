@@ -31,8 +31,9 @@ MIB = 2**20
 FLOOR, MOST = 48, 1.2
 """MiB below which objects and pages count more than arrays; the bound over what is taken."""
 
-LOOSER = {"loop": 1.3, "separable": 1.3, "bipolar": 1.3}
-"""Where lists are counted as full, and inputs are counted that another buffer holds already."""
+LOOSER = {"loop": 1.3, "separable": 1.5, "bipolar": 1.3}
+"""Where lists are counted as full, inputs that another buffer holds already, and values in limbs
+that the last block of a run sums as they are."""
 
 
 def kernel(

@@ -320,16 +320,20 @@ def test_memory_of_lists_is_known_before_they_are_made() -> None:
 def test_memory_of_delayed_lists_is_known_before_they_are_made() -> None:
     """8 bytes an entry, and what waits: a number for each receiver and coming step."""
     rng = np.random.default_rng(0)
-    with sw.Network() as net:
-        cells = sw.Ensemble(300, None, neuron_type=sw.LIF(), label="cells")
-        transform = entries(rng, "few bits", 300, 300)
-        delays = DT * rng.integers(1, 8, len(transform.values))
-        link = sw.Connection(cells.neurons, cells.neurons, 0.005, transform, delay=delays)
-    with Simulator(net, DT, engine="native", progress=False) as sim:
-        parts = [part for part in sim.memory(10).parts if part.of == repr(link)]
-    lists, waiting = sorted((part.bytes for part in parts), reverse=True)
-    assert 8 <= lists / len(transform.values) < 9
-    assert waiting == 8 * 300 * 7
+    transform = entries(rng, "few bits", 300, 300)
+
+    def needed(longest: int) -> tuple[int, int]:
+        with sw.Network() as net:
+            cells = sw.Ensemble(300, None, neuron_type=sw.LIF(), label="cells")
+            delays = DT * rng.integers(1, 8, len(transform.values))
+            delays[0] = DT * longest
+            link = sw.Connection(cells.neurons, cells.neurons, 0.005, transform, delay=delays)
+        with Simulator(net, DT, engine="native", progress=False) as sim:
+            memory = sim.memory(10)
+        return sum(part.bytes for part in memory.parts if part.of == repr(link)), memory.bytes
+
+    assert 8 <= needed(7)[0] / len(transform.values) < 9
+    assert needed(2001)[1] - needed(1001)[1] >= 8 * 300 * 1000
 
 
 def test_connections_of_one_synapse_share_a_filter() -> None:
