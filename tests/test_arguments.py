@@ -49,7 +49,7 @@ def test_a_cap_is_a_whole_number(cap):
         sw.convert(models.mlp(), spiking=True, max_spikes_per_step=cap)
 
 
-@pytest.mark.parametrize("value", [True, None, np.nan, np.inf, [1.0, 2.0, 3.0], "10"])
+@pytest.mark.parametrize("value", [True, np.nan, np.inf, [1.0, 2.0, 3.0], "10"])
 def test_scales_are_numbers_above_zero(value):
     """An error about a scale speaks of the argument as the user wrote it."""
     with pytest.raises(ConversionError, match="scale_firing_rates"):

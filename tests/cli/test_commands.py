@@ -20,7 +20,7 @@ from spikewright.showing.inspection import inspect
 MODEL = str(demo.MODEL)
 COMMANDS = {
     "demo", "explain", "inspect", "calibrate", "convert", "run", "evaluate", "sweep", "diagnose",
-    "tune",
+    "tune", "train",
 }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "sweep": (MODEL, "--data", "data.npz", *RUN, "--scale", "5"),
     "diagnose": (MODEL, "--data", "data.npz", *RUN),
     "tune": (MODEL, "--data", "data.npz", "--trials", "1", "--max-drop", "0.9"),
+    "train": (MODEL, "--data", "data.npz", "--steps", "2", "--epochs", "1", "-o", "trained.sw"),
 }
 
 

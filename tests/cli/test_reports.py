@@ -51,9 +51,9 @@ def test_a_run_is_reported(tmp_path: Path, data: str) -> None:
     command = f"spikewright run {MODEL} --data {data} --steps 16 --spiking --scale 10"
     assert lines[0] == f"{command} --report '{path}'"
     assert lines[1] == (
-        "import spikewright as sw\n\n"
-        f"sw.convert({MODEL!r}, spiking=True, scale_firing_rates={{'relu1': 10.0, 'relu2': 10.0}})"
-    ) or lines[1].endswith("spiking=True, scale_firing_rates=10.0)")
+        f"import spikewright as sw\n\nsw.convert({MODEL!r}, spiking=True, "
+        "scale_firing_rates=10.0, initial_voltage='half')"
+    )
     facts = page.all("section", **{"aria-labelledby": "reproduce"})[0].text
     assert "digits.onnx, SHA-256 " in facts and "seed0" in facts
 

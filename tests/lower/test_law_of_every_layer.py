@@ -10,9 +10,14 @@ import spikewright as sw
 from spikewright.graph import evaluate_all
 from spikewright.graph.layers import Activation
 from spikewright.lower.node_functions import is_function, is_homogeneous
+from spikewright.lower.rounding import rounded, unrounded
 
 CASES = cases()
+ROUNDING = [case for case in CASES if rounded(case.layer) is not None]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+every_other = pytest.mark.parametrize(
+    "case", [case for case in CASES if case not in ROUNDING], ids=lambda case: case.id
+)
 EXACT = 2e-7  # of weights in float32
 
 
@@ -27,7 +32,7 @@ def _convert(case: Case, behind_spikes: bool) -> sw.Conversion:
     return sw.convert(graph, spiking=True, scale_firing_rates=SCALE)
 
 
-@every_case
+@every_other
 def test_the_trace_says_exact_of_linear_layers_and_convergent_of_all_others(case: Case) -> None:
     """No layer is approximated by default, and none is silently called exact."""
     conversion = _convert(case, behind_spikes=True)
@@ -40,7 +45,7 @@ def test_the_trace_says_exact_of_linear_layers_and_convergent_of_all_others(case
     assert "approximated" not in entries
 
 
-@every_case
+@every_other
 def test_on_constant_input(case: Case) -> None:
     """Linear layers and extrema are exact at every step; the others fall at slope -1."""
     conversion = _convert(case, behind_spikes=False)
@@ -53,7 +58,7 @@ def test_on_constant_input(case: Case) -> None:
 
 
 @pytest.mark.slow
-@every_case
+@every_other
 def test_behind_spikes(case: Case) -> None:
     """In a chain behind neurons the error of the mean falls with slope -1, whatever the layer."""
     conversion = _convert(case, behind_spikes=True)
@@ -64,7 +69,7 @@ def test_behind_spikes(case: Case) -> None:
 
 
 @pytest.mark.slow
-@every_case
+@every_other
 def test_with_one_spike_a_step(case: Case) -> None:
     """Under a cap too the error falls with slope -1, where scales leave room for the values."""
     graph = graph_of(case, behind_spikes=True)
@@ -79,6 +84,27 @@ def test_with_one_spike_a_step(case: Case) -> None:
     assert all(e.neuron_type.most_spikes == 1 for e in conversion.populations().values())
     assert all(p.totals.max() <= STEPS[-1] for p in run.populations.values())
     assert slope(errors) < (-0.5 if _jumps(case) else -0.8), errors
+
+
+@pytest.mark.parametrize("case", ROUNDING, ids=lambda case: case.id)
+@pytest.mark.parametrize("behind_spikes", [False, True])
+def test_layers_that_round_send_what_they_round(case: Case, behind_spikes: bool) -> None:
+    """With a scale and a start that are not their own: the spikes of the values that they round.
+
+    That is told as an approximation; with their own they are exact after as many steps as
+    levels (tests/sources).
+    """
+    plain = case._replace(layer=unrounded(case.layer))
+    conversions = [
+        _convert(one, behind_spikes).again(initial_voltage="half") for one in (case, plain)
+    ]
+    x = inputs_of(conversions[0].graph, case.positive)
+    runs = [c.run(x, steps=20, progress=False) for c in conversions]
+
+    assert "approximated" in {e.status for e in conversions[0].trace if e.layer == "layer"}
+    assert runs[0].populations["layer"].totals.any()
+    for name, population in runs[0].populations.items():
+        np.testing.assert_array_equal(population.totals, runs[1].populations[name].totals)
 
 
 @every_case

@@ -60,12 +60,24 @@ def _rates(
     show_default=True,
     help="Through the rounded network, with spikes through time, or as is measured to matter.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Times that all samples are seen, at most.",
+)
 @click.option("--timeout", type=float, help="Seconds after which it ends (default: never).")
 @click.option(
     "--patience", type=click.IntRange(min=1), help="End after so many epochs without a better one."
 )
-@click.option("--learning-rate", type=float, default=5e-4, show_default=True)
+@click.option(
+    "--learning-rate",
+    type=float,
+    default=5e-4,
+    show_default=True,
+    help="Of weights; thresholds learn faster.",
+)
 @click.option(
     "--validation",
     type=click.Path(path_type=Path),

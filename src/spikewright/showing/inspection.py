@@ -122,7 +122,8 @@ def _of_parts(error: UnsupportedLayerError, options: Options, max_pool: MaxPoolF
         graph = Graph(error.read, ends)
         forms, more = _forms_of(graph, options, max_pool, whole=False)
         rows = _rows(graph, forms, more)
-        refusals += more
+        unread = {refusal.layer for refusal in error.refusals}
+        refusals += tuple(refusal for refusal in more if refusal.layer not in unread)
     for name in {refusal.layer: None for refusal in error.refusals}:
         reasons = [refusal for refusal in refusals if refusal.layer == name]
         rows[name] = _unread(name, reasons[0].kind, "refused", _reasons(reasons))
