@@ -55,7 +55,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": _RUN | {
         "records", "passes", "choosing", "choosing.rules", "running.encoders",
     },
-    "training": _RUN | _CONVERT | {"choosing.rules", "choosing.statistics", "evaluation"},
+    "training": _RUN | _CONVERT | {
+        "records", "choosing.rules", "choosing.statistics", "evaluation",
+    },
     "conversion": _RUN | _CONVERT | {
         "records", "choosing", "running.encoders", "diagnosis", "evaluation", "training",
     },

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import spikewright as sw
+from report.pages import parse
 from spikewright import demo
 from spikewright.cli import main
 from spikewright.frontends.live import live
@@ -113,3 +114,21 @@ def test_labels_that_are_not_there(tmp_path: Path) -> None:
     assert "--labels" in found.stderr
     other = run(tmp_path, str(tmp_path / "x.npz"), "--write-back", "a.keras", model="model.pt2")
     assert "Load the model in Python" in " ".join(other.stderr.split())
+
+
+def test_a_training_is_reported(tmp_path: Path, data: str) -> None:
+    """Every epoch's loss, accuracy and spikes, and each layer's change; and the trained network."""
+    path = tmp_path / "page.html"
+    found = run(tmp_path, data, "--labels", "--learning-rate", "0.005", "--report", str(path))
+
+    assert found.exit_code == 0, found.output
+    page = parse(path.read_text(encoding="utf-8"))
+    sections = [s.attributes["aria-labelledby"] for s in page.all("section")]
+    assert sections[:2] == ["training", "accuracy"] and sections[-1] == "reproduce"
+    training = page.all("section", **{"aria-labelledby": "training"})[0]
+    titles = [title.text for title in training.all("h3")]
+    assert titles == ["Loss by epoch", "Accuracy by epoch", "Spikes per sample by epoch"]
+    table = training.all("table")[-1].text
+    assert all(layer in table for layer in ("conv1", "relu1", "dense"))
+    commands = [code.text for code in page.all("code")]
+    assert commands[0].startswith("spikewright train ") and "sw.load(" in commands[1]

@@ -16,12 +16,14 @@ from spikewright.records import Record
 from spikewright.report.figures import (
     csv_text,
     draw_energies,
+    draw_epochs,
     draw_gaps,
     draw_over_time,
     draw_raster,
     draw_rates,
     draw_trade_off,
     energies_info,
+    epochs_infos,
     gaps_info,
     over_steps,
     over_time_infos,
@@ -232,3 +234,37 @@ def test_formulas_are_texts_in_a_csv() -> None:
     assert csv_text(rows).splitlines() == [
         "layer,value", "'=SUM(A1),-1.5", "'-x,2", "plain,3", "'@y,4",
     ]  # fmt: skip
+
+
+def trained(epochs: int, kept: int) -> list[Record]:
+    """Records of a training: a loss of two kinds of samples, and an accuracy."""
+    found = []
+    for epoch in range(1, epochs + 1):
+        how = {"epoch": epoch, "way": "rounding", "kept": epoch == kept}
+        for samples, loss in (("trained on", 1 / epoch), ("held back", 2 / epoch)):
+            found.append(Record("loss", loss, "loss", how={**how, "samples": samples}))
+        score = {**how, "samples": "held back"}
+        found.append(Record("accuracy", 1 - 0.5 / epoch, "fraction", how=score))
+    return found
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_a_training_has_a_figure_for_each_measure(epochs: int) -> None:
+    """Lines by epoch in order, whatever the order of the records; the kept epoch is marked."""
+    other = Record("change of weights", 0.1, "fraction", how={"layer": "a"})
+    loss, accuracy = epochs_infos(reversed([other, *trained(epochs, 1)]))
+    assert (loss.measure, accuracy.measure) == ("loss", "accuracy")
+    assert loss.lines["held back"] == tuple((e, 2 / e) for e in range(1, epochs + 1))
+    assert accuracy.fraction and loss.kept == 1
+    assert len(loss.rows()) == 1 + 2 * epochs
+    (axes,) = draw_epochs(accuracy).axes
+    assert axes.get_ylabel() == "accuracy (%)"
+    drawn = axes.get_lines()[0].get_ydata()
+    assert list(drawn) == [100 * (1 - 0.5 / e) for e in range(1, epochs + 1)]
+
+
+def test_a_network_that_was_kept_as_it_began_has_no_epoch_that_was_kept() -> None:
+    """Then nothing is marked."""
+    loss, _ = epochs_infos(trained(3, kept=0))
+    assert loss.kept is None
+    assert len(draw_epochs(loss).axes[0].get_lines()) == 2

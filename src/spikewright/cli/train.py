@@ -13,13 +13,19 @@ from spikewright._base.writing import check_place, replace_file
 from spikewright.cli import options
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
 from spikewright.cli.output import duration, emit, say, show
+from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.frontends.live import check_ending, live, packed
+from spikewright.measure import neuron_rates
+from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table, number, percent
 from spikewright.training import Training
 from spikewright.training.settings import Method
+
+_SHOWN = 2000
+"""Samples that a report measures the trained network on, at most."""
 
 
 def _rates(
@@ -102,6 +108,7 @@ def _rates(
 @options.seed
 @options.dt
 @options.conversion_but("scale_firing_rates", "calibration", "bias_correction")
+@report_option
 @options.as_json
 def train(
     model: Path,
@@ -112,6 +119,7 @@ def train(
     out: Path,
     write_back: Path | None,
     choices: dict[str, Any],
+    report: Path | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -136,6 +144,8 @@ def train(
     trained.conversion.save(out)
     if write_back is not None:
         replace_file(write_back, packed(trained.write_back(source)))
+    if report is not None:
+        _write(report, Subject(out, data, trained.conversion, {}, samples), trained, settings)
     if as_json:
         emit(_plain(trained, out, write_back))
         return
@@ -145,6 +155,35 @@ def train(
     click.echo(f"Saved as {out}")
     if write_back is not None:
         click.echo(f"Weights written to {write_back}")
+
+
+def _write(
+    path: Path, subject: Subject, trained: Training[Conversion], settings: Mapping[str, Any]
+) -> None:
+    """The page: the training, and the trained network's results over time on some samples."""
+    conversion, steps, dt = trained.conversion, settings["steps"], settings["dt"]
+    seed, engine = settings["seed"], "auto"
+    x, y = subject.first(_SHOWN)
+    found = conversion.evaluate(x, y, steps, dt, seed=seed, at=powers_of_two(steps), progress=False)
+    told = ("method", "epochs", "learning_rate", "batch_size", "spikes", "joules")
+    write_report(
+        path,
+        subject,
+        "Training",
+        {
+            "steps": steps,
+            "dt": dt,
+            "seed": seed,
+            **{name: settings.get(name) for name in told},
+            "epoch that was kept": trained.kept,
+            "figures over time": f"{found.settings['samples']} samples of {subject.data.name}",
+        },
+        training=trained.records,
+        records=found.records,
+        rates=neuron_rates(found),
+        diagnosis=diagnosed(subject, steps, dt, seed, engine),
+        raster=subject.raster(steps, dt, seed, engine),
+    )
 
 
 def _opened(model: Path, source: Any, choices: Mapping[str, Any]) -> Conversion:

@@ -8,7 +8,9 @@ from typing import Any, Generic, TypeVar
 from numpy.typing import NDArray
 
 from spikewright.errors import TrainingError
+from spikewright.records import Record
 from spikewright.running.converted import Converted
+from spikewright.training.changes import records_of
 from spikewright.training.history import Epoch
 from spikewright.training.home import Home
 
@@ -20,16 +22,24 @@ class Training(Generic[Made]):
     """The result of a training: a conversion, and the history of the epochs.
 
     `conversion` is one like any other; its source is the trained graph. `kept` is the number of the
-    epoch that it is from, 0 where none was better than the beginning.
+    epoch that it is from, 0 where none was better than the beginning. `changes` are records of the
+    change of each layer.
     """
 
     conversion: Made
     history: tuple[Epoch, ...]
     kept: int
+    changes: tuple[Record, ...] = ()
     _home: Home | None = None
 
     def __repr__(self) -> str:
         return f"<Training of {len(self.history)} epochs>"
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Every epoch's loss, scores and costs by number, then the changes by layer."""
+        epochs = [r for e in self.history for r in records_of(e, e.number == self.kept)]
+        return (*epochs, *self.changes)
 
     def source_state(self) -> dict[str, NDArray]:
         """The trained values of the source's own parameters, by their names in its framework.

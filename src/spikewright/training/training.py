@@ -16,6 +16,7 @@ from spikewright.network.neurons import NeuronType
 from spikewright.running.converted import Converted
 from spikewright.running.outputs import outputs_of
 from spikewright.training.bounds import bounds_of
+from spikewright.training.changes import changes_of
 from spikewright.training.data import Samples, Stream, data_of, held_back
 from spikewright.training.home import Home
 from spikewright.training.job import Job
@@ -53,7 +54,8 @@ def train(
         trained, _arguments(chosen.resolved, job.sites, done.thresholds, done.starts, settings)
     )
     home = None if live is None else Home(live, origins, chosen.graph, trained)
-    return Training(made, done.history, done.kept, home)
+    moved = changes_of(chosen.graph, trained, job.sites, done.thresholds, done.starts)
+    return Training(made, done.history, done.kept, tuple(moved), home)
 
 
 def _prepared(

@@ -12,6 +12,7 @@ from spikewright.report.figures.curves import (
 )
 from spikewright.report.figures.decoded import DecodedInfo, decoded_info, draw_decoded
 from spikewright.report.figures.energies import EnergiesInfo, draw_energies, energies_info
+from spikewright.report.figures.epochs import EpochsInfo, draw_epochs, epochs_infos
 from spikewright.report.figures.gaps import GapsInfo, draw_gaps, gaps_info
 from spikewright.report.figures.over_time import OverTimeInfo, draw_over_time, over_time_infos
 from spikewright.report.figures.paths import PathInfo, draw_path, path_info
@@ -32,6 +33,7 @@ __all__ = [
     "CurvesInfo",
     "DecodedInfo",
     "EnergiesInfo",
+    "EpochsInfo",
     "GapsInfo",
     "Info",
     "OverTimeInfo",
@@ -48,6 +50,7 @@ __all__ = [
     "draw_curves",
     "draw_decoded",
     "draw_energies",
+    "draw_epochs",
     "draw_gaps",
     "draw_over_time",
     "draw_path",
@@ -57,6 +60,7 @@ __all__ = [
     "draw_sweep",
     "draw_trade_off",
     "energies_info",
+    "epochs_infos",
     "gaps_info",
     "of_search",
     "over_steps",

@@ -46,6 +46,7 @@ class Contents:
     reproduce: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     sweep: tuple[Record, ...] = ()
+    training: tuple[Record, ...] = ()
 
 
 def section(key: str, title: str, *children: Child) -> Markup | None:

@@ -31,6 +31,7 @@ def write_html(
     diagnosis: Iterable[Record] = (),
     search: Iterable[Record] = (),
     sweep: Iterable[Record] = (),
+    training: Iterable[Record] = (),
     rates: Mapping[str, ArrayLike] | None = None,
     raster: RasterInfo | None = None,
     reproduce: Iterable[str] = (),
@@ -43,9 +44,10 @@ def write_html(
     or an evaluation, `diagnosis` those of `Conversion.diagnose`, `search` those of settings that
     were tried, each of which names its own in `how["setting"]`; the one that was chosen has
     `how["chosen"]`. `sweep` are those of a sweep (`Sweep.records`), at firing-rate scales that are
-    in their `how`. `trace` is a conversion's; `rates` are firing rates in Hz by neuron,
-    `{layer: (*shape)}`; `raster` is a sample. `summary` replaces the sentence that is made from
-    records; `reproduce` are commands or lines of Python, `facts` settings by name.
+    in their `how`; `training` those of a training (`Training.records`). `trace` is a conversion's;
+    `rates` are firing rates in Hz by neuron, `{layer: (*shape)}`; `raster` is a sample. `summary`
+    replaces the sentence that is made from records; `reproduce` are commands or lines of Python,
+    `facts` settings by name.
 
     A page replaces an older one; another file is left alone (`FileExistsError`) unless `overwrite`.
     Raises `FileNotFoundError` where the folder does not exist.
@@ -61,6 +63,7 @@ def write_html(
         tuple(reproduce),
         dict(facts or {}),
         tuple(sweep),
+        tuple(training),
     )
     said = sentence(contents.records or contents.diagnosis) if summary is None else summary
     page = document(title, said, [make(contents) for make in SECTIONS])

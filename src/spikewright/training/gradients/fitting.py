@@ -165,15 +165,16 @@ class Fitting:
         return "time" if self.judge.timing(samples) > _TIMING else "rounding"
 
     def _step(self, batch: Samples) -> float:
-        loss = self.judge.loss(batch, self._way)
-        value = float(loss.detach())
-        if not np.isfinite(value):
+        """One step of the optimiser; returns the loss, without the weight of spikes beside it."""
+        loss, penalty = self.judge.loss(batch, self._way)
+        whole, value = loss + penalty, float(loss.detach())
+        if not np.isfinite(float(whole.detach())):
             raise TrainingError(
                 f"epoch {len(self.history) + 1}: the loss is {value}. The conversion is left as it "
                 "was; give a smaller learning_rate"
             )
         self._optimiser.zero_grad()
-        loss.backward()
+        whole.backward()
         torch.nn.utils.clip_grad_norm_(self._trained, _NORM)
         self._optimiser.step()
         self.network.arrays.keep_pruned()

@@ -34,14 +34,14 @@ class Judge:
     metric: Metric | None
     dt: float
 
-    def loss(self, batch: Samples, way: Way) -> Tensor:
-        """The loss of a batch, with its gradient."""
+    def loss(self, batch: Samples, way: Way) -> tuple[Tensor, Tensor | float]:
+        """The loss of a batch, and what its spikes weigh beside it, with their gradients."""
         inputs = self.batches.inputs(batch)
         counts = sent(self.network, inputs).net if way == "time" else None
         values, made = self.network(inputs, counts)
         wanted = self.teacher(batch, inputs)
         loss = self.criterion(values, wanted, self.batches.truths(batch))
-        return loss + self.budget.penalty(made, len(batch))
+        return loss, self.budget.penalty(made, len(batch))
 
     @torch.no_grad()
     def timing(self, samples: Samples) -> float:

@@ -10,8 +10,10 @@ from spikewright.report.page.sections.diagnosis import diagnosis
 from spikewright.report.page.sections.energy import energy
 from spikewright.report.page.sections.making import reproduction, trace
 from spikewright.report.page.sections.sweep import sweep
+from spikewright.report.page.sections.training import training
 
 SECTIONS: tuple[Callable[[Contents], Markup | None], ...] = (
+    training,
     sweep,
     accuracy,
     trade,
