@@ -1,0 +1,276 @@
+"""What training gives at few steps and few spikes: accuracy, spikes an inference and steps.
+
+    python -m benchmarks.fine_tuning --mnist mnist.npz --fashion-mnist fashion_mnist.npz \
+        --cifar10 cifar10.npz --cache FOLDER [--rows NAME ...] [--seeds 0 1 2]
+
+Networks whose images are not given are left out, as are rows whose network of the row before was
+not trained. Every row is one call of `Conversion.train` on varied training images, within so many
+minutes: without labels it imitates the source's outputs. Then all test images are run. Rows are
+kept in `docs/fine_tuning.csv`, trained weights beside the benchmark, and `docs/fine_tuning.md` is
+written from all rows. A training that was killed goes on after its last epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import spikewright as sw
+from benchmarks import kept
+from benchmarks.conversion_quality import Lost
+from benchmarks.image_sets import load
+from benchmarks.results import markdown_table
+from benchmarks.sources import Source, add_arguments, source
+from benchmarks.training import Normalised, varied
+
+PAGE = Path(__file__).parents[1] / "docs" / "fine_tuning.md"
+TABLE = PAGE.with_suffix(".csv")
+HELD, BATCH = 2000, 128
+HEAD = """# Fine-tuning: accuracy, spikes and steps
+
+For those who ask what `Conversion.train` gives. Written by `python -m benchmarks.fine_tuning`; do
+not edit. Accuracy is that of the spiking network on all 10 000 test images; points lost are beside
+its source, with a 95 % interval of the same images. Spikes are of either sign, an inference.
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training: of a network, for so many steps, within so many minutes.
+
+    It begins with the weights of the row `after`, else with the source's. `spikes` is a budget.
+    """
+
+    network: str
+    steps: int
+    minutes: float
+    labels: bool = False
+    spikes: float | None = None
+    cap: int | None = 1
+    after: str | None = None
+
+
+PLANS: Mapping[str, Plan] = {
+    "mnist_1000": Plan("mnist", 1, 6, spikes=1000),
+    "mnist_800": Plan("mnist", 1, 6, spikes=800),
+    "fashion_4": Plan("fashion_mnist", 4, 10),
+    "fashion_4_spikes": Plan("fashion_mnist", 4, 10, spikes=8000),
+    "cifar10_8": Plan("cifar10", 8, 25),
+    "cifar10_4": Plan("cifar10", 4, 25),
+    "cifar10_4_labels": Plan("cifar10", 4, 25, labels=True),
+    "cifar10_2": Plan("cifar10", 2, 25, after="cifar10_4"),
+    "cifar10_1": Plan("cifar10", 1, 25, labels=True, after="cifar10_2"),
+}
+SHIFTED: Mapping[str, tuple[int, bool]] = {
+    "mnist": (1, False), "fashion_mnist": (1, True), "cifar10": (4, True)
+}  # fmt: skip
+"""Pixels by which training images are shifted at most, and whether half of them are mirrored."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A training measured: accuracies and points lost are fractions."""
+
+    name: str
+    seed: int
+    source: float
+    spiking: float
+    drop: float
+    low: float
+    high: float
+    spikes: float
+    epochs: int
+    minutes: float
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Its plan and seed."""
+        return self.name, self.seed
+
+
+class Varied:
+    """Batches of training images, varied anew in every epoch, with labels or the source's outputs.
+
+    The first `HELD` images of a permutation are held back.
+    """
+
+    def __init__(self, found: Source, path: Path, plan: Plan, seed: int) -> None:
+        self.found, self.plan, self.seed, self.epoch = found, plan, seed, 0
+        data = load(path)
+        self.images, self.labels = data.x_train, data.y_train
+        order = np.random.default_rng(seed).permutation(len(self.images))
+        self.held, self.rest = order[:HELD], order[HELD:]
+        self._normalised = Normalised.by(data.x_train)
+
+    def __len__(self) -> int:
+        return -(-len(self.rest) // BATCH)
+
+    def __iter__(self) -> Iterator[tuple[NDArray, NDArray]]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        self.epoch += 1
+        shift, mirror = SHIFTED[self.plan.network]
+        for chosen in np.array_split(rng.permutation(self.rest), len(self)):
+            x = self.taken(varied(self.images[chosen], shift, mirror, rng))
+            yield x, self.wanted(x, self.labels[chosen])
+
+    @property
+    def validation(self) -> tuple[NDArray, NDArray]:
+        """The images held back, as they are."""
+        x = self.taken(self.images[self.held])
+        return x, self.wanted(x, self.labels[self.held])
+
+    def taken(self, images: NDArray) -> NDArray:
+        """Images as the network takes them."""
+        if self.plan.network == "mnist":
+            return images.astype(np.float32) / 255.0
+        return np.ascontiguousarray(self._normalised(images).numpy())
+
+    def wanted(self, x: NDArray, labels: NDArray) -> NDArray:
+        """Labels, or what is imitated: the source's outputs."""
+        return labels if self.plan.labels else self.found.outputs(x)
+
+
+def divergence(outputs: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Of the source's softmax from the network's, in nats: both are logits."""
+    made, source = outputs.log_softmax(-1), wanted.to(outputs.dtype).log_softmax(-1)
+    return torch.nn.functional.kl_div(made, source, reduction="batchmean", log_target=True)
+
+
+def origin(name: str, plan: Plan, seed: int, found: Source) -> kept.Origin:
+    """The origin of the weights of a row: its plan, on the data of its source."""
+    assert found.origin is not None
+    return kept.Origin(f"tuned_{name}_{seed}", f"{plan}, seed {seed}", found.origin.data)
+
+
+def begun(name: str, seed: int, fresh: Source) -> Any:
+    """The model that a row has trained, in the place of its source.
+
+    Raises `LookupError` where it was not trained.
+    """
+    arrays = kept.load(origin(name, PLANS[name], seed, fresh))
+    if arrays is None:
+        raise LookupError(f"row {name}, seed {seed}, is not trained yet")
+    model = fresh.model
+    if hasattr(model, "load_state_dict"):
+        model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, strict=False)
+    else:
+        for weight in model.weights:
+            weight.assign(arrays[weight.path])
+    return model
+
+
+def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
+    """Train a row, keep its weights, and run all test images."""
+    plan, start = PLANS[name], time.monotonic()
+    found = source(plan.network, path, cache)
+    images = Varied(found, path, plan, seed)
+    model = found.model
+    if plan.after is not None:  # another copy: the source is still imitated
+        model = begun(plan.after, seed, source(plan.network, path, cache))
+    conversion = sw.convert(
+        model,
+        spiking={"relu": sw.BipolarIntegrateAndFire()},
+        max_spikes_per_step=plan.cap,
+        example_input=found.example,
+    )
+    (cache / "fine_tuning").mkdir(parents=True, exist_ok=True)
+    trained = conversion.train(
+        images,
+        steps=plan.steps,
+        loss="both" if plan.labels else divergence,
+        spikes=plan.spikes,
+        epochs=100,
+        timeout=60 * plan.minutes,
+        batch_size=BATCH,
+        validation=images.validation,
+        checkpoint=cache / "fine_tuning" / f"{name}_{seed}.safetensors",
+        seed=seed,
+    )
+    minutes = (time.monotonic() - start) / 60
+    answers, spikes = answered(trained.conversion, found.x_test, plan.steps)
+    lost = Lost.of(found.right, answers == found.y_test)
+    kept.save(trained.source_state(), origin(name, plan, seed, found), lost.spiking)
+    return Row(name, seed, **asdict(lost), spikes=spikes, epochs=len(trained.history),
+               minutes=minutes)  # fmt: skip
+
+
+def answered(conversion: sw.Conversion, x: NDArray, steps: int) -> tuple[NDArray, float]:
+    """Answers, and spikes an inference."""
+    answers, spikes = [], 0.0
+    for part in np.array_split(x, -(-len(x) // 500)):
+        run = conversion.run(part, steps=steps, progress=False)
+        answers.append(run.predict("mean").argmax(axis=1))
+        spikes += sum(float(n.sum()) for n in run.spike_counts().values())
+    return np.concatenate(answers), spikes / len(x)
+
+
+def rows() -> dict[tuple[str, int], Row]:
+    """All that is measured."""
+    if not TABLE.exists():
+        return {}
+    kinds = {f.name: {"str": str, "int": int, "float": float}[str(f.type)] for f in fields(Row)}
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        lines = [Row(**{k: kinds[k](v) for k, v in line.items()}) for line in csv.DictReader(file)]
+    return {row.key: row for row in lines}
+
+
+def add(row: Row) -> None:
+    """Keep a row, and write the page."""
+    found = {**rows(), row.key: row}
+    with TABLE.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(asdict, found.values()))
+    PAGE.write_text(page(found), encoding="utf-8")
+
+
+def page(found: Mapping[tuple[str, int], Row]) -> str:
+    """The table, a line for every row."""
+    head = ["network", "steps", "spikes a step", "labels", "budget", "seed", "source", "spiking",
+            "points lost", "spikes an inference", "minutes"]  # fmt: skip
+    lines = []
+    for name, plan in PLANS.items():
+        for row in (row for (of, _), row in sorted(found.items()) if of == name):
+            lines.append([
+                plan.network, str(plan.steps), "any" if plan.cap is None else str(plan.cap),
+                "yes" if plan.labels else "no",
+                "-" if plan.spikes is None else f"{plan.spikes:,.0f}", str(row.seed),
+                f"{100 * row.source:.2f} %", f"{100 * row.spiking:.2f} %",
+                f"{100 * row.drop:.2f} ({100 * row.low:.2f} to {100 * row.high:.2f})",
+                f"{row.spikes:,.0f}", f"{row.minutes:.0f}",
+            ])  # fmt: skip
+    return f"{HEAD}\n{markdown_table(head, lines)}\n"
+
+
+def main() -> None:
+    """Train and measure what was asked for and is not there."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add_arguments(parser)
+    parser.add_argument("--rows", nargs="+", choices=list(PLANS), default=list(PLANS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    given = parser.parse_args()
+    for name in given.rows:
+        path = getattr(given, PLANS[name].network)
+        for seed in given.seeds if path is not None else ():
+            if (name, seed) in rows():
+                continue
+            try:
+                row = measured(name, seed, path, given.cache)
+            except LookupError as why:
+                print(f"{name}, seed {seed}: {why}", flush=True)
+                continue
+            add(row)
+            print(f"{name}, seed {seed}: {row}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
