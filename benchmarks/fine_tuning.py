@@ -100,7 +100,7 @@ class Row:
 class Varied:
     """Batches of training images, varied anew in every epoch, with labels or the source's outputs.
 
-    The first `HELD` images of a permutation are held back.
+    Of a permutation `HELD` images are held back, a tenth at most.
     """
 
     def __init__(self, found: Source, path: Path, plan: Plan, seed: int) -> None:
@@ -108,7 +108,8 @@ class Varied:
         data = load(path)
         self.images, self.labels = data.x_train, data.y_train
         order = np.random.default_rng(seed).permutation(len(self.images))
-        self.held, self.rest = order[:HELD], order[HELD:]
+        count = min(HELD, len(order) // 10)
+        self.held, self.rest = order[:count], order[count:]
         self._normalised = Normalised.by(data.x_train)
 
     def __len__(self) -> int:

@@ -1,0 +1,74 @@
+"""The benchmark of fine-tuning: varied images, rows in a chain, weights that are kept, a page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks import fine_tuning, kept, sources
+from benchmarks.fine_tuning import Plan, Varied
+from safetensors import safe_open
+
+FIRST = Plan("fashion_mnist", 2, 0.02)
+PLANS = {"first": FIRST, "second": replace(FIRST, steps=1, labels=True, after="first")}
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of small sets of bright and dark images; all that is kept is kept elsewhere."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 300)
+    x = (rng.integers(0, 128, (300, 28, 28)) + 127 * y[:, None, None]).astype(np.uint8)
+    path = tmp_path / "images.npz"
+    np.savez(path, x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
+    quick = replace(sources.FASHION, cycles=((1, 0.1),), batch=32)
+    network = (sources.fashion_network, quick)
+    monkeypatch.setitem(sources.NETWORKS, "fashion_mnist", network)  # type: ignore[arg-type]
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(fine_tuning, "PLANS", PLANS)
+    monkeypatch.setattr(fine_tuning, "TABLE", tmp_path / "rows.csv")
+    monkeypatch.setattr(fine_tuning, "PAGE", tmp_path / "page.md")
+    return path
+
+
+def test_every_epoch_varies_the_images_that_are_not_held_back(images: Path, tmp_path: Path) -> None:
+    """All of them once, with the outputs of the source; the same for the same seed."""
+    found = sources.source("fashion_mnist", images, tmp_path)
+    batches = Varied(found, images, FIRST, 0)
+    epochs = [list(batches) for _ in range(2)]
+    assert [sum(len(x) for x, _ in epoch) for epoch in epochs] == [180, 180]
+    assert not np.array_equal(epochs[0][0][0], epochs[1][0][0])
+    x, outputs = epochs[0][0]
+    np.testing.assert_array_equal(outputs, found.outputs(x))
+    again = Varied(found, images, replace(FIRST, labels=True), 0)
+    x, labels = next(iter(again))
+    np.testing.assert_array_equal(x, epochs[0][0][0])
+    assert set(labels) == {0, 1} and len(again.validation[0]) == 20
+
+
+def test_rows_are_trained_in_a_chain_and_kept(
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The second begins with the weights of the first, and waits for them; rows are on the page."""
+    given = ["x", "--fashion-mnist", str(images), "--cache", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", [*given, "--rows", "second"])
+    fine_tuning.main()
+    assert "row first, seed 0, is not trained yet" in capsys.readouterr().out
+    assert fine_tuning.rows() == {}
+
+    monkeypatch.setattr("sys.argv", [*given, "--rows", "first", "second"])
+    fine_tuning.main()
+    rows = fine_tuning.rows()
+    assert list(rows) == [("first", 0), ("second", 0)]
+    assert all(row.spikes > 0 and row.epochs >= 1 for row in rows.values())
+    for name in rows:
+        path = kept.FOLDER / f"tuned_{name[0]}_0.safetensors"
+        with safe_open(path, "numpy") as file:
+            assert float(file.metadata()["accuracy"]) == pytest.approx(rows[name].spiking, abs=1e-4)
+    text = fine_tuning.PAGE.read_text(encoding="utf-8")
+    assert text.count("| fashion_mnist |") == 2 and "| yes |" in text
