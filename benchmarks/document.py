@@ -281,10 +281,10 @@ def scaling_section(measured: Mapping[str, Any]) -> str:
     )
     parts = [intro, markdown_table(["engine", "against", "range", "slope", "setting"], rows), ""]
     for name, kept in measured.items():
-        parts += [f"![Time of a run against {name}]({kept['figure']})"]
+        parts += [f"![Time of a run against {name}]({kept['figure']})", ""]
     for kept in measured.values():
         if "limits" in kept:
-            parts += ["", additions_tables(kept)]
+            parts += [additions_tables(kept)]
     return "\n".join(parts) + "\n"
 
 
