@@ -23,8 +23,11 @@ def test_its_programs_write_what_they_say(tmp_path: Path, monkeypatch: pytest.Mo
     text = (tmp_path / "out.html").read_text(encoding="utf-8")
     assert (tmp_path / "accuracy.svg").exists() and (tmp_path / "accuracy.csv").exists()
     named = re.findall(r"^\| ([A-Z][\w ]+) \|", PAGE, re.MULTILINE)
-    assert len(named) == 8
-    assert [name for name in named if f">{name}</h2>" not in text] == ["One sample"]
+    assert len(named) == 9
+    assert [name for name in named if f">{name}</h2>" not in text] == [
+        "The training",
+        "One sample",
+    ]
 
 
 def test_links_lead_somewhere() -> None:
