@@ -60,8 +60,8 @@ class Plan:
 
 
 PLANS: Mapping[str, Plan] = {
-    "mnist_1000": Plan("mnist", 1, 6, spikes=1000),
-    "mnist_800": Plan("mnist", 1, 6, spikes=800),
+    "mnist_1000": Plan("mnist", 1, 3, spikes=1000),
+    "mnist_800": Plan("mnist", 1, 3, spikes=800),
     "fashion_4": Plan("fashion_mnist", 4, 10),
     "fashion_4_spikes": Plan("fashion_mnist", 4, 10, spikes=8000),
     "cifar10_8": Plan("cifar10", 8, 25),
