@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -280,3 +281,16 @@ def test_a_trial_that_cannot_be_read_is_named(changes: dict[str, Any]) -> None:
         else:
             with pytest.raises(TuningError, match=r"trial 0 of the study was not|cannot be read"):
                 study.finished()
+
+
+def test_the_later_of_two_trials_of_one_setting_gives_way(tmp_path: Path) -> None:
+    """It waits until the earlier one, which another worker has begun, says which setting it has."""
+    study = open_study(tmp_path / "study.db", FACTS, 0)
+    first, second = study.inner.ask(), study.inner.ask()
+    second.set_user_attr("key", "same")
+    later = threading.Timer(0.3, first.set_user_attr, ("key", "same"))
+    later.start()
+    assert study.has_twin(second.number, "same")
+    later.join()
+    assert not study.has_twin(first.number, "same")
+    assert not study.has_twin(second.number, "another")

@@ -81,13 +81,27 @@ class Study:
         }
 
     def has_twin(self, number: int, key: str) -> bool:
-        """Whether an earlier trial has the same setting: two workers had the same idea at once."""
+        """Whether an earlier trial has the same setting: two workers had the same idea at once.
+
+        Of two only the later one gives way, so it waits until earlier ones have said theirs.
+        """
+        until = time.monotonic() + _UNNAMED
         self.refresh()
+        while self._undecided(number) and time.monotonic() < until:
+            time.sleep(_MOMENT)
+            self.refresh()
         return any(
             frozen.number < number
             and frozen.user_attrs.get("key") == key
             and frozen.state.name != "FAIL"
             for frozen in self._all
+        )
+
+    def _undecided(self, number: int) -> bool:
+        """Whether an earlier trial is running that does not say which setting it has."""
+        return any(
+            f.number < number and f.state.name == "RUNNING" and "key" not in f.user_attrs
+            for f in self._all
         )
 
     def counts(self) -> dict[str, int]:
