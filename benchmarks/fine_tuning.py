@@ -1,4 +1,4 @@
-"""What training gives at few steps and few spikes: accuracy, spikes an inference and steps.
+"""Fine-tuning for few steps and few spikes: accuracy, spikes an inference and steps.
 
     python -m benchmarks.fine_tuning --mnist mnist.npz --fashion-mnist fashion_mnist.npz \
         --cifar10 cifar10.npz --cache FOLDER [--rows NAME ...] [--seeds 0 1 2]
@@ -13,10 +13,9 @@ written from all rows. A training that was killed goes on after its last epoch.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ import spikewright as sw
 from benchmarks import kept
 from benchmarks.conversion_quality import Lost
 from benchmarks.image_sets import load
+from benchmarks.quality_rows import append_row, read_rows
 from benchmarks.results import markdown_table
 from benchmarks.sources import Source, add_arguments, source
 from benchmarks.training import Normalised, varied
@@ -216,22 +216,13 @@ def answered(conversion: sw.Conversion, x: NDArray, steps: int) -> tuple[NDArray
 
 def rows() -> dict[tuple[str, int], Row]:
     """All that is measured."""
-    if not TABLE.exists():
-        return {}
-    kinds = {f.name: {"str": str, "int": int, "float": float}[str(f.type)] for f in fields(Row)}
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        lines = [Row(**{k: kinds[k](v) for k, v in line.items()}) for line in csv.DictReader(file)]
-    return {row.key: row for row in lines}
+    return {row.key: row for row in read_rows(TABLE, Row)}
 
 
 def add(row: Row) -> None:
     """Keep a row, and write the page."""
-    found = {**rows(), row.key: row}
-    with TABLE.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(asdict, found.values()))
-    PAGE.write_text(page(found), encoding="utf-8")
+    append_row(TABLE, row)
+    PAGE.write_text(page(rows()), encoding="utf-8")
 
 
 def page(found: Mapping[tuple[str, int], Row]) -> str:

@@ -63,7 +63,7 @@ def _neurons(network: Any) -> int:
 
 
 def commands() -> Commands:
-    """What the library that was named answers to."""
+    """The commands, by name, of a worker for the library on the command line."""
     worker = Worker(sys.argv[1])
     return {"build": worker.build, "run": worker.run, "values": worker.values}
 

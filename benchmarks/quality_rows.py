@@ -9,6 +9,7 @@ import csv
 import io
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,29 @@ class Row(Setting):
     seconds: float
 
 
-NAMES = tuple(field.name for field in fields(Row))
 KINDS = {"str": str, "int": int, "float": float}
+Kind = TypeVar("Kind")
+
+
+def read_rows(path: Path, kind: type[Kind]) -> list[Kind]:
+    """Rows of a data class of texts and numbers; none where there is no file."""
+    if not path.exists():
+        return []
+    kinds = {field.name: KINDS[str(field.type)] for field in fields(kind)}  # type: ignore[arg-type]
+    with path.open(encoding="utf-8", newline="") as file:
+        return [kind(**{n: kinds[n](v) for n, v in line.items()}) for line in csv.DictReader(file)]
+
+
+def append_row(path: Path, row: Any) -> None:
+    """Append a row of a data class, in one write: several processes may add theirs."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer.writerow(field.name for field in fields(row))
+    writer.writerow(astuple(row))
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text.getvalue())
 
 
 @dataclass(frozen=True)
@@ -53,29 +75,11 @@ class Table:
 
     def rows(self) -> list[Row]:
         """Those of each network's last training: accuracies of others are not to be compared."""
-        found = self._read()
+        found = read_rows(self.path, Row)
         trained = {row.network: row.source for row in found}
         latest = {row.key: row for row in found if row.source == trained[row.network]}
         return list(latest.values())
 
     def add(self, row: Row) -> None:
-        """Append a row, in one write: several processes may add theirs."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        if not self.path.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            writer.writerow(NAMES)
-        writer.writerow(astuple(row))
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(text.getvalue())
-
-    def _read(self) -> list[Row]:
-        if not self.path.exists():
-            return []
-        with self.path.open(encoding="utf-8", newline="") as file:
-            return [_row(line) for line in csv.DictReader(file)]
-
-
-def _row(line: dict[str, str]) -> Row:
-    """A row from its texts."""
-    return Row(**{field.name: KINDS[str(field.type)](line[field.name]) for field in fields(Row)})
+        """Append a row."""
+        append_row(self.path, row)

@@ -51,7 +51,7 @@ class Worker:
 
 
 def commands() -> Commands:
-    """What the simulator that was named answers to."""
+    """The commands, by name, of a worker for the simulator on the command line."""
     worker = Worker(sys.argv[1])
     return {"build": worker.build, "run": worker.run, "spikes": worker.spikes}
 

@@ -1,4 +1,4 @@
-"""How a worker serves: commands on its input, answers on its output, a JSON object a line."""
+"""A worker serves: it reads commands and writes answers, a JSON object a line."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Worker:
 
 
 def commands() -> Commands:
-    """What the contestants of the library that was named answer to."""
+    """The commands, by name, of a worker for the library on the command line."""
     module = importlib.import_module(f"benchmarks.peer.{sys.argv[1]}")
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

@@ -188,3 +188,12 @@ def _open(source: Path) -> tuple[str, dict[str, NDArray]]:
     if foreign:
         raise DamagedFileError(f"{source}: holds arrays of {foreign[0]}, which none is saved as.")
     return metadata["spikewright"], arrays
+
+
+def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The names whose values differ, and both values of the first; empty where none does."""
+    names = sorted(name for name in {**there, **here} if there.get(name) != here.get(name))
+    if not names:
+        return ""
+    first = names[0]
+    return f"{', '.join(names)} (there {first} is {there.get(first)!r}, here {here.get(first)!r})"

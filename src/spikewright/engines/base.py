@@ -155,7 +155,7 @@ class Engine(ABC):
     batch_values = 4_000_000
 
     tells = False
-    """Whether totals are written while a run ends, not when they are read."""
+    """True for engines that write totals while a run ends, not when they are read."""
 
     def prepare(self, program: Program) -> Program:
         """The program in the form in which this engine runs it.
@@ -292,7 +292,7 @@ class Stretch(NamedTuple):
 
     @property
     def once(self) -> bool:
-        """Whether they are one block."""
+        """True for steps that fit into one block."""
         return self.steps <= self.block
 
 

@@ -79,15 +79,13 @@ class Checkpoint:
         path = self._folder / _ABOUT
         try:
             found = json.loads(path.read_bytes())
-            differing = [k for k in {**found, **self._about} if found.get(k) != self._about.get(k)]
+            what = _storage.differing(found, self._about)
         except (ValueError, TypeError, RecursionError) as error:
             raise DamagedFileError(f"{path}: is damaged ({error}); use another folder") from error
-        if differing:
-            first = sorted(differing)[0]
+        if what:
             raise SimulationError(
-                f"{self._folder}: holds another evaluation, which differs in "
-                f"{', '.join(sorted(differing))} (there {first} is {found.get(first)!r}, here "
-                f"{self._about.get(first)!r}): use another folder"
+                f"{self._folder}: holds another evaluation, which differs in {what}: use another "
+                "folder"
             )
 
     def _path(self, index: int) -> Path:

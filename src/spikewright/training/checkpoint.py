@@ -50,13 +50,9 @@ class Checkpoint:
         )
 
     def _check(self, found: dict[str, Any]) -> None:
-        differing = [k for k in {**found, **self._about} if found.get(k) != self._about.get(k)]
-        if differing:
-            first = sorted(differing)[0]
+        if what := _storage.differing(found, self._about):
             raise TrainingError(
-                f"{self._path}: holds another training, which differs in "
-                f"{', '.join(sorted(differing))} (there {first} is {found.get(first)!r}, here "
-                f"{self._about.get(first)!r}). Use another path"
+                f"{self._path}: holds another training, which differs in {what}. Use another path"
             )
 
     def save(self, state: Any) -> None:

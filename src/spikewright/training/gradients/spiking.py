@@ -19,6 +19,7 @@ from spikewright.engines.torch.neurons import Namespace
 from spikewright.graph import Node
 from spikewright.graph.layers import Input
 from spikewright.network.neurons import Clock
+from spikewright.training.gradients.along_time import no_draws
 from spikewright.training.gradients.layers import equation
 from spikewright.training.gradients.rounded import RoundedNetwork, Rounding
 
@@ -38,22 +39,30 @@ class Sent:
 def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor]) -> Sent:
     """All that the network's neurons send in its steps, on inputs that are held constant."""
     size = max(1, _AT_ONCE // network.steps)
-    laid_out = network.laid_out(inputs)
+    laid_out, roundings = network.laid_out(inputs), network.roundings
+    last = {name: node.name for node in network.graph for name in node.inputs}
     parts = zip(*(values.split(size) for values in laid_out.values()), strict=True)
-    found = [_sent(network, dict(zip(inputs, part, strict=True))) for part in parts]
+    found = [
+        _sent(network, roundings, last, dict(zip(inputs, part, strict=True))) for part in parts
+    ]
     return Sent(
         {name: torch.cat([part.net[name] for part in found]) for name in found[0].net},
         {name: torch.cat([part.all[name] for part in found]) for name in found[0].all},
     )
 
 
-def _sent(network: RoundedNetwork, inputs: Mapping[str, Tensor]) -> Sent:
+def _sent(
+    network: RoundedNetwork,
+    roundings: Mapping[str, Rounding],
+    last: Mapping[str, str],
+    inputs: Mapping[str, Tensor],
+) -> Sent:
+    """Of some samples; `last` names the last layer that reads each value, which then goes."""
     found, steps = Sent(), network.steps
     values = {name: x.expand(steps, *x.shape) for name, x in inputs.items()}
     batch = len(next(iter(inputs.values())))
-    readers = _Readers(network)
     for node in network.graph:
-        name, rounding = node.name, network.roundings.get(node.name)
+        name, rounding = node.name, roundings.get(node.name)
         alone = rounding is not None and not rounding.site.follows
         if not isinstance(node.layer, Input) and not alone:
             arrays = network.arrays.of(name)
@@ -66,7 +75,9 @@ def _sent(network: RoundedNetwork, inputs: Mapping[str, Tensor]) -> Sent:
             found.all[name] = (
                 counts.abs().sum(0) if rounding.site.kind.negative else found.net[name]
             )
-        readers.forget(node, values)
+        for read in node.inputs:
+            if last[read] == name:
+                values.pop(read, None)
     return found
 
 
@@ -113,23 +124,7 @@ def _run(rounding: Rounding, currents: Tensor) -> Tensor:
     )
     for step, (current, into) in enumerate(zip(currents, counts, strict=True), 1):
         xp.counts = into
-        made = kind.step(xp, current, state, Clock(step, 1.0, threshold, _no_draws))
+        made = kind.step(xp, current, state, Clock(step, 1.0, threshold, no_draws))
         if made is not into:
             into.copy_(made)
     return counts
-
-
-def _no_draws(index: int) -> Any:
-    raise AssertionError("stochastic neurons are refused before")
-
-
-class _Readers:
-    """Values that no layer reads any more are forgotten."""
-
-    def __init__(self, network: RoundedNetwork) -> None:
-        self._last = {name: node.name for node in network.graph for name in node.inputs}
-
-    def forget(self, node: Node, values: dict[str, Tensor]) -> None:
-        for name in node.inputs:
-            if self._last[name] == node.name:
-                values.pop(name, None)
