@@ -18,6 +18,7 @@ from typing import Any
 
 import spikewright
 from spikewright import (
+    chips,
     encoders,
     engines,
     errors,
@@ -165,6 +166,7 @@ def topics() -> dict[str, dict[str, Any]]:
             **of(["energy"]),
             **_module("sw.energy", energy, skip=[n for n in energy.__all__ if n.isupper()]),
         },
+        "Chips": {**of(["Chip", "chips"]), **_module("sw.chips", chips, skip=["Chip"])},
         "Pictures": {**of(["plot"]), **_module("sw.plot", plot)},
         "The demonstration": of(["demo"]),
         "Sources made for spikes": {

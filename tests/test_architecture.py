@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "_base": {"errors"},
     "records": set(),
+    "chips": set(),
     "graph": set(),
     "network": set(),
     "sources": set(),

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "_base.windows": "Windows",
+    "chips": "Chip",
     "choosing": "ScaleRule Statistics",
     "choosing.rules": """
         EnergyBudget FromWeights LocalThresholdBalancing MinimumError OneScale Percentile
@@ -55,6 +56,7 @@ _NAMES = {
 """Where each public name is; `__init__.pyi` tells type checkers the same."""
 
 _MODULES = {
+    "chips": "chips",
     "demo": "showing.demo",
     "encoders": "running.encoders",
     "energy": "measure.energy",

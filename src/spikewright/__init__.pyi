@@ -1,7 +1,8 @@
 """What `spikewright` offers, for type checkers and editors; `__init__.py` imports it on demand."""
 
-from spikewright import engines
+from spikewright import chips, engines
 from spikewright._base.windows import Windows
+from spikewright.chips import Chip
 from spikewright.choosing import ScaleRule, Statistics
 from spikewright.choosing.compare import (
     BestRule,
@@ -139,6 +140,7 @@ __all__ = [
     "BiasCorrection",
     "BipolarIntegrateAndFire",
     "Candidate",
+    "Chip",
     "Choice",
     "ClippedReLU",
     "Config",
@@ -215,6 +217,7 @@ __all__ = [
     "WindowMean",
     "Windows",
     "best_rule",
+    "chips",
     "convert",
     "decoded_function",
     "demo",

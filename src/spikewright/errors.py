@@ -13,6 +13,7 @@
     ├── NetworkError         a modelling object was given something impossible (also a ValueError)
     │   └── UnknownAttributeError   it has no attribute of this name (also an AttributeError)
     ├── BuildError           a network cannot be compiled, e.g. a cycle without a synapse
+    ├── ChipError            a chip's profile is malformed, or a network has no form for chips
     ├── SimulationError      a run met bad input, NaN, or a misbehaving node
     ├── TuningError          a search was asked for what it cannot do (also a ValueError)
     ├── TrainingError        a training was asked for what it cannot do (also a ValueError)
@@ -180,6 +181,10 @@ class UnknownAttributeError(NetworkError, AttributeError):
 
 class BuildError(SpikewrightError):
     """A network cannot be compiled for an engine."""
+
+
+class ChipError(SpikewrightError, ValueError):
+    """A chip's profile is malformed or unknown, or a network has no form that chips could hold."""
 
 
 class SimulationError(SpikewrightError):

@@ -1,0 +1,162 @@
+"""Profiles of chips: published limits and arithmetic, each number with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from spikewright._base.schema import Natural, Positive, Where, check_types
+
+Certainty = Literal["documentation", "paper", "source code", "secondary", "assumption"]
+Placement = Literal["one layer a core", "cut", "crossbar", "whole"]
+Exponents = Annotated[tuple[int, int], Where(lambda pair: pair[0] <= pair[1], "least and largest")]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The origin of numbers.
+
+    `certainty` is the kind of text in which they were read: the vendor's or the software's
+    documentation, a paper, source code. "secondary" is a text that quotes another, which was not
+    consulted. "assumption" is nobody's number: it stands where the vendor publishes none.
+    """
+
+    citation: str
+    certainty: Certainty
+    url: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.citation} ({self.certainty})"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of a profile, its source, and what has to be known about it."""
+
+    value: int | float | str | tuple[int, ...] | tuple[str, ...]
+    source: Source
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes that a chip has room for; None is a limit that the chip lacks, or does not publish.
+
+    * `cores`: places for (parts of) layers;
+    * `core_neurons`, `core_axons_in`, `core_axons_out`: of each core; an axon in is a sender that
+      a core listens to, an axon out a neuron that sends to another core, once each such core;
+    * `core_synapse_bits`, `core_bytes`: memory of a core for weights, and for all that it holds;
+    * `core_kernel_words`, `core_neuron_words`: memory of each core by its number, in words of a
+      weight and of a neuron's state;
+    * `inputs`, `hidden`, `outputs`, `neurons`: values of the whole chip;
+    * `hidden_from_input`, `hidden_to_output`: hidden neurons that the input reaches, and those that
+      the output reads;
+    * `fan_in`, `fan_out`: weights that lead to a neuron, and from one;
+    * `destinations`: layers that a layer may send to;
+    * `channels`, `kernel_side`, `input_side`, `output_side`: largest numbers of a layer;
+    * `kernel_sides`, `strides`, `paddings`, `pool_sides`: all allowed numbers of a layer;
+    * `max_pool_side`: the largest window of a max pool, 1 where a chip has none;
+    * `dense_inputs`: values that a matrix may read.
+    """
+
+    cores: Positive | None = None
+    core_neurons: Positive | None = None
+    core_axons_in: Positive | None = None
+    core_axons_out: Positive | None = None
+    core_synapse_bits: Positive | None = None
+    core_bytes: Positive | None = None
+    core_kernel_words: tuple[Positive, ...] | None = None
+    core_neuron_words: tuple[Positive, ...] | None = None
+    inputs: Positive | None = None
+    hidden: Positive | None = None
+    outputs: Positive | None = None
+    hidden_from_input: Positive | None = None
+    hidden_to_output: Positive | None = None
+    neurons: Positive | None = None
+    fan_in: Positive | None = None
+    fan_out: Positive | None = None
+    destinations: Positive | None = None
+    channels: Positive | None = None
+    kernel_side: Positive | None = None
+    kernel_sides: tuple[Positive, ...] | None = None
+    strides: tuple[Positive, ...] | None = None
+    paddings: tuple[Natural, ...] | None = None
+    input_side: Positive | None = None
+    output_side: Positive | None = None
+    pool_sides: tuple[Positive, ...] | None = None
+    max_pool_side: Positive | None = None
+    dense_inputs: Positive | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Numbers that a chip computes with; None is a number without bound, or not published.
+
+    Bits include the sign where there is one. `*_exponents` are the least and the largest power of
+    two that stored numbers may be multiplied by.
+
+    * `weight_bits`, `input_weight_bits`: of weights, and of those that read the chip's input where
+      they differ; a weight `w` of `b` bits is a whole number with `|w| <= 2^(b-1) - 1`;
+    * `scale`: what has a scale of its own, a "layer" or each "neuron" (of a convolution: channel);
+    * `bias_bits`, `threshold_bits`, `state_bits`, `current_bits`: of biases, thresholds, voltages
+      and filtered currents;
+    * `activation_bits`: of values between layers, on chips that send values in place of spikes;
+    * `rounding`: "nearest" or "down", of numbers that become whole;
+    * `resets`: what a spike does to the voltage: it may "subtract" the threshold, or set "zero";
+    * `input_spikes`, `spikes`, `output_spikes`: most spikes in a step of an input, of a neuron,
+      and of one in the last layer;
+    * `floor`: the lowest voltage, "-threshold" or "zero";
+    * `decay`: leak of voltages and currents: "none", "shift" (`v -= v >> d`) or "factor"
+      (`v = v (2^b - d) / 2^b`); `decay_bits`: of `d`, and `b`;
+    * `analog`: "yes" where neurons and weights are circuits that differ from their numbers.
+    """
+
+    weight_bits: Positive | None = None
+    input_weight_bits: Positive | None = None
+    weight_exponents: Exponents | None = None
+    scale: Literal["layer", "neuron"] | None = None
+    bias_bits: Positive | None = None
+    bias_exponents: Exponents | None = None
+    threshold_bits: Positive | None = None
+    threshold_exponents: Exponents | None = None
+    state_bits: Positive | None = None
+    current_bits: Positive | None = None
+    activation_bits: Positive | None = None
+    rounding: Literal["nearest", "down"] | None = None
+    resets: tuple[Literal["subtract", "zero"], ...] | None = None
+    input_spikes: Positive | None = None
+    spikes: Positive | None = None
+    output_spikes: Positive | None = None
+    floor: Literal["-threshold", "zero"] | None = None
+    decay: Literal["none", "shift", "factor"] | None = None
+    decay_bits: Positive | None = None
+    analog: Literal["yes"] | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+
+@dataclass(frozen=True, repr=False)
+class Chip:
+    """A chip as published: its limits and arithmetic.
+
+    `placement` is the way in which a network is laid out (see docs/chips.md), `energy` the name of
+    its cost table in `spikewright.energy`, if it has one. `figures` has the source of every number,
+    by a name like "limits.cores". `assumptions` are sentences that every verdict repeats.
+    """
+
+    name: str
+    title: str
+    placement: Placement
+    limits: Limits
+    arithmetic: Arithmetic
+    figures: Mapping[str, Figure]
+    energy: str | None = None
+    assumptions: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Chip {self.name!r}: {self.title}>"
