@@ -19,7 +19,7 @@ import spikewright
 ROOT = Path(spikewright.__file__).parent
 PACKAGE = "spikewright"
 FRAMEWORKS = {
-    "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "onnxruntime", "h5py",
+    "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "onnxruntime", "nir", "h5py",
     "matplotlib", "sklearn", "scipy", "dask", "distributed", "ray", "optuna", "sqlalchemy", "nengo",
 }  # fmt: skip
 
@@ -73,6 +73,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "modelling.nengo_simulator": {"network", "engines", "simulator", "modelling.nengo_reader"},
     "modelling": {"network", "engines", "simulator"},
     "nengo": {"modelling.nengo_simulator"},
+    "exchange.nir": _MODEL | {"lower", "engines"},
+    "exchange": set(),
     "showing": _RUN | _CONVERT | {
         "records", "report", "simulator", "choosing.rules", "diagnosis", "evaluation.sweeping",
     },

@@ -68,10 +68,10 @@ _MODULES = {
 }
 """Public names that are modules."""
 
-_OF_FRAMEWORKS = {"keras": "sources.keras", "torch": "sources.torch"}
-"""Public modules named as the frameworks that they import.
+_OF_FRAMEWORKS = {"keras": "sources.keras", "nir": "exchange.nir", "torch": "sources.torch"}
+"""Public modules named as the packages that they import.
 
-`from spikewright import *` leaves them out: it would hide the frameworks.
+`from spikewright import *` leaves them out: it would hide the packages.
 """
 
 _MOVED = {

@@ -31,6 +31,7 @@ from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.evaluation.sweeping import Sweep, sweep
+from spikewright.exchange import nir as nir
 from spikewright.measure import (
     After,
     Evaluation,

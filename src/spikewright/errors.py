@@ -9,6 +9,7 @@
     ├── GraphError           a graph is malformed: shapes, names, stage grammar (also a ValueError)
     ├── PassError            a pass broke its contract
     ├── ConversionError      a layer cannot be converted as asked (also a ValueError)
+    ├── ExchangeError        another tool's format cannot say a layer (also a ValueError)
     ├── VerificationError    the converted network differs from its source
     ├── NetworkError         a modelling object was given something impossible (also a ValueError)
     │   └── UnknownAttributeError   it has no attribute of this name (also an AttributeError)
@@ -157,6 +158,12 @@ class ConversionError(_ListsRefusals):
     """Layers cannot be converted as asked; every one is listed with the options that would do."""
 
     _what = "cannot be converted"
+
+
+class ExchangeError(_ListsRefusals):
+    """Another tool's format cannot say some layers; all are listed, with what would help."""
+
+    _what = "cannot be written"
 
 
 class VerificationError(SpikewrightError):

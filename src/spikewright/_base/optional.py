@@ -11,6 +11,7 @@ _EXTRA_OF = {
     "keras": "keras",
     "h5py": "keras",
     "torch": "torch",
+    "nir": "nir",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "matplotlib": "report",

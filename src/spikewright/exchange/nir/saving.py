@@ -1,0 +1,63 @@
+"""Networks written as NIR."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.keywords import spelled
+from spikewright._base.optional import require
+from spikewright._base.writing import check_place, replace_file
+from spikewright.errors import NetworkError
+from spikewright.exchange.nir.dialects import dialect_of
+from spikewright.exchange.nir.ends import ends_of
+from spikewright.exchange.nir.writing import Settings, graph_of
+
+
+@spelled()
+def save(
+    model: Any,
+    path: str | Path,
+    dialect: str = "portable",
+    *,
+    dt: float = 0.001,
+    steps: int | None = None,
+) -> None:
+    """Write a conversion or a network as a NIR file, for the reader that `dialect` names.
+
+    The unit of time is one step, of `dt` seconds here. Thresholds, heights of spikes, scales and
+    `dt` are multiplied into weights and biases, so that every neuron has threshold 1 and resistance
+    1; arrays are in single precision, channels first. That rounds where a product of a scale and
+    `dt` is no power of two; the graph's metadata names the nodes. Metadata also state what NIR
+    cannot say: the reset by subtraction, the initial voltage and the spikes a step. With `steps`
+    the initial voltage is a bias instead, one that adds it up in a run of `steps` steps.
+
+    Raises `ExchangeError`, which lists every layer that NIR or the dialect cannot say with what
+    would help, `NetworkError` for arguments that fit nothing, `OSError` where the file cannot be
+    written, and `MissingExtraError` without the package `nir`.
+    """
+    require("nir")
+    reader = dialect_of(dialect)
+    target = check_place(path)
+    if not (is_number(dt) and dt > 0):
+        raise NetworkError(f"dt must be above 0 s, got {dt!r}")
+    if steps is not None and not (is_whole(steps) and steps >= 1):
+        raise NetworkError(f"steps must be a whole number from 1, got {steps!r}")
+    graph = graph_of(ends_of(model), Settings(reader, float(dt), steps))
+    replace_file(target, _as_bytes(graph))
+
+
+def _as_bytes(graph: Any) -> bytes:
+    """The bytes of a file that readers of older versions of the format take too.
+
+    Those know no `v_reset`, whose absence means zeros to the others.
+    """
+    content = io.BytesIO()
+    require("nir").write(content, graph)
+    with require("h5py").File(content, "r+") as file:
+        for node in file["node/nodes"].values():
+            if "v_reset" in node and not node["v_reset"][()].any():
+                del node["v_reset"]
+    return content.getvalue()

@@ -1,0 +1,257 @@
+"""Signals of a network on their way to a NIR graph: where their values are, and what scales them.
+
+A signal's `index` says where each of its values is in the array that a NIR node sends, so that
+reshaping, permuting and selecting need no nodes; the next weights take them up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.engines.matrices import matrix_of
+from spikewright.exchange.nir.maps import Map, Shape, composed, whole
+from spikewright.network import transforms as t
+from spikewright.network.transforms import Transform
+
+MOST_WEIGHTS = 1 << 24
+"""The largest matrix that is written where NIR has no smaller form of a map."""
+
+_MOVES = (t.Reshape, t.Permute, t.Slice, t.Take, t.Place)
+
+
+class Unsayable(Exception):
+    """NIR has no form of something: the reason, and what would help."""
+
+    def __init__(self, reason: str, help: str = "") -> None:
+        super().__init__(reason, help)
+        self.reason, self.help = reason, help
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """The values of a network's object as `factor / unit` times what a NIR node sends.
+
+    `names` are the nodes whose sum it is, of arrays of `source`; `map` leads from there to an array
+    of `shape`, where it is not None. `index`, in the object's own shape, are places in the flat
+    array of `shape`, -1 for zeros. `factor` and `unit` are flat arrays over `shape`, apart so that
+    equal units cancel without rounding.
+    """
+
+    names: tuple[str, ...]
+    shape: Shape
+    index: NDArray
+    factor: NDArray
+    unit: NDArray
+    map: Map | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether its values are those of the array, each once, in any order."""
+        return self.index.size == math.prod(self.shape) and bool(
+            np.array_equal(np.sort(self.index, axis=None), np.arange(self.index.size))
+        )
+
+    def heights(self, unit: Any = 1.0) -> NDArray:
+        """What a value of the array is worth in a given unit, flat over `shape`."""
+        return np.asarray(self.factor * (unit / self.unit))
+
+
+def plain(names: tuple[str, ...], shape: Shape, index: NDArray, map: Map | None = None) -> Signal:
+    """A signal whose values are the array's own."""
+    ones = np.ones(math.prod(shape))
+    return Signal(names, shape, index, ones, ones, map)
+
+
+def image_index(shape: Shape, natural: Shape, channels_last: bool) -> NDArray:
+    """The index of an array `(channels, *spatial)` for an object of the shape `natural`."""
+    index = np.arange(math.prod(shape)).reshape(shape)
+    return (np.moveaxis(index, 0, -1) if channels_last else index).reshape(natural)
+
+
+Emit = Callable[[Signal], Signal]
+
+
+@dataclass(frozen=True)
+class Follower:
+    """Signals through transforms; `emit` writes the map that a signal has, as a node."""
+
+    rank: int
+    emit: Emit
+
+    def through(self, signal: Signal, chain: tuple[Transform, ...]) -> Signal:
+        """The signal behind a chain of transforms; raises `Unsayable`."""
+        for transform in chain:
+            signal = self._step(signal, transform)
+        return signal
+
+    def _step(self, signal: Signal, transform: Transform) -> Signal:
+        if isinstance(transform, _MOVES):
+            return replace(signal, index=_moved(transform, signal.index))
+        if isinstance(transform, t.Scale):
+            scaled = _scaled(signal, transform)
+            if scaled is not None:
+                return scaled
+        made = self._windows(signal, transform)
+        if made is None:
+            made = self._matrix(signal, transform)
+        return self._behind(signal, *made)
+
+    def _behind(self, signal: Signal, then: Map, index: NDArray) -> Signal:
+        """The signal behind a map of its array, which is one with a pool before it where it can."""
+        if signal.map is None:
+            return plain(signal.names, then.output_shape, index, then)
+        both = composed(signal.map, then) if signal.map.pooling else None
+        if both is not None:
+            return plain(signal.names, then.output_shape, index, both)
+        return plain(self.emit(signal).names, then.output_shape, index, then)
+
+    def _windows(self, signal: Signal, transform: Transform) -> tuple[Map, NDArray] | None:
+        """A convolution or pool over the array as it lies, or None."""
+        natural = signal.index.shape
+        if isinstance(transform, t.Dense) and len(natural) == self.rank + 1 > 1:
+            transform = _pointwise(transform, self.rank)
+        if isinstance(transform, t.SumPool) and transform.factor.ndim == 0:
+            return self._sliding(signal, transform, transform.windows, None)
+        if isinstance(transform, t.Convolution):
+            return self._sliding(signal, transform, transform.windows, _ungrouped(transform))
+        return None
+
+    def _sliding(
+        self, signal: Signal, transform: Any, windows: Any, kernel: NDArray | None
+    ) -> tuple[Map, NDArray] | None:
+        place = _as_image(signal, transform.channels_last) if self._fits(windows) else None
+        if place is None:
+            return None
+        channels, heights, padding = place
+        pooling = kernel is None
+        if kernel is None:
+            ones = np.full(windows.size, float(transform.factor))
+            kernel = np.multiply.outer(np.eye(len(channels)), ones)
+        wide = np.zeros((len(kernel), signal.shape[0], *windows.size))
+        for channel, column in zip(channels, np.moveaxis(kernel, 1, 0), strict=True):
+            if channel >= 0:
+                wide[:, channel] += column * heights[channel]
+        pads = tuple(
+            (a + c, b + d) for (a, b), (c, d) in zip(windows.padding, padding, strict=True)
+        )
+        straight = pooling and np.array_equal(channels, np.arange(signal.shape[0]))
+        then = Map(wide, signal.shape, windows.stride, pads, windows.dilation, straight)
+        natural = transform.output_shape(signal.index.shape)
+        return then, image_index(then.output_shape, natural, transform.channels_last)
+
+    def _fits(self, windows: Any) -> bool:
+        return len(windows.size) == self.rank and not windows.ceil_mode
+
+    def _matrix(self, signal: Signal, transform: Transform) -> tuple[Map, NDArray]:
+        """Any other transform as a matrix on the flattened array."""
+        natural = signal.index.shape
+        shape = transform.output_shape(natural)
+        count = math.prod(shape) * math.prod(signal.shape)
+        if count > MOST_WEIGHTS:
+            raise Unsayable(
+                f"NIR has no {type(transform).__name__} of this form, and as a matrix it has "
+                f"{count} weights, more than {MOST_WEIGHTS}"
+            )
+        if isinstance(transform, t.Dense) and len(natural) == 1:
+            matrix: NDArray = np.asarray(transform.matrix, np.float64)
+        else:
+            matrix = matrix_of((transform,), natural)
+        wide = np.zeros((len(matrix), math.prod(signal.shape)))
+        index = signal.index.ravel()
+        np.add.at(wide.T, index[index >= 0], matrix.T[index >= 0])
+        then = whole(wide * signal.heights(), signal.shape)
+        return then, np.arange(len(matrix)).reshape(shape)
+
+
+def _moved(transform: Transform, index: NDArray) -> NDArray:
+    """The index behind a transform that moves values."""
+    match transform:
+        case t.Reshape(shape):
+            return index.reshape(shape)
+        case t.Permute(axes):
+            return index.transpose(axes)
+        case t.Slice(ranges):
+            return index[tuple(slice(*r) for r in ranges)]
+        case t.Take():
+            return np.take(index, transform.indices, transform.axis)
+        case t.Place():
+            placed = np.full(transform.output_shape(index.shape), -1)
+            placed[tuple(slice(*r) for r in transform.ranges)] = index
+            return placed
+    raise TypeError(f"{transform!r} has weights")
+
+
+def _scaled(signal: Signal, transform: t.Scale) -> Signal | None:
+    """The signal with its values scaled; None where one of the array has several factors."""
+    each = np.broadcast_to(transform.factor, signal.index.shape)
+    used = signal.index >= 0
+    factors = np.ones(math.prod(signal.shape))
+    factors[signal.index[used]] = each[used]
+    if not np.array_equal(factors[signal.index[used]], each[used]):
+        return None
+    if signal.map is None:
+        return replace(signal, factor=signal.factor * factors)
+    rows = by_channel(factors, signal.shape)
+    return None if rows is None else replace(signal, map=signal.map.times(rows))
+
+
+def by_channel(values: NDArray, shape: Shape) -> NDArray | None:
+    """One value a channel of a flat array over `shape`, or None where a channel has several."""
+    rows = values.reshape(shape[0], -1)
+    return rows[:, 0] if np.array_equal(rows, np.broadcast_to(rows[:, :1], rows.shape)) else None
+
+
+def _pointwise(transform: t.Dense, rank: int) -> t.Convolution:
+    """A matrix on the last axis as a convolution of extent 1."""
+    kernel = transform.matrix.reshape(*transform.matrix.shape, *(1,) * rank)
+    return t.Convolution(kernel, padding=((0, 0),) * rank, channels_last=True)
+
+
+def _ungrouped(transform: t.Convolution) -> NDArray:
+    """The kernel with zeros between groups: few readers know groups."""
+    kernel = np.asarray(transform.kernel, np.float64)
+    groups = transform.groups
+    outputs, inputs = kernel.shape[:2]
+    full = np.zeros((outputs, inputs * groups, *kernel.shape[2:]))
+    for group in range(groups):
+        rows = slice(group * outputs // groups, (group + 1) * outputs // groups)
+        full[rows, group * inputs : (group + 1) * inputs] = kernel[rows]
+    return full
+
+
+def _as_image(
+    signal: Signal, channels_last: bool
+) -> tuple[NDArray, NDArray, tuple[tuple[int, int], ...]] | None:
+    """Channels of the array in order (-1: zeros), heights a channel, zeros around the image.
+
+    None where the values are no whole channels of the array as it lies.
+    """
+    index = np.moveaxis(signal.index, -1, 0) if channels_last else signal.index
+    heights = by_channel(signal.heights(), signal.shape)
+    if heights is None or index.ndim != len(signal.shape):
+        return None
+    used = np.max(index.reshape(len(index), -1), axis=1) >= 0
+    extent = signal.shape[1:]
+    inside, padding = [slice(None)], []
+    filled_at = np.asarray(index >= 0)
+    for axis, n in enumerate(extent, 1):
+        others = tuple(i for i in range(index.ndim) if i != axis)
+        filled = np.flatnonzero(filled_at.any(axis=others))
+        first = int(filled[0]) if filled.size else 0
+        inside.append(slice(first, first + n))
+        padding.append((first, index.shape[axis] - first - n))
+    image = index[tuple(inside)].reshape(len(index), -1)
+    size = math.prod(extent)
+    if image.shape[1] != size or min(min(p) for p in padding) < 0:
+        return None
+    channels = np.where(used, image[:, 0] // size, -1)
+    expected = np.where(used[:, None], channels[:, None] * size + np.arange(size), -1)
+    whole_channels = np.array_equal(image, expected)
+    outside = np.count_nonzero(index >= 0) == np.count_nonzero(image >= 0)
+    return (channels, heights, tuple(padding)) if whole_channels and outside else None
