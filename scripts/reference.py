@@ -50,6 +50,7 @@ engine. [Architecture](architecture.md) lists the files and explains the design.
 """
 CONVERSION = (
     "convert",
+    "Quantised",
     "load",
     "Conversion",
     "Run",

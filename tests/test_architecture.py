@@ -44,7 +44,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": {"network", "engines"},
     "measure": {"records", "engines"} | _MODEL,
     "running.encoders": set(),
-    "running.kept": {"lower", "passes"} | _MODEL,
+    "quantising": {"choosing.statistics", "lower"} | _MODEL,
+    "running.kept": {"lower", "passes", "quantising"} | _MODEL,
     "running": {"running.encoders", "running.kept", "lower", "engines", "measure"} | _MODEL,
     "executors": set(),
     "report": {"records"},
@@ -61,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "conversion": _RUN | _CONVERT | {
         "records", "choosing", "running.encoders", "diagnosis", "evaluation", "training",
+        "quantising",
     },
     "choosing.compare": _RUN | _CONVERT | _RULES,
     "choosing.tuning": _RUN | _CONVERT | _RULES | {"records", "choosing.search"},

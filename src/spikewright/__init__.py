@@ -36,10 +36,10 @@ _NAMES = {
     "network.learning": "BCM LearningRule LearningRuleType Oja PES RLS Voja",
     "network.neurons": """
         AdaptiveLIF AdaptiveLIFRate BipolarIntegrateAndFire ClippedReLU Direct Elementwise
-        GridLIF IntegrateAndFire Izhikevich LIF LIFRate LeakyReLU NeuronType ParametricReLU
-        PoissonSpiking RectifiedLinear RegularSpiking RunningMeanSpiking Sigmoid
-        SignedIntegrateAndFire SoftLIFRate Softplus SpikingLeakyReLU SpikingRectifiedLinear
-        StochasticSpiking Tanh
+        FixedPointIntegrateAndFire GridLIF IntegrateAndFire Izhikevich LIF LIFRate LeakyReLU
+        NeuronType ParametricReLU PoissonSpiking RectifiedLinear RegularSpiking
+        RunningMeanSpiking Sigmoid SignedIntegrateAndFire SoftLIFRate Softplus SpikingLeakyReLU
+        SpikingRectifiedLinear StochasticSpiking Tanh
     """,
     "network.synapses": "Alpha LinearFilter Lowpass Synapse Triangle WindowMean",
     "network.transforms": """
@@ -47,6 +47,7 @@ _NAMES = {
         Transform
     """,
     "conversion.pipeline": "convert",
+    "quantising": "Quantised",
     "choosing.search.choice": "Choice",
     "simulator": "Simulator full_weights",
     "evaluation.sweeping": "Sweep sweep",

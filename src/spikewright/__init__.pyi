@@ -77,6 +77,7 @@ from spikewright.network.neurons import (
     ClippedReLU,
     Direct,
     Elementwise,
+    FixedPointIntegrateAndFire,
     GridLIF,
     IntegrateAndFire,
     Izhikevich,
@@ -119,6 +120,7 @@ from spikewright.network.transforms import (
     Take,
     Transform,
 )
+from spikewright.quantising import Quantised
 from spikewright.running import encoders
 from spikewright.showing import demo, plot
 from spikewright.simulator import Simulator, full_weights
@@ -157,6 +159,7 @@ __all__ = [
     "EnergyBudget",
     "Ensemble",
     "Evaluation",
+    "FixedPointIntegrateAndFire",
     "FromWeights",
     "GridLIF",
     "IntegrateAndFire",
@@ -183,6 +186,7 @@ __all__ = [
     "Place",
     "PoissonSpiking",
     "Probe",
+    "Quantised",
     "RectifiedLinear",
     "RegularSpiking",
     "Reshape",

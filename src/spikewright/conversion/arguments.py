@@ -11,6 +11,7 @@ from spikewright._base.arguments import is_whole, refuse
 from spikewright.choosing.correction import BiasCorrection, VoltageCorrection, corrects
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.lower import NeuronChoice, Options, Stepping
+from spikewright.quantising import Quantised
 
 FROM_ELSEWHERE = {
     "swap_activations": "spiking={'relu': sw.SpikingRectifiedLinear()} chooses neurons by "
@@ -37,6 +38,7 @@ class Wanted:
         if self.given.get("fallback") not in (None, "python"):
             raise refuse("fallback", f'it is None or "python", got {self.given["fallback"]!r}')
         self._check_sequence()
+        self._check_weights()
         self._check_cap()
         _ = self.neurons  # raises for neurons that cannot be
         self._check_corrections()
@@ -47,7 +49,16 @@ class Wanted:
     @cached_property
     def neurons(self) -> NeuronChoice:
         """The choice of neuron types."""
-        return NeuronChoice(self["spiking"], self["max_spikes_per_step"])
+        own = self["max_spikes_per_step"]
+        chips = None if self.quantised is None else self.quantised.spikes
+        caps = [cap for cap in (own, chips) if cap is not None]
+        return NeuronChoice(self["spiking"], min(caps, default=None))
+
+    @property
+    def quantised(self) -> Quantised | None:
+        """The bits of a chip, or None."""
+        found: Quantised | None = self.given.get("weights")
+        return found
 
     @property
     def step(self) -> int | None:
@@ -97,6 +108,12 @@ class Wanted:
             raise refuse("max_spikes_per_step", "rate neurons send no spikes", "Use spiking=True")
         if cap is not None and not (is_whole(cap) and cap >= 1):
             raise refuse("max_spikes_per_step", f"it is None or a whole number from 1, got {cap!r}")
+
+    def _check_weights(self) -> None:
+        chip = self.given.get("weights")
+        if not (chip is None or isinstance(chip, Quantised)):
+            options = "Give weights=sw.Quantised(bits=8), or leave it out"
+            raise refuse("weights", f"it is None or sw.Quantised, got {chip!r}", options)
 
     def _check_corrections(self) -> None:
         """Raise for one in a dict or in the place of the other, and for one of sequences.

@@ -26,6 +26,7 @@ from spikewright.choosing.scales import (
     Chosen,
     choose_scales,
     has_budget,
+    has_rule,
     need_data,
 )
 from spikewright.conversion.arguments import Wanted
@@ -34,13 +35,14 @@ from spikewright.frontends import Reading, Source, read
 from spikewright.frontends.source import Note
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer, Recurrence
-from spikewright.lower import Lowered, Stepping, without_form
-from spikewright.lower.populations import Roles
+from spikewright.lower import LayerNote, Lowered, Stepping, without_form
+from spikewright.lower.populations import Choices, Roles
 from spikewright.lower.rate_coding import lowered
 from spikewright.lower.trace import Trace
 from spikewright.passes.sequences import one_step
 from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
+from spikewright.quantising import Quantised, quantise
 from spikewright.running.converted import Converted
 from spikewright.running.storage import Parts
 
@@ -71,11 +73,11 @@ class Model(Generic[Made]):
         roles = Roles(canonical, stepping)
         data = Data(self.calibration, wanted, roles)
         data.check()
-        chosen = choose_scales(wanted.options(stepping), roles, graph, data.statistics)
+        chosen = _chosen(wanted, roles, graph, data)
         again = partial(self.again, wanted.form)
 
         def made(chosen: Chosen) -> Made:
-            network = lowered(roles, chosen.in_numbers)
+            network = _network(roles, chosen.in_numbers, wanted.quantised)
             return self.kind(
                 network, self.source.graph, canonical, Trace(), self.source, wanted.given, again,
                 self.reading if isinstance(self.reading, Reading) else None,
@@ -138,13 +140,21 @@ class Data:
         elif given is not None and has_budget(self.wanted["scale_firing_rates"]):
             self.calibration.some(given, self.roles.graph, self.roles.stepping)
 
+    @property
+    def is_summed_up(self) -> bool:
+        """Whether there are statistics of the data, and not the data."""
+        return is_statistics(self.wanted["calibration"])
+
     def samples(self) -> dict[str, NDArray]:
         """All samples; raises `ConversionError` where they are not at hand."""
         return self.calibration.samples(self.wanted["calibration"], self.roles.graph)
 
-    def statistics(self) -> Statistics:
-        """The statistics that a rule reads; raises `ConversionError` where there is no data."""
-        given, roles = self.wanted["calibration"], self.roles
+    def statistics(self, roles: Roles | None = None) -> Statistics:
+        """The statistics that a rule reads, of a graph with these roles or its own.
+
+        Raises `ConversionError` where there is no data.
+        """
+        given, roles = self.wanted["calibration"], roles or self.roles
         if given is None:
             raise need_data("a rule in scale_firing_rates")
         return self.calibration.statistics(given, roles.graph, roles.populations, roles.stepping)
@@ -156,6 +166,30 @@ class Data:
             return None
         batches = self.calibration.some(given, self.roles.graph, self.roles.stepping)
         return Batches(batches, is_statistics(given)) if batches else None
+
+
+def _chosen(wanted: Wanted, roles: Roles, read: Graph, data: Data) -> Chosen:
+    """The choices for each layer; of weights in few bits for the values that these give.
+
+    Rounding depends on scales, and these on the values behind rounded weights. So scales are chosen
+    twice, unless all that is known of the data is the statistics of other weights.
+    """
+    options, bits = wanted.options(roles.stepping), wanted.quantised
+    chosen = choose_scales(options, roles, read, data.statistics)
+    if bits is None or not has_rule(wanted["scale_firing_rates"]) or data.is_summed_up:
+        return chosen
+    rounded = quantise(roles, chosen.in_numbers, bits).roles
+    return choose_scales(options, rounded, read, partial(data.statistics, rounded))
+
+
+def _network(roles: Roles, choices: Choices, bits: Quantised | None) -> Lowered:
+    """The network of a graph under choices in numbers, with weights of few bits if asked for."""
+    if bits is None:
+        return lowered(roles, choices)
+    found = quantise(roles, choices, bits)
+    network = lowered(found.roles, found.choices)
+    notes = [LayerNote(name, text, "approximated", text) for name, text in found.notes.items()]
+    return replace(network, notes=(*notes, *network.notes))
 
 
 def _one_step(graph: Graph, steps: int) -> tuple[Graph, Stepping]:

@@ -13,6 +13,7 @@ from spikewright.frontends import Reading
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.lower import Spiking
 from spikewright.passes import MaxPoolForm
+from spikewright.quantising import Quantised
 
 
 @spelled(FROM_ELSEWHERE)
@@ -27,6 +28,7 @@ def convert(
     example_input: Any = None,
     max_pool: MaxPoolForm = "gate",
     max_spikes_per_step: int | None = None,
+    weights: Quantised | None = None,
     bias_correction: Any = None,
     sequence_step: int | None = None,
     outputs: Sequence[str] | None = None,
@@ -55,6 +57,8 @@ def convert(
     * `max_pool`: "gate" (its mean is the maximum of the means) or "average" (changes the outputs).
     * `max_spikes_per_step`: the most spikes, of either sign, that a neuron may send in one step (1:
       one-spike hardware), whatever its type; the rest waits for the next. Or None.
+    * `weights`: None for those of the model, or `sw.Quantised(bits=8)`: weights of few bits, and
+      integrate-and-fire neurons that compute in whole numbers within the bounds of a chip.
     * `sequence_step`: None, where every step of a recurrent layer's sequence has neurons of its
       own, or a number of simulation steps. Then all steps of the sequence use the same neurons, one
       after the other, for this number of simulation steps each: the layer becomes recurrent
@@ -77,6 +81,7 @@ def convert(
         "calibration": calibration,
         "max_pool": max_pool,
         "max_spikes_per_step": max_spikes_per_step,
+        "weights": weights,
         "bias_correction": bias_correction,
         "sequence_step": sequence_step,
         "outputs": wanted_outputs(outputs),

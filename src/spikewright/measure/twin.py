@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +12,8 @@ from spikewright._base.arguments import is_whole
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph
 from spikewright.graph.interpreter import evaluate_all
-from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose, Layer
-
-_OUTPUT_AXES: Mapping[type[Layer], int] = {Affine: 0, Convolution: 0, ConvolutionTranspose: 1}
+from spikewright.graph.layers import Layer
+from spikewright.graph.whole_weights import WEIGHTED, largest_steps, rows, whole, with_rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,18 +98,14 @@ def _threshold(graph: Graph, name: str, given: ArrayLike) -> NDArray:
 
 def rounded_weights(graph: Graph, bits: int) -> Graph:
     """The graph with weights of `bits` bits, sign included, one scale an output channel."""
-    nodes = (
-        replace(node, layer=_rounded_layer(node.layer, _OUTPUT_AXES[type(node.layer)], bits))
-        if type(node.layer) in _OUTPUT_AXES
-        else node
-        for node in graph
-    )
+    nodes = (replace(node, layer=_rounded_layer(node.layer, bits)) for node in graph)
     return Graph(tuple(nodes), graph.outputs, graph.aliases)
 
 
-def _rounded_layer(layer: Any, axis: int, bits: int) -> Layer:
-    weight = np.asarray(layer.weight, np.float64)
-    others = tuple(i for i in range(weight.ndim) if i != axis)
-    unit = np.abs(weight).max(axis=others, keepdims=True) / (2 ** (bits - 1) - 1)
-    rounded: Layer = replace(layer, weight=np.rint(weight / np.where(unit == 0, 1.0, unit)) * unit)
-    return rounded
+def _rounded_layer(layer: Layer, bits: int) -> Layer:
+    if not isinstance(layer, WEIGHTED):
+        return layer
+    weights = rows(layer)
+    groups = weights.reshape(len(weights), -1)
+    step = largest_steps(groups, bits)
+    return with_rows(layer, (whole(groups / step, bits) * step).reshape(weights.shape))

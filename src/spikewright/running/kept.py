@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from spikewright.network.manifest.registries import TYPES, check
 from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import SYNAPSES, Synapse
 from spikewright.passes import MaxPoolForm
+from spikewright.quantising import Quantised
 
 Numbers = float | NDArray
 Filter = float | Synapse | None
@@ -53,9 +54,11 @@ class Arguments:
     sequence_step: int | None
     outputs: tuple[str, ...] | None
     fallback: Literal["python"] | None = None
+    weights: Quantised | None = field(default=None, metadata=_storage.ADDED)
 
 
-_KINDS = {"Arguments": Arguments, "NeuronClass": NeuronClass, **TYPES, **SYNAPSES}
+_OWN = {"Arguments": Arguments, "NeuronClass": NeuronClass, "Quantised": Quantised}
+_KINDS = {**_OWN, **TYPES, **SYNAPSES}
 
 
 def arguments_to_data(arguments: Mapping[str, Any], encoder: _storage.Encoder) -> Any:
@@ -103,7 +106,7 @@ def _plain(name: str, value: Any) -> Any:
         return tuple((_named(key), _named(neurons)) for key, neurons in chosen.items())
     if isinstance(value, Mapping):
         return {key: _plain(name, item) for key, item in value.items()}
-    if name == "outputs" or value is None or isinstance(value, str | Synapse):
+    if name == "outputs" or value is None or isinstance(value, str | Synapse | Quantised):
         return tuple(value) if isinstance(value, list) else value
     numbers = np.asarray(value)
     return numbers.item() if numbers.ndim == 0 else numbers

@@ -20,6 +20,7 @@ from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     ClippedReLU,
     Elementwise,
+    FixedPointIntegrateAndFire,
     GridLIF,
     IntegrateAndFire,
     Izhikevich,
@@ -88,6 +89,7 @@ def neuron_type_examples() -> list[NeuronExample]:
     """At least one example of every registered neuron type."""
     return [
         *_linear_neurons(),
+        *_whole_neurons(),
         *_curved_neurons(),
         *_wrapped_neurons(),
         *_named_neurons(),
@@ -116,6 +118,20 @@ def _linear_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample("leaky-relu", LeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu", SpikingLeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu-reflecting", SpikingLeakyReLU(-0.5, 2.0), scale=2.0)
+
+
+def _whole_neurons() -> Iterator[NeuronExample]:
+    """Neurons in whole numbers: plain ones, and each bound alone and together."""
+    fixed = FixedPointIntegrateAndFire
+    yield NeuronExample("fixed-point", fixed(np.array(64)))
+    yield NeuronExample("fixed-point-amplitude-scale", fixed(np.array(12), 0.5), scale=4.0)
+    yield NeuronExample("fixed-point-floor", fixed(np.array(5), voltage_floor=0.0))
+    yield NeuronExample("fixed-point-cap", fixed(np.array(7), max_spikes_per_step=1))
+    yield NeuronExample("fixed-point-state", fixed(np.array(16), state_bits=6))
+    yield NeuronExample("fixed-point-decay", fixed(np.array(16), decay=2))
+    yield NeuronExample("fixed-point-zero", fixed(np.array(3), reset="zero"))
+    chip = fixed(np.array(9), 1.0, 1.0, 2, state_bits=5, decay=3)
+    yield NeuronExample("fixed-point-chip", chip, scale=2.0)
 
 
 def _named_neurons() -> Iterator[NeuronExample]:

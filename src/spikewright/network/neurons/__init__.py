@@ -11,6 +11,7 @@ from spikewright.network.neurons.base import (
 )
 from spikewright.network.neurons.bipolar import BipolarIntegrateAndFire
 from spikewright.network.neurons.elementwise import Elementwise, ParametricReLU
+from spikewright.network.neurons.fixed_point import FixedPointIntegrateAndFire
 from spikewright.network.neurons.integrator import TOLERANCE, integrate
 from spikewright.network.neurons.izhikevich import Direct, Izhikevich
 from spikewright.network.neurons.lif import LIF, GridLIF, LIFRate
@@ -43,6 +44,7 @@ __all__ = [
     "Clock",
     "Direct",
     "Elementwise",
+    "FixedPointIntegrateAndFire",
     "GridLIF",
     "IntegrateAndFire",
     "Izhikevich",

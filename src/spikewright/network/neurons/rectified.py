@@ -99,12 +99,7 @@ class IntegrateAndFire(LinearResponse):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        floor = self.voltage_floor
-        if floor is not None and not (is_number(floor) and floor >= 0):
-            raise NetworkError(
-                f"IntegrateAndFire.voltage_floor is how many spikes the voltage may fall below "
-                f"zero: it must be 0 or more, got {floor!r}"
-            )
+        check_floor(self, self.voltage_floor)
 
     @property
     def most_spikes(self) -> int | None:
@@ -203,6 +198,15 @@ class SpikingLeakyReLU(_Leaky):
             rounding="truncate",
         )
         return counts
+
+
+def check_floor(owner: NeuronType, floor: float | None) -> None:
+    """Raise `NetworkError` unless a floor of the voltage is None or a number of spikes from 0."""
+    if floor is not None and not (is_number(floor) and floor >= 0):
+        raise NetworkError(
+            f"{type(owner).__name__}.voltage_floor is how many spikes the voltage may fall below "
+            f"zero: it must be 0 or more, got {floor!r}"
+        )
 
 
 def _check_slope(owner: NeuronType, slope: float) -> None:

@@ -1,0 +1,6 @@
+"""Networks in whole numbers: weights, thresholds and states of the bits that a chip has."""
+
+from spikewright.quantising.quantise import WholeNetwork, quantise
+from spikewright.quantising.settings import Quantised
+
+__all__ = ["Quantised", "WholeNetwork", "quantise"]

@@ -1,0 +1,162 @@
+"""What arrives at a population: layers that lead straight into it, each as rows of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.choosing.statistics.channels import channel_axis
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import (
+    Add,
+    Affine,
+    BatchNormalization,
+    Layer,
+    ScaleShift,
+)
+from spikewright.graph.whole_weights import WEIGHTED, rows, with_rows
+from spikewright.lower.populations import Roles
+from spikewright.quantising.fixed_point import FixedPoint
+from spikewright.quantising.units import Unit
+
+Edge = tuple[str, int]  # a reader, and which of its inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """One of the sums of a population's input: a layer with weights, or a value as it is.
+
+    `node` is the layer, or None where values arrive without weights: then they get one a channel,
+    at `edge`. `unit` is that of the values, along the axis `axis` of the population's channels.
+    """
+
+    node: Node | None
+    edge: Edge
+    unit: Unit
+    axis: int | None
+
+    @property
+    def weights(self) -> NDArray:
+        """The charge of a whole number that arrives, `(out, ...)`, as values."""
+        if self.node is None:
+            return self._inputs[:, None]
+        if isinstance(self.node.layer, ScaleShift):
+            return (_scale(self.node.layer, self.unit, self.axis) * self._inputs)[:, None]
+        return rows(self.node.layer) * self._inputs
+
+    @property
+    def bias(self) -> NDArray | None:
+        """The constant that is added, as the layer holds it."""
+        layer = None if self.node is None else self.node.layer
+        return getattr(layer, "shift" if isinstance(layer, ScaleShift) else "bias", None)
+
+    def in_spikes(self, theta: NDArray) -> NDArray:
+        """Weights as parts of the receivers' thresholds `(channels,)`."""
+        weights = self.weights
+        return weights / _aligned(theta, len(weights), weights.ndim)
+
+    def bias_in_spikes(self, theta: NDArray) -> NDArray:
+        """The bias as parts of the thresholds, one a channel; zero where there is none."""
+        if self.bias is None:
+            return np.zeros(1)
+        bias = np.asarray(self.bias, np.float64)
+        if self._plain:
+            bias = Unit(np.broadcast_to(bias, self.unit.value.shape), True).along(self.axis)
+        return bias / _aligned(theta, len(bias), 1)
+
+    def rounded(self, fixed: FixedPoint, theta: NDArray, shape: tuple[int, ...]) -> Layer:
+        """The layer in whole numbers; `shape` broadcasts one number a channel to its values."""
+        weights, bias = fixed.weights(self.in_spikes(theta), not self.whole), None
+        if self.bias is not None:
+            bias = fixed.bias(self.bias_in_spikes(theta))
+            bias = bias * _aligned(theta, len(bias), 1)
+            bias = bias.reshape(shape) if self._plain else bias
+        return self.layer(weights * _aligned(theta, len(weights), weights.ndim), bias, shape)
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole numbers of one unit a row of weights arrive."""
+        return self.unit.whole and self.unit.same_along(self._in_axis)
+
+    @property
+    def _in_axis(self) -> int | None:
+        """The axis of the value that the columns of weights lie on."""
+        layer = None if self.node is None else self.node.layer
+        if layer is None or isinstance(layer, ScaleShift):
+            return self.axis
+        if isinstance(layer, Affine):
+            return -1
+        return -1 if layer.channels_last else 0  # type: ignore[attr-defined]
+
+    @property
+    def _inputs(self) -> NDArray:
+        """Units as factors of the weights: they broadcast to `rows`."""
+        unit, layer = self.unit.along(self._in_axis), None if self.node is None else self.node.layer
+        if layer is None or isinstance(layer, ScaleShift | Affine):
+            return unit
+        weight = rows(layer)
+        groups = layer.groups  # type: ignore[attr-defined]
+        each = np.repeat(unit.reshape(groups, -1), len(weight) // groups, axis=0)
+        return each.reshape(*each.shape, *(1,) * (weight.ndim - 2))
+
+    def layer(self, weights: NDArray, bias: NDArray | None, shape: tuple[int, ...]) -> Layer:
+        """The layer with these weights and this bias; `shape` broadcasts one a channel to them."""
+        plain = weights / self._inputs.reshape(-1, 1) if self._plain else weights / self._inputs
+        if self._plain:
+            return ScaleShift(plain.reshape(shape), bias)
+        assert self.node is not None
+        return replace(with_rows(self.node.layer, plain), bias=bias)  # type: ignore[type-var]
+
+    @property
+    def _plain(self) -> bool:
+        """Whether weights are one a channel."""
+        return self.node is None or isinstance(self.node.layer, ScaleShift)
+
+
+def _aligned(theta: NDArray, rows: int, rank: int) -> NDArray:
+    """Thresholds that broadcast to rows of weights: their mean where rows are no channels."""
+    each = theta if len(theta) == rows else theta.mean(keepdims=True)
+    return each.reshape(-1, *(1,) * (rank - 1))
+
+
+def one_each(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
+    """The shape of one number a channel that broadcasts to values of `shape`."""
+    return tuple(n if i == axis else 1 for i, n in enumerate(shape))
+
+
+def _scale(layer: ScaleShift, unit: Unit, axis: int | None) -> NDArray:
+    """The factor of each channel."""
+    scale = np.ones(()) if layer.scale is None else np.asarray(layer.scale, np.float64)
+    return Unit(np.broadcast_to(scale, unit.value.shape), True).along(axis)
+
+
+def plain_weights(node: Node, rank: int) -> Node:
+    """A normalisation as the scale and shift that it is."""
+    if isinstance(node.layer, BatchNormalization):
+        return replace(node, layer=node.layer.as_scale_shift(rank))
+    return node
+
+
+def edges(roles: Roles, reader: str) -> Iterator[tuple[Edge, str | None]]:
+    """The ends of a population's input, and the layer with weights there that is part of it."""
+    for place, name in enumerate(roles.graph[reader].inputs):
+        node = roles.graph[name]
+        part = roles.absorbing(name) is not None
+        if part and isinstance(node.layer, Add):
+            yield from edges(roles, name)
+        else:
+            yield (reader, place), name if part and weighs(roles.graph, node) else None
+
+
+def weighs(graph: Graph, node: Node) -> bool:
+    """Whether a layer has a matrix, a kernel, or one weight a channel."""
+    if not isinstance(node.layer, ScaleShift):
+        return isinstance(node.layer, (*WEIGHTED, BatchNormalization))
+    if node.layer.scale is None:
+        return False
+    shape = graph.shapes[node.name]
+    scale = Unit(np.broadcast_to(np.asarray(node.layer.scale, np.float64), shape), True)
+    return scale.same_along(channel_axis(graph, node.name))

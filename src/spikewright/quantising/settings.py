@@ -1,0 +1,91 @@
+"""The numbers that a chip computes with, as an argument of `convert`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from spikewright._base.arguments import is_number, is_whole, refuse
+
+PER = ("layer", "channel")
+_BITS = {
+    "bits": (2, 16),
+    "bias_bits": (2, 32),
+    "threshold_bits": (2, 32),
+    "state_bits": (4, 32),
+    "threshold_exponent": (0, 16),
+    "exponents": (0, 16),
+    "bias_exponents": (0, 16),
+    "spikes": (1, 2**31),
+    "output_spikes": (1, 2**31),
+    "decay": (0, 32),
+}
+_NEVER_NONE = ("bits", "bias_exponents", "threshold_exponent")
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """Weights of `bits` bits, sign included: whole numbers times a step `per` layer or channel.
+
+    Populations of integrate-and-fire neurons then compute in whole numbers alone, as
+    `FixedPointIntegrateAndFire` says. The step is the one of least squared error, and such that a
+    spike is a whole number of it, the threshold. The rest describes a chip; None is a number
+    without bound:
+
+    * `exponents`: the weights of a step may be multiplied by 2 to any power from 0 to this;
+    * `bias_bits`, `threshold_bits`, `state_bits`: of biases, thresholds and voltages, the sign
+      included; `threshold_exponent`: thresholds are multiples of 2 to this power;
+      `bias_exponents`: the biases of a layer may be multiplied by 2 to a power of up to this;
+    * `spikes`, `output_spikes`: most spikes a step of a neuron, and of one that is read out;
+    * `voltage_floor`: the lowest voltage, as spikes below zero;
+    * `decay`: a voltage loses `v >> decay` in each step; `reset`: a spike does "subtract" its
+      threshold, or set the voltage to "zero".
+
+    Values that come from outside, such as pixels, are no whole numbers: what arrives from them is
+    rounded in the neuron, with the rest of a step's charge. Biases, and the thresholds of neurons
+    behind such values, are whole for steps of `dt` seconds. Raises `ConversionError` for numbers
+    that no chip has.
+    """
+
+    bits: int = 8
+    per: Literal["layer", "channel"] = "channel"
+    exponents: int | None = None
+    bias_bits: int | None = None
+    bias_exponents: int = 0
+    threshold_bits: int | None = None
+    threshold_exponent: int = 0
+    state_bits: int | None = None
+    spikes: int | None = None
+    output_spikes: int | None = None
+    voltage_floor: float | None = None
+    decay: int | None = None
+    reset: Literal["subtract", "zero"] = "subtract"
+    dt: float = 0.001
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _BITS.items():
+            value = getattr(self, name)
+            if value is None and name not in _NEVER_NONE:
+                continue
+            if not (is_whole(value) and least <= value <= most):
+                raise _refused(name, f"it is a whole number from {least} to {most}, got {value!r}")
+        if self.per not in PER:
+            raise _refused("per", f'it is "layer" or "channel", got {self.per!r}')
+        if self.reset not in ("subtract", "zero"):
+            raise _refused("reset", f'it is "subtract" or "zero", got {self.reset!r}')
+        floor = self.voltage_floor
+        if floor is not None and not (is_number(floor) and floor >= 0):
+            raise _refused("voltage_floor", f"it is None or a number from 0, got {floor!r}")
+        if not (is_number(self.dt) and self.dt > 0):
+            raise _refused("dt", f"it is a number of seconds above 0, got {self.dt!r}")
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The names of those of its numbers that bind neurons of every type."""
+        named = ("state_bits", "threshold_bits", "bias_bits", "voltage_floor", "decay")
+        found = [name for name in named if getattr(self, name) is not None]
+        return (*found, *(["reset"] if self.reset != "subtract" else []))
+
+
+def _refused(field: str, reason: str) -> Any:
+    return refuse(f"Quantised.{field}", reason)
