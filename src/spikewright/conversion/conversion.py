@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.keywords import meant, spelled
+from spikewright.chips import Chip, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
@@ -32,6 +33,7 @@ from spikewright.lower.trace import Trace
 from spikewright.measure import Evaluation, EveryStep, Run
 from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
+from spikewright.quantising import bits_of
 from spikewright.records import select
 from spikewright.running.encoders import Encoder
 from spikewright.running.encoding import encoders_for, lists_of
@@ -121,6 +123,21 @@ class Conversion:
             known = f"{hint} Arguments are {', '.join(self.arguments)}".lstrip()
             raise refuse(unknown[0], "convert has no such argument", known)
         return self._convert({**self.arguments, **changes})
+
+    def on(self, chip: str | Path | Mapping[str, Any] | Chip) -> Conversion:
+        """The same model under the bits of a chip: a conversion like any other.
+
+        `chip` is a name in `spikewright.chips.names()`, a profile of your own, or its file.
+        Weights, biases, thresholds and states have the chip's bits, and neurons its reset, floor
+        and cap (see `sw.Quantised`). Scales are chosen anew where rules choose them. It is not
+        asked whether the network fits. Values from outside arrive as charge; an `encoder` makes
+        spikes of them. Raises `ChipError` for chips that no spiking network runs on, and
+        `ConversionError` for networks without spikes and for neurons that the chip lacks.
+        """
+        if self.arguments.get("spiking") is False:
+            reason = "a chip runs spiking networks, and this one has rates"
+            raise refuse("spiking", reason, "Convert with spiking=True")
+        return self.again(weights=bits_of(profile(chip)))
 
     def calibrate(
         self, x: Any, *, executor: Any = "local", address: str | None = None, progress: bool = True

@@ -1,6 +1,7 @@
 """Networks in whole numbers: weights, thresholds and states of the bits that a chip has."""
 
+from spikewright.quantising.chips import bits_of
 from spikewright.quantising.quantise import WholeNetwork, quantise
 from spikewright.quantising.settings import Quantised
 
-__all__ = ["Quantised", "WholeNetwork", "quantise"]
+__all__ = ["Quantised", "WholeNetwork", "bits_of", "quantise"]

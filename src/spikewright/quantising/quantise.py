@@ -173,7 +173,8 @@ class _Quantising:
         shown = f"{least}" if least == largest else f"{least}..{largest}"
         weights = f"weights of {self.settings.bits} bits, a step each {self.settings.per}"
         rounds = "" if whole_numbers else "; values from outside are rounded"
-        return f"computes in whole numbers: {weights}, threshold {shown}{rounds}"
+        chip = f" under the bits of {self.settings.chip}" if self.settings.chip else ""
+        return f"computes in whole numbers{chip}: {weights}, threshold {shown}{rounds}"
 
     def neurons(self, name: str, threshold: NDArray) -> NeuronType:
         """The neurons of a population in whole numbers, within the chip's bounds."""

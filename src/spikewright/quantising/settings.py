@@ -43,8 +43,8 @@ class Quantised:
 
     Values that come from outside, such as pixels, are no whole numbers: what arrives from them is
     rounded in the neuron, with the rest of a step's charge. Biases, and the thresholds of neurons
-    behind such values, are whole for steps of `dt` seconds. Raises `ConversionError` for numbers
-    that no chip has.
+    behind such values, are whole for steps of `dt` seconds. `chip` names the chip in the trace.
+    Raises `ConversionError` for numbers that no chip has.
     """
 
     bits: int = 8
@@ -61,6 +61,7 @@ class Quantised:
     decay: int | None = None
     reset: Literal["subtract", "zero"] = "subtract"
     dt: float = 0.001
+    chip: str = ""
 
     def __post_init__(self) -> None:
         for name, (least, most) in _BITS.items():

@@ -16,6 +16,7 @@ from spikewright.frontends import example_for
 from spikewright.measure import After
 from spikewright.network.neurons import NeuronType
 from spikewright.network.synapses import Synapse
+from spikewright.quantising import Quantised
 
 _DEFAULTS = {name: given.default for name, given in signature(convert).parameters.items()}
 
@@ -59,7 +60,7 @@ def text(value: Any) -> str:
         return "{" + ", ".join(f"{text(name)}: {text(item)}" for name, item in value.items()) + "}"
     if isinstance(value, type) and issubclass(value, NeuronType):
         return f"sw.{value.__name__}"
-    if isinstance(value, NeuronType | Synapse | After):
+    if isinstance(value, NeuronType | Quantised | Synapse | After):
         return f"sw.{value!r}"
     if isinstance(value, float):
         return f"{value!r}"
