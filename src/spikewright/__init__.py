@@ -35,8 +35,9 @@ _NAMES = {
     """,
     "network.learning": "BCM LearningRule LearningRuleType Oja PES RLS Voja",
     "network.neurons": """
-        AdaptiveLIF AdaptiveLIFRate BipolarIntegrateAndFire ClippedReLU Direct Elementwise
-        FixedPointIntegrateAndFire GridLIF IntegrateAndFire Izhikevich LIF LIFRate LeakyReLU
+        AdaptiveLIF AdaptiveLIFRate BipolarIntegrateAndFire ClippedReLU Direct DiscreteLI
+        DiscreteLIF Elementwise FixedPointIntegrateAndFire GridLIF IntegrateAndFire Izhikevich
+        LIF LIFRate LeakyReLU
         NeuronType ParametricReLU PoissonSpiking RectifiedLinear RegularSpiking
         RunningMeanSpiking Sigmoid SignedIntegrateAndFire SoftLIFRate Softplus SpikingLeakyReLU
         SpikingRectifiedLinear StochasticSpiking Tanh

@@ -98,7 +98,8 @@ def _values(item: Any, most: int) -> int:
         raise ValueError(f"the values of {item.name} lie elsewhere, not in this file")
     if item.shape is None or math.prod(item.shape) * item.dtype.itemsize > most:
         raise ValueError(f"{item.name} claims {item.shape} values of {item.dtype}")
-    return int(item[()].size)
+    item[()]
+    return math.prod(item.shape)
 
 
 def _read_attributes(item: Any) -> None:

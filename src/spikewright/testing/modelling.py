@@ -19,6 +19,8 @@ from spikewright.network.neurons import (
     AdaptiveLIFRate,
     BipolarIntegrateAndFire,
     ClippedReLU,
+    DiscreteLI,
+    DiscreteLIF,
     Elementwise,
     FixedPointIntegrateAndFire,
     GridLIF,
@@ -167,6 +169,13 @@ def _curved_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample("grid-lif", GridLIF(), small, exact=False)
     deep = GridLIF(tau_rc=0.01, tau_ref=0.0, min_voltage=-np.inf, amplitude=0.5)
     yield NeuronExample("grid-lif-without-floor", deep, small, exact=False)
+    decay = np.array(0.75)
+    yield NeuronExample("discrete-li", DiscreteLI(decay), exact=False)
+    yield NeuronExample("discrete-lif", DiscreteLIF(decay, reset_voltage=-0.25), exact=False)
+    soft = DiscreteLIF(decay, "subtract", amplitude=0.5)
+    yield NeuronExample("discrete-lif-soft", soft, exact=False)
+    capped = DiscreteLIF(np.array(1.0), "subtract", max_spikes_per_step=1)
+    yield NeuronExample("discrete-lif-soft-cap", capped)
     yield NeuronExample("soft-lif-rate", SoftLIFRate(0.1), exact=False)
     yield NeuronExample("adaptive-lif-rate", AdaptiveLIFRate(tau_n=0.1), exact=False)
     tired = AdaptiveLIF(tau_n=0.05, inc_n=0.02, amplitude=0.5)

@@ -134,7 +134,7 @@ class _Writing:
         if last is not None:
             shape = (natural[-1], *natural[:-1]) if last else natural
         index = image_index(shape, natural, bool(last))
-        given = "input" if len(self.ends.inputs) == 1 else name
+        given = "input" if len(self.ends.inputs) == 1 else f"input_{name}"
         node = self.add(given, self.nir.Input(np.array(shape)), [])
         return plain((node,), shape, index)
 
@@ -231,7 +231,8 @@ class _Writing:
     def metadata_of(self, item: Ensemble, cell: Cell, signal: Signal) -> dict[str, Any]:
         """What NIR cannot say of neurons."""
         start = np.zeros(item.shape) if self.settings.steps is not None else cell.start
-        return {**cell.metadata, "v_init": _arranged(start, signal).reshape(signal.shape)}
+        init = _arranged(start, signal).reshape(signal.shape)
+        return {**cell.metadata, "layer": _name(item), "v_init": init}
 
     def emit(
         self,
@@ -295,13 +296,15 @@ class _Writing:
         return made
 
     def add(self, name: str, node: Any, sources: list[str] | tuple[str, ...]) -> str:
-        """A node under a name of its own."""
-        name = re.sub(r"^(?=\d)", "layer_", re.sub(r"\W", "_", name))
-        number = 1
-        wanted = name
-        while name in self.nodes:
-            number += 1
-            name = f"{wanted}_{number}"
+        """A node under a name of its own.
+
+        Files list nodes in the order of their names, and some readers need that of the graph.
+        """
+        name = re.sub(r"[^0-9A-Za-z_]", "_", name)
+        if not isinstance(node, self.nir.Input | self.nir.Output):
+            name = f"n{len(self.nodes):04}_{name}"
+        if name in self.nodes:
+            name = f"{name}_{len(self.nodes)}"
         self.nodes[name] = node
         self.edges += [(source, name) for source in sources]
         return name
@@ -310,7 +313,7 @@ class _Writing:
         """An output, and the nodes that it is the sum of."""
         sent = [self.emit(signal, f"{_name(item)}_values") for signal in value]
         first = sent[0]
-        given = "output" if len(self.ends.outputs) == 1 else name
+        given = "output" if len(self.ends.outputs) == 1 else f"output_{name}"
         metadata = {"readout": self.ends.readouts[name]} if name in self.ends.readouts else {}
         made = self.nir.Output(np.array(first.shape), metadata=metadata)
         self.add(given, made, [n for s in sent for n in s.names])

@@ -10,6 +10,7 @@ from spikewright.network.neurons.base import (
     register,
 )
 from spikewright.network.neurons.bipolar import BipolarIntegrateAndFire
+from spikewright.network.neurons.discrete import DiscreteLI, DiscreteLIF
 from spikewright.network.neurons.elementwise import Elementwise, ParametricReLU
 from spikewright.network.neurons.fixed_point import FixedPointIntegrateAndFire
 from spikewright.network.neurons.integrator import TOLERANCE, integrate
@@ -43,6 +44,8 @@ __all__ = [
     "ClippedReLU",
     "Clock",
     "Direct",
+    "DiscreteLI",
+    "DiscreteLIF",
     "Elementwise",
     "FixedPointIntegrateAndFire",
     "GridLIF",

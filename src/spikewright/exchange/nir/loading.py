@@ -1,0 +1,345 @@
+"""Graphs of NIR read as networks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.arguments import is_number
+from spikewright._base.keywords import spelled
+from spikewright._base.optional import require
+from spikewright.errors import (
+    NetworkError,
+    Refusal,
+    UnsupportedLayerError,
+)
+from spikewright.exchange.nir.primitives import (
+    READERS,
+    Cell,
+    Cells,
+    Delayed,
+    End,
+    Form,
+    Linear,
+    Shape,
+    Time,
+    Unreadable,
+)
+from spikewright.exchange.nir.reading import Edge, Flat, Record, read_flat
+from spikewright.network import Connection, Ensemble, Network, Neurons, Node, Probe
+from spikewright.network.network import detached
+from spikewright.network.transforms import Chain, Dense, Reshape, Sparse, Transform
+
+_RESETS = ("zero", "subtract")
+
+
+@spelled()
+def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None = None) -> Network:
+    """Read a NIR file, or a `nir.NIRGraph`, as a network for steps of `dt`, in the file's time.
+
+    NIR's equations are solved exactly for inputs that are constant within a step. `IF` is
+    `v := v + dt r I`; `LIF`, `LI` and the synapses of `CubaLIF` and `CubaLI` decay by
+    `exp(-dt / tau)` a step. A spike is a 1 in its step, and reaches everything behind it in the
+    same step; in a loop it reaches neurons one step later. With `reset="zero"`, NIR's own, neurons
+    fire where `v > v_threshold`, once a step, and begin again at `v_reset`. With `"subtract"` they
+    fire as often as the threshold fits into `v`, and keep the rest. By default nodes whose metadata
+    state a reset have that, and others NIR's; `dt` is the one that the file states. Run the network
+    with this `dt`: `sw.Simulator(network, dt)`.
+
+    `network.inputs` and `network.outputs` are nodes by name; every output has a probe.
+    `network.layers` are the ensembles by the name of their node, or the layer that its metadata
+    name. Raises `FileNotFoundError`, `DamagedFileError` for a file that is no NIR graph or cannot
+    be one, `UnsupportedLayerError` with all nodes that have no form here, and `NetworkError` for
+    wrong arguments.
+    """
+    require("nir")  # its extra also brings what opens the files
+    if reset not in (None, *_RESETS):
+        raise NetworkError(f"reset must be one of {_RESETS}, or None, got {reset!r}")
+    if dt is not None and not (is_number(dt) and dt > 0):
+        raise NetworkError(f"dt must be above 0, got {dt!r}")
+    flat = read_flat(source)
+    given: Any = flat.metadata.get("dt") if dt is None else dt
+    if not (is_number(given) and given > 0):
+        raise NetworkError(
+            "dt: the file does not state the length of a step; give dt, in the unit of its time "
+            "constants"
+        )
+    return _Loading(flat, Time(float(given), reset)).network()
+
+
+@dataclass(frozen=True, eq=False)
+class _Term:
+    """What an object sends, behind a chain of transforms and so many steps later."""
+
+    end: Node | Neurons
+    chain: tuple[Transform, ...] = ()
+    steps: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Value:
+    """A sum of terms and a constant, in a shape."""
+
+    shape: Shape
+    terms: tuple[_Term, ...]
+    bias: NDArray | None = None
+
+
+@dataclass
+class _Loading:
+    flat: Flat
+    time: Time
+    values: dict[str, _Value] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    layers: dict[str, Ensemble] = field(default_factory=dict)
+    ends: dict[str, dict[str, Node]] = field(default_factory=lambda: {"Input": {}, "Output": {}})
+    receivers: dict[str, Node | Ensemble] = field(default_factory=dict)
+
+    def network(self) -> Network:
+        """Make everything in order, and then the loops."""
+        order, back = _ordered(self.flat)
+        self.before: dict[str, list[str]] = {name: [] for name in self.flat.nodes}
+        for pre, post in self.flat.edges:
+            if (pre, post) not in back:
+                self.before[post].append(pre)
+        self.readers = {n: sum(pre == n for pre, _ in self.flat.edges) for n in self.flat.nodes}
+        self.looped = {post for _, post in back}
+        with detached(), Network() as network:
+            for name in order:
+                self.make(self.flat.nodes[name])
+            if self.refusals:
+                raise UnsupportedLayerError(self.refusals)
+            for pre, post in sorted(back):
+                self.close(pre, post)
+            network.inputs, network.outputs = self.ends["Input"], self.ends["Output"]
+            network.layers = self.layers
+            for name, node in self.ends["Output"].items():
+                Probe(node, label=name)
+        return network
+
+    def make(self, node: Record) -> None:
+        """One node; refusals are kept, and what is behind one is not looked at."""
+        if self.refused.intersection(self.before[node.name]):
+            self.refused.add(node.name)
+            return
+        reader = READERS.get(node.kind)
+        try:
+            if reader is None:
+                raise Unreadable(f"NIR as it is read here has no {node.kind}")
+            arriving = self.arriving(node)
+            form = reader(node, arriving.shape, self.time)
+            self.values[node.name] = self.form(node, form, arriving)
+        except Unreadable as error:
+            self.refused.add(node.name)
+            self.refusals.append(Refusal(node.name, node.kind, error.reason, error.help))
+        except NetworkError as error:
+            raise node.wrong(f"does not fit what leads to it: {error}".rstrip(".")) from error
+
+    def arriving(self, node: Record) -> _Value:
+        """The sum of what leads to a node."""
+        values = [self.values[pre] for pre in self.before[node.name]]
+        shapes = {value.shape for value in values}
+        if len(shapes) > 1:
+            raise node.wrong(f"is led to by arrays of different shapes: {sorted(shapes)}")
+        bias: NDArray | None = None
+        for value in values:
+            if value.bias is not None:
+                bias = value.bias if bias is None else bias + value.bias
+        terms = tuple(term for value in values for term in value.terms)
+        return _Value(next(iter(shapes), ()), terms, bias)
+
+    def form(self, node: Record, form: Form, arriving: _Value) -> _Value:
+        """The value of a node of a form."""
+        match form:
+            case End(shape) if node.kind == "Input" and not self.before[node.name]:
+                made = Node(np.zeros(shape), size_in=shape, label=node.name)
+                self.ends["Input"][node.name] = made
+                return _Value(shape, (_Term(made),))
+            case End(shape) if self.readers[node.name]:
+                return self.reshaped(node, arriving, shape)  # of a graph inside the graph
+            case End(shape):
+                junction = self.junction(node, self.reshaped(node, arriving, shape))
+                self.ends["Output"][node.name] = junction
+                return _Value(shape, (_Term(junction),))
+            case Cells(stages):
+                return self.cells(node, stages, arriving)
+            case Delayed(steps):
+                return self.delayed(node, steps, arriving)
+            case Linear():
+                return self.linear(node, form, arriving)
+        raise TypeError(form)
+
+    def cells(self, node: Record, stages: tuple[Cell, ...], arriving: _Value) -> _Value:
+        """Populations one behind the other; a bias on the way is part of the first one's."""
+        shape = stages[0].shape
+        if arriving.terms:
+            shape = _broadcast(node, shape, arriving.shape)
+            arriving = self.reshaped(node, arriving, shape)
+        layer = node.stated("layer")
+        name = layer if isinstance(layer, str) and layer not in self.layers else node.name
+        for i, cell in enumerate(stages):
+            last = i == len(stages) - 1
+            label = name if last else f"{name}.current"
+            constant = 0.0 if arriving.bias is None else cell.gain * arriving.bias
+            made = Ensemble(
+                shape,
+                None,
+                neuron_type=cell.neuron_type,
+                gain=cell.gain,
+                bias=cell.bias + constant,
+                initial_voltage=cell.start,
+                label=label,
+            )
+            self.connect(arriving, made.neurons)
+            self.receivers.setdefault(node.name, made)
+            arriving = _Value(shape, (_Term(made.neurons),))
+        self.layers[name] = made
+        return arriving
+
+    def linear(self, node: Record, form: Linear, arriving: _Value) -> _Value:
+        """A linear node: part of the one connection behind it, or a junction with several."""
+        if arriving.bias is not None:
+            junction = self.junction(node, arriving, "input")
+            arriving = _Value(arriving.shape, (_Term(junction),))
+        chain, shape = _fitted(form.chain, arriving.shape)
+        terms = tuple(replace(term, chain=(*term.chain, *chain)) for term in arriving.terms)
+        value = _Value(shape, terms, form.bias)
+        if self.readers[node.name] == 1:
+            return value
+        return _Value(shape, (_Term(self.junction(node, value)),))
+
+    def delayed(self, node: Record, steps: NDArray, arriving: _Value) -> _Value:
+        """A delay of all values alike, or of each by its own."""
+        looped = node.name in self.looped
+        shape = steps.shape if looped else _broadcast(node, steps.shape, arriving.shape)
+        arriving = _Value(shape, (), None) if not arriving.terms else arriving
+        if arriving.bias is not None or looped or len(np.unique(steps)) > 1:
+            junction = self.junction(node, arriving, "input")
+            self.receivers[node.name] = junction
+            arriving = _Value(shape, (_Term(junction),))
+        if len(np.unique(steps)) > 1:
+            return self.delayed_each(node, np.broadcast_to(steps, shape), arriving)
+        more = int(steps.flat[0])
+        terms = tuple(replace(term, steps=term.steps + more) for term in arriving.terms)
+        return _Value(shape, terms)
+
+    def delayed_each(self, node: Record, steps: NDArray, arriving: _Value) -> _Value:
+        """Values that wait for different times."""
+        (term,) = arriving.terms
+        junction = Node(size_in=arriving.shape, label=node.name)
+        for waiting in (steps.ravel() > 0, steps.ravel() == 0):
+            (places,) = np.nonzero(waiting)
+            if len(places):
+                ones = np.ones(len(places))
+                move = Sparse(places, places, ones, arriving.shape, steps.size)
+                seconds = steps.ravel()[places] * self.time.dt
+                delay = seconds if seconds.any() else 0.0
+                Connection(term.end, junction, synapse=None, transform=move, delay=delay)
+        return _Value(arriving.shape, (_Term(junction),))
+
+    def reshaped(self, node: Record, value: _Value, shape: Shape) -> _Value:
+        """A value in a shape of as many values."""
+        if value.shape == shape:
+            return value
+        if math.prod(value.shape) != math.prod(shape):
+            raise node.wrong(f"takes an array of shape {shape}, and gets one of {value.shape}")
+        bias = value.bias
+        if bias is not None:
+            bias = np.broadcast_to(bias, value.shape).reshape(shape)
+        terms = tuple(replace(t, chain=(*t.chain, Reshape(shape))) for t in value.terms)
+        return _Value(shape, terms, bias)
+
+    def junction(self, node: Record, value: _Value, part: str = "") -> Node:
+        """A node that sends a value's sum."""
+        name = f"{node.name}.{part}" if part else node.name
+        made = Node(size_in=value.shape, label=name)
+        self.connect(value, made)
+        if value.bias is not None and np.any(value.bias):
+            constant = Node(np.broadcast_to(value.bias, value.shape), label=f"{name}.bias")
+            Connection(constant, made, synapse=None)
+        return made
+
+    def connect(self, value: _Value, post: Node | Neurons, more: int = 0) -> None:
+        """Connections for the terms of a value, some steps later."""
+        for term in value.terms:
+            transform = Chain(term.chain) if term.chain else None
+            delay = (term.steps + more) * self.time.dt
+            Connection(term.end, post, synapse=None, transform=transform, delay=delay)
+
+    def close(self, pre: str, post: str) -> None:
+        """An edge of a loop: it reaches neurons one step later, a delay at once."""
+        node, value, receiver = self.flat.nodes[post], self.values[pre], self.receivers[post]
+        if isinstance(receiver, Node):
+            junction = self.junction(node, self.reshaped(node, value, receiver.shape_in), pre)
+            Connection(junction, receiver, synapse=None)
+            return
+        value = self.reshaped(node, value, receiver.shape)
+        if value.bias is not None:
+            receiver.bias = receiver.bias + receiver.gain * value.bias
+        self.connect(value, receiver.neurons, 1)
+
+
+def _broadcast(node: Record, shape: Shape, arriving: Shape) -> Shape:
+    """The shape of neurons: their parameters', or that of their input where one stands for all."""
+    if math.prod(shape) == math.prod(arriving):
+        return shape
+    try:
+        if np.broadcast_shapes(shape, arriving) == arriving:
+            return arriving
+    except ValueError:
+        pass
+    raise node.wrong(f"has parameters of shape {shape}, and gets an array of shape {arriving}")
+
+
+def _fitted(chain: tuple[Transform, ...], shape: Shape) -> tuple[tuple[Transform, ...], Shape]:
+    """A chain for arrays of a shape, flattened where weights take them as a vector; its image."""
+    made: list[Transform] = []
+    for part in chain:
+        count = part.matrix.shape[1] if isinstance(part, Dense) else None
+        if len(shape) > 1 and shape[-1] != count == math.prod(shape):
+            shape = (count,)
+            made.append(Reshape(shape))
+        shape = part.output_shape(shape)
+        made.append(part)
+    return tuple(made), shape
+
+
+_STATES = frozenset({"I", "LI", "IF", "LIF", "CubaLI", "CubaLIF"})
+
+
+def _ordered(flat: Flat) -> tuple[list[str], set[Edge]]:
+    """The nodes, each behind those that it reads, and the edges that are left to close loops.
+
+    A loop is cut before a delay of it, else before neurons: those that something outside leads to.
+    """
+    before: dict[str, set[str]] = {name: set() for name in flat.nodes}
+    for pre, post in flat.edges:
+        before[post].add(pre)
+    order: dict[str, None] = {}
+    back: set[Edge] = set()
+    while len(order) < len(before):
+        ready = [n for n in before if n not in order and before[n] <= order.keys()]
+        if not ready:
+            cut = _cut(flat, before, order)
+            back |= {(pre, cut) for pre in before[cut] - order.keys()}
+            ready = [cut]
+        order.update(dict.fromkeys(ready))
+    return list(order), back
+
+
+def _cut(flat: Flat, before: dict[str, set[str]], order: dict[str, None]) -> str:
+    """The node before which a loop is cut; raises `DamagedFileError` where nothing has a state."""
+    left = [name for name in before if name not in order]
+    for wanted in ({"Delay"}, _STATES):
+        kinds = [name for name in left if flat.nodes[name].kind in wanted]
+        led = [name for name in kinds if before[name] & order.keys()]
+        if led or kinds:
+            return (led or kinds)[0]
+    first = flat.nodes[left[0]]
+    raise first.wrong("is part of a loop in which nothing keeps a state, so it has no solution")

@@ -1,0 +1,350 @@
+"""What each primitive of NIR is here: one reader a primitive, by its name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.windows import Windows
+from spikewright.exchange.nir.reading import Record
+from spikewright.network import transforms as t
+from spikewright.network.neurons import DiscreteLI, DiscreteLIF, IntegrateAndFire, NeuronType
+
+Shape = tuple[int, ...]
+
+
+class Unreadable(Exception):
+    """A node has no form here: the reason, and what would help."""
+
+    def __init__(self, reason: str, help: str = "") -> None:
+        super().__init__(reason, help)
+        self.reason, self.help = reason, help
+
+
+@dataclass(frozen=True)
+class Time:
+    """How time is read: steps of `dt`, in the file's unit; the reset, None for what nodes state."""
+
+    dt: float
+    reset: str | None
+
+    def resets(self, node: Record) -> str:
+        """The reset of a node: "zero" or "subtract"."""
+        return self.reset or ("subtract" if node.stated("reset") == "subtract" else "zero")
+
+    def decay(self, tau: NDArray) -> NDArray:
+        """The part that is left of a state after a step, of time constants above 0."""
+        return np.asarray(np.exp(-self.dt / tau))
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A chain of transforms, and a constant that broadcasts to its image."""
+
+    chain: tuple[t.Transform, ...] = ()
+    bias: NDArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A population: its type, `J = gain x + bias`, and where its voltage starts, in thresholds."""
+
+    neuron_type: NeuronType
+    gain: NDArray
+    bias: NDArray
+    start: NDArray
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Populations one behind the other; the last one is the node's output."""
+
+    stages: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Delayed:
+    """A delay in steps, one number or one a value."""
+
+    steps: NDArray
+
+
+@dataclass(frozen=True)
+class End:
+    """An input or an output of a shape, or a plain junction."""
+
+    shape: Shape
+
+
+Form = Linear | Cells | Delayed | End
+Reader = Callable[[Record, Shape, Time], Form]
+
+_readers: dict[str, Reader] = {}
+READERS = MappingProxyType(_readers)
+"""The reader of every primitive, by its name: `reader(node, shape, time)`, shape of the input."""
+
+
+def reads(kind: str) -> Callable[[Reader], Reader]:
+    """Decorator: the reader of a primitive."""
+
+    def enter(reader: Reader) -> Reader:
+        _readers[kind] = reader
+        return reader
+
+    return enter
+
+
+@reads("Input")
+@reads("Output")
+def _end(node: Record, shape: Shape, time: Time) -> Form:
+    return End(node.shape("shape"))
+
+
+@reads("Affine")
+def _affine(node: Record, shape: Shape, time: Time) -> Form:
+    bias = node.array("bias")
+    (transform,) = _matrix(node)
+    if bias.shape not in ((), transform.output_shape((transform.matrix.shape[1],))):
+        raise node.wrong(f"has a bias of shape {bias.shape} for weights {transform.matrix.shape}")
+    return Linear((transform,), bias)
+
+
+@reads("Linear")
+def _linear(node: Record, shape: Shape, time: Time) -> Form:
+    return Linear(_matrix(node))
+
+
+def _matrix(node: Record) -> tuple[t.Dense]:
+    weight = node.array("weight")
+    if weight.ndim > 2:
+        raise Unreadable(
+            f"its weights have {weight.ndim} axes: several matrices side by side",
+            "Give one node each",
+        )
+    if weight.ndim != 2:
+        raise node.wrong(f"has weights of shape {weight.shape}, which are no matrix")
+    return (t.Dense(weight),)
+
+
+@reads("Scale")
+def _scale(node: Record, shape: Shape, time: Time) -> Form:
+    return Linear((t.Scale(node.array("scale")),))
+
+
+@reads("Conv1d")
+@reads("Conv2d")
+def _convolution(node: Record, shape: Shape, time: Time) -> Form:
+    rank = int(node.kind[-2])
+    weight = node.array("weight")
+    if weight.ndim != rank + 2:
+        raise node.wrong(f"has weights of shape {weight.shape}")
+    stride = node.whole("stride", rank, 1)
+    dilation = node.whole("dilation", rank, 1)
+    (groups,) = node.whole("groups", 1, 1)
+    if not (groups and all(stride) and all(dilation)):
+        raise node.wrong("has a stride, a dilation or a number of groups of 0")
+    pads = _padding(node, weight.shape[2:], stride, dilation)
+    bias = node.array("bias", 0.0)
+    if bias.shape not in ((), (len(weight),)):
+        raise node.wrong(f"has a bias of shape {bias.shape} for weights {weight.shape}")
+    each = bias.reshape(-1, *(1,) * rank) if bias.ndim else bias
+    return Linear((t.Convolution(weight, stride, pads, dilation, groups),), each)
+
+
+def _padding(
+    node: Record, size: Shape, stride: Shape, dilation: Shape
+) -> tuple[tuple[int, int], ...]:
+    """Zeros before and after; "same" gives as many outputs as inputs, the odd zero behind."""
+    named = node.text("padding")
+    if named is None:
+        return tuple((p, p) for p in node.whole("padding", len(size), 0))
+    if named == "valid":
+        return ((0, 0),) * len(size)
+    if named != "same":
+        raise node.wrong(f"has a padding of {named!r}")
+    if set(stride) != {1}:
+        raise Unreadable(
+            'padding "same" with a stride above 1 means different zeros to every reader',
+            "Write the padding as numbers",
+        )
+    totals = [d * (k - 1) for d, k in zip(dilation, size, strict=True)]
+    return tuple((total // 2, total - total // 2) for total in totals)
+
+
+@reads("SumPool2d")
+def _sum_pool(node: Record, shape: Shape, time: Time) -> Form:
+    return Linear((t.SumPool(_windows(node)),))
+
+
+@reads("AvgPool2d")
+def _average_pool(node: Record, shape: Shape, time: Time) -> Form:
+    windows = _windows(node)
+    return Linear((t.SumPool(windows, np.asarray(1.0 / math.prod(windows.size))),))
+
+
+def _windows(node: Record) -> Windows:
+    size = node.whole("kernel_size", 2)
+    stride = node.whole("stride", 2)
+    if not all((*size, *stride)):
+        raise node.wrong("has a window or a stride of 0")
+    return Windows(size, stride, tuple((p, p) for p in node.whole("padding", 2, 0)))
+
+
+@reads("Flatten")
+def _flatten(node: Record, shape: Shape, time: Time) -> Form:
+    first, last = (int(node.array(n, d)) for n, d in (("start_dim", 1), ("end_dim", -1)))
+    axes = range(len(shape))
+    if not (-len(shape) <= first <= len(shape) and -len(shape) - 1 <= last < len(shape) + 1):
+        raise node.wrong(f"flattens axes {first} to {last} of an array of shape {shape}")
+    first, last = first % max(len(shape), 1), min(last % len(shape), axes[-1])
+    merged = math.prod(shape[first : last + 1])
+    return Linear((t.Reshape((*shape[:first], merged, *shape[last + 1 :])),))
+
+
+@reads("Delay")
+def _delay(node: Record, shape: Shape, time: Time) -> Form:
+    delay = node.array("delay")
+    if np.any(delay < 0):
+        raise node.wrong("has a delay below 0")
+    return Delayed(np.round(delay / time.dt))
+
+
+@reads("Threshold")
+def _threshold(node: Record, shape: Shape, time: Time) -> Form:
+    """A spike where the input is above the threshold, in every step: nothing is left of a step."""
+    threshold = node.array("threshold")
+    kind = DiscreteLIF(np.zeros(()), amplitude=time.dt)
+    return _one(node, kind, np.ones(()), 1.0 - threshold, threshold.shape)
+
+
+@reads("I")
+def _integrator(node: Record, shape: Shape, time: Time) -> Form:
+    r = node.array("r")
+    return _one(node, DiscreteLI(np.ones(())), r * time.dt, np.zeros(()), r.shape)
+
+
+@reads("LI")
+def _leaky(node: Record, shape: Shape, time: Time) -> Form:
+    tau, r, leak = node.same_shape("tau", "r", "v_leak")
+    decay = time.decay(_above_zero(node, "tau", tau))
+    return _one(node, DiscreteLI(_few(decay)), (1 - decay) * r, (1 - decay) * leak, tau.shape)
+
+
+@reads("IF")
+def _spiking(node: Record, shape: Shape, time: Time) -> Form:
+    r, threshold = node.same_shape("r", "v_threshold")
+    reset = _reset(node, threshold, time)
+    gain = r / threshold
+    if reset is None:
+        floor, cap = node.stated("voltage_floor"), node.stated("max_spikes")
+        kind: NeuronType = IntegrateAndFire(
+            time.dt, None if floor is None else float(floor), None if cap is None else int(cap)
+        )
+    else:
+        kind = DiscreteLIF(np.ones(()), "zero", reset, amplitude=time.dt)
+        gain = gain * time.dt
+    return _one(node, kind, gain, np.zeros(()), r.shape, threshold)
+
+
+@reads("LIF")
+def _leaky_spiking(node: Record, shape: Shape, time: Time) -> Form:
+    tau, r, leak, threshold = node.same_shape("tau", "r", "v_leak", "v_threshold")
+    return Cells((_membrane(node, time, tau, r, leak, threshold),))
+
+
+@reads("CubaLI")
+def _current_leaky(node: Record, shape: Shape, time: Time) -> Form:
+    tau, r, leak = node.same_shape("tau_mem", "r", "v_leak")
+    decay = time.decay(_above_zero(node, "tau_mem", tau))
+    membrane = _one(node, DiscreteLI(_few(decay)), (1 - decay) * r, (1 - decay) * leak, tau.shape)
+    return Cells((_synapse(node, time, tau.shape), *membrane.stages))
+
+
+@reads("CubaLIF")
+def _current_spiking(node: Record, shape: Shape, time: Time) -> Form:
+    tau, r, leak, threshold = node.same_shape("tau_mem", "r", "v_leak", "v_threshold")
+    membrane = _membrane(node, time, tau, r, leak, threshold)
+    return Cells((_synapse(node, time, tau.shape), membrane))
+
+
+def _membrane(
+    node: Record, time: Time, tau: NDArray, r: NDArray, leak: NDArray, threshold: NDArray
+) -> Cell:
+    """`tau dv/dt = (v_leak - v) + r I`, exact for a constant `I`, in units of the threshold."""
+    name = "tau_mem" if "tau_mem" in node.fields else "tau"
+    decay = time.decay(_above_zero(node, name, tau))
+    reset = _reset(node, threshold, time)
+    how = {"reset": "subtract"} if reset is None else {"reset": "zero", "reset_voltage": reset}
+    kind = DiscreteLIF(_few(decay), amplitude=time.dt, **how)
+    gain, bias = (1 - decay) * r / threshold, (1 - decay) * leak / threshold
+    return _one(node, kind, gain, bias, tau.shape, threshold).stages[0]
+
+
+def _synapse(node: Record, time: Time, shape: Shape) -> Cell:
+    """`tau_syn dI/dt = -I + w_in S`, exact for a constant `S`."""
+    decay = time.decay(_above_zero(node, "tau_syn", node.array("tau_syn")))
+    weight = node.array("w_in", 1.0)
+    kind = DiscreteLI(_few(decay))
+    return Cell(kind, _few((1 - decay) * weight), np.zeros(()), np.zeros(()), shape)
+
+
+def _reset(node: Record, threshold: NDArray, time: Time) -> NDArray | None:
+    """The voltage after a spike, in thresholds, or None where the threshold is subtracted."""
+    if np.any(threshold <= 0):
+        raise Unreadable(
+            f"it has {int(np.sum(threshold <= 0))} thresholds that are not above 0: such a neuron "
+            "fires without input"
+        )
+    given = node.array("v_reset", 0.0)
+    if given.shape not in ((), threshold.shape):
+        raise node.wrong(f"has a v_reset of shape {given.shape} for thresholds {threshold.shape}")
+    if time.resets(node) == "zero":
+        if np.any(given > threshold):
+            raise Unreadable(
+                "it has a v_reset above its threshold: such a neuron never stops firing"
+            )
+        return _few(given / threshold)
+    if np.any(given):
+        raise Unreadable(
+            "it has a v_reset other than 0, and a reset by subtraction has none", 'Use reset="zero"'
+        )
+    return None
+
+
+def _above_zero(node: Record, name: str, tau: NDArray) -> NDArray:
+    if np.any(tau <= 0):
+        raise node.wrong(f"has a {name} that is not above 0")
+    return tau
+
+
+def _one(
+    node: Record,
+    kind: NeuronType,
+    gain: NDArray,
+    bias: NDArray,
+    shape: Shape,
+    threshold: NDArray | float = 1.0,
+) -> Cells:
+    """One population, which starts where the node's metadata say, or at 0."""
+    given = node.stated("v_init")
+    start = np.asarray(0.0 if given is None else given, np.float64) / threshold
+    if start.shape not in ((), shape) or not np.all(np.isfinite(start)):
+        raise node.wrong(f"states a v_init of shape {start.shape} for neurons {shape}")
+    return Cells((Cell(kind, _few(gain), _few(bias), _few(start), shape),))
+
+
+def _few(values: NDArray) -> NDArray:
+    """One value where all are equal, else one a channel where they are, else all."""
+    if values.size and np.all(values == values.flat[0]):
+        return np.asarray(values.flat[0])
+    if values.ndim > 1:
+        channels = values.reshape(len(values), -1)
+        if np.array_equal(channels, np.broadcast_to(channels[:, :1], channels.shape)):
+            return channels[:, 0].reshape(-1, *(1,) * (values.ndim - 1))
+    return values

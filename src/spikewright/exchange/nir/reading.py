@@ -1,0 +1,188 @@
+"""NIR files as plain records: read once in a process of their own, then checked field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.hdf5 import look_through
+from spikewright._base.optional import require
+from spikewright.errors import DamagedFileError
+
+Edge = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A node as it is in a file: its name, kind and fields. Raises `DamagedFileError` for them."""
+
+    name: str
+    kind: str
+    fields: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    place: str
+
+    def wrong(self, what: str) -> DamagedFileError:
+        """An error about this node."""
+        return DamagedFileError(f"{self.place}: node {self.name!r} ({self.kind}) {what}.")
+
+    def array(self, name: str, default: float | None = None) -> NDArray:
+        """A field of finite numbers, in float64 or the file's own precision."""
+        given = self.fields.get(name, default)
+        if given is None:
+            raise self.wrong(f"has no {name}")
+        values = np.asarray(given)
+        if values.dtype.kind not in "fiub" or not np.all(np.isfinite(values)):
+            raise self.wrong(f"has a {name} that holds no finite numbers")
+        return values if values.dtype.kind == "f" else values.astype(np.float64)
+
+    def same_shape(self, *names: str) -> list[NDArray]:
+        """Fields of one shape."""
+        arrays = [self.array(name) for name in names]
+        if len({a.shape for a in arrays}) > 1:
+            shapes = ", ".join(f"{n} {a.shape}" for n, a in zip(names, arrays, strict=True))
+            raise self.wrong(f"has fields of different shapes: {shapes}")
+        return arrays
+
+    def whole(self, name: str, count: int, default: int | None = None) -> tuple[int, ...]:
+        """Whole numbers from 0, `count` of them or one for all."""
+        values = self.array(name, default)
+        if values.shape not in ((), (1,), (count,)) or np.any(values != np.round(values)):
+            raise self.wrong(
+                f"has a {name} of {self.fields.get(name)!r}, not {count} whole numbers"
+            )
+        if np.any(values < 0) or np.any(values > 2**31):
+            raise self.wrong(f"has a {name} of {self.fields.get(name)!r}, which is out of range")
+        return tuple(int(v) for v in np.broadcast_to(values.ravel(), count))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A shape."""
+        values = np.atleast_1d(self.array(name))
+        if values.ndim != 1 or np.any(values != np.round(values)) or np.any(values < 1):
+            raise self.wrong(f"has a {name} of {self.fields.get(name)!r}, which is no shape")
+        return tuple(int(v) for v in values)
+
+    def text(self, name: str) -> str | None:
+        """A field that is a text, or None."""
+        given = self.fields.get(name)
+        return given if isinstance(given, str) else None
+
+    def stated(self, name: str) -> Any:
+        """What the metadata say, or None."""
+        return self.metadata.get(name)
+
+
+@dataclass(frozen=True, eq=False)
+class Flat:
+    """A graph without graphs in it: records in order, edges between them, its metadata."""
+
+    nodes: dict[str, Record] = field(default_factory=dict)
+    edges: list[Edge] = field(default_factory=list)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_flat(source: Any) -> Flat:
+    """The graph of a file, or of a `nir.NIRGraph`, with its subgraphs written out.
+
+    Raises `FileNotFoundError`, and `DamagedFileError` for what is no NIR graph.
+    """
+    if hasattr(source, "to_dict"):
+        return _flat(source.to_dict(), f"{type(source).__name__}")
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    look_through(path, path)
+    with require("h5py").File(path, "r") as file:
+        if "node" not in file:
+            raise DamagedFileError(f"{path}: it is an HDF5 file without a NIR graph in it.")
+        content = _content(file["node"])
+    return _flat(content, str(path))
+
+
+def _content(group: Any) -> Any:
+    """A group as a dict, a dataset as its value."""
+    if hasattr(group, "keys"):
+        return {name: _content(group[name]) for name in group}
+    value = group[()]
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _flat(content: Any, place: str) -> Flat:
+    record = _record("", content, place)
+    if record.kind != "NIRGraph":
+        raise DamagedFileError(f"{place}: its root is {record.kind}, not a NIRGraph.")
+    flat = Flat(metadata=record.metadata)
+    _take(record, "", flat)
+    return flat
+
+
+def _record(name: str, content: Any, place: str) -> Record:
+    kind = content.get("type") if isinstance(content, Mapping) else None
+    if not isinstance(kind, str):
+        raise DamagedFileError(f"{place}: node {name!r} does not say its type.")
+    metadata = content.get("metadata", {})
+    fields = {k: v for k, v in content.items() if k not in ("type", "metadata")}
+    return Record(name, kind, fields, metadata if isinstance(metadata, Mapping) else {}, place)
+
+
+def _take(graph: Record, prefix: str, flat: Flat) -> None:
+    """Put a graph's nodes and edges into `flat`; edges to a graph in it lead to its ends."""
+    nodes = graph.fields.get("nodes")
+    if not isinstance(nodes, Mapping):
+        raise graph.wrong("has no nodes")
+    heads: dict[str, list[str]] = {}
+    tails: dict[str, list[str]] = {}
+    for name, content in nodes.items():
+        record = _record(f"{prefix}{name}", content, graph.place)
+        heads[name] = tails[name] = [record.name]
+        if record.kind != "NIRGraph":
+            flat.nodes[record.name] = record
+            continue
+        before = set(flat.nodes)
+        _take(record, f"{record.name}.", flat)
+        inner = [n for n in flat.nodes if n not in before]
+        heads[name] = [n for n in inner if flat.nodes[n].kind == "Input"]
+        tails[name] = [n for n in inner if flat.nodes[n].kind == "Output"]
+    seen = set()
+    for pre, post in _edges(graph):
+        if (pre, post) in seen:
+            raise graph.wrong(f"has the edge from {pre!r} to {post!r} twice")
+        seen.add((pre, post))
+        flat.edges.extend(_between(graph, prefix, (pre, post), (tails, heads), flat))
+
+
+def _between(
+    graph: Record, prefix: str, edge: Edge, ends: tuple[dict, dict], flat: Flat
+) -> Iterator[Edge]:
+    """An edge between the nodes that its ends stand for."""
+    found: list[str] = []
+    for name, known in zip(edge, ends, strict=True):
+        places = known.get(name) or ([f"{prefix}{name}"] if f"{prefix}{name}" in flat.nodes else [])
+        if len(places) != 1:
+            what = "several ends" if places else "no such end"
+            raise graph.wrong(
+                f"has an edge from {edge[0]!r} to {edge[1]!r}, and {name!r} is {what}"
+            )
+        found += places
+    yield found[0], found[1]
+
+
+def _edges(graph: Record) -> Sequence[Edge]:
+    given = graph.fields.get("edges")
+    try:
+        return [(_text(a), _text(b)) for a, b in (() if given is None else given)]
+    except (TypeError, ValueError):
+        raise graph.wrong(f"has edges that are no pairs of names: {given!r:.80}") from None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value

@@ -1,0 +1,135 @@
+"""Neurons defined step by step, with a decay from one step to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError
+from spikewright.network.neurons.base import (
+    Array,
+    ArrayNamespace,
+    Clock,
+    NeuronType,
+    Scaling,
+    State,
+    no_gain_bias,
+    register,
+)
+
+_RESETS = ("zero", "subtract")
+
+
+class _Decaying(NeuronType):
+    """A state that decays by a factor a step, one for all neurons or one for each."""
+
+    decay: NDArray
+    scaling: Scaling = "refused"
+    threshold_current = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        decay = _numbers(self, "decay")
+        if not np.all((decay >= 0) & (decay <= 1)):
+            raise NetworkError(f"{type(self).__name__}.decay must lie in 0..1, got {decay!r}")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        values = vars(self).values()
+        return tuple((v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v for v in values)
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> NoReturn:
+        no_gain_bias(self)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class DiscreteLI(_Decaying):
+    """A leaky integrator without spikes: `u := decay u + J`, and its output is `u`.
+
+    `decay`, from 0 to 1, broadcasts to the population's shape; 1 is no leak. The state `potential`
+    is `u`. Nothing in it depends on the length of a step.
+    """
+
+    decay: NDArray
+    amplitude: float = 1.0
+    negative = True
+    above_zero = ("amplitude",)
+
+    def initial_state(self) -> Mapping[str, float]:
+        return {"potential": 0.0}
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        state["potential"] = xp.constant(self.decay) * state["potential"] + current
+        return state["potential"]
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class DiscreteLIF(_Decaying):
+    """Leaky integration from step to step: `v := decay v + J`, with a spike where `v > 1`.
+
+    `decay`, from 0 to 1, broadcasts to the population's shape; 1 is no leak. With `reset` "zero"
+    the threshold is strict, a neuron fires at most once a step, and `v := reset_voltage` then (one
+    value, or one a neuron). With "subtract" every whole threshold in `v` is a spike and is
+    subtracted, at most `max_spikes_per_step` in a step. Nothing in it depends on the length of a
+    step.
+    """
+
+    decay: NDArray
+    reset: Literal["zero", "subtract"] = "zero"
+    reset_voltage: NDArray | float = 0.0
+    max_spikes_per_step: int | None = None
+    amplitude: float = 1.0
+    spiking = True
+    above_zero = ("amplitude",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reset not in _RESETS:
+            raise NetworkError(f"DiscreteLIF.reset must be one of {_RESETS}, got {self.reset!r}")
+        if np.any(_numbers(self, "reset_voltage") > 1):
+            raise NetworkError(
+                "DiscreteLIF.reset_voltage must be at most the threshold, 1, got "
+                f"{self.reset_voltage!r}"
+            )
+
+    @property
+    def most_spikes(self) -> int | None:
+        return 1 if self.reset == "zero" else self.max_spikes_per_step
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        left = xp.constant(self.decay) * state["voltage"]
+        if self.reset == "subtract":
+            one = xp.constant(np.ones(()))
+            counts, state["voltage"] = xp.integrate(
+                left, current, one, cap=self.max_spikes_per_step
+            )
+            return counts
+        voltage = left + current
+        fired = xp.greater(voltage, 1.0)
+        state["voltage"] = xp.where(fired, xp.constant(np.asarray(self.reset_voltage)), voltage)
+        return xp.where(fired, 1.0, xp.zeros_like(voltage))
+
+
+def _numbers(owner: NeuronType, name: str) -> NDArray:
+    """A field as a read-only array of finite numbers."""
+    given = getattr(owner, name)
+    try:
+        values = np.array(given, np.float64)
+    except (TypeError, ValueError):
+        values = np.array(np.nan)
+    if not np.all(np.isfinite(values)):
+        raise NetworkError(f"{type(owner).__name__}.{name} must be finite numbers, got {given!r}")
+    values.setflags(write=False)
+    object.__setattr__(owner, name, values)
+    return values
