@@ -118,11 +118,9 @@ def resnet(blocks: int = 3, width: int = 16) -> nn.Sequential:
 
 FASHION = Recipe(((8, 0.1),), shift=1, mirror=True)
 CIFAR = Recipe(
-    ((16, 0.2), (16, 0.1), (20, 0.1), (14, 0.1), (3, 0.05), (3, 0.05)),
+    ((16, 0.2), (16, 0.1), (10, 0.1), (3, 0.05), (3, 0.05), (3, 0.05)),
     shift=4,
     mirror=True,
-    blank=8,
-    blank_after=52,
     averaged=4,
 )
 NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], Recipe]] = {

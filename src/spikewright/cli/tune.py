@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from spikewright._base.writing import check_place
 from spikewright.choosing.search.choice import Choice
 from spikewright.choosing.tuning import tune as library
 from spikewright.choosing.tuning.reproduce import run_line
@@ -16,6 +18,7 @@ from spikewright.cli import options
 from spikewright.cli.output import duration, emit, say, show
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import Samples, load_samples
+from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.engines import Precision
 from spikewright.measure import neuron_rates
@@ -83,6 +86,17 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     metavar="NAME=VALUE",
     help="Restrict a parameter, such as max_spikes_per_step=1 or steps=[4,8]; repeat for more.",
 )
+@click.option(
+    "--train",
+    is_flag=True,
+    help="Train the best setting for less than it costs, on the samples searched on.",
+)
+@click.option(
+    "--train-data",
+    type=click.Path(path_type=Path),
+    help="Train it on these, a file like --data; without y it imitates MODEL.",
+)
+@options.out("the chosen network here")
 @options.dt
 @options.sampled
 @options.precision
@@ -99,6 +113,9 @@ def tune(
     limit: int | None,
     precision: Precision,
     max_pool: Any,
+    train: bool,
+    train_data: Path | None,
+    out: Path | None,
     report: Path | None,
     as_json: bool,
     **settings: Any,
@@ -108,18 +125,33 @@ def tune(
     MODEL is a .keras, .h5, .onnx or .pt2 file. Prints the chosen setting, the costs of others, and
     the call of sw.convert that makes the network again.
     """
+    if (train or train_data is not None) and out is None:
+        raise click.UsageError("--train: weights that are trained need a place, -o FILE")
+    if out is not None:
+        check_place(out)
     samples = load_samples(data, limit)
     held = None if validation is None else load_samples(validation)
     if held is not None:
         settings["validation"] = (held.x, held.y)
+    taught = None if train_data is None else load_samples(train_data)
     choice = library(
-        model, samples.x, samples.y, precision=precision, max_pool=max_pool or "gate", **settings
+        model,
+        samples.x,
+        samples.y,
+        precision=precision,
+        max_pool=max_pool or "gate",
+        train=train if taught is None else (taught.x, taught.y),
+        **settings,
     )
+    if out is not None:
+        _network(model, choice, settings).save(out)
     if report is not None:
         shown = Shown(data, samples, searched=True)
         if validation is not None and held is not None:
             shown = Shown(validation, held, searched=False)
-        _write(report, model, shown, choice, settings)
+        network = _network(model, choice, settings)
+        subject = Subject(model, shown.data, network, {}, shown.samples)
+        _write(report, subject, shown, choice, settings, _lines(choice, out))
     if as_json:
         emit(choice.as_dict())
         return
@@ -129,14 +161,25 @@ def tune(
     for reason, count in choice.failures.items():
         say(f"{count} x failed: {reason}")
     say(f"Searched on {choice.searched_on} samples; trials: {counts}. To make the network again:\n")
-    click.echo(_lines(choice))
+    click.echo(_lines(choice, out))
+    if out is not None:
+        say(f"\nSaved as {out}")
 
 
-def _lines(choice: Choice) -> str:
+def _network(model: Path, choice: Choice, settings: Mapping[str, Any]) -> Conversion:
+    """The chosen network."""
+    if choice.training is not None:
+        trained: Conversion = choice.training.conversion
+        return trained
+    return convert(model, example_input=settings["example_input"], **choice.conversion)
+
+
+def _lines(choice: Choice, out: Path | None) -> str:
     """The code that makes the network again and reads it out."""
     given = choice.arguments
     run = run_line(choice.steps, given["dt"], given["readout"])
-    return f"conversion = {choice.reproduce}\n{run}"
+    made = choice.reproduce if choice.training is None else f"sw.Conversion.load({str(out)!r})"
+    return f"conversion = {made}\n{run}"
 
 
 @dataclass(frozen=True)
@@ -148,13 +191,13 @@ class Shown:
     searched: bool
 
 
-def _write(path: Path, model: Path, shown: Shown, choice: Choice, settings: dict[str, Any]) -> None:
+def _write(
+    path: Path, subject: Subject, shown: Shown, choice: Choice, settings: dict[str, Any], code: str
+) -> None:
     """The page: the search, the held-back check, and the choice's results over time."""
-    conversion = convert(model, example_input=settings["example_input"], **choice.conversion)
-    subject = Subject(model, shown.data, conversion, {}, shown.samples)
     run = {**choice.run, "seed": settings["seed"], "engine": settings["engine"]}
     x, y = subject.first(_SHOWN)
-    found = conversion.evaluate(
+    found = subject.conversion.evaluate(
         x,
         y,
         **run,
@@ -177,7 +220,7 @@ def _write(path: Path, model: Path, shown: Shown, choice: Choice, settings: dict
         subject,
         "Search",
         facts,
-        python=_lines(choice),
+        python=code,
         summary=str(choice),
         search=choice.records,
         records=found.records,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from spikewright.choosing.search.measured import Point
 from spikewright.choosing.search.study import Trial
@@ -21,10 +22,11 @@ _HOPE = 1.0  # standard errors above the limit up to which a cheap setting may s
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A setting, as the search saw it."""
+    """A setting, as the search saw it; `training` is of its network, where it was trained."""
 
     trial: Trial
     point: Point
+    training: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +63,17 @@ def short_list(
         by_length.setdefault(candidate.point.steps if every_length else 0, []).append(candidate)
     best = [candidate for some in by_length.values() for candidate in _front(some, expected)]
     hopeful = [c for c in best if expected(c.point) <= max_drop + _HOPE * c.point.paired.error]
-    held = sorted(
-        hopeful or [min(best, key=lambda c: expected(c.point))],
-        key=lambda c: (-c.point.cost, expected(c.point)),
-    )
+    held = in_order(hopeful or [min(best, key=lambda c: expected(c.point))], expected)
     cheapest = round(_CHEAPEST * most) if every_length else 0
     split = max(0, len(held) - cheapest)
     return [*_spread(held[:split], most - cheapest), *held[split:]]
+
+
+def in_order(
+    candidates: Sequence[Candidate], expected: Callable[[Point], float]
+) -> list[Candidate]:
+    """The order in which settings are checked: the costliest first."""
+    return sorted(candidates, key=lambda c: (-c.point.cost, expected(c.point)))
 
 
 def _spread(candidates: list[Candidate], most: int) -> list[Candidate]:

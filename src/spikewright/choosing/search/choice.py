@@ -27,7 +27,8 @@ class Alternative:
     at most the limit. `costs` are means a sample by name. `needed` is about how many held-back
     samples would certify it, None where its estimate does not hold the limit. `rule` is the one
     that its scales began with, spending as many spikes: `convert` and `best_rule` take it. It is
-    None where nothing spikes.
+    None where nothing spikes. `training` is the `Training` that its network comes from, where it
+    was trained: then `arguments` go with the trained weights.
     """
 
     arguments: Mapping[str, Any]
@@ -37,6 +38,7 @@ class Alternative:
     costs: Mapping[str, float]
     needed: int | None
     rule: Any = None
+    training: Any = None
 
     @property
     def conversion(self) -> dict[str, Any]:
@@ -74,6 +76,7 @@ class Alternative:
             "needed": self.needed,
             "costs": dict(self.costs),
             "rule": None if self.rule is None else str(self.rule),
+            "trained": self.training is not None,
         }
 
 
@@ -112,6 +115,8 @@ class Choice(Alternative):
         what = f"{steps}, {self.spikes:.4g} spikes a sample"
         if self.energy is not None:
             what += f", {self.energy:.3g} J"
+        if self.training is not None:
+            what += ", trained"
         return f"{what}; it loses {loss}. {self.verdict}"
 
     @property

@@ -43,6 +43,7 @@ def tune(
     example_input: Any = None,
     max_pool: MaxPoolForm = "gate",
     outputs: Sequence[str] | None = None,
+    train: bool | tuple[Any, Any] = False,
     progress: bool = True,
 ) -> Choice:
     """Search for the cheapest setting that loses at most `max_drop` accuracy, a fraction.
@@ -57,6 +58,11 @@ def tune(
     lose at most `max_drop`, with `confidence`; where they cannot show it for any, the cheapest
     whose estimate holds it. `metric`, `f(outputs, y)` as for `evaluate`, stands in for accuracy:
     then `max_drop` is in its unit, and y is its second argument.
+
+    `train=True` spends half of the time on training the best setting, for half of its cost and for
+    other parts: on the samples searched on, or on `(x, y)` given in its place, `y` being None where
+    the network is to imitate its source. Where a trained network is chosen, `choice.training` is
+    what `Conversion.train` gave, and `conversion` and `reproduce` go with its weights.
 
     Ends after about `timeout` seconds, with `trials` trials in the study, or when nothing better
     turns up. `study` keeps it: a path (SQLite) or an Optuna URL, from which a second call with the
@@ -78,6 +84,7 @@ def tune(
         max_pool=max_pool,
         outputs=outputs,
         progress=progress,
+        train=train,
         running=Running(dt, engine, precision, threads, seed, table, Metric.of(metric)),
     )
     return search(model, x, y, request, example_input)

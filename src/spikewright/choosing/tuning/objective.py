@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.choosing.search.certify import Candidate
 from spikewright.choosing.search.choice import Minimise
 from spikewright.choosing.search.measured import Point
 from spikewright.choosing.search.scores import paired_of
@@ -99,12 +100,23 @@ class Objective:
     def __call__(self, values: Mapping[str, Plain], samples: Labelled) -> list[Point]:
         """Measure on samples, at every number of steps and under every readout."""
         at = read_at(choices_of(self.space, "steps"), int(values["steps"] or 1))
-        return self._points(values, samples, at, self._readouts(at))
+        return self._points(self.convert(values), samples, at, self._readouts(at))
 
     def at(self, values: Mapping[str, Plain], where: Point, samples: Labelled) -> Point:
         """Measure one number of steps and readout alone."""
-        readouts = {where.readout: self.readout(where.readout)}
-        (point,) = self._points(values, samples, [where.steps], readouts)
+        return self.of(self.convert(values), where.where, samples)
+
+    def network(self, candidate: Candidate) -> Conversion:
+        """The network of a setting, the trained one where there is one."""
+        if candidate.training is None:
+            return self.convert(candidate.trial.values)
+        trained: Conversion = candidate.training.conversion
+        return trained
+
+    def of(self, conversion: Conversion, where: tuple[int, str], samples: Labelled) -> Point:
+        """Measure a network in one number of steps, under one readout."""
+        steps, name = where
+        (point,) = self._points(conversion, samples, [steps], {name: self.readout(name)})
         return point
 
     def readout(self, name: str) -> EveryStep:
@@ -128,12 +140,11 @@ class Objective:
 
     def _points(
         self,
-        values: Mapping[str, Plain],
+        conversion: Conversion,
         samples: Labelled,
         at: Sequence[int],
         readouts: Mapping[str, EveryStep],
     ) -> list[Point]:
-        conversion = self.convert(values)
         begun = time.monotonic()
         found = run(conversion, samples.x, samples.y, at, list(readouts.values()), self.running)
         taken = (time.monotonic() - begun) / (len(samples) * at[-1])

@@ -35,6 +35,7 @@ class Request:
     outputs: Sequence[str] | None
     progress: bool
     running: Running
+    train: Any = False
 
     def __post_init__(self) -> None:
         if not (is_plain_number(self.max_drop) and self.max_drop >= 0):
@@ -52,6 +53,12 @@ class Request:
             raise TuningError(f"confidence lies above 0 and below 0.999, got {self.confidence!r}")
         if self.trials is not None:
             _check_whole("trials", self.trials)
+        pair = isinstance(self.train, tuple | list) and len(self.train) == 2
+        if not (pair or isinstance(self.train, bool)):
+            raise TuningError(
+                "train is True, to train on the samples searched on, or samples (x, y), where y "
+                f"may be None, got {type(self.train).__name__}"
+            )
         _check_whole("searched", self.searched)
 
     @property

@@ -15,6 +15,9 @@ from spikewright.choosing.tuning.request import Request
 from spikewright.records import SCORE, Record
 
 _UNITS = {"spikes": "spikes", "energy": "J"}
+TRAINED = "choice.training.conversion"
+"""The call that gives a trained network: no numbers in a call could make it."""
+
 _NAMES = {"spikes": "spikes per sample", "energy": "energy"}
 
 
@@ -26,6 +29,7 @@ def result(
     model: str,
     samples: tuple[int, int],
     certifying: bool,
+    refused: Mapping[str, int],
 ) -> Choice:
     """The choice among settings that were checked on held-back samples.
 
@@ -46,10 +50,10 @@ def result(
         held_back=samples[1],
         searched_on=samples[0],
         records=tuple(_records(question, objective, study, checked, chosen)),
-        reproduce=call(model, best.conversion),
+        reproduce=call(model, best.conversion) if best.training is None else TRAINED,
         trials=study.counts(),
         study=None if question.study is None else shown(question.study),
-        failures=study.failures(),
+        failures={**study.failures(), **refused},
         worth=question.worth,
     )
 
@@ -58,7 +62,7 @@ def _alternative(question: Request, objective: Objective, item: Checked) -> Alte
     values, point, paired = item.candidate.trial.values, item.point, item.point.paired
     return Alternative(
         arguments={
-            **objective.convert(values).resolved,
+            **objective.network(item.candidate).resolved,
             "steps": point.steps,
             "dt": objective.running.dt,
             "readout": objective.readout(point.readout),
@@ -69,6 +73,7 @@ def _alternative(question: Request, objective: Objective, item: Checked) -> Alte
         costs=point.costs,
         needed=paired.needed(question.max_drop, question.confidence),
         rule=objective.translation.rule(values, point.steps, point.costs["spikes"]),
+        training=item.candidate.training,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
@@ -13,7 +13,14 @@ from typing import Any
 from spikewright._base.optional import require
 from spikewright._base.progress import progress_bar
 from spikewright.choosing import Case, ScaleRule, Setting, fingerprint
-from spikewright.choosing.search.certify import LISTED, MANY, Candidate, check, short_list
+from spikewright.choosing.search.certify import (
+    LISTED,
+    MANY,
+    Candidate,
+    check,
+    in_order,
+    short_list,
+)
 from spikewright.choosing.search.choice import Choice
 from spikewright.choosing.search.goal import Aim, certifiable
 from spikewright.choosing.search.measured import Point
@@ -23,6 +30,7 @@ from spikewright.choosing.search.study import Study, open_study
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.choosing.tuning.allocation import Allocation
 from spikewright.choosing.tuning.data import digest, divided
+from spikewright.choosing.tuning.fine_tuning import FineTuning, material
 from spikewright.choosing.tuning.objective import Labelled, Objective
 from spikewright.choosing.tuning.refine import Refinement
 from spikewright.choosing.tuning.reproduce import source_text
@@ -39,6 +47,7 @@ from spikewright.lower.speaking import silently
 _CALIBRATED = 256  # samples whose values the rules look at
 _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
 _REFINING = 0.06  # of the time for one look at all channels
+_TRAINING = 0.5  # of the time, where settings are trained
 _CHECKING = 0.4  # of the time at most for what is held back
 _TRIAL = 0.05  # of the time at most for one trial
 _SWEPT = 0.01  # of the time at most for one of a plain sweep
@@ -48,6 +57,8 @@ _SWEPT = 0.01  # of the time at most for one of a plain sweep
 def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = None) -> Choice:
     """Search as requested; see `spikewright.tune`."""
     require("optuna")
+    if request.train is not False:
+        require("torch")
     limits_from = time.monotonic()
     conversion = convert(
         model,
@@ -69,7 +80,8 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     facts = _facts(request, conversion, space, digest(mine, held))
     study = open_study(request.study, facts, request.running.seed, hopeless_pruner())
     reserve = partial(_checking, objective, study, held, request.timeout)
-    limits = Limits(limits_from + request.timeout, reserve, request.trials)
+    searching = request.timeout * (1 - (_TRAINING if request.train is not False else 0))
+    limits = Limits(limits_from + searching, reserve, request.trials)
     trying = Search(
         study,
         space,
@@ -86,14 +98,17 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     with _bar(limits, request.timeout, request.progress) as advance:
         trying.run(limits, advance)
     settled = sure is not None  # else estimates decide, and every cheap setting has a chance
+    listed = short_list(
+        study.finished(),
+        request.max_drop,
+        trying.expected(),
+        LISTED if settled else MANY,
+        every_length=not settled,
+    )
+    aimed = trying.aims[0].limit
+    trained, refused = _fine_tuned(request, objective, mine, listed, aimed, trying.expected())
     checked = check(
-        short_list(
-            study.finished(),
-            request.max_drop,
-            trying.expected(),
-            LISTED if settled else MANY,
-            every_length=not settled,
-        ),
+        in_order([*listed, *trained], trying.expected()),
         partial(_held_back, objective, held),
         request.max_drop,
         request.confidence,
@@ -106,7 +121,29 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         source_text(model, example_input, x),
         (len(mine), len(held)),
         certifying=sure is not None,
+        refused=refused,
     )
+
+
+def _fine_tuned(
+    request: Request,
+    objective: Objective,
+    samples: Labelled,
+    listed: Sequence[Candidate],
+    limit: float,
+    expected: Callable[[Point], float],
+) -> tuple[list[Candidate], Mapping[str, int]]:
+    """Settings of the list that were trained, if that was asked for, and refusals by reason."""
+    if request.train is False:
+        return [], {}
+    tuning = FineTuning(
+        objective,
+        material(request.train, samples),
+        limit,
+        _TRAINING * request.timeout,
+        request.progress,
+    )
+    return tuning.candidates(listed, expected), tuning.failures
 
 
 def _facts(
@@ -178,7 +215,8 @@ def _swept(objective: Objective, samples: int, timeout: float, point: Point) -> 
 
 
 def _held_back(objective: Objective, held: Labelled, candidate: Candidate) -> Point:
-    return objective.at(candidate.trial.values, candidate.point, held)
+    network = objective.network(candidate)
+    return objective.of(network, candidate.point.where, held)
 
 
 @contextmanager

@@ -1,0 +1,133 @@
+"""Fine-tuning of what a search found: the best setting again, trained for less than it costs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from spikewright.choosing.search.certify import Candidate
+from spikewright.choosing.tuning.objective import Labelled, Objective
+from spikewright.errors import SpikewrightError
+
+READ = "mean"
+"""The readout that networks are trained under."""
+
+_TRAININGS = 3
+_JUDGED = 0.25  # of the samples searched on, where these are trained on too
+_UPDATES, _FEWEST, _BATCH = 3000, 10, 64  # of weights, where there is time; epochs; samples
+
+
+@dataclass(frozen=True)
+class Material:
+    """Samples to train on, `x` and `y` as `Conversion.train` takes them, and others to judge by."""
+
+    x: Any
+    y: Any
+    judged: Labelled
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of a training that is long enough."""
+        arrays = list(self.x.values()) if isinstance(self.x, Mapping) else [self.x]
+        count = len(arrays[0]) if hasattr(arrays[0], "shape") else _UPDATES * _BATCH
+        return max(_FEWEST, math.ceil(_UPDATES * _BATCH / count))
+
+
+def material(train: Any, searched: Labelled) -> Material:
+    """The samples of a fine-tuning: those given as `(x, y)`, or of True most of those searched on.
+
+    Labels of these are trained on; the truth of a metric is not, which only the metric knows.
+    """
+    if train is not True:
+        return Material(train[0], train[1], searched)
+    cut = len(searched) - round(_JUDGED * len(searched))
+    mine = searched[:cut]
+    return Material(mine.x, None if mine.margins is None else mine.y, searched[cut:])
+
+
+@dataclass(eq=False)
+class FineTuning:
+    """Trains the settings of a search for a part of their cost, within about `seconds` in all.
+
+    `limit` is the drop that is aimed at. `failures` counts trainings that were refused, by the reason.
+    """
+
+    objective: Objective
+    given: Material
+    limit: float
+    seconds: float
+    progress: bool
+    failures: Counter[str] = field(default_factory=Counter, init=False)
+
+    def candidates(
+        self, found: Sequence[Candidate], expected: Callable[[Any], float]
+    ) -> list[Candidate]:
+        """The settings that were trained, each for its own part of the cost.
+
+        First for half the cost of the cheapest that is expected to hold the limit, or of the
+        nearest. From then on between what held and what did not, as parts go in proportion. Where
+        training refuses a setting, the next one has its turn.
+        """
+        trained: list[Candidate] = []
+        for base in self._bases(found, expected):
+            try:
+                trained.extend(self._trained(base))
+            except SpikewrightError as error:
+                self.failures[f"not trained: {error}"] += 1
+            if trained:
+                break
+        return trained
+
+    def _bases(
+        self, found: Sequence[Candidate], expected: Callable[[Any], float]
+    ) -> list[Candidate]:
+        holding = [c for c in found if expected(c.point) <= self.limit]
+        others = sorted((c for c in found if c not in holding), key=lambda c: expected(c.point))
+        return [*sorted(holding, key=lambda c: c.point.cost), *others]
+
+    def _trained(self, base: Candidate) -> Iterator[Candidate]:
+        """Trainings of a setting, until one raises as `Conversion.train` does."""
+        holds, fails, tried = 1.0, 0.0, list[dict[str, Any]]()
+        for _ in range(_TRAININGS):
+            share = math.sqrt(holds * fails) if fails else holds / 2
+            limits = self._limits(base, share)
+            if limits in tried:
+                return
+            tried.append(limits)
+            candidate = self._train(base, limits)
+            yield candidate
+            if candidate.point.paired.drop <= self.limit:
+                holds = share
+            else:
+                fails = share
+
+    def _limits(self, base: Candidate, share: float) -> dict[str, Any]:
+        """The arguments of `Conversion.train` that keep a part of the cost of a setting.
+
+        Energy falls with spikes, and has a part that no training can spare.
+        """
+        point = base.point
+        if self.objective.minimise == "latency":
+            return {"steps": max(1, int(share * point.steps))}
+        return {"steps": point.steps, "spikes": share * point.costs["spikes"]}
+
+    def _train(self, base: Candidate, limits: Mapping[str, Any]) -> Candidate:
+        objective, judged = self.objective, self.given.judged
+        metric = objective.running.metric
+        training = objective.convert(base.trial.values).train(
+            self.given.x,
+            self.given.y,
+            **limits,
+            dt=objective.running.dt,
+            epochs=self.given.epochs,
+            batch_size=_BATCH,
+            timeout=self.seconds / _TRAININGS,
+            validation=(judged.x, judged.y) if metric is None else judged.x,
+            seed=objective.running.seed,
+            progress=self.progress,
+        )
+        point = objective.of(training.conversion, (limits["steps"], READ), judged)
+        return Candidate(base.trial, point, training)
