@@ -31,7 +31,7 @@ from spikewright import (
     semantic,
 )
 from spikewright.conversion import Trace, watch
-from spikewright.exchange import nir
+from spikewright.exchange import nir, onnx
 from spikewright.measure import energy, operations, twin
 from spikewright.network import distributions, processes, solvers
 from spikewright.report import figures
@@ -175,7 +175,10 @@ def topics() -> dict[str, dict[str, Any]]:
             **_module("sw.keras", sources_keras),
             **_module("sw.torch", sources_torch),
         },
-        "Other simulators and chips": _module("sw.nir", nir, skip=("DIALECTS",)),
+        "Other simulators and chips": {
+            **_module("sw.nir", nir, skip=("DIALECTS",)),
+            **_module("sw.onnx", onnx),
+        },
         "Reports": {
             **_module("spikewright.report", report),
             "spikewright.conversion.watch": watch,

@@ -76,6 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "modelling": {"network", "engines", "simulator"},
     "nengo": {"modelling.nengo_simulator"},
     "exchange.nir": _MODEL | {"lower", "engines"},
+    "exchange.onnx": _MODEL | {"lower", "engines", "running"},
     "exchange": set(),
     "showing": _RUN | _CONVERT | {
         "records", "report", "simulator", "choosing.rules", "diagnosis", "evaluation.sweeping",
@@ -83,7 +84,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": _MODEL | {"engines", "frontends", "conversion"},
     "cli": _RUN | _CONVERT | _RULES | {
         "", "records", "report", "choosing.search", "choosing.tuning", "running.encoders",
-        "evaluation.sweeping", "showing", "training",
+        "evaluation.sweeping", "showing", "training", "exchange.onnx",
     },
     "": {"_base"},
 }  # fmt: skip
@@ -94,6 +95,7 @@ BASE = {"errors", "_base"}
 GATED = {
     "spikewright.engines.torch": "torch",
     "spikewright.frontends.pytorch": "torch",
+    "spikewright.exchange.onnx": "onnx",
     "spikewright.sources.keras": "keras",
     "spikewright.sources.torch": "torch",
     "spikewright.training.gradients": "torch",
@@ -106,6 +108,7 @@ LATE = {
     ("frontends/keras/loading.py", "spikewright.sources.keras"): "it imports keras",
     ("training/training.py", "spikewright.training.gradients"): "it imports torch",
     ("training/module.py", "spikewright.training.gradients.through_time"): "the same",
+    ("cli/convert.py", "spikewright.exchange.onnx"): "it imports onnx",
 }
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {

@@ -70,7 +70,12 @@ _MODULES = {
 }
 """Public names that are modules."""
 
-_OF_FRAMEWORKS = {"keras": "sources.keras", "nir": "exchange.nir", "torch": "sources.torch"}
+_OF_FRAMEWORKS = {
+    "keras": "sources.keras",
+    "nir": "exchange.nir",
+    "onnx": "exchange.onnx",
+    "torch": "sources.torch",
+}
 """Public modules named as the packages that they import.
 
 `from spikewright import *` leaves them out: it would hide the packages.

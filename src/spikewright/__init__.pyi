@@ -32,6 +32,7 @@ from spikewright.diagnosis import Diagnosis
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.evaluation.sweeping import Sweep, sweep
 from spikewright.exchange import nir as nir
+from spikewright.exchange import onnx as onnx
 from spikewright.measure import (
     After,
     Evaluation,

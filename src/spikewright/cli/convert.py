@@ -20,11 +20,23 @@ from spikewright.conversion.verified import Verification
 @options.conversion
 @options.out("the result here")
 @click.option(
+    "--step",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write one time step here, an ONNX model that runs without spikewright.",
+)
+@options.dt
+@click.option(
     "--verify", is_flag=True, help="Compare the model's own values with the network's, first."
 )
 @options.as_json
 def convert(
-    model: Path, choices: dict[str, Any], out: Path | None, verify: bool, as_json: bool
+    model: Path,
+    choices: dict[str, Any],
+    out: Path | None,
+    step: Path | None,
+    dt: float,
+    verify: bool,
+    as_json: bool,
 ) -> None:
     """Convert MODEL to a network and print every step of the conversion, layer by layer.
 
@@ -36,8 +48,10 @@ def convert(
     verification = conversion.verify() if verify else None
     if out is not None:
         conversion.save(out)
+    if step is not None:
+        _save_step(conversion, step, dt)
     if as_json:
-        emit(_plain(conversion, verification, out))
+        emit(_plain(conversion, verification, out, step))
         return
     click.echo(str(conversion.trace))
     neurons, guarantee = conversion.network.n_neurons, conversion.trace.guarantee
@@ -46,10 +60,18 @@ def convert(
         click.echo(f"Verified: {verification}.")
     if out is not None:
         click.echo(f"Saved as {out}")
+    if step is not None:
+        click.echo(f"One time step saved as {step}")
+
+
+def _save_step(conversion: Conversion, path: Path, dt: float) -> None:
+    from spikewright.exchange.onnx import save_step  # late: it imports onnx
+
+    save_step(conversion, path, dt=dt, spikes=True)
 
 
 def _plain(
-    conversion: Conversion, verification: Verification | None, out: Path | None
+    conversion: Conversion, verification: Verification | None, out: Path | None, step: Path | None
 ) -> dict[str, Any]:
     return {
         "neurons": conversion.network.n_neurons,
@@ -59,4 +81,5 @@ def _plain(
         "trace": [asdict(entry) for entry in conversion.trace],
         "verification": None if verification is None else verification.as_dict(),
         "saved": None if out is None else str(out),
+        "step": None if step is None else str(step),
     }

@@ -33,22 +33,23 @@ _ERFC_BOTTOM = (
 _ERF_SPLIT, _ERF_END = 0.46875, 6.0  # beyond 6 erf is one in float64
 
 
-def _polynomial(coefficients: tuple[float, ...], x: NDArray) -> NDArray:
-    value = np.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        value *= x
-        value += coefficient
+def _polynomial(coefficients: tuple[float, ...], x: Any) -> Any:
+    value = coefficients[0] * x + coefficients[1]
+    for coefficient in coefficients[2:]:
+        value = value * x
+        value = value + coefficient
     return value
 
 
-def erf(x: NDArray) -> NDArray:
+def erf(x: Any, xp: Any = np) -> Any:
     """The error function `2/sqrt(pi) int_0^x exp(-u^2) du`, to within a few 1e-16."""
-    magnitude = np.minimum(np.abs(x), _ERF_END)
-    square = np.minimum(magnitude, _ERF_SPLIT) ** 2
+    magnitude = xp.minimum(xp.abs(x), _ERF_END)
+    small = xp.minimum(magnitude, _ERF_SPLIT)
+    square = small * small
     inner = x * (_polynomial(_ERF_TOP, square) / _polynomial(_ERF_BOTTOM, square))
     ratio = _polynomial(_ERFC_TOP, magnitude) / _polynomial(_ERFC_BOTTOM, magnitude)
-    outer = np.sign(x) * (1.0 - np.exp(-magnitude * magnitude) * ratio)
-    return np.where(magnitude <= _ERF_SPLIT, inner, outer)
+    outer = xp.sign(x) * (1.0 - xp.exp(-magnitude * magnitude) * ratio)
+    return xp.where(magnitude <= _ERF_SPLIT, inner, outer)
 
 
 def _over_axes(reduce: Callable[..., NDArray]) -> Callable[..., NDArray]:

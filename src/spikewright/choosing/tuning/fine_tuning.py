@@ -52,7 +52,7 @@ def material(train: Any, searched: Labelled) -> Material:
 class FineTuning:
     """Trains the settings of a search for a part of their cost, within about `seconds` in all.
 
-    `limit` is the drop that is aimed at. `failures` counts trainings that were refused, by the reason.
+    `limit` is the drop that is aimed at. `failures` counts refused trainings by the reason.
     """
 
     objective: Objective

@@ -1,11 +1,10 @@
-"""The soft-reset integrator in NumPy, as every engine must compute it."""
+"""The soft-reset integrator, as every engine must compute it."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 TOLERANCE = 2.0**-16
 """Share of a spike by which an integrator may fire early.
@@ -16,27 +15,31 @@ because the remainder (then minutely negative) is carried.
 
 
 def integrate(
-    voltage: NDArray,
-    charge: NDArray,
-    threshold: NDArray,
+    voltage: Any,
+    charge: Any,
+    threshold: Any,
     *,
-    least: NDArray | float | None = 0.0,
+    least: Any = 0.0,
     rounding: Literal["down", "truncate"] = "down",
     floor: float | None = None,
     cap: int | None = None,
-) -> tuple[NDArray, NDArray]:
-    """Counts and the voltage that is left (see `spikewright.network.neurons.base.Integrate`)."""
+    xp: Any = np,
+) -> tuple[Any, Any]:
+    """Counts and the voltage that is left (see `spikewright.network.neurons.base.Integrate`).
+
+    `xp` has the array functions.
+    """
     voltage = voltage + charge
     spikes = voltage / threshold
     if rounding == "down":
-        counts = np.floor(spikes + TOLERANCE)
+        counts = xp.floor(spikes + TOLERANCE)
     else:
-        counts = np.sign(spikes) * np.floor(np.abs(spikes) + TOLERANCE)
+        counts = xp.sign(spikes) * xp.floor(xp.abs(spikes) + TOLERANCE)
     if least is not None:
-        counts = np.maximum(counts, least)
+        counts = xp.maximum(counts, least)
     if cap is not None:
-        counts = np.minimum(counts, float(cap))
+        counts = xp.minimum(counts, float(cap))
     voltage = voltage - counts * threshold
     if floor is not None:
-        voltage = np.maximum(voltage, -floor * threshold)
+        voltage = xp.maximum(voltage, -floor * threshold)
     return counts, voltage

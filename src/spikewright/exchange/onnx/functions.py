@@ -1,0 +1,159 @@
+"""The array functions of equations as nodes of an ONNX graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from spikewright._base.equations.namespace import erf
+from spikewright._base.windows import Windows, channels_last
+from spikewright.exchange.onnx.symbols import Shape, Symbol, Writer
+from spikewright.network.neurons.integrator import integrate
+
+
+def _plain(operation: str) -> Callable[[Any, Symbol], Any]:
+    def function(self: Any, x: Symbol) -> Any:
+        return x.make(operation)
+
+    return function
+
+
+class OnnxFunctions:
+    """A namespace for the equations of neurons, curves and nodes.
+
+    ONNX lacks `log1p`, `expm1` and, in float64, `erf`. They are made of what it has, to within a
+    few units of the last place (Kahan's quotients; Cody's polynomials).
+    """
+
+    exp, log, tanh, sin, cos = map(_plain, ("Exp", "Log", "Tanh", "Sin", "Cos"))
+    sqrt, floor, sign, abs = map(_plain, ("Sqrt", "Floor", "Sign", "Abs"))
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        raise AttributeError(f"a time step in ONNX has no function {name!r} for equations")
+
+    def erf(self, x: Symbol) -> Any:
+        """The error function."""
+        return erf(x, self)
+
+    def log1p(self, x: Symbol) -> Any:
+        """`ln(1 + x)` as `x ln(u) / (u - 1)`, `u = 1 + x` rounded."""
+        u = 1.0 + x
+        same = u == 1.0
+        return self.where(same, x, self.log(u) * (x / self.where(same, 1.0, u - 1.0)))
+
+    def expm1(self, x: Any) -> Any:
+        """`exp(x) - 1` as `(u - 1) x / ln(u)`, `u = exp(x)` rounded."""
+        if not isinstance(x, Symbol):
+            return math.expm1(x)
+        u = self.exp(x)
+        same, gone = u == 1.0, u < 0.5
+        found = (u - 1.0) * (x / self.where(same | gone, 1.0, self.log(u)))
+        return self.where(same, x, self.where(gone, u - 1.0, found))
+
+    def power(self, x: Symbol, exponent: float) -> Any:
+        """`x ^ exponent`."""
+        return x.make("Pow", exponent)
+
+    def isfinite(self, x: Symbol) -> Any:
+        """Where values are finite."""
+        return ~(x.make("IsNaN") | x.make("IsInf"))
+
+    def greater(self, x: Symbol, other: Any) -> Any:
+        """Where a neuron fires: above its threshold."""
+        return x > other
+
+    def greater_equal(self, x: Symbol, other: Any) -> Any:
+        """Where a neuron fires: at or above its threshold."""
+        return x >= other
+
+    def maximum(self, first: Any, second: Any) -> Any:
+        """Elementwise maximum."""
+        return first.make("Max", second) if isinstance(first, Symbol) else second.make("Max", first)
+
+    def minimum(self, first: Any, second: Any) -> Any:
+        """Elementwise minimum."""
+        return first.make("Min", second) if isinstance(first, Symbol) else second.make("Min", first)
+
+    def where(self, condition: Symbol, first: Any, second: Any) -> Any:
+        """Elementwise choice."""
+        return condition.make("Where", first, second)
+
+    def zeros_like(self, x: Symbol) -> Any:
+        """Zeros in the shape of an array."""
+        return 0.0 * x
+
+    def constant(self, array: NDArray) -> NDArray:
+        """An array that does not change is written where it is used."""
+        return array
+
+    def sum(self, x: Symbol, axis: Any, keepdims: bool = False) -> Any:
+        """Sum over axes."""
+        return self._reduced("ReduceSum", x, axis, keepdims)
+
+    def mean(self, x: Symbol, axis: Any, keepdims: bool = False) -> Any:
+        """Mean over axes."""
+        return self._reduced("ReduceMean", x, axis, keepdims)
+
+    def amax(self, x: Symbol, axis: Any, keepdims: bool = False) -> Any:
+        """Maximum over axes."""
+        return self._reduced("ReduceMax", x, axis, keepdims)
+
+    def _reduced(self, operation: str, x: Symbol, axis: Any, keepdims: bool) -> Any:
+        axes = [a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)]
+        kept: Shape = tuple(
+            1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes
+        )
+        index = self._writer.constant(axes, np.int64)
+        name = self._writer.node(operation, [x.name, index], keepdims=int(keepdims))
+        return Symbol(self._writer, name, kept)
+
+    def swapaxes(self, x: Symbol, first: int, second: int) -> Any:
+        """Two axes change places."""
+        axes = list(range(x.ndim))
+        axes[first], axes[second] = axes[second], axes[first]
+        return x.transpose(axes)
+
+    def matmul(self, first: Symbol, second: Symbol) -> Any:
+        """Matrix products over the last two axes."""
+        shape = (*np.broadcast_shapes(first.shape[:-2], second.shape[:-2]),
+                 first.shape[-2], second.shape[-1])  # fmt: skip
+        return first.make("MatMul", second, shape=shape)
+
+    def rows(self, table: NDArray, numbers: Symbol) -> Any:
+        """Rows of a table by the nearest numbers that rows have."""
+        nearest = self.minimum(self.maximum(numbers.make("Round"), 0.0), float(len(table) - 1))
+        names = [self._writer.constant(table), nearest.cast(TensorProto.INT64).name]
+        name = self._writer.node("Gather", names, axis=0)
+        return Symbol(self._writer, name, (*numbers.shape, *table.shape[1:]))
+
+    def max_pool(self, x: Symbol, windows: Windows, last: bool) -> Any:
+        """Maximum over sliding windows."""
+        return reduce(self.maximum, taps(x, windows, last, -np.inf))
+
+    def integrate(self, *arrays: Any, **bounds: Any) -> tuple[Any, Any]:
+        """The soft-reset integrator (see `spikewright.network.neurons.base.Integrate`)."""
+        return integrate(*arrays, **bounds, xp=self)
+
+
+def numbered(shape: Shape) -> NDArray[np.int64]:
+    """The places of a sample's values from 1, `(1, *shape)`: 0 is left for what lies outside."""
+    return np.arange(1, math.prod(shape) + 1).reshape(1, *shape)
+
+
+def taps(x: Symbol, windows: Windows, last: bool, padding: float) -> list[Any]:
+    """The values under every position of a window, one array a position, in order."""
+    places = channels_last(numbered(x.shape[1:]), last)
+    found = []
+    for _, view in windows.taps(places):
+        index = view if last else np.moveaxis(view, -1, 1)
+        found.append(x.gather_padded(index[0], padding))
+    return found

@@ -1,0 +1,319 @@
+"""Transforms as nodes of an ONNX graph: sums are exact, as every engine's are.
+
+Sums over numbers of spikes that a cap bounds are sums of bytes times bytes: a weight on the grid is
+a whole number, and that is four limbs of eight bits. Other sums are products of matrices in
+float64, of limbs that are narrow enough (`spikewright.engines.grid`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from spikewright._base.windows import channels_last
+from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Precision, integer_weights, weight_limbs
+from spikewright.engines.program import Linear
+from spikewright.engines.reference.linear import LinearKernel
+from spikewright.exchange.onnx.functions import OnnxFunctions, numbered, taps
+from spikewright.exchange.onnx.symbols import Symbol
+from spikewright.network.transforms import (
+    AxisMap,
+    Convolution,
+    Dense,
+    Permute,
+    Place,
+    Reshape,
+    Scale,
+    Slice,
+    Sparse,
+    SumPool,
+    Take,
+    Transform,
+)
+
+_BYTE = 8
+_LOG2 = float(np.log(2.0))
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Whole numbers from `low` to `high`: what a signal is known to hold."""
+
+    low: int
+    high: int
+
+    @property
+    def zero_point(self) -> int | None:
+        """What is added to make bytes of them; None where they do not fit one."""
+        if self.low >= 0 and self.high <= 255:
+            return 0
+        return 128 if self.low >= -128 and self.high <= 127 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """A signal of the program: its values, and their bounds where they are known whole numbers."""
+
+    values: Symbol
+    bounds: Bounds | None = None
+
+    @property
+    def small(self) -> bool:
+        """Whether bytes hold them."""
+        return self.bounds is not None and self.bounds.zero_point is not None
+
+
+Map = Callable[[Signal, Any, OnnxFunctions, Precision], Symbol]
+
+
+def applied(op: Linear, x: Signal, xp: OnnxFunctions, precision: Precision) -> Signal:
+    """`factor * transform(x)`."""
+    transform = op.transform
+    if isinstance(transform, MOVES):
+        return Signal(_moved(op, x.values), _with_zero(x.bounds) if op.factor == 1.0 else None)
+    y = MAPS[type(transform)](x, transform, xp, precision)
+    return Signal(y if op.factor == 1.0 else y * op.factor)
+
+
+def _with_zero(bounds: Bounds | None) -> Bounds | None:
+    return bounds and Bounds(min(bounds.low, 0), max(bounds.high, 0))
+
+
+def _moved(op: Linear, x: Symbol) -> Symbol:
+    """Values at other places: the transform of their numbers says which."""
+    if isinstance(op.transform, Reshape):
+        moved = x.reshape(1, *op.transform.shape)
+    else:
+        kernel = LinearKernel(Linear(op.label, (0,), 1, op.transform), "float32")
+        (places,) = kernel.run([numbered(x.shape[1:])[None].astype(np.float64)], 0, 1)
+        moved = x.gather_padded(np.asarray(places[0, 0], np.int64), 0.0)
+    found: Symbol = moved if op.factor == 1.0 else moved * op.factor
+    return found
+
+
+def _scale(x: Signal, transform: Scale, xp: OnnxFunctions, precision: Precision) -> Symbol:
+    factor = np.asarray(transform.factor, np.float64)
+    if factor.ndim == 0 and factor == 1.0:
+        return x.values
+    found: Symbol = x.values * factor
+    return found
+
+
+def _sum_pool(x: Signal, transform: SumPool, xp: OnnxFunctions, precision: Precision) -> Symbol:
+    views = taps(x.values, transform.windows, transform.channels_last, 0.0)
+    factor = np.asarray(transform.factor, np.float64)[..., None]
+    if factor.ndim > 1 and not transform.channels_last:
+        factor = np.moveaxis(factor, -1, 0)
+    found: Symbol = reduce(lambda a, b: a + b, views) * (factor if factor.ndim > 1 else factor[0])
+    return found
+
+
+def _dense(x: Signal, transform: Dense, xp: OnnxFunctions, precision: Precision) -> Symbol:
+    return _product(x, transform.matrix, xp, precision)
+
+
+def _sparse(x: Signal, transform: Sparse, xp: OnnxFunctions, precision: Precision) -> Symbol:
+    matrix = np.zeros((int(np.prod(transform.shape_out)), transform.size_in))
+    np.add.at(matrix, (transform.rows, transform.columns), transform.values)
+    flat = Signal(x.values.reshape(1, -1), x.bounds)
+    found: Symbol = _product(flat, matrix, xp, precision).reshape(1, *transform.shape_out)
+    return found
+
+
+def _axis_map(x: Signal, transform: AxisMap, xp: OnnxFunctions, precision: Precision) -> Symbol:
+    axes = list(range(x.values.ndim))
+    axes.append(axes.pop(transform.axis + 1))
+    moved = Signal(x.values.transpose(axes), x.bounds)
+    y = _product(moved, transform.matrix, xp, precision)
+    found: Symbol = y.transpose([axes.index(i) for i in range(len(axes))])
+    return found
+
+
+def _product(x: Signal, matrix: NDArray, xp: OnnxFunctions, precision: Precision) -> Symbol:
+    """`x @ matrix.T` over the last axis."""
+    shape = (*x.values.shape[:-1], len(matrix))
+    if x.small:
+        return _in_bytes(x, matrix, precision, _MatMul(shape))
+    starts = range(0, matrix.shape[1], MAX_FAN_IN)
+
+    def apply(limb: Symbol, weight: NDArray) -> Symbol:
+        parts = [
+            (limb if len(starts) == 1 else limb[..., i : i + MAX_FAN_IN]).make(
+                "MatMul", weight[:, i : i + MAX_FAN_IN].T, shape=shape
+            )
+            for i in starts
+        ]
+        return reduce(lambda a, b: a + b, parts)
+
+    return _in_limbs(x, matrix, matrix.shape[1], xp, precision, apply)
+
+
+def _convolution(
+    x: Signal, transform: Convolution, xp: OnnxFunctions, precision: Precision
+) -> Symbol:
+    rank, last = transform.kernel.ndim - 2, transform.channels_last
+    first = [0, rank + 1, *range(1, rank + 1)]
+    if x.small:
+        images = x.values.transpose(first) if last else x.values
+        y = _in_bytes(Signal(images, x.bounds), transform.kernel, precision, _Convolve(transform))
+    else:
+        y = _by_patches(x, transform, xp, precision)
+    if not last:
+        return y
+    back: Symbol = y.transpose([0, *range(2, rank + 2), 1])
+    return back
+
+
+def _by_patches(
+    x: Signal, transform: Convolution, xp: OnnxFunctions, precision: Precision
+) -> Symbol:
+    """`(1, out, *extent)`: windows laid out as rows, times the kernel, group by group."""
+    kernel, groups, windows = transform.kernel, transform.groups, transform.windows
+    out, inner = kernel.shape[:2]
+    places = windows.patches(channels_last(numbered(x.values.shape[1:]), transform.channels_last))
+    extent, count = places.shape[1:-2], places.shape[-2]
+    rows = places[0].reshape(-1, count, groups, inner).transpose(2, 0, 1, 3)
+    rows = rows.reshape(groups, -1, count * inner)
+    shape = (1, groups, rows.shape[1], out // groups)
+
+    def apply(limb: Symbol, weight: NDArray) -> Symbol:
+        taps_last = weight.reshape(groups, out // groups, inner, count).transpose(0, 3, 2, 1)
+        matrix = taps_last.reshape(groups, count * inner, out // groups)
+        found: Symbol = limb.gather_padded(rows, 0.0).make("MatMul", matrix, shape=shape)
+        return found
+
+    y = _in_limbs(x, kernel, count * inner, xp, precision, apply)
+    found: Symbol = y.transpose([0, 1, 3, 2]).reshape(1, out, *extent)
+    return found
+
+
+def _in_limbs(
+    x: Signal,
+    weight: NDArray,
+    fan_in: int,
+    xp: OnnxFunctions,
+    precision: Precision,
+    apply: Callable[[Symbol, NDArray], Symbol],
+) -> Symbol:
+    """The sum of `apply(limb, weight)` over limbs of inputs and weights, in the engines' order."""
+    weights = weight_limbs(weight, GRIDS[precision])
+    limbs = [x.values] if x.bounds is not None else _limbs(x.values, fan_in, xp, precision)
+    return reduce(lambda a, b: a + b, [apply(limb, w) for limb in limbs for w in weights])
+
+
+def _limbs(x: Symbol, fan_in: int, xp: OnnxFunctions, precision: Precision) -> list[Any]:
+    """A sample's values as limbs relative to its largest (`spikewright.engines.grid.limbs`)."""
+    bits, count = GRIDS[precision].input_limbs(min(fan_in, MAX_FAN_IN))
+    axes = tuple(range(1, x.ndim))
+    largest = xp.maximum(xp.amax(xp.abs(x), axes, keepdims=True), 1e-290)
+    step = _power_of_two(largest, xp) * 2.0 ** (1 - bits)
+    parts = []
+    for _ in range(count):
+        part = (x / step).make("Round") * step
+        parts.append(part)
+        x, step = x - part, step * 2.0**-bits
+    return parts
+
+
+def _power_of_two(x: Symbol, xp: OnnxFunctions) -> Any:
+    """The smallest power of two that is not below `x`, whatever the logarithm rounds."""
+    exponent = -xp.floor(-(xp.log(x) / _LOG2))
+    power = xp.power(0.0 * x + 2.0, exponent)
+    power = xp.where(power < x, 2.0 * power, power)
+    half = 0.5 * power
+    return xp.where(half >= x, half, power)
+
+
+class _MatMul:
+    """Products of matrices of bytes."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def __call__(self, x: Symbol, zero: str, limb: NDArray[np.int8]) -> str:
+        writer = x.writer
+        return writer.node("MatMulInteger", [x.name, writer.constant(limb.T, np.int8), zero])
+
+    def scaled(self, steps: NDArray) -> NDArray:
+        """Steps of the channels, as they meet a result."""
+        return steps
+
+
+class _Convolve:
+    """Convolutions of bytes, channels first."""
+
+    def __init__(self, transform: Convolution) -> None:
+        self._transform = transform
+        self.shape: tuple[int, ...] = ()
+
+    def __call__(self, x: Symbol, zero: str, limb: NDArray[np.int8]) -> str:
+        windows, transform, writer = self._transform.windows, self._transform, x.writer
+        extent = windows.output_extent(x.shape[2:])
+        before = [first for first, _ in windows.padding]
+        after = [
+            max(0, (count - 1) * stride + dilation * (size - 1) + 1 - length - first)
+            for count, stride, dilation, size, length, first in zip(
+                extent, windows.stride, windows.dilation, windows.size, x.shape[2:], before,
+                strict=True,
+            )
+        ]  # fmt: skip
+        self.shape = (1, len(limb), *extent)
+        return writer.node(
+            "ConvInteger", [x.name, writer.constant(limb, np.int8), zero],
+            strides=list(windows.stride), dilations=list(windows.dilation),
+            pads=[*before, *after], group=transform.groups, kernel_shape=list(windows.size),
+        )  # fmt: skip
+
+    def scaled(self, steps: NDArray) -> NDArray:
+        """Steps of the channels, as they meet a result."""
+        return steps.reshape(-1, *(1 for _ in self._transform.windows.size))
+
+
+def _in_bytes(x: Signal, weight: NDArray, precision: Precision, apply: Any) -> Symbol:
+    """Exact sums of bytes times limbs of eight bits, put together in float64."""
+    assert x.bounds is not None and x.bounds.zero_point is not None
+    writer, zero = x.values.writer, x.bounds.zero_point
+    given = (x.values + float(zero) if zero else x.values).cast(TensorProto.UINT8)
+    zero_point = writer.constant(zero, np.uint8)
+    integers, steps = integer_weights(weight, precision)
+    total: Any = None
+    for place, whole in enumerate(integers):
+        later = len(integers) - 1 - place
+        unit = steps * 2.0 ** (GRIDS[precision].weight_bits * later)
+        part: Any = None
+        for power, limb in _bytes_of(whole):
+            sums = Symbol(writer, apply(given, zero_point, limb), apply.shape)
+            digit = sums.cast(TensorProto.DOUBLE)
+            digit = digit * 2.0 ** (_BYTE * power) if power else digit
+            part = digit if part is None else part + digit
+        part = part * apply.scaled(unit)
+        total = part if total is None else total + part
+    found: Symbol = total
+    return found
+
+
+def _bytes_of(whole: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.int8]]]:
+    """Limbs of eight bits, sign included, with their place; those of zeros alone are left out."""
+    rest, power = whole.astype(np.int64), 0
+    while power == 0 or rest.any():
+        digit = (rest + 128) % 256 - 128
+        if digit.any() or (power == 0 and not (rest - digit).any()):
+            yield power, digit.astype(np.int8)
+        rest, power = (rest - digit) >> _BYTE, power + 1
+
+
+MAPS: dict[type[Transform], Any] = {
+    AxisMap: _axis_map,
+    Convolution: _convolution,
+    Dense: _dense,
+    Scale: _scale,
+    Sparse: _sparse,
+    SumPool: _sum_pool,
+}
+MOVES = (Permute, Place, Reshape, Slice, Take)

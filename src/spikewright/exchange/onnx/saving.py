@@ -1,0 +1,157 @@
+"""`sw.onnx.save_step`: a spiking network's time step as an ONNX model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, checker, helper
+
+from spikewright._base.equations import CURVES
+from spikewright._base.keywords import spelled
+from spikewright._base.writing import check_place, replace_file
+from spikewright.engines import Precision, compile_network
+from spikewright.engines.program import Program, Recording
+from spikewright.errors import ExchangeError, NetworkError
+from spikewright.exchange.onnx.step import NEXT, Step, refusals, written
+from spikewright.exchange.onnx.symbols import Symbol
+from spikewright.graph.layers import Activation
+from spikewright.graph.layers.activation import OVER_AXIS
+from spikewright.lower import Lowered
+from spikewright.network import Ensemble, Network, Node, Probe
+from spikewright.running.recording import probes_of
+
+OPSET, IR = 18, 8
+"""Versions of the operators and of the format: those of ONNX 1.13, which onnxruntime 1.14 reads."""
+
+MEAN, SPIKES = "mean ", "spikes "
+
+
+@dataclass(frozen=True, eq=False)
+class _Ends:
+    """A network, its inputs, and its probes by the names of what they record.
+
+    `readouts` are the functions applied to the mean of an output; `counted` are probes of spikes.
+    """
+
+    network: Network
+    inputs: Mapping[Node, str]
+    outputs: Mapping[str, Probe]
+    readouts: Mapping[str, Activation | None]
+    counted: Mapping[str, Probe] = field(default_factory=dict)
+
+
+@spelled()
+def save_step(
+    model: Any,
+    path: str | Path,
+    *,
+    dt: float = 0.001,
+    precision: Precision = "float32",
+    spikes: bool = False,
+) -> None:
+    """Write one time step of a conversion, or of a network made by hand, as an ONNX model.
+
+    Its inputs are those of the network, `(batch, *shape)` in float32, the whole number `step`,
+    which counts from 0, and states in float64, whose values at step 0 are ignored. Its outputs are
+    the network's at this step; `mean NAME`, an output's mean until now with its last activation;
+    with `spikes=True`, `spikes LAYER`; and `next STATE`, for every state its value at the next
+    step. The model's metadata list the states. `dt` is in seconds.
+
+    Numbers of spikes are those of the engines in the same `precision`: sums are exact. Only
+    functions such as `exp` may differ in their last place. In a network made by hand constant nodes
+    are the inputs, and probes the outputs.
+
+    Raises `ExchangeError`, which lists what ONNX cannot say, `NetworkError` for another model, and
+    `OSError` where the file cannot be written.
+    """
+    target = check_place(path)
+    ends = _ends(model, spikes)
+    probes = [*ends.outputs.values(), *ends.counted.values()]
+    program = compile_network(ends.network, dt, 0, precision, probes)
+    if found := refusals(program, ends.inputs):
+        raise ExchangeError(found)
+    made = _model(program, ends)
+    replace_file(target, made.SerializeToString())
+
+
+def _ends(model: Any, spikes: bool) -> _Ends:
+    lowered = getattr(model, "lowered", None)
+    if isinstance(lowered, Lowered):
+        inputs = {node: name for name, node in lowered.inputs.items()}
+        outputs = dict(zip(lowered.outputs, probes_of(lowered.outputs), strict=True))
+        counted = {
+            name: item for name, item in lowered.layers.items()
+            if spikes and isinstance(item, Ensemble) and item.neuron_type.spiking
+            and name in lowered.exact_values
+        }  # fmt: skip
+        readouts = {name: lowered.readouts.get(name) for name in outputs}
+        probes = dict(zip(counted, probes_of(counted), strict=True))
+        return _Ends(lowered.network, inputs, outputs, readouts, probes)
+    if not isinstance(model, Network):
+        raise NetworkError(f"a conversion or a Network has a time step, got {model!r}")
+    nodes = [node for node in model.all_nodes if isinstance(node.output, np.ndarray)]
+    made = {probe.label or f"output_{i}": probe for i, probe in enumerate(model.all_probes)}
+    if not made:
+        raise NetworkError(f"{model!r}: it has no probe, so that no value would come out")
+    named = {node: node.label or f"input_{i}" for i, node in enumerate(nodes)}
+    return _Ends(model, named, made, {})
+
+
+def _model(program: Program, ends: _Ends) -> ModelProto:
+    step = written(program, ends.inputs)
+    named = {**ends.outputs, **{f"{SPIKES}{name}": p for name, p in ends.counted.items()}}
+    by_probe = {recording.probe: recording for recording in program.recordings}
+    for name, probe in named.items():
+        value = _recorded(step, by_probe[probe], counts=name not in ends.outputs)
+        step.output(name, value)
+        if name in ends.readouts:
+            _mean(step, name, value, ends.readouts[name])
+    graph = helper.make_graph(
+        step.writer.nodes, "step", step.inputs, step.outputs, step.writer.constants
+    )
+    made = helper.make_model(
+        graph, producer_name="spikewright", ir_version=IR,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+    )  # fmt: skip
+    told = {"dt": program.dt, "states": {name: f"{NEXT}{name}" for name in step.states}}
+    helper.set_model_props(made, {name: json.dumps(value) for name, value in told.items()})
+    checker.check_model(made)
+    return made
+
+
+def _recorded(step: Step, recording: Recording, counts: bool) -> Symbol:
+    """What a probe records; numbers of spikes without the height that they have."""
+    value = step.signals[recording.signal].values
+    factor = np.asarray(recording.factor)
+    whole: Any = value if counts or np.all(factor == 1.0) else value * factor
+    shape = step.program.shapes[recording.signal]
+    return whole + step.constant(np.zeros(shape))  # an array of its own, of the whole shape
+
+
+def _mean(step: Step, name: str, value: Symbol, activation: Activation | None) -> None:
+    """The mean of an output over the steps until now, with the activation on it."""
+    before = step.state(f"{name}.sum", value.shape[1:], 0.0)
+    total = before + value
+    step.goes_on(before, total)
+    mean = total / (step.since(None) + 1.0)
+    step.output(f"{MEAN}{name}", mean if activation is None else _activated(step, activation, mean))
+
+
+def _activated(step: Step, activation: Activation, x: Any) -> Any:
+    if activation.elementwise:
+        return CURVES[activation.function](step.xp, x, activation.parameters)
+    return OVER_AXIS[activation.function](step.xp, x, activation.axis(x.ndim - 1))
+
+
+def states_of(model: ModelProto) -> Iterator[tuple[str, list[int]]]:
+    """The states of a model by name, each with the shape of a sample's."""
+    told = {item.key: item.value for item in model.metadata_props}
+    wanted = json.loads(told["states"])
+    for given in model.graph.input:
+        if given.name in wanted:
+            yield given.name, [d.dim_value for d in given.type.tensor_type.shape.dim[1:]]

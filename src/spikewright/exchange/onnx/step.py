@@ -1,0 +1,329 @@
+"""A program's time step as an ONNX graph: operator by operator, states in and states out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, ValueInfoProto, helper
+
+from spikewright.engines.program import (
+    Apply,
+    Average,
+    Delay,
+    Filter,
+    Linear,
+    Neurons,
+    Operator,
+    Program,
+    Smooth,
+    Source,
+    Sum,
+)
+from spikewright.errors import Refusal
+from spikewright.exchange.onnx.functions import OnnxFunctions
+from spikewright.exchange.onnx.maps import MAPS, MOVES, Bounds, Signal, applied
+from spikewright.exchange.onnx.symbols import Shape, Symbol, Writer
+from spikewright.network import Node, NodeFunction
+from spikewright.network.neurons import Clock
+from spikewright.network.node_functions import Lookup, PythonCall
+
+STEP, BATCH = "step", "batch"
+NEXT = "next "
+"""What the name of a state that comes out begins with."""
+
+
+class State(Symbol):
+    """A state as a step begins; the model calls it `called`."""
+
+    def __init__(self, writer: Writer, name: str, shape: Shape, called: str) -> None:
+        super().__init__(writer, name, shape)
+        self.called = called
+
+
+@dataclass(eq=False)
+class Step:
+    """The graph under construction: signals, states and what came out of each operator."""
+
+    program: Program
+    writer: Writer = field(default_factory=Writer)
+    inputs: list[ValueInfoProto] = field(default_factory=list)
+    outputs: list[ValueInfoProto] = field(default_factory=list)
+    signals: dict[int, Signal] = field(default_factory=dict)
+    states: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.xp: Any = OnnxFunctions(self.writer)
+        self.inputs.append(helper.make_tensor_value_info(STEP, TensorProto.INT64, []))
+        self._since: dict[int | None, Symbol] = {}
+
+    def since(self, every: int | None) -> Symbol:
+        """Steps since the state began, from 0: a whole number in float64."""
+        if every not in self._since:
+            name = STEP
+            if every is not None:
+                name = self.writer.node("Mod", [STEP, self.writer.constant(every, np.int64)])
+            self._since[every] = Symbol(self.writer, name, ()).cast(TensorProto.DOUBLE)
+        return self._since[every]
+
+    def given(self, name: str, shape: Shape) -> Symbol:
+        """An input in single precision, `(batch, *shape)`."""
+        kind = TensorProto.FLOAT
+        self.inputs.append(helper.make_tensor_value_info(name, kind, [BATCH, *shape]))
+        found: Symbol = Symbol(self.writer, name, (1, *shape)).cast(TensorProto.DOUBLE)
+        return found
+
+    def state(self, name: str, shape: Shape, initial: Any, every: int | None = None) -> State:
+        """A state as it came in, or its initial value at the first step (of every so many)."""
+        if name in self.states:
+            name = f"{name} {len(self.states)}"
+        self.states.append(name)
+        kind = TensorProto.DOUBLE
+        self.inputs.append(helper.make_tensor_value_info(name, kind, [BATCH, *shape]))
+        before = Symbol(self.writer, name, (1, *shape))
+        value = np.broadcast_to(np.asarray(initial, np.float64), shape)
+        begins = self.since(every) == 0.0
+        return State(self.writer, begins.make("Where", value[None], before).name, (1, *shape), name)
+
+    def goes_on(self, before: State, after: Symbol) -> None:
+        """The value that a state has for the next step."""
+        name = f"{NEXT}{before.called}"
+        self.writer.named(after.name, name)
+        shape = [BATCH, *before.shape[1:]]
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, shape))
+
+    def output(self, name: str, value: Symbol) -> None:
+        """A value that comes out of every step."""
+        self.writer.named(value.name, name)
+        shape = [BATCH, *value.shape[1:]]
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, shape))
+
+    def constant(self, array: NDArray) -> Symbol:
+        """A constant signal, `(1, *shape)`."""
+        value = np.asarray(array, np.float64)[None]
+        return Symbol(self.writer, self.writer.constant(value), value.shape)
+
+
+def written(program: Program, inputs: Mapping[Node, str]) -> Step:
+    """The step of a program whose nodes in `inputs` are given."""
+    step = Step(program)
+    late: list[Callable[[], None]] = []
+    for op in program.operators:  # what a step begins with does not wait for its inputs
+        if isinstance(op, Filter | Delay | Average):
+            late.append(_DELAYED[type(op)](step, op))
+    for op in program.operators:
+        if not isinstance(op, Filter | Delay | Average):
+            _NOW[type(op)](step, op, inputs)
+    for finish in late:
+        finish()
+    return step
+
+
+def refusals(program: Program, inputs: Mapping[Node, str]) -> list[Refusal]:
+    """Operators that a step in ONNX cannot say, each with what would help."""
+    found = [_refusal(op, inputs) for op in program.operators]
+    return [refusal for refusal in found if refusal is not None]
+
+
+def _refusal(op: Operator, inputs: Mapping[Node, str]) -> Refusal | None:
+    name, kind = op.label or type(op).__name__, type(op).__name__
+    if isinstance(op, Source) and op.node not in inputs and callable(op.node.output):
+        reason = "its value is a Python function of time"
+        return Refusal(name, kind, reason, "Give the node constant values: they become an input")
+    if isinstance(op, Apply):
+        function = op.node.output
+        if not isinstance(function, NodeFunction) or isinstance(function, PythonCall):
+            return Refusal(name, kind, "it calls Python code", "")
+    if isinstance(op, Neurons) and op.neuron_type.stochastic:
+        reason = f"{type(op.neuron_type).__name__} draws random numbers"
+        return Refusal(name, kind, reason, "Choose neurons without chance")
+    if isinstance(op, Linear) and type(op.transform) not in {*MAPS, *MOVES}:
+        return Refusal(name, kind, f"{type(op.transform).__name__} is unknown here")
+    if type(op) not in {*_NOW, *_DELAYED}:
+        return Refusal(name, kind, _ABSENT.get(kind, "it is unknown here"))
+    return None
+
+
+_ABSENT = {
+    "Learned": "weights that change at every step have no form here",
+    "Generate": "a process draws its values in Python",
+    "DelayedLinear": "delays of single synapses have no form here; delays of connections do",
+}
+
+
+def _source(step: Step, op: Source, inputs: Mapping[Node, str]) -> None:
+    if op.node in inputs:
+        value = step.given(inputs[op.node], op.node.shape_out)
+    else:
+        value = step.constant(np.asarray(op.node.output))
+    step.signals[op.output] = Signal(value)
+
+
+def _linear(step: Step, op: Linear, inputs: Mapping[Node, str]) -> None:
+    x = step.signals[op.inputs[0]]
+    step.signals[op.output] = applied(op, x, step.xp, step.program.precision)
+
+
+def _sum(step: Step, op: Sum, inputs: Mapping[Node, str]) -> None:
+    shape = step.program.shapes[op.output]
+    values = [step.signals[i].values for i in op.inputs]
+    total: Any = values[0] if values else step.constant(np.zeros(shape))
+    for value in values[1:]:
+        total = total + value
+    if op.gain is not None:
+        total = total * op.gain
+    if op.bias is not None:
+        total = total + op.bias
+    step.signals[op.output] = Signal(total)
+
+
+def _neurons(step: Step, op: Neurons, inputs: Mapping[Node, str]) -> None:
+    kind, shape, every = op.neuron_type, op.ensemble.shape, op.restart
+    initial: dict[str, Any] = dict(op.initial_state)
+    if kind.has_voltage:
+        initial["voltage"] = op.initial_voltage
+    before = {
+        name: step.state(f"{op.ensemble.label or op.label}.{name}", shape, value, every)
+        for name, value in initial.items()
+    }
+    state: dict[str, Any] = dict(before)
+    current, now = step.signals[op.inputs[0]].values, step.since(every) + 1.0
+    clock: Any = Clock(now, step.program.dt, op.threshold, _no_draws)
+    sent = kind.step(step.xp, current, state, clock)
+    for name, value in before.items():
+        step.goes_on(value, state[name])
+    step.signals[op.output] = Signal(sent, _bounds(op))
+    for name, signal in op.states.items():
+        step.signals[signal] = Signal(state[name])
+
+
+def _no_draws(index: int) -> Any:
+    raise AssertionError("neurons that draw random numbers are refused before")
+
+
+def _bounds(op: Neurons) -> Bounds | None:
+    kind = op.neuron_type
+    if not kind.spiking:
+        return None
+    most = 2**31 if kind.most_spikes is None else kind.most_spikes
+    return Bounds(-most if kind.negative else 0, most)
+
+
+def _apply(step: Step, op: Apply, inputs: Mapping[Node, str]) -> None:
+    function: Any = op.node.output
+    if isinstance(function, Lookup):  # a number without a row takes the nearest one
+        function = Lookup(function.table, function.accumulate)
+    x = step.signals[op.inputs[0]].values
+    if not function.accumulate:
+        step.signals[op.output] = Signal(function.apply(step.xp, x))
+        return
+    sums = step.state(f"{op.label}.sums", op.node.shape_in, 0.0, op.restart)
+    sent = step.state(f"{op.label}.sent", op.node.shape_out, 0.0, op.restart)
+    reached = sums + x
+    value = _reached(step, op, function, reached, sent)
+    step.signals[op.output] = Signal(value - sent)
+    step.goes_on(sums, reached)
+    step.goes_on(sent, value)
+
+
+def _reached(step: Step, op: Apply, function: Any, sums: Symbol, sent: Symbol) -> Any:
+    """`t f(X / t)`, the sum of all outputs so far; what is not finite stays as it was."""
+    if function.homogeneous:
+        return function.apply(step.xp, sums)
+    t = step.since(op.restart) + 1.0
+    value = function.apply(step.xp, sums / t) * t
+    return step.xp.where(step.xp.isfinite(value), value, sent)
+
+
+def _filter(step: Step, op: Filter) -> Callable[[], None]:
+    """A synapse: it passes on the output of the step before."""
+    shape = step.program.shapes[op.output]
+    states = [step.state(f"{op.label}.{i}", shape, 0.0) for i in range(op.filter.order)]
+    held = step.state(f"{op.label}.output", shape, 0.0)
+    step.signals[op.output] = Signal(held)
+
+    def finish() -> None:
+        after, output = _filtered(step, op, states, step.signals[op.inputs[0]].values)
+        for old, new in zip([*states, held], [*after, output], strict=True):
+            step.goes_on(old, new)
+
+    return finish
+
+
+def _smooth(step: Step, op: Smooth, inputs: Mapping[Node, str]) -> None:
+    shape = step.program.shapes[op.output]
+    states = [step.state(f"{op.label}.{i}", shape, 0.0) for i in range(op.filter.order)]
+    after, output = _filtered(step, op, states, step.signals[op.inputs[0]].values)
+    for old, new in zip(states, after, strict=True):
+        step.goes_on(old, new)
+    step.signals[op.output] = Signal(output)
+
+
+def _filtered(step: Step, op: Filter | Smooth, x: list[State], u: Symbol) -> tuple[list[Any], Any]:
+    """`A x + B u`, and `C` of that or, with feedthrough, `C x + D u`, in the engines' order."""
+    f, zero = op.filter, step.constant(np.zeros(step.program.shapes[op.output]))
+    after = []
+    for i in range(len(x)):
+        total: Any = u * float(f.B[i])
+        for j in range(len(x)):
+            if f.A[i, j] != 0.0:
+                total = total + x[j] * float(f.A[i, j])
+        after.append(total)
+
+    def seen(states: list[Any]) -> Any:
+        total: Any = zero
+        for i, state in enumerate(states):
+            total = total + state * float(f.C[i])
+        return total
+
+    if f.feedthrough is None:
+        return after, seen(after)
+    return after, seen(x) + u * float(f.feedthrough)
+
+
+def _delay(step: Step, op: Delay) -> Callable[[], None]:
+    """Values wait in a queue, `(batch, steps, *shape)`, the oldest first."""
+    shape = step.program.shapes[op.output]
+    queue = step.state(f"{op.label}.waiting", (op.steps, *shape), 0.0)
+    step.signals[op.output] = Signal(queue[:, 0])
+
+    def finish() -> None:
+        u = step.signals[op.inputs[0]].values
+        newest: Any = (u + step.constant(np.zeros(shape))).reshape(1, 1, *shape)
+        if op.steps > 1:
+            rest = queue[:, 1:]
+            joined = step.writer.node("Concat", [rest.name, newest.name], axis=1)
+            newest = Symbol(step.writer, joined, queue.shape)
+        step.goes_on(queue, newest)
+
+    return finish
+
+
+def _average(step: Step, op: Average) -> Callable[[], None]:
+    """The mean of every window, passed on in the next one."""
+    shape = step.program.shapes[op.output]
+    sums = step.state(f"{op.label}.sum", shape, 0.0)
+    mean = step.state(f"{op.label}.mean", shape, op.initial)
+    step.signals[op.output] = Signal(mean)
+
+    def finish() -> None:
+        total = sums + step.signals[op.inputs[0]].values
+        full = step.since(op.steps) == float(op.steps - 1)
+        step.goes_on(mean, full.make("Where", total / float(op.steps), mean))
+        step.goes_on(sums, full.make("Where", step.constant(np.zeros(shape)), total))
+
+    return finish
+
+
+_NOW: dict[type[Operator], Any] = {
+    Apply: _apply,
+    Linear: _linear,
+    Neurons: _neurons,
+    Smooth: _smooth,
+    Source: _source,
+    Sum: _sum,
+}
+_DELAYED: dict[type[Operator], Any] = {Average: _average, Delay: _delay, Filter: _filter}
