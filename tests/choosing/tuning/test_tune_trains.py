@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,20 @@ from sklearn.datasets import load_digits
 
 import spikewright as sw
 from spikewright.choosing.search.choice import MINIMISED
+from spikewright.choosing.tuning import fine_tuning
 from spikewright.cli import main
 from spikewright.errors import TuningError
 
 SPACE = {"steps": [2], "synapse": None, "max_spikes_per_step": 1, "neuron": "bipolar"}
 FEW: dict[str, Any] = {"space": SPACE, "trials": 6, "timeout": 600.0, "max_drop": 0.08}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_updates() -> Iterator[None]:
+    """Short trainings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fine_tuning, "_UPDATES", 700)
+        yield
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
