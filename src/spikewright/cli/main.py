@@ -17,6 +17,7 @@ from spikewright.cli.diagnose import diagnose
 from spikewright.cli.evaluate import evaluate
 from spikewright.cli.explain import explain
 from spikewright.cli.inspect import inspect
+from spikewright.cli.nir import nir
 from spikewright.cli.printing import nothing_lost
 from spikewright.cli.reporting import ARGUMENTS
 from spikewright.cli.run import run
@@ -115,6 +116,6 @@ def main() -> None:
 
 
 for command in (
-    demo, explain, inspect, calibrate, convert, run, evaluate, sweep, diagnose, tune, train,
+    demo, explain, inspect, calibrate, convert, run, evaluate, sweep, diagnose, tune, train, nir,
 ):  # fmt: skip
     main.add_command(command)

@@ -1,0 +1,8 @@
+"""NIR files in other simulators: what each of them makes of a file, and why it differs."""
+
+from spikewright.exchange.nir.checking.check import check
+from spikewright.exchange.nir.checking.readers import READERS, Reader
+from spikewright.exchange.nir.checking.result import Check, Layer, Row
+from spikewright.exchange.nir.checking.semantics import OURS, Semantics
+
+__all__ = ["OURS", "READERS", "Check", "Layer", "Reader", "Row", "Semantics", "check"]

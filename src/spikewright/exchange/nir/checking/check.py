@@ -1,0 +1,179 @@
+"""A NIR file in every reader, each in a process of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.hdf5 import look_through
+from spikewright._base.keywords import spelled
+from spikewright._base.optional import require
+from spikewright.errors import DamagedFileError, NetworkError, SimulationError
+from spikewright.exchange.nir.checking.environments import Place, Readers, places
+from spikewright.exchange.nir.checking.explain import explain
+from spikewright.exchange.nir.checking.here import run_here
+from spikewright.exchange.nir.checking.process import Bounds, Heard, Job, ask
+from spikewright.exchange.nir.checking.result import Check, Layer, Outcome, Row
+from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
+from spikewright.exchange.nir.checking.wiring import Wiring, wiring_of
+
+_EXPLAINED = 4  # samples whose every spike is compared
+_OUTCOMES: dict[str, Outcome] = {"import": "missing", "read": "refused", "run": "failed"}
+
+
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """What readers are compared with: the file, the job, our run of it, and our semantics."""
+
+    wiring: Wiring
+    job: Job
+    here: Heard
+    labels: NDArray | None
+    ours: Semantics
+
+
+@spelled()
+def check(
+    path: str | Path,
+    x: ArrayLike,
+    readers: Readers = None,
+    *,
+    steps: int | None = None,
+    labels: ArrayLike | None = None,
+    reset: str = "subtract",
+    seconds: float = 300.0,
+    memory: float = 8.0,
+) -> Check:
+    """Run a NIR file in other simulators, and say by how much their spikes differ and why.
+
+    `x` are samples `(batch, *shape)`, held for `steps` time steps, or `(batch, steps, *shape)`;
+    `shape` is that of the file's input, channels first. A step is the file's unit of time. With
+    class labels `(batch,)` accuracies stand beside each other, of the mean output. `reset` is the
+    one that the file is read with here, as `load` takes it: "subtract" or "zero".
+
+    `readers` None are all readers that are installed beside this project. A folder holds an
+    environment a reader, as `scripts/nir_readers.py` makes it; a mapping has such environments, or
+    their Pythons, by reader (None: this one); a list has names. Each runs in a process of its own
+    that may take `seconds`, and `memory` GiB. One that is missing, refuses the file, crashes or
+    does not end is a row with the reason.
+
+    Reasons are evidence: `Row.reproduced` is the share of neurons for which the reader's stated
+    semantics (`READERS`) give every spike again. Raises `DamagedFileError` for what is no NIR file,
+    `SimulationError` for samples that do not fit, and `NetworkError` for other arguments.
+    """
+    where = places(readers)
+    if not (is_number(seconds) and seconds > 0 and is_number(memory) and memory > 0):
+        raise NetworkError(
+            f"seconds and memory (GiB) must be above 0, got {seconds!r} and {memory!r}"
+        )
+    if reset not in RESETS:
+        raise NetworkError(f"reset must be one of {', '.join(RESETS)}, got {reset!r}")
+    wiring = _opened(Path(path))
+    values, timed, count = _samples(wiring, np.asarray(x), steps)
+    truth = None if labels is None else _labels(labels, len(values))
+    job = Job(Path(path), wiring.spiking, values, count, timed, 1.0, _EXPLAINED)
+    here = run_here(wiring, job, reset)
+    bounds = Bounds(float(seconds), int(memory * 2**30))
+    subject = _Subject(wiring, job, here, truth, RESETS[reset])
+    rows = tuple(_row(place, subject, bounds) for place in where)
+    totals = {name: float(c.sum() / len(values)) for name, c in here.counts.items()}
+    return Check(Path(path), len(values), count, totals, _accuracy(here, truth), rows)
+
+
+def _opened(path: Path) -> Wiring:
+    """The graph of a file; raises `DamagedFileError` for a file that holds none."""
+    nir = require("nir")
+    look_through(path, path)
+    try:
+        graph = nir.read(path)
+    except Exception as error:  # whatever a file makes of nir
+        raise DamagedFileError(
+            f"{path}: holds no graph of NIR ({error}). Save it again."
+        ) from error
+    return wiring_of(graph)
+
+
+def _samples(wiring: Wiring, x: NDArray, steps: Any) -> tuple[NDArray, bool, int]:
+    """Samples, whether they have an axis of time, and the number of steps."""
+    shape = tuple(int(n) for n in np.atleast_1d(wiring.nodes[wiring.input].input_type["input"]))
+    if x.dtype.kind not in "biuf" or not np.isfinite(x).all() or not x.size:
+        raise SimulationError("x must hold finite real numbers, at least one sample of them")
+    if x.shape[1:] == shape:
+        if not (is_whole(steps) and steps >= 1):
+            raise NetworkError(
+                f"steps must be a whole number from 1 where x has no axis of time, got {steps!r}"
+            )
+        return x, False, int(steps)
+    if x.shape[2:] == shape and x.ndim == len(shape) + 2:
+        if steps is not None and steps != x.shape[1]:
+            raise NetworkError(f"steps is {steps!r}, and x has {x.shape[1]} steps. Leave it out")
+        return x, True, x.shape[1]
+    raise SimulationError(
+        f"x has the shape {x.shape}, and the file's input takes (samples, *{shape}) or "
+        f"(samples, steps, *{shape})"
+    )
+
+
+def _labels(labels: ArrayLike, samples: int) -> NDArray:
+    found = np.asarray(labels)
+    if found.shape != (samples,) or found.dtype.kind not in "iu":
+        raise SimulationError(
+            f"labels must be whole numbers of shape ({samples},), got {found.dtype} {found.shape}"
+        )
+    return found
+
+
+def _row(place: Place, subject: _Subject, bounds: Bounds) -> Row:
+    """What a reader makes of the job."""
+    name, job, here = place.reader.name, subject.job, subject.here
+    if place.python is None:
+        return Row(name, "missing", place.reason)
+    there = ask(place.reader, place.python, job, bounds)
+    if there.stage != "done":
+        return Row(name, _OUTCOMES.get(there.stage, "failed"), there.reason, there.versions)
+    if place.reader.semantics is None or there.output is None:
+        return Row(name, "linted", versions=there.versions, notes=there.notes)
+    try:
+        layers = tuple(_layer(n, c, there.counts[n]) for n, c in here.counts.items())
+        deviation = _deviation(here, there)
+    except (KeyError, ValueError) as error:
+        why = f"its layers are others than the file's ({error})"
+        return Row(name, "failed", why, there.versions)
+    x = job.x[: job.kept]
+    timed = x if job.timed else np.repeat(x[:, None], job.steps, axis=1)
+    found = explain(subject.wiring, place.reader.semantics, timed, there.spikes, subject.ours)
+    return Row(
+        name,
+        "ran",
+        versions=there.versions,
+        layers=layers,
+        deviation=deviation,
+        accuracy=_accuracy(there, subject.labels),
+        why=found.why,
+        reproduced=found.reproduced,
+        notes=there.notes,
+    )
+
+
+def _layer(name: str, here: NDArray, there: NDArray) -> Layer:
+    same = float((here == there.reshape(here.shape)).mean())
+    return Layer(name, here.sum() / len(here), there.sum() / len(here), same)
+
+
+def _deviation(here: Heard, there: Heard) -> float:
+    assert here.output is not None and there.output is not None
+    apart = np.abs(there.output.reshape(here.output.shape) - here.output).max()
+    largest = np.abs(here.output).max()
+    return float(apart / largest) if largest else float(apart)
+
+
+def _accuracy(found: Heard, labels: NDArray | None) -> float | None:
+    if labels is None or found.output is None:
+        return None
+    answers = found.output.reshape(len(labels), -1).argmax(axis=1)
+    return float((answers == labels).mean())

@@ -1,0 +1,87 @@
+"""Why a reader's spikes differ from ours, by evidence: equations that give its spikes again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.exchange.nir.checking.cells import TOLERANCE
+from spikewright.exchange.nir.checking.semantics import OURS, Semantics
+from spikewright.exchange.nir.checking.simulate import Trace, simulate
+from spikewright.exchange.nir.checking.stateless import NotSimulated
+from spikewright.exchange.nir.checking.wiring import Wiring
+
+TIES = "sums within 2^-16 of a threshold"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Reasons in words, and the share of neurons whose every spike they give again.
+
+    `reproduced` is None where nothing could be simulated. Each neuron is given the input that it
+    had in the reader, so that a difference does not explain those behind it.
+    """
+
+    why: tuple[str, ...]
+    reproduced: float | None
+
+
+def explain(
+    wiring: Wiring,
+    semantics: Semantics,
+    x: NDArray,
+    there: Mapping[str, NDArray],
+    ours: Semantics = OURS,
+) -> Explanation:
+    """Compare a reader's spikes with its stated semantics, on samples `(batch, steps, *shape)`.
+
+    A choice is a reason where the reader's spikes need it: with ours in its place, they are no
+    longer given again.
+    """
+    try:
+        stated = simulate(wiring, semantics, x, there)
+    except NotSimulated as error:
+        return Explanation((f"not explained: {error}",), None)
+    here = simulate(wiring, ours, x)
+    why = []
+    for name in semantics.differences(ours):
+        without = simulate(wiring, semantics.taking(name, ours), x, there)
+        if _apart(without, there) > _apart(stated, there):
+            alone = simulate(wiring, ours.taking(name, semantics), x)
+            why.append(f"{semantics.said(name)} ({_change(alone, here)})")
+    missed, _ = _apart(stated, there)
+    total = sum(spikes[:, 0].size for spikes in there.values())
+    if missed:
+        why.append(f"not explained: {missed} of {total} neurons send other spikes than stated")
+    elif not why and _differs(here, there):
+        why.append(TIES)
+    return Explanation(tuple(why), 1.0 - missed / total if total else None)
+
+
+def _apart(trace: Trace, there: Mapping[str, NDArray]) -> tuple[int, int]:
+    """Neurons with other spikes than a reader's: those whose sums were no near thing, and all."""
+    missed = every = 0
+    for name, spikes in there.items():
+        other = (trace.spikes[name] != spikes).any(axis=1)
+        missed += int((other & (trace.near[name] > TOLERANCE)).sum())
+        every += int(other.sum())
+    return missed, every
+
+
+def _differs(trace: Trace, there: Mapping[str, NDArray]) -> bool:
+    return any(not np.array_equal(trace.spikes[name], s) for name, s in there.items())
+
+
+def _change(alone: Trace, ours: Trace) -> str:
+    """What a choice alone does to all spikes: `-17 % of spikes`."""
+    now, before = (sum(s.sum() for s in t.spikes.values()) for t in (alone, ours))
+    if now == before:
+        return "as many spikes" if _same(alone, ours) else "as many spikes at other steps"
+    return f"{100 * (now - before) / before:+.2g} % of spikes" if before else "spikes without ours"
+
+
+def _same(one: Trace, other: Trace) -> bool:
+    return all(np.array_equal(one.spikes[name], s) for name, s in other.spikes.items())

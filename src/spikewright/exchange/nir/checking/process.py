@@ -1,0 +1,147 @@
+"""One reader in a process of its own, within bounds of time and memory: its end is no other's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.exchange.nir.checking.readers import Reader
+
+_HERE = Path(__file__).parent
+_START = (
+    "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
+    "runpy.run_module('runner', run_name='__main__', alter_sys=True)"
+)
+_BATCH = 32
+_LONGEST = 300  # characters of what a process said last
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a reader may take: seconds, and bytes of its own."""
+
+    seconds: float
+    memory: int
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A file, its neurons, samples `(batch, steps, *shape)` or `(batch, *shape)`, and the run.
+
+    Every step's spikes of the first `kept` samples come back; of the others only counts.
+    """
+
+    path: Path
+    neurons: tuple[str, ...]
+    x: NDArray
+    steps: int
+    timed: bool
+    dt: float
+    kept: int
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What a reader made of a job, or why it made nothing: `stage` is where it stopped.
+
+    `counts` are `(batch, *shape)`, `spikes` `(kept, steps, *shape)`, `output` means over steps.
+    """
+
+    stage: str
+    reason: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    counts: Mapping[str, NDArray] = field(default_factory=dict)
+    spikes: Mapping[str, NDArray] = field(default_factory=dict)
+    output: NDArray | None = None
+
+
+def ask(reader: Reader, python: Path, job: Job, bounds: Bounds) -> Heard:
+    """Let a reader's Python do a job; whatever becomes of it is an answer."""
+    with tempfile.TemporaryDirectory(prefix="spikewright-nir-") as name:
+        folder = Path(name)
+        _write(folder, reader, job, bounds)
+        command = [str(python), "-c", _START, str(_HERE), str(folder)]
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=bounds.seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return Heard("run", f"not done in {bounds.seconds:g} s")
+        except OSError as error:
+            return Heard("import", f"{python}: {error.strerror}")
+        return _read(folder, done)
+
+
+def _write(folder: Path, reader: Reader, job: Job, bounds: Bounds) -> None:
+    np.save(folder / "x.npy", np.asarray(job.x, np.float32))
+    document = {
+        "reader": reader.name.replace("-", "_"),
+        "packages": [reader.package, "nir", "nirtorch"],
+        "path": str(job.path.resolve()),
+        "neurons": job.neurons,
+        "steps": job.steps,
+        "timed": job.timed,
+        "dt": job.dt,
+        "kept": job.kept,
+        "batch": _BATCH,
+        "memory": bounds.memory,
+    }
+    (folder / "job.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def _environment() -> dict[str, str]:
+    """The environment without this Python's own paths, and with one thread for every library."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    return {**kept, "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _read(folder: Path, done: subprocess.CompletedProcess[bytes]) -> Heard:
+    """The answer in a folder, or the reason why there is none."""
+    if not (folder / "result.json").exists():
+        return Heard("run", f"its process ended with exit code {done.returncode}{_last(done)}")
+    try:
+        said = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        stage, reason = str(said["stage"]), str(said.get("error", ""))
+        versions, notes = dict(said.get("versions", {})), tuple(map(str, said.get("notes", ())))
+        if stage != "done" or not (folder / "result.npz").exists():
+            return Heard(stage, reason, versions, notes)
+        with np.load(folder / "result.npz", allow_pickle=False) as arrays:
+            parts = {key: arrays[key] for key in arrays.files}
+    except Exception as error:  # whatever a process that was cut off has left behind
+        return Heard("run", f"its answer cannot be read ({error})")
+    return Heard(
+        stage,
+        reason,
+        versions,
+        notes,
+        _of("counts/", parts),
+        _of("spikes/", parts),
+        parts["output"],
+    )
+
+
+def _last(done: subprocess.CompletedProcess[bytes]) -> str:
+    """The last line that a process printed, behind a colon."""
+    last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    return f": {last[:_LONGEST]}" if last else ""
+
+
+def _of(prefix: str, parts: Mapping[str, Any]) -> dict[str, NDArray]:
+    return {k.removeprefix(prefix): v for k, v in parts.items() if k.startswith(prefix)}

@@ -1,0 +1,77 @@
+"""The choices that NIR leaves to its readers, as each reader makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Semantics:
+    """What a reader does where NIR says nothing, or says it and readers differ.
+
+    `reset` is what a spike leaves of the voltage: what is above the threshold, or zero. A neuron
+    that is `strict` fires above the threshold only, and `most` is the number of spikes that it may
+    send in a step. The voltage stays above `floor` thresholds below zero. Spikes come `late`
+    steps after the current, and an IF loses the share `leak` of its voltage in each step. With
+    `again` a neuron that a spike left above the threshold fires again a threshold higher only.
+    `stated` says whether the file's metadata are read: initial voltages, floors and limits of
+    spikes. The voltage of a leaky neuron keeps `1 - dt/tau` of itself in a step ("euler") or
+    `exp(-dt/tau)` ("exact"), and gains that share less than one of the current; all of it where
+    `unscaled`. `dt` is the length of a step in the file's unit of time. `edges` are those that are
+    read: all, all but those that close a loop, or one a node.
+    """
+
+    reset: Literal["subtract", "zero"] = "subtract"
+    strict: bool = False
+    most: int | None = None
+    floor: float | None = None
+    late: int = 0
+    leak: float = 0.0
+    again: bool = False
+    stated: bool = True
+    lif: Literal["euler", "exact"] = "exact"
+    unscaled: bool = False
+    dt: float = 1.0
+    edges: Literal["all", "no loops", "chain"] = "all"
+
+    def differences(self, other: Semantics) -> tuple[str, ...]:
+        """The names of the choices in which two readers differ."""
+        names = (field.name for field in fields(self))
+        return tuple(n for n in names if getattr(self, n) != getattr(other, n))
+
+    def taking(self, name: str, other: Semantics) -> Semantics:
+        """These semantics with one choice of another's."""
+        return replace(self, **{name: getattr(other, name)})
+
+    def said(self, name: str) -> str:
+        """One of the choices in words."""
+        return _WORDS[name](getattr(self, name))
+
+
+OURS = Semantics()
+"""The semantics of `spikewright.nir.load` with `reset="subtract"`."""
+
+RESETS = {"subtract": OURS, "zero": Semantics(reset="zero", strict=True, most=1)}
+"""Those of `spikewright.nir.load` by its argument `reset`."""
+
+_DECAYS = {"euler": "Euler's rule", "exact": "exact decay"}
+_WORDS: dict[str, Callable[[Any], str]] = {
+    "reset": lambda v: "hard reset" if v == "zero" else "reset by subtraction",
+    "strict": lambda v: "fires above the threshold only" if v else "fires at the threshold",
+    "most": lambda v: "many spikes a step" if v is None else f"at most {v} spike a step",
+    "floor": lambda v: "no floor" if v is None else f"the voltage stays above {-v:g}",
+    "late": lambda v: f"spikes {v} step late a layer" if v else "spikes in the same step",
+    "leak": lambda v: f"IF leaks, {1 - v:g} a step is left" if v else "IF without leak",
+    "again": lambda v: "fires again at twice the threshold only" if v else "fires again as usual",
+    "stated": lambda v: "metadata are read" if v else "metadata are not read: starts at zero",
+    "lif": lambda v: f"leaky neurons with {_DECAYS[v]}",
+    "unscaled": lambda v: f"current of leaky neurons {'not ' * v}divided by tau",
+    "dt": lambda v: f"a step of leaky neurons is {v:g} of the file's",
+    "edges": lambda v: {
+        "all": "all edges are read",
+        "no loops": "edges that close a loop are dropped",
+        "chain": "edges beside a chain are dropped",
+    }[v],
+}
