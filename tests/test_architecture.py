@@ -105,6 +105,7 @@ GATED = {
 LATE = {
     ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
+    ("showing/doctor.py", "spikewright.engines.native.engine"): "the same",
     ("frontends/keras/loading.py", "spikewright.sources.keras"): "it imports keras",
     ("training/training.py", "spikewright.training.gradients"): "it imports torch",
     ("training/module.py", "spikewright.training.gradients.through_time"): "the same",
@@ -115,6 +116,7 @@ COMPUTED = {
     "__init__.py": "a table of names says where each is imported from when it is asked for",
     "_base/moved.py": "a table says which module it is",
     "_base/optional.py": "it is what imports optional packages",
+    "showing/doctor.py": "it tries them all",
     "frontends/__init__.py": "each front end's framework is imported only when it is needed",
     "exchange/nir/checking/runner/__main__.py": "it runs elsewhere, where the reader is named",
     "frontends/live.py": "the same",

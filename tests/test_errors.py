@@ -146,7 +146,7 @@ def test_a_missing_package_says_how_to_install_it(
     assert isinstance(caught.value, ImportError)
     assert str(caught.value) == (
         f"{package!r} is needed here and is not installed. Install it with: "
-        f"pip install 'spikewright[{_optional._EXTRA_OF[package]}]'"
+        f"pip install 'spikewright[{_optional.EXTRA_OF[package]}]'"
     )
 
 
@@ -156,7 +156,7 @@ def test_a_broken_package_keeps_its_own_message(
     """A package that fails while it is imported is not "not installed"."""
     (tmp_path / "broken.py").write_text("import something_that_is_not_there")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(_optional._EXTRA_OF, "broken", "broken")
+    monkeypatch.setitem(_optional.EXTRA_OF, "broken", "broken")
 
     with pytest.raises(ModuleNotFoundError, match="something_that_is_not_there") as caught:
         require("broken")
@@ -177,7 +177,7 @@ def test_every_extra_that_a_message_names_exists() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
 
-    for package, extra in _optional._EXTRA_OF.items():
+    for package, extra in _optional.EXTRA_OF.items():
         wanted = {"sklearn": "scikit-learn", "distributed": "dask[distributed]"}
         name = re.escape(wanted.get(package, package))
         assert any(re.match(rf"{name}(?!\w)", line) for line in extras[extra]), (package, extra)

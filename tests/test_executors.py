@@ -169,7 +169,7 @@ def test_an_address_belongs_to_a_cluster() -> None:
 
 def test_extras_are_known() -> None:
     """Each package that is asked for has an extra that installs it."""
-    assert {_optional._EXTRA_OF[name] for name in ("dask", "distributed", "ray")} == {"cluster"}
+    assert {_optional.EXTRA_OF[name] for name in ("dask", "distributed", "ray")} == {"cluster"}
 
 
 def test_dask_is_not_imported_to_know_its_client() -> None:

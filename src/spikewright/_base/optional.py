@@ -7,7 +7,7 @@ from types import ModuleType
 
 from spikewright.errors import MissingExtraError
 
-_EXTRA_OF = {
+EXTRA_OF = {
     "keras": "keras",
     "h5py": "keras",
     "torch": "torch",
@@ -23,12 +23,13 @@ _EXTRA_OF = {
     "distributed": "cluster",
     "ray": "cluster",
 }
+"""The extra that installs each optional package, by the name that is imported."""
 
 
 def require(module: str) -> ModuleType:
     """Import `module`, or raise `MissingExtraError` with the command that installs it."""
     package = module.partition(".")[0]
-    extra = _EXTRA_OF[package]
+    extra = EXTRA_OF[package]
     try:
         importlib.import_module(package)
     except ImportError as error:

@@ -14,6 +14,7 @@ from spikewright.cli.calibrate import calibrate
 from spikewright.cli.convert import convert
 from spikewright.cli.demo import demo
 from spikewright.cli.diagnose import diagnose
+from spikewright.cli.doctor import doctor
 from spikewright.cli.evaluate import evaluate
 from spikewright.cli.explain import explain
 from spikewright.cli.inspect import inspect
@@ -117,5 +118,6 @@ def main() -> None:
 
 for command in (
     demo, explain, inspect, calibrate, convert, run, evaluate, sweep, diagnose, tune, train, nir,
+    doctor,
 ):  # fmt: skip
     main.add_command(command)

@@ -39,12 +39,13 @@ __all__ = [
     "get",
 ]
 
-_NAMES = ("reference", "native", "torch")
+NAMES = ("reference", "native", "torch")
+"""All engines, whether they can run here or not."""
 _LARGE = 10_000
 """Neurons from which a matrix library pays for its start-up ("auto" without the native engine)."""
 _PACKAGE = "spikewright"
 _NEEDS = {"native": "spikewright.engines.native._kernels", "torch": "torch"}
-_REMEDIES = {
+REMEDIES = {
     "native": (
         "the native engine was not built when Spikewright was installed. With a C++ compiler in "
         "PATH (g++ 11, clang 14 or later), install it again: "
@@ -56,7 +57,7 @@ _REMEDIES = {
 
 def available() -> tuple[str, ...]:
     """Names of the engines that can run here."""
-    return tuple(n for n in _NAMES if n not in _NEEDS or importlib.util.find_spec(_NEEDS[n]))
+    return tuple(n for n in NAMES if n not in _NEEDS or importlib.util.find_spec(_NEEDS[n]))
 
 
 def get(name: str, program: Program, threads: int | None = None) -> Engine:
@@ -71,10 +72,10 @@ def get(name: str, program: Program, threads: int | None = None) -> Engine:
     """
     if name == "auto":
         name = _automatic(program)
-    if name not in _NAMES:
-        raise BuildError(f"engine must be 'auto' or one of {_NAMES}, got {name!r}")
+    if name not in NAMES:
+        raise BuildError(f"engine must be 'auto' or one of {NAMES}, got {name!r}")
     if name not in available():
-        raise MissingExtraError(_REMEDIES[name])
+        raise MissingExtraError(REMEDIES[name])
     if name == "reference":
         return ReferenceEngine()
     if name == "native":
@@ -92,7 +93,7 @@ def _automatic(program: Program) -> str:
     names = available()
     if "native" in names:
         return "native"
-    _warn_once(_REMEDIES["native"])
+    _warn_once(REMEDIES["native"])
     neurons = sum(ensemble.n_neurons for ensemble in program.parameters)
     return "torch" if neurons >= _LARGE and "torch" in names else "reference"
 

@@ -1,0 +1,55 @@
+"""`spikewright doctor`: see `spikewright.showing.doctor`."""
+
+from __future__ import annotations
+
+import click
+
+from spikewright.cli import options
+from spikewright.cli.output import emit, say, show
+from spikewright.report.tables import Column, Table
+from spikewright.showing.doctor import Checkup
+from spikewright.showing.doctor import doctor as library
+
+
+@click.command()
+@click.pass_context
+@options.as_json
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Say what works here: engines, instruction sets, extras and their versions.
+
+    Every optional package is imported. Exits with 2 where one is installed and does not work;
+    absent ones are no fault. Put the output into reports of errors.
+    """
+    found = library()
+    if as_json:
+        emit(found.as_dict())
+    else:
+        show(_table(found))
+        say(_summary(found))
+    if found.broken:
+        ctx.exit(2)
+
+
+def _table(found: Checkup) -> Table:
+    title = (
+        f"spikewright {found.version}, Python {found.python}, {found.machine}, "
+        f"{found.processors} processors"
+    )
+    columns = (
+        Column("what", ""),
+        Column("name", "name"),
+        Column("state", "state"),
+        Column("detail", "version or instruction sets"),
+        Column("advice", "what to do"),
+    )
+    rows = tuple(
+        (f.what, f.name, f.state, f.detail or None, f.advice or None) for f in found.findings
+    )
+    return Table(title, columns, rows)
+
+
+def _summary(found: Checkup) -> str:
+    if found.broken:
+        return f"Broken: {', '.join(f.name for f in found.broken)}."
+    absent = sum(f.state == "absent" for f in found.findings)
+    return "Everything works." if not absent else f"What is installed works; {absent} are absent."

@@ -1,0 +1,98 @@
+"""What is installed here and works: engines, instruction sets, packages of the extras."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+from spikewright import engines
+from spikewright._base.optional import EXTRA_OF
+
+State = Literal["works", "absent", "broken"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: its state, its version or form, and the next move."""
+
+    what: str
+    name: str
+    state: State
+    detail: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """All findings, and the machine that they hold for."""
+
+    version: str
+    python: str
+    machine: str
+    processors: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        """What is installed and does not work."""
+        return tuple(f for f in self.findings if f.state == "broken")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return asdict(self)
+
+
+def doctor() -> Checkup:
+    """Look at every engine and every optional package: each is imported, which takes seconds."""
+    return Checkup(
+        metadata.version("spikewright"),
+        platform.python_version(),
+        f"{platform.system()} {platform.machine()}",
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        (*_engines(), *_packages()),
+    )
+
+
+def _engines() -> Iterator[Finding]:
+    for name in engines.NAMES:
+        if name not in engines.available():
+            yield Finding("engine", name, "absent", "", engines.REMEDIES[name])
+        elif name == "native":
+            yield _native()
+        else:
+            yield Finding("engine", name, "works")
+
+
+def _native() -> Finding:
+    """The native engine, and the instruction sets that it has kernels for here."""
+    try:
+        from spikewright.engines.native.engine import instruction_sets  # late: may not be built
+    except ImportError as error:
+        return Finding("engine", "native", "broken", str(error), engines.REMEDIES["native"])
+    return Finding("engine", "native", "works", ", ".join(instruction_sets()))
+
+
+def _packages() -> Iterator[Finding]:
+    """Optional packages in the order of their extras, each imported."""
+    for package, extra in sorted(EXTRA_OF.items(), key=lambda item: (item[1], item[0])):
+        try:
+            module = importlib.import_module(package)
+        except Exception as error:  # whatever a broken package raises is what is to be shown
+            absent = isinstance(error, ImportError) and error.name == package
+            state: State = "absent" if absent else "broken"
+            told = "" if absent else f"{type(error).__name__}: {error}".splitlines()[0]
+            advice = f"pip install 'spikewright[{extra}]'"
+            yield Finding(f"extra {extra}", package, state, told, advice)
+            continue
+        yield Finding(f"extra {extra}", package, "works", str(_version_of(module)))
+
+
+def _version_of(module: Any) -> str:
+    """The version of the package that a module is from."""
+    names = metadata.packages_distributions().get(module.__name__, [])
+    return metadata.version(names[0]) if names else str(getattr(module, "__version__", ""))
