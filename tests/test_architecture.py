@@ -86,6 +86,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "", "records", "report", "choosing.search", "choosing.tuning", "running.encoders",
         "evaluation.sweeping", "showing", "training", "exchange.nir", "exchange.onnx",
     },
+    "__main__": {"cli"},
     "": {"_base"},
 }  # fmt: skip
 BASE = {"errors", "_base"}
