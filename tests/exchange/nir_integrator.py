@@ -110,7 +110,8 @@ def _leak(name: str, state: dict[str, Any], dt: float, tau: NDArray, target: NDA
 def _fire(name: str, node: Any, v: NDArray, state: dict[str, Any], reset: str) -> NDArray:
     how = node.metadata.get("reset", "zero") if reset == "stated" else reset
     if how == "subtract":
-        count = np.maximum(np.floor(v / node.v_threshold), 0)
+        most = node.metadata.get("max_spikes", np.inf)
+        count = np.clip(np.floor(v / node.v_threshold), 0, most)
         state[name] = v - count * node.v_threshold
         return count
     fired = v > node.v_threshold

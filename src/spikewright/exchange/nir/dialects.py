@@ -15,11 +15,18 @@ class Dialect:
 
     `start` says what becomes of an initial voltage, which NIR cannot say: "stated" in metadata that
     the reader need not know, or "bias", spread over the steps of a run, where the reader ignores
-    it.
+    it. `lacks` are the primitives that the reader refuses, or reads in a time of its own. With
+    `chain` it reads one node after the other, without branches.
     """
 
     name: str
     start: str = "stated"
+    lacks: frozenset[str] = frozenset()
+    chain: bool = False
+
+
+def _reader(name: str, lacks: str = "", chain: bool = False) -> Dialect:
+    return Dialect(name, "bias", frozenset(lacks.split()), chain)
 
 
 DIALECTS = MappingProxyType(
@@ -27,7 +34,11 @@ DIALECTS = MappingProxyType(
         dialect.name: dialect
         for dialect in (
             Dialect("portable"),
-            Dialect("sinabs", start="bias"),
+            _reader("sinabs", "Conv1d CubaLI CubaLIF Delay I Linear Threshold"),
+            _reader("norse", "Conv1d CubaLI Delay I LI Threshold"),
+            _reader("snntorch", "CubaLI CubaLIF Delay I LI LIF Threshold"),
+            _reader("spikingjelly", "CubaLI CubaLIF Delay I LI LIF Threshold"),
+            _reader("spyx", "CubaLI Delay", chain=True),
         )
     }
 )

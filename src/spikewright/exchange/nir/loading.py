@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,13 @@ class _Loading:
 
     def network(self) -> Network:
         """Make everything in order, and then the loops."""
-        order, back = _ordered(self.flat)
+        nodes = self.flat.nodes
+        try:
+            order, back = order_of({n: node.kind for n, node in nodes.items()}, self.flat.edges)
+        except LookupError as error:
+            raise nodes[error.args[0]].wrong(
+                "is part of a loop in which nothing has a state"
+            ) from None
         self.before: dict[str, list[str]] = {name: [] for name in self.flat.nodes}
         for pre, post in self.flat.edges:
             if (pre, post) not in back:
@@ -313,33 +320,34 @@ def _fitted(chain: tuple[Transform, ...], shape: Shape) -> tuple[tuple[Transform
 _STATES = frozenset({"I", "LI", "IF", "LIF", "CubaLI", "CubaLIF"})
 
 
-def _ordered(flat: Flat) -> tuple[list[str], set[Edge]]:
-    """The nodes, each behind those that it reads, and the edges that are left to close loops.
+def order_of(kinds: Mapping[str, str], edges: Iterable[Edge]) -> tuple[list[str], set[Edge]]:
+    """Nodes by name, each behind those that it reads, and the edges that are left to close loops.
 
-    A loop is cut before a delay of it, else before neurons: those that something outside leads to.
+    `kinds` are the primitives of the nodes. A loop is cut before a delay of it, else before
+    neurons: those that something outside leads to. Raises `LookupError` where a
+    loop has neither.
     """
-    before: dict[str, set[str]] = {name: set() for name in flat.nodes}
-    for pre, post in flat.edges:
+    before: dict[str, set[str]] = {name: set() for name in kinds}
+    for pre, post in edges:
         before[post].add(pre)
     order: dict[str, None] = {}
     back: set[Edge] = set()
     while len(order) < len(before):
         ready = [n for n in before if n not in order and before[n] <= order.keys()]
         if not ready:
-            cut = _cut(flat, before, order)
+            cut = _cut(kinds, before, order)
             back |= {(pre, cut) for pre in before[cut] - order.keys()}
             ready = [cut]
         order.update(dict.fromkeys(ready))
     return list(order), back
 
 
-def _cut(flat: Flat, before: dict[str, set[str]], order: dict[str, None]) -> str:
-    """The node before which a loop is cut; raises `DamagedFileError` where nothing has a state."""
+def _cut(kinds: Mapping[str, str], before: dict[str, set[str]], order: dict[str, None]) -> str:
+    """The node before which a loop is cut; raises `LookupError` where nothing has a state."""
     left = [name for name in before if name not in order]
     for wanted in ({"Delay"}, _STATES):
-        kinds = [name for name in left if flat.nodes[name].kind in wanted]
-        led = [name for name in kinds if before[name] & order.keys()]
-        if led or kinds:
-            return (led or kinds)[0]
-    first = flat.nodes[left[0]]
-    raise first.wrong("is part of a loop in which nothing keeps a state, so it has no solution")
+        found = [name for name in left if kinds[name] in wanted]
+        led = [name for name in found if before[name] & order.keys()]
+        if led or found:
+            return (led or found)[0]
+    raise LookupError(left[0])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,26 +11,35 @@ from numpy.typing import NDArray
 
 from spikewright.exchange.nir.signals import Unsayable
 from spikewright.network import Ensemble
-from spikewright.network.neurons import IntegrateAndFire, NeuronType, SpikingRectifiedLinear
+from spikewright.network.neurons import (
+    LIF,
+    DiscreteLI,
+    DiscreteLIF,
+    GridLIF,
+    IntegrateAndFire,
+    NeuronType,
+    SpikingRectifiedLinear,
+)
 
 _STARTS = {"zero": 0.0, "half": 0.5}
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A population in NIR's units: its current is in thresholds a step, its spikes have height 1.
+    """A population as a node of NIR, whose unit of time is a step.
 
-    A current of the network times `gain * unit` is the node's; `factor / unit` is the height of a
-    spike in the network. Arrays have the shape of the population. `metadata` says what NIR cannot.
+    A current of the network times `unit` is the node's; what the node sends is worth
+    `factor / height` in the network. `parameters` are fields of the node, one value a neuron or one
+    for all. `metadata` says what NIR cannot, `start` where voltages begin, in thresholds.
     """
 
     kind: str
-    gain: NDArray
-    unit: NDArray
+    parameters: Mapping[str, Any]
+    unit: NDArray | float
     factor: float
-    bias: NDArray
-    start: NDArray
-    metadata: dict[str, Any]
+    height: NDArray | float
+    start: NDArray | float = 0.0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cell_of(ensemble: Ensemble, dt: float) -> Cell:
@@ -46,55 +55,94 @@ def cell_of(ensemble: Ensemble, dt: float) -> Cell:
     if ensemble.noise is not None or ensemble.restart_every is not None:
         what = "noise" if ensemble.noise is not None else "a restart every few steps"
         raise Unsayable(f"it has {what}, and NIR has none", "Leave it out")
-    return make(ensemble, dt)
+    if ensemble.initial_state:
+        raise Unsayable(f"it has an initial {', '.join(ensemble.initial_state)}", "Leave it out")
+    return make(ensemble, ensemble.neuron_type, dt)
 
 
-def _integrator(ensemble: Ensemble, dt: float) -> Cell:
+def _integrator(ensemble: Ensemble, kind: Any, dt: float) -> Cell:
     """`IF`: `v += I`, a spike where `v` reaches 1; here the remainder stays."""
-    kind = ensemble.neuron_type
-    assert isinstance(kind, IntegrateAndFire)
-    shape = ensemble.shape
-    unit = np.broadcast_to(ensemble.rate_scale * dt, shape)
     metadata: dict[str, Any] = {"reset": "subtract"}
     if kind.max_spikes_per_step is not None:
         metadata["max_spikes"] = kind.max_spikes_per_step
     if kind.voltage_floor is not None:
         metadata["voltage_floor"] = float(kind.voltage_floor)
-    return Cell(
-        "IF",
-        np.broadcast_to(np.asarray(ensemble.gain), shape),
-        unit,
-        kind.amplitude,
-        np.broadcast_to(np.asarray(ensemble.bias), shape),
-        _start(ensemble),
-        metadata,
-    )
+    unit = ensemble.rate_scale * dt
+    fields = {"r": 1.0, "v_threshold": 1.0}
+    return Cell("IF", fields, unit, kind.amplitude, unit, _start(ensemble), metadata)
+
+
+def _discrete(ensemble: Ensemble, kind: DiscreteLIF, dt: float) -> Cell:
+    """`LIF`, or `IF` where nothing leaks, or `Threshold` where nothing is left of a step."""
+    spiking = {"v_threshold": 1.0, "v_reset": kind.reset_voltage}
+    metadata: dict[str, Any] = {"reset": kind.reset}
+    if kind.reset == "subtract" and kind.max_spikes_per_step is not None:
+        metadata["max_spikes"] = kind.max_spikes_per_step
+    ends = (kind.amplitude, dt, _start(ensemble), metadata)
+    if np.all(kind.decay == 0) and kind.reset == "zero":
+        return Cell("Threshold", {"threshold": 1.0}, 1.0, kind.amplitude, dt)
+    if np.all(kind.decay == 1):
+        return Cell("IF", {"r": 1.0, **spiking}, 1.0, *ends)
+    fields, unit = _leak(kind.decay)
+    return Cell("LIF", {**fields, **spiking}, unit, *ends)
+
+
+def _on_grid(ensemble: Ensemble, kind: GridLIF, dt: float) -> Cell:
+    if kind.silent_steps(dt):
+        raise Unsayable(f"it is silent for {kind.tau_ref:g} s after a spike", "Use tau_ref=0")
+    if np.isfinite(kind.min_voltage):
+        raise Unsayable("its voltage has a lower bound, and NIR's have none", _NO_FLOOR)
+    fields = {"tau": kind.tau_rc / dt, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0}
+    return Cell("LIF", fields, 1.0, kind.amplitude, dt, _start(ensemble), {"reset": "zero"})
+
+
+def _without_spikes(ensemble: Ensemble, kind: DiscreteLI, dt: float) -> Cell:
+    """`LI`, or `I` where nothing leaks; it sends its potential."""
+    if np.all(kind.decay == 1):
+        return Cell("I", {"r": 1.0}, 1.0, kind.amplitude, 1.0)
+    fields, unit = _leak(kind.decay)
+    return Cell("LI", fields, unit, kind.amplitude, 1.0)
+
+
+def _leak(decay: NDArray) -> tuple[dict[str, Any], NDArray]:
+    """Fields of a decay between 0 and 1, and the current that moves `v` by 1 in a step."""
+    if np.any((decay <= 0) | (decay >= 1)):
+        raise Unsayable(
+            "some of its neurons leak and others do not, or keep nothing",
+            "Make an ensemble of each of the kinds",
+        )
+    tau = -1.0 / np.log(decay)
+    return {"tau": tau, "r": 1.0, "v_leak": 0.0}, np.asarray(1.0 / (1.0 - decay))
 
 
 def _start(ensemble: Ensemble) -> NDArray:
     given = ensemble.initial_voltage
-    if isinstance(given, str):
-        if given not in _STARTS:
-            raise Unsayable(
-                "its voltages start at random numbers of a run's seed",
-                'Give initial_voltage="half", "zero" or an array',
-            )
-        given = np.asarray(_STARTS[given])
+    if isinstance(given, str) and given in _STARTS:
+        return np.asarray(_STARTS[given])
     if not isinstance(given, np.ndarray):
         raise Unsayable(
-            "its voltages start at random numbers of a run's seed", "Give an array of voltages"
+            "its voltages start at random numbers of a run's seed",
+            'Give initial_voltage="half", "zero" or an array',
         )
-    return np.broadcast_to(given, ensemble.shape)
+    return given
 
 
-_CELLS: dict[type[NeuronType], Callable[[Ensemble, float], Cell]] = {
+_CELLS: dict[type[NeuronType], Callable[[Ensemble, Any, float], Cell]] = {
+    DiscreteLI: _without_spikes,
+    DiscreteLIF: _discrete,
+    GridLIF: _on_grid,
     IntegrateAndFire: _integrator,
 }
+
+_PLAIN = 'Use sw.IntegrateAndFire(), for example with convert(..., spiking={"relu": ...})'
+_NO_FLOOR = "Use sw.GridLIF(tau_rc, tau_ref=0, min_voltage=-math.inf), whose equation NIR has"
 
 
 def _reason(kind: NeuronType) -> tuple[str, str]:
     """Why NIR has no node for a neuron type, and what would help."""
     name = type(kind).__name__
+    if isinstance(kind, LIF):
+        return f"{name} counts time from the crossing inside a step, and no reader does", _NO_FLOOR
     if not kind.spiking:
         return f"{name} sends rates, and neurons of NIR send spikes", "Convert with spiking=True"
     if kind.negative:
@@ -102,6 +150,3 @@ def _reason(kind: NeuronType) -> tuple[str, str]:
     if isinstance(kind, SpikingRectifiedLinear):
         return f"{name} discards negative current, and no neuron of NIR does", _PLAIN
     return f"NIR has no node with the equation of {name}", _PLAIN
-
-
-_PLAIN = 'Use sw.IntegrateAndFire(), for example with convert(..., spiking={"relu": ...})'

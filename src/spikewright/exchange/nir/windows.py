@@ -6,14 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.exchange.nir.maps import Map
-from spikewright.exchange.nir.signals import Unsayable
 
 
-def squared(map: Map) -> Map:
+def squared(map: Map) -> Map | None:
     """The same map with a square kernel and symmetric padding, wider by zeros where need be.
 
     NIR has one padding for both sides of an axis, and its own check of shapes takes the height of a
-    kernel for its width. Raises `Unsayable` where no zeros make a kernel square.
+    kernel for its width. None where no zeros make a kernel square.
     """
     map = _symmetric(_undilated(map) if _uneven(map) else map)
     if len(set(map.size)) <= 1:
@@ -21,14 +20,12 @@ def squared(map: Map) -> Map:
     map = _undilated(map)
     for most in (max(map.size), max(map.size) + 1):
         parts = [_widened(map, axis, most) for axis in range(len(map.size))]
-        if all(part is not None for part in parts):
-            widths, pads, strides = zip(*parts, strict=True)
+        made = [part for part in parts if part is not None]
+        if len(made) == len(parts):
+            widths, pads, strides = zip(*made, strict=True)
             kernel = np.pad(map.kernel, ((0, 0), (0, 0), *widths))
             return Map(kernel, map.shape, strides, pads)
-    raise Unsayable(
-        f"its kernel of {map.size} cannot be made square by zeros, and NIR's check of shapes takes "
-        "only square kernels for what they are"
-    )
+    return None
 
 
 def _uneven(map: Map) -> bool:

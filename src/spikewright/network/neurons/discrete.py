@@ -19,6 +19,7 @@ from spikewright.network.neurons.base import (
     State,
     no_gain_bias,
     register,
+    settled_rates,
 )
 
 _RESETS = ("zero", "subtract")
@@ -46,6 +47,10 @@ class _Decaying(NeuronType):
     def _key(self) -> tuple[Any, ...]:
         values = vars(self).values()
         return tuple((v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v for v in values)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        like = np.broadcast_shapes(np.shape(current), self.decay.shape)
+        return settled_rates(self, np.array(np.broadcast_to(current, like), np.float64))
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> NoReturn:
         no_gain_bias(self)

@@ -1,0 +1,88 @@
+"""A graph of NIR as it is made: nodes under names in order, edges, arrays as readers take them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.optional import require
+from spikewright.exchange.nir.dialects import Dialect
+from spikewright.exchange.nir.forms import Form
+from spikewright.exchange.nir.maps import Map
+from spikewright.exchange.nir.signals import Unsayable
+
+
+@dataclass
+class Building:
+    """The nodes and edges so far, and the names of nodes whose weights were rounded."""
+
+    dialect: Dialect
+    nodes: dict[str, Any] = field(default_factory=dict)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+    rounded: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.nir = require("nir")
+
+    def add(self, name: str, node: Any, sources: Iterable[str]) -> str:
+        """A node under a name of its own.
+
+        Files list nodes in the order of their names, and some readers need that of the graph.
+        """
+        kind = type(node).__name__
+        if kind in self.dialect.lacks:
+            raise Unsayable(
+                f"{self.dialect.name} reads no {kind} as NIR says it",
+                'The dialect "portable" writes it, for other readers',
+            )
+        name = re.sub(r"[^0-9A-Za-z_]", "_", name)
+        if not isinstance(node, self.nir.Input | self.nir.Output):
+            name = f"n{len(self.nodes):04}_{name}"
+        if name in self.nodes:
+            name = f"{name}_{len(self.nodes)}"
+        self.nodes[name] = node
+        self.lead(sources, name)
+        return name
+
+    def lead(self, sources: Iterable[str], name: str) -> None:
+        """Edges to a node."""
+        self.edges += [(source, name) for source in sources]
+
+    def sent(self, name: str, form: Form) -> tuple[str, ...]:
+        """The nodes that send a form: one with its weights and bias, where it needs one."""
+        if form.map is None:
+            return form.names
+        return (self.affine(name, form.map, form.bias, form.names),)
+
+    def affine(self, name: str, map: Map, bias: NDArray, sources: Iterable[str]) -> str:
+        """A node with weights and a bias."""
+        weight, offset = single(map.kernel), single(bias)
+        if not map.size:
+            node = self.nir.Affine(weight=weight, bias=offset)
+        else:
+            kind = self.nir.Conv2d if len(map.size) == 2 else self.nir.Conv1d
+            pads = tuple(before for before, _ in map.padding)
+            shape, stride, padding, dilation = (
+                values if len(values) > 1 else values[0]
+                for values in (map.shape[1:], map.stride, pads, map.dilation)
+            )
+            node = kind(shape, weight, stride, padding, dilation, 1, offset)
+        added = self.add(name, node, sources)
+        if not (_holds(weight, map.kernel) and _holds(offset, bias)):
+            self.rounded.append(added)
+        return added
+
+
+def single(values: NDArray) -> NDArray:
+    """An array in single precision, as readers compute."""
+    return values.astype(np.float32)
+
+
+def _holds(made: NDArray, values: NDArray) -> bool:
+    """Whether an array is what its values are but for the rounding of doubles on the way."""
+    return np.allclose(made, values, rtol=1e-14, atol=0.0)

@@ -1,0 +1,80 @@
+"""Synapses and delays of connections, and the loops that they close."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from spikewright.exchange.nir.ends import Object
+from spikewright.exchange.nir.signals import Unsayable
+from spikewright.network import Connection, Ensemble
+from spikewright.network.synapses import Lowpass
+
+
+def object_of(end: Any) -> Object:
+    """The ensemble of neurons, or the node."""
+    found: Object = getattr(end, "ensemble", end)
+    return found
+
+
+def check(connection: Connection) -> None:
+    """Raise `Unsayable` for what a connection has beside a linear map and a wait."""
+    if connection.learning_rules:
+        raise Unsayable(f"{connection!r} learns, and weights of NIR are fixed", "Take the rule off")
+    if connection.function is not None or isinstance(connection.pre_obj, Ensemble):
+        raise Unsayable(
+            f"{connection!r} decodes a vector, and NIR has neurons alone", "Connect .neurons"
+        )
+
+
+def wait_of(connection: Connection, dt: float) -> tuple[int, float]:
+    """Steps that a connection waits, and the time constant of its filter in steps, 0 for none."""
+    if not isinstance(connection.delay, float):
+        raise Unsayable(f"{connection!r} has a delay for each of its weights", "Give one for all")
+    steps = round(connection.delay / dt)
+    synapse = connection.synapse
+    if synapse is None:
+        return steps, 0.0
+    if not isinstance(synapse, Lowpass):
+        raise Unsayable(
+            f"{connection!r} has the synapse {synapse!r}, and NIR has only first-order filters",
+            "Use a Lowpass",
+        )
+    return steps + 1, synapse.tau / dt
+
+
+def waits(connection: Connection) -> bool:
+    """Whether what a connection delivers is of an earlier step."""
+    return connection.synapse is not None or bool(np.any(connection.delay))
+
+
+def ordered(connections: Sequence[Connection], objects: Sequence[Object]) -> list[Object]:
+    """All objects, each behind those that it reads through connections that close no loop."""
+    place = {id(item): i for i, item in enumerate(objects)}
+    before: dict[int, list[int]] = {i: [] for i in range(len(objects))}
+    for connection in connections:
+        ends = object_of(connection.pre_obj), object_of(connection.post_obj)
+        pre, post = (place[id(end)] for end in ends)
+        before[post].append(pre)
+    return [objects[i] for i in graphlib.TopologicalSorter(before).static_order()]
+
+
+def reachable(connections: Sequence[Connection]) -> dict[int, set[int]]:
+    """The objects that each object leads to, by identity."""
+    after: dict[int, set[int]] = {}
+    for connection in connections:
+        pre, post = object_of(connection.pre_obj), object_of(connection.post_obj)
+        after.setdefault(id(pre), set()).add(id(post))
+    found: dict[int, set[int]] = {}
+    for start in after:
+        seen, left = set(), [start]
+        while left:
+            for following in after.get(left.pop(), ()):
+                if following not in seen:
+                    seen.add(following)
+                    left.append(following)
+        found[start] = seen
+    return found

@@ -1,0 +1,103 @@
+"""Every kind of layer is written as NIR, or refused by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import spikewright as sw
+from spikewright.errors import ConversionError, ExchangeError
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import LAYERS, Activation, Input
+from spikewright.testing.layers import LayerExample, layer_examples
+
+nir = pytest.importorskip("nir")
+
+STEPS, SCALE = 24, 64.0
+EXAMPLES = {e.id: e for e in layer_examples() if e.layer.arity != 0}
+
+
+def _graph(example: LayerExample) -> Graph:
+    """Inputs, rectifiers, the layer, and a rectifier behind it."""
+    nodes: list[Any] = []
+    for i, shape in enumerate(example.shapes):
+        nodes.append(Node(f"x{i}", Input(shape)))
+        nodes.append(Node(f"r{i}", Activation("relu"), (f"x{i}",)))
+    names = tuple(f"r{i}" for i in range(len(example.shapes)))
+    nodes.append(Node("layer", example.layer, names))
+    nodes.append(Node("end", Activation("relu"), ("layer",)))
+    return Graph(nodes, {"y": "end"})
+
+
+def _converted(example: LayerExample) -> sw.Conversion:
+    try:
+        return sw.convert(_graph(example), spiking=True, scale_firing_rates=SCALE)
+    except ConversionError as error:
+        pytest.skip(f"no network: {error}")
+
+
+def _saved(example: LayerExample, path: Path) -> tuple[sw.Conversion, sw.Network] | None:
+    """The conversion and its file as a network, or None where NIR cannot say the layer."""
+    conversion = _converted(example)
+    try:
+        sw.nir.save(conversion, path, dt=1 / SCALE)
+    except ExchangeError as error:
+        assert "layer" in {r.layer.partition(".")[0] for r in error.refusals}, error
+        assert all(r.reason for r in error.refusals)
+        return None
+    return conversion, sw.nir.load(nir.read(path))  # also through the package's check of shapes
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_layer_is_written_or_refused(name: str, tmp_path: Path) -> None:
+    """What is written has the spikes of the conversion; what is refused is named."""
+    example = EXAMPLES[name]
+    saved = _saved(example, tmp_path / "net.nir")
+    if saved is None:
+        assert list(tmp_path.iterdir()) == []
+        return
+    conversion, net = saved
+    rng = np.random.default_rng(3)
+    x = {f"x{i}": rng.integers(-32, 64, (1, *s)) / 64 for i, s in enumerate(example.shapes)}
+    ours = conversion.run(x, steps=STEPS, dt=1 / SCALE, engine="reference", progress=False)
+    with net:
+        probes = {k: sw.Probe(e.neurons, "spike_count") for k, e in net.layers.items()}
+    simulator = sw.Simulator(net, dt=1.0, engine="reference", progress=False)
+    simulator.run_steps(STEPS, dict(_fed(net, x)))
+
+    for layer, counts in ours.spike_counts().items():
+        found = simulator.data[probes[layer]].sum()
+        assert abs(found - counts[0]) <= 1e-3 * counts[0], layer
+    assert ours.spike_counts()["r0"][0] > 0
+
+
+def _fed(net: sw.Network, x: dict[str, np.ndarray]) -> Iterator[tuple[sw.Node, np.ndarray]]:
+    """The inputs in the file's order of axes."""
+    for name, values in x.items():
+        node = net.inputs["input" if len(x) == 1 else f"input_{name}"]
+        value = values[0]
+        moved = np.moveaxis(value, -1, 0) if value.ndim else value
+        value = moved if moved.shape == node.shape_in else value
+        yield node, value.reshape(node.shape_in)
+
+
+def test_most_linear_layers_are_written(tmp_path: Path) -> None:
+    """Refusals are for what has no linear form; every registered layer is looked at."""
+    assert {type(e.layer) for e in layer_examples()} == set(LAYERS.values())
+    linear = [e for e in EXAMPLES.values() if e.layer.linear]
+    refused = [e.id for e in linear if not _is_written(e, tmp_path)]
+
+    assert len(linear) > 30 and refused == []
+
+
+def _is_written(example: LayerExample, folder: Path) -> bool:
+    conversion = sw.convert(_graph(example), spiking=True, scale_firing_rates=SCALE)
+    try:
+        sw.nir.save(conversion, folder / "net.nir", dt=1 / SCALE)
+    except ExchangeError:
+        return False
+    return True
