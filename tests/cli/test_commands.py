@@ -19,8 +19,8 @@ from spikewright.showing.inspection import inspect
 
 MODEL = str(demo.MODEL)
 COMMANDS = {
-    "demo", "explain", "inspect", "calibrate", "convert", "run", "evaluate", "sweep", "diagnose",
-    "tune", "train",
+    "demo", "explain", "inspect", "calibrate", "convert", "fits", "run", "evaluate", "sweep",
+    "diagnose", "tune", "train", "nir", "doctor",
 }  # fmt: skip
 
 

@@ -1,6 +1,21 @@
 """Chips: their published limits and arithmetic, and whether a network fits."""
 
 from spikewright.chips.chip import Arithmetic, Chip, Figure, Limits, Source
+from spikewright.chips.fit import Bottleneck, Fit, LayerFit, fits
 from spikewright.chips.profiles import names, profile
+from spikewright.chips.rules import Broken
 
-__all__ = ["Arithmetic", "Chip", "Figure", "Limits", "Source", "names", "profile"]
+__all__ = [
+    "Arithmetic",
+    "Bottleneck",
+    "Broken",
+    "Chip",
+    "Figure",
+    "Fit",
+    "LayerFit",
+    "Limits",
+    "Source",
+    "fits",
+    "names",
+    "profile",
+]

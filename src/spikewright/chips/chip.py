@@ -46,13 +46,14 @@ class Limits:
     * `cores`: places for (parts of) layers;
     * `core_neurons`, `core_axons_in`, `core_axons_out`: of each core; an axon in is a sender that
       a core listens to, an axon out a neuron that sends to another core, once each such core;
+    * `axons_per_input`: axons of a core for each value that it reads, one if it is not given;
     * `core_synapse_bits`, `core_bytes`: memory of a core for weights, and for all that it holds;
     * `core_kernel_words`, `core_neuron_words`: memory of each core by its number, in words of a
       weight and of a neuron's state;
     * `inputs`, `hidden`, `outputs`, `neurons`: values of the whole chip;
     * `hidden_from_input`, `hidden_to_output`: hidden neurons that the input reaches, and those that
       the output reads;
-    * `fan_in`, `fan_out`: weights that lead to a neuron, and from one;
+    * `fan_in`, `fan_out`: weights that lead to a neuron, and from one of a hidden layer to others;
     * `destinations`: layers that a layer may send to;
     * `channels`, `kernel_side`, `input_side`, `output_side`: largest numbers of a layer;
     * `kernel_sides`, `strides`, `paddings`, `pool_sides`: all allowed numbers of a layer;
@@ -64,6 +65,7 @@ class Limits:
     core_neurons: Positive | None = None
     core_axons_in: Positive | None = None
     core_axons_out: Positive | None = None
+    axons_per_input: Positive | None = None
     core_synapse_bits: Positive | None = None
     core_bytes: Positive | None = None
     core_kernel_words: tuple[Positive, ...] | None = None

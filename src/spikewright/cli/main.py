@@ -17,6 +17,7 @@ from spikewright.cli.diagnose import diagnose
 from spikewright.cli.doctor import doctor
 from spikewright.cli.evaluate import evaluate
 from spikewright.cli.explain import explain
+from spikewright.cli.fits import fits
 from spikewright.cli.inspect import inspect
 from spikewright.cli.nir import nir
 from spikewright.cli.printing import nothing_lost
@@ -117,7 +118,7 @@ def main() -> None:
 
 
 for command in (
-    demo, explain, inspect, calibrate, convert, run, evaluate, sweep, diagnose, tune, train, nir,
-    doctor,
+    demo, explain, inspect, calibrate, convert, fits, run, evaluate, sweep, diagnose, tune, train,
+    nir, doctor,
 ):  # fmt: skip
     main.add_command(command)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.keywords import meant, spelled
-from spikewright.chips import Chip, profile
+from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
@@ -518,6 +518,17 @@ class Conversion:
         chosen = self._runner.engine(engine, program, threads)
         job = Job(program, chosen, {}, batch, steps)
         return self._runner.memory(job, batch_size or self._runner.batch_size(chosen))
+
+    def fits(self, chip: str | Path | Mapping[str, Any] | Chip) -> Fit:
+        """Whether the network fits on a chip: cores, memory and broken rules, layer by layer.
+
+        `chip` is a name in `sw.chips.names()`, or a profile of your own: a `.toml` file, a mapping
+        or an `sw.Chip` (docs/chips.md). Print the result for the verdict, its `table` for all of
+        it. Nothing is run, and bits are not asked about. Raises `ChipError` for an unknown chip and
+        for a network that was changed into what no chip holds. Raises `MissingExtraError` where the
+        matching of layers with cores needs SciPy.
+        """
+        return fits(self.network, chip, list(self.inputs.values()))
 
     def as_inputs(self, x: Any) -> dict[str, NDArray]:
         """A user's input as `{input name: float64 array}`; tensors of any framework are taken.

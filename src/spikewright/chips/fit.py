@@ -1,0 +1,218 @@
+"""Whether a network fits on a chip: the verdict, and what each layer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from spikewright._base.texts import aligned
+from spikewright.chips.assumptions import assumptions_of
+from spikewright.chips.case import Case, Placed
+from spikewright.chips.chip import Chip, Source
+from spikewright.chips.layers import Layer, layers_of
+from spikewright.chips.placing import place
+from spikewright.chips.profiles import profile
+from spikewright.chips.rules import Broken, broken_rules, formless
+from spikewright.network import Network, Node
+
+Verdict = Literal["fits", "fits under stated assumptions", "does not fit"]
+
+
+@dataclass(frozen=True)
+class LayerFit:
+    """What a layer takes of a chip.
+
+    `weights` are those that are stored, `synapses` those that lead to all of its neurons.
+    `fan_in` and `fan_out` are the largest numbers of weights to and from one of its neurons.
+    `shares` are fractions of the room on its fullest core, by the name of a limit. `numbers` are
+    those of its cores where cores differ.
+    """
+
+    layer: str
+    shape: tuple[int, ...]
+    neurons: int
+    weights: int
+    synapses: int
+    fan_in: int
+    fan_out: int
+    cores: int
+    numbers: tuple[int, ...]
+    shares: Mapping[str, float]
+
+
+class Bottleneck(NamedTuple):
+    """What is scarcest: a limit, the layer that takes most of it (none: all), and its share."""
+
+    limit: str
+    layer: str
+    share: float
+
+    @property
+    def place(self) -> str:
+        """The limit and the layer in words."""
+        of = f" of layer {self.layer!r}" if self.layer else ""
+        return f"{limit_in_words(self.limit)}{of}"
+
+    def __str__(self) -> str:
+        return f"{self.place}, {self.share:.0%} of the room"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit:
+    """Whether a network fits on a chip: print it for the verdict, its `table` for every layer.
+
+    `broken` are the rules that it breaks, each with its remedy and source; `assumptions` are
+    sentences without which a verdict could not be given.
+    """
+
+    chip: Chip
+    layers: tuple[LayerFit, ...]
+    broken: tuple[Broken, ...]
+    assumptions: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether it breaks no rule."""
+        return not self.broken
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict in words."""
+        if self.broken:
+            return "does not fit"
+        return "fits under stated assumptions" if self.assumptions else "fits"
+
+    @property
+    def cores(self) -> int:
+        """The number of cores that the network takes."""
+        if self.chip.placement == "whole":
+            return min(1, len(self.layers))
+        return sum(layer.cores for layer in self.layers)
+
+    @property
+    def cores_there(self) -> int:
+        """The number of cores of the chip."""
+        return self.chip.limits.cores or 1
+
+    @property
+    def bottleneck(self) -> Bottleneck | None:
+        """The limit of which the network takes the largest share; None where no room is limited."""
+        found = self._of_all() if self.chip.placement == "whole" else self._of_layers()
+        if self.chip.limits.cores:
+            found.append(Bottleneck("cores", "", self.cores / self.cores_there))
+        return max(found, key=lambda each: each.share, default=None)
+
+    def _of_layers(self) -> list[Bottleneck]:
+        return [
+            Bottleneck(name, layer.layer, share)
+            for layer in self.layers
+            for name, share in layer.shares.items()
+        ]
+
+    def _of_all(self) -> list[Bottleneck]:
+        """The shares of a chip that all layers have in common."""
+        total: dict[str, float] = {}
+        for each in self._of_layers():
+            total[each.limit] = total.get(each.limit, 0.0) + each.share
+        return [Bottleneck(name, "", share) for name, share in total.items()]
+
+    def __repr__(self) -> str:
+        lines = [f"{self.verdict} on {self.chip.title}: {self._room()}"]
+        lines += [f"  - {broken}" for broken in self.broken]
+        lines += [f"  assumed: {sentence}" for sentence in self.assumptions]
+        return "\n".join(lines)
+
+    def _room(self) -> str:
+        cores = f"{self.cores:,} of {self.cores_there:,} cores"
+        return f"{cores}; scarcest {self.bottleneck}" if self.bottleneck else cores
+
+    @property
+    def table(self) -> str:
+        """Every layer, as text."""
+        rows: list[tuple[str, ...]] = [
+            ("layer", "neurons", "weights", "fan-in", "fan-out", "cores", "fullest core")
+        ]
+        rows += [
+            (
+                each.layer,
+                *(f"{n:,}" for n in (each.neurons, each.weights, each.fan_in, each.fan_out)),
+                cores_in_words(each),
+                shares_in_words(each.shares),
+            )
+            for each in self.layers
+        ]
+        return aligned(rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The verdict as plain data, ready for JSON."""
+        scarcest = self.bottleneck
+        return {
+            "chip": self.chip.name,
+            "title": self.chip.title,
+            "verdict": self.verdict,
+            "fits": self.fits,
+            "cores": self.cores,
+            "cores there": self.cores_there,
+            "bottleneck": None if scarcest is None else scarcest._asdict(),
+            "layers": [{**asdict(each), "shares": dict(each.shares)} for each in self.layers],
+            "broken": [asdict(each) for each in self.broken],
+            "assumptions": list(self.assumptions),
+        }
+
+
+def cores_in_words(layer: LayerFit) -> str:
+    """The cores of a layer: their numbers where cores differ, or how many."""
+    if layer.numbers:
+        return f"core {', '.join(map(str, layer.numbers))}"
+    return f"{layer.cores:,}" if layer.cores else "none"
+
+
+def shares_in_words(shares: Mapping[str, float]) -> str:
+    """`neurons 50%, axons in 3%`."""
+    return ", ".join(f"{limit_in_words(name)} {share:.0%}" for name, share in shares.items())
+
+
+def limit_in_words(name: str) -> str:
+    """`axons in` for `core_axons_in`."""
+    return name.removeprefix("core_").replace("_", " ")
+
+
+def fits(
+    network: Network,
+    chip: str | Path | Mapping[str, Any] | Chip,
+    inputs: Collection[Node] | None = None,
+) -> Fit:
+    """Whether a network of neurons and weights fits on a chip, which is given as to `profile`.
+
+    Constant nodes are inputs, unless `inputs` names the ones that are; the others are biases then.
+    Raises `ChipError` for an unknown chip, and for populations that represent vectors, functions of
+    connections and weights that learn. Raises `MissingExtraError` where SciPy is needed for the
+    matching of layers with cores.
+    """
+    case = Case(profile(chip), layers_of(network, inputs))
+    placed = place(case)
+    form = Source(f"{case.chip.title}: layers of neurons and weights", "assumption")
+    broken = [Broken("form", *breach, form) for breach in formless(case)]
+    return Fit(
+        case.chip,
+        tuple(_layer(case, layer, placed[layer.name]) for layer in case.layers),
+        (*broken, *broken_rules(case, placed)),
+        assumptions_of(case),
+    )
+
+
+def _layer(case: Case, layer: Layer, placed: Placed) -> LayerFit:
+    return LayerFit(
+        layer.name,
+        layer.shape,
+        layer.neurons,
+        case.stored(layer),
+        case.synapses(layer),
+        int(case.fan_in(layer).max(initial=0)),
+        case.most_out(layer),
+        placed.cores,
+        placed.numbers,
+        placed.shares,
+    )

@@ -1,0 +1,180 @@
+"""Chips whose layers are cut into parts, a core each.
+
+Parts are equal, of consecutive neurons: pixel after pixel, with all channels of a pixel together,
+or channel after channel where that takes fewer parts. A layer has as few parts as have room. Layers
+are cut from the last to the first: the cores that read a neuron count for the core that it is on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.chips.case import Case, Placed, stored_once
+from spikewright.chips.counts import fan_out
+from spikewright.chips.layers import Layer, Path
+
+_NEURON_BYTES = 4
+
+Demand = dict[str, float]
+
+
+class _Job(NamedTuple):
+    """A layer that is to be cut.
+
+    `reading` is the number of cores that read each neuron, `channel` the channel of each, flat, and
+    `filters` the number of channels.
+    """
+
+    case: Case
+    layer: Layer
+    reading: NDArray
+    channel: NDArray
+    filters: int
+
+    @property
+    def pixels(self) -> NDArray:
+        """The numbers of the neurons, pixel after pixel."""
+        return self.channels.reshape(self.filters, -1).T.ravel()
+
+    @property
+    def channels(self) -> NDArray:
+        """The numbers of the neurons, channel after channel."""
+        return np.argsort(self.channel, kind="stable")
+
+
+class _Layout(NamedTuple):
+    """A layer in parts: what the fullest takes, and the number of parts that read each value."""
+
+    parts: int
+    shares: Mapping[str, float]
+    read: Mapping[str, NDArray]
+
+    @property
+    def fits(self) -> bool:
+        """Whether no part takes more than a core has."""
+        return all(share <= 1 for share in self.shares.values())
+
+
+def cut(case: Case) -> Mapping[str, Placed]:
+    """Every layer in as few parts as fit, or in as many as the chip has cores."""
+    reading = {layer.name: np.zeros(layer.shape) for layer in case.layers}
+    found = {}
+    for layer in reversed(case.layers):
+        channel = _channel(case, layer)
+        layout = _fewest(
+            _Job(case, layer, reading[layer.name].ravel(), channel, len(np.unique(channel)))
+        )
+        found[layer.name] = Placed(layout.parts, layout.shares)
+        for origin, cores in layout.read.items():
+            if origin in reading:
+                reading[origin] += cores
+    return {layer.name: found[layer.name] for layer in case.layers}
+
+
+def _fewest(job: _Job) -> _Layout:
+    """The least number of parts that fit, of pixels or of channels.
+
+    There are none where the neuron that reads most has no room on a core of its own.
+    """
+    busiest = job.case.fan_in(job.layer).argmax()
+    alone = _laid_out(job, [np.array([busiest])])
+    if not alone.fits:
+        return _Layout(0, alone.shares, {})
+    layout = _bisected(job, job.pixels)
+    if layout.fits and layout.parts == 1:
+        return layout
+    other = _bisected(job, job.channels)
+    better = other.fits and (not layout.fits or other.parts < layout.parts)
+    return other if better else layout
+
+
+def _bisected(job: _Job, order: NDArray) -> _Layout:
+    """The least number of equal parts of neurons in an order, or as many as there are cores.
+
+    It is found by bisection with three parts of each layout; then all parts are looked at.
+    """
+    limits, neurons = job.case.chip.limits, job.layer.neurons
+    most = min(neurons, limits.cores or neurons)
+    least = min(most, -(-neurons // (limits.core_neurons or neurons)))
+
+    def sample_fits(parts: int) -> bool:
+        made = np.array_split(order, parts)
+        three = {0: made[0], parts // 2: made[parts // 2], parts - 1: made[-1]}
+        return _laid_out(job, [*three.values()]).fits
+
+    parts = bisect_left(range(least, most), True, key=sample_fits) + least
+    while True:
+        layout = _laid_out(job, np.array_split(order, parts))
+        if layout.fits or parts == most:
+            return layout
+        parts = min(most, max(parts + 1, int(parts * max(layout.shares.values()))))
+
+
+def _laid_out(job: _Job, parts: list[NDArray]) -> _Layout:
+    """A layer in these parts; looked at from the middle, and not on where one has no room."""
+    shares: Demand = {}
+    read: dict[str, NDArray] = {}
+    middle = len(parts) // 2
+    for part in (*parts[middle:], *parts[:middle]):
+        out = _fan_outs(job.layer, part)
+        for origin, values in _values_read(out).items():
+            read[origin] = values + read.get(origin, 0)
+        for name, needed in _demand(job, part, out).items():
+            room = getattr(job.case.chip.limits, name)
+            if room is not None:
+                shares[name] = max(needed / room, shares.get(name, 0.0))
+        if max(shares.values(), default=0.0) > 1:
+            break
+    return _Layout(len(parts), shares, read)
+
+
+def _channel(case: Case, layer: Layer) -> NDArray:
+    """The channel of each neuron of a layer, flat; a vector has a channel for each."""
+    image = case.image(layer)
+    if image is None or len(layer.shape) < 2:
+        return np.arange(layer.neurons)
+    number = np.arange(image.channels)
+    if case.orientations[layer.name]:
+        return np.tile(number, image.height * image.width)
+    return np.repeat(number, image.height * image.width)
+
+
+def _demand(job: _Job, part: NDArray, out: Mapping[Path, NDArray]) -> Demand:
+    """What one part takes on its core, with the weights from what it reads."""
+    chip, sent = job.case.chip, job.reading[part]
+    copies = np.maximum(sent, 1) if chip.placement == "crossbar" else np.ones(len(part))
+    filters = len(np.unique(job.channel[part])) / job.filters
+    weights = sum(
+        stored_once(job.case.kernels[path], int(each.sum()), filters) for path, each in out.items()
+    )
+    bits = weights * (chip.arithmetic.weight_bits or 0)
+    read = sum(int(each.sum()) for each in _values_read(out).values())
+    return {
+        "core_neurons": float(copies.sum()),
+        "core_axons_in": read * (chip.limits.axons_per_input or 1),
+        "core_axons_out": float(sent.sum()),
+        "core_synapse_bits": bits,
+        "core_bytes": bits / 8 + _NEURON_BYTES * len(part),
+    }
+
+
+def _fan_outs(layer: Layer, part: NDArray) -> dict[Path, NDArray]:
+    """Weights from each value that a layer reads to one of its parts."""
+    if not layer.paths:
+        return {}
+    reached = np.zeros(layer.neurons)
+    reached[part] = 1
+    return {path: fan_out(path, reached) for path in layer.paths}
+
+
+def _values_read(out: Mapping[Path, NDArray]) -> dict[str, NDArray]:
+    """Which values of each origin are read; one that several paths read is read once."""
+    read: dict[str, NDArray] = {}
+    for path, weights in out.items():
+        read[path.origin] = (weights > 0) | read.get(path.origin, False)
+    return read

@@ -1,0 +1,46 @@
+"""What no number of a profile is about: values that are computed between layers, and form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spikewright.chips.case import Case
+from spikewright.chips.kernels import Kernel
+from spikewright.chips.layers import Layer
+from spikewright.chips.rules.registry import Breach
+
+
+def formless(case: Case) -> Iterator[Breach]:
+    """Layers that read a function, and on cores of convolutions what is no convolution."""
+    for layer in case.layers:
+        for path in layer.paths:
+            if path.origin in case.network.functions:
+                reason = f"it reads {path.origin!r}, a function of values that no spikes carry"
+                remedy = "a layer with a form in spikes, or the function on the host"
+                yield Breach(layer.name, reason, remedy)
+    if case.chip.placement == "one layer a core":
+        for layer in case.layers:
+            yield from _no_convolution(case, layer)
+
+
+def _no_convolution(case: Case, layer: Layer) -> Iterator[Breach]:
+    remedy = "one convolution, matrix or sum pool between two layers"
+    for path in layer.paths:
+        kernel = case.kernels[path]
+        if isinstance(kernel, str):
+            yield Breach(layer.name, f"what it reads is no convolution: {kernel}", remedy)
+        elif set(kernel.dilation) != {1}:
+            reason = f"its kernel is dilated by {max(kernel.dilation)}"
+            yield Breach(layer.name, reason, "a kernel without dilation")
+    kernels = case.convolutions(layer)
+    if any(_differ(kernels[0], other) for other in kernels[1:]):
+        reason = (
+            f"it reads {len(kernels)} layers through different weights, and a core has one kernel"
+        )
+        yield Breach(layer.name, reason, "a sum before the weights in place of one behind them")
+
+
+def _differ(one: Kernel, other: Kernel) -> bool:
+    geometry = ("size", "stride", "padding", "whole")
+    same = all(getattr(one, name) == getattr(other, name) for name in geometry)
+    return not (same and one.held is other.held)

@@ -1,0 +1,183 @@
+"""Rules about single layers: their convolutions, pools and neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from spikewright._base.windows import Windows
+from spikewright.chips.case import Case, Placed
+from spikewright.chips.kernels import Kernel
+from spikewright.chips.layers import Layer
+from spikewright.chips.rules.registry import Breach, fewer, rule
+from spikewright.network import MaxPool
+from spikewright.network.neurons import (
+    LIF,
+    AdaptiveLIF,
+    FixedPointIntegrateAndFire,
+    GridLIF,
+    NeuronType,
+)
+
+Placements = Mapping[str, Placed]
+_LEAKY = (LIF, GridLIF, AdaptiveLIF)
+
+
+def _each(case: Case) -> Iterator[tuple[Layer, Kernel]]:
+    """Every convolution of every layer."""
+    for layer in case.layers:
+        for kernel in case.convolutions(layer):
+            yield layer, kernel
+
+
+def _allowed(numbers: tuple[int, ...]) -> str:
+    return f"the chip has {', '.join(map(str, numbers))}"
+
+
+def _at_most(
+    what: str, units: str, sizes: Callable[[Kernel], tuple[int, ...]]
+) -> Callable[[Case, Placements, int], Iterator[Breach]]:
+    """A rule about the largest of some sizes of each convolution."""
+
+    def check(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+        for layer, kernel in _each(case):
+            largest = max(sizes(kernel))
+            if largest > most:
+                reason = f"{what} {largest:,} {units}, of at most {most:,}"
+                yield Breach(layer.name, reason, fewer(largest, most, units))
+
+    return check
+
+
+rule("limits.channels")(
+    _at_most("it reads or makes", "channels", lambda k: (k.reads.channels, k.makes.channels))
+)
+rule("limits.kernel_side")(_at_most("its kernel has a side of", "taps", lambda k: k.size))
+rule("limits.input_side")(_at_most("it reads an image of", "pixels", lambda k: k.reads.sides))
+rule("limits.output_side")(_at_most("it makes an image of", "pixels", lambda k: k.makes.sides))
+
+
+def _one_of(
+    what: str, numbers: Callable[[Kernel], tuple[int, ...]], remedy: str
+) -> Callable[[Case, Placements, tuple[int, ...]], Iterator[Breach]]:
+    """A rule about the numbers of a convolution that a chip has."""
+
+    def check(case: Case, placed: Placements, allowed: tuple[int, ...]) -> Iterator[Breach]:
+        for layer, kernel in _each(case):
+            wrong = [n for n in numbers(kernel) if n not in allowed]
+            if wrong and not kernel.whole:
+                reason = f"{what} {wrong[0]}; {_allowed(allowed)}"
+                yield Breach(layer.name, reason, remedy)
+
+    return check
+
+
+rule("limits.kernel_sides")(
+    _one_of("its kernel has a side of", lambda k: k.size, "a kernel of another size")
+)
+rule("limits.strides")(_one_of("its stride is", lambda k: k.stride, "another stride"))
+rule("limits.paddings")(
+    _one_of(
+        "it is padded by",
+        lambda k: tuple(n for pair in k.padding for n in pair),
+        "less padding",
+    )
+)
+
+
+@rule("limits.pool_sides")
+def _pools(case: Case, placed: Placements, allowed: tuple[int, ...]) -> Iterator[Breach]:
+    for layer, kernel in _each(case):
+        for windows in kernel.sums:
+            if not _side_by_side(windows) or set(windows.size) - set(allowed):
+                shown = " x ".join(map(str, windows.size))
+                reason = f"it reads sums over windows of {shown}; {_allowed(allowed)}, side by side"
+                yield Breach(layer.name, reason, "another window, or a convolution with a stride")
+
+
+def _side_by_side(windows: Windows) -> bool:
+    """Whether windows are square, next to each other and without padding."""
+    square = len(set(windows.size)) == 1 and windows.stride == windows.size
+    return square and not any(map(any, windows.padding))
+
+
+@rule("limits.max_pool_side")
+def _maxima(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+    limit = "the chip has none" if most == 1 else f"the chip has {most} x {most}"
+    for layer in case.layers:
+        for stage in (stage for path in layer.paths for stage in path.stages):
+            if isinstance(stage, MaxPool) and max(stage.windows.size) > most:
+                shown = " x ".join(map(str, stage.windows.size))
+                reason = f"it reads maxima over windows of {shown}; {limit}"
+                remedy = 'average in place of max pooling: max_pool="average"'
+                yield Breach(layer.name, reason, remedy)
+
+
+@rule("limits.dense_inputs")
+def _dense(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+    for layer, kernel in _each(case):
+        reads = kernel.reads.channels * kernel.reads.height * kernel.reads.width
+        if kernel.whole and reads > most:
+            reason = f"its matrix reads {reads:,} values, of at most {most:,}"
+            yield Breach(layer.name, reason, fewer(reads, most, "values"))
+
+
+@rule("limits.destinations")
+def _destinations(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+    for layer in case.layers:
+        readers = len(case.network.readers(layer.name))
+        if readers > most:
+            reason = f"{readers} layers read it, of at most {most}"
+            yield Breach(layer.name, reason, fewer(readers, most, "readers"))
+
+
+@rule("limits.fan_in")
+def _fan_in(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+    for layer in case.layers:
+        found = int(case.fan_in(layer).max(initial=0))
+        if found > most:
+            reason = f"a neuron has {found:,} weights that are not zero, of at most {most:,}"
+            yield Breach(layer.name, reason, fewer(found, most, "weights"))
+
+
+@rule("limits.fan_out")
+def _fan_out(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+    hidden = case.network.hidden
+    for layer in hidden:
+        to = [reader for reader in hidden if reader in case.network.readers(layer.name)]
+        found = case.most_out(layer, to)
+        if found > most:
+            reason = f"a neuron sends to {found:,} hidden neurons, of at most {most:,}"
+            yield Breach(layer.name, reason, fewer(found, most, "weights"))
+
+
+@rule("arithmetic.resets")
+def _neurons(case: Case, placed: Placements, resets: tuple[str, ...]) -> Iterator[Breach]:
+    for layer in case.layers:
+        neurons = layer.neuron_type
+        if neurons is None:
+            continue
+        kind = type(neurons).__name__
+        if not neurons.spiking:
+            remedy = "spiking neurons: convert with spiking=True"
+            yield Breach(layer.name, f"{kind} neurons send rates; the chip's send spikes", remedy)
+        elif neurons.negative:
+            remedy = "neurons whose spikes have one sign, such as sw.IntegrateAndFire()"
+            reason = f"{kind} neurons send spikes of either sign; the chip's have one"
+            yield Breach(layer.name, reason, remedy)
+
+
+@rule("arithmetic.decay")
+def _leak(case: Case, placed: Placements, decay: str) -> Iterator[Breach]:
+    if decay != "none":
+        return
+    for layer in case.layers:
+        if isinstance(layer.neuron_type, _LEAKY) or _decays(layer.neuron_type):
+            reason = f"{type(layer.neuron_type).__name__} neurons leak; the chip's do not"
+            yield Breach(layer.name, reason, "integrators: sw.IntegrateAndFire()")
+        if any(path.filtered for path in layer.paths):
+            reason = "a synapse filters what it reads; the chip has no filters"
+            yield Breach(layer.name, reason, "connections without a synapse: synapse=None")
+
+
+def _decays(neurons: NeuronType | None) -> bool:
+    return isinstance(neurons, FixedPointIntegrateAndFire) and neurons.decay is not None

@@ -1,0 +1,72 @@
+"""Rules of chips by the number of a profile that they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from spikewright.chips.case import Case, Placed
+from spikewright.chips.chip import Source
+
+
+class Breach(NamedTuple):
+    """A rule is broken: by which layer (none: the whole network), how, and what would help."""
+
+    layer: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A broken rule of a chip.
+
+    `rule` is the number of the profile, such as "limits.channels", and `source` where it is from.
+    """
+
+    rule: str
+    layer: str
+    reason: str
+    remedy: str
+    source: Source
+
+    def __str__(self) -> str:
+        where = f"layer {self.layer!r}: " if self.layer else ""
+        return f"{where}{self.reason}. {self.remedy}."
+
+
+Check = Callable[[Case, Mapping[str, Placed], Any], Iterator[Breach]]
+_registry: dict[str, Check] = {}
+RULES: Mapping[str, Check] = MappingProxyType(_registry)
+"""Every rule, by the number of a profile that it is about (read only)."""
+
+
+def rule(*numbers: str) -> Callable[[Check], Check]:
+    """Decorator: a function that finds where a network breaks the rule of a number."""
+
+    def enter(check: Check) -> Check:
+        for number in numbers:
+            if number in _registry:
+                raise ValueError(f"a rule about {number} is registered already")
+            _registry[number] = check
+        return check
+
+    return enter
+
+
+def broken_rules(case: Case, placed: Mapping[str, Placed]) -> list[Broken]:
+    """All rules of the chip that a network breaks, once it is laid out."""
+    figures = case.chip.figures
+    return [
+        Broken(number, *breach, figures[number].source)
+        for number, check in RULES.items()
+        if number in figures
+        for breach in check(case, placed, figures[number].value)
+    ]
+
+
+def fewer(found: int, most: int, what: str) -> str:
+    """`2 channels fewer`."""
+    return f"{found - most:,} {what if found - most != 1 else what.rstrip('s')} fewer"

@@ -1,0 +1,110 @@
+"""`spikewright fits`: see `spikewright.Conversion.fits`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spikewright.chips import Fit, names
+from spikewright.chips.fit import cores_in_words, shares_in_words
+from spikewright.cli import options
+from spikewright.cli.opening import is_model, open_conversion
+from spikewright.cli.output import emit, show
+from spikewright.report.tables import Column, Table, number, percent
+
+_ALL = "all"
+
+
+@click.command()
+@options.model
+@click.option(
+    "--chip",
+    "chips",
+    required=True,
+    multiple=True,
+    help=f"{', '.join(names())}, a .toml file of your own, or all; repeat for more.",
+)
+@options.conversion
+@click.pass_context
+@options.as_json
+def fits(
+    ctx: click.Context, model: Path, chips: tuple[str, ...], choices: dict[str, Any], as_json: bool
+) -> None:
+    """Say whether MODEL fits on chips: cores, memory, and what would help where it does not.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved.
+    A model is converted with spiking neurons unless options say otherwise; nothing is run. For one
+    chip every layer is listed, for several one row a chip. Exits with 2 where it fits on none.
+    """
+    if is_model(model):
+        choices = {"spiking": True, **choices}
+    conversion = open_conversion(model, choices)
+    found = [conversion.fits(chip) for chip in _asked(chips)]
+    if as_json:
+        emit({"chips": [fit.as_dict() for fit in found]})
+    elif len(found) == 1:
+        _print(found[0])
+    else:
+        show(_overview(found, model.name))
+    if not any(fit.fits for fit in found):
+        ctx.exit(2)
+
+
+def _asked(chips: tuple[str, ...]) -> list[str]:
+    """The chips by name, each once."""
+    listed = [name for chip in chips for name in (names() if chip == _ALL else (chip,))]
+    return list(dict.fromkeys(listed))
+
+
+def _print(fit: Fit) -> None:
+    show(_layers(fit))
+    click.echo(repr(fit))
+    for broken in fit.broken:
+        click.echo(f"  {broken.rule}: {broken.source}")
+
+
+def _layers(fit: Fit) -> Table:
+    columns = (
+        Column("layer", "layer"),
+        Column("neurons", "neurons", number),
+        Column("weights", "weights", number),
+        Column("fan_in", "fan-in", number),
+        Column("fan_out", "fan-out", number),
+        Column("cores", "cores"),
+        Column("fullest_core", "fullest core"),
+    )
+    rows = [
+        (
+            layer.layer,
+            layer.neurons,
+            layer.weights,
+            layer.fan_in,
+            layer.fan_out,
+            cores_in_words(layer),
+            shares_in_words(layer.shares) or None,
+        )
+        for layer in fit.layers
+    ]
+    return Table(fit.chip.title, columns, tuple(rows))
+
+
+def _overview(found: list[Fit], title: str) -> Table:
+    columns = (
+        Column("chip", "chip"),
+        Column("verdict", "verdict"),
+        Column("cores", "cores", number),
+        Column("cores_there", "of", number),
+        Column("bottleneck", "scarcest"),
+        Column("share", "share", percent),
+        Column("remedy", "first remedy"),
+    )
+    return Table(title, columns, tuple(map(_row, found)))
+
+
+def _row(fit: Fit) -> tuple[Any, ...]:
+    scarcest = fit.bottleneck
+    told = (None, None) if scarcest is None else (scarcest.place, scarcest.share)
+    remedy = str(fit.broken[0]) if fit.broken else None
+    return (fit.chip.name, fit.verdict, fit.cores, fit.cores_there, *told, remedy)
