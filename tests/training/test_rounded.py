@@ -124,6 +124,24 @@ def test_steps_without_gradient_are_those_of_the_spiking_network(
         np.testing.assert_array_equal(found.all[name].numpy(), population.totals)
 
 
+def test_threads_share_samples_and_change_no_count() -> None:
+    """Of many samples, each thread's are together what one thread's are; their number stays."""
+    conversion, x = converted("averages", 3, 4)
+    network, many = rounded(conversion, 4), np.concatenate([x + 0.01 * i for i in range(20)])
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(sent(network, tensors(conversion, many)))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for name, counts in found[0].net.items():
+        assert torch.equal(counts, found[1].net[name])
+        assert torch.equal(found[0].all[name], found[1].all[name])
+        assert counts.abs().sum() > 0
+
+
 @pytest.mark.parametrize("family", ["dense", "averages"])
 def test_gradients_are_those_of_held_rounding(family: str, monkeypatch: Any) -> None:
     """In `floor(u) = u + r` r is held: finite differences of that network are the gradients.

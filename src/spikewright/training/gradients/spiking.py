@@ -8,9 +8,10 @@ loops, so one layer is run through all steps before the next one. Values of all 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -22,6 +23,8 @@ from spikewright.network.neurons import Clock
 from spikewright.training.gradients.along_time import no_draws
 from spikewright.training.gradients.layers import equation
 from spikewright.training.gradients.rounded import RoundedNetwork, Rounding
+
+_Part = TypeVar("_Part")
 
 _AT_ONCE = 64
 """Samples times steps that are run together: their values stay in the processor's caches."""
@@ -41,14 +44,33 @@ def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor]) -> Sent:
     size = max(1, _AT_ONCE // network.steps)
     laid_out, roundings = network.laid_out(inputs), network.roundings
     last = {name: node.name for node in network.graph for name in node.inputs}
-    parts = zip(*(values.split(size) for values in laid_out.values()), strict=True)
-    found = [
-        _sent(network, roundings, last, dict(zip(inputs, part, strict=True))) for part in parts
-    ]
+    parts = list(zip(*(values.split(size) for values in laid_out.values()), strict=True))
+
+    @torch.no_grad()  # of this thread alone
+    def of(part: tuple[Tensor, ...]) -> Sent:
+        return _sent(network, roundings, last, dict(zip(inputs, part, strict=True)))
+
+    found = _side_by_side(of, parts)
     return Sent(
         {name: torch.cat([part.net[name] for part in found]) for name in found[0].net},
         {name: torch.cat([part.all[name] for part in found]) for name in found[0].all},
     )
+
+
+def _side_by_side(of: Callable[[_Part], Sent], parts: Sequence[_Part]) -> list[Sent]:
+    """All parts in order: as many at a time as there are threads, with one for each.
+
+    The parts' many small operations would wait for all threads, one by one.
+    """
+    before = torch.get_num_threads()
+    threads = min(before, len(parts))
+    if threads == 1:
+        return [of(part) for part in parts]
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(of, parts))
+    finally:
+        torch.set_num_threads(before)
 
 
 def _sent(
