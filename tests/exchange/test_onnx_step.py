@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lower"))
 
-from layer_graphs import Case, cases, graph_of, inputs_of
+from layer_graphs import Case, cases, graph_of, inputs_of, two_layers
 
 import spikewright as sw
 from spikewright.cli import main
 from spikewright.errors import ExchangeError, NetworkError
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Affine, Input, PythonCall
+from spikewright.graph.layers import Input, PythonCall
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.showing.demo import MODEL
 from spikewright.testing.functions import FunctionExample, function_examples
@@ -64,27 +64,6 @@ class Deployed:
                 found[name].append(value)
             state = {n: found[after][-1] for n, after in self.following.items()}
         return {n: np.stack(v, 1) for n, v in found.items() if not n.startswith("next ")}
-
-
-def two_layers(reach: float = 1.0) -> Graph:
-    """Two layers of neurons behind random weights; currents are of the size of `reach`."""
-    rng = np.random.default_rng(5)
-
-    def affine(n: int, m: int, size: float) -> Affine:
-        weight = size * rng.normal(size=(m, n)) / np.sqrt(n)
-        return Affine(weight.astype(np.float32), (size * rng.normal(size=m)).astype(np.float32))
-
-    return Graph(
-        (
-            Node("x", Input((9,))),
-            Node("first", affine(9, 12, reach), ("x",)),
-            Node("inner", Activation("relu"), ("first",)),
-            Node("second", affine(12, 10, 1.0), ("inner",)),
-            Node("outer", Activation("relu"), ("second",)),
-            Node("last", affine(10, 3, 1.0), ("outer",)),
-        ),
-        {"y": "last"},
-    )
 
 
 def given(steps: tuple[int, ...] = ()) -> NDArray:

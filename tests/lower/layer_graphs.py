@@ -89,3 +89,24 @@ def errors_over_time(
 def slope(errors: NDArray) -> float:
     """Of the line through the logarithms of errors and steps."""
     return float(np.polyfit(np.log(STEPS), np.log(errors), 1)[0])
+
+
+def two_layers(reach: float = 1.0) -> Graph:
+    """Two layers of neurons behind random weights; currents are of the size of `reach`."""
+    rng = np.random.default_rng(5)
+
+    def affine(n: int, m: int, size: float) -> Layer:
+        weight = size * rng.normal(size=(m, n)) / np.sqrt(n)
+        return Affine(weight.astype(np.float32), (size * rng.normal(size=m)).astype(np.float32))
+
+    return Graph(
+        (
+            Node("x", Input((9,))),
+            Node("first", affine(9, 12, reach), ("x",)),
+            Node("inner", Activation("relu"), ("first",)),
+            Node("second", affine(12, 10, 1.0), ("inner",)),
+            Node("outer", Activation("relu"), ("second",)),
+            Node("last", affine(10, 3, 1.0), ("outer",)),
+        ),
+        {"y": "last"},
+    )

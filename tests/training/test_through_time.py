@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lower"))
 
-from layer_graphs import Case, cases, graph_of, inputs_of
+from layer_graphs import Case, cases, graph_of, inputs_of, two_layers
 
 import spikewright as sw
 from spikewright.errors import SimulationError, TrainingError
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Affine, Input, Layer, PythonCall
+from spikewright.graph.layers import Input, PythonCall
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.testing.modelling import (
     NeuronExample,
@@ -31,27 +31,6 @@ STEPS = 6
 SPIKING = [e for e in neuron_type_examples() if e.neuron_type.spiking]
 _WHOLE = sw.FixedPointIntegrateAndFire  # rounds its charges, which leaves no gradient
 WITH = [e for e in SPIKING if not (e.neuron_type.stochastic or isinstance(e.neuron_type, _WHOLE))]
-
-
-def two_layers(reach: float = 1.0) -> Graph:
-    """Two layers of neurons behind random weights; currents are of the size of `reach`."""
-    rng = np.random.default_rng(5)
-
-    def affine(n: int, m: int, size: float) -> Layer:
-        weight = size * rng.normal(size=(m, n)) / np.sqrt(n)
-        return Affine(weight.astype(np.float32), (size * rng.normal(size=m)).astype(np.float32))
-
-    return Graph(
-        (
-            Node("x", Input((9,))),
-            Node("first", affine(9, 12, reach), ("x",)),
-            Node("inner", Activation("relu"), ("first",)),
-            Node("second", affine(12, 10, 1.0), ("inner",)),
-            Node("outer", Activation("relu"), ("second",)),
-            Node("last", affine(10, 3, 1.0), ("outer",)),
-        ),
-        {"y": "last"},
-    )
 
 
 def given(seed: int = 0, steps: tuple[int, ...] = ()) -> NDArray:
