@@ -23,6 +23,7 @@ from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
 from spikewright.exchange.nir.checking.wiring import Wiring, wiring_of
 
 _EXPLAINED = 4  # samples whose every spike is compared
+_OTHER_OUTPUT = "its outputs are those of another node"
 _OUTCOMES: dict[str, Outcome] = {"import": "missing", "read": "refused", "run": "failed"}
 
 
@@ -140,21 +141,21 @@ def _row(place: Place, subject: _Subject, bounds: Bounds) -> Row:
         return Row(name, "linted", versions=there.versions, notes=there.notes)
     try:
         layers = tuple(_layer(n, c, there.counts[n]) for n, c in here.counts.items())
-        deviation = _deviation(here, there)
     except (KeyError, ValueError) as error:
         why = f"its layers are others than the file's ({error})"
         return Row(name, "failed", why, there.versions)
     x = job.x[: job.kept]
     timed = x if job.timed else np.repeat(x[:, None], job.steps, axis=1)
     found = explain(subject.wiring, place.reader.semantics, timed, there.spikes, subject.ours)
+    fits = here.output is not None and there.output.size == here.output.size
     return Row(
         name,
         "ran",
         versions=there.versions,
         layers=layers,
-        deviation=deviation,
-        accuracy=_accuracy(there, subject.labels),
-        why=found.why,
+        deviation=_deviation(here, there) if fits else None,
+        accuracy=_accuracy(there, subject.labels) if fits else None,
+        why=found.why if fits else (*found.why, _OTHER_OUTPUT),
         reproduced=found.reproduced,
         notes=there.notes,
     )
