@@ -84,9 +84,23 @@ GRAPHS = {
     "pooled, channels last": _convolutional(True, True),
 }
 SCALES = {
-    "one": 128.0,
-    "by layer": lambda names: {n: 2.0 ** (5 + i) for i, n in enumerate(names)},
+    "one": lambda graph: 128.0,
+    "by layer": lambda graph: {n: 2.0 ** (5 + i) for i, n in enumerate(_rectifiers(graph))},
+    "by channel": lambda graph: {n: _by_channel(graph, n) for n in _rectifiers(graph)},
 }
+
+
+def _rectifiers(graph: Graph) -> list[str]:
+    return [node.name for node in graph if isinstance(node.layer, g.Activation)]
+
+
+def _by_channel(graph: Graph, name: str) -> np.ndarray:
+    """Powers of two, in the place of the channels of a layer."""
+    shape = graph.shapes[name]
+    last = any(getattr(node.layer, "channels_last", False) for node in graph)
+    axis = len(shape) - 1 if last else 0
+    scales = 2.0 ** np.random.default_rng(8).integers(5, 9, shape[axis])
+    return scales.reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
 
 def _file_input(graph: Graph, x: np.ndarray, shape: np.ndarray) -> np.ndarray:
@@ -103,10 +117,8 @@ def _node(read: Any, layer: str) -> str:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_another_integrator_finds_the_same_spikes(name: str, scale: str, tmp_path: Path) -> None:
     """Scales times dt are powers of two here, so folding rounds nothing: counts are equal."""
-    graph, given = GRAPHS[name], SCALES[scale]
-    if callable(given):
-        given = given([n.name for n in graph if isinstance(n.layer, g.Activation)])
-    conversion = sw.convert(graph, spiking=True, scale_firing_rates=given)
+    graph = GRAPHS[name]
+    conversion = sw.convert(graph, spiking=True, scale_firing_rates=SCALES[scale](graph))
     sw.nir.save(conversion, tmp_path / "net.nir", dt=1 / 128)
     read = nir.read(tmp_path / "net.nir")
     x = np.random.default_rng(3).integers(0, 64, (2, *graph.shapes["x"])) / 64
@@ -212,10 +224,8 @@ def test_a_file_that_is_read_again_spikes_alike(
     name: str, scale: str, engine: str, tmp_path: Path
 ) -> None:
     """Bit for bit where folding rounds nothing: every neuron, every step, and the output."""
-    graph, given = GRAPHS[name], SCALES[scale]
-    if callable(given):
-        given = given([n.name for n in graph if isinstance(n.layer, g.Activation)])
-    conversion = sw.convert(graph, spiking=True, scale_firing_rates=given)
+    graph = GRAPHS[name]
+    conversion = sw.convert(graph, spiking=True, scale_firing_rates=SCALES[scale](graph))
     sw.nir.save(conversion, tmp_path / "net.nir", dt=1 / 128)
     x = np.random.default_rng(3).integers(0, 64, (2, *graph.shapes["x"])) / 64
     layers = list(conversion.populations())
@@ -239,3 +249,18 @@ def test_a_file_that_is_read_again_spikes_alike(
         assert wanted.sum() > 0
     output = simulator.data[net.probes[0]].reshape(ours.output.shape)
     np.testing.assert_array_equal(output, ours.output)
+
+
+def test_a_function_of_the_readout_is_stated(tmp_path: Path) -> None:
+    """The file sends what softmax is applied to, and says so."""
+    rng = np.random.default_rng(9)
+    graph = _network(
+        ("a", g.Affine(_draw(rng, 5, 4), _draw(rng, 5))),
+        ("r", _relu()),
+        ("b", g.Affine(_draw(rng, 3, 5), _draw(rng, 3))),
+        ("p", g.Activation("softmax")),
+        shape=(4,),
+    )
+    sw.nir.save(sw.convert(graph, spiking=True), tmp_path / "net.nir")
+
+    assert nir.read(tmp_path / "net.nir").metadata["readout_y"] == "softmax"

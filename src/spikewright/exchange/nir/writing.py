@@ -80,7 +80,10 @@ class _Writing:
             "seconds_per_step": settings.dt,
             "rounded": ", ".join(self.made.rounded),
         }
-        return found if settings.steps is None else {**found, "steps": settings.steps}
+        if settings.steps is not None:
+            found["steps"] = settings.steps
+        readouts = {f"readout_{name}": text for name, text in self.ends.readouts.items()}
+        return found | readouts
 
     def write(self) -> None:
         """Write every object, then what closes loops, and then the outputs."""
@@ -296,9 +299,7 @@ class _Writing:
         forms = forms_of(self.values[id(item)] or [], 1.0, 0.0)
         sources = [n for form in forms for n in self.made.sent(f"{_name(item)}_values", form)]
         given = "output" if len(self.ends.outputs) == 1 else f"output_{name}"
-        metadata = {"readout": self.ends.readouts[name]} if name in self.ends.readouts else {}
-        node = self.made.nir.Output(np.array(forms[0].shape), metadata=metadata)
-        self.made.add(given, node, sources)
+        self.made.add(given, self.made.nir.Output(np.array(forms[0].shape)), sources)
 
 
 def _over(values: Any, form: Form) -> NDArray:
