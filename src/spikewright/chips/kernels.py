@@ -128,7 +128,7 @@ class _Scan:
     """A path walked from its origin, stage by stage."""
 
     def __init__(self, image: Image) -> None:
-        self._image, self._flat, self._moved = image, False, False
+        self._image, self._moved = image, False
         self._sums: list[Windows] = []
         self._maxima: list[Windows] = []
         self._made: Kernel | None = None
@@ -154,8 +154,7 @@ class _Scan:
             raise NoKernel(f"it holds a {type(stage).__name__}, which no convolution is")
 
     def _reshape(self, shape: Shape) -> None:
-        self._flat = len(shape) == 1
-        if not self._flat and self._image.sides != (1, 1):
+        if len(shape) > 1 and self._image.sides != (1, 1):
             raise NoKernel(f"it arranges an image anew, as {shape}")
 
     def _pool(self, stage: SumPool | MaxPool, shape: Shape) -> None:
@@ -187,7 +186,7 @@ class _Scan:
             self._made = Kernel(reads, made, held=stage.matrix)
         else:
             raise NoKernel("it holds a matrix along one axis of an image")
-        self._image, self._flat = made, False
+        self._image = made
 
     def _refuse_second(self, stage: Stage) -> None:
         if self._made is not None:
