@@ -22,7 +22,7 @@ nir = pytest.importorskip("nir")
 from nir_files import GRAPHS, chain, ends, integrators, samples, written  # noqa: E402
 from nir_integrator import run  # noqa: E402
 
-from spikewright.exchange.nir.checking import OURS, READERS, Semantics  # noqa: E402
+from spikewright.exchange.nir.checking import OURS, READERS, Layer, Row, Semantics  # noqa: E402
 from spikewright.exchange.nir.checking.explain import Explanation, explain  # noqa: E402
 from spikewright.exchange.nir.checking.here import run_here  # noqa: E402
 from spikewright.exchange.nir.checking.process import Job  # noqa: E402
@@ -174,6 +174,14 @@ def test_a_reader_that_does_something_else_is_not_explained() -> None:
 
     assert found.reproduced is not None and found.reproduced < 1.0
     assert found.why[-1].startswith("not explained: ")
+
+
+def test_same_spikes_are_those_of_all_samples() -> None:
+    """Without a reason, a neuron of a later sample may still have been a matter of rounding."""
+    layers = (Layer("n", 4.0, 4.0, 1.0), Layer("m", 2.0, 2.0, 0.99))
+
+    assert Row("a", "ran", layers=layers[:1]).told() == "same spikes"
+    assert Row("a", "ran", layers=layers).told().startswith("same spikes in the samples that")
 
 
 def test_no_reader_takes_others_with_it(tmp_path: Path) -> None:

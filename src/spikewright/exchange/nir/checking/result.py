@@ -64,6 +64,8 @@ class Row:
             return self.reason
         if self.outcome == "linted":
             return "; ".join(self.notes) or "nothing blocks it"
+        if not self.why and not self.same:
+            return "same spikes in the samples that were followed step by step"
         return "; ".join(self.why) or "same spikes"
 
 
