@@ -19,6 +19,8 @@ Row = Mapping[str, Any]
 
 HEAD = """# Benchmarks
 
+For those who ask how fast it is, beside which other library, and on what.
+
 Written by `python -m benchmarks.peers`, `benchmarks.scaling`, `benchmarks.hand_made`,
 `benchmarks.nef`, `benchmarks.networks_of_neurons`, `benchmarks.memory` and the commands that stand
 at the edges; do not edit. Every figure is from the machine described here.

@@ -67,6 +67,8 @@ PUBLISHED: Mapping[str, Sequence[Published]] = {
 
 HEAD = """# What conversion costs in accuracy
 
+For those who ask how much accuracy conversion costs, by network, rule and number of steps.
+
 Written by `python -m benchmarks.conversion_quality`; do not edit. Networks are trained by
 `benchmarks/sources.py`; no weight is changed afterwards.
 

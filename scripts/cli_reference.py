@@ -18,6 +18,8 @@ from spikewright.cli import main as program
 TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
 HEAD = """# Command line
 
+For those who work in a terminal or a script of the shell.
+
 Written by `scripts/cli_reference.py` from the commands themselves.
 
 Each command is a thin shell of a library call: `spikewright.demo.run`,

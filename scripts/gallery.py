@@ -38,6 +38,8 @@ ORDER = (
 )
 HEAD = """# Gallery
 
+For those who learn by looking at models that work.
+
 Models by hand, each a file of at most forty lines that runs as it is and ends in a number. Written
 by `scripts/gallery.py`; [modelling](../modelling.md) says what the words mean. Every example leaves
 its picture as `figure`: `figure.savefig("picture.png")` saves it.

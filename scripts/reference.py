@@ -42,6 +42,8 @@ from spikewright.training import surrogates
 TARGET = Path(__file__).parents[1] / "docs" / "reference.md"
 HEAD = """# Reference
 
+For those who know what they look for: every public name, with what it is.
+
 Written by `scripts/reference.py` from the docstrings, of which these are the first sentences.
 `help(name)` shows the rest: shapes, units, what is raised, and the source of a formula. `sw` is
 `import spikewright as sw`. [The command line](cli.md) has a page of its own.

@@ -36,6 +36,8 @@ from spikewright.testing.layers import CURVE_PARAMETERS, layer_examples
 TARGET = Path(__file__).parents[1] / "docs" / "support.md"
 HEAD = """# What can be converted
 
+For those who ask whether a layer is read, and what it becomes.
+
 Written by `scripts/support.py` from the registries of readers, the test cases of the front ends,
 and what lowering makes of them. `spikewright inspect MODEL` says the same of a model;
 [families of networks](families.md) lists published ones.

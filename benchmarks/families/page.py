@@ -15,6 +15,8 @@ Rows = Mapping[str, Row]
 
 HEAD = """# Families of networks
 
+For those who ask whether a published network can be converted.
+
 Written by `python -m benchmarks.families --document docs/families.md`; do not edit. It lists
 published networks, one of each family, and whether they can be converted. They have random weights
 and a small input or a small configuration. Each is tried as it is, and as the ONNX file that its

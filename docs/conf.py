@@ -1,0 +1,67 @@
+"""How the pages become a site: `sphinx-build -W docs site`.
+
+The Markdown stays what it is in the repository: plain links, no directives. What a site needs
+beside it (the shelves as a tree, links out of this folder, the gallery's code) is made from those
+links while the pages are read.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+project = "Spikewright"
+author = "The Spikewright authors"
+copyright = author
+version = release = metadata.version("spikewright")
+
+extensions = ["myst_parser"]
+root_doc = "index"
+myst_heading_anchors = 4
+html_theme = "furo"
+html_title = f"Spikewright {release}"
+html_show_copyright = False
+
+# files outside of this folder that are pages of the site
+OUTSIDE = {"../CONTRIBUTING.md": "contributing.md", "../CHANGELOG.md": "changes.md"}
+
+
+def shelves(page: str) -> str:
+    """The tree of pages: a caption for each section of the index, and what it links to."""
+    trees = []
+    for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        names = re.findall(r"\]\(([\w/]+)\.md\)", section)
+        caption = section.partition("\n")[0]
+        trees.append(
+            f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{chr(10).join(names)}\n```\n"
+        )
+    return "\n".join([page, *trees])
+
+
+def with_code(page: str) -> str:
+    """The gallery, with the file behind each picture."""
+
+    def shown(link: re.Match[str]) -> str:
+        code = (HERE / "gallery" / link[1]).read_text(encoding="utf-8")
+        return f"{link[0]}\n\n```python\n{code}```\n"
+
+    return re.sub(r"\(\[\w+\.py\]\((\w+\.py)\)\)", shown, page)
+
+
+def read(app: Any, name: str, source: list[str]) -> None:
+    """Rewrite a page's text as it is read."""
+    for link, page in OUTSIDE.items():
+        source[0] = source[0].replace(f"]({link}", f"]({page}")
+    if name == root_doc:
+        source[0] = shelves(source[0])
+    if name == "gallery/README":
+        source[0] = with_code(source[0])
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("source-read", read)
