@@ -69,6 +69,8 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_4_labels": Plan("cifar10", 4, 25, labels=True),
     "cifar10_2": Plan("cifar10", 2, 25, after="cifar10_4"),
     "cifar10_1": Plan("cifar10", 1, 25, labels=True, after="cifar10_2"),
+    "cifar10_2_levels": Plan("cifar10", 2, 25, cap=3),
+    "cifar10_1_levels": Plan("cifar10", 1, 15, cap=3),
 }
 SHIFTED: Mapping[str, tuple[int, bool]] = {
     "mnist": (1, False), "fashion_mnist": (1, True), "cifar10": (4, True)
