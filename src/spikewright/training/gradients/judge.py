@@ -37,7 +37,7 @@ class Judge:
     def loss(self, batch: Samples, way: Way) -> tuple[Tensor, Tensor | float]:
         """The loss of a batch, and what its spikes weigh beside it, with their gradients."""
         inputs = self.batches.inputs(batch)
-        counts = sent(self.network, inputs).net if way == "time" else None
+        counts = sent(self.network, inputs, net=True).net if way == "time" else None
         values, made = self.network(inputs, counts)
         wanted = self.teacher(batch, inputs)
         loss = self.criterion(values, wanted, self.batches.truths(batch))
@@ -53,7 +53,7 @@ class Judge:
             wanted = self.teacher(batch, inputs)
             values, _ = self.network(inputs)
             rounded += float(imitation(values, wanted, {})) * len(batch)
-            values, _ = self.network(inputs, sent(self.network, inputs).net)
+            values, _ = self.network(inputs, sent(self.network, inputs, net=True).net)
             spiking += float(imitation(values, wanted, {})) * len(batch)
         return 1.0 - rounded / max(spiking, 1e-30)
 

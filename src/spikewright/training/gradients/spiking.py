@@ -39,8 +39,11 @@ class Sent:
 
 
 @torch.no_grad()
-def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor]) -> Sent:
-    """All that the network's neurons send in its steps, on inputs that are held constant."""
+def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor], net: bool = False) -> Sent:
+    """All that the network's neurons send in its steps, on inputs that are held constant.
+
+    With `net` those taken back are not counted: there is no `all`.
+    """
     size = max(1, _AT_ONCE // network.steps)
     laid_out, roundings = network.laid_out(inputs), network.roundings
     last = {name: node.name for node in network.graph for name in node.inputs}
@@ -48,7 +51,7 @@ def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor]) -> Sent:
 
     @torch.no_grad()  # of this thread alone
     def of(part: tuple[Tensor, ...]) -> Sent:
-        return _sent(network, roundings, last, dict(zip(inputs, part, strict=True)))
+        return _sent(network, roundings, last, dict(zip(inputs, part, strict=True)), net)
 
     found = _side_by_side(of, parts)
     return Sent(
@@ -78,6 +81,7 @@ def _sent(
     roundings: Mapping[str, Rounding],
     last: Mapping[str, str],
     inputs: Mapping[str, Tensor],
+    net: bool,
 ) -> Sent:
     """Of some samples; `last` names the last layer that reads each value, which then goes."""
     found, steps = Sent(), network.steps
@@ -94,9 +98,9 @@ def _sent(
             counts = _run(rounding, currents)
             values[name] = counts * rounding.threshold
             found.net[name] = counts.sum(0)
-            found.all[name] = (
-                counts.abs().sum(0) if rounding.site.kind.negative else found.net[name]
-            )
+            if not net:
+                negative = rounding.site.kind.negative
+                found.all[name] = counts.abs().sum(0) if negative else found.net[name]
         for read in node.inputs:
             if last[read] == name:
                 values.pop(read, None)
