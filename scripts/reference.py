@@ -57,6 +57,7 @@ CONVERSION = (
     "Conversion",
     "Run",
     "Evaluation",
+    "Mismatch",
     "Diagnosis",
     "Verification",
     "Training",

@@ -85,6 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": _RUN | _CONVERT | _RULES | {
         "", "records", "report", "choosing.search", "choosing.tuning", "running.encoders",
         "evaluation.sweeping", "showing", "training", "chips", "exchange.nir", "exchange.onnx",
+        "quantising",
     },
     "__main__": {"cli"},
     "": {"_base"},

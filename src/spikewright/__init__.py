@@ -24,6 +24,7 @@ _NAMES = {
     "choosing.correction": "BiasCorrection VoltageCorrection",
     "diagnosis": "Diagnosis",
     "conversion.verified": "Verification",
+    "evaluation.mismatch": "Mismatch",
     "modelling.curves": "decoded_function response_curves tuning_curves",
     "engines.decoder_cache": "DecoderCache",
     "modelling.nengo_reader": "NengoNetwork from_nengo",
@@ -37,8 +38,8 @@ _NAMES = {
     "network.neurons": """
         AdaptiveLIF AdaptiveLIFRate BipolarIntegrateAndFire ClippedReLU Direct DiscreteLI
         DiscreteLIF Elementwise FixedPointIntegrateAndFire GridLIF IntegrateAndFire Izhikevich
-        LIF LIFRate LeakyReLU
-        NeuronType ParametricReLU PoissonSpiking RectifiedLinear RegularSpiking
+        LIF LIFRate LeakyReLU LosingSpikes NeuronType ParametricReLU PoissonSpiking
+        RectifiedLinear RegularSpiking
         RunningMeanSpiking Sigmoid SignedIntegrateAndFire SoftLIFRate Softplus SpikingLeakyReLU
         SpikingRectifiedLinear StochasticSpiking Tanh
     """,

@@ -30,6 +30,7 @@ from spikewright.conversion.pipeline import convert
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis
 from spikewright.engines.decoder_cache import DecoderCache
+from spikewright.evaluation.mismatch import Mismatch
 from spikewright.evaluation.sweeping import Sweep, sweep
 from spikewright.exchange import nir as nir
 from spikewright.exchange import onnx as onnx
@@ -86,6 +87,7 @@ from spikewright.network.neurons import (
     Izhikevich,
     LeakyReLU,
     LIFRate,
+    LosingSpikes,
     NeuronType,
     ParametricReLU,
     PoissonSpiking,
@@ -175,9 +177,11 @@ __all__ = [
     "LearningRuleType",
     "LinearFilter",
     "LocalThresholdBalancing",
+    "LosingSpikes",
     "Lowpass",
     "MaxPool",
     "MinimumError",
+    "Mismatch",
     "NengoNetwork",
     "NengoSimulator",
     "Network",

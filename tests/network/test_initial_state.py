@@ -18,8 +18,12 @@ from spikewright.testing.modelling import NeuronExample, neuron_type_examples
 
 N, STEPS = 6, 40
 KEEPING = [e for e in neuron_type_examples() if e.neuron_type.state_names]
-CONTINUED = [e for e in KEEPING if not isinstance(e.neuron_type, RunningMeanSpiking)]
-"""Examples whose state is all that they know: running means count their steps as well."""
+CONTINUED = [
+    e
+    for e in KEEPING
+    if not (isinstance(e.neuron_type, RunningMeanSpiking) or e.neuron_type.stochastic)
+]
+"""Examples whose state is all that they know: running means, and draws, count steps as well."""
 
 
 def run(

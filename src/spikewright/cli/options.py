@@ -13,6 +13,7 @@ import numpy as np
 
 from spikewright import executors
 from spikewright._base.texts import parsed, split_at
+from spikewright.chips import profile
 from spikewright.choosing.correction import BiasCorrection, VoltageCorrection
 from spikewright.choosing.rules import RULES, ScaleRule, parse
 from spikewright.choosing.rules.text import is_rule, split
@@ -22,6 +23,7 @@ from spikewright.engines import PRECISIONS
 from spikewright.errors import NetworkError, SimulationError
 from spikewright.network.neurons import NEURON_TYPES, NeuronType
 from spikewright.passes import MAX_POOL_FORMS
+from spikewright.quantising import Quantised, bits_of
 from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -220,6 +222,14 @@ def _bias(ctx: click.Context, parameter: click.Parameter, steps: int | None) -> 
     return None if steps is None else BiasCorrection(steps)
 
 
+def _bits(text: str) -> Quantised:
+    """Weights as `bits` or `bits:layer`; raises `click.BadParameter` for anything else."""
+    bits, separator, per = text.partition(":")
+    if not bits.isdecimal():
+        raise click.BadParameter(f"{text!r} is no number of bits such as 8 or 4:layer")
+    return Quantised(int(bits), per if separator else "channel")  # type: ignore[arg-type]
+
+
 def _example(text: str) -> np.ndarray:
     """An input of that shape, with a batch axis of one; its values do not matter."""
     try:
@@ -392,6 +402,21 @@ _CONVERSION = {
         "calibration data.",
     ),
     "max_spikes_per_step": max_spikes_per_step,
+    "weights": click.option(
+        "--weights-bits",
+        "weights",
+        callback=lambda ctx, parameter, text: None if text is None else _bits(text),
+        metavar="BITS",
+        help="Weights of 2 to 16 bits, sign included, and neurons that compute in whole numbers: 8 "
+        "has a step for each channel, 8:layer one for each layer.",
+    ),
+    "chip": click.option(
+        "--chip",
+        callback=lambda ctx, parameter, name: None if name is None else bits_of(profile(name)),
+        metavar="CHIP",
+        help="The bits of a chip, such as speck, or of a profile in a .toml file: weights, biases, "
+        "thresholds, voltages, cap, floor and reset. Implies --spiking.",
+    ),
     "max_pool": max_pool,
     "sequence_step": sequence_step,
     "outputs": outputs,
@@ -411,7 +436,8 @@ def conversion_but(*names: str) -> Callable[[F], F]:
     def decorate(command: F) -> F:
         @wraps(command)
         def collecting(**given_options: Any) -> Any:
-            choices = _with_neurons(given({name: given_options.pop(name) for name in options}))
+            chosen = given({name: given_options.pop(name) for name in options})
+            choices = _with_neurons(_with_chip(chosen))
             if "dt" in given_options:
                 dt = given_options["dt"]
                 choices = {name: in_steps_of(dt, value) for name, value in choices.items()}
@@ -439,11 +465,24 @@ def _with_neurons(choices: dict[str, Any]) -> dict[str, Any]:
     return {**choices, "spiking": neurons}
 
 
+def _with_chip(choices: dict[str, Any]) -> dict[str, Any]:
+    """Choices with the bits of a chip as weights; raises `click.UsageError` where they differ."""
+    chip = choices.pop("chip", None)
+    if chip is None:
+        return choices
+    if "weights" in choices:
+        raise click.UsageError("--weights-bits: --chip says which bits weights have; leave one out")
+    if choices.get("spiking") is False:
+        raise click.UsageError("--chip runs spiking networks: leave --rate out")
+    return {"spiking": True, **choices, "weights": chip}
+
+
 def in_steps_of(dt: float, value: Any) -> Any:
     """A choice whose rules and corrections, if it holds any, are for steps of `dt` seconds."""
     if isinstance(value, dict):
         return {name: in_steps_of(dt, item) for name, item in value.items()}
-    if isinstance(value, ScaleRule | BiasCorrection | VoltageCorrection) and hasattr(value, "dt"):
+    of_time = ScaleRule | BiasCorrection | VoltageCorrection | Quantised
+    if isinstance(value, of_time) and hasattr(value, "dt"):
         return replace(value, dt=dt)  # type: ignore[type-var]
     return value
 

@@ -25,6 +25,8 @@ from spikewright.diagnosis import Diagnosis, diagnose
 from spikewright.engines import Memory, Plan, Precision
 from spikewright.errors import SimulationError
 from spikewright.evaluation import checked, evaluate
+from spikewright.evaluation.mismatch import Mismatch, over_draws
+from spikewright.evaluation.settings import Settings
 from spikewright.frontends import Reading, Source
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
@@ -232,6 +234,7 @@ class Conversion:
         source: bool = True,
         operations: bool = True,
         twin: Any = None,
+        noise: Mismatch | None = None,
         metric: Callable[[Any, Any], Any] | None = None,
         checkpoint: str | Path | None = None,
         executor: Any = "local",
@@ -252,6 +255,10 @@ class Conversion:
         `thresholds` the loss and gain of leaving early. `twin`, calibration statistics or `{layer:
         threshold}`, adds the accuracy of the source's quantised twin, whose activations have
         `ceil(log2(steps + 1))` bits.
+
+        `noise`, `sw.Mismatch(weights=0.05, lost=0.01)`, is that of analog chips: weights that miss
+        their values, and lost spikes. The network is measured once a draw. Records are means over
+        the draws, with their least and largest value as interval.
 
         `metric`, a function `f(outputs, y)`, judges outputs in place of accuracy and errors: it
         gives one number a sample, `(samples,)`, the more the better, for `outputs` `(samples,
@@ -284,11 +291,26 @@ class Conversion:
             encoder=encoder,
         )
         place = executors.get(executor, address)
+        if noise is not None:
+            return self._over_draws(noise, x, y, settings, checkpoint, place, progress)
         found = evaluate(self, self._runner, x, y, settings, checkpoint, place, progress)
         spikes = select(found.records, "spikes per neuron", steps=settings.steps)
         means = {r.how["layer"]: r.value for r in spikes if "layer" in r.how}
         self._warn_of_few_spikes(means, settings.steps, dt)
         return found
+
+    def _over_draws(
+        self, noise: Mismatch, x: Any, y: Any, settings: Settings, checkpoint: Any, *rest: Any
+    ) -> Evaluation:
+        def one(draw: int) -> Evaluation:
+            chip = noise.chip(self, draw)
+            mine = replace(settings, seed=settings.seed + draw)
+            folder = None if checkpoint is None else Path(checkpoint) / f"draw {draw}"
+            return evaluate(chip, chip._runner, x, y, mine, folder, *rest)
+
+        if not isinstance(noise, Mismatch):
+            raise SimulationError(f"noise is None or sw.Mismatch, got {noise!r}")
+        return over_draws(noise, x, one)
 
     @spelled()
     def diagnose(

@@ -14,6 +14,7 @@ from spikewright.choosing.tuning.searching import search
 from spikewright.engines import Precision
 from spikewright.measure.metric import Metric
 from spikewright.passes import MaxPoolForm
+from spikewright.quantising import Quantised
 
 __all__ = ["tune"]
 
@@ -42,6 +43,7 @@ def tune(
     threads: int | None = None,
     example_input: Any = None,
     max_pool: MaxPoolForm = "gate",
+    weights: Quantised | None = None,
     outputs: Sequence[str] | None = None,
     train: bool | tuple[Any, Any] = False,
     progress: bool = True,
@@ -57,7 +59,8 @@ def tune(
     `validation`, a fraction or `(x, y)`, decide the choice: the cheapest setting that they show to
     lose at most `max_drop`, with `confidence`; where they cannot show it for any, the cheapest
     whose estimate holds it. `metric`, `f(outputs, y)` as for `evaluate`, stands in for accuracy:
-    then `max_drop` is in its unit, and y is its second argument.
+    then `max_drop` is in its unit, and y is its second argument. `weights`, `sw.Quantised(...)`,
+    are those of all settings.
 
     `train=True` spends half of the time on training the best setting, for half of its cost and for
     other parts: on the samples searched on, or on `(x, y)` given in its place, `y` being None where
@@ -82,6 +85,7 @@ def tune(
         space=space or {},
         study=study,
         max_pool=max_pool,
+        weights=weights,
         outputs=outputs,
         progress=progress,
         train=train,

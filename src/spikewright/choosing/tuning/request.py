@@ -12,6 +12,7 @@ from spikewright.choosing.search.choice import ACCURACY, MINIMISED, Minimise
 from spikewright.choosing.tuning.measuring import Running
 from spikewright.errors import TuningError
 from spikewright.passes import MaxPoolForm
+from spikewright.quantising import Quantised
 from spikewright.records import Worth
 
 
@@ -32,6 +33,7 @@ class Request:
     space: Mapping[str, Any]
     study: str | Path | None
     max_pool: MaxPoolForm
+    weights: Quantised | None
     outputs: Sequence[str] | None
     progress: bool
     running: Running

@@ -65,6 +65,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         spiking=True,
         example_input=example_for(model, example_input, x),
         max_pool=request.max_pool,
+        weights=request.weights,
         outputs=request.outputs,
     )
     wanted, rules = with_rules(request.space)
@@ -150,9 +151,10 @@ def _facts(
     request: Request, conversion: Conversion, space: Mapping[str, Parameter], data: str
 ) -> dict[str, Any]:
     """The facts that the trials of a study hold for."""
+    weights = "" if request.weights is None else f", weights={request.weights}"
     running = request.running
     facts = {
-        "model": f"{fingerprint(conversion.canonical)}, max_pool={request.max_pool}",
+        "model": f"{fingerprint(conversion.canonical)}, max_pool={request.max_pool}{weights}",
         "data": data,
         "minimise": ", ".join(filter(None, (request.minimise, running.table))),
         "max_drop": request.max_drop,

@@ -24,6 +24,7 @@ from spikewright.frontends import example_for
 from spikewright.lower.speaking import silently
 from spikewright.measure import EveryStep
 from spikewright.measure.energy import cost_table
+from spikewright.quantising import Quantised
 from spikewright.running.stepping import refuse_sequences
 
 __all__ = ["Reading", "Setting", "Sweep", "Tried", "sweep"]
@@ -51,6 +52,7 @@ def sweep(
     calibration: Any = None,
     max_pool: Any = None,
     max_spikes_per_step: int | None = None,
+    weights: Quantised | None = None,
     bias_correction: Any = None,
     example_input: Any = None,
     outputs: Sequence[str] | None = None,
@@ -100,6 +102,7 @@ def sweep(
         "calibration": calibration,
         "max_pool": max_pool,
         "max_spikes_per_step": max_spikes_per_step,
+        "weights": weights,
         "bias_correction": bias_correction,
     }
     given = {name: value for name, value in common.items() if value is not None}

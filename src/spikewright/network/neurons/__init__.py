@@ -16,6 +16,7 @@ from spikewright.network.neurons.fixed_point import FixedPointIntegrateAndFire
 from spikewright.network.neurons.integrator import TOLERANCE, integrate
 from spikewright.network.neurons.izhikevich import Direct, Izhikevich
 from spikewright.network.neurons.lif import LIF, GridLIF, LIFRate
+from spikewright.network.neurons.losing import LosingSpikes
 from spikewright.network.neurons.rectified import (
     IntegrateAndFire,
     LeakyReLU,
@@ -53,6 +54,7 @@ __all__ = [
     "Izhikevich",
     "LIFRate",
     "LeakyReLU",
+    "LosingSpikes",
     "NeuronType",
     "ParametricReLU",
     "PoissonSpiking",

@@ -1,0 +1,117 @@
+"""Neurons some of whose spikes are lost on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from numpy.typing import NDArray
+
+from spikewright._base.arguments import is_number
+from spikewright.errors import NetworkError
+from spikewright.network.neurons.base import (
+    Array,
+    ArrayNamespace,
+    Clock,
+    NeuronType,
+    Scaling,
+    State,
+    register,
+)
+from spikewright.network.neurons.rectified import IntegrateAndFire
+
+
+@register
+@dataclass(frozen=True)
+class LosingSpikes(NeuronType):
+    """Neurons of `base_type`, each of whose spikes is lost with the probability `lost`.
+
+    A neuron does not know: its voltage is that of one whose spikes arrive. Of `k` spikes in one
+    step `floor(k (1 - lost) + u)` arrive, `u` uniform from 0 to 1, which for one spike is the
+    probability and for several its mean.
+    """
+
+    lost: float
+    base_type: NeuronType = field(default_factory=IntegrateAndFire)
+    spiking = True
+    stochastic = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base_type, NeuronType) or not self.base_type.spiking:
+            raise NetworkError(
+                "LosingSpikes.base_type must be a spiking type such as IntegrateAndFire(), "
+                f"got {self.base_type!r}"
+            )
+        if self.base_type.stochastic:
+            raise NetworkError(
+                f"LosingSpikes.base_type draws its spikes at random, got {self.base_type!r}"
+            )
+        if not (is_number(self.lost) and 0 <= self.lost < 1):
+            raise NetworkError(
+                f"LosingSpikes.lost is a probability from 0 and below 1, got {self.lost!r}"
+            )
+
+    @property
+    def amplitude(self) -> float:  # type: ignore[override]
+        """As the base type."""
+        return self.base_type.amplitude
+
+    @property
+    def negative(self) -> bool:  # type: ignore[override]
+        """As the base type."""
+        return self.base_type.negative
+
+    @property
+    def scaling(self) -> Scaling:  # type: ignore[override]
+        """As the base type."""
+        return self.base_type.scaling
+
+    @property
+    def threshold_current(self) -> float | None:  # type: ignore[override]
+        """As the base type."""
+        return self.base_type.threshold_current
+
+    @property
+    def counted_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """As the base type."""
+        return self.base_type.counted_names
+
+    @property
+    def made_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """As the base type."""
+        return self.base_type.made_names
+
+    @property
+    def guarded(self) -> bool:
+        return self.base_type.guarded
+
+    @property
+    def most_spikes(self) -> int | None:
+        return self.base_type.most_spikes
+
+    @property
+    def has_voltage(self) -> bool:
+        return self.base_type.has_voltage
+
+    def capped(self, most: int) -> NeuronType:
+        try:
+            return replace(self, base_type=self.base_type.capped(most))
+        except NetworkError as error:
+            raise NetworkError(f"LosingSpikes: {error}") from None
+
+    def initial_state(self) -> Mapping[str, float]:
+        return self.base_type.initial_state()
+
+    def voltage_unit(self, threshold: Array) -> Array:
+        return self.base_type.voltage_unit(threshold)
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return self.base_type.rates(xp, current) * (1.0 - self.lost)
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
+        return self.base_type.gain_bias(max_rates / (1.0 - self.lost), intercepts)
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        counts = self.base_type.step(xp, current, state, clock)
+        arrived = xp.floor(xp.abs(counts) * (1.0 - self.lost) + clock.uniform(0))
+        return arrived * xp.sign(counts)
