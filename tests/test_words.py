@@ -131,3 +131,15 @@ def test_docstrings_are_statements() -> None:
 
     assert len(found) > 3000
     assert len(asking) < 0.03 * len(found), asking[:10]
+
+
+def test_no_file_holds_both_sides_of_a_merge() -> None:
+    """Markers of a conflict that nobody settled stand in no page, table or module."""
+    ends = (".md", ".py", ".toml", ".csv", ".hpp", ".cpp", ".txt", ".yml")
+    folders = ("src", "tests", "docs", "benchmarks", "scripts", ".github")
+    files = [*ROOT.glob("*.*"), *(p for f in folders for p in (ROOT / f).rglob("*"))]
+    marks = re.compile(r"^(?:<{7} |>{7} )", re.MULTILINE)
+    texts = [p for p in files if p.suffix in ends and p.is_file()]
+
+    assert len(texts) > 500
+    assert [str(p) for p in texts if marks.search(p.read_text(encoding="utf-8"))] == []
