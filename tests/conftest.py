@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+import browsers
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a processor: each has one thread
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,3 +35,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name + item.nodeid[item.nodeid.index("::") :] in SLOW:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The machine's own browser."""
+    with browsers.opened() as found:
+        yield found

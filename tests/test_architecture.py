@@ -21,6 +21,7 @@ PACKAGE = "spikewright"
 FRAMEWORKS = {
     "torch", "torchvision", "keras", "tensorflow", "jax", "onnx", "onnxruntime", "nir", "h5py",
     "matplotlib", "sklearn", "scipy", "dask", "distributed", "ray", "optuna", "sqlalchemy", "nengo",
+    "starlette", "uvicorn",
 }  # fmt: skip
 
 # What each unit may import, the project's base apart. A unit is a folder or a file at the top, or a
@@ -81,11 +82,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "showing": _RUN | _CONVERT | {
         "records", "report", "simulator", "choosing.rules", "diagnosis", "evaluation.sweeping",
     },
+    "explorer": _RUN | _CONVERT | {
+        "records", "choosing.statistics", "choosing.tuning", "evaluation.sweeping", "showing",
+    },
     "testing": _MODEL | {"engines", "frontends", "conversion"},
     "cli": _RUN | _CONVERT | _RULES | {
         "", "records", "report", "choosing.search", "choosing.tuning", "running.encoders",
-        "evaluation.sweeping", "showing", "training", "chips", "exchange.nir", "exchange.onnx",
-        "quantising",
+        "evaluation.sweeping", "showing", "explorer", "training", "chips", "exchange.nir",
+        "exchange.onnx", "quantising",
     },
     "__main__": {"cli"},
     "": {"_base"},
@@ -98,6 +102,7 @@ GATED = {
     "spikewright.engines.torch": "torch",
     "spikewright.frontends.pytorch": "torch",
     "spikewright.exchange.onnx": "onnx",
+    "spikewright.explorer.serving": "starlette",
     "spikewright.sources.keras": "keras",
     "spikewright.sources.torch": "torch",
     "spikewright.training.gradients": "torch",
@@ -111,6 +116,7 @@ LATE = {
     ("frontends/keras/loading.py", "spikewright.sources.keras"): "it imports keras",
     ("training/training.py", "spikewright.training.gradients"): "it imports torch",
     ("training/module.py", "spikewright.training.gradients.through_time"): "the same",
+    ("explorer/explore.py", "spikewright.explorer.serving"): "it imports starlette",
     ("cli/convert.py", "spikewright.exchange.onnx"): "it imports onnx",
 }
 # Modules that may compute the name of what they import, each with its reason.

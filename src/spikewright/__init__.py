@@ -21,6 +21,7 @@ _NAMES = {
     """,
     "choosing.compare": "BestRule Candidate best_rule",
     "conversion": "Conversion load",
+    "explorer": "Explorer explore",
     "choosing.correction": "BiasCorrection VoltageCorrection",
     "diagnosis": "Diagnosis",
     "conversion.verified": "Verification",

@@ -34,6 +34,7 @@ from spikewright.evaluation.mismatch import Mismatch
 from spikewright.evaluation.sweeping import Sweep, sweep
 from spikewright.exchange import nir as nir
 from spikewright.exchange import onnx as onnx
+from spikewright.explorer import explore
 from spikewright.measure import (
     After,
     Evaluation,
@@ -239,6 +240,7 @@ __all__ = [
     "encoders",
     "energy",
     "engines",
+    "explore",
     "from_nengo",
     "full_weights",
     "load",

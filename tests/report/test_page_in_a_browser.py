@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from browsers import needed
 from spikewright import demo
 
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 FIGURES = 8  # of the demonstration
-FOUND = next(filter(None, map(shutil.which, NAMES)), None)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(FOUND is None, reason=f"no browser on this machine: {', '.join(NAMES)}"),
-]
+pytestmark = [pytest.mark.slow, needed]
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page that the demonstration writes."""
     return demo.write_report(demo.run(progress=False), tmp_path_factory.mktemp("demo"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """The machine's own browser."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=FOUND, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

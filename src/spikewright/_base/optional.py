@@ -22,6 +22,8 @@ EXTRA_OF = {
     "dask": "cluster",
     "distributed": "cluster",
     "ray": "cluster",
+    "starlette": "explore",
+    "uvicorn": "explore",
 }
 """The extra that installs each optional package, by the name that is imported."""
 

@@ -17,6 +17,7 @@ from spikewright.cli.diagnose import diagnose
 from spikewright.cli.doctor import doctor
 from spikewright.cli.evaluate import evaluate
 from spikewright.cli.explain import explain
+from spikewright.cli.explore import explore
 from spikewright.cli.fits import fits
 from spikewright.cli.inspect import inspect
 from spikewright.cli.nir import nir
@@ -118,7 +119,7 @@ def main() -> None:
 
 
 for command in (
-    demo, explain, inspect, calibrate, convert, fits, run, evaluate, sweep, diagnose, tune, train,
-    nir, doctor,
+    demo, explore, explain, inspect, calibrate, convert, fits, run, evaluate, sweep, diagnose,
+    tune, train, nir, doctor,
 ):  # fmt: skip
     main.add_command(command)

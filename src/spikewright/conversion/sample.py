@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_whole
 from spikewright.errors import SimulationError
 from spikewright.graph import evaluate_all
-from spikewright.measure import read_out_at_every_step
+from spikewright.measure import EveryStep, read_out_at_every_step
 from spikewright.running.converted import Converted
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner, check_run
@@ -24,7 +24,7 @@ class Sample:
 
     `counts` are net spikes in every step `{layer: (steps, *shape)}`, `means` the mean value that
     each layer sent and `activations` the source's values, `{layer: (*shape)}`. `answers` are the
-    outputs under the mean readout after each step, `{output: (steps, *out)}`, and `source` those of
+    outputs under the readout after each step, `{output: (steps, *out)}`, and `source` those of
     the source, `{output: (*out)}`. `dt` is the length of a step in seconds.
     """
 
@@ -42,13 +42,15 @@ def watch(
     steps: int,
     dt: float = 0.001,
     *,
+    readout: EveryStep = "mean",
     seed: int = 0,
     engine: str = "auto",
 ) -> Sample:
     """Run one sample for `steps` steps of `dt` seconds, and keep everything.
 
     `x` is one sample with its batch axis, `(1, *shape)` (of several inputs `{name: array}`), held
-    constant. Raises `SimulationError` for anything else, and for settings that no run can have.
+    constant; answers are under `readout`. Raises `SimulationError` for anything else, and for
+    settings that no run can have.
     """
     refuse_sequences(conversion.lowered.stepping, "watch")
     check_run(dt, seed, "float32")
@@ -63,17 +65,19 @@ def watch(
         {name: run.spikes_over_time(name)[0] for name in spiking},
         {name: run.recorded[name][0].mean(axis=0, dtype=np.float64) for name in spiking},
         {name: values[name][0] for name in spiking},
-        {name: _answers(conversion, name, raw[0]) for name, raw in run.raw.items()},
+        {name: _answers(conversion, name, raw, readout, dt) for name, raw in run.raw.items()},
         {name: values[node][0] for name, node in conversion.canonical.outputs.items()},
         dt,
     )
 
 
-def _answers(conversion: Converted, name: str, raw: NDArray) -> NDArray:
-    """The output under the mean readout at each step, with its activation on the value read out."""
-    means = read_out_at_every_step(raw[None], "mean")[0]
+def _answers(
+    conversion: Converted, name: str, raw: NDArray, readout: EveryStep, dt: float
+) -> NDArray:
+    """The output under a readout at each step, with its activation on the value read out."""
+    values = read_out_at_every_step(raw, readout, dt)[0]
     activation = conversion.lowered.readouts.get(name)
-    return means if activation is None else activation.evaluate(means)
+    return values if activation is None else activation.evaluate(values)
 
 
 def _one(conversion: Converted, x: Any) -> dict[str, NDArray]:

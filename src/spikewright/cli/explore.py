@@ -1,0 +1,59 @@
+"""`spikewright explore`: see `spikewright.explore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from spikewright.cli import options
+from spikewright.cli.opening import is_model, open_conversion
+from spikewright.cli.output import emit
+from spikewright.cli.samples import load_samples
+from spikewright.explorer import explore as library
+
+
+@click.command()
+@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="A .npz file with x, (samples, *shape), and perhaps y: labels, or targets (default: "
+    "random samples).",
+)
+@options.limit
+@click.option(
+    "--port",
+    type=click.IntRange(min=0, max=65535),
+    default=0,
+    show_default="any that is free",
+    help="The port of 127.0.0.1 to serve the page at.",
+)
+@click.option("--browser/--no-browser", default=True, help="Open the page (default), or do not.")
+@options.as_json
+def explore(
+    model: Path | None,
+    data: Path | None,
+    limit: int | None,
+    port: int,
+    browser: bool,
+    as_json: bool,
+) -> None:
+    """Open a page on which choices are moved and their spikes are seen.
+
+    Without MODEL it shows the digits of `spikewright demo`. MODEL is a .keras, .h5, .onnx or .pt2
+    file, or a network that `spikewright convert -o` saved. The page is served to this machine
+    alone, until Ctrl-C; its address, with a token, is printed on a line of its own.
+    """
+    if model is None and data is not None:
+        raise click.UsageError("--data: give MODEL, which it is for")
+    samples = None if data is None else load_samples(data, limit)
+    x, y = (None, None) if samples is None else (samples.x, samples.y)
+    command = () if samples is None else ("spikewright", "evaluate", str(model), f"--data={data}")
+    opened = model if model is None or is_model(model) else open_conversion(model, {})
+    found = library(opened, x, y, port=port, browser=browser, command=command)
+    if as_json:
+        emit({"url": found.url})
+    else:
+        click.echo(found.url)
+    found.wait()

@@ -1,0 +1,160 @@
+"""`spikewright.explore`: serve the page on this machine, and say where it is."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikewright._base.optional import require
+from spikewright.conversion import Conversion
+from spikewright.conversion.pipeline import convert
+from spikewright.errors import SimulationError
+from spikewright.explorer.subject import Subject
+from spikewright.explorer.wish import SCALES, Wish
+from spikewright.lower.speaking import silently
+from spikewright.running.inputs import as_named, batch_of
+from spikewright.running.stepping import refuse_sequences
+from spikewright.showing import demo
+
+_RANDOM = 16  # samples, where none are given
+_HOST = "127.0.0.1"
+
+
+class Explorer:
+    """A page that is served until `close`, at `url`: to this machine alone, and by its token.
+
+    In a notebook it shows itself in a frame.
+    """
+
+    def __init__(self, subject: Subject, port: int = 0) -> None:
+        uvicorn = require("uvicorn")
+        from spikewright.explorer.serving import application
+
+        try:
+            self._listening = socket.create_server((_HOST, port))
+        except OSError as error:
+            raise SimulationError(
+                f"port {port} cannot be listened at ({error.strerror}): give another, or 0 for "
+                "any that is free"
+            ) from error
+        token, found = secrets.token_urlsafe(24), self._listening.getsockname()[1]
+        self.url = f"http://{_HOST}:{found}/{token}/"
+        app = application(subject, token, found)
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", ws_max_size=1 << 20, lifespan="off")
+        )
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._listening])
+
+    def wait(self) -> None:
+        """Wait until the server ends, or Ctrl-C ends it."""
+        try:
+            while self._thread.is_alive():
+                self._thread.join(0.5)
+        except KeyboardInterrupt:
+            self.close()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.should_exit = True
+        self._thread.join(5.0)
+
+    def __repr__(self) -> str:
+        return f"<Explorer at {self.url}>"
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe src="{escape(self.url)}" title="Spikewright explorer" '
+            'style="width: 100%; height: 900px; border: 0"></iframe>'
+        )
+
+
+def explore(
+    model: Any = None,
+    x: Any = None,
+    y: Any = None,
+    *,
+    example_input: Any = None,
+    port: int = 0,
+    browser: bool = False,
+    command: Sequence[str] = (),
+) -> Explorer:
+    """Serve a page on which the choices of a conversion are moved, and what they do is seen.
+
+    `model` is what `convert` takes, or a `Conversion`; None is the digits of the demonstration,
+    with their network. `x` and `y` are data as for `Conversion.evaluate`, arrays held constant;
+    without `x` there are some random samples. The page is served on 127.0.0.1 at `port` (0: any
+    that is free), with a token in its address, `Explorer.url`, until `Explorer.close`. `browser`
+    opens it. `command` is the beginning of a command that measures the same network and data, for
+    the page to show.
+
+    Raises as `convert` does, `SimulationError` for data that does not fit, for sequences and for a
+    port that is taken, and `MissingExtraError` without the `explore` extra.
+    """
+    require("starlette")
+    subject = _digits() if model is None else _subject(model, x, y, example_input, tuple(command))
+    found = Explorer(subject, port)
+    if browser:
+        webbrowser.open(found.url)
+    return found
+
+
+def _digits() -> Subject:
+    x, y = demo.held_out()
+    base = convert(demo.MODEL)
+    (name,) = base.inputs
+    lines = ("from spikewright import demo", "", "x, y = demo.held_out()")
+    return Subject(base, {name: x}, y, "Handwritten digits", "demo.MODEL", lines)
+
+
+@silently()
+def _subject(model: Any, x: Any, y: Any, example: Any, command: tuple[str, ...]) -> Subject:
+    made = model if isinstance(model, Conversion) else convert(model, example_input=example)
+    refuse_sequences(made.lowered.stepping, "explore")
+    if not made.populations():
+        raise SimulationError("no layer of the model has neurons: there is nothing to explore")
+    arrays = _random(made) if x is None else as_named(x, made.graph.structure)
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    batch_of(made.as_inputs(arrays))
+    title = Path(model).name if isinstance(model, str | Path) else "Your network"
+    text = repr(str(model)) if isinstance(model, str | Path) else "model"
+    return Subject(_plain(made), arrays, y, title, text, (), command, _first(made))
+
+
+def _plain(made: Conversion) -> Conversion:
+    """The network without what the page chooses."""
+    return made.again(
+        spiking=True,
+        scale_firing_rates=None,
+        initial_voltage=None,
+        max_spikes_per_step=None,
+        bias_correction=None,
+        calibration=None,
+    )
+
+
+def _first(made: Conversion) -> Wish:
+    """The choices that a conversion was made with, where the page has them."""
+    scale, cap = (made.arguments.get(n) for n in ("scale_firing_rates", "max_spikes_per_step"))
+    number = isinstance(scale, int | float) and SCALES[0] <= scale <= SCALES[1]
+    return Wish(scale=float(scale) if number else Wish.scale, cap=cap)  # type: ignore[arg-type]
+
+
+def _random(made: Conversion) -> dict[str, Any]:
+    """Seeded random samples, values from 0 to 1."""
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.random((_RANDOM, *node.shape_out)).astype(np.float32)
+        for name, node in made.inputs.items()
+    }

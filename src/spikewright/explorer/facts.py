@@ -1,0 +1,33 @@
+"""The greeting of a page: what it shows, what may be chosen, and samples to choose from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from spikewright.explorer.frames import pack
+from spikewright.explorer.subject import Subject
+from spikewright.explorer.wish import MOST_STEPS, NEURONS, SCALES, STARTS
+from spikewright.measure.readout import named
+
+
+def facts(subject: Subject) -> bytes:
+    """The first message to a page: see `frames.pack`."""
+    header = {
+        "kind": "facts",
+        "title": subject.title,
+        "samples": len(subject),
+        "labels": [subject.label(number) for number in range(len(subject))],
+        "picture": subject.picture,
+        "drawable": subject.picture is not None and subject.picture[2] == 1,
+        "layers": [
+            {"name": name, "shape": ensemble.shape}
+            for name, ensemble in subject.base.populations().items()
+        ],
+        "scales": SCALES,
+        "most_steps": MOST_STEPS,
+        "neurons": list(NEURONS),
+        "starts": STARTS,
+        "readouts": named(),
+        "first": asdict(subject.first),
+    }
+    return pack(header, {"thumbnails": subject.thumbnails()})

@@ -1,0 +1,108 @@
+"""One sample under a wish, as a message: spikes, feature maps, and the output building up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.choosing.tuning.reproduce import call, run_line
+from spikewright.conversion import Sample, watch
+from spikewright.explorer.frames import pack
+from spikewright.explorer.subject import Subject
+from spikewright.explorer.wish import Wish
+from spikewright.lower.speaking import silently
+
+DT = 0.001  # seconds a step
+
+ROWS = 40
+"""Neurons of a layer in its raster, at most: the most active ones."""
+
+_MAPS = 16  # feature maps of a layer, the most active ones
+_SIDE = 32  # of a map, which is thinned out where it is larger
+_OUTPUTS = 10
+_MOST = 127  # spikes of a neuron in a step that a message can say
+
+
+@silently()
+def look(subject: Subject, number: int, wish: Wish) -> bytes:
+    """The answer to request `number`, about one sample: see `frames.pack`.
+
+    Names of a layer's arrays begin with its place. Raises as `Conversion.again` and `watch` do.
+    """
+    x = subject.chosen(wish)
+    conversion = subject.base.again(**wish.arguments)
+    found = watch(conversion, x, wish.steps, DT, readout=wish.readout)
+    arrays: dict[str, NDArray] = {}
+    layers = []
+    for place, (name, counts) in enumerate(found.counts.items()):
+        parts = {**_raster(counts), **_maps(counts, subject.channels(name))}
+        arrays |= {f"{place} {what}": array for what, array in parts.items()}
+        layers.append({"name": name, "neurons": counts[0].size, **_told(counts)})
+    output, values = _output(found)
+    header = {
+        "kind": "sample",
+        "number": number,
+        "steps": wish.steps,
+        "layers": layers,
+        "output": output,
+        "label": subject.label(wish.sample) if wish.drawn is None else None,
+        "call": _call(subject, wish),
+        "command": subject.command_of(wish),
+    }
+    return pack(header, arrays | values)
+
+
+def _told(counts: NDArray) -> dict[str, Any]:
+    """Spikes of a layer, either sign, and its mean rate in Hz."""
+    spikes = int(np.abs(counts).sum())
+    return {"spikes": spikes, "rate": spikes / (counts.size * DT)}
+
+
+def _bytes(counts: NDArray) -> NDArray:
+    return np.clip(counts, -_MOST, _MOST).astype(np.int8)
+
+
+def _raster(counts: NDArray) -> dict[str, NDArray]:
+    """The most active neurons, most spikes first, `(steps, rows)`, and their numbers."""
+    flat = counts.reshape(len(counts), -1)
+    spikes = np.abs(flat).sum(axis=0)
+    order = np.argsort(-spikes, kind="stable")[:ROWS]
+    return {"raster": _bytes(flat[:, order]), "numbers": order.astype(np.int32)}
+
+
+def _maps(counts: NDArray, axis: int | None) -> dict[str, NDArray]:
+    """The most active feature maps, `(steps, maps, lines, columns)`, and their channels."""
+    if counts.ndim != 4 or axis is None:
+        return {}
+    maps = np.moveaxis(counts, 1 + axis, 1)
+    spikes = np.abs(maps).sum(axis=(0, 2, 3))
+    order = np.argsort(-spikes, kind="stable")[:_MAPS]
+    lines, columns = (max(1, -(-side // _SIDE)) for side in maps.shape[2:])
+    thin = maps[:, order, ::lines, ::columns]
+    return {"maps": _bytes(thin), "channels": order.astype(np.int32)}
+
+
+def _output(found: Sample) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    """The largest values of the first output, `(steps, values)`, and the source's."""
+    name, answers = next(iter(found.answers.items()))
+    flat, source = answers.reshape(len(answers), -1), found.source[name].reshape(-1)
+    largest = np.argsort(-np.maximum(source, flat[-1]), kind="stable")[:_OUTPUTS]
+    shown = np.sort(largest)
+    told = {
+        "name": name,
+        "numbers": shown.tolist(),
+        "answer": int(flat[-1].argmax()),
+        "source": int(source.argmax()),
+    }
+    values = {"answers": flat[:, shown], "source": source[shown]}
+    return told, {what: array.astype(np.float32) for what, array in values.items()}
+
+
+def _call(subject: Subject, wish: Wish) -> str:
+    """Lines of Python that make this network and run it."""
+    changed = {name: v for name, v in subject.base.resolved.items() if name not in wish.arguments}
+    made = call(subject.model, {**wish.arguments, **changed})
+    lines = ["import spikewright as sw", *subject.lines, "", f"conversion = {made}"]
+    return "\n".join([*lines, run_line(wish.steps, DT, wish.readout)])

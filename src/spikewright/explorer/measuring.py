@@ -1,0 +1,131 @@
+"""The data under a wish: accuracy and cost on more and more samples, and the curve of scales.
+
+All numbers are those of `spikewright.sweep`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from spikewright.evaluation.sweeping import Reading, Sweep, sweep
+from spikewright.executors import Executor, Function
+from spikewright.explorer.subject import Subject
+from spikewright.explorer.wish import Wish
+from spikewright.records import Record, select
+
+ENERGY_TABLE = "45nm-int8"
+"""The cost table of energies, as in the demonstration."""
+
+CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+"""Scales of the curve."""
+
+_FIRST = 64  # samples, then four times as many, until all are measured
+_GROWTH = 4
+_KEPT = 1000  # measurements that a subject remembers
+
+
+class Stopped(Exception):
+    """The page asked for something else."""
+
+
+class Stopping(Executor):
+    """Does work here, and stops before the next piece of it once nobody waits for it."""
+
+    remote = False
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+
+    def completed(self, function: Function, shared: Any, tasks: Iterable[Any]) -> Iterator[Any]:
+        for task in tasks:
+            if self._stopped():
+                raise Stopped
+            yield function(shared, task, None)
+
+
+def measured(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """Messages about the data: of its first samples, then of more, then of all of it.
+
+    Raises `Stopped` where `stopped` says so, and as `sweep` does.
+    """
+    for count in _counts(len(subject)):
+        found = _known(subject, wish, count, stopped)
+        yield {"kind": "measured", "samples": count, "of": len(subject), **found}
+
+
+def curve(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """A message for each scale of the curve, on all of the data, all else as wished.
+
+    Raises as `measured` does.
+    """
+    for scale in CURVE:
+        found = _known(subject, replace(wish, scale=scale), len(subject), stopped)
+        yield {"kind": "curve", "scale": scale, **found}
+
+
+def _counts(samples: int) -> list[int]:
+    """Numbers of samples, growing, that end with all of them."""
+    found, count = [], _FIRST
+    while count * _GROWTH <= 2 * samples:
+        found.append(count)
+        count *= _GROWTH
+    return [*found, samples]
+
+
+def _known(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> dict[str, Any]:
+    """The numbers of the first `count` samples, measured once for all pages."""
+    key = replace(wish, sample=0, drawn=None), count
+    found = subject.known.get(key)
+    if found is None:
+        found = _numbers(_swept(subject, wish, count, stopped))
+        while len(subject.known) >= _KEPT:
+            subject.known.pop(next(iter(subject.known)), None)
+        subject.known[key] = found
+    return found
+
+
+def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> Sweep:
+    x = {name: array[:count] for name, array in subject.x.items()}
+    chosen = wish.arguments
+    return sweep(
+        subject.base,
+        x,
+        None if subject.truth is None else subject.truth.values[:count],
+        scales=chosen["scale_firing_rates"],
+        neurons=chosen["spiking"],
+        initial_voltage=chosen["initial_voltage"],
+        max_spikes_per_step=chosen["max_spikes_per_step"],
+        steps=wish.steps,
+        readouts=[wish.readout],
+        energy_table=ENERGY_TABLE,
+        executor=Stopping(stopped),
+        progress=False,
+    )
+
+
+def _numbers(found: Sweep) -> dict[str, Any]:
+    """The score with its interval, that of the source, and what it costs."""
+    (reading,) = found.readings
+    costs = {"spikes": reading.spikes, "energy": reading.energy}
+    return {**_score(reading), **costs, "layers": _layers(found)}
+
+
+def _score(reading: Reading) -> dict[str, Any]:
+    judged = reading.judged[0]
+    return {
+        "measure": judged.worth.name,
+        "fraction": judged.worth.fraction,
+        "value": judged.value.value,
+        "interval": judged.value.interval,
+        "source": None if judged.source is None else judged.source.value,
+    }
+
+
+def _layers(found: Sweep) -> list[dict[str, Any]]:
+    """Spikes a sample and mean rates in Hz of each layer."""
+    (tried,) = found.tried
+    records: tuple[Record, ...] = () if tried.evaluation is None else tried.evaluation.records
+    rates = [r for r in select(records, "firing rate") if "layer" in r.how]
+    return [{"name": r.how["layer"], "rate": r.value} for r in rates]

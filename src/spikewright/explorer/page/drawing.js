@@ -1,0 +1,174 @@
+// Everything that is drawn: rasters, feature maps, lines over time, and the curve of scales.
+const shade = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const SERIES = ["--c0", "--c1", "--c2", "--c3", "--c4"];
+const GLOW = 10; // steps for which a spike is seen in a feature map
+
+// A canvas of this height in CSS pixels, cleared, as sharp as the screen.
+function sheet(canvas, height) {
+  const ratio = window.devicePixelRatio || 1;
+  const width = canvas.clientWidth || canvas.parentElement.clientWidth;
+  canvas.style.height = `${height}px`;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  const pen = canvas.getContext("2d");
+  pen.scale(ratio, ratio);
+  pen.font = "12px system-ui, sans-serif";
+  return { pen, width, height };
+}
+
+export function raster(canvas, { shape: [steps, rows], values }, time) {
+  const line = Math.max(2, Math.min(6, 160 / rows));
+  const { pen, width, height } = sheet(canvas, rows * line);
+  const column = width / steps;
+  const colours = { past: shade("--c0"), taken: shade("--c1"), coming: shade("--faint") };
+  for (let t = 0; t < steps; t++) {
+    for (let row = 0; row < rows; row++) {
+      const count = values[t * rows + row];
+      if (!count) continue;
+      pen.fillStyle = t >= time ? colours.coming : count > 0 ? colours.past : colours.taken;
+      pen.globalAlpha = Math.min(1, 0.55 + 0.15 * Math.abs(count));
+      pen.fillRect(t * column, row * line, Math.max(1, column - 0.5), line - 0.5);
+    }
+  }
+  pen.globalAlpha = 1;
+  if (time < steps) {
+    pen.fillStyle = shade("--text");
+    pen.fillRect(time * column, 0, 1, height);
+  }
+}
+
+// Spikes so far, the latest ones brightest; after the last step, those of the whole run.
+function lit({ shape: [steps, maps, lines, columns], values }, time) {
+  const size = maps * lines * columns;
+  const found = new Float32Array(size);
+  const whole = time >= steps;
+  for (let t = whole ? 0 : Math.max(0, time - GLOW); t < time; t++) {
+    const weight = whole ? 1 : 0.7 ** (time - 1 - t);
+    for (let i = 0; i < size; i++) found[i] += weight * Math.abs(values[t * size + i]);
+  }
+  return found;
+}
+
+export function featureMaps(canvas, maps, time) {
+  const [, count, lines, columns] = maps.shape;
+  const gap = 4;
+  const width = canvas.clientWidth || canvas.parentElement.clientWidth;
+  const across = Math.max(1, Math.min(count, Math.floor((width + gap) / (52 + gap))));
+  const tall = (52 * lines) / columns;
+  const { pen } = sheet(canvas, Math.ceil(count / across) * (tall + gap) - gap);
+  const brightness = lit(maps, time);
+  const most = Math.max(1e-6, ...brightness);
+  for (let map = 0; map < count; map++) {
+    const left = (map % across) * (52 + gap);
+    const top = Math.floor(map / across) * (tall + gap);
+    const [high, wide] = [tall / lines, 52 / columns];
+    for (let i = 0; i < lines * columns; i++) {
+      const level = brightness[map * lines * columns + i] / most;
+      pen.fillStyle = `rgb(${255 * level ** 0.6} ${200 * level} ${90 * level ** 2})`;
+      pen.fillRect(
+        left + (i % columns) * wide, top + Math.floor(i / columns) * high, wide + 0.4, high + 0.4,
+      );
+    }
+  }
+}
+
+export function output(canvas, answers, source, told, time) {
+  const [steps, count] = answers.shape;
+  const { pen, width, height } = sheet(canvas, 180);
+  const right = width - 44;
+  const all = [...source.values, ...answers.values].filter(Number.isFinite);
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const y = (value) => 8 + (height - 16) * (1 - (value - low) / (high - low || 1));
+  const x = (t) => (steps > 1 ? (right * t) / (steps - 1) : right / 2);
+  const order = [...source.values.keys()].sort((a, b) => source.values[b] - source.values[a]);
+  for (const place of [...order].reverse()) {
+    const rank = order.indexOf(place);
+    const colour = shade(rank < 3 ? SERIES[rank] : "--other");
+    pen.strokeStyle = pen.fillStyle = colour;
+    pen.lineWidth = rank < 3 ? 2 : 1;
+    pen.setLineDash([4, 4]);
+    pen.beginPath();
+    pen.moveTo(0, y(source.values[place]));
+    pen.lineTo(right, y(source.values[place]));
+    pen.stroke();
+    pen.setLineDash([]);
+    pen.beginPath();
+    for (let t = 0; t < Math.min(time, steps); t++) {
+      pen.lineTo(x(t), y(answers.values[t * count + place]));
+    }
+    pen.stroke();
+    if (steps === 1) pen.fillRect(x(0) - 3, y(answers.values[place]) - 3, 6, 6);
+    if (rank < 3) pen.fillText(told.numbers[place], right + 8 + 12 * rank, y(source.values[place]) + 4);
+  }
+}
+
+export function curve(canvas, points, here, source, fraction) {
+  const { pen, width, height } = sheet(canvas, 190);
+  const [left, bottom, right] = [42, height - 22, width - 10];
+  const x = (scale) => left + ((right - left) * Math.log10(scale)) / 3;
+  const values = [...points, here].filter(Boolean).map((point) => point.value);
+  const [low, high] = fraction ? [0, 1] : [Math.min(0, ...values), Math.max(...values, source ?? 0) * 1.1 || 1];
+  const y = (value) => 8 + (bottom - 8) * (1 - (value - low) / (high - low));
+  pen.fillStyle = shade("--muted");
+  pen.strokeStyle = shade("--rule");
+  pen.lineWidth = 1;
+  pen.textAlign = "right";
+  for (const part of [0, 0.5, 1]) {
+    const value = low + part * (high - low);
+    pen.fillText(fraction ? `${Math.round(100 * value)} %` : value.toPrecision(2), left - 6, y(value) + 4);
+    pen.beginPath();
+    pen.moveTo(left, y(value));
+    pen.lineTo(right, y(value));
+    pen.stroke();
+  }
+  pen.textAlign = "center";
+  for (const scale of [1, 10, 100, 1000]) pen.fillText(scale, Math.min(x(scale), right - 10), height - 6);
+  if (source !== null && source !== undefined) {
+    pen.strokeStyle = shade("--other");
+    pen.setLineDash([4, 4]);
+    pen.beginPath();
+    pen.moveTo(left, y(source));
+    pen.lineTo(right, y(source));
+    pen.stroke();
+    pen.setLineDash([]);
+  }
+  pen.strokeStyle = pen.fillStyle = shade("--c0");
+  pen.lineWidth = 2;
+  pen.beginPath();
+  for (const point of points) pen.lineTo(x(point.scale), y(point.value));
+  pen.stroke();
+  pen.lineWidth = 1;
+  for (const point of points) {
+    pen.fillRect(x(point.scale) - 2, y(point.value) - 2, 4, 4);
+    if (point.interval) pen.strokeRect(x(point.scale), y(point.interval[1]), 0.01, y(point.interval[0]) - y(point.interval[1]));
+  }
+  if (here) {
+    pen.fillStyle = shade("--c1");
+    pen.beginPath();
+    pen.arc(x(here.scale), y(here.value), 6, 0, 2 * Math.PI);
+    pen.fill();
+  }
+}
+
+// A picture `(lines, columns, colours)` of bytes, or a trace of values from 0 to 1.
+export function thumbnail(canvas, shape, values) {
+  if (shape.length === 1) return trace(canvas, values);
+  const [lines, columns, colours] = shape;
+  canvas.width = columns;
+  canvas.height = lines;
+  const image = new ImageData(columns, lines);
+  for (let i = 0; i < lines * columns; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = values[i * colours + (colours === 3 ? c : 0)];
+    image.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+function trace(canvas, values) {
+  canvas.width = canvas.height = 48;
+  const pen = canvas.getContext("2d");
+  pen.strokeStyle = shade("--c0");
+  pen.beginPath();
+  values.forEach((value, i) => pen.lineTo((48 * i) / Math.max(1, values.length - 1), 46 - 44 * value));
+  pen.stroke();
+}

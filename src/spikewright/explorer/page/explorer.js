@@ -1,0 +1,230 @@
+// The page: choices become a request, the latest answer is drawn, and the address keeps the state.
+import * as drawing from "./drawing.js";
+import { unpack } from "./message.js";
+import { Pad } from "./pad.js";
+import { Player } from "./player.js";
+
+const element = (name) => document.getElementById(name);
+const WORDS = { fraction: (v) => `${(100 * v).toFixed(1)} %`, other: (v) => v.toPrecision(4) };
+let facts, wish, sample, pad, socket;
+let number = 0;
+let sent = 0;
+let points = [];
+let measured = null;
+
+const player = new Player(element, drawSample);
+
+function connect() {
+  socket = new WebSocket(new URL("talk", location.href.split("#")[0]).href.replace(/^http/, "ws"));
+  socket.binaryType = "arraybuffer";
+  socket.onmessage = ({ data }) => take(typeof data === "string" ? JSON.parse(data) : unpack(data));
+  socket.onclose = () => tell("The server has ended: start spikewright explore again.", true);
+}
+
+function take(message) {
+  if (message.kind === "facts") return begin(message);
+  if (message.number !== number) return;
+  ({ sample: showSample, measured: showMeasured, curve: showPoint, error: showError }[message.kind] ?? (() => {
+    document.body.dataset.state = "done";
+  }))(message);
+}
+
+function tell(text, wrong = false) {
+  element("status").textContent = text;
+  element("status").classList.toggle("wrong", wrong);
+}
+
+// The first message: make the controls, and ask for the state in the address.
+function begin(message) {
+  facts = message;
+  wish = { ...facts.first, ...fromAddress() };
+  document.title = `${facts.title}: Spikewright explorer`;
+  element("title").textContent = facts.title;
+  element("steps").max = facts.most_steps;
+  for (const [name, values] of [["neuron", facts.neurons], ["start", facts.starts], ["readout", facts.readouts]]) {
+    element(name).replaceChildren(...values.map((value) => new Option(value)));
+  }
+  listSamples();
+  if (facts.drawable) {
+    element("drawing").hidden = false;
+    pad = new Pad(element("pad"), facts.picture, (text) => change({ drawn: text }));
+    if (wish.drawn) pad.text = wish.drawn;
+  }
+  showChoices();
+  ask();
+}
+
+function listSamples() {
+  const { shape, values } = facts.arrays.thumbnails;
+  const size = values.length / shape[0];
+  const buttons = [...Array(shape[0]).keys()].map((place) => {
+    const button = document.createElement("button");
+    const canvas = document.createElement("canvas");
+    drawing.thumbnail(canvas, shape.slice(1), values.subarray(place * size, (place + 1) * size));
+    button.type = "button";
+    button.append(canvas, facts.labels[place] ?? "");
+    button.setAttribute("aria-label", `Sample ${place}` + (facts.labels[place] === null ? "" : `, label ${facts.labels[place]}`));
+    button.addEventListener("click", () => change({ sample: place, drawn: null }));
+    return button;
+  });
+  element("samples").replaceChildren(...buttons);
+}
+
+// Choices in words and controls, from the wish.
+function showChoices() {
+  element("scale").value = Math.round(100 * Math.log10(wish.scale));
+  element("scale-told").textContent = wish.scale;
+  element("scale").setAttribute("aria-valuetext", wish.scale);
+  element("steps").value = wish.steps;
+  element("steps-told").textContent = wish.steps;
+  element("cap").value = wish.cap ?? "";
+  for (const name of ["neuron", "start", "readout"]) element(name).value = wish[name];
+  [...element("samples").children].forEach((button, place) => {
+    button.setAttribute("aria-pressed", place === wish.sample && !wish.drawn);
+  });
+}
+
+function change(changes) {
+  const others = ["steps", "cap", "neuron", "start", "readout"];
+  if (others.some((name) => name in changes)) points = [];
+  wish = { ...wish, ...changes };
+  if (!wish.drawn && pad) pad.clear();
+  showChoices();
+  history.replaceState(null, "", `#${toAddress()}`);
+  ask();
+}
+
+function ask() {
+  number += 1;
+  document.body.dataset.state = "busy";
+  sent = performance.now();
+  measured = null;
+  socket.send(JSON.stringify({ number, ...wish }));
+}
+
+function toAddress() {
+  const changed = Object.entries(wish).filter(([name, value]) => value !== facts.first[name]);
+  return new URLSearchParams(changed.map(([name, value]) => [name, value ?? ""])).toString();
+}
+
+function fromAddress() {
+  const found = {};
+  for (const [name, text] of new URLSearchParams(location.hash.slice(1))) {
+    if (!(name in facts.first)) continue;
+    const whole = ["sample", "scale", "steps", "cap"].includes(name);
+    found[name] = text === "" ? null : whole ? Number(text) : text;
+  }
+  return found;
+}
+
+function showSample(message) {
+  sample = message;
+  const spikes = sample.layers.reduce((sum, layer) => sum + layer.spikes, 0);
+  const { answer, source } = sample.output;
+  const label = sample.label === null ? "" : `, label ${sample.label}`;
+  element("answer").textContent = `: answer ${answer}, source ${source}${label}`;
+  tell(`${spikes.toLocaleString("en")} spikes in ${sample.steps} steps`);
+  element("call").textContent = sample.call;
+  element("command").textContent = sample.command;
+  element("shell").hidden = !sample.command;
+  listLayers();
+  player.load(sample.steps);
+  document.body.dataset.latency = performance.now() - sent;
+}
+
+function listLayers() {
+  const parts = sample.layers.map((layer, place) => {
+    const box = document.createElement("div");
+    const heading = document.createElement("h3");
+    const told = document.createElement("span");
+    told.className = "muted";
+    told.textContent = ` ${layer.spikes.toLocaleString("en")} spikes of ${layer.neurons} neurons, ${layer.rate.toFixed(1)} Hz`;
+    heading.append(layer.name, told);
+    box.append(heading, plot(`raster ${place}`, `Spikes of the most active neurons of ${layer.name}`));
+    if (sample.arrays[`${place} maps`]) box.append(plot(`maps ${place}`, `Feature maps of ${layer.name}`));
+    return box;
+  });
+  element("layers").replaceChildren(...parts);
+}
+
+function plot(name, label) {
+  const canvas = document.createElement("canvas");
+  canvas.id = name.replace(" ", "-");
+  canvas.className = "plot";
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", label);
+  return canvas;
+}
+
+function drawSample() {
+  if (!sample) return;
+  sample.layers.forEach((layer, place) => {
+    drawing.raster(element(`raster-${place}`), sample.arrays[`${place} raster`], player.time);
+    const maps = sample.arrays[`${place} maps`];
+    if (maps) drawing.featureMaps(element(`maps-${place}`), maps, player.time);
+  });
+  drawing.output(element("output"), sample.arrays.answers, sample.arrays.source, sample.output, player.time);
+}
+
+function showMeasured(message) {
+  measured = { ...message, scale: wish.scale };
+  const words = message.fraction ? WORDS.fraction : WORDS.other;
+  element("measure").textContent = message.measure[0].toUpperCase() + message.measure.slice(1);
+  element("score").textContent = `${words(message.value)} ${message.measure}`;
+  const between = message.interval ? `${words(message.interval[0])} to ${words(message.interval[1])}, ` : "";
+  const source = message.source === null ? "" : `; source ${words(message.source)}`;
+  element("interval").textContent = `${between}on ${message.samples} of ${message.of} samples${source}`;
+  const costs = [["Spikes a sample", message.spikes.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })]];
+  for (const layer of message.layers) costs.push([layer.name, `${layer.rate.toFixed(2)} Hz`]);
+  if (message.energy !== null) costs.push(["Energy a sample", `${(1e9 * message.energy).toPrecision(3)} nJ`]);
+  element("costs").replaceChildren(...costs.flatMap(([name, value]) => {
+    const [term, told] = [document.createElement("dt"), document.createElement("dd")];
+    [term.textContent, told.textContent] = [name, value];
+    return [term, told];
+  }));
+  drawCurve();
+}
+
+function showPoint(point) {
+  points = [...points.filter(({ scale }) => scale !== point.scale), point];
+  points.sort((a, b) => a.scale - b.scale);
+  drawCurve();
+}
+
+function drawCurve() {
+  const any = measured ?? points[0];
+  if (any) drawing.curve(element("curve"), points, measured, any.source, any.fraction);
+}
+
+function showError({ text }) {
+  tell(text, true);
+  document.body.dataset.state = "wrong";
+}
+
+function copy(text, button) {
+  navigator.clipboard.writeText(text).then(() => {
+    const before = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = before), 1200);
+  });
+}
+
+const scaleOf = (place) => Number((10 ** (place / 100)).toPrecision(3));
+element("scale").addEventListener("input", (event) => change({ scale: scaleOf(Number(event.target.value)) }));
+element("steps").addEventListener("input", (event) => change({ steps: Number(event.target.value) }));
+element("cap").addEventListener("change", (event) => change({ cap: Number(event.target.value) || null }));
+for (const name of ["neuron", "start", "readout"]) {
+  element(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
+}
+element("clear").addEventListener("click", () => change({ drawn: null }));
+element("link").addEventListener("click", (event) => copy(location.href, event.target));
+for (const button of document.querySelectorAll("[data-copies]")) {
+  button.addEventListener("click", () => copy(element(button.dataset.copies).textContent, button));
+}
+const redraw = () => {
+  drawSample();
+  drawCurve();
+};
+window.addEventListener("resize", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+connect();

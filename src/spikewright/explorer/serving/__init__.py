@@ -1,0 +1,9 @@
+"""The server of an explorer: who may speak to it, its page, and the talk with a page."""
+
+from spikewright._base.optional import require as _require
+
+_require("starlette")
+
+from spikewright.explorer.serving.app import application  # noqa: E402
+
+__all__ = ["application"]

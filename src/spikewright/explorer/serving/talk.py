@@ -1,0 +1,74 @@
+"""The talk with one page: its latest wish is answered, and work on an older one is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from spikewright.errors import SpikewrightError
+from spikewright.explorer.facts import facts
+from spikewright.explorer.looking import look
+from spikewright.explorer.measuring import Stopped, curve, measured
+from spikewright.explorer.subject import Subject
+from spikewright.explorer.wish import Wish, wish_of
+
+_PAUSE = 0.15  # seconds without a new wish before the data is measured
+
+LONGEST = 1 << 20
+"""Characters of a request, at most."""
+
+Stages = Callable[[Subject, Wish, Callable[[], bool]], Iterator[dict[str, Any]]]
+
+
+class Talk:
+    """Answers the wishes that come over a socket, the latest one alone."""
+
+    def __init__(self, socket: WebSocket, subject: Subject) -> None:
+        self._socket, self._subject = socket, subject
+        self._stop, self._task = threading.Event(), None
+
+    async def run(self) -> None:
+        """Greet the page, and answer until it leaves."""
+        await self._socket.accept()
+        await self._socket.send_bytes(facts(self._subject))
+        try:
+            async for text in self._socket.iter_text():
+                self._give_up()
+                self._task = asyncio.create_task(self._answer(text, self._stop))
+        finally:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Stop the work in progress: what a thread still computes is thrown away."""
+        self._stop.set()
+        self._stop = threading.Event()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _answer(self, text: str, stop: threading.Event) -> None:
+        """The sample at once; then, if no other wish came, the data and the curve."""
+        number = None
+        try:
+            if len(text) > LONGEST:
+                raise SpikewrightError(f"a request has at most {LONGEST} characters")
+            number, wish = wish_of(text)
+            await self._socket.send_bytes(
+                await asyncio.to_thread(look, self._subject, number, wish)
+            )
+            await asyncio.sleep(_PAUSE)
+            for stages in (measured, curve):
+                await self._stages(number, stages(self._subject, wish, stop.is_set))
+            await self._socket.send_json({"kind": "done", "number": number})
+        except SpikewrightError as error:
+            await self._socket.send_json({"kind": "error", "number": number, "text": str(error)})
+        except (Stopped, WebSocketDisconnect):
+            return
+
+    async def _stages(self, number: int, stages: Iterator[dict[str, Any]]) -> None:
+        """Send each stage as soon as it is there."""
+        while (found := await asyncio.to_thread(next, stages, None)) is not None:
+            await self._socket.send_json({"number": number, **found})

@@ -1,0 +1,119 @@
+"""The subject of an explorer: a network, and the data that it is looked at with."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.choosing.statistics.channels import channel_axis
+from spikewright.conversion import Conversion
+from spikewright.errors import SimulationError
+from spikewright.explorer.pictures import as_pictures, picture_shape
+from spikewright.explorer.wish import Wish
+from spikewright.measure.truth import Truth, truth_of
+from spikewright.running.outputs import outputs_of
+
+SHOWN = 60
+"""Samples that a page lists, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network, data to choose samples from and to measure on, and how both are named.
+
+    `x` is `{input: (samples, *shape)}`, `y` labels or targets `(samples, ...)`, or None. `lines`
+    are lines of Python before the call, `model` the text of its first argument. `command` is the
+    beginning of a command of `spikewright` that measures the network, and `title` its name.
+    `first` is what a page begins with, and `known` what was measured already.
+    """
+
+    base: Conversion
+    x: Mapping[str, NDArray]
+    y: Any
+    title: str
+    model: str = "model"
+    lines: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    first: Wish = field(default_factory=Wish)
+    known: dict[Any, dict[str, Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.x.values())))
+
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest value of the first input: black and white of a picture."""
+        values = next(iter(self.x.values()))
+        return float(values.min()), float(values.max())
+
+    @property
+    def picture(self) -> tuple[int, int, int] | None:
+        """Lines, columns and colours of the input, where it is one picture."""
+        only = len(self.x) == 1
+        return picture_shape(next(iter(self.x.values())).shape[1:]) if only else None
+
+    @cached_property
+    def truth(self) -> Truth | None:
+        """Labels or targets; None where there are none, and of several outputs."""
+        outputs = list(outputs_of(self.base.lowered).values())
+        return truth_of(self.y, outputs[0], len(self)) if self._judged(outputs) else None
+
+    def _judged(self, outputs: list[Any]) -> bool:
+        return self.y is not None and len(outputs) == 1
+
+    def label(self, sample: int) -> int | None:
+        """The label of a sample, where it has one."""
+        truth = self.truth
+        known = truth is not None and truth.kind == "labels"
+        return int(truth.values[sample]) if known and truth is not None else None
+
+    def channels(self, layer: str) -> int | None:
+        """The axis of a layer's value that channels lie on."""
+        return channel_axis(self.base.canonical, layer)
+
+    def chosen(self, wish: Wish) -> dict[str, NDArray]:
+        """The sample that a wish is about, `{input: (1, *shape)}`.
+
+        Raises `SimulationError` for a number that the data does not have, and for a drawing of
+        another size than the input.
+        """
+        if wish.drawn is not None:
+            return self._drawn(wish.levels)
+        if wish.sample >= len(self):
+            raise SimulationError(f"sample is below {len(self)}, got {wish.sample}")
+        return {name: array[wish.sample : wish.sample + 1] for name, array in self.x.items()}
+
+    def _drawn(self, levels: bytes) -> dict[str, NDArray]:
+        ((name, values), *others) = self.x.items()
+        shape = values.shape[1:]
+        if others or self.picture is None or len(levels) != np.prod(shape):
+            takes = "no drawings" if others or self.picture is None else f"{np.prod(shape)} values"
+            raise SimulationError(f"drawn: the input takes {takes}, got {len(levels)}")
+        low, high = self.bounds
+        parts = np.frombuffer(levels, np.uint8).astype(np.float32) / 255
+        return {name: (low + (high - low) * parts).reshape(1, *shape)}
+
+    def thumbnails(self) -> NDArray:
+        """The first samples: pictures `(n, lines, columns, colours)`, or traces `(n, values)`."""
+        values = next(iter(self.x.values()))[:SHOWN]
+        if self.picture is not None:
+            return as_pictures(values, self.bounds)
+        low, high = self.bounds
+        flat = values.reshape(len(values), -1)
+        step = max(1, flat.shape[1] // 64)
+        return ((flat[:, ::step] - low) / ((high - low) or 1.0)).astype(np.float32)
+
+    def command_of(self, wish: Wish) -> str:
+        """The command that measures what a wish asks for; empty where data has no file."""
+        if not self.command:
+            return ""
+        given = [wish.option, f"--scale={wish.scale:g}", f"--steps={wish.steps}"]
+        given += [] if wish.start == "half" else [f"--initial-voltage={wish.start}"]
+        given += [] if wish.cap is None else [f"--max-spikes-per-step={wish.cap}"]
+        return shlex.join([*self.command, *given])

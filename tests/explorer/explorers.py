@@ -1,0 +1,42 @@
+"""An explorer of the shipped digits for tests, and its messages as a page reads them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.conversion.pipeline import convert
+from spikewright.explorer.subject import Subject
+from spikewright.showing import demo
+
+SAMPLES = 80
+TOKEN = "a-token"
+PORT = 8123
+OWN = f"http://127.0.0.1:{PORT}"
+HEADERS = {"host": f"127.0.0.1:{PORT}", "origin": OWN}
+"""The headers of a page's own socket."""
+
+
+def subject(samples: int = SAMPLES) -> Subject:
+    """The shipped digits, the first of them."""
+    x, y = demo.held_out(samples)
+    lines = ("from spikewright import demo", "", f"x, y = demo.held_out({samples})")
+    base = convert(demo.MODEL)
+    return Subject(base, {next(iter(base.inputs)): x}, y, "Digits", "demo.MODEL", lines)
+
+
+def unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    """The header of a binary message, and its arrays."""
+    length = int.from_bytes(content[:4], "little")
+    header = json.loads(content[4 : 4 + length])
+    start = -(-(4 + length) // 8) * 8
+    arrays = {}
+    for name, place in header["arrays"].items():
+        kind = np.dtype(place["type"]).newbyteorder("<")
+        count = int(np.prod(place["shape"]))
+        found = np.frombuffer(content, kind, count, start + place["offset"])
+        arrays[name] = found.reshape(place["shape"])
+    return header, arrays

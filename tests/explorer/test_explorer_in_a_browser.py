@@ -1,0 +1,256 @@
+"""The explorer in Chromium: what is moved is seen, and the numbers are those of the library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from explorers import subject
+
+import spikewright as sw
+from browsers import needed
+from spikewright.explorer import Explorer
+from spikewright.explorer.measuring import CURVE, ENERGY_TABLE
+
+SAMPLES = 80
+
+pytestmark = [pytest.mark.slow, needed]
+
+
+@pytest.fixture(scope="module")
+def explorer() -> Iterator[Explorer]:
+    """The shipped digits, served."""
+    found = Explorer(subject(SAMPLES))
+    yield found
+    found.close()
+
+
+class Window:
+    """A window with the explorer in it, and what it said and asked for."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("request", lambda asked: self.asked.append(asked.url))
+        page.on("websocket", lambda socket: self.asked.append(socket.url))
+
+    def open(self, url: str) -> None:
+        """Go there, and wait for everything."""
+        self.page.goto(url)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until the latest request is answered in full."""
+        self.page.wait_for_selector("body[data-state=done]", timeout=60_000)
+
+    def slide(self, name: str, value: int) -> None:
+        """Move a slider."""
+        self.page.locator(f"#{name}").evaluate(
+            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')) }", value
+        )
+
+    def text(self, name: str) -> str:
+        """The text of a part of the page."""
+        return str(self.page.inner_text(f"#{name}"))
+
+    def pixels(self, name: str) -> list[int]:
+        """The pixels of a canvas."""
+        found: list[int] = self.page.locator(f"#{name}").evaluate(
+            "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+        )
+        return found
+
+    @property
+    def spikes(self) -> int:
+        """Spikes of the sample, as the page says."""
+        return int(re.match(r"([\d,]+) spikes", self.text("status"))[1].replace(",", ""))
+
+
+@pytest.fixture
+def window(browser: Any, explorer: Explorer, request: pytest.FixtureRequest) -> Iterator[Window]:
+    """A window of that width in light or dark, with the page in it."""
+    scheme, width = getattr(request, "param", ("light", 1400))
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+    found = Window(context.new_page())
+    found.open(explorer.url)
+    yield found
+    context.close()
+
+
+VIEWS = [(scheme, width) for scheme in ("light", "dark") for width in (375, 900, 1400)]
+
+
+@pytest.mark.parametrize("window", VIEWS, indirect=True)
+def test_the_page_is_quiet_and_stays_on_the_machine(window: Window, explorer: Explorer) -> None:
+    """No error on the console, no request but for its own files, nothing wider than the window."""
+    own = explorer.url.removeprefix("http")
+    width, inside = window.page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+
+    assert window.said == []
+    assert len(window.asked) > 5
+    assert [a for a in window.asked if re.sub("^(http|ws)", "", a)[: len(own)] != own] == []
+    assert width <= inside
+
+
+def test_the_slider_moves_spikes_and_accuracy(window: Window) -> None:
+    """Numbers on the page are those of `sw.sweep` and of `run`, at every place of the slider."""
+    x, y = sw.demo.held_out(SAMPLES)
+    before = window.pixels("raster-0")
+    for place, scale in ((0, 1.0), (170, 50.1)):
+        window.slide("scale", place)
+        window.wait()
+        swept = sw.sweep(
+            sw.demo.MODEL, x, y, scales=scale, steps=64, energy_table=ENERGY_TABLE, progress=False
+        )
+        reading = next(r for r in swept.readings if r.readout == "mean")
+        accuracy = reading.judged[0].value
+        made = sw.convert(sw.demo.MODEL, spiking=True, scale_firing_rates=scale)
+        counts = made.run(x[:1], steps=64, progress=False).spike_counts()
+
+        assert window.text("score") == f"{100 * accuracy.value:.1f} % accuracy"
+        low, high = (f"{100 * value:.1f} %" for value in accuracy.interval)
+        assert window.text("interval").startswith(f"{low} to {high}, on 80 of 80 samples")
+        assert f"{reading.spikes:,.1f}" in window.text("costs")
+        assert window.spikes == sum(int(layer[0]) for layer in counts.values())
+    assert window.pixels("raster-0") != before
+
+
+def test_a_digit_is_drawn(window: Window) -> None:
+    """Strokes on the pad become spikes; clearing it goes back to the sample."""
+    sample, spikes = window.pixels("maps-0"), window.spikes
+    box = window.page.locator("#pad").bounding_box()
+    middle = box["x"] + box["width"] / 2
+    window.page.mouse.move(middle, box["y"] + 20)
+    window.page.mouse.down()
+    window.page.mouse.move(middle, box["y"] + box["height"] - 20, steps=12)
+    window.page.mouse.up()
+    window.wait()
+
+    assert window.text("answer") == ": answer 1, source 1"
+    assert window.pixels("maps-0") != sample
+    assert window.spikes != spikes
+    window.page.click("#clear")
+    window.wait()
+    assert window.pixels("maps-0") == sample
+
+
+def test_another_sample(window: Window) -> None:
+    """It is the one that was pressed, with its label; the accuracy stays."""
+    score, before = window.text("score"), window.pixels("maps-0")
+    window.page.click("#samples button:nth-child(4)")
+    window.wait()
+
+    assert window.text("answer").endswith("label 2")
+    assert window.page.get_attribute("#samples button:nth-child(4)", "aria-pressed") == "true"
+    assert window.pixels("maps-0") != before
+    assert window.text("score") == score
+
+
+def test_time_is_played_paused_and_stepped(window: Window) -> None:
+    """While it plays the maps light up and the output builds up; then it stands still."""
+    whole = window.pixels("maps-0"), window.pixels("output")
+    window.page.click("#play")
+    while int(window.page.input_value("#time")) < 4 or int(window.page.input_value("#time")) > 60:
+        window.page.wait_for_timeout(20)
+    window.page.click("#play")
+    time = int(window.page.input_value("#time"))
+    paused = window.pixels("maps-0"), window.pixels("output")
+    window.page.click("#step")
+
+    assert 3 < time < 64
+    assert window.text("time-told") == f"{time + 1} of 64"
+    assert all(a != b for a, b in zip(whole, paused, strict=True))
+    assert window.pixels("output") != paused[1]
+
+
+def test_a_reload_restores_the_state(window: Window) -> None:
+    """The address holds all choices, and another window that is given it shows the same."""
+    window.slide("scale", 200)
+    window.slide("steps", 12)
+    for name, value in (("cap", "1"), ("neuron", "bipolar"), ("readout", "last")):
+        window.page.select_option(f"#{name}", value)
+    window.page.click("#samples button:nth-child(7)")
+    window.wait()
+    shown = [window.text(n) for n in ("status", "answer", "score", "interval", "call")]
+    pixels = window.pixels("raster-1")
+    window.page.reload()
+    window.wait()
+
+    assert "steps=12" in window.page.url
+    assert [window.text(n) for n in ("status", "answer", "score", "interval", "call")] == shown
+    assert window.pixels("raster-1") == pixels
+
+
+def test_a_drawing_is_in_the_address(window: Window) -> None:
+    """A reload shows the same drawing, and the same spikes."""
+    box = window.page.locator("#pad").bounding_box()
+    window.page.mouse.click(box["x"] + 70, box["y"] + 90)
+    window.wait()
+    spikes, pad = window.spikes, window.pixels("pad")
+    window.page.reload()
+    window.wait()
+
+    assert (window.spikes, window.pixels("pad")) == (spikes, pad)
+    assert max(pad[0::4]) == 255
+
+
+def test_two_pages_at_once(browser: Any, window: Window, explorer: Explorer) -> None:
+    """Each shows its own state."""
+    other = Window(browser.new_page())
+    other.open(f"{explorer.url}#scale=2&steps=5")
+    window.slide("scale", 100)
+    other.slide("steps", 9)
+    window.wait()
+    other.wait()
+
+    assert (window.text("scale-told"), window.text("steps-told")) == ("10", "64")
+    assert (other.text("scale-told"), other.text("steps-told")) == ("2", "9")
+    assert "scale_firing_rates=2.0" in other.text("call")
+    assert "steps=64" in window.text("call")
+    other.page.close()
+
+
+def test_the_curve_has_every_scale(window: Window) -> None:
+    """Points of the curve are drawn, and the one where we are."""
+    before = window.pixels("curve")
+    window.slide("scale", 30)
+    window.wait()
+
+    assert len(CURVE) == 10
+    assert window.pixels("curve") != before
+
+
+def test_a_keyboard_reaches_every_control(window: Window) -> None:
+    """Tab goes through links, buttons, sliders and choices; focus is seen, and each has a name."""
+    controls = "a:visible, button:visible, input:visible, select:visible, [tabindex='0']:visible"
+    wanted = window.page.locator(controls).count()
+    reached = set()
+    for _ in range(wanted):
+        window.page.keyboard.press("Tab")
+        place, outline, named = window.page.evaluate(
+            """(() => { const e = document.activeElement; return [
+            [...document.querySelectorAll("*")].indexOf(e), getComputedStyle(e).outlineStyle,
+            Boolean(e.labels?.length || e.ariaLabel || e.textContent.trim())] })()"""
+        )
+        assert outline != "none" and named
+        reached.add(place)
+
+    assert len(reached) == wanted > 70
+
+
+def test_the_first_answer_is_quick(window: Window) -> None:
+    """One sample of the shipped network is seen within 100 ms, the best of some tries."""
+    found = []
+    for place in range(100, 110):
+        window.slide("scale", place)
+        window.wait()
+        found.append(float(window.page.evaluate("document.body.dataset.latency")))
+
+    assert min(found) < 100.0

@@ -1,0 +1,294 @@
+"""The talk with a page: answers are those of the library, and the latest wish wins."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from explorers import HEADERS, OWN, PORT, SAMPLES, TOKEN, subject, unpacked
+from starlette.testclient import TestClient
+
+import spikewright as sw
+from spikewright.cli import main
+from spikewright.conversion import watch
+from spikewright.explorer import measuring
+from spikewright.explorer.serving import application
+from spikewright.explorer.subject import Subject
+from spikewright.explorer.wish import NEURONS, Wish
+from spikewright.records import select
+
+FEW = {"steps": 8, "scale": 20.0, "sample": 3}
+
+
+@pytest.fixture(scope="module")
+def digits() -> Subject:
+    """The network and the data."""
+    return subject()
+
+
+class Page:
+    """What a page does: it greets, wishes and reads."""
+
+    def __init__(self, socket: Any) -> None:
+        self.socket = socket
+        self.facts, self.arrays = unpacked(socket.receive_bytes())
+
+    def wish(self, number: int, **wish: Any) -> None:
+        """Ask for something."""
+        self.socket.send_text(json.dumps({"number": number, **wish}))
+
+    def read(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The next message."""
+        message = self.socket.receive()
+        if message.get("bytes") is not None:
+            return unpacked(message["bytes"])
+        return json.loads(message["text"]), {}
+
+    def until(self, kind: str, number: int) -> list[dict[str, Any]]:
+        """All messages up to one of a kind."""
+        found = [self.read()[0]]
+        while (found[-1]["kind"], found[-1]["number"]) != (kind, number):
+            found.append(self.read()[0])
+        return found
+
+
+@pytest.fixture
+def page(digits: Subject) -> Iterator[Page]:
+    """A page that has just opened."""
+    client = TestClient(application(digits, TOKEN, PORT), base_url=OWN)
+    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
+        yield Page(socket)
+
+
+def test_a_page_is_told_what_there_is(page: Page, digits: Subject) -> None:
+    """Samples as pictures with their labels, layers, and what may be chosen."""
+    assert page.facts["samples"] == SAMPLES
+    assert page.facts["labels"] == list(digits.y)
+    assert page.facts["drawable"] and page.facts["picture"] == [8, 8, 1]
+    assert [layer["name"] for layer in page.facts["layers"]] == ["relu1", "relu2"]
+    (x,) = digits.x.values()
+    pictures = page.arrays["thumbnails"]
+    assert pictures.shape == (60, 8, 8, 1)
+    np.testing.assert_allclose(pictures[..., 0] * (16 / 255), x[:60, 0], atol=16 / 255)
+
+
+@pytest.mark.parametrize("cap", [None, 1])
+@pytest.mark.parametrize("readout", ["mean", "last"])
+def test_a_sample_is_what_watch_gives(
+    page: Page, digits: Subject, readout: str, cap: int | None
+) -> None:
+    """Spikes of the most active neurons, feature maps and outputs, to the last spike."""
+    page.wish(1, readout=readout, cap=cap, **{**FEW, "scale": 100.0})
+    header, arrays = page.read()
+    made = digits.base.again(spiking=True, scale_firing_rates=100.0, max_spikes_per_step=cap)
+    (x,) = digits.x.values()
+    expected = watch(made, x[3:4], 8, readout=readout)
+
+    for place, (name, counts) in enumerate(expected.counts.items()):
+        told, flat = header["layers"][place], counts.reshape(8, -1)
+        assert (told["name"], told["spikes"]) == (name, counts.sum())
+        assert told["rate"] == pytest.approx(counts.mean() * 1000)
+        rows = flat[:, arrays[f"{place} numbers"]]
+        np.testing.assert_array_equal(arrays[f"{place} raster"], rows)
+        most = np.sort(flat.sum(axis=0))[::-1][: rows.shape[1]]
+        np.testing.assert_array_equal(rows.sum(axis=0), most)
+        channels = arrays[f"{place} channels"]
+        np.testing.assert_array_equal(arrays[f"{place} maps"], counts[:, channels])
+    assert (arrays["0 raster"].max() == 1) == (cap == 1)
+    (answers,), (source,) = expected.answers.values(), expected.source.values()
+    np.testing.assert_allclose(arrays["answers"], answers, rtol=1e-6)
+    np.testing.assert_allclose(arrays["source"], source, rtol=1e-6)
+    assert header["output"]["answer"] == answers[-1].argmax()
+    assert header["label"] == digits.y[3]
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_the_numbers_are_those_of_a_sweep(page: Page, neuron: str) -> None:
+    """Accuracy, interval, spikes, energy and rates on all of the data, and on its first part."""
+    page.wish(1, neuron=neuron, **FEW)
+    found = [m for m in page.until("done", 1) if m["kind"] == "measured"]
+    assert [m["samples"] for m in found] == [SAMPLES]
+    x, y = sw.demo.held_out(SAMPLES)
+    swept = sw.sweep(
+        sw.demo.MODEL, x, y, scales=20.0, steps=8, neurons=Wish(neuron=neuron).spiking,
+        energy_table=measuring.ENERGY_TABLE, progress=False,
+    )  # fmt: skip
+    reading = next(r for r in swept.readings if r.readout == "mean")
+    accuracy = reading.judged[0].value
+    last = found[-1]
+    assert (last["value"], tuple(last["interval"])) == (accuracy.value, accuracy.interval)
+    assert (last["spikes"], last["energy"]) == (reading.spikes, reading.energy)
+    rates = [r.value for r in select(swept.records, "firing rate") if "layer" in r.how]
+    assert [layer["rate"] for layer in last["layers"]] == rates
+
+
+def test_the_call_makes_it_again(page: Page, digits: Subject) -> None:
+    """The lines of Python, run, give the outputs of the sweep's network."""
+    page.wish(1, start="uniform", cap=2, **FEW)
+    header, _ = page.read()
+    names: dict[str, Any] = {}
+    exec(header["call"], names)
+    made = digits.base.again(
+        spiking=True, scale_firing_rates=20.0, initial_voltage="uniform", max_spikes_per_step=2
+    )
+    (x,) = digits.x.values()
+    mine = names["conversion"].run(x, steps=8, progress=False)
+    np.testing.assert_array_equal(mine.output, made.run(x, steps=8, progress=False).output)
+
+
+@pytest.mark.parametrize(
+    "neuron, start, cap",
+    [(n, "half", None) for n in NEURONS] + [("default", "zero", 1), ("bipolar", "uniform", 3)],
+)
+def test_the_command_measures_the_same(
+    tmp_path: Path, neuron: str, start: str, cap: int | None
+) -> None:
+    """The command, run, finds the accuracy that the page shows."""
+    x, y = sw.demo.held_out(20)
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    command = ("spikewright", "evaluate", str(sw.demo.MODEL), f"--data={tmp_path / 'd.npz'}")
+    whole = replace(subject(20), command=command)
+    wish = Wish(scale=3.0, steps=6, neuron=neuron, start=start, cap=cap)
+    _, *arguments = shlex.split(whole.command_of(wish))
+    done = CliRunner().invoke(main, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    records = json.loads(done.stdout)["records"]
+    (last,) = measuring.measured(whole, wish, lambda: False)
+    how = {"steps": 6, "readout": "mean"}
+    (accuracy,) = (
+        r for r in records if r["name"] == "accuracy" and how.items() <= r["how"].items()
+    )
+    assert last["value"] == accuracy["value"]
+
+
+def test_the_latest_wish_wins(page: Page) -> None:
+    """Of many wishes that come at once, the last is answered in full, and no other."""
+    for number in range(1, 31):
+        page.wish(number, steps=8, scale=float(number), neuron="Poisson")
+    found = page.until("done", 30)
+
+    measured = {m["number"] for m in found if m["kind"] in ("measured", "curve")}
+    assert measured == {30}
+    assert [m["scale"] for m in found if m["kind"] == "curve"] == list(measuring.CURVE)
+
+
+def test_work_that_nobody_waits_for_is_given_up(digits: Subject) -> None:
+    """A measurement stops before its next piece, and leaves nothing behind that looks finished."""
+    fresh = replace(digits, known={})
+    stop = threading.Event()
+    stages = measuring.curve(fresh, Wish(steps=4), stop.is_set)
+    next(stages)
+    stop.set()
+
+    with pytest.raises(measuring.Stopped):
+        next(stages)
+    assert len(fresh.known) == 1
+
+
+def test_what_was_measured_is_not_measured_again(
+    digits: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another sample, or another page, gets the numbers at once; another scale does not."""
+    fresh = replace(digits, known={})
+    first = list(measuring.measured(fresh, Wish(steps=4), lambda: False))
+    calls = []
+    monkeypatch.setattr(measuring, "sweep", lambda *a, **k: calls.append(k) or sw.sweep(*a, **k))
+
+    assert list(measuring.measured(fresh, Wish(steps=4, sample=5), lambda: False)) == first
+    assert calls == []
+    list(measuring.measured(fresh, Wish(steps=4, scale=2.0), lambda: False))
+    assert len(calls) == len(first)
+
+
+@pytest.mark.parametrize(
+    "samples, expected",
+    [(5, [5]), (64, [64]), (80, [80]), (128, [64, 128]), (360, [64, 360]), (2000, [64, 256, 2000])],
+)
+def test_accuracy_fills_in(samples: int, expected: list[int]) -> None:
+    """First some samples, then more, and all of them in the end; the last part is at least half."""
+    assert measuring._counts(samples) == expected
+
+
+WRONG = [
+    ("no JSON", "JSON"),
+    ("[1]", "JSON object"),
+    ('{"number": -1}', "number"),
+    ('{"nonsense": 1}', "nonsense"),
+    ('{"scale": 0.5}', "scale"),
+    ('{"scale": NaN}', "scale"),
+    ('{"scale": "10"}', "scale"),
+    ('{"scale": 1e9}', "scale"),
+    ('{"steps": 0}', "steps"),
+    ('{"steps": 1000000}', "steps"),
+    ('{"steps": 2.5}', "steps"),
+    ('{"cap": 0}', "cap"),
+    ('{"neuron": "LIF"}', "neuron"),
+    ('{"neuron": ["default"]}', "neuron"),
+    ('{"start": null}', "start"),
+    ('{"readout": "window"}', "readout"),
+    ('{"sample": 80}', "sample"),
+    ('{"sample": true}', "sample"),
+    ('{"drawn": 5}', "drawn"),
+    ('{"drawn": "AAAA"}', "drawn"),
+    ('{"drawn": "not base64!"}', "drawn"),
+]
+
+
+@pytest.mark.parametrize("text, named", WRONG, ids=[text for text, _ in WRONG])
+def test_a_wrong_wish_is_answered_with_a_sentence(page: Page, text: str, named: str) -> None:
+    """It names what is wrong, and the talk goes on."""
+    page.socket.send_text(text)
+    found, _ = page.read()
+    assert found["kind"] == "error"
+    assert named in found["text"]
+
+    page.wish(2, **FEW)
+    assert page.read()[0]["kind"] == "sample"
+
+
+def test_a_request_has_bounds(page: Page) -> None:
+    """A request that is longer than any wish is refused unread."""
+    page.socket.send_text(json.dumps({"drawn": "A" * (1 << 20)}))
+    assert "characters" in page.read()[0]["text"]
+
+
+def test_a_drawing_is_a_sample(page: Page, digits: Subject) -> None:
+    """The bytes of a picture, drawn again, give the spikes of that sample."""
+    (x,) = digits.x.values()
+    levels = np.round(x[3, 0] / 16 * 255).astype(np.uint8)
+    page.wish(1, **{**FEW, "sample": 0}, drawn=base64.b64encode(levels.tobytes()).decode())
+    header, _ = page.read()
+    exact = (levels.astype(np.float32) / 255 * 16)[None, None]
+    made = digits.base.again(spiking=True, scale_firing_rates=20.0)
+    spikes = watch(made, exact, 8).counts["relu1"]
+
+    assert header["label"] is None
+    assert header["layers"][0]["spikes"] == spikes.sum() > 0
+    assert header["output"]["source"] == digits.y[3]
+
+
+def test_two_pages_do_not_disturb_each_other(digits: Subject) -> None:
+    """Each gets its own answers, while the other asks for something else."""
+    client = TestClient(application(digits, TOKEN, PORT), base_url=OWN)
+    path = f"/{TOKEN}/talk"
+    with (
+        client.websocket_connect(path, headers=HEADERS) as first,
+        client.websocket_connect(path, headers=HEADERS) as second,
+    ):
+        pages = Page(first), Page(second)
+        for number in range(1, 6):
+            for steps, page in enumerate(pages, 4):
+                page.wish(number, steps=steps, scale=float(number))
+        for steps, page in enumerate(pages, 4):
+            found = page.until("done", 5)
+            last = [m for m in found if m["kind"] == "sample"][-1]
+            assert (last["steps"], last["number"]) == (steps, 5)
