@@ -25,8 +25,8 @@ Written by `scripts/cli_reference.py` from the commands themselves.
 Each command is a thin shell of a library call: `spikewright.demo.run`,
 `spikewright.showing.explain.worked_example`, `spikewright.showing.inspection.inspect`,
 `Conversion.calibrate`, `spikewright.convert`, `Conversion.run`, `Conversion.evaluate`,
-`spikewright.sweep`, `Conversion.diagnose`, `spikewright.tune`, `Conversion.train` and
-`spikewright.nir.check`.
+`spikewright.explore`, `spikewright.sweep`, `Conversion.diagnose`, `spikewright.tune`,
+`Conversion.train` and `spikewright.nir.check`.
 """
 
 

@@ -174,6 +174,7 @@ def topics() -> dict[str, dict[str, Any]]:
         "Chips": {**of(["Chip", "chips"]), **_module("sw.chips", chips, skip=["Chip"])},
         "Pictures": {**of(["plot"]), **_module("sw.plot", plot)},
         "The demonstration": of(["demo"]),
+        "The explorer": of(["explore", "Explorer"]),
         "Sources made for spikes": {
             **_module("sw.keras", sources_keras),
             **_module("sw.torch", sources_torch),

@@ -34,7 +34,7 @@ from spikewright.evaluation.mismatch import Mismatch
 from spikewright.evaluation.sweeping import Sweep, sweep
 from spikewright.exchange import nir as nir
 from spikewright.exchange import onnx as onnx
-from spikewright.explorer import explore
+from spikewright.explorer import Explorer, explore
 from spikewright.measure import (
     After,
     Evaluation,
@@ -167,6 +167,7 @@ __all__ = [
     "EnergyBudget",
     "Ensemble",
     "Evaluation",
+    "Explorer",
     "FixedPointIntegrateAndFire",
     "FromWeights",
     "GridLIF",

@@ -21,6 +21,7 @@ RUN = ("--steps", "2")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "demo": ("--limit", "20", "--steps", "4"),
     "explain": (),
+    "explore": ("--no-browser",),
     "inspect": (MODEL,),
     "calibrate": (MODEL, "--data", "data.npz", "-o", "statistics"),
     "convert": (MODEL,),

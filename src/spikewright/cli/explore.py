@@ -52,8 +52,11 @@ def explore(
     command = () if samples is None else ("spikewright", "evaluate", str(model), f"--data={data}")
     opened = model if model is None or is_model(model) else open_conversion(model, {})
     found = library(opened, x, y, port=port, browser=browser, command=command)
-    if as_json:
-        emit({"url": found.url})
-    else:
-        click.echo(found.url)
-    found.wait()
+    try:
+        if as_json:
+            emit({"url": found.url})
+        else:
+            click.echo(found.url)
+        found.wait()
+    finally:
+        found.close()

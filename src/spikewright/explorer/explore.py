@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.conversion import Conversion
@@ -36,7 +37,7 @@ class Explorer:
 
     def __init__(self, subject: Subject, port: int = 0) -> None:
         uvicorn = require("uvicorn")
-        from spikewright.explorer.serving import application
+        from spikewright.explorer.serving import LONGEST, application
 
         try:
             self._listening = socket.create_server((_HOST, port))
@@ -49,7 +50,9 @@ class Explorer:
         self.url = f"http://{_HOST}:{found}/{token}/"
         app = application(subject, token, found)
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", ws_max_size=1 << 20, lifespan="off")
+            uvicorn.Config(
+                app, log_config=None, access_log=False, ws_max_size=LONGEST, lifespan="off"
+            )
         )
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -104,6 +107,7 @@ def explore(
     """
     require("starlette")
     subject = _digits() if model is None else _subject(model, x, y, example_input, tuple(command))
+    _ = subject.truth  # raises for labels or targets that do not fit
     found = Explorer(subject, port)
     if browser:
         webbrowser.open(found.url)
@@ -125,11 +129,23 @@ def _subject(model: Any, x: Any, y: Any, example: Any, command: tuple[str, ...])
     if not made.populations():
         raise SimulationError("no layer of the model has neurons: there is nothing to explore")
     arrays = _random(made) if x is None else as_named(x, made.graph.structure)
-    arrays = {name: np.asarray(array) for name, array in arrays.items()}
-    batch_of(made.as_inputs(arrays))
+    arrays = made.as_inputs(arrays)
+    batch_of(arrays)
+    _check_held(made, arrays)
     title = Path(model).name if isinstance(model, str | Path) else "Your network"
     text = repr(str(model)) if isinstance(model, str | Path) else "model"
     return Subject(_plain(made), arrays, y, title, text, (), command, _first(made))
+
+
+def _check_held(made: Conversion, arrays: dict[str, NDArray]) -> None:
+    """Raise `SimulationError` for input that is not of the input's shape, held constant."""
+    for name, node in made.inputs.items():
+        if arrays[name].shape[1:] != node.shape_out:
+            shape = ", ".join(["samples", *map(str, node.shape_out)])
+            got = arrays[name].shape
+            raise SimulationError(
+                f"input {name!r} must be of shape ({shape}), held constant; got {got}"
+            )
 
 
 def _plain(made: Conversion) -> Conversion:

@@ -29,7 +29,8 @@ class Talk:
 
     def __init__(self, socket: WebSocket, subject: Subject) -> None:
         self._socket, self._subject = socket, subject
-        self._stop, self._task = threading.Event(), None
+        self._stop = threading.Event()
+        self._task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Greet the page, and answer until it leaves."""
