@@ -138,8 +138,10 @@ def recurrent(data: ImageSet, path: Path) -> Network:
         "readout": nir.Affine(np.eye(10, count, dtype=np.float32), np.zeros(10, np.float32)),
         "output": nir.Output({"output": np.array([10])}),
     }
-    edges = [*pairwise(("input", "into", "lif", "readout", "output")), ("lif", "around"),
-             ("around", "lif")]  # fmt: skip
+    edges = [  # the loop first: some readers answer with the node that they come to last
+        *pairwise(("input", "into", "lif", "around", "lif")),
+        *pairwise(("lif", "readout", "output")),
+    ]
     _write(nodes, edges, path)
     some = images(data.x_train[:4000]).reshape(-1, 784)
     network: Any = sw.nir.load(path, 1.0)

@@ -72,6 +72,18 @@ def residual() -> nir.NIRGraph:
     return nir.NIRGraph(nodes, [*edges, ("n", "k")])
 
 
+def branched() -> nir.NIRGraph:
+    """Two branches, each with weights, from one layer into another."""
+    draw = Draw(4)
+    nodes = {
+        **ends((6,), (3,)), "a": draw.affine(12, 6, 0.7), "n": integrators(12),
+        "b": draw.affine(12, 12), "m": integrators(12), "c": draw.affine(10, 12),
+        "d": draw.affine(10, 12), "k": integrators(10), "e": draw.affine(3, 10),
+    }  # fmt: skip
+    edges = chain("input", "a", "n", "b", "m", "c", "k", "e", "output")
+    return nir.NIRGraph(nodes, [*edges, *chain("n", "d", "k")])
+
+
 def recurrent() -> nir.NIRGraph:
     """Leaky neurons that read their own spikes."""
     draw = Draw(3)
@@ -85,7 +97,7 @@ def recurrent() -> nir.NIRGraph:
     return nir.NIRGraph(nodes, edges)
 
 
-GRAPHS = {"dense": dense, "residual": residual, "recurrent": recurrent}
+GRAPHS = {"dense": dense, "residual": residual, "branched": branched, "recurrent": recurrent}
 
 
 def written(name: str, folder: Path) -> Path:

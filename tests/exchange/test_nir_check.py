@@ -29,6 +29,7 @@ from spikewright.exchange.nir.checking.process import Job  # noqa: E402
 from spikewright.exchange.nir.checking.semantics import RESETS  # noqa: E402
 from spikewright.exchange.nir.checking.simulate import simulate  # noqa: E402
 from spikewright.exchange.nir.checking.wiring import wiring_of  # noqa: E402
+from spikewright.exchange.nir.saving import _as_bytes  # noqa: E402
 
 STEPS = 24
 RUNNING = [name for name, reader in READERS.items() if reader.semantics is not None]
@@ -144,6 +145,7 @@ CHOICES: dict[str, Semantics] = {
     "lif": Semantics(lif="euler"),
     "unscaled": Semantics(unscaled=True),
     "dt": Semantics(dt=0.5),
+    "order": Semantics(order="walk"),
     "edges": Semantics(edges="chain"),
 }
 
@@ -156,7 +158,8 @@ def test_every_choice_has_an_example() -> None:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_a_reason_is_named_where_spikes_need_it(choice: str) -> None:
     """One choice at a time, of a reader that states it: the row names it, and no other."""
-    name = "recurrent" if choice in ("lif", "unscaled", "dt") else "residual"
+    leaky = choice in ("lif", "unscaled", "dt")
+    name = "recurrent" if leaky else "branched" if choice == "order" else "residual"
     graph, semantics = GRAPHS[name](), CHOICES[choice]
     if choice == "stated":
         graph.nodes["n"].metadata["v_init"] = np.full((4, 6, 6), 0.5)
@@ -182,6 +185,39 @@ def test_same_spikes_are_those_of_all_samples() -> None:
 
     assert Row("a", "ran", layers=layers[:1]).told() == "same spikes"
     assert Row("a", "ran", layers=layers).told().startswith("same spikes in the samples that")
+
+
+def _told_of_a_later_sample(semantics: Semantics, tenths: list[float], folder: Path) -> str:
+    """What is said of a reader that is like this project, but where the sixth sample shows it."""
+    weights = np.diag([0.5, 1.0]).astype(np.float32)
+    nodes = {
+        **ends((2,), (2,)),
+        "a": nir.Affine(weights, np.zeros(2, np.float32)),
+        "n": integrators(2),
+    }
+    path = folder / "one.nir"
+    path.write_bytes(_as_bytes(nir.NIRGraph(nodes, chain("input", "a", "n", "output"))))
+    x = np.full((7, 2), 0.3)
+    x[5] = tenths
+    python = with_semantics(folder, semantics)
+    row = sw.nir.check(path, x, {"nirtorch": python}, steps=2)["nirtorch"]
+
+    assert row.outcome == "ran" and not row.same
+    return row.told()
+
+
+def test_samples_behind_the_first_are_followed_where_counts_differ(tmp_path: Path) -> None:
+    """One sum is the threshold itself: such a difference is said to be one of rounding."""
+    told = _told_of_a_later_sample(Semantics(strict=True), [1.0, 0.1], tmp_path)
+
+    assert told == "sums within 2^-16 of a threshold (in 1 of 7 samples)"
+
+
+def test_a_later_sample_is_not_said_to_be_rounding_without_evidence(tmp_path: Path) -> None:
+    """No sum is near a threshold: what differs is not explained."""
+    told = _told_of_a_later_sample(Semantics(most=1), [5.0, 0.1], tmp_path)
+
+    assert told.startswith("not explained: 1 of 2 neurons")
 
 
 def test_no_reader_takes_others_with_it(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ STEPS = 24
 FOLDER = os.environ.get("SPIKEWRIGHT_NIR_READERS", "")
 REFUSED = {
     ("snn-mlir", "residual"): "only linear-chain graphs are supported",
+    ("snn-mlir", "branched"): "only linear-chain graphs are supported",
     ("snntorch", "recurrent"): "has no attribute 'items'",  # of its own making, by nodes' names
 }
 SAME = {("sinabs", "dense"), *(("nirtorch", graph) for graph in GRAPHS)}

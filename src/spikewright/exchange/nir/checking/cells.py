@@ -54,12 +54,12 @@ class Cell:
         return count
 
     def _count(self, voltage: NDArray) -> NDArray:
-        """Spikes for a voltage; keeps how near it is to a whole number of thresholds."""
+        """Spikes for a voltage; notes how near it is to a whole number of thresholds."""
         assert self.threshold is not None
         ratio = voltage / self.threshold
         most = np.inf if self.most is None else self.most
         whole = np.clip(np.rint(ratio), 1, most)
-        self.near = np.minimum(self.near, np.abs(ratio - whole))
+        self.near = np.abs(ratio - whole)
         count = np.ceil(ratio) - 1 if self.semantics.strict else np.floor(ratio + TOLERANCE)
         return np.clip(count, 0, most)
 

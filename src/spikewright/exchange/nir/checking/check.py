@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,16 @@ from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, NetworkError, SimulationError
 from spikewright.exchange.nir.checking.environments import Place, Readers, places
-from spikewright.exchange.nir.checking.explain import explain
+from spikewright.exchange.nir.checking.explain import TIES, Explanation, explain
 from spikewright.exchange.nir.checking.here import run_here
 from spikewright.exchange.nir.checking.process import Bounds, Heard, Job, ask
+from spikewright.exchange.nir.checking.readers import Reader
 from spikewright.exchange.nir.checking.result import Check, Layer, Outcome, Row
 from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
 from spikewright.exchange.nir.checking.wiring import Wiring, wiring_of
 
 _EXPLAINED = 4  # samples whose every spike is compared
+_FOLLOWED = 32  # samples with other counts, whose spikes are compared where those four say nothing
 _OTHER_OUTPUT = "its outputs are those of another node"
 _OUTCOMES: dict[str, Outcome] = {"import": "missing", "read": "refused", "run": "failed"}
 
@@ -144,9 +146,9 @@ def _row(place: Place, subject: _Subject, bounds: Bounds) -> Row:
     except (KeyError, ValueError) as error:
         why = f"its layers are others than the file's ({error})"
         return Row(name, "failed", why, there.versions)
-    x = job.x[: job.kept]
-    timed = x if job.timed else np.repeat(x[:, None], job.steps, axis=1)
-    found = explain(subject.wiring, place.reader.semantics, timed, there.spikes, subject.ours)
+    found = _explained(place.reader, subject, job, there)
+    if not found.why:
+        found = _followed(place, subject, there, bounds) or found
     fits = here.output is not None and there.output.size == here.output.size
     return Row(
         name,
@@ -159,6 +161,40 @@ def _row(place: Place, subject: _Subject, bounds: Bounds) -> Row:
         reproduced=found.reproduced,
         notes=there.notes,
     )
+
+
+def _explained(reader: Reader, subject: _Subject, job: Job, there: Heard) -> Explanation:
+    """Reasons for the spikes of a reader in the samples of a job that are kept."""
+    assert reader.semantics is not None
+    x = job.x[: job.kept]
+    timed = x if job.timed else np.repeat(x[:, None], job.steps, axis=1)
+    return explain(subject.wiring, reader.semantics, timed, there.spikes, subject.ours)
+
+
+def _followed(place: Place, subject: _Subject, there: Heard, bounds: Bounds) -> Explanation | None:
+    """Reasons from samples that have other counts, which the reader runs once more."""
+    assert place.python is not None
+    apart = _apart(subject.here, there)
+    if not len(apart):
+        return None
+    some = apart[:_FOLLOWED]
+    job = replace(subject.job, x=subject.job.x[some], kept=len(some))
+    again = ask(place.reader, place.python, job, bounds)
+    if again.stage != "done":
+        return None
+    found = _explained(place.reader, subject, job, again)
+    where = f" (in {len(apart)} of {len(subject.job.x)} samples"
+    where += ")" if len(some) == len(apart) else f"; {len(some)} of them were followed)"
+    return replace(found, why=tuple(w + where if w == TIES else w for w in found.why))
+
+
+def _apart(here: Heard, there: Heard) -> NDArray:
+    """The samples in which some neuron sends another number of spikes."""
+    other = [
+        (counts != there.counts[name].reshape(counts.shape)).reshape(len(counts), -1).any(axis=1)
+        for name, counts in here.counts.items()
+    ]
+    return np.flatnonzero(np.any(other, axis=0))
 
 
 def _layer(name: str, here: NDArray, there: NDArray) -> Layer:

@@ -62,12 +62,17 @@ def explain(
 
 
 def _apart(trace: Trace, there: Mapping[str, NDArray]) -> tuple[int, int]:
-    """Neurons with other spikes than a reader's: those whose sums were no near thing, and all."""
+    """Neurons with other spikes than a reader's: those whose sums were no near thing, and all.
+
+    A neuron's first other spike counts: those behind it may be others because of it.
+    """
     missed = every = 0
     for name, spikes in there.items():
-        other = (trace.spikes[name] != spikes).any(axis=1)
-        missed += int((other & (trace.near[name] > TOLERANCE)).sum())
-        every += int(other.sum())
+        other = trace.spikes[name] != spikes
+        first = np.expand_dims(other.argmax(axis=1), 1)
+        near = np.take_along_axis(trace.near[name], first, axis=1)[:, 0]
+        missed += int((other.any(axis=1) & (near > TOLERANCE)).sum())
+        every += int(other.any(axis=1).sum())
     return missed, every
 
 

@@ -28,7 +28,7 @@ class Reader:
         return self.requirements[0].split(">")[0]
 
 
-_HARD = Semantics(reset="zero", strict=True, most=1, stated=False, lif="euler")
+_HARD = Semantics(reset="zero", strict=True, most=1, stated=False, lif="euler", order="walk")
 
 READERS = MappingProxyType(
     {
@@ -70,7 +70,9 @@ READERS = MappingProxyType(
                 "sinabs",
                 "sinabs",
                 ("sinabs>=3.1,<4", "samna"),
-                Semantics(floor=1.0, stated=False, unscaled=True, edges="no loops"),
+                Semantics(
+                    floor=1.0, stated=False, unscaled=True, order="walk", edges="no late ones"
+                ),
                 "wants nir up to 1.0.4, which knows no v_reset",
             ),
             Reader(

@@ -19,8 +19,10 @@ class Semantics:
     `stated` says whether the file's metadata are read: initial voltages, floors and limits of
     spikes. The voltage of a leaky neuron keeps `1 - dt/tau` of itself in a step ("euler") or
     `exp(-dt/tau)` ("exact"), and gains that share less than one of the current; all of it where
-    `unscaled`. `dt` is the length of a step in the file's unit of time. `edges` are those that are
-    read: all, all but those that close a loop, or one a node.
+    `unscaled`. `dt` is the length of a step in the file's unit of time. In the `order` "sources"
+    a node computes behind all that it reads; in that of a "walk" each branch computes to the end
+    before the next, so that the next one's values come a step late. `edges` are those that are
+    read: all, all but those from nodes later in the order, or one a node.
     """
 
     reset: Literal["subtract", "zero"] = "subtract"
@@ -34,7 +36,8 @@ class Semantics:
     lif: Literal["euler", "exact"] = "exact"
     unscaled: bool = False
     dt: float = 1.0
-    edges: Literal["all", "no loops", "chain"] = "all"
+    order: Literal["sources", "walk"] = "sources"
+    edges: Literal["all", "no late ones", "chain"] = "all"
 
     def differences(self, other: Semantics) -> tuple[str, ...]:
         """The names of the choices in which two readers differ."""
@@ -69,9 +72,13 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "lif": lambda v: f"leaky neurons with {_DECAYS[v]}",
     "unscaled": lambda v: f"current of leaky neurons {'not ' * v}divided by tau",
     "dt": lambda v: f"a step of leaky neurons is {v:g} of the file's",
+    "order": lambda v: {
+        "sources": "nodes compute behind their sources",
+        "walk": "branches compute one after the other, so that one joins others too late",
+    }[v],
     "edges": lambda v: {
         "all": "all edges are read",
-        "no loops": "edges that close a loop are dropped",
+        "no late ones": "edges from nodes that compute later are dropped",
         "chain": "edges beside a chain are dropped",
     }[v],
 }

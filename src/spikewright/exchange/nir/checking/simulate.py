@@ -23,7 +23,7 @@ from spikewright.exchange.nir.checking.wiring import Wiring
 class Trace:
     """Spikes by node and outputs, `(batch, steps, *shape)`.
 
-    `near` is how close each neuron came to another number of spikes, as a share of its threshold.
+    `near` is how close each neuron was to another number of spikes, as a share of its threshold.
     """
 
     spikes: dict[str, NDArray]
@@ -42,10 +42,12 @@ def simulate(
     Where spikes of a node are `given`, what reads it gets those, not the computed ones. Raises
     `NotSimulated`.
     """
+    wiring = wiring.as_walked() if semantics.order == "walk" else wiring
     wiring = _EDGES[semantics.edges](wiring)
     cells = {name: cell_of(wiring.nodes[name], semantics, len(x)) for name in wiring.neurons}
     order = [name for name in wiring.order if name not in cells or not semantics.late]
     spikes: dict[str, list[NDArray]] = {name: [] for name in wiring.spiking}
+    near: dict[str, list[NDArray]] = {name: [] for name in wiring.spiking}
     values: dict[str, NDArray] = {}
     outputs = []
 
@@ -59,6 +61,7 @@ def simulate(
         values[name] = made if name not in given else given[name][:, step]
         if name in spikes:
             spikes[name].append(made)
+            near[name].append(cells[name].near)
 
     for step in range(x.shape[1]):
         values[wiring.input] = x[:, step].astype(np.float64)
@@ -73,12 +76,15 @@ def simulate(
         for name in wiring.neurons if semantics.late else ():
             cells[name].take(arriving(name))
         outputs.append(values[wiring.output])
-    every = {name: np.stack(found, 1) for name, found in spikes.items()}
-    return Trace(every, {name: cells[name].near for name in every}, np.stack(outputs, 1))
+    return Trace(_over_time(spikes), _over_time(near), np.stack(outputs, 1))
+
+
+def _over_time(values: Mapping[str, list[NDArray]]) -> dict[str, NDArray]:
+    return {name: np.stack(found, 1) for name, found in values.items()}
 
 
 _EDGES: dict[str, Callable[[Wiring], Wiring]] = {
     "all": lambda wiring: wiring,
-    "no loops": Wiring.without_loops,
+    "no late ones": Wiring.without_late_ones,
     "chain": Wiring.as_chain,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +14,15 @@ STATEFUL = SPIKING | {"I", "LI", "CubaLI"}
 
 @dataclass(frozen=True)
 class Wiring:
-    """Nodes by name, the sources of each, and an order: behind its sources, but around a loop."""
+    """Nodes by name, the sources of each, and an order: behind its sources, but around a loop.
+
+    `walk` is another order: from the input along the edges, each branch to its end.
+    """
 
     nodes: dict[str, Any]
     sources: dict[str, tuple[str, ...]]
     order: tuple[str, ...]
+    walk: tuple[str, ...]
     input: str
     output: str
 
@@ -32,8 +36,12 @@ class Wiring:
         """The nodes that send spikes, in their order."""
         return tuple(name for name in self.order if kind(self.nodes[name]) in SPIKING)
 
-    def without_loops(self) -> Wiring:
-        """The graph without the edges that close loops."""
+    def as_walked(self) -> Wiring:
+        """The graph in the order of the walk."""
+        return replace(self, order=self.walk)
+
+    def without_late_ones(self) -> Wiring:
+        """The graph without the edges from nodes that come later in its order."""
         return self._keeping(lambda forward, loops: forward)
 
     def as_chain(self) -> Wiring:
@@ -71,7 +79,7 @@ def wiring_of(graph: Any) -> Wiring:
         sources[target].append(source)
     (given,), (taken,) = ends
     fixed = {name: tuple(found) for name, found in sources.items()}
-    return Wiring(nodes, fixed, _ordered(fixed), given, taken)
+    return Wiring(nodes, fixed, _ordered(fixed), _walked(nodes, edges, given), given, taken)
 
 
 def _flat(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -101,6 +109,18 @@ def _flat(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, str]
 
 def _own(name: str, full: str) -> bool:
     return "." not in name.removeprefix(f"{full}.")
+
+
+def _walked(nodes: Iterable[str], edges: Sequence[tuple[str, str]], first: str) -> tuple[str, ...]:
+    """Nodes as a walk comes to them that follows the edges in their order; others behind those."""
+    found: dict[str, None] = {}
+    stack = [first]
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found[name] = None
+            stack += [target for source, target in reversed(edges) if source == name]
+    return tuple(found | dict.fromkeys(nodes))
 
 
 def _ordered(sources: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
