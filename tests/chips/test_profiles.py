@@ -13,6 +13,7 @@ import pytest
 import spikewright as sw
 from spikewright import chips
 from spikewright.errors import ChipError, DamagedFileError
+from spikewright.graph.whole_weights import most
 from spikewright.measure.energy import TABLES
 
 FOLDER = Path(chips.__file__).with_name("data")
@@ -61,6 +62,22 @@ def test_every_number_has_a_source(name: str) -> None:
     for figure in chip.figures.values():
         assert figure.source.citation
         assert figure.source.url or figure.source.certainty == "assumption"
+
+
+@pytest.mark.parametrize("name", chips.names())
+def test_bits_include_the_sign(name: str) -> None:
+    """A note that speaks of bits of magnitude says how many: one below the number."""
+    for place, figure in chips.profile(name).figures.items():
+        if "of magnitude" in figure.note:
+            assert figure.note.startswith(f"{figure.value - 1} of magnitude"), place
+
+
+def test_signed_bits_of_loihi() -> None:
+    """Its biases go to 4095, 12 bits beside the sign; the law above is about something."""
+    notes = [figure.note for figure in chips.profile("loihi1").figures.values()]
+
+    assert most(chips.profile("loihi1").arithmetic.bias_bits) == 4095
+    assert sum("of magnitude" in note for note in notes) == 3
 
 
 @pytest.mark.parametrize("name", chips.names())
