@@ -12,6 +12,7 @@ from nir_integrator import run
 
 import spikewright as sw
 from spikewright.errors import ExchangeError, NetworkError
+from spikewright.exchange.nir.walks import late, walked
 from spikewright.graph import Graph, Node
 from spikewright.graph import layers as g
 
@@ -123,7 +124,29 @@ def test_residual_edges_lead_into_one_population(tmp_path: Path) -> None:
         assert len(into) == 2 and (_named(net, "r") in into) == direct
 
 
-def _residual(rng: Any, path: Path, scales: dict[str, float]) -> Any:
+@pytest.mark.parametrize("dialect", [d.name for d in sw.nir.DIALECTS.values() if d.walks])
+def test_readers_that_walk_get_no_branch_that_joins_too_late(dialect: str, tmp_path: Path) -> None:
+    """An edge with weights of its own is refused by name; a direct one is written."""
+    rng = np.random.default_rng(4)
+    direct, weighted = (_joining(rng, {"r": 64.0, "s": height}) for height in (64.0, 32.0))
+    sw.nir.save(direct, tmp_path / "net.nir", dialect, dt=1 / 64, steps=30)
+    sw.nir.save(weighted, tmp_path / "net.nir", "portable", dt=1 / 64, steps=30)
+    with pytest.raises(ExchangeError, match=f"joins another branch, and {dialect} computes"):
+        sw.nir.save(weighted, tmp_path / "net.nir", dialect, dt=1 / 64, steps=30)
+
+
+def test_a_walk_along_the_edges_of_a_loop_ends_at_the_output(tmp_path: Path) -> None:
+    """Norse answers with the node that it comes to last; sinabs, which drops loops, gets none."""
+    sw.nir.save(_loop(0), tmp_path / "net.nir", "norse", dt=DT)
+    net = nir.read(tmp_path / "net.nir")
+
+    assert walked(net.nodes, net.edges, "input")[-1] == "output"
+    assert len(late(net.nodes, net.edges, "input")) == 2
+    with pytest.raises(ExchangeError, match="closes a loop, and sinabs drops such edges"):
+        sw.nir.save(_loop(0), tmp_path / "net.nir", "sinabs", dt=DT)
+
+
+def _joining(rng: Any, scales: dict[str, float]) -> sw.Conversion:
     kernel = (rng.integers(-32, 32, (3, 3, 3, 3)) / 32).astype(np.float32)
     same = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
     graph = Graph(
@@ -137,7 +160,11 @@ def _residual(rng: Any, path: Path, scales: dict[str, float]) -> Any:
         ],
         {"y": "s"},
     )
-    conversion = sw.convert(graph, spiking=True, scale_firing_rates=scales)
+    return sw.convert(graph, spiking=True, scale_firing_rates=scales)
+
+
+def _residual(rng: Any, path: Path, scales: dict[str, float]) -> Any:
+    conversion = _joining(rng, scales)
     sw.nir.save(conversion, path, dt=1 / 64)
     read, x = nir.read(path), rng.integers(0, 32, (1, 3, 6, 6)) / 32
     ours = conversion.run(x, steps=30, dt=1 / 64, engine="reference", progress=False)

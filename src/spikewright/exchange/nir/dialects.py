@@ -16,17 +16,20 @@ class Dialect:
     `start` says what becomes of an initial voltage, which NIR cannot say: "stated" in metadata that
     the reader need not know, or "bias", spread over the steps of a run, where the reader ignores
     it. `lacks` are the primitives that the reader refuses, or reads in a time of its own. With
-    `chain` it reads one node after the other, without branches.
+    `chain` it reads one node after the other, without branches. One that `walks` computes a branch
+    to its end before the next; without `loops` it drops edges that close one.
     """
 
     name: str
     start: str = "stated"
     lacks: frozenset[str] = frozenset()
     chain: bool = False
+    walks: bool = False
+    loops: bool = True
 
 
-def _reader(name: str, lacks: str = "", chain: bool = False) -> Dialect:
-    return Dialect(name, "bias", frozenset(lacks.split()), chain)
+def _reader(name: str, lacks: str = "", **reads: bool) -> Dialect:
+    return Dialect(name, "bias", frozenset(lacks.split()), **reads)
 
 
 DIALECTS = MappingProxyType(
@@ -34,8 +37,10 @@ DIALECTS = MappingProxyType(
         dialect.name: dialect
         for dialect in (
             Dialect("portable"),
-            _reader("sinabs", "Conv1d CubaLI CubaLIF Delay I Linear Threshold"),
-            _reader("norse", "Conv1d CubaLI Delay I LI Threshold"),
+            _reader(
+                "sinabs", "Conv1d CubaLI CubaLIF Delay I Linear Threshold", walks=True, loops=False
+            ),
+            _reader("norse", "Conv1d CubaLI Delay I LI Threshold", walks=True),
             _reader("snntorch", "CubaLI CubaLIF Delay I LI LIF Threshold"),
             _reader("spikingjelly", "CubaLI CubaLIF Delay I LI LIF Threshold"),
             _reader("spyx", "CubaLI Delay", chain=True),

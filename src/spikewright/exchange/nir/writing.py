@@ -22,6 +22,7 @@ from spikewright.exchange.nir.maps import Shape
 from spikewright.exchange.nir.neurons import Cell, cell_of
 from spikewright.exchange.nir.signals import Follower, Signal, Unsayable, image_index, plain
 from spikewright.exchange.nir.waits import check, object_of, ordered, reachable, wait_of, waits
+from spikewright.exchange.nir.walks import late
 from spikewright.network import Connection, Ensemble, MaxPool, Node
 from spikewright.network import transforms as t
 
@@ -42,7 +43,7 @@ def graph_of(ends: Ends, settings: Settings) -> Any:
     if writing.refusals:
         raise ExchangeError(writing.refusals)
     made = writing.made
-    return made.nir.NIRGraph(made.nodes, made.edges, writing.metadata())
+    return made.nir.NIRGraph(made.nodes, writing.edges(), writing.metadata())
 
 
 @dataclass
@@ -98,6 +99,7 @@ class _Writing:
         if not self.refusals:
             self.check_loops()
             self.check_branches()
+            self.check_walk()
 
     def attempt(self, item: Object, make: Any) -> Any:
         """The result, or None and a refusal that is kept."""
@@ -284,6 +286,15 @@ class _Writing:
             for name in sorted(wrong)
         ]
 
+    def edges(self) -> list[tuple[str, str]]:
+        """The edges, those of loops first: a walk that follows them ends at the output."""
+        around = {name for name, _ in self.closing if name not in self.neurons()}
+        return sorted(self.made.edges, key=lambda edge: edge[1] not in around)
+
+    def neurons(self) -> set[str]:
+        """The nodes that hold a state."""
+        return {name for _, signal in self.cells.values() for name in signal.names}
+
     def check_branches(self) -> None:
         """Refuse what a reader of chains would leave out."""
         ends = [end for edge in self.made.edges for end in enumerate(edge)]
@@ -293,6 +304,24 @@ class _Writing:
             kinds = {name: type(self.made.nodes[name]).__name__ for name in several}
             advice = 'The dialect "portable" writes it, for other readers'
             self.refusals += [Refusal(name, kinds[name], why, advice) for name in several]
+
+    def check_walk(self) -> None:
+        """Refuse edges that a reader which walks the graph would read too late, or drop."""
+        dialect = self.settings.dialect
+        if not dialect.walks:
+            return
+        nodes = self.made.nodes
+        first = next(n for n, node in nodes.items() if isinstance(node, self.made.nir.Input))
+        for edge in late(nodes, self.edges(), first):
+            if edge not in self.closing:
+                why = f"it joins another branch, and {dialect.name} computes that one before it"
+                advice = "Give the layers that meet one scale, so that the edge needs no weights"
+            elif not dialect.loops:
+                why = f"it closes a loop, and {dialect.name} drops such edges"
+                advice = 'The dialect "portable" writes it, for other readers'
+            else:
+                continue
+            self.refusals.append(Refusal(edge[0], type(nodes[edge[0]]).__name__, why, advice))
 
     def output(self, name: str, item: Object) -> None:
         """An output, and the nodes that it is the sum of."""

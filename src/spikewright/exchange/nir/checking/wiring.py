@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from spikewright.errors import NetworkError
+from spikewright.exchange.nir.walks import walked
 
 SPIKING = frozenset({"IF", "LIF", "CubaLIF"})
 STATEFUL = SPIKING | {"I", "LI", "CubaLI"}
@@ -79,7 +80,7 @@ def wiring_of(graph: Any) -> Wiring:
         sources[target].append(source)
     (given,), (taken,) = ends
     fixed = {name: tuple(found) for name, found in sources.items()}
-    return Wiring(nodes, fixed, _ordered(fixed), _walked(nodes, edges, given), given, taken)
+    return Wiring(nodes, fixed, _ordered(fixed), walked(nodes, edges, given), given, taken)
 
 
 def _flat(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -109,18 +110,6 @@ def _flat(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, str]
 
 def _own(name: str, full: str) -> bool:
     return "." not in name.removeprefix(f"{full}.")
-
-
-def _walked(nodes: Iterable[str], edges: Sequence[tuple[str, str]], first: str) -> tuple[str, ...]:
-    """Nodes as a walk comes to them that follows the edges in their order; others behind those."""
-    found: dict[str, None] = {}
-    stack = [first]
-    while stack:
-        name = stack.pop()
-        if name not in found:
-            found[name] = None
-            stack += [target for source, target in reversed(edges) if source == name]
-    return tuple(found | dict.fromkeys(nodes))
 
 
 def _ordered(sources: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
