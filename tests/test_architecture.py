@@ -83,7 +83,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "records", "report", "simulator", "choosing.rules", "diagnosis", "evaluation.sweeping",
     },
     "explorer": _RUN | _CONVERT | {
-        "records", "choosing.statistics", "choosing.tuning", "evaluation.sweeping", "showing",
+        "records", "choosing", "choosing.rules", "choosing.statistics", "choosing.tuning",
+        "diagnosis", "evaluation.sweeping", "showing",
     },
     "testing": _MODEL | {"engines", "frontends", "conversion"},
     "cli": _RUN | _CONVERT | _RULES | {

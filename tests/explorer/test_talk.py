@@ -6,6 +6,7 @@ import base64
 import json
 import shlex
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ import spikewright as sw
 from spikewright.cli import main
 from spikewright.conversion import watch
 from spikewright.explorer import measuring
+from spikewright.explorer.advising import changes_of
+from spikewright.explorer.looking import look
 from spikewright.explorer.serving import application
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import NEURONS, Wish
@@ -131,33 +134,51 @@ def test_the_numbers_are_those_of_a_sweep(page: Page, neuron: str) -> None:
     assert [layer["rate"] for layer in last["layers"]] == rates
 
 
-def test_the_call_makes_it_again(page: Page, digits: Subject) -> None:
-    """The lines of Python, run, give the outputs of the sweep's network."""
-    page.wish(1, start="uniform", cap=2, **FEW)
+SAID: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"start": "uniform", "cap": 2}, {"initial_voltage": "uniform", "max_spikes_per_step": 2}),
+    ({"synapse": 0.005}, {"synapse": 0.005}),
+    ({"layers": {"relu2": 70}}, {"scale_firing_rates": {"relu1": 20.0, "relu2": 70.0}}),
+    (
+        {"rule": "percentile:99,per=channel"},
+        {"scale_firing_rates": sw.Percentile(99, per="channel"), "calibration": ...},
+    ),
+]
+
+
+@pytest.mark.parametrize("wish, arguments", SAID, ids=[str(list(wish)) for wish, _ in SAID])
+def test_the_call_makes_it_again(
+    page: Page, digits: Subject, wish: dict[str, Any], arguments: dict[str, Any]
+) -> None:
+    """The lines of Python, run, give the outputs of the network that was asked for."""
+    page.wish(1, **FEW, **wish)
     header, _ = page.read()
     names: dict[str, Any] = {}
     exec(header["call"], names)
-    made = digits.base.again(
-        spiking=True, scale_firing_rates=20.0, initial_voltage="uniform", max_spikes_per_step=2
-    )
     (x,) = digits.x.values()
+    data = {"calibration": x} if "calibration" in arguments else {}
+    made = digits.base.again(**{"spiking": True, "scale_firing_rates": 20.0, **arguments, **data})
     mine = names["conversion"].run(x, steps=8, progress=False)
     np.testing.assert_array_equal(mine.output, made.run(x, steps=8, progress=False).output)
 
 
 @pytest.mark.parametrize(
-    "neuron, start, cap",
-    [(n, "half", None) for n in NEURONS] + [("default", "zero", 1), ("bipolar", "uniform", 3)],
+    "chosen",
+    [
+        *({"neuron": name} for name in NEURONS),
+        {"start": "zero", "cap": 1},
+        {"neuron": "bipolar", "start": "uniform", "cap": 3},
+        {"layers": (("relu1", 40.0),), "synapse": 0.002},
+        {"rule": "minimum-error:6,per=layer", "cap": 1},
+    ],
+    ids=str,
 )
-def test_the_command_measures_the_same(
-    tmp_path: Path, neuron: str, start: str, cap: int | None
-) -> None:
+def test_the_command_measures_the_same(tmp_path: Path, chosen: dict[str, Any]) -> None:
     """The command, run, finds the accuracy that the page shows."""
     x, y = sw.demo.held_out(20)
     np.savez(tmp_path / "d.npz", x=x, y=y)
     command = ("spikewright", "evaluate", str(sw.demo.MODEL), f"--data={tmp_path / 'd.npz'}")
     whole = replace(subject(20), command=command)
-    wish = Wish(scale=3.0, steps=6, neuron=neuron, start=start, cap=cap)
+    wish = Wish(scale=3.0, steps=6, **chosen)
     _, *arguments = shlex.split(whole.command_of(wish))
     done = CliRunner().invoke(main, [*arguments, "--json"])
     assert done.exit_code == 0, done.output
@@ -223,7 +244,7 @@ WRONG = [
     ("[1]", "JSON object"),
     ('{"number": -1}', "number"),
     ('{"nonsense": 1}', "nonsense"),
-    ('{"scale": 0.5}', "scale"),
+    ('{"scale": 0}', "scale"),
     ('{"scale": NaN}', "scale"),
     ('{"scale": "10"}', "scale"),
     ('{"scale": 1e9}', "scale"),
@@ -235,6 +256,13 @@ WRONG = [
     ('{"neuron": ["default"]}', "neuron"),
     ('{"start": null}', "start"),
     ('{"readout": "window"}', "readout"),
+    ('{"layers": {"relu3": 2}}', "relu3"),
+    ('{"layers": {"relu1": 0}}', "layers"),
+    ('{"layers": [1]}', "layers"),
+    ('{"rule": "no-rule"}', "no-rule"),
+    ('{"rule": "minimum-error:x"}', "minimum-error"),
+    ('{"rule": 5}', "rule"),
+    ('{"synapse": -1}', "synapse"),
     ('{"sample": 80}', "sample"),
     ('{"sample": true}', "sample"),
     ('{"drawn": 5}', "drawn"),
@@ -292,3 +320,65 @@ def test_two_pages_do_not_disturb_each_other(digits: Subject) -> None:
             found = page.until("done", 5)
             last = [m for m in found if m["kind"] == "sample"][-1]
             assert (last["steps"], last["number"]) == (steps, 5)
+
+
+def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: Subject) -> None:
+    """Layers and changes are those of `Conversion.diagnose`; taken up, a change is that change."""
+    page.wish(1, steps=16, scale=5.0, cap=1)
+    advice = page.until("done", 1)[-2]
+    made = digits.base.again(spiking=True, scale_firing_rates=5.0, max_spikes_per_step=1)
+    (x,) = digits.x.values()
+    expected = made.diagnose(x, digits.y, 16, progress=False)
+
+    assert advice["kind"] == "advice"
+    assert advice["samples"] == SAMPLES
+    assert [layer["name"] for layer in advice["layers"]] == [
+        found.name for found in expected.layers
+    ]
+    assert [p["text"] for p in advice["proposals"]] == [p.text for p in expected.proposals[:4]]
+    assert any(p["changes"] for p in advice["proposals"])
+    for told, proposal in zip(advice["proposals"], expected.proposals, strict=False):
+        if told["changes"] is not None:
+            changes = {"layers": {}, **told["changes"]}
+            layers = tuple(changes.pop("layers").items())
+            wish = replace(Wish(steps=16, scale=5.0, cap=1, layers=layers), **changes)
+            changed = digits.converted(wish).run(x, wish.steps, progress=False)
+            wanted = made.again(**proposal.arguments).run(x, proposal.steps, progress=False)
+            np.testing.assert_array_equal(changed.output, wanted.output)
+
+
+CHANGES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
+    ({}, {"steps": 32}),
+    ({"scale_firing_rates": 4.0}, {"steps": 32, "scale": 4.0, "layers": {}, "rule": None}),
+    (
+        {"scale_firing_rates": {"a": 2, "b": 0.5}},
+        {"steps": 32, "layers": {"a": 2.0, "b": 0.5}, "rule": None},
+    ),
+    ({"max_spikes_per_step": None, "synapse": None}, {"steps": 32, "cap": None, "synapse": None}),
+    ({"initial_voltage": "half"}, {"steps": 32, "start": "half"}),
+    ({"spiking": Wish(neuron="bipolar").spiking}, {"steps": 32, "neuron": "bipolar"}),
+    ({"spiking": {"relu1": sw.LIF()}}, None),
+    ({"scale_firing_rates": {"a": np.ones(3)}}, None),
+    ({"initial_voltage": 0.25}, None),
+    ({"max_pool": "average"}, None),
+]
+
+
+@pytest.mark.parametrize("arguments, expected", CHANGES, ids=[str(a) for a, _ in CHANGES])
+def test_advice_that_a_wish_can_say(
+    arguments: dict[str, Any], expected: dict[str, Any] | None
+) -> None:
+    """A change becomes one of choices, or none: half of it is never taken up."""
+    assert changes_of(arguments, 32, Wish()) == expected
+    assert changes_of(arguments, 2000, Wish()) is None
+
+
+def test_the_first_answer_is_quick(digits: Subject) -> None:
+    """One sample of the shipped network takes less than 100 ms of processor time."""
+    taken = []
+    for number in range(5):
+        start = time.process_time()
+        look(digits, number, Wish(sample=number, scale=5.0 + number))
+        taken.append(time.process_time() - start)
+
+    assert min(taken) < 0.1

@@ -47,9 +47,12 @@ def explore(
     """
     if model is None and data is not None:
         raise click.UsageError("--data: give MODEL, which it is for")
+    if data is None and limit is not None:
+        raise click.UsageError("--limit: give --data, whose samples it counts")
     samples = None if data is None else load_samples(data, limit)
     x, y = (None, None) if samples is None else (samples.x, samples.y)
-    command = () if samples is None else ("spikewright", "evaluate", str(model), f"--data={data}")
+    command = ["spikewright", "evaluate", str(model), f"--data={data}"] if samples else []
+    command += [] if limit is None else [f"--limit={limit}"]
     opened = model if model is None or is_model(model) else open_conversion(model, {})
     found = library(opened, x, y, port=port, browser=browser, command=command)
     try:

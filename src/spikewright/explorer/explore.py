@@ -155,6 +155,7 @@ def _plain(made: Conversion) -> Conversion:
         scale_firing_rates=None,
         initial_voltage=None,
         max_spikes_per_step=None,
+        synapse=None,
         bias_correction=None,
         calibration=None,
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
+from spikewright.choosing.rules import RULES
 from spikewright.explorer.frames import pack
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import MOST_STEPS, NEURONS, SCALES, STARTS
@@ -28,6 +27,7 @@ def facts(subject: Subject) -> bytes:
         "neurons": list(NEURONS),
         "starts": STARTS,
         "readouts": named(),
-        "first": asdict(subject.first),
+        "rules": sorted(RULES),
+        "first": subject.first.as_dict(),
     }
     return pack(header, {"thumbnails": subject.thumbnails()})

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.tuning.reproduce import call, run_line
-from spikewright.conversion import Sample, watch
+from spikewright.conversion import Conversion, Sample, watch
 from spikewright.explorer.frames import pack
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
@@ -32,7 +32,7 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
     Names of a layer's arrays begin with its place. Raises as `Conversion.again` and `watch` do.
     """
     x = subject.chosen(wish)
-    conversion = subject.base.again(**wish.arguments)
+    conversion = subject.converted(wish)
     found = watch(conversion, x, wish.steps, DT, readout=wish.readout)
     arrays: dict[str, NDArray] = {}
     layers = []
@@ -48,7 +48,7 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
         "layers": layers,
         "output": output,
         "label": subject.label(wish.sample) if wish.drawn is None else None,
-        "call": _call(subject, wish),
+        "call": _call(subject, wish, conversion),
         "command": subject.command_of(wish),
     }
     return pack(header, arrays | values)
@@ -100,9 +100,9 @@ def _output(found: Sample) -> tuple[dict[str, Any], dict[str, NDArray]]:
     return told, {what: array.astype(np.float32) for what, array in values.items()}
 
 
-def _call(subject: Subject, wish: Wish) -> str:
-    """Lines of Python that make this network and run it."""
-    changed = {name: v for name, v in subject.base.resolved.items() if name not in wish.arguments}
-    made = call(subject.model, {**wish.arguments, **changed})
-    lines = ["import spikewright as sw", *subject.lines, "", f"conversion = {made}"]
+def _call(subject: Subject, wish: Wish, conversion: Conversion) -> str:
+    """Lines of Python that make this network and run it, with numbers in the place of rules."""
+    made = call(subject.model, conversion.resolved)
+    numpy = ["import numpy as np"] if "np." in made else []
+    lines = [*numpy, "import spikewright as sw", *subject.lines, "", f"conversion = {made}"]
     return "\n".join([*lines, run_line(wish.steps, DT, wish.readout)])

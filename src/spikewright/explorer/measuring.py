@@ -11,7 +11,7 @@ from typing import Any
 
 from spikewright.evaluation.sweeping import Reading, Sweep, sweep
 from spikewright.executors import Executor, Function
-from spikewright.explorer.subject import Subject
+from spikewright.explorer.subject import Subject, remember
 from spikewright.explorer.wish import Wish
 from spikewright.records import Record, select
 
@@ -56,12 +56,13 @@ def measured(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Itera
 
 
 def curve(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-    """A message for each scale of the curve, on all of the data, all else as wished.
+    """A message for each scale of the curve, one for all layers, all else as wished.
 
     Raises as `measured` does.
     """
     for scale in CURVE:
-        found = _known(subject, replace(wish, scale=scale), len(subject), stopped)
+        same = replace(wish, scale=scale, layers=(), rule=None)
+        found = _known(subject, same, len(subject), stopped)
         yield {"kind": "curve", "scale": scale, **found}
 
 
@@ -76,25 +77,25 @@ def _counts(samples: int) -> list[int]:
 
 def _known(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> dict[str, Any]:
     """The numbers of the first `count` samples, measured once for all pages."""
-    key = replace(wish, sample=0, drawn=None), count
+    key = wish.anywhere, count
     found = subject.known.get(key)
     if found is None:
         found = _numbers(_swept(subject, wish, count, stopped))
-        while len(subject.known) >= _KEPT:
-            subject.known.pop(next(iter(subject.known)), None)
-        subject.known[key] = found
+        remember(subject.known, key, found, _KEPT)
     return found
 
 
 def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> Sweep:
     x = {name: array[:count] for name, array in subject.x.items()}
-    chosen = wish.arguments
+    chosen = subject.arguments(wish)
     return sweep(
         subject.base,
         x,
         None if subject.truth is None else subject.truth.values[:count],
         scales=chosen["scale_firing_rates"],
         neurons=chosen["spiking"],
+        synapse=chosen["synapse"],
+        calibration=chosen.get("calibration"),
         initial_voltage=chosen["initial_voltage"],
         max_spikes_per_step=chosen["max_spikes_per_step"],
         steps=wish.steps,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.choosing import Statistics
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.conversion import Conversion
 from spikewright.errors import SimulationError
@@ -18,6 +19,8 @@ from spikewright.explorer.pictures import as_pictures, picture_shape
 from spikewright.explorer.wish import Wish
 from spikewright.measure.truth import Truth, truth_of
 from spikewright.running.outputs import outputs_of
+
+_NETWORKS = 8  # that are kept
 
 SHOWN = 60
 """Samples that a page lists, at most."""
@@ -30,7 +33,8 @@ class Subject:
     `x` is `{input: (samples, *shape)}`, `y` labels or targets `(samples, ...)`, or None. `lines`
     are lines of Python before the call, `model` the text of its first argument. `command` is the
     beginning of a command of `spikewright` that measures the network, and `title` its name.
-    `first` is what a page begins with, and `known` what was measured already.
+    `first` is what a page begins with, `known` what was measured already, and `kept` the
+    latest networks.
     """
 
     base: Conversion
@@ -42,6 +46,7 @@ class Subject:
     command: tuple[str, ...] = ()
     first: Wish = field(default_factory=Wish)
     known: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    kept: dict[Wish, Conversion] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.x.values())))
@@ -109,11 +114,45 @@ class Subject:
         step = max(1, flat.shape[1] // 64)
         return ((flat[:, ::step] - low) / ((high - low) or 1.0)).astype(np.float32)
 
+    def arguments(self, wish: Wish) -> dict[str, Any]:
+        """The arguments of `Conversion.again` that a wish means."""
+        chosen = wish.arguments(self.base.populations())
+        needed = {"calibration": self.statistics} if wish.rule is not None else {}
+        return {**chosen, **needed}
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Statistics of the data, for rules."""
+        return self.base.calibrate(dict(self.x), progress=False)
+
+    def converted(self, wish: Wish) -> Conversion:
+        """The network that a wish means; the latest few are kept.
+
+        Raises as `Conversion.again` does.
+        """
+        key = wish.anywhere
+        found = self.kept.get(key)
+        if found is None:
+            found = self.base.again(**self.arguments(wish))
+            remember(self.kept, key, found, _NETWORKS)
+        return found
+
     def command_of(self, wish: Wish) -> str:
-        """The command that measures what a wish asks for; empty where data has no file."""
-        if not self.command:
+        """The command that measures what a wish asks for; empty where data has no file.
+
+        It is empty for rules, too, where the file holds more data than is looked at here.
+        """
+        limited = any(part.startswith("--limit") for part in self.command)
+        if not self.command or (limited and wish.rule is not None):
             return ""
-        given = [wish.option, f"--scale={wish.scale:g}", f"--steps={wish.steps}"]
-        given += [] if wish.start == "half" else [f"--initial-voltage={wish.start}"]
-        given += [] if wish.cap is None else [f"--max-spikes-per-step={wish.cap}"]
-        return shlex.join([*self.command, *given])
+        file = next(part for part in self.command if part.startswith("--data="))
+        calibration = [] if wish.rule is None else [file.replace("--data=", "--calibration=", 1)]
+        options = wish.options(self.base.populations())
+        return shlex.join([*self.command, *options, *calibration])
+
+
+def remember(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:
+    """Put something into a memory of bounded size, whose oldest entry leaves."""
+    while len(known) >= most:
+        known.pop(next(iter(known)), None)
+    known[key] = value

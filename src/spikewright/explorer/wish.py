@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
 from spikewright._base.arguments import is_number, is_whole
+from spikewright.choosing import ScaleRule
+from spikewright.choosing.rules import parse
 from spikewright.errors import SimulationError
 from spikewright.measure.readout import named
 from spikewright.network.neurons import (
@@ -23,7 +25,9 @@ from spikewright.network.neurons import (
 )
 
 SCALES = (1.0, 1000.0)
-"""The least and the greatest firing-rate scale that a page may ask for."""
+"""The ends of the slider of firing-rate scales."""
+
+_LEAST, _MOST = 1e-3, 1e6  # scales that may be asked for: those of advice lie anywhere
 
 MOST_STEPS = 1000
 STARTS = ("half", "zero", "uniform")
@@ -43,7 +47,9 @@ NEURONS: Mapping[str, tuple[NeuronType, str] | None] = MappingProxyType(
 class Wish:
     """What a page asks for: one sample, or one that was drawn, and the choices of a conversion.
 
-    `drawn` are its values from 0 (black) to 255, in the order of the input, in base64.
+    `layers` are layers with scales of their own, and `rule` the text of a rule that chooses all
+    scales in the place of numbers. `synapse` is a time constant in seconds. `drawn` are values
+    from 0 (black) to 255, in the order of the input, in base64.
     """
 
     sample: int = 0
@@ -54,6 +60,19 @@ class Wish:
     neuron: str = "default"
     start: str = "half"
     readout: str = "mean"
+    layers: tuple[tuple[str, float], ...] = ()
+    rule: str | None = None
+    synapse: float | None = None
+
+    @property
+    def alike(self) -> bool:
+        """Whether one number scales the rates of all layers."""
+        return self.rule is None and not self.layers
+
+    @property
+    def anywhere(self) -> Wish:
+        """The same choices, for no sample in particular."""
+        return replace(self, sample=0, drawn=None)
 
     @property
     def spiking(self) -> bool | dict[type[NeuronType], NeuronType]:
@@ -61,21 +80,48 @@ class Wish:
         chosen = NEURONS[self.neuron]
         return True if chosen is None else {RectifiedLinear: chosen[0]}
 
-    @property
-    def option(self) -> str:
-        """The same as an option of a command."""
-        chosen = NEURONS[self.neuron]
-        return "--spiking" if chosen is None else f"--neurons=relu={chosen[1]}"
+    def scales(self, layers: Iterable[str]) -> float | dict[str, float] | ScaleRule:
+        """The choice of scales for these layers, as `convert` takes it.
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of `Conversion.again`."""
+        Raises `SimulationError` for a layer that is not one of them, and for a text that is no
+        rule.
+        """
+        if self.rule is not None:
+            return _rule(self.rule)
+        if not self.layers:
+            return float(self.scale)
+        found = dict.fromkeys(layers, float(self.scale))
+        for name, scale in self.layers:
+            if name not in found:
+                raise SimulationError(f"layers are {', '.join(found)}, got {name!r}")
+            found[name] = float(scale)
+        return found
+
+    def arguments(self, layers: Iterable[str]) -> dict[str, Any]:
+        """The arguments of `Conversion.again`, for a network with these layers."""
         return {
             "spiking": self.spiking,
-            "scale_firing_rates": float(self.scale),
+            "scale_firing_rates": self.scales(layers),
+            "synapse": self.synapse,
             "initial_voltage": self.start,
             "max_spikes_per_step": self.cap,
         }
+
+    def options(self, layers: Iterable[str]) -> list[str]:
+        """The same as options of a command; a rule looks at data, which is another option."""
+        chosen = NEURONS[self.neuron]
+        found = ["--spiking" if chosen is None else f"--neurons=relu={chosen[1]}"]
+        scales = self.scales(layers)
+        each = scales.items() if isinstance(scales, dict) else [("", self.rule or self.scale)]
+        found += [f"--scale={name}{'=' * bool(name)}{_text(scale)}" for name, scale in each]
+        found += [] if self.synapse is None else [f"--synapse={self.synapse:g}"]
+        found += [] if self.start == "half" else [f"--initial-voltage={self.start}"]
+        found += [] if self.cap is None else [f"--max-spikes-per-step={self.cap}"]
+        return [*found, f"--steps={self.steps}"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """It as plain data, as a page writes it."""
+        return {**asdict(self), "layers": dict(self.layers)}
 
     @property
     def levels(self) -> bytes:
@@ -86,12 +132,35 @@ class Wish:
             raise SimulationError(f"drawn: {error}. Give the bytes of an image in base64") from None
 
 
+def _text(scale: str | float) -> str:
+    return scale if isinstance(scale, str) else repr(float(scale))
+
+
+def _rule(text: str) -> ScaleRule:
+    """The rule that a text means."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SimulationError(f"rule: {error}") from None
+
+
+def _is_scale(value: Any) -> bool:
+    return is_number(value) and _LEAST <= value <= _MOST
+
+
+_SCALE = f"a number from {_LEAST:g} to {_MOST:g}"
 _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "sample": (lambda v: is_whole(v) and v >= 0, "a whole number from 0"),
     "drawn": (lambda v: v is None or isinstance(v, str), "None or text in base64"),
-    "scale": (
-        lambda v: is_number(v) and SCALES[0] <= v <= SCALES[1],
-        f"a number from {SCALES[0]:g} to {SCALES[1]:g}",
+    "scale": (_is_scale, _SCALE),
+    "layers": (
+        lambda v: isinstance(v, dict) and all(map(_is_scale, v.values())),
+        f"an object of layers, with {_SCALE} for each",
+    ),
+    "rule": (lambda v: v is None or isinstance(v, str), "None or the text of a rule"),
+    "synapse": (
+        lambda v: v is None or (is_number(v) and 0 < v <= 1),
+        "None or a number of seconds above 0, up to 1",
     ),
     "steps": (
         lambda v: is_whole(v) and 1 <= v <= MOST_STEPS,
@@ -127,4 +196,5 @@ def wish_of(text: str) -> tuple[int, Wish]:
         fits, words = _CHECKS[name]
         if not fits(value):
             raise SimulationError(f"{name} is {words}, got {value!r}")
-    return number, Wish(**given)
+    layers = tuple(given.pop("layers", {}).items())
+    return number, Wish(layers=layers, **given)

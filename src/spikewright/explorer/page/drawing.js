@@ -142,10 +142,16 @@ export function curve(canvas, points, here, source, fraction) {
     pen.fillRect(x(point.scale) - 2, y(point.value) - 2, 4, 4);
     if (point.interval) pen.strokeRect(x(point.scale), y(point.interval[1]), 0.01, y(point.interval[0]) - y(point.interval[1]));
   }
-  if (here) {
-    pen.fillStyle = shade("--c1");
-    pen.beginPath();
-    pen.arc(x(here.scale), y(here.value), 6, 0, 2 * Math.PI);
+  if (!here) return;
+  pen.fillStyle = pen.strokeStyle = shade("--c1");
+  pen.beginPath();
+  if (here.scale === null) {
+    pen.lineWidth = 2; // scales that differ from layer to layer: no place on the axis
+    pen.moveTo(left, y(here.value));
+    pen.lineTo(right, y(here.value));
+    pen.stroke();
+  } else {
+    pen.arc(x(Math.min(1000, Math.max(1, here.scale))), y(here.value), 6, 0, 2 * Math.PI);
     pen.fill();
   }
 }

@@ -24,7 +24,7 @@ function connect() {
 function take(message) {
   if (message.kind === "facts") return begin(message);
   if (message.number !== number) return;
-  ({ sample: showSample, measured: showMeasured, curve: showPoint, error: showError }[message.kind] ?? (() => {
+  ({ sample: showSample, measured: showMeasured, curve: showPoint, advice: showAdvice, error: showError }[message.kind] ?? (() => {
     document.body.dataset.state = "done";
   }))(message);
 }
@@ -44,7 +44,9 @@ function begin(message) {
   for (const [name, values] of [["neuron", facts.neurons], ["start", facts.starts], ["readout", facts.readouts]]) {
     element(name).replaceChildren(...values.map((value) => new Option(value)));
   }
+  element("rules").replaceChildren(...facts.rules.map((rule) => new Option(rule)));
   listSamples();
+  listScales();
   if (facts.drawable) {
     element("drawing").hidden = false;
     pad = new Pad(element("pad"), facts.picture, (text) => change({ drawn: text }));
@@ -70,6 +72,20 @@ function listSamples() {
   element("samples").replaceChildren(...buttons);
 }
 
+// A slider for each layer.
+function listScales() {
+  const parts = facts.layers.flatMap(({ name }, place) => {
+    const [label, slider] = [document.createElement("label"), document.createElement("input")];
+    Object.assign(slider, { type: "range", id: `scale-${place}`, min: 0, max: 300, step: 1 });
+    label.htmlFor = slider.id;
+    slider.addEventListener("input", () => {
+      change({ layers: { ...wish.layers, [name]: scaleOf(Number(slider.value)) }, rule: null });
+    });
+    return [label, slider];
+  });
+  element("each").replaceChildren(...parts);
+}
+
 // Choices in words and controls, from the wish.
 function showChoices() {
   element("scale").value = Math.round(100 * Math.log10(wish.scale));
@@ -78,14 +94,23 @@ function showChoices() {
   element("steps").value = wish.steps;
   element("steps-told").textContent = wish.steps;
   element("cap").value = wish.cap ?? "";
+  element("rule").value = wish.rule ?? "";
+  element("synapse").value = wish.synapse ?? "";
   for (const name of ["neuron", "start", "readout"]) element(name).value = wish[name];
+  element("apart").open ||= Object.keys(wish.layers).length > 0;
+  facts.layers.forEach(({ name }, place) => {
+    const scale = wish.layers[name] ?? wish.scale;
+    const slider = element(`scale-${place}`);
+    slider.value = Math.round(100 * Math.log10(scale));
+    slider.labels[0].textContent = `${name}: ${Number(scale.toPrecision(4))}`;
+  });
   [...element("samples").children].forEach((button, place) => {
     button.setAttribute("aria-pressed", place === wish.sample && !wish.drawn);
   });
 }
 
 function change(changes) {
-  const others = ["steps", "cap", "neuron", "start", "readout"];
+  const others = ["steps", "cap", "neuron", "start", "readout", "synapse"];
   if (others.some((name) => name in changes)) points = [];
   wish = { ...wish, ...changes };
   if (!wish.drawn && pad) pad.clear();
@@ -102,17 +127,24 @@ function ask() {
   socket.send(JSON.stringify({ number, ...wish }));
 }
 
+const asText = (value) => (value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
+
 function toAddress() {
-  const changed = Object.entries(wish).filter(([name, value]) => value !== facts.first[name]);
-  return new URLSearchParams(changed.map(([name, value]) => [name, value ?? ""])).toString();
+  const texts = (values) => Object.entries(values).map(([name, value]) => [name, asText(value)]);
+  const first = Object.fromEntries(texts(facts.first));
+  return new URLSearchParams(texts(wish).filter(([name, text]) => text !== first[name])).toString();
 }
 
 function fromAddress() {
   const found = {};
   for (const [name, text] of new URLSearchParams(location.hash.slice(1))) {
     if (!(name in facts.first)) continue;
-    const whole = ["sample", "scale", "steps", "cap"].includes(name);
-    found[name] = text === "" ? null : whole ? Number(text) : text;
+    const plain = ["sample", "scale", "steps", "cap", "synapse", "layers"].includes(name);
+    try {
+      found[name] = text === "" ? null : plain ? JSON.parse(text) : text;
+    } catch {
+      continue; // an address that was cut: this choice is as at first
+    }
   }
   return found;
 }
@@ -167,7 +199,8 @@ function drawSample() {
 }
 
 function showMeasured(message) {
-  measured = { ...message, scale: wish.scale };
+  const alike = !wish.rule && !Object.keys(wish.layers).length;
+  measured = { ...message, scale: alike ? wish.scale : null };
   const words = message.fraction ? WORDS.fraction : WORDS.other;
   element("measure").textContent = message.measure[0].toUpperCase() + message.measure.slice(1);
   element("score").textContent = `${words(message.value)} ${message.measure}`;
@@ -196,6 +229,27 @@ function drawCurve() {
   if (any) drawing.curve(element("curve"), points, measured, any.source, any.fraction);
 }
 
+function showAdvice({ text, samples, points: fraction, layers, proposals }) {
+  const lost = (value) => (fraction ? `${(100 * value).toFixed(1)} points` : value.toPrecision(3));
+  const most = layers.slice(0, 3).map(({ name, lost: value }) => `${name} ${lost(value)}`);
+  const costs = most.length ? `Lost by each layer alone, over ${samples} samples: ${most.join(", ")}.` : "";
+  element("advice").textContent = `${costs} ${text}`.trim();
+  element("proposals").replaceChildren(...proposals.map((proposal) => {
+    const [item, told] = [document.createElement("li"), document.createElement("span")];
+    const spikes = Math.round(proposal.price).toLocaleString("en");
+    told.textContent = `${proposal.text}: ${lost(proposal.gain)} better, ${spikes} more spikes`;
+    item.append(told);
+    if (proposal.changes) {
+      const button = document.createElement("button");
+      Object.assign(button, { type: "button", textContent: "Try" });
+      button.setAttribute("aria-label", `Try: ${proposal.text}`);
+      button.addEventListener("click", () => change(proposal.changes));
+      item.append(button);
+    }
+    return item;
+  }));
+}
+
 function showError({ text }) {
   tell(text, true);
   document.body.dataset.state = "wrong";
@@ -210,12 +264,15 @@ function copy(text, button) {
 }
 
 const scaleOf = (place) => Number((10 ** (place / 100)).toPrecision(3));
-element("scale").addEventListener("input", (event) => change({ scale: scaleOf(Number(event.target.value)) }));
+element("scale").addEventListener("input", (event) => change({ scale: scaleOf(Number(event.target.value)), rule: null }));
 element("steps").addEventListener("input", (event) => change({ steps: Number(event.target.value) }));
 element("cap").addEventListener("change", (event) => change({ cap: Number(event.target.value) || null }));
 for (const name of ["neuron", "start", "readout"]) {
   element(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
 }
+element("synapse").addEventListener("change", (event) => change({ synapse: Number(event.target.value) || null }));
+element("rule").addEventListener("change", (event) => change({ rule: event.target.value.trim() || null }));
+element("alike").addEventListener("click", () => change({ layers: {} }));
 element("clear").addEventListener("click", () => change({ drawn: null }));
 element("link").addEventListener("click", (event) => copy(location.href, event.target));
 for (const button of document.querySelectorAll("[data-copies]")) {

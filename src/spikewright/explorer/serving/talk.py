@@ -10,6 +10,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from spikewright.errors import SpikewrightError
+from spikewright.explorer.advising import advised
 from spikewright.explorer.facts import facts
 from spikewright.explorer.looking import look
 from spikewright.explorer.measuring import Stopped, curve, measured
@@ -61,7 +62,7 @@ class Talk:
                 await asyncio.to_thread(look, self._subject, number, wish)
             )
             await asyncio.sleep(_PAUSE)
-            for stages in (measured, curve):
+            for stages in (measured, curve, advised):
                 await self._stages(number, stages(self._subject, wish, stop.is_set))
             await self._socket.send_json({"kind": "done", "number": number})
         except SpikewrightError as error:
