@@ -202,6 +202,8 @@ def measured(name: str, network: Network, data: ImageSet, readers: Any, seconds:
 
 HEAD = """# What readers of NIR make of our networks
 
+For those who ask how many spikes are the same in another simulator, and why others differ.
+
 Written by `benchmarks/nir_readers.py`: {images:,} test images of MNIST, {steps} steps.
 `spikewright nir check` prints the same table for a file of yours ([NIR](nir.md)).
 

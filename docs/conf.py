@@ -34,7 +34,7 @@ def shelves(page: str) -> str:
     """The tree of pages: a caption for each section of the index, and what it links to."""
     trees = []
     for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
-        names = re.findall(r"\]\(([\w/]+)\.md\)", section)
+        names = dict.fromkeys(re.findall(r"\]\(([\w/]+)\.md\)", section))
         caption = section.partition("\n")[0]
         trees.append(
             f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{chr(10).join(names)}\n```\n"

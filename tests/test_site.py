@@ -31,21 +31,15 @@ def links(path: Path) -> Iterator[tuple[Path, str]]:
 
 def anchors(path: Path) -> set[str]:
     """The anchors that the headings of a page have, in the repository and on the site."""
-    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.DOTALL)
+    return anchors_of(path.read_text(encoding="utf-8"))
+
+
+def anchors_of(text: str) -> set[str]:
+    """The same, of a page's text."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.DOTALL)
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).lower() for title in titles]
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in plain}
-
-
-def reached(start: Path) -> set[Path]:
-    """All pages to which links lead from one."""
-    found, new = {start}, [start]
-    while new:
-        for path, _ in links(new.pop()):
-            if path.suffix == ".md" and path.is_relative_to(DOCS) and path not in found:
-                found.add(path)
-                new.append(path)
-    return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -77,13 +71,38 @@ def test_a_page_says_first_for_whom_it_is(name: str) -> None:
 
 def test_every_page_is_on_one_shelf() -> None:
     """The index links to every page, once; the tree of the site is made of these links."""
-    shelved = [path.relative_to(DOCS).as_posix() for path, _ in links(DOCS / "index.md")]
+    whole = [path for path, anchor in links(DOCS / "index.md") if not anchor]
+    shelved = [path.relative_to(DOCS).as_posix() for path in whole]
     assert sorted(shelved) == sorted(set(PAGES) - {"index.md"})
     tree = conf.shelves((DOCS / "index.md").read_text(encoding="utf-8"))
     listed = re.findall(
         r"^([\w/]+)$", "".join(re.findall(r"```\{toctree\}.*?```", tree, re.S)), re.M
     )
     assert [f"{name}.md" for name in listed] == shelved
+
+
+QUESTIONS = {
+    "Why is my accuracy 10 %?": {"verification.md", "diagnosis.md"},
+    "Which rule?": {"calibration.md"},
+    "How many steps?": {"few_steps.md"},
+    "What does convergent mean?": {"glossary.md", "guarantees.md"},
+    "Can I use my own layer?": {"own_layers.md"},
+    "How do I get it onto Loihi?": {"chips.md", "nir.md"},
+    "How do I cite it?": set(),
+    "Does it run on a GPU?": {"benchmarks.md"},
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_is_answered_within_two_clicks(question: str) -> None:
+    """The index names it and leads to its answer, which leads to the page that has more."""
+    (anchor,) = anchors_of(f"## {question}")
+    assert (DOCS / "faq.md", anchor) in set(links(DOCS / "index.md"))
+    page = (DOCS / "faq.md").read_text(encoding="utf-8")
+    _, _, answer = page.partition(f"\n## {question}\n")
+    answer = answer.partition("\n## ")[0]
+    assert answer.strip()
+    assert QUESTIONS[question] <= set(re.findall(r"\]\(([\w.]+)", answer))
 
 
 def test_the_site_shows_the_code_of_the_gallery() -> None:
