@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "records", "passes", "choosing", "choosing.rules", "running.encoders",
     },
     "training": _RUN | _CONVERT | {
-        "records", "choosing.rules", "choosing.statistics", "evaluation",
+        "records", "choosing", "choosing.rules", "choosing.statistics", "evaluation",
     },
     "conversion": _RUN | _CONVERT | {
         "records", "choosing", "running.encoders", "diagnosis", "evaluation", "training",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.choosing.correction import VoltageCorrection
 from spikewright.choosing.rules import MinimumError
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
@@ -26,6 +28,7 @@ from spikewright.training.sites import Site, sites_of, trained_graph
 from spikewright.training.trainable import TRAINED
 
 _SEEN = 500  # samples that thresholds are chosen on
+_SHARES = (1.0, 0.9, 0.8)  # of the steps, that thresholds count on, under a cap
 _HELD = 1000  # samples that are held back, at most
 
 
@@ -121,15 +124,48 @@ def _first(data: Samples | Stream, settings: Settings) -> Samples:
 
 
 def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Made:
-    """The conversion with thresholds chosen anew for the number of steps."""
-    caps = {e.neuron_type.most_spikes for e in conversion.populations().values()}
-    room = 1 if None in caps else None
-    rule = MinimumError(settings.steps, dt=settings.dt, spikes_per_step=room)
-    made: Any = conversion.again(
-        scale_firing_rates=rule, calibration=dict(first.x), bias_correction=None
+    """The conversion with thresholds chosen anew for the number of steps.
+
+    Where a cap makes the order of spikes matter, some steps may be spared to catch up in, and
+    starts are corrected, if they may change: what is nearest to the source is a better beginning.
+    """
+    steps, dt, x = settings.steps, settings.dt, dict(first.x)
+    capped = None not in {e.neuron_type.most_spikes for e in conversion.populations().values()}
+    changes: dict[str, Any] = {"calibration": x, "bias_correction": None}
+    if not capped or steps == 1:
+        rule = MinimumError(steps, dt=dt, spikes_per_step=None if capped else 1)
+        return _again(conversion, {**changes, "scale_firing_rates": rule})
+    if "initial_voltage" in settings.trainable:
+        changes["initial_voltage"] = VoltageCorrection(steps, dt=dt)
+    rules = (MinimumError(steps, dt=dt, share=share) for share in _SHARES)
+    made = [_again(conversion, {**changes, "scale_firing_rates": rule}) for rule in rules]
+    source = _again(
+        conversion, {"spiking": False, "scale_firing_rates": 1.0, "max_spikes_per_step": None}
     )
+    wanted = source.run(x, steps=1, progress=False).raw
+    return min(made, key=lambda found: _distance(found, x, wanted, settings))
+
+
+def _again(conversion: Made, changes: Mapping[str, Any]) -> Made:
+    made: Any = conversion.again(**changes)
     found: Made = made
     return found
+
+
+def _distance(
+    conversion: Converted,
+    x: Mapping[str, NDArray],
+    wanted: Mapping[str, NDArray],
+    settings: Settings,
+) -> float:
+    """The mean square error of all outputs' means, each over the variance that is wanted."""
+    raw = conversion.run(x, steps=settings.steps, dt=settings.dt, progress=False).raw
+    return float(
+        sum(
+            np.mean((raw[name].mean(axis=1) - value[:, -1]) ** 2) / max(float(value.var()), 1e-30)
+            for name, value in wanted.items()
+        )
+    )
 
 
 def _without_origin(graph: Graph, origins: Collection[Place]) -> set[Place]:
