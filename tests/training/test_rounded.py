@@ -124,6 +124,47 @@ def test_steps_without_gradient_are_those_of_the_spiking_network(
         np.testing.assert_array_equal(found.all[name].numpy(), population.totals)
 
 
+def _deep(seed: int) -> tuple[sw.Conversion, NDArray]:
+    """Six layers of neurons that send one spike a step at most, and input."""
+    torch.manual_seed(seed)
+    layers = [part for _ in range(6) for part in (nn.Linear(16, 16), nn.ReLU())]
+    for layer in layers[::2]:
+        nn.init.normal_(layer.weight, 0.0, 0.4)
+    x = np.random.default_rng(seed).normal(size=(200, 16)).astype(np.float32)
+    conversion = sw.convert(
+        nn.Sequential(*layers, nn.Linear(16, 4)),
+        example_input=x[:1],
+        spiking={"relu": sw.BipolarIntegrateAndFire()},
+        max_spikes_per_step=1,
+    )
+    return conversion, x
+
+
+@pytest.mark.parametrize("trainable", [("weights",), ("weights", "initial_voltage")])
+def test_under_a_cap_training_begins_no_farther_from_the_source(trainable: tuple[str, ...]) -> None:
+    """Than plain thresholds; starts are corrected where they may change and where that helps."""
+    gains = []
+    for seed in range(3):
+        conversion, x = _deep(seed)
+        plain = conversion.again(scale_firing_rates=sw.MinimumError(4), calibration=x)
+        trained = conversion.train(
+            x, steps=4, epochs=1, learning_rate=1e-12, trainable=trainable, validation=0.0,
+            progress=False,
+        ).conversion  # fmt: skip
+        source = conversion.again(spiking=False, max_spikes_per_step=None)
+        (wanted,) = source.run(x, steps=1, progress=False).raw.values()
+        far, near = (
+            float(((raw.mean(axis=1) - wanted[:, 0]) ** 2).mean())
+            for c in (plain, trained)
+            for raw in c.run(x, steps=4, progress=False).raw.values()
+        )
+        assert near <= far * (1 + 1e-6)
+        gains.append(near < far)
+        if "initial_voltage" not in trainable:
+            assert trained.resolved["initial_voltage"] == plain.resolved["initial_voltage"]
+    assert any(gains) or "initial_voltage" not in trainable
+
+
 def test_threads_share_samples_and_change_no_count() -> None:
     """Of many samples, each thread's are together what one thread's are; their number stays."""
     conversion, x = converted("averages", 3, 4)

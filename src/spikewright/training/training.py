@@ -29,6 +29,9 @@ from spikewright.training.trainable import TRAINED
 
 _SEEN = 500  # samples that thresholds are chosen on
 _SHARES = (1.0, 0.9, 0.8)  # of the steps, that thresholds count on, under a cap
+_RATE = dict.fromkeys(
+    ("max_spikes_per_step", "initial_voltage", "bias_correction", "calibration")
+)  # arguments that a network of rates cannot have
 _HELD = 1000  # samples that are held back, at most
 
 
@@ -135,13 +138,16 @@ def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Ma
     if not capped or steps == 1:
         rule = MinimumError(steps, dt=dt, spikes_per_step=None if capped else 1)
         return _again(conversion, {**changes, "scale_firing_rates": rule})
+    starts: list[dict[str, Any]] = [{}]
     if "initial_voltage" in settings.trainable:
-        changes["initial_voltage"] = VoltageCorrection(steps, dt=dt)
-    rules = (MinimumError(steps, dt=dt, share=share) for share in _SHARES)
-    made = [_again(conversion, {**changes, "scale_firing_rates": rule}) for rule in rules]
-    source = _again(
-        conversion, {"spiking": False, "scale_firing_rates": 1.0, "max_spikes_per_step": None}
-    )
+        starts.append({"initial_voltage": VoltageCorrection(steps, dt=dt)})
+    rules = [MinimumError(steps, dt=dt, share=share) for share in _SHARES]
+    made = [
+        _again(conversion, {**changes, **start, "scale_firing_rates": rule})
+        for start in starts
+        for rule in rules
+    ]
+    source = _again(conversion, {**_RATE, "spiking": False, "scale_firing_rates": 1.0})
     wanted = source.run(x, steps=1, progress=False).raw
     return min(made, key=lambda found: _distance(found, x, wanted, settings))
 
