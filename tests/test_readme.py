@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import spikewright as sw
 from spikewright.cli import main
 from spikewright.showing.explain import worked_example
 
@@ -48,6 +49,30 @@ def test_the_example_prints_what_is_printed_below_it() -> None:
         exec(compile(code, "README.md", "exec"), {})
 
     assert stream.getvalue() == expected
+
+
+def test_your_own_module_takes_three_lines() -> None:
+    """With any trained module and samples: the second example, after the first one's imports."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 9), torch.nn.ReLU(), torch.nn.Linear(9, 4))
+    x = torch.randn(5, 6)
+    code = [text for language, text in BLOCKS if language == "python"][1]
+    names = {"sw": sw, "model": model, "x": x}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(code, "README.md", "exec"), names)
+
+    assert len(code.splitlines()) == 3
+    assert sum(counts.sum() for counts in names["conversion"].run(x, 32).spike_counts().values())
+
+
+def test_the_table_is_explained_below_it() -> None:
+    """The sentence gives both numbers of its first row: by the last step, and by the mean."""
+    row = next(line.split() for line in BLOCKS[0][1].splitlines() if line.split()[:1] == ["1"])
+    last, mean = round(float(row[4])), round(float(row[6]))
+    below = README.partition("```\n\n")[2].partition("\n\n")[0]
+
+    assert f"{last} %" in below and f"{mean} %" in below
 
 
 @pytest.mark.slow
