@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import spikewright as sw
 from spikewright.cli import main
 from spikewright.explorer import Explorer
 from spikewright.showing import demo
@@ -50,6 +52,35 @@ def test_the_address_stands_on_a_line(served: list[Any], data: Path, model: bool
     assert explorer.url.startswith("http://127.0.0.1:")
     assert answer.status_code == 200
     assert "<h1" in answer.text
+
+
+def test_a_saved_network_is_loaded_again(
+    served: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its page says how, with the file's name, in Python that runs."""
+    monkeypatch.chdir(tmp_path)
+    sw.convert(demo.MODEL, spiking=True, scale_firing_rates=6.0).save("net.sw")
+    asked: list[Any] = []
+    module = sys.modules["spikewright.explorer.explore"]
+    whole = module._subject
+    monkeypatch.setattr(module, "_subject", lambda *a: asked.append(whole(*a)) or asked[0])
+    done = CliRunner().invoke(main, ["explore", "--no-browser", "net.sw"])
+    (subject,) = asked
+
+    assert done.exit_code == 0, done.output
+    made = eval(f"{subject.model}.again(max_spikes_per_step=1)", {"sw": sw})
+    assert made.resolved["scale_firing_rates"] == subject.first.scale == 6.0
+
+
+def test_a_notebook_shows_the_page_in_a_frame() -> None:
+    """The frame leads to the address, which is escaped, and has a title."""
+    explorer = sw.explore()
+    shown = explorer._repr_html_()
+    explorer.close()
+
+    assert f'src="{explorer.url}"' in shown
+    assert shown.startswith("<iframe") and "title=" in shown
+    assert explorer.url in repr(explorer)
 
 
 def test_a_closed_explorer_serves_nothing(served: list[Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from explorers import HEADERS, OWN, PORT, SAMPLES, TOKEN, subject, unpacked
 from starlette.testclient import TestClient
@@ -22,7 +23,9 @@ import spikewright as sw
 from spikewright.cli import main
 from spikewright.conversion import watch
 from spikewright.explorer import measuring
-from spikewright.explorer.advising import changes_of
+from spikewright.explorer.advising import advised, changes_of
+from spikewright.explorer.explore import _subject as subject_of
+from spikewright.explorer.facts import facts
 from spikewright.explorer.looking import look
 from spikewright.explorer.serving import application
 from spikewright.explorer.subject import Subject
@@ -75,7 +78,7 @@ def page(digits: Subject) -> Iterator[Page]:
 def test_a_page_is_told_what_there_is(page: Page, digits: Subject) -> None:
     """Samples as pictures with their labels, layers, and what may be chosen."""
     assert page.facts["samples"] == SAMPLES
-    assert page.facts["labels"] == list(digits.y)
+    assert page.facts["labels"] == list(digits.y[:60])
     assert page.facts["drawable"] and page.facts["picture"] == [8, 8, 1]
     assert [layer["name"] for layer in page.facts["layers"]] == ["relu1", "relu2"]
     (x,) = digits.x.values()
@@ -345,6 +348,49 @@ def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: Subject
             changed = digits.converted(wish).run(x, wish.steps, progress=False)
             wanted = made.again(**proposal.arguments).run(x, proposal.steps, progress=False)
             np.testing.assert_array_equal(changed.output, wanted.output)
+
+
+def test_a_conversion_is_made_again() -> None:
+    """Of a `Conversion` the lines of Python say `again`, and change what the page chose."""
+    x, y = sw.demo.held_out(8)
+    made = sw.convert(sw.demo.MODEL, spiking=True, scale_firing_rates=7.0, max_spikes_per_step=2)
+    whole = subject_of(made, x, y, None, (), "")
+    assert (whole.first.scale, whole.first.cap) == (7.0, 2)
+    wish = replace(whole.first, steps=5, layers=(("relu1", 50.0),))
+    header, _ = unpacked(look(whole, 1, wish))
+    names: dict[str, Any] = {"conversion": made}
+    exec(header["call"], {"x": x}, names)
+
+    scales = {"relu1": 50.0, "relu2": 7.0}
+    expected = made.again(scale_firing_rates=scales).run(x, steps=5, progress=False)
+    found = names["conversion"].run(x, steps=5, progress=False)
+    np.testing.assert_array_equal(found.output, expected.output)
+
+
+SHAPES = [(30,), (2, 16), (5, 4, 6, 3), (1, 12, 12), (3, 8, 8), (6, 5), (49,)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("truth", ["labels", "targets", "none"])
+def test_any_network_and_data(shape: tuple[int, ...], truth: str) -> None:
+    """Input of any shape, with labels, targets or neither: every message is made, and is plain."""
+    rng = np.random.default_rng(len(shape))
+    torch.manual_seed(len(shape))
+    size = int(np.prod(shape))
+    layers = torch.nn.Flatten(), torch.nn.Linear(size, 12), torch.nn.ReLU(), torch.nn.Linear(12, 3)
+    x = rng.normal(size=(9, *shape)).astype(np.float32)
+    y = {"labels": np.arange(9) % 3, "targets": rng.normal(size=(9, 3)), "none": None}[truth]
+    whole = subject_of(torch.nn.Sequential(*layers).eval(), x, y, None, (), "")
+    wish = Wish(steps=5)
+    told, arrays = unpacked(facts(whole))
+    seen, _ = unpacked(look(whole, 1, wish))
+    stages = [*measuring.measured(whole, wish, bool), *advised(whole, wish, bool)]
+
+    json.dumps([told, seen, stages], allow_nan=False)
+    assert len(arrays["thumbnails"]) == 9
+    measure = {"labels": "accuracy", "targets": "relative error", "none": "agreement"}[truth]
+    assert stages[0]["measure"] == measure
+    assert told["drawable"] == (shape in [(1, 12, 12), (6, 5), (49,)])
 
 
 CHANGES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [

@@ -53,8 +53,10 @@ def explore(
     x, y = (None, None) if samples is None else (samples.x, samples.y)
     command = ["spikewright", "evaluate", str(model), f"--data={data}"] if samples else []
     command += [] if limit is None else [f"--limit={limit}"]
-    opened = model if model is None or is_model(model) else open_conversion(model, {})
-    found = library(opened, x, y, port=port, browser=browser, command=command)
+    saved = model is not None and not is_model(model)
+    opened = open_conversion(model, {}) if saved and model is not None else model
+    name = f"sw.load({str(model)!r})" if saved else ""
+    found = library(opened, x, y, port=port, browser=browser, command=command, name=name)
     try:
         if as_json:
             emit({"url": found.url})

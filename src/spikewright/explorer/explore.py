@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
+from spikewright.choosing.tuning.reproduce import source_text
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import SCALES, Wish
+from spikewright.frontends import example_for
 from spikewright.lower.speaking import silently
 from spikewright.running.inputs import as_named, batch_of
 from spikewright.running.stepping import refuse_sequences
@@ -92,6 +94,7 @@ def explore(
     port: int = 0,
     browser: bool = False,
     command: Sequence[str] = (),
+    name: str = "",
 ) -> Explorer:
     """Serve a page on which the choices of a conversion are moved, and what they do is seen.
 
@@ -99,14 +102,16 @@ def explore(
     with their network. `x` and `y` are data as for `Conversion.evaluate`, arrays held constant;
     without `x` there are some random samples. The page is served on 127.0.0.1 at `port` (0: any
     that is free), with a token in its address, `Explorer.url`, until `Explorer.close`. `browser`
-    opens it. `command` is the beginning of a command that measures the same network and data, for
-    the page to show.
+    opens it. For the page to show, `command` is the beginning of a command that measures
+    the same network and data, and `name` the Python that gives a `Conversion`.
 
     Raises as `convert` does, `SimulationError` for data that does not fit, for sequences and for a
     port that is taken, and `MissingExtraError` without the `explore` extra.
     """
     require("starlette")
-    subject = _digits() if model is None else _subject(model, x, y, example_input, tuple(command))
+    subject = (
+        _digits() if model is None else _subject(model, x, y, example_input, tuple(command), name)
+    )
     _ = subject.truth  # raises for labels or targets that do not fit
     found = Explorer(subject, port)
     if browser:
@@ -123,8 +128,12 @@ def _digits() -> Subject:
 
 
 @silently()
-def _subject(model: Any, x: Any, y: Any, example: Any, command: tuple[str, ...]) -> Subject:
-    made = model if isinstance(model, Conversion) else convert(model, example_input=example)
+def _subject(
+    model: Any, x: Any, y: Any, example: Any, command: tuple[str, ...], name: str
+) -> Subject:
+    ready = isinstance(model, Conversion)
+    first = None if ready else example_for(model, example, x)
+    made = model if ready else convert(model, example_input=first)
     refuse_sequences(made.lowered.stepping, "explore")
     if not made.populations():
         raise SimulationError("no layer of the model has neurons: there is nothing to explore")
@@ -133,8 +142,8 @@ def _subject(model: Any, x: Any, y: Any, example: Any, command: tuple[str, ...])
     batch_of(arrays)
     _check_held(made, arrays)
     title = Path(model).name if isinstance(model, str | Path) else "Your network"
-    text = repr(str(model)) if isinstance(model, str | Path) else "model"
-    return Subject(_plain(made), arrays, y, title, text, (), command, _first(made))
+    text = name or ("conversion" if ready else source_text(model, example, x))
+    return Subject(_plain(made), arrays, y, title, text, (), command, _first(made), ready)
 
 
 def _check_held(made: Conversion, arrays: dict[str, NDArray]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spikewright.choosing.rules import RULES
 from spikewright.explorer.frames import pack
-from spikewright.explorer.subject import Subject
+from spikewright.explorer.subject import SHOWN, Subject
 from spikewright.explorer.wish import MOST_STEPS, NEURONS, SCALES, STARTS
 from spikewright.measure.readout import named
 
@@ -15,7 +15,7 @@ def facts(subject: Subject) -> bytes:
         "kind": "facts",
         "title": subject.title,
         "samples": len(subject),
-        "labels": [subject.label(number) for number in range(len(subject))],
+        "labels": [subject.label(number) for number in range(min(SHOWN, len(subject)))],
         "picture": subject.picture,
         "drawable": subject.picture is not None and subject.picture[2] == 1,
         "layers": [

@@ -33,8 +33,8 @@ class Subject:
     `x` is `{input: (samples, *shape)}`, `y` labels or targets `(samples, ...)`, or None. `lines`
     are lines of Python before the call, `model` the text of its first argument. `command` is the
     beginning of a command of `spikewright` that measures the network, and `title` its name.
-    `first` is what a page begins with, `known` what was measured already, and `kept` the
-    latest networks.
+    With `again` the model is the text of a `Conversion`. `first` is what a page begins with,
+    `known` what was measured already, and `kept` the latest networks.
     """
 
     base: Conversion
@@ -45,6 +45,7 @@ class Subject:
     lines: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     first: Wish = field(default_factory=Wish)
+    again: bool = False
     known: dict[Any, dict[str, Any]] = field(default_factory=dict)
     kept: dict[Wish, Conversion] = field(default_factory=dict)
 

@@ -107,7 +107,7 @@ export function curve(canvas, points, here, source, fraction) {
   const [left, bottom, right] = [42, height - 22, width - 10];
   const x = (scale) => left + ((right - left) * Math.log10(scale)) / 3;
   const values = [...points, here].filter(Boolean).map((point) => point.value);
-  const [low, high] = fraction ? [0, 1] : [Math.min(0, ...values), Math.max(...values, source ?? 0) * 1.1 || 1];
+  const [low, high] = fraction ? [0, Math.max(1, ...values)] : [Math.min(0, ...values), Math.max(...values, source ?? 0) * 1.1 || 1];
   const y = (value) => 8 + (bottom - 8) * (1 - (value - low) / (high - low));
   pen.fillStyle = shade("--muted");
   pen.strokeStyle = shade("--rule");
