@@ -41,9 +41,10 @@ def dense(seed: int) -> Graph:
     return Graph(tuple(nodes), {"output": last})
 
 
-def _conv(
+def convolution(
     rng: np.random.Generator, out: int, inner: int, stride: int = 1, groups: int = 1
 ) -> Convolution:
+    """Random weights of 3 x 3, and biases."""
     weight = rng.normal(size=(out, inner // groups, 3, 3)) / np.sqrt(3 * inner / groups)
     bias = rng.normal(size=out) / 8
     return Convolution(weight, bias, (stride,) * 2, ((1, 1), (1, 1)), (1, 1), groups)
@@ -57,10 +58,10 @@ def pooled(seed: int, largest: bool = False) -> Graph:
         pool = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
     nodes = [
         Node("x", Input((2, 8, 6))),
-        Node("conv0", _conv(rng, 4, 2), ("x",)),
+        Node("conv0", convolution(rng, 4, 2), ("x",)),
         Node("relu0", Activation("relu"), ("conv0",)),
         Node("pool", pool, ("relu0",)),
-        Node("conv1", _conv(rng, 6, 4, 2, groups=2), ("pool",)),
+        Node("conv1", convolution(rng, 6, 4, 2, groups=2), ("pool",)),
         Node("relu1", Activation("relu"), ("conv1",)),
         Node("flat", Reshape((24,)), ("relu1",)),
         Node("fc2", Affine(rng.normal(size=(5, 24)) / 3, rng.normal(size=5) / 8), ("flat",)),
@@ -75,12 +76,12 @@ def residual(seed: int) -> Graph:
     one = Convolution(rng.normal(size=(4, 4, 1, 1)), None, (1, 1), ((0, 0), (0, 0)), (1, 1))
     nodes = [
         Node("x", Input((2, 6, 6))),
-        Node("conv0", _conv(rng, 4, 2), ("x",)),
+        Node("conv0", convolution(rng, 4, 2), ("x",)),
         Node("relu0", Activation("relu"), ("conv0",)),
-        Node("conv1", _conv(rng, 4, 4), ("relu0",)),
+        Node("conv1", convolution(rng, 4, 4), ("relu0",)),
         Node("add1", Add(), ("conv1", "relu0")),
         Node("relu1", Activation("relu"), ("add1",)),
-        Node("conv2", _conv(rng, 4, 4), ("relu1",)),
+        Node("conv2", convolution(rng, 4, 4), ("relu1",)),
         Node("short", one, ("relu1",)),
         Node("add2", Add(), ("conv2", "short")),
         Node("relu2", Activation("relu"), ("add2",)),
@@ -116,7 +117,7 @@ def simulated(
     rounded: Graph, types: Mapping[str, Any], scales: Mapping[str, NDArray], x: NDArray, steps: int
 ) -> Integers:
     """Run a graph with rounded weights in whole numbers, step by step, layer by layer."""
-    numbers = {name: _Population(rounded, name, types[name], scales) for name in types}
+    numbers = {name: Population(rounded, name, types[name], scales) for name in types}
     result = Integers({name: np.zeros((len(x), steps, *rounded.shapes[name])) for name in types})
     states = {
         name: (np.zeros((len(x), *rounded.shapes[name]), np.int64) + p.start)
@@ -131,7 +132,7 @@ def simulated(
     return result
 
 
-def _fired(p: _Population, v: NDArray, q: NDArray, result: Integers) -> tuple[NDArray, NDArray]:
+def _fired(p: Population, v: NDArray, q: NDArray, result: Integers) -> tuple[NDArray, NDArray]:
     """One step of one population, in int64."""
     kind, T = p.kind, p.threshold
     if kind.decay is not None:
@@ -152,7 +153,7 @@ def _fired(p: _Population, v: NDArray, q: NDArray, result: Integers) -> tuple[ND
     return k, v
 
 
-class _Population:
+class Population:
     """A population's whole numbers: a matrix of charges for each sender, found by one-hot input."""
 
     def __init__(

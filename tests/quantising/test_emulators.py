@@ -1,0 +1,203 @@
+"""Emulators of vendors, each in an environment of its own: spikes that are ours, or why not.
+
+    python -m venv FOLDER/sinabs && FOLDER/sinabs/bin/pip install sinabs
+    python -m venv FOLDER/xylosim && FOLDER/xylosim/bin/pip install xylosim numpy
+    SPIKEWRIGHT_EMULATORS=FOLDER pytest -m emulators
+
+sinabs gives every spike of `on("speck")` behind the first layer, and we give every spike of what
+it makes whole itself. XyloSim does not give those of `on("xylo_audio2")`, because its neurons are
+no integrators: see `xylo`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from integers import DT, Population, convolution, dense, given
+from numpy.typing import NDArray
+from test_whole_networks import counts_of, whole
+
+import spikewright as sw
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import Activation, Input
+
+FOLDER = os.environ.get("SPIKEWRIGHT_EMULATORS", "")
+STEPS = 24
+CHILDREN = Path(__file__).with_name("emulators")
+
+
+def emulated(name: str, folder: Path, **arrays: Any) -> dict[str, NDArray]:
+    """What an emulator makes of arrays."""
+    python = Path(FOLDER) / name / "bin/python"
+    if not FOLDER or not python.exists():
+        pytest.skip(f"no environment of {name} in the folder SPIKEWRIGHT_EMULATORS")
+    np.savez(path := folder / "network.npz", **arrays)
+    command = [str(python), str(CHILDREN / f"in_{name}.py"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(np.load(path))
+
+
+def on(graph: Graph, chip: str) -> tuple[sw.Conversion, NDArray]:
+    """A conversion under a chip's bits that begins at zero, and its input."""
+    x = given(graph)
+    rule = sw.MinimumError(steps=8, spikes_per_step=1)
+    plain = sw.convert(
+        graph, spiking=True, scale_firing_rates=rule, calibration=x, initial_voltage="zero"
+    )
+    return plain.on(chip), x
+
+
+def convolutions(seed: int) -> Graph:
+    """Three convolutions."""
+    rng = np.random.default_rng(seed)
+    nodes, last, inner = [Node("x", Input((2, 8, 6)))], "x", 2
+    for i, (channels, stride) in enumerate(((4, 1), (6, 2), (3, 1))):
+        layer = convolution(rng, channels, inner, stride)
+        nodes.append(Node(f"conv{i}", layer, (last,)))
+        nodes.append(Node(f"relu{i}", Activation("relu"), (f"conv{i}",)))
+        last, inner = f"relu{i}", channels
+    return Graph(tuple(nodes), {"output": last})
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize("seed", range(3))
+def test_speck_in_sinabs(seed: int, tmp_path: Path) -> None:
+    """The neurons of sinabs send every spike of ours, from the same whole numbers."""
+    conversion, x = on(convolutions(seed), "speck")
+    found, scales = whole(conversion)
+    theta = {name: 1.0 / (scale * DT).reshape(-1) for name, scale in scales.items()}
+    arrays: dict[str, Any] = {"layers": 2, "discretise": False}
+    for i in range(2):
+        layer: Any = found.roles.graph[f"conv{i + 1}"].layer
+        threshold = found.choices.types[f"relu{i + 1}"].threshold
+        unit = theta[f"relu{i + 1}"] / float(threshold)
+        charge = theta[f"relu{i}"][:, None, None] / unit[:, None, None, None]
+        arrays[f"weight{i}"] = np.rint(layer.weight * charge)
+        arrays[f"bias{i}"] = np.rint(layer.bias / unit)
+        arrays[f"stride{i}"], arrays[f"threshold{i}"] = layer.stride[0], threshold
+    counts = counts_of(conversion, x, "reference")
+    sent = emulated("sinabs", tmp_path, spikes=counts["relu0"], **arrays)
+
+    for i in range(2):
+        np.testing.assert_array_equal(sent[f"spikes{i}"], counts[f"relu{i + 1}"])
+    assert counts["relu2"].sum() > 50
+
+
+def network(graph: Graph, numbers: dict[str, NDArray]) -> tuple[sw.Network, Any, list[Any]]:
+    """Whole numbers of convolutions as a network, its input, and probes of its neurons.
+
+    One whole number is a current of 1, and a spike is as high as its threshold.
+    """
+    with sw.Network() as net:
+        stimulus: Any = sw.Node(np.zeros(int(np.prod(graph.shapes["x"]))))
+        sender, height, probes = stimulus, 1.0, []
+        for i in range(3):
+            layer, shape = graph[f"conv{i}"].layer, graph.shapes[f"conv{i}"]
+            before = graph.shapes[graph[f"conv{i}"].inputs[0]]
+            weight, threshold = numbers[f"weight{i}"].astype(float), float(numbers[f"threshold{i}"])
+            hot = np.eye(int(np.prod(before))).reshape(-1, *before)
+            only_weights: Any = replace(layer, weight=weight, bias=None)  # type: ignore[call-arg]
+            matrix = only_weights.evaluate(hot).reshape(len(hot), -1).T
+            bias = np.repeat(numbers[f"bias{i}"], shape[1] * shape[2])
+            kind = sw.FixedPointIntegrateAndFire(threshold, voltage_floor=1, state_bits=16)
+            neurons = sw.Ensemble(
+                bias.size, None, neuron_type=kind, gain=1.0, bias=bias, initial_voltage="zero",
+                rate_scale=1.0 / (threshold * DT),
+            ).neurons  # fmt: skip
+            sw.Connection(sender, neurons, None, transform=matrix / height)
+            probes.append(sw.Probe(neurons, "output"))
+            sender, height = neurons, threshold
+    return net, stimulus, probes
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize("seed", range(3))
+def test_what_sinabs_discretises(seed: int, tmp_path: Path) -> None:
+    """Our neurons send every spike of a network that sinabs has made whole."""
+    graph, rng = convolutions(seed), np.random.default_rng(seed)
+    spikes = rng.poisson(0.4, (2, STEPS, *graph.shapes["x"]))
+    arrays: dict[str, Any] = {"layers": 3, "discretise": True}
+    for i in range(3):
+        layer: Any = graph[f"conv{i}"].layer
+        arrays |= {f"weight{i}": layer.weight, f"bias{i}": layer.bias}
+        arrays |= {f"stride{i}": layer.stride[0], f"threshold{i}": 1.0}
+    sent = emulated("sinabs", tmp_path, spikes=spikes, **arrays)
+
+    net, stimulus, probes = network(graph, sent)
+    for sample in range(2):
+        with sw.Simulator(net, DT, progress=False) as sim:
+            sim.run_steps(STEPS, {stimulus: spikes[sample].reshape(STEPS, -1)})
+        for i, probe in enumerate(probes):
+            ours = np.rint(sim.data[probe] / float(sent[f"threshold{i}"]))
+            np.testing.assert_array_equal(ours, sent[f"spikes{i}"][sample].reshape(STEPS, -1))
+            assert ours.sum() > 20
+
+
+def xylo(
+    spikes: NDArray, layers: list[Population], current: int | None, leak: int, delay: bool
+) -> list[NDArray]:
+    """Spikes `(steps, n)` of dense layers: currents and voltages lose `v >> shift`, at least 1.
+
+    With `current=None` a charge arrives in the step of its spike, and voltages lose nothing: ours.
+    With `delay` layers hear each other a step later.
+    """
+    sent: list[NDArray] = []
+    for p in layers:
+        (matrix,) = p.matrices.values()
+        flow = voltage = np.zeros(matrix.shape[1], np.int64)
+        out = np.zeros((len(spikes), matrix.shape[1]), np.int64)
+        for step, arrived in enumerate(spikes @ matrix):
+            flow = arrived if current is None else _decayed(flow + arrived, current)
+            voltage = voltage if current is None else _decayed(voltage, leak)
+            voltage = voltage + flow + p.constant.reshape(-1)
+            out[step] = np.clip(voltage // p.threshold, 0, p.kind.max_spikes_per_step)
+            voltage = voltage - out[step] * p.threshold
+        sent.append(out)
+        spikes = np.concatenate([np.zeros_like(out[:1]), out[:-1]]) if delay else out
+    return sent
+
+
+def _decayed(v: NDArray, shift: int) -> NDArray:
+    lost = np.sign(v) * (np.abs(v) >> shift)
+    return v - np.where(lost == 0, np.sign(v), lost)
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize(("current", "leak"), [(1, 15), (1, 4), (3, 6)])
+def test_xylo_audio_in_xylosim(current: int, leak: int, tmp_path: Path) -> None:
+    """XyloSim computes these integers with a filtered current and a leak, ours without either.
+
+    Its slowest leak takes 1 from a voltage in each step, and its fastest current arrives over
+    several: no setting makes its neurons integrators. Weights, thresholds and caps are ours.
+    """
+    conversion, x = on(dense(3), "xylo_audio2")
+    found, scales = whole(conversion)
+    layers = [
+        Population(found.roles.graph, name, found.choices.types[name], scales)
+        for name in ("relu1", "relu2")
+    ]
+    counts = counts_of(conversion, x, "reference")
+    fired = 0
+    for sample in range(len(x)):
+        spikes = counts["relu0"][sample].astype(np.int64)
+        ours = xylo(spikes, layers, None, leak, delay=False)
+        np.testing.assert_array_equal(ours[0], counts["relu1"][sample])
+        np.testing.assert_array_equal(ours[1], counts["relu2"][sample])
+        sent = emulated(
+            "xylosim", tmp_path, spikes=spikes, current=current, leak=leak,
+            **{"in": layers[0].matrices["relu0"], "out": layers[1].matrices["relu1"]},
+            threshold=layers[0].threshold, threshold_out=layers[1].threshold,
+            bias=layers[0].constant.reshape(-1), bias_out=layers[1].constant.reshape(-1),
+        )["last"]  # fmt: skip
+        theirs = xylo(spikes, layers, current, leak, delay=True)[1]
+        np.testing.assert_array_equal(sent, theirs)
+        assert not np.array_equal(theirs[1:], ours[1][:-1])
+        fired += int(sent.sum())
+    assert fired > 10
