@@ -44,7 +44,8 @@ START, END = "<!-- written by benchmarks/chip_bits.py -->", "<!-- end -->"
 class Row:
     """A network under some bits: accuracies as percentages, spikes an image.
 
-    `low` and `high` are the 95 % interval of the points that the source's answers lose or win.
+    `low` and `high` are the 95 % interval of the points beside the source; None where the single
+    answers were not kept.
     """
 
     network: str
@@ -53,8 +54,8 @@ class Row:
     steps: int
     source: float
     accuracy: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     agreement: float
     spikes: float
 
@@ -108,10 +109,14 @@ def kept_rows(path: Path | None) -> list[Row]:
     if path is None or not path.exists():
         return []
     kinds = [f.type for f in fields(Row)]
-    make = {"str": str, "int": int, "float": float}
+    make = {"str": str, "int": int, "float": float, "float | None": _maybe}
     with path.open(encoding="utf-8") as file:
         lines = list(csv.reader(file))[1:]
     return [Row(*(make[str(k)](v) for k, v in zip(kinds, line, strict=True))) for line in lines]
+
+
+def _maybe(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def keep(path: Path, rows: list[Row]) -> None:
@@ -126,13 +131,19 @@ def table(rows: list[Row]) -> str:
         [
             row.network, row.weights, f"{row.images}", f"{row.source:.2f} %",
             f"{row.accuracy:.2f} %",
-            f"{row.accuracy - row.source:+.2f} ({row.low:+.2f} to {row.high:+.2f})",
+            points(row),
             f"{row.agreement:.2f} %", f"{row.spikes:.0f}",
         ]
         for row in rows
     ]  # fmt: skip
     head = ["network", "weights", "images", "source", "accuracy", "points", "agree", "spikes"]
     return markdown_table(head, cells)
+
+
+def points(row: Row) -> str:
+    """What is won beside the source, with its interval where there is one."""
+    won = f"{row.accuracy - row.source:+.2f}"
+    return won if row.low is None else f"{won} ({row.low:+.2f} to {row.high:+.2f})"
 
 
 def write(path: Path, rows: list[Row]) -> None:
