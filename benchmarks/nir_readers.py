@@ -202,16 +202,31 @@ def measured(name: str, network: Network, data: ImageSet, readers: Any, seconds:
 
 HEAD = """# What readers of NIR make of our networks
 
-For those who ask how many spikes are the same in another simulator, and why others differ.
+For those who take a network to another simulator: what each of them makes of a file that is saved
+here. `spikewright nir check` prints the same table for a file of yours ([NIR](nir.md)).
 
-Written by `benchmarks/nir_readers.py`: {images:,} test images of MNIST, {steps} steps.
-`spikewright nir check` prints the same table for a file of yours ([NIR](nir.md)).
+Measured on {images:,} test images of MNIST, {steps} steps each, by `benchmarks/nir_readers.py`.
+Every file is in the dialect "portable". Rows with "floor 1" are of a second file, of neurons whose
+voltage does not fall below minus one threshold here either, as in sinabs.
 
-"Same" is the share of neurons that send as many spikes as here, the mean over layers. "Explained"
-is the share of neurons whose every spike is given again by NIR's equations under the semantics that
-are stated for the reader, in four samples. A percentage behind a reason is what it alone does to
-our spikes. Readers with "floor 1" ran a file of neurons whose voltage has a floor here too.
+* **spikes an image**: all spikes of all neurons, the mean over images.
+* **same**: neurons that send as many spikes as here, the mean over layers.
+* **explained**: neurons whose every spike is given again by NIR's equations under the semantics
+  that are stated for the reader, in the images that were followed.
+* **outputs differ by**: the largest difference of a mean output, as a share of the largest here.
+* **why**: reasons; a percentage behind one is what it alone does to our spikes.
+
+Followed are the first four images; where these show no difference, up to 32 of those that do.
 """
+
+NETWORKS = {
+    "dense": "784-128-64-10, rectifiers between.",
+    "published": "The convolutional network of NengoDL's keras-to-snn example, six epochs.",
+    "residual": "A convolution, and two more beside a shortcut, which is a convolution of 1 x 1: "
+    "layers have scales of their own.",
+    "depthwise": "A convolution, a depthwise one and a pointwise one.",
+    "recurrent": "64 LIF neurons of random weights that read their own spikes, made by hand.",
+}
 
 
 def page(results: dict[str, dict]) -> str:
@@ -222,7 +237,7 @@ def page(results: dict[str, dict]) -> str:
         source = "" if found["source"] is None else f", source {found['source']:.1%}"
         spikes = f"{sum(here['spikes'].values()):,.0f}"
         parts += [
-            f"## {name}\n",
+            f"## {name}\n\n{NETWORKS[name]}\n",
             "| reader | spikes an image | same | explained | outputs differ by | accuracy | why |",
             "|---|---|---|---|---|---|---|",
             f"| here | {spikes} | | | | {here['accuracy']:.1%}{source} | |",
