@@ -85,7 +85,12 @@ def _change(alone: Trace, ours: Trace) -> str:
     now, before = (sum(s.sum() for s in t.spikes.values()) for t in (alone, ours))
     if now == before:
         return "as many spikes" if _same(alone, ours) else "as many spikes at other steps"
-    return f"{100 * (now - before) / before:+.2g} % of spikes" if before else "spikes without ours"
+    if not before:
+        return "spikes without ours"
+    if now > 100 * before:
+        return "more than 100 times the spikes"
+    rounded = float(f"{100 * (now - before) / before:.2g}")
+    return f"{rounded:+,g} % of spikes"
 
 
 def _same(one: Trace, other: Trace) -> bool:
