@@ -374,3 +374,10 @@ def test_a_saved_network_is_calibrated_as_its_model_is(data: str, tmp_path: Path
     invoke("convert", MODEL, "--spiking", "-o", saved)
 
     assert document("calibrate", saved, *asked) == document("calibrate", MODEL, *asked)
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_no_command_has_two_options_of_one_name(name: str) -> None:
+    """Of two, click would take the last alone, and say that the first is missing."""
+    flags = [flag for given in main.commands[name].params for flag in given.opts]
+    assert len(flags) == len(set(flags))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import spikewright as sw
 from slowly import slow_but
 from spikewright import demo
 from spikewright.cli import main
@@ -30,6 +31,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "sweep": (MODEL, "--data", "data.npz", *RUN, "--scale", "5"),
     "diagnose": (MODEL, "--data", "data.npz", *RUN),
     "tune": (MODEL, "--data", "data.npz", "--trials", "1", "--max-drop", "0.9"),
+    "doctor": (),
+    "fits": (MODEL, "--chip", "speck"),
+    "nir": ("check", "net.nir", "--data", "data.npz", "--steps", "2", "--reader", "snn-mlir"),
     "train": (MODEL, "--data", "data.npz", "--steps", "2", "--epochs", "1", "-o", "trained.sw"),
 }
 
@@ -56,6 +60,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     x, y = demo.held_out(60)
     np.savez("data.npz", x=x, y=y)
+    conversion = sw.convert(MODEL, spiking=True, max_pool="average", initial_voltage="zero")
+    sw.nir.save(conversion, "net.nir")
 
 
 def lost(capsys: pytest.CaptureFixture[str], *arguments: str) -> None:

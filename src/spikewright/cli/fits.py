@@ -26,7 +26,7 @@ _ALL = "all"
     multiple=True,
     help=f"{', '.join(names())}, a .toml file of your own, or all; repeat for more.",
 )
-@options.conversion
+@options.conversion_but("chip")
 @click.pass_context
 @options.as_json
 def fits(
