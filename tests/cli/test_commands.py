@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -19,7 +20,7 @@ from spikewright.showing.inspection import inspect
 
 MODEL = str(demo.MODEL)
 COMMANDS = {
-    "demo", "explain", "inspect", "calibrate", "convert", "fits", "run", "evaluate", "sweep",
+    "demo", "explain", "explore", "inspect", "calibrate", "convert", "fits", "run", "evaluate", "sweep",
     "diagnose", "tune", "train", "nir", "doctor",
 }  # fmt: skip
 
@@ -60,10 +61,14 @@ def test_help_lists_every_command() -> None:
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_has_help_and_json(command: str) -> None:
     """Every option is explained, and `--json` is one of them."""
-    parameters = main.commands[command].params
-    options = [p for p in parameters if p.param_type_name == "option"]
+    found = main.commands[command]
+    words = [command]
+    if isinstance(found, click.Group):  # one command of a group stands for it
+        name, found = next(iter(found.commands.items()))
+        words.append(name)
+    options = [p for p in found.params if p.param_type_name == "option"]
 
-    assert "--json" in invoke(command, "--help").stdout
+    assert "--json" in invoke(*words, "--help").stdout
     assert all(getattr(option, "help", None) for option in options)
 
 
