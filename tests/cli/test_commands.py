@@ -20,8 +20,8 @@ from spikewright.showing.inspection import inspect
 
 MODEL = str(demo.MODEL)
 COMMANDS = {
-    "demo", "explain", "explore", "inspect", "calibrate", "convert", "fits", "run", "evaluate", "sweep",
-    "diagnose", "tune", "train", "nir", "doctor",
+    "demo", "explain", "explore", "inspect", "calibrate", "convert", "fits", "run", "evaluate",
+    "sweep", "diagnose", "tune", "train", "nir", "doctor",
 }  # fmt: skip
 
 
