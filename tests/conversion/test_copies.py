@@ -113,6 +113,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "bias_correction": [{"act1": 0.25, "act2": np.linspace(-0.1, 0.1, 8)}, sw.BiasCorrection(8)],
     "max_pool": ["average"],
     "max_spikes_per_step": [1],
+    "weights": [sw.Quantised(bits=4), sw.Quantised(bits=8, per="layer")],
     "outputs": [["act2"], ["output", "act1"]],
     "fallback": ["python"],
     "calibration": [],

@@ -137,7 +137,7 @@ def _why_not_the_mean(neuron_type: NeuronType) -> str:
     if isinstance(neuron_type, IntegrateAndFire):
         return "charge below the voltage's floor is lost"
     if isinstance(neuron_type, FixedPointIntegrateAndFire):
-        return "charge is lost in a reset, a leak, or at the bounds of the voltage"
+        return "charge is rounded, and lost in a reset, a leak, or at the bounds of the voltage"
     if isinstance(neuron_type, SpikingRectifiedLinear):
         return "negative current is thrown away at every step"
     return "the mean of f of a spiky current is not f of its mean"

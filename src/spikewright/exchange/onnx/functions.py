@@ -17,9 +17,11 @@ from spikewright.exchange.onnx.symbols import Shape, Symbol, Writer
 from spikewright.network.neurons.integrator import integrate
 
 
-def _plain(operation: str) -> Callable[[Any, Symbol], Any]:
-    def function(self: Any, x: Symbol) -> Any:
-        return x.make(operation)
+def _plain(operation: str) -> Callable[[Any, Any], Any]:
+    """A function of one array; of numbers that are no part of the graph, NumPy's own."""
+
+    def function(self: Any, x: Any) -> Any:
+        return x.make(operation) if isinstance(x, Symbol) else getattr(np, operation.lower())(x)
 
     return function
 
