@@ -111,6 +111,8 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
         return "approximated", f"they answer {apart}"
     if not neuron_type.follows_mean:
         return "approximated", _why_not_the_mean(neuron_type)
+    if isinstance(neuron_type, FixedPointIntegrateAndFire):
+        return "approximated", "charge is rounded to a whole number at every step"
     if neuron_type.most_spikes is not None:
         cap = neuron_type.most_spikes
         spikes = "1 spike" if cap == 1 else f"{cap} spikes"
@@ -137,7 +139,7 @@ def _why_not_the_mean(neuron_type: NeuronType) -> str:
     if isinstance(neuron_type, IntegrateAndFire):
         return "charge below the voltage's floor is lost"
     if isinstance(neuron_type, FixedPointIntegrateAndFire):
-        return "charge is rounded, and lost in a reset, a leak, or at the bounds of the voltage"
+        return "charge is lost in a reset, a leak, or at the bounds of the voltage"
     if isinstance(neuron_type, SpikingRectifiedLinear):
         return "negative current is thrown away at every step"
     return "the mean of f of a spiky current is not f of its mean"

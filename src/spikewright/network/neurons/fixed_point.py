@@ -77,6 +77,12 @@ class FixedPointIntegrateAndFire(LinearResponse):
         )  # fmt: skip
 
     @property
+    def follows_mean(self) -> bool:  # type: ignore[override]
+        """True, up to the rounding of charges, where nothing discards charge."""
+        bounds = (self.voltage_floor, self.state_bits, self.decay)
+        return self.reset == "subtract" and all(bound is None for bound in bounds)
+
+    @property
     def most_spikes(self) -> int | None:
         return self.max_spikes_per_step
 
