@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from spikewright.choosing.meter import Batches, Meter
 from spikewright.choosing.rules.spending import Spent, Split
 from spikewright.choosing.scales import Budget, Chosen
 from spikewright.errors import ConversionError
-from spikewright.running.converted import Converted
+from spikewright.running.converted import Made
 
 CLOSE = 0.02
 """The distance to a budget, as a share of it, at which corrections end."""
@@ -73,9 +73,6 @@ class Kept:
         if self.spent.total < (1 - KEPT) * self.aim:
             return "more spikes would only make errors larger under the cap"
         return ""
-
-
-Made = TypeVar("Made", bound=Converted)
 
 
 def with_budgets_kept(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from numpy.typing import NDArray
 
@@ -43,11 +43,10 @@ from spikewright.passes.sequences import one_step
 from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
 from spikewright.quantising import Quantised, quantise
-from spikewright.running.converted import Converted
+from spikewright.running.converted import Converted, Made
 from spikewright.running.storage import Parts
 
 _READ = "read"  # the stage whose entries say what reading left out
-Made = TypeVar("Made", bound=Converted)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -45,3 +45,19 @@ class Converted(Protocol):
     @property
     def again(self) -> Callable[..., Converted]:
         """Converts the same model once more, with some arguments changed."""
+
+
+Made = TypeVar("Made", bound=Converted)
+
+_OF_SPIKES = (
+    "synapse", "initial_voltage", "calibration", "max_spikes_per_step", "bias_correction", "weights"
+)  # fmt: skip
+"""Arguments of `convert` that say what spikes, or bits of weights, change."""
+
+
+def as_source(conversion: Made) -> Made:
+    """The source's values as a conversion: its network of rates, with the weights of the model."""
+    plain = dict.fromkeys(_OF_SPIKES)
+    made: Any = conversion.again(**plain, spiking=False, scale_firing_rates=1.0)
+    found: Made = made
+    return found

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from numpy.typing import NDArray
 
 from spikewright.errors import TrainingError
 from spikewright.records import Record
-from spikewright.running.converted import Converted
+from spikewright.running.converted import Made
 from spikewright.training.changes import records_of
 from spikewright.training.history import Epoch
 from spikewright.training.home import Home
-
-Made = TypeVar("Made", bound=Converted)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,23 +15,20 @@ from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph
 from spikewright.network.neurons import NeuronType
-from spikewright.running.converted import Converted
+from spikewright.running.converted import Converted, Made, as_source
 from spikewright.running.outputs import outputs_of
 from spikewright.training.bounds import bounds_of
 from spikewright.training.changes import changes_of
 from spikewright.training.data import Samples, Stream, data_of, held_back
 from spikewright.training.home import Home
 from spikewright.training.job import Job
-from spikewright.training.result import Made, Training
+from spikewright.training.result import Training
 from spikewright.training.settings import Settings
 from spikewright.training.sites import Site, sites_of, trained_graph
 from spikewright.training.trainable import TRAINED
 
 _SEEN = 500  # samples that thresholds are chosen on
 _SHARES = (1.0, 0.9, 0.8)  # of the steps, that thresholds count on, under a cap
-_RATE = dict.fromkeys(
-    ("max_spikes_per_step", "initial_voltage", "bias_correction", "calibration")
-)  # arguments that a network of rates cannot have
 _HELD = 1000  # samples that are held back, at most
 
 
@@ -147,8 +144,7 @@ def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Ma
         for start in starts
         for rule in rules
     ]
-    source = _again(conversion, {**_RATE, "spiking": False, "scale_firing_rates": 1.0})
-    wanted = source.run(x, steps=1, progress=False).raw
+    wanted = as_source(conversion).run(x, steps=1, progress=False).raw
     return min(made, key=lambda found: _distance(found, x, wanted, settings))
 
 

@@ -18,6 +18,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.measure import EveryStep
 from spikewright.measure.readout import read_out
 from spikewright.measure.truth import Output
+from spikewright.running.converted import as_source
 
 Batch = dict[str, NDArray]
 
@@ -74,11 +75,7 @@ class Comparison:
 
     def _of_source(self) -> Batch:
         """Outputs of the source, before an activation on them."""
-        source = self._base.again(
-            spiking=False, scale_firing_rates=1.0, synapse=None, initial_voltage="half",
-            calibration=None, max_spikes_per_step=None, bias_correction=None,
-        )  # fmt: skip
-        raw = source.run(self._compared, steps=1, **self._run).raw
+        raw = as_source(self._base).run(self._compared, steps=1, **self._run).raw
         return {name: values[:, 0] for name, values in raw.items()}
 
     def rows(self, candidate: Candidate, all_samples: bool = True) -> list[Compared]:

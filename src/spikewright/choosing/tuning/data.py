@@ -16,6 +16,7 @@ from spikewright.conversion import Conversion
 from spikewright.errors import SimulationError, TuningError
 from spikewright.measure.metric import given_for
 from spikewright.measure.truth import labels_of
+from spikewright.running.converted import as_source
 from spikewright.running.outputs import outputs_of
 
 FEWEST = 20
@@ -39,8 +40,7 @@ def samples_of(conversion: Conversion, x: Any, y: Any, running: Running, what: s
         raise TuningError(f"{what}: {error}") from error
     if count < FEWEST:
         raise TuningError(f"{what} holds {count} samples; a search needs at least {FEWEST}")
-    rate = conversion.again(spiking=False, scale_firing_rates=1.0)
-    found = run(rate, arrays, given, [1], ["mean"], replace(running, table=None))
+    found = run(as_source(conversion), arrays, given, [1], ["mean"], replace(running, table=None))
     return Labelled(arrays, given, found.scores[1, "mean"], found.margins.get((1, "mean")))
 
 
