@@ -22,7 +22,7 @@ import spikewright as sw
 from spikewright.cli import main
 from spikewright.errors import ExchangeError, NetworkError
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Input, PythonCall
+from spikewright.graph.layers import Activation, Affine, Input, PythonCall
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.showing.demo import MODEL
 from spikewright.testing.functions import FunctionExample, function_examples
@@ -168,6 +168,28 @@ def test_sums_are_exact_whatever_the_cap(
     operators = {node.op_type for node in onnx.load(path).graph.node}
     bytes_hold = cap is not None and cap <= (127 if kind.negative else 255)
     assert ("MatMulInteger" in operators) == bytes_hold
+
+
+def test_numbers_of_spikes_beyond_a_limb_are_summed_exactly(tmp_path: Path) -> None:
+    """Without a cap a neuron may send more in a step than one exact limb holds.
+
+    Outputs are then the reference engine's to the last bit, which rounded sums are not.
+    """
+    rng = np.random.default_rng(2)
+    graph = Graph(
+        (
+            Node("x", Input((9,))),
+            Node("first", Affine(rng.normal(size=(2000, 9))), ("x",)),
+            Node("inner", Activation("relu"), ("first",)),
+            Node("last", Affine(rng.normal(size=(50, 2000))), ("inner",)),
+        ),
+        {"y": "last"},
+    )
+    conversion = sw.convert(graph, spiking=True, scale_firing_rates=3e10)
+    path = tmp_path / "step.onnx"
+    assert assert_same(conversion, given(), path, 3, precision="float64") > 2e11
+    run = conversion.run(given(), steps=3, engine="reference", precision="float64", progress=False)
+    np.testing.assert_array_equal(Deployed(path).run({"x": given()}, 3)["y"], run.raw["y"])
 
 
 def test_input_may_change_from_step_to_step(tmp_path: Path) -> None:

@@ -71,16 +71,19 @@ class Windows:
 
     def pad(self, x: NDArray, value: float) -> NDArray:
         """Pad `(batch, *spatial, channels)` so that every window lies inside."""
-        spatial = x.shape[1:-1]
-        pairs = [(0, 0)]
+        pairs = [(0, 0), *self.reach(x.shape[1:-1]), (0, 0)]
+        return np.pad(x, pairs, constant_values=value) if any(map(any, pairs)) else x
+
+    def reach(self, spatial: Sequence[int]) -> list[tuple[int, int]]:
+        """Places before and behind each axis that windows over an input of `spatial` reach."""
+        pairs = []
         for extent, count, size, stride, (before, after), dilation in zip(
             spatial, self.output_extent(spatial), self.size, self.stride, self.padding,
             self.dilation, strict=True,
         ):  # fmt: skip
             needed = (count - 1) * stride + dilation * (size - 1) + 1
             pairs.append((before, max(after, needed - extent - before)))
-        pairs.append((0, 0))
-        return np.pad(x, pairs, constant_values=value) if any(map(any, pairs)) else x
+        return pairs
 
     def taps(self, x: NDArray, value: float = 0.0) -> Iterator[tuple[tuple[int, ...], NDArray]]:
         """Yield `(tap, view)` for every position of the window.

@@ -143,15 +143,16 @@ def tune(
         train=train if taught is None else (taught.x, taught.y),
         **settings,
     )
-    if out is not None:
-        _network(model, choice, settings).save(out)
-    if report is not None:
-        shown = Shown(data, samples, searched=True)
-        if validation is not None and held is not None:
-            shown = Shown(validation, held, searched=False)
+    if out is not None or report is not None:
         network = _network(model, choice, settings)
-        subject = Subject(model, shown.data, network, {}, shown.samples)
-        _write(report, subject, shown, choice, settings, _lines(choice, out))
+        if out is not None:
+            network.save(out)
+        if report is not None:
+            shown = Shown(data, samples, searched=True)
+            if validation is not None and held is not None:
+                shown = Shown(validation, held, searched=False)
+            subject = Subject(model, shown.data, network, {}, shown.samples)
+            _write(report, subject, shown, choice, settings, _lines(choice, out))
     if as_json:
         emit(choice.as_dict())
         return

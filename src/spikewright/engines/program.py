@@ -9,7 +9,7 @@ that reads them, so that sums over spikes are sums of small integers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -157,6 +157,13 @@ class Sum(Operator):
     @property
     def stateless(self) -> bool:
         return True
+
+    def added(self, values: Sequence[Any]) -> Any:
+        """`y` of one array or more, of any library."""
+        first, *others = values
+        total = sum(others, start=first)
+        total = total if self.gain is None else total * self.gain
+        return total if self.bias is None else total + self.bias
 
 
 @dataclass(frozen=True, eq=False)

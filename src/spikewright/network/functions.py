@@ -49,6 +49,16 @@ class NodeFunction(ABC):
     def apply(self, xp: Any, x: Array) -> Array:
         """The value for inputs `(..., *shape)`, with the array functions of `xp`."""
 
+    def reached(self, xp: Any, sums: Array, t: Any, before: Array) -> Array:
+        """The sum of all outputs until step `t`, of running sums of the input.
+
+        Where it is not finite it stays what it was `before`.
+        """
+        if self.homogeneous:
+            return self.apply(xp, sums)
+        value = t * self.apply(xp, sums / t)
+        return xp.where(xp.isfinite(value), value, before)
+
 
 T = TypeVar("T", bound=type[NodeFunction])
 

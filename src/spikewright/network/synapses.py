@@ -6,6 +6,7 @@ A synapse on a connection or probe delays by one step; no synapse (`None`) delay
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -52,6 +53,20 @@ class DiscreteFilter:
         if self.feedthrough is None:
             return np.asarray(np.tensordot(self.C, x, 1))
         return np.asarray(np.tensordot(self.C, before, 1) + self.feedthrough * u)
+
+    def by_line(self, x: Sequence[Any], u: Any, zero: Any) -> tuple[list[Any], Any]:
+        """The states after an input `u`, and the output, line by line in a fixed order.
+
+        States are arrays of any library; entries of 0 are left out. Sums of the output begin with
+        `zero`.
+        """
+        after = [
+            sum((a * x[j] for j, a in enumerate(row) if a != 0.0), start=b * u)
+            for row, b in zip(self.A, self.B, strict=True)
+        ]
+        seen = after if self.feedthrough is None else x
+        output = sum((c * value for c, value in zip(self.C, seen, strict=True)), start=zero)
+        return after, output if self.feedthrough is None else output + self.feedthrough * u
 
     def steady(self, value: float) -> NDArray:
         """The state `(order,)` of the constant input whose steady output is `value`.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any, Literal
 
 from spikewright import engines
 from spikewright._base.optional import EXTRA_OF
+from spikewright._base.processors import processors
 
 State = Literal["works", "absent", "broken"]
 
@@ -53,7 +53,7 @@ def doctor() -> Checkup:
         metadata.version("spikewright"),
         platform.python_version(),
         f"{platform.system()} {platform.machine()}",
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        processors(),
         (*_engines(), *_packages()),
     )
 
@@ -79,6 +79,7 @@ def _native() -> Finding:
 
 def _packages() -> Iterator[Finding]:
     """Optional packages in the order of their extras, each imported."""
+    distributions = metadata.packages_distributions()
     for package, extra in sorted(EXTRA_OF.items(), key=lambda item: (item[1], item[0])):
         try:
             module = importlib.import_module(package)
@@ -89,10 +90,10 @@ def _packages() -> Iterator[Finding]:
             advice = f"pip install 'spikewright[{extra}]'"
             yield Finding(f"extra {extra}", package, state, told, advice)
             continue
-        yield Finding(f"extra {extra}", package, "works", str(_version_of(module)))
+        yield Finding(f"extra {extra}", package, "works", _version_of(module, distributions))
 
 
-def _version_of(module: Any) -> str:
-    """The version of the package that a module is from."""
-    names = metadata.packages_distributions().get(module.__name__, [])
+def _version_of(module: Any, distributions: Mapping[str, Sequence[str]]) -> str:
+    """The version of the package that a module is from; `distributions` are by module."""
+    names = distributions.get(module.__name__, [])
     return metadata.version(names[0]) if names else str(getattr(module, "__version__", ""))

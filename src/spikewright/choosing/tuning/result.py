@@ -15,10 +15,9 @@ from spikewright.choosing.tuning.request import Request
 from spikewright.records import SCORE, Record
 
 _UNITS = {"spikes": "spikes", "energy": "J"}
-TRAINED = "choice.training.conversion"
-"""The call that gives a trained network: no numbers in a call could make it."""
-
 _NAMES = {"spikes": "spikes per sample", "energy": "energy"}
+_TRAINED = "choice.training.conversion"
+"""The call that gives a trained network: no numbers in a call could make it."""
 
 
 def result(
@@ -50,7 +49,7 @@ def result(
         held_back=samples[1],
         searched_on=samples[0],
         records=tuple(_records(question, objective, study, checked, chosen)),
-        reproduce=call(model, best.conversion) if best.training is None else TRAINED,
+        reproduce=call(model, best.conversion) if best.training is None else _TRAINED,
         trials=study.counts(),
         study=None if question.study is None else shown(question.study),
         failures={**study.failures(), **refused},

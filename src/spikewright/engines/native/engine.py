@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.processors import processors
 from spikewright.engines.base import Array, Engine, Held, Kernel, Stretch
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import build
@@ -224,8 +225,7 @@ class NativeEngine(Engine):
 def _threads() -> int:
     given = os.environ.get(THREADS_VARIABLE, "")
     if not given:
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+        return processors()
     if not given.isdecimal() or int(given) < 1:
         raise BuildError(f"{THREADS_VARIABLE} must be a whole number from 1, got {given!r}")
     return int(given)

@@ -111,20 +111,10 @@ class _Sum(Kernel):
     stateless = True
 
     def __init__(self, op: Sum, shape: tuple[int, ...]) -> None:
-        self._gain, self._bias, self._shape = op.gain, op.bias, shape
+        self._op, self._shape = op, shape
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        if not inputs:
-            total = np.zeros((1, 1, *self._shape))
-        else:
-            total = inputs[0]
-        for value in inputs[1:]:
-            total = total + value
-        if self._gain is not None:
-            total = total * self._gain
-        if self._bias is not None:
-            total = total + self._bias
-        return [total]
+        return [self._op.added(inputs or [np.zeros((1, 1, *self._shape))])]
 
 
 class _Filter(DelayedKernel):
@@ -144,26 +134,8 @@ class _Filter(DelayedKernel):
         return self._output[:, None]
 
     def absorb(self, value: Array) -> None:
-        u = value[:, 0]
-        f = self._filter
-        if f.feedthrough is None:
-            self._advance(u)
-            self._output = self._observe()
-        else:
-            self._output = self._observe() + f.feedthrough * u
-            self._advance(u)
-
-    def _advance(self, u: NDArray) -> None:
-        A, B, x = self._filter.A, self._filter.B, self._state
-        # Each line of A x + B u, zero entries skipped, in a fixed order.
-        self._state = [
-            sum((A[i, j] * x[j] for j in range(len(x)) if A[i, j] != 0.0), start=B[i] * u)
-            for i in range(len(x))
-        ]
-
-    def _observe(self) -> NDArray:
-        C, x = self._filter.C, self._state
-        return sum((C[i] * x[i] for i in range(len(x))), start=np.zeros_like(self._output))
+        zero = np.zeros_like(self._output)
+        self._state, self._output = self._filter.by_line(self._state, value[:, 0], zero)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs

@@ -65,16 +65,8 @@ class _Accumulated(Kernel):
         outputs = np.empty((len(self._sums), steps, *self._sent.shape[1:]))
         for i in range(steps):
             self._sums = self._sums + x[:, 0 if x.shape[1] == 1 else i]
-            reached = self._reached(step + i + 1)
+            with np.errstate(all="ignore"):
+                reached = self._function.reached(NUMPY, self._sums, step + i + 1, self._sent)
             outputs[:, i] = reached - self._sent
             self._sent = reached
         return [outputs]
-
-    def _reached(self, t: int) -> NDArray:
-        function = self._function
-        if function.homogeneous:
-            value: NDArray = function.apply(NUMPY, self._sums)
-            return value
-        with np.errstate(all="ignore"):
-            value = t * function.apply(NUMPY, self._sums / t)
-        return np.where(np.isfinite(value), value, self._sent)

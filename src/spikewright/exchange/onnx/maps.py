@@ -50,7 +50,7 @@ class Bounds:
 
     @property
     def zero_point(self) -> int | None:
-        """What is added to make bytes of them; None where they do not fit one."""
+        """A number that makes bytes of them when it is added; None where no byte holds them."""
         if self.low >= 0 and self.high <= 255:
             return 0
         return 128 if self.low >= -128 and self.high <= 127 else None
@@ -65,7 +65,7 @@ class Signal:
 
     @property
     def small(self) -> bool:
-        """Whether bytes hold them."""
+        """True where bytes hold them."""
         return self.bounds is not None and self.bounds.zero_point is not None
 
 
@@ -203,28 +203,34 @@ def _in_limbs(
 ) -> Symbol:
     """The sum of `apply(limb, weight)` over limbs of inputs and weights, in the engines' order."""
     weights = weight_limbs(weight, GRIDS[precision])
-    limbs = [x.values] if x.bounds is not None else _limbs(x.values, fan_in, xp, precision)
+    limbs = _limbs(x, fan_in, xp, precision)
     return reduce(lambda a, b: a + b, [apply(limb, w) for limb in limbs for w in weights])
 
 
-def _limbs(x: Symbol, fan_in: int, xp: OnnxFunctions, precision: Precision) -> list[Any]:
-    """A sample's values as limbs relative to its largest (`spikewright.engines.grid.limbs`)."""
+def _limbs(x: Signal, fan_in: int, xp: OnnxFunctions, precision: Precision) -> list[Any]:
+    """A sample's values as limbs relative to its largest (`spikewright.engines.grid.limbs`).
+
+    Whole numbers that are known to fit one limb are one.
+    """
     bits, count = GRIDS[precision].input_limbs(min(fan_in, MAX_FAN_IN))
-    axes = tuple(range(1, x.ndim))
-    largest = xp.maximum(xp.amax(xp.abs(x), axes, keepdims=True), 1e-290)
+    rest: Any = x.values
+    if x.bounds is not None and max(-x.bounds.low, x.bounds.high) <= 2 ** (bits - 1):
+        return [rest]
+    axes = tuple(range(1, rest.ndim))
+    largest = xp.maximum(xp.amax(xp.abs(rest), axes, keepdims=True), 1e-290)
     step = _power_of_two(largest, xp) * 2.0 ** (1 - bits)
     parts = []
     for _ in range(count):
-        part = (x / step).make("Round") * step
+        part = (rest / step).make("Round") * step
         parts.append(part)
-        x, step = x - part, step * 2.0**-bits
+        rest, step = rest - part, step * 2.0**-bits
     return parts
 
 
 def _power_of_two(x: Symbol, xp: OnnxFunctions) -> Any:
     """The smallest power of two that is not below `x`, whatever the logarithm rounds."""
     exponent = -xp.floor(-(xp.log(x) / _LOG2))
-    power = xp.power(0.0 * x + 2.0, exponent)
+    power = 2.0**exponent
     power = xp.where(power < x, 2.0 * power, power)
     half = 0.5 * power
     return xp.where(half >= x, half, power)
@@ -254,16 +260,8 @@ class _Convolve:
 
     def __call__(self, x: Symbol, zero: str, limb: NDArray[np.int8]) -> str:
         windows, transform, writer = self._transform.windows, self._transform, x.writer
-        extent = windows.output_extent(x.shape[2:])
-        before = [first for first, _ in windows.padding]
-        after = [
-            max(0, (count - 1) * stride + dilation * (size - 1) + 1 - length - first)
-            for count, stride, dilation, size, length, first in zip(
-                extent, windows.stride, windows.dilation, windows.size, x.shape[2:], before,
-                strict=True,
-            )
-        ]  # fmt: skip
-        self.shape = (1, len(limb), *extent)
+        before, after = zip(*windows.reach(x.shape[2:]), strict=True)
+        self.shape = (1, len(limb), *windows.output_extent(x.shape[2:]))
         return writer.node(
             "ConvInteger", [x.name, writer.constant(limb, np.int8), zero],
             strides=list(windows.stride), dilations=list(windows.dilation),

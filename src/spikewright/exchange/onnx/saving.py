@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, checker, helper
 
-from spikewright._base.equations import CURVES
 from spikewright._base.keywords import spelled
 from spikewright._base.writing import check_place, replace_file
 from spikewright.engines import Precision, compile_network
@@ -20,7 +19,6 @@ from spikewright.errors import ExchangeError, NetworkError
 from spikewright.exchange.onnx.step import NEXT, Step, refusals, written
 from spikewright.exchange.onnx.symbols import Symbol
 from spikewright.graph.layers import Activation
-from spikewright.graph.layers.activation import OVER_AXIS
 from spikewright.lower import Lowered
 from spikewright.network import Ensemble, Network, Node, Probe
 from spikewright.running.recording import probes_of
@@ -139,19 +137,4 @@ def _mean(step: Step, name: str, value: Symbol, activation: Activation | None) -
     total = before + value
     step.goes_on(before, total)
     mean = total / (step.since(None) + 1.0)
-    step.output(f"{MEAN}{name}", mean if activation is None else _activated(step, activation, mean))
-
-
-def _activated(step: Step, activation: Activation, x: Any) -> Any:
-    if activation.elementwise:
-        return CURVES[activation.function](step.xp, x, activation.parameters)
-    return OVER_AXIS[activation.function](step.xp, x, activation.axis(x.ndim - 1))
-
-
-def states_of(model: ModelProto) -> Iterator[tuple[str, list[int]]]:
-    """The states of a model by name, each with the shape of a sample's."""
-    told = {item.key: item.value for item in model.metadata_props}
-    wanted = json.loads(told["states"])
-    for given in model.graph.input:
-        if given.name in wanted:
-            yield given.name, [d.dim_value for d in given.type.tensor_type.shape.dim[1:]]
+    step.output(f"{MEAN}{name}", mean if activation is None else activation.of(step.xp, mean))

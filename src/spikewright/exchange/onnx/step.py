@@ -28,7 +28,7 @@ from spikewright.exchange.onnx.functions import OnnxFunctions
 from spikewright.exchange.onnx.maps import MAPS, MOVES, Bounds, Signal, applied
 from spikewright.exchange.onnx.symbols import Shape, Symbol, Writer
 from spikewright.network import Node, NodeFunction
-from spikewright.network.neurons import Clock
+from spikewright.network.neurons import Clock, no_draws
 from spikewright.network.node_functions import Lookup, PythonCall
 
 STEP, BATCH = "step", "batch"
@@ -101,6 +101,10 @@ class Step:
         shape = [BATCH, *value.shape[1:]]
         self.outputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, shape))
 
+    def zeros(self, op: Operator) -> Symbol:
+        """Zeros of the shape of an operator's output."""
+        return self.constant(np.zeros(self.program.shapes[op.output]))
+
     def constant(self, array: NDArray) -> Symbol:
         """A constant signal, `(1, *shape)`."""
         value = np.asarray(array, np.float64)[None]
@@ -168,16 +172,8 @@ def _linear(step: Step, op: Linear, inputs: Mapping[Node, str]) -> None:
 
 
 def _sum(step: Step, op: Sum, inputs: Mapping[Node, str]) -> None:
-    shape = step.program.shapes[op.output]
     values = [step.signals[i].values for i in op.inputs]
-    total: Any = values[0] if values else step.constant(np.zeros(shape))
-    for value in values[1:]:
-        total = total + value
-    if op.gain is not None:
-        total = total * op.gain
-    if op.bias is not None:
-        total = total + op.bias
-    step.signals[op.output] = Signal(total)
+    step.signals[op.output] = Signal(op.added(values or [step.zeros(op)]))
 
 
 def _neurons(step: Step, op: Neurons, inputs: Mapping[Node, str]) -> None:
@@ -191,7 +187,7 @@ def _neurons(step: Step, op: Neurons, inputs: Mapping[Node, str]) -> None:
     }
     state: dict[str, Any] = dict(before)
     current, now = step.signals[op.inputs[0]].values, step.since(every) + 1.0
-    clock: Any = Clock(now, step.program.dt, op.threshold, _no_draws)
+    clock: Any = Clock(now, step.program.dt, op.threshold, no_draws)
     sent = kind.step(step.xp, current, state, clock)
     for name, value in before.items():
         step.goes_on(value, state[name])
@@ -200,15 +196,12 @@ def _neurons(step: Step, op: Neurons, inputs: Mapping[Node, str]) -> None:
         step.signals[signal] = Signal(state[name])
 
 
-def _no_draws(index: int) -> Any:
-    raise AssertionError("neurons that draw random numbers are refused before")
-
-
 def _bounds(op: Neurons) -> Bounds | None:
+    """The numbers of spikes that a population may send in a step, where a cap bounds them."""
     kind = op.neuron_type
-    if not kind.spiking:
+    most = kind.most_spikes
+    if not kind.spiking or most is None:
         return None
-    most = 2**31 if kind.most_spikes is None else kind.most_spikes
     return Bounds(-most if kind.negative else 0, most)
 
 
@@ -223,19 +216,11 @@ def _apply(step: Step, op: Apply, inputs: Mapping[Node, str]) -> None:
     sums = step.state(f"{op.label}.sums", op.node.shape_in, 0.0, op.restart)
     sent = step.state(f"{op.label}.sent", op.node.shape_out, 0.0, op.restart)
     reached = sums + x
-    value = _reached(step, op, function, reached, sent)
+    t = step.since(op.restart) + 1.0
+    value = function.reached(step.xp, reached, t, sent)
     step.signals[op.output] = Signal(value - sent)
     step.goes_on(sums, reached)
     step.goes_on(sent, value)
-
-
-def _reached(step: Step, op: Apply, function: Any, sums: Symbol, sent: Symbol) -> Any:
-    """`t f(X / t)`, the sum of all outputs so far; what is not finite stays as it was."""
-    if function.homogeneous:
-        return function.apply(step.xp, sums)
-    t = step.since(op.restart) + 1.0
-    value = function.apply(step.xp, sums / t) * t
-    return step.xp.where(step.xp.isfinite(value), value, sent)
 
 
 def _filter(step: Step, op: Filter) -> Callable[[], None]:
@@ -246,7 +231,8 @@ def _filter(step: Step, op: Filter) -> Callable[[], None]:
     step.signals[op.output] = Signal(held)
 
     def finish() -> None:
-        after, output = _filtered(step, op, states, step.signals[op.inputs[0]].values)
+        u = step.signals[op.inputs[0]].values
+        after, output = op.filter.by_line(states, u, step.zeros(op))
         for old, new in zip([*states, held], [*after, output], strict=True):
             step.goes_on(old, new)
 
@@ -256,32 +242,10 @@ def _filter(step: Step, op: Filter) -> Callable[[], None]:
 def _smooth(step: Step, op: Smooth, inputs: Mapping[Node, str]) -> None:
     shape = step.program.shapes[op.output]
     states = [step.state(f"{op.label}.{i}", shape, 0.0) for i in range(op.filter.order)]
-    after, output = _filtered(step, op, states, step.signals[op.inputs[0]].values)
+    after, output = op.filter.by_line(states, step.signals[op.inputs[0]].values, step.zeros(op))
     for old, new in zip(states, after, strict=True):
         step.goes_on(old, new)
     step.signals[op.output] = Signal(output)
-
-
-def _filtered(step: Step, op: Filter | Smooth, x: list[State], u: Symbol) -> tuple[list[Any], Any]:
-    """`A x + B u`, and `C` of that or, with feedthrough, `C x + D u`, in the engines' order."""
-    f, zero = op.filter, step.constant(np.zeros(step.program.shapes[op.output]))
-    after = []
-    for i in range(len(x)):
-        total: Any = u * float(f.B[i])
-        for j in range(len(x)):
-            if f.A[i, j] != 0.0:
-                total = total + x[j] * float(f.A[i, j])
-        after.append(total)
-
-    def seen(states: list[Any]) -> Any:
-        total: Any = zero
-        for i, state in enumerate(states):
-            total = total + state * float(f.C[i])
-        return total
-
-    if f.feedthrough is None:
-        return after, seen(after)
-    return after, seen(x) + u * float(f.feedthrough)
 
 
 def _delay(step: Step, op: Delay) -> Callable[[], None]:
@@ -292,7 +256,7 @@ def _delay(step: Step, op: Delay) -> Callable[[], None]:
 
     def finish() -> None:
         u = step.signals[op.inputs[0]].values
-        newest: Any = (u + step.constant(np.zeros(shape))).reshape(1, 1, *shape)
+        newest: Any = (u + step.zeros(op)).reshape(1, 1, *shape)
         if op.steps > 1:
             rest = queue[:, 1:]
             joined = step.writer.node("Concat", [rest.name, newest.name], axis=1)
@@ -313,7 +277,7 @@ def _average(step: Step, op: Average) -> Callable[[], None]:
         total = sums + step.signals[op.inputs[0]].values
         full = step.since(op.steps) == float(op.steps - 1)
         step.goes_on(mean, full.make("Where", total / float(op.steps), mean))
-        step.goes_on(sums, full.make("Where", step.constant(np.zeros(shape)), total))
+        step.goes_on(sums, full.make("Where", step.zeros(op), total))
 
     return finish
 

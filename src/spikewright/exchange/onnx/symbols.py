@@ -29,7 +29,7 @@ class Writer:
 
     def constant(self, value: Any, dtype: Any = np.float64) -> str:
         """The name of a constant."""
-        array = np.ascontiguousarray(np.asarray(value, dtype).reshape(np.shape(value)))
+        array = np.array(value, dtype, order="C")
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._known:
             self._known[key] = name = f"constant_{len(self._known)}"
@@ -91,6 +91,9 @@ class Symbol:
 
     def __rtruediv__(self, first: Any) -> Any:
         return self._turned("Div", first)
+
+    def __rpow__(self, first: Any) -> Any:
+        return self._turned("Pow", first)
 
     def __neg__(self) -> Any:
         return self.make("Neg")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,9 +84,14 @@ class Activation(Layer):
 
     def evaluate(self, *values: NDArray) -> NDArray:
         (x,) = values
+        found: NDArray = self.of(NUMPY, x)
+        return found
+
+    def of(self, xp: Any, x: Any) -> Any:
+        """`f(x)` of `(batch, *shape)`, an array of the library whose functions `xp` has."""
         if self.elementwise:
-            return CURVES[self.function](NUMPY, x, self.parameters)
-        return OVER_AXIS[self.function](NUMPY, x, self.axis(x.ndim - 1))
+            return CURVES[self.function](xp, x, self.parameters)
+        return OVER_AXIS[self.function](xp, x, self.axis(x.ndim - 1))
 
 
 @register

@@ -7,6 +7,7 @@ from spikewright.network.neurons.base import (
     NUMPY_RATES,
     Clock,
     NeuronType,
+    no_draws,
     register,
 )
 from spikewright.network.neurons.bipolar import BipolarIntegrateAndFire
@@ -70,5 +71,6 @@ __all__ = [
     "StochasticSpiking",
     "Tanh",
     "integrate",
+    "no_draws",
     "register",
 ]

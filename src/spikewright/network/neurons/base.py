@@ -107,6 +107,11 @@ class Clock:
     uniform: Callable[[int], Array]
 
 
+def no_draws(index: int) -> Array:
+    """Raise, in the place of a clock's `uniform`: neurons that draw were refused before."""
+    raise AssertionError("neurons that draw random numbers are refused before")
+
+
 class NeuronType(ABC):
     """A neuron type: frozen parameters, a rate function and a step.
 

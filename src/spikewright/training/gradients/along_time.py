@@ -15,7 +15,7 @@ from torch import nn
 from spikewright.engines.program import Neurons
 from spikewright.engines.torch.device import Tensor
 from spikewright.errors import TrainingError
-from spikewright.network.neurons import Clock, NeuronType
+from spikewright.network.neurons import Clock, NeuronType, no_draws
 from spikewright.network.synapses import DiscreteFilter, Synapse, WindowMean
 from spikewright.training.gradients.surrogate import Differentiable
 
@@ -80,11 +80,6 @@ class Population(nn.Module):
     def _each(self, name: str) -> Any:
         """A number, or an array with a value a neuron or channel."""
         return self._numbers[name] if name in self._numbers else self.get_buffer(name)
-
-
-def no_draws(index: int) -> Any:
-    """Raise: neurons that draw random numbers are refused before."""
-    raise AssertionError("stochastic neurons are refused before")
 
 
 class Filtering:

@@ -16,14 +16,12 @@ import numpy as np
 import torch
 
 from spikewright._base import equations
-from spikewright._base.equations import CURVES
 from spikewright._base.windows import Windows
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.functions import Functions
 from spikewright.engines.torch.maps import max_pool, windowed
 from spikewright.errors import TrainingError
 from spikewright.graph import layers
-from spikewright.graph.layers.activation import OVER_AXIS
 from spikewright.graph.layers.arithmetic import aligned
 from spikewright.graph.layers.normalization import from_the_end, scaled
 from spikewright.graph.layers.pooling import OverAxes
@@ -157,9 +155,8 @@ def _(layer: layers.Lookup, p: Parameters, x: Tensor) -> Tensor:
 
 @equation.register
 def _(layer: layers.Activation, p: Parameters, x: Tensor) -> Tensor:
-    if layer.elementwise:
-        return CURVES[layer.function](_functions(x), x, layer.parameters)
-    return OVER_AXIS[layer.function](_functions(x), x, layer.axis(x.ndim - 1))
+    found: Tensor = layer.of(_functions(x), x)
+    return found
 
 
 @equation.register

@@ -19,8 +19,7 @@ from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.neurons import Namespace
 from spikewright.graph import Node
 from spikewright.graph.layers import Input
-from spikewright.network.neurons import Clock
-from spikewright.training.gradients.along_time import no_draws
+from spikewright.network.neurons import Clock, no_draws
 from spikewright.training.gradients.layers import equation
 from spikewright.training.gradients.rounded import RoundedNetwork, Rounding
 
