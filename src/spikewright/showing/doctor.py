@@ -1,4 +1,4 @@
-"""What is installed here and works: engines, instruction sets, packages of the extras."""
+"""A checkup of this machine: engines, instruction sets, packages of the extras."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Study:
         }
 
     def has_twin(self, number: int, key: str) -> bool:
-        """Whether an earlier trial has the same setting: two workers had the same idea at once.
+        """True where an earlier trial has the same setting: two workers had the same idea at once.
 
         Of two only the later one gives way, so it waits until earlier ones have said theirs.
         """
@@ -98,7 +98,7 @@ class Study:
         )
 
     def _undecided(self, number: int) -> bool:
-        """Whether an earlier trial is running that does not say which setting it has."""
+        """True where an earlier trial is running that does not name its setting yet."""
         return any(
             f.number < number and f.state.name == "RUNNING" and "key" not in f.user_attrs
             for f in self._all

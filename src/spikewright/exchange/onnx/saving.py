@@ -123,7 +123,7 @@ def _model(program: Program, ends: _Ends) -> ModelProto:
 
 
 def _recorded(step: Step, recording: Recording, counts: bool) -> Symbol:
-    """What a probe records; numbers of spikes without the height that they have."""
+    """The values of a probe; numbers of spikes without the height that they have."""
     value = step.signals[recording.signal].values
     factor = np.asarray(recording.factor)
     whole: Any = value if counts or np.all(factor == 1.0) else value * factor

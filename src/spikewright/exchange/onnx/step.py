@@ -33,7 +33,7 @@ from spikewright.network.node_functions import Lookup, PythonCall
 
 STEP, BATCH = "step", "batch"
 NEXT = "next "
-"""What the name of a state that comes out begins with."""
+"""The beginning of a state's name where it comes out."""
 
 
 class State(Symbol):
