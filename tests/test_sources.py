@@ -282,7 +282,9 @@ def test_weights_that_are_too_large_are_not_kept(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("path", sorted(kept.FOLDER.glob("*")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(kept.FOLDER.glob("*.safetensors")), ids=lambda path: path.stem
+)
 def test_kept_weights_say_how_they_were_made(path: Path) -> None:
     """Recipe, data and an accuracy that is good enough; the names are those of the network."""
     assert path.stat().st_size <= kept.LARGEST
