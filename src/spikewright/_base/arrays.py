@@ -37,6 +37,20 @@ def immutable(array: Any) -> TypeGuard[NDArray]:
     return array is None or type(array) is bytes
 
 
+class EqualByValue:
+    """Equality and hash of frozen dataclasses (`eq=False`) that have arrays among their fields."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        values = vars(self).values()
+        return tuple((v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v for v in values)
+
+
 def repeated(array: NDArray) -> NDArray | None:
     """The one value, without axes, that an array repeats without holding it twice, or None."""
     held = any(stride for stride, size in zip(array.strides, array.shape, strict=True) if size > 1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arrays import EqualByValue
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import (
     Array,
@@ -25,7 +26,7 @@ from spikewright.network.neurons.base import (
 _RESETS = ("zero", "subtract")
 
 
-class _Decaying(NeuronType):
+class _Decaying(EqualByValue, NeuronType):
     """A state that decays by a factor a step, one for all neurons or one for each."""
 
     decay: NDArray
@@ -37,16 +38,6 @@ class _Decaying(NeuronType):
         decay = _numbers(self, "decay")
         if not np.all((decay >= 0) & (decay <= 1)):
             raise NetworkError(f"{type(self).__name__}.decay must lie in 0..1, got {decay!r}")
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple[Any, ...]:
-        values = vars(self).values()
-        return tuple((v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v for v in values)
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         like = np.broadcast_shapes(np.shape(current), self.decay.shape)

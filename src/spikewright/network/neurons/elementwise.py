@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_real_number
+from spikewright._base.arrays import EqualByValue
 from spikewright._base.equations import CURVES, Curve
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import (
@@ -97,7 +98,7 @@ def _pairs(value: Any) -> dict[str, float]:
 
 @register
 @dataclass(frozen=True, eq=False)
-class ParametricReLU(NeuronType):
+class ParametricReLU(EqualByValue, NeuronType):
     """`y = J` where `J >= 0`, else `slope J`; `slope` broadcasts to the population's shape."""
 
     slope: NDArray
@@ -117,15 +118,6 @@ class ParametricReLU(NeuronType):
             raise NetworkError("ParametricReLU.slope holds NaN or infinity")
         slope.setflags(write=False)
         object.__setattr__(self, "slope", slope)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ParametricReLU) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple:
-        return self.slope.shape, self.slope.tobytes(), self.amplitude
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return xp.where(current >= 0, current, xp.constant(self.slope) * current)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
+from spikewright._base.arrays import EqualByValue, frozen
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import Array, ArrayNamespace, Clock, State, register
 from spikewright.network.neurons.rectified import LinearResponse, check_floor
@@ -26,7 +27,7 @@ Reset = Literal["subtract", "zero"]
 
 @register
 @dataclass(frozen=True, eq=False)
-class FixedPointIntegrateAndFire(LinearResponse):
+class FixedPointIntegrateAndFire(EqualByValue, LinearResponse):
     """Integrates whole numbers: a spike is worth `threshold` of them, one number or one a channel.
 
     With theta = 1 / (s dt) a current `J` is the charge `q = J threshold / theta`, which is a whole
@@ -63,18 +64,6 @@ class FixedPointIntegrateAndFire(LinearResponse):
             raise NetworkError(
                 f'{type(self).__name__}.reset is "subtract" or "zero", got {self.reset!r}'
             )
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FixedPointIntegrateAndFire) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple:
-        return (
-            self.threshold.shape, self.threshold.tobytes(), self.amplitude, self.voltage_floor,
-            self.max_spikes_per_step, self.state_bits, self.decay, self.reset,
-        )  # fmt: skip
 
     @property
     def follows_mean(self) -> bool:  # type: ignore[override]
@@ -124,5 +113,4 @@ def _whole_threshold(given: object) -> NDArray:
             "FixedPointIntegrateAndFire.threshold is a whole number from 1, or one for each "
             f"channel, below 2^{MOST_BITS}; got {given!r}"
         )
-    threshold.setflags(write=False)
-    return threshold
+    return frozen(threshold)

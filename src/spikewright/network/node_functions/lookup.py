@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arrays import EqualByValue
 from spikewright.errors import NetworkError
 from spikewright.network.functions import Array, NodeFunction, register
 from spikewright.network.shapes import Shape
@@ -15,7 +16,7 @@ from spikewright.network.shapes import Shape
 
 @register
 @dataclass(frozen=True, eq=False)
-class Lookup(NodeFunction):
+class Lookup(EqualByValue, NodeFunction):
     """Rows of `table` at the row numbers in the input; a row's axes follow the input's axes.
 
     Numbers are rounded to the nearest row, since means are seldom whole. With `whole` a run raises
@@ -37,15 +38,6 @@ class Lookup(NodeFunction):
             )
         table.setflags(write=False)
         object.__setattr__(self, "table", table)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Lookup) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple:
-        return self.table.shape, self.table.tobytes(), self.accumulate, self.whole
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape, *self.table.shape[1:])
