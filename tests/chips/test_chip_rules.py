@@ -15,6 +15,7 @@ import spikewright as sw
 from spikewright import chips
 from spikewright._base.windows import Windows
 from spikewright.chips.rules import RULES
+from spikewright.testing.modelling import neuron_type_examples
 
 Build = Callable[[chips.Chip, Any], None]
 OF_A_PLACEMENT = {"axons_per_input"}  # a number that other rules count with
@@ -178,3 +179,19 @@ def test_a_network_just_inside_and_one_just_outside(name: str, number: str) -> N
     assert broken[number].source == chip.figures[number].source
     assert broken[number].reason in str(broken[number])
     assert broken[number].remedy in str(broken[number])
+
+
+SPIKING = {e.id: e.neuron_type for e in neuron_type_examples() if e.neuron_type.spiking}
+
+
+@pytest.mark.parametrize("name", SPIKING)
+def test_a_leak_and_a_reset_are_seen_in_neurons_of_every_type(name: str) -> None:
+    """On a chip that has no leak and takes thresholds away: refused, and told."""
+    kind = SPIKING[name]
+    with sw.Network() as network:
+        population(1, kind, label="asked")
+    fit = chips.fits(network, "speck")
+
+    assert ("arithmetic.decay" in {broken.rule for broken in fit.broken}) == kind.leaks
+    told = any("sets those of 'asked' to zero" in sentence for sentence in fit.assumptions)
+    assert told == kind.hard_reset

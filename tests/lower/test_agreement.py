@@ -99,7 +99,7 @@ def _is_apart(layer: Layer, neuron_type: NeuronType, doubt: str, why: str) -> No
         changes = not neuron_type.spiking and bool(neuron_type.initial_state())
         capped = neuron_type.spiking and neuron_type.most_spikes is not None
         strays = neuron_type.spiking and not neuron_type.follows_mean
-        strays = strays or isinstance(neuron_type, sw.FixedPointIntegrateAndFire)  # rounds charge
+        strays = strays or neuron_type.rounds_charge
         counted = layer == COUNTED
         assert why and not doubt and (changes or capped or strays or counted)
         return

@@ -14,7 +14,14 @@ import spikewright as sw
 from spikewright._base.equations import CURVES
 from spikewright.errors import BuildError, NetworkError
 from spikewright.graph.layers import Activation
-from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES, TOLERANCE, register
+from spikewright.network.neurons import (
+    NEURON_TYPES,
+    NUMPY_NEURONS,
+    NUMPY_RATES,
+    TOLERANCE,
+    Clock,
+    register,
+)
 from spikewright.testing.engines import neuron_type_examples
 from spikewright.testing.layers import CURVE_PARAMETERS
 
@@ -321,3 +328,45 @@ def test_nothing_is_sent_while_the_function_is_out_of_reach(name: str) -> None:
     assert found.output[0, 0] == 0.0
     assert np.all(np.isfinite(found.output))
     assert abs(found.output.mean() - float(wanted)) <= 0.011
+
+
+def _left(neuron_type: sw.NeuronType, start: float) -> float:
+    """The voltage, in spikes, a step without a current behind a start in spikes."""
+    threshold = np.array(1 / MILLISECOND)
+    unit = neuron_type.voltage_unit(threshold)
+    number = start * unit
+    begin = np.floor(number) if neuron_type.rounds_charge else number
+    state = {name: np.full(1, v) for name, v in neuron_type.initial_state().items()}
+    state["voltage"] = np.full(1, begin)
+    clock = Clock(1, MILLISECOND, threshold, lambda index: np.full(1, 0.5))
+    neuron_type.step(NUMPY_NEURONS, np.zeros(1), state, clock)
+    return float(state["voltage"][0] / unit)
+
+
+VOLTAGES = [e for e in neuron_type_examples() if e.neuron_type.has_voltage]
+
+
+@pytest.mark.parametrize("example", VOLTAGES, ids=lambda e: e.id)
+def test_a_leak_and_a_reset_are_what_a_type_says(example: Any) -> None:
+    """Two voltages below the threshold keep their distance, unless there is a leak.
+
+    Two above it keep theirs behind their spike, unless it sets the voltage to a value.
+    """
+    kind = example.neuron_type
+    unit = float(kind.voltage_unit(np.array(1 / MILLISECOND)))
+    whole = np.floor if kind.rounds_charge else np.positive
+
+    def apart(high: float, low: float) -> tuple[float, float]:
+        return _left(kind, high) - _left(kind, low), float(whole(high * unit) - whole(low * unit))
+
+    below, start = apart(0.95, 0.45)
+    assert kind.leaks == (not math.isclose(below * unit, start, rel_tol=1e-9))
+    behind, _ = apart(1.75, 1.5)
+    assert kind.hard_reset == (behind == 0)
+
+
+def test_there_are_types_with_a_leak_and_with_a_reset() -> None:
+    """Each answer occurs."""
+    kinds = [e.neuron_type for e in VOLTAGES]
+    found = {(kind.leaks, kind.hard_reset) for kind in kinds}
+    assert found == {(False, False), (False, True), (True, False), (True, True)}

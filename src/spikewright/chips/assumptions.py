@@ -7,17 +7,7 @@ from collections.abc import Iterator
 from spikewright.chips.case import Case
 from spikewright.chips.layers import Layer
 from spikewright.errors import listed
-from spikewright.network.neurons import (
-    LIF,
-    AdaptiveLIF,
-    FixedPointIntegrateAndFire,
-    GridLIF,
-    IntegrateAndFire,
-    Izhikevich,
-    NeuronType,
-)
-
-_RESET_TO_ZERO = (LIF, GridLIF, AdaptiveLIF, Izhikevich)
+from spikewright.network.neurons import IntegrateAndFire
 
 
 def assumptions_of(case: Case) -> tuple[str, ...]:
@@ -54,9 +44,9 @@ def _loops(case: Case) -> Iterator[str]:
 
 def _resets(case: Case) -> Iterator[str]:
     resets = case.chip.arithmetic.resets
-    spiking = [la for la in case.layers if la.neuron_type is not None and la.neuron_type.spiking]
-    zero = [layer for layer in spiking if _resets_to_zero(layer.neuron_type)]
-    soft = [layer for layer in spiking if layer not in zero]
+    kinds = [(layer, kind) for layer in case.layers if (kind := layer.neuron_type) is not None]
+    zero = [layer for layer, kind in kinds if kind.hard_reset]
+    soft = [layer for layer, kind in kinds if kind.spiking and not kind.hard_reset]
     if resets == ("zero",) and soft:
         yield (
             f"A spike sets the chip's neurons to zero, where it takes the threshold from those of "
@@ -67,12 +57,6 @@ def _resets(case: Case) -> Iterator[str]:
             f"A spike takes the threshold from the chip's neurons, where it sets those of "
             f"{_named(zero)} to zero: their rates are higher on the chip."
         )
-
-
-def _resets_to_zero(neurons: NeuronType | None) -> bool:
-    if isinstance(neurons, FixedPointIntegrateAndFire):
-        return neurons.reset == "zero"
-    return isinstance(neurons, _RESET_TO_ZERO)
 
 
 def _floors(case: Case) -> Iterator[str]:

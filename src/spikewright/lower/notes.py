@@ -14,14 +14,7 @@ from spikewright.lower.agreement import Parting, parting
 from spikewright.lower.node_functions import is_function
 from spikewright.lower.rounding import STEP, has_own_choices, rounded, unrounded
 from spikewright.network import Ensemble, NodeFunction
-from spikewright.network.neurons import (
-    BipolarIntegrateAndFire,
-    Elementwise,
-    FixedPointIntegrateAndFire,
-    IntegrateAndFire,
-    NeuronType,
-    SpikingRectifiedLinear,
-)
+from spikewright.network.neurons import BipolarIntegrateAndFire, Elementwise, NeuronType
 from spikewright.network.node_functions import MaxPool, PythonCall, ReduceMax
 from spikewright.network.synapses import Synapse
 
@@ -110,8 +103,9 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
     if apart is not None:
         return "approximated", f"they answer {apart}"
     if not neuron_type.follows_mean:
-        return "approximated", _why_not_the_mean(neuron_type)
-    if isinstance(neuron_type, FixedPointIntegrateAndFire):
+        on_average = "it holds on average alone"
+        return "approximated", on_average if neuron_type.stochastic else neuron_type.departs
+    if neuron_type.rounds_charge:
         return "approximated", "charge is rounded to a whole number at every step"
     if neuron_type.most_spikes is not None:
         cap = neuron_type.most_spikes
@@ -130,19 +124,6 @@ def _rounded(layer: Activation, ensemble: Ensemble) -> tuple[Status, str]:
         return "approximated", "mean tends to the values before they are rounded"
     steps = f"{layer.parameters['levels']:g} steps of {STEP * 1000:g} ms"
     return "exact", f"takes spikes back; after {steps} it has sent what the layer rounds to"
-
-
-def _why_not_the_mean(neuron_type: NeuronType) -> str:
-    """The reason why a type's mean is not its response to the mean current."""
-    if neuron_type.stochastic:
-        return "it holds on average alone"
-    if isinstance(neuron_type, IntegrateAndFire):
-        return "charge below the voltage's floor is lost"
-    if isinstance(neuron_type, FixedPointIntegrateAndFire):
-        return "charge is lost in a reset, a leak, or at the bounds of the voltage"
-    if isinstance(neuron_type, SpikingRectifiedLinear):
-        return "negative current is thrown away at every step"
-    return "the mean of f of a spiky current is not f of its mean"
 
 
 def linear_note(name: str, part_of: str | None = None) -> LayerNote:

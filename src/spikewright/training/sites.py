@@ -12,7 +12,7 @@ from spikewright.graph import Graph
 from spikewright.lower.populations import Roles
 from spikewright.lower.rounding import unrounded
 from spikewright.network import Ensemble
-from spikewright.network.neurons import FixedPointIntegrateAndFire, NeuronType
+from spikewright.network.neurons import NeuronType
 from spikewright.passes import DropIdentities, FuseActivations
 from spikewright.passes.standard import MAX_POOL_FORMS, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
@@ -68,7 +68,7 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
                 f"layer {name!r}: {kind} sends no counts that follow from its input. Convert with "
                 "spiking=True"
             )
-        if isinstance(kind, FixedPointIntegrateAndFire):
+        if kind.rounds_charge:
             raise TrainingError(
                 f"layer {name!r} computes in whole numbers, through which no gradient goes. Train "
                 "the conversion without weights=, then give them to again"

@@ -10,16 +10,8 @@ from spikewright.chips.kernels import Kernel
 from spikewright.chips.layers import Layer
 from spikewright.chips.rules.registry import Breach, fewer, rule
 from spikewright.network import MaxPool
-from spikewright.network.neurons import (
-    LIF,
-    AdaptiveLIF,
-    FixedPointIntegrateAndFire,
-    GridLIF,
-    NeuronType,
-)
 
 Placements = Mapping[str, Placed]
-_LEAKY = (LIF, GridLIF, AdaptiveLIF)
 
 
 def _each(case: Case) -> Iterator[tuple[Layer, Kernel]]:
@@ -171,13 +163,9 @@ def _leak(case: Case, placed: Placements, decay: str) -> Iterator[Breach]:
     if decay != "none":
         return
     for layer in case.layers:
-        if isinstance(layer.neuron_type, _LEAKY) or _decays(layer.neuron_type):
+        if layer.neuron_type is not None and layer.neuron_type.leaks:
             reason = f"{type(layer.neuron_type).__name__} neurons leak; the chip's do not"
             yield Breach(layer.name, reason, "integrators: sw.IntegrateAndFire()")
         if any(path.filtered for path in layer.paths):
             reason = "a synapse filters what it reads; the chip has no filters"
             yield Breach(layer.name, reason, "connections without a synapse: synapse=None")
-
-
-def _decays(neurons: NeuronType | None) -> bool:
-    return isinstance(neurons, FixedPointIntegrateAndFire) and neurons.decay is not None

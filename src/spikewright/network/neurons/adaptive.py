@@ -89,6 +89,8 @@ class AdaptiveLIF(_Adaptive):
     min_voltage: float = 0.0
     amplitude: float = 1.0
     spiking = True
+    leaks = True
+    hard_reset = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -128,6 +128,14 @@ class NeuronType(ABC):
     follows_mean: bool = False
     """Whether a spiking type's mean output tends to `rates` of the mean current, however the
     current arrives; a cap on spikes a step is not considered."""
+    departs: ClassVar[str] = "the mean of f of a spiky current is not f of its mean"
+    """The reason why the mean of a type without random draws does not follow, where it does not."""
+    rounds_charge: bool = False
+    """True where each step rounds the charge to a whole number, through which no gradient goes."""
+    leaks: bool = False
+    """True where the voltage changes by itself, without a current."""
+    hard_reset: bool = False
+    """True where a spike sets the voltage to a value, instead of taking the threshold from it."""
     scaling: Scaling = "integrator"
     stochastic: ClassVar[bool] = False
     threshold_current: ClassVar[float | None] = 0.0

@@ -33,6 +33,11 @@ class _Decaying(EqualByValue, NeuronType):
     scaling: Scaling = "refused"
     threshold_current = None
 
+    @property
+    def leaks(self) -> bool:  # type: ignore[override]
+        """True with a factor below 1."""
+        return bool(np.any(self.decay < 1))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         decay = _numbers(self, "decay")
@@ -100,8 +105,13 @@ class DiscreteLIF(_Decaying):
             )
 
     @property
+    def hard_reset(self) -> bool:  # type: ignore[override]
+        """True with a reset to `reset_voltage`."""
+        return self.reset == "zero"
+
+    @property
     def most_spikes(self) -> int | None:
-        return 1 if self.reset == "zero" else self.max_spikes_per_step
+        return 1 if self.hard_reset else self.max_spikes_per_step
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         left = xp.constant(self.decay) * state["voltage"]

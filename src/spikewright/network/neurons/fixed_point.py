@@ -47,6 +47,8 @@ class FixedPointIntegrateAndFire(EqualByValue, LinearResponse):
     decay: int | None = None
     reset: Reset = "subtract"
     spiking = True
+    departs = "charge is lost in a reset, a leak, or at the bounds of the voltage"
+    rounds_charge = True
     above_zero = ("amplitude",)
 
     def __post_init__(self) -> None:
@@ -69,7 +71,17 @@ class FixedPointIntegrateAndFire(EqualByValue, LinearResponse):
     def follows_mean(self) -> bool:  # type: ignore[override]
         """True, up to the rounding of charges, where nothing discards charge."""
         bounds = (self.voltage_floor, self.state_bits, self.decay)
-        return self.reset == "subtract" and all(bound is None for bound in bounds)
+        return not self.hard_reset and all(bound is None for bound in bounds)
+
+    @property
+    def leaks(self) -> bool:  # type: ignore[override]
+        """True with a decay."""
+        return self.decay is not None
+
+    @property
+    def hard_reset(self) -> bool:  # type: ignore[override]
+        """True with a reset to zero."""
+        return self.reset == "zero"
 
     @property
     def most_spikes(self) -> int | None:

@@ -43,6 +43,8 @@ class Izhikevich(NeuronType):
     reset_voltage: float = -65.0
     reset_recovery: float = 8.0
     spiking = True
+    leaks = True
+    hard_reset = True
     scaling: Scaling = "refused"
     threshold_current = None
     above_zero = ("tau_recovery",)

@@ -124,6 +124,8 @@ class LIF(NeuronType):
     amplitude: float = 1.0
     skewed_scaling: bool = False
     spiking = True
+    leaks = True
+    hard_reset = True
     threshold_current = 1.0
     above_zero = ("tau_rc", "amplitude")
     from_zero = ("tau_ref",)
@@ -174,6 +176,8 @@ class GridLIF(NeuronType):
     min_voltage: float = 0.0
     amplitude: float = 1.0
     spiking = True
+    leaks = True
+    hard_reset = True
     scaling: Scaling = "refused"
     threshold_current = 1.0
     above_zero = ("tau_rc", "amplitude")

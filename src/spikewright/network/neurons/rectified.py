@@ -64,6 +64,7 @@ class SpikingRectifiedLinear(LinearResponse):
 
     amplitude: float = 1.0
     spiking = True
+    departs = "negative current is thrown away at every step"
     above_zero = ("amplitude",)
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
@@ -89,6 +90,7 @@ class IntegrateAndFire(LinearResponse):
     voltage_floor: float | None = None
     max_spikes_per_step: int | None = None
     spiking = True
+    departs = "charge below the voltage's floor is lost"
 
     @property
     def follows_mean(self) -> bool:  # type: ignore[override]
