@@ -14,16 +14,16 @@ from spikewright.network.neurons.base import (
     ArrayNamespace,
     Clock,
     NeuronType,
-    Scaling,
     State,
     register,
 )
 from spikewright.network.neurons.rectified import IntegrateAndFire
+from spikewright.network.neurons.wrappers import Wrapping, of_base
 
 
 @register
 @dataclass(frozen=True)
-class LosingSpikes(NeuronType):
+class LosingSpikes(Wrapping):
     """Neurons of `base_type`, each of whose spikes is lost with the probability `lost`.
 
     A neuron does not know: its voltage is that of one whose spikes arrive. Of `k` spikes in one
@@ -51,47 +51,16 @@ class LosingSpikes(NeuronType):
                 f"LosingSpikes.lost is a probability from 0 and below 1, got {self.lost!r}"
             )
 
-    @property
-    def amplitude(self) -> float:  # type: ignore[override]
-        """As the base type."""
-        return self.base_type.amplitude
-
-    @property
-    def negative(self) -> bool:  # type: ignore[override]
-        """As the base type."""
-        return self.base_type.negative
-
-    @property
-    def scaling(self) -> Scaling:  # type: ignore[override]
-        """As the base type."""
-        return self.base_type.scaling
-
-    @property
-    def threshold_current(self) -> float | None:  # type: ignore[override]
-        """As the base type."""
-        return self.base_type.threshold_current
-
-    @property
-    def counted_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        """As the base type."""
-        return self.base_type.counted_names
-
-    @property
-    def made_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        """As the base type."""
-        return self.base_type.made_names
-
-    @property
-    def guarded(self) -> bool:
-        return self.base_type.guarded
-
-    @property
-    def most_spikes(self) -> int | None:
-        return self.base_type.most_spikes
-
-    @property
-    def has_voltage(self) -> bool:
-        return self.base_type.has_voltage
+    amplitude = of_base("amplitude")
+    scaling = of_base("scaling")
+    threshold_current = of_base("threshold_current")
+    counted_names = of_base("counted_names")
+    made_names = of_base("made_names")
+    most_spikes = of_base("most_spikes")
+    has_voltage = of_base("has_voltage")
+    rounds_charge = of_base("rounds_charge")
+    leaks = of_base("leaks")
+    hard_reset = of_base("hard_reset")
 
     def capped(self, most: int) -> NeuronType:
         try:

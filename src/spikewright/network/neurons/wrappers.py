@@ -1,10 +1,14 @@
-"""Spiking forms of any rate type: a scale acts on the spiking, never on the response."""
+"""Types around others, and spiking forms of any rate type.
+
+A scale acts on the spiking of these forms, never on the response.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +28,24 @@ from spikewright.network.neurons.poisson import poisson_counts
 _MOST_AT_ONCE = 2.0**20  # spikes a step: beyond, what is left of the charge is lost to rounding
 
 
+def of_base(name: str) -> Any:
+    """A property that is the base type's."""
+    return property(lambda self: getattr(self.base_type, name), doc="As the base type.")
+
+
+class Wrapping(NeuronType):
+    """A type around a `base_type`, with a response that begins where that one's does."""
+
+    base_type: NeuronType
+    negative = of_base("negative")
+    guarded = of_base("guarded")
+
+    def intercepts(self, gain: NDArray, bias: NDArray) -> NDArray:
+        return self.base_type.intercepts(gain, bias)
+
+
 @dataclass(frozen=True)
-class _Wrapper(NeuronType):
+class _Wrapper(Wrapping):
     """A spiking type whose rate is that of its `base_type`, amplitude included."""
 
     base_type: NeuronType
@@ -41,16 +61,6 @@ class _Wrapper(NeuronType):
             )
         super().__post_init__()
 
-    @property
-    def negative(self) -> bool:  # type: ignore[override]
-        """As the base type."""
-        return self.base_type.negative
-
-    @property
-    def guarded(self) -> bool:
-        """As the base type."""
-        return self.base_type.guarded
-
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         rates = self.base_type.rates(xp, current)
         amplitude = self.base_type.amplitude
@@ -58,9 +68,6 @@ class _Wrapper(NeuronType):
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
         return self.base_type.gain_bias(max_rates, intercepts)
-
-    def intercepts(self, gain: NDArray, bias: NDArray) -> NDArray:
-        return self.base_type.intercepts(gain, bias)
 
 
 @register
