@@ -1,4 +1,4 @@
-"""What arrives at a population: layers that lead straight into it, each as rows of weights."""
+"""Sums that arrive at a population, each with the layer that makes it as rows of weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spikewright.graph.layers import (
 from spikewright.graph.whole_weights import WEIGHTED, rows, with_rows
 from spikewright.lower.populations import Roles
 from spikewright.quantising.fixed_point import FixedPoint
-from spikewright.quantising.units import Unit
+from spikewright.quantising.units import Unit, along, same_along
 
 Edge = tuple[str, int]  # a reader, and which of its inputs
 
@@ -64,7 +64,7 @@ class Arrival:
             return np.zeros(1)
         bias = np.asarray(self.bias, np.float64)
         if self._plain:
-            bias = Unit(np.broadcast_to(bias, self.unit.value.shape), True).along(self.axis)
+            bias = along(np.broadcast_to(bias, self.unit.value.shape), self.axis)
         return bias / _aligned(theta, len(bias), 1)
 
     def rounded(self, fixed: FixedPoint, theta: NDArray, shape: tuple[int, ...]) -> Layer:
@@ -78,8 +78,8 @@ class Arrival:
 
     @property
     def whole(self) -> bool:
-        """Whether whole numbers of one unit a row of weights arrive."""
-        return self.unit.whole and self.unit.same_along(self._in_axis)
+        """True where whole numbers arrive, with one unit for each column of weights."""
+        return self.unit.whole and same_along(self.unit.value, self._in_axis)
 
     @property
     def _in_axis(self) -> int | None:
@@ -94,7 +94,8 @@ class Arrival:
     @property
     def _inputs(self) -> NDArray:
         """Units as factors of the weights: they broadcast to `rows`."""
-        unit, layer = self.unit.along(self._in_axis), None if self.node is None else self.node.layer
+        unit = along(self.unit.value, self._in_axis)
+        layer = None if self.node is None else self.node.layer
         if layer is None or isinstance(layer, ScaleShift | Affine):
             return unit
         weight = rows(layer)
@@ -112,7 +113,7 @@ class Arrival:
 
     @property
     def _plain(self) -> bool:
-        """Whether weights are one a channel."""
+        """True for one weight a channel."""
         return self.node is None or isinstance(self.node.layer, ScaleShift)
 
 
@@ -122,15 +123,10 @@ def _aligned(theta: NDArray, rows: int, rank: int) -> NDArray:
     return each.reshape(-1, *(1,) * (rank - 1))
 
 
-def one_each(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
-    """The shape of one number a channel that broadcasts to values of `shape`."""
-    return tuple(n if i == axis else 1 for i, n in enumerate(shape))
-
-
 def _scale(layer: ScaleShift, unit: Unit, axis: int | None) -> NDArray:
     """The factor of each channel."""
     scale = np.ones(()) if layer.scale is None else np.asarray(layer.scale, np.float64)
-    return Unit(np.broadcast_to(scale, unit.value.shape), True).along(axis)
+    return along(np.broadcast_to(scale, unit.value.shape), axis)
 
 
 def plain_weights(node: Node, rank: int) -> Node:
@@ -152,11 +148,10 @@ def edges(roles: Roles, reader: str) -> Iterator[tuple[Edge, str | None]]:
 
 
 def weighs(graph: Graph, node: Node) -> bool:
-    """Whether a layer has a matrix, a kernel, or one weight a channel."""
+    """True for a layer with a matrix, a kernel, or one weight a channel."""
     if not isinstance(node.layer, ScaleShift):
         return isinstance(node.layer, (*WEIGHTED, BatchNormalization))
     if node.layer.scale is None:
         return False
     shape = graph.shapes[node.name]
-    scale = Unit(np.broadcast_to(np.asarray(node.layer.scale, np.float64), shape), True)
-    return scale.same_along(channel_axis(graph, node.name))
+    return same_along(np.broadcast_to(node.layer.scale, shape), channel_axis(graph, node.name))

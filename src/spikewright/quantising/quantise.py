@@ -1,15 +1,14 @@
 """Networks in whole numbers: weights of few bits, thresholds and biases on their step.
 
-In spikes, a weight is what a spike of its sender adds to its receiver, as a part of the receiver's
-threshold: `w h / theta`, `h` the height of the sender's spikes. With a whole threshold `T` a weight
-of `k` steps is `k 2^e / T` of a spike, so that a spike adds `k 2^e` whole numbers. `T` is chosen
-such that `2^e / T` is the best step for the weights.
+Populations are visited in the graph's order, with the units of the values that they read;
+`fixed_point` has the formulas of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,10 @@ from spikewright.network.neurons import (
     IntegrateAndFire,
     NeuronType,
 )
-from spikewright.quantising.arrivals import Arrival, Edge, edges, one_each, plain_weights, weighs
+from spikewright.quantising.arrivals import Arrival, Edge, edges, plain_weights, weighs
 from spikewright.quantising.fixed_point import FixedPoint, few_bits
 from spikewright.quantising.settings import Quantised
-from spikewright.quantising.units import Unit, carried, given
+from spikewright.quantising.units import Unit, along, carried, given, one_each
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,18 +81,26 @@ class _Quantising:
     notes: dict[str, str] = field(default_factory=dict)
 
     def result(self) -> WholeNetwork:
-        graph = self.roles.graph
-        self.nodes = {n.name: plain_weights(n, len(graph.shapes[n.name])) for n in graph}
-        populations = filter(self.is_whole, self.choices.types)
-        self.parts = {layer for name in populations for _, layer in edges(self.roles, name)}
         for node in self.nodes.values():
             self.visit(node)
-        made = _rebuilt(graph, self.nodes, self.layers, self.inserted)
+        made = _rebuilt(self.roles.graph, self.nodes, self.layers, self.inserted)
         types, starts = self.choices.types, self.choices.starts
         choices = replace(
             self.choices, types={**types, **self.types}, starts={**starts, **self.starts}
         )
         return WholeNetwork(replace(self.roles, graph=made), choices, self.notes)
+
+    @cached_property
+    def nodes(self) -> Mapping[str, Node]:
+        """The graph's nodes, normalisations as scales and shifts."""
+        graph = self.roles.graph
+        return {node.name: plain_weights(node, len(graph.shapes[node.name])) for node in graph}
+
+    @cached_property
+    def parts(self) -> set[str | None]:
+        """Layers with weights that are part of a population in whole numbers."""
+        populations = filter(self.is_whole, self.choices.types)
+        return {layer for name in populations for _, layer in edges(self.roles, name)}
 
     def visit(self, node: Node) -> None:
         """Find the unit of a node, after those that it reads; round weights on the way."""
@@ -115,7 +122,7 @@ class _Quantising:
             self.units[name] = carried(node, [self.units[n] for n in node.inputs], shape)
 
     def is_whole(self, name: str) -> bool:
-        """Whether a population is to compute in whole numbers."""
+        """True for a population that is to compute in whole numbers."""
         return self.choices.spiking and type(self.choices.types[name]) is IntegrateAndFire
 
     def theta(self, name: str) -> NDArray:
@@ -136,7 +143,7 @@ class _Quantising:
     def population(self, name: str) -> None:
         """Weights, biases and threshold of one population as whole numbers."""
         shape, axis = self.roles.graph.shapes[name], channel_axis(self.roles.graph, name)
-        theta = Unit(np.broadcast_to(self.theta(name), shape), True).along(axis)
+        theta = along(np.broadcast_to(self.theta(name), shape), axis)
         arriving = [self.arrival(edge, layer, axis) for edge, layer in edges(self.roles, name)]
         all_whole = all(a.whole for a in arriving)
         arriving = [a for a in arriving if a.node is not None or a.whole]
@@ -159,7 +166,7 @@ class _Quantising:
         self.notes[name] = self.note(threshold, all_whole)
 
     def arrival(self, edge: Edge, layer: str | None, axis: int | None) -> Arrival:
-        """What arrives at an edge, through a layer with weights or without."""
+        """The sum that arrives at an edge, through a layer with weights or without."""
         reader, place = edge
         read = (
             self.roles.graph[reader].inputs[place] if layer is None else self.nodes[layer].inputs[0]

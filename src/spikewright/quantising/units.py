@@ -1,4 +1,4 @@
-"""Units of values: what one whole number means, at every node of a graph.
+"""Units of values at every node of a graph: the value that one whole number stands for.
 
 A population's unit is the height of its spikes. Layers that move values move units, means divide
 them, and weights in whole numbers have a step of their own.
@@ -44,24 +44,31 @@ _MOVES = (
 
 
 class Unit(NamedTuple):
-    """The value of one, `(*shape)`, and whether values are whole numbers of it."""
+    """The value of one, `(*shape)`; values are whole numbers of it where `whole` is true."""
 
     value: NDArray
     whole: bool
 
-    def along(self, axis: int | None) -> NDArray:
-        """The mean unit of each place along an axis, `(n,)`; of all places for None."""
-        if axis is None or self.value.ndim == 0:
-            return np.array([self.value.mean()])
-        others = tuple(i for i in range(self.value.ndim) if i != axis % self.value.ndim)
-        return np.asarray(self.value.mean(axis=others))
 
-    def same_along(self, axis: int | None) -> bool:
-        """Whether places with one index along an axis have one unit."""
-        if axis is None or self.value.ndim == 0:
-            return bool(np.all(self.value == self.value.flat[0]))
-        moved = np.moveaxis(self.value, axis, 0).reshape(self.value.shape[axis], -1)
-        return bool(np.all(moved == moved[:, :1]))
+def along(values: NDArray, axis: int | None) -> NDArray:
+    """The mean at each place along an axis, `(n,)`; of all places for None, `(1,)`."""
+    if axis is None or values.ndim == 0:
+        return np.array([values.mean()])
+    others = tuple(i for i in range(values.ndim) if i != axis % values.ndim)
+    return np.asarray(values.mean(axis=others))
+
+
+def same_along(values: NDArray, axis: int | None) -> bool:
+    """True where places with one index along an axis have one value."""
+    if axis is None or values.ndim == 0:
+        return bool(np.all(values == values.flat[0]))
+    moved = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+    return bool(np.all(moved == moved[:, :1]))
+
+
+def one_each(shape: Shape, axis: int | None) -> Shape:
+    """The shape of one number a channel that broadcasts to values of `shape`."""
+    return tuple(n if i == axis else 1 for i, n in enumerate(shape))
 
 
 def given(shape: Shape) -> Unit:
@@ -94,17 +101,16 @@ def _moved(layer: Layer, inputs: list[Unit]) -> Unit:
 
 def _averaged(layer: AveragePool, unit: Unit) -> Unit:
     """Sums of whole numbers, divided by the number of values in each window."""
-    axis = -1 if layer.channels_last else 0
-    spatial, _ = split_shape(unit.value.shape, layer.channels_last)
+    shape = unit.value.shape
+    axis = len(shape) - 1 if layer.channels_last else 0
+    spatial, _ = split_shape(shape, layer.channels_last)
     divisors = np.expand_dims(layer.divisors(spatial), axis)
-    channels = unit.along(axis).reshape([-1 if i == axis % unit.value.ndim else 1
-                                         for i in range(unit.value.ndim)])  # fmt: skip
-    return Unit(channels / divisors, unit.whole and unit.same_along(axis))
+    channels = along(unit.value, axis).reshape(one_each(shape, axis))
+    return Unit(channels / divisors, unit.whole and same_along(unit.value, axis))
 
 
 def _summed(layer: GlobalAveragePool | Sum, unit: Unit) -> Unit:
     """Sums of whole numbers over axes, or their means."""
     terms = math.prod(unit.value.shape[axis] for axis in layer.axes)
-    mean = layer.evaluate(unit.value[None])[0] / (terms if isinstance(layer, Sum) else 1)
     same = bool(np.all(np.ptp(unit.value, axis=tuple(layer.axes)) == 0))
-    return Unit(mean if isinstance(layer, Sum) else mean / terms, unit.whole and same)
+    return Unit(layer.evaluate(unit.value[None])[0] / terms, unit.whole and same)
