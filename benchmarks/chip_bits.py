@@ -141,7 +141,7 @@ def table(rows: list[Row]) -> str:
 
 
 def points(row: Row) -> str:
-    """What is won beside the source, with its interval where there is one."""
+    """The points won beside the source, with their interval where there is one."""
     won = f"{row.accuracy - row.source:+.2f}"
     return won if row.low is None else f"{won} ({row.low:+.2f} to {row.high:+.2f})"
 

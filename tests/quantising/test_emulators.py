@@ -33,7 +33,7 @@ CHILDREN = Path(__file__).with_name("emulators")
 
 
 def emulated(name: str, folder: Path, **arrays: Any) -> dict[str, NDArray]:
-    """What an emulator makes of arrays."""
+    """The arrays that an emulator makes of others."""
     python = Path(FOLDER) / name / "bin/python"
     if not FOLDER or not python.exists():
         pytest.skip(f"no environment of {name} in the folder SPIKEWRIGHT_EMULATORS")

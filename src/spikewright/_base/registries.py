@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-T = TypeVar("T", bound=type)
+T = TypeVar("T", bound=Callable[..., Any])
 
 
-def enter(registry: dict[str, Any], cls: T, kind: str, name: str = "") -> T:
-    """Enter a class under a name, or its own; `kind` names the registry's members in the message.
+def enter(registry: dict[str, Any], member: T, kind: str, name: str = "") -> T:
+    """Enter a class or a function under a name, or its own.
 
-    Returns the class. Raises `ValueError` where the name is taken.
+    Returns the member. Raises `ValueError` where the name is taken; `kind` names members there.
     """
-    name = name or cls.__name__
+    name = name or member.__name__
     if name in registry:
         raise ValueError(f"a {kind} named {name!r} is registered already")
-    registry[name] = cls
-    return cls
+    registry[name] = member
+    return member

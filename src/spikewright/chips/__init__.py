@@ -1,4 +1,4 @@
-"""Chips: their published limits and arithmetic, and whether a network fits."""
+"""Chips: their published limits and arithmetic, and verdicts on networks."""
 
 from spikewright.chips.chip import Arithmetic, Chip, Figure, Limits, Source
 from spikewright.chips.fit import Bottleneck, Fit, LayerFit, fits

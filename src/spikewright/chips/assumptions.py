@@ -61,7 +61,7 @@ def _resets(case: Case) -> Iterator[str]:
 
 def _floors(case: Case) -> Iterator[str]:
     """A floor of the voltage, where the network's neurons have none or another."""
-    floor = {"-threshold": 1.0, "zero": 0.0}.get(case.chip.arithmetic.floor or "")
+    floor = case.chip.arithmetic.voltage_floor
     other = [
         layer
         for layer in case.layers

@@ -1,4 +1,4 @@
-"""A network and a chip: what rules and placements look at, each computed once."""
+"""A network and a chip, with the numbers that rules and placements read, each computed once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spikewright.chips.layers import Layer, Layers, Path
 
 @dataclass(frozen=True)
 class Placed:
-    """A layer on a chip: the number of its cores, and what of their room its fullest core takes.
+    """A layer on a chip: the number of its cores, and the shares of their room on its fullest core.
 
     `shares` are fractions by the name of a limit; a number above one does not fit. `numbers` are
     the cores by number where the chip's cores differ.
@@ -29,7 +29,7 @@ class Placed:
 
     @property
     def fits(self) -> bool:
-        """Whether no core takes more than there is."""
+        """True where the fullest core has room."""
         return all(share <= 1 for share in self.shares.values())
 
 
@@ -49,7 +49,7 @@ class Case:
 
     @cached_property
     def orientations(self) -> Mapping[str, bool]:
-        """Whether a layer or input has its channels last."""
+        """Layers and inputs by name: True for those with channels on their last axis."""
         functions = dict.fromkeys(self.network.functions, False)
         return {**functions, **channels_last(self.network)}
 

@@ -10,6 +10,10 @@ from spikewright._base.schema import Natural, Positive, Where, check_types
 
 Certainty = Literal["documentation", "paper", "source code", "secondary", "assumption"]
 Placement = Literal["one layer a core", "cut", "crossbar", "whole"]
+MEMORIES = ("core_kernel_words", "core_neuron_words")
+"""Limits with a number for each core."""
+
+_FLOORS = {None: None, "-threshold": 1.0, "zero": 0.0}
 Exponents = Annotated[tuple[int, int], Where(lambda pair: pair[0] <= pair[1], "least and largest")]
 
 
@@ -140,6 +144,11 @@ class Arithmetic:
 
     def __post_init__(self) -> None:
         check_types(self)
+
+    @property
+    def voltage_floor(self) -> float | None:
+        """The lowest voltage as thresholds below zero, as `IntegrateAndFire` takes it."""
+        return _FLOORS[self.floor]
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,4 +1,4 @@
-"""Whether a network fits on a chip: the verdict, and what each layer takes."""
+"""Verdicts on networks and chips, with the room that each layer takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Verdict = Literal["fits", "fits under stated assumptions", "does not fit"]
 
 @dataclass(frozen=True)
 class LayerFit:
-    """What a layer takes of a chip.
+    """The room on a chip that a layer takes.
 
     `weights` are those that are stored, `synapses` those that lead to all of its neurons.
     `fan_in` and `fan_out` are the largest numbers of weights to and from one of its neurons.
@@ -43,7 +43,7 @@ class LayerFit:
 
 
 class Bottleneck(NamedTuple):
-    """What is scarcest: a limit, the layer that takes most of it (none: all), and its share."""
+    """The scarcest room: its limit, the layer that takes most of it (none: all), and its share."""
 
     limit: str
     layer: str
@@ -61,7 +61,7 @@ class Bottleneck(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit:
-    """Whether a network fits on a chip: print it for the verdict, its `table` for every layer.
+    """A verdict on a network and a chip: print it, and its `table` for every layer.
 
     `broken` are the rules that it breaks, each with its remedy and source; `assumptions` are
     sentences without which a verdict could not be given.
@@ -74,7 +74,7 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        """Whether it breaks no rule."""
+        """True for a network that breaks no rule."""
         return not self.broken
 
     @property
@@ -184,7 +184,7 @@ def fits(
     chip: str | Path | Mapping[str, Any] | Chip,
     inputs: Collection[Node] | None = None,
 ) -> Fit:
-    """Whether a network of neurons and weights fits on a chip, which is given as to `profile`.
+    """The verdict on a network of neurons and weights and a chip, which is given as to `profile`.
 
     Constant nodes are inputs, unless `inputs` names the ones that are; the others are biases then.
     Raises `ChipError` for an unknown chip, and for populations that represent vectors, functions of

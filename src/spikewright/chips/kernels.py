@@ -10,6 +10,7 @@ import numpy as np
 
 from spikewright._base.windows import Pairs, Windows, split_shape
 from spikewright.chips.layers import Layers, Path, Stage
+from spikewright.measure.operations.patterns import shapes_along
 from spikewright.network import MaxPool
 from spikewright.network.transforms import (
     Convolution,
@@ -42,7 +43,7 @@ class Image:
 class Kernel:
     """A path as a convolution of `reads` (behind its pools) to `makes`; matrices are one as well.
 
-    `whole` says whether it is a matrix, which reads all pixels at once. `held` is the array of its
+    A `whole` one is a matrix, which reads all pixels at once. `held` is the array of its
     weights, which two paths may share; None where the path has no weights of its own.
     """
 
@@ -75,7 +76,7 @@ def image_of(shape: Shape, channels_last: bool) -> Image | None:
 
 
 def channels_last(layers: Layers) -> dict[str, bool]:
-    """Whether each layer and input has its channels on its last axis.
+    """Layers and inputs by name: True for those with channels on their last axis.
 
     The last convolution or pool before a layer says so, else the layer that it reads; for an input
     it is the first one behind it.
@@ -111,17 +112,10 @@ def kernel_of(path: Path, orientations: Mapping[str, bool]) -> Kernel:
     if image is None:
         raise NoKernel(f"its input has {len(path.shape) - 1} spatial axes")
     scan = _Scan(image)
-    for stage, shape in zip(path.stages, _shapes(path), strict=True):
+    shapes = shapes_along(path.weights, path.shape)
+    for stage, shape in zip(path.stages, shapes, strict=True):
         scan.take(stage, shape)
     return scan.kernel()
-
-
-def _shapes(path: Path) -> list[Shape]:
-    """Shape in front of each stage."""
-    shapes = [path.shape]
-    for stage in path.stages:
-        shapes.append(stage.output_shape(shapes[-1]))
-    return shapes[:-1]
 
 
 class _Scan:

@@ -23,7 +23,7 @@ Item = Neurons | Node
 class Path:
     """The way from the values of a layer, an input or a function to a layer's neurons.
 
-    `shape` is that of the origin's values. `filtered` says whether a synapse lies on it.
+    `shape` is that of the origin's values. A synapse lies on a `filtered` one.
     """
 
     origin: str
@@ -137,11 +137,11 @@ class _Reader:
         return self._names[item]
 
     def _ends(self, node: Node) -> bool:
-        """Whether a path ends at a node: nothing on the chip reads it, or it computes."""
+        """True for a node at which paths end: nothing on the chip reads it, or it computes."""
         return _computes(node) or (node.output is None and node not in self._sending)
 
     def _feeds(self, node: Node) -> bool:
-        """Whether a node is an input."""
+        """True for an input."""
         if self._arriving.get(node) or node.output is None or isinstance(node.output, MaxPool):
             return False
         return self._given is None or node in self._given
@@ -195,7 +195,7 @@ def _named(
 
 
 def _computes(node: Node) -> bool:
-    """Whether a node is a function of values that arrive, other than a maximum of spikes."""
+    """True for a function of values that arrive, other than a maximum of spikes."""
     plain = node.output is None or isinstance(node.output, np.ndarray | MaxPool)
     return not plain and node.size_in > 0
 

@@ -11,7 +11,16 @@ from typing import Any, NotRequired, TypedDict
 
 from spikewright._base.keywords import meant
 from spikewright._base.schema import check
-from spikewright.chips.chip import Arithmetic, Certainty, Chip, Figure, Limits, Placement, Source
+from spikewright.chips.chip import (
+    MEMORIES,
+    Arithmetic,
+    Certainty,
+    Chip,
+    Figure,
+    Limits,
+    Placement,
+    Source,
+)
 from spikewright.errors import ChipError, DamagedFileError
 
 _FOLDER = Path(__file__).with_name("data")
@@ -132,7 +141,7 @@ def _refuse_unknown(given: Mapping[str, Any], known: Any, where: str) -> None:
 
 
 def _refuse_unequal_cores(limits: Limits, where: str) -> None:
-    for name in ("core_kernel_words", "core_neuron_words"):
+    for name in MEMORIES:
         words = getattr(limits, name)
         if words is not None and len(words) != limits.cores:
             raise ChipError(

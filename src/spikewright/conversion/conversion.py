@@ -542,7 +542,7 @@ class Conversion:
         return self._runner.memory(job, batch_size or self._runner.batch_size(chosen))
 
     def fits(self, chip: str | Path | Mapping[str, Any] | Chip) -> Fit:
-        """Whether the network fits on a chip: cores, memory and broken rules, layer by layer.
+        """The verdict on the network and a chip: cores, memory and broken rules, layer by layer.
 
         `chip` is a name in `sw.chips.names()`, or a profile of your own: a `.toml` file, a mapping
         or an `sw.Chip` (docs/chips.md). Print the result for the verdict, its `table` for all of

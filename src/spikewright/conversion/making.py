@@ -141,7 +141,7 @@ class Data:
 
     @property
     def is_summed_up(self) -> bool:
-        """Whether there are statistics of the data, and not the data."""
+        """True where there are statistics of the data, and not the data."""
         return is_statistics(self.wanted["calibration"])
 
     def samples(self) -> dict[str, NDArray]:

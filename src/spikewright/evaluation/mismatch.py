@@ -121,5 +121,5 @@ def _joined(found: Sequence[Evaluation], draws: int) -> Iterator[Record]:
 
 
 def _key(record: Record) -> str:
-    """What tells records of one evaluation apart."""
+    """A key of a record that no other of its evaluation has."""
     return json.dumps([record.name, dict(record.how)], sort_keys=True, default=repr)

@@ -6,8 +6,6 @@ from spikewright.chips import Arithmetic, Chip
 from spikewright.errors import ChipError
 from spikewright.quantising.settings import Quantised
 
-_FLOORS = {"-threshold": 1.0, "zero": 0.0}
-
 
 def bits_of(chip: Chip) -> Quantised:
     """The arithmetic of a chip for integrate-and-fire neurons, whose leak is switched off.
@@ -32,7 +30,7 @@ def bits_of(chip: Chip) -> Quantised:
         state_bits=has.state_bits,
         spikes=has.spikes,
         output_spikes=has.output_spikes,
-        voltage_floor=None if has.floor is None else _FLOORS[has.floor],
+        voltage_floor=has.voltage_floor,
         reset="subtract" if "subtract" in resets else "zero",
         chip=chip.name,
     )

@@ -48,16 +48,20 @@ class _Job(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """A layer in parts: what the fullest takes, and the number of parts that read each value."""
+    """A layer in parts: its place, and the number of parts that read each value."""
 
-    parts: int
-    shares: Mapping[str, float]
+    placed: Placed
     read: Mapping[str, NDArray]
 
     @property
+    def parts(self) -> int:
+        """The number of parts, a core each."""
+        return self.placed.cores
+
+    @property
     def fits(self) -> bool:
-        """Whether no part takes more than a core has."""
-        return all(share <= 1 for share in self.shares.values())
+        """True where the fullest part has room on a core."""
+        return self.placed.fits
 
 
 def cut(case: Case) -> Mapping[str, Placed]:
@@ -69,7 +73,7 @@ def cut(case: Case) -> Mapping[str, Placed]:
         layout = _fewest(
             _Job(case, layer, reading[layer.name].ravel(), channel, len(np.unique(channel)))
         )
-        found[layer.name] = Placed(layout.parts, layout.shares)
+        found[layer.name] = layout.placed
         for origin, cores in layout.read.items():
             if origin in reading:
                 reading[origin] += cores
@@ -84,7 +88,7 @@ def _fewest(job: _Job) -> _Layout:
     busiest = job.case.fan_in(job.layer).argmax()
     alone = _laid_out(job, [np.array([busiest])])
     if not alone.fits:
-        return _Layout(0, alone.shares, {})
+        return _Layout(Placed(0, alone.placed.shares), {})
     layout = _bisected(job, job.pixels)
     if layout.fits and layout.parts == 1:
         return layout
@@ -112,7 +116,7 @@ def _bisected(job: _Job, order: NDArray) -> _Layout:
         layout = _laid_out(job, np.array_split(order, parts))
         if layout.fits or parts == most:
             return layout
-        parts = min(most, max(parts + 1, int(parts * max(layout.shares.values()))))
+        parts = min(most, max(parts + 1, int(parts * max(layout.placed.shares.values()))))
 
 
 def _laid_out(job: _Job, parts: list[NDArray]) -> _Layout:
@@ -130,7 +134,7 @@ def _laid_out(job: _Job, parts: list[NDArray]) -> _Layout:
                 shares[name] = max(needed / room, shares.get(name, 0.0))
         if max(shares.values(), default=0.0) > 1:
             break
-    return _Layout(len(parts), shares, read)
+    return _Layout(Placed(len(parts), shares), read)
 
 
 def _channel(case: Case, layer: Layer) -> NDArray:
@@ -145,7 +149,7 @@ def _channel(case: Case, layer: Layer) -> NDArray:
 
 
 def _demand(job: _Job, part: NDArray, out: Mapping[Path, NDArray]) -> Demand:
-    """What one part takes on its core, with the weights from what it reads."""
+    """The room that one part takes on its core; `out` are the weights from each value it reads."""
     chip, sent = job.case.chip, job.reading[part]
     copies = np.maximum(sent, 1) if chip.placement == "crossbar" else np.ones(len(part))
     filters = len(np.unique(job.channel[part])) / job.filters
@@ -173,7 +177,7 @@ def _fan_outs(layer: Layer, part: NDArray) -> dict[Path, NDArray]:
 
 
 def _values_read(out: Mapping[Path, NDArray]) -> dict[str, NDArray]:
-    """Which values of each origin are read; one that several paths read is read once."""
+    """Masks of the values of each origin that are read, once even where several paths read them."""
     read: dict[str, NDArray] = {}
     for path, weights in out.items():
         read[path.origin] = (weights > 0) | read.get(path.origin, False)

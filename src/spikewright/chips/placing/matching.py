@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.chips.case import Case, Placed
+from spikewright.chips.chip import MEMORIES
 from spikewright.chips.kernels import Kernel
 from spikewright.chips.layers import Layer
-
-MEMORIES = ("core_kernel_words", "core_neuron_words")
 
 
 def kernel_words(kernel: Kernel) -> int:
@@ -52,9 +51,7 @@ def matched(case: Case) -> Mapping[str, Placed]:
     or else of the core that it comes nearest to.
     """
     wanted = [words(case, layer) for layer in case.layers]
-    rooms = {
-        name: np.array(_room(case, name)) for name in ("core_kernel_words", "core_neuron_words")
-    }
+    rooms = {name: np.array(_room(case, name)) for name in MEMORIES}
     shares = {
         name: np.array([[each[name] / room for room in rooms[name]] for each in wanted])
         for name in rooms

@@ -1,4 +1,4 @@
-"""What no number of a profile is about: values that are computed between layers, and form."""
+"""Breaches that no number of a profile is about: functions between layers, and other forms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spikewright.chips.rules.registry import Breach
 
 
 def formless(case: Case) -> Iterator[Breach]:
-    """Layers that read a function, and on cores of convolutions what is no convolution."""
+    """Layers that read a function, and those that are no convolution on cores of convolutions."""
     for layer in case.layers:
         for path in layer.paths:
             if path.origin in case.network.functions:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from spikewright._base.windows import Windows
-from spikewright.chips.case import Case, Placed
+from spikewright.chips.case import Case
 from spikewright.chips.kernels import Kernel
 from spikewright.chips.layers import Layer
-from spikewright.chips.rules.registry import Breach, fewer, rule
+from spikewright.chips.rules.registry import Breach, Placements, fewer, rule
 from spikewright.network import MaxPool
-
-Placements = Mapping[str, Placed]
 
 
 def _each(case: Case) -> Iterator[tuple[Layer, Kernel]]:
@@ -87,7 +85,7 @@ def _pools(case: Case, placed: Placements, allowed: tuple[int, ...]) -> Iterator
 
 
 def _side_by_side(windows: Windows) -> bool:
-    """Whether windows are square, next to each other and without padding."""
+    """True for square windows next to each other, without padding."""
     square = len(set(windows.size)) == 1 and windows.stride == windows.size
     return square and not any(map(any, windows.padding))
 

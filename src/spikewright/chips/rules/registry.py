@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from spikewright._base.registries import enter
 from spikewright.chips.case import Case, Placed
 from spikewright.chips.chip import Source
 
@@ -37,26 +38,19 @@ class Broken:
         return f"{where}{self.reason}. {self.remedy}."
 
 
-Check = Callable[[Case, Mapping[str, Placed], Any], Iterator[Breach]]
+Placements = Mapping[str, Placed]
+Check = Callable[[Case, Placements, Any], Iterator[Breach]]
 _registry: dict[str, Check] = {}
 RULES: Mapping[str, Check] = MappingProxyType(_registry)
 """Every rule, by the number of a profile that it is about (read only)."""
 
 
-def rule(*numbers: str) -> Callable[[Check], Check]:
+def rule(number: str) -> Callable[[Check], Check]:
     """Decorator: a function that finds where a network breaks the rule of a number."""
-
-    def enter(check: Check) -> Check:
-        for number in numbers:
-            if number in _registry:
-                raise ValueError(f"a rule about {number} is registered already")
-            _registry[number] = check
-        return check
-
-    return enter
+    return lambda check: enter(_registry, check, "rule", number)
 
 
-def broken_rules(case: Case, placed: Mapping[str, Placed]) -> list[Broken]:
+def broken_rules(case: Case, placed: Placements) -> list[Broken]:
     """All rules of the chip that a network breaks, once it is laid out."""
     figures = case.chip.figures
     return [

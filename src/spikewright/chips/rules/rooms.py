@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-from spikewright.chips.case import Case, Placed
+from spikewright.chips.case import Case
+from spikewright.chips.chip import MEMORIES
 from spikewright.chips.layers import Layer
-from spikewright.chips.placing.matching import MEMORIES, words
-from spikewright.chips.rules.registry import Breach, fewer, rule
-
-Placements = Mapping[str, Placed]
+from spikewright.chips.placing.matching import words
+from spikewright.chips.rules.registry import Breach, Placements, fewer, rule
 
 
 @rule("limits.cores")
@@ -74,7 +73,7 @@ for _name in MEMORIES:
 
 
 def _smaller(case: Case, layer: Layer, name: str, share: float) -> str:
-    """How many channels fewer would fit, or a smaller image where that does not help."""
+    """The remedy: fewer channels, or a smaller image where that does not help."""
     image = case.image(layer)
     channels = 1 if image is None else image.channels
     if name == "core_kernel_words":
