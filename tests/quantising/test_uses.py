@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from integers import dense, given
 
 import spikewright as sw
-from spikewright import chips
+from spikewright import chips, demo
 from spikewright.cli.main import main
+from spikewright.cli.opening import open_conversion
 from spikewright.errors import TrainingError
 from spikewright.quantising import bits_of
 
@@ -67,6 +68,36 @@ def test_commands_take_bits(
     plain = sw.load(network).run(x, steps=12, dt=dt, progress=False).predict()
     few = again.run(x, steps=12, dt=dt, progress=False).predict()
     assert not np.array_equal(plain, few)
+
+
+def test_a_saved_network_keeps_its_neurons_on_a_chip(
+    saved: tuple[Path, Path], data: Any, tmp_path: Path
+) -> None:
+    """`--chip` asks for spikes where there are none, and leaves neurons chosen by hand alone."""
+    graph = data[0]
+    capped = {"relu": sw.IntegrateAndFire(max_spikes_per_step=1)}
+    chosen = sw.convert(graph, spiking=capped, scale_firing_rates=1000.0)
+    chosen.save(tmp_path / "chosen")
+    sw.convert(graph).save(tmp_path / "rates")
+    on_chip = {"weights": bits_of(chips.profile("speck"))}
+    opened = open_conversion(tmp_path / "chosen", on_chip)
+    wanted = chosen.on("speck")
+    kinds = [[e.neuron_type for e in c.network.all_ensembles] for c in (opened, wanted)]
+    assert kinds[0] == kinds[1] and {kind.most_spikes for kind in kinds[0]} == {1}
+    rates = open_conversion(tmp_path / "rates", on_chip)
+    assert all(e.neuron_type.spiking for e in rates.network.all_ensembles)
+
+
+def test_the_command_sweep_takes_a_chip(tmp_path: Path) -> None:
+    """Every setting has the chip's bits."""
+    x, y = demo.held_out(20)
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    where = ("sweep", demo.MODEL, "--data", tmp_path / "data.npz")
+    asked = (*where, "--scale", 100, "--steps", 8)
+    found, plain = (invoke(*asked, *more, "--json") for more in (("--chip", "speck"), ()))
+    assert found.exit_code == plain.exit_code == 0, found.output
+    values = [[r["value"] for r in json.loads(f.stdout)["records"]] for f in (found, plain)]
+    assert values[0] != values[1]
 
 
 def test_commands_refuse_bits_that_cannot_be(saved: tuple[Path, Path]) -> None:

@@ -34,6 +34,8 @@ def with_spikes(choices: dict[str, Any], spiking: bool = False) -> dict[str, Any
     Raises `click.UsageError` where rate neurons were asked for as well.
     """
     about = [option for name, option in _SPIKES.items() if name in choices]
+    if "weights" in choices and choices["weights"].chip:
+        about.append("--chip")
     if about and choices.get("spiking") is False:
         raise click.UsageError(
             f"--rate neurons send no spikes, and {', '.join(about)} is about spikes: leave one out"

@@ -474,7 +474,7 @@ def _with_chip(choices: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError("--weights-bits: --chip says which bits weights have; leave one out")
     if choices.get("spiking") is False:
         raise click.UsageError("--chip runs spiking networks: leave --rate out")
-    return {"spiking": True, **choices, "weights": chip}
+    return {**choices, "weights": chip}
 
 
 def in_steps_of(dt: float, value: Any) -> Any:
