@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_number
 from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
-from spikewright.errors import (
-    NetworkError,
-    Refusal,
-    UnsupportedLayerError,
-)
+from spikewright.errors import NetworkError, Refusal, UnsupportedLayerError
 from spikewright.exchange.nir.primitives import (
     READERS,
     Cell,
@@ -31,7 +27,8 @@ from spikewright.exchange.nir.primitives import (
     Time,
     Unreadable,
 )
-from spikewright.exchange.nir.reading import Edge, Flat, Record, read_flat
+from spikewright.exchange.nir.reading import Flat, Record, read_flat
+from spikewright.exchange.nir.walks import order_of
 from spikewright.network import Connection, Ensemble, Network, Neurons, Node, Probe
 from spikewright.network.network import detached
 from spikewright.network.transforms import Chain, Dense, Reshape, Sparse, Transform
@@ -115,7 +112,7 @@ class _Loading:
         for pre, post in self.flat.edges:
             if (pre, post) not in back:
                 self.before[post].append(pre)
-        self.readers = {n: sum(pre == n for pre, _ in self.flat.edges) for n in self.flat.nodes}
+        self.readers = Counter(pre for pre, _ in self.flat.edges)
         self.looped = {post for _, post in back}
         with detached(), Network() as network:
             for name in order:
@@ -315,39 +312,3 @@ def _fitted(chain: tuple[Transform, ...], shape: Shape) -> tuple[tuple[Transform
         shape = part.output_shape(shape)
         made.append(part)
     return tuple(made), shape
-
-
-_STATES = frozenset({"I", "LI", "IF", "LIF", "CubaLI", "CubaLIF"})
-
-
-def order_of(kinds: Mapping[str, str], edges: Iterable[Edge]) -> tuple[list[str], set[Edge]]:
-    """Nodes by name, each behind those that it reads, and the edges that are left to close loops.
-
-    `kinds` are the primitives of the nodes. A loop is cut before a delay of it, else before
-    neurons: those that something outside leads to. Raises `LookupError` where a
-    loop has neither.
-    """
-    before: dict[str, set[str]] = {name: set() for name in kinds}
-    for pre, post in edges:
-        before[post].add(pre)
-    order: dict[str, None] = {}
-    back: set[Edge] = set()
-    while len(order) < len(before):
-        ready = [n for n in before if n not in order and before[n] <= order.keys()]
-        if not ready:
-            cut = _cut(kinds, before, order)
-            back |= {(pre, cut) for pre in before[cut] - order.keys()}
-            ready = [cut]
-        order.update(dict.fromkeys(ready))
-    return list(order), back
-
-
-def _cut(kinds: Mapping[str, str], before: dict[str, set[str]], order: dict[str, None]) -> str:
-    """The node before which a loop is cut; raises `LookupError` where nothing has a state."""
-    left = [name for name in before if name not in order]
-    for wanted in ({"Delay"}, _STATES):
-        found = [name for name in left if kinds[name] in wanted]
-        led = [name for name in found if before[name] & order.keys()]
-        if led or found:
-            return (led or found)[0]
-    raise LookupError(left[0])

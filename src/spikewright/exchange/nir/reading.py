@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from spikewright._base.hdf5 import look_through
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError
-
-Edge = tuple[str, str]
+from spikewright.exchange.nir.walks import Edge
 
 
 @dataclass(frozen=True, eq=False)

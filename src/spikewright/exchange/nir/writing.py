@@ -17,12 +17,11 @@ from spikewright.exchange.nir.building import Building, single
 from spikewright.exchange.nir.dialects import Dialect
 from spikewright.exchange.nir.ends import Ends, Object
 from spikewright.exchange.nir.forms import Form, arranged, as_matrix, forms_of
-from spikewright.exchange.nir.loading import order_of
 from spikewright.exchange.nir.maps import Shape
 from spikewright.exchange.nir.neurons import Cell, cell_of
 from spikewright.exchange.nir.signals import Follower, Signal, Unsayable, image_index, plain
 from spikewright.exchange.nir.waits import check, object_of, ordered, reachable, wait_of, waits
-from spikewright.exchange.nir.walks import late
+from spikewright.exchange.nir.walks import late, order_of
 from spikewright.network import Connection, Ensemble, MaxPool, Node
 from spikewright.network import transforms as t
 

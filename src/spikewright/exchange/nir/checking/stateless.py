@@ -17,9 +17,7 @@ class NotSimulated(Exception):
 
 
 def apply(node: Any, x: NDArray) -> NDArray:
-    """The value of a node without state; subgraphs' ends pass on what they get."""
-    if node is None:
-        return x
+    """The value of a node without state; raises `NotSimulated`."""
     make = _MAPS.get(kind(node))
     if make is None:
         raise NotSimulated(f"a {kind(node)} has no equation in the check")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from spikewright.errors import NetworkError
-from spikewright.exchange.nir.walks import walked
-
-SPIKING = frozenset({"IF", "LIF", "CubaLIF"})
-STATEFUL = SPIKING | {"I", "LI", "CubaLI"}
+from spikewright.exchange.nir.reading import read_flat
+from spikewright.exchange.nir.walks import SPIKING, STATEFUL, walked
 
 
 @dataclass(frozen=True)
@@ -66,50 +64,37 @@ def kind(node: Any) -> str:
 
 
 def wiring_of(graph: Any) -> Wiring:
-    """The wiring of a graph with one input and one output; raises `NetworkError` for another."""
-    nodes, edges = _flat(graph, "")
-    ends = [[n for n, node in nodes.items() if kind(node) == end] for end in ("Input", "Output")]
+    """The wiring of a graph with one input and one output.
+
+    Raises `NetworkError` for another one, and `DamagedFileError` for edges that fit no nodes.
+    """
+    ends = [
+        [name for name, node in graph.nodes.items() if kind(node) == end]
+        for end in ("Input", "Output")
+    ]
     for what, names in zip(("input", "output"), ends, strict=True):
         if len(names) != 1:
             raise NetworkError(
                 f"the graph has {len(names)} {what}s ({', '.join(names)}), and readers are "
                 f"compared on graphs with one. Write a file for each {what}"
             )
-    sources: dict[str, list[str]] = {name: [] for name in nodes}
-    for source, target in edges:
+    flat = read_flat(graph)
+    sources: dict[str, list[str]] = {name: [] for name in flat.nodes}
+    for source, target in flat.edges:
         sources[target].append(source)
     (given,), (taken,) = ends
     fixed = {name: tuple(found) for name, found in sources.items()}
-    return Wiring(nodes, fixed, _ordered(fixed), walked(nodes, edges, given), given, taken)
+    nodes, walk = dict(_nodes(graph, "")), walked(flat.nodes, flat.edges, given)
+    return Wiring(nodes, fixed, _ordered(fixed), walk, given, taken)
 
 
-def _flat(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Nodes and edges of a graph; a subgraph's ends stay as nodes that pass values on."""
-    nodes: dict[str, Any] = {}
-    edges: list[tuple[str, str]] = []
-    heads: dict[str, str] = {}
-    tails: dict[str, str] = {}
+def _nodes(graph: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """The nodes of a graph and of those in it, under the names that `read_flat` gives them."""
     for name, node in graph.nodes.items():
-        full = f"{prefix}{name}"
-        if kind(node) != "NIRGraph":
-            nodes[full] = node
-            continue
-        inner, wires = _flat(node, f"{full}.")
-        for part, end in (("Input", heads), ("Output", tails)):
-            (found,) = [n for n, m in inner.items() if kind(m) == part and _own(n, full)]
-            inner[found] = None
-            end[full] = found
-        nodes.update(inner)
-        edges += wires
-    edges += [
-        (tails.get(a := f"{prefix}{s}", a), heads.get(b := f"{prefix}{t}", b))
-        for s, t in graph.edges
-    ]
-    return nodes, edges
-
-
-def _own(name: str, full: str) -> bool:
-    return "." not in name.removeprefix(f"{full}.")
+        if kind(node) == "NIRGraph":
+            yield from _nodes(node, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", node
 
 
 def _ordered(sources: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
