@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.exchange.nir.checking.semantics import Semantics
-from spikewright.exchange.nir.checking.wiring import SPIKING, kind
-
-TOLERANCE = 2.0**-16
-"""Share of a threshold by which a neuron that fires at it may fire early: that of engines."""
+from spikewright.exchange.nir.checking.wiring import kind
+from spikewright.exchange.nir.walks import SPIKING
+from spikewright.network.neurons.integrator import TOLERANCE
 
 
 @dataclass

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.exchange.nir.checking.cells import TOLERANCE
 from spikewright.exchange.nir.checking.semantics import OURS, Semantics
 from spikewright.exchange.nir.checking.simulate import Trace, simulate
 from spikewright.exchange.nir.checking.stateless import NotSimulated
 from spikewright.exchange.nir.checking.wiring import Wiring
+from spikewright.network.neurons.integrator import TOLERANCE
 
 TIES = "sums within 2^-16 of a threshold"
 
@@ -46,17 +46,17 @@ def explain(
     except NotSimulated as error:
         return Explanation((f"not explained: {error}",), None)
     here = simulate(wiring, ours, x)
+    apart = missed, _ = _apart(stated, there)
     why = []
     for name in semantics.differences(ours):
         without = simulate(wiring, semantics.taking(name, ours), x, there)
-        if _apart(without, there) > _apart(stated, there):
+        if _apart(without, there) > apart:
             alone = simulate(wiring, ours.taking(name, semantics), x)
             why.append(f"{semantics.said(name)} ({_change(alone, here)})")
-    missed, _ = _apart(stated, there)
     total = sum(spikes[:, 0].size for spikes in there.values())
     if missed:
         why.append(f"not explained: {missed} of {total} neurons send other spikes than stated")
-    elif not why and _differs(here, there):
+    elif not why and not _same(here, there):
         why.append(TIES)
     return Explanation(tuple(why), 1.0 - missed / total if total else None)
 
@@ -76,15 +76,11 @@ def _apart(trace: Trace, there: Mapping[str, NDArray]) -> tuple[int, int]:
     return missed, every
 
 
-def _differs(trace: Trace, there: Mapping[str, NDArray]) -> bool:
-    return any(not np.array_equal(trace.spikes[name], s) for name, s in there.items())
-
-
 def _change(alone: Trace, ours: Trace) -> str:
     """What a choice alone does to all spikes: `-17 % of spikes`."""
     now, before = (sum(s.sum() for s in t.spikes.values()) for t in (alone, ours))
     if now == before:
-        return "as many spikes" if _same(alone, ours) else "as many spikes at other steps"
+        return "as many spikes" if _same(alone, ours.spikes) else "as many spikes at other steps"
     if not before:
         return "spikes without ours"
     if now > 100 * before:
@@ -93,5 +89,5 @@ def _change(alone: Trace, ours: Trace) -> str:
     return f"{rounded:+,g} % of spikes"
 
 
-def _same(one: Trace, other: Trace) -> bool:
-    return all(np.array_equal(one.spikes[name], s) for name, s in other.spikes.items())
+def _same(trace: Trace, spikes: Mapping[str, NDArray]) -> bool:
+    return all(np.array_equal(trace.spikes[name], sent) for name, sent in spikes.items())

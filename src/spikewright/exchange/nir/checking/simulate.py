@@ -45,7 +45,8 @@ def simulate(
     wiring = wiring.as_walked() if semantics.order == "walk" else wiring
     wiring = _EDGES[semantics.edges](wiring)
     cells = {name: cell_of(wiring.nodes[name], semantics, len(x)) for name in wiring.neurons}
-    order = [name for name in wiring.order if name not in cells or not semantics.late]
+    late = tuple(cells) if semantics.late else ()
+    order = [name for name in wiring.order if name not in late]
     spikes: dict[str, list[NDArray]] = {name: [] for name in wiring.spiking}
     near: dict[str, list[NDArray]] = {name: [] for name in wiring.spiking}
     values: dict[str, NDArray] = {}
@@ -65,7 +66,7 @@ def simulate(
 
     for step in range(x.shape[1]):
         values[wiring.input] = x[:, step].astype(np.float64)
-        for name in wiring.neurons if semantics.late else ():
+        for name in late:
             send(name, cells[name].send(), step)
         for name in order:
             if name in cells:
@@ -73,7 +74,7 @@ def simulate(
                 send(name, cells[name].send(), step)
             elif name != wiring.input:
                 values[name] = apply(wiring.nodes[name], arriving(name))
-        for name in wiring.neurons if semantics.late else ():
+        for name in late:
             cells[name].take(arriving(name))
         outputs.append(values[wiring.output])
     return Trace(_over_time(spikes), _over_time(near), np.stack(outputs, 1))
