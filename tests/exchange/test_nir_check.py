@@ -103,7 +103,8 @@ def test_the_simulation_is_our_own_run(name: str, reset: str, tmp_path: Path) ->
     path, x = written(name, tmp_path), np.repeat(samples(name)[:, None], STEPS, axis=1)
     wiring = wiring_of(nir.read(path))
     job = Job(path, wiring.spiking, x, STEPS, True, 1.0, 0)
-    found, here = simulate(wiring, RESETS[reset], x), run_here(wiring, job, reset)
+    network = sw.nir.load(path, 1.0, reset=reset)
+    found, here = simulate(wiring, RESETS[reset], x), run_here(network, wiring, job)
 
     for layer, spikes in found.spikes.items():
         assert np.array_equal(here.counts[layer].reshape(spikes[:, 0].shape), spikes.sum(1))

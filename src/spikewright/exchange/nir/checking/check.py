@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import is_number, is_whole
-from spikewright._base.hdf5 import look_through
 from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, NetworkError, SimulationError
@@ -22,7 +21,9 @@ from spikewright.exchange.nir.checking.readers import Reader
 from spikewright.exchange.nir.checking.result import Check, Layer, Outcome, Row
 from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
 from spikewright.exchange.nir.checking.wiring import Wiring, wiring_of
+from spikewright.exchange.nir.loading import load
 
+_DT = 1.0  # a step, in the file's unit of time
 _EXPLAINED = 4  # samples whose every spike is compared
 _FOLLOWED = 32  # samples with other counts, whose spikes are compared where those four say nothing
 _OTHER_OUTPUT = "its outputs are those of another node"
@@ -31,7 +32,7 @@ _OUTCOMES: dict[str, Outcome] = {"import": "missing", "read": "refused", "run": 
 
 @dataclass(frozen=True, eq=False)
 class _Subject:
-    """What readers are compared with: the file, the job, our run of it, and our semantics."""
+    """The file that readers are compared on: its job, our run of it, and our semantics."""
 
     wiring: Wiring
     job: Job
@@ -66,7 +67,7 @@ def check(
     does not end is a row with the reason.
 
     Reasons are evidence: `Row.reproduced` is the share of neurons for which the reader's stated
-    semantics (`READERS`) give every spike again. Raises `DamagedFileError` for what is no NIR file,
+    semantics (`READERS`) give every spike again. Raises what `load` raises for the file,
     `SimulationError` for samples that do not fit, and `NetworkError` for other arguments.
     """
     where = places(readers)
@@ -76,11 +77,11 @@ def check(
         )
     if reset not in RESETS:
         raise NetworkError(f"reset must be one of {', '.join(RESETS)}, got {reset!r}")
-    wiring = _opened(Path(path))
+    network, wiring = load(path, _DT, reset=reset), _wiring(Path(path))
     values, timed, count = _samples(wiring, np.asarray(x), steps)
     truth = None if labels is None else _labels(labels, len(values))
-    job = Job(Path(path), wiring.spiking, values, count, timed, 1.0, _EXPLAINED)
-    here = run_here(wiring, job, reset)
+    job = Job(Path(path), wiring.spiking, values, count, timed, _DT, _EXPLAINED)
+    here = run_here(network, wiring, job)
     bounds = Bounds(float(seconds), int(memory * 2**30))
     subject = _Subject(wiring, job, here, truth, RESETS[reset])
     rows = tuple(_row(place, subject, bounds) for place in where)
@@ -88,12 +89,10 @@ def check(
     return Check(Path(path), len(values), count, totals, _accuracy(here, truth), rows)
 
 
-def _opened(path: Path) -> Wiring:
-    """The graph of a file; raises `DamagedFileError` for a file that holds none."""
-    nir = require("nir")
-    look_through(path, path)
+def _wiring(path: Path) -> Wiring:
+    """The wiring of a file that `load` could read; raises `DamagedFileError` where nir cannot."""
     try:
-        graph = nir.read(path)
+        graph = require("nir").read(path)
     except Exception as error:  # whatever a file makes of nir
         raise DamagedFileError(
             f"{path}: holds no graph of NIR ({error}). Save it again."
@@ -132,7 +131,7 @@ def _labels(labels: ArrayLike, samples: int) -> NDArray:
 
 
 def _row(place: Place, subject: _Subject, bounds: Bounds) -> Row:
-    """What a reader makes of the job."""
+    """The row of a reader."""
     name, job, here = place.reader.name, subject.job, subject.here
     if place.python is None:
         return Row(name, "missing", place.reason)

@@ -9,19 +9,14 @@ from numpy.typing import NDArray
 
 from spikewright.exchange.nir.checking.process import Heard, Job
 from spikewright.exchange.nir.checking.wiring import Wiring
-from spikewright.exchange.nir.loading import load
 from spikewright.network import Ensemble, Probe
 from spikewright.simulator import Simulator
 
 _BATCH = 64
 
 
-def run_here(wiring: Wiring, job: Job, reset: str) -> Heard:
-    """Counts of every layer and mean outputs of a file, as `load` reads it.
-
-    Raises what `load` raises.
-    """
-    network: Any = load(job.path, job.dt, reset=reset)
+def run_here(network: Any, wiring: Wiring, job: Job) -> Heard:
+    """Counts of every layer and mean outputs of a file's network, as `load` reads it."""
     (given,), (taken,) = network.inputs.values(), network.outputs.values()
     with network:
         output = Probe(taken)
