@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright.exchange.nir.dialects import Dialect
+from spikewright.exchange.nir.dialects import OTHER_DIALECT, Dialect
 from spikewright.exchange.nir.forms import Form
 from spikewright.exchange.nir.maps import Map
-from spikewright.exchange.nir.signals import Unsayable
+from spikewright.exchange.nir.refusal import NoForm
 
 
 @dataclass
@@ -36,9 +36,9 @@ class Building:
         """
         kind = type(node).__name__
         if kind in self.dialect.lacks:
-            raise Unsayable(
+            raise NoForm(
                 f"{self.dialect.name} reads no {kind} as NIR says it",
-                'The dialect "portable" writes it, for other readers',
+                OTHER_DIALECT,
             )
         name = re.sub(r"[^0-9A-Za-z_]", "_", name)
         if not isinstance(node, self.nir.Input | self.nir.Output):

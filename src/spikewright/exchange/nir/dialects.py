@@ -49,6 +49,8 @@ DIALECTS = MappingProxyType(
 )
 """Every dialect by name."""
 
+OTHER_DIALECT = 'The dialect "portable" writes it, for other readers'
+
 
 def dialect_of(name: object) -> Dialect:
     """The dialect of a name; raises `NetworkError` for an unknown one."""

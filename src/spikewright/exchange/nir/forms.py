@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.matrices import matrix_of
-from spikewright.exchange.nir.maps import Map, Shape, diagonal, whole
-from spikewright.exchange.nir.signals import MOST_WEIGHTS, Signal, Unsayable, by_channel
+from spikewright.exchange.nir.maps import Map, by_channel, diagonal, whole
+from spikewright.exchange.nir.refusal import NoForm
+from spikewright.exchange.nir.signals import MOST_WEIGHTS, Signal
 from spikewright.exchange.nir.windows import squared
 from spikewright.network import transforms as t
+from spikewright.network.transforms import Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class Form:
 def forms_of(signals: Sequence[Signal], unit: NDArray | float, bias: NDArray | float) -> list[Form]:
     """Signals that are summed, in one layout; the first one has the bias.
 
-    A value of the sum counts `unit` times. Raises `Unsayable` where NIR has no form but matrices
+    A value of the sum counts `unit` times. Raises `NoForm` where NIR has no form but matrices
     that are too large.
     """
     natural = signals[0].index.shape
@@ -42,14 +44,14 @@ def forms_of(signals: Sequence[Signal], unit: NDArray | float, bias: NDArray | f
     pairs = list(zip(signals, constants, strict=True))
     made = [_by_channels(signal, units, constant) for signal, constant in pairs]
     whole_channels = [form for form in made if form is not None]
-    if len(whole_channels) == len(signals) and _alike(whole_channels):
+    if len(whole_channels) == len(signals) and alike(*whole_channels):
         return whole_channels
     return [as_matrix(signal, units, constant) for signal, constant in pairs]
 
 
-def _alike(forms: Sequence[Form]) -> bool:
-    first = forms[0]
-    return all(f.shape == first.shape and np.array_equal(f.index, first.index) for f in forms)
+def alike(first: Form | Signal, *others: Form | Signal) -> bool:
+    """True where values are at the same places of arrays of one shape."""
+    return all(o.shape == first.shape and np.array_equal(o.index, first.index) for o in others)
 
 
 def arranged(values: NDArray | float, index: NDArray, shape: Shape) -> NDArray:
@@ -86,7 +88,7 @@ def as_matrix(signal: Signal, units: NDArray, constant: NDArray | float = 0.0) -
     source = signal.shape if signal.map is None else signal.map.shape
     count = signal.index.size * math.prod(source)
     if count > MOST_WEIGHTS:
-        raise Unsayable(
+        raise NoForm(
             "its values are no whole channels, or their scale or bias differs within a channel, "
             f"and as a matrix it has {count} weights, more than {MOST_WEIGHTS}"
         )

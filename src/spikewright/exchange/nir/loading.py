@@ -23,15 +23,14 @@ from spikewright.exchange.nir.primitives import (
     End,
     Form,
     Linear,
-    Shape,
     Time,
-    Unreadable,
 )
 from spikewright.exchange.nir.reading import Flat, Record, read_flat
+from spikewright.exchange.nir.refusal import NoForm
 from spikewright.exchange.nir.walks import order_of
 from spikewright.network import Connection, Ensemble, Network, Neurons, Node, Probe
 from spikewright.network.network import detached
-from spikewright.network.transforms import Chain, Dense, Reshape, Sparse, Transform
+from spikewright.network.transforms import Chain, Dense, Reshape, Shape, Sparse, Transform
 
 _RESETS = ("zero", "subtract")
 
@@ -135,11 +134,11 @@ class _Loading:
         reader = READERS.get(node.kind)
         try:
             if reader is None:
-                raise Unreadable(f"NIR as it is read here has no {node.kind}")
+                raise NoForm(f"NIR as it is read here has no {node.kind}")
             arriving = self.arriving(node)
             form = reader(node, arriving.shape, self.time)
             self.values[node.name] = self.form(node, form, arriving)
-        except Unreadable as error:
+        except NoForm as error:
             self.refused.add(node.name)
             self.refusals.append(Refusal(node.name, node.kind, error.reason, error.help))
         except NetworkError as error:

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs, Windows
-
-Shape = tuple[int, ...]
+from spikewright.network.transforms import Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +53,12 @@ class Map:
         one = (1,) * len(self.size)
         kernel = self.kernel * factors.reshape(-1, 1, *one)
         return replace(self, kernel=kernel)
+
+
+def by_channel(values: NDArray, shape: Shape) -> NDArray | None:
+    """One value a channel of a flat array over `shape`, or None where a channel has several."""
+    rows = values.reshape(shape[0], -1)
+    return rows[:, 0] if np.array_equal(rows, np.broadcast_to(rows[:, :1], rows.shape)) else None
 
 
 def whole(matrix: NDArray, shape: Shape) -> Map:

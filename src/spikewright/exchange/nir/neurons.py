@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.exchange.nir.signals import Unsayable
+from spikewright.exchange.nir.refusal import NoForm
 from spikewright.network import Ensemble
 from spikewright.network.neurons import (
     LIF,
@@ -43,20 +43,20 @@ class Cell:
 
 
 def cell_of(ensemble: Ensemble, dt: float) -> Cell:
-    """The form of an ensemble for steps of `dt` seconds; raises `Unsayable`."""
+    """The form of an ensemble for steps of `dt` seconds; raises `NoForm`."""
     make = _CELLS.get(type(ensemble.neuron_type))
     if make is None:
-        raise Unsayable(*_reason(ensemble.neuron_type))
+        raise NoForm(*_reason(ensemble.neuron_type))
     if ensemble.represents or ensemble.gain is None or ensemble.bias is None:
-        raise Unsayable(
+        raise NoForm(
             "it represents a vector, and NIR has neurons alone",
             "Give the ensemble dimensions=None, a gain and a bias, and connect its neurons",
         )
     if ensemble.noise is not None or ensemble.restart_every is not None:
         what = "noise" if ensemble.noise is not None else "a restart every few steps"
-        raise Unsayable(f"it has {what}, and NIR has none", "Leave it out")
+        raise NoForm(f"it has {what}, and NIR has none", "Leave it out")
     if ensemble.initial_state:
-        raise Unsayable(f"it has an initial {', '.join(ensemble.initial_state)}", "Leave it out")
+        raise NoForm(f"it has an initial {', '.join(ensemble.initial_state)}", "Leave it out")
     return make(ensemble, ensemble.neuron_type, dt)
 
 
@@ -89,9 +89,9 @@ def _discrete(ensemble: Ensemble, kind: DiscreteLIF, dt: float) -> Cell:
 
 def _on_grid(ensemble: Ensemble, kind: GridLIF, dt: float) -> Cell:
     if kind.silent_steps(dt):
-        raise Unsayable(f"it is silent for {kind.tau_ref:g} s after a spike", "Use tau_ref=0")
+        raise NoForm(f"it is silent for {kind.tau_ref:g} s after a spike", "Use tau_ref=0")
     if np.isfinite(kind.min_voltage):
-        raise Unsayable("its voltage has a lower bound, and NIR's have none", _NO_FLOOR)
+        raise NoForm("its voltage has a lower bound, and NIR's have none", _NO_FLOOR)
     fields = {"tau": kind.tau_rc / dt, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0}
     return Cell("LIF", fields, 1.0, kind.amplitude, dt, _start(ensemble), {"reset": "zero"})
 
@@ -107,7 +107,7 @@ def _without_spikes(ensemble: Ensemble, kind: DiscreteLI, dt: float) -> Cell:
 def _leak(decay: NDArray) -> tuple[dict[str, Any], NDArray]:
     """Fields of a decay between 0 and 1, and the current that moves `v` by 1 in a step."""
     if np.any((decay <= 0) | (decay >= 1)):
-        raise Unsayable(
+        raise NoForm(
             "some of its neurons leak and others do not, or keep nothing",
             "Make an ensemble of each of the kinds",
         )
@@ -120,7 +120,7 @@ def _start(ensemble: Ensemble) -> NDArray:
     if isinstance(given, str) and given in _STARTS:
         return np.asarray(_STARTS[given])
     if not isinstance(given, np.ndarray):
-        raise Unsayable(
+        raise NoForm(
             "its voltages start at random numbers of a run's seed",
             'Give initial_voltage="half", "zero" or an array',
         )

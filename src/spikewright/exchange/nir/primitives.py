@@ -11,19 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows
+from spikewright.exchange.nir.maps import by_channel
 from spikewright.exchange.nir.reading import Record
+from spikewright.exchange.nir.refusal import NoForm
 from spikewright.network import transforms as t
 from spikewright.network.neurons import DiscreteLI, DiscreteLIF, IntegrateAndFire, NeuronType
-
-Shape = tuple[int, ...]
-
-
-class Unreadable(Exception):
-    """A node has no form here: the reason, and what would help."""
-
-    def __init__(self, reason: str, help: str = "") -> None:
-        super().__init__(reason, help)
-        self.reason, self.help = reason, help
+from spikewright.network.transforms import Shape
 
 
 @dataclass(frozen=True)
@@ -123,7 +116,7 @@ def _linear(node: Record, shape: Shape, time: Time) -> Form:
 def _matrix(node: Record) -> tuple[t.Dense]:
     weight = node.array("weight")
     if weight.ndim > 2:
-        raise Unreadable(
+        raise NoForm(
             f"its weights have {weight.ndim} axes: several matrices side by side",
             "Give one node each",
         )
@@ -169,7 +162,7 @@ def _padding(
     if named != "same":
         raise node.wrong(f"has a padding of {named!r}")
     if set(stride) != {1}:
-        raise Unreadable(
+        raise NoForm(
             'padding "same" with a stride above 1 means different zeros to every reader',
             "Write the padding as numbers",
         )
@@ -297,7 +290,7 @@ def _synapse(node: Record, time: Time, shape: Shape) -> Cell:
 def _reset(node: Record, threshold: NDArray, time: Time) -> NDArray | None:
     """The voltage after a spike, in thresholds, or None where the threshold is subtracted."""
     if np.any(threshold <= 0):
-        raise Unreadable(
+        raise NoForm(
             f"it has {int(np.sum(threshold <= 0))} thresholds that are not above 0: such a neuron "
             "fires without input"
         )
@@ -306,12 +299,10 @@ def _reset(node: Record, threshold: NDArray, time: Time) -> NDArray | None:
         raise node.wrong(f"has a v_reset of shape {given.shape} for thresholds {threshold.shape}")
     if time.resets(node) == "zero":
         if np.any(given > threshold):
-            raise Unreadable(
-                "it has a v_reset above its threshold: such a neuron never stops firing"
-            )
+            raise NoForm("it has a v_reset above its threshold: such a neuron never stops firing")
         return _few(given / threshold)
     if np.any(given):
-        raise Unreadable(
+        raise NoForm(
             "it has a v_reset other than 0, and a reset by subtraction has none", 'Use reset="zero"'
         )
     return None
@@ -344,7 +335,7 @@ def _few(values: NDArray) -> NDArray:
     if values.size and np.all(values == values.flat[0]):
         return np.asarray(values.flat[0])
     if values.ndim > 1:
-        channels = values.reshape(len(values), -1)
-        if np.array_equal(channels, np.broadcast_to(channels[:, :1], channels.shape)):
-            return channels[:, 0].reshape(-1, *(1,) * (values.ndim - 1))
+        each = by_channel(values, values.shape)
+        if each is not None:
+            return each.reshape(-1, *(1,) * (values.ndim - 1))
     return values

@@ -15,22 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.matrices import matrix_of
-from spikewright.exchange.nir.maps import Map, Shape, composed, whole
+from spikewright.exchange.nir.maps import Map, by_channel, composed, whole
+from spikewright.exchange.nir.refusal import NoForm
 from spikewright.network import transforms as t
-from spikewright.network.transforms import Transform
+from spikewright.network.transforms import Shape, Transform
 
 MOST_WEIGHTS = 1 << 24
 """The largest matrix that is written where NIR has no smaller form of a map."""
 
 _MOVES = (t.Reshape, t.Permute, t.Slice, t.Take, t.Place)
-
-
-class Unsayable(Exception):
-    """NIR has no form of something: the reason, and what would help."""
-
-    def __init__(self, reason: str, help: str = "") -> None:
-        super().__init__(reason, help)
-        self.reason, self.help = reason, help
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +78,7 @@ class Follower:
     emit: Emit
 
     def through(self, signal: Signal, chain: tuple[Transform, ...]) -> Signal:
-        """The signal behind a chain of transforms; raises `Unsayable`."""
+        """The signal behind a chain of transforms; raises `NoForm`."""
         for transform in chain:
             signal = self._step(signal, transform)
         return signal
@@ -154,7 +147,7 @@ class Follower:
         shape = transform.output_shape(natural)
         count = math.prod(shape) * math.prod(signal.shape)
         if count > MOST_WEIGHTS:
-            raise Unsayable(
+            raise NoForm(
                 f"NIR has no {type(transform).__name__} of this form, and as a matrix it has "
                 f"{count} weights, more than {MOST_WEIGHTS}"
             )
@@ -199,12 +192,6 @@ def _scaled(signal: Signal, transform: t.Scale) -> Signal | None:
         return replace(signal, factor=signal.factor * factors)
     rows = by_channel(factors, signal.shape)
     return None if rows is None else replace(signal, map=signal.map.times(rows))
-
-
-def by_channel(values: NDArray, shape: Shape) -> NDArray | None:
-    """One value a channel of a flat array over `shape`, or None where a channel has several."""
-    rows = values.reshape(shape[0], -1)
-    return rows[:, 0] if np.array_equal(rows, np.broadcast_to(rows[:, :1], rows.shape)) else None
 
 
 def _pointwise(transform: t.Dense, rank: int) -> t.Convolution:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spikewright.exchange.nir.ends import Object
-from spikewright.exchange.nir.signals import Unsayable
+from spikewright.exchange.nir.refusal import NoForm
 from spikewright.network import Connection, Ensemble
 from spikewright.network.synapses import Lowpass
 
@@ -21,11 +21,11 @@ def object_of(end: Any) -> Object:
 
 
 def check(connection: Connection) -> None:
-    """Raise `Unsayable` for what a connection has beside a linear map and a wait."""
+    """Raise `NoForm` for what a connection has beside a linear map and a wait."""
     if connection.learning_rules:
-        raise Unsayable(f"{connection!r} learns, and weights of NIR are fixed", "Take the rule off")
+        raise NoForm(f"{connection!r} learns, and weights of NIR are fixed", "Take the rule off")
     if connection.function is not None or isinstance(connection.pre_obj, Ensemble):
-        raise Unsayable(
+        raise NoForm(
             f"{connection!r} decodes a vector, and NIR has neurons alone", "Connect .neurons"
         )
 
@@ -33,13 +33,13 @@ def check(connection: Connection) -> None:
 def wait_of(connection: Connection, dt: float) -> tuple[int, float]:
     """Steps that a connection waits, and the time constant of its filter in steps, 0 for none."""
     if not isinstance(connection.delay, float):
-        raise Unsayable(f"{connection!r} has a delay for each of its weights", "Give one for all")
+        raise NoForm(f"{connection!r} has a delay for each of its weights", "Give one for all")
     steps = round(connection.delay / dt)
     synapse = connection.synapse
     if synapse is None:
         return steps, 0.0
     if not isinstance(synapse, Lowpass):
-        raise Unsayable(
+        raise NoForm(
             f"{connection!r} has the synapse {synapse!r}, and NIR has only first-order filters",
             "Use a Lowpass",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,16 +15,17 @@ from numpy.typing import NDArray
 from spikewright.engines.matrices import matrix_of
 from spikewright.errors import ExchangeError, Refusal
 from spikewright.exchange.nir.building import Building, single
-from spikewright.exchange.nir.dialects import Dialect
+from spikewright.exchange.nir.dialects import OTHER_DIALECT, Dialect
 from spikewright.exchange.nir.ends import Ends, Object
-from spikewright.exchange.nir.forms import Form, arranged, as_matrix, forms_of
-from spikewright.exchange.nir.maps import Shape
+from spikewright.exchange.nir.forms import Form, alike, arranged, as_matrix, forms_of
 from spikewright.exchange.nir.neurons import Cell, cell_of
-from spikewright.exchange.nir.signals import Follower, Signal, Unsayable, image_index, plain
+from spikewright.exchange.nir.refusal import NoForm
+from spikewright.exchange.nir.signals import Follower, Signal, image_index, plain
 from spikewright.exchange.nir.waits import check, object_of, ordered, reachable, wait_of, waits
 from spikewright.exchange.nir.walks import late, order_of
 from spikewright.network import Connection, Ensemble, MaxPool, Node
 from spikewright.network import transforms as t
+from spikewright.network.transforms import Shape
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class _Writing:
         """The result, or None and a refusal that is kept."""
         try:
             return make()
-        except Unsayable as error:
+        except NoForm as error:
             label = item.label or repr(item)
             self.refusals.append(Refusal(label, _kind(item), error.reason, error.help))
             return None
@@ -117,11 +119,13 @@ class _Writing:
         if isinstance(item, Node) and isinstance(item.output, np.ndarray):
             return []  # a constant, part of its readers' bias
         if isinstance(item, Node) and item.output is not None:
-            raise Unsayable(*_function_reason(item))
+            raise NoForm(*_function_reason(item))
         cell = cell_of(item, self.settings.dt) if isinstance(item, Ensemble) else None
         arriving, bias = self.arriving(item)
         if arriving is None:
             return None
+        if not arriving:
+            raise NoForm("nothing but constants, or what it sends itself, leads to it")
         if isinstance(item, Node):
             return self.junction(item, arriving, bias)
         assert cell is not None
@@ -195,8 +199,6 @@ class _Writing:
 
     def junction(self, item: Node, arriving: list[Signal], bias: NDArray | None) -> list[Signal]:
         """A sum; it becomes nodes of its own where it has a constant or several readers."""
-        if not arriving:
-            raise Unsayable("nothing but constants, or what it sends itself, leads to it")
         if bias is None and self.readers[id(item)] <= 1:
             return arriving
         forms = forms_of(arriving, 1.0, 0.0 if bias is None else bias)
@@ -206,8 +208,6 @@ class _Writing:
         self, item: Ensemble, cell: Cell, arriving: list[Signal], bias: NDArray | None
     ) -> Signal:
         """Neurons, behind nodes that hold their weights and bias."""
-        if not arriving:
-            raise Unsayable("nothing but constants, or what it sends itself, leads to it")
         gain, own = np.asarray(item.gain), np.asarray(item.bias)
         total = own if bias is None else own + gain * bias
         forms = forms_of(arriving, gain * cell.unit, cell.unit * total + self.start(cell))
@@ -232,7 +232,7 @@ class _Writing:
         if steps is not None:
             return cell.start / steps
         if dialect.start == "bias":
-            raise Unsayable(
+            raise NoForm(
                 f"its voltages start above zero, which {dialect.name} does not read",
                 "Give steps=, the length of a run: the start is spread over it as a bias; or "
                 'convert with initial_voltage="zero"',
@@ -252,7 +252,7 @@ class _Writing:
             if not self.closes(connection):
                 continue
             if not isinstance(item, Ensemble):
-                raise Unsayable(
+                raise NoForm(
                     f"{connection!r} closes a loop at a node without neurons",
                     "Connect it to the neurons behind that node",
                 )
@@ -262,10 +262,10 @@ class _Writing:
             alone = wait_of(connection, self.settings.dt)[0] == 1
             for signal in self.delivered(connection, item, sent, 2):
                 (form,) = forms_of([signal], unit, 0.0)
-                if form.shape != own.shape or not np.array_equal(form.index, own.index):
+                if not alike(form, own):
                     form = as_matrix(signal, np.broadcast_to(unit, item.shape))
-                if form.shape != own.shape or not np.array_equal(form.index, own.index):
-                    raise Unsayable(f"{connection!r} brings a vector back to an image")
+                if not alike(form, own):
+                    raise NoForm(f"{connection!r} brings a vector back to an image")
                 names = self.made.sent(f"{_name(item)}_loop", form)
                 self.made.lead(names, own.names[0])
                 self.closing += [(name, own.names[0]) for name in names if alone]
@@ -296,13 +296,14 @@ class _Writing:
 
     def check_branches(self) -> None:
         """Refuse what a reader of chains would leave out."""
-        ends = [end for edge in self.made.edges for end in enumerate(edge)]
-        several = sorted({name for side, name in ends if ends.count((side, name)) > 1})
-        if self.settings.dialect.chain:
-            why = f"{self.settings.dialect.name} reads chains, and it has several edges on one side"
-            kinds = {name: type(self.made.nodes[name]).__name__ for name in several}
-            advice = 'The dialect "portable" writes it, for other readers'
-            self.refusals += [Refusal(name, kinds[name], why, advice) for name in several]
+        dialect = self.settings.dialect
+        if not dialect.chain:
+            return
+        ends = Counter(end for edge in self.made.edges for end in enumerate(edge))
+        several = sorted({name for (_, name), count in ends.items() if count > 1})
+        why = f"{dialect.name} reads chains, and it has several edges on one side"
+        kinds = {name: type(self.made.nodes[name]).__name__ for name in several}
+        self.refusals += [Refusal(name, kinds[name], why, OTHER_DIALECT) for name in several]
 
     def check_walk(self) -> None:
         """Refuse edges that a reader which walks the graph would read too late, or drop."""
@@ -317,7 +318,7 @@ class _Writing:
                 advice = "Give the layers that meet one scale, so that the edge needs no weights"
             elif not dialect.loops:
                 why = f"it closes a loop, and {dialect.name} drops such edges"
-                advice = 'The dialect "portable" writes it, for other readers'
+                advice = OTHER_DIALECT
             else:
                 continue
             self.refusals.append(Refusal(edge[0], type(nodes[edge[0]]).__name__, why, advice))
