@@ -11,31 +11,31 @@ from typing import Any
 
 import numpy as np
 
-from .stepped import Stepped
+from .stepped import SteppedModel
 
 TOLERANCE = 2.0**-16  # of a threshold, for sums that should be whole
 
 
-class Model:
-    """What nirtorch makes of a file with the map below."""
+class Model(SteppedModel):
+    """A file as nirtorch reads it with the map below."""
 
-    notes: tuple[str, ...] = ("with a map of IF, LIF and Affine that is the check's own",)
+    notes = ("with a map of IF, LIF and Affine that is the check's own",)
 
     def __init__(self) -> None:
         self.nirtorch = import_module("nirtorch")
         self.nir = import_module("nir")
         self.torch = import_module("torch")
 
-    def read(self, path: str, dt: float, neurons: tuple[str, ...]) -> None:
-        """Read a file for steps of `dt` of its units of time."""
+    def module(self, graph: Any, dt: float) -> Any:
+        """The module of `nir_to_torch`, in double precision."""
         neuron = _neuron(self.torch)
 
         def made(node: Any) -> Any:
             return neuron(node, dt)
 
         node_map = {self.nir.IF: made, self.nir.LIF: made, self.nir.Affine: self._affine}
-        module = self.nirtorch.nir_to_torch(self.nir.read(path), node_map, dtype=self.torch.float64)
-        self.stepped = Stepped(module.double(), neurons)
+        made_of = self.nirtorch.nir_to_torch
+        return made_of(graph, node_map, dtype=self.torch.float64).double()
 
     def _affine(self, node: Any) -> Any:
         made = self.torch.nn.Linear(*reversed(node.weight.shape))
@@ -45,7 +45,7 @@ class Model:
 
     def run(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Outputs and spikes of values `(batch, steps, *shape)`."""
-        return self.stepped.run(x.astype(np.float64))
+        return super().run(x.astype(np.float64))
 
 
 def _neuron(torch: Any) -> Any:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .stepped import spellings
+from .stepped import listen
 
 
 class Model:
-    """What sinabs makes of a file; it counts time in steps."""
+    """A file as sinabs reads it; it counts time in steps."""
 
     notes: tuple[str, ...] = ()
 
@@ -28,11 +28,7 @@ class Model:
     def _module(self, batch: int, sent: dict[str, Any]) -> Any:
         """A module for so many samples, whose neurons write what they send."""
         module = self.exchange.from_nir(self.graph, batch_size=batch).eval()
-        found = dict(module.named_modules())
-        for name in self.neurons:
-            inner = next((found[n] for n in spellings(name) if n in found), None)
-            if inner is not None:
-                inner.register_forward_hook(_listen(name, sent))
+        listen(module, self.neurons, sent.__setitem__)
         return module
 
     def run(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -45,10 +41,3 @@ class Model:
         split = (len(x), x.shape[1])
         spikes = {name: s.reshape(*split, *s.shape[1:]) for name, s in sent.items()}
         return output.numpy().reshape(*split, *output.shape[1:]), spikes
-
-
-def _listen(name: str, sent: dict[str, Any]) -> Any:
-    def hook(module: Any, given: Any, result: Any) -> None:
-        sent[name] = (result[0] if isinstance(result, tuple) else result).detach().numpy()
-
-    return hook

@@ -13,7 +13,7 @@ class Blocked(Exception):
 
 
 class Model:
-    """What snn-mlir says of a file."""
+    """The report of snn-mlir about a file."""
 
     run = None
 

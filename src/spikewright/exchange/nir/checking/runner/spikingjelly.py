@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
-import numpy as np
-
-from .stepped import Stepped
+from .stepped import SteppedModel
 
 
-class Model:
-    """What SpikingJelly makes of a file."""
-
-    notes: tuple[str, ...] = ()
+class Model(SteppedModel):
+    """A file as SpikingJelly reads it."""
 
     def __init__(self) -> None:
         self.exchange = import_module("spikingjelly.activation_based.nir_exchange")
 
-    def read(self, path: str, dt: float, neurons: tuple[str, ...]) -> None:
-        """Read a file for steps of `dt` of its units of time."""
-        graph = import_module("nir").read(path)
-        self.stepped = Stepped(self.exchange.import_from_nir(graph, dt=dt), neurons)
-
-    def run(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Outputs and spikes of values `(batch, steps, *shape)`."""
-        return self.stepped.run(x)
+    def module(self, graph: Any, dt: float) -> Any:
+        """The module of `import_from_nir`."""
+        return self.exchange.import_from_nir(graph, dt=dt)

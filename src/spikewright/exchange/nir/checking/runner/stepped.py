@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -14,18 +15,7 @@ class Stepped:
     def __init__(self, module: Any, neurons: tuple[str, ...]) -> None:
         self.module = module.eval()
         self.sent: dict[str, list[Any]] = {}
-        found = dict(module.named_modules())
-        for name in neurons:
-            inner = next((found[n] for n in spellings(name) if n in found), None)
-            if inner is not None:
-                inner.register_forward_hook(self._listen(name))
-
-    def _listen(self, name: str) -> Any:
-        def hook(module: Any, given: Any, sent: Any) -> None:
-            first = sent[0] if isinstance(sent, tuple) else sent
-            self.sent.setdefault(name, []).append(first.detach().numpy())
-
-        return hook
+        listen(module, neurons, lambda name, sent: self.sent.setdefault(name, []).append(sent))
 
     def run(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Outputs and spikes `(batch, steps, *shape)` of values `(batch, steps, *shape)`."""
@@ -39,6 +29,41 @@ class Stepped:
         return np.stack(outputs, 1), {n: np.stack(sent, 1) for n, sent in self.sent.items()}
 
 
-def spellings(name: str) -> tuple[str, ...]:
+class SteppedModel:
+    """A reader whose modules take a step a call; `module` makes one of a graph."""
+
+    notes: tuple[str, ...] = ()
+
+    def module(self, graph: Any, dt: float) -> Any:
+        """The reader's module of a graph, for steps of `dt` of its units of time."""
+        raise NotImplementedError
+
+    def read(self, path: str, dt: float, neurons: tuple[str, ...]) -> None:
+        """Read a file for steps of `dt` of its units of time."""
+        graph = import_module("nir").read(path)
+        self.stepped = Stepped(self.module(graph, dt), neurons)
+
+    def run(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Outputs and spikes of values `(batch, steps, *shape)`."""
+        return self.stepped.run(x)
+
+
+def listen(module: Any, neurons: tuple[str, ...], hear: Callable[[str, np.ndarray], Any]) -> None:
+    """Let `hear` have the name and the spikes of a module's neurons, whenever they send some."""
+    found = dict(module.named_modules())
+    for name in neurons:
+        inner = next((found[n] for n in _spellings(name) if n in found), None)
+        if inner is not None:
+            inner.register_forward_hook(_hook(name, hear))
+
+
+def _hook(name: str, hear: Callable[[str, np.ndarray], Any]) -> Any:
+    def hook(module: Any, given: Any, sent: Any) -> None:
+        hear(name, (sent[0] if isinstance(sent, tuple) else sent).detach().numpy())
+
+    return hook
+
+
+def _spellings(name: str) -> tuple[str, ...]:
     """The names that modules of a node may have: keywords get a prefix, loops a folder."""
     return (f"{name}.{name}", name, f"nir_node_{name}", f"nir_node_{name}.{name}")
