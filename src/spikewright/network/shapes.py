@@ -87,3 +87,16 @@ def as_value(returned: Any) -> NDArray:
     Raises `TypeError` or `ValueError` for what is not numbers.
     """
     return np.atleast_1d(np.empty(0) if returned is None else np.asarray(returned, np.float64))
+
+
+def fixed_numbers(owner: object, name: str) -> NDArray:
+    """Make a field a read-only float64 copy of its numbers; raises `NetworkError` for others."""
+    given = getattr(owner, name)
+    try:
+        values = np.array(given, np.float64)
+    except (TypeError, ValueError):
+        values = np.array(math.nan)
+    if not np.all(np.isfinite(values)):
+        raise NetworkError(f"{type(owner).__name__}.{name} must be finite numbers, got {given!r}")
+    object.__setattr__(owner, name, frozen(values))
+    return values

@@ -6,29 +6,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
-from spikewright.errors import NetworkError
 from spikewright.network.distributions.base import (
     Distribution,
     check_numbers,
     register,
     require,
 )
-
-
-def _frozen(owner: object, name: str, value: ArrayLike) -> NDArray:
-    """Set a field to a read-only copy, floating point and finite."""
-    try:
-        array = np.array(value, np.float64)
-    except (TypeError, ValueError):
-        array = np.array(math.nan)
-    if not np.all(np.isfinite(array)):
-        raise NetworkError(f"{type(owner).__name__}.{name} must be finite numbers, got {value!r}")
-    array.setflags(write=False)
-    object.__setattr__(owner, name, array)
-    return array
+from spikewright.network.shapes import fixed_numbers
 
 
 @register
@@ -100,13 +87,13 @@ class Choice(Distribution):
     weights: NDArray | None = None
 
     def __post_init__(self) -> None:
-        options = _frozen(self, "options", self.options)
+        options = fixed_numbers(self, "options")
         require(
             options.ndim in (1, 2) and len(options) > 0,
             f"Choice.options must be (options,) or (options, d), got shape {options.shape}",
         )
         if self.weights is not None:
-            weights = _frozen(self, "weights", self.weights)
+            weights = fixed_numbers(self, "weights")
             require(
                 weights.shape == (len(options),) and weights.min() >= 0 and weights.sum() > 0,
                 f"Choice.weights must be one for each of {len(options)} options, 0 or more and "
@@ -132,7 +119,7 @@ class Samples(Distribution):
     samples: NDArray
 
     def __post_init__(self) -> None:
-        _frozen(self, "samples", self.samples)
+        fixed_numbers(self, "samples")
 
     def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         given = self.samples[:, None] if self.samples.ndim == 1 else self.samples
@@ -152,7 +139,7 @@ class PDF(Distribution):
     p: NDArray
 
     def __post_init__(self) -> None:
-        x, p = _frozen(self, "x", self.x), _frozen(self, "p", self.p)
+        x, p = fixed_numbers(self, "x"), fixed_numbers(self, "p")
         require(
             x.ndim == 1 and x.shape == p.shape and len(x) >= 2 and bool(np.all(np.diff(x) > 0)),
             "PDF.x must rise, two points or more, and PDF.p have one value for each; got shapes "

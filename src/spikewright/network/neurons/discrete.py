@@ -22,6 +22,7 @@ from spikewright.network.neurons.base import (
     register,
     settled_rates,
 )
+from spikewright.network.shapes import fixed_numbers
 
 _RESETS = ("zero", "subtract")
 
@@ -40,7 +41,7 @@ class _Decaying(EqualByValue, NeuronType):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        decay = _numbers(self, "decay")
+        decay = fixed_numbers(self, "decay")
         if not np.all((decay >= 0) & (decay <= 1)):
             raise NetworkError(f"{type(self).__name__}.decay must lie in 0..1, got {decay!r}")
 
@@ -98,7 +99,7 @@ class DiscreteLIF(_Decaying):
         super().__post_init__()
         if self.reset not in _RESETS:
             raise NetworkError(f"DiscreteLIF.reset must be one of {_RESETS}, got {self.reset!r}")
-        if np.any(_numbers(self, "reset_voltage") > 1):
+        if np.any(fixed_numbers(self, "reset_voltage") > 1):
             raise NetworkError(
                 "DiscreteLIF.reset_voltage must be at most the threshold, 1, got "
                 f"{self.reset_voltage!r}"
@@ -125,17 +126,3 @@ class DiscreteLIF(_Decaying):
         fired = xp.greater(voltage, 1.0)
         state["voltage"] = xp.where(fired, xp.constant(np.asarray(self.reset_voltage)), voltage)
         return xp.where(fired, 1.0, xp.zeros_like(voltage))
-
-
-def _numbers(owner: NeuronType, name: str) -> NDArray:
-    """A field as a read-only array of finite numbers."""
-    given = getattr(owner, name)
-    try:
-        values = np.array(given, np.float64)
-    except (TypeError, ValueError):
-        values = np.array(np.nan)
-    if not np.all(np.isfinite(values)):
-        raise NetworkError(f"{type(owner).__name__}.{name} must be finite numbers, got {given!r}")
-    values.setflags(write=False)
-    object.__setattr__(owner, name, values)
-    return values
