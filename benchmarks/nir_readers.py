@@ -1,4 +1,4 @@
-"""What other simulators make of networks that are saved as NIR: spikes, accuracy, and why.
+"""Runs saved networks in other simulators of NIR: their spikes and accuracy, and why they differ.
 
     python scripts/nir_readers.py READERS
     python -m benchmarks.nir_readers --mnist mnist.npz --readers READERS \
@@ -6,13 +6,14 @@
 
 Five networks on MNIST: a dense one, the published convolutional one, one with residual edges, one
 with depthwise convolutions, and recurrent LIF neurons made by hand. Four are converted with
-one threshold a layer (99.9 %), started at zero, and saved for a run of 16 steps; each reader runs
+one threshold a layer (99.9 %), started at zero, and saved for a run of 16 steps. Each reader runs
 1 000 test images. The dense, residual and depthwise ones are trained here, in seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import tempfile
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from torch import nn
 import spikewright as sw
 from benchmarks import sources
 from benchmarks.image_sets import ImageSet, load
+from spikewright.exchange.nir.saving import as_bytes
 from spikewright.measure import accuracy
 
 STEPS = 16
@@ -142,7 +144,7 @@ def recurrent(data: ImageSet, path: Path) -> Network:
         *pairwise(("input", "into", "lif", "around", "lif")),
         *pairwise(("lif", "readout", "output")),
     ]
-    _write(nodes, edges, path)
+    path.write_bytes(as_bytes(nir.NIRGraph(nodes, edges, {"dt": 1.0})))
     some = images(data.x_train[:4000]).reshape(-1, 784)
     network: Any = sw.nir.load(path, 1.0)
     with network:
@@ -153,33 +155,18 @@ def recurrent(data: ImageSet, path: Path) -> Network:
     wanted = np.eye(10)[data.y_train[:4000]]
     found, *_ = np.linalg.lstsq(np.c_[rates, np.ones(len(rates))], wanted, rcond=None)
     nodes["readout"] = nir.Affine(*(a.astype(np.float32) for a in (found[:-1].T, found[-1])))
-    _write(nodes, edges, path)
+    path.write_bytes(as_bytes(nir.NIRGraph(nodes, edges, {"dt": 1.0})))
     return Network(path, images(data.x_test).reshape(flat)[:IMAGES], None)
-
-
-def _write(nodes: dict[str, Any], edges: list[tuple[str, str]], path: Path) -> None:
-    """A graph in a file that older versions of nir read too: those know no `v_reset`."""
-    nir.write(path, nir.NIRGraph(nodes, edges, {"dt": 1.0}))
-    import h5py
-
-    with h5py.File(path, "r+") as file:
-        for node in file["node/nodes"].values():
-            if "v_reset" in node:
-                del node["v_reset"]
 
 
 def networks(
     data: ImageSet, cache: Path, folder: Path
 ) -> dict[str, Callable[[float | None], Network]]:
     """Every network by name; each is made for neurons with a floor, or without."""
-    made: dict[str, Any] = {}
 
     def of(name: str, make: Callable[[], Any], last: bool) -> Callable[[float | None], Network]:
-        def build(floor: float | None) -> Network:
-            made[name] = made[name] if name in made else make()
-            return converted(made[name], data, folder / f"{name}.nir", last, floor)
-
-        return build
+        model = functools.cache(make)
+        return lambda floor: converted(model(), data, folder / f"{name}.nir", last, floor)
 
     return {
         "dense": of("dense", lambda: trained(dense, data), False),
@@ -287,7 +274,7 @@ def main() -> None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(results))
     if given.document is not None:
-        order = [name for name in networks(data, given.cache, Path()) if name in results]
+        order = [name for name in NETWORKS if name in results]
         given.document.write_text(page({name: results[name] for name in order}))
 
 

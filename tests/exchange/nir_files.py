@@ -9,7 +9,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from spikewright.exchange.nir.saving import _as_bytes
+from spikewright.exchange.nir.saving import as_bytes
 
 
 def integrators(*shape: int, **metadata: Any) -> nir.IF:
@@ -103,7 +103,7 @@ GRAPHS = {"dense": dense, "residual": residual, "branched": branched, "recurrent
 def written(name: str, folder: Path) -> Path:
     """The file of a graph, as this project writes it."""
     path = folder / f"{name}.nir"
-    path.write_bytes(_as_bytes(GRAPHS[name]()))
+    path.write_bytes(as_bytes(GRAPHS[name]()))
     return path
 
 

@@ -29,21 +29,26 @@ from spikewright.exchange.nir.checking.process import Job  # noqa: E402
 from spikewright.exchange.nir.checking.semantics import RESETS  # noqa: E402
 from spikewright.exchange.nir.checking.simulate import simulate  # noqa: E402
 from spikewright.exchange.nir.checking.wiring import wiring_of  # noqa: E402
-from spikewright.exchange.nir.saving import _as_bytes  # noqa: E402
+from spikewright.exchange.nir.saving import as_bytes  # noqa: E402
 
 STEPS = 24
 RUNNING = [name for name, reader in READERS.items() if reader.semantics is not None]
 
 
+def python_in(folder: Path, *arguments: str) -> Path:
+    """A Python that finds modules in a folder too, and has some arguments already."""
+    python = folder / "python"
+    command = shlex.join([sys.executable, *arguments])
+    paths = shlex.quote(":".join([str(folder), *filter(None, sys.path)]))
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={paths} exec {command} "$@"\n')
+    python.chmod(0o755)
+    return python
+
+
 def fake(folder: Path, how: dict[str, Any]) -> Path:
     """A Python that is a reader with these semantics, or with what goes wrong."""
     script = Path(__file__).with_name("fake_reader.py")
-    python = folder / "python"
-    command = shlex.join([sys.executable, str(script), json.dumps(how)])
-    paths = ":".join(filter(None, sys.path))
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(paths)} exec {command} "$@"\n')
-    python.chmod(0o755)
-    return python
+    return python_in(folder, str(script), json.dumps(how))
 
 
 def with_semantics(folder: Path, semantics: Semantics) -> Path:
@@ -99,7 +104,7 @@ def test_the_simulation_is_an_independent_integrators(name: str) -> None:
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_simulation_is_our_own_run(name: str, reset: str, tmp_path: Path) -> None:
-    """What a file does here, on an engine, is what the equations give that explain readers."""
+    """A file's spikes here, on an engine, are those of the equations that explain readers."""
     path, x = written(name, tmp_path), np.repeat(samples(name)[:, None], STEPS, axis=1)
     wiring = wiring_of(nir.read(path))
     job = Job(path, wiring.spiking, x, STEPS, True, 1.0, 0)
@@ -189,7 +194,7 @@ def test_same_spikes_are_those_of_all_samples() -> None:
 
 
 def _told_of_a_later_sample(semantics: Semantics, tenths: list[float], folder: Path) -> str:
-    """What is said of a reader that is like this project, but where the sixth sample shows it."""
+    """The sentence about a reader that is like this project but in the sixth sample."""
     weights = np.diag([0.5, 1.0]).astype(np.float32)
     nodes = {
         **ends((2,), (2,)),
@@ -197,7 +202,7 @@ def _told_of_a_later_sample(semantics: Semantics, tenths: list[float], folder: P
         "n": integrators(2),
     }
     path = folder / "one.nir"
-    path.write_bytes(_as_bytes(nir.NIRGraph(nodes, chain("input", "a", "n", "output"))))
+    path.write_bytes(as_bytes(nir.NIRGraph(nodes, chain("input", "a", "n", "output"))))
     x = np.full((7, 2), 0.3)
     x[5] = tenths
     python = with_semantics(folder, semantics)
@@ -266,10 +271,7 @@ def test_a_reader_has_a_bound_of_memory(tmp_path: Path) -> None:
     """One that asks for more is a row, as one that asks for time without end is."""
     module = tmp_path / "snn_mlir.py"
     module.write_text("bytearray(3 << 30)")
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    path = written("dense", tmp_path)
+    path, python = written("dense", tmp_path), python_in(tmp_path)
     row = sw.nir.check(path, samples("dense"), {"snn-mlir": python}, steps=2, memory=1)["snn-mlir"]
 
     assert (row.outcome, row.reason) == ("missing", "MemoryError: ")
@@ -313,11 +315,7 @@ def test_modules_are_listened_to(tmp_path: Path) -> None:
     (tmp_path / "norse").mkdir()
     (tmp_path / "norse" / "__init__.py").write_text("__version__ = '9'")
     (tmp_path / "norse" / "torch.py").write_text(NORSE)
-    python = tmp_path / "python"
-    paths = ":".join([str(tmp_path), *filter(None, sys.path)])
-    python.write_text(f'#!/bin/sh\nPYTHONPATH={paths} exec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    path = written("dense", tmp_path)
+    path, python = written("dense", tmp_path), python_in(tmp_path)
     labels = np.array([0, 1, 2])
     found = sw.nir.check(path, samples("dense"), {"norse": python}, steps=STEPS, labels=labels)
     row = found["norse"]

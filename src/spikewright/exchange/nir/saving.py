@@ -46,10 +46,10 @@ def save(
     if steps is not None and not (is_whole(steps) and steps >= 1):
         raise NetworkError(f"steps must be a whole number from 1, got {steps!r}")
     graph = graph_of(ends_of(model), Settings(reader, float(dt), steps))
-    replace_file(target, _as_bytes(graph))
+    replace_file(target, as_bytes(graph))
 
 
-def _as_bytes(graph: Any) -> bytes:
+def as_bytes(graph: Any) -> bytes:
     """The bytes of a file that readers of older versions of the format take too.
 
     Those know no `v_reset`, whose absence means zeros to the others.
