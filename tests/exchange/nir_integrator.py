@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 def run(
     graph: Any, x: Mapping[str, NDArray], steps: int, dt: float, reset: str = "stated"
 ) -> dict[str, NDArray]:
-    """What every node sends, `(steps, *shape)`, for inputs `(steps, *shape)` by name.
+    """The values that nodes send, `(steps, *shape)`, for inputs `(steps, *shape)` by name.
 
     `reset` is "zero" (one spike a step, hard), "subtract" (as many as fit, soft), or "stated": as
     the metadata of a node say. Metadata `v_init` is where a voltage starts. What closes a loop
@@ -46,7 +46,7 @@ def _order(graph: Any) -> Iterator[str]:
 
 
 def _sent(node: Any, values: list, step: int) -> Any:
-    """What a node sends in a step, or sent in the last one; constants are there from the first."""
+    """Values of a node in a step, or in the last one; constants are there from the first."""
     if len(values) > step:
         return values[step]
     return values[-1] if values else getattr(node, "bias", 0.0)

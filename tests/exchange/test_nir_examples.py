@@ -105,7 +105,7 @@ def _without_the_graph() -> Any:
 
 
 def _spikes(graph: Any, x: np.ndarray, folder: Path, reset: str, dt: float = DT) -> np.ndarray:
-    """What the output of a written graph gets here, `(steps, outputs)`."""
+    """The values at the output of a written graph here, `(steps, outputs)`."""
     nir.write(folder / "graph.nir", graph)
     network = sw.nir.load(folder / "graph.nir", dt, reset=reset)
     (source,) = network.inputs.values()

@@ -99,7 +99,7 @@ def test_bytes_that_are_changed_anywhere(tmp_path: Path) -> None:
 
 
 def test_no_file_and_no_hdf5(tmp_path: Path) -> None:
-    """What is not there, and what is something else."""
+    """A missing file, and one that is no HDF5."""
     with pytest.raises(FileNotFoundError, match="no such file"):
         sw.nir.load(tmp_path / "net.nir", 1e-3)
     (tmp_path / "net.nir").write_bytes(b"nothing")

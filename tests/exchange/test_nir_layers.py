@@ -54,7 +54,7 @@ def _saved(example: LayerExample, path: Path) -> tuple[sw.Conversion, sw.Network
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_layer_is_written_or_refused(name: str, tmp_path: Path) -> None:
-    """What is written has the spikes of the conversion; what is refused is named."""
+    """A file has the spikes of the conversion; a refusal names the layer."""
     example = EXAMPLES[name]
     saved = _saved(example, tmp_path / "net.nir")
     if saved is None:

@@ -84,5 +84,5 @@ def single(values: NDArray) -> NDArray:
 
 
 def _holds(made: NDArray, values: NDArray) -> bool:
-    """Whether an array is what its values are but for the rounding of doubles on the way."""
+    """True for an array of the same values but for the rounding of doubles on the way."""
     return np.allclose(made, values, rtol=1e-14, atol=0.0)

@@ -1,4 +1,4 @@
-"""What each reader of NIR takes: one entry a reader, so that a file is written for it."""
+"""The forms of NIR that readers take: one entry a reader, so that a file is written for it."""
 
 from __future__ import annotations
 

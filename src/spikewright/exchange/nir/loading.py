@@ -71,7 +71,7 @@ def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None
 
 @dataclass(frozen=True, eq=False)
 class _Term:
-    """What an object sends, behind a chain of transforms and so many steps later."""
+    """The values that an object sends, behind a chain of transforms and so many steps later."""
 
     end: Node | Neurons
     chain: tuple[Transform, ...] = ()

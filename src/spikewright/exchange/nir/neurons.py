@@ -139,7 +139,7 @@ _NO_FLOOR = "Use sw.GridLIF(tau_rc, tau_ref=0, min_voltage=-math.inf), whose equ
 
 
 def _reason(kind: NeuronType) -> tuple[str, str]:
-    """Why NIR has no node for a neuron type, and what would help."""
+    """The reason why NIR has no node for a neuron type, and what would help."""
     name = type(kind).__name__
     if isinstance(kind, LIF):
         return f"{name} counts time from the crossing inside a step, and no reader does", _NO_FLOOR

@@ -1,4 +1,4 @@
-"""What each primitive of NIR is here: one reader a primitive, by its name."""
+"""The primitives of NIR as forms of this project: one reader a primitive, by its name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spikewright.network.transforms import Shape
 
 @dataclass(frozen=True)
 class Time:
-    """How time is read: steps of `dt`, in the file's unit; the reset, None for what nodes state."""
+    """Steps of `dt`, in the file's unit, and the reset; None for what nodes state."""
 
     dt: float
     reset: str | None

@@ -72,7 +72,7 @@ class Record:
         return given if isinstance(given, str) else None
 
     def stated(self, name: str) -> Any:
-        """What the metadata say, or None."""
+        """A value of the metadata, or None."""
         return self.metadata.get(name)
 
 

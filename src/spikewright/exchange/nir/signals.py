@@ -1,4 +1,4 @@
-"""Signals of a network on their way to a NIR graph: where their values are, and what scales them.
+"""Signals of a network on their way to a NIR graph: places and scales of their values.
 
 A signal's `index` says where each of its values is in the array that a NIR node sends, so that
 reshaping, permuting and selecting need no nodes; the next weights take them up.
@@ -45,13 +45,13 @@ class Signal:
 
     @property
     def complete(self) -> bool:
-        """Whether its values are those of the array, each once, in any order."""
+        """True where its values are those of the array, each once, in any order."""
         return self.index.size == math.prod(self.shape) and bool(
             np.array_equal(np.sort(self.index, axis=None), np.arange(self.index.size))
         )
 
     def heights(self, unit: Any = 1.0) -> NDArray:
-        """What a value of the array is worth in a given unit, flat over `shape`."""
+        """The worth of each value of the array in a given unit, flat over `shape`."""
         return np.asarray(self.factor * (unit / self.unit))
 
 

@@ -47,7 +47,7 @@ def wait_of(connection: Connection, dt: float) -> tuple[int, float]:
 
 
 def waits(connection: Connection) -> bool:
-    """Whether what a connection delivers is of an earlier step."""
+    """True where a connection delivers values of an earlier step."""
     return connection.synapse is not None or bool(np.any(connection.delay))
 
 

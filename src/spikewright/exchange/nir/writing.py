@@ -30,7 +30,7 @@ from spikewright.network.transforms import Shape
 
 @dataclass(frozen=True)
 class Settings:
-    """How a graph is written: for a reader, steps of `dt` seconds, and runs of `steps` steps."""
+    """Settings of a graph: its reader, steps of `dt` seconds, and runs of `steps` steps."""
 
     dialect: Dialect
     dt: float
@@ -73,7 +73,7 @@ class _Writing:
         self.rank = _rank(self.connections)
 
     def metadata(self) -> dict[str, Any]:
-        """What the graph says of itself."""
+        """The metadata of the graph itself."""
         settings = self.settings
         found: dict[str, Any] = {
             "writer": "spikewright",
@@ -163,7 +163,7 @@ class _Writing:
         return signals, bias
 
     def closes(self, connection: Connection) -> bool:
-        """Whether a connection closes a loop."""
+        """True for a connection that closes a loop."""
         pre, post = object_of(connection.pre_obj), object_of(connection.post_obj)
         return waits(connection) and id(pre) in self.after.get(id(post), ())
 
@@ -240,7 +240,7 @@ class _Writing:
         return 0.0
 
     def stated(self, item: Ensemble, cell: Cell, form: Form) -> dict[str, Any]:
-        """What NIR cannot say of neurons."""
+        """The metadata of neurons, for what NIR cannot say."""
         found = {**cell.metadata, "layer": _name(item)}
         if "reset" in found:
             found["v_init"] = _over(0.0 if self.settings.steps else cell.start, form)
@@ -337,7 +337,7 @@ def _over(values: Any, form: Form) -> NDArray:
 
 
 def _layout(connections: Sequence[Connection], item: Object) -> bool | None:
-    """Whether the windows over an object have channels last; None if there are none."""
+    """True where the windows over an object have channels last; None if there are none."""
     for connection in connections:
         if object_of(connection.pre_obj) is not item:
             continue
@@ -382,7 +382,7 @@ def _applied(connection: Connection, value: NDArray) -> NDArray:
 
 
 def _function_reason(item: Node) -> tuple[str, str]:
-    """Why NIR has no form of a node with a function, and what would help."""
+    """The reason why NIR has no form of a node with a function, and what would help."""
     function = item.output
     if isinstance(function, MaxPool):
         return "NIR has no max pooling", 'Convert with max_pool="average"'

@@ -1,4 +1,4 @@
-"""NIR files in other simulators: what each of them makes of a file, and why it differs."""
+"""NIR files in other simulators: the spikes of each, and the reasons for differences."""
 
 from spikewright.exchange.nir.checking.check import check
 from spikewright.exchange.nir.checking.readers import READERS, Reader

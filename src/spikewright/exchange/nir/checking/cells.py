@@ -89,7 +89,7 @@ def cell_of(node: Any, semantics: Semantics, batch: int) -> Cell:
 
 
 def _decay(node: Any, semantics: Semantics) -> tuple[Any, Any, Any]:
-    """What is left of the voltage in a step, the factor of the current, and what is added."""
+    """The share of the voltage that a step leaves, the factor of the current, and an addend."""
     if kind(node) in ("IF", "I"):
         return 1.0 - semantics.leak, np.asarray(node.r, np.float64), 0.0
     tau = np.asarray(node.tau_mem if kind(node).startswith("Cuba") else node.tau, np.float64)

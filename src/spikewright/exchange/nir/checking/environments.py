@@ -25,7 +25,7 @@ class Place:
 
 
 def places(readers: Readers) -> list[Place]:
-    """Where each wanted reader is; raises `NetworkError` for a reader that no check knows.
+    """The place of each wanted reader; raises `NetworkError` for a reader that no check knows.
 
     None are all readers, in this environment. A folder has an environment a reader, by its name. A
     mapping has an environment or its Python a reader, and None for this one; a list has names.

@@ -1,4 +1,4 @@
-"""Why a reader's spikes differ from ours, by evidence: equations that give its spikes again."""
+"""Reasons for a reader's other spikes, by evidence: equations that give its spikes again."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _apart(trace: Trace, there: Mapping[str, NDArray]) -> tuple[int, int]:
 
 
 def _change(alone: Trace, ours: Trace) -> str:
-    """What a choice alone does to all spikes: `-17 % of spikes`."""
+    """The change of all spikes by a choice alone: `-17 % of spikes`."""
     now, before = (sum(s.sum() for s in t.spikes.values()) for t in (alone, ours))
     if now == before:
         return "as many spikes" if _same(alone, ours.spikes) else "as many spikes at other steps"

@@ -27,7 +27,7 @@ _LONGEST = 300  # characters of what a process said last
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a reader may take: seconds, and bytes of its own."""
+    """The limits of a reader: seconds, and bytes of its own."""
 
     seconds: float
     memory: int
@@ -51,7 +51,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """What a reader made of a job, or why it made nothing: `stage` is where it stopped.
+    """A reader's answer to a job, or the reason why there is none; `stage` is where it stopped.
 
     `counts` are `(batch, *shape)`, `spikes` `(kept, steps, *shape)`, `output` means over steps.
     """

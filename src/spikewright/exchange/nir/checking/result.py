@@ -1,4 +1,4 @@
-"""What a check found: a row a reader."""
+"""The result of a check: a row a reader."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Row:
-    """What one reader made of a file.
+    """The outcome of a file in one reader.
 
-    `reason` says why it did not run. `why` says why its spikes are others than ours, and
-    `reproduced` is the share of neurons whose every spike these reasons give again, None where
-    nothing was simulated. `deviation` is the largest difference of a mean output, as a share of the
+    `reason` says why it did not run. `why` says why its spikes are others than ours. `reproduced`
+    is the share of neurons whose every spike these reasons give again, None where nothing was
+    simulated. `deviation` is the largest difference of a mean output, as a share of the
     largest output here. `notes` are what else a user of the reader should know.
     """
 
@@ -55,11 +55,11 @@ class Row:
 
     @property
     def same(self) -> bool:
-        """Whether every neuron sends as many spikes as here."""
+        """True where every neuron sends as many spikes as here."""
         return self.outcome == "ran" and all(layer.same == 1.0 for layer in self.layers)
 
     def told(self) -> str:
-        """Why it differs or did not run, in one sentence."""
+        """The reason why it differs or did not run, in one sentence."""
         if self.reason:
             return self.reason
         if self.outcome == "linted":
@@ -71,7 +71,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Check:
-    """What readers make of a file: a row each, beside this project's own run of it."""
+    """A file in other readers, a row each, beside this project's own run of it."""
 
     path: Path
     samples: int

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Semantics:
-    """What a reader does where NIR says nothing, or says it and readers differ.
+    """The choices of a reader where NIR says nothing, or says it and readers differ.
 
     `reset` is what a spike leaves of the voltage: what is above the threshold, or zero. A neuron
     that is `strict` fires above the threshold only, and `most` is the number of spikes that it may
