@@ -13,11 +13,11 @@ from spikewright.errors import NetworkError
 class Dialect:
     """A form of NIR that a reader takes.
 
-    `start` says what becomes of an initial voltage, which NIR cannot say: "stated" in metadata that
-    the reader need not know, or "bias", spread over the steps of a run, where the reader ignores
-    it. `lacks` are the primitives that the reader refuses, or reads in a time of its own. With
-    `chain` it reads one node after the other, without branches. One that `walks` computes a branch
-    to its end before the next; without `loops` it drops edges that close one.
+    `start` says what becomes of an initial voltage, which NIR cannot say. "stated" is in metadata
+    that the reader need not know; "bias" is spread over the steps of a run, where the reader
+    ignores metadata. `lacks` are the primitives that the reader refuses, or reads in a time of its
+    own. With `chain` it reads one node after the other, without branches. One that `walks` computes
+    a branch to its end before the next; without `loops` it drops edges that close one.
     """
 
     name: str

@@ -34,9 +34,9 @@ def save(
     cannot say: the reset by subtraction, the initial voltage and the spikes a step. With `steps`
     the initial voltage is a bias instead, one that adds it up in a run of `steps` steps.
 
-    Raises `ExchangeError`, which lists every layer that NIR or the dialect cannot say with what
-    would help, `NetworkError` for arguments that fit nothing, `OSError` where the file cannot be
-    written, and `MissingExtraError` without the package `nir`.
+    Raises `ExchangeError` for layers that NIR or the dialect cannot say: it lists each with what
+    would help. Raises `NetworkError` for arguments that fit nothing, `OSError` where the file
+    cannot be written, and `MissingExtraError` without the package `nir`.
     """
     require("nir")
     reader = dialect_of(dialect)

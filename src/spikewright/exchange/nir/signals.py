@@ -1,7 +1,7 @@
 """Signals of a network on their way to a NIR graph: places and scales of their values.
 
-A signal's `index` says where each of its values is in the array that a NIR node sends, so that
-reshaping, permuting and selecting need no nodes; the next weights take them up.
+A signal's `index` says where each of its values is in the array that a NIR node sends. So
+reshaping, permuting and selecting need no nodes: the next weights take them up.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _MOVES = (t.Reshape, t.Permute, t.Slice, t.Take, t.Place)
 class Signal:
     """The values of a network's object as `factor / unit` times what a NIR node sends.
 
-    `names` are the nodes whose sum it is, of arrays of `source`; `map` leads from there to an array
-    of `shape`, where it is not None. `index`, in the object's own shape, are places in the flat
+    `names` are the nodes whose sum it is; `map`, where it is not None, leads from their array to
+    one of `shape`. `index`, in the object's own shape, are places in the flat
     array of `shape`, -1 for zeros. `factor` and `unit` are flat arrays over `shape`, apart so that
     equal units cancel without rounding.
     """

@@ -17,10 +17,10 @@ class Semantics:
     steps after the current, and an IF loses the share `leak` of its voltage in each step. With
     `again` a neuron that a spike left above the threshold fires again a threshold higher only.
     `stated` says whether the file's metadata are read: initial voltages, floors and limits of
-    spikes. The voltage of a leaky neuron keeps `1 - dt/tau` of itself in a step ("euler") or
-    `exp(-dt/tau)` ("exact"), and gains that share less than one of the current; all of it where
+    spikes. The voltage of a leaky neuron keeps the share `k` of itself in a step: `1 - dt/tau`
+    ("euler") or `exp(-dt/tau)` ("exact"). It gains `1 - k` of the current, or all of it where
     `unscaled`. `dt` is the length of a step in the file's unit of time. In the `order` "sources"
-    a node computes behind all that it reads; in that of a "walk" each branch computes to the end
+    a node computes behind all that it reads. In that of a "walk" each branch computes to the end
     before the next, so that the next one's values come a step late. `edges` are those that are
     read: all, all but those from nodes later in the order, or one a node.
     """
