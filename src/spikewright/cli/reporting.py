@@ -17,11 +17,11 @@ from spikewright.choosing.tuning.reproduce import call, text
 from spikewright.cli.opening import is_model
 from spikewright.cli.samples import Samples
 from spikewright.conversion import Conversion, watch
-from spikewright.measure.truth import Truth, truth_of
+from spikewright.measure.truth import Truth
 from spikewright.records import Record
 from spikewright.report import check_target, write_html
 from spikewright.report.figures import RasterInfo, raster_info
-from spikewright.running.outputs import outputs_of
+from spikewright.running.outputs import truth_of_only
 
 ARGUMENTS = "spikewright.arguments"
 """The key in the context's `meta` that holds the arguments of the program."""
@@ -76,8 +76,8 @@ class Subject:
     @cached_property
     def truth(self) -> Truth | None:
         """Labels or targets; None where there are none, and of several outputs."""
-        y, outputs = self.samples.y, list(outputs_of(self.conversion.lowered).values())
-        return truth_of(y, outputs[0], len(y)) if y is not None and len(outputs) == 1 else None
+        samples = len(next(iter(self._arrays.values())))
+        return truth_of_only(self.conversion.lowered, self.samples.y, samples)
 
     def first(self, most: int) -> tuple[dict[str, NDArray], NDArray | None]:
         """The first samples and their labels or targets."""

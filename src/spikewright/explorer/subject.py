@@ -17,8 +17,8 @@ from spikewright.conversion import Conversion
 from spikewright.errors import SimulationError
 from spikewright.explorer.pictures import as_pictures, picture_shape
 from spikewright.explorer.wish import Wish
-from spikewright.measure.truth import Truth, truth_of
-from spikewright.running.outputs import outputs_of
+from spikewright.measure.truth import Truth
+from spikewright.running.outputs import truth_of_only
 
 _NETWORKS = 8  # that are kept
 
@@ -67,11 +67,7 @@ class Subject:
     @cached_property
     def truth(self) -> Truth | None:
         """Labels or targets; None where there are none, and of several outputs."""
-        outputs = list(outputs_of(self.base.lowered).values())
-        return truth_of(self.y, outputs[0], len(self)) if self._judged(outputs) else None
-
-    def _judged(self, outputs: list[Any]) -> bool:
-        return self.y is not None and len(outputs) == 1
+        return truth_of_only(self.base.lowered, self.y, len(self))
 
     def label(self, sample: int) -> int | None:
         """The label of a sample, where it has one."""
