@@ -13,7 +13,7 @@ from typing import Any
 import click
 from numpy.typing import NDArray
 
-from spikewright.choosing.tuning.reproduce import call, text
+from spikewright.choosing.tuning.reproduce import again, call, imports
 from spikewright.cli.opening import is_model
 from spikewright.cli.samples import Samples
 from spikewright.conversion import Conversion, watch
@@ -120,10 +120,9 @@ def write_report(
     `python` makes the network again; None where the choices say how.
     """
     code = _python(subject) if python is None else python
-    numpy = "import numpy as np\n" if "np." in code else ""
     lines = [command_line()]
     if 0 < len(code) <= _LONGEST:
-        lines.append(f"{numpy}import spikewright as sw\n\n{code}")
+        lines.append("\n".join([*imports(code), "", code]))
     origin = {"model": _named(subject.model), "data": _named(subject.data)}
     write_html(
         path,
@@ -143,9 +142,7 @@ def _python(subject: Subject) -> str:
         return call(path, numbers)
     if not subject.choices:
         return f"sw.load({path})"
-    changed = dict.fromkeys(["spiking", *subject.choices])
-    given = ", ".join(f"{name}={text(numbers[name])}" for name in changed)
-    return f"sw.load({path}).again({given})"
+    return again(f"sw.load({path})", numbers, dict.fromkeys(["spiking", *subject.choices]))
 
 
 def command_line() -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.tuning.reproduce import call, run_line, text
+from spikewright.choosing.tuning.reproduce import again, call, imports, run_line
 from spikewright.conversion import Conversion, Sample, watch
 from spikewright.explorer.frames import pack
 from spikewright.explorer.subject import Subject
@@ -104,11 +104,8 @@ def _call(subject: Subject, wish: Wish, conversion: Conversion) -> str:
     """Lines of Python that make this network and run it, with numbers in the place of rules."""
     numbers = conversion.resolved
     if subject.again:
-        chosen = wish.arguments(subject.base.populations())
-        told = ", ".join(f"{name}={text(numbers[name])}" for name in chosen)
-        made = f"{subject.model}.again({told})"
+        made = again(subject.model, numbers, wish.arguments(subject.base.populations()))
     else:
         made = call(subject.model, numbers)
-    numpy = ["import numpy as np"] if "np." in made else []
-    lines = [*numpy, "import spikewright as sw", *subject.lines, "", f"conversion = {made}"]
-    return "\n".join([*lines, run_line(wish.steps, DT, wish.readout)])
+    run = run_line(wish.steps, DT, wish.readout)
+    return "\n".join([*imports(made), *subject.lines, "", f"conversion = {made}", run])

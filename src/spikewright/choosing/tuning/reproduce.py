@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,17 @@ def call(model: str, arguments: Mapping[str, Any]) -> str:
         if not (name in _DEFAULTS and _same(value, _DEFAULTS[name])) and value is not None
     ]
     return f"sw.convert({', '.join([model, *given])})"
+
+
+def again(conversion: str, numbers: Mapping[str, Any], changed: Iterable[str]) -> str:
+    """`CONVERSION.again(...)` with those of the arguments that are changed."""
+    given = ", ".join(f"{name}={text(numbers[name])}" for name in changed)
+    return f"{conversion}.again({given})"
+
+
+def imports(code: str) -> list[str]:
+    """The lines of imports that this code, made here, needs."""
+    return [*(["import numpy as np"] if "np." in code else []), "import spikewright as sw"]
 
 
 def run_line(steps: int, dt: float, readout: Any) -> str:
