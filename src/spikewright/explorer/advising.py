@@ -8,7 +8,7 @@ from typing import Any
 from spikewright._base.arguments import is_number
 from spikewright.diagnosis.proposals import Proposal
 from spikewright.errors import SpikewrightError
-from spikewright.explorer.subject import Subject, remember
+from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import MOST_STEPS, NEURONS, Wish
 
 _SAMPLES = 128  # that are diagnosed
@@ -22,17 +22,11 @@ def advised(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterat
     """
     if stopped():
         return
-    key = wish.anywhere, "advice"
-    found = subject.known.get(key)
-    if found is None:
-        found = _diagnosed(subject, wish)
-        remember(subject.known, key, found, 1000)
-    yield {"kind": "advice", **found}
+    yield {"kind": "advice", **subject.result(wish, "advice", lambda: _diagnosed(subject, wish))}
 
 
 def _diagnosed(subject: Subject, wish: Wish) -> dict[str, Any]:
-    x = {name: array[:_SAMPLES] for name, array in subject.x.items()}
-    y = None if subject.truth is None else subject.truth.values[:_SAMPLES]
+    x, y = subject.part(_SAMPLES)
     try:
         found = subject.converted(wish).diagnose(x, y, wish.steps, progress=False)
     except SpikewrightError as error:

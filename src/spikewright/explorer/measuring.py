@@ -11,11 +11,12 @@ from typing import Any
 
 from spikewright.evaluation.sweeping import Reading, Sweep, sweep
 from spikewright.executors import Executor, Function
-from spikewright.explorer.subject import Subject, remember
+from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
-from spikewright.records import Record, select
+from spikewright.records import select
+from spikewright.showing import demo
 
-ENERGY_TABLE = "45nm-int8"
+ENERGY_TABLE = demo.ENERGY_TABLE
 """The cost table of energies, as in the demonstration."""
 
 CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -23,7 +24,6 @@ CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 _FIRST = 64  # samples, then four times as many, until all are measured
 _GROWTH = 4
-_KEPT = 1000  # measurements that a subject remembers
 
 
 class Stopped(Exception):
@@ -76,22 +76,16 @@ def _counts(samples: int) -> list[int]:
 
 
 def _known(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> dict[str, Any]:
-    """The numbers of the first `count` samples, measured once for all pages."""
-    key = wish.anywhere, count
-    found = subject.known.get(key)
-    if found is None:
-        found = _numbers(_swept(subject, wish, count, stopped))
-        remember(subject.known, key, found, _KEPT)
-    return found
+    """The numbers of the first `count` samples."""
+    return subject.result(wish, count, lambda: _numbers(_swept(subject, wish, count, stopped)))
 
 
 def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> Sweep:
-    x = {name: array[:count] for name, array in subject.x.items()}
-    chosen = subject.arguments(wish)
+    (x, y), chosen = subject.part(count), subject.arguments(wish)
     return sweep(
         subject.base,
         x,
-        None if subject.truth is None else subject.truth.values[:count],
+        y,
         scales=chosen["scale_firing_rates"],
         neurons=chosen["spiking"],
         synapse=chosen["synapse"],
@@ -125,8 +119,6 @@ def _score(reading: Reading) -> dict[str, Any]:
 
 
 def _layers(found: Sweep) -> list[dict[str, Any]]:
-    """Spikes a sample and mean rates in Hz of each layer."""
-    (tried,) = found.tried
-    records: tuple[Record, ...] = () if tried.evaluation is None else tried.evaluation.records
-    rates = [r for r in select(records, "firing rate") if "layer" in r.how]
+    """The mean rate of each layer in Hz."""
+    rates = [r for r in select(found.records, "firing rate") if "layer" in r.how]
     return [{"name": r.how["layer"], "rate": r.value} for r in rates]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,10 @@ from spikewright.explorer.wish import Wish
 from spikewright.measure.truth import Truth
 from spikewright.running.outputs import truth_of_only
 
+_Made = TypeVar("_Made")
+
 _NETWORKS = 8  # that are kept
+_RESULTS = 1000
 
 SHOWN = 60
 """Samples that a page lists, at most."""
@@ -34,7 +37,7 @@ class Subject:
     are lines of Python before the call, `model` the text of its first argument. `command` is the
     beginning of a command of `spikewright` that measures the network, and `title` its name.
     With `again` the model is the text of a `Conversion`. `first` is what a page begins with,
-    `known` what was measured already, and `kept` the latest networks.
+    `known` the results for the latest wishes, and `kept` the latest networks.
     """
 
     base: Conversion
@@ -68,6 +71,11 @@ class Subject:
     def truth(self) -> Truth | None:
         """Labels or targets; None where there are none, and of several outputs."""
         return truth_of_only(self.base.lowered, self.y, len(self))
+
+    def part(self, samples: int) -> tuple[dict[str, NDArray], NDArray | None]:
+        """The first samples, and their labels or targets."""
+        y = None if self.truth is None else self.truth.values[:samples]
+        return {name: array[:samples] for name, array in self.x.items()}, y
 
     def label(self, sample: int) -> int | None:
         """The label of a sample, where it has one."""
@@ -127,12 +135,13 @@ class Subject:
 
         Raises as `Conversion.again` does.
         """
-        key = wish.anywhere
-        found = self.kept.get(key)
-        if found is None:
-            found = self.base.again(**self.arguments(wish))
-            remember(self.kept, key, found, _NETWORKS)
-        return found
+        return remembered(
+            self.kept, wish.anywhere, _NETWORKS, lambda: self.base.again(**self.arguments(wish))
+        )
+
+    def result(self, wish: Wish, kind: Any, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """A result of that kind for a wish, made once for all samples and pages."""
+        return remembered(self.known, (wish.anywhere, kind), _RESULTS, make)
 
     def command_of(self, wish: Wish) -> str:
         """The command that measures what a wish asks for; empty where data has no file.
@@ -148,8 +157,12 @@ class Subject:
         return shlex.join([*self.command, *options, *calibration])
 
 
-def remember(known: dict[Any, Any], key: Any, value: Any, most: int) -> None:
-    """Put something into a memory of bounded size, whose oldest entry leaves."""
-    while len(known) >= most:
-        known.pop(next(iter(known)), None)
-    known[key] = value
+def remembered(known: dict[Any, _Made], key: Any, most: int, make: Callable[[], _Made]) -> _Made:
+    """An entry of a memory, made where it is missing; of more than `most` the oldest leaves."""
+    found = known.get(key)
+    if found is None:
+        found = make()
+        while len(known) >= most:
+            known.pop(next(iter(known)), None)
+        known[key] = found
+    return found

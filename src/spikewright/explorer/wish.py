@@ -65,11 +65,6 @@ class Wish:
     synapse: float | None = None
 
     @property
-    def alike(self) -> bool:
-        """Whether one number scales the rates of all layers."""
-        return self.rule is None and not self.layers
-
-    @property
     def anywhere(self) -> Wish:
         """The same choices, for no sample in particular."""
         return replace(self, sample=0, drawn=None)
