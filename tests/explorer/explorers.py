@@ -40,3 +40,10 @@ def unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, NDArray]]:
         found = np.frombuffer(content, kind, count, start + place["offset"])
         arrays[name] = found.reshape(place["shape"])
     return header, arrays
+
+
+def accuracy(told: dict[str, Any], steps: int) -> float:
+    """The accuracy by the mean of so many steps that `evaluate --json` told."""
+    how = {"steps": steps, "readout": "mean"}.items()
+    (found,) = (r for r in told["records"] if r["name"] == "accuracy" and how <= r["how"].items())
+    return float(found["value"])

@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from explorers import HEADERS, OWN, PORT, SAMPLES, TOKEN, subject, unpacked
+from explorers import HEADERS, OWN, PORT, SAMPLES, TOKEN, accuracy, subject, unpacked
 from starlette.testclient import TestClient
 
 import spikewright as sw
 from spikewright.cli import main
 from spikewright.conversion import watch
 from spikewright.explorer import measuring
-from spikewright.explorer.advising import advised, changes_of
+from spikewright.explorer.advising import advised
+from spikewright.explorer.changes import changes_of
 from spikewright.explorer.explore import _subject as subject_of
 from spikewright.explorer.facts import facts
 from spikewright.explorer.looking import look
@@ -185,13 +186,8 @@ def test_the_command_measures_the_same(tmp_path: Path, chosen: dict[str, Any]) -
     _, *arguments = shlex.split(whole.command_of(wish))
     done = CliRunner().invoke(main, [*arguments, "--json"])
     assert done.exit_code == 0, done.output
-    records = json.loads(done.stdout)["records"]
     (last,) = measuring.measured(whole, wish, lambda: False)
-    how = {"steps": 6, "readout": "mean"}
-    (accuracy,) = (
-        r for r in records if r["name"] == "accuracy" and how.items() <= r["how"].items()
-    )
-    assert last["value"] == accuracy["value"]
+    assert last["value"] == accuracy(json.loads(done.stdout), 6)
 
 
 def test_the_latest_wish_wins(page: Page) -> None:
@@ -348,23 +344,6 @@ def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: Subject
             changed = digits.converted(wish).run(x, wish.steps, progress=False)
             wanted = made.again(**proposal.arguments).run(x, proposal.steps, progress=False)
             np.testing.assert_array_equal(changed.output, wanted.output)
-
-
-def test_a_conversion_is_made_again() -> None:
-    """Of a `Conversion` the lines of Python say `again`, and change what the page chose."""
-    x, y = sw.demo.held_out(8)
-    made = sw.convert(sw.demo.MODEL, spiking=True, scale_firing_rates=7.0, max_spikes_per_step=2)
-    whole = subject_of(made, x, y, None, (), "")
-    assert (whole.first.scale, whole.first.cap) == (7.0, 2)
-    wish = replace(whole.first, steps=5, layers=(("relu1", 50.0),))
-    header, _ = unpacked(look(whole, 1, wish))
-    names: dict[str, Any] = {"conversion": made}
-    exec(header["call"], {"x": x}, names)
-
-    scales = {"relu1": 50.0, "relu2": 7.0}
-    expected = made.again(scale_firing_rates=scales).run(x, steps=5, progress=False)
-    found = names["conversion"].run(x, steps=5, progress=False)
-    np.testing.assert_array_equal(found.output, expected.output)
 
 
 SHAPES = [(30,), (2, 16), (5, 4, 6, 3), (1, 12, 12), (3, 8, 8), (6, 5), (49,)]

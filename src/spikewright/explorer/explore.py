@@ -19,8 +19,9 @@ from spikewright.choosing.tuning.reproduce import source_text
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
-from spikewright.explorer.subject import Subject
-from spikewright.explorer.wish import SCALES, Wish
+from spikewright.explorer.changes import change_of
+from spikewright.explorer.subject import DROPPED, Subject
+from spikewright.explorer.wish import Wish, wish_with
 from spikewright.frontends import example_for
 from spikewright.lower.speaking import silently
 from spikewright.running.inputs import as_named, batch_of
@@ -143,7 +144,8 @@ def _subject(
     _check_held(made, arrays)
     title = Path(model).name if isinstance(model, str | Path) else "Your network"
     text = name or ("conversion" if ready else source_text(model, example, x))
-    return Subject(_plain(made), arrays, y, title, text, (), command, _first(made), ready)
+    base, first = _plain(made), _first(made)
+    return Subject(base, arrays, y, title, text, (), command, first, made.arguments, ready)
 
 
 def _check_held(made: Conversion, arrays: dict[str, NDArray]) -> None:
@@ -165,16 +167,17 @@ def _plain(made: Conversion) -> Conversion:
         initial_voltage=None,
         max_spikes_per_step=None,
         synapse=None,
-        bias_correction=None,
-        calibration=None,
+        **dict.fromkeys(DROPPED),
     )
 
 
 def _first(made: Conversion) -> Wish:
     """The choices that a conversion was made with, where the page has them."""
-    scale, cap = (made.arguments.get(n) for n in ("scale_firing_rates", "max_spikes_per_step"))
-    number = isinstance(scale, int | float) and SCALES[0] <= scale <= SCALES[1]
-    return Wish(scale=float(scale) if number else Wish.scale, cap=cap)  # type: ignore[arg-type]
+    found: dict[str, Any] = {}
+    for name, value in made.arguments.items():
+        if value is not None:
+            found |= change_of(name, made.resolved[name]) or {}
+    return wish_with(found)
 
 
 def _random(made: Conversion) -> dict[str, Any]:

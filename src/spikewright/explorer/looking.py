@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright.choosing.tuning.reproduce import again, call, imports, run_line
 from spikewright.conversion import Conversion, Sample, watch
 from spikewright.explorer.frames import pack
-from spikewright.explorer.subject import Subject
+from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.explorer.wish import Wish
 from spikewright.lower.speaking import silently
 
@@ -104,7 +104,9 @@ def _call(subject: Subject, wish: Wish, conversion: Conversion) -> str:
     """Lines of Python that make this network and run it, with numbers in the place of rules."""
     numbers = conversion.resolved
     if subject.again:
-        made = again(subject.model, numbers, wish.arguments(subject.base.populations()))
+        dropped = [name for name in DROPPED if subject.given.get(name) is not None]
+        chosen = wish.arguments(subject.base.populations())
+        made = again(subject.model, numbers, [*chosen, *dropped])
     else:
         made = call(subject.model, numbers)
     run = run_line(wish.steps, DT, wish.readout)

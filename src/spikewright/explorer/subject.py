@@ -25,6 +25,11 @@ _Made = TypeVar("_Made")
 _NETWORKS = 8  # that are kept
 _RESULTS = 1000
 
+DROPPED = ("bias_correction", "calibration")
+"""Arguments of a conversion that a page does not take over."""
+
+_STAYING = ("synapse", "max_spikes_per_step", "bias_correction")
+
 SHOWN = 60
 """Samples that a page lists, at most."""
 
@@ -36,8 +41,9 @@ class Subject:
     `x` is `{input: (samples, *shape)}`, `y` labels or targets `(samples, ...)`, or None. `lines`
     are lines of Python before the call, `model` the text of its first argument. `command` is the
     beginning of a command of `spikewright` that measures the network, and `title` its name.
-    With `again` the model is the text of a `Conversion`. `first` is what a page begins with,
-    `known` the results for the latest wishes, and `kept` the latest networks.
+    `given` are the arguments that its network was made with; with `again` the model is the text of
+    a `Conversion` made with them. `first` is what a page begins with, `known` the results for the
+    latest wishes, and `kept` the latest networks.
     """
 
     base: Conversion
@@ -48,6 +54,7 @@ class Subject:
     lines: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     first: Wish = field(default_factory=Wish)
+    given: Mapping[str, Any] = field(default_factory=dict)
     again: bool = False
     known: dict[Any, dict[str, Any]] = field(default_factory=dict)
     kept: dict[Wish, Conversion] = field(default_factory=dict)
@@ -146,15 +153,23 @@ class Subject:
     def command_of(self, wish: Wish) -> str:
         """The command that measures what a wish asks for; empty where data has no file.
 
-        It is empty for rules, too, where the file holds more data than is looked at here.
+        It is empty for rules, too, where the file holds more data than is looked at here, and where
+        no option takes back what the network was made with.
         """
         limited = any(part.startswith("--limit") for part in self.command)
-        if not self.command or (limited and wish.rule is not None):
+        if not self.command or self._stays(wish) or (limited and wish.rule is not None):
             return ""
         file = next(part for part in self.command if part.startswith("--data="))
         calibration = [] if wish.rule is None else [file.replace("--data=", "--calibration=", 1)]
-        options = wish.options(self.base.populations())
+        options = wish.options(self.base.populations(), self.given)
         return shlex.join([*self.command, *options, *calibration])
+
+    def _stays(self, wish: Wish) -> bool:
+        """Whether the command's network keeps what the wish has not: no option says None."""
+        wanted = wish.arguments(self.base.populations())
+        return any(
+            self.given.get(name) is not None and wanted.get(name) is None for name in _STAYING
+        )
 
 
 def remembered(known: dict[Any, _Made], key: Any, most: int, make: Callable[[], _Made]) -> _Made:

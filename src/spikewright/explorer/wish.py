@@ -102,16 +102,21 @@ class Wish:
             "max_spikes_per_step": self.cap,
         }
 
-    def options(self, layers: Iterable[str]) -> list[str]:
-        """The same as options of a command; a rule looks at data, which is another option."""
+    def options(self, layers: Iterable[str], given: Mapping[str, Any]) -> list[str]:
+        """The same as options of a command whose network was made with the arguments `given`.
+
+        A rule looks at data, which is another option.
+        """
         chosen = NEURONS[self.neuron]
         found = ["--spiking" if chosen is None else f"--neurons=relu={chosen[1]}"]
-        scales = self.scales(layers)
+        wanted = self.arguments(layers)
+        scales = wanted["scale_firing_rates"]
         each = scales.items() if isinstance(scales, dict) else [("", self.rule or self.scale)]
         found += [f"--scale={name}{'=' * bool(name)}{_text(scale)}" for name, scale in each]
-        found += [] if self.synapse is None else [f"--synapse={self.synapse:g}"]
-        found += [] if self.start == "half" else [f"--initial-voltage={self.start}"]
-        found += [] if self.cap is None else [f"--max-spikes-per-step={self.cap}"]
+        for name, option in _OPTIONS.items():
+            value, already = wanted[name], given.get(name)
+            if value is not None and (type(value) is not type(already) or value != already):
+                found.append(f"{option}={value}")
         return [*found, f"--steps={self.steps}"]
 
     def as_dict(self) -> dict[str, Any]:
@@ -125,6 +130,13 @@ class Wish:
             return base64.b64decode(self.drawn or "", validate=True)
         except (binascii.Error, ValueError) as error:
             raise SimulationError(f"drawn: {error}. Give the bytes of an image in base64") from None
+
+
+_OPTIONS = {
+    "synapse": "--synapse",
+    "initial_voltage": "--initial-voltage",
+    "max_spikes_per_step": "--max-spikes-per-step",
+}
 
 
 def _text(scale: str | float) -> str:
@@ -188,8 +200,16 @@ def wish_of(text: str) -> tuple[int, Wish]:
     if unknown:
         raise SimulationError(f"{unknown[0]!r} is no part of a request: {', '.join(known)} are")
     for name, value in given.items():
-        fits, words = _CHECKS[name]
-        if not fits(value):
-            raise SimulationError(f"{name} is {words}, got {value!r}")
-    layers = tuple(given.pop("layers", {}).items())
-    return number, Wish(layers=layers, **given)
+        if not fits(name, value):
+            raise SimulationError(f"{name} is {_CHECKS[name][1]}, got {value!r}")
+    return number, wish_with(given)
+
+
+def fits(name: str, value: Any) -> bool:
+    """Whether a value may stand in a field of a wish, as a page writes it."""
+    return _CHECKS[name][0](value)
+
+
+def wish_with(given: Mapping[str, Any]) -> Wish:
+    """The wish with these fields, as a page writes them, and all others as at first."""
+    return Wish(**{**given, "layers": tuple(given.get("layers", {}).items())})
