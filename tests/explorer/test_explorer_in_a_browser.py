@@ -198,6 +198,16 @@ def test_a_drawing_is_in_the_address(window: Window) -> None:
     assert pad != empty
 
 
+def test_a_choice_that_no_list_has_is_shown(window: Window, explorer: Explorer) -> None:
+    """An address, or a conversion, may hold one."""
+    window.page.goto("about:blank")
+    window.open(f"{explorer.url}#cap=3&synapse=0.003")
+    shown = [window.page.locator(f"#{n} option:checked").inner_text() for n in ("cap", "synapse")]
+
+    assert shown == ["3", "3 ms"]
+    assert "synapse=0.003" in window.text("call") and "max_spikes_per_step=3" in window.text("call")
+
+
 def test_two_pages_at_once(browser: Any, window: Window, explorer: Explorer) -> None:
     """Each shows its own state."""
     other = Window(browser.new_page())

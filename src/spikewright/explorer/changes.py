@@ -41,10 +41,16 @@ def _neurons(value: Any) -> dict[str, Any] | None:
     return next(({"neuron": name} for name in names), None)
 
 
+def _synapse(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return {"synapse": None}
+    return {"synapse": float(value)} if is_number(value) else None
+
+
 _CHANGES: Mapping[str, Callable[[Any], dict[str, Any] | None]] = {
     "scale_firing_rates": _scales,
     "spiking": _neurons,
-    "max_spikes_per_step": lambda value: {"cap": value},
+    "max_spikes_per_step": lambda value: {"cap": value if value is None else int(value)},
     "initial_voltage": lambda value: {"start": value} if isinstance(value, str) else None,
-    "synapse": lambda value: {"synapse": value} if value is None or is_number(value) else None,
+    "synapse": _synapse,
 }

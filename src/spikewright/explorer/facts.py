@@ -18,10 +18,7 @@ def facts(subject: Subject) -> bytes:
         "labels": [subject.label(number) for number in range(min(SHOWN, len(subject)))],
         "picture": subject.picture,
         "drawable": subject.picture is not None and subject.picture[2] == 1,
-        "layers": [
-            {"name": name, "shape": ensemble.shape}
-            for name, ensemble in subject.base.populations().items()
-        ],
+        "layers": [{"name": name} for name in subject.base.populations()],
         "scales": SCALES,
         "most_steps": MOST_STEPS,
         "neurons": list(NEURONS),

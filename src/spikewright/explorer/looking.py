@@ -91,7 +91,6 @@ def _output(found: Sample) -> tuple[dict[str, Any], dict[str, NDArray]]:
     largest = np.argsort(-np.maximum(source, flat[-1]), kind="stable")[:_OUTPUTS]
     shown = np.sort(largest)
     told = {
-        "name": name,
         "numbers": shown.tolist(),
         "answer": int(flat[-1].argmax()),
         "source": int(source.argmax()),

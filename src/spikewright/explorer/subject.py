@@ -28,7 +28,7 @@ _RESULTS = 1000
 DROPPED = ("bias_correction", "calibration")
 """Arguments of a conversion that a page does not take over."""
 
-_STAYING = ("synapse", "max_spikes_per_step", "bias_correction")
+_STAYING = ("synapse", "max_spikes_per_step", "bias_correction")  # no option sets them to None
 
 SHOWN = 60
 """Samples that a page lists, at most."""

@@ -1,6 +1,6 @@
 // Everything that is drawn: rasters, feature maps, lines over time, and the curve of scales.
 const shade = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const SERIES = ["--c0", "--c1", "--c2", "--c3", "--c4"];
+const SERIES = ["--c0", "--c1", "--c2"]; // of the three largest outputs
 const GLOW = 10; // steps for which a spike is seen in a feature map
 
 // A canvas of this height in CSS pixels, cleared, as sharp as the screen.
@@ -14,6 +14,15 @@ function sheet(canvas, height) {
   pen.scale(ratio, ratio);
   pen.font = "12px system-ui, sans-serif";
   return { pen, width, height };
+}
+
+function across(pen, left, right, y, dash = []) {
+  pen.setLineDash(dash);
+  pen.beginPath();
+  pen.moveTo(left, y);
+  pen.lineTo(right, y);
+  pen.stroke();
+  pen.setLineDash([]);
 }
 
 export function raster(canvas, { shape: [steps, rows], values }, time) {
@@ -83,29 +92,26 @@ export function output(canvas, answers, source, told, time) {
   const order = [...source.values.keys()].sort((a, b) => source.values[b] - source.values[a]);
   for (const place of [...order].reverse()) {
     const rank = order.indexOf(place);
-    const colour = shade(rank < 3 ? SERIES[rank] : "--other");
-    pen.strokeStyle = pen.fillStyle = colour;
-    pen.lineWidth = rank < 3 ? 2 : 1;
-    pen.setLineDash([4, 4]);
-    pen.beginPath();
-    pen.moveTo(0, y(source.values[place]));
-    pen.lineTo(right, y(source.values[place]));
-    pen.stroke();
-    pen.setLineDash([]);
+    const large = rank < SERIES.length;
+    pen.strokeStyle = pen.fillStyle = shade(large ? SERIES[rank] : "--other");
+    pen.lineWidth = large ? 2 : 1;
+    across(pen, 0, right, y(source.values[place]), [4, 4]);
     pen.beginPath();
     for (let t = 0; t < Math.min(time, steps); t++) {
       pen.lineTo(x(t), y(answers.values[t * count + place]));
     }
     pen.stroke();
     if (steps === 1) pen.fillRect(x(0) - 3, y(answers.values[place]) - 3, 6, 6);
-    if (rank < 3) pen.fillText(told.numbers[place], right + 8 + 12 * rank, y(source.values[place]) + 4);
+    if (large) pen.fillText(told.numbers[place], right + 8 + 12 * rank, y(source.values[place]) + 4);
   }
 }
 
-export function curve(canvas, points, here, source, fraction) {
+// `scales` are the ends of the axis, powers of ten.
+export function curve(canvas, points, here, source, fraction, scales) {
   const { pen, width, height } = sheet(canvas, 190);
   const [left, bottom, right] = [42, height - 22, width - 10];
-  const x = (scale) => left + ((right - left) * Math.log10(scale)) / 3;
+  const [first, last] = scales.map(Math.log10);
+  const x = (scale) => left + ((right - left) * (Math.log10(scale) - first)) / (last - first);
   const values = [...points, here].filter(Boolean).map((point) => point.value);
   const [low, high] = fraction ? [0, Math.max(1, ...values)] : [Math.min(0, ...values), Math.max(...values, source ?? 0) * 1.1 || 1];
   const y = (value) => 8 + (bottom - 8) * (1 - (value - low) / (high - low));
@@ -116,21 +122,15 @@ export function curve(canvas, points, here, source, fraction) {
   for (const part of [0, 0.5, 1]) {
     const value = low + part * (high - low);
     pen.fillText(fraction ? `${Math.round(100 * value)} %` : value.toPrecision(2), left - 6, y(value) + 4);
-    pen.beginPath();
-    pen.moveTo(left, y(value));
-    pen.lineTo(right, y(value));
-    pen.stroke();
+    across(pen, left, right, y(value));
   }
   pen.textAlign = "center";
-  for (const scale of [1, 10, 100, 1000]) pen.fillText(scale, Math.min(x(scale), right - 10), height - 6);
-  if (source !== null && source !== undefined) {
+  for (let power = first; power <= last; power++) {
+    pen.fillText(10 ** power, Math.min(x(10 ** power), right - 10), height - 6);
+  }
+  if (source !== null) {
     pen.strokeStyle = shade("--other");
-    pen.setLineDash([4, 4]);
-    pen.beginPath();
-    pen.moveTo(left, y(source));
-    pen.lineTo(right, y(source));
-    pen.stroke();
-    pen.setLineDash([]);
+    across(pen, left, right, y(source), [4, 4]);
   }
   pen.strokeStyle = pen.fillStyle = shade("--c0");
   pen.lineWidth = 2;
@@ -144,14 +144,12 @@ export function curve(canvas, points, here, source, fraction) {
   }
   if (!here) return;
   pen.fillStyle = pen.strokeStyle = shade("--c1");
-  pen.beginPath();
   if (here.scale === null) {
     pen.lineWidth = 2; // scales that differ from layer to layer: no place on the axis
-    pen.moveTo(left, y(here.value));
-    pen.lineTo(right, y(here.value));
-    pen.stroke();
+    across(pen, left, right, y(here.value));
   } else {
-    pen.arc(x(Math.min(1000, Math.max(1, here.scale))), y(here.value), 6, 0, 2 * Math.PI);
+    pen.beginPath();
+    pen.arc(x(Math.min(scales[1], Math.max(scales[0], here.scale))), y(here.value), 6, 0, 2 * Math.PI);
     pen.fill();
   }
 }

@@ -41,6 +41,7 @@ function begin(message) {
   document.title = `${facts.title}: Spikewright explorer`;
   element("title").textContent = facts.title;
   element("steps").max = facts.most_steps;
+  setEnds(element("scale"));
   for (const [name, values] of [["neuron", facts.neurons], ["start", facts.starts], ["readout", facts.readouts]]) {
     element(name).replaceChildren(...values.map((value) => new Option(value)));
   }
@@ -76,7 +77,8 @@ function listSamples() {
 function listScales() {
   const parts = facts.layers.flatMap(({ name }, place) => {
     const [label, slider] = [document.createElement("label"), document.createElement("input")];
-    Object.assign(slider, { type: "range", id: `scale-${place}`, min: 0, max: 300, step: 1 });
+    Object.assign(slider, { type: "range", id: `scale-${place}`, step: 1 });
+    setEnds(slider);
     label.htmlFor = slider.id;
     slider.addEventListener("input", () => {
       change({ layers: { ...wish.layers, [name]: scaleOf(Number(slider.value)) }, rule: null });
@@ -86,22 +88,38 @@ function listScales() {
   element("each").replaceChildren(...parts);
 }
 
+// Sliders of scales have places: a hundred times the logarithm of the scale to base ten.
+const placeOf = (scale) => Math.round(100 * Math.log10(scale));
+const scaleOf = (place) => Number((10 ** (place / 100)).toPrecision(3));
+
+function setEnds(slider) {
+  [slider.min, slider.max] = facts.scales.map(placeOf);
+}
+
+// Choose in a list; what it lacks, and an address or a conversion has, is added.
+function choose(name, value, words = String) {
+  const list = element(name);
+  const text = String(value ?? "");
+  if (![...list.options].some((option) => option.value === text)) list.add(new Option(words(value), text));
+  list.value = text;
+}
+
 // Choices in words and controls, from the wish.
 function showChoices() {
-  element("scale").value = Math.round(100 * Math.log10(wish.scale));
+  element("scale").value = placeOf(wish.scale);
   element("scale-told").textContent = wish.scale;
   element("scale").setAttribute("aria-valuetext", wish.scale);
   element("steps").value = wish.steps;
   element("steps-told").textContent = wish.steps;
-  element("cap").value = wish.cap ?? "";
+  choose("cap", wish.cap);
   element("rule").value = wish.rule ?? "";
-  element("synapse").value = wish.synapse ?? "";
+  choose("synapse", wish.synapse, (seconds) => `${Number((1000 * seconds).toPrecision(3))} ms`);
   for (const name of ["neuron", "start", "readout"]) element(name).value = wish[name];
   element("apart").open ||= Object.keys(wish.layers).length > 0;
   facts.layers.forEach(({ name }, place) => {
     const scale = wish.layers[name] ?? wish.scale;
     const slider = element(`scale-${place}`);
-    slider.value = Math.round(100 * Math.log10(scale));
+    slider.value = placeOf(scale);
     slider.labels[0].textContent = `${name}: ${Number(scale.toPrecision(4))}`;
   });
   [...element("samples").children].forEach((button, place) => {
@@ -226,7 +244,7 @@ function showPoint(point) {
 
 function drawCurve() {
   const any = measured ?? points[0];
-  if (any) drawing.curve(element("curve"), points, measured, any.source, any.fraction);
+  if (any) drawing.curve(element("curve"), points, measured, any.source, any.fraction, facts.scales);
 }
 
 function showAdvice({ text, samples, points: fraction, layers, proposals }) {
@@ -263,7 +281,6 @@ function copy(text, button) {
   });
 }
 
-const scaleOf = (place) => Number((10 ** (place / 100)).toPrecision(3));
 element("scale").addEventListener("input", (event) => change({ scale: scaleOf(Number(event.target.value)), rule: null }));
 element("steps").addEventListener("input", (event) => change({ steps: Number(event.target.value) }));
 element("cap").addEventListener("change", (event) => change({ cap: Number(event.target.value) || null }));
