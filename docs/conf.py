@@ -1,4 +1,4 @@
-"""How the pages become a site: `sphinx-build -W docs site`.
+"""The settings of the site that is made of the pages: `sphinx-build -W docs site`.
 
 The Markdown stays what it is in the repository: plain links, no directives. What a site needs
 beside it (the shelves as a tree, links out of this folder, the gallery's code) is made from those

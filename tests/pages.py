@@ -1,4 +1,4 @@
-"""Pages of the documentation: what stands in their blocks, and what their examples print."""
+"""Pages of the documentation: their names, prose and blocks, and the output of their examples."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ import contextlib
 import io
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parents[1] / "docs"
-
+NAMES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+"""All pages, below `DOCS`."""
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def alike(printed: str, expected: str) -> bool:
-    """Whether two texts are the same but for numbers that are near: what is trained here differs.
+    """Whether two texts are the same but for numbers that are near.
 
-    Machines round matrix products otherwise. A number may be off by a tenth, or by three.
+    Networks that are trained here differ, since machines round matrix products otherwise.
+    A number may be off by a tenth, or by three.
     """
     pairs = zip(_NUMBER.findall(printed), _NUMBER.findall(expected), strict=False)
     near = all(math.isclose(float(a), float(b), rel_tol=0.1, abs_tol=3) for a, b in pairs)
     return near and _NUMBER.sub("#", printed) == _NUMBER.sub("#", expected)
+
+
+def prose(text: str) -> str:
+    """The text of a page without its blocks."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 class Page:
@@ -35,14 +43,19 @@ class Page:
 
     @property
     def printed(self) -> str:
-        """What stands below its examples, all of it."""
+        """The output that it shows below its examples, all of it."""
         return "".join(text for language, text in self.blocks if language == "text")
 
-    def run(self) -> tuple[str, dict[str, Any]]:
-        """What its examples print in one session, from top to bottom, and the names they leave."""
+    def run(self, shell: Callable[[str], None] | None = None) -> tuple[str, dict[str, Any]]:
+        """The output of its examples in one session, from top to bottom, and the names they leave.
+
+        `shell` gets the blocks of commands, in their places.
+        """
         stream, names = io.StringIO(), dict[str, Any]()
         with contextlib.redirect_stdout(stream):
             for language, code in self.blocks:
                 if language == "python":
                     exec(compile(code, self.name, "exec"), names)
+                if language == "sh" and shell is not None:
+                    shell(code)
         return stream.getvalue(), names

@@ -1,4 +1,4 @@
-"""What pages name in passing exists: public names, members, and the keywords given to them."""
+"""Names that pages have in passing exist: public names, members, and the keywords given to them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from typing import Any
 import pytest
 
 import spikewright as sw
-from pages import DOCS
+from pages import DOCS, NAMES, prose
 from spikewright import demo
 
 CONVERSION = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=20)
 RUN = CONVERSION.run(demo.held_out(1)[0], steps=1, progress=False)
 ROOTS = {"sw": sw, "conversion": CONVERSION, "run": RUN}
-PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 GUIDES = ("from_nengo_dl.md", "from_pytorch.md", "from_nengo.md")
 
 
 def _in_passing(name: str) -> Iterator[ast.AST]:
     """Expressions in the inline code of a page; what is no Python has none."""
-    text = re.sub(r"^```.*?^```$", "", (DOCS / name).read_text("utf-8"), flags=re.M | re.DOTALL)
-    for code in re.findall(r"`([^`]+)`", text):
+    for code in re.findall(r"`([^`]+)`", prose((DOCS / name).read_text("utf-8"))):
         if code.endswith(".py"):
             continue
         try:
@@ -61,7 +59,7 @@ def _refused(call: ast.Call) -> list[str]:
     return [str(word.arg) for word in call.keywords if word.arg and word.arg not in takes]
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_names_in_passing_exist(name: str) -> None:
     """Every `sw.NAME`, and every member of a conversion or a run."""
     missing = []
@@ -73,7 +71,7 @@ def test_names_in_passing_exist(name: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_keywords_in_passing_are_taken(name: str) -> None:
     """`sw.convert(model, spikes=True)` on a page would be an error for its reader."""
     calls = [node for node in _in_passing(name) if isinstance(node, ast.Call)]

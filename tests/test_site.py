@@ -9,21 +9,19 @@ from pathlib import Path
 import pytest
 from docs import conf
 
-from pages import DOCS
+from pages import DOCS, NAMES, prose
 
 ROOT = DOCS.parent
-PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / name for name in PAGES)]
-_CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / name for name in NAMES)]
 
 
-def _prose(path: Path) -> str:
-    return _CODE.sub("", path.read_text(encoding="utf-8"))
+def _without_code(path: Path) -> str:
+    return re.sub(r"`[^`\n]*`", "", prose(path.read_text(encoding="utf-8")))
 
 
 def links(path: Path) -> Iterator[tuple[Path, str]]:
     """The relative links of a page outside of code: the file that each names, and the anchor."""
-    for target in re.findall(r"\]\(([^)\s]+)\)", _prose(path)):
+    for target in re.findall(r"\]\(([^)\s]+)\)", _without_code(path)):
         if "://" not in target:
             name, _, anchor = target.partition("#")
             yield (path.parent / name).resolve() if name else path, anchor
@@ -36,8 +34,7 @@ def anchors(path: Path) -> set[str]:
 
 def anchors_of(text: str) -> set[str]:
     """The same, of a page's text."""
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.DOTALL)
-    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
     plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).lower() for title in titles]
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in plain}
 
@@ -61,7 +58,7 @@ def test_links_are_found() -> None:
     assert any(not path.is_relative_to(DOCS) for path, _ in found)
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_page_says_first_for_whom_it_is(name: str) -> None:
     """The first sentence below the title begins with them."""
     title, _, text = (DOCS / name).read_text(encoding="utf-8").partition("\n\n")
@@ -73,7 +70,7 @@ def test_every_page_is_on_one_shelf() -> None:
     """The index links to every page, once; the tree of the site is made of these links."""
     whole = [path for path, anchor in links(DOCS / "index.md") if not anchor]
     shelved = [path.relative_to(DOCS).as_posix() for path in whole]
-    assert sorted(shelved) == sorted(set(PAGES) - {"index.md"})
+    assert sorted(shelved) == sorted(set(NAMES) - {"index.md"})
     tree = conf.shelves((DOCS / "index.md").read_text(encoding="utf-8"))
     listed = re.findall(
         r"^([\w/]+)$", "".join(re.findall(r"```\{toctree\}.*?```", tree, re.S)), re.M

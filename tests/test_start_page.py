@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import shlex
 import tomllib
 from pathlib import Path
@@ -17,12 +15,14 @@ from spikewright.cli import main
 PAGE = Page("start.md")
 
 
-def _command(line: str) -> None:
-    """One line of the page, as it stands."""
-    words = shlex.split(line)
-    assert words[0] == "spikewright", line
-    done = CliRunner().invoke(main, words[1:])
-    assert done.exit_code == 0, (line, done.output)
+def _commands(lines: str) -> None:
+    """Commands of the page, as they stand, installing left out."""
+    for line in lines.splitlines():
+        if not line.startswith("pip install "):
+            words = shlex.split(line)
+            assert words[0] == "spikewright", line
+            done = CliRunner().invoke(main, words[1:])
+            assert done.exit_code == 0, (line, done.output)
 
 
 def test_the_path_from_nothing_to_a_report_is_as_it_stands(
@@ -30,17 +30,8 @@ def test_the_path_from_nothing_to_a_report_is_as_it_stands(
 ) -> None:
     """Examples and commands from top to bottom in one empty folder, installing left out."""
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    stream = io.StringIO()
-    for language, code in PAGE.blocks:
-        if language == "python":
-            with contextlib.redirect_stdout(stream):
-                exec(compile(code, PAGE.name, "exec"), names)
-        if language == "sh":
-            for line in code.splitlines():
-                if not line.startswith("pip install "):
-                    _command(line)
-    assert alike(stream.getvalue(), PAGE.printed)
+    printed, _ = PAGE.run(_commands)
+    assert alike(printed, PAGE.printed)
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pages import prose
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "spikewright"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -20,8 +22,7 @@ PATH = re.compile(rf"[\w./-]*/|{FILE}|(?:\.ci|src|tests|benchmarks|scripts|docs)
 
 def _prose(text: str) -> str:
     """A page without its code blocks; a formula and a name in code are one word each."""
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    text = re.sub(r"\$[^$]*\$|`[^`]*`", "x", text)
+    text = re.sub(r"\$[^$]*\$|`[^`]*`", "x", prose(text))
     return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
 

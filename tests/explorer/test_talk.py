@@ -43,7 +43,7 @@ def digits() -> Subject:
 
 
 class Page:
-    """What a page does: it greets, wishes and reads."""
+    """A page: it is greeted, wishes and reads."""
 
     def __init__(self, socket: Any) -> None:
         self.socket = socket

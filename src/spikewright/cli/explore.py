@@ -10,6 +10,7 @@ from spikewright.cli import options
 from spikewright.cli.opening import is_model, open_conversion
 from spikewright.cli.output import emit
 from spikewright.cli.samples import load_samples
+from spikewright.conversion import Conversion
 from spikewright.explorer import explore as library
 
 
@@ -53,9 +54,7 @@ def explore(
     x, y = (None, None) if samples is None else (samples.x, samples.y)
     command = ["spikewright", "evaluate", str(model), f"--data={data}"] if samples else []
     command += [] if limit is None else [f"--limit={limit}"]
-    saved = model is not None and not is_model(model)
-    opened = open_conversion(model, {}) if saved and model is not None else model
-    name = f"sw.load({str(model)!r})" if saved else ""
+    opened, name = _opened(model)
     found = library(opened, x, y, port=port, browser=browser, command=command, name=name)
     try:
         if as_json:
@@ -65,3 +64,10 @@ def explore(
         found.wait()
     finally:
         found.close()
+
+
+def _opened(model: Path | None) -> tuple[Path | Conversion | None, str]:
+    """A saved network with the Python that loads it; a model's path as it is."""
+    if model is None or is_model(model):
+        return model, ""
+    return open_conversion(model, {}), f"sw.load({str(model)!r})"

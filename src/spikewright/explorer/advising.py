@@ -1,4 +1,4 @@
-"""Advice for a wish: where accuracy goes, and what to change, as wishes where these can say it."""
+"""Advice for a wish: the layers that cost most, and changes, as wishes where these can say them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The greeting of a page: what it shows, what may be chosen, and samples to choose from."""
+"""The greeting of a page: its title, its layers, the choices, and samples to choose from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wish: what a page asks for, checked. It comes from outside, so nothing in it is trusted."""
+"""A wish: the request of a page, checked. It comes from outside, so nothing in it is trusted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NEURONS: Mapping[str, tuple[NeuronType, str] | None] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Wish:
-    """What a page asks for: one sample, or one that was drawn, and the choices of a conversion.
+    """The request of a page: one sample, or one that was drawn, and the choices of a conversion.
 
     `layers` are layers with scales of their own, and `rule` the text of a rule that chooses all
     scales in the place of numbers. `synapse` is a time constant in seconds. `drawn` are values

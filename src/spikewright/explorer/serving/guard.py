@@ -1,4 +1,4 @@
-"""Who may speak to the explorer: pages that it served itself, and whoever knows its token."""
+"""The guard of the explorer: requests of its own pages pass, where they hold its token."""
 
 from __future__ import annotations
 
