@@ -56,6 +56,7 @@ CONVERSION = (
     "load",
     "Conversion",
     "Run",
+    "Stream",
     "Evaluation",
     "Mismatch",
     "Diagnosis",

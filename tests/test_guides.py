@@ -13,6 +13,7 @@ NAMES = (
     "guarantees.md",
     "few_steps.md",
     "cluster.md",
+    "real_time.md",
     "from_nengo_dl.md",
     "from_pytorch.md",
     "from_nengo.md",

@@ -51,6 +51,7 @@ _NAMES = {
     """,
     "conversion.pipeline": "convert",
     "quantising": "Quantised",
+    "running.stream": "Stream",
     "choosing.search.choice": "Choice",
     "simulator": "Simulator full_weights",
     "evaluation.sweeping": "Sweep sweep",

@@ -128,6 +128,7 @@ from spikewright.network.transforms import (
 )
 from spikewright.quantising import Quantised
 from spikewright.running import encoders
+from spikewright.running.stream import Stream
 from spikewright.showing import demo, plot
 from spikewright.simulator import Simulator, full_weights
 from spikewright.sources import keras as keras
@@ -216,6 +217,7 @@ __all__ = [
     "SpikingRectifiedLinear",
     "Statistics",
     "StochasticSpiking",
+    "Stream",
     "SumPool",
     "Sweep",
     "Synapse",

@@ -45,6 +45,7 @@ from spikewright.running.run import run_of
 from spikewright.running.runner import Job, Runner, check_run
 from spikewright.running.stepping import refuse_sequences
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
+from spikewright.running.stream import Stream, stream_of
 from spikewright.training import (
     Training,
     loaded,
@@ -213,6 +214,42 @@ class Conversion:
         means = {name: p.mean() for name, p in run.populations.items() if p.spiking}
         self._warn_of_few_spikes(means, run.steps, dt)
         return run
+
+    @spelled()
+    def stream(
+        self,
+        dt: float = 0.001,
+        seed: int = 0,
+        *,
+        batch_size: int | None = None,
+        readout: Readout = "mean",
+        engine: str = "auto",
+        precision: Precision = "float32",
+        threads: int | None = None,
+        record: Sequence[str] = (),
+    ) -> Stream:
+        """The network as it waits for its first frame, for input that comes as it runs.
+
+        `stream.step(frame)` takes a frame `(*shape)`, or `(batch_size, *shape)` of that many
+        streams side by side. It lasts one step of `dt` seconds, and returns the outputs of that
+        step. The state stays. What comes out, and every spike, is what `run` gives for the same
+        frames at once. `stream.predict()` is the `readout` until now, `sw.Window(0.05)` that of the
+        last 50 ms. `record` names layers whose values are in `stream.recorded` after each step. The
+        rest is as for `run`. Raises as `run` does for settings, and `SimulationError` for a readout
+        that cannot be followed step by step.
+        """
+        return stream_of(
+            self._runner,
+            self.graph.structure,
+            dt,
+            seed,
+            batch_size=batch_size,
+            readout=readout,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            record=record,
+        )
 
     @spelled()
     def evaluate(
