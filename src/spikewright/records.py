@@ -78,6 +78,28 @@ def worths(records: Iterable[Record]) -> list[Worth]:
     return [*(Worth(name, fraction=False) for name in metrics), *known]
 
 
+def table_of(records: Iterable[Record]) -> list[tuple[str, ...]]:
+    """Headings, and a row of text for each record: fractions as percent."""
+    rows = [
+        (record.name, _place(record), _text(record, record.value), _interval(record))
+        for record in records
+    ]
+    return [("measure", "of", "value", "95 % interval"), *rows]
+
+
+def _place(record: Record) -> str:
+    return ", ".join(str(record.how[k]) for k in ("output", "readout") if k in record.how)
+
+
+def _text(record: Record, value: float) -> str:
+    return f"{value:.1%}" if record.unit == "fraction" else f"{value:.4g}"
+
+
+def _interval(record: Record) -> str:
+    ends = record.interval or ()
+    return " to ".join(_text(record, end) for end in ends)
+
+
 def plain(value: Any) -> Any:
     """Plain data for JSON: arrays as lists, objects as text."""
     if isinstance(value, Mapping):

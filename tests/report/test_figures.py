@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from report.pages import diagnosed, energies, evaluated, searched
+from report.report_pages import diagnosed, energies, evaluated, searched
 from spikewright.records import Record
 from spikewright.report.figures import (
     csv_text,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from report.pages import (
+from report.report_pages import (
     Tag,
     csv_of,
     diagnosed,

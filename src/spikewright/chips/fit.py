@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright.chips.assumptions import assumptions_of
 from spikewright.chips.case import Case, Placed
@@ -60,7 +61,7 @@ class Bottleneck(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit:
+class Fit(Shown):
     """A verdict on a network and a chip: print it, and its `table` for every layer.
 
     `broken` are the rules that it breaks, each with its remedy and source; `assumptions` are
@@ -131,6 +132,9 @@ class Fit:
     @property
     def table(self) -> str:
         """Every layer, as text."""
+        return aligned(self._told()[1])
+
+    def _told(self) -> tuple[str, Rows]:
         rows: list[tuple[str, ...]] = [
             ("layer", "neurons", "weights", "fan-in", "fan-out", "cores", "fullest core")
         ]
@@ -143,7 +147,7 @@ class Fit:
             )
             for each in self.layers
         ]
-        return aligned(rows)
+        return repr(self), rows
 
     def as_dict(self) -> dict[str, Any]:
         """The verdict as plain data, ready for JSON."""

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.keywords import meant, spelled
+from spikewright._base.notebooks import Rows, Shown
 from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
@@ -58,7 +60,7 @@ from spikewright.training.surrogates import Surrogate
 
 
 @dataclass(eq=False, repr=False)
-class Conversion:
+class Conversion(Shown):
     """A source model as a network.
 
     `network` is the network, to change, probe or embed; `layers[name]` is the ensemble or node that
@@ -165,6 +167,20 @@ class Conversion:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {e.n_neurons}" for name, e in self.populations().items())
         return f"<Conversion with neurons {sizes or 'nowhere'}>"
+
+    def _told(self) -> tuple[str, Rows]:
+        rows = [
+            (
+                name,
+                f"{e.n_neurons:,}",
+                repr(e.neuron_type),
+                _range(e.rate_scale),
+                self.lowered.status(name),
+            )
+            for name, e in self.populations().items()
+        ]
+        sentence = f"A network with {self.network.n_neurons:,} neurons: {self.trace.guarantee}."
+        return sentence, [("layer", "neurons", "type", "firing-rate scale", "status"), *rows]
 
     @spelled()
     def run(
@@ -652,6 +668,11 @@ class Conversion:
         made = replace(self, lowered=lowered, trace=trace)
         made.resolved = self.resolved
         return made
+
+
+def _range(values: NDArray) -> str:
+    low, high = f"{np.min(values):.4g}", f"{np.max(values):.4g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _from_bytes(content: bytes) -> Conversion:

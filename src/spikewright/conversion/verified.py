@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.texts import aligned
 
 
@@ -39,7 +40,7 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Verification(Mapping[str, float]):
+class Verification(Shown, Mapping[str, float]):
     """Differences between a source and the graph that was read: print it for the verdict.
 
     It reads as `{layer: error}`, an error being the largest of `max|a - b| / max|a|`, where `a` is
@@ -93,12 +94,15 @@ class Verification(Mapping[str, float]):
     @property
     def table(self) -> str:
         """Every difference, in the order of layers, as text."""
+        return aligned(self._told()[1])
+
+    def _told(self) -> tuple[str, Rows]:
         rows = [("layer", "kind", "compared with", "error", "bound")]
         rows += [
             (one.layer, one.kind, one.compared, f"{one.error:.2g}", f"{one.bound:.2g}")
             for one in self.differences
         ]
-        return aligned(rows)
+        return f"{self!r}.", rows
 
     def as_dict(self) -> dict[str, Any]:
         """The verification as plain data, ready for JSON."""

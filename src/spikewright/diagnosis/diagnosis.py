@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
+from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.progress import progress_bar
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.judges import (
@@ -25,7 +26,7 @@ from spikewright.diagnosis.remedies import Diagnosed, Remedy, remedies
 from spikewright.diagnosis.samples import Samples
 from spikewright.diagnosis.sites import MeanFlow
 from spikewright.diagnosis.survey import survey
-from spikewright.diagnosis.text import text
+from spikewright.diagnosis.text import layer_rows, summary, text
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.speaking import silently
 from spikewright.measure import Run
@@ -37,7 +38,7 @@ from spikewright.running.inputs import batch_of
 from spikewright.running.outputs import outputs_of
 
 
-class Diagnosis(Findings):
+class Diagnosis(Shown, Findings):
     """The losses of a network against its source, and changes against them; `print` shows tables.
 
     `loss` is that of the output, and `interval` the 95 % interval of a drop in accuracy or a
@@ -62,6 +63,9 @@ class Diagnosis(Findings):
 
     def __str__(self) -> str:
         return text(self)
+
+    def _told(self) -> tuple[str, Rows]:
+        return summary(self), layer_rows(self)
 
     def __repr__(self) -> str:
         worst = self.layers[0].name

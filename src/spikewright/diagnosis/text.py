@@ -16,8 +16,7 @@ Row = list[str]
 
 def text(found: Findings) -> str:
     """A sentence, a row for each layer and one for each proposal."""
-    layers = [_layer(layer, found) for layer in found.layers]
-    paragraphs = [summary(found), aligned(_without_empty(_LAYER, layers), numbers=True)]
+    paragraphs = [summary(found), aligned(layer_rows(found), numbers=True)]
     if found.proposals:
         rows = [_proposal(proposal, found) for proposal in found.proposals]
         paragraphs.append(aligned(_without_empty(_PROPOSAL, rows), numbers=True))
@@ -25,6 +24,11 @@ def text(found: Findings) -> str:
         paragraphs.append(found.advice)
     paragraphs += [f"Not tried: {what}: {reason}" for what, reason in found.failures.items()]
     return "\n\n".join(paragraphs)
+
+
+def layer_rows(found: Findings) -> list[Row]:
+    """Headings, and a row for each layer."""
+    return _without_empty(_LAYER, [_layer(layer, found) for layer in found.layers])
 
 
 def summary(found: Findings) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, overload
 
+from spikewright._base.notebooks import Rows, Shown
 from spikewright.errors import SimulationError
 
 LIMIT_VARIABLE = "SPIKEWRIGHT_MEMORY"
@@ -40,7 +41,7 @@ class MemoryPart(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Memory(Sequence[MemoryPart]):
+class Memory(Shown, Sequence[MemoryPart]):
     """Memory that a run needs beyond the network, by part; printed, a table.
 
     Those that are in use when most is: the sum is an upper bound.
@@ -70,9 +71,13 @@ class Memory(Sequence[MemoryPart]):
     def __iter__(self) -> Iterator[MemoryPart]:
         return iter(self.parts)
 
-    def __str__(self) -> str:
+    def _told(self) -> tuple[str, Rows]:
         rows = [(p.kind, p.of, f"{p.bytes / 2**20:.1f}", p.how) for p in self.parts]
         rows = [("kind", "of", "MiB", "how"), *rows, ("total", "", f"{self.bytes / 2**20:.1f}", "")]
+        return f"{_gib(self.bytes)} at most, beside the network.", rows
+
+    def __str__(self) -> str:
+        rows = self._told()[1]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         return "\n".join(
             f"{kind:<{widths[0]}}  {of:<{widths[1]}}  {mib:>{widths[2]}}  {how}".rstrip()

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
+from spikewright._base.notebooks import Rows, Shown
+
 
 class PlanRow(NamedTuple):
     """An operator's label, the kernel that runs it, the reason, and its multiply-adds a step.
@@ -20,7 +22,7 @@ class PlanRow(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan(Sequence[PlanRow]):
+class Plan(Shown, Sequence[PlanRow]):
     """The operators of a program in order; printed, a table with what each costs."""
 
     engine: str
@@ -47,10 +49,14 @@ class Plan(Sequence[PlanRow]):
         total = sum(row.work for row in self.rows)
         return sum(row.work for row in self.rows if row.kernel.startswith(kernel)) / max(1, total)
 
-    def __str__(self) -> str:
+    def _told(self) -> tuple[str, Rows]:
         total = max(1, sum(row.work for row in self.rows))
         lines = [("operator", f"kernel ({self.engine})", "work", "why")]
         lines += [(row[0], row[1], f"{row.work / total:.1%}", row.why) for row in self.rows]
+        return f"{len(self)} operators on the {self.engine} engine.", lines
+
+    def __str__(self) -> str:
+        lines = self._told()[1]
         widths = [max(len(line[i]) for line in lines) for i in range(3)]
         return "\n".join(
             f"{label:<{widths[0]}}  {kernel:<{widths[1]}}  {work:>{widths[2]}}  {why}".rstrip()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright.lower.speaking import say
 
@@ -27,7 +28,7 @@ class Entry:
 
 
 @dataclass
-class Trace:
+class Trace(Shown):
     """All entries in order; `print(trace)` shows them as a table."""
 
     entries: list[Entry] = field(default_factory=list)
@@ -67,5 +68,9 @@ class Trace:
         return next((status for status in weakest if status in found), "exact")
 
     def __str__(self) -> str:
+        return aligned(self._told()[1])
+
+    def _told(self) -> tuple[str, Rows]:
         rows = [(e.stage, e.layer, e.status, e.text) for e in self.entries]
-        return aligned([("stage", "layer", "status", "what"), *rows])
+        sentence = f"{len(self)} steps of a conversion; as a whole it is {self.guarantee}."
+        return sentence, [("stage", "layer", "status", "what"), *rows]

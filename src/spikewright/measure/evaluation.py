@@ -9,15 +9,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from spikewright._base.notebooks import Rows, Shown
 from spikewright.errors import SimulationError
 from spikewright.measure import storage
 from spikewright.measure.readout import EveryStep, readout_name
 from spikewright.measure.tally import Key
-from spikewright.records import SCORE, Record, select
+from spikewright.records import SCORE, Record, select, table_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation:
+class Evaluation(Shown):
     """Records of an evaluation, the settings that they hold for, and their origin.
 
     `samples` has a row a sample: `("correct", output, readout)`, `("agreement", output, readout)`,
@@ -35,6 +36,14 @@ class Evaluation:
     def __repr__(self) -> str:
         s = self.settings
         return f"<Evaluation of {s['samples']} samples, {s['steps']} steps of {s['dt']:g} s>"
+
+    def _told(self) -> tuple[str, Rows]:
+        s = self.settings
+        last = [r for r in self.records if "readout" in r.how and r.how.get("steps") == s["steps"]]
+        rest = [r for r in self.records if r.name.startswith("source ")]
+        rest += select(self.records, "spikes per sample", steps=s["steps"])
+        rows = table_of(r for r in (*last, *rest) if "layer" not in r.how)
+        return f"{s['samples']} samples, {s['steps']} steps of {s['dt']:g} s.", rows
 
     def accuracy(
         self, readout: EveryStep = "mean", steps: int | None = None, output: str | None = None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.notebooks import Rows, Shown
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation
 from spikewright.measure.readout import EveryStep, Readout, read_out, read_out_at_every_step
@@ -67,7 +68,7 @@ class Population:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Run:
+class Run(Shown):
     """A run of `steps` steps of `dt` seconds over `batch` samples.
 
     `raw` holds every output `(batch, steps, *out)` before the activations in `readouts`; `record`
@@ -94,6 +95,20 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run of {self.record['batch']} samples, {self.steps} steps of {self.dt:g} s>"
+
+    def _told(self) -> tuple[str, Rows]:
+        rates, spikes = self.firing_rates(), self.spike_counts()
+        silent = self.silent_fractions()
+        rows = [
+            (name, f"{rate:.3g}", f"{spikes[name].mean():.4g}", f"{silent[name]:.1%}")
+            for name, rate in rates.items()
+            if name in spikes
+        ]
+        headings = ("layer", "mean rate (Hz)", "spikes per sample", "silent neurons")
+        return f"{self.record['batch']} samples, {self.steps} steps of {self.dt:g} s.", [
+            headings,
+            *rows,
+        ]
 
     def _single(self, values: dict[str, NDArray]) -> Values:
         return next(iter(values.values())) if len(values) == 1 else values

@@ -33,6 +33,15 @@ class Table:
         keys = [column.key for column in self.columns]
         return [dict(zip(keys, row, strict=True)) for row in self.rows]
 
+    def as_texts(self) -> list[tuple[str, ...]]:
+        """Headings, and the rows as they are shown."""
+        headings = tuple(column.heading.replace("\n", " ") for column in self.columns)
+        return [headings, *(tuple(map(_shown, row, self.columns)) for row in self.rows)]
+
+
+def _shown(value: Value, column: Column) -> str:
+    return "" if value is None else column.show(value)
+
 
 def percent(value: float) -> str:
     """A fraction as percent with one decimal: `98.3 %`."""

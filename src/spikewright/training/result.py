@@ -7,6 +7,7 @@ from typing import Any, Generic
 
 from numpy.typing import NDArray
 
+from spikewright._base.notebooks import Rows, Shown
 from spikewright.errors import TrainingError
 from spikewright.records import Record
 from spikewright.running.converted import Made
@@ -16,7 +17,7 @@ from spikewright.training.home import Home
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Training(Generic[Made]):
+class Training(Shown, Generic[Made]):
     """The result of a training: a conversion, and the history of the epochs.
 
     `conversion` is one like any other; its source is the trained graph. `kept` is the number of the
@@ -32,6 +33,11 @@ class Training(Generic[Made]):
 
     def __repr__(self) -> str:
         return f"<Training of {len(self.history)} epochs>"
+
+    def _told(self) -> tuple[str, Rows]:
+        rows = [_row(epoch, epoch.number == self.kept) for epoch in self.history]
+        headings = ("epoch", "loss", "held back: loss", "accuracy", "spikes", "kept")
+        return f"{len(self.history)} epochs.", [headings, *rows]
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -64,3 +70,12 @@ class Training(Generic[Made]):
                 "Load the model, and convert that"
             )
         return self._home
+
+
+def _row(epoch: Epoch, kept: bool) -> tuple[str, ...]:
+    found, mark = epoch.held_back, "yes" if kept else ""
+    if found is None:
+        return str(epoch.number), f"{epoch.loss:.4g}", "", "", "", mark
+    right = "" if found.accuracy is None else f"{found.accuracy:.1%}"
+    measured = (f"{found.loss:.4g}", right, f"{found.spikes:.4g}")
+    return str(epoch.number), f"{epoch.loss:.4g}", *measured, mark

@@ -8,6 +8,7 @@ from typing import Any
 
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.keywords import spelled
+from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.progress import progress_bar
 from spikewright.choosing.compare.candidates import (
     Candidate,
@@ -31,7 +32,7 @@ _KEPT = 3  # candidates that are compared on all samples, after all were on few
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BestRule:
+class BestRule(Shown):
     """The chosen rule: `best`, among all `compared` ones (least loss first).
 
     Candidates that fell behind on the first samples come after those compared on all. `conversion`
@@ -72,6 +73,18 @@ class BestRule:
                 f"{item.loss:<10.4g} {other:>13}  {item.spikes:<9.4g}  {item.samples:<7d}  {name}"
             )
         return "\n".join(lines)
+
+    def _told(self) -> tuple[str, Rows]:
+        sentence = f"{self.best.candidate.name}, readout {self.readout}, at {self.steps} steps."
+        rows = map(_row, by_candidate((self.best, *self.compared)))
+        return sentence, [("candidate", "readout", "loss", "other answers", "spikes"), *rows]
+
+
+def _row(item: Compared) -> tuple[str, ...]:
+    if item.failed:
+        return item.candidate.name, "", "failed", item.failed.splitlines()[0], ""
+    other = "" if item.disagreement is None else f"{item.disagreement:.2%}"
+    return item.candidate.name, str(item.readout), f"{item.loss:.4g}", other, f"{item.spikes:.4g}"
 
 
 @silently()

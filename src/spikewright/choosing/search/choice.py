@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from spikewright._base.notebooks import Rows, Shown
 from spikewright.choosing.search.paired import Interval
 from spikewright.records import Record, Worth, plain
 
@@ -81,7 +82,7 @@ class Alternative:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Choice(Alternative):
+class Choice(Shown, Alternative):
     """The setting that a search chose, and the others.
 
     `arguments`, `drop`, `interval`, `certified`, `costs`, `needed` and `rule` are those of the
@@ -118,6 +119,20 @@ class Choice(Alternative):
         if self.training is not None:
             what += ", trained"
         return f"{what}; it loses {loss}. {self.verdict}"
+
+    def _told(self) -> tuple[str, Rows]:
+        rows = [self._row(each) for each in (self.chosen, *self.runners_up)]
+        return str(self), [("steps", "spikes", "loses", "at most", "certified", "rule"), *rows]
+
+    def _row(self, each: Alternative) -> tuple[str, ...]:
+        return (
+            str(each.steps),
+            f"{each.spikes:.4g}",
+            self._amount(each.drop, 2),
+            self._amount(each.interval[1], 2),
+            "yes" if each.certified else "no",
+            "" if each.rule is None else str(each.rule),
+        )
 
     @property
     def verdict(self) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
+from spikewright._base.notebooks import Rows, Shown
 from spikewright.choosing.search.choice import Minimise
 from spikewright.choosing.tuning.reproduce import call, run_line
 from spikewright.evaluation.sweeping.measuring import Tried
@@ -20,7 +21,7 @@ from spikewright.report.tables import Table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sweep:
+class Sweep(Shown):
     """Every setting that was tried, measured on the same samples; print it for its conclusion.
 
     `tried` are the settings, each with its `evaluation`, or with the reason why it failed;
@@ -126,6 +127,9 @@ class Sweep:
         if self.best is None:
             return found_nothing(self.nearest, self.within)
         return found_one(self.best, self.within, self.minimised)
+
+    def _told(self) -> tuple[str, Rows]:
+        return self.conclusion, self.table().as_texts()
 
     def __str__(self) -> str:
         return f"{self.conclusion}\n\n{self.call}".rstrip()

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from numpy.typing import ArrayLike
 
+from spikewright._base.markup import Child, Markup, el
 from spikewright.records import Record
 from spikewright.report.figures import RasterInfo
-from spikewright.report.page.markup import Child, Markup, el
 
 
 class Traced(Protocol):

@@ -9,11 +9,11 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from spikewright._base.markup import Markup, el, html
 from spikewright._base.writing import replace_file
 from spikewright.records import Record
 from spikewright.report.figures import RasterInfo
 from spikewright.report.page.contents import Contents, Traced
-from spikewright.report.page.markup import Markup, el, html
 from spikewright.report.page.sections import SECTIONS
 from spikewright.report.page.summary import sentence
 from spikewright.report.page.target import GENERATOR, check_target

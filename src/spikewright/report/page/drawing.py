@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from spikewright.report.page.markup import Markup, el
+from spikewright._base.markup import Markup, el
 from spikewright.report.page.scale import EACH, Scale, Show, plain, shortened
 
 WIDE, NARROW = 720, 358

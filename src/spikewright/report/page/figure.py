@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from spikewright._base.markup import Child, Markup, clean, el
 from spikewright.report.figures import Info, Row, csv_text
 from spikewright.report.page.drawing import NARROW, WIDE, Drawing
-from spikewright.report.page.markup import Child, Markup, clean, el
 
 _MOST_ROWS = 400
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from spikewright._base.markup import Markup, el
 from spikewright.report.page.figure import scrolling
-from spikewright.report.page.markup import Markup, el
 from spikewright.report.tables import Column, Table, Value
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from spikewright._base.notebooks import Rows, Shown
 from spikewright.report.tables import Column, Table, number, percent
 
 Outcome = Literal["ran", "linted", "refused", "failed", "missing"]
@@ -70,7 +71,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Shown):
     """A file in other readers, a row each, beside this project's own run of it."""
 
     path: Path
@@ -127,6 +128,10 @@ class Check:
         )
         title = f"{self.path.name}: {self.samples} samples, {self.steps} steps"
         return Table(title, columns, (ours, *rows))
+
+    def _told(self) -> tuple[str, Rows]:
+        table = self.table()
+        return f"{table.title}.", table.as_texts()
 
     def layer_table(self) -> Table:
         """One row a layer and reader that ran: spikes a sample here and there."""

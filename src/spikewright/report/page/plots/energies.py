@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from spikewright._base.markup import Markup
 from spikewright.report.figures import EnergiesInfo
 from spikewright.report.page.drawing import SERIES, Drawing, legend, mark_key
-from spikewright.report.page.markup import Markup
 from spikewright.report.page.scale import Scale
 from spikewright.report.tables import joules
 

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.markup import Markup
 from spikewright.report.figures import RasterInfo
 from spikewright.report.page.drawing import Drawing, box_key, legend, line_key
-from spikewright.report.page.markup import Markup
 from spikewright.report.page.scale import Scale, linear_ticks, shortened, spread
 from spikewright.report.tables import number
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from spikewright._base.markup import Markup
 from spikewright.report.figures import RatesInfo
 from spikewright.report.page.drawing import Drawing, box_key, legend, line_key, mark_key
-from spikewright.report.page.markup import Markup
 from spikewright.report.page.scale import Scale, linear_ticks
 from spikewright.report.tables import number, percent
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from spikewright._base.markup import Markup
 from spikewright.report.figures import Setting, TradeOffInfo
 from spikewright.report.losses import points
 from spikewright.report.page.drawing import Drawing, legend, line_key, mark_key
-from spikewright.report.page.markup import Markup
 from spikewright.report.page.scale import Scale, Show, linear_ticks, plain, shortened
 from spikewright.report.tables import joules, number, shown
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from spikewright._base.markup import Markup
 from spikewright.report.page.contents import Contents
-from spikewright.report.page.markup import Markup
 from spikewright.report.page.sections.accuracy import accuracy, trade
 from spikewright.report.page.sections.activity import raster, rates
 from spikewright.report.page.sections.diagnosis import diagnosis

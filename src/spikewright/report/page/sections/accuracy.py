@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spikewright._base.markup import Markup
 from spikewright.records import Record, select
 from spikewright.report.figures import (
     OverTimeInfo,
@@ -13,7 +14,6 @@ from spikewright.report.figures import (
 from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
 from spikewright.report.page.contents import Contents, section
 from spikewright.report.page.figure import Figure
-from spikewright.report.page.markup import Markup
 from spikewright.report.page.plots import over_time, trade_off
 from spikewright.report.page.tables import table_markup
 from spikewright.report.tables import accuracy_table

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from spikewright._base.markup import Child, Markup
 from spikewright.records import select
 from spikewright.report.figures import RasterInfo, rates_info
 from spikewright.report.page.contents import Contents, section
 from spikewright.report.page.figure import Figure
-from spikewright.report.page.markup import Child, Markup
 from spikewright.report.page.plots import raster as raster_plot
 from spikewright.report.page.plots import rates as rates_plot
 from spikewright.report.page.tables import table_markup

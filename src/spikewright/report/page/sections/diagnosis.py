@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from spikewright._base.markup import Child, Markup, el
 from spikewright.records import select
 from spikewright.report.figures import gaps_info
 from spikewright.report.losses import loss_table, proposals_table
 from spikewright.report.page.contents import Contents, section
 from spikewright.report.page.figure import Figure
-from spikewright.report.page.markup import Child, Markup, el
 from spikewright.report.page.plots import gaps
 from spikewright.report.page.tables import table_markup
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from spikewright._base.markup import Child, Markup, el
 from spikewright.records import Record, select
 from spikewright.report.figures import EnergiesInfo, energies_info
 from spikewright.report.page.contents import Contents, section
 from spikewright.report.page.figure import Figure
-from spikewright.report.page.markup import Child, Markup, el
 from spikewright.report.page.plots import energies
 from spikewright.report.page.tables import table_markup
 from spikewright.report.tables import energy_table, number, operations_table

@@ -7,9 +7,9 @@ from collections import Counter
 from importlib.metadata import version
 from typing import Any
 
+from spikewright._base.markup import Markup, el
 from spikewright.report.page.contents import Contents, Traced, section
 from spikewright.report.page.figure import scrolling
-from spikewright.report.page.markup import Markup, el
 
 STATUSES = {
     "exact": "leaves every value as it was",

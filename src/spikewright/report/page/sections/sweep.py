@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from spikewright._base.markup import Markup
 from spikewright.report.figures import sweep_info
 from spikewright.report.page.contents import Contents, section
 from spikewright.report.page.figure import Figure
-from spikewright.report.page.markup import Markup
 from spikewright.report.page.plots import sweep as plot
 from spikewright.report.page.tables import table_markup
 from spikewright.report.sweeps import rates_table, steps_of_spikes, sweep_table

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spikewright._base.markup import Markup
 from spikewright.records import Record
 from spikewright.report.figures import epochs_infos
 from spikewright.report.page.contents import Contents, section
 from spikewright.report.page.figure import Figure
-from spikewright.report.page.markup import Markup
 from spikewright.report.page.plots import epochs
 from spikewright.report.page.tables import table_markup
 from spikewright.report.tables import Column, Table, number, percent

@@ -53,6 +53,11 @@ def _flat(children: Iterable[Child]) -> Iterable[Child]:
             yield from _flat(child)
 
 
+def fragment(root: Markup) -> str:
+    """A part of a document; texts and attributes are escaped here, and nowhere else."""
+    return ElementTree.tostring(root, encoding="unicode", method="html")
+
+
 def html(root: Markup) -> str:
-    """A document; texts and attributes are escaped here, and nowhere else."""
-    return "<!doctype html>\n" + ElementTree.tostring(root, encoding="unicode", method="html")
+    """A document."""
+    return f"<!doctype html>\n{fragment(root)}"

@@ -1,0 +1,44 @@
+"""Results as notebooks show them: a sentence, and a small table below it."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from spikewright._base.markup import Markup, el, fragment
+
+Rows = Sequence[Sequence[str]]
+"""Rows of one length as text; the first one has the headings."""
+
+_MOST = 30
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( ?(%|[a-zA-Zµ]{1,3}))?")
+
+
+class Shown:
+    """A result that a notebook shows as a table, of the rows that its text is made of."""
+
+    @abstractmethod
+    def _told(self) -> tuple[str, Rows]:
+        """A sentence about it, and its rows."""
+
+    def _repr_html_(self) -> str:
+        sentence, rows = self._told()
+        return fragment(el("div", el("p", sentence), table(rows) if len(rows) > 1 else None))
+
+
+def table(rows: Rows) -> Markup:
+    """The first rows as a table; of what is left it says how many there are."""
+    headings, *body = rows
+    left = len(body) - _MOST
+    return el(
+        "table",
+        el("thead", el("tr", (_cell("th", heading) for heading in headings))),
+        el("tbody", (el("tr", (_cell("td", text) for text in row)) for row in body[:_MOST])),
+        None if left <= 0 else el("caption", f"and {left:,} more: print it for all"),
+    )
+
+
+def _cell(tag: str, text: str) -> Markup:
+    side = "right" if _NUMBER.fullmatch(text) else "left"
+    return el(tag, text, style=f"text-align: {side}")
