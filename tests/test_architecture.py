@@ -84,7 +84,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "explorer": _RUN | _CONVERT | {
         "records", "choosing", "choosing.rules", "choosing.statistics", "choosing.tuning",
-        "diagnosis", "evaluation.sweeping", "showing",
+        "diagnosis", "evaluation.sweeping", "showing", "simulator", "modelling",
+        "modelling.nengo_reader", "modelling.nengo_simulator",
     },
     "testing": _MODEL | {"engines", "frontends", "conversion"},
     "cli": _RUN | _CONVERT | _RULES | {

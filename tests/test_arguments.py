@@ -7,6 +7,7 @@ import pytest
 
 import models
 import spikewright as sw
+from spikewright._base.arguments import is_number, is_real_number
 from spikewright.errors import BuildError, ConversionError, NetworkError, SimulationError
 from spikewright.measure import accuracy, accuracy_over_time
 
@@ -296,3 +297,13 @@ def test_impossible_threads_are_refused(threads):
         conversion.run(np.zeros((1, 6)), steps=1, threads=threads)
     with pytest.raises(BuildError, match="threads"):
         sw.Simulator(conversion.network, threads=threads)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), np.nan, np.inf, True, "1", None])
+def test_what_no_float_holds_is_no_number(value):
+    """A whole number beyond all floats is refused as other values are, and does not fail."""
+    assert not is_number(value)
+    with pytest.raises(NetworkError, match="radius must be above 0"), sw.Network():
+        sw.Ensemble(3, radius=value)
+    assert is_number(10**300) and is_number(np.float16(0.5)) and is_real_number(np.inf)
+    assert not is_real_number(10**400)

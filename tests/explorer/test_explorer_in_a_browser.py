@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from explorers import subject
+from windows import Window, opened
 
 import spikewright as sw
 from browsers import needed
@@ -27,73 +28,11 @@ def explorer() -> Iterator[Explorer]:
     found.close()
 
 
-class Window:
-    """A window with the explorer in it, and what it said and asked for."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("request", lambda asked: self.asked.append(asked.url))
-        page.on("websocket", lambda socket: self.asked.append(socket.url))
-
-    def open(self, url: str) -> None:
-        """Go there, and wait for everything."""
-        self.page.goto(url)
-        self.wait()
-
-    def wait(self) -> None:
-        """Wait until the latest request is answered in full."""
-        self.page.wait_for_selector("body[data-state=done]", timeout=60_000)
-
-    def slide(self, name: str, value: int) -> None:
-        """Move a slider."""
-        self.page.locator(f"#{name}").evaluate(
-            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')) }", value
-        )
-
-    def text(self, name: str) -> str:
-        """The text of a part of the page."""
-        return str(self.page.inner_text(f"#{name}"))
-
-    def pixels(self, name: str) -> str:
-        """The pixels of a canvas, as a picture."""
-        return str(self.page.locator(f"#{name}").evaluate("c => c.toDataURL()"))
-
-    @property
-    def spikes(self) -> int:
-        """Spikes of the sample, as the page says."""
-        return int(re.match(r"([\d,]+) spikes", self.text("status"))[1].replace(",", ""))
-
-
 @pytest.fixture
-def window(browser: Any, explorer: Explorer, request: pytest.FixtureRequest) -> Iterator[Window]:
-    """A window of that width in light or dark, with the page in it."""
-    scheme, width = getattr(request, "param", ("light", 1400))
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
-    found = Window(context.new_page())
-    found.open(explorer.url)
-    yield found
-    context.close()
-
-
-VIEWS = [(scheme, width) for scheme in ("light", "dark") for width in (375, 900, 1400)]
-
-
-@pytest.mark.parametrize("window", VIEWS, indirect=True)
-def test_the_page_is_quiet_and_stays_on_the_machine(window: Window, explorer: Explorer) -> None:
-    """No error on the console, no request but for its own files, nothing wider than the window."""
-    own = explorer.url.removeprefix("http")
-    width, inside = window.page.evaluate(
-        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-    )
-
-    assert window.said == []
-    assert len(window.asked) > 5
-    assert [a for a in window.asked if re.sub("^(http|ws)", "", a)[: len(own)] != own] == []
-    assert width <= inside
+def window(browser: Any, explorer: Explorer) -> Iterator[Window]:
+    """A window with the page in it."""
+    with opened(browser, explorer.url) as found:
+        yield found
 
 
 def test_the_slider_moves_spikes_and_accuracy(window: Window) -> None:
@@ -272,21 +211,3 @@ def test_advice_is_taken(window: Window) -> None:
     window.wait()
 
     assert float(window.text("score").split()[0]) > before + 20
-
-
-def test_a_keyboard_reaches_every_control(window: Window) -> None:
-    """Tab goes through links, buttons, sliders and choices; focus is seen, and each has a name."""
-    controls = "a:visible, button:visible, input:visible, select:visible, [tabindex='0']:visible"
-    wanted = window.page.locator(controls).count()
-    reached = set()
-    for _ in range(wanted):
-        window.page.keyboard.press("Tab")
-        place, outline, named = window.page.evaluate(
-            """(() => { const e = document.activeElement; return [
-            [...document.querySelectorAll("*")].indexOf(e), getComputedStyle(e).outlineStyle,
-            Boolean(e.labels?.length || e.ariaLabel || e.textContent.trim())] })()"""
-        )
-        assert outline != "none" and named
-        reached.add(place)
-
-    assert len(reached) == wanted > 70

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from explorers import HEADERS, OWN, PORT, TOKEN, subject
+from networks import run
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -17,10 +18,11 @@ from spikewright.explorer.serving.app import PAGE
 FILES = ["", *(path.name for path in PAGE.iterdir())]
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    """A browser on this machine."""
-    with TestClient(application(subject(8), TOKEN, PORT), base_url=OWN) as opened:
+@pytest.fixture(scope="module", params=["conversion", "network"])
+def client(request: pytest.FixtureRequest) -> Iterator[TestClient]:
+    """A browser on this machine, for either page."""
+    shown = run() if request.param == "network" else subject(8)
+    with TestClient(application(shown, TOKEN, PORT), base_url=OWN) as opened:
         yield opened
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -17,13 +18,21 @@ def is_whole(value: Any) -> bool:
 def is_number(value: Any) -> bool:
     """Whether a value is a finite real number (and no truth value)."""
     real = isinstance(value, int | float | np.integer | np.floating)
-    return real and not isinstance(value, bool) and bool(np.isfinite(value))
+    return real and not isinstance(value, bool) and math.isfinite(_as_float(value))
 
 
 def is_real_number(value: Any) -> bool:
     """Whether a value is a real number, infinite ones too (and no truth value)."""
     real = isinstance(value, int | float | np.integer | np.floating)
-    return real and not isinstance(value, bool) and not np.isnan(value)
+    return real and not isinstance(value, bool) and not math.isnan(_as_float(value))
+
+
+def _as_float(value: Any) -> float:
+    """A real number; NaN for a whole number that is too large for any float."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def is_plain_whole(value: Any) -> TypeGuard[int]:

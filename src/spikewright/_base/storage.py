@@ -170,6 +170,14 @@ def read(path: str | Path, what: str) -> tuple[Any, dict[str, NDArray]]:
     return content, arrays
 
 
+def holds(path: str | Path, what: str) -> bool:
+    """Whether a file says that it holds `what`; of any other file `read` tells the fault."""
+    try:
+        return bool(json.loads(_open(Path(path))[0])["what"] == what)
+    except (DamagedFileError, LookupError, TypeError, ValueError, RecursionError):
+        return False
+
+
 def _open(source: Path) -> tuple[str, dict[str, NDArray]]:
     """The manifest's text and the arrays of a safetensors file."""
     from safetensors import SafetensorError, safe_open

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from spikewright._base.storage import holds
 from spikewright.cli import options
 from spikewright.cli.opening import is_model, open_conversion
 from spikewright.cli.output import emit
 from spikewright.cli.samples import load_samples
 from spikewright.conversion import Conversion
 from spikewright.explorer import explore as library
+from spikewright.network import Network, load
 
 
 @click.command()
@@ -43,8 +45,9 @@ def explore(
     """Open a page on which choices are moved and their spikes are seen.
 
     Without MODEL it shows the digits of `spikewright demo`. MODEL is a .keras, .h5, .onnx or .pt2
-    file, or a network that `spikewright convert -o` saved. The page is served to this machine
-    alone, until Ctrl-C; its address, with a token, is printed on a line of its own.
+    file, or a network that `spikewright convert -o` saved. Of a network made by hand, which
+    `spikewright.network.save` wrote, the inputs are moved while it runs. The page is served to this
+    machine alone, until Ctrl-C; its address, with a token, is printed on a line of its own.
     """
     if model is None and data is not None:
         raise click.UsageError("--data: give MODEL, which it is for")
@@ -55,6 +58,8 @@ def explore(
     command = ["spikewright", "evaluate", str(model), f"--data={data}"] if samples else []
     command += [] if limit is None else [f"--limit={limit}"]
     opened, name = _opened(model)
+    if samples is not None and isinstance(opened, Network):
+        raise click.UsageError(f"--data: the inputs of {model} are moved on the page; leave it out")
     found = library(opened, x, y, port=port, browser=browser, command=command, name=name)
     try:
         if as_json:
@@ -66,8 +71,10 @@ def explore(
         found.close()
 
 
-def _opened(model: Path | None) -> tuple[Path | Conversion | None, str]:
+def _opened(model: Path | None) -> tuple[Path | Conversion | Network | None, str]:
     """A saved network with the Python that loads it; a model's path as it is."""
     if model is None or is_model(model):
         return model, ""
+    if holds(model, "network"):
+        return load(model), ""
     return open_conversion(model, {}), f"sw.load({str(model)!r})"

@@ -20,6 +20,7 @@ from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
 from spikewright.explorer.changes import change_of
+from spikewright.explorer.live import LiveRun, is_network, live
 from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.explorer.wish import Wish, wish_with
 from spikewright.frontends import example_for
@@ -38,7 +39,7 @@ class Explorer:
     In a notebook it shows itself in a frame.
     """
 
-    def __init__(self, subject: Subject, port: int = 0) -> None:
+    def __init__(self, subject: Subject | LiveRun, port: int = 0) -> None:
         uvicorn = require("uvicorn")
         from spikewright.explorer.serving import LONGEST, application
 
@@ -49,6 +50,7 @@ class Explorer:
                 f"port {port} cannot be listened at ({error.strerror}): give another, or 0 for "
                 "any that is free"
             ) from error
+        self._subject = subject
         token, found = secrets.token_urlsafe(24), self._listening.getsockname()[1]
         self.url = f"http://{_HOST}:{found}/{token}/"
         app = application(subject, token, found)
@@ -75,6 +77,8 @@ class Explorer:
         """Stop serving."""
         self._server.should_exit = True
         self._thread.join(5.0)
+        if isinstance(self._subject, LiveRun):
+            self._subject.close()
 
     def __repr__(self) -> str:
         return f"<Explorer at {self.url}>"
@@ -97,27 +101,43 @@ def explore(
     command: Sequence[str] = (),
     name: str = "",
 ) -> Explorer:
-    """Serve a page on which the choices of a conversion are moved, and what they do is seen.
+    """Serve a page on which choices or inputs are moved, and what they do is seen.
 
-    `model` is what `convert` takes, or a `Conversion`; None is the digits of the demonstration,
-    with their network. `x` and `y` are data as for `Conversion.evaluate`, arrays held constant;
+    `model` is what `convert` takes, or a `Conversion`: the choices of its conversion are moved.
+    None is the digits of the demonstration, with their network. Of a `Network` or a
+    `nengo.Network` the page runs the network, moves its constant nodes, and shows what its
+    probes record. `x` and `y` are data as for `Conversion.evaluate`, arrays held constant;
     without `x` there are some random samples. The page is served on 127.0.0.1 at `port` (0: any
     that is free), with a token in its address, `Explorer.url`, until `Explorer.close`. `browser`
     opens it. For the page to show, `command` is the beginning of a command that measures
     the same network and data, and `name` the Python that gives a `Conversion`.
 
-    Raises as `convert` does, `SimulationError` for data that does not fit, for sequences and for a
-    port that is taken, and `MissingExtraError` without the `explore` extra.
+    Raises as `convert` or a simulator does, `SimulationError` for data that does not fit, for
+    sequences, for a network without probes and for a port that is taken, and `MissingExtraError`
+    without the `explore` extra.
     """
     require("starlette")
-    subject = (
-        _digits() if model is None else _subject(model, x, y, example_input, tuple(command), name)
-    )
-    _ = subject.truth  # raises for labels or targets that do not fit
-    found = Explorer(subject, port)
+    if is_network(model):
+        _refuse_data(x=x, y=y, example_input=example_input)
+        found = Explorer(live(model), port)
+    else:
+        given = model, x, y, example_input, tuple(command), name
+        subject = _digits() if model is None else _subject(*given)
+        _ = subject.truth  # raises for labels or targets that do not fit
+        found = Explorer(subject, port)
     if browser:
         webbrowser.open(found.url)
     return found
+
+
+def _refuse_data(**given: Any) -> None:
+    """Raise `SimulationError` for data beside a network whose inputs are moved on the page."""
+    for name, value in given.items():
+        if value is not None:
+            raise SimulationError(
+                f"{name}= is for models that are converted: the inputs of a Network are moved on "
+                "the page, so leave it out"
+            )
 
 
 def _digits() -> Subject:

@@ -1,10 +1,10 @@
 // Everything that is drawn: rasters, feature maps, lines over time, and the curve of scales.
-const shade = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const SERIES = ["--c0", "--c1", "--c2"]; // of the three largest outputs
+export const shade = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+export const SERIES = ["--c0", "--c1", "--c2"]; // of the three largest outputs
 const GLOW = 10; // steps for which a spike is seen in a feature map
 
 // A canvas of this height in CSS pixels, cleared, as sharp as the screen.
-function sheet(canvas, height) {
+export function sheet(canvas, height) {
   const ratio = window.devicePixelRatio || 1;
   const width = canvas.clientWidth || canvas.parentElement.clientWidth;
   canvas.style.height = `${height}px`;
@@ -16,7 +16,7 @@ function sheet(canvas, height) {
   return { pen, width, height };
 }
 
-function across(pen, left, right, y, dash = []) {
+export function across(pen, left, right, y, dash = []) {
   pen.setLineDash(dash);
   pen.beginPath();
   pen.moveTo(left, y);
@@ -25,10 +25,10 @@ function across(pen, left, right, y, dash = []) {
   pen.setLineDash([]);
 }
 
-export function raster(canvas, { shape: [steps, rows], values }, time) {
+export function raster(canvas, { shape: [steps, rows], values }, time, left = 0) {
   const line = Math.max(2, Math.min(6, 160 / rows));
   const { pen, width, height } = sheet(canvas, rows * line);
-  const column = width / steps;
+  const column = (width - left) / steps;
   const colours = { past: shade("--c0"), taken: shade("--c1"), coming: shade("--faint") };
   for (let t = 0; t < steps; t++) {
     for (let row = 0; row < rows; row++) {
@@ -36,13 +36,13 @@ export function raster(canvas, { shape: [steps, rows], values }, time) {
       if (!count) continue;
       pen.fillStyle = t >= time ? colours.coming : count > 0 ? colours.past : colours.taken;
       pen.globalAlpha = Math.min(1, 0.55 + 0.15 * Math.abs(count));
-      pen.fillRect(t * column, row * line, Math.max(1, column - 0.5), line - 0.5);
+      pen.fillRect(left + t * column, row * line, Math.max(1, column - 0.5), line - 0.5);
     }
   }
   pen.globalAlpha = 1;
   if (time < steps) {
     pen.fillStyle = shade("--text");
-    pen.fillRect(time * column, 0, 1, height);
+    pen.fillRect(left + time * column, 0, 1, height);
   }
 }
 

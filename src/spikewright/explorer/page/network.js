@@ -1,0 +1,164 @@
+// The page of a network that runs on the server: inputs are moved, and what is new is drawn.
+import { raster } from "./drawing.js";
+import { unpack } from "./message.js";
+import { LEFT, Track, responses, traces } from "./plots.js";
+
+const element = (name) => document.getElementById(name);
+let facts, socket, curves;
+let number = 0; // of the latest request: an older state says nothing about what it moved
+let state = { begun: -1, step: 0, playing: false, speed: 1, values: [] };
+let tracks = [];
+let waiting = false;
+
+function connect() {
+  socket = new WebSocket(new URL("talk", location.href.split("#")[0]).href.replace(/^http/, "ws"));
+  socket.binaryType = "arraybuffer";
+  socket.onmessage = ({ data }) => take(typeof data === "string" ? JSON.parse(data) : unpack(data));
+  socket.onclose = () => tell("The server has ended: start the explorer again.", true);
+}
+
+function take(message) {
+  ({ facts: begin, run: follow, curves: showCurves, error: ({ text }) => tell(text, true) })[message.kind](message);
+}
+
+function ask(wish) {
+  number += 1;
+  document.body.dataset.state = "asked";
+  socket.send(JSON.stringify({ number, ...wish }));
+}
+
+function tell(text, wrong = false) {
+  if (element("status").textContent !== text) element("status").textContent = text;
+  element("status").classList.toggle("wrong", wrong);
+}
+
+function begin(message) {
+  facts = message;
+  tracks = facts.plots.map((plot) => new Track(plot, facts.window));
+  document.title = `${facts.title}: Spikewright explorer`;
+  element("title").textContent = facts.title;
+  element("window").textContent = `the latest ${facts.window} steps`;
+  element("held").textContent = facts.held.length ? `Held, too many values to move: ${facts.held.join(", ")}` : "";
+  element("first").disabled = !facts.inputs.length;
+  listInputs();
+  listPlots();
+  element("ensemble").replaceChildren(...facts.ensembles.map((name, place) => new Option(name, place)));
+  element("results").hidden = !facts.ensembles.length;
+  if (facts.ensembles.length) ask({ curves: 0 });
+}
+
+// A slider for each value of each input.
+function listInputs() {
+  const parts = facts.inputs.flatMap(({ name, bound, first }, place) => first.flatMap((_, entry) => {
+    const [label, slider] = [document.createElement("label"), document.createElement("input")];
+    Object.assign(slider, { type: "range", id: `input-${place}-${entry}`, min: -bound, max: bound, step: "any" });
+    label.htmlFor = slider.id;
+    label.append(first.length > 1 ? `${name}[${entry}] ` : `${name} `, document.createElement("output"));
+    slider.addEventListener("input", () => move(place, entry, Number(slider.value)));
+    return [label, slider];
+  }));
+  element("inputs").replaceChildren(...parts);
+  if (!parts.length) element("inputs").textContent = "No node has a constant output that could be moved.";
+}
+
+function move(place, entry, value) {
+  const values = state.values.map((list) => [...list]);
+  values[place][entry] = value;
+  state.values = values;
+  showInputs();
+  ask({ values: { [place]: values[place] } });
+}
+
+function showInputs() {
+  state.values.forEach((list, place) => list.forEach((value, entry) => {
+    const slider = element(`input-${place}-${entry}`);
+    if (Number(slider.value) !== value) slider.value = value;
+    slider.labels[0].querySelector("output").textContent = Number(value.toPrecision(4));
+  }));
+}
+
+function listPlots() {
+  element("plots").replaceChildren(...facts.plots.map((plot, place) => {
+    const [box, heading, told, canvas] = ["div", "h3", "output", "canvas"].map((tag) => document.createElement(tag));
+    heading.id = `plot-${place}-name`;
+    told.id = `plot-${place}-now`;
+    told.className = "muted";
+    heading.append(plot.name, plot.shown < plot.size ? ` (${plot.shown} of ${plot.size} values)` : "", " ");
+    Object.assign(canvas, { id: `plot-${place}`, className: "plot" });
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-labelledby", heading.id);
+    heading.append(told);
+    box.append(heading, canvas);
+    return box;
+  }));
+}
+
+// What is new: samples, and how the run stands.
+function follow(message) {
+  if (message.begun !== state.begun) tracks.forEach((track) => track.clear());
+  tracks.forEach((track, place) => track.add(message.arrays[place].values));
+  const mine = message.number === number;
+  state = { ...message, values: mine || !state.values.length ? message.values : state.values };
+  element("play").textContent = state.playing ? "Pause" : "Play";
+  if (mine) choose(state.speed);
+  showInputs();
+  tell(state.wrong ?? (state.playing ? "Running" : "Standing still"), state.wrong !== null);
+  redraw();
+}
+
+function choose(speed) {
+  const list = element("speed");
+  if (![...list.options].some((option) => Number(option.value) === speed)) list.add(new Option(`${speed} of real time`, speed));
+  list.value = speed;
+}
+
+// Drawn once a picture of the screen, however many messages came.
+function redraw() {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(draw);
+}
+
+function draw() {
+  waiting = false;
+  element("clock").textContent = `step ${state.step}, ${(state.step * facts.dt).toFixed(3)} s`;
+  facts.plots.forEach((plot, place) => {
+    const [canvas, track] = [element(`plot-${place}`), tracks[place]];
+    if (plot.raster) raster(canvas, track, track.shape[0], LEFT);
+    else traces(canvas, track, plot.bound);
+    element(`plot-${place}-now`).textContent = now(plot, track.last);
+  });
+  if (curves) responses(element("curves"), curves.arrays.x, curves.arrays.rates);
+  document.body.dataset.step = state.step;
+  if (state.number === number) document.body.dataset.state = "done";
+}
+
+function now({ raster: spikes }, last) {
+  if (spikes) return `${last.reduce((sum, count) => sum + Math.abs(count), 0)} spikes in the latest step`;
+  const finite = [...last].filter(Number.isFinite);
+  return finite.slice(0, 3).map((value) => value.toFixed(3)).join(", ") + (finite.length > 3 ? ", …" : "");
+}
+
+function showCurves(message) {
+  curves = message;
+  const x = curves.arrays.x.values;
+  const shown = curves.arrays.rates.shape[1];
+  const of = shown < curves.neurons ? `${shown} of ${curves.neurons} neurons` : `${shown} neurons`;
+  const [from, to] = [x[0], x[x.length - 1]].map((value) => Number(value.toPrecision(3)));
+  element("along").textContent = `${of}, in Hz, for ${from} to ${to}: ${curves.along}`;
+  redraw();
+}
+
+element("play").addEventListener("click", () => ask({ playing: !state.playing }));
+element("step").addEventListener("click", () => ask({ act: "step" }));
+element("reset").addEventListener("click", () => ask({ act: "reset" }));
+element("speed").addEventListener("change", (event) => ask({ speed: Number(event.target.value) }));
+element("ensemble").addEventListener("change", (event) => ask({ curves: Number(event.target.value) }));
+element("first").addEventListener("click", () => {
+  state.values = facts.inputs.map(({ first }) => first);
+  showInputs();
+  ask({ values: Object.fromEntries(state.values.entries()) });
+});
+window.addEventListener("resize", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+connect();
