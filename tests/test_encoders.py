@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,6 +191,118 @@ def test_events_that_are_none_are_refused(row: list[float], message: str) -> Non
     samples = [np.array([[0.0, 0, 1]]), np.array([[0.01, 3, 1], row])]
     with pytest.raises(SimulationError, match=message):
         _run(Events(), samples)
+
+
+SENSORS = {
+    "line": ((12,), ("x",)),
+    "plane": ((3, 4), ("y", "x")),
+    "one channel before": ((1, 3, 4), ("", "y", "x")),
+    "one channel behind": ((3, 4, 1), ("y", "x", "")),
+    "two channels before": ((2, 3, 4), ("p", "y", "x")),
+    "two channels behind": ((3, 4, 2), ("y", "x", "p")),
+}
+_TYPES = {"x": "<i2", "y": "<i2", "t": "<i8", "p": "?"}
+
+
+def _identity(shape: tuple[int, ...]) -> Graph:
+    return Graph((Node("x", Input(shape)),), {"x": "x"})
+
+
+def _recorded(shape: tuple[int, ...], axes: tuple[str, ...], order: str, count: int) -> NDArray:
+    """A sensor's events at random, its fields in this order."""
+    rng = np.random.default_rng(count)
+    made = np.zeros(count, [(name, _TYPES[name]) for name in order])
+    for name, extent in zip(axes, shape, strict=True):
+        if name:
+            made[name] = rng.integers(0, extent, count)
+    if "p" in order:
+        made["p"] = rng.integers(0, 2, count)
+    made["t"] = np.sort(rng.integers(0, 8_000, count))
+    return made
+
+
+@pytest.mark.parametrize("order", ["xytp", "tpyx", "pxty"])
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_events_of_sensors_are_the_rows_that_they_stand_for(sensor: str, order: str) -> None:
+    """Fields in any order, in microseconds: as rows with an index, and a value, in seconds."""
+    shape, axes = SENSORS[sensor]
+    samples = [_recorded(shape, axes, order, count) for count in (60, 0, 9)]
+    rows = []
+    for events in samples:
+        index = [events[name] if name else 0 * events["t"] for name in axes]
+        value = np.ones(len(events)) if "p" in axes else np.where(events["p"], 1, -1)
+        flat = np.ravel_multi_index(tuple(map(np.asarray, index)), shape)
+        rows.append(np.stack([events["t"] * 1e-6, flat, value], axis=1))
+    found = _run(Events(), samples, steps=None, graph=_identity(shape))
+    wanted = _run(Events(), rows, steps=None, graph=_identity(shape))
+
+    assert found.steps == wanted.steps == 8
+    np.testing.assert_array_equal(found.output, wanted.output)
+    assert np.abs(found.output).sum() > 0
+    assert ("p" in axes) == (found.output.min() >= 0)
+
+
+def test_a_sensor_without_polarity_sends_ones() -> None:
+    """Where the input has no axis for it; other fields are not looked at."""
+    events = np.array([(1, 2, 500, 9)], [("y", int), ("x", int), ("t", int), ("walltime", int)])
+    assert _run(Events(), [events], steps=1).output[0, 0, 1, 2] == 1.0
+
+
+def test_the_unit_of_a_sensor_that_counts_otherwise_is_given() -> None:
+    """Milliseconds, here."""
+    events = np.array([(1, 2, 3, 1)], [(name, int) for name in "yxtp"])
+    assert _run(Events(time_unit=1e-3), [events], steps=None).steps == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "shape", "message"),
+    [
+        ({"drop": "t"}, (3, 4), r"sample 1: .*with the fields t, y, x for .*got shape .* x, y, p"),
+        ({"drop": "x"}, (12,), "fields t, x"),
+        ({"drop": "p"}, (2, 3, 4), "fields t, p, y, x"),
+        ({"t": -1}, (3, 4), r"event 1, \(x 1, y 1, t -1, p 1\), comes before the start"),
+        ({"t": 99}, (3, 4), r"event 2, .*is earlier than the one before it: np.sort"),
+        ({"x": 4}, (3, 4), r"event 1, .*is outside: x is from 0 to 3"),
+        ({"y": -1}, (2, 3, 4), "is outside: y is from 0 to 2"),
+        ({"x": 4}, (3, 4, 2), "is outside: x is from 0 to 3"),
+        ({"p": 2}, (2, 3, 4), "has a polarity other than -1, 0 and 1"),
+        ({}, (2, 3, 2), "fit inputs .* of shape .* give rows"),
+        ({}, (5, 3, 4), "give rows"),
+        ({}, (1, 2, 3, 4), "give rows"),
+    ],
+)
+def test_events_of_sensors_that_do_not_fit_are_refused(
+    change: dict[str, Any], shape: tuple[int, ...], message: str
+) -> None:
+    """With the sample, the event and its fields; nothing is sorted or dropped silently."""
+    good = np.array([(1, 1, t, 1) for t in (0, 10, 20)], [(name, int) for name in "xytp"])
+    dropped = change.get("drop")
+    bad = good[[name for name in good.dtype.names or () if name != dropped]].copy()
+    for name, value in change.items():
+        if name != "drop":
+            bad[name][1] = value
+    with pytest.raises(SimulationError, match=message):
+        _run(Events(), [good, bad], graph=_identity(shape))
+
+
+def test_the_events_of_one_sample_are_not_taken_for_many() -> None:
+    """An array of events alone would be as many samples of one event."""
+    with pytest.raises(SimulationError, match=r"events of one sample: give \[events\]"):
+        _run(Events(), _recorded((3, 4), ("y", "x"), "xytp", 5))
+
+
+def test_events_of_sensors_are_evaluated(tmp_path: Path) -> None:
+    """A data set of them is that of its rows, with a checkpoint as well, which knows its data."""
+    samples = [_recorded((12,), ("x",), "xytp", count) for count in (30, 20, 10)]
+    rows = [np.stack([e["t"] * 1e-6, e["x"], np.where(e["p"], 1.0, -1.0)], axis=1) for e in samples]
+    made, y = sw.convert(_identity((12,))), np.array([1, 2, 3])
+    how: dict[str, Any] = {"encoder": Events(), "progress": False}
+    wanted = made.evaluate(rows, y, 8, **how).accuracy()
+    kept = {**how, "checkpoint": tmp_path / "kept"}
+    for each in (how, kept, kept):
+        assert made.evaluate(samples, y, 8, **each).accuracy() == wanted
+    with pytest.raises(SimulationError, match="other"):
+        made.evaluate([samples[0], samples[1], samples[2][:5]], y, 8, **kept)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_number
 from spikewright.errors import SimulationError
 from spikewright.running.encoders.base import Encoder, Shape, check_rate
+from spikewright.running.encoders.sensor import UNIT, rows_of
 
 _MOST_STEPS = 10_000_000  # that events alone make a run last
 _TOLERANCE = 1e-6  # of a step: a time that is a multiple of dt belongs to the step it begins
@@ -24,25 +25,28 @@ class Events(Encoder):
 
     `x` is a sequence of arrays `(events, 2 + k)`, one a sample, of any length, in any order:
     columns are the time, the index (`k` = 1: into the flattened input, else one column an axis of
-    the input, as x and y of a camera) and the value, such as a polarity of 1 or -1. `time_unit` is
-    the unit of times in seconds, 1e-6 for the microseconds of most sensors; an event at time t is
-    in the step that lasts from `n dt` to `(n + 1) dt`. Events of one step and place add up.
+    the input, as x and y of a camera) and the value, such as a polarity of 1 or -1. Or arrays are
+    structured `(events,)`, in the order of time, with the fields t, x, y and p in any order, as
+    tonic and sensors give them: of a polarity p the input has an axis of two, else it is the sign.
+    `time_unit` is the unit of times in seconds: None is 1 of rows, and 1e-6, microseconds, of
+    structured arrays. An event at time t is in the step that lasts from `n dt` to `(n + 1) dt`.
+    Events of one step and place add up.
 
     A value v is a pulse of height `v / (rate dt)`: events of value 1 that come `rate` times a
     second are an input of 1 on average. Without a `rate` the mean over the whole run is the sum of
     all events, the frame that networks for event data are often trained on. A run that is given no
     number of steps ends with the last event. Raises `SimulationError` for events before the start,
-    behind the end or outside the input.
+    behind the end or outside the input, and for fields that are missing or do not fit.
     """
 
-    time_unit: float = 1.0
+    time_unit: float | None = None
     rate: float | None = None
 
     def __post_init__(self) -> None:
         if self.rate is not None:
             check_rate(self, self.rate)
         unit = self.time_unit
-        if not (is_number(unit) and unit > 0):
+        if unit is not None and not (is_number(unit) and unit > 0):
             raise SimulationError(f"Events: time_unit is a number of seconds above 0, got {unit!r}")
 
     @property
@@ -50,15 +54,37 @@ class Events(Encoder):
         return False
 
     def samples(self, given: Any, name: str, shape: Shape) -> Sequence[Any]:
+        if _is_structured(given):
+            raise SimulationError(f"input {name!r} is the events of one sample: give [events]")
         try:
-            rows = [np.asarray(sample, np.float64) for sample in given]
+            return [
+                self._rows(sample, shape, f"input {name!r}, sample {number}")
+                for number, sample in enumerate(given)
+            ]
         except (TypeError, ValueError) as error:
             raise SimulationError(
                 f"input {name!r} must be a sequence of arrays of events for {self!r}: {error}"
             ) from None
-        for number, sample in enumerate(rows):
-            _check(sample, shape, f"input {name!r}, sample {number}")
+
+    def _rows(self, sample: Any, shape: Shape, where: str) -> NDArray:
+        """A sample's events, times in units of `_unit`."""
+        if _is_structured(sample):
+            rows = rows_of(sample, shape, where)
+            rows[:, 0] *= 1.0 if self.time_unit else UNIT
+        else:
+            rows = np.asarray(sample, np.float64)
+        _check(rows, shape, where)
         return rows
+
+    @property
+    def _unit(self) -> float:
+        """Seconds of a unit of rows' times."""
+        return 1.0 if self.time_unit is None else self.time_unit
+
+    @property
+    def _units(self) -> str:
+        alone = f"{self._unit:g} s"
+        return alone if self.time_unit else f"{alone}, {UNIT:g} s in structured arrays"
 
     def needed(self, samples: Sequence[Any], dt: float) -> int | None:
         steps = 1 + max(
@@ -67,13 +93,13 @@ class Events(Encoder):
         if steps > _MOST_STEPS:
             raise SimulationError(
                 f"the last event would be in step {steps:.3g} of {dt:g} s; with {self!r} times are "
-                f"in units of {self.time_unit:g} s: give time_unit=1e-6 for microseconds, or steps"
+                f"in units of {self._units}: give time_unit=1e-6 for microseconds, or steps"
             )
         return int(steps)
 
     def _steps(self, sample: NDArray, dt: float) -> NDArray:
         """The number of the step, from 0, that each event is in: a whole number."""
-        return np.floor(sample[:, 0] * (self.time_unit / dt) + _TOLERANCE)
+        return np.floor(sample[:, 0] * (self._unit / dt) + _TOLERANCE)
 
     def encode(
         self, samples: Sequence[Any], shape: Shape, steps: int, dt: float, key: tuple[int, ...]
@@ -83,12 +109,16 @@ class Events(Encoder):
             step = self._steps(sample, dt)
             if len(sample) and step.max() >= steps:
                 raise SimulationError(
-                    f"an event at {sample[:, 0].max() * self.time_unit:g} s comes after the run's "
+                    f"an event at {sample[:, 0].max() * self._unit:g} s comes after the run's "
                     f"{steps} steps of {dt:g} s; give more steps, or cut the events off"
                 )
             np.add.at(frame, (step.astype(np.int64), _places(sample, shape)), sample[:, -1])
         factor = steps if self.rate is None else 1.0 / (self.rate * dt)
         return frames.reshape(len(samples), steps, *shape) * factor
+
+
+def _is_structured(given: Any) -> bool:
+    return isinstance(given, np.ndarray) and given.dtype.names is not None
 
 
 def _places(sample: NDArray, shape: Shape) -> NDArray:
