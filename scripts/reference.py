@@ -83,6 +83,7 @@ CALIBRATION = (
     "EnergyBudget",
     "FromWeights",
     "BiasCorrection",
+    "StepCorrection",
     "VoltageCorrection",
     "Statistics",
 )

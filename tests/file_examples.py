@@ -50,7 +50,7 @@ def _conversions(folder: Path) -> Iterator[Parts]:
             {
                 "spiking": True,
                 "max_spikes_per_step": 1,
-                "bias_correction": 0.1,
+                "bias_correction": {"act1": 0.1, "act2": np.linspace(-0.1, 0.1, 16).reshape(2, 8)},
                 "outputs": ["act2"],
                 "initial_voltage": "uniform",
                 "synapse": {"act1": 0.005, "act2": None},

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from pages import Page
-from spikewright.choosing.correction import BiasCorrection, VoltageCorrection
+from spikewright.choosing.correction import CORRECTIONS
 from spikewright.choosing.rules import RULES
 from spikewright.choosing.statistics.histogram import RESOLUTION
 
@@ -22,7 +22,7 @@ def test_the_example_prints_what_is_printed_below_it() -> None:
     assert printed == PAGE.printed
 
 
-@pytest.mark.parametrize("kind", [*RULES.values(), BiasCorrection, VoltageCorrection])
+@pytest.mark.parametrize("kind", [*RULES.values(), *CORRECTIONS])
 def test_every_rule_and_correction_is_on_the_page(kind) -> None:
     """By name; each says in its docstring what it comes from, and the law that it satisfies."""
     words = inspect.getdoc(kind) or ""

@@ -22,7 +22,7 @@ _NAMES = {
     "choosing.compare": "BestRule Candidate best_rule",
     "conversion": "Conversion load",
     "explorer": "Explorer explore",
-    "choosing.correction": "BiasCorrection VoltageCorrection",
+    "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
     "diagnosis": "Diagnosis",
     "conversion.verified": "Verification",
     "evaluation.mismatch": "Mismatch",

@@ -11,6 +11,7 @@ from spikewright.choosing.compare import (
 )
 from spikewright.choosing.correction import (
     BiasCorrection,
+    StepCorrection,
     VoltageCorrection,
 )
 from spikewright.choosing.rules import (
@@ -216,6 +217,7 @@ __all__ = [
     "SpikingLeakyReLU",
     "SpikingRectifiedLinear",
     "Statistics",
+    "StepCorrection",
     "StochasticSpiking",
     "Stream",
     "SumPool",

@@ -87,7 +87,7 @@ def test_the_least_loss_is_chosen(best: sw.BestRule) -> None:
     assert losses == sorted(losses)
     assert best.best is best.compared[0]
     names = {row.candidate.name for row in best.compared}
-    assert len(names) == len(first_candidates()) + 2
+    assert len(names) == len(first_candidates()) + 3
     assert {str(row.readout) for row in best.compared} >= {"mean", "After(start=0.004)"}
     first = min(
         (row for row in best.compared if "corrected" not in row.candidate.name),

@@ -14,8 +14,10 @@ import spikewright as sw
 from spikewright.choosing import calibration, collect
 from spikewright.choosing.correction import (
     BiasCorrection,
+    StepCorrection,
     VoltageCorrection,
     sent_means,
+    sent_up_to,
     source_means,
 )
 from spikewright.conversion.arguments import Wanted
@@ -332,6 +334,8 @@ def test_a_correction_is_one_for_all_layers() -> None:
         convert(MLP, initial_voltage={"act1": VoltageCorrection(4), "act2": "half"}, calibration=X)
     with pytest.raises(ConversionError, match="all layers"):
         convert(MLP, bias_correction={"act1": BiasCorrection(4), "act2": 0.0}, calibration=X)
+    with pytest.raises(ConversionError, match=r"BiasCorrection\(steps\) or .*StepCorrection"):
+        convert(MLP, bias_correction=VoltageCorrection(4), calibration=X)
 
 
 @pytest.mark.parametrize(
@@ -341,6 +345,8 @@ def test_a_correction_is_one_for_all_layers() -> None:
         (lambda: BiasCorrection(4, rounds=0), "BiasCorrection.rounds"),
         (lambda: BiasCorrection(4, dt=-1.0), "BiasCorrection.dt"),
         (lambda: BiasCorrection(4, per="layer"), "BiasCorrection.per"),
+        (lambda: StepCorrection(4, per="layer"), "StepCorrection.per"),
+        (lambda: StepCorrection(4, rate=0.0), "StepCorrection.rate"),
         (lambda: VoltageCorrection(2.5), "VoltageCorrection.steps"),
         (lambda: VoltageCorrection(4, start="uniform"), "VoltageCorrection.start"),
     ],
@@ -373,9 +379,11 @@ def test_a_network_up_to_a_layer_sends_there_what_the_whole_one_does(graph, x) -
     """Layers behind it change nothing, so that corrections need not run them."""
     found = convert(graph, spiking=True, scale_firing_rates=300.0)
     samples = {found.canonical.inputs[0]: x}
-    whole = sent_means(found, samples, 6, 0.001)
+    whole = sent_up_to(found, samples, (2, 6), 0.001)
     names = list(found.populations())
     for count, name in enumerate(names, 1):
-        part = sent_means(found, samples, 6, 0.001, last=name)
+        part = sent_up_to(found, samples, (2, 6), 0.001, last=name)
         assert list(part) == names[:count]
         assert all(np.array_equal(part[one], whole[one]) for one in part)
+    assert all(np.array_equal(means[1], sent_means(found, samples, 6, 0.001)[name])
+               for name, means in whole.items())  # fmt: skip

@@ -154,6 +154,9 @@ def test_rules_are_for_the_steps_of_the_run(data) -> None:
         (("--scale", "percentile", "--calibration", "nowhere"), "no such file"),
         (("--scale", "percentile", "--calibration", "nowhere.npz"), "No such file"),
         (("--spiking", "--bias-correction", "4"), "runs the network on data"),
+        (("--spiking", "--bias-correction", "each:4"), "runs the network on data"),
+        (("--bias-correction", "every:4"), "'every:4' is no number of steps such as 8 or each:8"),
+        (("--bias-correction", "0"), "'0' is no number of steps"),
         (("--initial-voltage", "correction:some"), "not a whole number"),
     ],
 )

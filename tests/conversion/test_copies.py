@@ -21,6 +21,7 @@ from lower.layer_graphs import Case, cases, graph_of, inputs_of
 from slowly import slow_but
 from spikewright import demo
 from spikewright._base import storage as _storage
+from spikewright.choosing.correction import CORRECTIONS
 from spikewright.conversion import Conversion
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.making import Model
@@ -110,7 +111,15 @@ ARGUMENTS: dict[str, list[Any]] = {
         {"act1": "half", "act2": np.linspace(0.0, 0.9, 8)},
         sw.VoltageCorrection(8),
     ],
-    "bias_correction": [{"act1": 0.25, "act2": np.linspace(-0.1, 0.1, 8)}, sw.BiasCorrection(8)],
+    "bias_correction": [
+        {"act1": 0.25, "act2": np.linspace(-0.1, 0.1, 8)},
+        {
+            "act1": np.linspace(-0.5, 0.5, 3)[:, None],
+            "act2": np.linspace(-0.1, 0.1, 16).reshape(2, 8),
+        },
+        sw.BiasCorrection(8),
+        sw.StepCorrection(8),
+    ],
     "max_pool": ["average"],
     "max_spikes_per_step": [1],
     "weights": [sw.Quantised(bits=4), sw.Quantised(bits=8, per="layer")],
@@ -129,7 +138,7 @@ CHANGES = [
 
 def with_data(changes: dict[str, Any]) -> dict[str, Any]:
     """Changes with the data that rules and corrections among them need."""
-    rules = sw.Percentile | sw.BiasCorrection | sw.VoltageCorrection
+    rules = (sw.Percentile, *CORRECTIONS)
     needs = any(isinstance(value, rules) for value in changes.values())
     return {**changes, "calibration": SAMPLES} if needs else changes
 

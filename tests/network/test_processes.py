@@ -46,6 +46,21 @@ def test_white_noise_has_the_power_of_its_distribution() -> None:
     assert p.WhiteNoise(scale=False).run_steps(20_000).var() == pytest.approx(1.0, rel=0.05)
 
 
+def test_each_step_gives_its_value_and_then_nothing() -> None:
+    """Counted in steps of any length, broadcast to the shape; anew at every beginning."""
+    values = np.random.default_rng(0).normal(size=(3, 2, 1))
+    process = p.EachStep(values)
+    for dt in (0.001, 0.3):
+        found = process.run_steps(5, (2, 4), dt)
+        assert np.array_equal(found[:3], np.broadcast_to(values, (3, 2, 4)))
+        assert not found[3:].any()
+    for wrong in ([], 1.0, [[np.nan]], "many"):
+        with pytest.raises(NetworkError, match=r"EachStep\.values must be finite numbers"):
+            p.EachStep(wrong)
+    with pytest.raises(NetworkError, match=r"shape \(2, 1\) a step.* broadcast to \(1, 2\)"):
+        process.run_steps(1, (1, 2))
+
+
 def test_filtered_noise_is_white_noise_filtered() -> None:
     """The same draws through the synapse, y_t = p y_(t-1) + (1 - p) u_t."""
     white, noise = p.WhiteNoise().run_steps(50, 2, 0.001), p.FilteredNoise(sw.Lowpass(0.01))
@@ -242,6 +257,7 @@ SIZED = {
     "PresentInput": p.PresentInput([[1.0, 2.0]], 0.1),
     "PoissonSpikes": p.PoissonSpikes([1.0, 2.0]),
     "Piecewise": p.Piecewise({0: [1.0, 2.0]}),
+    "EachStep": p.EachStep([[1.0, 2.0]]),
     "Piecewise linear": p.Piecewise({0: [1.0, 2.0], 1: [2.0, 3.0]}, "linear"),
 }
 UNSIZED = {
@@ -258,7 +274,7 @@ def test_a_process_of_another_size_is_refused_where_it_is_put(name: str) -> None
     process, gives = SIZED[name], f"{name.split()[0]} gives 2 values a step, where the shape "
     with sw.Network():
         with pytest.raises(
-            NetworkError, match=rf"'w'>: {gives}\(3,\) takes 3; give (inp|rat|piec)"
+            NetworkError, match=rf"'w'>: {gives}\(3,\) takes 3; give (inp|rat|piec|val)"
         ):
             sw.Node(process, size_out=3, label="w")
         with pytest.raises(NetworkError, match=rf"'e'>: its noise, one value a neuron: {gives}"):

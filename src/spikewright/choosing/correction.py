@@ -1,4 +1,4 @@
-"""Corrections of mean errors: biases and initial voltages, measured by running.
+"""Corrections of mean errors: biases, of each step or of all, and initial voltages; by running.
 
 On the same samples the source's mean value of each neuron is compared with the mean that its
 spiking form sends in a number of steps. The difference is added to the neuron. This is done layer
@@ -8,8 +8,9 @@ corrected twice. (All layers at once, in as many runs, corrects less.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, get_args
 
@@ -30,6 +31,7 @@ from spikewright.lower.choices import per_layer
 from spikewright.lower.populations import Roles
 from spikewright.lower.trace import Status
 from spikewright.network import Ensemble
+from spikewright.network.processes import EachStep
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
 from spikewright.running.runner import Job, Runner
@@ -42,7 +44,7 @@ Gaps = dict[str, NDArray]
 
 @dataclass(frozen=True)
 class _Correction:
-    """Parameters of both corrections: the steps to correct for, and the rounds of measuring."""
+    """Parameters of all corrections: the steps to correct for, and the rounds of measuring."""
 
     steps: int
     dt: float = 0.001
@@ -54,6 +56,11 @@ class _Correction:
     def __post_init__(self) -> None:
         check_whole(self, steps=self.steps, rounds=self.rounds)
         check_above(self, dt=self.dt)
+
+
+def _check_per(owner: _Correction, per: Any) -> None:
+    if per not in get_args(Per):
+        raise refused(owner, "per", f'it is "channel" or "neuron", got {per!r}')
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,7 @@ class BiasCorrection(_Correction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.per not in get_args(Per):
-            raise refused(self, "per", f'it is "channel" or "neuron", got {self.per!r}')
+        _check_per(self, self.per)
 
 
 @dataclass(frozen=True)
@@ -102,10 +108,44 @@ class VoltageCorrection(_Correction):
             raise refused(self, "start", f'it is "half" or "zero", got {self.start!r}')
 
 
+@dataclass(frozen=True)
+class StepCorrection(_Correction):
+    """B_t <- B_t + rate t (mean source value - spiking mean of t steps), B_t the sum of t biases.
+
+    Measured over `steps` steps of `dt` seconds, `rounds` times: each of the steps t = 1, 2, ... has
+    a bias of its own, and those afterwards have none. So after every step as much was sent, on
+    average, as the source's values call for, and the layers behind are not led astray by what
+    comes early or late. `per="channel"` gives all neurons of a channel the same biases.
+
+    Law: the mean gap of each layer after each step is smaller afterwards; a network without gaps
+    is left alone. The effect of the biases fades as 1 / T, so that the network tends to the source.
+    Source: FTBC of Wu et al. 2024, ECCV (arXiv 2403.18388), here with running means, which spikes
+    that are taken back make good.
+    """
+
+    per: Per = "neuron"
+    rate: float = 1.0
+
+    _argument = "bias_correction"
+    _promise = "convergent"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_above(self, rate=self.rate)
+        _check_per(self, self.per)
+
+
+CORRECTIONS = (BiasCorrection, StepCorrection, VoltageCorrection)
+PLACES: Mapping[str, tuple[type[_Correction], ...]] = {
+    name: tuple(kind for kind in CORRECTIONS if kind._argument == name)
+    for name in ("bias_correction", "initial_voltage")
+}
+"""The corrections that each argument of `convert` takes."""
+
+
 def corrects(arguments: Mapping[str, Any]) -> bool:
     """True where arguments of `convert` hold a correction, which is measured by running."""
-    bias, start = (arguments.get(name) for name in ("bias_correction", "initial_voltage"))
-    return isinstance(bias, BiasCorrection) or isinstance(start, VoltageCorrection)
+    return any(isinstance(arguments.get(name), kinds) for name, kinds in PLACES.items())
 
 
 def looks_at_data(arguments: Mapping[str, Any]) -> bool:
@@ -116,8 +156,8 @@ def looks_at_data(arguments: Mapping[str, Any]) -> bool:
 def add_bias(conversion: Converted, roles: Roles, value: Any) -> Gaps:
     """Add numbers or arrays, one for all layers or `{layer: ...}`, to the biases; by layer.
 
-    Raises `ConversionError` for layers that are unknown or left out, and for arrays that do not
-    fit.
+    An array with one axis more than the layer has is a bias for each of the first steps. Raises
+    `ConversionError` for layers that are unknown or left out, and for arrays that do not fit.
     """
     populations = conversion.populations()
     added = per_layer(value, roles.populations, roles.names(), "bias_correction", _as_numbers)
@@ -125,12 +165,29 @@ def add_bias(conversion: Converted, roles: Roles, value: Any) -> Gaps:
     for name, amount in added.items():
         ensemble = populations[name]
         try:
-            ensemble.bias = ensemble.bias + amount
+            if amount.ndim == len(ensemble.shape) + 1:
+                _add_each_step(conversion, ensemble, amount)
+            else:
+                ensemble.bias = ensemble.bias + amount
         except (NetworkError, ValueError) as error:
             refusals.append(Refusal(name, "value of bias_correction", str(error)))
     if refusals:
         raise ConversionError(refusals)
     return added
+
+
+def _add_each_step(conversion: Converted, ensemble: Ensemble, biases: NDArray) -> None:
+    """Give neurons biases `(steps, ...)`; raises `NetworkError` where these have no meaning."""
+    if conversion.lowered.stepping is not None:
+        raise NetworkError(
+            "biases of each step are counted from the start of a run, and with sequence_step every "
+            "step of the sequence is a start"
+        )
+    if not ensemble.neuron_type.spiking:
+        raise NetworkError("rate neurons answer every step alike: biases of each step need spikes")
+    process = EachStep(biases)
+    process.check_shapes((0,), ensemble.shape)
+    ensemble.noise = process
 
 
 def _as_numbers(value: Any) -> NDArray:
@@ -145,18 +202,38 @@ def correct_bias(conversion: Converted, rule: BiasCorrection, samples: Batch) ->
     added: Gaps = {}
     bases = {name: e.bias for name, e in conversion.populations().items()}
 
-    def averaged(name: str, gap: NDArray) -> NDArray:
-        axis = channel_axis(conversion.canonical, name)
-        if rule.per == "neuron" or axis is None:
-            return gap
-        return gap.mean(axis=tuple(i for i in range(gap.ndim) if i != axis), keepdims=True)
-
     def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
-        added[name] = added.get(name, 0.0) + gap
+        added[name] = added.get(name, 0.0) + gap[0]
         ensemble.bias = bases[name] + added[name]
 
-    _layer_by_layer(conversion, rule, samples, averaged, shift)
+    averaged = partial(_averaged, conversion, rule.per)
+    _layer_by_layer(conversion, rule, samples, (rule.steps,), averaged, shift)
     return added
+
+
+def correct_steps(conversion: Converted, rule: StepCorrection, samples: Batch) -> Gaps:
+    """Give every spiking population a bias a step; returns them, `(steps, ...)`, by layer."""
+    sums: Gaps = {}
+    added: Gaps = {}
+    at = range(1, rule.steps + 1)
+
+    def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
+        steps = np.reshape(at, (-1, *[1] * len(ensemble.shape)))
+        sums[name] = sums.get(name, 0.0) + rule.rate * steps * gap
+        added[name] = np.diff(sums[name], axis=0, prepend=0.0)
+        ensemble.noise = EachStep(added[name])
+
+    averaged = partial(_averaged, conversion, rule.per)
+    _layer_by_layer(conversion, rule, samples, at, averaged, shift)
+    return added
+
+
+def _averaged(conversion: Converted, per: Per, name: str, gap: NDArray) -> NDArray:
+    """A layer's gaps `(steps, *shape)`, of each neuron or the mean of each channel."""
+    axis = channel_axis(conversion.canonical, name)
+    if per == "neuron" or axis is None:
+        return gap
+    return gap.mean(axis=tuple(i for i in range(1, gap.ndim) if i != axis + 1), keepdims=True)
 
 
 def correct_voltages(conversion: Converted, rule: VoltageCorrection, samples: Batch) -> Gaps:
@@ -165,10 +242,10 @@ def correct_voltages(conversion: Converted, rule: VoltageCorrection, samples: Ba
     voltages = {n: np.full(e.shape, first) for n, e in conversion.populations().items()}
 
     def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
-        voltages[name] = voltages[name] + rule.steps * gap * ensemble.rate_scale * rule.dt
+        voltages[name] = voltages[name] + rule.steps * gap[0] * ensemble.rate_scale * rule.dt
         ensemble.initial_voltage = voltages[name]
 
-    _layer_by_layer(conversion, rule, samples, lambda name, gap: gap, shift)
+    _layer_by_layer(conversion, rule, samples, (rule.steps,), lambda name, gap: gap, shift)
     return voltages
 
 
@@ -176,17 +253,21 @@ def _layer_by_layer(
     conversion: Converted,
     rule: _Correction,
     samples: Batch,
+    at: Collection[int],
     averaged: Callable[[str, NDArray], NDArray],
     shift: Callable[[str, Ensemble, NDArray], None],
 ) -> None:
-    """Measure a layer's gap and shift it by that, one after the other; leave a trace of both."""
+    """Measure a layer's gaps and shift it by them, one after the other; leave a trace of both.
+
+    Gaps are those of the means of the first steps up to each in `at`.
+    """
     populations = conversion.populations()
     if not all(ensemble.neuron_type.spiking for ensemble in populations.values()):
         raise refuse(rule._argument, "only spiking networks have gaps to correct", "spiking=True")
     source = source_means(conversion, samples, rule.dt)
 
     def measured(last: str | None = None) -> Gaps:
-        sent = sent_means(conversion, samples, rule.steps, rule.dt, last)
+        sent = sent_up_to(conversion, samples, at, rule.dt, last)
         return {name: averaged(name, source[name] - mean) for name, mean in sent.items()}
 
     gaps = measured()
@@ -221,14 +302,23 @@ def source_means(conversion: Converted, samples: Batch, dt: float) -> Gaps:
     return {name: total / count(samples) for name, total in sums.items()}
 
 
-def sent_means(
-    conversion: Converted, samples: Batch, steps: int, dt: float, last: str | None = None
-) -> Gaps:
+def sent_means(conversion: Converted, samples: Batch, steps: int, dt: float) -> Gaps:
     """The mean that every neuron sends over `steps` steps and all samples, by layer.
 
-    In the unit of the source's values; spikes below zero take away. Up to the layer `last` alone
-    the network is run, where it is given.
+    In the unit of the source's values; spikes below zero take away.
     """
+    found = sent_up_to(conversion, samples, (steps,), dt)
+    return {name: means[0] for name, means in found.items()}
+
+
+def sent_up_to(
+    conversion: Converted, samples: Batch, at: Collection[int], dt: float, last: str | None = None
+) -> Gaps:
+    """As `sent_means`, over the first steps up to each in `at`: `(len(at), *shape)`, by layer.
+
+    Up to the layer `last` alone the network is run, where it is given.
+    """
+    steps = max(at)
     runner = Runner(conversion.lowered)
     fed = feeds_of(samples, conversion.inputs, None, steps, dt, 0)
     program = runner.program(dt, 0, "float32")
@@ -238,11 +328,12 @@ def sent_means(
 
     def summed(step: int, totals: Mapping[str, Totals], given: Any) -> Gaps:
         sent = runner.counted(totals)
-        return {name: p.means(steps, dt).sum(axis=0) for name, p in sent.items()}
+        return {name: p.means(step, dt).sum(axis=0) for name, p in sent.items()}
 
     sums: dict[str, Any] = {}
-    for part in runner.parts(job, runner.batch_size(job.engine), summed):
-        for name, total in part.counted[steps].items():
+    for part in runner.parts(job, runner.batch_size(job.engine), summed, at):
+        for name in part.counted[steps]:
+            total = np.stack([part.counted[step][name] for step in at])
             sums[name] = sums.get(name, 0.0) + total
     return {name: total / fed.batch for name, total in sums.items()}
 

@@ -14,7 +14,12 @@ import numpy as np
 from spikewright import executors
 from spikewright._base.texts import parsed, split_at
 from spikewright.chips import profile
-from spikewright.choosing.correction import BiasCorrection, VoltageCorrection
+from spikewright.choosing.correction import (
+    CORRECTIONS,
+    BiasCorrection,
+    StepCorrection,
+    VoltageCorrection,
+)
 from spikewright.choosing.rules import RULES, ScaleRule, parse
 from spikewright.choosing.rules.text import is_rule, split
 from spikewright.choosing.search.choice import MINIMISED
@@ -218,8 +223,14 @@ def _data(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> 
     return load_samples(path).x
 
 
-def _bias(ctx: click.Context, parameter: click.Parameter, steps: int | None) -> Any:
-    return None if steps is None else BiasCorrection(steps)
+def _bias(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+    """A correction as `STEPS` or `each:STEPS`; raises `click.BadParameter` for anything else."""
+    if text is None:
+        return None
+    each, _, steps = text.rpartition(":")
+    if each not in ("", "each") or not steps.isdecimal() or int(steps) < 1:
+        raise click.BadParameter(f"{text!r} is no number of steps such as 8 or each:8")
+    return StepCorrection(int(steps)) if each else BiasCorrection(int(steps))
 
 
 def _bits(text: str) -> Quantised:
@@ -378,10 +389,10 @@ _CONVERSION = {
     ),
     "bias_correction": click.option(
         "--bias-correction",
-        type=click.IntRange(min=1),
         metavar="STEPS",
         callback=_bias,
-        help="Correct biases by what runs of this many steps miss on the calibration data.",
+        help="Correct biases by what runs of this many steps miss on the calibration data; "
+        "each:STEPS gives every step its own.",
     ),
     "synapse": click.option(
         "--synapse",
@@ -481,7 +492,7 @@ def in_steps_of(dt: float, value: Any) -> Any:
     """A choice whose rules and corrections, if it holds any, are for steps of `dt` seconds."""
     if isinstance(value, dict):
         return {name: in_steps_of(dt, item) for name, item in value.items()}
-    of_time = ScaleRule | BiasCorrection | VoltageCorrection | Quantised
+    of_time = (ScaleRule, *CORRECTIONS, Quantised)
     if isinstance(value, of_time) and hasattr(value, "dt"):
         return replace(value, dt=dt)  # type: ignore[type-var]
     return value

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from spikewright._base.arguments import is_whole, refuse
-from spikewright.choosing.correction import BiasCorrection, VoltageCorrection, corrects
+from spikewright.choosing.correction import CORRECTIONS, PLACES, VoltageCorrection, corrects
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.lower import NeuronChoice, Options, Stepping
 from spikewright.quantising import Quantised
@@ -120,14 +120,13 @@ class Wanted:
 
         What is to be corrected differs there from step to step of a sequence.
         """
-        kinds = {"bias_correction": BiasCorrection, "initial_voltage": VoltageCorrection}
-        for name, kind in kinds.items():
+        for name, kinds in PLACES.items():
             value = self[name]
             items = value.values() if isinstance(value, Mapping) else [value]
             for item in items:
-                misplaced = item is not value or not isinstance(item, kind)
-                if isinstance(item, BiasCorrection | VoltageCorrection) and misplaced:
-                    own = f"{name}=sw.{kind.__name__}(steps)"
+                misplaced = item is not value or not isinstance(item, kinds)
+                if isinstance(item, CORRECTIONS) and misplaced:
+                    own = " or ".join(f"{name}=sw.{kind.__name__}(steps)" for kind in kinds)
                     raise refuse(name, f"its correction is one for all layers: {own}")
         if self.step is not None and self.corrects:
             raise refuse(

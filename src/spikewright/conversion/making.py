@@ -15,9 +15,11 @@ from spikewright.choosing.budgets import with_budgets_kept
 from spikewright.choosing.calibration import Calibration, is_statistics
 from spikewright.choosing.correction import (
     BiasCorrection,
+    StepCorrection,
     VoltageCorrection,
     add_bias,
     correct_bias,
+    correct_steps,
     correct_voltages,
     looks_at_data,
 )
@@ -268,6 +270,8 @@ def _correct(conversion: Converted, data: Data) -> dict[str, Any]:
     bias, start = data.wanted["bias_correction"], data.wanted["initial_voltage"]
     if isinstance(bias, BiasCorrection):
         bias = correct_bias(conversion, bias, data.samples())
+    elif isinstance(bias, StepCorrection):
+        bias = correct_steps(conversion, bias, data.samples())
     elif bias is not None:
         bias = add_bias(conversion, data.roles, bias)
     found = {"bias_correction": bias}

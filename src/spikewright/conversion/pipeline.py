@@ -53,7 +53,9 @@ def convert(
     * `calibration`: data for rules and corrections, an array `(batch, *shape)`, `{name: array}` or
       an iterable of batches or of (x, y) pairs; for rules also the result of
       `Conversion.calibrate`, or a file of it.
-    * `bias_correction`: None, `sw.BiasCorrection(steps)`, or the values to add, `{layer: array}`.
+    * `bias_correction`: None, `sw.BiasCorrection(steps)`, `sw.StepCorrection(steps)`, or the values
+      to add, `{layer: array}`. An array with one axis more than the layer's holds a value for each
+      of the first steps, `(steps, ...)`; later steps have none.
     * `max_pool`: "gate" (its mean is the maximum of the means) or "average" (changes the outputs).
     * `max_spikes_per_step`: the most spikes, of either sign, that a neuron may send in one step (1:
       one-spike hardware), whatever its type; the rest waits for the next. Or None.

@@ -16,6 +16,7 @@ from spikewright.graph.layers import Layer
 from spikewright.lower import Options, lower
 from spikewright.lower.node_functions import is_function
 from spikewright.network import Ensemble
+from spikewright.network.processes import EachStep
 from spikewright.passes import run as run_passes
 from spikewright.running.converted import Converted
 
@@ -98,7 +99,7 @@ class MeanFlow:
                 ensemble = populations[name]
                 start = build_parameters(ensemble, keys[ensemble]).parameters.initial_voltage
                 cells = cells_of(ensemble, start, steps, dt, connections)
-                offset = np.asarray(ensemble.bias) - biases[name]
+                offset = _added(ensemble, biases[name], steps)
                 added = offset if np.any(offset) else None
                 sites[name] = Site(name, node.layer, present, cells, added)
             elif type(present) is not type(node.layer):
@@ -141,6 +142,14 @@ class MeanFlow:
             return {name: 1.0}
         total = sum(height**2 for height in heights.values())
         return {sender: height**2 / total for sender, height in heights.items()}
+
+
+def _added(ensemble: Ensemble, bias: NDArray, steps: int) -> NDArray:
+    """What was added to a layer's bias, on average over the steps."""
+    added = np.asarray(ensemble.bias) - bias
+    if isinstance(ensemble.noise, EachStep):
+        added = added + ensemble.noise.values[:steps].sum(axis=0) / steps
+    return added
 
 
 def _biases(graph: Graph) -> dict[str, NDArray]:

@@ -89,6 +89,7 @@ def plan_of(
         raise TrainingError(
             "sequence_step: networks whose steps share neurons have no module. Convert without it"
         )
+    _refuse_steps(conversion)
     graph = trained_graph(conversion)
     program = Runner(lowered).program(settings.dt, seed, settings.precision)
     by_ensemble = {op.ensemble: op for op in program.operators if isinstance(op, Neurons)}
@@ -111,6 +112,16 @@ def plan_of(
         reads,
         outputs_of(lowered),
     )
+
+
+def _refuse_steps(conversion: Converted) -> None:
+    """Raise `TrainingError` where currents have a part that differs from step to step."""
+    noisy = [name for name, e in conversion.populations().items() if e.noise is not None]
+    if noisy:
+        raise TrainingError(
+            f"layers {noisy} have biases of each step, or noise, which no module has. Convert with "
+            "bias_correction=None"
+        )
 
 
 def _synapses(conversion: Converted) -> dict[str, Synapse]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright.choosing.correction import BiasCorrection, VoltageCorrection
+from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
 from spikewright.choosing.rules import RULES, ScaleRule
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
@@ -66,6 +66,7 @@ def corrected(
     """
     changes: dict[str, dict[str, Any]] = {
         "voltages corrected": {"initial_voltage": VoltageCorrection(steps, dt=dt)},
+        "steps corrected": {"bias_correction": StepCorrection(steps, dt=dt)},
         "biases corrected": {"bias_correction": BiasCorrection(steps, dt=dt)},
     }
     return [

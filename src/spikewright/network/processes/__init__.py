@@ -2,12 +2,13 @@
 
 from spikewright.network.processes.base import PROCESSES, Process, Step, register
 from spikewright.network.processes.noise import BrownNoise, FilteredNoise, WhiteNoise
-from spikewright.network.processes.signals import Piecewise, PresentInput, WhiteSignal
+from spikewright.network.processes.signals import EachStep, Piecewise, PresentInput, WhiteSignal
 from spikewright.network.processes.spikes import PoissonSpikes
 
 __all__ = [
     "PROCESSES",
     "BrownNoise",
+    "EachStep",
     "FilteredNoise",
     "Piecewise",
     "PoissonSpikes",

@@ -132,6 +132,58 @@ class PresentInput(Process):
         return step
 
 
+@register
+@dataclass(frozen=True, eq=False)
+class EachStep(Process):
+    """One of `values` `(steps, ...)` in each of the first steps, and zero in all after them.
+
+    A value is a number, or an array that broadcasts to the shape of what is given. Steps are
+    counted, whatever their length. Raises `NetworkError` unless all are finite numbers.
+    """
+
+    values: NDArray
+
+    def __post_init__(self) -> None:
+        try:
+            values = np.array(self.values, np.float64)
+        except (TypeError, ValueError):
+            values = np.array(np.nan)
+        if values.ndim < 1 or len(values) == 0 or not np.all(np.isfinite(values)):
+            raise NetworkError(
+                "EachStep.values must be finite numbers (steps, ...), got an array of shape "
+                f"{values.shape}{' with NaN or infinity' * (values.size > 0 < values.ndim)}"
+            )
+        values.setflags(write=False)
+        object.__setattr__(self, "values", values)
+
+    @property
+    def default_size_out(self) -> int:  # type: ignore[override]
+        """Number of values of a step."""
+        return int(self.values[0].size)
+
+    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
+        check_no_input(self, shape_in)
+        try:
+            np.broadcast_to(self.values[0], shape_out)
+        except ValueError:
+            check_gives(self, self.default_size_out, shape_out, "values")
+            raise NetworkError(
+                f"EachStep gives values of shape {self.values.shape[1:]} a step, which do not "
+                f"broadcast to {shape_out}"
+            ) from None
+
+    def make_step(
+        self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
+    ) -> Step:
+        steps, after = len(self.values), np.zeros(shape_out)
+
+        def step(t: float) -> NDArray:
+            index = round(t / dt) - 1
+            return np.broadcast_to(self.values[index], shape_out) if index < steps else after
+
+        return step
+
+
 Piece = Callable[[float], Any]
 _KINDS = ("zero", "linear", "nearest", "slinear", "quadratic", "cubic")
 
