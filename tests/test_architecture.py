@@ -115,6 +115,7 @@ LATE = {
     ("engines/__init__.py", "spikewright.engines.torch"): "the engine imports torch",
     ("engines/__init__.py", "spikewright.engines.native.engine"): "it may not have been built",
     ("showing/doctor.py", "spikewright.engines.native.engine"): "the same",
+    ("training/gradients/populations.py", "spikewright.engines.native.along"): "the same",
     ("frontends/keras/loading.py", "spikewright.sources.keras"): "it imports keras",
     ("training/training.py", "spikewright.training.gradients"): "it imports torch",
     ("training/module.py", "spikewright.training.gradients.through_time"): "the same",

@@ -39,9 +39,16 @@ class Judge:
         inputs = self.batches.inputs(batch)
         counts = sent(self.network, inputs, net=True).net if way == "time" else None
         values, made = self.network(inputs, counts)
-        wanted = self.teacher(batch, inputs)
-        loss = self.criterion(values, wanted, self.batches.truths(batch))
+        loss = self.distance(batch, inputs, values)
         return loss, self.budget.penalty(made, len(batch))
+
+    def distance(
+        self, batch: Samples, inputs: Mapping[str, Tensor], values: Mapping[str, Tensor]
+    ) -> Tensor:
+        """The loss of a batch's values, without what its spikes weigh."""
+        truths = self.batches.truths(batch)
+        wanted = self.teacher(batch, inputs) if self.criterion.imitates(truths) else {}
+        return self.criterion(values, wanted, truths)
 
     @torch.no_grad()
     def timing(self, samples: Samples) -> float:
@@ -96,8 +103,7 @@ class _Sums:
     ) -> None:
         """Take a batch, and what the network did on it."""
         judge, truths = self.judge, self.judge.batches.truths(batch)
-        loss = judge.criterion(values, judge.teacher(batch, inputs), truths)
-        self.loss += float(loss) * len(batch)
+        self.loss += float(judge.distance(batch, inputs, values)) * len(batch)
         for name, counts in found.all.items():
             self.counts[name] = self.counts.get(name, 0.0) + float(counts.sum())
             self.sizes[name] = counts[0].numel()

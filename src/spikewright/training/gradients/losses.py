@@ -104,10 +104,16 @@ class Loss:
     judged: Mapping[str, Judged]
     kind: LossName | Callable[..., Any] = "both"
 
+    def imitates(self, truths: Truths) -> bool:
+        """Whether the source's outputs are compared with, beside what is known of the truth."""
+        if isinstance(self.kind, str):
+            return self.kind != "truth"
+        return not truths.keys() >= self.judged.keys()
+
     def __call__(
         self, values: Mapping[str, Tensor], wanted: Mapping[str, Tensor], truths: Truths
     ) -> Tensor:
-        """The loss of values of nodes; `wanted` are the source's, by output."""
+        """The loss of values of nodes; `wanted` are the source's, by output, if it `imitates`."""
         if not isinstance(self.kind, str):
             return self._of_function(self.kind, values, wanted, truths)
         parts = []

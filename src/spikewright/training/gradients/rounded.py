@@ -22,6 +22,7 @@ from spikewright.graph import Graph
 from spikewright.graph.layers import Convolution, Input
 from spikewright.network.neurons import TOLERANCE
 from spikewright.training.gradients.layers import equation
+from spikewright.training.gradients.normalised import Arrays, taken_in, weighted_before
 from spikewright.training.gradients.parameters import Parameters
 from spikewright.training.sites import Site
 
@@ -116,6 +117,7 @@ class RoundedNetwork(nn.Module):
         super().__init__()
         self.graph, self.steps = graph, steps
         self.arrays = Parameters(graph, dtype, fixed)
+        self.normalised = weighted_before(graph)
         self._sites = tuple(sites)
         self._roundings = nn.ModuleList(Rounding(site, steps, dtype) for site in sites.values())
 
@@ -123,6 +125,11 @@ class RoundedNetwork(nn.Module):
     def roundings(self) -> dict[str, Rounding]:
         """The rounding of every site, by name."""
         return dict(zip(self._sites, self._roundings, strict=True))
+
+    def weights(self) -> Arrays:
+        """All arrays by node and field; those before a normalisation in `normalised` hold it."""
+        found: Arrays = {node.name: dict(self.arrays.of(node.name)) for node in self.graph}
+        return taken_in(self.graph, self.normalised, found)
 
     def laid_out(self, inputs: Mapping[str, Tensor]) -> Values:
         """Inputs; images have their channels last in memory, where convolutions are fast."""
@@ -143,12 +150,14 @@ class RoundedNetwork(nn.Module):
         with the gradient of those.
         """
         values, counts = self.laid_out(inputs), {}
-        roundings = self.roundings
+        roundings, weights = self.roundings, self.weights()
         batch = len(next(iter(inputs.values())))
         for node in self.graph:
-            if not isinstance(node.layer, Input):
+            if node.name in self.normalised:
+                values[node.name] = values[node.inputs[0]]
+            elif not isinstance(node.layer, Input):
                 read = (values[name] for name in node.inputs)
-                value = equation(node.layer, self.arrays.of(node.name), *read)
+                value = equation(node.layer, weights[node.name], *read)
                 if node.layer.arity == 0:
                     value = value.expand(batch, *value.shape[1:])
                 values[node.name] = value

@@ -11,17 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
-from spikewright.engines.torch.device import Tensor, Tensors
-from spikewright.engines.torch.neurons import Namespace
+from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Node
 from spikewright.graph.layers import Input
-from spikewright.network.neurons import Clock, no_draws
 from spikewright.training.gradients.layers import equation
-from spikewright.training.gradients.rounded import RoundedNetwork, Rounding
+from spikewright.training.gradients.populations import through
+from spikewright.training.gradients.rounded import RoundedNetwork
 
 _Part = TypeVar("_Part")
 
@@ -43,14 +42,13 @@ def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor], net: bool = Fals
 
     With `net` those taken back are not counted: there is no `all`.
     """
-    size = max(1, _AT_ONCE // network.steps)
-    laid_out, roundings = network.laid_out(inputs), network.roundings
-    last = {name: node.name for node in network.graph for name in node.inputs}
+    size, laid_out = max(1, _AT_ONCE // network.steps), network.laid_out(inputs)
     parts = list(zip(*(values.split(size) for values in laid_out.values()), strict=True))
+    spiking = _Spiking(network, net)
 
     @torch.no_grad()  # of this thread alone
     def of(part: tuple[Tensor, ...]) -> Sent:
-        return _sent(network, roundings, last, dict(zip(inputs, part, strict=True)), net)
+        return spiking.sent(dict(zip(inputs, part, strict=True)))
 
     found = _side_by_side(of, parts)
     return Sent(
@@ -75,35 +73,44 @@ def _side_by_side(of: Callable[[_Part], Sent], parts: Sequence[_Part]) -> list[S
         torch.set_num_threads(before)
 
 
-def _sent(
-    network: RoundedNetwork,
-    roundings: Mapping[str, Rounding],
-    last: Mapping[str, str],
-    inputs: Mapping[str, Tensor],
-    net: bool,
-) -> Sent:
-    """Of some samples; `last` names the last layer that reads each value, which then goes."""
-    found, steps = Sent(), network.steps
-    values = {name: x.expand(steps, *x.shape) for name, x in inputs.items()}
-    batch = len(next(iter(inputs.values())))
-    for node in network.graph:
-        name, rounding = node.name, roundings.get(node.name)
-        alone = rounding is not None and not rounding.site.follows
-        if not isinstance(node.layer, Input) and not alone:
-            arrays = network.arrays.of(name)
-            values[name] = _passed(node, arrays, [values[n] for n in node.inputs], steps, batch)
-        if rounding is not None:
-            currents = values[node.inputs[0] if alone else name]
-            counts = _run(rounding, currents)
-            values[name] = counts * rounding.threshold
-            found.net[name] = counts.sum(0)
-            if not net:
-                negative = rounding.site.kind.negative
-                found.all[name] = counts.abs().sum(0) if negative else found.net[name]
-        for read in node.inputs:
-            if last[read] == name:
-                values.pop(read, None)
-    return found
+class _Spiking:
+    """The network with its weights and thresholds of now, for samples that are run together."""
+
+    def __init__(self, network: RoundedNetwork, net: bool) -> None:
+        self._graph, self._steps, self._net = network.graph, network.steps, net
+        self._weights, self._normalised = network.weights(), network.normalised
+        self._populations = {
+            name: (r.site, r.threshold, r.start) for name, r in network.roundings.items()
+        }
+        self._last = {name: node.name for node in network.graph for name in node.inputs}
+
+    def sent(self, inputs: Mapping[str, Tensor]) -> Sent:
+        """What neurons send on some samples; a value goes behind the last layer that reads it."""
+        found = Sent()
+        values = {name: x.expand(self._steps, *x.shape) for name, x in inputs.items()}
+        batch = len(next(iter(inputs.values())))
+        for node in self._graph:
+            name, population = node.name, self._populations.get(node.name)
+            alone = population is not None and not population[0].follows
+            if not isinstance(node.layer, Input) and not alone:
+                values[name] = self._passed(node, [values[n] for n in node.inputs], batch)
+            if population is not None:
+                site, threshold, start = population
+                currents = values[node.inputs[0] if alone else name]
+                made = through(site.kind, currents, threshold, start, every=not self._net)
+                values[name], found.net[name] = made.values, made.net
+                if made.all is not None:
+                    found.all[name] = made.all
+            for read in node.inputs:
+                if self._last[read] == name:
+                    values.pop(read, None)
+        return found
+
+    def _passed(self, node: Node, read: list[Tensor], batch: int) -> Tensor:
+        """The values that a layer passes on, from those that it reads."""
+        if node.name in self._normalised:
+            return read[0]
+        return _passed(node, self._weights[node.name], read, self._steps, batch)
 
 
 def _passed(
@@ -132,24 +139,3 @@ def _at_every_step(node: Node, arrays: Mapping[str, Tensor], read: list[Tensor])
 
 def _like(numbers: Tensor, values: Tensor) -> Tensor:
     return numbers.reshape(-1, *(1,) * (values.ndim - 1))
-
-
-def _run(rounding: Rounding, currents: Tensor) -> Tensor:
-    """Counts of one population along time."""
-    kind, threshold = rounding.site.kind, rounding.threshold
-    xp: Any = Namespace(Tensors(currents.device, currents.dtype))
-    first = currents[0]
-    state = {
-        name: torch.full_like(first, float(value)) for name, value in kind.initial_state().items()
-    }
-    state["voltage"] = xp.voltage = (rounding.start * threshold).expand_as(first).clone()
-    like = torch.empty_like(first)  # the order of axes in memory stays
-    counts = torch.empty_strided(
-        currents.shape, (like.numel(), *like.stride()), dtype=first.dtype, device=first.device
-    )
-    for step, (current, into) in enumerate(zip(currents, counts, strict=True), 1):
-        xp.counts = into
-        made = kind.step(xp, current, state, Clock(step, 1.0, threshold, no_draws))
-        if made is not into:
-            into.copy_(made)
-    return counts

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <vector>
 
+#include "along.hpp"
 #include "plan.hpp"
 #include "tiles.hpp"
 
@@ -43,6 +44,8 @@ struct Context {
     void* scratch = nullptr;   // of the instruction set: one per member
     std::size_t rank = 0, members = 1;
     std::atomic<int>* outcome = nullptr;
+    void (*along)(const Along<float>&);
+    void (*along_in_doubles)(const Along<double>&);
     Multiply multiply = nullptr;  // by tiles
 
     Share share(std::size_t count) const {
@@ -206,6 +209,8 @@ struct Kernels {
                        const std::int8_t* net);
     void (*tell)(const Population&, const Totals&, std::size_t row, const std::uint32_t* sent,
                  const std::int32_t* net);
+    void (*along)(const Along<float>&);
+    void (*along_in_doubles)(const Along<double>&);
     Multiply multiply = nullptr;  // by tiles, which `dispatch.cpp` adds
     bool has_tiles = false;       // of the processor
 };

@@ -8,6 +8,7 @@
 #include "delays.hpp"
 #include "depthwise.hpp"
 #include "filters.hpp"
+#include "integrating.hpp"
 #include "layer.hpp"
 #include "learned.hpp"
 #include "maps.hpp"
@@ -89,6 +90,8 @@ const Kernels kernels{
     execute,
     tell<std::int8_t, std::int8_t>,
     tell<std::uint32_t, std::int32_t>,
+    integrate_along<float>,
+    integrate_along<double>,
 };
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

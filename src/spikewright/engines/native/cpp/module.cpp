@@ -374,6 +374,35 @@ void bind_packing(nb::module_& m) {
           "channels"_a = 0, "limbs"_a = 1, "threads"_a = 1);
 }
 
+// Integrators through all steps; arrays of one precision.
+template <class Real>
+void bind_along(nb::module_& m, void (*Kernels::*kernel)(const Along<Real>&)) {
+    using Given = nb::ndarray<const Real, nb::ndim<3>, nb::device::cpu>;
+    using Row = nb::ndarray<const Real, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+    using Values = nb::ndarray<Real, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+    using Sums = nb::ndarray<Real, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+    m.def("integrate_along", [kernel](const Given& currents, const Row& thresholds, const Row& starts,
+                                      double cap, bool rectifies, bool takes_back, const Values& values,
+                                      const Sums& net, const std::optional<Sums>& all,
+                                      const std::string& isa) {
+        const Kernels* kernels = find_kernels(isa);
+        require(kernels != nullptr, "this processor cannot run those kernels");
+        const std::size_t steps = currents.shape(0), samples = currents.shape(1), size = currents.shape(2);
+        const auto sums = [&](const Sums& s) { return s.shape(0) == samples && s.shape(1) == size; };
+        require(currents.stride(2) == 1 && currents.stride(1) == std::int64_t(size) &&
+                    currents.stride(0) >= 0, "samples of currents lie one behind the other");
+        require(thresholds.shape(0) == size && starts.shape(0) == size, "a threshold and start a neuron");
+        require(values.shape(0) == steps && values.shape(1) == samples && values.shape(2) == size &&
+                    sums(net) && (!all || sums(*all)), "results have the shape of currents");
+        const Along<Real> along{currents.data(), thresholds.data(), starts.data(), steps, samples, size,
+                                std::size_t(currents.stride(0)), Real(cap), rectifies, takes_back,
+                                values.data(), net.data(), all ? all->data() : nullptr};
+        const nb::gil_scoped_release release;
+        (kernels->*kernel)(along);
+    }, nb::kw_only(), "currents"_a, "thresholds"_a, "starts"_a, "cap"_a, "rectifies"_a, "takes_back"_a,
+       "values"_a, "net"_a, "all"_a.none(), "isa"_a = "");
+}
+
 void bind_limits(nb::module_& m) {
     m.attr("CHUNK") = kChunk;
     m.attr("MOST_COLUMNS") = kMostColumns;
@@ -458,6 +487,8 @@ NB_MODULE(_kernels, m) {
     bind_enum<Rule>(m, "Rule");
     bind_limits(m);
     bind_packing(m);
+    bind_along<float>(m, &Kernels::along);
+    bind_along<double>(m, &Kernels::along_in_doubles);
     bind_descriptions(m);
     constexpr nb::kw_only by_name;
     const auto input = "input"_a, output = "output"_a;

@@ -1,0 +1,62 @@
+// Integrate-and-fire through all steps in one pass: voltages and what was sent stay in the cache of a
+// block of neurons, and currents are read once.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "along.hpp"
+#include "plan.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+constexpr std::size_t kAlong = 64;  // neurons of a block
+
+// One step of a block. NaN stays: comparisons with it are false.
+template <bool takes_back, class Real>
+inline void step_along(std::size_t n, const Real cap, const Real lowest, const Real* __restrict thresholds,
+                       const Real* __restrict currents, Real* __restrict voltages, Real* __restrict sent,
+                       Real* __restrict all, Real* __restrict values) {
+    for (std::size_t i = 0; i < n; ++i) {
+        const Real voltage = voltages[i] + (currents[i] < lowest ? lowest : currents[i]);
+        Real count = std::floor(voltage / thresholds[i] + Real(kTolerance));
+        if constexpr (takes_back) {
+            const Real held = Real(0) - sent[i], least = held < -cap ? -cap : held;
+            count = count < least ? least : count;
+        } else {
+            count = count < Real(0) ? Real(0) : count;
+        }
+        count = count > cap ? cap : count;
+        const Real value = count * thresholds[i];
+        voltages[i] = voltage - value;
+        sent[i] += count;
+        all[i] += count < Real(0) ? -count : count;
+        values[i] = value;
+    }
+}
+
+template <bool takes_back, class Real>
+inline void integrate_block(const Along<Real>& a, std::size_t sample, std::size_t from, std::size_t n) {
+    alignas(64) Real voltages[kAlong], sent[kAlong] = {}, all[kAlong] = {};
+    std::copy_n(a.starts + from, n, voltages);
+    const Real lowest = a.rectifies ? Real(0) : -std::numeric_limits<Real>::infinity();
+    const std::size_t at = sample * a.size + from;
+    for (std::size_t t = 0; t < a.steps; ++t)
+        step_along<takes_back>(n, a.cap, lowest, a.thresholds + from, a.currents + t * a.apart + at,
+                               voltages, sent, all, a.values + t * a.samples * a.size + at);
+    std::copy_n(sent, n, a.net + at);
+    if (a.all) std::copy_n(all, n, a.all + at);
+}
+
+template <class Real>
+void integrate_along(const Along<Real>& a) {
+    for (std::size_t sample = 0; sample < a.samples; ++sample)
+        for (std::size_t from = 0; from < a.size; from += kAlong) {
+            const std::size_t n = a.size - from < kAlong ? a.size - from : kAlong;
+            a.takes_back ? integrate_block<true>(a, sample, from, n)
+                         : integrate_block<false>(a, sample, from, n);
+        }
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -1,0 +1,110 @@
+"""A population through all steps of currents that are known, without gradient."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+
+from spikewright import engines
+from spikewright.engines.torch.device import Tensor, Tensors
+from spikewright.engines.torch.neurons import Namespace
+from spikewright.network.neurons import Clock, NeuronType, no_draws
+
+_TYPES = (torch.float32, torch.float64)
+
+
+class Through(NamedTuple):
+    """What spikes carry, `(steps, batch, *shape)`, spikes less those taken back, and all of them.
+
+    The sums are `(batch, *shape)`; all spikes are None where they were not asked for.
+    """
+
+    values: Tensor
+    net: Tensor
+    all: Tensor | None
+
+
+def through(
+    kind: NeuronType, currents: Tensor, threshold: Tensor, start: Tensor, every: bool
+) -> Through:
+    """A population on currents `(steps, batch, *shape)`; `every` asks for all spikes as well.
+
+    `threshold` is in the units of currents, `start` is the first voltage in thresholds. Natively
+    where there is a kernel for the type, else step by step through the type's equation.
+    """
+    found = _natively(kind, currents, threshold, start, every)
+    return _step_by_step(kind, currents, threshold, start, every) if found is None else found
+
+
+def _natively(
+    kind: NeuronType, currents: Tensor, threshold: Tensor, start: Tensor, every: bool
+) -> Through | None:
+    """By the native kernel; None where it cannot."""
+    known = currents.device.type == "cpu" and currents.dtype in _TYPES
+    if not known or "native" not in engines.available() or not _one_by_one(currents[0]):
+        return None
+    from spikewright.engines.native import along  # late: it may not have been built
+
+    integrator = along.integrator_of(kind)
+    if integrator is None:
+        return None
+    first = currents[0]
+    steps, batch, size = len(currents), len(first), first[0].numel()
+    values, net = _like(currents), torch.empty_like(first)
+    both = torch.empty_like(first) if every and kind.negative else None
+    along.run(
+        integrator,
+        currents.as_strided((steps, batch, size), (currents.stride(0), size, 1)),
+        _neurons(first, threshold),
+        _neurons(first, start * threshold),
+        values.as_strided((steps, batch, size), (batch * size, size, 1)),
+        net.as_strided((batch, size), (size, 1)),
+        None if both is None else both.as_strided((batch, size), (size, 1)),
+    )
+    return Through(values, net, net if every and both is None else both)
+
+
+def _one_by_one(first: Tensor) -> bool:
+    """True where the samples of a step lie one behind the other in memory, without gaps."""
+    like = torch.empty_like(first, device="meta")  # of the same order of axes, without gaps
+    return first.numel() > 0 and (first.stride(), first[0].numel()) == (
+        like.stride(),
+        first.stride(0),
+    )
+
+
+def _like(currents: Tensor) -> Tensor:
+    """An array for values of all steps, whose axes lie in memory as those of a step do."""
+    first = torch.empty_like(currents[0], device="meta")
+    strides = (first.numel(), *first.stride())
+    return torch.empty_strided(
+        currents.shape, strides, dtype=currents.dtype, device=currents.device
+    )
+
+
+def _neurons(first: Tensor, value: Tensor) -> Tensor:
+    """A number of each neuron, in the order in which a sample lies in memory."""
+    sample = torch.empty_strided((1, *first.shape[1:]), first.stride(), dtype=first.dtype)
+    return sample.copy_(value).as_strided((sample.numel(),), (1,))
+
+
+def _step_by_step(
+    kind: NeuronType, currents: Tensor, threshold: Tensor, start: Tensor, every: bool
+) -> Through:
+    """By the equation of the type."""
+    xp: Any = Namespace(Tensors(currents.device, currents.dtype))
+    first = currents[0]
+    state = {
+        name: torch.full_like(first, float(value)) for name, value in kind.initial_state().items()
+    }
+    state["voltage"] = xp.voltage = (start * threshold).expand_as(first).clone()
+    counts = _like(currents)
+    for step, (current, into) in enumerate(zip(currents, counts, strict=True), 1):
+        xp.counts = into
+        made = kind.step(xp, current, state, Clock(step, 1.0, threshold, no_draws))
+        if made is not into:
+            into.copy_(made)
+    net = counts.sum(0)
+    both = counts.abs().sum(0) if kind.negative else net
+    return Through(counts * threshold, net, both if every else None)
