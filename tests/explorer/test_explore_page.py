@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from benchmarks.explorer import CASES, MARK
+
 from pages import Page
 from spikewright.cli import main
 from spikewright.explorer.measuring import ENERGY_TABLE
@@ -27,3 +29,18 @@ def test_its_options_are_those_of_the_command() -> None:
 
     assert {"--data", "--no-browser", "--port"} == named <= known
     assert f"`{ENERGY_TABLE}`" in PAGE.text
+
+
+def test_its_figures_are_within_the_limits() -> None:
+    """The shipped network answers within 100 ms, MNIST's within 300, and no page stands still."""
+    table = PAGE.text.split(MARK)[1].strip().splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    medians = {row[0]: int(row[1]) for row in rows}
+    tasks = {row[0]: row[3] for row in rows}
+
+    assert list(medians) == list(tasks) == [name for name, _ in CASES]
+    assert medians["digits, shipped, 3 k parameters"] < 100
+    assert medians["MNIST, published"] < 300
+    assert (
+        tasks["784-2800-2800-10, 10 M"] == "below 50" or int(tasks["784-2800-2800-10, 10 M"]) < 100
+    )

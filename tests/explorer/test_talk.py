@@ -408,3 +408,30 @@ def test_the_first_answer_is_quick(digits: Subject) -> None:
         taken.append(time.process_time() - start)
 
     assert min(taken) < 0.1
+
+
+def test_the_server_is_heard_while_it_computes(
+    digits: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are served and another page is greeted while a sample is run."""
+    running, go_on = threading.Event(), threading.Event()
+
+    def slow(*asked: Any) -> bytes:
+        running.set()
+        assert go_on.wait(20)
+        return look(*asked)
+
+    monkeypatch.setattr("spikewright.explorer.serving.talk.look", slow)
+    path = f"/{TOKEN}/talk"
+    with (
+        TestClient(application(digits, TOKEN, PORT), base_url=OWN) as client,
+        client.websocket_connect(path, headers=HEADERS) as first,
+    ):
+        page = Page(first)
+        page.wish(1, **FEW)
+        assert running.wait(20)
+        assert client.get(f"/{TOKEN}/explorer.js").status_code == 200
+        with client.websocket_connect(path, headers=HEADERS) as second:
+            assert Page(second).facts["kind"] == "facts"
+        go_on.set()
+        assert page.read()[0]["kind"] == "sample"

@@ -37,9 +37,10 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
     arrays: dict[str, NDArray] = {}
     layers = []
     for place, (name, counts) in enumerate(found.counts.items()):
-        parts = {**_raster(counts), **_maps(counts, subject.channels(name))}
+        spikes = np.abs(counts).sum(axis=0)  # of each neuron, either sign
+        parts = {**_raster(counts, spikes), **_maps(counts, spikes, subject.channels(name))}
         arrays |= {f"{place} {what}": array for what, array in parts.items()}
-        layers.append({"name": name, "neurons": counts[0].size, **_told(counts)})
+        layers.append({"name": name, "neurons": spikes.size, **_told(int(spikes.sum()), counts)})
     output, values = _output(found)
     header = {
         "kind": "sample",
@@ -54,9 +55,8 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
     return pack(header, arrays | values)
 
 
-def _told(counts: NDArray) -> dict[str, Any]:
-    """Spikes of a layer, either sign, and its mean rate in Hz."""
-    spikes = int(np.abs(counts).sum())
+def _told(spikes: int, counts: NDArray) -> dict[str, Any]:
+    """Spikes of a layer, and its mean rate in Hz."""
     return {"spikes": spikes, "rate": spikes / (counts.size * DT)}
 
 
@@ -64,21 +64,20 @@ def _bytes(counts: NDArray) -> NDArray:
     return np.clip(counts, -_MOST, _MOST).astype(np.int8)
 
 
-def _raster(counts: NDArray) -> dict[str, NDArray]:
+def _raster(counts: NDArray, spikes: NDArray) -> dict[str, NDArray]:
     """The most active neurons, most spikes first, `(steps, rows)`, and their numbers."""
     flat = counts.reshape(len(counts), -1)
-    spikes = np.abs(flat).sum(axis=0)
-    order = np.argsort(-spikes, kind="stable")[:ROWS]
+    order = np.argsort(-spikes.ravel(), kind="stable")[:ROWS]
     return {"raster": _bytes(flat[:, order]), "numbers": order.astype(np.int32)}
 
 
-def _maps(counts: NDArray, axis: int | None) -> dict[str, NDArray]:
+def _maps(counts: NDArray, spikes: NDArray, axis: int | None) -> dict[str, NDArray]:
     """The most active feature maps, `(steps, maps, lines, columns)`, and their channels."""
     if counts.ndim != 4 or axis is None:
         return {}
     maps = np.moveaxis(counts, 1 + axis, 1)
-    spikes = np.abs(maps).sum(axis=(0, 2, 3))
-    order = np.argsort(-spikes, kind="stable")[:_MAPS]
+    most = np.moveaxis(spikes, axis, 0).sum(axis=(1, 2))
+    order = np.argsort(-most, kind="stable")[:_MAPS]
     lines, columns = (max(1, -(-side // _SIDE)) for side in maps.shape[2:])
     thin = maps[:, order, ::lines, ::columns]
     return {"maps": _bytes(thin), "channels": order.astype(np.int32)}

@@ -7,7 +7,7 @@ const GLOW = 10; // steps for which a spike is seen in a feature map
 export function sheet(canvas, height) {
   const ratio = window.devicePixelRatio || 1;
   const width = canvas.clientWidth || canvas.parentElement.clientWidth;
-  canvas.style.height = `${height}px`;
+  if (canvas.style.height !== `${height}px`) canvas.style.height = `${height}px`;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
   const pen = canvas.getContext("2d");
@@ -25,24 +25,40 @@ export function across(pen, left, right, y, dash = []) {
   pen.setLineDash([]);
 }
 
+// A colour `#rrggbb` of the page as a pixel, opaque or nearly.
+function ink(name, alpha) {
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(shade(name).slice(at, at + 2), 16));
+  return ((Math.round(255 * alpha) << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+}
+
+// Pixels are set one by one: a run has too many spikes for a rectangle each.
 export function raster(canvas, { shape: [steps, rows], values }, time, left = 0) {
   const line = Math.max(2, Math.min(6, 160 / rows));
-  const { pen, width, height } = sheet(canvas, rows * line);
-  const column = (width - left) / steps;
-  const colours = { past: shade("--c0"), taken: shade("--c1"), coming: shade("--faint") };
+  const { pen, height } = sheet(canvas, rows * line);
+  const ratio = window.devicePixelRatio || 1;
+  const start = Math.round(left * ratio);
+  const image = new ImageData(Math.max(1, canvas.width - start), Math.max(1, canvas.height));
+  const pixels = new Uint32Array(image.data.buffer);
+  const shades = (name) => [1, 2, 3].map((count) => ink(name, Math.min(1, 0.55 + 0.15 * count)));
+  const [past, taken, coming] = [shades("--c0"), shades("--c1"), shades("--faint")];
+  const [wide, high] = [image.width / steps, image.height / rows];
+  const gap = wide > 3 ? 1 : 0;
   for (let t = 0; t < steps; t++) {
+    const from = Math.floor(t * wide);
+    const to = Math.max(from + 1, Math.floor((t + 1) * wide) - gap);
     for (let row = 0; row < rows; row++) {
       const count = values[t * rows + row];
       if (!count) continue;
-      pen.fillStyle = t >= time ? colours.coming : count > 0 ? colours.past : colours.taken;
-      pen.globalAlpha = Math.min(1, 0.55 + 0.15 * Math.abs(count));
-      pen.fillRect(left + t * column, row * line, Math.max(1, column - 0.5), line - 0.5);
+      const colours = t >= time ? coming : count > 0 ? past : taken;
+      const colour = colours[Math.min(3, Math.abs(count)) - 1];
+      const last = Math.max(Math.floor(row * high) + 1, Math.floor((row + 1) * high) - 1);
+      for (let y = Math.floor(row * high); y < last; y++) pixels.fill(colour, y * image.width + from, y * image.width + to);
     }
   }
-  pen.globalAlpha = 1;
+  pen.putImageData(image, start, 0);
   if (time < steps) {
     pen.fillStyle = shade("--text");
-    pen.fillRect(left + time * column, 0, 1, height);
+    pen.fillRect(left + (time * wide) / ratio, 0, 1, height);
   }
 }
 
@@ -66,18 +82,17 @@ export function featureMaps(canvas, maps, time) {
   const tall = (52 * lines) / columns;
   const { pen } = sheet(canvas, Math.ceil(count / across) * (tall + gap) - gap);
   const brightness = lit(maps, time);
-  const most = Math.max(1e-6, ...brightness);
+  const most = brightness.reduce((a, b) => Math.max(a, b), 1e-6);
+  const picture = new OffscreenCanvas(columns, lines);
+  const image = new ImageData(columns, lines);
+  pen.imageSmoothingEnabled = false;
   for (let map = 0; map < count; map++) {
-    const left = (map % across) * (52 + gap);
-    const top = Math.floor(map / across) * (tall + gap);
-    const [high, wide] = [tall / lines, 52 / columns];
     for (let i = 0; i < lines * columns; i++) {
       const level = brightness[map * lines * columns + i] / most;
-      pen.fillStyle = `rgb(${255 * level ** 0.6} ${200 * level} ${90 * level ** 2})`;
-      pen.fillRect(
-        left + (i % columns) * wide, top + Math.floor(i / columns) * high, wide + 0.4, high + 0.4,
-      );
+      image.data.set([255 * level ** 0.6, 200 * level, 90 * level ** 2, 255], 4 * i);
     }
+    picture.getContext("2d").putImageData(image, 0, 0);
+    pen.drawImage(picture, (map % across) * (52 + gap), Math.floor(map / across) * (tall + gap), 52, tall);
   }
 }
 

@@ -5,10 +5,12 @@ import { LEFT, Track, responses, traces } from "./plots.js";
 
 const element = (name) => document.getElementById(name);
 let facts, socket, curves;
+let sent = 0;
 let number = 0; // of the latest request: an older state says nothing about what it moved
 let state = { begun: -1, step: 0, playing: false, speed: 1, values: [] };
 let tracks = [];
 let waiting = false;
+let rest = 0; // milliseconds until the next drawing: as long as the latest took, so half is free
 
 function connect() {
   socket = new WebSocket(new URL("talk", location.href.split("#")[0]).href.replace(/^http/, "ws"));
@@ -23,6 +25,7 @@ function take(message) {
 
 function ask(wish) {
   number += 1;
+  sent = performance.now();
   document.body.dataset.state = "asked";
   socket.send(JSON.stringify({ number, ...wish }));
 }
@@ -89,6 +92,7 @@ function listPlots() {
     canvas.setAttribute("aria-labelledby", heading.id);
     heading.append(told);
     box.append(heading, canvas);
+    seeing.observe(canvas);
     return box;
   }));
 }
@@ -112,25 +116,40 @@ function choose(speed) {
   list.value = speed;
 }
 
+// Plots out of sight, which may be many, are not drawn.
+const seen = new Set();
+const seeing = new IntersectionObserver((changes) => {
+  for (const { target, isIntersecting } of changes) seen[isIntersecting ? "add" : "delete"](target);
+  redraw();
+}, { rootMargin: "200px" });
+
 // Drawn once a picture of the screen, however many messages came.
 function redraw() {
   if (waiting) return;
   waiting = true;
-  requestAnimationFrame(draw);
+  setTimeout(() => requestAnimationFrame(draw), rest);
 }
 
 function draw() {
+  const begun = performance.now();
   waiting = false;
-  element("clock").textContent = `step ${state.step}, ${(state.step * facts.dt).toFixed(3)} s`;
   facts.plots.forEach((plot, place) => {
     const [canvas, track] = [element(`plot-${place}`), tracks[place]];
+    if (!seen.has(canvas)) return;
     if (plot.raster) raster(canvas, track, track.shape[0], LEFT);
     else traces(canvas, track, plot.bound);
-    element(`plot-${place}-now`).textContent = now(plot, track.last);
+  });
+  facts.plots.forEach((plot, place) => {
+    element(`plot-${place}-now`).textContent = now(plot, tracks[place].last);
   });
   if (curves) responses(element("curves"), curves.arrays.x, curves.arrays.rates);
+  element("clock").textContent = `step ${state.step}, ${(state.step * facts.dt).toFixed(3)} s`;
   document.body.dataset.step = state.step;
-  if (state.number === number) document.body.dataset.state = "done";
+  if (state.number === number && document.body.dataset.state !== "done") {
+    document.body.dataset.state = "done";
+    document.body.dataset.latency = performance.now() - sent;
+  }
+  rest = performance.now() - begun;
 }
 
 function now({ raster: spikes }, last) {
