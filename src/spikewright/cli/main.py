@@ -23,6 +23,7 @@ from spikewright.cli.inspect import inspect
 from spikewright.cli.nir import nir
 from spikewright.cli.printing import nothing_lost
 from spikewright.cli.reporting import ARGUMENTS
+from spikewright.cli.reconstruct import reconstruct
 from spikewright.cli.run import run
 from spikewright.cli.sweep import sweep
 from spikewright.cli.train import train
@@ -120,6 +121,6 @@ def main() -> None:
 
 for command in (
     demo, explore, explain, inspect, calibrate, convert, fits, run, evaluate, sweep, diagnose,
-    tune, train, nir, doctor,
+    tune, train, reconstruct, nir, doctor,
 ):  # fmt: skip
     main.add_command(command)

@@ -49,9 +49,11 @@ from spikewright.running.stepping import refuse_sequences
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
 from spikewright.running.stream import Stream, stream_of
 from spikewright.training import (
+    RECONSTRUCTED,
     Training,
     loaded,
     module_settings,
+    reconstruct,
     settings_of,
     torch_module,
     train,
@@ -496,6 +498,59 @@ class Conversion(Shown):
         )
         given = None if shared else validation
         return train(self, x, y, given, settings, self._remade, self._live)
+
+    @spelled()
+    def reconstruct(
+        self,
+        x: Any,
+        *,
+        steps: int,
+        dt: float = 0.001,
+        timeout: float | None = 300.0,
+        epochs: int = 1000,
+        learning_rate: float = 1e-3,
+        validation: float = 0.1,
+        batch_size: int = 64,
+        device: Any = "cpu",
+        seed: int = 0,
+        progress: bool = True,
+    ) -> Conversion:
+        """The same model with biases, thresholds and starts fitted to `steps` steps of `dt` seconds.
+
+        No weight changes, and no label is needed: on the samples `x`, as for `train`, outputs of the
+        spiking network are brought close to the source's. It lasts `timeout` seconds, or `epochs`
+        epochs if that is shorter. The epoch is kept that is the closest on the share `validation`
+        of the samples, which is held back. What changes are `scale_firing_rates`,
+        `initial_voltage` and `bias_correction` in `resolved`. A bias that is in no neuron's
+        current, such as that of an output, stays. `batch_size`, `device` and `seed` are those of
+        `train`; raises as `train` does. Source: reconstruction of Li et al. 2021 (arXiv 2102.05426),
+        here of the whole network at once, and without its weights.
+        """
+        settings = settings_of(
+            RECONSTRUCTED,
+            None,
+            steps=steps,
+            dt=dt,
+            method="auto",
+            spikes=None,
+            joules=None,
+            energy_table="45nm-fp32",
+            loss="imitation",
+            metric=None,
+            optimiser="adam",
+            learning_rate=learning_rate,
+            epochs=epochs,
+            timeout=timeout,
+            patience=None,
+            keep="best",
+            validation=validation,
+            batch_size=batch_size,
+            device=device,
+            checkpoint=None,
+            seed=seed,
+            progress=progress,
+        )
+        return reconstruct(self, x, settings)
 
     @spelled()
     def torch_module(

@@ -40,17 +40,18 @@ def train(
     settings: Settings,
     remade: Callable[[Graph, Mapping[str, Any]], Made],
     live: Reading | None = None,
+    fixed: Collection[Place] = (),
 ) -> Training[Made]:
     """Train a conversion; `validation` are samples to judge by, or None for a share of `x`.
 
-    `remade` converts another graph with arguments of `convert`.
+    `remade` converts another graph with arguments of `convert`; arrays in `fixed` stay.
 
     With a live source only what is a parameter of it is trained: what was computed of
     several could not be written back. Raises `MissingExtraError` without PyTorch.
     """
     from spikewright.training.gradients import fitted  # late: it imports torch
 
-    chosen, job, origins = _prepared(conversion, x, y, validation, settings, live)
+    chosen, job, origins = _prepared(conversion, x, y, validation, settings, live, fixed)
     done = fitted(job)
     trained = done.renewed(chosen.graph)
     made = remade(
@@ -62,7 +63,13 @@ def train(
 
 
 def _prepared(
-    conversion: Made, x: Any, y: Any, validation: Any, settings: Settings, live: Reading | None
+    conversion: Made,
+    x: Any,
+    y: Any,
+    validation: Any,
+    settings: Settings,
+    live: Reading | None,
+    fixed: Collection[Place],
 ) -> tuple[Made, Job, Mapping[Place, Origin]]:
     """A conversion with thresholds for the steps, the job, and the source's parameters."""
     data, held = _divided(conversion, data_of(conversion, x, y), validation, settings)
@@ -84,7 +91,7 @@ def _prepared(
         bounds_of(chosen, sites, first if held is None else held, settings),
         all(follows_its_sum(site.kind, settings.steps) for site in sites.values()),
         settings,
-        () if live is None else _without_origin(graph, origins),
+        fixed if live is None else {*fixed, *_without_origin(graph, origins)},
     )
     return chosen, job, origins
 

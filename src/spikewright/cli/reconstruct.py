@@ -1,0 +1,74 @@
+"""`spikewright reconstruct`: see `Conversion.reconstruct`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spikewright._base.writing import check_place
+from spikewright.cli import options
+from spikewright.cli.opening import is_model, open_conversion
+from spikewright.cli.output import emit
+from spikewright.cli.samples import load_samples
+
+
+@click.command()
+@options.model
+@options.data("x, (samples, *shape)")
+@options.steps("Steps of the run that it is fitted to.", required=True)
+@click.option(
+    "--timeout", type=float, default=300.0, show_default=True, help="Seconds after which it ends."
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Times that all samples are seen, at most.",
+)
+@click.option(
+    "--learning-rate",
+    type=float,
+    default=1e-3,
+    show_default=True,
+    help="Of biases; thresholds and starts learn faster.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Samples."
+)
+@click.option("--device", default="cpu", show_default=True, help="Of PyTorch.")
+@options.out("the network here", required=True)
+@options.limit
+@options.seed
+@options.dt
+@options.conversion_but("scale_firing_rates", "calibration", "bias_correction", "initial_voltage")
+@options.as_json
+def reconstruct(
+    model: Path,
+    data: Path,
+    limit: int | None,
+    out: Path,
+    choices: dict[str, Any],
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Fit biases, thresholds and starts of MODEL to few steps, without labels; weights stay.
+
+    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. Prints what became
+    of each layer.
+    """
+    samples = load_samples(data, limit)
+    check_place(out)
+    spikes = {"spiking": True} if is_model(model) else {}
+    conversion = open_conversion(model, {**spikes, **choices})
+    made = conversion.reconstruct(samples.x, **settings)
+    made.save(out)
+    told = [entry for entry in made.trace if entry.stage == "reconstruct"]
+    if as_json:
+        emit({"layers": {e.layer: e.text for e in told}, "saved": str(out)})
+        return
+    for entry in told:
+        click.echo(f"{entry.layer}: {entry.text}")
+    click.echo(f"Saved as {out}")

@@ -1,0 +1,109 @@
+"""Reconstruction: biases, thresholds and starts fitted to few steps, and never a weight.
+
+What a training did to the source's biases is brought into the neurons' own: the model that was
+converted stays what it was, and all that changed are arguments of `convert`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.frontends.origins import Place
+from spikewright.graph import Graph
+from spikewright.lower.populations import Roles
+from spikewright.running.converted import Made
+from spikewright.training.result import Training
+from spikewright.training.settings import Settings
+from spikewright.training.sites import trained_graph
+from spikewright.training.training import train
+from spikewright.training.trainable import TRAINED
+
+RECONSTRUCTED = ("biases", "scales", "initial_voltage")
+_NUMBERS = ("scale_firing_rates", "initial_voltage")
+
+
+def reconstruct(conversion: Made, x: Any, settings: Settings) -> Made:
+    """See `Conversion.reconstruct`; needs PyTorch."""
+    before = trained_graph(conversion)
+    neurons = Roles(conversion.canonical).activations
+
+    def remade(trained: Graph, arguments: Mapping[str, Any]) -> Made:
+        added = added_biases(before, trained, neurons)
+        numbers = {name: arguments[name] for name in _NUMBERS}
+        made: Any = conversion.again(**numbers, bias_correction=added, calibration=None)
+        found: Made = made
+        return found
+
+    fixed = frozenset(out_of_reach(before, neurons))
+    result = train(conversion, x, None, None, settings, remade, fixed=fixed)
+    for name in result.conversion.populations():
+        result.conversion.trace.add("reconstruct", name, _told(result, settings), "approximated")
+    return result.conversion
+
+
+def added_biases(
+    before: Graph, after: Graph, neurons: Collection[str]
+) -> dict[str, NDArray]:
+    """What other biases add to the current of each layer with neurons.
+
+    It broadcasts to the layer's shape, with an extent of 1 along axes of equal values.
+    """
+    old, new = _constants(before), _constants(after)
+    currents = {node.name: node.inputs[0] for node in before if node.name in neurons}
+    return {name: _narrowed(new[read] - old[read]) for name, read in currents.items()}
+
+
+def _constants(graph: Graph) -> dict[str, NDArray]:
+    """Every layer's value where whatever comes from neurons, functions and inputs is zero."""
+    found: dict[str, NDArray] = {}
+    for node in graph:
+        if node.layer.linear:
+            found[node.name] = node.layer.evaluate(*(found[name] for name in node.inputs))
+        else:
+            found[node.name] = np.zeros((1, *graph.shapes[node.name]))
+    return {name: value[0] for name, value in found.items()}
+
+
+def _narrowed(value: NDArray) -> NDArray:
+    for axis in range(value.ndim):
+        first = value.take([0], axis)
+        value = first if np.array_equal(np.broadcast_to(first, value.shape), value) else value
+    return value
+
+
+def out_of_reach(graph: Graph, neurons: Collection[str]) -> Iterator[Place]:
+    """Arrays whose change is no constant in the current of neurons, such as an output's bias.
+
+    One that several layers share is among them with each of its places.
+    """
+    inside = _inside(graph, neurons)
+    places = {
+        (node.name, field): array.ctypes.data
+        for node in graph
+        for field, array in node.layer.arrays().items()
+        if field in TRAINED.get(type(node.layer), {})
+    }
+    outside = {memory for (name, _), memory in places.items() if name not in inside}
+    return (place for place, memory in places.items() if memory in outside)
+
+
+def _inside(graph: Graph, neurons: Collection[str]) -> set[str]:
+    """Linear layers from which all ways lead to neurons, through linear layers alone."""
+    found: set[str] = set()
+    for node in reversed(tuple(graph)):
+        users = graph.consumers[node.name]
+        behind = all(user in neurons or user in found for user in users)
+        if users and behind and node.layer.linear and not graph.is_output(node.name):
+            found.add(node.name)
+    return found
+
+
+def _told(result: Training[Made], settings: Settings) -> str:
+    """What was done to a layer, in words."""
+    if not result.kept:
+        return f"threshold and start chosen for {settings.steps} steps: no epoch was better"
+    return f"bias, threshold and start fitted to {settings.steps} steps, in {result.kept} epochs"
