@@ -22,8 +22,8 @@ from spikewright.cli.fits import fits
 from spikewright.cli.inspect import inspect
 from spikewright.cli.nir import nir
 from spikewright.cli.printing import nothing_lost
-from spikewright.cli.reporting import ARGUMENTS
 from spikewright.cli.reconstruct import reconstruct
+from spikewright.cli.reporting import ARGUMENTS
 from spikewright.cli.run import run
 from spikewright.cli.sweep import sweep
 from spikewright.cli.train import train

@@ -515,16 +515,18 @@ class Conversion(Shown):
         seed: int = 0,
         progress: bool = True,
     ) -> Conversion:
-        """The same model with biases, thresholds and starts fitted to `steps` steps of `dt` seconds.
+        """The same model, its biases, thresholds and starts fitted to a run of `steps` steps.
 
-        No weight changes, and no label is needed: on the samples `x`, as for `train`, outputs of the
-        spiking network are brought close to the source's. It lasts `timeout` seconds, or `epochs`
-        epochs if that is shorter. The epoch is kept that is the closest on the share `validation`
-        of the samples, which is held back. What changes are `scale_firing_rates`,
+        No weight changes, and no label is needed: on the samples `x`, as for `train`, outputs of
+        the spiking network are brought close to the source's. It lasts `timeout` seconds, or
+        `epochs` epochs if that is shorter. The epoch is kept that is the closest on the share
+        `validation` of the samples, which is held back. What changes are `scale_firing_rates`,
         `initial_voltage` and `bias_correction` in `resolved`. A bias that is in no neuron's
         current, such as that of an output, stays. `batch_size`, `device` and `seed` are those of
-        `train`; raises as `train` does. Source: reconstruction of Li et al. 2021 (arXiv 2102.05426),
-        here of the whole network at once, and without its weights.
+        `train`; raises as `train` does, and needs PyTorch.
+
+        Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
+        once, and without its weights.
         """
         settings = settings_of(
             RECONSTRUCTED,

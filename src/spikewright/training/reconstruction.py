@@ -7,6 +7,7 @@ converted stays what it was, and all that changed are arguments of `convert`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from spikewright.running.converted import Made
 from spikewright.training.result import Training
 from spikewright.training.settings import Settings
 from spikewright.training.sites import trained_graph
-from spikewright.training.training import train
 from spikewright.training.trainable import TRAINED
+from spikewright.training.training import follows_its_sum, train
 
 RECONSTRUCTED = ("biases", "scales", "initial_voltage")
 _NUMBERS = ("scale_firing_rates", "initial_voltage")
@@ -39,15 +40,16 @@ def reconstruct(conversion: Made, x: Any, settings: Settings) -> Made:
         return found
 
     fixed = frozenset(out_of_reach(before, neurons))
+    kinds = {ensemble.neuron_type for ensemble in conversion.populations().values()}
+    in_order = all(follows_its_sum(kind, settings.steps) for kind in kinds)
+    settings = replace(settings, method="rounding" if in_order else "time")
     result = train(conversion, x, None, None, settings, remade, fixed=fixed)
     for name in result.conversion.populations():
         result.conversion.trace.add("reconstruct", name, _told(result, settings), "approximated")
     return result.conversion
 
 
-def added_biases(
-    before: Graph, after: Graph, neurons: Collection[str]
-) -> dict[str, NDArray]:
+def added_biases(before: Graph, after: Graph, neurons: Collection[str]) -> dict[str, NDArray]:
     """What other biases add to the current of each layer with neurons.
 
     It broadcasts to the layer's shape, with an extent of 1 along axes of equal values.
