@@ -19,9 +19,10 @@ author = "The Spikewright authors"
 copyright = author
 version = release = metadata.version("spikewright")
 
-extensions = ["myst_parser"]
+extensions = ["myst_nb"]
 root_doc = "index"
 myst_heading_anchors = 4
+nb_execution_mode = "off"  # notebooks hold their outputs, which tests keep true
 html_theme = "furo"
 html_title = f"Spikewright {release}"
 html_show_copyright = False
@@ -34,7 +35,7 @@ def shelves(page: str) -> str:
     """The tree of pages: a caption for each section of the index, and what it links to."""
     trees = []
     for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
-        names = dict.fromkeys(re.findall(r"\]\(([\w/]+)\.md\)", section))
+        names = dict.fromkeys(re.findall(r"\]\(([\w/]+)\.(?:md|ipynb)\)", section))
         caption = section.partition("\n")[0]
         trees.append(
             f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{chr(10).join(names)}\n```\n"

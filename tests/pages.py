@@ -13,6 +13,7 @@ from typing import Any
 DOCS = Path(__file__).parents[1] / "docs"
 NAMES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 """All pages, below `DOCS`."""
+NOTEBOOKS = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.ipynb"))
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from docs import conf
 
-from pages import DOCS, NAMES, prose
+from pages import DOCS, NAMES, NOTEBOOKS, prose
 
 ROOT = DOCS.parent
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(DOCS / name for name in NAMES)]
@@ -70,12 +70,12 @@ def test_every_page_is_on_one_shelf() -> None:
     """The index links to every page, once; the tree of the site is made of these links."""
     whole = [path for path, anchor in links(DOCS / "index.md") if not anchor]
     shelved = [path.relative_to(DOCS).as_posix() for path in whole]
-    assert sorted(shelved) == sorted(set(NAMES) - {"index.md"})
+    assert sorted(shelved) == sorted({*NAMES, *NOTEBOOKS} - {"index.md"})
     tree = conf.shelves((DOCS / "index.md").read_text(encoding="utf-8"))
     listed = re.findall(
         r"^([\w/]+)$", "".join(re.findall(r"```\{toctree\}.*?```", tree, re.S)), re.M
     )
-    assert [f"{name}.md" for name in listed] == shelved
+    assert listed == [name.rpartition(".")[0] for name in shelved]
 
 
 QUESTIONS = {

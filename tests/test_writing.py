@@ -14,7 +14,7 @@ import pytest
 
 import models
 import spikewright as sw
-from report.pages import evaluated
+from report.report_pages import evaluated
 from spikewright import demo, graph, network
 from spikewright._base import storage as _storage
 from spikewright._base.writing import make_folder, replace_file

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import spikewright as sw
-from report.pages import Tag, parse
+from report.report_pages import Tag, parse
 from spikewright import demo
 from spikewright.cli import main
 

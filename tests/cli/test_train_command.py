@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import spikewright as sw
-from report.pages import parse
+from report.report_pages import parse
 from spikewright import demo
 from spikewright.cli import main
 from spikewright.frontends.live import live

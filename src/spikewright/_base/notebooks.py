@@ -24,21 +24,21 @@ class Shown:
 
     def _repr_html_(self) -> str:
         sentence, rows = self._told()
-        return fragment(el("div", el("p", sentence), table(rows) if len(rows) > 1 else None))
+        left = len(rows) - 1 - _MOST
+        more = el("p", f"and {left:,} more: print it for all") if left > 0 else None
+        return fragment(el("div", el("p", sentence), _table(rows) if len(rows) > 1 else None, more))
 
 
-def table(rows: Rows) -> Markup:
-    """The first rows as a table; of what is left it says how many there are."""
+def _table(rows: Rows) -> Markup:
+    """The first rows as a table."""
     headings, *body = rows
-    left = len(body) - _MOST
     return el(
         "table",
         el("thead", el("tr", (_cell("th", heading) for heading in headings))),
         el("tbody", (el("tr", (_cell("td", text) for text in row)) for row in body[:_MOST])),
-        None if left <= 0 else el("caption", f"and {left:,} more: print it for all"),
     )
 
 
 def _cell(tag: str, text: str) -> Markup:
     side = "right" if _NUMBER.fullmatch(text) else "left"
-    return el(tag, text, style=f"text-align: {side}")
+    return el(tag, text, style=f"text-align: {side}; padding: 0.1em 0.7em")
