@@ -114,6 +114,11 @@ def voltages(steps: int, cap: int | None) -> Arguments:
     return {**spared(steps, cap), "initial_voltage": sw.VoltageCorrection(steps)}
 
 
+def timed(steps: int, cap: int | None) -> Arguments:
+    """Neurons that take spikes back, no step spared, and biases of each step."""
+    return {**taken_back(steps, cap), "bias_correction": sw.StepCorrection(steps)}
+
+
 RULES: Mapping[str, Callable[[int, int | None], Arguments]] = {
     "largest value": largest,
     "99.9th percentile": percentile,
@@ -123,6 +128,7 @@ RULES: Mapping[str, Callable[[int, int | None], Arguments]] = {
     "minimum error, spikes taken back": taken_back,
     "minimum error, spikes taken back, steps spared": spared,
     "minimum error, spikes taken back, steps spared, voltages corrected": voltages,
+    "minimum error, spikes taken back, each step corrected": timed,
 }
 """Rules of the field with neurons that only send, then what is added to one of them."""
 CHOSEN = "chosen by best_rule"
@@ -155,7 +161,7 @@ def converted(seen: Seen, setting: Setting, threads: int | None) -> Converted:
     cap = CAPS[setting.cap]
     if setting.rule != CHOSEN:
         arguments = RULES[setting.rule](setting.steps, cap)
-        corrected = "initial_voltage" in arguments
+        corrected = not {"initial_voltage", "bias_correction"}.isdisjoint(arguments)
         data = seen.samples[::FEW] if corrected else seen.statistics
         usual = {"spiking": True, "max_spikes_per_step": cap, "calibration": data}
         return seen.base.again(**{**usual, **arguments}), "mean", setting.rule

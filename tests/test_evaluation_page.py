@@ -27,7 +27,7 @@ def test_every_record_is_named() -> None:
     for truth in (y, np.zeros((4, 10)), None):
         found = conversion.evaluate(x, truth, 2, operations=False, thresholds=[0.5])
         for record in found.records:
-            name = record.name.removeprefix("source ")
+            name = record.name.removeprefix("source ").removeprefix("rounded ")
             assert f"`{name}`" in PAGE.text or f"`{record.name}`" in PAGE.text, record.name
 
 

@@ -177,7 +177,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         monkeypatch.setattr(owner, name, counting)
 
     spy(Work, "__call__", "shards")
-    spy(SourceNetwork, "outputs", "source")
+    spy(SourceNetwork, "answers", "source")
     spy(frontends, "read", "read")
     return found
 

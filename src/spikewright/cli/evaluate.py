@@ -104,10 +104,12 @@ def _print(found: Evaluation) -> None:
         show(early_exit_table(found.records, "Leaving early"))
     last = [record for record in found.records if record.how.get("steps") == steps]
     show(layer_table(last, f"Layers after step {steps}"))
-    for record in select(found.records, "source accuracy"):
-        output = f" of {record.how['output']}" if "output" in record.how else ""
-        click.echo(f"source accuracy{output} {record.value:.2%}")
-    for record in select(last, "spikes per sample", layer=None):
-        click.echo(f"{number(record.value)} spikes per sample")
+    for name in ("source accuracy", "rounded accuracy"):
+        for record in select(found.records, name):
+            output = f" of {record.how['output']}" if "output" in record.how else ""
+            click.echo(f"{name}{output} {record.value:.2%}")
+    for name in ("spikes per sample", "spikes per active neuron"):
+        for record in select(last, name, layer=None):
+            click.echo(f"{number(record.value)} {name}")
     if select(last, "energy"):
         show(energy_table(last, "Energy per sample"))

@@ -304,12 +304,14 @@ class Conversion(Shown):
         `(x, y)`, such as a PyTorch `DataLoader`. Records have 95 % intervals. Labels give accuracy
         and the drop against the source on the same samples. Targets give relative, mean absolute
         and root mean square errors. Both give agreement with the source model (`source=False`
-        leaves it out). All are under each of `readouts` at every step. Further records are firing
-        rates, spikes, silent and saturated neurons, operations and energy (`operations=False`
-        leaves these two out) at the steps in `at` and the last; and for each confidence in
-        `thresholds` the loss and gain of leaving early. `twin`, calibration statistics or `{layer:
-        threshold}`, adds the accuracy of the source's quantised twin, whose activations have
-        `ceil(log2(steps + 1))` bits.
+        leaves it out). All are under each of `readouts` at every step. The score of the rounded
+        twin, the same network if no spike came early or late, tells what is lost to rounding from
+        what is lost to timing. It costs one step, and is left out where there is no such network.
+        Further records are firing rates, spikes (also per active neuron of the source), silent and
+        saturated neurons, operations and energy (`operations=False` leaves these two out) at the
+        steps in `at` and the last; and for each confidence in `thresholds` the loss and gain of
+        leaving early. `twin`, calibration statistics or `{layer: threshold}`, adds the accuracy of
+        the source's quantised twin, whose activations have `ceil(log2(steps + 1))` bits.
 
         `noise`, `sw.Mismatch(weights=0.05, lost=0.01)`, is that of analog chips: weights that miss
         their values, and lost spikes. The network is measured once a draw. Records are means over

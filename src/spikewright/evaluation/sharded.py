@@ -20,8 +20,8 @@ from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.evaluation.data import Reader, Shard
 from spikewright.evaluation.packing import packed, shard_key
 from spikewright.evaluation.settings import Settings
+from spikewright.evaluation.source import Answers
 from spikewright.evaluation.work import (
-    Outputs,
     Packed,
     Task,
     Work,
@@ -112,7 +112,7 @@ class Evaluating:
         store: Checkpoint | None,
         executor: Executor,
         advance: Callable[[int], None],
-        sources: dict[int, Outputs] | None = None,
+        sources: dict[int, Answers] | None = None,
     ) -> Evaluation:
         """Do it; `advance` takes how many samples are done.
 

@@ -6,46 +6,75 @@ matrix library's, its results depend neither on the batch nor on processor and t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import engines
-from spikewright.engines import Precision
+from spikewright.engines import Precision, Totals
 from spikewright.graph import Graph
-from spikewright.lower import Options, lower
+from spikewright.lower import Lowered, Options, lower
 from spikewright.network import Node
 from spikewright.passes.standard import run as run_passes
 from spikewright.running.encoding import Encoded, Feeds
 from spikewright.running.runner import Job, Runner
 
 
-class SourceNetwork:
-    """The rate network of a graph that was read."""
+class Answers(NamedTuple):
+    """What a network without time answers: values `{output: (samples, *shape)}`, active neurons.
 
-    def __init__(self, graph: Graph, precision: Precision, threads: int | None) -> None:
-        canonical, _ = run_passes(graph)
-        self._runner = Runner(lower(canonical, Options()))
-        self._program = self._runner.program(1.0, 0, precision)
+    `active` is the number of neurons of each sample whose value is not 0, `(samples,)`.
+    """
+
+    outputs: Mapping[str, NDArray]
+    active: NDArray
+
+
+class StillNetwork:
+    """A network that answers in one step of `dt` seconds, on an exact engine."""
+
+    def __init__(
+        self, lowered: Lowered, dt: float, seed: int, precision: Precision, threads: int | None
+    ) -> None:
+        self._runner = Runner(lowered)
+        self._program = self._runner.program(dt, seed, precision)
         name = "native" if "native" in engines.available() else "reference"
         self._engine = self._runner.engine(name, self._program, threads)
 
-    def outputs(self, feeds: Feeds, names: dict[Node, str]) -> dict[str, NDArray]:
-        """Values `{output: (samples, *shape)}` of the values fed to the inputs of these names.
+    def answers(self, feeds: Feeds, names: Mapping[Node, str]) -> Answers:
+        """What it makes of the values fed to the inputs of these names.
 
-        A source model knows no time: it answers the mean over the steps of an input that changes,
+        It knows no time: it answers the mean over the steps of an input that changes,
         and the values themselves that an encoder makes spikes of.
         """
         lowered = self._runner.lowered
         fed = {lowered.inputs[names[node]]: held(value) for node, value in feeds.values.items()}
         job = Job(self._program, self._engine, fed, feeds.batch, 1)
         size = self._runner.batch_size(self._engine)
-        parts = self._runner.parts(job, size, lambda *counted: None)
-        found = [part.raw for part in parts]
-        raw = {name: np.concatenate([part[name][:, 0] for part in found]) for name in found[0]}
-        return {
+        found = list(self._runner.parts(job, size, _active))
+        raw = {n: np.concatenate([part.raw[n][:, 0] for part in found]) for n in found[0].raw}
+        outputs = {
             name: lowered.readouts[name].evaluate(value) if name in lowered.readouts else value
             for name, value in raw.items()
         }
+        return Answers(outputs, np.concatenate([part.counted[1] for part in found]))
+
+
+def _active(step: int, totals: Mapping[str, Totals], fed: Mapping[Node, NDArray]) -> NDArray:
+    """The number of neurons of each sample that send anything."""
+    none = np.zeros(len(next(iter(fed.values()))), np.int64)
+    sent = (np.count_nonzero(t.sent.reshape(len(t.sent), -1), axis=1) for t in totals.values())
+    return sum(sent, none)
+
+
+class SourceNetwork(StillNetwork):
+    """The rate network of a graph that was read."""
+
+    def __init__(self, graph: Graph, precision: Precision, threads: int | None) -> None:
+        canonical, _ = run_passes(graph)
+        super().__init__(lower(canonical, Options()), 1.0, 0, precision, threads)
 
 
 def held(fed: NDArray | Encoded) -> NDArray:

@@ -17,8 +17,9 @@ from spikewright.engines import Totals
 from spikewright.engines.memory import available
 from spikewright.evaluation.data import Shard
 from spikewright.evaluation.operations import OperationCounter
+from spikewright.evaluation.rounded import rounded
 from spikewright.evaluation.settings import Settings
-from spikewright.evaluation.source import SourceNetwork
+from spikewright.evaluation.source import Answers, SourceNetwork, StillNetwork
 from spikewright.evaluation.twin import TwinNetwork
 from spikewright.graph import Graph
 from spikewright.measure.activity import count
@@ -51,50 +52,59 @@ class Work:
         self._outputs = outputs_of(runner.lowered)
         self._source: SourceNetwork | None = None
         self._twin: TwinNetwork | None = None
+        self._held = rounded(runner.lowered, settings.steps) if settings.source else None
+        self._rounded: StillNetwork | None = None
+        self._all_known = runner.counting().keys() == runner.populations().keys()
         self._operations = operations_of(runner, settings) if settings.operations else None
         self._one_at_a_time = threading.Lock()
 
     def __call__(
-        self, shard: Shard, threads: int | None = None, source: Outputs | None = None
+        self, shard: Shard, threads: int | None = None, source: Answers | None = None
     ) -> Tally:
         """The counts of a shard; raises what `Conversion.run` raises.
 
-        `source` are the source model's outputs, where they are known. One shard at a time: an
+        `source` are the source model's answers, where they are known. One shard at a time: an
         engine uses all threads that it is given.
         """
         with self._one_at_a_time:
             return self._counted(shard, self.settings.threads or threads, source)
 
-    def source(self, shard: Shard, threads: int | None = None) -> Outputs:
-        """The source model's outputs `{name: (samples, *shape)}` for a shard."""
+    def source(self, shard: Shard, threads: int | None = None) -> Answers | None:
+        """The source model's answers for a shard; None where they are not asked for."""
         with self._one_at_a_time:
-            return self._source_outputs(self._fed(shard), self.settings.threads or threads)
+            return self._source_answers(self._fed(shard), self.settings.threads or threads)
 
     def _fed(self, shard: Shard) -> Feeds:
         given, inputs = self.settings, self._runner.lowered.inputs
         return feeds_of(shard.x, inputs, given.encoder, given.steps, given.dt, given.seed)
 
-    def _counted(self, shard: Shard, threads: int | None, source: Outputs | None) -> Tally:
+    def _counted(self, shard: Shard, threads: int | None, source: Answers | None) -> Tally:
         given, fed = self.settings, self._fed(shard)
         whole, counted = Whole(fed.batch), []
         for part in self._run(fed, threads):
             whole.add(part.samples, part.raw)
             counted.append(side_by_side(list(part.counted.values())))
         raw, activity = whole.arrays, appended(counted)
-        source = self._source_outputs(fed, threads) if source is None else source
-        twin = self._twin_outputs(fed)
+        source = self._source_answers(fed, threads) if source is None else source
+        models: dict[str, Outputs] = {
+            "source": {} if source is None else source.outputs,
+            "twin": self._twin_outputs(fed),
+            "rounded": self._rounded_outputs(fed, threads),
+        }
         truths = shard.y if given.metric is None else {}
         rows: dict[Key, NDArray] = {}
         for name, output in self._outputs.items():
-            rows |= self._scores(output, raw[name], source.get(name), truths.get(name))
-            if name in twin:
-                rows |= scores_of_model("twin", output, twin[name], truths.get(name))
+            rows |= self._scores(output, raw[name], models["source"].get(name), truths.get(name))
+            for which in ("twin", "rounded"):
+                if name in models[which]:
+                    rows |= scores_of_model(which, output, models[which][name], truths.get(name))
         if given.metric is not None:
-            models = {"source": source, "twin": twin}
             rows |= metric_scores(
                 given.metric, self._outputs, raw, models, shard.y,
                 given.readouts, given.dt, given.thresholds,
             )  # fmt: skip
+        if source is not None and self._all_known:
+            rows["active",] = source.active
         return Tally({**rows, **activity.samples}, activity.sums)
 
     def _run(self, fed: Feeds, threads: int | None) -> Iterator[Part[Tally]]:
@@ -116,13 +126,23 @@ class Work:
 
         return runner.parts(job, size, counted, given.at)
 
-    def _source_outputs(self, fed: Feeds, threads: int | None) -> Outputs:
+    def _source_answers(self, fed: Feeds, threads: int | None) -> Answers | None:
         if not self.settings.source:
-            return {}
+            return None
         if self._source is None:
             self._source = SourceNetwork(self._graph, self.settings.precision, threads)
         names = {node: name for name, node in self._runner.lowered.inputs.items()}
-        return self._source.outputs(fed, names)
+        return self._source.answers(fed, names)
+
+    def _rounded_outputs(self, fed: Feeds, threads: int | None) -> Outputs:
+        given = self.settings
+        if self._held is None:
+            return {}
+        if self._rounded is None:
+            dt = given.steps * given.dt
+            self._rounded = StillNetwork(self._held, dt, given.seed, given.precision, threads)
+        names = {node: name for name, node in self._runner.lowered.inputs.items()}
+        return self._rounded.answers(fed, names).outputs
 
     def _twin_outputs(self, fed: Feeds) -> Outputs:
         given = self.settings
@@ -156,22 +176,22 @@ class Packed:
 class Task(NamedTuple):
     """A shard to be done, and the key that its result is stored under.
 
-    `source` are the source model's outputs, where they are known; `keep` asks for them.
+    `source` are the source model's answers, where they are known; `keep` asks for them.
     """
 
     key: str
     shard: Shard
-    source: Outputs | None = None
+    source: Answers | None = None
     keep: bool = False
 
 
 class Done(NamedTuple):
-    """A shard's result, and the source model's outputs where they were asked for."""
+    """A shard's result, and the source model's answers where they were asked for."""
 
     key: str
     shard: int
     tally: Tally
-    source: Outputs | None = None
+    source: Answers | None = None
 
 
 _opening = threading.Lock()

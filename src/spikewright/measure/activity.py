@@ -89,7 +89,11 @@ def _of_network(tally: Tally, index: int, how: Mapping[str, Any]) -> list[Record
     spikes = np.sum(counted, axis=0)
     neurons = sum(total[index].size for key, total in tally.sums.items() if key[0] == "spikes")
     n, mean = len(tally), float(spikes.mean())
-    return [
+    found = [
         Record("spikes per sample", mean, "spikes", n, mean_interval(spikes), how),
         Record("spikes per neuron", mean / neurons, "spikes", n, how=how),
     ]
+    active = tally.samples.get(("active",), np.zeros(1)).mean()  # of the source, where it was run
+    if active > 0:
+        found.append(Record("spikes per active neuron", float(mean / active), "spikes", n, how=how))
+    return found

@@ -40,8 +40,9 @@ class Evaluation(Shown):
     def _told(self) -> tuple[str, Rows]:
         s = self.settings
         last = [r for r in self.records if "readout" in r.how and r.how.get("steps") == s["steps"]]
-        rest = [r for r in self.records if r.name.startswith("source ")]
-        rest += select(self.records, "spikes per sample", steps=s["steps"])
+        rest = [r for r in self.records if r.name.startswith(("source ", "rounded "))]
+        for name in ("spikes per sample", "spikes per active neuron"):
+            rest += select(self.records, name, steps=s["steps"])
         rows = table_of(r for r in (*last, *rest) if "layer" not in r.how)
         return f"{s['samples']} samples, {s['steps']} steps of {s['dt']:g} s.", rows
 

@@ -22,7 +22,7 @@ from spikewright.records import SCORE, Record
 _OVER_TIME = (
     "score", "correct", "agreement", "squared error", "absolute error", "squared difference"
 )  # fmt: skip
-_SCORES = ("score", "source score", "twin score", "exit score")
+_SCORES = ("score", "source score", "twin score", "rounded score", "exit score")
 
 
 def score_records(
@@ -44,7 +44,8 @@ def score_records(
         named = {"output": output} if output and len(outputs) > 1 else {}
         found = _Found(tally.samples, output, metric or "score")
         records += found.model("source", named)
-        records += found.model("twin", {"steps": steps, **named})
+        for which in ("twin", "rounded"):
+            records += found.model(which, {"steps": steps, **named})
         for readout in found.readouts():
             for step in range(1, steps + 1):
                 how = {"steps": step, "dt": dt, "readout": readout, **named}
@@ -69,7 +70,7 @@ class _Found:
         return list(dict.fromkeys(key[2] for key in found))
 
     def model(self, which: str, how: Mapping[str, Any]) -> Iterator[Record]:
-        """The scores of the source model, or of its quantised twin."""
+        """The scores of the source model, of its quantised twin, or of the rounded twin."""
         correct = self._of(f"{which} correct")
         if correct is not None:
             yield _share(f"{which} accuracy", correct, how)

@@ -16,8 +16,8 @@ from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.evaluation.data import Shard
 from spikewright.evaluation.settings import Settings
 from spikewright.evaluation.sharded import Evaluating, reader_of, shard_size
+from spikewright.evaluation.source import Answers
 from spikewright.evaluation.sweeping.settings import Setting
-from spikewright.evaluation.work import Outputs
 from spikewright.executors import Executor
 from spikewright.measure import Evaluation
 from spikewright.running.runner import Runner
@@ -60,7 +60,7 @@ class Measuring:
         size = shard_size(self.base.lowered, self.settings)
         shards = list(reader.shards(x, y, size))
         samples = sum(map(len, shards))
-        known: dict[int, Outputs] = {}
+        known: dict[int, Answers] = {}
         found = []
         with progress_bar(samples * len(settings), progress, "samples x settings") as advance:
             for setting in settings:
@@ -75,7 +75,7 @@ class Measuring:
         setting: Setting,
         shards: Sequence[Shard],
         size: int,
-        known: dict[int, Outputs],
+        known: dict[int, Answers],
         advance: Callable[[int], None],
     ) -> Tried:
         try:

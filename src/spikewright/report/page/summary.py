@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from spikewright.records import Record, Worth, select, worths
 from spikewright.report.losses import points
@@ -83,7 +84,13 @@ def _against(worth: Worth, record: Record, last: list[Record], found: list[Recor
     text = f", its source {shown(worth)(source[0].value)}"
     same = {k: record.how[k] for k in ("readout", "output") if k in record.how}
     drops = select(last, f"{worth.name} drop", **same)
-    return f"{text}: {_lost(drops[0], worth)}" if drops else text
+    return f"{text}{_rounded(worth, same, last)}: {_lost(drops[0], worth)}" if drops else text
+
+
+def _rounded(worth: Worth, same: Mapping[str, Any], last: list[Record]) -> str:
+    """The score of the rounded twin, below which timing alone leads."""
+    found = select(last, f"rounded {worth.name}", output=same.get("output"))
+    return f" ({shown(worth)(found[0].value)} if no spike came early or late)" if found else ""
 
 
 def _lost(drop: Record, worth: Worth) -> str:
