@@ -15,6 +15,8 @@ import spikewright as sw
 from spikewright.errors import TrainingError
 from spikewright.measure.energy import energy
 from spikewright.measure.operations import Counter
+from spikewright.training.bounds import Bound
+from spikewright.training.gradients.budget import Multiplier
 
 
 def dense() -> nn.Module:
@@ -187,3 +189,18 @@ def test_weights_that_were_pruned_stay_zero(
                 np.testing.assert_array_equal(changed == 0, array == 0)
                 assert 0.2 < (array == 0).mean() < 0.8
                 assert np.any(changed != array)
+
+
+def test_a_multiplier_comes_back_in_time() -> None:
+    """However long a bound was kept or broken: what follows moves it within some hundred batches."""
+    bound = Bound("spikes", "spikes", 100.0, {"relu": 1.0})
+    for first, then in [(10.0, 300.0), (300.0, 10.0)]:
+        multiplier = Multiplier(bound, {"relu": 1.0})
+        for _ in range(5000):
+            multiplier.penalty({"relu": torch.tensor([first])}, 1)
+        kept = multiplier.value
+        for _ in range(250):
+            multiplier.penalty({"relu": torch.tensor([then])}, 1)
+        assert 0 < kept < float("inf")
+        assert multiplier.value > 1e4 * kept if then > first else multiplier.value < 1e-4 * kept
+        assert multiplier.value > 1 if then > first else multiplier.value < 1

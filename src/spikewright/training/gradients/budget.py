@@ -22,6 +22,7 @@ AIM = 0.97
 """The share of a bound that is aimed at."""
 _AROUND = 0.02  # of the bound: so near to the aim are thresholds brought
 _FIRST = 1e-3  # the multiplier at the beginning, in units of the loss
+_WEAKEST, _STRONGEST = 1e-6, 1e6  # multipliers: from within them they come back in time
 _FASTEST = 0.1  # logarithms by which the multiplier changes with a batch, at most
 _BAND = 0.2  # the excess at which it nearly does
 _TRIALS = 24
@@ -50,7 +51,8 @@ class Multiplier:
         sign, aim = (-1.0, 1.0 / AIM) if bound.least else (1.0, AIM)
         excess = sign * (float(share.detach()) - aim)
         penalty: Tensor = self.value * sign * share
-        self.value *= math.exp(_FASTEST * math.tanh(excess / _BAND))
+        value = self.value * math.exp(_FASTEST * math.tanh(excess / _BAND))
+        self.value = min(max(value, _WEAKEST), _STRONGEST)
         return penalty
 
     @property

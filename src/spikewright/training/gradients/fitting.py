@@ -201,11 +201,11 @@ class Fitting:
     def _meet(self, held: Samples) -> None:
         """Bring thresholds to what is allowed; raises `TrainingError` where little is left."""
         self.judge.budget.meet(self.network, lambda: self.judge.measured(held))
-        found, roundings = self.judge.measured(held), list(self.network.roundings.values())
-        scale(roundings, _SILENCE)
+        state = {name: value.clone() for name, value in self.network.state_dict().items()}
+        scale(list(self.network.roundings.values()), _SILENCE)
         silent = self.judge.measured(held)
-        scale(roundings, 1.0 / _SILENCE)
-        self.judge.measured(held)
+        self.network.load_state_dict(state)  # to the bit
+        found = self.judge.measured(held)
         if found.loss >= silent.loss:
             names = " and ".join(sorted({bound.name for bound in self.job.bounds}))
             raise TrainingError(
