@@ -73,17 +73,23 @@ def spikes_of(run: sw.Run, neurons: int, steps: int) -> float:
     return float(sum(count.sum() for count in run.spike_counts().values())) / neurons / steps
 
 
-def measured(name: str, steps: int, rounds: int, threads: int) -> str:
-    """One network's figures and plan."""
-    import torch
-
-    torch.set_num_threads(threads)
+def converted(name: str) -> tuple[sw.Conversion, Any, NDArray]:
+    """The spiking network of a name, its source, and one image."""
     setting = Setting(name, image(name, 224))
     x, model = setting.member.samples(1), network(setting)
     conversion = sw.convert(model, spiking=True, example_input=x)
     scale = scale_for(conversion, x, RATE)
     for ensemble in conversion.populations().values():
         ensemble.rate_scale = scale
+    return conversion, model, x
+
+
+def measured(name: str, steps: int, rounds: int, threads: int) -> str:
+    """One network's figures and plan."""
+    import torch
+
+    torch.set_num_threads(threads)
+    conversion, model, x = converted(name)
 
     def run() -> sw.Run:
         return conversion.run(x, steps, dt=1.0, engine="native", threads=threads, progress=False)

@@ -143,11 +143,11 @@ def test_time_is_taken_where_it_is_measured_to_matter(
     steps: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With "auto" as soon as timing is a quarter of the distance from the source, and from then on.
+    """With "auto" as soon as timing is a twentieth of the distance from the source, and from then on.
 
     Nothing is measured where the rounded network is the spiking one: without a cap, in one step.
     """
-    shares = iter([0.1, 0.3])
+    shares = iter([0.03, 0.1])
     monkeypatch.setattr(Judge, "timing", lambda self, samples: next(shares))
     before = conversion.again(max_spikes_per_step=cap)
     history = trained(before, digits[0][:200], steps=steps, epochs=4).history
