@@ -22,7 +22,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from benchmarks import edges
 from benchmarks.memory import ROOT
@@ -92,8 +91,9 @@ def shares(case: str, rate: float, seconds: float) -> Counter[str]:
             capture_output=True, text=True,
         )  # fmt: skip
         begun = next(line for line in done.stdout.splitlines() if re.fullmatch(r"[\d.]+", line))
+        later = ["--time", f"{float(begun):.6f},"]
         report = subprocess.run(
-            ["perf", "script", "-i", str(record), "--time", f"{float(begun):.6f},", "-F", "ip,sym,dso"],
+            ["perf", "script", "-i", str(record), *later, "-F", "ip,sym,dso"],
             check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
     found: Counter[str] = Counter()

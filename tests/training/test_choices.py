@@ -143,7 +143,7 @@ def test_time_is_taken_where_it_is_measured_to_matter(
     steps: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With "auto" as soon as timing is a twentieth of the distance from the source, and from then on.
+    """With "auto" as soon as timing is a twentieth of the distance from the source, then always.
 
     Nothing is measured where the rounded network is the spiking one: without a cap, in one step.
     """

@@ -192,7 +192,7 @@ def test_weights_that_were_pruned_stay_zero(
 
 
 def test_a_multiplier_comes_back_in_time() -> None:
-    """However long a bound was kept or broken: what follows moves it within some hundred batches."""
+    """However long a bound was kept or broken: some hundred batches bring it back."""
     bound = Bound("spikes", "spikes", 100.0, {"relu": 1.0})
     for first, then in [(10.0, 300.0), (300.0, 10.0)]:
         multiplier = Multiplier(bound, {"relu": 1.0})
