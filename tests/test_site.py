@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from docs import conf
@@ -56,6 +57,45 @@ def test_links_are_found() -> None:
     assert len(found) > 100
     assert sum(1 for _, anchor in found if anchor) >= 3
     assert any(not path.is_relative_to(DOCS) for path, _ in found)
+
+
+EXTERNAL = [
+    (path, target)
+    for path in (*FILES, ROOT / "CHANGELOG.md", *(DOCS / name for name in NOTEBOOKS))
+    for target in re.findall(r"\]\((\w[\w+.-]*:[^)\s]*)\)", _without_code(path))
+]
+
+
+def well_formed(target: str) -> bool:
+    """Whether a link leads to a page of another site: by https, to a host, without a stray end."""
+    found = urlsplit(target)
+    host = re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", found.netloc)
+    return found.scheme == "https" and host is not None and target[-1] not in ".,;:'\"`"
+
+
+def test_links_to_other_sites_are_well_formed() -> None:
+    """Nothing is asked of the network: a link is read as a browser would read it."""
+    assert len(EXTERNAL) >= 5
+    assert [(path.name, target) for path, target in EXTERNAL if not well_formed(target)] == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://numpy.org", "https://numpy", "https://me@numpy.org", "https://numpy.org/doc.",
+        "https:/numpy.org", "file:///etc/hosts", "javascript:x()", "https://Numpy.org:80",
+    ],
+)  # fmt: skip
+def test_a_link_to_nowhere_is_found(target: str) -> None:
+    """The test above would see one."""
+    assert not well_formed(target)
+    assert well_formed("https://numpy.org/doc/stable/")
+
+
+def test_links_to_pages_of_this_project_are_relative() -> None:
+    """An absolute one would lead to another version, and its anchor would not be looked at."""
+    own = re.compile(r"spikewright", re.IGNORECASE)
+    assert [(path.name, target) for path, target in EXTERNAL if own.search(target)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
