@@ -6,7 +6,7 @@ import re
 
 from benchmarks.explorer import CASES, MARK
 
-from pages import Page
+from pages import DOCS, Page
 from spikewright.cli import main
 from spikewright.explorer.measuring import ENERGY_TABLE
 
@@ -45,3 +45,12 @@ def test_its_figures_are_within_the_limits() -> None:
     assert (
         tasks["784-2800-2800-10, 10 M"] == "below 50" or int(tasks["784-2800-2800-10, 10 M"]) < 100
     )
+
+
+def test_its_pictures_are_there_and_small() -> None:
+    """One of each page, in light, in dark and on a telephone."""
+    shown = re.findall(r"!\[[^]]+\]\((explore[a-z_]*\.png)\)", PAGE.text)
+
+    assert len(shown) == 4
+    assert sorted(shown) == sorted(path.name for path in DOCS.glob("explore*.png"))
+    assert max((DOCS / name).stat().st_size for name in shown) < 300_000

@@ -42,7 +42,7 @@ function begin(message) {
   element("title").textContent = facts.title;
   element("window").textContent = `the latest ${facts.window} steps`;
   element("held").textContent = facts.held.length ? `Held, too many values to move: ${facts.held.join(", ")}` : "";
-  element("first").disabled = !facts.inputs.length;
+  element("first").hidden = !facts.inputs.length;
   listInputs();
   listPlots();
   element("ensemble").replaceChildren(...facts.ensembles.map((name, place) => new Option(name, place)));
@@ -86,7 +86,7 @@ function listPlots() {
     heading.id = `plot-${place}-name`;
     told.id = `plot-${place}-now`;
     told.className = "muted";
-    heading.append(plot.name, plot.shown < plot.size ? ` (${plot.shown} of ${plot.size} values)` : "", " ");
+    heading.append(plot.name, plot.shown < plot.size ? ` (${plot.shown} of ${plot.size} ${plot.raster ? "neurons" : "values"})` : "", " ");
     Object.assign(canvas, { id: `plot-${place}`, className: "plot" });
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-labelledby", heading.id);

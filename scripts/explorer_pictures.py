@@ -1,0 +1,83 @@
+"""Writes the pictures of docs/explore.md: both pages of the explorer, in the machine's Chromium.
+
+    python -m scripts.explorer_pictures [--folder docs]
+
+The conversion is the shipped one, in light, in dark and as wide as a telephone; the network made by
+hand is the one on that page, after a slider was moved.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.explorer import browser
+
+import spikewright as sw
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def network() -> sw.Network:
+    """A value and its square."""
+    with sw.Network("A value and its square", seed=1) as net:
+        stimulus = sw.Node([0.5], label="stimulus")
+        a = sw.Ensemble(100, 1, label="value")
+        b = sw.Ensemble(100, 1, label="square")
+        sw.Connection(stimulus, a)
+        sw.Connection(a, b, function=np.square)
+        sw.Probe(a, synapse=0.03)
+        sw.Probe(b, synapse=0.03)
+        sw.Probe(a.neurons)
+    return net
+
+
+def _opened(chromium: Any, url: str, scheme: str, width: int, height: int) -> Any:
+    page = chromium.new_page(color_scheme=scheme, viewport={"width": width, "height": height})
+    page.goto(url)
+    page.wait_for_selector("body[data-state=done]", timeout=120_000)
+    return page
+
+
+def of_conversion(chromium: Any, folder: Path) -> None:
+    """The shipped digits, three times."""
+    explorer = sw.explore()
+    views = {"explore": ("light", 1300, 950), "explore_dark": ("dark", 1300, 950)}
+    views["explore_phone"] = ("light", 375, 1500)
+    for name, view in views.items():
+        page = _opened(chromium, explorer.url, *view)
+        page.screenshot(path=folder / f"{name}.png")
+        page.close()
+    explorer.close()
+
+
+def of_network(chromium: Any, folder: Path) -> None:
+    """A run in which the input has just moved."""
+    explorer = sw.explore(network())
+    page = _opened(chromium, explorer.url, "light", 1300, 760)
+    page.click("#play")
+    for value in (0.5, -0.8):
+        page.locator("#input-0-0").evaluate(
+            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')) }", value
+        )
+        page.wait_for_timeout(600)
+    page.click("#play")
+    page.wait_for_timeout(500)
+    page.screenshot(path=folder / "explore_network.png")
+    explorer.close()
+
+
+def main() -> None:
+    """Write all of them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=DOCS)
+    folder = parser.parse_args().folder
+    with browser() as chromium:
+        of_conversion(chromium, folder)
+        of_network(chromium, folder)
+
+
+if __name__ == "__main__":
+    main()
