@@ -175,7 +175,7 @@ def test_many_samples_are_kept_for_the_few_that_may_win(
     found = sw.best_rule(rate, inputs(60), 8, progress=False)
     names = [row.candidate.name for row in found.compared if row.samples == 30]
     others = [row.candidate.name for row in found.compared if row.samples == 8]
-    assert len(set(names)) == 3 + 2
+    assert len(set(names)) == 3 + 3
     assert len(set(others)) == len(first_candidates()) - 3
     assert not set(names) & set(others)
     assert found.best.samples == 30
