@@ -35,8 +35,11 @@ def _paused(window: Window) -> int:
     """The step at which it stands once it is paused."""
     window.page.click("#play")
     window.until(lambda: window.text("play") == "Play")
-    window.page.wait_for_timeout(250)
-    return window.step
+    there = -1
+    while there != window.step:  # the block under way ends
+        there = window.step
+        window.page.wait_for_timeout(300)
+    return there
 
 
 def test_a_trace_follows_the_slider(window: Window) -> None:
@@ -47,7 +50,7 @@ def test_a_trace_follows_the_slider(window: Window) -> None:
         before = window.pixels("plot-0"), window.pixels("plot-2")
         window.slide("input-0-0", value)
         there = window.step
-        window.reach(there + 400)
+        window.reach(there + 1200)  # the block under way, of 400 steps, has the value before
         assert abs(_now(window, 0)[0] - value) < 0.1
         assert abs(_now(window, 1)[0] - value**2) < 0.15
         after = window.pixels("plot-0"), window.pixels("plot-2")
