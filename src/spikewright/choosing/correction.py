@@ -236,17 +236,31 @@ def _averaged(conversion: Converted, per: Per, name: str, gap: NDArray) -> NDArr
     return gap.mean(axis=tuple(i for i in range(1, gap.ndim) if i != axis + 1), keepdims=True)
 
 
-def correct_voltages(conversion: Converted, rule: VoltageCorrection, samples: Batch) -> Gaps:
-    """Correct the initial voltages of every spiking population; returns them, by layer."""
-    first = {"half": 0.5, "zero": 0.0}[rule.start]
-    voltages = {n: np.full(e.shape, first) for n, e in conversion.populations().items()}
+def correct_voltages(
+    conversion: Converted,
+    rule: VoltageCorrection,
+    samples: Batch,
+    averaged: Callable[[str, NDArray], NDArray] = lambda name, gap: gap,
+) -> Gaps:
+    """Correct the initial voltages of every spiking population; returns them, by layer.
+
+    `averaged` makes of a layer's gaps `(1, *shape)` those that its neurons are corrected by.
+    """
+    voltages = {n: _first(e, rule) for n, e in conversion.populations().items()}
 
     def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
         voltages[name] = voltages[name] + rule.steps * gap[0] * ensemble.rate_scale * rule.dt
         ensemble.initial_voltage = voltages[name]
 
-    _layer_by_layer(conversion, rule, samples, (rule.steps,), lambda name, gap: gap, shift)
+    _layer_by_layer(conversion, rule, samples, (rule.steps,), averaged, shift)
     return voltages
+
+
+def _first(ensemble: Ensemble, rule: VoltageCorrection) -> NDArray:
+    """The voltages that a correction begins with: those of the neurons, where they are numbers."""
+    given = ensemble.initial_voltage
+    start = {"half": 0.5, "zero": 0.0}[rule.start] if isinstance(given, str) else given
+    return np.array(np.broadcast_to(np.asarray(start, np.float64), ensemble.shape))
 
 
 def _layer_by_layer(

@@ -20,6 +20,7 @@ from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.coarse import warn_of_few_spikes
+from spikewright.conversion.fission import fission
 from spikewright.conversion.making import of_graph, of_reading, saved
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
@@ -555,6 +556,25 @@ class Conversion(Shown):
             progress=progress,
         )
         return reconstruct(self, x, settings)
+
+    @spelled()
+    def fission(self, x: Any, *, steps: int, extra: float = 0.5, dt: float = 0.001) -> Conversion:
+        """The same model with more neurons, for smaller errors of rounding in `steps` steps.
+
+        Channels that round badly become m channels of the same neurons, whose starts lie 1 / m of a
+        spike apart, and whose mean takes their place: together they send what a single neuron of an
+        m-th of the threshold sends, with m times the spikes a step. At most `extra` neurons are
+        added for each one, where they lower the squared error of rounding most, on up to 64 of
+        the samples `x`, times the squared weights behind it; no labels are needed. The
+        result is an ordinary network: its source is the graph with these channels, and every count
+        of neurons, spikes and joules has them. Thresholds stay; starts are corrected again, copies
+        together, where `initial_voltage` was a `sw.VoltageCorrection`.
+
+        Raises `ConversionError` for neurons without a cap on spikes a step, which need a larger
+        scale instead, and for neurons that do not send the rounded sum of their input. Source: the
+        idea is Adaptive Fission's (Jiang et al. 2025), the sum is Hermite's identity.
+        """
+        return fission(self, x, steps, extra, dt, self._remade)
 
     @spelled()
     def torch_module(

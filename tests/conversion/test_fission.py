@@ -1,0 +1,165 @@
+"""`Conversion.fission`: channels become several, which send what one with more levels would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import spikewright as sw
+from spikewright.errors import ConversionError
+from spikewright.graph import evaluate_all
+from spikewright.passes.split_channels import Split, SplitChannels
+
+STEPS = 3
+RNG = np.random.default_rng(0)
+X = RNG.random((40, 2, 6, 6)).astype(np.float32)
+
+
+class Branches(nn.Module):
+    """Channels read by a convolution, a sum, a pooling and a grouped convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(2, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.c, self.out = nn.Conv2d(6, 6, 3, padding=1, groups=3), nn.Linear(54, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Four outputs."""
+        y = torch.relu(self.a(x))
+        z = torch.relu(self.b(y) + y)
+        z = torch.relu(self.c(z))
+        return self.out(torch.flatten(nn.functional.avg_pool2d(z, 2), 1))
+
+
+def conversion(**given: Any) -> sw.Conversion:
+    """A random network with one spike of either sign a step."""
+    torch.manual_seed(0)
+    usual = {
+        "spiking": {"relu": sw.BipolarIntegrateAndFire()}, "max_spikes_per_step": 1,
+        "scale_firing_rates": sw.MinimumError(STEPS), "calibration": X,
+    }  # fmt: skip
+    return sw.convert(Branches().eval(), example_input=X[:1], **{**usual, **given})
+
+
+def answers(made: sw.Conversion, steps: int = STEPS, **how: Any) -> Any:
+    """The mean outputs."""
+    return made.run(X, steps=steps, progress=False, **how).predict("mean")
+
+
+def test_nothing_extra_changes_nothing() -> None:
+    """Without extra neurons every spike is the same."""
+    plain = conversion()
+    made = plain.fission(X, steps=STEPS, extra=0)
+    runs = [c.run(X, steps=STEPS, progress=False) for c in (plain, made)]
+    for name, counts in runs[0].spike_counts().items():
+        assert counts.sum() > 0
+        np.testing.assert_array_equal(runs[1].spike_counts()[name], counts)
+    np.testing.assert_array_equal(*(run.predict() for run in runs))
+
+
+@pytest.mark.parametrize("start", ["zero", "half"])
+def test_copies_send_what_one_neuron_with_more_levels_sends(start: str) -> None:
+    """Hermite's identity: at constant input the mean of m copies has m T levels."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 5, bias=False), nn.ReLU(), nn.Linear(5, 5, bias=False))
+    with torch.no_grad():
+        for layer in (model[0], model[2]):
+            layer.weight.copy_(torch.eye(5))
+    x, steps, theta = RNG.uniform(-0.2, 1.0, (200, 5)).astype(np.float32), 4, 1.0
+    given = {
+        "spiking": True, "max_spikes_per_step": 1, "scale_firing_rates": 1000 / theta,
+        "initial_voltage": start,
+    }  # fmt: skip
+    plain = sw.convert(model, example_input=x[:1], **given)
+    made = plain.fission(x, steps=steps, extra=2.0)
+    (split,) = (e for e in made.graph if e.layer.kind == "Take")
+    counts = np.bincount(split.layer.indices)
+    assert counts.max() >= 3 and counts.sum() == 15
+    v0 = 0.5 + counts * ({"zero": 0.0, "half": 0.5}[start] - 0.5)
+    unit = theta / (steps * counts)
+    exact = x.astype(np.float64)
+    expected = np.maximum(np.floor(exact / unit + v0), 0) * unit
+    found = made.run(x, steps=steps, progress=False).predict("mean")
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    coarse = plain.run(x, steps=steps, progress=False).predict("mean")
+    assert len(np.unique(found)) > 2 * len(np.unique(coarse))
+
+
+def test_the_analog_network_is_the_same() -> None:
+    """Split at random, all layers compute what they did, and copies are equal."""
+    graph = conversion().canonical
+    names = [n.name for n in graph if n.layer.kind == "Activation"]
+    splits = {name: Split(RNG.integers(1, 4, 6), 0) for name in names}
+    split = SplitChannels(splits)(graph).graph
+    inputs = {graph.inputs[0]: X.astype(np.float64)}
+    before, after = evaluate_all(graph, inputs), evaluate_all(split, inputs)
+    for node in graph:
+        value = before[node.name]
+        copied = value[:, splits[node.name].channels] if node.name in splits else value
+        np.testing.assert_allclose(after[node.name], copied, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("correct", [False, True])
+def test_fewer_errors_with_more_neurons(correct: bool) -> None:
+    """Outputs come closer to the source's, and the neurons added are at most those allowed."""
+    start = {"initial_voltage": sw.VoltageCorrection(STEPS)} if correct else {}
+    plain = conversion(**start)
+    made = plain.fission(X, steps=STEPS, extra=0.5)
+    (wanted,) = plain.source.call({plain.graph.inputs[0]: X}).values()
+    gaps = [np.square(answers(c) - wanted).mean() for c in (plain, made)]
+    assert gaps[1] < 0.9 * gaps[0]
+    neurons = [c.network.n_neurons for c in (plain, made)]
+    assert 1.3 * neurons[0] < neurons[1] <= 1.5 * neurons[0]
+
+
+def test_every_engine_and_a_file_send_the_same(tmp_path: Path) -> None:
+    """An ordinary network: it is saved, verified, counted and converted again."""
+    made = conversion().fission(X, steps=STEPS)
+    made.save(tmp_path / "made.sw")
+    others = [sw.load(tmp_path / "made.sw"), made.again(), made]
+    wanted = made.run(X, steps=STEPS, engine="reference", progress=False)
+    for other, engine in zip(others, ("native", "torch", "native"), strict=True):
+        found = other.run(X, steps=STEPS, engine=engine, progress=False).spike_counts()
+        for name, counts in wanted.spike_counts().items():
+            np.testing.assert_array_equal(found[name], counts)
+    assert made.verify(X)
+
+
+def test_extra_spikes_cost_energy() -> None:
+    """Neurons are counted as they are; copies meet the weights that their channel met."""
+    plain = conversion()
+    made = plain.fission(X, steps=STEPS)
+    found = [c.evaluate(X, steps=STEPS, progress=False).records for c in (plain, made)]
+    joules, updates = (
+        [
+            next(r.value for r in records if r.name == name and "layer" not in r.how)
+            for records in found
+        ]
+        for name in ("energy", "neuron updates")
+    )
+    assert joules[1] > joules[0]
+    assert updates[1] > 1.3 * updates[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "how", "message"),
+    [
+        ({"max_spikes_per_step": None, "scale_firing_rates": 5.0, "calibration": None}, {},
+         "Raise scale_firing_rates"),
+        ({"spiking": False, "max_spikes_per_step": None, "scale_firing_rates": 1.0,
+          "calibration": None}, {}, "sends no rounded sum of its input"),
+        ({"initial_voltage": "uniform"}, {}, "copies need theirs apart"),
+        ({}, {"extra": -1}, "argument 'extra': it is a number of neurons .* got -1"),
+        ({}, {"steps": 0}, "argument 'steps': it is a whole number from 1, got 0"),
+        ({}, {"dt": 0}, "argument 'dt': it is a number of seconds above 0, got 0"),
+    ],
+)  # fmt: skip
+def test_refusals(given: dict[str, Any], how: dict[str, Any], message: str) -> None:
+    """Where copies could not share their work, and where a larger scale does the same."""
+    with pytest.raises(ConversionError, match=message):
+        conversion(**given).fission(X, **{"steps": STEPS, **how})
