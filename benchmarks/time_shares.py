@@ -30,18 +30,17 @@ from benchmarks.timing import thread_environment
 from benchmarks.workloads import CACHE, RATES, stored
 
 PARTS = {
-    "products of values": r"analog|sum_limbs|sum_sheet|sum_values|lay_out|split|Survey",
-    "tiles": r"tile|multiply|amx|frames?::|add_rows_of|widen|pack_counts",
-    "sums of events": r"add_rows|accumulate|sum_slab|sum_limb|gather|sum_signed|depthwise",
-    "lists of events": r"list|Slab|tell",
-    "firing": r"fire|Currents|integrat",
-    "readout": r"read_out|readout",
-    "moving values": r"run_load|run_store|run_take|run_put|run_sum|run_add|pool",
+    "products of values": r"run_analog|sheet|sum_limbs|sum_values|Splitters",
+    "products of tiles": r"multiply|find_inputs|is_dense|TiledWeights",
+    "sums of events": r"run_layer|add_rows|add_masked|accumulate|sum_|gather|run_signed|depthwise",
+    "lists of events": r"::list\b|::tell\b|unpack",
+    "firing": r"fire|follow|Currents|finish_pixel|write_pixel",
+    "pools, readout, moves": r"read_?out|pool|run_\w+",
+    "packing weights": r"pack|Column|interleave|places_of|index_of|Array",
 }
 """Parts by patterns for the names of their functions."""
 ELSE = "others"
 CASES = ("W1", "W2", "W3", "vgg16", "resnet50", "mobilenet_v2")
-_ROW = re.compile(r"^\s*([\d.]+)%\s+\d+\s+(?:\S+\s+)?(.*?)\s*$")
 
 
 def part_of(function: str) -> str:
@@ -99,7 +98,7 @@ def shares(case: str, rate: float, seconds: float) -> Counter[str]:
     found: Counter[str] = Counter()
     for line in report.splitlines():
         if "_kernels" in line:
-            found[part_of(line)] += 1
+            found[part_of(line.rpartition("(")[0])] += 1
     if not found:
         raise SystemExit(f"{case}: no sample in the kernels; do they have symbols?")
     return found
