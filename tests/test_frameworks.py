@@ -146,15 +146,16 @@ def test_torchvision_networks_verify(name):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("name", [name for name in LARGE if not name.startswith("vgg")])
 def test_torchvision_networks_verify_as_onnx(name):
-    """The same networks, exported to ONNX, equal ONNX's reference evaluation at every layer."""
+    """The same networks, exported to ONNX, equal ONNX's reference evaluation at every layer.
+
+    But for VGG, which PyTorch exports at its original extent alone: at that it takes minutes.
+    """
     torch.manual_seed(0)
-    # PyTorch exports VGG's adaptive pooling only where it divides, as at the original extent.
-    size, batch = (224, 1) if name.startswith("vgg") else (64, 2)
     model = calibrated(getattr(torchvision.models, name)(weights=None), 64)
-    conversion = sw.convert(exported(model, size))
-    x = np.random.default_rng(0).standard_normal((batch, 3, size, size), np.float32)
+    conversion = sw.convert(exported(model, 64))
+    x = np.random.default_rng(0).standard_normal((2, 3, 64, 64), np.float32)
     assert max(conversion.verify(x).values()) < 1e-4
     with torch.no_grad():
         truth = model(torch.from_numpy(x)).numpy()

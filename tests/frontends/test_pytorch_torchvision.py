@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,24 +17,38 @@ from spikewright.frontends import read
 
 FAMILIES = {
     "alexnet": 64, "convnext_tiny": 32, "densenet121": 32, "efficientnet_b0": 32,
-    "efficientnet_v2_s": 32, "googlenet": 32, "inception_v3": 75, "maxvit_t": 224,
+    "efficientnet_v2_s": 32, "googlenet": 32, "inception_v3": 75, "maxvit_t": 64,
     "mnasnet0_5": 32, "mobilenet_v2": 32, "mobilenet_v3_small": 32, "regnet_y_400mf": 32,
     "resnet18": 32, "resnext50_32x4d": 32, "shufflenet_v2_x0_5": 32, "squeezenet1_1": 32,
-    "swin_t": 32, "swin_v2_t": 64, "vgg11_bn": 32, "vit_b_16": 224, "wide_resnet50_2": 32,
+    "swin_t": 32, "swin_v2_t": 64, "vgg11_bn": 32, "vit_b_16": 64, "wide_resnet50_2": 32,
 }  # fmt: skip
 """One member of every family, and the extent of small images that it accepts."""
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "googlenet": {"init_weights": False, "aux_logits": False},
+    "inception_v3": {"init_weights": False, "aux_logits": False},
+    "vit_b_16": {"image_size": 64},
+}
 _HANDED_ON = ("StochasticDepth", "Identity", "Dropout")  # no operator, or one that is dropped
 
 
 def _network(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
     """Random weights, and batch-norm statistics of one pass over random images."""
     torch.manual_seed(0)
-    inception = name in ("googlenet", "inception_v3")
-    options = {"init_weights": False, "aux_logits": False} if inception else {}
     shape = (3, FAMILIES[name], FAMILIES[name])
-    model = getattr(torchvision.models, name)(weights=None, **options)
+    if name == "maxvit_t":
+        model = _small_maxvit(shape[1:])
+    else:
+        model = getattr(torchvision.models, name)(weights=None, **_OPTIONS.get(name, {}))
     has_statistics = any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
     return calibrated(model, *shape) if has_statistics else model.eval(), shape
+
+
+def _small_maxvit(size: tuple[int, int]) -> nn.Module:
+    """`maxvit_t` with windows of 2 x 2 in the place of 7 x 7, which small images divide into."""
+    return torchvision.models.MaxVit(
+        input_size=size, stem_channels=64, partition_size=2, head_dim=32,
+        block_channels=[64, 128, 256, 512], block_layers=[2, 2, 5, 2], stochastic_depth_prob=0.2,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
