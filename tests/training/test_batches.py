@@ -13,6 +13,7 @@ from trainings import trained
 
 import spikewright as sw
 from spikewright.errors import TrainingError
+from spikewright.training.data import Stream, data_of
 from spikewright.training.gradients import teacher
 
 
@@ -84,6 +85,21 @@ def test_a_name_is_as_good_as_an_array(conversion: sw.Conversion, digits: tuple[
     plain = trained(conversion, x, y, epochs=1)
     assert named.history[0].held_back == plain.history[0].held_back
     assert named.history[0].held_back.accuracy is not None
+
+
+def test_thresholds_see_many_samples_however_small_the_batches(
+    conversion: sw.Conversion, digits: tuple[Any, Any]
+) -> None:
+    """Batches are gathered before a training; of a generator only the first is, for no other is."""
+    x, y = digits
+    gone = iter([x[:7], x[7:20]])
+    once = data_of(conversion, gone, None)
+    assert isinstance(once, Stream) and len(once.first(500)) == 7 and len(next(gone)) == 13
+    batches = data_of(conversion, [(x[i : i + 7], y[i : i + 7]) for i in range(0, 700, 7)], None)
+    assert isinstance(batches, Stream)
+    found = batches.first(500)
+    np.testing.assert_array_equal(next(iter(found.x.values())), x[:504])
+    np.testing.assert_array_equal(next(iter(found.y.values())).values, y[:504])
 
 
 def test_a_generator_at_its_end(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,18 @@ class Samples:
             {name: values[chosen] for name, values in self.aside.items()},
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Samples]) -> Samples:
+        """All samples of some parts, in order; nothing is aside."""
+        first = parts[0]
+        return cls(
+            {n: np.concatenate([np.asarray(p.x[n]) for p in parts]) for n in first.x},
+            {
+                n: Truth(t.kind, np.concatenate([p.y[n].values for p in parts]))
+                for n, t in first.y.items()
+            },
+        )
+
     def batches(self, size: int) -> Iterator[Samples]:
         """In their order."""
         for start in range(0, len(self), size):
@@ -64,6 +76,15 @@ class Stream:
 
     reader: Reader
     source: Iterable[Any]
+
+    def first(self, least: int) -> Samples:
+        """The first batches, of so many samples or more; of a generator the first one alone."""
+        parts: list[Samples] = []
+        for batch in self.shuffled(least, 0, 0):
+            parts.append(batch)
+            if sum(map(len, parts)) >= least or isinstance(self.source, Iterator):
+                break
+        return Samples.joined(parts)
 
     def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Samples]:
         """As they come; raises `TrainingError` where there are none, as at a generator's end."""

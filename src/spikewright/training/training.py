@@ -127,6 +127,8 @@ def _divided(
 
 
 def _first(data: Samples | Stream, settings: Settings) -> Samples:
+    if isinstance(data, Stream):
+        return data.first(_SEEN)
     return next(iter(data.shuffled(_SEEN, settings.seed, 0)))
 
 

@@ -31,7 +31,7 @@ from spikewright.training.history import Epoch, Measured, Way
 from spikewright.training.job import Job
 
 _NORM = 1.0  # of all gradients together, at most
-_TIMING = 0.05  # of the distance from the source: rounding alone would let it grow
+_TIMING = 0.25  # of the distance from the source, from which time is needed
 _SILENCE = 1e9  # times its threshold: a neuron sends nothing
 
 
@@ -158,7 +158,7 @@ class Fitting:
         self.history.append(Epoch(number + 1, self._way, loss, found, seconds))
 
     def _chosen_way(self, held: Samples | None) -> Way:
-        """With "auto" through time from when the distance from the source is timing as well."""
+        """With "auto" through time once the rounded network is no longer the spiking one."""
         if self.settings.method != "auto" or self.job.exact or self._way == "time":
             return self._way
         samples = self.job.first if held is None else held

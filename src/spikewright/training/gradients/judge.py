@@ -52,17 +52,20 @@ class Judge:
 
     @torch.no_grad()
     def timing(self, samples: Samples) -> float:
-        """The share of the spiking network's distance from its source that rounding lacks."""
+        """How far the spiking network is from the rounded one, beside its distance from the source.
+
+        Either may be nearer to the source: with corrected starts it is the spiking one.
+        """
         imitation = Loss(self.criterion.judged, "imitation")
-        rounded, spiking = 0.0, 0.0
+        apart, whole = 0.0, 0.0
         for batch in self.batches.of(samples):
             inputs = self.batches.inputs(batch)
-            wanted = self.teacher(batch, inputs)
             values, _ = self.network(inputs)
-            rounded += float(imitation(values, wanted, {})) * len(batch)
+            rounded = {name: values[one.node] for name, one in self.criterion.judged.items()}
             values, _ = self.network(inputs, sent(self.network, inputs, net=True).net)
-            spiking += float(imitation(values, wanted, {})) * len(batch)
-        return 1.0 - rounded / max(spiking, 1e-30)
+            apart += float(imitation(values, rounded, {})) * len(batch)
+            whole += float(imitation(values, self.teacher(batch, inputs), {})) * len(batch)
+        return apart / max(whole, 1e-30)
 
     @torch.no_grad()
     def measured(self, samples: Samples) -> Measured:
