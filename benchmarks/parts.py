@@ -126,6 +126,7 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "LinearFilter": ([1.0], [1e-4, 4e-3, 1.0]),
     "WhiteSignal": (1.0, 20.0),
     "PresentInput": (np.eye(4), 0.05),
+    "EachStep": (np.eye(4),),
     "Piecewise": ({0.1: 1.0, 0.2: -1.0},),
 }
 
@@ -154,7 +155,7 @@ def processes() -> Iterator[Part]:
         def part(words: Words, wave: Any, name: str = name) -> None:
             kind = getattr(words.processes, name, None) or getattr(words, name)
             arguments = ([20.0, 50.0],) if name == "PoissonSpikes" else _ARGUMENTS.get(name, ())
-            fixed = name in ("PresentInput", "Piecewise", "PoissonSpikes")
+            fixed = name in ("PresentInput", "Piecewise", "PoissonSpikes", "EachStep")
             node = words.Node(kind(*arguments), size_out=None if fixed else 4)
             words.Probe(node, synapse=0.03)
 
