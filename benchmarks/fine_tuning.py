@@ -34,7 +34,7 @@ from benchmarks.training import Normalised, varied
 
 PAGE = Path(__file__).parents[1] / "docs" / "fine_tuning.md"
 TABLE = PAGE.with_suffix(".csv")
-HELD, BATCH = 2000, 64
+HELD, BATCH = 2000, 128
 HEAD = """# Fine-tuning: accuracy, spikes and steps
 
 For those who ask what `Conversion.train` gives. Written by `python -m benchmarks.fine_tuning`; do
