@@ -451,7 +451,7 @@ class Conversion(Shown):
         `method="rounding"` trains the network whose activations are rounded, for the price of the
         source's training: it is the spiking one where neurons take spikes back and have no cap.
         "time" runs every batch through all steps, and goes back through the rounded network. "auto"
-        does that once the two differ by a quarter of the distance from the source.
+        does that from the second epoch, once the two differ by a quarter of the way to the source.
 
         `spikes` a sample, `joules` a sample under the cost table `energy_table`, and mean `rates`
         of layers, `{layer: (low, high)}` in Hz, are budgets. They are met on the samples that are

@@ -158,9 +158,11 @@ class Fitting:
         self.history.append(Epoch(number + 1, self._way, loss, found, seconds))
 
     def _chosen_way(self, held: Samples | None) -> Way:
-        """With "auto" through time once the rounded network is no longer the spiking one."""
+        """With "auto" first through rounding, which costs less, then time where the two differ."""
         if self.settings.method != "auto" or self.job.exact or self._way == "time":
             return self._way
+        if not self.history:
+            return "rounding"
         samples = self.job.first if held is None else held
         return "time" if self.judge.timing(samples) > _TIMING else "rounding"
 
