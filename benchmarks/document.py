@@ -223,6 +223,9 @@ def _others(cells: Sequence[Cell]) -> str:
                 )
         lines.update(cell["failed"])
         lines.update(cell["absent"])
+    measured = [row["name"] for cell in _columns(cells) for row in cell["rows"]]
+    for name in [n for n in lines if any(other.startswith(f"{n},") for other in measured)]:
+        del lines[name]  # it was not installed for one cell alone
     if not lines:
         return ""
     return "\n".join(["Not ranked:", "", *(f"* {n}: {why}" for n, why in lines.items())]) + "\n"

@@ -97,7 +97,7 @@ def shares(case: str, rate: float, seconds: float) -> Counter[str]:
         ).stdout  # fmt: skip
     found: Counter[str] = Counter()
     for line in report.splitlines():
-        if "_kernels" in line:
+        if "_kernels" in line and "[unknown]" not in line:
             found[part_of(line.rpartition("(")[0])] += 1
     if not found:
         raise SystemExit(f"{case}: no sample in the kernels; do they have symbols?")
