@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nengo
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -154,6 +153,7 @@ def test_a_driven_constant_is_no_input() -> None:
 
 def test_a_model_of_nengos_runs_as_its_simulator_runs_it() -> None:
     """`NengoSimulator` gives the same values, the model's noise included, and so after a reset."""
+    nengo = pytest.importorskip("nengo")
     with nengo.Network(seed=3) as model:
         noise = nengo.Node(nengo.processes.WhiteSignal(0.5, high=5), label="noise")
         stimulus = nengo.Node([0.4], label="stimulus")
@@ -183,7 +183,7 @@ def _unprobed() -> sw.Network:
 
 REFUSED: list[tuple[Callable[[], Any], dict[str, Any], str]] = [
     (_unprobed, {}, "<Network 'bare'> has no probes.*make some"),
-    (lambda: nengo.Network("theirs"), {}, "theirs.*has no probes"),
+    (lambda: pytest.importorskip("nengo").Network("theirs"), {}, "theirs.*has no probes"),
     (network, {"x": np.zeros((3, 1))}, "x= is for models"),
     (network, {"y": np.zeros(3)}, "y= is for models"),
     (network, {"example_input": np.zeros((1, 1))}, "example_input= is for models"),
