@@ -1,4 +1,4 @@
-"""How soon the explorer answers, and whether its page and its server stay free meanwhile.
+"""Times of the explorer: of its answers, of its page's longest task, of its server's wait.
 
     python -m benchmarks.explorer --mnist mnist.npz [--moves 9] [--document docs/explore.md]
 

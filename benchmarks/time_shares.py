@@ -1,4 +1,4 @@
-"""Where the native kernels spend their time: shares of samples of the processor's clock.
+"""Shares of the native kernels' time by what they do, from samples of the processor's clock.
 
     python -m benchmarks.time_shares [W1 W2 W3 vgg16 resnet50 mobilenet_v2] [--seconds 5]
 
@@ -70,7 +70,7 @@ def runs_of(case: str, rate: float) -> Callable[[], object]:
 
 
 def repeat(case: str, rate: float, seconds: float) -> None:
-    """What the child process does: it says when its second run begins, on the clock of `perf`."""
+    """The child process: it prints when its second run begins, on the clock of `perf`."""
     run = runs_of(case, rate)
     run()
     begun = time.monotonic()

@@ -94,10 +94,10 @@ def test_thresholds_see_many_samples_however_small_the_batches(
     x, y = digits
     gone = iter([x[:7], x[7:20]])
     once = data_of(conversion, gone, None)
-    assert isinstance(once, Stream) and len(once.first(500)) == 7 and len(next(gone)) == 13
+    assert isinstance(once, Stream) and len(once.first(500, 0)) == 7 and len(next(gone)) == 13
     batches = data_of(conversion, [(x[i : i + 7], y[i : i + 7]) for i in range(0, 700, 7)], None)
     assert isinstance(batches, Stream)
-    found = batches.first(500)
+    found = batches.first(500, 0)
     np.testing.assert_array_equal(next(iter(found.x.values())), x[:504])
     np.testing.assert_array_equal(next(iter(found.y.values())).values, y[:504])
 

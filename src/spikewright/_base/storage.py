@@ -171,7 +171,7 @@ def read(path: str | Path, what: str) -> tuple[Any, dict[str, NDArray]]:
 
 
 def holds(path: str | Path, what: str) -> bool:
-    """Whether a file says that it holds `what`; of any other file `read` tells the fault."""
+    """True for a file that says that it holds `what`; of any other `read` tells the fault."""
     try:
         return bool(json.loads(_open(Path(path))[0])["what"] == what)
     except (DamagedFileError, LookupError, TypeError, ValueError, RecursionError):

@@ -31,6 +31,7 @@ from spikewright.lower.choices import per_layer
 from spikewright.lower.populations import Roles
 from spikewright.lower.trace import Status
 from spikewright.network import Ensemble
+from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.processes import EachStep
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
@@ -259,7 +260,7 @@ def correct_voltages(
 def _first(ensemble: Ensemble, rule: VoltageCorrection) -> NDArray:
     """The voltages that a correction begins with: those of the neurons, where they are numbers."""
     given = ensemble.initial_voltage
-    start = {"half": 0.5, "zero": 0.0}[rule.start] if isinstance(given, str) else given
+    start = NAMED_VOLTAGES[rule.start] if isinstance(given, str) else given
     return np.array(np.broadcast_to(np.asarray(start, np.float64), ensemble.shape))
 
 

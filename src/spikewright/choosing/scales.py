@@ -20,6 +20,7 @@ from spikewright.lower import Options
 from spikewright.lower.populations import Choices, Roles, as_scale, check, resolve
 from spikewright.lower.rounding import Own, in_numbers
 from spikewright.lower.trace import Trace
+from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.synapses import Synapse
 
 _LONGEST = 100_000  # steps of an impulse response that are looked at
@@ -170,7 +171,7 @@ def _settings(choices: Choices) -> dict[str, Setting]:
 def _start(value: Any) -> float | None:
     """The voltage before the first step in spikes, its mean over neurons; None: drawn uniformly."""
     if isinstance(value, str):
-        return {"zero": 0.0, "half": 0.5, "uniform": None}[value]
+        return None if value == "uniform" else NAMED_VOLTAGES[value]
     return float(np.mean(value))
 
 

@@ -104,6 +104,28 @@ def steps(text: str, **more: Any) -> Callable[[F], F]:
     return click.option("--steps", type=click.IntRange(min=1), help=text, **more)
 
 
+def epochs(default: int) -> Callable[[F], F]:
+    """The length of a training."""
+    return click.option(
+        "--epochs",
+        type=click.IntRange(min=1),
+        default=default,
+        show_default=True,
+        help="Times that all samples are seen, at most.",
+    )
+
+
+def learning_rate(default: float, text: str) -> Callable[[F], F]:
+    """The pace of a training."""
+    return click.option(
+        "--learning-rate", type=float, default=default, show_default=True, help=text
+    )
+
+
+training_batch = click.option(
+    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Samples."
+)
+device = click.option("--device", default="cpu", show_default=True, help="Of PyTorch.")
 minimise = click.option(
     "--minimise",
     type=click.Choice(MINIMISED),

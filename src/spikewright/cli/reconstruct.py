@@ -21,24 +21,10 @@ from spikewright.cli.samples import load_samples
 @click.option(
     "--timeout", type=float, default=300.0, show_default=True, help="Seconds after which it ends."
 )
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="Times that all samples are seen, at most.",
-)
-@click.option(
-    "--learning-rate",
-    type=float,
-    default=1e-3,
-    show_default=True,
-    help="Of biases; thresholds and starts learn faster.",
-)
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Samples."
-)
-@click.option("--device", default="cpu", show_default=True, help="Of PyTorch.")
+@options.epochs(1000)
+@options.learning_rate(1e-3, "Of biases; thresholds and starts learn faster.")
+@options.training_batch
+@options.device
 @options.out("the network here", required=True)
 @options.limit
 @options.seed

@@ -66,33 +66,19 @@ def _rates(
     show_default=True,
     help="Through the rounded network, with spikes through time, or as is measured to matter.",
 )
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="Times that all samples are seen, at most.",
-)
+@options.epochs(10)
 @click.option("--timeout", type=float, help="Seconds after which it ends (default: never).")
 @click.option(
     "--patience", type=click.IntRange(min=1), help="End after so many epochs without a better one."
 )
-@click.option(
-    "--learning-rate",
-    type=float,
-    default=5e-4,
-    show_default=True,
-    help="Of weights; thresholds learn faster.",
-)
+@options.learning_rate(5e-4, "Of weights; thresholds learn faster.")
 @click.option(
     "--validation",
     type=click.Path(path_type=Path),
     help="Samples held back, a file like --data (default: a tenth of the data).",
 )
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Samples."
-)
-@click.option("--device", default="cpu", show_default=True, help="Of PyTorch.")
+@options.training_batch
+@options.device
 @click.option(
     "--checkpoint",
     type=click.Path(dir_okay=False, path_type=Path),

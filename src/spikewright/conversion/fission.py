@@ -22,11 +22,11 @@ from spikewright.errors import ConversionError, Refusal
 from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.layers import Activation
 from spikewright.lower.populations import Roles
+from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.passes.split_channels import Split, SplitChannels
 from spikewright.running.converted import Made
 
 _SAMPLES, _AT_ONCE = 64, 32
-_STARTS = {"zero": 0.0, "half": 0.5}
 
 
 def fission(
@@ -70,7 +70,7 @@ def _check(conversion: Made, steps: Any, extra: Any, dt: Any) -> None:
         raise refuse("sequence_step", reason, "Convert without it")
     refusals = []
     for name, ensemble in conversion.populations().items():
-        kind = ensemble.neuron_type
+        kind, start = ensemble.neuron_type, ensemble.initial_voltage
         if not (kind.spiking and kind.follows_mean) or kind.stochastic or kind.rounds_charge:
             why = f"{kind} sends no rounded sum of its input, so that copies would not share it"
             refusals.append(Refusal(name, "neurons", why, "Use sw.BipolarIntegrateAndFire"))
@@ -79,7 +79,7 @@ def _check(conversion: Made, steps: Any, extra: Any, dt: Any) -> None:
                 "without a cap on spikes a step a larger scale gives the same levels for no neurons"
             )
             refusals.append(Refusal(name, "neurons", why, "Raise scale_firing_rates"))
-        elif isinstance(ensemble.initial_voltage, str) and ensemble.initial_voltage not in _STARTS:
+        elif isinstance(start, str) and start not in NAMED_VOLTAGES:
             why = "starts are drawn, and copies need theirs apart"
             refusals.append(Refusal(name, "initial_voltage", why, 'Use initial_voltage="half"'))
     if refusals:
@@ -97,9 +97,10 @@ def _chosen(
     """
     graph, populations = conversion.canonical, conversion.populations()
     values = evaluate_all(graph, {name: array[:_SAMPLES] for name, array in samples.items()})
+    axes = dict(_divisible(graph))
     copies: dict[str, NDArray] = {}
     waiting: list[tuple[float, str, int]] = []
-    for name, axis in _divisible(graph):
+    for name, axis in axes.items():
         ensemble = populations[name]
         most = steps * (ensemble.neuron_type.most_spikes or 0)
         unit = ensemble.neuron_type.amplitude / (ensemble.rate_scale * dt * steps)
@@ -110,7 +111,6 @@ def _chosen(
         waiting += [(-score * _gain(1), name, c) for c, score in enumerate(scores) if score > 0]
     heapq.heapify(waiting)
     left = extra * sum(ensemble.n_neurons for ensemble in populations.values())
-    axes = dict(_divisible(graph))
     while waiting:
         gain, name, channel = heapq.heappop(waiting)
         size = channel_size(graph.shapes[name], axes[name])
@@ -183,7 +183,7 @@ def _arguments(conversion: Made, splits: Mapping[str, Split]) -> dict[str, Any]:
         split, start = splits.get(name), ensemble.initial_voltage
         if isinstance(correction, VoltageCorrection):
             start = correction.start
-        start = np.asarray(_STARTS[start] if isinstance(start, str) else start)
+        start = np.asarray(NAMED_VOLTAGES[start] if isinstance(start, str) else start)
         scales[name] = _copied(ensemble.rate_scale, split, ensemble.shape)
         starts[name] = _apart(_copied(start, split, ensemble.shape), split, len(ensemble.shape))
         if added is not None:

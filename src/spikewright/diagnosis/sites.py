@@ -145,7 +145,7 @@ class MeanFlow:
 
 
 def _added(ensemble: Ensemble, bias: NDArray, steps: int) -> NDArray:
-    """What was added to a layer's bias, on average over the steps."""
+    """The sum of corrections of a layer's bias, a mean over the steps."""
     added = np.asarray(ensemble.bias) - bias
     if isinstance(ensemble.noise, EachStep):
         added = added + ensemble.noise.values[:steps].sum(axis=0) / steps

@@ -12,6 +12,7 @@ from spikewright.engines.program import Parameters, object_key, uniform_draws
 from spikewright.errors import NetworkError
 from spikewright.network import Ensemble, Network
 from spikewright.network.distributions import Distribution
+from spikewright.network.ensemble import NAMED_VOLTAGES
 
 # Words of a generator's key that no index reaches: they keep an ensemble with a seed of its own,
 # and the parts of a network, apart from the network's first ensembles.
@@ -141,4 +142,4 @@ def _initial_voltage(ensemble: Ensemble, key: tuple[int, int]) -> NDArray:
         return np.array(_values(ensemble, start, key, 0))
     if start == "uniform":
         return uniform_draws(key, 0, 0, ensemble.shape)
-    return np.broadcast_to(0.5 if start == "half" else 0.0, ensemble.shape)
+    return np.broadcast_to(NAMED_VOLTAGES[start], ensemble.shape)

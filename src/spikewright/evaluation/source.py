@@ -23,7 +23,7 @@ from spikewright.running.runner import Job, Runner
 
 
 class Answers(NamedTuple):
-    """What a network without time answers: values `{output: (samples, *shape)}`, active neurons.
+    """Answers of a network without time: values `{output: (samples, *shape)}`, active neurons.
 
     `active` is the number of neurons of each sample whose value is not 0, `(samples,)`.
     """
@@ -44,7 +44,7 @@ class StillNetwork:
         self._engine = self._runner.engine(name, self._program, threads)
 
     def answers(self, feeds: Feeds, names: Mapping[Node, str]) -> Answers:
-        """What it makes of the values fed to the inputs of these names.
+        """The answers to the values fed to the inputs of these names.
 
         It knows no time: it answers the mean over the steps of an input that changes,
         and the values themselves that an encoder makes spikes of.

@@ -165,7 +165,7 @@ class Subject:
         return shlex.join([*self.command, *options, *calibration])
 
     def _stays(self, wish: Wish) -> bool:
-        """Whether the command's network keeps what the wish has not: no option says None."""
+        """True where the command would keep what the wish lacks: no option says None."""
         wanted = wish.arguments(self.base.populations())
         return any(
             self.given.get(name) is not None and wanted.get(name) is None for name in _STAYING

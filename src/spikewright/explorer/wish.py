@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +13,7 @@ from spikewright._base.arguments import is_number, is_whole
 from spikewright.choosing import ScaleRule
 from spikewright.choosing.rules import parse
 from spikewright.errors import SimulationError
+from spikewright.explorer.message import NUMBER, Checks, check, received
 from spikewright.measure.readout import named
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -156,10 +156,18 @@ def _is_scale(value: Any) -> bool:
 
 
 _SCALE = f"a number from {_LEAST:g} to {_MOST:g}"
-_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+_CHECKS: Checks = {
     "sample": (lambda v: is_whole(v) and v >= 0, "a whole number from 0"),
     "drawn": (lambda v: v is None or isinstance(v, str), "None or text in base64"),
     "scale": (_is_scale, _SCALE),
+    "steps": (
+        lambda v: is_whole(v) and 1 <= v <= MOST_STEPS,
+        f"a whole number from 1 to {MOST_STEPS}",
+    ),
+    "cap": (lambda v: v is None or (is_whole(v) and v >= 1), "None or a whole number from 1"),
+    "neuron": (lambda v: v in list(NEURONS), f"one of {', '.join(NEURONS)}"),
+    "start": (lambda v: v in STARTS, f"one of {', '.join(STARTS)}"),
+    "readout": (lambda v: v in named(), f"one of {', '.join(named())}"),
     "layers": (
         lambda v: isinstance(v, dict) and all(map(_is_scale, v.values())),
         f"an object of layers, with {_SCALE} for each",
@@ -169,14 +177,6 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: v is None or (is_number(v) and 0 < v <= 1),
         "None or a number of seconds above 0, up to 1",
     ),
-    "steps": (
-        lambda v: is_whole(v) and 1 <= v <= MOST_STEPS,
-        f"a whole number from 1 to {MOST_STEPS}",
-    ),
-    "cap": (lambda v: v is None or (is_whole(v) and v >= 1), "None or a whole number from 1"),
-    "neuron": (lambda v: v in list(NEURONS), f"one of {', '.join(NEURONS)}"),
-    "start": (lambda v: v in STARTS, f"one of {', '.join(STARTS)}"),
-    "readout": (lambda v: v in named(), f"one of {', '.join(named())}"),
 }
 
 
@@ -186,27 +186,15 @@ def wish_of(text: str) -> tuple[int, Wish]:
     Raises `SimulationError` naming what is unknown, or the field, its value and what may stand
     there.
     """
-    try:
-        given = json.loads(text)
-    except ValueError as error:
-        raise SimulationError(f"a request is JSON: {error}") from None
-    if not isinstance(given, dict):
-        raise SimulationError(f"a request is a JSON object, got a {type(given).__name__}")
+    given = received(text)
     number = given.pop("number", 0)
-    if not (is_whole(number) and number >= 0):
-        raise SimulationError(f"number is a whole number from 0, got {number!r}")
-    known = [field.name for field in fields(Wish)]
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise SimulationError(f"{unknown[0]!r} is no part of a request: {', '.join(known)} are")
-    for name, value in given.items():
-        if not fits(name, value):
-            raise SimulationError(f"{name} is {_CHECKS[name][1]}, got {value!r}")
+    check({"number": number}, {"number": NUMBER})
+    check(given, _CHECKS)
     return number, wish_with(given)
 
 
 def fits(name: str, value: Any) -> bool:
-    """Whether a value may stand in a field of a wish, as a page writes it."""
+    """True for a value that may stand in a field of a wish, as a page writes it."""
     return _CHECKS[name][0](value)
 
 

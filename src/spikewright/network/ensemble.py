@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,9 @@ from spikewright.network.view import ObjView
 
 Drawn = NDArray | Distribution
 InitialVoltage = Literal["zero", "half", "uniform"] | Drawn
-_STARTS = ("zero", "half", "uniform")
+NAMED_VOLTAGES: Mapping[str, float] = MappingProxyType({"zero": 0.0, "half": 0.5})
+"""Initial voltages by name, in spikes; "uniform" is drawn."""
+_STARTS = (*NAMED_VOLTAGES, "uniform")
 
 
 @configurable

@@ -15,7 +15,7 @@ from spikewright.passes.base import Note, Pass, PassResult
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """How many neurons each channel of a layer becomes, `(channels,)`, on an unbatched axis."""
+    """Numbers of neurons that a layer's channels become, `(channels,)`, on an unbatched axis."""
 
     copies: NDArray
     axis: int
@@ -37,7 +37,7 @@ class Split:
 
     @property
     def text(self) -> str:
-        """What becomes of the channels, in words."""
+        """The change of the channels, in words."""
         more = self.copies[self.copies > 1]
         return f"{len(more)} of {len(self.copies)} channels became {int(more.sum())}"
 

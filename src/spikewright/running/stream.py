@@ -126,7 +126,7 @@ class Stream:
             raise SimulationError("the stream is closed; what was read out can still be read")
 
     def _begins_anew(self) -> bool:
-        """Whether the next step is the first one of a step of the sequence."""
+        """True before the first one of the steps that are a step of the sequence."""
         stepping = self._lowered.stepping
         return stepping is not None and self.n_steps % stepping.steps == 0
 

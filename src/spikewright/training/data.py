@@ -63,6 +63,10 @@ class Samples:
             size
         )
 
+    def first(self, most: int, seed: int) -> Samples:
+        """So many of those that the first epoch begins with."""
+        return next(iter(self.shuffled(most, seed, 0)))
+
     def divided(self, share: float, seed: int) -> tuple[Samples, Samples]:
         """Those to train on, and a share that is held back."""
         held = round(share * len(self))
@@ -77,10 +81,10 @@ class Stream:
     reader: Reader
     source: Iterable[Any]
 
-    def first(self, least: int) -> Samples:
+    def first(self, least: int, seed: int) -> Samples:
         """The first batches, of so many samples or more; of a generator the first one alone."""
         parts: list[Samples] = []
-        for batch in self.shuffled(least, 0, 0):
+        for batch in self.shuffled(least, seed, 0):
             parts.append(batch)
             if sum(map(len, parts)) >= least or isinstance(self.source, Iterator):
                 break

@@ -50,7 +50,7 @@ def reconstruct(conversion: Made, x: Any, settings: Settings) -> Made:
 
 
 def added_biases(before: Graph, after: Graph, neurons: Collection[str]) -> dict[str, NDArray]:
-    """What other biases add to the current of each layer with neurons.
+    """Constants that other biases add to the current of each layer with neurons.
 
     It broadcasts to the layer's shape, with an extent of 1 along axes of equal values.
     """
@@ -105,7 +105,7 @@ def _inside(graph: Graph, neurons: Collection[str]) -> set[str]:
 
 
 def _told(result: Training[Made], settings: Settings) -> str:
-    """What was done to a layer, in words."""
+    """The change of a layer, in words."""
     if not result.kept:
         return f"threshold and start chosen for {settings.steps} steps: no epoch was better"
     return f"bias, threshold and start fitted to {settings.steps} steps, in {result.kept} epochs"

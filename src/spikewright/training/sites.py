@@ -12,13 +12,12 @@ from spikewright.graph import Graph
 from spikewright.lower.populations import Roles
 from spikewright.lower.rounding import unrounded
 from spikewright.network import Ensemble
+from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.neurons import NeuronType
 from spikewright.passes import DropIdentities, FuseActivations
 from spikewright.passes.standard import MAX_POOL_FORMS, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
 from spikewright.running.converted import Converted
-
-_STARTS = {"zero": 0.0, "half": 0.5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +85,10 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
 def _start(name: str, ensemble: Ensemble) -> NDArray:
     given = ensemble.initial_voltage
     if isinstance(given, str):
-        if given not in _STARTS:
+        if given not in NAMED_VOLTAGES:
             raise TrainingError(
                 f"layer {name!r}: initial_voltage={given!r} is drawn anew. Convert with "
                 'initial_voltage="half"'
             )
-        return np.asarray(_STARTS[given])
+        return np.asarray(NAMED_VOLTAGES[given])
     return np.asarray(given, np.float64)

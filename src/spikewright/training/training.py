@@ -73,7 +73,7 @@ def _prepared(
 ) -> tuple[Made, Job, Mapping[Place, Origin]]:
     """A conversion with thresholds for the steps, the job, and the source's parameters."""
     data, held = _divided(conversion, data_of(conversion, x, y), validation, settings)
-    first = _first(data, settings)
+    first = data.first(_SEEN, settings.seed)
     chosen = _with_thresholds(conversion, first, settings)
     sites = sites_of(chosen, settings.dt)
     graph = trained_graph(chosen)
@@ -124,12 +124,6 @@ def _divided(
             )
         return data, None
     return rest, held
-
-
-def _first(data: Samples | Stream, settings: Settings) -> Samples:
-    if isinstance(data, Stream):
-        return data.first(_SEEN)
-    return next(iter(data.shuffled(_SEEN, settings.seed, 0)))
 
 
 def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Made:

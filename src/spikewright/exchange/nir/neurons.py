@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.network import Ensemble
+from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.neurons import (
     LIF,
     DiscreteLI,
@@ -20,8 +21,6 @@ from spikewright.network.neurons import (
     NeuronType,
     SpikingRectifiedLinear,
 )
-
-_STARTS = {"zero": 0.0, "half": 0.5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +116,8 @@ def _leak(decay: NDArray) -> tuple[dict[str, Any], NDArray]:
 
 def _start(ensemble: Ensemble) -> NDArray:
     given = ensemble.initial_voltage
-    if isinstance(given, str) and given in _STARTS:
-        return np.asarray(_STARTS[given])
+    if isinstance(given, str) and given in NAMED_VOLTAGES:
+        return np.asarray(NAMED_VOLTAGES[given])
     if not isinstance(given, np.ndarray):
         raise NoForm(
             "its voltages start at random numbers of a run's seed",

@@ -13,7 +13,7 @@ from spikewright.simulator import Simulator
 
 
 def is_network(model: Any) -> bool:
-    """Whether a model is a network that was made by hand, Nengo's or one of this library."""
+    """True for a network that was made by hand, Nengo's or one of this library."""
     return isinstance(model, Network) or is_a(model, "Network")
 
 

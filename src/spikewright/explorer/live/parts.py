@@ -1,4 +1,4 @@
-"""What a page shows of a network: inputs to move, and what its probes record."""
+"""The parts of a network on a page: inputs to move, and recordings of its probes."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _bound(simulator: Simulator, probe: Probe) -> float:
 
 
 def _height(simulator: Simulator, probe: Probe) -> NDArray | None:
-    """What a spike of each recorded neuron is recorded as; None for what is no spikes."""
+    """The recorded value of a spike of each neuron; None for recordings without spikes."""
     neurons = probe.obj
     if not isinstance(neurons, Neurons) or probe.synapse is not None:
         return None

@@ -1,15 +1,15 @@
-"""What a page asks of a run, from JSON."""
+"""The request of a page that watches a run, from JSON."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import SimulationError
 from spikewright.explorer.live.run import LiveRun
+from spikewright.explorer.message import NUMBER, Checks, check, received
 
 SLOWEST, FASTEST = 0.001, 100.0  # seconds of the network in a second
 _ACTS = ("step", "reset")
@@ -32,8 +32,8 @@ class Request:
     curves: int | None = None
 
 
-_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "number": (lambda v: is_whole(v) and v >= 0, "a whole number from 0"),
+_CHECKS: Checks = {
+    "number": NUMBER,
     "playing": (lambda v: isinstance(v, bool), "true or false"),
     "speed": (
         lambda v: is_number(v) and SLOWEST <= v <= FASTEST,
@@ -51,19 +51,8 @@ def request_of(text: str, run: LiveRun) -> Request:
     Raises `SimulationError` naming what is unknown, or the field, its value and what may stand
     there.
     """
-    try:
-        given = json.loads(text)
-    except ValueError as error:
-        raise SimulationError(f"a request is JSON: {error}") from None
-    if not isinstance(given, dict):
-        raise SimulationError(f"a request is a JSON object, got a {type(given).__name__}")
-    known = [field.name for field in fields(Request)]
-    for name, value in given.items():
-        if name not in known:
-            raise SimulationError(f"{name!r} is no part of a request: {', '.join(known)} are")
-        holds, what = _CHECKS[name]
-        if not holds(value):
-            raise SimulationError(f"{name} is {what}, got {value!r}")
+    given = received(text)
+    check(given, _CHECKS)
     if "curves" in given and not 0 <= given["curves"] < len(run.ensembles):
         raise SimulationError(f"curves is below {len(run.ensembles)}, got {given['curves']}")
     if "values" in given:

@@ -1,10 +1,9 @@
 // The page: choices become a request, the latest answer is drawn, and the address keeps the state.
 import * as drawing from "./drawing.js";
-import { unpack } from "./message.js";
 import { Pad } from "./pad.js";
 import { Player } from "./player.js";
+import { choose, connect, element, tell } from "./talk.js";
 
-const element = (name) => document.getElementById(name);
 const WORDS = { fraction: (v) => `${(100 * v).toFixed(1)} %`, other: (v) => v.toPrecision(4) };
 let facts, wish, sample, pad, socket;
 let number = 0;
@@ -14,24 +13,12 @@ let measured = null;
 
 const player = new Player(element, drawSample);
 
-function connect() {
-  socket = new WebSocket(new URL("talk", location.href.split("#")[0]).href.replace(/^http/, "ws"));
-  socket.binaryType = "arraybuffer";
-  socket.onmessage = ({ data }) => take(typeof data === "string" ? JSON.parse(data) : unpack(data));
-  socket.onclose = () => tell("The server has ended: start spikewright explore again.", true);
-}
-
 function take(message) {
   if (message.kind === "facts") return begin(message);
   if (message.number !== number) return;
   ({ sample: showSample, measured: showMeasured, curve: showPoint, advice: showAdvice, error: showError }[message.kind] ?? (() => {
     document.body.dataset.state = "done";
   }))(message);
-}
-
-function tell(text, wrong = false) {
-  element("status").textContent = text;
-  element("status").classList.toggle("wrong", wrong);
 }
 
 // The first message: make the controls, and ask for the state in the address.
@@ -94,14 +81,6 @@ const scaleOf = (place) => Number((10 ** (place / 100)).toPrecision(3));
 
 function setEnds(slider) {
   [slider.min, slider.max] = facts.scales.map(placeOf);
-}
-
-// Choose in a list; what it lacks, and an address or a conversion has, is added.
-function choose(name, value, words = String) {
-  const list = element(name);
-  const text = String(value ?? "");
-  if (![...list.options].some((option) => option.value === text)) list.add(new Option(words(value), text));
-  list.value = text;
 }
 
 // Choices in words and controls, from the wish.
@@ -301,4 +280,4 @@ const redraw = () => {
 };
 window.addEventListener("resize", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-connect();
+socket = connect(take, "The server has ended: start spikewright explore again.");

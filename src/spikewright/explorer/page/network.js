@@ -1,9 +1,8 @@
 // The page of a network that runs on the server: inputs are moved, and what is new is drawn.
 import { raster } from "./drawing.js";
-import { unpack } from "./message.js";
 import { LEFT, Track, responses, traces } from "./plots.js";
+import { choose, connect, element, tell } from "./talk.js";
 
-const element = (name) => document.getElementById(name);
 let facts, socket, curves;
 let sent = 0;
 let number = 0; // of the latest request: an older state says nothing about what it moved
@@ -11,13 +10,6 @@ let state = { begun: -1, step: 0, playing: false, speed: 1, values: [] };
 let tracks = [];
 let waiting = false;
 let rest = 0; // milliseconds until the next drawing: as long as the latest took, so half is free
-
-function connect() {
-  socket = new WebSocket(new URL("talk", location.href.split("#")[0]).href.replace(/^http/, "ws"));
-  socket.binaryType = "arraybuffer";
-  socket.onmessage = ({ data }) => take(typeof data === "string" ? JSON.parse(data) : unpack(data));
-  socket.onclose = () => tell("The server has ended: start the explorer again.", true);
-}
 
 function take(message) {
   ({ facts: begin, run: follow, curves: showCurves, error: ({ text }) => tell(text, true) })[message.kind](message);
@@ -28,11 +20,6 @@ function ask(wish) {
   sent = performance.now();
   document.body.dataset.state = "asked";
   socket.send(JSON.stringify({ number, ...wish }));
-}
-
-function tell(text, wrong = false) {
-  if (element("status").textContent !== text) element("status").textContent = text;
-  element("status").classList.toggle("wrong", wrong);
 }
 
 function begin(message) {
@@ -104,16 +91,10 @@ function follow(message) {
   const mine = message.number === number;
   state = { ...message, values: mine || !state.values.length ? message.values : state.values };
   element("play").textContent = state.playing ? "Pause" : "Play";
-  if (mine) choose(state.speed);
+  if (mine) choose("speed", state.speed, (speed) => `${speed} of real time`);
   showInputs();
   tell(state.wrong ?? (state.playing ? "Running" : "Standing still"), state.wrong !== null);
   redraw();
-}
-
-function choose(speed) {
-  const list = element("speed");
-  if (![...list.options].some((option) => Number(option.value) === speed)) list.add(new Option(`${speed} of real time`, speed));
-  list.value = speed;
 }
 
 // Plots out of sight, which may be many, are not drawn.
@@ -180,4 +161,4 @@ element("first").addEventListener("click", () => {
 });
 window.addEventListener("resize", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-connect();
+socket = connect(take, "The server has ended: start the explorer again.");

@@ -52,7 +52,7 @@ class Judge:
 
     @torch.no_grad()
     def timing(self, samples: Samples) -> float:
-        """How far the spiking network is from the rounded one, beside its distance from the source.
+        """The spiking network's distance from the rounded one, over that from the source.
 
         Either may be nearer to the source: with corrected starts it is the spiking one.
         """

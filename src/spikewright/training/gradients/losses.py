@@ -105,7 +105,7 @@ class Loss:
     kind: LossName | Callable[..., Any] = "both"
 
     def imitates(self, truths: Truths) -> bool:
-        """Whether the source's outputs are compared with, beside what is known of the truth."""
+        """True where the source's outputs are compared with, beside the truth that is known."""
         if isinstance(self.kind, str):
             return self.kind != "truth"
         return not truths.keys() >= self.judged.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ _TYPES = (torch.float32, torch.float64)
 
 
 class Through(NamedTuple):
-    """What spikes carry, `(steps, batch, *shape)`, spikes less those taken back, and all of them.
+    """Values sent, `(steps, batch, *shape)`, spikes less those taken back, and all of them.
 
     The sums are `(batch, *shape)`; all spikes are None where they were not asked for.
     """
@@ -41,13 +42,9 @@ def _natively(
     kind: NeuronType, currents: Tensor, threshold: Tensor, start: Tensor, every: bool
 ) -> Through | None:
     """By the native kernel; None where it cannot."""
-    known = currents.device.type == "cpu" and currents.dtype in _TYPES
-    if not known or "native" not in engines.available() or not _one_by_one(currents[0]):
-        return None
-    from spikewright.engines.native import along  # late: it may not have been built
-
-    integrator = along.integrator_of(kind)
-    if integrator is None:
+    along, known = _along(), currents.device.type == "cpu" and currents.dtype in _TYPES
+    integrator = None if along is None else along.integrator_of(kind)
+    if integrator is None or not known or not _one_by_one(currents[0]):
         return None
     first = currents[0]
     steps, batch, size = len(currents), len(first), first[0].numel()
@@ -63,6 +60,16 @@ def _natively(
         None if both is None else both.as_strided((batch, size), (size, 1)),
     )
     return Through(values, net, net if every and both is None else both)
+
+
+@cache  # whether it is there is asked of the file system
+def _along() -> Any:
+    """The module with native integrators, or None."""
+    if "native" not in engines.available():
+        return None
+    from spikewright.engines.native import along  # late: it may not have been built
+
+    return along
 
 
 def _one_by_one(first: Tensor) -> bool:

@@ -85,7 +85,7 @@ class _Spiking:
         self._last = {name: node.name for node in network.graph for name in node.inputs}
 
     def sent(self, inputs: Mapping[str, Tensor]) -> Sent:
-        """What neurons send on some samples; a value goes behind the last layer that reads it."""
+        """All spikes on some samples; a value is dropped behind the last layer that reads it."""
         found = Sent()
         values = {name: x.expand(self._steps, *x.shape) for name, x in inputs.items()}
         batch = len(next(iter(inputs.values())))
