@@ -4,10 +4,11 @@
     python -m benchmarks.nir_readers --mnist mnist.npz --readers READERS \
         --document docs/nir_readers.md
 
-Five networks on MNIST: a dense one, the published convolutional one, one with residual edges, one
-with depthwise convolutions, and recurrent LIF neurons made by hand. Four are converted with
-one threshold a layer (99.9 %), started at zero, and saved for a run of 16 steps. Each reader runs
-1 000 test images. The dense, residual and depthwise ones are trained here, in seconds.
+Six networks on MNIST: a dense one, the published convolutional one, one with residual edges, one
+with depthwise convolutions, and recurrent LIF neurons made by hand, alone and behind a synapse.
+Four are converted with one threshold a layer (99.9 %), started at zero, and saved for a run of 16
+steps. Each reader runs 1 000 test images. The dense, residual and depthwise ones are trained here,
+in seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import functools
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -125,8 +126,26 @@ def converted(model: Any, data: ImageSet, path: Path, last: bool, floor: float |
     return Network(path, tested.reshape(len(tested), *shape), right)
 
 
-def recurrent(data: ImageSet, path: Path) -> Network:
-    """64 LIF neurons of random weights that read their own spikes; a least-squares readout."""
+def leaky(ones: NDArray, step: float) -> nir.LIF:
+    """LIF neurons, with four steps of time constant."""
+    return nir.LIF(4 * step * ones, ones, 0 * ones, ones, metadata={"reset": "subtract"})
+
+
+def synaptic(ones: NDArray, step: float) -> nir.CubaLIF:
+    """The same behind a synapse of two steps."""
+    rates = {"tau_syn": 2 * step * ones, "tau_mem": 4 * step * ones, "w_in": ones}
+    return nir.CubaLIF(
+        **rates, r=ones, v_leak=0 * ones, v_threshold=ones, metadata={"reset": "subtract"}
+    )
+
+
+def recurrent(
+    data: ImageSet, path: Path, make: Callable[[NDArray, float], Any], step: float = 1.0
+) -> Network:
+    """64 neurons of random weights that read their own spikes; a least-squares readout.
+
+    Steps have the length `step` in the file's unit of time.
+    """
     rng = np.random.default_rng(0)
     count, flat = 64, (len(data.x_test), 784)
     ones = np.ones(count, np.float32)
@@ -135,7 +154,7 @@ def recurrent(data: ImageSet, path: Path) -> Network:
     nodes = {
         "input": nir.Input({"input": np.array([784])}),
         "into": nir.Affine(into, 0 * ones),
-        "lif": nir.LIF(4 * ones, ones, 0 * ones, ones, metadata={"reset": "subtract"}),
+        "lif": make(ones, step),
         "around": nir.Affine(around, 0 * ones),
         "readout": nir.Affine(np.eye(10, count, dtype=np.float32), np.zeros(10, np.float32)),
         "output": nir.Output({"output": np.array([10])}),
@@ -144,19 +163,27 @@ def recurrent(data: ImageSet, path: Path) -> Network:
         *pairwise(("input", "into", "lif", "around", "lif")),
         *pairwise(("lif", "readout", "output")),
     ]
-    path.write_bytes(as_bytes(nir.NIRGraph(nodes, edges, {"dt": 1.0})))
+    path.write_bytes(as_bytes(nir.NIRGraph(nodes, edges, {"dt": step})))
     some = images(data.x_train[:4000]).reshape(-1, 784)
-    network: Any = sw.nir.load(path, 1.0)
+    network: Any = sw.nir.load(path)
     with network:
         probe = sw.Probe(network.layers["lif"].neurons, "spike_count")
-    simulator = sw.Simulator(network, 1.0, batch_size=len(some), progress=False)
+    simulator = sw.Simulator(network, step, batch_size=len(some), progress=False)
     simulator.run_steps(STEPS, {network.inputs["input"]: some})
     rates = simulator.data[probe].mean(1)
     wanted = np.eye(10)[data.y_train[:4000]]
     found, *_ = np.linalg.lstsq(np.c_[rates, np.ones(len(rates))], wanted, rcond=None)
     nodes["readout"] = nir.Affine(*(a.astype(np.float32) for a in (found[:-1].T, found[-1])))
-    path.write_bytes(as_bytes(nir.NIRGraph(nodes, edges, {"dt": 1.0})))
+    path.write_bytes(as_bytes(nir.NIRGraph(nodes, edges, {"dt": step})))
     return Network(path, images(data.x_test).reshape(flat)[:IMAGES], None)
+
+
+def resaved(network: Network) -> Network:
+    """The same network as this project writes it: neurons and their synapse are one node."""
+    sw.nir.save(sw.nir.load(network.path), network.path, dt=1.0)
+    (kind,) = {type(n).__name__ for n in nir.read(network.path).nodes.values() if hasattr(n, "r")}
+    assert kind == "CubaLIF"
+    return network
 
 
 def networks(
@@ -173,8 +200,20 @@ def networks(
         "published": of("published", lambda: sources.mnist(data, cache).model, True),
         "residual": of("residual", lambda: trained(Residual, data), False),
         "depthwise": of("depthwise", lambda: trained(depthwise, data), False),
-        "recurrent": lambda floor: recurrent(data, folder / "recurrent.nir"),
+        "recurrent": lambda floor: recurrent(data, folder / "recurrent.nir", leaky),
+        "synaptic": lambda floor: resaved(recurrent(data, folder / "synaptic.nir", synaptic)),
     }
+
+
+def seconds(
+    name: str, build: Callable[[float | None], Network], data: ImageSet, folder: Path
+) -> Iterator[tuple[str, str, Network]]:
+    """Second files of a network, for one reader each, and what is other in them."""
+    if name == "recurrent":
+        step = 1e-4
+        yield f"step {step:.4f}", "snntorch", recurrent(data, folder / "s.nir", leaky, step)
+    elif name != "synaptic":
+        yield "floor 1", "sinabs", build(1.0)
 
 
 def measured(name: str, network: Network, data: ImageSet, readers: Any, seconds: float) -> dict:
@@ -194,7 +233,8 @@ here. `spikewright nir check` prints the same table for a file of yours ([NIR](n
 
 Measured on {images:,} test images of MNIST, {steps} steps each, by `benchmarks/nir_readers.py`.
 Every file is in the dialect "portable". Rows with "floor 1" are of a second file, of neurons whose
-voltage does not fall below minus one threshold here either, as in sinabs.
+voltage does not fall below minus one threshold here either, as in sinabs. The row with "step
+0.0001" is of a second file, whose unit of time is 10,000 steps: snnTorch knows no other step.
 
 * **spikes an image**: all spikes of all neurons, the mean over images.
 * **same**: neurons that send as many spikes as here, the mean over layers.
@@ -213,6 +253,7 @@ NETWORKS = {
     "layers have scales of their own.",
     "depthwise": "A convolution, a depthwise one and a pointwise one.",
     "recurrent": "64 LIF neurons of random weights that read their own spikes, made by hand.",
+    "synaptic": "The same behind a synapse, saved as `CubaLIF`.",
 }
 
 
@@ -236,8 +277,8 @@ def page(results: dict[str, dict]) -> str:
 
 def _line(row: dict) -> str:
     name = f"{row['reader']} {next(iter((row['versions'] or {}).values()), '')}".strip()
-    if row.get("floor"):
-        name += ", floor 1"
+    if row.get("second"):
+        name += f", {row['second']}"
     if row["outcome"] != "ran":
         return f"| {name} | {row['outcome']} | | | | | {row['told']} |"
     layers = row["layers"]
@@ -266,10 +307,10 @@ def main() -> None:
             if given.only is not None and name not in given.only:
                 continue
             found = measured(name, build(None), data, given.readers, given.seconds)
-            if name != "recurrent":
-                there = {"sinabs": given.readers / "sinabs"}
-                floored = measured(name, build(1.0), data, there, given.seconds)
-                found["readers"] += [{**row, "floor": True} for row in floored["readers"]]
+            for what, reader, made in seconds(name, build, data, Path(folder)):
+                there = {reader: given.readers / reader}
+                other = measured(name, made, data, there, given.seconds)
+                found["readers"] += [{**row, "second": what} for row in other["readers"]]
             results[name] = found
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(results))

@@ -76,9 +76,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "modelling.nengo_simulator": {"network", "engines", "simulator", "modelling.nengo_reader"},
     "modelling": {"network", "engines", "simulator"},
     "nengo": {"modelling.nengo_simulator"},
-    "exchange.onnx": _MODEL | {"lower", "engines", "running"},
-    "exchange.nir": _MODEL | {"lower", "engines", "simulator", "report"},
-    "exchange": set(),
+    "exchange": _MODEL | {"lower", "running"},
+    "exchange.onnx": _MODEL | {"exchange", "lower", "engines", "running"},
+    "exchange.nir": _MODEL | {"exchange", "lower", "engines", "simulator", "report"},
     "showing": _RUN | _CONVERT | {
         "records", "report", "simulator", "choosing.rules", "diagnosis", "evaluation.sweeping",
     },

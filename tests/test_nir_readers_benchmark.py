@@ -19,9 +19,14 @@ def _row(reader: str, **more: Any) -> dict[str, Any]:
 
 
 def test_a_row_says_what_became_of_a_reader() -> None:
-    """One that ran, one with outputs of another node, one with a floor, and one that refused."""
+    """One that ran, one with outputs of another node, one of a second file, one refusal."""
     refused = {"reader": "snn-mlir", "outcome": "refused", "versions": None, "told": "no loops"}
-    rows = [_row("a"), _row("b", deviation=None, accuracy=None), _row("c", floor=True), refused]
+    rows = [
+        _row("a"),
+        _row("b", deviation=None, accuracy=None),
+        _row("c", second="floor 1"),
+        refused,
+    ]
     here = {"spikes": {"n": 4.0, "m": 6.0}, "accuracy": 0.95}
     text = page({"dense": {"here": here, "source": 0.975, "readers": rows}})
 

@@ -43,7 +43,7 @@ def work(how: dict, folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text())
     x = np.load(folder / "x.npy")
     x = x if job["timed"] else np.repeat(x[:, None], job["steps"], axis=1)
-    trace = simulate(wiring_of(nir.read(job["path"])), Semantics(**how), x)
+    trace = simulate(wiring_of(nir.read(job["path"])), Semantics(**how), x, dt=job["dt"])
     arrays = {"output": trace.output.mean(1)}
     for name, spikes in trace.spikes.items():
         arrays |= {f"counts/{name}": spikes.sum(1), f"spikes/{name}": spikes[: job["kept"]]}

@@ -84,26 +84,47 @@ def branched() -> nir.NIRGraph:
     return nir.NIRGraph(nodes, [*edges, *chain("n", "d", "k")])
 
 
-def recurrent() -> nir.NIRGraph:
-    """Leaky neurons that read their own spikes."""
+def _around(neurons: nir.NIRNode) -> nir.NIRGraph:
+    """Ten neurons that read their own spikes."""
     draw = Draw(3)
     ones = np.ones(10, np.float32)
     nodes = {
-        **ends((6,), (3,)), "a": draw.affine(10, 6, 2.0),
-        "n": nir.LIF(tau=8 * ones, r=ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones),
+        **ends((6,), (3,)), "a": draw.affine(10, 6, 2.0), "n": neurons,
         "around": nir.Affine(draw(10, 10, scale=1.0), 0 * ones), "c": draw.affine(3, 10),
     }  # fmt: skip
     edges = [*chain("input", "a", "n", "c", "output"), *chain("n", "around", "n")]
     return nir.NIRGraph(nodes, edges)
 
 
-GRAPHS = {"dense": dense, "residual": residual, "branched": branched, "recurrent": recurrent}
+def recurrent(step: float = 1.0) -> nir.NIRGraph:
+    """Leaky neurons that read their own spikes; their time constants are in steps of `step`."""
+    ones = np.ones(10, np.float32)
+    fields = {"r": ones, "v_leak": 0 * ones, "v_threshold": ones, "v_reset": 0 * ones}
+    return _around(nir.LIF(tau=8 * step * ones, **fields))
 
 
-def written(name: str, folder: Path) -> Path:
-    """The file of a graph, as this project writes it."""
+def synaptic() -> nir.NIRGraph:
+    """The same behind a synapse."""
+    ones = np.ones(10, np.float32)
+    fields = {"r": ones, "v_leak": 0 * ones, "v_threshold": ones / 2, "v_reset": 0 * ones}
+    return _around(nir.CubaLIF(tau_syn=3 * ones, tau_mem=8 * ones, w_in=ones, **fields))
+
+
+GRAPHS = {
+    "dense": dense,
+    "residual": residual,
+    "branched": branched,
+    "recurrent": recurrent,
+    "synaptic": synaptic,
+}
+
+
+def written(name: str, folder: Path, step: float = 1.0) -> Path:
+    """The file of a graph, as this project writes it, which states the length of its step."""
+    graph = GRAPHS[name]() if name != "recurrent" else recurrent(step)
+    graph.metadata["dt"] = step
     path = folder / f"{name}.nir"
-    path.write_bytes(as_bytes(GRAPHS[name]()))
+    path.write_bytes(as_bytes(graph))
     return path
 
 

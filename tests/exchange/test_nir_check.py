@@ -19,7 +19,15 @@ from spikewright.errors import DamagedFileError, NetworkError, SimulationError
 
 nir = pytest.importorskip("nir")
 
-from nir_files import GRAPHS, chain, ends, integrators, samples, written  # noqa: E402
+from nir_files import (  # noqa: E402
+    GRAPHS,
+    chain,
+    ends,
+    integrators,
+    recurrent,
+    samples,
+    written,
+)
 from nir_integrator import run  # noqa: E402
 
 from spikewright.exchange.nir.checking import OURS, READERS, Layer, Row, Semantics  # noqa: E402
@@ -107,9 +115,9 @@ def test_the_simulation_is_our_own_run(name: str, reset: str, tmp_path: Path) ->
     """A file's spikes here, on an engine, are those of the equations that explain readers."""
     path, x = written(name, tmp_path), np.repeat(samples(name)[:, None], STEPS, axis=1)
     wiring = wiring_of(nir.read(path))
-    job = Job(path, wiring.spiking, x, STEPS, True, 1.0, 0)
-    network = sw.nir.load(path, 1.0, reset=reset)
-    found, here = simulate(wiring, RESETS[reset], x), run_here(network, wiring, job)
+    job = Job(path, wiring.spiking, x, STEPS, True, 0.5, 0)
+    network = sw.nir.load(path, 0.5, reset=reset)
+    found, here = simulate(wiring, RESETS[reset], x, dt=0.5), run_here(network, wiring, job)
 
     for layer, spikes in found.spikes.items():
         assert np.array_equal(here.counts[layer].reshape(spikes[:, 0].shape), spikes.sum(1))
@@ -150,6 +158,7 @@ CHOICES: dict[str, Semantics] = {
     "stated": Semantics(stated=False),
     "lif": Semantics(lif="euler"),
     "unscaled": Semantics(unscaled=True),
+    "resists": Semantics(resists=("LIF",)),
     "dt": Semantics(dt=0.5),
     "order": Semantics(order="walk"),
     "edges": Semantics(edges="chain"),
@@ -167,6 +176,8 @@ def test_a_reason_is_named_where_spikes_need_it(choice: str) -> None:
     leaky = choice in ("lif", "unscaled", "dt")
     name = "recurrent" if leaky else "branched" if choice == "order" else "residual"
     graph, semantics = GRAPHS[name](), CHOICES[choice]
+    if choice == "resists":
+        graph.nodes["n"].r[:] = 0.75
     if choice == "stated":
         graph.nodes["n"].metadata["v_init"] = np.full((4, 6, 6), 0.5)
     found = _explained(graph, semantics, semantics, name)
@@ -202,7 +213,8 @@ def _told_of_a_later_sample(semantics: Semantics, tenths: list[float], folder: P
         "n": integrators(2),
     }
     path = folder / "one.nir"
-    path.write_bytes(as_bytes(nir.NIRGraph(nodes, chain("input", "a", "n", "output"))))
+    edges = chain("input", "a", "n", "output")
+    path.write_bytes(as_bytes(nir.NIRGraph(nodes, edges, {"dt": 1.0})))
     x = np.full((7, 2), 0.3)
     x[5] = tenths
     python = with_semantics(folder, semantics)
@@ -224,6 +236,42 @@ def test_a_later_sample_is_not_said_to_be_rounding_without_evidence(tmp_path: Pa
     told = _told_of_a_later_sample(Semantics(most=1), [5.0, 0.1], tmp_path)
 
     assert told.startswith("not explained: 1 of 2 neurons")
+
+
+@pytest.mark.parametrize("step", [0.25, 1e-4])
+def test_a_step_is_as_long_as_it_is_said_to_be(step: float, tmp_path: Path) -> None:
+    """By the file, or by `dt` where the file says nothing: time constants in its unit of time.
+
+    A reader that is told the step sends our spikes. One with a step of its own does so where that
+    is the step, and else the row says what it is.
+    """
+    graph, path = recurrent(step), tmp_path / "net.nir"
+    path.write_bytes(as_bytes(graph))
+    x = samples("recurrent")
+    (tmp_path / "right").mkdir()
+    readers = {"nirtorch": with_semantics(tmp_path / "right", OURS)}
+    (tmp_path / "other").mkdir()
+    readers["snntorch"] = with_semantics(tmp_path / "other", READERS["snntorch"].semantics or OURS)
+    found = sw.nir.check(path, x, readers, steps=STEPS, dt=step)
+    stated = sw.nir.check(written("recurrent", tmp_path, step), x, readers, steps=STEPS)
+    in_steps = sw.nir.check(written("recurrent", tmp_path), x, {}, steps=STEPS)
+
+    assert found.as_dict() | {"path": ""} == stated.as_dict() | {"path": ""}
+    assert in_steps.here == pytest.approx(found.here) and found.here["n"] > 10
+    assert found["nirtorch"].same
+    why = " ".join(found["snntorch"].why)
+    assert ("a step of leaky neurons is 0.0001 always" in why) == (step != 1e-4)
+    assert found["snntorch"].reproduced == 1.0
+
+
+def test_a_file_without_a_step_needs_one(tmp_path: Path) -> None:
+    """As `load` does: nobody can know the unit of its time constants."""
+    path = tmp_path / "net.nir"
+    path.write_bytes(as_bytes(recurrent()))
+    with pytest.raises(NetworkError, match="does not state the length of a step; give dt"):
+        sw.nir.check(path, samples("recurrent"), [], steps=3)
+    with pytest.raises(NetworkError, match="dt must be above 0, got 0"):
+        sw.nir.check(path, samples("recurrent"), [], steps=3, dt=0)
 
 
 def test_no_reader_takes_others_with_it(tmp_path: Path) -> None:
@@ -371,7 +419,7 @@ def test_the_command_prints_what_the_library_says(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=samples("dense"), y=np.array([0, 1, 2]))
     python = with_semantics(tmp_path, READERS["norse"].semantics or OURS)
     arguments = [
-        "nir", "check", str(path), "--data", str(tmp_path / "x.npz"), "--steps", "9",
+        "nir", "check", str(path), "--data", str(tmp_path / "x.npz"), "--steps", "9", "--dt", "0.5",
         "--reader", f"norse={python}", "--reader", "spyx",
     ]  # fmt: skip
     text = CliRunner().invoke(main, arguments)
@@ -379,7 +427,6 @@ def test_the_command_prints_what_the_library_says(tmp_path: Path) -> None:
 
     assert (text.exit_code, document.exit_code) == (0, 0)
     assert "hard reset" in text.stdout and "not installed" in text.stdout
-    found = sw.nir.check(
-        path, samples("dense"), {"norse": python, "spyx": None}, steps=9, labels=[0, 1, 2]
-    )
+    readers = {"norse": python, "spyx": None}
+    found = sw.nir.check(path, samples("dense"), readers, steps=9, dt=0.5, labels=[0, 1, 2])
     assert json.loads(document.stdout) == json.loads(json.dumps(found.as_dict()))

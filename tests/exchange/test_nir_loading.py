@@ -11,7 +11,7 @@ import pytest
 from nir_integrator import run
 
 import spikewright as sw
-from spikewright.errors import NetworkError, UnsupportedLayerError
+from spikewright.errors import ExchangeError, NetworkError, UnsupportedLayerError
 from spikewright.exchange.nir.primitives import READERS
 
 nir = pytest.importorskip("nir")
@@ -116,6 +116,31 @@ def test_every_primitive_is_what_its_equation_says(name: str, reset: str, engine
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
     assert np.ptp(wanted, axis=0).max() > 0
     assert type(node).__name__ not in SPIKING or wanted.sum() > 10
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_what_is_read_can_be_written_again(name: str, reset: str, tmp_path: Path) -> None:
+    """Every primitive: the second file has the same values, but for single precision.
+
+    Only a delay of its own for each value is refused, by its name.
+    """
+    node, shape = EXAMPLES[name]
+    if reset == "subtract" and np.any(getattr(node, "v_reset", 0.0)):
+        node = replace(node, v_reset=np.zeros_like(node.v_reset))
+    x = {"input": _fed(*shape)}
+    once = sw.nir.load(_graph(node, shape), DT, reset=reset)
+    if name == "Delay each":
+        with pytest.raises(ExchangeError, match=r"'node'.*a delay for each of its weights"):
+            sw.nir.save(once, tmp_path / "net.nir", dt=DT)
+        return
+    sw.nir.save(once, tmp_path / "net.nir", dt=DT)
+    twice = sw.nir.load(tmp_path / "net.nir")
+    found = _simulated(twice, x, "reference", 1.0)["output"].reshape(STEPS, -1)
+    wanted = _simulated(once, x, "reference")["output"].reshape(STEPS, -1)
+
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    assert np.ptp(wanted, axis=0).max() > 0
 
 
 def test_every_class_of_nir_is_read() -> None:

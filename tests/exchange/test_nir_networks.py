@@ -210,7 +210,7 @@ def test_a_network_without_ends_is_refused(tmp_path: Path) -> None:
     """NIR needs inputs and outputs, and something that is a network."""
     with sw.Network() as net:
         _cells(_leaky())
-    with pytest.raises(NetworkError, match="no input and no probe"):
+    with pytest.raises(NetworkError, match="it has no probe"):
         sw.nir.save(net, tmp_path / "net.nir")
     with pytest.raises(NetworkError, match="a conversion or a Network"):
         sw.nir.save("net", tmp_path / "net.nir")

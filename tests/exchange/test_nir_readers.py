@@ -24,6 +24,8 @@ REFUSED = {
     ("snn-mlir", "residual"): "only linear-chain graphs are supported",
     ("snn-mlir", "branched"): "only linear-chain graphs are supported",
     ("snntorch", "recurrent"): "has no attribute 'items'",  # of its own making, by nodes' names
+    ("snntorch", "synaptic"): "r not supported in CubaLIF",  # it wants tau / dt
+    ("spikingjelly", "synaptic"): "CubaLIF.r must equal tau_mem / dt",
 }
 SAME = {("sinabs", "dense"), *(("nirtorch", graph) for graph in GRAPHS)}
 

@@ -23,6 +23,11 @@ def nir() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @options.data("x, (samples, *shape) or (samples, steps, *shape), channels first, and perhaps y")
 @options.steps("Time steps for each sample; needed where x has no time axis.")
+@click.option(
+    "--dt",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Length of a step in the file's unit of time (default: what the file states).",
+)
 @options.limit
 @click.option(
     "--reader",
@@ -56,6 +61,7 @@ def check(
     file: Path,
     data: Path,
     steps: int | None,
+    dt: float | None,
     limit: int | None,
     named: tuple[str, ...],
     environments: Path | None,
@@ -76,6 +82,7 @@ def check(
         samples.x,
         _readers(named, environments),
         steps=steps,
+        dt=dt,
         labels=samples.y,
         seconds=seconds,
         memory=memory,

@@ -17,7 +17,8 @@ class Dialect:
     that the reader need not know; "bias" is spread over the steps of a run, where the reader
     ignores metadata. `lacks` are the primitives that the reader refuses, or reads in a time of its
     own. With `chain` it reads one node after the other, without branches. One that `walks` computes
-    a branch to its end before the next; without `loops` it drops edges that close one.
+    a branch to its end before the next; without `loops` it drops edges that close one. One that
+    `rests` reads the `v_leak` of neurons behind a synapse as NIR says it.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Dialect:
     chain: bool = False
     walks: bool = False
     loops: bool = True
+    rests: bool = True
 
 
 def _reader(name: str, lacks: str = "", **reads: bool) -> Dialect:
@@ -40,10 +42,10 @@ DIALECTS = MappingProxyType(
             _reader(
                 "sinabs", "Conv1d CubaLI CubaLIF Delay I Linear Threshold", walks=True, loops=False
             ),
-            _reader("norse", "Conv1d CubaLI Delay I LI Threshold", walks=True),
+            _reader("norse", "Conv1d CubaLI Delay I LI Threshold", walks=True, rests=False),
             _reader("snntorch", "CubaLI CubaLIF Delay I LI LIF Threshold"),
             _reader("spikingjelly", "CubaLI CubaLIF Delay I LI LIF Threshold"),
-            _reader("spyx", "CubaLI Delay", chain=True),
+            _reader("spyx", "CubaLI Delay", chain=True, rests=False),
         )
     }
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright.engines.matrices import matrix_of
 from spikewright.exchange.nir.maps import Map, by_channel, diagonal, whole
 from spikewright.exchange.nir.refusal import NoForm
-from spikewright.exchange.nir.signals import MOST_WEIGHTS, Signal
+from spikewright.exchange.nir.signals import MOST_WEIGHTS, Signal, image_index
 from spikewright.exchange.nir.windows import squared
 from spikewright.network import transforms as t
 from spikewright.network.transforms import Shape
@@ -52,6 +52,15 @@ def forms_of(signals: Sequence[Signal], unit: NDArray | float, bias: NDArray | f
 def alike(first: Form | Signal, *others: Form | Signal) -> bool:
     """True where values are at the same places of arrays of one shape."""
     return all(o.shape == first.shape and np.array_equal(o.index, first.index) for o in others)
+
+
+def in_order(form: Form) -> bool:
+    """True where an array has an object's values in their order, or with its last axis first."""
+    natural, count = form.index.shape, form.index.size
+    orders = [np.arange(count).reshape(natural)]
+    if len(natural) == len(form.shape) > 1:
+        orders.append(image_index(form.shape, natural, True))
+    return any(np.array_equal(form.index, order) for order in orders)
 
 
 def arranged(values: NDArray | float, index: NDArray, shape: Shape) -> NDArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -57,16 +58,21 @@ def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None
     require("nir")  # its extra also brings what opens the files
     if reset not in (None, *_RESETS):
         raise NetworkError(f"reset must be one of {_RESETS}, or None, got {reset!r}")
+    flat = read_flat(source)
+    return _Loading(flat, Time(step_of(flat.metadata, dt), reset)).network()
+
+
+def step_of(metadata: Mapping[str, Any], dt: Any = None) -> float:
+    """The length of a step: `dt`, or what a graph's metadata state; raises `NetworkError`."""
     if dt is not None and not (is_number(dt) and dt > 0):
         raise NetworkError(f"dt must be above 0, got {dt!r}")
-    flat = read_flat(source)
-    given: Any = flat.metadata.get("dt") if dt is None else dt
+    given: Any = metadata.get("dt") if dt is None else dt
     if not (is_number(given) and given > 0):
         raise NetworkError(
             "dt: the file does not state the length of a step; give dt, in the unit of its time "
             "constants"
         )
-    return _Loading(flat, Time(float(given), reset)).network()
+    return float(given)
 
 
 @dataclass(frozen=True, eq=False)

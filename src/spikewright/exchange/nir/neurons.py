@@ -29,7 +29,8 @@ class Cell:
 
     A current of the network times `unit` is the node's; what the node sends is worth
     `factor / height` in the network. `parameters` are fields of the node, one value a neuron or one
-    for all. `metadata` says what NIR cannot, `start` where voltages begin, in thresholds.
+    for all. `metadata` says what NIR cannot, `start` where voltages begin, in thresholds; a step
+    leaves the part `kept` of them.
     """
 
     kind: str
@@ -39,6 +40,18 @@ class Cell:
     height: NDArray | float
     start: NDArray | float = 0.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    kept: NDArray | float = 1.0
+
+    def spread(self, steps: int) -> NDArray:
+        """The constant current that stands for the start: voltages agree after so many steps.
+
+        Without a spike the start has left `kept^T start` of the voltage after `T` steps. A current
+        `c` brings `c (1 - kept^T)`, and without a leak `T c`.
+        """
+        left = np.asarray(self.kept, np.float64) ** steps
+        with np.errstate(divide="ignore"):
+            share = np.where(left < 1.0, left / (1.0 - left), 1.0 / steps)
+        return np.asarray(self.start * share)
 
 
 def cell_of(ensemble: Ensemble, dt: float) -> Cell:
@@ -83,7 +96,7 @@ def _discrete(ensemble: Ensemble, kind: DiscreteLIF, dt: float) -> Cell:
     if np.all(kind.decay == 1):
         return Cell("IF", {"r": 1.0, **spiking}, 1.0, *ends)
     fields, unit = _leak(kind.decay)
-    return Cell("LIF", {**fields, **spiking}, unit, *ends)
+    return Cell("LIF", {**fields, **spiking}, unit, *ends, kind.decay)
 
 
 def _on_grid(ensemble: Ensemble, kind: GridLIF, dt: float) -> Cell:
@@ -92,7 +105,8 @@ def _on_grid(ensemble: Ensemble, kind: GridLIF, dt: float) -> Cell:
     if np.isfinite(kind.min_voltage):
         raise NoForm("its voltage has a lower bound, and NIR's have none", _NO_FLOOR)
     fields = {"tau": kind.tau_rc / dt, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0}
-    return Cell("LIF", fields, 1.0, kind.amplitude, dt, _start(ensemble), {"reset": "zero"})
+    kept = np.exp(-dt / kind.tau_rc)
+    return Cell("LIF", fields, 1.0, kind.amplitude, dt, _start(ensemble), {"reset": "zero"}, kept)
 
 
 def _without_spikes(ensemble: Ensemble, kind: DiscreteLI, dt: float) -> Cell:

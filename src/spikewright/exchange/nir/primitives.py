@@ -202,7 +202,7 @@ def _flatten(node: Record, shape: Shape, time: Time) -> Form:
 
 @reads("Delay")
 def _delay(node: Record, shape: Shape, time: Time) -> Form:
-    delay = node.array("delay")
+    delay = node.numbers("delay")
     if np.any(delay < 0):
         raise node.wrong("has a delay below 0")
     return Delayed(np.round(delay / time.dt))
@@ -211,14 +211,14 @@ def _delay(node: Record, shape: Shape, time: Time) -> Form:
 @reads("Threshold")
 def _threshold(node: Record, shape: Shape, time: Time) -> Form:
     """A spike where the input is above the threshold, in every step: nothing is left of a step."""
-    threshold = node.array("threshold")
+    threshold = node.numbers("threshold")
     kind = DiscreteLIF(np.zeros(()), amplitude=time.dt)
     return _one(node, kind, np.ones(()), 1.0 - threshold, threshold.shape)
 
 
 @reads("I")
 def _integrator(node: Record, shape: Shape, time: Time) -> Form:
-    r = node.array("r")
+    r = node.numbers("r")
     return _one(node, DiscreteLI(np.ones(())), r * time.dt, np.zeros(()), r.shape)
 
 
@@ -281,8 +281,8 @@ def _membrane(
 
 def _synapse(node: Record, time: Time, shape: Shape) -> Cell:
     """`tau_syn dI/dt = -I + w_in S`, exact for a constant `S`."""
-    decay = time.decay(_above_zero(node, "tau_syn", node.array("tau_syn")))
-    weight = node.array("w_in", 1.0)
+    decay = time.decay(_above_zero(node, "tau_syn", node.numbers("tau_syn")))
+    weight = node.numbers("w_in", 1.0)
     kind = DiscreteLI(_few(decay))
     return Cell(kind, _few((1 - decay) * weight), np.zeros(()), np.zeros(()), shape)
 
@@ -294,7 +294,7 @@ def _reset(node: Record, threshold: NDArray, time: Time) -> NDArray | None:
             f"it has {int(np.sum(threshold <= 0))} thresholds that are not above 0: such a neuron "
             "fires without input"
         )
-    given = node.array("v_reset", 0.0)
+    given = node.numbers("v_reset", 0.0)
     if given.shape not in ((), threshold.shape):
         raise node.wrong(f"has a v_reset of shape {given.shape} for thresholds {threshold.shape}")
     if time.resets(node) == "zero":

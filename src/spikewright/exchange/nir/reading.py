@@ -40,9 +40,13 @@ class Record:
             raise self.wrong(f"has a {name} that holds no finite numbers")
         return values if values.dtype.kind == "f" else values.astype(np.float64)
 
+    def numbers(self, name: str, default: float | None = None) -> NDArray:
+        """A field of finite numbers in float64, in which what follows from them is computed."""
+        return self.array(name, default).astype(np.float64)
+
     def same_shape(self, *names: str) -> list[NDArray]:
-        """Fields of one shape."""
-        arrays = [self.array(name) for name in names]
+        """Fields of one shape, in float64."""
+        arrays = [self.numbers(name) for name in names]
         if len({a.shape for a in arrays}) > 1:
             shapes = ", ".join(f"{n} {a.shape}" for n, a in zip(names, arrays, strict=True))
             raise self.wrong(f"has fields of different shapes: {shapes}")

@@ -11,8 +11,8 @@ from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
 from spikewright._base.writing import check_place, replace_file
 from spikewright.errors import NetworkError
+from spikewright.exchange.ends import ends_of
 from spikewright.exchange.nir.dialects import dialect_of
-from spikewright.exchange.nir.ends import ends_of
 from spikewright.exchange.nir.writing import Settings, graph_of
 
 
@@ -45,7 +45,13 @@ def save(
         raise NetworkError(f"dt must be above 0 s, got {dt!r}")
     if steps is not None and not (is_whole(steps) and steps >= 1):
         raise NetworkError(f"steps must be a whole number from 1, got {steps!r}")
-    graph = graph_of(ends_of(model), Settings(reader, float(dt), steps))
+    ends = ends_of(model)
+    if not ends.inputs:
+        raise NetworkError(
+            f"{model!r}: it has no input, and NIR needs one. Give it a constant node, whose values "
+            "a run may replace"
+        )
+    graph = graph_of(ends, Settings(reader, float(dt), steps))
     replace_file(target, as_bytes(graph))
 
 

@@ -1,4 +1,4 @@
-"""Synapses and delays of connections, and the loops that they close."""
+"""The objects of a network: what they wait for, and the loops that connections close."""
 
 from __future__ import annotations
 
@@ -7,17 +7,33 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spikewright.exchange.nir.ends import Object
+from spikewright.engines.matrices import matrix_of
 from spikewright.exchange.nir.refusal import NoForm
-from spikewright.network import Connection, Ensemble
+from spikewright.network import Connection, Ensemble, Neurons, Node, Probe
 from spikewright.network.synapses import Lowpass
+
+Object = Ensemble | Node
 
 
 def object_of(end: Any) -> Object:
     """The ensemble of neurons, or the node."""
     found: Object = getattr(end, "ensemble", end)
     return found
+
+
+def recorded(probe: Probe) -> Object:
+    """The object whose values a probe records; raises `NoForm` unless it records them as sent."""
+    if not isinstance(probe.target, Neurons | Node) or probe.attr != "output":
+        raise NoForm(
+            f"it records {probe.attr!r} of {probe.target!r}, and an output of NIR is what a node "
+            "or neurons send",
+            "Probe a node or .neurons, all of them",
+        )
+    if probe.synapse is not None:
+        raise NoForm(f"it has the synapse {probe.synapse!r}, and outputs have none", "Leave it out")
+    return object_of(probe.target)
 
 
 def check(connection: Connection) -> None:
@@ -49,6 +65,24 @@ def wait_of(connection: Connection, dt: float) -> tuple[int, float]:
 def waits(connection: Connection) -> bool:
     """True where a connection delivers values of an earlier step."""
     return connection.synapse is not None or bool(np.any(connection.delay))
+
+
+def delivered_constant(connection: Connection) -> NDArray:
+    """A node's constant behind a connection; raises `NoForm` where it begins later."""
+    if waits(connection):
+        raise NoForm(
+            f"{connection!r} delivers a constant that begins later, and constants of NIR are there "
+            "from the first step on",
+            "Connect it with synapse=None and without a delay",
+        )
+    value = np.asarray(object_of(connection.pre_obj).output)  # type: ignore[union-attr]
+    maps, shape = connection.chain(), value.shape
+    if not maps:
+        return value
+    flat = matrix_of(maps, shape) @ value.ravel()
+    for part in maps:
+        shape = part.output_shape(shape)
+    return flat.reshape(shape)
 
 
 def ordered(connections: Sequence[Connection], objects: Sequence[Object]) -> list[Object]:

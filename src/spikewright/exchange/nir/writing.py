@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,19 +11,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.matrices import matrix_of
 from spikewright.errors import ExchangeError, Refusal
+from spikewright.exchange.ends import Ends
 from spikewright.exchange.nir.building import Building, single
 from spikewright.exchange.nir.dialects import OTHER_DIALECT, Dialect
-from spikewright.exchange.nir.ends import Ends, Object
-from spikewright.exchange.nir.forms import Form, alike, arranged, as_matrix, forms_of
+from spikewright.exchange.nir.forms import Form, alike, arranged, as_matrix, forms_of, in_order
+from spikewright.exchange.nir.layout import layout_of, rank_of
+from spikewright.exchange.nir.limits import limits_of
 from spikewright.exchange.nir.neurons import Cell, cell_of
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.exchange.nir.signals import Follower, Signal, image_index, plain
-from spikewright.exchange.nir.waits import check, object_of, ordered, reachable, wait_of, waits
-from spikewright.exchange.nir.walks import late, order_of
-from spikewright.network import Connection, Ensemble, MaxPool, Node
-from spikewright.network import transforms as t
+from spikewright.exchange.nir.synaptic import Synapse, behind, synapses_of
+from spikewright.exchange.nir.waits import (
+    Object,
+    check,
+    delivered_constant,
+    object_of,
+    ordered,
+    reachable,
+    recorded,
+    wait_of,
+    waits,
+)
+from spikewright.network import Connection, Ensemble, MaxPool, Node, Probe
 from spikewright.network.transforms import Shape
 
 
@@ -52,7 +61,7 @@ class _Writing:
     ends: Ends
     settings: Settings
     values: dict[int, list[Signal] | None] = field(default_factory=dict)
-    cells: dict[int, tuple[Cell, Signal]] = field(default_factory=dict)
+    cells: dict[int, tuple[NDArray, Signal]] = field(default_factory=dict)
     closing: list[tuple[str, str]] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
@@ -68,9 +77,16 @@ class _Writing:
         for connection in self.connections:
             self.incoming[id(object_of(connection.post_obj))].append(connection)
             self.readers[id(object_of(connection.pre_obj))] += 1
-        for output in self.ends.outputs.values():
+        probes = self.ends.outputs.items()
+        found = {name: self.attempt(probe, partial(recorded, probe)) for name, probe in probes}
+        self.outputs: dict[str, Object] = {n: item for n, item in found.items() if item is not None}
+        for output in self.outputs.values():
             self.readers[id(output)] += 1
-        self.rank = _rank(self.connections)
+        self.rank = rank_of(self.connections)
+        dialect, dt = self.settings.dialect, self.settings.dt
+        moving = {k: [c for c in v if not self.constant(c)] for k, v in self.incoming.items()}
+        self.synapses = synapses_of(self.objects, moving, self.readers, dialect, dt)
+        self.fronts = {id(synapse.front) for synapse in self.synapses.values()}
 
     def metadata(self) -> dict[str, Any]:
         """The metadata of the graph itself."""
@@ -84,7 +100,7 @@ class _Writing:
         }
         if settings.steps is not None:
             found["steps"] = settings.steps
-        readouts = {f"readout_{name}": text for name, text in self.ends.readouts.items()}
+        readouts = {f"readout_{n}": layer.function for n, layer in self.ends.readouts.items()}
         return found | readouts
 
     def write(self) -> None:
@@ -95,14 +111,18 @@ class _Writing:
             return
         for item in self.objects:
             self.attempt(item, partial(self.close, item))
-        for name, output in self.ends.outputs.items():
+        for name, output in self.outputs.items():
             self.attempt(output, partial(self.output, name, output))
         if not self.refusals:
-            self.check_loops()
-            self.check_branches()
-            self.check_walk()
+            self.refusals += limits_of(self.made, self.edges(), self.closing)
 
-    def attempt(self, item: Object, make: Any) -> Any:
+    def constant(self, connection: Connection) -> bool:
+        """True for a connection from a node of constant values that is no input."""
+        pre = object_of(connection.pre_obj)
+        held = isinstance(pre, Node) and isinstance(pre.output, np.ndarray)
+        return held and all(pre is not node for node in self.ends.inputs.values())
+
+    def attempt(self, item: Object | Probe, make: Any) -> Any:
         """The result, or None and a refusal that is kept."""
         try:
             return make()
@@ -118,23 +138,26 @@ class _Writing:
             return [self.input(name, item)]
         if isinstance(item, Node) and isinstance(item.output, np.ndarray):
             return []  # a constant, part of its readers' bias
+        if id(item) in self.fronts:
+            return []  # part of the neurons behind it
         if isinstance(item, Node) and item.output is not None:
             raise NoForm(*_function_reason(item))
         cell = cell_of(item, self.settings.dt) if isinstance(item, Ensemble) else None
         arriving, bias = self.arriving(item)
         if arriving is None:
             return None
-        if not arriving:
-            raise NoForm("nothing but constants, or what it sends itself, leads to it")
         if isinstance(item, Node):
-            return self.junction(item, arriving, bias)
+            return self.junction(item, _something(arriving), bias)
         assert cell is not None
-        return [self.population(item, cell, arriving, bias)]
+        synapse = self.synapses.get(id(item))
+        if synapse is None:
+            return [self.population(item, cell, _something(arriving), bias)]
+        return self.filtered(item, cell, synapse, arriving, bias)
 
     def input(self, name: str, item: Object) -> Signal:
         """An input, in NIR's order of axes."""
         natural = item.shape_out if isinstance(item, Node) else item.shape
-        last = _layout(self.connections, item) if len(natural) == self.rank + 1 else None
+        last = layout_of(self.connections, item) if len(natural) == self.rank + 1 else None
         shape: Shape = (math.prod(natural), *(1,) * self.rank)
         if last is not None:
             shape = (natural[-1], *natural[:-1]) if last else natural
@@ -155,8 +178,8 @@ class _Writing:
             sent = self.values[id(pre)]
             if sent is None:
                 return None, None
-            if isinstance(pre, Node) and not sent and isinstance(pre.output, np.ndarray):
-                constant = _applied(connection, pre.output)
+            if self.constant(connection):
+                constant = delivered_constant(connection)
                 bias = constant if bias is None else bias + constant
                 continue
             signals += self.delivered(connection, item, sent)
@@ -172,6 +195,9 @@ class _Writing:
     ) -> list[Signal]:
         """Signals behind a connection: its filter, its delay from `least` steps, its transform."""
         steps, tau = wait_of(connection, self.settings.dt)
+        synapse = self.synapses.get(id(item))
+        if synapse is not None and synapse.front is None:
+            tau = 0.0  # the receiver's own
         follower = Follower(self.rank, partial(self.emit, name=f"{_name(item)}_part"))
         signals = []
         for signal in sent:
@@ -208,9 +234,42 @@ class _Writing:
         self, item: Ensemble, cell: Cell, arriving: list[Signal], bias: NDArray | None
     ) -> Signal:
         """Neurons, behind nodes that hold their weights and bias."""
-        gain, own = np.asarray(item.gain), np.asarray(item.bias)
+        gain, constant = np.asarray(item.gain), self.held(item, cell, bias)
+        return self.neurons_of(item, cell, arriving, gain * cell.unit, constant)
+
+    def filtered(
+        self, item: Ensemble, cell: Cell, synapse: Synapse, given: list[Signal], held: Any
+    ) -> list[Signal] | None:
+        """Neurons and the synapse in front of them, as one node."""
+        rest, dialect = self.held(item, cell, held), self.settings.dialect
+        if np.any(rest) and not dialect.rests:
+            why = "its bias behind the synapse is a v_leak, which {} does not read as NIR says it"
+            raise NoForm(why.format(dialect.name), OTHER_DIALECT)
+        whole = behind(cell, synapse, rest)
+        unit, front = np.asarray(item.gain) * cell.unit, synapse.front
+        if front is None:
+            return [self.neurons_of(item, whole, _something(given), unit, 0.0)]
+        arriving, bias = self.arriving(front)
+        if arriving is None:
+            return None
+        gain, own = np.asarray(front.gain), np.asarray(front.bias)
         total = own if bias is None else own + gain * bias
-        forms = forms_of(arriving, gain * cell.unit, cell.unit * total + self.start(cell))
+        unit, constant = gain * synapse.worth, total * synapse.worth
+        signal = self.neurons_of(item, whole, _something(arriving), unit, constant)
+        self.cells[id(front)] = self.cells[id(item)]
+        return [signal]
+
+    def held(self, item: Ensemble, cell: Cell, bias: NDArray | None) -> NDArray:
+        """The constant current of a node: biases, and what stands for the initial voltage."""
+        own = np.asarray(item.bias)
+        total = own if bias is None else own + np.asarray(item.gain) * bias
+        return np.asarray(cell.unit * total + self.start(cell))
+
+    def neurons_of(
+        self, item: Ensemble, cell: Cell, arriving: list[Signal], unit: NDArray, constant: Any
+    ) -> Signal:
+        """The node of neurons, to which a sum counts `unit` times, and those in front of it."""
+        forms = forms_of(arriving, unit, constant)
         first = forms[0]
         sources = [n for form in forms for n in self.made.sent(f"{_name(item)}_weights", form)]
         fields = {n: single(_over(v, first)) for n, v in cell.parameters.items()}
@@ -221,16 +280,16 @@ class _Writing:
         name = self.made.add(_name(item), node, sources)
         factor, height = (_over(v, first).ravel() for v in (cell.factor, cell.height))
         signal = Signal((name,), first.shape, first.index, factor, height)
-        self.cells[id(item)] = cell, signal
+        self.cells[id(item)] = unit, signal
         return signal
 
     def start(self, cell: Cell) -> NDArray | float:
-        """The part of the bias that stands for the initial voltage."""
+        """The part of the constant current that stands for the initial voltage."""
         steps, dialect = self.settings.steps, self.settings.dialect
         if not np.any(cell.start):
             return 0.0
         if steps is not None:
-            return cell.start / steps
+            return cell.spread(steps)
         if dialect.start == "bias":
             raise NoForm(
                 f"its voltages start above zero, which {dialect.name} does not read",
@@ -256,9 +315,8 @@ class _Writing:
                     f"{connection!r} closes a loop at a node without neurons",
                     "Connect it to the neurons behind that node",
                 )
-            cell, own = self.cells[id(item)]
+            unit, own = self.cells[id(item)]
             sent = self.values[id(object_of(connection.pre_obj))] or []
-            unit = np.asarray(item.gain) * cell.unit
             alone = wait_of(connection, self.settings.dt)[0] == 1
             for signal in self.delivered(connection, item, sent, 2):
                 (form,) = forms_of([signal], unit, 0.0)
@@ -270,21 +328,6 @@ class _Writing:
                 self.made.lead(names, own.names[0])
                 self.closing += [(name, own.names[0]) for name in names if alone]
 
-    def check_loops(self) -> None:
-        """Refuse loops that a reader would cut elsewhere, so that another edge waits."""
-        kinds = {name: type(node).__name__ for name, node in self.made.nodes.items()}
-        _, back = order_of(kinds, self.made.edges)
-        wrong = {post for _, post in back ^ set(self.closing) if kinds[post] != "Delay"}
-        self.refusals += [
-            Refusal(
-                self.made.nodes[name].metadata.get("layer", name),
-                kinds[name],
-                "it is part of a loop that waits at another place than where readers cut it",
-                "Let every loop wait where it leads back to its first neurons",
-            )
-            for name in sorted(wrong)
-        ]
-
     def edges(self) -> list[tuple[str, str]]:
         """The edges, those of loops first: a walk that follows them ends at the output."""
         around = {name for name, _ in self.closing if name not in self.neurons()}
@@ -294,38 +337,12 @@ class _Writing:
         """The nodes that hold a state."""
         return {name for _, signal in self.cells.values() for name in signal.names}
 
-    def check_branches(self) -> None:
-        """Refuse what a reader of chains would leave out."""
-        dialect = self.settings.dialect
-        if not dialect.chain:
-            return
-        ends = Counter(end for edge in self.made.edges for end in enumerate(edge))
-        several = sorted({name for (_, name), count in ends.items() if count > 1})
-        why = f"{dialect.name} reads chains, and it has several edges on one side"
-        kinds = {name: type(self.made.nodes[name]).__name__ for name in several}
-        self.refusals += [Refusal(name, kinds[name], why, OTHER_DIALECT) for name in several]
-
-    def check_walk(self) -> None:
-        """Refuse edges that a reader which walks the graph would read too late, or drop."""
-        dialect = self.settings.dialect
-        if not dialect.walks:
-            return
-        nodes = self.made.nodes
-        first = next(n for n, node in nodes.items() if isinstance(node, self.made.nir.Input))
-        for edge in late(nodes, self.edges(), first):
-            if edge not in self.closing:
-                why = f"it joins another branch, and {dialect.name} computes that one before it"
-                advice = "Give the layers that meet one scale, so that the edge needs no weights"
-            elif not dialect.loops:
-                why = f"it closes a loop, and {dialect.name} drops such edges"
-                advice = OTHER_DIALECT
-            else:
-                continue
-            self.refusals.append(Refusal(edge[0], type(nodes[edge[0]]).__name__, why, advice))
-
     def output(self, name: str, item: Object) -> None:
         """An output, and the nodes that it is the sum of."""
-        forms = forms_of(self.values[id(item)] or [], 1.0, 0.0)
+        signals = self.values[id(item)] or []
+        forms = forms_of(signals, 1.0, 0.0)
+        if not in_order(forms[0]):
+            forms = [as_matrix(signal, np.ones(signal.index.shape)) for signal in signals]
         sources = [n for form in forms for n in self.made.sent(f"{_name(item)}_values", form)]
         given = "output" if len(self.ends.outputs) == 1 else f"output_{name}"
         self.made.add(given, self.made.nir.Output(np.array(forms[0].shape)), sources)
@@ -336,49 +353,19 @@ def _over(values: Any, form: Form) -> NDArray:
     return arranged(values, form.index, form.shape).reshape(form.shape)
 
 
-def _layout(connections: Sequence[Connection], item: Object) -> bool | None:
-    """True where the windows over an object have channels last; None if there are none."""
-    for connection in connections:
-        if object_of(connection.pre_obj) is not item:
-            continue
-        for part in connection.chain():
-            if isinstance(part, t.Convolution | t.SumPool):
-                return part.channels_last
-            if not isinstance(part, t.Scale):
-                break
-        else:
-            found = (
-                None if waits(connection) else _layout(connections, object_of(connection.post_obj))
-            )
-            if found is not None:
-                return found
-    return None
-
-
 def _name(item: Object) -> str:
     return item.label or type(item).__name__.lower()
 
 
-def _kind(item: Object) -> str:
-    return type(item.neuron_type).__name__ if isinstance(item, Ensemble) else "Node"
+def _kind(item: Object | Probe) -> str:
+    return type(item.neuron_type if isinstance(item, Ensemble) else item).__name__
 
 
-def _rank(connections: Sequence[Connection]) -> int:
-    """The number of spatial axes of a graph's arrays: that of its windows, two at most."""
-    parts = [part for c in connections for part in c.chain()]
-    ranks = [len(p.windows.size) for p in parts if isinstance(p, t.Convolution | t.SumPool)]
-    return max((rank for rank in ranks if rank <= 2), default=0)
-
-
-def _applied(connection: Connection, value: NDArray) -> NDArray:
-    """A constant behind a connection."""
-    maps, shape = connection.chain(), value.shape
-    if not maps:
-        return value
-    flat = matrix_of(maps, shape) @ value.ravel()
-    for part in maps:
-        shape = part.output_shape(shape)
-    return np.asarray(flat.reshape(shape))
+def _something(arriving: list[Signal]) -> list[Signal]:
+    """What leads to an object; raises `NoForm` where nothing does."""
+    if not arriving:
+        raise NoForm("nothing but constants, or what it sends itself, leads to it")
+    return arriving
 
 
 def _function_reason(item: Node) -> tuple[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +13,20 @@ from onnx import ModelProto, checker, helper
 from spikewright._base.keywords import spelled
 from spikewright._base.writing import check_place, replace_file
 from spikewright.engines import Precision, compile_network
-from spikewright.engines.program import Program, Recording
-from spikewright.errors import ExchangeError, NetworkError
+from spikewright.engines.program import Recording
+from spikewright.errors import ExchangeError
+from spikewright.exchange.ends import Ends, ends_of
 from spikewright.exchange.onnx.step import NEXT, Step, refusals, written
 from spikewright.exchange.onnx.symbols import Symbol
 from spikewright.graph.layers import Activation
 from spikewright.lower import Lowered
-from spikewright.network import Ensemble, Network, Node, Probe
+from spikewright.network import Ensemble, Probe
 from spikewright.running.recording import probes_of
 
 OPSET, IR = 18, 8
 """Versions of the operators and of the format: those of ONNX 1.13, which onnxruntime 1.14 reads."""
 
 MEAN, SPIKES = "mean ", "spikes "
-
-
-@dataclass(frozen=True, eq=False)
-class _Ends:
-    """A network, its inputs, and its probes by the names of what they record.
-
-    `readouts` are the functions applied to the mean of an output; `counted` are probes of spikes.
-    """
-
-    network: Network
-    inputs: Mapping[Node, str]
-    outputs: Mapping[str, Probe]
-    readouts: Mapping[str, Activation | None]
-    counted: Mapping[str, Probe] = field(default_factory=dict)
 
 
 @spelled()
@@ -68,47 +54,35 @@ def save_step(
     `OSError` where the file cannot be written.
     """
     target = check_place(path)
-    ends = _ends(model, spikes)
-    probes = [*ends.outputs.values(), *ends.counted.values()]
+    ends = ends_of(model)
+    counted = {} if ends.lowered is None or not spikes else _counted(ends.lowered)
+    probes = [*ends.outputs.values(), *counted.values()]
     program = compile_network(ends.network, dt, 0, precision, probes)
-    if found := refusals(program, ends.inputs):
+    names = {node: name for name, node in ends.inputs.items()}
+    if found := refusals(program, names):
         raise ExchangeError(found)
-    made = _model(program, ends)
+    made = _model(written(program, names), ends, counted)
     replace_file(target, made.SerializeToString())
 
 
-def _ends(model: Any, spikes: bool) -> _Ends:
-    lowered = getattr(model, "lowered", None)
-    if isinstance(lowered, Lowered):
-        inputs = {node: name for name, node in lowered.inputs.items()}
-        outputs = dict(zip(lowered.outputs, probes_of(lowered.outputs), strict=True))
-        counted = {
-            name: item for name, item in lowered.layers.items()
-            if spikes and isinstance(item, Ensemble) and item.neuron_type.spiking
-            and name in lowered.exact_values
-        }  # fmt: skip
-        readouts = {name: lowered.readouts.get(name) for name in outputs}
-        probes = dict(zip(counted, probes_of(counted), strict=True))
-        return _Ends(lowered.network, inputs, outputs, readouts, probes)
-    if not isinstance(model, Network):
-        raise NetworkError(f"a conversion or a Network has a time step, got {model!r}")
-    nodes = [node for node in model.all_nodes if isinstance(node.output, np.ndarray)]
-    made = {probe.label or f"output_{i}": probe for i, probe in enumerate(model.all_probes)}
-    if not made:
-        raise NetworkError(f"{model!r}: it has no probe, so that no value would come out")
-    named = {node: node.label or f"input_{i}" for i, node in enumerate(nodes)}
-    return _Ends(model, named, made, {})
+def _counted(lowered: Lowered) -> dict[str, Probe]:
+    """Probes of the layers that send spikes, by name."""
+    found = {
+        name: item
+        for name, item in lowered.layers.items()
+        if isinstance(item, Ensemble) and item.neuron_type.spiking and name in lowered.exact_values
+    }
+    return dict(zip(found, probes_of(found), strict=True))
 
 
-def _model(program: Program, ends: _Ends) -> ModelProto:
-    step = written(program, ends.inputs)
-    named = {**ends.outputs, **{f"{SPIKES}{name}": p for name, p in ends.counted.items()}}
-    by_probe = {recording.probe: recording for recording in program.recordings}
+def _model(step: Step, ends: Ends, counted: Mapping[str, Probe]) -> ModelProto:
+    named = {**ends.outputs, **{f"{SPIKES}{name}": probe for name, probe in counted.items()}}
+    by_probe = {recording.probe: recording for recording in step.program.recordings}
     for name, probe in named.items():
         value = _recorded(step, by_probe[probe], counts=name not in ends.outputs)
         step.output(name, value)
-        if name in ends.readouts:
-            _mean(step, name, value, ends.readouts[name])
+        if ends.lowered is not None and name in ends.outputs:
+            _mean(step, name, value, ends.readouts.get(name))
     graph = helper.make_graph(
         step.writer.nodes, "step", step.inputs, step.outputs, step.writer.constants
     )
@@ -116,7 +90,7 @@ def _model(program: Program, ends: _Ends) -> ModelProto:
         graph, producer_name="spikewright", ir_version=IR,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )  # fmt: skip
-    told = {"dt": program.dt, "states": {name: f"{NEXT}{name}" for name in step.states}}
+    told = {"dt": step.program.dt, "states": {name: f"{NEXT}{name}" for name in step.states}}
     helper.set_model_props(made, {name: json.dumps(value) for name, value in told.items()})
     checker.check_model(made)
     return made

@@ -33,6 +33,12 @@ class Cell:
     owed: NDArray | float = 0.0
     above: NDArray | bool = False
 
+    @property
+    def hard(self) -> bool:
+        """True where a spike sets the voltage."""
+        leaky = kind(self.node) != "IF"
+        return self.semantics.reset == "zero" or (self.semantics.reset != "subtract" and leaky)
+
     def take(self, arriving: NDArray) -> None:
         """Integrate the current of a step."""
         if self.synapse is not None:
@@ -46,8 +52,8 @@ class Cell:
         if self.threshold is None:
             return self.voltage
         count = self._count(self.voltage - self.semantics.again * self.threshold * self.above)
-        if self.semantics.late:  # taken off with the next current, and not decayed
-            self.owed = count * self.threshold
+        if self.semantics.late and self.synapse is None:
+            self.owed = count * self.threshold  # taken off with the next current, and not decayed
         else:
             self._reset(count)
         return count
@@ -64,7 +70,7 @@ class Cell:
 
     def _reset(self, count: NDArray) -> None:
         assert self.threshold is not None
-        if self.semantics.reset == "zero":
+        if self.hard:
             self.voltage = np.where(count > 0, self.node.v_reset, self.voltage)
         else:
             self.voltage = self.voltage - count * self.threshold
@@ -72,15 +78,15 @@ class Cell:
             self.voltage = np.maximum(self.voltage, -self.floor * self.threshold)
 
 
-def cell_of(node: Any, semantics: Semantics, batch: int) -> Cell:
-    """The state of a node for a batch, under the semantics of a reader."""
+def cell_of(node: Any, semantics: Semantics, batch: int, dt: float = 1.0) -> Cell:
+    """The state of a node for a batch, under the semantics of a reader, for steps of `dt`."""
     shape = (batch, *np.atleast_1d(node.input_type["input"]))
     said = node.metadata if semantics.stated else {}
     voltage = np.zeros(shape) + said.get("v_init", 0.0)
-    cell = Cell(node, semantics, voltage, np.full(shape, np.inf), *_decay(node, semantics))
+    cell = Cell(node, semantics, voltage, np.full(shape, np.inf), *_decay(node, semantics, dt))
     if kind(node).startswith("Cuba"):
-        kept = _kept(node.tau_syn, semantics)
-        cell.synapse = (kept, node.w_in * (1.0 - kept))
+        kept = _kept(node.tau_syn, semantics, dt)
+        cell.synapse = (kept, node.w_in * (1.0 if semantics.unscaled else 1.0 - kept))
     if kind(node) in SPIKING:
         cell.threshold = np.asarray(node.v_threshold, np.float64)
         cell.floor = said.get("voltage_floor", semantics.floor)
@@ -88,17 +94,23 @@ def cell_of(node: Any, semantics: Semantics, batch: int) -> Cell:
     return cell
 
 
-def _decay(node: Any, semantics: Semantics) -> tuple[Any, Any, Any]:
+def _decay(node: Any, semantics: Semantics, dt: float) -> tuple[Any, Any, Any]:
     """The share of the voltage that a step leaves, the factor of the current, and an addend."""
     if kind(node) in ("IF", "I"):
-        return 1.0 - semantics.leak, np.asarray(node.r, np.float64), 0.0
+        gain = (
+            dt * np.asarray(node.r, np.float64)
+            if "IF" in semantics.resists or kind(node) == "I"
+            else 1.0
+        )
+        return 1.0 - semantics.leak, gain, 0.0
     tau = np.asarray(node.tau_mem if kind(node).startswith("Cuba") else node.tau, np.float64)
-    keeps = _kept(tau, semantics)
-    gain = node.r * (1.0 if semantics.unscaled else 1.0 - keeps)
+    keeps = _kept(tau, semantics, dt)
+    r = node.r if "LIF" in semantics.resists or kind(node) != "LIF" else 1.0
+    gain = r * (1.0 if semantics.unscaled else 1.0 - keeps)
     return keeps, gain, node.v_leak * (1.0 - keeps)
 
 
-def _kept(tau: NDArray, semantics: Semantics) -> NDArray:
+def _kept(tau: NDArray, semantics: Semantics, dt: float) -> NDArray:
     """The share of a decaying value that is left after a step."""
-    rate = semantics.dt / np.asarray(tau, np.float64)
+    rate = (dt if semantics.dt is None else semantics.dt) / np.asarray(tau, np.float64)
     return np.exp(-rate) if semantics.lif == "exact" else 1.0 - rate

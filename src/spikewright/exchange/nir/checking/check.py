@@ -21,9 +21,8 @@ from spikewright.exchange.nir.checking.readers import Reader
 from spikewright.exchange.nir.checking.result import Check, Layer, Outcome, Row
 from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
 from spikewright.exchange.nir.checking.wiring import Wiring, wiring_of
-from spikewright.exchange.nir.loading import load
+from spikewright.exchange.nir.loading import load, step_of
 
-_DT = 1.0  # a step, in the file's unit of time
 _EXPLAINED = 4  # samples whose every spike is compared
 _FOLLOWED = 32  # samples with other counts, whose spikes are compared where those four say nothing
 _OTHER_OUTPUT = "its outputs are those of another node"
@@ -48,6 +47,7 @@ def check(
     readers: Readers = None,
     *,
     steps: int | None = None,
+    dt: float | None = None,
     labels: ArrayLike | None = None,
     reset: str = "subtract",
     seconds: float = 300.0,
@@ -56,9 +56,10 @@ def check(
     """Run a NIR file in other simulators, and say by how much their spikes differ and why.
 
     `x` are samples `(batch, *shape)`, held for `steps` time steps, or `(batch, steps, *shape)`;
-    `shape` is that of the file's input, channels first. A step is the file's unit of time. With
-    class labels `(batch,)` accuracies stand beside each other, of the mean output. `reset` is the
-    one that the file is read with here, as `load` takes it: "subtract" or "zero".
+    `shape` is that of the file's input, channels first. `dt` is the length of a step in the file's
+    unit of time, as `load` takes it: by default what the file states. With class labels `(batch,)`
+    accuracies stand beside each other, of the mean output. `reset` is the one that the file is read
+    with here, as `load` takes it: "subtract" or "zero".
 
     `readers` None are all readers that are installed beside this project. A folder holds an
     environment a reader, as `scripts/nir_readers.py` makes it; a mapping has such environments, or
@@ -77,10 +78,11 @@ def check(
         )
     if reset not in RESETS:
         raise NetworkError(f"reset must be one of {', '.join(RESETS)}, got {reset!r}")
-    network, wiring = load(path, _DT, reset=reset), _wiring(Path(path))
+    network, graph = load(path, dt, reset=reset), _graph(Path(path))
+    wiring, step = wiring_of(graph), step_of(graph.metadata, dt)
     values, timed, count = _samples(wiring, np.asarray(x), steps)
     truth = None if labels is None else _labels(labels, len(values))
-    job = Job(Path(path), wiring.spiking, values, count, timed, _DT, _EXPLAINED)
+    job = Job(Path(path), wiring.spiking, values, count, timed, step, _EXPLAINED)
     here = run_here(network, wiring, job)
     bounds = Bounds(float(seconds), int(memory * 2**30))
     subject = _Subject(wiring, job, here, truth, RESETS[reset])
@@ -89,15 +91,14 @@ def check(
     return Check(Path(path), len(values), count, totals, _accuracy(here, truth), rows)
 
 
-def _wiring(path: Path) -> Wiring:
-    """The wiring of a file that `load` could read; raises `DamagedFileError` where nir cannot."""
+def _graph(path: Path) -> Any:
+    """The graph of a file that `load` could read; raises `DamagedFileError` where nir cannot."""
     try:
-        graph = require("nir").read(path)
+        return require("nir").read(path)
     except Exception as error:  # whatever a file makes of nir
         raise DamagedFileError(
             f"{path}: holds no graph of NIR ({error}). Save it again."
         ) from error
-    return wiring_of(graph)
 
 
 def _samples(wiring: Wiring, x: NDArray, steps: Any) -> tuple[NDArray, bool, int]:
@@ -167,7 +168,7 @@ def _explained(reader: Reader, subject: _Subject, job: Job, there: Heard) -> Exp
     assert reader.semantics is not None
     x = job.x[: job.kept]
     timed = x if job.timed else np.repeat(x[:, None], job.steps, axis=1)
-    return explain(subject.wiring, reader.semantics, timed, there.spikes, subject.ours)
+    return explain(subject.wiring, reader.semantics, timed, there.spikes, job.dt, subject.ours)
 
 
 def _followed(place: Place, subject: _Subject, there: Heard, bounds: Bounds) -> Explanation | None:

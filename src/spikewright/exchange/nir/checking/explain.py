@@ -34,24 +34,27 @@ def explain(
     semantics: Semantics,
     x: NDArray,
     there: Mapping[str, NDArray],
+    dt: float = 1.0,
     ours: Semantics = OURS,
 ) -> Explanation:
     """Compare a reader's spikes with its stated semantics, on samples `(batch, steps, *shape)`.
+
+    A step has the length `dt` in the file's unit of time.
 
     A choice is a reason where the reader's spikes need it: with ours in its place, they are no
     longer given again.
     """
     try:
-        stated = simulate(wiring, semantics, x, there)
+        stated = simulate(wiring, semantics, x, there, dt)
     except NotSimulated as error:
         return Explanation((f"not explained: {error}",), None)
-    here = simulate(wiring, ours, x)
+    here = simulate(wiring, ours, x, dt=dt)
     apart = missed, _ = _apart(stated, there)
     why = []
     for name in semantics.differences(ours):
-        without = simulate(wiring, semantics.taking(name, ours), x, there)
+        without = simulate(wiring, semantics.taking(name, ours), x, there, dt)
         if _apart(without, there) > apart:
-            alone = simulate(wiring, ours.taking(name, semantics), x)
+            alone = simulate(wiring, ours.taking(name, semantics), x, dt=dt)
             why.append(f"{semantics.said(name)} ({_change(alone, here)})")
     total = sum(spikes[:, 0].size for spikes in there.values())
     if missed:

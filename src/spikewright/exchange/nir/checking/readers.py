@@ -28,7 +28,9 @@ class Reader:
         return self.requirements[0].split(">")[0]
 
 
-_HARD = Semantics(reset="zero", strict=True, most=1, stated=False, lif="euler", order="walk")
+_HARD = Semantics(
+    reset="zero", strict=True, most=1, stated=False, lif="euler", resists=(), order="walk"
+)
 
 READERS = MappingProxyType(
     {
@@ -40,7 +42,15 @@ READERS = MappingProxyType(
                 "snntorch",
                 ("snntorch>=1,<2", "nir>=1.0.6,<2", "nirtorch>=2.6,<3"),
                 Semantics(
-                    strict=True, most=1, leak=0.1, again=True, dt=1e-4, stated=False, lif="euler"
+                    reset="zero if leaky",
+                    strict=True,
+                    most=1,
+                    leak=0.1,
+                    again=True,
+                    dt=1e-4,
+                    stated=False,
+                    lif="euler",
+                    resists=("LIF",),
                 ),
                 "takes IF as a neuron that leaks, and knows its own time step only",
             ),
@@ -62,6 +72,7 @@ READERS = MappingProxyType(
                     unscaled=True,
                     stated=False,
                     lif="euler",
+                    resists=(),
                     edges="chain",
                 ),
                 "reads a chain: edges beside it are dropped without a word",

@@ -11,21 +11,23 @@ from typing import Any, Literal
 class Semantics:
     """The choices of a reader where NIR says nothing, or says it and readers differ.
 
-    `reset` is what a spike leaves of the voltage: what is above the threshold, or zero. A neuron
-    that is `strict` fires above the threshold only, and `most` is the number of spikes that it may
-    send in a step. The voltage stays above `floor` thresholds below zero. Spikes come `late`
-    steps after the current, and an IF loses the share `leak` of its voltage in each step. With
-    `again` a neuron that a spike left above the threshold fires again a threshold higher only.
-    `stated` says whether the file's metadata are read: initial voltages, floors and limits of
-    spikes. The voltage of a leaky neuron keeps the share `k` of itself in a step: `1 - dt/tau`
-    ("euler") or `exp(-dt/tau)` ("exact"). It gains `1 - k` of the current, or all of it where
-    `unscaled`. `dt` is the length of a step in the file's unit of time. In the `order` "sources"
-    a node computes behind all that it reads. In that of a "walk" each branch computes to the end
-    before the next, so that the next one's values come a step late. `edges` are those that are
-    read: all, all but those from nodes later in the order, or one a node.
+    `reset` is what a spike leaves of the voltage: what is above the threshold, or zero, of all
+    neurons or of leaky ones. A neuron that is `strict` fires above the threshold only, and `most`
+    is the number of spikes that it may send in a step. The voltage stays above `floor` thresholds
+    below zero. Spikes come `late` steps after the current, and an IF loses the share `leak` of its
+    voltage in each step. With `again` a neuron that a spike left above the threshold fires again a
+    threshold higher only. `stated` says whether the file's metadata are read: initial voltages,
+    floors and limits of spikes. The voltage of a leaky neuron keeps the share `k` of itself in a
+    step: `1 - dt/tau` ("euler") or `exp(-dt/tau)` ("exact"). It gains `1 - k` of the current, or
+    all of it where `unscaled`. The resistance `r` of what `resists` is read; without it `r` is 1
+    for an LIF, and an IF adds its input as it is, not `dt r` times. `dt` is the length of its leaky
+    neurons' steps in the file's unit of time, None for the one that it is told. In the `order`
+    "sources" a node computes behind all that it reads. In that of a "walk" each branch computes to
+    the end before the next, so that the next one's values come a step late. `edges` are those that
+    are read: all, all but those from nodes later in the order, or one a node.
     """
 
-    reset: Literal["subtract", "zero"] = "subtract"
+    reset: Literal["subtract", "zero", "zero if leaky"] = "subtract"
     strict: bool = False
     most: int | None = None
     floor: float | None = None
@@ -35,7 +37,8 @@ class Semantics:
     stated: bool = True
     lif: Literal["euler", "exact"] = "exact"
     unscaled: bool = False
-    dt: float = 1.0
+    resists: tuple[str, ...] = ("IF", "LIF")
+    dt: float | None = None
     order: Literal["sources", "walk"] = "sources"
     edges: Literal["all", "no late ones", "chain"] = "all"
 
@@ -59,9 +62,14 @@ OURS = Semantics()
 RESETS = {"subtract": OURS, "zero": Semantics(reset="zero", strict=True, most=1)}
 """Those of `spikewright.nir.load` by its argument `reset`."""
 
+_RESIST = ("IF", "LIF")
 _DECAYS = {"euler": "Euler's rule", "exact": "exact decay"}
 _WORDS: dict[str, Callable[[Any], str]] = {
-    "reset": lambda v: "hard reset" if v == "zero" else "reset by subtraction",
+    "reset": lambda v: {
+        "subtract": "reset by subtraction",
+        "zero": "hard reset",
+        "zero if leaky": "hard reset of leaky neurons",
+    }[v],
     "strict": lambda v: "fires above the threshold only" if v else "fires at the threshold",
     "most": lambda v: "many spikes a step" if v is None else f"at most {v} spike a step",
     "floor": lambda v: "no floor" if v is None else f"the voltage stays above {-v:g}",
@@ -71,7 +79,10 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "stated": lambda v: "metadata are read" if v else "metadata are not read: starts at zero",
     "lif": lambda v: f"leaky neurons with {_DECAYS[v]}",
     "unscaled": lambda v: f"current of leaky neurons {'not ' * v}divided by tau",
-    "dt": lambda v: f"a step of leaky neurons is {v:g} of the file's",
+    "resists": lambda v: f"the r of {' and '.join(k for k in _RESIST if k not in v)} is not read",
+    "dt": lambda v: (
+        "steps as they are asked for" if v is None else f"a step of leaky neurons is {v:g} always"
+    ),
     "order": lambda v: {
         "sources": "nodes compute behind their sources",
         "walk": "branches compute one after the other, so that one joins others too late",

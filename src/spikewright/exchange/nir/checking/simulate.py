@@ -36,15 +36,16 @@ def simulate(
     semantics: Semantics,
     x: NDArray,
     given: Mapping[str, NDArray] = MappingProxyType({}),
+    dt: float = 1.0,
 ) -> Trace:
-    """The graph on `x`, `(batch, steps, *shape)`, in steps of length 1.
+    """The graph on `x`, `(batch, steps, *shape)`, in steps of `dt` in the file's unit of time.
 
     Where spikes of a node are `given`, what reads it gets those, not the computed ones. Raises
     `NotSimulated`.
     """
     wiring = wiring.as_walked() if semantics.order == "walk" else wiring
     wiring = _EDGES[semantics.edges](wiring)
-    cells = {name: cell_of(wiring.nodes[name], semantics, len(x)) for name in wiring.neurons}
+    cells = {name: cell_of(wiring.nodes[name], semantics, len(x), dt) for name in wiring.neurons}
     late = tuple(cells) if semantics.late else ()
     order = [name for name in wiring.order if name not in late]
     spikes: dict[str, list[NDArray]] = {name: [] for name in wiring.spiking}

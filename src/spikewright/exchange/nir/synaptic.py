@@ -1,0 +1,114 @@
+"""Filters directly in front of leaky neurons, which are one node with them: CubaLIF and CubaLI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.exchange.nir.dialects import Dialect
+from spikewright.exchange.nir.neurons import Cell, cell_of
+from spikewright.exchange.nir.refusal import NoForm
+from spikewright.exchange.nir.waits import Object, object_of, waits
+from spikewright.network import Connection, Ensemble
+from spikewright.network import transforms as t
+from spikewright.network.synapses import Lowpass
+
+_BEHIND = {"LIF": "CubaLIF", "LI": "CubaLI"}
+"""The node of neurons behind a synapse, by that of the neurons alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Synapse:
+    """The current of some neurons: what arrives, filtered neuron by neuron.
+
+    `tau` are time constants in steps. `front` is the population that the current is, whose value
+    counts `worth` in the node's current; None where all connections to the neurons have the filter.
+    """
+
+    tau: NDArray | float
+    front: Ensemble | None = None
+    worth: NDArray | float = 1.0
+
+
+def behind(cell: Cell, synapse: Synapse, rest: NDArray | float) -> Cell:
+    """Neurons and their synapse as one node; `rest` is the current beside that of the synapse.
+
+    `tau_syn dI/dt = w_in S - I` and `tau_mem dv/dt = v_leak - v + r I`, with `w_in = r = 1`: the
+    worth of a current is in the weights, and what is not filtered in `v_leak`.
+    """
+    fields = {"tau_syn": synapse.tau, "w_in": 1.0, **cell.parameters, "v_leak": rest}
+    fields["tau_mem"] = fields.pop("tau")
+    return replace(cell, kind=_BEHIND[cell.kind], parameters=fields)
+
+
+def synapses_of(
+    objects: Sequence[Object],
+    moving: Mapping[int, Sequence[Connection]],
+    readers: Mapping[int, int],
+    dialect: Dialect,
+    dt: float,
+) -> dict[int, Synapse]:
+    """The synapses of a network's ensembles, by identity, where the dialect has a node for both.
+
+    `moving` are the connections to each object that bring no constant, `readers` the number of what
+    reads it.
+    """
+    found: dict[int, Synapse] = {}
+    fronts: set[int] = set()
+    for item in reversed(objects):  # a current that has one is the last of a chain
+        kind = _kind(item, dt)
+        if kind not in _BEHIND or _BEHIND[kind] in dialect.lacks or id(item) in fronts:
+            continue
+        assert isinstance(item, Ensemble)
+        synapse = _population(item, moving[id(item)], readers, dt) or _filter(moving[id(item)], dt)
+        if synapse is not None:
+            found[id(item)] = synapse
+            fronts.add(id(synapse.front))
+    return found
+
+
+def _cell(item: Object, dt: float) -> Cell | None:
+    """The node of an ensemble, or None where it has none."""
+    try:
+        return cell_of(item, dt) if isinstance(item, Ensemble) else None
+    except NoForm:
+        return None
+
+
+def _kind(item: Object, dt: float) -> str:
+    cell = _cell(item, dt)
+    return "" if cell is None else cell.kind
+
+
+def _population(
+    item: Ensemble, arriving: Sequence[Connection], readers: Mapping[int, int], dt: float
+) -> Synapse | None:
+    """A population that nothing else reads, neuron by neuron in front of `item`, in its step."""
+    if len(arriving) != 1:
+        return None
+    (connection,) = arriving
+    front, chain = object_of(connection.pre_obj), connection.chain()
+    plain = not (waits(connection) or connection.function or connection.learning_rules)
+    alone = isinstance(front, Ensemble) and front.shape == item.shape and readers[id(front)] == 1
+    if not (plain and alone and all(isinstance(part, t.Scale) for part in chain)):
+        return None
+    own, cell = _cell(front, dt), _cell(item, dt)
+    if own is None or cell is None or own.kind != "LI":
+        return None
+    factor = np.asarray(item.gain) * cell.unit * own.factor
+    for part in chain:
+        factor = factor * part.factor  # type: ignore[attr-defined]
+    assert isinstance(front, Ensemble)
+    return Synapse(own.parameters["tau"], front, factor * own.unit)
+
+
+def _filter(arriving: Sequence[Connection], dt: float) -> Synapse | None:
+    """The one filter that all connections have: behind their weights it does the same."""
+    synapses = {connection.synapse for connection in arriving}
+    if len(synapses) != 1:
+        return None
+    (synapse,) = synapses
+    return Synapse(synapse.tau / dt) if isinstance(synapse, Lowpass) and synapse.tau else None
