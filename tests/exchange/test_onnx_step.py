@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lower"))
 
@@ -168,6 +169,33 @@ def test_sums_are_exact_whatever_the_cap(
     operators = {node.op_type for node in onnx.load(path).graph.node}
     bytes_hold = cap is not None and cap <= (127 if kind.negative else 255)
     assert ("MatMulInteger" in operators) == bytes_hold
+
+
+def test_no_processor_saturates_the_sums_of_bytes(tmp_path: Path) -> None:
+    """Some add two products of bytes in sixteen bits: weights are narrow enough for any count.
+
+    Large counts times large weights of one sign are the sums that would saturate.
+    """
+    rng = np.random.default_rng(4)
+    positive = rng.uniform(0.5, 1.0, (6, 40))
+    graph = Graph(
+        (
+            Node("x", Input((40,))),
+            Node("inner", Activation("relu"), ("x",)),
+            Node("last", Affine(positive), ("inner",)),
+            Node("outer", Activation("relu"), ("last",)),
+        ),
+        {"y": "outer"},
+    )
+    kind, path = sw.IntegrateAndFire(), tmp_path / "step.onnx"
+    conversion = sw.convert(
+        graph, spiking={"relu": kind}, scale_firing_rates=1000.0, max_spikes_per_step=255
+    )
+    x = rng.uniform(150.0, 255.0, (4, 40)).astype(np.float32)
+    assert assert_same(conversion, x, path, 6) > 4 * 6 * 40 * 150
+    constants = [numpy_helper.to_array(c) for c in onnx.load(path).graph.initializer]
+    limbs = [c for c in constants if c.dtype == np.int8]
+    assert limbs and max(2 * 255 * int(np.abs(c.astype(int)).max()) for c in limbs) < 2**15
 
 
 def test_numbers_of_spikes_beyond_a_limb_are_summed_exactly(tmp_path: Path) -> None:

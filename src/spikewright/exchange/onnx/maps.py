@@ -1,8 +1,9 @@
 """Transforms as nodes of an ONNX graph: sums are exact, as every engine's are.
 
 Sums over numbers of spikes that a cap bounds are sums of bytes times bytes: a weight on the grid is
-a whole number, and that is four limbs of eight bits. Other sums are products of matrices in
-float64, of limbs that are narrow enough (`spikewright.engines.grid`).
+a whole number, and that is four limbs of seven bits. With eight, processors without VNNI would add
+two products in sixteen bits, where 2 x 255 x 128 saturates; 2 x 255 x 64 does not. Other sums are
+products of matrices in float64, of limbs that are narrow enough (`spikewright.engines.grid`).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from spikewright.network.transforms import (
     Transform,
 )
 
-_BYTE = 8
+LIMB = 7
+"""Bits of a limb, sign included: two products with a byte add up in sixteen bits."""
 _LOG2 = float(np.log(2.0))
 
 
@@ -274,7 +276,7 @@ class _Convolve:
 
 
 def _in_bytes(x: Signal, weight: NDArray, precision: Precision, apply: Any) -> Symbol:
-    """Exact sums of bytes times limbs of eight bits, put together in float64."""
+    """Exact sums of bytes times limbs, put together in float64."""
     assert x.bounds is not None and x.bounds.zero_point is not None
     writer, zero = x.values.writer, x.bounds.zero_point
     given = (x.values + float(zero) if zero else x.values).cast(TensorProto.UINT8)
@@ -285,10 +287,10 @@ def _in_bytes(x: Signal, weight: NDArray, precision: Precision, apply: Any) -> S
         later = len(integers) - 1 - place
         unit = steps * 2.0 ** (GRIDS[precision].weight_bits * later)
         part: Any = None
-        for power, limb in _bytes_of(whole):
+        for power, limb in _limbs_of(whole):
             sums = Symbol(writer, apply(given, zero_point, limb), apply.shape)
             digit = sums.cast(TensorProto.DOUBLE)
-            digit = digit * 2.0 ** (_BYTE * power) if power else digit
+            digit = digit * 2.0 ** (LIMB * power) if power else digit
             part = digit if part is None else part + digit
         part = part * apply.scaled(unit)
         total = part if total is None else total + part
@@ -296,14 +298,14 @@ def _in_bytes(x: Signal, weight: NDArray, precision: Precision, apply: Any) -> S
     return found
 
 
-def _bytes_of(whole: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.int8]]]:
-    """Limbs of eight bits, sign included, with their place; those of zeros alone are left out."""
-    rest, power = whole.astype(np.int64), 0
+def _limbs_of(whole: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.int8]]]:
+    """Limbs, sign included, with their place; those of zeros alone are left out."""
+    rest, power, half = whole.astype(np.int64), 0, 1 << (LIMB - 1)
     while power == 0 or rest.any():
-        digit = (rest + 128) % 256 - 128
+        digit = (rest + half) % (2 * half) - half
         if digit.any() or (power == 0 and not (rest - digit).any()):
             yield power, digit.astype(np.int8)
-        rest, power = (rest - digit) >> _BYTE, power + 1
+        rest, power = (rest - digit) >> LIMB, power + 1
 
 
 MAPS: dict[type[Transform], Any] = {
