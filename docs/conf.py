@@ -2,28 +2,49 @@
 
 The Markdown stays what it is in the repository: plain links, no directives. What a site needs
 beside it (the shelves as a tree, links out of this folder, the gallery's code) is made from those
-links while the pages are read.
+links while the pages are read. `_making/` adds signatures and docstrings, and leads from names in
+code to where they are documented.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from _making import links, reference  # noqa: E402
 
 project = "Spikewright"
 author = "The Spikewright authors"
 copyright = author
 version = release = metadata.version("spikewright")
 
-extensions = ["myst_nb"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.extlinks",
+    "sphinx.ext.intersphinx",
+]
 root_doc = "index"
 myst_heading_anchors = 4
 nb_execution_mode = "off"  # notebooks hold their outputs, which tests keep true
+autodoc_class_signature = "separated"
+autodoc_inherit_docstrings = False  # an override says what its base says
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+default_role = "literal"  # code in docstrings stands between single backticks
+maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+extlinks = {"keras": (f"{links.inventory('keras').address}%s", "%s")}
 html_theme = "furo"
+html_static_path = ["_making/static"]
+html_css_files = ["wide.css"]
+pygments_dark_style = "github-dark"
 html_title = f"Spikewright {release}"
 html_show_copyright = False
 
@@ -61,8 +82,19 @@ def read(app: Any, name: str, source: list[str]) -> None:
         source[0] = shelves(source[0])
     if name == "gallery/README":
         source[0] = with_code(source[0])
+    if name == "reference":
+        source[0] += f"\n{reference.tree()}"
+
+
+def prepare(app: Any, config: Any) -> None:
+    """Write what is made anew for every build: inventories, and pages of signatures."""
+    config.intersphinx_mapping = links.mapping(Path(app.doctreedir) / "inventories")
+    reference.write(HERE)
 
 
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    app.connect("config-inited", prepare, priority=100)  # before intersphinx looks
     app.connect("source-read", read)
+    app.connect("autodoc-process-docstring", reference.docstring)
+    app.connect("doctree-resolved", links.link)
