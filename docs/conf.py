@@ -8,6 +8,7 @@ code to where they are documented.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from importlib import metadata
@@ -18,6 +19,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from _making import links, reference  # noqa: E402
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # of the layers whose signatures are shown
 
 project = "Spikewright"
 author = "The Spikewright authors"

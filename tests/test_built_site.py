@@ -94,7 +94,7 @@ def test_an_inventory_lists_what_the_site_mentions(site: dict[Path, Found]) -> N
 
 
 LEADS = {
-    "start.html": "api/conversion.html#spikewright.convert",
+    "training.html": "api/conversion.html#spikewright.Conversion.train",
     "from_pytorch.html": (
         "https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html#torch.nn.Module"
     ),

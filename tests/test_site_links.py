@@ -110,6 +110,13 @@ def test_every_public_name_has_an_entry_on_the_site() -> None:
             assert full in entries or full.rpartition(".")[0] in entries, (topic, name)
 
 
+def test_members_of_a_base_have_entries_of_their_own() -> None:
+    """Their class would not show them; its own members are not listed twice."""
+    page = reference.page("Conversion", reference.topics()["Conversion"])
+    assert ".. autoproperty:: spikewright.Choice.energy\n" in page
+    assert "spikewright.Conversion.run" not in page
+
+
 def test_pages_of_signatures_are_written_where_they_differ(tmp_path: Path) -> None:
     """A second build leaves the files alone, and what is no topic any more goes."""
     reference.write(tmp_path)

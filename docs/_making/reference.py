@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -59,6 +60,12 @@ def entry(full: str, item: Any) -> str:
     return f".. {kind}:: {full}\n"
 
 
+def member(full: str, item: Any) -> str:
+    """The directive for a member that a class has from a base, which its class does not show."""
+    kind = "autoproperty" if isinstance(item, property | cached_property) else "automethod"
+    return f".. {kind}:: {full}\n"
+
+
 def page(topic: str, names: dict[str, Any]) -> str:
     """A topic's page."""
     line = "=" * len(topic)
@@ -69,10 +76,14 @@ def page(topic: str, names: dict[str, Any]) -> str:
     entries: dict[str, str] = {}
     for name, item in names.items():
         full = full_name(name)
-        parent = full.rpartition(".")[0]
-        if parent.rpartition(".")[2][0].isupper():  # a member: its class has it
-            full, item = parent, type
-        entries.setdefault(full, entry(full, item))
+        parent, _, last = full.rpartition(".")
+        if not parent.rpartition(".")[2][0].isupper():
+            entries[full] = entry(full, item)
+            continue
+        entries.setdefault(parent, entry(parent, type))  # a class shows its own members
+        owner = names.get(f"sw.{parent.removeprefix('spikewright.')}")
+        if owner is not None and last not in vars(owner):
+            entries[full] = member(full, item)
     return "\n".join([head, *entries.values()])
 
 

@@ -315,6 +315,14 @@ def test_the_conclusion_says_what_it_is_worth_and_costs() -> None:
     assert str(found) == f"{text}\n\n{found.call}"
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_one_step_is_called_what_it_is(steps: int) -> None:
+    """A quantised rate network: nothing in it depends on the order of spikes."""
+    found = swept(scales=1000, steps=steps, within=1.0)
+    assert found.best is not None and found.best.steps == steps
+    assert found.conclusion.endswith(" this is a quantised rate network.") == (steps == 1)
+
+
 def test_where_nothing_is_near_enough_the_nearest_is_named() -> None:
     """There is no best and no call, and that is said."""
     found = swept(scales=1, steps=2)

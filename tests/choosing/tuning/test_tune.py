@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ def test_the_choice_says_what_it_loses_and_costs(choice: sw.Choice) -> None:
     assert choice.energy is None
     assert choice.certified is (high <= 0.02)
     assert "spikes a sample" in str(choice)
+    for steps in (1, 2):
+        told = str(replace(choice, arguments={**choice.arguments, "steps": steps}))
+        assert told.endswith(" this is a quantised rate network.") == (steps == 1)
 
 
 def test_its_arguments_need_no_data_and_give_the_same_predictions(choice: sw.Choice) -> None:

@@ -81,6 +81,10 @@ class Alternative:
         }
 
 
+ONE_STEP = "One step has no order of spikes: this is a quantised rate network."
+"""What a choice of one step is, in a sentence."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Choice(Shown, Alternative):
     """The setting that a search chose, and the others.
@@ -118,7 +122,8 @@ class Choice(Shown, Alternative):
             what += f", {self.energy:.3g} J"
         if self.training is not None:
             what += ", trained"
-        return f"{what}; it loses {loss}. {self.verdict}"
+        told = f"{what}; it loses {loss}. {self.verdict}"
+        return f"{told} {ONE_STEP}" if self.steps == 1 else told
 
     def _told(self) -> tuple[str, Rows]:
         rows = [self._row(each) for each in (self.chosen, *self.runners_up)]

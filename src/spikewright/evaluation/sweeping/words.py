@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikewright.choosing.search.choice import Minimise
+from spikewright.choosing.search.choice import ONE_STEP, Minimise
 from spikewright.evaluation.sweeping.readings import Judged, Reading
 from spikewright.measure.readout import readout_name
 from spikewright.report.tables import joules, number, shown
@@ -12,11 +12,12 @@ _PRICE = {"spikes": "in spikes", "energy": "in energy", "latency": "in steps"}
 
 def found_one(reading: Reading, within: float, minimise: Minimise) -> str:
     """The cheapest setting that is near enough: its score, its loss and its cost."""
-    return (
+    told = (
         f"The cheapest setting {_PRICE[minimise]} within {_distance(within, reading)} of the source"
         f"{_of_source(reading)} is {_named(reading)}: {_worth(reading)}{_lost(reading)}, for "
         f"{_costs(reading)} a sample."
     )
+    return f"{told} {ONE_STEP}" if reading.steps == 1 else told
 
 
 def found_nothing(reading: Reading, within: float) -> str:

@@ -71,8 +71,8 @@ class RasterInfo:
     ) -> RasterInfo:
         """The part that fits a page: so many layers, neurons, steps, and the ten largest outputs.
 
-        Layers and neurons are evenly spaced. Where they would have more than `events` events,
-        neurons are left out first, then steps.
+        Layers are evenly spaced, and neurons those with the most spikes. Where they would have more
+        than `events` events, neurons are left out first, then steps.
         """
         names = list(self.spikes)
         kept = [names[i] for i in _spaced(len(names), layers)]
@@ -84,7 +84,7 @@ class RasterInfo:
 
     def _part(self, layers: list[str], neurons: int, steps: int) -> RasterInfo:
         steps = max(1, min(steps, len(self.running_mean)))
-        places = {name: _spaced(len(self.shown(name)), neurons) for name in layers}
+        places = {name: self._most_active(name, neurons) for name in layers}
         picked = {name: self.shown(name)[places[name]] for name in layers}
         spikes = {}
         for name in layers:
@@ -102,6 +102,13 @@ class RasterInfo:
             picked=picked,
             outputs=self.numbers[shown],
         )
+
+    def _most_active(self, layer: str, most: int) -> NDArray:
+        """Places of the neurons with the most spikes among those that are shown, in their order."""
+        shown, events = self.shown(layer), self.spikes[layer]
+        counts = np.zeros(self.neurons[layer], int)
+        np.add.at(counts, events[:, 1], np.abs(events[:, 2]))
+        return np.sort(np.argsort(-counts[shown], kind="stable")[:most])
 
     def rows(self) -> list[Row]:
         """Long form, header first: spikes, layers' values, running means, the source's values."""
