@@ -1,8 +1,10 @@
-"""Results in notebooks: a sentence and a small table, in which every name is text."""
+"""Results in notebooks: a sentence, a small table and a picture, in which every name is text."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 import spikewright as sw
 from spikewright import demo
+from spikewright._base import notebooks
 from spikewright._base.notebooks import Shown
 from spikewright.exchange.nir.checking.result import Check, Row
 from spikewright.graph import Graph, Node
@@ -70,10 +73,14 @@ class Tags(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.open: list[str] = []
+        self.pictures: list[dict[str, str]] = []
         self.text = ""
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.tags.append(tag)
+        if tag == "img":
+            self.pictures.append(dict(attrs))
+            return
         self.open.append(tag)
         assert {name for name, _ in attrs} <= {"style"}
 
@@ -109,24 +116,41 @@ def test_every_result_is_tested_below() -> None:
 @pytest.mark.filterwarnings("ignore::spikewright.errors.ConversionWarning")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_result_is_a_sentence_and_a_table(name: str) -> None:
-    """Only tags of tables; names with markup in them stand there as they are."""
+    """Only tags of tables and a picture; names with markup in them stand there as they are."""
     item = EXAMPLES[name]()
     assert type(item).__name__ == name
     html = item._repr_html_()
     found = parsed(html)
     assert set(found.tags) <= {
-        "div", "p", "table", "thead", "tbody", "tr", "th", "td"
+        "div", "p", "table", "thead", "tbody", "tr", "th", "td", "img"
     }  # fmt: skip
     assert {"p", "table", "td"} <= set(found.tags)
     sentence, rows = item._told()
     assert sentence in found.text
     assert len({len(row) for row in rows}) == 1
-    assert len(html) < 20_000
+    assert len(html) < 20_000 + sum(len(picture["src"]) for picture in found.pictures)
     for row in rows[:5]:
         for cell in row:
             assert cell in found.text
     if name not in ("Choice", "BestRule", "Evaluation", "Sweep", "Training"):
         assert EVIL in found.text
+
+
+@pytest.mark.filterwarnings("ignore::spikewright.errors.ConversionWarning")
+@pytest.mark.parametrize("name", ["Run", "Evaluation", "Sweep", "Choice"])
+def test_what_was_measured_has_a_picture(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small PNG within the text, with a text of its own; none without matplotlib."""
+    item = EXAMPLES[name]()
+    if isinstance(item, sw.Choice):  # a search of one setting has nothing to compare
+        assert item._drawn() is None
+        others = (replace(r, value=2 * r.value, how={**r.how, "trial": 9}) for r in item.records)
+        item = replace(item, records=(*item.records, *others))
+    (picture,) = parsed(item._repr_html_()).pictures
+    head, _, data = picture["src"].partition(",")
+    assert head == "data:image/png;base64" and picture["alt"]
+    assert base64.b64decode(data).startswith(b"\x89PNG") and len(data) < 150_000
+    monkeypatch.setattr(notebooks, "find_spec", lambda name: None)
+    assert parsed(item._repr_html_()).pictures == []
 
 
 @pytest.mark.parametrize("name", ["Trace", "Plan", "Memory"])
@@ -153,6 +177,7 @@ class _Rows:
     def __init__(self, rows: Any) -> None:
         self._told = lambda: ("Rows.", rows)
 
+    _drawn = Shown._drawn
     _repr_html_ = Shown._repr_html_
 
 

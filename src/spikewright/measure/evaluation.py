@@ -46,6 +46,12 @@ class Evaluation(Shown):
         rows = table_of(r for r in (*last, *rest) if "layer" not in r.how)
         return f"{s['samples']} samples, {s['steps']} steps of {s['dt']:g} s.", rows
 
+    def _drawn(self) -> Any:
+        from spikewright.report import figures
+
+        infos = figures.over_time_infos(self.records)
+        return figures.draw_over_time(infos[0]) if infos else None
+
     def accuracy(
         self, readout: EveryStep = "mean", steps: int | None = None, output: str | None = None
     ) -> Record:

@@ -110,6 +110,16 @@ class Run(Shown):
             *rows,
         ]
 
+    def _drawn(self) -> Any:
+        from spikewright.report import figures
+
+        found = {
+            name: part.totals.mean(axis=0) / (self.steps * self.dt)
+            for name, part in self.populations.items()
+            if part.spiking
+        }
+        return figures.draw_rates(figures.rates_info(found)) if found else None
+
     def _single(self, values: dict[str, NDArray]) -> Values:
         return next(iter(values.values())) if len(values) == 1 else values
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from spikewright._base.notebooks import Rows, Shown
 from spikewright.choosing.search.paired import Interval
-from spikewright.records import Record, Worth, plain
+from spikewright.records import Record, Worth, plain, select
 
 Minimise = Literal["spikes", "energy", "latency"]
 MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
@@ -128,6 +128,14 @@ class Choice(Shown, Alternative):
     def _told(self) -> tuple[str, Rows]:
         rows = [self._row(each) for each in (self.chosen, *self.runners_up)]
         return str(self), [("steps", "spikes", "loses", "at most", "certified", "rule"), *rows]
+
+    def _drawn(self) -> Any:
+        from spikewright.report import figures
+
+        for records in figures.of_search(self.records).values():
+            if len({r.how["setting"] for r in select(records, "spikes per sample")}) > 1:
+                return figures.draw_trade_off(figures.trade_off_info(records))
+        return None
 
     def _row(self, each: Alternative) -> tuple[str, ...]:
         return (

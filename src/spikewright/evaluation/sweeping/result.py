@@ -16,6 +16,7 @@ from spikewright.evaluation.sweeping.readings import Reading, cheapest, nearest
 from spikewright.evaluation.sweeping.words import found_nothing, found_one
 from spikewright.measure import Evaluation
 from spikewright.records import Record
+from spikewright.report import figures
 from spikewright.report.sweeps import sweep_table
 from spikewright.report.tables import Table
 
@@ -130,6 +131,9 @@ class Sweep(Shown):
 
     def _told(self) -> tuple[str, Rows]:
         return self.conclusion, self.table().as_texts()
+
+    def _drawn(self) -> Any:
+        return figures.draw_sweep(figures.sweep_info(self.records))
 
     def __str__(self) -> str:
         return f"{self.conclusion}\n\n{self.call}".rstrip()
