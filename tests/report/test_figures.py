@@ -224,6 +224,10 @@ def test_each_figure_is_drawn_and_saved_with_its_data(
     first = vector.read_bytes()
     save(draw(info), info, vector)
 
+    figure.draw_without_rendering()
+    for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
+        ticks = [label.get_text() for label in axis.get_ticklabels()]
+        assert not any("$" in tick or "e-" in tick for tick in ticks), ticks
     assert figure.axes[0].get_ylabel() == axes
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert b"<text" in first and vector.read_bytes() == first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from spikewright._base.optional import require
 from spikewright._base.writing import check_place, replace_file
+from spikewright.report.tables import number
 
 Cell = str | float | int
 Row = Sequence[Cell]
@@ -91,3 +92,14 @@ def clean(axes: Any, grid: str = "y") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def count_in_plain_numbers(
+    axis: Any, values: Sequence[float], show: Callable[[float], str] = number
+) -> None:
+    """Ticks of a logarithmic axis as a reader writes numbers: no powers, and none between."""
+    ticker = require("matplotlib.ticker")
+    if max(values) < 1000 * min(values):  # powers of ten alone would be one or two ticks
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(lambda value, _: show(value))
+    axis.set_minor_formatter(ticker.NullFormatter())

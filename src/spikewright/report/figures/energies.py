@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikewright.records import Record, select
-from spikewright.report.figures.base import PALETTE, Row, clean, new_figure
+from spikewright.report.figures.base import PALETTE, Row, clean, count_in_plain_numbers, new_figure
+from spikewright.report.tables import joules
 
 MARKERS = ("o", "s", "D", "^")
 
@@ -57,9 +58,12 @@ def draw_energies(info: EnergiesInfo) -> Any:
         places = [(c[network], i) for i, c in enumerate(info.tables.values()) if network in c]
         axes.plot(*zip(*places, strict=True), marker, color=colour, label=network, alpha=0.9)
     axes.set_xscale("log")
+    count_in_plain_numbers(
+        axes.xaxis, [v for c in info.tables.values() for v in c.values()], joules
+    )
     axes.set_yticks(range(len(info.tables)), list(info.tables))
     axes.invert_yaxis()
-    axes.set_xlabel("joules per sample")
+    axes.set_xlabel("energy per sample")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     clean(axes, "x")
     return figure

@@ -10,6 +10,7 @@ import numpy as np
 
 from spikewright.records import Record, Worth, select, worths
 from spikewright.report.figures.base import BLACK, PALETTE, Cell, Row, clean, new_figure
+from spikewright.report.tables import number
 
 Point = tuple[int, float, float, float]
 """Step, value and its 95 % interval."""
@@ -112,6 +113,7 @@ def draw_over_time(info: OverTimeInfo) -> Any:
         axes.fill_between(steps, unit * low, unit * high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(steps, unit * values, color=colour, linewidth=1.8, label=f"{name} readout")
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda step, _: number(step))
     axes.set_xlabel(f"steps of {info.dt * 1000:g} ms")
     axes.set_ylabel(f"{info.measure} (%)" if info.fraction else info.measure)
     axes.legend(frameon=False)

@@ -8,12 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikewright._base.optional import require
 from spikewright.records import Record, Worth, select, worths
-from spikewright.report.figures.base import BLACK, PALETTE, Row, clean, new_figure
+from spikewright.report.figures.base import (
+    BLACK,
+    PALETTE,
+    Row,
+    clean,
+    count_in_plain_numbers,
+    new_figure,
+)
 from spikewright.report.figures.over_time import with_interval
 from spikewright.report.sweeps import Key, by_setting, scale_text, steps_of_spikes
-from spikewright.report.tables import number, shown
+from spikewright.report.tables import shown
 
 _PANELS = 4  # numbers of steps that are shown beside each other
 _DASHES = ("-", "--", ":")
@@ -252,10 +258,7 @@ def _count_axis(axes: Any, counts: Sequence[float]) -> None:
     """A logarithmic axis with plain numbers, where there are no zeros."""
     if counts and min(counts) > 0:
         axes.set_yscale("log")
-        if max(counts) < 1000 * min(counts):  # powers of ten alone would be one or two ticks
-            ticker = require("matplotlib.ticker")
-            axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(lambda value, _: number(value))
+        count_in_plain_numbers(axes.yaxis, counts)
 
 
 def _styled(info: SweepInfo, steps: int) -> Iterable[tuple[Curve, str, str]]:

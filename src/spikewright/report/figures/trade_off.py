@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spikewright.records import SCORE, Record, Worth, select, worths
-from spikewright.report.figures.base import BLACK, BLUE, GREY, VERMILION, Row, clean, new_figure
+from spikewright.report.figures.base import (
+    BLACK,
+    BLUE,
+    GREY,
+    VERMILION,
+    Row,
+    clean,
+    count_in_plain_numbers,
+    new_figure,
+)
+from spikewright.report.tables import joules, number
 
 
 @dataclass(frozen=True)
@@ -191,6 +201,8 @@ def draw_trade_off(info: TradeOffInfo) -> Any:
         )
     if min(s.cost for s in info.settings) > 0:
         axes.set_xscale("log")
+        costs = [s.cost for s in info.settings]
+        count_in_plain_numbers(axes.xaxis, costs, joules if info.unit == "J" else number)
     paid = "" if info.unit in info.cost else f" ({info.unit})"
     axes.set_xlabel(f"{info.cost}{paid}")
     axes.set_ylabel(f"{info.worth.name} (%)" if info.worth.fraction else info.worth.name)
