@@ -47,8 +47,8 @@ For those who know what they look for: every public name, with what it is.
 Written by `scripts/reference.py` from the docstrings, of which these are the first sentences.
 `help(name)` shows the rest: shapes, units, what is raised, and the source of a formula. On the site
 a name leads there. `sw` is `import spikewright as sw`. [The command line](cli.md) has a page of its
-own. [CONTRIBUTING](../CONTRIBUTING.md) says how to add a layer, a pass, a neuron type, a transform or an
-engine. [Architecture](architecture.md) lists the files and explains the design.
+own. [CONTRIBUTING](../CONTRIBUTING.md) says how to add a layer, a pass, a neuron type, a transform
+or an engine. [Architecture](architecture.md) lists the files and explains the design.
 """
 CONVERSION = (
     "convert",
