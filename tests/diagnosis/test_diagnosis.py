@@ -66,6 +66,50 @@ def test_it_says_what_a_run_loses(
     assert found.spikes == pytest.approx(sum(layer.spikes or 0 for layer in found.layers))
 
 
+def test_rounding_is_told_from_timing_as_an_evaluation_does(
+    coarse: sw.Conversion, found: Diagnosis, data: tuple[NDArray, NDArray]
+) -> None:
+    """The rounded twin's accuracy and spikes per active neuron are those that `evaluate` has."""
+    records = coarse.evaluate(*data, steps=STEPS, progress=False).records
+    last = {r.name: r for r in records if r.how.get("steps") == STEPS and "layer" not in r.how}
+    own = {r.name: r for r in found.records if "layer" not in r.how}
+
+    for name in ("rounded accuracy", "spikes per active neuron"):
+        assert own[name].value == pytest.approx(last[name].value, rel=1e-6)
+    assert found.rounded_score == own["rounded accuracy"].value
+    assert found.rounded_score < 0.9
+    assert f"({100 * found.rounded_score:.1f} % if no spike came early or late)" in str(found)
+    assert "per active neuron of the source" in str(found)
+
+
+@pytest.mark.parametrize(("cap", "late"), [(None, False), (1, True)])
+def test_without_a_cap_neurons_that_take_spikes_back_lose_to_rounding_alone(
+    data: tuple[NDArray, NDArray], cap: int | None, late: bool
+) -> None:
+    """The twin is as far from the source as the network is; under a cap some spikes are late."""
+    neurons = {"relu": sw.BipolarIntegrateAndFire(max_spikes_per_step=cap)}
+    made = sw.convert(demo.MODEL, spiking=neurons, scale_firing_rates=100.0)
+    found = made.diagnose(data[0], steps=4, progress=False)
+
+    assert found.rounded is not None
+    assert found.rounded_score is None
+    assert found.loss.change > 0
+    assert (found.rounded.change == pytest.approx(found.loss.change, rel=1e-4)) is not late
+
+
+def test_a_network_without_a_rounded_twin_says_nothing_of_it(
+    data: tuple[NDArray, NDArray],
+) -> None:
+    """A synapse passes spikes on later, so that one long step is no twin of many."""
+    made = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=50.0, synapse=0.005)
+    found = made.diagnose(*data, steps=8, progress=False)
+
+    assert found.rounded is None
+    assert found.rounded_score is None
+    assert "early or late" not in str(found)
+    assert not [r for r in found.records if r.name.startswith("rounded")]
+
+
 def test_the_worst_layer_comes_first_and_proposals_by_gain(found: Diagnosis) -> None:
     """Layers by what each alone costs; of proposals none is as good as another for more."""
     losses = [layer.loss.value for layer in found.layers]

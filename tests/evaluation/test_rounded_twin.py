@@ -9,11 +9,11 @@ import pytest
 
 import models
 import spikewright as sw
-from spikewright.evaluation.rounded import rounded
-from spikewright.evaluation.source import StillNetwork
 from spikewright.graph import Graph
 from spikewright.records import select
 from spikewright.running.encoding import feeds_of
+from spikewright.running.rounded import rounded
+from spikewright.running.still import StillNetwork
 
 GRAPHS = {"mlp": models.mlp(seed=3), "residual": models.residual(seed=4, pool=True)}
 BIPOLAR = {"relu": sw.BipolarIntegrateAndFire()}

@@ -52,6 +52,36 @@ def test_a_full_page_has_every_section_in_order(full: Tag) -> None:
     assert all(len(section.children) > 1 for section in full.all("section"))
 
 
+def test_the_diagnosis_tells_rounding_from_timing(tmp_path: Path) -> None:
+    """Where the rounded twin was measured, its score stands beside the run's; else nothing does."""
+    how = {"steps": 8, "dt": 0.001, "readout": "mean"}
+    twin = [
+        Record("rounded accuracy", 0.875, "fraction", 64, None, how),
+        Record("spikes per active neuron", 1.25, "spikes", 64, None, how),
+    ]
+    told = page(tmp_path, diagnosis=[*diagnosed(), *twin]).text
+    (tmp_path / "plain").mkdir()
+    plain = page(tmp_path / "plain", diagnosis=diagnosed()).text
+
+    assert "If no spike came early or late, the accuracy would be 87.5 %" in told
+    assert "where the run has 80.0 %" in told
+    assert "For each active neuron of the source 1.25 spikes are sent." in told
+    assert "early or late" not in plain
+    assert "active neuron" not in plain
+
+
+def test_the_diagnosis_of_values_tells_rounding_from_timing(tmp_path: Path) -> None:
+    """Without labels, the distances from the source's outputs stand side by side."""
+    how = {"steps": 8, "dt": 0.001, "readout": "mean"}
+    judged = ("accuracy", "source accuracy", "accuracy drop")
+    records = [r for r in diagnosed() if r.name not in judged]
+    for name, value in (("output change", 0.3), ("rounded output change", 0.125)):
+        records.append(Record(name, value, "fraction", 64, None, how))
+    told = page(tmp_path, diagnosis=records).text
+
+    assert "The outputs are 30.0 % away from the source's, and would be 12.5 % away" in told
+
+
 def test_a_page_of_nothing_is_a_page(tmp_path: Path) -> None:
     """What has no data has no section; the sentence says that nothing was measured."""
     found = page(tmp_path)

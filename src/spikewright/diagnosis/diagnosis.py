@@ -19,7 +19,7 @@ from spikewright.diagnosis.judges import (
     OfTargets,
     Outputs,
 )
-from spikewright.diagnosis.loss import Tally
+from spikewright.diagnosis.loss import Loss, Tally
 from spikewright.diagnosis.proposals import Effect, Proposal, predict, ranked
 from spikewright.diagnosis.records import as_dict, records
 from spikewright.diagnosis.remedies import Diagnosed, Remedy, remedies
@@ -34,8 +34,11 @@ from spikewright.measure.metric import Metric, given_for
 from spikewright.measure.truth import truth_of
 from spikewright.records import Record
 from spikewright.running.converted import Converted
+from spikewright.running.encoding import feeds_of
 from spikewright.running.inputs import batch_of
 from spikewright.running.outputs import outputs_of
+from spikewright.running.rounded import rounded
+from spikewright.running.still import StillNetwork
 
 
 class Diagnosis(Shown, Findings):
@@ -47,6 +50,11 @@ class Diagnosis(Shown, Findings):
     `proposals` are changes, the best first, and `advice` says why there are none. `spikes` are per
     sample, over `samples` samples and runs of `steps` steps of `dt` seconds. `failures` gives the
     reasons of changes that could not be made or run.
+
+    `rounded` is the loss of the rounded twin, as if all spikes were on time: it is lost to rounding
+    and the cap, and what is lost beyond it to timing. It is None where there is no such network
+    (see `running.rounded`). `rounded_score` is its score. `spikes_per_active` are spikes for each
+    neuron whose value in the source is not 0.
     """
 
     @property
@@ -101,6 +109,19 @@ class Trial:
         tally.add(slice(None), source, outputs)
         return Outcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
 
+    def rounded(self, conversion: Converted, source: Outputs, steps: int) -> Loss | None:
+        """The loss of the rounded twin for so many steps; None where there is none."""
+        held, given = rounded(conversion.lowered, steps), self.settings
+        if held is None:
+            return None
+        length, seed = steps * self.dt, given["seed"]
+        fed = feeds_of(dict(self.inputs), held.inputs, None, 1, length, seed)
+        still = StillNetwork(held, length, seed, "float32", given["threads"])
+        tally = Tally(self.judge)
+        names = {node: name for name, node in held.inputs.items()}
+        tally.add(slice(None), source, still.answers(fed, names).outputs)
+        return tally.loss
+
 
 @silently()
 def diagnose(
@@ -148,6 +169,7 @@ def diagnose(
         steps,
         dt,
         case.failures,
+        trial.rounded(conversion, source, steps),
     )
 
 

@@ -26,3 +26,17 @@ class Findings:
     steps: int
     dt: float
     failures: Mapping[str, str] = field(default_factory=dict)
+    rounded: Loss | None = None
+
+    @property
+    def spikes_per_active(self) -> float | None:
+        """Spikes for each neuron whose value in the source is not 0; None where none is."""
+        active = sum(layer.active or 0.0 for layer in self.layers)
+        return self.spikes / active if active > 0 else None
+
+    @property
+    def rounded_score(self) -> float | None:
+        """The score of the rounded twin; None without truth, or without such a network."""
+        if self.score is None or self.rounded is None or self.rounded.drop is None:
+            return None
+        return self.score.source - self.score.worth.sign * self.rounded.drop

@@ -39,8 +39,14 @@ def _of_network(found: Findings, record: Any) -> Iterator[Record]:
         yield record(f"source {score.name}", score.source, SCORE)
         if score.worth.rising:
             yield record(f"{score.name} drop", score.drop, SCORE, interval=found.interval)
+    if score is not None and found.rounded_score is not None:
+        yield record(f"rounded {score.name}", found.rounded_score, SCORE)
     yield record("output change", found.loss.change)
+    if found.rounded is not None:
+        yield record("rounded output change", found.rounded.change)
     yield record("spikes per sample", found.spikes, "spikes")
+    if found.spikes_per_active is not None:
+        yield record("spikes per active neuron", found.spikes_per_active, "spikes")
 
 
 def _of_layer(layer: LayerLoss, record: Any) -> Iterator[Record]:

@@ -25,8 +25,9 @@ class LayerLoss:
     holds the share of each part in it; they sum to it. `dead` is the share of neurons that are
     active in the source, for some sample, and never spike; `saturated` that of (sample, neuron)
     pairs that sent the most that the cap allows, None without a cap; `unresolved` that of the
-    source's values other than 0 that are smaller than one spike. `spikes` are per sample. Layers
-    without spiking neurons have None for these.
+    source's values other than 0 that are smaller than one spike. `spikes` are per sample, and
+    `active` is the number of neurons whose value in the source is not 0, per sample. Layers without
+    spiking neurons have None for these.
     """
 
     name: str
@@ -37,6 +38,7 @@ class LayerLoss:
     saturated: float | None
     unresolved: float | None
     spikes: float | None
+    active: float | None = None
 
 
 class _Account:
@@ -76,7 +78,7 @@ class _Account:
     def _activity(self) -> tuple[float | None, ...]:
         cells, name = self.site.cells, self.site.name
         if cells is None or not cells.neuron_type.spiking:
-            return None, None, None, None
+            return None, None, None, None, None
         run = self.samples.run
         silent = ~run.populations[name].totals.any(axis=0)
         saturated = None if cells.cap is None else run.saturated_fractions()[name]
@@ -85,6 +87,7 @@ class _Account:
             saturated,
             self.small / self.values if self.values else 0.0,
             float(run.spike_counts()[name].mean()),
+            self.values / len(self.samples),
         )
 
 

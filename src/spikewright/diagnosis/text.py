@@ -35,23 +35,45 @@ def summary(found: Findings) -> str:
     """The loss, in a sentence."""
     score = found.score
     if score is None:
-        lost = f"The output is {_percent(found.loss.change)} away from the source's"
+        lost = f"The output is {_percent(found.loss.change)} away from the source's{_twin(found)}"
     elif score.name == "accuracy" and score.worth.fraction:
         lost = (
-            f"{_percent(score.found)} accuracy, the source {_percent(score.source)}: "
+            f"{_percent(score.found)} accuracy, the source {_percent(score.source)}{_twin(found)}: "
             f"{_points(score.drop)} lost"
         )
     elif not score.worth.fraction:
         lost = (
-            f"{score.name} {_number(score.found)}, the source's {_number(score.source)}: "
+            f"{score.name} {_number(score.found)}, the source's {_number(score.source)}"
+            f"{_twin(found)}: "
             f"{_number(score.drop)} lost"
         )
     else:
-        lost = f"Relative error {_percent(score.found)}, the source's {_percent(score.source)}"
+        lost = (
+            f"Relative error {_percent(score.found)}, the source's {_percent(score.source)}"
+            f"{_twin(found)}"
+        )
     return (
         f"{lost}, over {found.samples} samples, {found.steps} steps of {found.dt * 1000:g} ms and "
-        f"{_number(found.spikes)} spikes a sample."
+        f"{_number(found.spikes)} spikes a sample{_of_active(found)}."
     )
+
+
+def _twin(found: Findings) -> str:
+    """The score of the rounded twin, or its change: what is left is lost to timing."""
+    if found.rounded is None:
+        return ""
+    score, value = found.score, found.rounded_score
+    if score is None or value is None:
+        amount = _percent(found.rounded.change)
+    else:
+        amount = _percent(value) if score.worth.fraction else _number(value)
+    return f" ({amount} if no spike came early or late)"
+
+
+def _of_active(found: Findings) -> str:
+    """Spikes for each active neuron of the source."""
+    ratio = found.spikes_per_active
+    return "" if ratio is None else f", {_number(ratio)} per active neuron of the source"
 
 
 _LAYER = [

@@ -20,7 +20,6 @@ from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.evaluation.data import Reader, Shard
 from spikewright.evaluation.packing import packed, shard_key
 from spikewright.evaluation.settings import Settings
-from spikewright.evaluation.source import Answers
 from spikewright.evaluation.work import (
     Packed,
     Task,
@@ -41,6 +40,7 @@ from spikewright.running.encoders import Encoder
 from spikewright.running.encoding import encoders_for, lists_of
 from spikewright.running.outputs import outputs_of
 from spikewright.running.runner import Runner
+from spikewright.running.still import Answers
 
 _MOST = 256  # samples of a shard
 _FEWEST = 32  # as long as their outputs fit

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from spikewright.choosing import Statistics
 from spikewright.choosing.rules.minimum_error import best_threshold
 from spikewright.errors import SimulationError
-from spikewright.evaluation.source import held
 from spikewright.graph import Graph
 from spikewright.measure.energy import twin_bits
 from spikewright.measure.twin import quantised_twin
 from spikewright.network import Node
 from spikewright.passes.standard import run as run_passes
 from spikewright.running.encoding import Feeds
+from spikewright.running.still import held
 
 Thresholds = Mapping[str, NDArray]
 

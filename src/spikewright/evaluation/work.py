@@ -17,9 +17,8 @@ from spikewright.engines import Totals
 from spikewright.engines.memory import available
 from spikewright.evaluation.data import Shard
 from spikewright.evaluation.operations import OperationCounter
-from spikewright.evaluation.rounded import rounded
 from spikewright.evaluation.settings import Settings
-from spikewright.evaluation.source import Answers, SourceNetwork, StillNetwork
+from spikewright.evaluation.source import SourceNetwork
 from spikewright.evaluation.twin import TwinNetwork
 from spikewright.graph import Graph
 from spikewright.measure.activity import count
@@ -30,7 +29,9 @@ from spikewright.measure.truth import Output, Truth
 from spikewright.network import Node
 from spikewright.running.encoding import Feeds, encoders_for, feeds_of
 from spikewright.running.outputs import outputs_of
+from spikewright.running.rounded import rounded
 from spikewright.running.runner import Job, Part, Runner, Whole
+from spikewright.running.still import Answers, StillNetwork
 from spikewright.running.storage import from_bytes
 
 Outputs = Mapping[str, NDArray]

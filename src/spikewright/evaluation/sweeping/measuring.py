@@ -16,11 +16,11 @@ from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.evaluation.data import Shard
 from spikewright.evaluation.settings import Settings
 from spikewright.evaluation.sharded import Evaluating, reader_of, shard_size
-from spikewright.evaluation.source import Answers
 from spikewright.evaluation.sweeping.settings import Setting
 from spikewright.executors import Executor
 from spikewright.measure import Evaluation
 from spikewright.running.runner import Runner
+from spikewright.running.still import Answers
 
 _FOLDER = re.compile(r"[0-9a-f]{16}")  # holds what is finished of one setting
 
