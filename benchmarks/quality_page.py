@@ -85,9 +85,11 @@ Written by `python -m benchmarks.conversion_quality`; do not edit. Networks are 
   (`sw.VoltageCorrection`).
 * In the rows in bold `sw.best_rule` has chosen rule, neurons, correction and readout. It calibrates
   every candidate on one half of those 1000 images. On the other half it takes the candidate whose
-  outputs are closest to the source's (the mean divergence of their softmax). Labels and test images
-  play no part in the choice. Without a bound on spikes it takes the cheapest that gives another
-  answer than the source on at most 0.5 %.
+  outputs are closest to the source's. In these rows that is the mean divergence of their softmax,
+  which orders candidates in few steps worse than the measure that
+  [it has now](calibration.md#let-the-software-choose). Labels and test images play no part in the
+  choice. Without a bound on spikes it takes the cheapest that gives another answer than the source
+  on at most 0.5 %.
 * What the source computes in analog values stays analog at the input: the first layer's currents
   are constant.
 * `conversion_quality.csv` beside this page holds the rows as data.

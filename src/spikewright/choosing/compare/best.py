@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,9 @@ from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.keywords import spelled
 from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.progress import progress_bar
-from spikewright.choosing.compare.candidates import (
-    Candidate,
-    candidates_of,
-    compared_rules,
-    corrected,
-)
+from spikewright.choosing.compare.candidates import Candidate, candidates_of, compared_rules
 from spikewright.choosing.compare.comparing import Compared, Comparison, by_candidate
+from spikewright.choosing.compare.halving import Clock, Halving
 from spikewright.choosing.rules import ScaleRule
 from spikewright.choosing.statistics.batches import gather
 from spikewright.conversion import Conversion
@@ -27,8 +23,6 @@ from spikewright.graph.layers import Activation
 from spikewright.lower.speaking import silently
 from spikewright.measure import EveryStep
 from spikewright.running.stepping import refuse_sequences
-
-_KEPT = 3  # candidates that are compared on all samples, after all were on few
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,6 +92,7 @@ def best_rule(
     max_spikes_per_step: int | None = 1,
     tolerance: float | None = None,
     candidates: Sequence[Candidate | ScaleRule] | None = None,
+    timeout: float | None = None,
     example_input: Any = None,
     outputs: Sequence[str] | None = None,
     engine: str = "auto",
@@ -114,10 +109,14 @@ def best_rule(
     the cheapest that gives another answer than the source on at most that share of samples.
 
     Rules in `candidates`, or else those of the field, are tried with neurons that take spikes back
-    and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). Those of
-    the field are tried on few samples first, and the best of them with corrections. Raises as
-    `convert` does, and `ConversionError` for arguments that it cannot use.
+    and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). All are
+    compared on few samples first, and the better ones on twice as many, until those that are left
+    were on all (without a `tolerance`). The best rule of the field is tried with corrections too.
+    Ends after about `timeout` seconds with the best until then; without it the result is a function
+    of the other arguments. Raises as `convert` does, and `ConversionError` for arguments that it
+    cannot use.
     """
+    clock = Clock.of(timeout)
     _check(steps, dt, tolerance)
     base = model
     if not isinstance(model, Conversion):
@@ -128,16 +127,15 @@ def best_rule(
     comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)
     tried = _tried(candidates, steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, progress, "candidates") as advance:
-        found, dropped = _compared(comparison, tried, tolerance, advance)
-        _require_one(found or dropped)
+        halving = Halving(comparison, clock, advance)
+        halving.compare(tried, halves=tolerance is None)
+        _require_one(halving.left)
         if candidates is None:
-            first = found[0].candidate
-            numbers = comparison.numbers(first)
-            more = corrected(first, numbers, comparison.few, steps, dt)
-            found = _sorted([*found, *_rows(comparison, more, advance)])
-    best = _chosen(found, tolerance)
+            halving.correct(steps, dt)
+        halving.settle()
+    best = _chosen(halving.left, tolerance)
     made = comparison.conversion(best.candidate)
-    return BestRule(best, (*found, *dropped), made, steps, dt)
+    return BestRule(best, (*halving.left, *halving.gone), made, steps, dt)
 
 
 def _tried(
@@ -172,46 +170,6 @@ def _rectifies(conversion: Conversion) -> bool:
     """Whether any layer with neurons is a ReLU."""
     layers = (conversion.canonical[name].layer for name in conversion.populations())
     return any(isinstance(layer, Activation) and layer.function == "relu" for layer in layers)
-
-
-def _compared(
-    comparison: Comparison,
-    tried: Sequence[Candidate],
-    tolerance: float | None,
-    advance: Callable[[int], None],
-) -> tuple[list[Compared], list[Compared]]:
-    """Rows of the candidates that are compared on all samples, and rows of the others.
-
-    All of them are where there are few candidates or samples, or where the cheapest are looked for;
-    else those that come out best on the first samples.
-    """
-    if not comparison.many or len(tried) <= _KEPT or tolerance is not None:
-        return _rows(comparison, tried, advance), []
-    first = _rows(comparison, tried, advance, all_samples=False)
-    found: list[Compared] = []
-    for candidate in [row.candidate for row in by_candidate(first) if not row.failed]:
-        if len({id(row.candidate) for row in found if not row.failed}) < _KEPT:
-            found += _rows(comparison, [candidate], advance)
-    left = [row for row in first if not any(row.candidate is other.candidate for other in found)]
-    return _sorted(found), left
-
-
-def _rows(
-    comparison: Comparison,
-    candidates: Sequence[Candidate],
-    advance: Callable[[int], None],
-    all_samples: bool = True,
-) -> list[Compared]:
-    """All rows of candidates, the least loss first."""
-    found: list[Compared] = []
-    for candidate in candidates:
-        found += comparison.rows(candidate, all_samples)
-        advance(1)
-    return _sorted(found)
-
-
-def _sorted(rows: Sequence[Compared]) -> list[Compared]:
-    return sorted(rows, key=lambda row: row.loss)
 
 
 def _require_one(rows: Sequence[Compared]) -> None:

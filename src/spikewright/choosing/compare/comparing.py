@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright.choosing.compare.candidates import Candidate
-from spikewright.choosing.compare.loss import loss
+from spikewright.choosing.compare.loss import Distance
 from spikewright.choosing.correction import looks_at_data
 from spikewright.conversion import Conversion
 from spikewright.errors import SpikewrightError
 from spikewright.measure import EveryStep
+from spikewright.measure.intervals import Interval, mean_interval
 from spikewright.measure.readout import read_out
 from spikewright.measure.truth import Output
 from spikewright.running.converted import as_source
@@ -23,16 +25,19 @@ from spikewright.running.converted import as_source
 Batch = dict[str, NDArray]
 
 FEW = 128
-"""Samples that corrections are measured on, and candidates are first compared on."""
+"""Samples that corrections are measured on."""
+FIRST = 32
+"""Samples that all candidates are compared on; the better ones are on twice as many, and so on."""
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
     """A candidate under one readout, on `samples` samples that it was not calibrated on.
 
-    `loss` is that of `choosing.loss`, summed over outputs; `disagreement` the share of samples
-    whose answer is not the source's (None where outputs tell no classes apart), `spikes` a sample.
-    Of a candidate that could not be converted or run `failed` says why, and its loss is infinite.
+    `loss` is that of `choosing.loss`, summed over outputs, and `losses` those of each sample;
+    `disagreement` is the share of samples whose answer is not the source's (None where outputs tell
+    no classes apart), `spikes` a sample. Of a candidate that could not be converted or run `failed`
+    says why, and its loss is infinite.
     """
 
     candidate: Candidate
@@ -42,59 +47,123 @@ class Compared:
     spikes: float
     samples: int
     failed: str = ""
+    losses: NDArray = field(default_factory=lambda: np.zeros(0), repr=False)
+
+    def behind(self, other: Compared, confidence: float = 0.95) -> Interval | None:
+        """The interval of how much more this one loses than another, for paired samples.
+
+        On the samples that both were compared on; None where one failed, or on one sample alone.
+        """
+        if self.failed or other.failed:
+            return None
+        n = min(self.samples, other.samples)
+        return mean_interval(self.losses[:n] - other.losses[:n], confidence)
+
+
+@dataclass(eq=False)
+class _Seen:
+    """What is kept of a candidate: distances by readout, and spikes of each sample."""
+
+    distances: dict[EveryStep, list[Distance]]
+    spikes: NDArray
+    failed: str = ""
 
 
 class Comparison:
     """Samples in two halves, the source's answers on the second, and the candidates' outputs."""
 
     def __init__(self, base: Conversion, samples: Batch, steps: int, **run: Any) -> None:
-        count = len(next(iter(samples.values())))
+        count = _count(samples)
         if count < 2:
             raise refuse("x", f"it must be at least two samples, got {count}", "Give some hundred")
         self._base, self._steps = base, steps
         self._fitted = {name: array[::2] for name, array in samples.items()}
         self._compared = {name: array[1::2] for name, array in samples.items()}
-        self._few = _first(self._fitted)
         self._run = {**run, "progress": False}
         self._numbers: dict[int, Mapping[str, Any]] = {}
+        self._seen: dict[int, _Seen] = {}
         self._source = self._of_source()
         self._outputs = {
             name: Output(name, values.shape[1:], base.lowered.readouts.get(name))
             for name, values in self._source.items()
         }
+        self._pace = 0.0
+
+    @property
+    def samples(self) -> int:
+        """Samples to compare on."""
+        return _count(self._compared)
+
+    @property
+    def stages(self) -> list[int]:
+        """The numbers of samples to compare on, one after the other; all of them are the last."""
+        found = [FIRST]
+        while 2 * found[-1] < self.samples:
+            found.append(2 * found[-1])
+        return [n for n in found if n < self.samples] + [self.samples]
 
     @property
     def few(self) -> Batch:
         """The first of the samples that candidates are calibrated on."""
-        return self._few
+        return _part(self._fitted, slice(FEW))
 
     @property
-    def many(self) -> bool:
-        """Whether there are more samples to compare on than `FEW`."""
-        return len(next(iter(self._compared.values()))) > FEW
+    def seconds_to_correct(self) -> float:
+        """About how long a correction takes, at most: every layer runs the network again."""
+        return self._pace * _count(self.few) * len(self._base.populations())
 
     def _of_source(self) -> Batch:
         """Outputs of the source, before an activation on them."""
         raw = as_source(self._base).run(self._compared, steps=1, **self._run).raw
         return {name: values[:, 0] for name, values in raw.items()}
 
-    def rows(self, candidate: Candidate, all_samples: bool = True) -> list[Compared]:
-        """A candidate under each of its readouts, on all samples or on the first few.
+    def rows(self, candidate: Candidate, count: int | None = None) -> list[Compared]:
+        """A candidate under each of its readouts, on all samples or on the first `count`.
 
-        One row with the reason where it cannot be converted or run.
+        One row with the reason where it cannot be converted or run. Samples that it was compared on
+        before are not run again.
         """
-        x = self._compared if all_samples else _first(self._compared)
-        samples = len(next(iter(x.values())))
-        try:
-            run = self.conversion(candidate).run(x, steps=self._steps, **self._run)
-        except SpikewrightError as error:
-            readout, why = candidate.readouts[0], str(error)
-            return [Compared(candidate, readout, np.inf, None, np.nan, samples, why)]
-        spikes = float(sum(counts.mean() for counts in run.spike_counts().values()))
-        return [
-            Compared(candidate, readout, *self._loss(run.raw, readout), spikes, samples)
-            for readout in candidate.readouts
-        ]
+        count = self.samples if count is None else count
+        seen = self._seen.setdefault(id(candidate), _Seen({}, np.zeros(0)))
+        if len(seen.spikes) < count and not seen.failed:
+            try:
+                self._see(candidate, seen, slice(len(seen.spikes), count))
+            except SpikewrightError as error:
+                seen.failed = str(error)
+        if seen.failed:
+            readout = candidate.readouts[0]
+            return [Compared(candidate, readout, np.inf, None, np.nan, count, seen.failed)]
+        found = []
+        for readout, distances in seen.distances.items():
+            losses = np.sum([distance.losses for distance in distances], axis=0)
+            mean, spikes = float(losses.mean()), float(seen.spikes.mean())
+            other = _disagreement(distances)
+            found.append(
+                Compared(candidate, readout, mean, other, spikes, len(losses), losses=losses)
+            )
+        return found
+
+    def _see(self, candidate: Candidate, seen: _Seen, part: slice) -> None:
+        """Run a candidate on more samples."""
+        conversion = self.conversion(candidate)
+        begun = time.monotonic()
+        run = conversion.run(_part(self._compared, part), steps=self._steps, **self._run)
+        self._pace = (time.monotonic() - begun) / (part.stop - part.start)
+        spikes = sum(run.spike_counts().values(), np.zeros(part.stop - part.start))
+        seen.spikes = np.concatenate([seen.spikes, spikes])
+        for readout in candidate.readouts:
+            more = [
+                Distance.of(
+                    self._outputs[name],
+                    self._source[name],
+                    read_out(values, readout, self._run["dt"]),
+                    part.start,
+                )
+                for name, values in run.raw.items()
+            ]
+            known = seen.distances.get(readout)
+            joined = more if known is None else [a + b for a, b in zip(known, more, strict=True)]
+            seen.distances[readout] = joined
 
     def conversion(self, candidate: Candidate) -> Conversion:
         """A candidate's network: rules and corrections are worked out the first time alone."""
@@ -111,25 +180,19 @@ class Comparison:
         """The arguments that a candidate's rules and corrections came to."""
         return self._numbers[id(candidate)]
 
-    def _loss(self, raw: Mapping[str, NDArray], readout: EveryStep) -> tuple[float, float | None]:
-        found = {name: read_out(values, readout, self._run["dt"]) for name, values in raw.items()}
-        source = {name: self._source[name][: len(values)] for name, values in found.items()}
-        total = sum(loss(self._outputs[n], source[n], values) for n, values in found.items())
-        different = [
-            self._answers(name, source[name]) != self._answers(name, values)
-            for name, values in found.items()
-            if self._outputs[name].classes
-        ]
-        return float(total), float(np.mean(different)) if different else None
 
-    def _answers(self, name: str, values: NDArray) -> NDArray:
-        output = self._outputs[name]
-        activated = values if output.activation is None else output.activation.evaluate(values)
-        return output.decided(activated)
+def _disagreement(distances: Sequence[Distance]) -> float | None:
+    """The share of different answers, over all outputs that give any."""
+    different = [d.different for d in distances if d.different is not None]
+    return float(np.mean(different)) if different else None
 
 
-def _first(samples: Batch) -> Batch:
-    return {name: array[:FEW] for name, array in samples.items()}
+def _part(samples: Batch, part: slice) -> Batch:
+    return {name: array[part] for name, array in samples.items()}
+
+
+def _count(samples: Batch) -> int:
+    return len(next(iter(samples.values())))
 
 
 def by_candidate(rows: Sequence[Compared]) -> list[Compared]:

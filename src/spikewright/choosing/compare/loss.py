@@ -2,28 +2,88 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.measure.truth import Output
 
 
+@dataclass(frozen=True, eq=False)
+class Distance:
+    """How far outputs are from the source's, by sample.
+
+    `found` are the outputs `(samples, classes)` of classes, of other values the squared differences
+    over the source's variance, `(samples,)`. Values are those before the activation that the output
+    may have. `different` says whose answer is not the source's, None where values tell no classes
+    apart.
+    """
+
+    output: Output
+    source: NDArray
+    found: NDArray
+    different: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, output: Output, source: NDArray, found: NDArray, first: int = 0) -> Distance:
+        """Of samples from number `first` on; `source` holds the source's outputs on all of them."""
+        mine = source[first : first + len(found)]
+        other = None
+        if output.classes:
+            activated = (output.activated(values) for values in (mine, found))
+            answers, answered = (output.decided(values) for values in activated)
+            other = answers != answered
+        if _of_classes(output):
+            return cls(output, mine, found, other)
+        squares = np.mean(np.reshape((found - mine) ** 2, (len(found), -1)), axis=1)
+        variance = float(np.var(source)) if np.ptp(source) > 0 else 1.0
+        return cls(output, mine[:, :0], squares / variance, other)
+
+    def __add__(self, more: Distance) -> Distance:
+        """Of the samples of both."""
+        other = self.different
+        if other is not None and more.different is not None:
+            other = np.concatenate([other, more.different])
+        return replace(
+            self,
+            source=np.concatenate([self.source, more.source]),
+            found=np.concatenate([self.found, more.found]),
+            different=other,
+        )
+
+    @property
+    def losses(self) -> NDArray:
+        """The loss of every sample, `(samples,)`; see `loss`."""
+        return _apart(self.source, self.found) if _of_classes(self.output) else self.found
+
+
 def loss(output: Output, source: NDArray, found: NDArray) -> float:
     """The loss of values `(samples, *shape)`, before the activation that the output may have.
 
-    Of classes the mean Kullback-Leibler divergence (nats) of their softmax from the source's: it
-    tells settings apart on fewer samples than counting different answers does, as every sample says
-    how near it came to another answer. Of other values the squared difference over the source's
-    variance.
+    Of classes the squared difference from the source's over the variance of these, both less their
+    mean over the classes of a sample, and with the common factor for what was found at which it is
+    least: neither changes an answer. It is 0 where outputs are the source's in this sense, and 1
+    where nothing follows from them. Measured on 128 samples, its choice among candidates loses less
+    accuracy than that of other measures (`benchmarks/rule_measures.py`). Of other values the
+    squared difference over the source's variance.
     """
-    if output.classes > 2 or (output.classes == 2 and output.shape == (2,)):
-        logs, others = _log_softmax(source), _log_softmax(found)
-        return float(np.mean(np.sum(np.exp(logs) * (logs - others), axis=-1)))
-    off = float(np.mean((found - source) ** 2))
-    return off / float(np.var(source)) if np.ptp(source) > 0 else off
+    return float(Distance.of(output, source, found).losses.mean())
 
 
-def _log_softmax(values: NDArray) -> NDArray:
-    shifted = values.astype(np.float64) - values.max(axis=-1, keepdims=True)
-    logs: NDArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return logs
+def _of_classes(output: Output) -> bool:
+    return output.classes > 2 or (output.classes == 2 and output.shape == (2,))
+
+
+def _apart(source: NDArray, found: NDArray) -> NDArray:
+    """Squared differences of classes over their variance, `(samples,)`."""
+    own, other = (_between_classes(values) for values in (source, found))
+    size, spread = float(np.vdot(other, other)), float(np.mean(own**2))
+    factor = max(0.0, float(np.vdot(own, other)) / size) if size > 0 else 0.0
+    off: NDArray = np.mean((factor * other - own) ** 2, axis=-1)
+    return off / spread if spread > 0 else off
+
+
+def _between_classes(values: NDArray) -> NDArray:
+    """Values less their mean over the classes: adding to all of them changes no answer."""
+    return values.astype(np.float64) - values.mean(axis=-1, keepdims=True)

@@ -56,7 +56,10 @@ class MinimumError(StepsRule):
 
     @classmethod
     def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:
-        """With steps to spare; where nothing bounds spikes, with room for several a step."""
+        """With steps to spare; where nothing bounds spikes, with room for several a step.
+
+        Of shares that count on equally many spikes one.
+        """
         if cap is None:
             return {
                 f"MinimumError, room for {most} spikes a step": cls(
@@ -64,11 +67,10 @@ class MinimumError(StepsRule):
                 )
                 for most in _ROOM
             }
-        spared = {
-            f"MinimumError, {share:.0%} of the steps": cls(steps, dt=dt, share=share)
-            for share in _SHARES
-        }
-        return {"MinimumError": cls(steps, dt=dt), **spared}
+        by_spikes: dict[float, MinimumError] = {steps * cap: cls(steps, dt=dt)}
+        for share in _SHARES:
+            by_spikes.setdefault(_counted_on(share, steps * cap), cls(steps, dt=dt, share=share))
+        return {_named(rule): rule for rule in by_spikes.values()}
 
     @classmethod
     def searched(cls) -> dict[str, ScaleRule | None]:
@@ -79,9 +81,18 @@ class MinimumError(StepsRule):
         """See the class; candidates are searched from coarse to fine."""
         cap, window = self.cap(setting), self.window(setting)
         usable: float = cap
-        if self.share < 1:  # whole spikes, at least one
-            usable = max(1.0, np.floor(self.share * cap * window)) / window
+        if self.share < 1:
+            usable = _counted_on(self.share, cap * window) / window
         return best_threshold(layer.sends(self.per), window, usable, setting.start)
+
+
+def _counted_on(share: float, most: float) -> float:
+    """Of at most so many spikes those that are counted on: whole ones, at least one."""
+    return max(1.0, float(np.floor(share * most)))
+
+
+def _named(rule: MinimumError) -> str:
+    return "MinimumError" + (f", {rule.share:.0%} of the steps" if rule.share < 1 else "")
 
 
 def best_threshold(values: Histogram, steps: float, cap: float, start: float | None) -> NDArray:
