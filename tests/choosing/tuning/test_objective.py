@@ -10,7 +10,7 @@ import spikewright as sw
 from spikewright.choosing.search.space import begin, restricted
 from spikewright.choosing.tuning.data import samples_of, split
 from spikewright.choosing.tuning.measuring import Running, margins_of
-from spikewright.choosing.tuning.objective import Labelled, Objective
+from spikewright.choosing.tuning.objective import Labelled, Objective, Pace
 from spikewright.choosing.tuning.refine import Refinement
 from spikewright.choosing.tuning.searching import _allocation
 from spikewright.choosing.tuning.settings import Translation, searched_rules, space_of
@@ -174,3 +174,18 @@ def test_samples_are_split_alike_in_every_class(samples: Labelled) -> None:
         count = int((samples.y == label).sum())
         assert abs(int((held.y == label).sum()) - 0.4 * count) <= 1
     assert len(split(samples, 0.4, 50, 3)[0]) == 50
+
+
+def test_times_are_foretold_by_a_line_through_those_of_the_last_runs() -> None:
+    """What every run takes is told from what a step takes; runs of one length give a ratio."""
+    pace = Pace()
+    assert pace.seconds(1000) == 0.0
+    pace.add(100, 0.6)
+    assert pace.seconds(1000) == pytest.approx(6.0)
+    pace.add(300, 0.8)
+    assert pace.seconds(1000) == pytest.approx(1.5)
+    for _ in range(40):  # others are forgotten
+        pace.add(100, 0.2)
+    assert pace.seconds(1000) == pytest.approx(2.0)
+    pace.add(50, 0.3)  # shorter, and yet it took longer: no line to follow
+    assert pace.seconds(1000) == pytest.approx(1000 * (29 * 0.2 + 0.3) / (29 * 100 + 50))

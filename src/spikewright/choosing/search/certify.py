@@ -69,6 +69,12 @@ def short_list(
     return [*_spread(held[:split], most - cheapest), *held[split:]]
 
 
+def with_those(listed: Sequence[Candidate], more: Sequence[Candidate]) -> list[Candidate]:
+    """A list and those of some others whose points it does not hold."""
+    held = {id(candidate.point) for candidate in listed}
+    return [*listed, *(candidate for candidate in more if id(candidate.point) not in held)]
+
+
 def in_order(
     candidates: Sequence[Candidate], expected: Callable[[Point], float]
 ) -> list[Candidate]:

@@ -49,6 +49,7 @@ _ORDER = (0, 1, 0, 2)
 _SPARE = 0.35  # in merit: what is not much worse than the best is measured to the end
 _COARSE, _REFINED, _FINE = (1.0, 0.5, 0.25), (0.5, 0.25, 0.125), (0.25, 0.125, 0.0625)
 _STALE = 40  # Optuna's own proposals in a row without progress, after which the search ends
+_WARM = 3  # trials before those of `first`: then it is known how long others take
 _HOPELESS = 5  # failures, and nothing else, after which it gives up
 
 
@@ -64,6 +65,10 @@ class Proposal(NamedTuple):
 
     values: Values
     origin: str
+
+
+First = Callable[[Study], Iterable[Proposal]]
+"""Settings that come after the first few, where there is time for them."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,12 @@ class Limits:
 class Search:
     """Tries settings of a space on `samples` samples until a limit is reached.
 
-    `starts` are tried first; then, for each of `aims` in turn, settings one step away from the best
-    so far. The first aim is the one that Optuna's sampler and the pruning go by. `shorten` gives
-    the values of a run that ends earlier, `refine` settings beyond the space's parameters, `sweep`
-    plain ones that are to be beaten; `identify` gives the same text for values that make the same
-    network, and `affordable` says whether there is time to try them.
+    `starts` are tried first, and behind some of them those of `first`; then, for each of
+    `aims` in turn, settings one step away from the best so far. The first aim is the one that
+    Optuna's sampler and the pruning go by. `shorten` gives the values of a run that ends earlier,
+    `refine` settings beyond the space's parameters, `sweep` plain ones that are to be beaten;
+    `identify` gives the same text for values that make the same network, and `affordable` says
+    whether there is time to try them.
     """
 
     study: Study
@@ -102,6 +108,7 @@ class Search:
     identify: Callable[[Values], str]
     affordable: Callable[[Values], bool] = lambda values: True
     sweep: Sweep = lambda point: ()
+    first: First = lambda study: ()
 
     def run(self, limits: Limits, advance: Callable[[int], None] = lambda done: None) -> None:
         """Try settings, one after the other; `advance` is called after each.
@@ -140,9 +147,10 @@ class Search:
     def next(self, stepping: bool = False) -> Proposal | None:
         """The next setting to try; None leaves it to Optuna (never, where `stepping`)."""
         known = self.study.known()
-        for values in self.starts:
-            if self.affordable(values) and self.identify(values) not in known:
-                return Proposal(values, "start")
+        starts = (Proposal(values, "start") for values in self.starts)
+        for proposal in chain(self.first(self.study) if len(known) >= _WARM else (), starts):
+            if self.affordable(proposal.values) and self.identify(proposal.values) not in known:
+                return proposal
         trials = self.study.finished()
         turn = len(known)
         if not trials or (turn % _TURNS == _FREE and not stepping):

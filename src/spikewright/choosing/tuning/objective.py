@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,7 @@ from spikewright.choosing.tuning.settings import Translation, read_at
 from spikewright.conversion import Conversion
 from spikewright.measure.readout import READOUTS, EveryStep, kind_of
 
+_LATELY = 30  # runs, by whose times others are foretold
 _LONG = 1_000_000  # steps, that every readout leaves some of
 
 
@@ -61,11 +63,39 @@ class Labelled:
 
 
 @dataclass(eq=False)
+class Pace:
+    """How long runs take: a part that all have, and one for each step of a sample.
+
+    A line through the times of the last runs, that of the median slope between two of them: the
+    first run takes longer than others (Theil and Sen). While all were as long, it goes through the
+    origin.
+    """
+
+    _runs: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_LATELY))
+
+    def add(self, work: int, seconds: float) -> None:
+        """Note a run of so many steps of samples."""
+        self._runs.append((work, seconds))
+
+    def seconds(self, work: int) -> float:
+        """About how long so many steps of samples take, 0 before anything was run."""
+        if not self._runs:
+            return 0.0
+        works, times = np.array(self._runs, np.float64).T
+        first, second = np.triu_indices(len(works), 1)
+        apart = works[second] != works[first]
+        later, more = (values[second] - values[first] for values in (times, works))
+        slope = float(np.median(later[apart] / more[apart])) if apart.any() else 0.0
+        if slope <= 0:
+            return work * float(times.sum() / works.sum())
+        return max(0.0, float(np.median(times - slope * works))) + slope * work
+
+
+@dataclass(eq=False)
 class Objective:
     """Converts, runs and measures.
 
-    `minimise` names the cost. `unit` is the margin that risks are measured in. `pace` says how many
-    seconds a step of a sample took lately.
+    `minimise` names the cost. `unit` is the margin that risks are measured in.
     """
 
     conversion: Conversion
@@ -74,13 +104,13 @@ class Objective:
     minimise: Minimise
     running: Running
     unit: float
-    pace: float = field(default=0.0, init=False)
+    pace: Pace = field(default_factory=Pace, init=False)
     _converted: tuple[str, Conversion] | None = field(default=None, init=False)
     _texts: dict[tuple, str] = field(default_factory=dict, init=False)
 
     def seconds(self, steps: int, samples: int) -> float:
         """About how long so many samples take, 0 before any was run."""
-        return self.pace * steps * samples
+        return self.pace.seconds(steps * samples)
 
     def identify(self, values: Mapping[str, Plain]) -> str:
         """The same text for values that make the same network and run."""
@@ -147,8 +177,7 @@ class Objective:
     ) -> list[Point]:
         begun = time.monotonic()
         found = run(conversion, samples.x, samples.y, at, list(readouts.values()), self.running)
-        taken = (time.monotonic() - begun) / (len(samples) * at[-1])
-        self.pace = taken if self.pace == 0.0 else 0.9 * self.pace + 0.1 * taken
+        self.pace.add(len(samples) * at[-1], time.monotonic() - begun)
         return [
             self._point(found, samples, t, name, readout)
             for t in at

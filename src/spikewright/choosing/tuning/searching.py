@@ -20,6 +20,7 @@ from spikewright.choosing.search.certify import (
     check,
     in_order,
     short_list,
+    with_those,
 )
 from spikewright.choosing.search.choice import Choice
 from spikewright.choosing.search.goal import Aim, certifiable
@@ -32,6 +33,7 @@ from spikewright.choosing.tuning.allocation import Allocation
 from spikewright.choosing.tuning.data import digest, divided
 from spikewright.choosing.tuning.fine_tuning import FineTuning, material
 from spikewright.choosing.tuning.objective import Labelled, Objective
+from spikewright.choosing.tuning.plain import PlainSweep
 from spikewright.choosing.tuning.refine import Refinement
 from spikewright.choosing.tuning.reproduce import source_text
 from spikewright.choosing.tuning.request import Request
@@ -50,6 +52,7 @@ _REFINING = 0.06  # of the time for one look at all channels
 _TRAINING = 0.5  # of the time, where settings are trained
 _CHECKING = 0.4  # of the time at most for what is held back
 _TRIAL = 0.05  # of the time at most for one trial
+_PLAIN = 48  # settings of the plain sweep that are checked where estimates decide
 _SWEPT = 0.01  # of the time at most for one of a plain sweep
 
 
@@ -83,18 +86,21 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     reserve = partial(_checking, objective, study, held, request.timeout)
     searching = request.timeout * (1 - (_TRAINING if request.train is not False else 0))
     limits = Limits(limits_from + searching, reserve, request.trials)
+    aims = _aims(request, mine, sure)
+    plain = _plain(request, objective, mine, aims[0], certifying=sure is not None)
     trying = Search(
         study,
         space,
         lambda values, part: objective(values, mine[part]),
         len(mine),
-        _aims(request, mine, sure),
+        aims,
         starts(space),
         translation.shortened,
         Refinement(objective, mine, _REFINING * request.timeout).proposals,
         lambda values: sha256(objective.identify(values).encode()).hexdigest()[:16],
         partial(_affordable, objective, len(mine), request.timeout),
         partial(_swept, objective, len(mine), request.timeout),
+        plain,
     )
     with _bar(limits, request.timeout, request.progress) as advance:
         trying.run(limits, advance)
@@ -106,6 +112,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         LISTED if settled else MANY,
         every_length=not settled,
     )
+    listed = with_those(listed, plain.cheapest(study.finished(), 1 if settled else _PLAIN))
     aimed = trying.aims[0].limit
     trained, refused = _fine_tuned(request, objective, mine, listed, aimed, trying.expected())
     checked = check(
@@ -201,6 +208,20 @@ def _checking(objective: Objective, study: Study, held: Labelled, timeout: float
     steps = min(trials[-1].values["steps"], 8) if trials else 1  # type: ignore[type-var]
     expected = (LISTED + 1) * objective.seconds(int(steps or 1), len(held))
     return min(_CHECKING * timeout, expected)
+
+
+def _plain(
+    request: Request, objective: Objective, samples: Labelled, aim: Aim, certifying: bool
+) -> PlainSweep:
+    """The sweep that comes first; what it holds is certified where that decides, else estimated."""
+
+    def holds(point: Point) -> bool:
+        if certifying:
+            return aim.expected(point) <= aim.limit
+        return point.paired.drop <= request.max_drop
+
+    seconds = partial(objective.seconds, samples=len(samples))
+    return PlainSweep(objective.space, seconds, request.timeout, holds, request.trials)
 
 
 def _affordable(objective: Objective, samples: int, timeout: float, values: Values) -> bool:
