@@ -36,7 +36,6 @@ extensions = [
 root_doc = "index"
 myst_heading_anchors = 4
 nb_execution_mode = "off"  # notebooks hold their outputs, which tests keep true
-autodoc_class_signature = "separated"
 autodoc_inherit_docstrings = False  # an override says what its base says
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

@@ -162,7 +162,9 @@ def sampled(layers: tuple[str, ...] = ("conv", "dense"), steps: int = 8) -> Rast
     counts = {layer: rng.poisson(0.4, shape) - (rng.random(shape) < 0.1) for layer in layers}
     answers = rng.normal(size=(steps, 4))
     values = {layer: rng.random((3, 10)) for layer in layers}
-    return raster_info(counts, answers, rng.normal(size=4), 0.001, {"digit": 3}, values, values)
+    told = {"digit": 3}
+    source, x = rng.normal(size=4), rng.random((8, 8))
+    return raster_info(counts, answers, source, 0.001, told, values, values, x)
 
 
 def searched() -> list[Record]:

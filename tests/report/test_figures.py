@@ -204,6 +204,26 @@ def test_a_thinned_raster_keeps_numbers_and_ends() -> None:
     assert sum(map(len, whole.thinned(events=50).spikes.values())) <= 50
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (1, 70, 40), (6, 6, 3), (64,)])
+def test_a_sample_that_is_a_picture_is_shown(shape: tuple[int, ...]) -> None:
+    """From its least value to its greatest, at most 32 pixels to a side once it is thinned."""
+    x = rng.normal(size=shape)
+    answers = rng.normal(size=(4, 2))
+    whole = raster_info({"a": np.ones((4, 3))}, answers, answers[-1], 0.001, x=x)
+    picture, page = whole.picture, whole.thinned().picture
+
+    assert picture is not None and page is not None
+    assert picture.size == x.size // (3 if shape[-1] == 3 else 1)
+    assert 0 <= picture.min() <= picture.max() <= 1
+    if shape[-1] != 3:
+        assert np.unravel_index(picture.argmax(), picture.shape) == np.unravel_index(
+            x.argmax(), picture.shape
+        )
+    assert max(page.shape) <= 32
+    plain = raster_info({"a": np.ones((4, 3))}, answers, answers[-1], 0.001, x=rng.normal(size=5))
+    assert plain.picture is None
+
+
 @pytest.mark.parametrize(
     ("draw", "info", "axes"),
     [

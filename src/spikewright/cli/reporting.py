@@ -104,6 +104,7 @@ class Subject:
             told,
             found.activations,
             found.means,
+            next(iter(x.values()))[0] if len(x) == 1 else None,
         )
 
 

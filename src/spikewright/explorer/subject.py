@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.pictures import as_pictures, picture_shape
 from spikewright.choosing import Statistics
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.conversion import Conversion
 from spikewright.errors import SimulationError
-from spikewright.explorer.pictures import as_pictures, picture_shape
 from spikewright.explorer.wish import Wish
 from spikewright.measure.truth import Truth
 from spikewright.running.outputs import truth_of_only

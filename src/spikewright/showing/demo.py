@@ -172,6 +172,7 @@ def run(
     sample = _raster(
         watch(shown, x[:1], steps, dt, **settings),
         {"scale": f"{SAMPLE_SCALE:g}", "digit": int(y[0])},
+        x[0],
     )
     return Demonstration(
         found, sample, agreement, _examined(rule, chosen, of_rule, (x, y), dt, settings)
@@ -191,7 +192,7 @@ def _examined(
     run = {"progress": False, **settings}
     evaluation = found.evaluate(x, y, rule.steps, dt, at=powers_of_two(rule.steps), **run)
     diagnosis = found.diagnose(x, y, rule.steps, dt, **run)
-    sample = _raster(watch(found, x[:1], rule.steps, dt, **settings), {"digit": int(y[0])})
+    sample = _raster(watch(found, x[:1], rule.steps, dt, **settings), {"digit": int(y[0])}, x[0])
     return Chosen(rule, found, swept, evaluation, diagnosis, sample)
 
 
@@ -289,7 +290,7 @@ def _shown(rule: MinimumError) -> str:
     return f"MinimumError(steps={rule.steps}{dt}, per={rule.per!r})"
 
 
-def _raster(sample: Sample, settings: dict[str, Any]) -> figures.RasterInfo:
+def _raster(sample: Sample, settings: dict[str, Any], x: NDArray) -> figures.RasterInfo:
     """One image's spikes in every layer, and the output as it builds up beside the source's."""
     ((name, answers),) = sample.answers.items()
     return figures.raster_info(
@@ -300,4 +301,5 @@ def _raster(sample: Sample, settings: dict[str, Any]) -> figures.RasterInfo:
         settings,
         sample.activations,
         sample.means,
+        x,
     )

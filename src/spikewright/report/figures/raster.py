@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.pictures import as_pictures, picture_shape
 from spikewright.report.figures.base import (
     BLACK,
     BLUE,
@@ -23,6 +24,7 @@ from spikewright.report.figures.base import (
 from spikewright.report.figures.spikes import draw_events
 
 _OUTPUTS = 10  # that a page shows
+_SIDE = 32  # pixels of the input on a page, which is thinned out where it has more
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,8 @@ class RasterInfo:
     number of neurons, and `picked` to the neurons that are shown, where not all are. `activations`
     are the source's values of the picked neurons, `means` the time means that the spiking layer
     sent; both may be empty. `running_mean` is `(steps, outputs)`, `source` `(outputs,)`; `outputs`
-    are the numbers of those that are shown, None for all. `settings` describes the run.
+    are the numbers of those that are shown, None for all. `settings` describes the run. `picture`
+    is the input as a grey picture `(lines, columns)` from 0 to 1, where it is one.
     """
 
     spikes: Mapping[str, NDArray]
@@ -46,6 +49,7 @@ class RasterInfo:
     means: Mapping[str, NDArray] = field(default_factory=dict)
     picked: Mapping[str, NDArray] = field(default_factory=dict)
     outputs: NDArray | None = None
+    picture: NDArray | None = None
 
     @property
     def time_ms(self) -> NDArray:
@@ -101,6 +105,7 @@ class RasterInfo:
             means=_at(self.means, places),
             picked=picked,
             outputs=self.numbers[shown],
+            picture=None if self.picture is None else _coarse(self.picture),
         )
 
     def _most_active(self, layer: str, most: int) -> NDArray:
@@ -133,6 +138,11 @@ def _at(values: Mapping[str, NDArray], places: Mapping[str, NDArray]) -> dict[st
     return {name: values[name][chosen] for name, chosen in places.items() if name in values}
 
 
+def _coarse(picture: NDArray) -> NDArray:
+    lines, columns = (max(1, -(-side // _SIDE)) for side in picture.shape)
+    return picture[::lines, ::columns]
+
+
 def _spaced(n: int, most: int) -> NDArray:
     """Numbers from 0 to n - 1, at most so many, evenly spaced, with both ends."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
@@ -146,12 +156,14 @@ def raster_info(
     settings: Mapping[str, Any] | None = None,
     activations: Mapping[str, ArrayLike] | None = None,
     means: Mapping[str, ArrayLike] | None = None,
+    x: ArrayLike | None = None,
 ) -> RasterInfo:
     """A raster from spike counts `{layer: (steps, *shape)}` and answers `(steps, *out)`.
 
     `answers` are the mean readout at each step, and `source` is the value `(*out)` that they should
     tend to; `activations` and `means` `{layer: (*shape)}` the values of the source's layers and the
-    mean values that the spiking ones sent. `dt` is the length of a step in seconds.
+    mean values that the spiking ones sent. `dt` is the length of a step in seconds. `x` is the
+    sample `(*shape)`, which is shown where it is a picture.
     """
     values = np.asarray(answers, np.float64)
     values = values.reshape(len(values), -1)
@@ -170,7 +182,15 @@ def raster_info(
         dict(settings or {}),
         {name: np.asarray(v, np.float64).reshape(-1) for name, v in (activations or {}).items()},
         {name: np.asarray(v, np.float64).reshape(-1) for name, v in (means or {}).items()},
+        picture=None if x is None else _grey(np.asarray(x)),
     )
+
+
+def _grey(x: NDArray) -> NDArray | None:
+    """A sample from 0, its least value, to 1, its greatest; colours are averaged."""
+    if picture_shape(x.shape) is None:
+        return None
+    return as_pictures(x[None], (float(x.min()), float(x.max())))[0].mean(axis=2) / 255
 
 
 def draw_raster(info: RasterInfo) -> Any:

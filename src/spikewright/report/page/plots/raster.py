@@ -15,6 +15,7 @@ from spikewright.report.page.scale import Scale, linear_ticks, shortened, spread
 from spikewright.report.tables import number
 
 _LEFT, _GAP, _HEAD, _BOTTOM, _OUTPUT = 44, 12, 22, 44, 150
+_PICTURE, _LEVELS = 96.0, 8  # height of the input, and greys of it
 _FEWEST, _MOST = 48.0, 192.0  # height of a layer
 
 
@@ -22,11 +23,14 @@ def draw(info: RasterInfo, width: int) -> Drawing:
     """The drawing at a width."""
     heights = {n: min(_MOST, max(_FEWEST, 3.0 * len(info.shown(n)))) for n in info.spikes}
     total = sum(h + _HEAD + 8 for h in heights.values()) + _HEAD + _OUTPUT + _BOTTOM
-    drawing = Drawing(width, total)
+    above = 0.0 if info.picture is None else _PICTURE + _HEAD + 8
+    drawing = Drawing(width, total + above)
     side = (70 if drawing.narrow else 170) if info.activations else 60
     end = float(info.time_ms[-1])
     x = Scale(0, end, _LEFT, width - side - _GAP)
-    y = 0.0
+    if info.picture is not None:
+        _input(drawing, info.picture)
+    y = above
     for layer, height in heights.items():
         _layer(drawing, info, layer, x, y + _HEAD, height)
         y += height + _HEAD + 8
@@ -35,6 +39,18 @@ def draw(info: RasterInfo, width: int) -> Drawing:
     ticks = [t for t in linear_ticks(0, end, 4 if drawing.narrow else 8) if _is_whole(t / step)]
     drawing.x_axis(x, ticks, y + _HEAD + _OUTPUT, "time (ms)")
     return drawing
+
+
+def _input(drawing: Drawing, picture: NDArray) -> None:
+    """The input: the higher a value, the more of the text's colour."""
+    drawing.text(0, _HEAD - 8, "input", class_="strong")
+    side = _PICTURE / len(picture)
+    drawing.box(0, _HEAD, side * picture.shape[1], _PICTURE, "ground")
+    levels = np.round(_LEVELS * picture).astype(int)
+    for level in range(1, _LEVELS + 1):
+        places = np.argwhere(levels == level)
+        corners = [(column * side, _HEAD + line * side) for line, column in places]
+        drawing.many(_boxes(corners, side, side), f"pixel p{level}")
 
 
 def _is_whole(steps: float) -> bool:
