@@ -2,7 +2,8 @@
 
     python -m scripts.explorer_pictures [--folder docs]
 
-The conversion is the shipped one, in light, in dark and as wide as a telephone; the network made by
+The conversion is the shipped one, in light, in dark and as wide as a telephone; then with a digit
+that was drawn, half played, and with a scale that is too small, and advice. The network made by
 hand is the one on that page, after a slider was moved.
 """
 
@@ -53,6 +54,39 @@ def of_conversion(chromium: Any, folder: Path) -> None:
     explorer.close()
 
 
+STROKES = (((0.3, 0.2), (0.7, 0.2)), ((0.7, 0.2), (0.45, 0.85)))  # of a seven
+
+
+def of_a_drawing(chromium: Any, folder: Path) -> None:
+    """A digit that was drawn, played to the middle."""
+    explorer = sw.explore()
+    page = _opened(chromium, explorer.url, "light", 1300, 950)
+    box = page.locator("#pad").bounding_box()
+    for begin, end in STROKES:
+        (x0, y0), (x1, y1) = (
+            (box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (begin, end)
+        )
+        page.mouse.move(x0, y0)
+        page.mouse.down()
+        page.mouse.move(x1, y1, steps=12)
+        page.mouse.up()
+    page.wait_for_selector("body[data-state=done]", timeout=120_000)
+    page.locator("#time").evaluate(
+        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')) }", 24
+    )
+    page.screenshot(path=folder / "explore_drawn.png")
+    explorer.close()
+
+
+def of_advice(chromium: Any, folder: Path) -> None:
+    """A scale that is too small for few steps, scales of layers, and what to change."""
+    explorer = sw.explore()
+    page = _opened(chromium, f"{explorer.url}#scale=2&steps=16", "light", 1300, 950)
+    page.click("#apart summary")
+    page.screenshot(path=folder / "explore_advice.png", full_page=True)
+    explorer.close()
+
+
 def of_network(chromium: Any, folder: Path) -> None:
     """A run in which the input has just moved."""
     explorer = sw.explore(network())
@@ -76,6 +110,8 @@ def main() -> None:
     folder = parser.parse_args().folder
     with browser() as chromium:
         of_conversion(chromium, folder)
+        of_a_drawing(chromium, folder)
+        of_advice(chromium, folder)
         of_network(chromium, folder)
 
 

@@ -48,9 +48,9 @@ def test_its_figures_are_within_the_limits() -> None:
 
 
 def test_its_pictures_are_there_and_small() -> None:
-    """One of each page, in light, in dark and on a telephone."""
+    """Of each page: in light, in dark, on a telephone, with a drawing, and with advice."""
     shown = re.findall(r"!\[[^]]+\]\((explore[a-z_]*\.png)\)", PAGE.text)
 
-    assert len(shown) == 4
+    assert len(shown) == 6
     assert sorted(shown) == sorted(path.name for path in DOCS.glob("explore*.png"))
     assert max((DOCS / name).stat().st_size for name in shown) < 300_000
