@@ -12,7 +12,7 @@ from spikewright.network.neurons import IntegrateAndFire
 
 def assumptions_of(case: Case) -> tuple[str, ...]:
     """The sentences of the chip's profile, and those about this network."""
-    about = (_readouts, _loops, _resets, _floors, _caps)
+    about = (_readouts, _step_biases, _loops, _resets, _floors, _caps)
     return (*case.chip.assumptions, *(said for each in about for said in each(case)))
 
 
@@ -26,6 +26,16 @@ def _readouts(case: Case) -> Iterator[str]:
         yield (
             f"{_named(found)} has no neurons in the network: its values are read out. On the chip "
             "it is laid out as a layer of neurons."
+        )
+
+
+def _step_biases(case: Case) -> Iterator[str]:
+    """Biases of each step, which are memory where neurons are programs, and refused elsewhere."""
+    found = [layer for layer in case.layers if layer.step_biases is not None]
+    if case.chip.limits.core_bytes is not None and found:
+        yield (
+            f"The program of {_named(found)} adds a bias of its own in each of the first steps, "
+            "counted from the start of every input: they take the memory of biases."
         )
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.errors import ChipError
 from spikewright.measure.operations.patterns import weighs
 from spikewright.network import Connection, Ensemble, MaxPool, Network, Node
 from spikewright.network.ensemble import Neurons
 from spikewright.network.neurons import NeuronType
+from spikewright.network.processes import EachStep, Process
 from spikewright.network.transforms import Shape, SumPool, Transform
 
 Stage = Transform | MaxPool
@@ -44,17 +46,26 @@ class Path:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Neurons of one population, or a readout, whose sums only the host reads (no neuron type)."""
+    """Neurons of one population, or a readout, whose sums only the host reads (no neuron type).
+
+    `noise` is a process that adds to the neurons' currents.
+    """
 
     name: str
     shape: Shape
     neuron_type: NeuronType | None
     paths: tuple[Path, ...]
+    noise: Process | None = None
 
     @property
     def neurons(self) -> int:
         """The number of its neurons."""
         return int(np.prod(self.shape))
+
+    @property
+    def step_biases(self) -> NDArray | None:
+        """The biases that each of the first steps has of its own, `(steps, ...)`, if it has any."""
+        return self.noise.values if isinstance(self.noise, EachStep) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +128,7 @@ class _Reader:
 
     def read(self) -> Layers:
         layers = [
-            Layer(self.name(e), e.shape, e.neuron_type, tuple(self._paths(e.neurons)))
+            Layer(self.name(e), e.shape, e.neuron_type, tuple(self._paths(e.neurons)), e.noise)
             for e in self._ensembles
         ]
         for node in self._nodes:

@@ -19,6 +19,7 @@ from spikewright.chips.counts import fan_out
 from spikewright.chips.layers import Layer, Path
 
 _NEURON_BYTES = 4
+_BIAS_BITS = 32  # of a bias that no number of a profile is about
 
 Demand = dict[str, float]
 
@@ -163,8 +164,18 @@ def _demand(job: _Job, part: NDArray, out: Mapping[Path, NDArray]) -> Demand:
         "core_axons_in": read * (chip.limits.axons_per_input or 1),
         "core_axons_out": float(sent.sum()),
         "core_synapse_bits": bits,
-        "core_bytes": bits / 8 + _NEURON_BYTES * len(part),
+        "core_bytes": (bits + _step_bias_bits(job, part)) / 8 + _NEURON_BYTES * len(part),
     }
+
+
+def _step_bias_bits(job: _Job, part: NDArray) -> int:
+    """Memory for biases of each step: of every neuron in a part, or of every channel in it."""
+    biases = job.layer.step_biases
+    if biases is None:
+        return 0
+    each = np.broadcast_to(np.arange(biases[0].size).reshape(biases[0].shape), job.layer.shape)
+    values = len(biases) * len(np.unique(each.ravel()[part]))
+    return values * (job.case.chip.arithmetic.bias_bits or _BIAS_BITS)
 
 
 def _fan_outs(layer: Layer, part: NDArray) -> dict[Path, NDArray]:

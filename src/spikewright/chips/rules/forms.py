@@ -1,4 +1,4 @@
-"""Breaches that no number of a profile is about: functions between layers, and other forms."""
+"""Breaches that no number of a profile is about: functions, processes, and other forms."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from spikewright.chips.rules.registry import Breach
 
 
 def formless(case: Case) -> Iterator[Breach]:
-    """Layers that read a function, and those that are no convolution on cores of convolutions."""
+    """Layers that read a function or a process, or are no convolution on cores of convolutions."""
     for layer in case.layers:
+        yield from _processes(case, layer)
         for path in layer.paths:
             if path.origin in case.network.functions:
                 reason = f"it reads {path.origin!r}, a function of values that no spikes carry"
@@ -21,6 +22,19 @@ def formless(case: Case) -> Iterator[Breach]:
     if case.chip.placement == "one layer a core":
         for layer in case.layers:
             yield from _no_convolution(case, layer)
+
+
+def _processes(case: Case, layer: Layer) -> Iterator[Breach]:
+    """Currents of a layer's own: biases of each step, where they are not memory, and noise."""
+    if layer.noise is None:
+        return
+    if layer.step_biases is None:
+        reason = f"its neurons get a current of their own, {layer.noise!r}, that no weights carry"
+        yield Breach(layer.name, reason, "the network without noise")
+    elif case.chip.limits.core_bytes is None:
+        steps = len(layer.step_biases)
+        reason = f"it has a bias for each of {steps:,} steps, and the chip's biases stay"
+        yield Breach(layer.name, reason, "one bias for all steps: sw.BiasCorrection(steps)")
 
 
 def _no_convolution(case: Case, layer: Layer) -> Iterator[Breach]:
