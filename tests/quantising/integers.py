@@ -114,9 +114,17 @@ class Integers:
 
 
 def simulated(
-    rounded: Graph, types: Mapping[str, Any], scales: Mapping[str, NDArray], x: NDArray, steps: int
+    rounded: Graph,
+    types: Mapping[str, Any],
+    scales: Mapping[str, NDArray],
+    x: NDArray,
+    steps: int,
+    added: Mapping[str, NDArray] | None = None,
 ) -> Integers:
-    """Run a graph with rounded weights in whole numbers, step by step, layer by layer."""
+    """Run a graph with rounded weights in whole numbers, step by step, layer by layer.
+
+    `added` are charges `(steps, *shape)` of some layers beside those of the graph.
+    """
     numbers = {name: Population(rounded, name, types[name], scales) for name in types}
     result = Integers({name: np.zeros((len(x), steps, *rounded.shapes[name])) for name in types})
     states = {
@@ -127,6 +135,8 @@ def simulated(
         sent: dict[str, NDArray] = {"x": x}
         for name, population in numbers.items():
             charge = population.charge(sent)
+            if added is not None:
+                charge = charge + added[name][step].astype(np.int64)
             sent[name], states[name] = _fired(population, states[name], charge, result)
             result.counts[name][:, step] = sent[name]
     return result

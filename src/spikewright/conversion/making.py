@@ -44,7 +44,7 @@ from spikewright.lower.trace import Trace
 from spikewright.passes.sequences import one_step
 from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
-from spikewright.quantising import Quantised, quantise
+from spikewright.quantising import Quantised, quantise, round_biases
 from spikewright.running.converted import Converted, Made
 from spikewright.running.storage import Parts
 
@@ -274,6 +274,8 @@ def _correct(conversion: Converted, data: Data) -> dict[str, Any]:
         bias = correct_steps(conversion, bias, data.samples())
     elif bias is not None:
         bias = add_bias(conversion, data.roles, bias)
+    if bias is not None and data.wanted["weights"] is not None:
+        round_biases(conversion.populations().values(), data.wanted["weights"])
     found = {"bias_correction": bias}
     if isinstance(start, VoltageCorrection):
         found["initial_voltage"] = correct_voltages(conversion, start, data.samples())

@@ -1,7 +1,8 @@
 """Networks in whole numbers: weights, thresholds and states of the bits that a chip has."""
 
 from spikewright.quantising.chips import bits_of
+from spikewright.quantising.corrected import round_biases
 from spikewright.quantising.quantise import WholeNetwork, quantise
 from spikewright.quantising.settings import Quantised
 
-__all__ = ["Quantised", "WholeNetwork", "bits_of", "quantise"]
+__all__ = ["Quantised", "WholeNetwork", "bits_of", "quantise", "round_biases"]

@@ -75,14 +75,19 @@ class FixedPoint:
 
     def bias(self, in_spikes: NDArray) -> NDArray:
         """Biases in spikes, rounded: whole numbers of the bits that there are."""
-        number, bits = in_spikes * self.threshold, self.settings.bias_bits
-        if bits is None:
-            return np.rint(number) / self.threshold
-        largest = float(np.abs(number).max(initial=0.0))
-        powers = np.arange(self.settings.bias_exponents + 1)
-        fitting = powers[most(bits) * 2.0**powers >= largest]
-        step = 2.0 ** (fitting[0] if len(fitting) else powers[-1])
-        return whole(number / step, bits) * step / self.threshold
+        return whole_biases(in_spikes * self.threshold, self.settings) / self.threshold
+
+
+def whole_biases(numbers: NDArray, settings: Quantised) -> NDArray:
+    """The biases of one layer as whole numbers of the bits that there are, or the nearest ones."""
+    bits = settings.bias_bits
+    if bits is None:
+        return np.rint(numbers)
+    largest = float(np.abs(numbers).max(initial=0.0))
+    powers = np.arange(settings.bias_exponents + 1)
+    fitting = powers[most(bits) * 2.0**powers >= largest]
+    step = 2.0 ** (fitting[0] if len(fitting) else powers[-1])
+    return whole(numbers / step, bits) * step
 
 
 def _bound(biases: Sequence[NDArray], groups: int) -> NDArray:
