@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from spikewright.network.transforms import (
     Permute,
     Place,
     Reshape,
+    Shape,
     Slice,
     SumPool,
     Take,
@@ -39,6 +41,29 @@ from spikewright.network.transforms import (
 )
 
 DT = 0.125
+
+
+def fixed_point(
+    rng: np.random.Generator, shape: Shape, last: bool
+) -> sw.FixedPointIntegrateAndFire:
+    """Neurons in whole numbers for a population of `shape`, with any bounds."""
+    each = [1] * len(shape)
+    each[-1 if last else 0] = shape[-1 if last else 0]
+    size: Shape = ((), tuple(each), shape)[rng.integers(3)]
+    most = float(rng.choice([3, 60, 5000, 2**20, 2**32]))
+
+    def any_of(*values: Any) -> Any:
+        return values[rng.integers(len(values))]
+
+    return sw.FixedPointIntegrateAndFire(
+        np.floor(rng.uniform(1, most, size)),
+        amplitude=any_of(1.0, 1.0, 0.3),
+        voltage_floor=any_of(None, None, 0.0, 1.0, 0.7),
+        max_spikes_per_step=any_of(None, None, 1, 2, 31, 2**31),
+        state_bits=any_of(None, None, 5, 16, 32),
+        decay=any_of(None, None, 0, 1, 4, 32),
+        reset=any_of("subtract", "subtract", "zero"),
+    )
 
 
 @dataclass
@@ -169,6 +194,8 @@ class _Maker:
             return PoissonSpiking(sw.LeakyReLU(0.3))
         if draw < 0.4:  # without a kernel: what follows it is native again
             return StochasticSpiking(Elementwise.of("gelu"))
+        if draw < 0.45:
+            return fixed_point(rng, shape, self.last)
         if draw < 0.5:
             return sw.SpikingRectifiedLinear()
         return sw.IntegrateAndFire(

@@ -52,6 +52,7 @@ class Cell(Enum):
     grid_leaky = ...
     stochastic = ...
     poisson = ...
+    fixed_point = ...
 
 class Rate(Enum):
     identity = ...
@@ -127,6 +128,11 @@ class Term:
         index: NDArray | None = None,
     ) -> None: ...
 
+class FixedPoint:
+    def __init__(
+        self, *, leak: float, half: float, low: float, high: float, to_zero: bool
+    ) -> None: ...
+
 class Cells:
     cell: Cell
     rate: Rate
@@ -142,6 +148,7 @@ class Cells:
     total: int
     net: int
     recorded: Sequence[int]
+    fixed: FixedPoint
 
 class SenderForm:
     width: int

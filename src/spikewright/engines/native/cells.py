@@ -9,13 +9,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from spikewright.engines.native._kernels import Cell, Cells, Rate
+from spikewright.engines.native._kernels import Cell, Cells, FixedPoint, Rate
 from spikewright.network.neurons import (
     LIF,
+    ROUNDING,
     AdaptiveLIF,
     AdaptiveLIFRate,
     BipolarIntegrateAndFire,
     ClippedReLU,
+    FixedPointIntegrateAndFire,
     GridLIF,
     IntegrateAndFire,
     Izhikevich,
@@ -117,6 +119,24 @@ def _integrator(kind: Any, dt: float) -> Cells:
     )
 
 
+def fixed_point(kind: FixedPointIntegrateAndFire) -> FixedPoint:
+    """The numbers that bound every neuron of a type in whole numbers."""
+    limit = math.inf if kind.state_bits is None else 2.0 ** (kind.state_bits - 1)
+    return FixedPoint(
+        leak=0.0 if kind.decay is None else 2.0**-kind.decay,
+        half=0.5 + ROUNDING,
+        low=-limit,
+        high=limit - 1.0,
+        to_zero=kind.hard_reset,
+    )
+
+
+def _in_whole_numbers(kind: FixedPointIntegrateAndFire, dt: float) -> Cells:
+    floor = math.nan if kind.voltage_floor is None else kind.voltage_floor
+    cap = kind.max_spikes_per_step or 0
+    return _cells(Cell.fixed_point, floor=floor, cap=cap, fixed=fixed_point(kind))
+
+
 def _spiking(kind: RegularSpiking | RunningMeanSpiking, dt: float) -> Cells | None:
     """A rate function that is integrated; None where the base type is no plain rate function."""
     made = described(kind.base_type, dt)
@@ -155,6 +175,7 @@ _FORMS: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
     StochasticSpiking: _drawn(Cell.stochastic),
     IntegrateAndFire: _integrator,
     SignedIntegrateAndFire: _integrator,
+    FixedPointIntegrateAndFire: _in_whole_numbers,
     BipolarIntegrateAndFire: lambda kind, dt: _cells(
         Cell.bipolar, cap=kind.max_spikes_per_step or 0
     ),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from spikewright.engines.native.buffers import Buffers
+from spikewright.engines.native.cells import fixed_point
 from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.orders import Order, every
 from spikewright.engines.native.support import followed
 from spikewright.engines.program import Neurons
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
-    IntegrateAndFire,
-    RunningMeanSpiking,
+    FixedPointIntegrateAndFire,
+    NeuronType,
     SpikingRectifiedLinear,
 )
 
@@ -36,37 +42,57 @@ def add_integrators(b: Buffers, op: Neurons) -> None:
 def integrators(b: Buffers, op: Neurons, order: Order, pixels: int, pieces: int = 1) -> list[int]:
     """Numbers of a population's pieces, `pixels` times some channels each."""
     kind = op.neuron_type
-    floor, cap = None, None
-    if isinstance(kind, IntegrateAndFire):
-        floor = kind.voltage_floor
-    if isinstance(kind, IntegrateAndFire | BipolarIntegrateAndFire | RunningMeanSpiking):
-        cap = kind.max_spikes_per_step
     size = b.size(op.output)
     starts = b.per_pixel(op.initial_voltage, op.output, order, pixels, pieces)
     places = (every(size) if order is None else order).reshape(pieces, pixels, -1)
-    thresholds = b.per_pixel(op.threshold, op.output, order, pixels, pieces)
+    parts: list[dict[str, Any]]
+    if isinstance(kind, FixedPointIntegrateAndFire):
+        units = b.per_pixel(kind.threshold, op.output, order, pixels, pieces)
+        charges = b.per_pixel(kind.threshold / op.threshold, op.output, order, pixels, pieces)
+        parts = [_whole(kind, *part) for part in zip(units, charges, strict=True)]
+    else:
+        thresholds = b.per_pixel(op.threshold, op.output, order, pixels, pieces)
+        parts = [_plain(kind, threshold) for threshold in thresholds]
     numbers: list[int] = []
-    for threshold, start, where in zip(thresholds, starts, places, strict=True):
-        spikes = (0, -1) if isinstance(kind, BipolarIntegrateAndFire) else ()
-        numbers.append(
-            b.kernels.population(
-                threshold=threshold,
-                least=[least_voltage(threshold, count) for count in (1, 2, 3)],
-                lowest=None if floor is None else -floor * threshold,
-                rectify=isinstance(kind, SpikingRectifiedLinear),
-                cap=float(cap or 0),
-                start=start,
-                holds=[least_voltage(threshold, count) for count in spikes],
-                places=where,
-                whole=size,
-                follows=followed(kind),
-            )
-        )
+    for part, start, where in zip(parts, starts, places, strict=True):
+        cap = float(getattr(kind, "max_spikes_per_step", None) or 0)
+        numbers.append(b.kernels.population(cap=cap, start=start, places=where, whole=size, **part))
         # A voltage, a total, what was sent, and means; channels are padded to whole vectors.
-        item = 32 if followed(kind) is not None else 16 if spikes else 12
+        item = 32 if followed(kind) is not None else 16 if part["holds"] else 12
         lanes = 64 if pixels == 1 else 16
         padded = pixels * (-(-where.shape[1] // lanes) * lanes)
         b.population_bytes[op.label] += item * padded
         b.voltage_bytes[op.label] += (8 if followed(kind) is None else 24) * padded
     b.populations[op] = (op, order, tuple(numbers))
     return numbers
+
+
+def _plain(kind: NeuronType, threshold: NDArray) -> dict[str, Any]:
+    """Thresholds as values, and the voltages at which so many spikes are sent or held."""
+    floor = getattr(kind, "voltage_floor", None)
+    held = (0, -1) if isinstance(kind, BipolarIntegrateAndFire) else ()
+    return {
+        "threshold": threshold,
+        "least": [least_voltage(threshold, count) for count in (1, 2, 3)],
+        "lowest": None if floor is None else -floor * threshold,
+        "rectify": isinstance(kind, SpikingRectifiedLinear),
+        "holds": [least_voltage(threshold, count) for count in held],
+        "follows": followed(kind),
+        "fixed": None,
+        "charge": None,
+    }
+
+
+def _whole(kind: FixedPointIntegrateAndFire, unit: NDArray, charge: NDArray) -> dict[str, Any]:
+    """Thresholds in whole numbers: k spikes from k times as many on."""
+    floor = kind.voltage_floor
+    return {
+        "threshold": unit,
+        "least": [count * unit for count in (1.0, 2.0, 3.0)],
+        "lowest": None if floor is None else np.floor(-floor * unit),
+        "rectify": False,
+        "holds": [],
+        "follows": None,
+        "fixed": fixed_point(kind),
+        "charge": charge,
+    }

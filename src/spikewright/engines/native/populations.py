@@ -76,7 +76,7 @@ def add_cells(b: Buffers, ops: Sequence[Neurons], driven: Sequence[Driving | Non
         output=target,
         cells=cells,
         threshold=_stored([op.threshold for op in ops], ops, order),
-        slopes=_slopes(ops, cells, order),
+        own=_own(ops, cells, order),
         pieces=_pieces(runs),
     )
     if neurons.stochastic:
@@ -98,12 +98,14 @@ def _add_draws(b: Buffers, ops: Sequence[Neurons], order: Order) -> None:
     )
 
 
-def _slopes(ops: Sequence[Neurons], cells: Cells, order: Order) -> NDArray | None:
-    """One slope a neuron, as stored; None where the type has none."""
-    if cells.rate is not Rate.parametric:
-        return None
+def _own(ops: Sequence[Neurons], cells: Cells, order: Order) -> NDArray | None:
+    """One slope or whole threshold a neuron, as stored; None where the type has neither."""
     kinds: list[Any] = [getattr(op.neuron_type, "base_type", op.neuron_type) for op in ops]
-    return _stored([kind.slope for kind in kinds], ops, order)
+    if cells.rate is Rate.parametric:
+        return _stored([kind.slope for kind in kinds], ops, order)
+    if cells.cell is Cell.fixed_point:
+        return _stored([kind.threshold for kind in kinds], ops, order)
+    return None
 
 
 class Run(NamedTuple):

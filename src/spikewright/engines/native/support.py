@@ -42,6 +42,7 @@ from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     ClippedReLU,
     Elementwise,
+    FixedPointIntegrateAndFire,
     IntegrateAndFire,
     NeuronType,
     RectifiedLinear,
@@ -160,7 +161,9 @@ def is_integrator(op: Neurons) -> bool:
     return fast and not op.states and not op.begins
 
 
-_INTEGRATORS = (BipolarIntegrateAndFire, IntegrateAndFire, SpikingRectifiedLinear)
+_INTEGRATORS = (
+    BipolarIntegrateAndFire, FixedPointIntegrateAndFire, IntegrateAndFire, SpikingRectifiedLinear,
+)  # fmt: skip
 
 
 def followed(kind: NeuronType) -> Bent | None:

@@ -13,7 +13,7 @@ from spikewright.network.neurons.base import (
 from spikewright.network.neurons.bipolar import BipolarIntegrateAndFire
 from spikewright.network.neurons.discrete import DiscreteLI, DiscreteLIF
 from spikewright.network.neurons.elementwise import Elementwise, ParametricReLU
-from spikewright.network.neurons.fixed_point import FixedPointIntegrateAndFire
+from spikewright.network.neurons.fixed_point import ROUNDING, FixedPointIntegrateAndFire
 from spikewright.network.neurons.integrator import TOLERANCE, integrate
 from spikewright.network.neurons.izhikevich import Direct, Izhikevich
 from spikewright.network.neurons.lif import LIF, GridLIF, LIFRate
@@ -39,6 +39,7 @@ __all__ = [
     "NEURON_TYPES",
     "NUMPY_NEURONS",
     "NUMPY_RATES",
+    "ROUNDING",
     "TOLERANCE",
     "AdaptiveLIF",
     "AdaptiveLIFRate",

@@ -3,8 +3,12 @@
 
 #include "bipolar.hpp"
 #include "context.hpp"
+#include "fixed_point.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
+
+template <auto value>
+using Constant = std::integral_constant<decltype(value), value>;
 
 // Neurons that are advanced together: `valid` ones from a channel of a pixel on.
 struct Place {
@@ -19,8 +23,9 @@ template <class Out>
     c.too_many_spikes(c.job->plan->populations[at.population].output);
 }
 
-// `current(t)` arrives, counts are written to `out(t)`. `checked`: whether a neuron may spike twice.
-template <std::size_t lanes, bool uniform, bool checked, class Current, class Out>
+// `current(t)` arrives, counts are written to `out(t)`. `checked`: whether a neuron may spike twice;
+// `whole`: whether all is counted in whole numbers.
+template <std::size_t lanes, bool uniform, bool checked, bool whole, class Current, class Out>
 [[gnu::always_inline]] inline void run_one_way(const Context& c, const Place& at, Current&& current,
                                                Out&& out) {
     const Population& p = c.job->plan->populations[at.population];
@@ -28,16 +33,22 @@ template <std::size_t lanes, bool uniform, bool checked, class Current, class Ou
     const Limits<lanes, uniform> limits(p, at.pixel, at.channel);
     Block<lanes> v;
     v.read(state.voltage);
+    [[maybe_unused]] const double* charge = whole ? p.charge.at(at.pixel, at.channel) : nullptr;
     Tally<lanes> tally;
     Most most = 1;
     for (std::size_t t = 0; t < c.steps; ++t) {
         Block<lanes> j = current(t);
-        if (p.rectify) j.rectify();
-        v.add(j);
         Counts<lanes> counts;
-        most = most > 2 ? 0 : fire_few<lanes, uniform, checked>(v, limits, p, counts);
-        if (checked && most == 0)
-            most = fire_many(v, limits, p, at.pixel, at.channel, at.valid, counts);
+        if constexpr (whole) {
+            take_charge(v, j, *p.fixed, charge);
+            most = fire_whole(v, limits, p, at.pixel, at.channel, at.valid, counts);
+        } else {
+            if (p.rectify) j.rectify();
+            v.add(j);
+            most = most > 2 ? 0 : fire_few<lanes, uniform, checked>(v, limits, p, counts);
+            if (checked && most == 0)
+                most = fire_many(v, limits, p, at.pixel, at.channel, at.valid, counts);
+        }
         if (most == kTooMany) [[unlikely]] return outgrow(c, at, t, out);
         if (p.has_floor) hold_above<lanes>(v, p, at.pixel, at.channel);
         tally.add(counts, most);
@@ -116,16 +127,29 @@ template <std::size_t lanes, bool uniform, class Current, class Out>
     state.add_total(tally.sum, lanes);
 }
 
-template <std::size_t lanes, bool uniform, bool takes_back, bool checked = true, class Current, class Out>
+template <std::size_t lanes, bool uniform, Firing firing, bool checked = true, class Current, class Out>
 [[gnu::always_inline]] inline void run_block(const Context& c, const Place& at, Current&& current,
                                              Out&& out) {
-    if constexpr (takes_back) {
+    if constexpr (firing == Firing::both_ways) {
         if (c.job->brief && c.job->plan->populations[at.population].cap == 1.0)
             run_once_both_ways<lanes, uniform>(c, at, current, out);
         else
             run_both_ways<lanes, uniform>(c, at, current, out);
     } else
-        run_one_way<lanes, uniform, checked>(c, at, current, out);
+        run_one_way<lanes, uniform, checked, firing == Firing::in_whole_numbers>(c, at, current, out);
+}
+
+// f(uniform, firing) with a population's own as constants.
+template <class F>
+inline void with_firing(const Population& p, F&& f) {
+    const auto fire = [&](auto uniform) {
+        switch (p.firing()) {
+            case Firing::one_way: return f(uniform, Constant<Firing::one_way>{});
+            case Firing::both_ways: return f(uniform, Constant<Firing::both_ways>{});
+            case Firing::in_whole_numbers: return f(uniform, Constant<Firing::in_whole_numbers>{});
+        }
+    };
+    p.threshold.uniform ? fire(std::true_type{}) : fire(std::false_type{});
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

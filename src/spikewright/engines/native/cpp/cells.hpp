@@ -74,7 +74,7 @@ inline void apply_rate(const Cells& p, const double* from, double* to, std::size
             });
             break;
         case Rate::parametric: {
-            const double* slope = p.slopes.data() + at;
+            const double* slope = p.own.data() + at;
             for (std::size_t k = 0; k < n; ++k) to[k] = from[k] >= 0.0 ? from[k] : slope[k] * from[k];
             break;
         }
@@ -132,6 +132,29 @@ struct CellChunk {
         if (!std::isnan(p.floor))
             for (std::size_t k = 0; k < n; ++k) {
                 const double lowest = -p.floor * threshold[k];
+                v[k] = v[k] < lowest ? lowest : v[k];
+            }
+    }
+
+    // As `integrate`, in whole numbers.
+    void count(const Cells& p, const double* current, std::size_t at, std::size_t n) {
+        const double *theta = p.threshold.data() + at, *threshold = p.own.data() + at;
+        const FixedPoint& f = p.fixed;
+        const double most = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
+        if (f.leak > 0.0)
+            for (std::size_t k = 0; k < n; ++k) v[k] = v[k] - std::floor(v[k] * f.leak);
+        for (std::size_t k = 0; k < n; ++k) {
+            double x = std::floor(v[k] + current[k] * (threshold[k] / theta[k]) + f.half);
+            x = x < f.low ? f.low : x;
+            x = x > f.high ? f.high : x;
+            double spikes = std::floor(x / threshold[k]);
+            spikes = spikes < 0.0 ? 0.0 : spikes;
+            out[k] = spikes > most ? most : spikes;
+            v[k] = f.to_zero ? (out[k] > 0.0 ? 0.0 : x) : x - out[k] * threshold[k];
+        }
+        if (!std::isnan(p.floor))
+            for (std::size_t k = 0; k < n; ++k) {
+                const double lowest = std::floor(-p.floor * threshold[k]);
                 v[k] = v[k] < lowest ? lowest : v[k];
             }
     }
@@ -244,6 +267,7 @@ struct CellChunk {
                 return integrate(p, charge, at, n);
             case Cell::running_mean: return running_mean(p, current, number, at, n);
             case Cell::bipolar: return take_back(p, current, at, n);
+            case Cell::fixed_point: return count(p, current, at, n);
             case Cell::adaptive_rate: return adaptive_rate(p, current, at, n);
             case Cell::quadratic: return quadratic(p, current, n);
             case Cell::stochastic:

@@ -34,7 +34,7 @@ inline bool at_most_once(const Block<lanes>& v, const Block<lanes>& j,
 }
 
 // Currents that are `held` arrive in every step.
-template <bool uniform, bool takes_back, bool held>
+template <bool uniform, Firing firing, bool held>
 void fire_currents(const Context& c, const Instruction& op) {
     constexpr std::size_t lanes = 64;
     const auto number = std::size_t(op.population);
@@ -52,7 +52,7 @@ void fire_currents(const Context& c, const Instruction& op) {
                 const auto current = [&](std::size_t t) __attribute__((always_inline)) {
                     return load_currents<lanes>(from[t], op.index, at, p.channels);
                 };
-                run_block<lanes, uniform, takes_back>(c, place, current, out);
+                run_block<lanes, uniform, firing>(c, place, current, out);
                 continue;
             }
             Block<lanes> j = load_currents<lanes>(from[0], op.index, at, p.channels);
@@ -60,20 +60,12 @@ void fire_currents(const Context& c, const Instruction& op) {
             const auto current = [j](std::size_t) __attribute__((always_inline)) { return j; };
             Block<lanes> v;
             v.read(c.state(number, s, 0, at).voltage);
-            if (!takes_back && at_most_once<lanes>(v, j, Limits<lanes, uniform>(p, 0, at)))
-                run_block<lanes, uniform, takes_back, false>(c, place, current, out);
+            constexpr bool one_way = firing == Firing::one_way;
+            if (one_way && at_most_once<lanes>(v, j, Limits<lanes, uniform>(p, 0, at)))
+                run_block<lanes, uniform, firing, !one_way>(c, place, current, out);
             else
-                run_block<lanes, uniform, takes_back>(c, place, current, out);
+                run_block<lanes, uniform, firing>(c, place, current, out);
         }
-}
-
-template <bool takes_back, bool held>
-void fire_currents(const Context& c, const Instruction& op) {
-    const Population& p = c.job->plan->populations[std::size_t(op.population)];
-    if (p.threshold.uniform)
-        fire_currents<true, takes_back, held>(c, op);
-    else
-        fire_currents<false, takes_back, held>(c, op);
 }
 
 // The same of neurons that follow the mean of their current.
@@ -108,11 +100,12 @@ inline void follow_currents(const Context& c, const Instruction& op, bool held) 
 }
 
 inline void run_currents(const Context& c, const Instruction& op) {
-    const bool back = c.job->plan->populations[std::size_t(op.population)].takes_back;
+    const Population& p = c.job->plan->populations[std::size_t(op.population)];
     const bool held = op.external && c.job->inputs[std::size_t(op.input)].step_stride == 0;
-    if (c.job->plan->populations[std::size_t(op.population)].follows_mean) return follow_currents(c, op, held);
-    if (back) return held ? fire_currents<true, true>(c, op) : fire_currents<true, false>(c, op);
-    return held ? fire_currents<false, true>(c, op) : fire_currents<false, false>(c, op);
+    if (p.follows_mean) return follow_currents(c, op, held);
+    with_firing(p, [&](auto uniform, auto firing) {
+        held ? fire_currents<uniform(), firing(), true>(c, op) : fire_currents<uniform(), firing(), false>(c, op);
+    });
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -212,7 +212,7 @@ void sum_pixel(const Strip& strip, std::size_t pixel) {
 }
 
 // A pixel's neurons integrate its currents in all steps.
-template <std::size_t lanes, bool uniform, bool takes_back>
+template <std::size_t lanes, bool uniform, Firing firing>
 [[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel) {
     const Context& c = strip.context;
     const std::size_t channel = strip.block.channel;
@@ -220,7 +220,7 @@ template <std::size_t lanes, bool uniform, bool takes_back>
     const Currents<lanes> currents(strip, pixel);
     const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
     const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel, strip.valid()};
-    run_block<lanes, uniform, takes_back>(
+    run_block<lanes, uniform, firing>(
         c, place, [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); },
         [&](std::size_t t) { return out[t]; });
 }
@@ -287,10 +287,7 @@ void finish_pixel(const Strip& strip, std::size_t pixel) {
     const Population& p = strip.context.job->plan->populations[std::size_t(number)];
     if (p.follows_mean && p.threshold.uniform) return follow_pixel<lanes, true>(strip, pixel);
     if (p.follows_mean) return follow_pixel<lanes, false>(strip, pixel);
-    if (p.takes_back && p.threshold.uniform) return fire_pixel<lanes, true, true>(strip, pixel);
-    if (p.takes_back) return fire_pixel<lanes, false, true>(strip, pixel);
-    if (p.threshold.uniform) return fire_pixel<lanes, true, false>(strip, pixel);
-    fire_pixel<lanes, false, false>(strip, pixel);
+    with_firing(p, [&](auto uniform, auto firing) { fire_pixel<lanes, uniform(), firing()>(strip, pixel); });
 }
 
 // Pixels `begin` to `end`, as many at a time as tiles have rows.

@@ -440,6 +440,10 @@ void bind_descriptions(nb::module_& m) {
         .def("__init__", [](Bent* to, double slope, double offset, double most, bool gated) {
             new (to) Bent{slope, offset, most, gated};
         }, nb::kw_only(), "slope"_a = 1.0, "offset"_a = 0.0, "most"_a, "gated"_a = false);
+    nb::class_<FixedPoint>(m, "FixedPoint")
+        .def("__init__", [](FixedPoint* to, double leak, double half, double low, double high, bool to_zero) {
+            new (to) FixedPoint{leak, half, low, high, to_zero};
+        }, nb::kw_only(), "leak"_a, "half"_a, "low"_a, "high"_a, "to_zero"_a);
     nb::class_<Geometry>(m, "Geometry")
         .def("__init__", [](Geometry* to, Three in, Three out, Two kernel, Two stride, Two padding,
                             Two dilation) {
@@ -462,7 +466,7 @@ void bind_descriptions(nb::module_& m) {
         .FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor).FIELD(cap).FIELD(dt)
         .FIELD(min_voltage).FIELD(most_share).FIELD(adapting).FIELD(added).FIELD(sigma).FIELD(pace)
         .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(voltage).FIELD(second)
-        .FIELD(third).FIELD(total).FIELD(net).FIELD(recorded);
+        .FIELD(third).FIELD(total).FIELD(net).FIELD(recorded).FIELD(fixed);
 #undef FIELD
 }
 
@@ -497,7 +501,8 @@ NB_MODULE(_kernels, m) {
         .def("buffer", &Region::buffer)
         .def("view", &Region::view, "parent"_a, by_name, "offset"_a, "size"_a, "own"_a = false)
         .def("population", &Region::population, by_name, "threshold"_a, "least"_a, "lowest"_a.none(),
-             "rectify"_a, "cap"_a, "start"_a, "holds"_a, "places"_a, "whole"_a, "follows"_a.none())
+             "rectify"_a, "cap"_a, "start"_a, "holds"_a, "places"_a, "whole"_a, "follows"_a.none(),
+             "fixed"_a.none(), "charge"_a.none())
         .def("layer", &Region::layer, by_name, "action"_a, input, output, "population"_a, "geometry"_a,
              "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a.none(),
              "weight_limbs"_a)
@@ -518,7 +523,7 @@ NB_MODULE(_kernels, m) {
         .def("filter", &Region::filter, by_name, "action"_a, input, output, "A"_a, "B"_a, "C"_a,
              "D"_a.none(), "states"_a, "kept"_a, "line"_a)
         .def("delay", &Region::delay, by_name, "action"_a, input, output, "steps"_a, "rows"_a)
-        .def("cells", &Region::cells, by_name, output, "cells"_a, "threshold"_a, "slopes"_a.none(),
+        .def("cells", &Region::cells, by_name, output, "cells"_a, "threshold"_a, "own"_a.none(),
              "pieces"_a)
         .def("draws", &Region::draws, by_name, "keys"_a, "starts"_a, "places"_a = nb::none())
         .def("encoders", &Region::encoders, by_name, "weights"_a, "gain"_a.none(), "bias"_a, "limbs"_a)

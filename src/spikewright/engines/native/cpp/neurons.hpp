@@ -51,12 +51,17 @@ struct Limits {
 using Most = unsigned;
 constexpr Most kTooMany = 128;
 
+// The cap, or the least number that does not fit a byte.
+inline doubles most_of(const Population& p) {
+    return splat(p.cap > 0.0 && p.cap <= kMostCounts ? p.cap : double(kMostCounts + 1));
+}
+
 // Whole spikes by the formula, between 0 and the cap.
 template <std::size_t lanes>
-[[gnu::noinline]] void count_by_division(const double* v, const double* threshold, doubles cap,
-                                         std::int32_t* whole) {
+[[gnu::noinline]] void count_by_division(const double* v, const double* threshold, double tolerance,
+                                         doubles cap, std::int32_t* whole) {
     for (std::size_t k = 0; k < lanes; k += kDoubles) {
-        doubles spikes = load<doubles>(v + k) / load<doubles>(threshold + k) + kTolerance;
+        doubles spikes = load<doubles>(v + k) / load<doubles>(threshold + k) + tolerance;
         spikes = spikes > 0.0 ? spikes : doubles{};
         spikes = spikes < cap ? spikes : cap;
         store(whole + k, to_ints(spikes));
@@ -87,9 +92,8 @@ template <std::size_t lanes>
 [[gnu::noinline]] Most fire_by_division(double* v, const Population& p, std::size_t pixel,
                                         std::size_t channel, std::size_t valid, std::int8_t* counts) {
     const double* threshold = p.threshold.at(pixel, channel);
-    const doubles cap = splat(p.cap > 0.0 ? p.cap : double(kMostCounts + 1));
     alignas(kBytes) std::int32_t whole[lanes];
-    count_by_division<lanes>(v, threshold, cap, whole);
+    count_by_division<lanes>(v, threshold, p.tolerance, most_of(p), whole);
     each<lanes / kDoubles>(SPIKEWRIGHT_EACH(k) {
         const std::size_t at = k * kDoubles;
         const doubles spent = to_doubles(load<half_ints>(whole + at)) * load<doubles>(threshold + at);
@@ -104,23 +108,30 @@ template <std::size_t lanes>
     return most > kMostCounts ? kTooMany : Most(most);
 }
 
+// The same of voltages in registers.
+template <std::size_t lanes>
+[[gnu::always_inline]] inline Most fire_by_formula(Block<lanes>& b, const Population& p, std::size_t pixel,
+                                                   std::size_t channel, std::size_t valid,
+                                                   Counts<lanes>& counts) {
+    alignas(kBytes) double v[lanes];
+    alignas(kBytes) std::int8_t bytes[lanes];
+    b.write(v);
+    const Most most = fire_by_division<lanes>(v, p, pixel, channel, valid, bytes);
+    b.read(v);
+    counts.read(bytes);
+    return most;
+}
+
 // Fire: voltages already hold this step's charge. Any number of spikes.
 template <std::size_t lanes, bool uniform>
 [[gnu::always_inline]] inline Most fire_many(Block<lanes>& b, const Limits<lanes, uniform>& limits,
                                              const Population& p, std::size_t pixel, std::size_t channel,
                                              std::size_t valid, Counts<lanes>& counts) {
     constexpr std::size_t n = Block<lanes>::n;
-    const doubles cap = splat(p.cap > 0.0 ? p.cap : double(kMostCounts + 1));
     half_ints whole[n];
     alignas(kBytes) std::int8_t bytes[lanes];
-    if (valid < lanes || !count_by_product(b, p.inverse.at(pixel, channel), cap, whole)) [[unlikely]] {
-        alignas(kBytes) double v[lanes];
-        b.write(v);
-        const Most most = fire_by_division<lanes>(v, p, pixel, channel, valid, bytes);
-        b.read(v);
-        counts.read(bytes);
-        return most;
-    }
+    if (valid < lanes || !count_by_product(b, p.inverse.at(pixel, channel), most_of(p), whole)) [[unlikely]]
+        return fire_by_formula(b, p, pixel, channel, valid, counts);
     half_ints largest{};
     each<n>(SPIKEWRIGHT_EACH(k) {
         b.v[k] -= to_doubles(whole[k]) * limits.threshold[uniform ? 0 : std::size_t(k)];

@@ -50,7 +50,7 @@ constexpr double kWhole = 0x1.8p52;  // added and taken away again, it rounds to
 constexpr double kLimb = 134217728.0;  // 2^27: the first limb of weights in two is in units of the second
 
 SPIKEWRIGHT_ENUM(Cell, rate, integrate, running_mean, leaky, bipolar, adaptive_leaky, adaptive_rate,
-                 quadratic, grid_leaky, stochastic, poisson)
+                 quadratic, grid_leaky, stochastic, poisson, fixed_point)
 SPIKEWRIGHT_ENUM(Rate, identity, rectified, leaky, clipped, sigmoid, tanh, softplus, lif, parametric,
                  soft_lif)
 
@@ -74,6 +74,15 @@ struct Encoders {
     Limbs limbs;
 };
 
+// Neurons in whole numbers: v -= floor(leak v); v = floor(v + q + half), within bounds; a spike takes its
+// threshold away, or all of the voltage.
+struct FixedPoint {
+    double leak = 0.0;  // a power of two; 0 for none
+    double half = 0.5;
+    double low = -std::numeric_limits<double>::infinity(), high = -low;
+    bool to_zero = false;
+};
+
 // A population of any type: a function of the current, and an integrator.
 struct Cells {
     Cell cell = Cell::rate;
@@ -87,9 +96,11 @@ struct Cells {
     double sigma = 0.0;                  // of rounded corners
     // v += pace (0.04 v^2 + 5 v + 140 - u + J); u += follow (coupling v - u), and jumps.
     double pace = 0.0, follow = 0.0, coupling = 0.0, reset = 0.0, jump = 0.0;
+    FixedPoint fixed;
     std::vector<Piece> pieces;
     Encoders encoders;
-    Array<double> threshold, slopes;  // slopes of parametric rectifiers, else empty
+    // `own` are slopes of parametric rectifiers, or thresholds in whole numbers, else empty.
+    Array<double> threshold, own;
     // Memories, or -1. `second` and `third` are the type's state beside the voltage, in its own order;
     // `total` sums outputs without their sign, `net` with it.
     std::int32_t voltage = -1, second = -1, third = -1, total = -1, net = -1;

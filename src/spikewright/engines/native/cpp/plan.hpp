@@ -12,6 +12,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "enums.hpp"
@@ -84,6 +85,9 @@ struct Bent {
     bool tilted() const { return slope != 1.0 || offset != 0.0; }
 };
 
+// How neurons fire: spikes are sent; or taken back too; or all is counted in whole numbers.
+enum class Firing { one_way, both_ways, in_whole_numbers };
+
 // Integrate-and-fire neurons, stored as `pixels` times `channels`; state has padded channels.
 struct Population {
     std::size_t pixels = 1, channels = 0, padded = 0;
@@ -99,10 +103,17 @@ struct Population {
     // Follows a function of the running mean of its current.
     bool follows_mean = false;
     Bent followed;
-    double cap = 0.0;     // spikes in a step; 0 for any number
+    // Voltages are whole numbers, as thresholds are: a current of one adds `charge` of them.
+    std::optional<FixedPoint> fixed;
+    Parameter charge;
+    double tolerance = kTolerance;  // of a spike
+    double cap = 0.0;               // spikes in a step; 0 for any number
     Parameter start;      // voltages before the first step
     Places places;
     std::int32_t output = -1;  // the buffer of its counts
+    Firing firing() const {
+        return fixed ? Firing::in_whole_numbers : takes_back ? Firing::both_ways : Firing::one_way;
+    }
     std::size_t state_size() const { return pixels * padded; }
     std::size_t sent_size() const { return takes_back || follows_mean ? state_size() : 0; }
     std::size_t followed_size() const { return follows_mean ? state_size() : 0; }

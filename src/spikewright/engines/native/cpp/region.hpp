@@ -29,11 +29,13 @@ class Region {
     }
 
     // Without `lowest` voltages have no floor; with `holds` spikes may be taken back; with `follows` that
-    // function of the running mean is followed. Arrays are `(pixels, channels)` or one row. `places` are those
-    // of `(pixels, channels)` neurons among `whole` in the program's order.
+    // function of the running mean is followed; with `fixed` all is counted in whole numbers, of which a
+    // current of one adds `charge`. Arrays are `(pixels, channels)` or one row. `places` are those of
+    // `(pixels, channels)` neurons among `whole` in the program's order.
     int population(const Doubles& threshold, const std::vector<Doubles>& least, const Doubles& lowest,
                    bool rectify, double cap, const Doubles& start, const std::vector<Doubles>& holds,
-                   const Integers& places, std::size_t whole, const std::optional<Bent>& follows) {
+                   const Integers& places, std::size_t whole, const std::optional<Bent>& follows,
+                   const std::optional<FixedPoint>& fixed, const Doubles& charge) {
         constexpr double inf = std::numeric_limits<double>::infinity();
         require(places.ndim() == 2 && places.shape(0) > 0, "places are (pixels, channels)");
         require(least.size() == 3, "least voltages are for one, two and three spikes");
@@ -55,6 +57,9 @@ class Region {
         p.rectify = rectify, p.cap = cap, p.takes_back = !holds.empty();
         p.follows_mean = follows.has_value(), p.followed = follows.value_or(Bent{});
         for (std::size_t i = 0; i < holds.size(); ++i) set(p.holds[i], holds[i], -inf);
+        require(fixed.has_value() == charge.is_valid(), "whole numbers have a charge");
+        p.fixed = fixed;
+        if (fixed) set(p.charge, charge, 0.0), p.tolerance = 0.0;
         set(p.start, start, 0.0);
         plan.populations.push_back(std::move(p));
         return int(plan.populations.size()) - 1;
@@ -131,7 +136,7 @@ class Region {
         std::size_t values = 0, indices = 0;
         for (const Population& p : plan.populations) {
             for (const Parameter* one : {&p.threshold, &p.inverse, &p.least[0], &p.least[1], &p.least[2],
-                                         &p.lowest, &p.holds[0], &p.holds[1], &p.start})
+                                         &p.lowest, &p.holds[0], &p.holds[1], &p.charge, &p.start})
                 values += one->values.size();
             indices += p.places.index.size();
         }
@@ -252,15 +257,16 @@ class Region {
         add(action, input, output).delay = std::make_shared<Delaying>(Delaying{steps, rows});
     }
 
-    // `pieces`: source, external, from, at, n of each; `slopes` of parametric rectifiers.
-    void cells(int output, const Cells& given, const Doubles& threshold, const Doubles& slopes,
+    // `pieces`: source, external, from, at, n of each; `own`: a number of each neuron, of types that have one.
+    void cells(int output, const Cells& given, const Doubles& threshold, const Doubles& own,
                const Integers& pieces) {
         auto p = std::make_shared<Cells>(given);
         p->size = size_of(output);
         p->decay = p->tau_rc > 0.0 ? expm1_of(p->dt * (-1.0 / p->tau_rc)) : 0.0;
         require(threshold.size() == p->size, "a population's size");
-        require(slopes.size() == (p->rate == Rate::parametric ? p->size : 0), "one slope a neuron");
-        p->slopes = copied(slopes);
+        const bool has_own = p->rate == Rate::parametric || p->cell == Cell::fixed_point;
+        require(own.size() == (has_own ? p->size : 0), "one number a neuron");
+        p->own = copied(own);
         p->threshold = copied(threshold);
         const std::int32_t memories[] = {p->voltage, p->second, p->third, p->total, p->net};
         for (std::int32_t memory : memories)
