@@ -105,3 +105,24 @@ def test_a_bias_that_has_no_bits_is_the_largest() -> None:
     conversion = corrected(graph, BITS["speck"], 1e6, x)
     for ensemble in conversion.populations().values():
         assert numbers(ensemble, ensemble.bias).max() == 127
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_corrected_starts_are_whole_numbers(bits: str) -> None:
+    """`sw.VoltageCorrection` too, and its numbers make the same network again."""
+    graph = dense(15)
+    x = given(graph)
+    rule = sw.MinimumError(steps=FIRST, spikes_per_step=1)
+    how: Any = {"spiking": True, "scale_firing_rates": rule, "calibration": x}
+    how["weights"] = BITS[bits]
+    conversion = sw.convert(graph, **how, initial_voltage=sw.VoltageCorrection(FIRST))
+    resolved = {n: conversion.resolved[n] for n in ("initial_voltage", "scale_firing_rates")}
+    again = sw.convert(graph, **{**how, **resolved, "calibration": None})
+    several = 0
+    for name, ensemble in conversion.populations().items():
+        kind: Any = ensemble.neuron_type
+        start: Any = ensemble.initial_voltage
+        np.testing.assert_allclose(start * kind.threshold, np.rint(start * kind.threshold), 1e-12)
+        np.testing.assert_array_equal(start, again.populations()[name].initial_voltage)
+        several += len(np.unique(start)) > 3
+    assert several

@@ -44,7 +44,7 @@ from spikewright.lower.trace import Trace
 from spikewright.passes.sequences import one_step
 from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
-from spikewright.quantising import Quantised, quantise, round_biases
+from spikewright.quantising import Quantised, quantise, round_biases, round_starts
 from spikewright.running.converted import Converted, Made
 from spikewright.running.storage import Parts
 
@@ -274,11 +274,14 @@ def _correct(conversion: Converted, data: Data) -> dict[str, Any]:
         bias = correct_steps(conversion, bias, data.samples())
     elif bias is not None:
         bias = add_bias(conversion, data.roles, bias)
-    if bias is not None and data.wanted["weights"] is not None:
-        round_biases(conversion.populations().values(), data.wanted["weights"])
+    bits, populations = data.wanted["weights"], conversion.populations().values()
+    if bias is not None and bits is not None:
+        round_biases(populations, bits)
     found = {"bias_correction": bias}
     if isinstance(start, VoltageCorrection):
         found["initial_voltage"] = correct_voltages(conversion, start, data.samples())
+        if bits is not None:
+            round_starts(populations)
     return found
 
 

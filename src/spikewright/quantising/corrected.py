@@ -1,4 +1,4 @@
-"""Biases that were corrected after weights were rounded, as whole numbers again."""
+"""Biases and starts that were corrected after weights were rounded, as whole numbers again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from spikewright.network import Ensemble
 from spikewright.network.neurons import FixedPointIntegrateAndFire
 from spikewright.network.processes import EachStep
-from spikewright.quantising.fixed_point import whole_biases
+from spikewright.quantising.fixed_point import whole_biases, whole_start
 from spikewright.quantising.settings import Quantised
 
 
@@ -30,3 +30,11 @@ def round_biases(populations: Iterable[Ensemble], settings: Quantised) -> None:
             sums = np.rint(np.cumsum(ensemble.noise.values, axis=0) / unit)
             each = np.diff(sums, axis=0, prepend=0.0)
             ensemble.noise = EachStep((whole_biases(always + each, settings) - always) * unit)
+
+
+def round_starts(populations: Iterable[Ensemble]) -> None:
+    """Round initial voltages to whole numbers."""
+    for ensemble in populations:
+        kind = ensemble.neuron_type
+        if isinstance(kind, FixedPointIntegrateAndFire):
+            ensemble.initial_voltage = whole_start(ensemble.initial_voltage, kind.threshold)

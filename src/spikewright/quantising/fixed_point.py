@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +89,15 @@ def whole_biases(numbers: NDArray, settings: Quantised) -> NDArray:
     fitting = powers[most(bits) * 2.0**powers >= largest]
     step = 2.0 ** (fitting[0] if len(fitting) else powers[-1])
     return whole(numbers / step, bits) * step
+
+
+def whole_start(start: Any, threshold: NDArray) -> Any:
+    """A start in spikes that is a whole number, halves down; one that is drawn stays as it is."""
+    half = isinstance(start, str) and start == "half"
+    if (half and np.all(threshold % 2 == 0)) or (isinstance(start, str) and not half):
+        return start
+    number = (0.5 if half else np.asarray(start, np.float64)) * threshold
+    return np.ceil(number - 0.5) / threshold
 
 
 def _bound(biases: Sequence[NDArray], groups: int) -> NDArray:

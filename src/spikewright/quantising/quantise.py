@@ -26,7 +26,7 @@ from spikewright.network.neurons import (
     NeuronType,
 )
 from spikewright.quantising.arrivals import Arrival, Edge, edges, plain_weights, weighs
-from spikewright.quantising.fixed_point import FixedPoint, few_bits
+from spikewright.quantising.fixed_point import FixedPoint, few_bits, whole_start
 from spikewright.quantising.settings import Quantised
 from spikewright.quantising.units import Unit, along, carried, given, one_each
 
@@ -162,7 +162,7 @@ class _Quantising:
         threshold = fixed.threshold
         spread = threshold.reshape(one_each(shape, axis) if len(threshold) > 1 else ())
         self.types[name] = self.neurons(name, spread)
-        self.starts[name] = _whole_start(self.choices.starts[name], spread)
+        self.starts[name] = whole_start(self.choices.starts[name], spread)
         self.notes[name] = self.note(threshold, all_whole)
 
     def arrival(self, edge: Edge, layer: str | None, axis: int | None) -> Arrival:
@@ -199,15 +199,6 @@ class _Quantising:
             chip.decay,
             chip.reset,
         )
-
-
-def _whole_start(start: Any, threshold: NDArray) -> Any:
-    """A start in spikes that is a whole number, halves down; one that is drawn stays as it is."""
-    half = isinstance(start, str) and start == "half"
-    if (half and np.all(threshold % 2 == 0)) or (isinstance(start, str) and not half):
-        return start
-    number = (0.5 if half else np.asarray(start, np.float64)) * threshold
-    return np.ceil(number - 0.5) / threshold
 
 
 def _elementwise(layer: Layer, settings: Quantised) -> Layer:
