@@ -1,7 +1,7 @@
 """Accuracy under weights of few bits, and under the bits of chips: a section of docs/bits.md.
 
     python -m benchmarks.chip_bits --mnist mnist.npz --fashion-mnist fashion_mnist.npz \
-        [--cache FOLDER] [--images 10000] [--steps 32] [--engine torch] [--batch-size 10]
+        [--cache FOLDER] [--images 10000] [--steps 32] [--engine native] [--batch-size 10]
         [--kept ROWS.csv] [--document docs/bits.md]
 
 The networks and their images are those of `sources.py`. Every row is one conversion: scales by
@@ -9,8 +9,7 @@ The networks and their images are those of `sources.py`. Every row is one conver
 run on the first `--images` test images, beside the source and the network with weights as they are.
 The network for Fashion-MNIST has max pooling, of which no chip here has any: under a chip's bits
 it is the simulation's gate. Rows that are in the file `--kept` are not measured again. No engine
-and no batch changes a count. PyTorch in batches of 10 is fast on MNIST, the native engine in
-batches of 1 on Fashion-MNIST.
+and no batch changes a count; the native engine in batches of 10 is fast.
 """
 
 from __future__ import annotations
