@@ -100,8 +100,8 @@ def test_neighbours_of_the_cheapest_that_holds_are_tried_in_short_runs() -> None
         tried(2, 1.0, (1, 3, 2.0), (16, 1, 20.0)),
     ])  # fmt: skip
     found = [p.values for p in sweep()(study)][len(plain._LEVELS) :]
-    assert [(values["steps"], values["level"]) for values in found[:4]] == [
-        (4, -0.25), (4, 0.25), (4, -0.125), (4, 0.125)
+    assert [(values["steps"], values["level"]) for values in found[:6]] == [
+        (4, -0.25), (4, 0.25), (4, -0.125), (4, 0.125), (4, -0.0625), (4, 0.0625)
     ]  # fmt: skip
 
 

@@ -19,11 +19,11 @@ from spikewright.choosing.search.study import Study, Trial
 ORIGIN = "plain sweep"
 RULE = "one scale"
 _LEVELS = (5.0, 4.0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0, -3.0)
-_GRID = 8  # levels in an octave, near the best
-_NEAR = (-2, 2, -1, 1)  # of these levels
+_GRID = 16  # levels in an octave, near the best
+_NEAR = (-4, 4, -2, 2, -1, 1)  # of these levels
 _BEST = 3  # points whose neighbours are tried
 _LONGER = 2  # times the steps of such a point: so long a neighbour runs
-_MOST = 30  # trials
+_MOST = 45  # trials
 _RUNS = 12  # about so many times as long as one of the first trials it takes
 _SHARE = 0.3  # of the time
 _OF_TRIALS = 3  # of so many trials that were asked for one
