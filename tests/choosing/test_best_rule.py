@@ -193,7 +193,7 @@ def test_many_samples_are_kept_for_the_few_that_may_win(
     first, second, final = (by_samples.get(n, set()) for n in (8, 16, 40))
     assert set(by_samples) <= {8, 16, 32, 40}
     assert len(first) >= len(first_candidates()) // 2
-    assert len(final) <= 3 + 3
+    assert len(final) <= 3 + 3 + 2
     assert not final & (first | second)
     assert found.best.samples == 40
 
@@ -238,6 +238,12 @@ class Made:
     runs: list[tuple[str, int]] = field(default_factory=list)
     fails: set[str] = field(default_factory=set)
     """Those that fail on all samples."""
+    few: dict[str, NDArray] = field(default_factory=dict)
+    seconds_to_correct: float = 0.0
+
+    def numbers(self, candidate: sw.Candidate) -> dict[str, float]:
+        """The arguments of a candidate."""
+        return {}
 
     @property
     def samples(self) -> int:
@@ -304,6 +310,27 @@ def test_time_that_runs_out_ends_it_with_the_best_until_then(
     assert [count for _, count in made.runs] == [8, 8, 8, 8, 8, 64]
     assert halving.left[0].candidate.name in "BE"
     assert {row.samples for row in halving.left} == {8}
+
+
+@pytest.mark.parametrize(("helps", "tried"), [(0.2, 5), (2.0, 3)])
+def test_the_correction_that_helps_is_tried_with_the_others_too(helps: float, tried: int) -> None:
+    """A is the best, and B with corrected steps is better; where none helps A that is all."""
+    kinds = ("voltages", "steps", "biases")
+    losses = {name: {"mean": constant(0.5 + place)} for place, name in enumerate("ABC")}
+    losses |= {f"A, {kind} corrected": {"mean": constant(3.0)} for kind in kinds}
+    losses["A, steps corrected"] = {"mean": constant(helps)}
+    losses |= {"B, steps corrected": {"mean": constant(0.1)}}
+    losses |= {"C, steps corrected": {"mean": constant(4.0)}}
+    made = Made(losses, [8])
+    halving = Halving(made, Clock(None), lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in "ABC"])
+    halving.correct(4, 0.001)
+    assert halving.left[0].candidate.name == ("B, steps corrected" if tried == 5 else "A")
+    assert len(made.runs) == 3 + tried
+    late = Halving(Made(losses, [8], seconds_to_correct=9.0), Clock(0.0), lambda done: None)  # type: ignore[arg-type]
+    late.left = halving.left[-1:]
+    late.correct(4, 0.001)
+    assert len(late.left) == 1
 
 
 def test_where_all_that_stayed_fail_others_come_back() -> None:

@@ -111,7 +111,8 @@ def best_rule(
     Rules in `candidates`, or else those of the field, are tried with neurons that take spikes back
     and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). All are
     compared on few samples first, and the better ones on twice as many, until those that are left
-    were on all (without a `tolerance`). The best rule of the field is tried with corrections too.
+    were on all (without a `tolerance`). The best rule of the field is tried with corrections too,
+    and the next ones with the best of these.
     Ends after about `timeout` seconds with the best until then; without it the result is a function
     of the other arguments. Raises as `convert` does, and `ConversionError` for arguments that it
     cannot use.

@@ -99,14 +99,31 @@ class Halving:
         return _sorted([*failed, *rows])
 
     def correct(self, steps: int, dt: float) -> None:
-        """Compare the best candidate with corrections of it, those that there is time for."""
-        first = self.left[0]
-        numbers = self.comparison.numbers(first.candidate)
-        for candidate in corrected(first.candidate, numbers, self.comparison.few, steps, dt):
+        """Compare with corrections, those that there is time for.
+
+        Those of the best candidate; then the correction that became it best, of the others that
+        stayed.
+        """
+        able = [row.candidate for row in by_candidate(self.left) if not row.failed]
+        first, *others = able[:_KEPT]
+        made = self._corrected(first, steps, dt)
+        self._add(made)
+        best = self.left[0].candidate
+        for kind, candidate in enumerate(made):
+            if candidate is best:
+                self._add([self._corrected(other, steps, dt)[kind] for other in others])
+
+    def _corrected(self, candidate: Candidate, steps: int, dt: float) -> list[Candidate]:
+        numbers = self.comparison.numbers(candidate)
+        return corrected(candidate, numbers, self.comparison.few, steps, dt)
+
+    def _add(self, candidates: Sequence[Candidate]) -> None:
+        """Compare more candidates on as many samples as those that are left."""
+        count = self.left[0].samples
+        for candidate in candidates:
             if self.comparison.seconds_to_correct <= self.clock.left:
-                self.left += self.comparison.rows(candidate, first.samples)
+                self.left = _sorted([*self.left, *self.comparison.rows(candidate, count)])
                 self.advance(1)
-        self.left = _sorted(self.left)
 
     def settle(self) -> None:
         """Bring back who left, as long as the best is surely worse than one of them.
