@@ -170,6 +170,35 @@ def test_every_choice_has_an_example() -> None:
     assert list(CHOICES) == [field.name for field in fields(Semantics)]
 
 
+@pytest.mark.parametrize(
+    ("edges", "name"),
+    [("no late ones", "branched"), ("chain", "residual"), ("through loops", "recurrent")],
+)
+def test_edges_that_are_read_otherwise_are_a_reason(edges: Any, name: str) -> None:
+    """Each way on a graph that has such edges."""
+    semantics = Semantics(edges=edges, order="walk" if edges == "no late ones" else "sources")
+    found = _explained(GRAPHS[name](), semantics, semantics, name)
+
+    assert found.reproduced == 1.0
+    assert any(reason.startswith(semantics.said("edges")) for reason in found.why)
+
+
+def test_input_through_recurrent_weights_is_written_out() -> None:
+    """The neurons get `W (x + s)` of the input and the last spikes, and else `x + W s`."""
+    graph = GRAPHS["recurrent"]()
+    x = np.repeat(samples("recurrent")[:, None], STEPS, axis=1)
+    found = simulate(wiring_of(graph), Semantics(edges="through loops"), x).spikes["n"]
+    a, around, node = (graph.nodes[name] for name in ("a", "around", "n"))
+    kept, v, sent = np.exp(-1.0 / node.tau), 0.0, np.zeros((len(x), 10))
+    for step in range(STEPS):
+        given = x[:, step] @ a.weight.T + a.bias + sent
+        v = kept * v + (1.0 - kept) * (given @ around.weight.T + around.bias)
+        sent = np.clip(np.floor(v), 0.0, None)
+        v = v - sent
+        np.testing.assert_array_equal(found[:, step], sent)
+    assert found.sum() > 10
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_a_reason_is_named_where_spikes_need_it(choice: str) -> None:
     """One choice at a time, of a reader that states it: the row names it, and no other."""

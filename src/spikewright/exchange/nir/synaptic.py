@@ -36,12 +36,24 @@ class Synapse:
 def behind(cell: Cell, synapse: Synapse, rest: NDArray | float) -> Cell:
     """Neurons and their synapse as one node; `rest` is the current beside that of the synapse.
 
-    `tau_syn dI/dt = w_in S - I` and `tau_mem dv/dt = v_leak - v + r I`, with `w_in = r = 1`: the
-    worth of a current is in the weights, and what is not filtered in `v_leak`.
+    `tau_syn dI/dt = w_in S - I` and `tau_mem dv/dt = v_leak - v + r I`. As readers of such nodes
+    want it, `w_in = tau_syn` and `r = tau_mem`, in steps: by Euler's rule an `S` of 1 adds 1 to `I`
+    and that to `v`. The worth of a current is in the weights, what is not filtered in `v_leak`.
     """
-    fields = {"tau_syn": synapse.tau, "w_in": 1.0, **cell.parameters, "v_leak": rest}
-    fields["tau_mem"] = fields.pop("tau")
+    given = dict(cell.parameters)
+    slow, fast = _single(given.pop("tau")), _single(synapse.tau)
+    fields = {**given, "tau_syn": fast, "w_in": fast, "tau_mem": slow, "r": slow, "v_leak": rest}
     return replace(cell, kind=_BEHIND[cell.kind], parameters=fields)
+
+
+def share(cell: Cell) -> NDArray:
+    """The part of an arriving sum that goes into the weights of a node with a synapse."""
+    return np.asarray(1.0 / (cell.parameters["w_in"] * cell.parameters["r"]))
+
+
+def _single(values: NDArray | float) -> NDArray:
+    """Values as a file holds them, in float64."""
+    return np.asarray(values, np.float32).astype(np.float64)
 
 
 def synapses_of(

@@ -21,7 +21,7 @@ from spikewright.exchange.nir.limits import limits_of
 from spikewright.exchange.nir.neurons import Cell, cell_of
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.exchange.nir.signals import Follower, Signal, image_index, plain
-from spikewright.exchange.nir.synaptic import Synapse, behind, synapses_of
+from spikewright.exchange.nir.synaptic import Synapse, behind, share, synapses_of
 from spikewright.exchange.nir.waits import (
     Object,
     check,
@@ -246,16 +246,16 @@ class _Writing:
             why = "its bias behind the synapse is a v_leak, which {} does not read as NIR says it"
             raise NoForm(why.format(dialect.name), OTHER_DIALECT)
         whole = behind(cell, synapse, rest)
-        unit, front = np.asarray(item.gain) * cell.unit, synapse.front
+        front, worth = synapse.front, synapse.worth * share(whole)
         if front is None:
+            unit = np.asarray(item.gain) * cell.unit * worth
             return [self.neurons_of(item, whole, _something(given), unit, 0.0)]
         arriving, bias = self.arriving(front)
         if arriving is None:
             return None
         gain, own = np.asarray(front.gain), np.asarray(front.bias)
         total = own if bias is None else own + gain * bias
-        unit, constant = gain * synapse.worth, total * synapse.worth
-        signal = self.neurons_of(item, whole, _something(arriving), unit, constant)
+        signal = self.neurons_of(item, whole, _something(arriving), gain * worth, total * worth)
         self.cells[id(front)] = self.cells[id(item)]
         return [signal]
 

@@ -51,6 +51,7 @@ READERS = MappingProxyType(
                     stated=False,
                     lif="euler",
                     resists=("LIF",),
+                    edges="through loops",
                 ),
                 "takes IF as a neuron that leaks, and knows its own time step only",
             ),

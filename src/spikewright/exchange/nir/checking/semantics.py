@@ -24,7 +24,8 @@ class Semantics:
     neurons' steps in the file's unit of time, None for the one that it is told. In the `order`
     "sources" a node computes behind all that it reads. In that of a "walk" each branch computes to
     the end before the next, so that the next one's values come a step late. `edges` are those that
-    are read: all, all but those from nodes later in the order, or one a node.
+    are read: all, all but those from nodes later in the order, or one a node; or all, but those
+    into neurons with recurrent weights of their own lead to these weights.
     """
 
     reset: Literal["subtract", "zero", "zero if leaky"] = "subtract"
@@ -40,7 +41,7 @@ class Semantics:
     resists: tuple[str, ...] = ("IF", "LIF")
     dt: float | None = None
     order: Literal["sources", "walk"] = "sources"
-    edges: Literal["all", "no late ones", "chain"] = "all"
+    edges: Literal["all", "no late ones", "chain", "through loops"] = "all"
 
     def differences(self, other: Semantics) -> tuple[str, ...]:
         """The names of the choices in which two readers differ."""
@@ -91,5 +92,6 @@ _WORDS: dict[str, Callable[[Any], str]] = {
         "all": "all edges are read",
         "no late ones": "edges from nodes that compute later are dropped",
         "chain": "edges beside a chain are dropped",
+        "through loops": "what leads to recurrent neurons goes through their recurrent weights",
     }[v],
 }

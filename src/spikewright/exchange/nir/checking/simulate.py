@@ -89,4 +89,5 @@ _EDGES: dict[str, Callable[[Wiring], Wiring]] = {
     "all": lambda wiring: wiring,
     "no late ones": Wiring.without_late_ones,
     "chain": Wiring.as_chain,
+    "through loops": Wiring.through_loops,
 }

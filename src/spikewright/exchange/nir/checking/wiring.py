@@ -47,6 +47,18 @@ class Wiring:
         """The graph with one edge to a node, from its last source, and the loops."""
         return self._keeping(lambda forward, loops: (*forward[-1:], *loops))
 
+    def through_loops(self) -> Wiring:
+        """The graph with edges into neurons that read themselves led to their recurrent weights."""
+        sources, order = dict(self.sources), list(self.order)
+        for name in self.neurons:
+            around = next((s for s in sources[name] if sources[s] == (name,)), None)
+            if around is not None:
+                others = tuple(source for source in sources[name] if source != around)
+                sources[name], sources[around] = (around,), (*others, name)
+                order.remove(around)
+                order.insert(order.index(name), around)
+        return replace(self, sources=sources, order=tuple(order))
+
     def _keeping(self, kept: Callable[..., tuple[str, ...]]) -> Wiring:
         """The graph with some of each node's sources: those before it in order, and the others."""
         place = {name: i for i, name in enumerate(self.order)}

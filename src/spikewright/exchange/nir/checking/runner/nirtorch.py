@@ -19,7 +19,7 @@ TOLERANCE = 2.0**-16  # of a threshold, for sums that should be whole
 class Model(SteppedModel):
     """A file as nirtorch reads it with the map below."""
 
-    notes = ("with a map of IF, LIF and Affine that is the check's own",)
+    notes = ("with a map of IF, LIF, CubaLIF and Affine that is the check's own",)
 
     def __init__(self) -> None:
         self.nirtorch = import_module("nirtorch")
@@ -33,7 +33,8 @@ class Model(SteppedModel):
         def made(node: Any) -> Any:
             return neuron(node, dt)
 
-        node_map = {self.nir.IF: made, self.nir.LIF: made, self.nir.Affine: self._affine}
+        neurons = (self.nir.IF, self.nir.LIF, self.nir.CubaLIF)
+        node_map = {**dict.fromkeys(neurons, made), self.nir.Affine: self._affine}
         made_of = self.nirtorch.nir_to_torch
         return made_of(graph, node_map, dtype=self.torch.float64).double()
 
@@ -49,7 +50,7 @@ class Model(SteppedModel):
 
 
 def _neuron(torch: Any) -> Any:
-    """The class of IF and LIF: a module of PyTorch, which is imported by then."""
+    """The class of IF, LIF and CubaLIF: a module of PyTorch, which is imported by then."""
 
     class Neuron(torch.nn.Module):
         def __init__(self, node: Any, dt: float) -> None:
@@ -58,19 +59,26 @@ def _neuron(torch: Any) -> Any:
             self.threshold = _tensor(torch, node.v_threshold)
             self.start = _tensor(torch, said.get("v_init", 0.0))
             self.floor, self.most = said.get("voltage_floor"), said.get("max_spikes")
-            leaks = hasattr(node, "tau")
-            self.keeps = torch.exp(-dt / _tensor(torch, node.tau)) if leaks else 1.0
+            tau = getattr(node, "tau_mem", getattr(node, "tau", None))
+            leaks = tau is not None
+            self.keeps = torch.exp(-dt / _tensor(torch, tau)) if leaks else 1.0
+            self.synapse = None
+            if hasattr(node, "tau_syn"):
+                kept = torch.exp(-dt / _tensor(torch, node.tau_syn))
+                self.synapse = kept, (1.0 - kept) * _tensor(torch, node.w_in)
             self.gain = _tensor(torch, node.r) * (1.0 - self.keeps if leaks else dt)
             self.rest = (1.0 - self.keeps) * _tensor(torch, node.v_leak) if leaks else 0.0
 
         def forward(self, x: Any, state: Any = None) -> tuple[Any, Any]:
-            before = self.start if state is None else state
+            before, current = (self.start, 0.0) if state is None else state
+            if self.synapse is not None:
+                x = current = self.synapse[0] * current + self.synapse[1] * x
             voltage = self.keeps * before + self.gain * x + self.rest
             count = torch.floor(voltage / self.threshold + TOLERANCE).clamp(min=0, max=self.most)
             voltage = voltage - count * self.threshold
             if self.floor is not None:
                 voltage = torch.maximum(voltage, -float(self.floor) * self.threshold)
-            return count, voltage
+            return count, (voltage, current)
 
     return Neuron
 
