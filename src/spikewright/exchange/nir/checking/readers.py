@@ -29,7 +29,7 @@ class Reader:
 
 
 _HARD = Semantics(
-    reset="zero", strict=True, most=1, stated=False, lif="euler", resists=(), order="walk"
+    reset="zero", strict=True, most=1, stated=False, lif="euler", resists=("CubaLIF",), order="walk"
 )
 
 READERS = MappingProxyType(
@@ -50,7 +50,7 @@ READERS = MappingProxyType(
                     dt=1e-4,
                     stated=False,
                     lif="euler",
-                    resists=("LIF",),
+                    resists=("LIF", "CubaLIF"),
                     edges="through loops",
                 ),
                 "takes IF as a neuron that leaks, and knows its own time step only",

@@ -19,13 +19,13 @@ class Semantics:
     threshold higher only. `stated` says whether the file's metadata are read: initial voltages,
     floors and limits of spikes. The voltage of a leaky neuron keeps the share `k` of itself in a
     step: `1 - dt/tau` ("euler") or `exp(-dt/tau)` ("exact"). It gains `1 - k` of the current, or
-    all of it where `unscaled`. The resistance `r` of what `resists` is read; without it `r` is 1
-    for an LIF, and an IF adds its input as it is, not `dt r` times. `dt` is the length of its leaky
-    neurons' steps in the file's unit of time, None for the one that it is told. In the `order`
-    "sources" a node computes behind all that it reads. In that of a "walk" each branch computes to
-    the end before the next, so that the next one's values come a step late. `edges` are those that
-    are read: all, all but those from nodes later in the order, or one a node; or all, but those
-    into neurons with recurrent weights of their own lead to these weights.
+    all of it where `unscaled`. The resistance `r` of what `resists` is read, and `w_in` with it;
+    else both are 1, and an IF adds its input as it is, not `dt r` times. `dt` is the length of its
+    leaky neurons' steps in the file's unit of time, None for the one that it is told. In the
+    `order` "sources" a node computes behind all that it reads. In that of a "walk" each branch
+    computes to the end before the next, so that the next one's values come a step late. `edges` are
+    those that are read: all, all but those from nodes later in the order, or one a node; or all,
+    but those into neurons with recurrent weights of their own lead to these weights.
     """
 
     reset: Literal["subtract", "zero", "zero if leaky"] = "subtract"
@@ -38,7 +38,7 @@ class Semantics:
     stated: bool = True
     lif: Literal["euler", "exact"] = "exact"
     unscaled: bool = False
-    resists: tuple[str, ...] = ("IF", "LIF")
+    resists: tuple[str, ...] = ("IF", "LIF", "CubaLIF")
     dt: float | None = None
     order: Literal["sources", "walk"] = "sources"
     edges: Literal["all", "no late ones", "chain", "through loops"] = "all"
@@ -63,7 +63,7 @@ OURS = Semantics()
 RESETS = {"subtract": OURS, "zero": Semantics(reset="zero", strict=True, most=1)}
 """Those of `spikewright.nir.load` by its argument `reset`."""
 
-_RESIST = ("IF", "LIF")
+_RESIST = ("IF", "LIF", "CubaLIF")
 _DECAYS = {"euler": "Euler's rule", "exact": "exact decay"}
 _WORDS: dict[str, Callable[[Any], str]] = {
     "reset": lambda v: {
