@@ -28,7 +28,7 @@ class Cell:
     threshold: NDArray | None = None
     floor: float | None = None
     most: float | None = None
-    synapse: tuple[NDArray, NDArray] | None = None
+    synapse: tuple[NDArray, NDArray | float] | None = None
     current: NDArray | float = 0.0
     owed: NDArray | float = 0.0
     above: NDArray | bool = False
