@@ -136,7 +136,8 @@ def test_what_is_read_can_be_written_again(name: str, reset: str, tmp_path: Path
         return
     sw.nir.save(once, tmp_path / "net.nir", dt=DT)
     twice = sw.nir.load(tmp_path / "net.nir")
-    found = _simulated(twice, x, "reference", 1.0)["output"].reshape(STEPS, -1)
+    fed = {"input": x["input"].reshape(STEPS, *twice.inputs["input"].shape_in)}
+    found = _simulated(twice, fed, "reference", 1.0)["output"].reshape(STEPS, -1)
     wanted = _simulated(once, x, "reference")["output"].reshape(STEPS, -1)
 
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
