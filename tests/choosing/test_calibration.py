@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "max_pool": "gate",
     "max_spikes_per_step": 1,
     "bias_correction": None,
+    "weights": None,
 }
 MLP = models.mlp(seed=3)
 RESIDUAL = models.residual(seed=4, pool=True)

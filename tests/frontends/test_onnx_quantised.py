@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ import spikewright as sw
 from spikewright.errors import ConversionWarning, ReadError, UnsupportedLayerError
 from spikewright.frontends.onnx import read
 from spikewright.frontends.onnx.dequantising import HANDLERS
+from spikewright.frontends.onnx.runtime import UNSATURATED, Runtime
 from spikewright.graph import evaluate
 from spikewright.showing.inspection import inspect
 
@@ -167,14 +169,46 @@ def quantised(case: Case) -> onnx.ModelProto:
     return made
 
 
+PRODUCTS = re.compile("QLinear(Conv|MatMul)|QGemm|(MatMul|Conv)Integer|DynamicQuantize")
+
+
 def run(proto: onnx.ModelProto, feed: Mapping[str, NDArray]) -> NDArray:
-    """What onnxruntime makes of the file itself."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
-    (value,) = session.run(None, dict(feed))
+    """What onnxruntime makes of the file itself.
+
+    Sums of products of bytes saturate on some processors, unless onnxruntime may rewrite the
+    weights of unsigned bytes. Everything else it computes as it stands.
+    """
+    products = any(PRODUCTS.match(n.op_type) for n in proto.graph.node)
+    (value,) = session(proto, rewrites=products).run(None, dict(feed))
     return value
+
+
+def session(proto: onnx.ModelProto, rewrites: bool) -> onnxruntime.InferenceSession:
+    """A session that may rewrite the model, or else computes it as it stands."""
+    levels, options = onnxruntime.GraphOptimizationLevel, onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.add_session_config_entry(*UNSATURATED)
+    options.graph_optimization_level = (
+        levels.ORT_ENABLE_EXTENDED if rewrites else levels.ORT_DISABLE_ALL
+    )
+    try:
+        return onnxruntime.InferenceSession(proto.SerializeToString(), options)
+    except Exception:  # of signed bytes, which it rewrites to what it cannot compute
+        if not rewrites:
+            raise
+    return session(proto, rewrites=False)
+
+
+def test_sums_of_products_of_bytes_do_not_saturate() -> None:
+    """The largest bytes times the largest weights are added up exactly, on every processor."""
+    weights = np.random.default_rng(1).choice(np.array([-127, 127], np.int8), (64, 8))
+    product = node("MatMulInteger", "x w", "y", "sum")
+    made = model([product], {"x": ["n", 64]}, ["y"], {"w": weights})
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    made.graph.output[0].type.tensor_type.elem_type = TensorProto.INT32
+    x = np.full((3, 64), 255, np.uint8)
+    (found,) = Runtime(made, optimised=True).run(["y"], {"x": x})
+    assert np.array_equal(found, x.astype(int) @ weights.astype(int))
 
 
 def on_the_grid(case: Case, seed: int = 0) -> NDArray:

@@ -13,6 +13,12 @@ from spikewright.errors import ReadError, SpikewrightError
 from spikewright.frontends.onnx.files import opset_of
 from spikewright.frontends.onnx.operators import operators
 
+UNSATURATED = ("session.x64quantprecision", "1")
+"""An entry of onnxruntime's sessions: products of bytes are added without saturation.
+
+Without it, x86-64 processors that have no VNNI add pairs of products in 16 bits that saturate.
+"""
+
 
 class Runtime:
     """Computes values of a model by their names.
@@ -64,6 +70,7 @@ def _session(proto: Any, optimised: bool) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 4  # it raises what it logs
     options.add_session_config_entry("session.disable_quant_qdq", "1")  # else it rounds activations
+    options.add_session_config_entry(*UNSATURATED)
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     named = _named(proto, "Split", "BatchNormalization")  # onnxruntime 1.32 crashes without
