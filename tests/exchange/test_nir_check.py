@@ -459,3 +459,5 @@ def test_the_command_prints_what_the_library_says(tmp_path: Path) -> None:
     readers = {"norse": python, "spyx": None}
     found = sw.nir.check(path, samples("dense"), readers, steps=9, dt=0.5, labels=[0, 1, 2])
     assert json.loads(document.stdout) == json.loads(json.dumps(found.as_dict()))
+    alike = CliRunner().invoke(main, [*arguments, "--reset", "zero"])
+    assert alike.exit_code == 0 and "hard reset" not in alike.stdout

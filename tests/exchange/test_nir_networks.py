@@ -129,10 +129,11 @@ def test_readers_that_walk_get_no_branch_that_joins_too_late(dialect: str, tmp_p
     """An edge with weights of its own is refused by name; a direct one is written."""
     rng = np.random.default_rng(4)
     direct, weighted = (_joining(rng, {"r": 64.0, "s": height}) for height in (64.0, 32.0))
-    sw.nir.save(direct, tmp_path / "net.nir", dialect, dt=1 / 64, steps=30)
+    how = {"dt": 1 / 64, "steps": 30, "reset": "zero"}
+    sw.nir.save(direct, tmp_path / "net.nir", dialect, **how)
     sw.nir.save(weighted, tmp_path / "net.nir", "portable", dt=1 / 64, steps=30)
     with pytest.raises(ExchangeError, match=f"joins another branch, and {dialect} computes"):
-        sw.nir.save(weighted, tmp_path / "net.nir", dialect, dt=1 / 64, steps=30)
+        sw.nir.save(weighted, tmp_path / "net.nir", dialect, **how)
 
 
 def test_a_walk_along_the_edges_of_a_loop_ends_at_the_output(tmp_path: Path) -> None:
@@ -203,7 +204,8 @@ def test_dialects_refuse_what_their_readers_lack(tmp_path: Path) -> None:
         sw.nir.save(_loop(0), tmp_path / "net.nir", "spyx", dt=DT)
     for name in sw.nir.DIALECTS:
         if name not in ("snntorch", "spikingjelly"):  # they read LIF in a time of their own
-            sw.nir.save(NETWORKS["leaky"](), tmp_path / f"{name}.nir", name, dt=DT)
+            how = {"dt": DT, "reset": "subtract"}
+            sw.nir.save(NETWORKS["leaky"](), tmp_path / f"{name}.nir", name, **how)
 
 
 def test_a_network_without_ends_is_refused(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_a_start_is_stated_or_becomes_a_bias(tmp_path: Path) -> None:
     weights = next(n for n in stated.nodes if n.endswith("r_weights"))
     more = spread.nodes[weights].bias - stated.nodes[weights].bias
     np.testing.assert_allclose(more, 0.5 / STEPS, rtol=1e-5)
-    with pytest.raises(ExchangeError, match=r"start above zero.*steps=.*zero"):
+    with pytest.raises(ExchangeError, match=r"start at other values than zero.*steps=.*zero"):
         sw.nir.save(conversion, path, dialect="sinabs", dt=1 / 128)
 
 
@@ -200,6 +200,7 @@ def test_all_that_nir_cannot_say_is_refused_at_once(tmp_path: Path) -> None:
         ({"dialect": "sinab"}, "Did you mean 'sinabs'"),
         ({"dt": 0.0}, "dt must be above 0"),
         ({"steps": 1.5}, "steps must be a whole number"),
+        ({"reset": "hard"}, "reset must be one of subtract, zero, or None, got 'hard'"),
     ],
 )
 def test_arguments_that_fit_nothing(arguments: dict, message: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from spikewright.cli.samples import load_samples
 from spikewright.errors import SimulationError
 from spikewright.exchange.nir import READERS
 from spikewright.exchange.nir import check as run_check
+from spikewright.exchange.nir.checking.semantics import RESETS
 
 
 @click.group()
@@ -27,6 +28,13 @@ def nir() -> None:
     "--dt",
     type=click.FloatRange(min=0, min_open=True),
     help="Length of a step in the file's unit of time (default: what the file states).",
+)
+@click.option(
+    "--reset",
+    type=click.Choice(list(RESETS)),
+    default="subtract",
+    show_default=True,
+    help="What a spike leaves of the voltage here: the remainder, or zero.",
 )
 @options.limit
 @click.option(
@@ -62,6 +70,7 @@ def check(
     data: Path,
     steps: int | None,
     dt: float | None,
+    reset: str,
     limit: int | None,
     named: tuple[str, ...],
     environments: Path | None,
@@ -84,6 +93,7 @@ def check(
         steps=steps,
         dt=dt,
         labels=samples.y,
+        reset=reset,
         seconds=seconds,
         memory=memory,
     )

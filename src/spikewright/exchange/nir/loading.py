@@ -16,6 +16,7 @@ from spikewright._base.arguments import is_number
 from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
 from spikewright.errors import NetworkError, Refusal, UnsupportedLayerError
+from spikewright.exchange.nir.dialects import rule_of
 from spikewright.exchange.nir.primitives import (
     READERS,
     Cell,
@@ -47,7 +48,8 @@ def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None
     fire where `v > v_threshold`, once a step, and begin again at `v_reset`. With `"subtract"` they
     fire as often as the threshold fits into `v`, and keep the rest. By default nodes whose metadata
     state a reset have that, and others NIR's; `dt` is the one that the file states. Run the network
-    with this `dt`: `sw.Simulator(network, dt)`.
+    with this `dt`: `sw.Simulator(network, dt)`. A file that `save` wrote in the dialect of a reader
+    with another rule of time is read by that rule.
 
     `network.inputs` and `network.outputs` are nodes by name; every output has a probe.
     `network.layers` are the ensembles by the name of their node, or the layer that its metadata
@@ -59,7 +61,7 @@ def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None
     if reset not in (None, *_RESETS):
         raise NetworkError(f"reset must be one of {_RESETS}, or None, got {reset!r}")
     flat = read_flat(source)
-    return _Loading(flat, Time(step_of(flat.metadata, dt), reset)).network()
+    return _Loading(flat, Time(step_of(flat.metadata, dt), reset, rule_of(flat.metadata))).network()
 
 
 def step_of(metadata: Mapping[str, Any], dt: Any = None) -> float:

@@ -30,7 +30,8 @@ class Cell:
     A current of the network times `unit` is the node's; what the node sends is worth
     `factor / height` in the network. `parameters` are fields of the node, one value a neuron or one
     for all. `metadata` says what NIR cannot, `start` where voltages begin, in thresholds; a step
-    leaves the part `kept` of them.
+    leaves the part `kept` of them. A current of NIR's equations is `share` of it in the node, where
+    a reader's are others.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Cell:
     start: NDArray | float = 0.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     kept: NDArray | float = 1.0
+    share: NDArray | float = 1.0
 
     def spread(self, steps: int) -> NDArray:
         """The constant current that stands for the start: voltages agree after so many steps.
@@ -50,8 +52,8 @@ class Cell:
         """
         left = np.asarray(self.kept, np.float64) ** steps
         with np.errstate(divide="ignore"):
-            share = np.where(left < 1.0, left / (1.0 - left), 1.0 / steps)
-        return np.asarray(self.start * share)
+            part = np.where(left < 1.0, left / (1.0 - left), 1.0 / steps)
+        return np.asarray(self.start * part * self.share)
 
 
 def cell_of(ensemble: Ensemble, dt: float) -> Cell:

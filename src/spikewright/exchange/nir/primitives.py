@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows
+from spikewright.exchange.nir.checking.semantics import OURS, Semantics
 from spikewright.exchange.nir.maps import by_channel
 from spikewright.exchange.nir.reading import Record
 from spikewright.exchange.nir.refusal import NoForm
@@ -21,10 +22,14 @@ from spikewright.network.transforms import Shape
 
 @dataclass(frozen=True)
 class Time:
-    """Steps of `dt`, in the file's unit, and the reset; None for what nodes state."""
+    """Steps of `dt`, in the file's unit, and the reset; None for what nodes state.
+
+    Values decay, and currents add to them, by the `rule` of some reader.
+    """
 
     dt: float
     reset: str | None
+    rule: Semantics = OURS
 
     def resets(self, node: Record) -> str:
         """The reset of a node: "zero" or "subtract"."""
@@ -32,7 +37,7 @@ class Time:
 
     def decay(self, tau: NDArray) -> NDArray:
         """The part that is left of a state after a step, of time constants above 0."""
-        return np.asarray(np.exp(-self.dt / tau))
+        return self.rule.left(tau, self.dt)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +231,8 @@ def _integrator(node: Record, shape: Shape, time: Time) -> Form:
 def _leaky(node: Record, shape: Shape, time: Time) -> Form:
     tau, r, leak = node.same_shape("tau", "r", "v_leak")
     decay = time.decay(_above_zero(node, "tau", tau))
-    return _one(node, DiscreteLI(_few(decay)), (1 - decay) * r, (1 - decay) * leak, tau.shape)
+    gain = time.rule.gain(node.kind, r, decay)
+    return _one(node, DiscreteLI(_few(decay)), gain, (1 - decay) * leak, tau.shape)
 
 
 @reads("IF")
@@ -255,7 +261,8 @@ def _leaky_spiking(node: Record, shape: Shape, time: Time) -> Form:
 def _current_leaky(node: Record, shape: Shape, time: Time) -> Form:
     tau, r, leak = node.same_shape("tau_mem", "r", "v_leak")
     decay = time.decay(_above_zero(node, "tau_mem", tau))
-    membrane = _one(node, DiscreteLI(_few(decay)), (1 - decay) * r, (1 - decay) * leak, tau.shape)
+    gain = time.rule.gain(node.kind, r, decay)
+    membrane = _one(node, DiscreteLI(_few(decay)), gain, (1 - decay) * leak, tau.shape)
     return Cells((_synapse(node, time, tau.shape), *membrane.stages))
 
 
@@ -275,7 +282,7 @@ def _membrane(
     reset = _reset(node, threshold, time)
     how = {"reset": "subtract"} if reset is None else {"reset": "zero", "reset_voltage": reset}
     kind = DiscreteLIF(_few(decay), amplitude=time.dt, **how)
-    gain, bias = (1 - decay) * r / threshold, (1 - decay) * leak / threshold
+    gain, bias = time.rule.gain(node.kind, r, decay) / threshold, (1 - decay) * leak / threshold
     return _one(node, kind, gain, bias, tau.shape, threshold).stages[0]
 
 
@@ -284,7 +291,8 @@ def _synapse(node: Record, time: Time, shape: Shape) -> Cell:
     decay = time.decay(_above_zero(node, "tau_syn", node.numbers("tau_syn")))
     weight = node.numbers("w_in", 1.0)
     kind = DiscreteLI(_few(decay))
-    return Cell(kind, _few((1 - decay) * weight), np.zeros(()), np.zeros(()), shape)
+    gain = time.rule.gain(node.kind, weight, decay)
+    return Cell(kind, _few(gain), np.zeros(()), np.zeros(()), shape)
 
 
 def _reset(node: Record, threshold: NDArray, time: Time) -> NDArray | None:

@@ -12,6 +12,7 @@ from spikewright._base.optional import require
 from spikewright._base.writing import check_place, replace_file
 from spikewright.errors import NetworkError
 from spikewright.exchange.ends import ends_of
+from spikewright.exchange.nir.checking.semantics import RESETS
 from spikewright.exchange.nir.dialects import dialect_of
 from spikewright.exchange.nir.writing import Settings, graph_of
 
@@ -24,6 +25,7 @@ def save(
     *,
     dt: float = 0.001,
     steps: int | None = None,
+    reset: str | None = None,
 ) -> None:
     """Write a conversion or a network as a NIR file, for the reader that `dialect` names.
 
@@ -32,7 +34,10 @@ def save(
     1; arrays are in single precision, channels first. That rounds where a product of a scale and
     `dt` is no power of two; the graph's metadata names the nodes. Metadata also state what NIR
     cannot say: the reset by subtraction, the initial voltage and the spikes a step. With `steps`
-    the initial voltage is a bias instead, one that adds it up in a run of `steps` steps.
+    the initial voltage is a bias instead, one that adds it up in a run of `steps` steps. Where a
+    reader counts time by another rule, time constants and weights are such that it decays the same.
+    Where a spike leaves another voltage in the reader than here, neurons are refused; with `reset`
+    "zero" or "subtract" the reader may have that one.
 
     Raises `ExchangeError` for layers that NIR or the dialect cannot say: it lists each with what
     would help. Raises `NetworkError` for arguments that fit nothing, `OSError` where the file
@@ -45,13 +50,15 @@ def save(
         raise NetworkError(f"dt must be above 0 s, got {dt!r}")
     if steps is not None and not (is_whole(steps) and steps >= 1):
         raise NetworkError(f"steps must be a whole number from 1, got {steps!r}")
+    if reset not in (None, *RESETS):
+        raise NetworkError(f"reset must be one of {', '.join(RESETS)}, or None, got {reset!r}")
     ends = ends_of(model)
     if not ends.inputs:
         raise NetworkError(
             f"{model!r}: it has no input, and NIR needs one. Give it a constant node, whose values "
             "a run may replace"
         )
-    graph = graph_of(ends, Settings(reader, float(dt), steps))
+    graph = graph_of(ends, Settings(reader, float(dt), steps, reset))
     replace_file(target, as_bytes(graph))
 
 

@@ -38,17 +38,14 @@ def behind(cell: Cell, synapse: Synapse, rest: NDArray | float) -> Cell:
 
     `tau_syn dI/dt = w_in S - I` and `tau_mem dv/dt = v_leak - v + r I`. As readers of such nodes
     want it, `w_in = tau_syn` and `r = tau_mem`, in steps: by Euler's rule an `S` of 1 adds 1 to `I`
-    and that to `v`. The worth of a current is in the weights, what is not filtered in `v_leak`.
+    and that to `v`. The worth of a current is in the weights, what is not filtered in `v_leak`:
+    the `unit` is the part of an arriving sum that goes into the weights.
     """
     given = dict(cell.parameters)
     slow, fast = _single(given.pop("tau")), _single(synapse.tau)
     fields = {**given, "tau_syn": fast, "w_in": fast, "tau_mem": slow, "r": slow, "v_leak": rest}
-    return replace(cell, kind=_BEHIND[cell.kind], parameters=fields)
-
-
-def share(cell: Cell) -> NDArray:
-    """The part of an arriving sum that goes into the weights of a node with a synapse."""
-    return np.asarray(1.0 / (cell.parameters["w_in"] * cell.parameters["r"]))
+    unit = np.asarray(1.0 / (fast * slow))
+    return replace(cell, kind=_BEHIND[cell.kind], parameters=fields, unit=unit)
 
 
 def _single(values: NDArray | float) -> NDArray:

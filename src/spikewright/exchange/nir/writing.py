@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from spikewright.errors import ExchangeError, Refusal
 from spikewright.exchange.ends import Ends
 from spikewright.exchange.nir.building import Building, single
-from spikewright.exchange.nir.dialects import OTHER_DIALECT, Dialect
+from spikewright.exchange.nir.dialects import OTHER_DIALECT, WRITER, Dialect
 from spikewright.exchange.nir.forms import Form, alike, arranged, as_matrix, forms_of, in_order
 from spikewright.exchange.nir.layout import layout_of, rank_of
 from spikewright.exchange.nir.limits import limits_of
 from spikewright.exchange.nir.neurons import Cell, cell_of
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.exchange.nir.signals import Follower, Signal, image_index, plain
-from spikewright.exchange.nir.synaptic import Synapse, behind, share, synapses_of
+from spikewright.exchange.nir.suiting import check_reset, suited
+from spikewright.exchange.nir.synaptic import Synapse, behind, synapses_of
 from spikewright.exchange.nir.waits import (
     Object,
     check,
@@ -39,11 +40,15 @@ from spikewright.network.transforms import Shape
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a graph: its reader, steps of `dt` seconds, and runs of `steps` steps."""
+    """Settings of a graph: its reader, steps of `dt` seconds, and runs of `steps` steps.
+
+    `reset` is one that the reader may have in place of the neurons' own.
+    """
 
     dialect: Dialect
     dt: float
     steps: int | None
+    reset: str | None
 
 
 def graph_of(ends: Ends, settings: Settings) -> Any:
@@ -92,7 +97,7 @@ class _Writing:
         """The metadata of the graph itself."""
         settings = self.settings
         found: dict[str, Any] = {
-            "writer": "spikewright",
+            "writer": WRITER,
             "dialect": settings.dialect.name,
             "dt": 1.0,
             "seconds_per_step": settings.dt,
@@ -107,13 +112,14 @@ class _Writing:
         """Write every object, then what closes loops, and then the outputs."""
         for item in self.objects:
             self.values[id(item)] = self.attempt(item, partial(self.value_of, item))
-        if self.refusals:
+        if any(value is None for value in self.values.values()):
             return
+        known = len(self.refusals)
         for item in self.objects:
             self.attempt(item, partial(self.close, item))
         for name, output in self.outputs.items():
             self.attempt(output, partial(self.output, name, output))
-        if not self.refusals:
+        if len(self.refusals) == known:
             self.refusals += limits_of(self.made, self.edges(), self.closing)
 
     def constant(self, connection: Connection) -> bool:
@@ -149,8 +155,10 @@ class _Writing:
         if isinstance(item, Node):
             return self.junction(item, _something(arriving), bias)
         assert cell is not None
+        self.attempt(item, partial(check_reset, cell, self.settings.dialect, self.settings.reset))
         synapse = self.synapses.get(id(item))
         if synapse is None:
+            cell = suited(cell, self.settings.dialect.semantics)
             return [self.population(item, cell, _something(arriving), bias)]
         return self.filtered(item, cell, synapse, arriving, bias)
 
@@ -245,8 +253,8 @@ class _Writing:
         if np.any(rest) and not dialect.rests:
             why = "its bias behind the synapse is a v_leak, which {} does not read as NIR says it"
             raise NoForm(why.format(dialect.name), OTHER_DIALECT)
-        whole = behind(cell, synapse, rest)
-        front, worth = synapse.front, synapse.worth * share(whole)
+        whole = suited(behind(cell, synapse, rest), dialect.semantics)
+        front, worth = synapse.front, synapse.worth * whole.unit
         if front is None:
             unit = np.asarray(item.gain) * cell.unit * worth
             return [self.neurons_of(item, whole, _something(given), unit, 0.0)]
@@ -290,9 +298,9 @@ class _Writing:
             return 0.0
         if steps is not None:
             return cell.spread(steps)
-        if dialect.start == "bias":
+        if not dialect.semantics.stated:
             raise NoForm(
-                f"its voltages start above zero, which {dialect.name} does not read",
+                f"its voltages start at other values than zero, which {dialect.name} does not read",
                 "Give steps=, the length of a run: the start is spread over it as a bias; or "
                 'convert with initial_voltage="zero"',
             )

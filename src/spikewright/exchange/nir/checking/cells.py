@@ -36,8 +36,7 @@ class Cell:
     @property
     def hard(self) -> bool:
         """True where a spike sets the voltage."""
-        leaky = kind(self.node) != "IF"
-        return self.semantics.reset == "zero" or (self.semantics.reset != "subtract" and leaky)
+        return self.semantics.resets(kind(self.node)) == "zero"
 
     def take(self, arriving: NDArray) -> None:
         """Integrate the current of a step."""
@@ -85,9 +84,8 @@ def cell_of(node: Any, semantics: Semantics, batch: int, dt: float = 1.0) -> Cel
     voltage = np.zeros(shape) + said.get("v_init", 0.0)
     cell = Cell(node, semantics, voltage, np.full(shape, np.inf), *_decay(node, semantics, dt))
     if kind(node).startswith("Cuba"):
-        kept = _kept(node.tau_syn, semantics, dt)
-        weight = node.w_in if kind(node) in semantics.resists or kind(node) == "CubaLI" else 1.0
-        cell.synapse = (kept, weight * (1.0 if semantics.unscaled else 1.0 - kept))
+        left = semantics.left(node.tau_syn, dt)
+        cell.synapse = (left, semantics.gain(kind(node), node.w_in, left))
     if kind(node) in SPIKING:
         cell.threshold = np.asarray(node.v_threshold, np.float64)
         cell.floor = said.get("voltage_floor", semantics.floor)
@@ -105,14 +103,5 @@ def _decay(node: Any, semantics: Semantics, dt: float) -> tuple[Any, Any, Any]:
         )
         return 1.0 - semantics.leak, gain, 0.0
     tau = np.asarray(node.tau_mem if kind(node).startswith("Cuba") else node.tau, np.float64)
-    keeps = _kept(tau, semantics, dt)
-    unread = kind(node) in SPIKING and kind(node) not in semantics.resists
-    r = 1.0 if unread else node.r
-    gain = r * (1.0 if semantics.unscaled else 1.0 - keeps)
-    return keeps, gain, node.v_leak * (1.0 - keeps)
-
-
-def _kept(tau: NDArray, semantics: Semantics, dt: float) -> NDArray:
-    """The share of a decaying value that is left after a step."""
-    rate = (dt if semantics.dt is None else semantics.dt) / np.asarray(tau, np.float64)
-    return np.exp(-rate) if semantics.lif == "exact" else 1.0 - rate
+    left = semantics.left(tau, dt)
+    return left, semantics.gain(kind(node), node.r, left), node.v_leak * (1.0 - left)

@@ -21,6 +21,7 @@ from spikewright.exchange.nir.checking.readers import Reader
 from spikewright.exchange.nir.checking.result import Check, Layer, Outcome, Row
 from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
 from spikewright.exchange.nir.checking.wiring import Wiring, wiring_of
+from spikewright.exchange.nir.dialects import rule_of
 from spikewright.exchange.nir.loading import load, step_of
 
 _EXPLAINED = 4  # samples whose every spike is compared
@@ -85,7 +86,8 @@ def check(
     job = Job(Path(path), wiring.spiking, values, count, timed, step, _EXPLAINED)
     here = run_here(network, wiring, job)
     bounds = Bounds(float(seconds), int(memory * 2**30))
-    subject = _Subject(wiring, job, here, truth, RESETS[reset])
+    ours = RESETS[reset].in_time_of(rule_of(graph.metadata))
+    subject = _Subject(wiring, job, here, truth, ours)
     rows = tuple(_row(place, subject, bounds) for place in where)
     totals = {name: float(c.sum() / len(values)) for name, c in here.counts.items()}
     return Check(Path(path), len(values), count, totals, _accuracy(here, truth), rows)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.exchange.nir.walks import SPIKING
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,30 @@ class Semantics:
     order: Literal["sources", "walk"] = "sources"
     edges: Literal["all", "no late ones", "chain", "through loops"] = "all"
 
+    def resets(self, kind: str) -> Literal["subtract", "zero"]:
+        """What a spike leaves of the voltage of neurons that are this primitive."""
+        hard = self.reset == "zero" or (self.reset == "zero if leaky" and kind != "IF")
+        return "zero" if hard else "subtract"
+
+    def left(self, tau: NDArray | float, dt: float = 1.0) -> NDArray:
+        """The share of a decaying value that is left after a step of `dt`."""
+        rate = (dt if self.dt is None else self.dt) / np.asarray(tau, np.float64)
+        return np.exp(-rate) if self.lif == "exact" else 1.0 - rate
+
+    def leaving(self, left: NDArray) -> NDArray:
+        """The time constant, in steps, by which a step leaves that share."""
+        return -1.0 / np.log(left) if self.lif == "exact" else 1.0 / (1.0 - left)
+
+    def gain(self, kind: str, factor: NDArray | float, left: NDArray) -> NDArray:
+        """What an input of 1 adds in a step to a decaying value; `factor` is `r` or `w_in`."""
+        read = kind in self.resists or kind not in SPIKING
+        share = np.ones_like(left) if self.unscaled else 1.0 - left
+        return np.asarray(share * factor if read else share)
+
+    def in_time_of(self, other: Semantics) -> Semantics:
+        """These semantics with the decay and the currents of another's."""
+        return replace(self, lif=other.lif, unscaled=other.unscaled, resists=other.resists)
+
     def differences(self, other: Semantics) -> tuple[str, ...]:
         """The names of the choices in which two readers differ."""
         names = (field.name for field in fields(self))
@@ -63,6 +92,15 @@ OURS = Semantics()
 RESETS = {"subtract": OURS, "zero": Semantics(reset="zero", strict=True, most=1)}
 """Those of `spikewright.nir.load` by its argument `reset`."""
 
+
+def _resisting(read: Sequence[str]) -> str:
+    """The resistances that are not read, in words."""
+    left = [kind for kind in _RESIST if kind not in read]
+    if len(left) > 1:
+        left = [", ".join(left[:-1]), left[-1]]
+    return f"the r of {' and '.join(left)} is not read" if left else "every r is read"
+
+
 _RESIST = ("IF", "LIF", "CubaLIF")
 _DECAYS = {"euler": "Euler's rule", "exact": "exact decay"}
 _WORDS: dict[str, Callable[[Any], str]] = {
@@ -80,7 +118,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "stated": lambda v: "metadata are read" if v else "metadata are not read: starts at zero",
     "lif": lambda v: f"leaky neurons with {_DECAYS[v]}",
     "unscaled": lambda v: f"current of leaky neurons {'not ' * v}divided by tau",
-    "resists": lambda v: f"the r of {' and '.join(k for k in _RESIST if k not in v)} is not read",
+    "resists": _resisting,
     "dt": lambda v: (
         "steps as they are asked for" if v is None else f"a step of leaky neurons is {v:g} always"
     ),
