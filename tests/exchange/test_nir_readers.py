@@ -73,8 +73,8 @@ def _leaky(reset: str, behind: bool) -> sw.Network:
         options = {"gain": 1.0, "initial_voltage": "zero"}
         a = sw.Ensemble(6, None, neuron_type=first, bias=0.05, label="a", **options)
         b = sw.Ensemble(6, None, neuron_type=spiking, bias=0.0, label="b", **options)
-        sw.Connection(x, a.neurons, None, rng.random((6, 4)) / 4)
-        between = sw.Scale(np.linspace(0.1, 0.2, 6)) if behind else rng.random((6, 6)) / 3
+        sw.Connection(x, a.neurons, None, rng.random((6, 4)) / 2)
+        between = sw.Scale(np.linspace(0.2, 0.4, 6)) if behind else rng.random((6, 6)) / 2
         sw.Connection(a.neurons, b.neurons, None, between)
         sw.Probe(b.neurons, label="y")
     return net
@@ -93,12 +93,11 @@ def test_leaky_neurons_have_their_time_in_a_reader_of_another_rule(
         sw.nir.save(net, tmp_path / "net.nir", dialect)
         check = sw.nir.check(tmp_path / "net.nir", x, {name: place}, reset=LEAKY[name])
         rows[dialect] = check[name]
-        assert (check[name].outcome, check[name].reproduced) in {("ran", 1.0), ("refused", None)}
     own, plain = rows[name], rows["portable"]
     semantics = READERS[name].semantics or OURS
     reasons = [r for r in own.why if r.startswith(tuple(semantics.said(c) for c in TIME))]
 
-    assert own.outcome == "ran" and reasons == [], own.told()
+    assert (own.outcome, own.reproduced, reasons) == ("ran", 1.0, []), own.told()
     assert own.same or name == "spyx", own.told()
     assert all(layer.here > 5 for layer in own.layers)
-    assert not plain.same
+    assert not plain.same  # sinabs leaves such a node out, and fails
