@@ -40,6 +40,16 @@ def suited(cell: Cell, semantics: Semantics) -> Cell:
     return replace(cell, parameters=found, unit=cell.unit * share, share=share)
 
 
+def check_start(cell: Cell, dialect: Dialect, steps: int | None) -> None:
+    """Raise `NoForm` for voltages that start elsewhere than in a reader, unless a bias adds up."""
+    if np.any(cell.start) and steps is None and not dialect.semantics.stated:
+        raise NoForm(
+            f"its voltages start at other values than zero, which {dialect.name} does not read",
+            "Give steps=, the length of a run: the start is spread over it as a bias; or "
+            'convert with initial_voltage="zero"',
+        )
+
+
 def check_reset(cell: Cell, dialect: Dialect, allowed: str | None) -> None:
     """Raise `NoForm` for neurons that reset otherwise in a reader, unless that is `allowed`."""
     own = cell.metadata.get("reset")

@@ -21,7 +21,7 @@ from spikewright.exchange.nir.limits import limits_of
 from spikewright.exchange.nir.neurons import Cell, cell_of
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.exchange.nir.signals import Follower, Signal, image_index, plain
-from spikewright.exchange.nir.suiting import check_reset, suited
+from spikewright.exchange.nir.suiting import check_reset, check_start, suited
 from spikewright.exchange.nir.synaptic import Synapse, behind, synapses_of
 from spikewright.exchange.nir.waits import (
     Object,
@@ -155,10 +155,12 @@ class _Writing:
         if isinstance(item, Node):
             return self.junction(item, _something(arriving), bias)
         assert cell is not None
-        self.attempt(item, partial(check_reset, cell, self.settings.dialect, self.settings.reset))
+        settings = self.settings
+        self.attempt(item, partial(check_start, cell, settings.dialect, settings.steps))
+        self.attempt(item, partial(check_reset, cell, settings.dialect, settings.reset))
         synapse = self.synapses.get(id(item))
         if synapse is None:
-            cell = suited(cell, self.settings.dialect.semantics)
+            cell = suited(cell, settings.dialect.semantics)
             return [self.population(item, cell, _something(arriving), bias)]
         return self.filtered(item, cell, synapse, arriving, bias)
 
@@ -293,18 +295,8 @@ class _Writing:
 
     def start(self, cell: Cell) -> NDArray | float:
         """The part of the constant current that stands for the initial voltage."""
-        steps, dialect = self.settings.steps, self.settings.dialect
-        if not np.any(cell.start):
-            return 0.0
-        if steps is not None:
-            return cell.spread(steps)
-        if not dialect.semantics.stated:
-            raise NoForm(
-                f"its voltages start at other values than zero, which {dialect.name} does not read",
-                "Give steps=, the length of a run: the start is spread over it as a bias; or "
-                'convert with initial_voltage="zero"',
-            )
-        return 0.0
+        steps = self.settings.steps
+        return 0.0 if steps is None or not np.any(cell.start) else cell.spread(steps)
 
     def stated(self, item: Ensemble, cell: Cell, form: Form) -> dict[str, Any]:
         """The metadata of neurons, for what NIR cannot say."""
