@@ -54,7 +54,8 @@ std::vector<Kernels> find_usable() {
     std::vector<Kernels> found{with_tiles(baseline::kernels, plain::multiply)};
 #ifdef SPIKEWRIGHT_X86
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2")) found.push_back(with_tiles(avx2::kernels, plain::multiply));
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        found.push_back(with_tiles(avx2::kernels, plain::multiply));
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
         found.push_back(with_tiles(avx512::kernels, plain::multiply));

@@ -141,6 +141,8 @@ inline doubles magnitude_of(doubles x) { return doubles(longs(x) & INT64_MAX); }
 inline doubles about(doubles sum, doubles x, doubles y) {
 #if defined(__AVX512F__)
     return doubles(_mm512_fmadd_pd(__m512d(x), __m512d(y), __m512d(sum)));
+#elif defined(__FMA__)
+    return doubles(_mm256_fmadd_pd(__m256d(x), __m256d(y), __m256d(sum)));
 #else
     return sum + x * y;
 #endif
