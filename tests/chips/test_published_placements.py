@@ -79,6 +79,24 @@ def test_sinabs_layer_that_cannot_be_deployed() -> None:
     assert fit.layers[0].shares["core_kernel_words"] in (8192 / 16384, 8192 / 32768, 8192 / 65536)
 
 
+@pytest.mark.parametrize(("rows", "verdict"), [(16, "fits"), (17, "does not fit")])
+def test_layer_that_no_core_has_both_memories_for(rows: int, verdict: str) -> None:
+    """Cores with 64 Ki words of weights have 16 Ki of neurons: 16 rows of 16 x 64 fill both."""
+    with sw.Network() as network:
+        weights = np.random.default_rng(0).normal(size=(64, 64, 3, 3))
+        layer = population((64, rows, 16), label="conv")
+        kernel = sw.Convolution(weights, padding=((1, 1), (1, 1)))
+        reads(layer, given((64, rows, 16)), kernel)
+    fit = chips.fits(network, "speck")
+
+    assert fit.verdict == verdict
+    if rows == 17:
+        (broken,) = fit.broken
+        assert broken.rule == "limits.cores" and broken.layer == "conv"
+        both = "has both 65,536 words of weights and 32,768 of neurons. fewer channels"
+        assert f"no core of 9 {both}" in str(broken)
+
+
 @pytest.mark.parametrize(
     ("shape", "cores", "share"),
     [((4, 32, 32), 4, 1.0), (1025, 2, 513 / 1024), (2048, 2, 1.0)],

@@ -2,18 +2,18 @@
 
     python -m venv FOLDER/sinabs && FOLDER/sinabs/bin/pip install sinabs
     python -m venv FOLDER/xylosim && FOLDER/xylosim/bin/pip install xylosim numpy
+    python -m venv FOLDER/nengo_loihi && FOLDER/nengo_loihi/bin/pip install nengo-loihi "numpy<2"
     SPIKEWRIGHT_EMULATORS=FOLDER pytest -m emulators
 
 sinabs gives every spike of `on("speck")` behind the first layer, and we give every spike of what
 it makes whole itself. XyloSim does not give those of `on("xylo_audio2")`, because its neurons are
-no integrators: see `xylo`.
+no integrators: see `xylo`. nengo-loihi gives every spike of our neurons whose layers hear each
+other a step later, up to what its currents keep of large charges: see `loihi`.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +24,20 @@ from numpy.typing import NDArray
 from test_whole_networks import counts_of, whole
 
 import spikewright as sw
+from spikewright import chips
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Input
+from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.quantising import bits_of
+from vendors import made_by
 
-FOLDER = os.environ.get("SPIKEWRIGHT_EMULATORS", "")
 STEPS = 24
 CHILDREN = Path(__file__).with_name("emulators")
+NAMES = ["relu0", "relu1", "relu2"]
 
 
 def emulated(name: str, folder: Path, **arrays: Any) -> dict[str, NDArray]:
     """The arrays that an emulator makes of others."""
-    python = Path(FOLDER) / name / "bin/python"
-    if not FOLDER or not python.exists():
-        pytest.skip(f"no environment of {name} in the folder SPIKEWRIGHT_EMULATORS")
-    np.savez(path := folder / "network.npz", **arrays)
-    command = [str(python), str(CHILDREN / f"in_{name}.py"), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return dict(np.load(path))
+    return made_by(name, CHILDREN / f"in_{name}.py", folder, **arrays)
 
 
 def on(graph: Graph, chip: str) -> tuple[sw.Conversion, NDArray]:
@@ -201,3 +197,150 @@ def test_xylo_audio_in_xylosim(current: int, leak: int, tmp_path: Path) -> None:
         assert not np.array_equal(theirs[1:], ours[1][:-1])
         fired += int(sent.sum())
     assert fired > 10
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A dense layer in whole numbers, `weight` `(in, out)`; spikes are sent above the threshold."""
+
+    threshold: int
+    bias: NDArray
+    weight: NDArray | None = None
+
+    def times(self, factor: int) -> Layer:
+        """The same neurons with larger numbers."""
+        weight = None if self.weight is None else self.weight * factor
+        return Layer(self.threshold * factor, self.bias * factor, weight)
+
+
+def loihi(layers: list[Layer], steps: int, keeps: bool, delay: int) -> list[NDArray]:
+    """Spikes `(steps, n)` of layers that hear each other `delay` steps later; no voltage below 0.
+
+    With `keeps` a current that has arrived is not over at once: 1/4096 of it is left, whole part.
+    """
+    sent: list[NDArray] = []
+    for layer in layers:
+        out = np.zeros((steps, layer.bias.size), np.int64)
+        current = voltage = np.zeros(layer.bias.size, np.int64)
+        for step in range(steps):
+            left = np.sign(current) * (np.abs(current) >> 12) if keeps else 0
+            heard = layer.weight is not None and step >= delay
+            current = left + (sent[-1][step - delay] @ layer.weight if heard else 0)
+            voltage = np.maximum(voltage + current + layer.bias, 0)
+            out[step] = voltage > layer.threshold
+            voltage = np.where(out[step] > 0, 0, voltage)
+        sent.append(out)
+    return sent
+
+
+def in_nengo_loihi(layers: list[Layer], steps: int, folder: Path) -> list[NDArray]:
+    """Spikes of the emulator."""
+    arrays: dict[str, Any] = {"layers": len(layers), "steps": steps}
+    for i, layer in enumerate(layers):
+        arrays |= {f"threshold{i}": layer.threshold, f"bias{i}": layer.bias}
+        arrays |= {} if layer.weight is None else {f"weight{i}": layer.weight}
+    sent = emulated("nengo_loihi", folder, **arrays)
+    return [sent[f"spikes{i}"].astype(np.int64) for i in range(len(layers))]
+
+
+def few_charges(seed: int) -> list[Layer]:
+    """Three layers: no neuron hears 32 x 128 in one step, and the first reaches its threshold."""
+    rng = np.random.default_rng(seed)
+    layers = [Layer(6400, np.append(1600, rng.integers(0, 4096, 11)))]
+    for size in (10, 8):
+        senders = layers[-1].bias.size
+        shares = rng.dirichlet(np.full(senders, 0.3), size)
+        weight = 128 * np.array([rng.multinomial(31, share) for share in shares]).T
+        weight *= rng.choice((-1, 1, 1), weight.shape)
+        layers.append(Layer(64 * int(rng.integers(60, 120)), rng.integers(-300, 900, size), weight))
+    return layers
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize("seed", range(3))
+def test_neurons_of_nengo_loihi(seed: int, tmp_path: Path) -> None:
+    """Our neurons send every spike of the emulator, where a spike is heard a step later.
+
+    Its neurons spike above the threshold, ours at it: so ours is one more.
+    """
+    layers, steps = few_charges(seed), 200
+    with sw.Network() as net:
+        sender, height, probes = None, 1.0, []
+        for layer in layers:
+            threshold = layer.threshold + 1.0
+            kind = sw.FixedPointIntegrateAndFire(
+                threshold, voltage_floor=0, max_spikes_per_step=1, state_bits=24, reset="zero"
+            )
+            neurons = sw.Ensemble(
+                layer.bias.size, None, neuron_type=kind, gain=1.0, bias=layer.bias,
+                initial_voltage="zero", rate_scale=1.0 / (threshold * DT),
+            ).neurons  # fmt: skip
+            if layer.weight is not None:
+                weight = layer.weight.T / height
+                sw.Connection(sender, neurons, None, transform=weight, delay=DT)
+            probes.append(sw.Probe(neurons, "output"))
+            sender, height = neurons, threshold
+    with sw.Simulator(net, DT, progress=False) as sim:
+        sim.run_steps(steps)
+    sent = in_nengo_loihi(layers, steps, tmp_path)
+    for layer, probe, theirs in zip(layers, probes, sent, strict=True):
+        np.testing.assert_array_equal(np.rint(sim.data[probe] / (layer.threshold + 1)), theirs)
+        assert theirs.sum() > 50
+    assert np.flatnonzero(sent[0][:, 0])[0] == 4  # the fourth step ends at the threshold
+
+
+def driven(seed: int) -> Graph:
+    """Input 6 -> 16 -> 12 -> 8, whose biases alone make it spike."""
+    rng = np.random.default_rng(seed)
+    nodes, last, width = [Node("x", Input((6,)))], "x", 6
+    for i, size in enumerate((16, 12, 8)):
+        weight = rng.normal(size=(size, width)) * (1.5 if i else 0.2) / np.sqrt(width)
+        bias = rng.normal(size=size) / 8 if i else rng.uniform(0.05, 1.0, size)
+        nodes.append(Node(f"fc{i}", Affine(weight, bias), (last,)))
+        nodes.append(Node(f"relu{i}", Activation("relu"), (f"fc{i}",)))
+        last, width = f"relu{i}", size
+    return Graph(tuple(nodes), {"output": last})
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize("seed", [0, 1, 8])
+def test_loihi1_in_nengo_loihi(seed: int, tmp_path: Path) -> None:
+    """The emulator computes the integers of `on("loihi1")`, with a delay and what currents keep.
+
+    Its neurons have no voltage below zero, so neither have ours here. Without what currents keep,
+    nine neurons of ten and more send as many spikes, and the others one more or one fewer.
+    """
+    bits, steps = bits_of(chips.profile("loihi1")), 1000
+    conversion = sw.convert(
+        driven(seed), spiking=True, scale_firing_rates=dict.fromkeys(NAMES, 1.0 / DT),
+        initial_voltage="zero", weights=replace(bits, voltage_floor=0.0),
+    )  # fmt: skip
+    layers = layers_of(conversion)
+    run = conversion.run(np.zeros((1, 6)), steps=steps, record=NAMES, progress=False)
+    for name, spikes in zip(NAMES, loihi(layers, steps, keeps=False, delay=0), strict=True):
+        np.testing.assert_array_equal(np.rint(run.recorded[name][0]), spikes)
+
+    sent = in_nengo_loihi(layers, steps, tmp_path)
+    for theirs, kept in zip(sent, loihi(layers, steps, keeps=True, delay=1), strict=True):
+        np.testing.assert_array_equal(theirs, kept)
+        assert theirs.sum() > 100
+    ours = loihi(layers, steps, keeps=False, delay=1)
+    gaps = np.concatenate([a.sum(0) - b.sum(0) for a, b in zip(sent, ours, strict=True)])
+    assert np.abs(gaps).max() <= 1 and np.mean(gaps == 0) > 0.9
+
+
+def layers_of(conversion: sw.Conversion) -> list[Layer]:
+    """Dense layers in whole numbers, such that the least step of weights is 128."""
+    found, scales = whole(conversion)
+    layers = []
+    for i, name in enumerate(NAMES):
+        p = Population(found.roles.graph, name, found.choices.types[name], scales)
+        threshold = int(p.threshold.reshape(-1)[0]) - 1  # spikes are sent above it
+        layer = Layer(threshold, p.constant.reshape(-1), p.matrices[NAMES[i - 1]] if i else None)
+        if layer.weight is not None:
+            factor, rest = divmod(128, int(np.gcd.reduce(layer.weight, axis=None)))
+            assert rest == 0 and factor * np.abs(layer.weight).max() <= 127 * 128
+            layer = layer.times(factor)
+        assert layer.threshold % 64 == 0
+        layers.append(layer)
+    return layers

@@ -14,16 +14,31 @@ from spikewright.chips.rules.registry import Breach, Placements, fewer, rule
 
 @rule("limits.cores")
 def _cores(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
-    """Enough cores for all layers; a layer that fits none by itself is another rule's."""
+    """Enough cores for all layers; a layer that one memory has no room for is another rule's."""
     if case.chip.placement == "one layer a core":
-        without = [n for n, each in placed.items() if not each.cores and each.fits]
-        for name in without:
-            reason = f"no core with room for it is left of {most}, after the other layers"
-            yield Breach(name, reason, "fewer or smaller layers")
+        yield from _without_core(case, placed, most)
         return
     taken = sum(each.cores for each in placed.values())
     if taken > most:
         yield Breach("", f"it takes {taken:,} cores, of {most:,}", fewer(taken, most, "cores"))
+
+
+def _without_core(case: Case, placed: Placements, most: int) -> Iterator[Breach]:
+    """Layers that each memory has room for on some core, and that have none all the same."""
+    limits = case.chip.limits
+    for layer in case.layers:
+        needed = words(case, layer)
+        rooms = {name: getattr(limits, name) or (needed[name],) for name in MEMORIES}
+        if placed[layer.name].cores or any(needed[name] > max(rooms[name]) for name in MEMORIES):
+            continue
+        if placed[layer.name].fits:
+            reason = f"no core with room for it is left of {most}, after the other layers"
+            yield Breach(layer.name, reason, "fewer or smaller layers")
+        else:
+            weights, neurons = (f"{needed[name]:,}" for name in MEMORIES)
+            both = f"{weights} words of weights and {neurons} of neurons"
+            remedy = "fewer channels, or a smaller image or kernel"
+            yield Breach(layer.name, f"no core of {most} has both {both}", remedy)
 
 
 _ROOMS = {
