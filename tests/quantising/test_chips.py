@@ -52,7 +52,7 @@ def test_numbers_fit_the_bits_of_the_chip(chip: str) -> None:
         if has.threshold_bits is not None:
             power = 0 if has.threshold_exponents is None else has.threshold_exponents[0]
             assert threshold.max() <= (2**has.threshold_bits - 1) * 2**power
-            assert np.all(threshold % 2**power == 0)
+            assert np.all(threshold % 2**power == (has.spikes_above == "yes"))
         if has.state_bits is not None:
             assert threshold.max() <= most(has.state_bits)
         if has.bias_bits is not None:

@@ -173,6 +173,7 @@ def test_rate_networks_have_rounded_weights_alone() -> None:
         ("state_bits", 3), ("bias_bits", 0), ("threshold_bits", 40), ("exponents", -1),
         ("spikes", 0), ("decay", -1), ("reset", "hard"), ("voltage_floor", -1.0),
         ("voltage_floor", float("nan")), ("dt", 0.0), ("bits", None), ("bias_exponents", None),
+        ("above", True), ("above", 1),
     ],
 )  # fmt: skip
 def test_numbers_that_no_chip_has_are_refused(field: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from spikewright._base.schema import Natural, Positive, Where, check_types
 
-Certainty = Literal["documentation", "paper", "source code", "secondary", "assumption"]
+Certainty = Literal["documentation", "paper", "source code", "measured", "secondary", "assumption"]
 Placement = Literal["one layer a core", "cut", "crossbar", "whole"]
 MEMORIES = ("core_kernel_words", "core_neuron_words")
 """Limits with a number for each core."""
@@ -22,8 +22,9 @@ class Source:
     """The origin of numbers.
 
     `certainty` is the kind of text in which they were read: the vendor's or the software's
-    documentation, a paper, source code. "secondary" is a text that quotes another, which was not
-    consulted. "assumption" is nobody's number: it stands where the vendor publishes none.
+    documentation, a paper, source code. "measured" is what the chip or its emulator was seen to do.
+    "secondary" is a text that quotes another, which was not consulted. "assumption" is nobody's
+    number: it stands where the vendor publishes none.
     """
 
     citation: str
@@ -115,6 +116,7 @@ class Arithmetic:
     * `resets`: what a spike does to the voltage: it may "subtract" the threshold, or set "zero";
     * `input_spikes`, `spikes`, `output_spikes`: most spikes in a step of an input, of a neuron,
       and of one in the last layer;
+    * `spikes_above`: "yes" where a spike takes a voltage above the threshold, not one at it;
     * `floor`: the lowest voltage, "-threshold" or "zero";
     * `decay`: leak of voltages and currents: "none", "shift" (`v -= v >> d`) or "factor"
       (`v = v (2^b - d) / 2^b`); `decay_bits`: of `d`, and `b`;
@@ -137,6 +139,7 @@ class Arithmetic:
     input_spikes: Positive | None = None
     spikes: Positive | None = None
     output_spikes: Positive | None = None
+    spikes_above: Literal["yes"] | None = None
     floor: Literal["-threshold", "zero"] | None = None
     decay: Literal["none", "shift", "factor"] | None = None
     decay_bits: Positive | None = None

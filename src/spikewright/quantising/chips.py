@@ -33,6 +33,7 @@ def bits_of(chip: Chip) -> Quantised:
         voltage_floor=has.voltage_floor,
         reset="subtract" if "subtract" in resets else "zero",
         chip=chip.name,
+        above=has.spikes_above == "yes",
     )
 
 

@@ -61,7 +61,8 @@ class FixedPoint:
         powers = (0, _MOST_EXPONENT if settings.exponents is None else settings.exponents)
         weights = [w.reshape(groups, -1) for w in spikes or outside]
         if not weights:
-            return cls(np.exp2(np.floor(np.log2(_aim(limit, settings)))), np.zeros(1), settings)
+            power = np.floor(np.log2(_aim(limit, settings)))
+            return cls(np.exp2(power) + settings.above, np.zeros(1), settings)
         step = best_steps(np.concatenate(weights, axis=1), settings.bits)[:, 0]
         return cls(*_threshold(step, limit, powers if spikes else _ANY, settings), settings)
 
@@ -136,6 +137,6 @@ def _threshold(
     multiple = 2.0**settings.threshold_exponent
     aim = np.maximum(_aim(limit, settings) * step, 2.0**-60)
     exponent = np.clip(np.floor(np.log2(aim)), *powers)
-    most_multiples = np.maximum(np.floor(limit / multiple), 1)
+    most_multiples = np.maximum(np.floor((limit - settings.above) / multiple), 1)
     multiples = np.clip(np.rint(2.0**exponent / step / multiple), 1, most_multiples)
-    return multiples * multiple, exponent
+    return multiples * multiple + settings.above, exponent

@@ -37,6 +37,8 @@ class Quantised:
       included; `threshold_exponent`: thresholds are multiples of 2 to this power;
       `bias_exponents`: the biases of a layer may be multiplied by 2 to a power of up to this;
     * `spikes`, `output_spikes`: most spikes a step of a neuron, and of one that is read out;
+    * `above`: True where a spike takes a voltage above the threshold, not at it, so that a spike
+      is worth one whole number more; `reset` is "zero" then;
     * `voltage_floor`: the lowest voltage, as spikes below zero;
     * `decay`: a voltage loses `v >> decay` in each step; `reset`: a spike does "subtract" its
       threshold, or set the voltage to "zero".
@@ -62,6 +64,7 @@ class Quantised:
     reset: Literal["subtract", "zero"] = "subtract"
     dt: float = 0.001
     chip: str = ""
+    above: bool = False
 
     def __post_init__(self) -> None:
         for name, (least, most) in _BITS.items():
@@ -74,6 +77,9 @@ class Quantised:
             raise _refused("per", f'it is "layer" or "channel", got {self.per!r}')
         if self.reset not in ("subtract", "zero"):
             raise _refused("reset", f'it is "subtract" or "zero", got {self.reset!r}')
+        if not (self.above is False or (self.above is True and self.reset == "zero")):
+            reason = f'it is False, or True with reset="zero", got {self.above!r}'
+            raise _refused("above", f"{reason} with reset={self.reset!r}")
         floor = self.voltage_floor
         if floor is not None and not (is_number(floor) and floor >= 0):
             raise _refused("voltage_floor", f"it is None or a number from 0, got {floor!r}")
