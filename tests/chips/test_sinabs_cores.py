@@ -22,7 +22,7 @@ from vendors import made_by
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
-CHILD = Path(__file__).with_name("in_sinabs.py")
+CHILD = Path(__file__).with_name("cores_in_sinabs.py")
 
 
 def convolutions(*channels: int) -> Any:
