@@ -89,7 +89,7 @@ def _whole(kind: FixedPointIntegrateAndFire, unit: NDArray, charge: NDArray) -> 
     return {
         "threshold": unit,
         "least": [count * unit for count in (1.0, 2.0, 3.0)],
-        "lowest": None if floor is None else np.floor(-floor * unit),
+        "lowest": None if floor is None else np.floor(-floor * unit) + 0.0,  # not -0
         "rectify": False,
         "holds": [],
         "follows": None,

@@ -109,7 +109,7 @@ class FixedPointIntegrateAndFire(EqualByValue, LinearResponse):
         else:
             voltage = xp.where(counts > 0.0, 0.0, voltage)
         if self.voltage_floor is not None:
-            voltage = xp.maximum(voltage, xp.floor(-self.voltage_floor * threshold))
+            voltage = xp.maximum(voltage, xp.floor(-self.voltage_floor * threshold) + 0.0)  # not -0
         state["voltage"] = voltage
         return counts
 

@@ -154,7 +154,7 @@ struct CellChunk {
         }
         if (!std::isnan(p.floor))
             for (std::size_t k = 0; k < n; ++k) {
-                const double lowest = std::floor(-p.floor * threshold[k]);
+                const double lowest = std::floor(-p.floor * threshold[k]) + 0.0;  // not -0
                 v[k] = v[k] < lowest ? lowest : v[k];
             }
     }
