@@ -17,7 +17,7 @@ PATH = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 Cell = Mapping[str, Any]
 Row = Mapping[str, Any]
 
-HEAD = """# Benchmarks
+HEAD = """# {title}
 
 For those who ask how fast it is, beside which other library, and on what.
 
@@ -93,13 +93,21 @@ def write(results: Results, path: Path = PATH) -> None:
             parts[title] = kept[title]
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = [f"## {title}\n\n{text.strip()}\n" for title, text in parts.items()]
-    path.write_text("\n".join([HEAD, *texts]), encoding="utf-8")
+    head = HEAD.format(title=_title(results))
+    path.write_text("\n".join([head, *texts]), encoding="utf-8")
 
 
 def sections(text: str) -> dict[str, str]:
     """What stands under each heading of the second level."""
     _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
     return {title: body.strip() for title, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def _title(results: Results) -> str:
+    """A page's title: of several machines it says what kernels find in the processor."""
+    sets = results.machine.get("instruction sets", "")
+    known = {"amx_int8": " with AMX", "avx512f": " with AVX-512", "avx2": " with AVX2 alone"}
+    return "Benchmarks" + next((words for name, words in known.items() if name in sets), "")
 
 
 def _machine(results: Results) -> str:

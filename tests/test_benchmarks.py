@@ -444,6 +444,22 @@ def test_the_document_ranks_one_model_and_names_what_it_does_not_rank(tmp_path: 
     assert "torch 2.0" in text
 
 
+@pytest.mark.parametrize(
+    ("sets", "title"),
+    [
+        ("avx2, fma, avx512f, amx_tile, amx_int8", "# Benchmarks with AMX"),
+        ("avx2, fma, avx512f", "# Benchmarks with AVX-512"),
+        ("avx2, fma", "# Benchmarks with AVX2 alone"),
+        ("not known", "# Benchmarks"),
+    ],
+)
+def test_pages_of_several_machines_are_told_apart(tmp_path: Path, sets: str, title: str) -> None:
+    """A page's title says what kernels find in the processor."""
+    page = tmp_path / "benchmarks.md"
+    document.write(Results(tmp_path / "results.json", {"instruction sets": sets}), page)
+    assert page.read_text(encoding="utf-8").splitlines()[0] == title
+
+
 def test_the_document_keeps_what_was_measured_before_on_the_same_machine(tmp_path: Path) -> None:
     """Sections that the results lack stay, unless they are of another machine."""
     page, engines = tmp_path / "benchmarks.md", {"engine": "native", "mib": [1.0], "growth": 0.0}
