@@ -30,7 +30,7 @@ tiles plain
 DEFINES=
 case $(uname -m) in
     x86_64 | amd64)
-        kernels avx2 -mavx2 -mbmi -mbmi2 -mpopcnt
+        kernels avx2 -mavx2 -mfma -mbmi -mbmi2 -mpopcnt
         kernels avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mbmi -mbmi2 -mpopcnt
         DEFINES="-DSPIKEWRIGHT_X86 -DSPIKEWRIGHT_AMX"
         tiles amx -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mamx-tile -mamx-int8
