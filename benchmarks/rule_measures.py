@@ -73,7 +73,7 @@ def disagreement(source: NDArray, found: NDArray) -> float:
 
 
 def regret(source: NDArray, found: NDArray) -> float:
-    """What the answers lose by the source's own probabilities: unsure ones count less."""
+    """The loss of the answers by the source's own probabilities: unsure ones count less."""
     p = np.exp(logs(source))
     chosen = np.take_along_axis(p, found.argmax(-1)[:, None], -1)[:, 0]
     return float(np.mean(p.max(-1) - chosen))
@@ -154,7 +154,7 @@ def outputs(
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured: candidates of so many steps, on so many samples and test images."""
+    """The size of a measurement: so many steps, samples and test images."""
 
     steps: int
     samples: int
@@ -186,7 +186,7 @@ def measured(found: Source, setting: Setting, folder: Path) -> tuple[NDArray, li
 
 @dataclass(frozen=True)
 class Ordered:
-    """How a measure orders rows: rank correlations, and points that its choice loses."""
+    """The order of rows by a measure: rank correlations, and points that its choice loses."""
 
     over_all: float
     near: float

@@ -77,7 +77,7 @@ def from_package(name: str) -> str:
 
 
 def own(app: Any, page: str, name: str) -> tuple[str, str] | None:
-    """Where a name of this package is documented, seen from a page: title and address."""
+    """The title and the address, seen from a page, of a documented name of this package."""
     objects = app.env.domains["py"].objects
     candidates = [name]
     if page.startswith(("api/", "reference")) and name[0].isupper():  # no prefix needed there
@@ -90,7 +90,7 @@ def own(app: Any, page: str, name: str) -> tuple[str, str] | None:
 
 
 def foreign(app: Any, name: str) -> tuple[str, str] | None:
-    """Where another project documents a name: title and address."""
+    """The title and the address of a name that another project documents."""
     from sphinx.ext.intersphinx import InventoryAdapter
 
     for project, found in InventoryAdapter(app.env).named_inventory.items():

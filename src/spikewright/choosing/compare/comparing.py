@@ -62,7 +62,7 @@ class Compared:
 
 @dataclass(eq=False)
 class _Seen:
-    """What is kept of a candidate: distances by readout, and spikes of each sample."""
+    """The measurements of a candidate: distances by readout, and spikes of each sample."""
 
     distances: dict[EveryStep, list[Distance]]
     spikes: NDArray

@@ -12,7 +12,7 @@ from spikewright.measure.truth import Output
 
 @dataclass(frozen=True, eq=False)
 class Distance:
-    """How far outputs are from the source's, by sample.
+    """The distance of outputs from the source's, by sample.
 
     `found` are the outputs `(samples, classes)` of classes, of other values the squared differences
     over the source's variance, `(samples,)`. Values are those before the activation that the output

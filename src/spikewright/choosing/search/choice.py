@@ -82,7 +82,7 @@ class Alternative:
 
 
 ONE_STEP = "One step has no order of spikes: this is a quantised rate network."
-"""What a choice of one step is, in a sentence."""
+"""The sentence about a choice of one step."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

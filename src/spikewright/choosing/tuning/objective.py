@@ -64,7 +64,7 @@ class Labelled:
 
 @dataclass(eq=False)
 class Pace:
-    """How long runs take: a part that all have, and one for each step of a sample.
+    """The time of runs: a part that all have, and one for each step of a sample.
 
     A line through the times of the last runs, that of the median slope between two of them: the
     first run takes longer than others (Theil and Sen). While all were as long, it goes through the

@@ -80,7 +80,7 @@ def rule_of(metadata: Mapping[str, Any]) -> Semantics:
 
 
 WRITER = "spikewright"
-"""What the metadata of graphs that are saved here say of their writer."""
+"""The entry by which metadata of graphs that are saved here name their writer."""
 
 OTHER_DIALECT = 'The dialect "portable" writes it, for other readers'
 

@@ -49,7 +49,7 @@ class Semantics:
     edges: Literal["all", "no late ones", "chain", "through loops"] = "all"
 
     def resets(self, kind: str) -> Literal["subtract", "zero"]:
-        """What a spike leaves of the voltage of neurons that are this primitive."""
+        """The reset of neurons that are this primitive: to zero, or by subtraction."""
         hard = self.reset == "zero" or (self.reset == "zero if leaky" and kind != "IF")
         return "zero" if hard else "subtract"
 
@@ -63,7 +63,7 @@ class Semantics:
         return -1.0 / np.log(left) if self.lif == "exact" else 1.0 / (1.0 - left)
 
     def gain(self, kind: str, factor: NDArray | float, left: NDArray) -> NDArray:
-        """What an input of 1 adds in a step to a decaying value; `factor` is `r` or `w_in`."""
+        """The gain of a decaying value in a step from an input of 1; `factor` is `r` or `w_in`."""
         read = kind in self.resists or kind not in SPIKING
         share = np.ones_like(left) if self.unscaled else 1.0 - left
         return np.asarray(share * factor if read else share)
