@@ -119,6 +119,11 @@ def _without_spikes(ensemble: Ensemble, kind: DiscreteLI, dt: float) -> Cell:
     return Cell("LI", fields, unit, kind.amplitude, 1.0)
 
 
+def as_held(values: NDArray | float) -> NDArray:
+    """Values as a file holds them, in single precision, as float64."""
+    return np.asarray(values, np.float32).astype(np.float64)
+
+
 def _leak(decay: NDArray) -> tuple[dict[str, Any], NDArray]:
     """Fields of a decay between 0 and 1, and the current that moves `v` by 1 in a step."""
     if np.any((decay <= 0) | (decay >= 1)):

@@ -8,7 +8,7 @@ import numpy as np
 
 from spikewright.exchange.nir.checking.semantics import OURS, Semantics
 from spikewright.exchange.nir.dialects import DIALECTS, OTHER_DIALECT, Dialect
-from spikewright.exchange.nir.neurons import Cell
+from spikewright.exchange.nir.neurons import Cell, as_held
 from spikewright.exchange.nir.refusal import NoForm
 
 _STAGES = (("tau", "r"), ("tau_mem", "r"), ("tau_syn", "w_in"))
@@ -32,7 +32,7 @@ def suited(cell: Cell, semantics: Semantics) -> Cell:
             continue
         left = OURS.left(given[tau])
         if semantics.lif != OURS.lif:
-            found[tau] = np.asarray(semantics.leaving(left), np.float32).astype(np.float64)
+            found[tau] = as_held(semantics.leaving(left))
             if tau != "tau":  # behind a synapse readers want the factor that is its time constant
                 found[factor] = found[tau]
         there = semantics.gain(cell.kind, found[factor], semantics.left(found[tau]))

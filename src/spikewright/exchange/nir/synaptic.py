@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.exchange.nir.dialects import Dialect
-from spikewright.exchange.nir.neurons import Cell, cell_of
+from spikewright.exchange.nir.neurons import Cell, as_held, cell_of
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.exchange.nir.waits import Object, object_of, waits
 from spikewright.network import Connection, Ensemble
@@ -42,15 +42,10 @@ def behind(cell: Cell, synapse: Synapse, rest: NDArray | float) -> Cell:
     the `unit` is the part of an arriving sum that goes into the weights.
     """
     given = dict(cell.parameters)
-    slow, fast = _single(given.pop("tau")), _single(synapse.tau)
+    slow, fast = as_held(given.pop("tau")), as_held(synapse.tau)
     fields = {**given, "tau_syn": fast, "w_in": fast, "tau_mem": slow, "r": slow, "v_leak": rest}
     unit = np.asarray(1.0 / (fast * slow))
     return replace(cell, kind=_BEHIND[cell.kind], parameters=fields, unit=unit)
-
-
-def _single(values: NDArray | float) -> NDArray:
-    """Values as a file holds them, in float64."""
-    return np.asarray(values, np.float32).astype(np.float64)
 
 
 def synapses_of(
@@ -68,11 +63,14 @@ def synapses_of(
     found: dict[int, Synapse] = {}
     fronts: set[int] = set()
     for item in reversed(objects):  # a current that has one is the last of a chain
-        kind = _kind(item, dt)
-        if kind not in _BEHIND or _BEHIND[kind] in dialect.lacks or id(item) in fronts:
+        cell = _cell(item, dt)
+        if cell is None or cell.kind not in _BEHIND or id(item) in fronts:
+            continue
+        if _BEHIND[cell.kind] in dialect.lacks:
             continue
         assert isinstance(item, Ensemble)
-        synapse = _population(item, moving[id(item)], readers, dt) or _filter(moving[id(item)], dt)
+        arriving = moving[id(item)]
+        synapse = _population(item, cell, arriving, readers, dt) or _filter(arriving, dt)
         if synapse is not None:
             found[id(item)] = synapse
             fronts.add(id(synapse.front))
@@ -87,13 +85,12 @@ def _cell(item: Object, dt: float) -> Cell | None:
         return None
 
 
-def _kind(item: Object, dt: float) -> str:
-    cell = _cell(item, dt)
-    return "" if cell is None else cell.kind
-
-
 def _population(
-    item: Ensemble, arriving: Sequence[Connection], readers: Mapping[int, int], dt: float
+    item: Ensemble,
+    cell: Cell,
+    arriving: Sequence[Connection],
+    readers: Mapping[int, int],
+    dt: float,
 ) -> Synapse | None:
     """A population that nothing else reads, neuron by neuron in front of `item`, in its step."""
     if len(arriving) != 1:
@@ -104,8 +101,8 @@ def _population(
     alone = isinstance(front, Ensemble) and front.shape == item.shape and readers[id(front)] == 1
     if not (plain and alone and all(isinstance(part, t.Scale) for part in chain)):
         return None
-    own, cell = _cell(front, dt), _cell(item, dt)
-    if own is None or cell is None or own.kind != "LI":
+    own = _cell(front, dt)
+    if own is None or own.kind != "LI":
         return None
     factor = np.asarray(item.gain) * cell.unit * own.factor
     for part in chain:
