@@ -27,28 +27,20 @@ struct Holds {
     }
 };
 
-// One spike a neuron at most, sent or taken back: voltages already hold this step's charge. Bits of
-// neurons that sent spikes before are set in `owing`, their lanes' bits in the results.
+// One spike a neuron at most, sent or taken back: voltages already hold this step's charge. Neurons that sent
+// spikes before are in `owing`.
 template <std::size_t lanes, bool uniform>
-[[gnu::always_inline]] inline void fire_once_both_ways(Block<lanes>& v, std::uint64_t owing,
+[[gnu::always_inline]] inline void fire_once_both_ways(Block<lanes>& v, const Where (&owing)[Block<lanes>::n],
                                                        const Limits<lanes, uniform>& limits,
                                                        const Holds<lanes, uniform>& holds,
-                                                       std::uint64_t& given, std::uint64_t& taken) {
-    constexpr std::size_t n = Block<lanes>::n;
+                                                       Where (&given)[Block<lanes>::n],
+                                                       Where (&taken)[Block<lanes>::n]) {
     constexpr auto at = [](std::size_t k) { return uniform ? 0 : k; };
-    std::uint32_t one[n];
-    std::uint64_t held = 0;
-    given = 0;
-    each<n>(SPIKEWRIGHT_EACH(k) {
-        one[k] = at_least(v.v[k], limits.least[0][at(k)]);
-        given |= std::uint64_t(one[k]) << (k * kDoubles);
-        held |= std::uint64_t(at_least(v.v[k], holds.none[at(k)])) << (k * kDoubles);
-    });
-    taken = owing & ~held;
-    each<n>(SPIKEWRIGHT_EACH(k) {
+    each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
         const doubles unit = limits.threshold[at(k)];
-        v.v[k] = minus_where(v.v[k], unit, one[k]);
-        v.v[k] = minus_where(v.v[k], -unit, std::uint32_t(taken >> (k * kDoubles)));
+        given[k] = at_least(v.v[k], limits.least[0][at(k)]);
+        taken[k] = owing[k] & ~at_least(v.v[k], holds.none[at(k)]);
+        v.v[k] = minus_where(minus_where(v.v[k], unit, given[k]), -unit, taken[k]);
     });
 }
 
@@ -59,7 +51,6 @@ template <std::size_t lanes>
                                            std::size_t valid, std::int8_t* net, std::int8_t* all) {
     const double* threshold = p.threshold.at(pixel, channel);
     const doubles most = splat(p.cap > 0.0 && p.cap <= kMostCounts ? p.cap : kMostCounts + 1);
-    constexpr std::uint32_t every = (1u << kDoubles) - 1;
     alignas(kBytes) std::int32_t whole[lanes];
     for (std::size_t k = 0; k < lanes; k += kDoubles) {
         const doubles unit = load<doubles>(threshold + k), before = load<doubles>(sent + k);
@@ -68,7 +59,7 @@ template <std::size_t lanes>
         spikes = spikes > least ? spikes : least;
         spikes = spikes < most ? spikes : most;
         doubles down = to_doubles(to_ints(spikes));  // towards zero
-        down = minus_where(down, splat(1.0), ~at_least(spikes, down) & every);
+        down = minus_where(down, splat(1.0), ~at_least(spikes, down));
         store(v + k, load<doubles>(v + k) - down * unit);
         store(sent + k, before + down);
         store(whole + k, to_ints(down));
@@ -96,20 +87,17 @@ template <std::size_t lanes, bool uniform>
     constexpr std::size_t n = Block<lanes>::n;
     constexpr auto at = [](std::size_t k) { return uniform ? 0 : k; };
     const doubles unit = splat(1.0);
-    std::uint64_t up = 0, down = 0;
-    std::uint32_t one[n], back[n], more = 0;
+    Where one[n], back[n], more{};
     each<n>(SPIKEWRIGHT_EACH(k) {
         one[k] = at_least(v.v[k], limits.least[0][at(k)]);
         back[k] = at_least(sent.v[k], unit) & ~at_least(v.v[k], holds.none[at(k)]);
-        up |= std::uint64_t(one[k]) << (k * kDoubles);
-        down |= std::uint64_t(back[k]) << (k * kDoubles);
     });
     if (p.cap != 1.0) {
         each<n>(SPIKEWRIGHT_EACH(k) {
             more |= at_least(v.v[k], limits.least[1][at(k)]) |
                     (at_least(sent.v[k], unit + unit) & ~at_least(v.v[k], holds.one[at(k)]));
         });
-        if (more) [[unlikely]] {
+        if (bits_of(more)) [[unlikely]] {
             alignas(kBytes) double voltages[lanes], before[lanes];
             alignas(kBytes) std::int8_t net[lanes], all[lanes];
             v.write(voltages);
@@ -128,7 +116,8 @@ template <std::size_t lanes, bool uniform>
         v.v[k] -= spikes * limits.threshold[at(k)];
         sent.v[k] += spikes;
     });
-    const Counts<lanes> given = counts_of<lanes>(up, 0), taken = counts_of<lanes>(down, 0);
+    const Counts<lanes> given = counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return one[k]; });
+    const Counts<lanes> taken = counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return back[k]; });
     each<Counts<lanes>::n>(SPIKEWRIGHT_EACH(k) {
         counts.net.v[k] = given.v[k] - taken.v[k];
         counts.all.v[k] = given.v[k] + taken.v[k];

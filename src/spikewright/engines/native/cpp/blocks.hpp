@@ -74,9 +74,11 @@ template <std::size_t lanes, bool uniform, class Current, class Out>
     Counts<lanes> sent{}, all{};
     for (std::size_t t = 0; t < c.steps; ++t) {
         v.add(current(t));
-        std::uint64_t given = 0, taken = 0;
-        fire_once_both_ways<lanes, uniform>(v, above_zero(sent), limits, holds, given, taken);
-        const Counts<lanes> up = counts_of<lanes>(given, 0), down = counts_of<lanes>(taken, 0);
+        Where owing[Block<lanes>::n], given[Block<lanes>::n], taken[Block<lanes>::n];
+        find_positive(sent, owing);
+        fire_once_both_ways<lanes, uniform>(v, owing, limits, holds, given, taken);
+        const Counts<lanes> up = counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return given[k]; });
+        const Counts<lanes> down = counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return taken[k]; });
         Counts<lanes> net;
         each<Counts<lanes>::n>(SPIKEWRIGHT_EACH(k) {
             net.v[k] = up.v[k] - down.v[k];

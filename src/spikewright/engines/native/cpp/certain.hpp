@@ -84,7 +84,7 @@ template <bool uniform, class Current, class Out>
         else
             std::memcpy(out(t), &counts, at.valid);
     }
-    std::uint32_t certain = (1u << kDoubles) - 1;
+    Where certain = ~Where{};
     each<n>(SPIKEWRIGHT_EACH(k) {
         const doubles error = errors ? load<doubles>(errors + k * kDoubles) : doubles{};
         const doubles margin = about(splat(kSlack), error, inverse[k]);
@@ -95,7 +95,7 @@ template <bool uniform, class Current, class Out>
         certain &= at_least(largest[k], magnitude_of(sum[k]));  // not NaN
         certain &= at_least(splat(kUsual), inverse[k]) & at_least(inverse[k], splat(1.0 / kUsual));
     });
-    if (certain != (1u << kDoubles) - 1 || beyond) return false;
+    if (!all_of(certain) || beyond) return false;
     alignas(kLine) std::int32_t net[kMeanLanes];
     each<n>(SPIKEWRIGHT_EACH(k) { store(net + k * kDoubles, to_ints(sent[k])); });
     const auto total = c.sent(at.population, at.sample, offset);

@@ -25,18 +25,18 @@ inline Block<lanes> load_currents(const double* from, const Index& index, std::s
 template <std::size_t lanes, bool uniform>
 inline bool at_most_once(const Block<lanes>& v, const Block<lanes>& j,
                          const Limits<lanes, uniform>& limits) {
-    std::uint32_t above = 0;
+    Where above{};
     each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
         constexpr std::size_t at = uniform ? 0 : k;
         above |= at_least(v.v[k], limits.least[0][at]) | at_least(j.v[k], limits.threshold[at] * 0.99);
     });
-    return above == 0;
+    return bits_of(above) == 0;
 }
 
 // Currents that are `held` arrive in every step.
 template <bool uniform, Firing firing, bool held>
 void fire_currents(const Context& c, const Instruction& op) {
-    constexpr std::size_t lanes = 64;
+    constexpr std::size_t lanes = kAdvanced;
     const auto number = std::size_t(op.population);
     const Population& p = c.job->plan->populations[number];
     const Share share = c.share((p.channels + lanes - 1) / lanes);

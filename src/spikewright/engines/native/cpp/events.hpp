@@ -1,8 +1,8 @@
 // Counts of spikes as lists of events: which inputs are not silent, and when.
 #pragma once
 
+#include "counting.hpp"
 #include "plan.hpp"
-#include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 

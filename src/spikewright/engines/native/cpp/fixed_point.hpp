@@ -15,8 +15,7 @@ template <std::size_t lanes>
     each<n>(SPIKEWRIGHT_EACH(k) {
         const doubles added = current.v[k] * load<doubles>(charge + k * kDoubles);
         const doubles x = floor_of(v.v[k] + added + f.half);
-        const doubles raised = x > low ? x : low;
-        v.v[k] = raised < high ? raised : high;
+        v.v[k] = smaller_of(larger_of(x, low), high);
     });
 }
 
@@ -27,7 +26,7 @@ template <std::size_t lanes, bool uniform>
                                               const Population& p, std::size_t pixel, std::size_t channel,
                                               std::size_t valid, Counts<lanes>& counts) {
     constexpr std::size_t n = Block<lanes>::n;
-    std::uint32_t fired[n] = {};
+    Where fired[n] = {};
     if (p.fixed->to_zero)
         each<n>(SPIKEWRIGHT_EACH(k) {
             fired[k] = at_least(v.v[k], limits.least[0][uniform ? 0 : std::size_t(k)]);

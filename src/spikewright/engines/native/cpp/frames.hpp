@@ -16,7 +16,7 @@ inline std::uint64_t to_whole(const double* from, std::size_t n, std::int32_t* w
         held = held > least ? held : least;
         const half_ints v = to_ints(held);
         const doubles back = to_doubles(v);
-        const std::uint32_t same = at_least(back, x) & at_least(x, back);
+        const std::uint32_t same = bits_of(at_least(back, x) & at_least(x, back));
         other |= std::uint64_t(same ^ ((1u << kDoubles) - 1)) << i;
         store(whole + i, v);
     }

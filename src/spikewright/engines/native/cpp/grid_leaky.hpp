@@ -40,12 +40,12 @@ class GridLeaky {
         const doubles waits = load<doubles>(silent), before = load<doubles>(v);
         const doubles moved = before + (load<doubles>(j) - before) * p_.most_share;
         const doubles x = chosen(moved, before, more_than(waits, none));
-        const std::uint32_t fired = more_than(x, one);
+        const Where fired = more_than(x, one);
         const doubles left = waits - one;
         store(next_silent, chosen(left > none ? left : none, splat(p_.tau_ref), fired));
         store(next_v, chosen(x > lowest ? x : lowest, none, fired));
         store(next_total, load<doubles>(total) + chosen(none, one, fired));
-        return fired;
+        return bits_of(fired);
     }
 
     // The last neurons from `at` on, fewer than a vector: nothing behind them is read or written.

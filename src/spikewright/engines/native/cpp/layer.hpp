@@ -211,18 +211,30 @@ void sum_pixel(const Strip& strip, std::size_t pixel) {
     }
 }
 
+// Asks for the lines that the counts of the next pixel go to, a line of each step: writes would wait for them.
+inline void expect_next_pixel(const Strip& strip, std::size_t pixel) {
+    const std::size_t at = (pixel + 1) * std::size_t(strip.op.layer->out_channels) + strip.block.channel;
+    const auto out = strip.context.track<std::int8_t>(strip.op.output, strip.sample, at);
+    for (std::size_t t = 0; t < strip.context.steps; ++t) __builtin_prefetch(out[t], 1);
+}
+
 // A pixel's neurons integrate its currents in all steps.
 template <std::size_t lanes, bool uniform, Firing firing>
 [[gnu::noinline]] void fire_pixel(const Strip& strip, std::size_t pixel) {
+    constexpr std::size_t together = std::min(lanes, kAdvanced);
     const Context& c = strip.context;
-    const std::size_t channel = strip.block.channel;
-    const std::size_t at = pixel * std::size_t(strip.op.layer->out_channels) + channel;
-    const Currents<lanes> currents(strip, pixel);
-    const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
-    const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel, strip.valid()};
-    run_block<lanes, uniform, firing>(
-        c, place, [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); },
-        [&](std::size_t t) { return out[t]; });
+    const std::size_t valid = strip.valid();
+    for (std::size_t first = 0; first < valid; first += together) {
+        const std::size_t channel = strip.block.channel + first;
+        const std::size_t at = pixel * std::size_t(strip.op.layer->out_channels) + channel;
+        const Currents<together> currents(strip, pixel, first);
+        const auto out = c.track<std::int8_t>(strip.op.output, strip.sample, at);
+        const Place place{std::size_t(strip.op.population), strip.sample, pixel, channel,
+                          std::min(valid - first, together)};
+        run_block<together, uniform, firing>(
+            c, place, [&](std::size_t t) __attribute__((always_inline)) { return currents.at(t); },
+            [&](std::size_t t) { return out[t]; });
+    }
 }
 
 // Adds up all limbs of the values of a pixel whose sums are rough (`sheets.hpp`).
@@ -236,6 +248,7 @@ template <std::size_t lanes, bool uniform>
     Scratch& scratch = strip.scratch;
     const std::size_t valid = strip.valid();
     const bool counts = leaves_counts(c, strip.op.population);
+    expect_next_pixel(strip, pixel);
     for (std::size_t first = 0; first < valid; first += kMeanLanes) {
         const std::size_t channel = strip.block.channel + first;
         const std::size_t at = pixel * std::size_t(strip.op.layer->out_channels) + channel;

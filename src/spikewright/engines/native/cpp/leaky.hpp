@@ -10,10 +10,8 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 
 constexpr double kTiny = 1e-200;  // keeps a division finite
 
-// Bit i: a[i] > b[i].
-inline std::uint32_t more_than(doubles a, doubles b) {
-    return ~at_least(b, a) & ((1u << kDoubles) - 1);
-}
+// Lanes of which a[i] > b[i], or one is NaN.
+inline Where more_than(doubles a, doubles b) { return ~at_least(b, a); }
 
 // Bytes, as many as a vector has doubles, or fewer.
 inline void put_bytes(std::uint64_t bytes, std::int8_t* to, std::size_t room) {
@@ -66,8 +64,8 @@ class LeakyChunk {
             for (std::size_t k = at; k < end; k += kDoubles) {
                 const doubles silent = load<doubles>(silent_ + k) - dt, active = dt - silent;
                 store(silent_ + k, silent);
-                const std::uint32_t whole = at_least(active, dt), some = more_than(active, none);
-                between |= std::uint64_t(some & ~whole) << (k - at);
+                const Where whole = at_least(active, dt), some = more_than(active, none);
+                between |= std::uint64_t(bits_of(some & ~whole)) << (k - at);
                 const doubles v = load<doubles>(v_ + k);
                 store(v_ + k, v - (load<doubles>(j + k) - v) * chosen(none, decay, whole));
             }
@@ -92,7 +90,7 @@ class LeakyChunk {
             const std::size_t end = piece_.n - at < 64 ? piece_.n : at + 64;
             std::uint64_t above = 0;
             for (std::size_t k = at; k < end; k += kDoubles)
-                above |= std::uint64_t(more_than(load<doubles>(v_ + k), one)) << (k - at);
+                above |= std::uint64_t(bits_of(more_than(load<doubles>(v_ + k), one))) << (k - at);
             const std::size_t n = listed(above, at, end, at_ + fired_);
             for (std::size_t i = fired_; i < fired_ + n; ++i) {
                 const double drive = j[at_[i]] - 1.0;
@@ -101,18 +99,19 @@ class LeakyChunk {
             }
             fired_ += n;
             for (std::size_t k = at; k < end; k += kDoubles) {
-                const auto here = std::uint32_t(above >> (k - at)) & ((1u << kDoubles) - 1);
+                const auto bits = std::uint32_t(above >> (k - at)) & ((1u << kDoubles) - 1);
+                const Where here = lanes_of(bits);
                 const doubles v = load<doubles>(v_ + k);
                 store(v_ + k, chosen(v < lowest ? lowest : v, doubles{}, here));
                 if (p_.total >= 0)
                     store(total_ + k, load<doubles>(total_ + k) + chosen(doubles{}, one, here));
                 if (p_.third >= 0) adapt(k, here);
-                put_bytes(spread(here), spikes + k, end - k);
+                put_bytes(spread(bits), spikes + k, end - k);
             }
         }
     }
 
-    void adapt(std::size_t k, std::uint32_t fired) {
+    void adapt(std::size_t k, Where fired) {
         const doubles n = load<doubles>(tired_ + k), added = chosen(doubles{}, splat(p_.added), fired);
         store(tired_ + k, n + p_.adapting * (added - n));
     }

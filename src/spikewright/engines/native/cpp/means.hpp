@@ -35,33 +35,17 @@ struct Divisor {
 #endif
     }
 
-    // Bits of the lanes in which that may be wrong: NaN, as of infinity, and numbers below the normal.
-    static std::uint32_t doubtful(doubles quotient) {
+    // The lanes in which that may be wrong: NaN, as of infinity, and numbers below the normal.
+    static Where doubtful(doubles quotient) {
 #if defined(__AVX512DQ__)
         constexpr int nan = 0x81, denormal = 0x20;
         return _mm512_fpclass_pd_mask(__m512d(quotient), nan | denormal);
 #else
         (void)quotient;
-        return 0;
+        return Where{};
 #endif
     }
 };
-
-// The larger and the smaller; `b` where `a` is NaN.
-inline doubles larger_of(doubles a, doubles b) {
-#if defined(__AVX512F__)
-    return doubles(_mm512_max_pd(__m512d(a), __m512d(b)));
-#else
-    return a > b ? a : b;
-#endif
-}
-inline doubles smaller_of(doubles a, doubles b) {
-#if defined(__AVX512F__)
-    return doubles(_mm512_min_pd(__m512d(a), __m512d(b)));
-#else
-    return a < b ? a : b;
-#endif
-}
 
 typedef std::int8_t few_bytes __attribute__((vector_size(kMeanLanes)));
 
@@ -70,6 +54,10 @@ inline few_bytes bytes_of(const half_ints (&whole)[kMeanLanes / kDoubles]) {
 #if defined(__AVX512F__)
     const __m512i low = _mm512_castsi256_si512(__m256i(whole[0]));
     return few_bytes(_mm512_cvtsepi32_epi8(_mm512_inserti64x4(low, __m256i(whole[1]), 1)));
+#elif defined(__AVX2__)
+    const __m128i low = _mm_packs_epi32(__m128i(whole[0]), __m128i(whole[1]));
+    const __m128i high = _mm_packs_epi32(__m128i(whole[2]), __m128i(whole[3]));
+    return few_bytes(_mm_packs_epi16(low, high));
 #else
     std::int32_t wide[kMeanLanes];
     few_bytes bytes;
@@ -127,8 +115,7 @@ struct Followers {
         Following next;
         doubles share[n], spikes[n], units[n];
         half_ints whole[n];
-        constexpr std::uint32_t kEvery = (1u << kDoubles) - 1;
-        std::uint32_t doubtful = 0;
+        Where doubtful{};
         each<n>(SPIKEWRIGHT_EACH(k) {
             next.sum.v[k] = now.sum.v[k] + j.v[k];
             const doubles mean = number(next.sum.v[k]);
@@ -145,7 +132,7 @@ struct Followers {
         each<n>(SPIKEWRIGHT_EACH(k) {
             const doubles rest = share[k] - spikes[k] - 0.5;
             const auto size = doubles(longs(rest) & INT64_MAX);
-            doubtful |= ~at_least(splat(0.5 - 1.0 / (1 << 30)), size) & kEvery;  // of NaN, too
+            doubtful |= ~at_least(splat(0.5 - 1.0 / (1 << 30)), size);  // of NaN, too
         });
         if (cap > 0.0)
             each<n>(SPIKEWRIGHT_EACH(k) {
@@ -156,7 +143,7 @@ struct Followers {
             whole[k] = to_ints(spikes[k]);
         });
         counts = bytes_of(whole);
-        if (doubtful || outside(counts)) [[unlikely]] {
+        if (bits_of(doubtful) || outside(counts)) [[unlikely]] {
             next = now;
             const Most most = step_exactly(next, j, number.n, uniform, counts);
             now = next;

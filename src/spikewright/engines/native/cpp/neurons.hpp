@@ -6,11 +6,15 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
+#include "counting.hpp"
 #include "plan.hpp"
-#include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
+
+// Neurons that are advanced together, step by step, while their voltages stay in registers.
+constexpr std::size_t kAdvanced = kBytes;
 
 template <std::size_t lanes>
 struct Block {
@@ -24,7 +28,7 @@ struct Block {
         each<n>(SPIKEWRIGHT_EACH(k) { store(to + k * kDoubles, v[k]); });
     }
     [[gnu::always_inline]] void rectify() {
-        each<n>(SPIKEWRIGHT_EACH(k) { v[k] = v[k] > 0.0 ? v[k] : doubles{}; });
+        each<n>(SPIKEWRIGHT_EACH(k) { v[k] = larger_of(v[k], doubles{}); });
     }
     [[gnu::always_inline]] void add(const Block& other) {
         each<n>(SPIKEWRIGHT_EACH(k) { v[k] += other.v[k]; });
@@ -74,17 +78,16 @@ template <std::size_t lanes>
 [[gnu::always_inline]] inline bool count_by_product(const Block<lanes>& b, const double* inverse,
                                                     doubles cap, half_ints (&whole)[Block<lanes>::n]) {
     const doubles close = splat(1.0 / (1 << 30)), half = splat(0.5), most = cap + half;
-    std::uint32_t clear = ~std::uint32_t(0);
+    Where clear = ~Where{};
     each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
         doubles spikes = b.v[k] * load<doubles>(inverse + k * kDoubles) + kTolerance;
         spikes = spikes > close ? spikes : half;  // none, on whichever side of zero
-        spikes = spikes < most ? spikes : most;
+        spikes = smaller_of(spikes, most);
         whole[k] = to_ints(spikes);
         const doubles rest = spikes - to_doubles(whole[k]);
         clear &= at_least(rest, close) & at_least(1.0 - rest, close);
     });
-    constexpr std::uint32_t all = (1u << kDoubles) - 1;
-    return (clear & all) == all;
+    return all_of(clear);
 }
 
 // Any number of spikes, by the formula: where a product does not tell, or the block is not full.
@@ -144,41 +147,44 @@ template <std::size_t lanes, bool uniform>
     return most > kMostCounts ? kTooMany : Most(most);
 }
 
+// Whether some neuron of a block reaches its limit, which may be the same for all.
+template <std::size_t lanes, bool uniform>
+[[gnu::always_inline]] inline bool some_reach(const Block<lanes>& b, const doubles* limit) {
+    Where some{};
+    if constexpr (uniform) {
+        doubles most = splat(-std::numeric_limits<double>::infinity());
+        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { most = larger_of(b.v[k], most); });
+        some = at_least(most, limit[0]);
+    } else {
+        each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) { some |= at_least(b.v[k], limit[k]); });
+    }
+    return bits_of(some) != 0;
+}
+
 // The same where no neuron reaches three spikes, by comparisons alone; else 0, and nothing is changed.
 // `checked` says whether a second spike is possible. 2 threshold is exact, as in the formula.
 template <std::size_t lanes, bool uniform, bool checked = true>
 [[gnu::always_inline]] inline Most fire_few(Block<lanes>& b, const Limits<lanes, uniform>& limits,
                                             const Population& p, Counts<lanes>& counts) {
-    constexpr std::size_t n = Block<lanes>::n;
     constexpr auto at = [](std::size_t k) { return uniform ? 0 : k; };
-    std::uint64_t once = 0;
-    std::uint32_t one[n];
-    each<n>(SPIKEWRIGHT_EACH(k) {
-        one[k] = at_least(b.v[k], limits.least[0][at(k)]);
-        once |= std::uint64_t(one[k]) << (k * kDoubles);
-    });
-    if (checked && p.cap != 1.0) {
-        std::uint64_t twice = 0;
-        std::uint32_t two[n], more = 0;
-        each<n>(SPIKEWRIGHT_EACH(k) {
-            two[k] = at_least(b.v[k], limits.least[1][at(k)]);
-            twice |= std::uint64_t(two[k]) << (k * kDoubles);
+    if (checked && p.cap != 1.0 && some_reach<lanes, uniform>(b, limits.least[1])) {
+        if (some_reach<lanes, uniform>(b, limits.least[2])) return 0;
+        const Counts<lanes> again =
+            counts_of<lanes>(SPIKEWRIGHT_EACH(k) { return at_least(b.v[k], limits.least[1][at(k)]); });
+        counts = counts_of<lanes>(SPIKEWRIGHT_EACH(k) {
+            const Where one = at_least(b.v[k], limits.least[0][at(k)]), two = at_least(b.v[k], limits.least[1][at(k)]);
+            const doubles unit = limits.threshold[at(k)];
+            b.v[k] = minus_where(b.v[k], chosen(unit, unit + unit, two), one);
+            return one;
         });
-        if (twice) {
-            each<n>(SPIKEWRIGHT_EACH(k) { more |= at_least(b.v[k], limits.least[2][at(k)]); });
-            if (more) return 0;
-            each<n>(SPIKEWRIGHT_EACH(k) {
-                const doubles unit = limits.threshold[at(k)];
-                b.v[k] = minus_where(b.v[k], chosen(unit, unit + unit, two[k]), one[k]);
-            });
-            counts = counts_of<lanes>(once, twice);
-            return 2;
-        }
+        each<Counts<lanes>::n>(SPIKEWRIGHT_EACH(k) { counts.v[k] += again.v[k]; });
+        return 2;
     }
-    each<n>(SPIKEWRIGHT_EACH(k) {
-        b.v[k] = minus_where(b.v[k], limits.threshold[at(k)], one[k]);
+    counts = counts_of<lanes>(SPIKEWRIGHT_EACH(k) {
+        const Where one = at_least(b.v[k], limits.least[0][at(k)]);
+        b.v[k] = minus_where(b.v[k], limits.threshold[at(k)], one);
+        return one;
     });
-    counts = counts_of<lanes>(once, 0);
     return 1;
 }
 
@@ -199,7 +205,7 @@ inline void hold_above(Block<lanes>& b, const Population& p, std::size_t pixel,
     const double* lowest = p.lowest.at(pixel, channel);
     each<Block<lanes>::n>(SPIKEWRIGHT_EACH(k) {
         const doubles low = load<doubles>(lowest + k * kDoubles);
-        b.v[k] = b.v[k] > low ? b.v[k] : low;
+        b.v[k] = larger_of(b.v[k], low);
     });
 }
 

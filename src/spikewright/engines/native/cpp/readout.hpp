@@ -3,8 +3,8 @@
 #pragma once
 
 #include "context.hpp"
+#include "counting.hpp"
 #include "parts.hpp"
-#include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 

@@ -37,7 +37,7 @@ struct Survey {
         for (; i + kDoubles <= size; i += kDoubles) {
             const doubles x = magnitude_of(load<doubles>(from + i));
             most = x > most ? x : most;
-            used += std::size_t(__builtin_popcount(at_least(x, splat(0x1p-1074))));
+            used += std::size_t(__builtin_popcount(bits_of(at_least(x, splat(0x1p-1074)))));
         }
         for (std::size_t k = 0; k < kDoubles; ++k) largest[t] = larger(largest[t], most[k]);
         for (; i < size; ++i) {
@@ -55,7 +55,6 @@ struct Splitter {
     // Up to a vector of values: limb l goes to `to[l * kSlab]` and on, `apart` from value to value. Returns
     // the number of limbs that they need.
     std::size_t operator()(const double* from, std::size_t n, double* to, std::size_t apart) const {
-        constexpr std::uint32_t every = (1u << kDoubles) - 1;
         alignas(kLine) double part[kDoubles] = {};
         std::memcpy(part, from, n * sizeof(double));
         doubles rest = load<doubles>(part);
@@ -66,8 +65,7 @@ struct Splitter {
             rest = rest - limb;
             store(part, limb);
             for (std::size_t k = 0; k < n; ++k) to[k * apart + l * kSlab] = part[k];
-            const std::uint32_t zero = at_least(rest, doubles{}) & at_least(doubles{}, rest);
-            if ((zero & every) != every) needed = l + 2;
+            if (!all_of(at_least(rest, doubles{}) & at_least(doubles{}, rest))) needed = l + 2;
         }
         return needed < most ? needed : most;
     }

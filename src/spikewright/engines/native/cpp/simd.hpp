@@ -96,6 +96,8 @@ inline doubles to_doubles(half_ints x) {
 inline doubles bytes_to_doubles(const std::int8_t* from) {
 #if defined(__AVX512F__)
     return to_doubles(half_ints(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)))));
+#elif defined(__AVX2__)
+    return to_doubles(half_ints(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(load<int>(from)))));
 #else
     typedef std::int8_t few __attribute__((vector_size(kDoubles)));
     return to_doubles(__builtin_convertvector(load<few>(from), half_ints));
@@ -128,6 +130,10 @@ template <std::size_t n, class F>
 inline void store_bytes(std::int8_t* to, half_ints x) {
 #if defined(__AVX512VL__)
     _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm256_cvtepi32_epi8(__m256i(x)));
+#elif defined(__AVX2__)
+    const __m128i lowest = _mm_shuffle_epi8(__m128i(x), _mm_set1_epi32(0x0c080400));
+    const int bytes = _mm_cvtsi128_si32(lowest);
+    std::memcpy(to, &bytes, sizeof bytes);
 #else
     for (std::size_t i = 0; i < kDoubles; ++i) to[i] = std::int8_t(x[i]);
 #endif
@@ -136,6 +142,26 @@ inline void store_bytes(std::int8_t* to, half_ints x) {
 inline doubles splat(double x) { return x - doubles{}; }
 
 inline doubles magnitude_of(doubles x) { return doubles(longs(x) & INT64_MAX); }
+
+// The larger and the smaller; `b` where one is NaN, and of two zeros.
+inline doubles larger_of(doubles a, doubles b) {
+#if defined(__AVX512F__)
+    return doubles(_mm512_max_pd(__m512d(a), __m512d(b)));
+#elif defined(__AVX2__)
+    return doubles(_mm256_max_pd(__m256d(a), __m256d(b)));
+#else
+    return a > b ? a : b;
+#endif
+}
+inline doubles smaller_of(doubles a, doubles b) {
+#if defined(__AVX512F__)
+    return doubles(_mm512_min_pd(__m512d(a), __m512d(b)));
+#elif defined(__AVX2__)
+    return doubles(_mm256_min_pd(__m256d(a), __m256d(b)));
+#else
+    return a < b ? a : b;
+#endif
+}
 
 // sum + x * y where it does not matter how often that is rounded.
 inline doubles about(doubles sum, doubles x, doubles y) {
@@ -222,183 +248,67 @@ inline void transpose(const std::int32_t (*from)[16], std::int32_t* to, std::siz
 #endif
 }
 
-// Bit i: a[i] >= b[i].
-inline std::uint32_t at_least(doubles a, doubles b) {
+// Some lanes of a vector: their bits where the processor compares into bits, else all bits of a lane or none.
+#if defined(__AVX512F__)
+typedef std::uint32_t Where;
+#else
+typedef longs Where;
+#endif
+
+// Lanes of which a[i] >= b[i].
+inline Where at_least(doubles a, doubles b) {
 #if defined(__AVX512F__)
     return _mm512_cmp_pd_mask(__m512d(a), __m512d(b), _CMP_GE_OQ);
+#else
+    return a >= b;
+#endif
+}
+
+// Bit i: lane i is among them.
+inline std::uint32_t bits_of(Where where) {
+#if defined(__AVX512F__)
+    return where & 0xff;
 #elif defined(__AVX2__)
-    return std::uint32_t(_mm256_movemask_pd(_mm256_cmp_pd(__m256d(a), __m256d(b), _CMP_GE_OQ)));
+    return std::uint32_t(_mm256_movemask_pd(__m256d(where)));
 #elif defined(__SSE2__)
-    return std::uint32_t(_mm_movemask_pd(_mm_cmpge_pd(__m128d(a), __m128d(b))));
+    return std::uint32_t(_mm_movemask_pd(__m128d(where)));
 #else
     std::uint32_t bits = 0;
-    for (std::size_t i = 0; i < kDoubles; ++i) bits |= std::uint32_t(a[i] >= b[i]) << i;
+    for (std::size_t i = 0; i < kDoubles; ++i) bits |= std::uint32_t(where[i] != 0) << i;
     return bits;
 #endif
 }
 
-// All bits of lane i where bit i is set.
-inline longs lanes_of(std::uint32_t mask) {
+// The lanes whose bits are set.
+inline Where lanes_of(std::uint32_t bits) {
+#if defined(__AVX512F__)
+    return bits;
+#else
     longs bit;
     for (std::size_t i = 0; i < kDoubles; ++i) bit[i] = std::int64_t(1) << i;
-    return (bit & (std::int64_t(mask) - longs{})) != 0;
-}
-
-// b where bit i of `mask` is set, else a.
-inline doubles chosen(doubles a, doubles b, std::uint32_t mask) {
-#if defined(__AVX512F__)
-    return doubles(_mm512_mask_blend_pd(__mmask8(mask), __m512d(a), __m512d(b)));
-#else
-    const longs lanes = lanes_of(mask);
-    return doubles((longs(a) & ~lanes) | (longs(b) & lanes));
+    return (bit & (std::int64_t(bits) - longs{})) != 0;
 #endif
 }
 
-// a - b where bit i of `mask` is set, else a.
-inline doubles minus_where(doubles a, doubles b, std::uint32_t mask) {
+inline bool all_of(Where where) { return bits_of(where) == (1u << kDoubles) - 1; }
+
+// b in the lanes of `where`, else a.
+inline doubles chosen(doubles a, doubles b, Where where) {
 #if defined(__AVX512F__)
-    return doubles(_mm512_mask_sub_pd(__m512d(a), __mmask8(mask), __m512d(a), __m512d(b)));
+    return doubles(_mm512_mask_blend_pd(__mmask8(where), __m512d(a), __m512d(b)));
 #else
-    return a - doubles(lanes_of(mask) & longs(b));
+    return doubles((longs(a) & ~where) | (longs(b) & where));
 #endif
 }
 
-// Eight bytes, 1 where a bit is set.
-inline std::uint64_t spread(std::uint64_t bits) {
-    bits = ((bits & 0xff) * 0x0101010101010101u) & 0x8040201008040201u;
-    return ((bits + 0x7f7f7f7f7f7f7f7fu) >> 7) & 0x0101010101010101u;
-}
-
-// Counts of spikes of one step, in bytes, of a block of lanes.
-template <std::size_t lanes>
-struct Counts {
-    static constexpr std::size_t width = lanes < kBytes ? lanes : kBytes, n = lanes / width;
-    typedef std::uint8_t part __attribute__((vector_size(width)));
-    part v[n];
-
-    // GCC loses the vector of a dependent type as a template argument: no load<part>.
-    [[gnu::always_inline]] void read(const std::int8_t* from) {
-        each<n>(SPIKEWRIGHT_EACH(k) { std::memcpy(&v[k], from + width * k, width); });
-    }
-    [[gnu::always_inline]] void write(std::int8_t* to) const {
-        each<n>(SPIKEWRIGHT_EACH(k) { std::memcpy(to + width * k, &v[k], width); });
-    }
-};
-
-// 1 where a bit of `once` is set, 2 where one of `twice` is as well.
-template <std::size_t lanes>
-[[gnu::always_inline]] inline Counts<lanes> counts_of(std::uint64_t once, std::uint64_t twice) {
-    Counts<lanes> counts;
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
-    if constexpr (lanes == 64) {
-        const __m512i one = _mm512_maskz_set1_epi8(once, 1);
-        const __m512i both = _mm512_mask_add_epi8(one, twice, one, one);
-        std::memcpy(&counts.v[0], &both, 64);
-        return counts;
-    }
-    if constexpr (lanes == 32) {
-        const __m256i one = _mm256_maskz_set1_epi8(__mmask32(once), 1);
-        const __m256i both = _mm256_mask_add_epi8(one, __mmask32(twice), one, one);
-        std::memcpy(&counts.v[0], &both, 32);
-        return counts;
-    }
-    if constexpr (lanes == 16) {
-        const __m128i one = _mm_maskz_set1_epi8(__mmask16(once), 1);
-        const __m128i both = _mm_mask_add_epi8(one, __mmask16(twice), one, one);
-        std::memcpy(&counts.v[0], &both, 16);
-        return counts;
-    }
+// a - b in the lanes of `where`, else a.
+inline doubles minus_where(doubles a, doubles b, Where where) {
+#if defined(__AVX512F__)
+    return doubles(_mm512_mask_sub_pd(__m512d(a), __mmask8(where), __m512d(a), __m512d(b)));
 #elif defined(__AVX2__)
-    if constexpr (lanes >= 32) {
-        const __m256i source = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202,
-                                                  0x0303030303030303);
-        const __m256i bit = _mm256_set1_epi64x(std::int64_t(0x8040201008040201));
-        const auto lit = [&](std::uint64_t bits) {  // all bits of a byte where its bit is set
-            const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(int(bits)), source);
-            return _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
-        };
-        each<lanes / 32>(SPIKEWRIGHT_EACH(k) {
-            const __m256i sum = _mm256_add_epi8(lit(once >> (32 * k)), lit(twice >> (32 * k)));
-            const __m256i negated = _mm256_sub_epi8(_mm256_setzero_si256(), sum);
-            std::memcpy(&counts.v[k], &negated, 32);
-        });
-        return counts;
-    }
-#endif
-    std::int8_t bytes[lanes];
-    for (std::size_t i = 0; i < lanes; i += 8) {
-        const std::uint64_t octet = spread(once >> i) + spread(twice >> i);
-        std::memcpy(bytes + i, &octet, 8);
-    }
-    counts.read(bytes);
-    return counts;
-}
-
-// Bit i: from[i] > level, for 64 counts 0..127 and a level 0..126.
-inline std::uint64_t above(const std::int8_t* from, std::int8_t level) {
-#if defined(__AVX512BW__)
-    return _mm512_cmpgt_epi8_mask(_mm512_loadu_si512(from), _mm512_set1_epi8(level));
-#elif defined(__AVX2__)
-    std::uint64_t bits = 0;
-    for (int i = 0; i < 2; ++i) {
-        const __m256i more = _mm256_cmpgt_epi8(load<__m256i>(from + 32 * i), _mm256_set1_epi8(level));
-        bits |= std::uint64_t(std::uint32_t(_mm256_movemask_epi8(more))) << (32 * i);
-    }
-    return bits;
-#elif defined(__SSE2__)
-    std::uint64_t bits = 0;
-    for (int i = 0; i < 4; ++i) {
-        const __m128i more = _mm_cmpgt_epi8(load<__m128i>(from + 16 * i), _mm_set1_epi8(level));
-        bits |= std::uint64_t(unsigned(_mm_movemask_epi8(more))) << (16 * i);
-    }
-    return bits;
+    return a - doubles(_mm256_and_pd(__m256d(where), __m256d(b)));
 #else
-    std::uint64_t bits = 0;
-    const std::uint64_t add = 0x0101010101010101u * std::uint64_t(127 - level);
-    for (int i = 0; i < 8; ++i) {
-        std::uint64_t eight;
-        std::memcpy(&eight, from + 8 * i, 8);
-        eight = ((eight + add) >> 7) & 0x0101010101010101u;
-        bits |= ((eight * 0x0102040810204080u) >> 56) << (8 * i);
-    }
-    return bits;
-#endif
-}
-
-// Bits of lanes whose counts, 0..127, are above zero.
-template <std::size_t lanes>
-[[gnu::always_inline]] inline std::uint64_t above_zero(const Counts<lanes>& counts) {
-    alignas(64) std::int8_t bytes[64] = {};
-    counts.write(bytes);
-    return above(bytes, 0);
-}
-
-// Write base + i for every set bit i, in order; returns how many. Bits lie in the first `sixteens`
-// times 16; as many values are written.
-inline std::size_t positions(std::uint64_t bits, std::size_t sixteens, std::uint32_t base,
-                             std::uint32_t* to) {
-#if defined(__AVX512F__)
-    const __m512i sixteen = _mm512_set1_epi32(16);
-    __m512i lane = _mm512_add_epi32(
-        _mm512_set1_epi32(int(base)),
-        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-    std::uint32_t* at = to;
-    for (std::size_t i = 0; i < sixteens; ++i) {
-        const __mmask16 part = __mmask16(bits >> (16 * i));
-        _mm512_storeu_si512(at, _mm512_maskz_compress_epi32(part, lane));
-        at += __builtin_popcount(part);
-        lane = _mm512_add_epi32(lane, sixteen);
-    }
-    return std::size_t(at - to);
-#else
-    (void)sixteens;
-    const std::size_t count = std::size_t(__builtin_popcountll(bits));
-    for (std::size_t done = 0; done < count; done += 4)
-        for (int i = 0; i < 4; ++i) {  // some too many rather than a branch for each
-            to[done + i] = base + std::uint32_t(bits ? __builtin_ctzll(bits) : 0);
-            bits &= bits - 1;
-        }
-    return count;
+    return a - doubles(where & longs(b));
 #endif
 }
 
