@@ -33,7 +33,7 @@ PARTS = {
     "products of values": r"run_analog|sheet|sum_limbs|sum_values|Splitters",
     "products of tiles": r"multiply|find_inputs|is_dense|TiledWeights",
     "sums of events": r"run_layer|add_rows|add_masked|accumulate|sum_|gather|run_signed|depthwise",
-    "lists of events": r"::list\b|::tell\b|unpack",
+    "lists of events": r"::list|::tell\b|unpack",
     "firing": r"fire|follow|Currents|finish_pixel|write_pixel",
     "pools, readout, moves": r"read_?out|pool|run_\w+",
     "packing weights": r"pack|Column|interleave|places_of|index_of|Array",
