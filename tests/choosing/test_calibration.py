@@ -16,10 +16,8 @@ from spikewright.choosing.correction import (
     BiasCorrection,
     StepCorrection,
     VoltageCorrection,
-    sent_means,
-    sent_up_to,
-    source_means,
 )
+from spikewright.choosing.sent import sent_means, sent_up_to, source_means
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.making import Model
 from spikewright.errors import ConversionError

@@ -15,7 +15,8 @@ import spikewright as sw
 from frontends.recurrent import cell_of
 from frontends.recurrent import graph_of as sequence_of
 from spikewright import engines
-from spikewright.choosing.correction import StepCorrection, sent_up_to, source_means
+from spikewright.choosing.correction import StepCorrection
+from spikewright.choosing.sent import sent_up_to, source_means
 from spikewright.errors import ConversionError, TrainingError
 from spikewright.graph import Graph
 from spikewright.graph.layers import Affine

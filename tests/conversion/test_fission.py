@@ -104,17 +104,35 @@ def test_the_analog_network_is_the_same() -> None:
         np.testing.assert_allclose(after[node.name], copied, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("correct", [False, True])
-def test_fewer_errors_with_more_neurons(correct: bool) -> None:
+CORRECTED: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "starts": {"initial_voltage": sw.VoltageCorrection(STEPS)},
+    "steps": {"bias_correction": sw.StepCorrection(STEPS)},
+}
+
+
+@pytest.mark.parametrize("what", CORRECTED)
+def test_fewer_errors_with_more_neurons(what: str) -> None:
     """Outputs come closer to the source's, and the neurons added are at most those allowed."""
-    start = {"initial_voltage": sw.VoltageCorrection(STEPS)} if correct else {}
-    plain = conversion(**start)
+    plain = conversion(**CORRECTED[what])
     made = plain.fission(X, steps=STEPS, extra=0.5)
     (wanted,) = plain.source.call({plain.graph.inputs[0]: X}).values()
     gaps = [np.square(answers(c) - wanted).mean() for c in (plain, made)]
     assert gaps[1] < 0.9 * gaps[0]
     neurons = [c.network.n_neurons for c in (plain, made)]
     assert 1.3 * neurons[0] < neurons[1] <= 1.5 * neurons[0]
+
+
+def test_copies_have_the_same_biases_of_each_step() -> None:
+    """What one copy sends too early another sends too late: together they lack what is added."""
+    made = conversion(**CORRECTED["steps"]).fission(X, steps=STEPS)
+    biases = made.resolved["bias_correction"]
+    split = [entry.layer for entry in made.trace.entries if entry.stage == "fission"]
+    assert split
+    for name in split:
+        channels = biases[name].reshape(STEPS, len(biases[name][0]), -1)
+        assert channels.shape[1] > 6
+        assert len(np.unique(channels, axis=1)[0]) <= 6  # of the layer before
 
 
 def test_every_engine_and_a_file_send_the_same(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -19,14 +18,12 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
-from spikewright.choosing.calibration import count, parts
 from spikewright.choosing.rules.rule import brief, check_above, check_whole, refused
 from spikewright.choosing.scales import has_rule
+from spikewright.choosing.sent import sending, source_means
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.choosing.statistics.channels import channel_axis
-from spikewright.engines import Totals
 from spikewright.errors import ConversionError, NetworkError, Refusal
-from spikewright.graph import evaluate_all
 from spikewright.lower.choices import per_layer
 from spikewright.lower.populations import Roles
 from spikewright.lower.trace import Status
@@ -34,13 +31,10 @@ from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.processes import EachStep
 from spikewright.running.converted import Converted
-from spikewright.running.encoding import feeds_of
-from spikewright.running.runner import Job, Runner
-
-_VALUES = 8_000_000  # values of the source that are held at once
 
 Per = Literal["channel", "neuron"]
 Gaps = dict[str, NDArray]
+Averaged = Callable[[str, NDArray], NDArray]
 
 
 @dataclass(frozen=True)
@@ -212,11 +206,21 @@ def correct_bias(conversion: Converted, rule: BiasCorrection, samples: Batch) ->
     return added
 
 
-def correct_steps(conversion: Converted, rule: StepCorrection, samples: Batch) -> Gaps:
-    """Give every spiking population a bias a step; returns them, `(steps, ...)`, by layer."""
+def correct_steps(
+    conversion: Converted,
+    rule: StepCorrection,
+    samples: Batch,
+    averaged: Averaged = lambda name, gap: gap,
+) -> Gaps:
+    """Give every spiking population a bias a step; returns them, `(steps, ...)`, by layer.
+
+    `averaged` makes of a layer's gaps `(steps, *shape)` those that its neurons are corrected by.
+    """
     sums: Gaps = {}
     added: Gaps = {}
     at = range(1, rule.steps + 1)
+    for ensemble in conversion.populations().values():  # so that all networks have the same form
+        ensemble.noise = EachStep(np.zeros((rule.steps, *ensemble.shape)))
 
     def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
         steps = np.reshape(at, (-1, *[1] * len(ensemble.shape)))
@@ -224,8 +228,10 @@ def correct_steps(conversion: Converted, rule: StepCorrection, samples: Batch) -
         added[name] = np.diff(sums[name], axis=0, prepend=0.0)
         ensemble.noise = EachStep(added[name])
 
-    averaged = partial(_averaged, conversion, rule.per)
-    _layer_by_layer(conversion, rule, samples, at, averaged, shift)
+    def narrowed(name: str, gap: NDArray) -> NDArray:
+        return _averaged(conversion, rule.per, name, averaged(name, gap))
+
+    _layer_by_layer(conversion, rule, samples, at, narrowed, shift)
     return added
 
 
@@ -241,7 +247,7 @@ def correct_voltages(
     conversion: Converted,
     rule: VoltageCorrection,
     samples: Batch,
-    averaged: Callable[[str, NDArray], NDArray] = lambda name, gap: gap,
+    averaged: Averaged = lambda name, gap: gap,
 ) -> Gaps:
     """Correct the initial voltages of every spiking population; returns them, by layer.
 
@@ -269,7 +275,7 @@ def _layer_by_layer(
     rule: _Correction,
     samples: Batch,
     at: Collection[int],
-    averaged: Callable[[str, NDArray], NDArray],
+    averaged: Averaged,
     shift: Callable[[str, Ensemble, NDArray], None],
 ) -> None:
     """Measure a layer's gaps and shift it by them, one after the other; leave a trace of both.
@@ -280,21 +286,17 @@ def _layer_by_layer(
     if not all(ensemble.neuron_type.spiking for ensemble in populations.values()):
         raise refuse(rule._argument, "only spiking networks have gaps to correct", "spiking=True")
     source = source_means(conversion, samples, rule.dt)
-
-    def measured(last: str | None = None) -> Gaps:
-        sent = sent_up_to(conversion, samples, at, rule.dt, last)
-        return {name: averaged(name, source[name] - mean) for name, mean in sent.items()}
-
-    gaps = measured()
-    before = _sizes(gaps)
-    following = dict(pairwise([*populations, None]))
+    before: dict[str, float] = {}
+    after: dict[str, float] = {}
     with progress_bar(rule.rounds * len(populations), True, "layers corrected") as advance:
         for _ in range(rule.rounds):
+            sent = sending(conversion, samples, at, rule.dt)
             for name, ensemble in populations.items():
-                shift(name, ensemble, gaps[name])
-                gaps = measured(following[name])
+                gap = averaged(name, source[name] - sent.means(name))
+                before.setdefault(name, _size(gap))
+                shift(name, ensemble, gap)
+                after[name] = _size(averaged(name, source[name] - sent.means(name)))
                 advance(1)
-    after = _sizes(gaps)
     for name in populations:
         conversion.trace.add(
             "correct",
@@ -304,61 +306,5 @@ def _layer_by_layer(
         )
 
 
-def source_means(conversion: Converted, samples: Batch, dt: float) -> Gaps:
-    """The source's mean value of every neuron over the samples, cut off at the most it can send."""
-    graph, populations = conversion.canonical, conversion.populations()
-    most = {name: _most(ensemble, dt) for name, ensemble in populations.items()}
-    widest = sum(int(np.prod(shape)) for shape in graph.shapes.values())
-    sums: dict[str, Any] = dict.fromkeys(populations, 0.0)
-    for part in parts(samples, max(1, _VALUES // widest)):
-        values = evaluate_all(graph, part)
-        for name, largest in most.items():
-            sums[name] = sums[name] + np.clip(values[name], -largest, largest).sum(axis=0)
-    return {name: total / count(samples) for name, total in sums.items()}
-
-
-def sent_means(conversion: Converted, samples: Batch, steps: int, dt: float) -> Gaps:
-    """The mean that every neuron sends over `steps` steps and all samples, by layer.
-
-    In the unit of the source's values; spikes below zero take away.
-    """
-    found = sent_up_to(conversion, samples, (steps,), dt)
-    return {name: means[0] for name, means in found.items()}
-
-
-def sent_up_to(
-    conversion: Converted, samples: Batch, at: Collection[int], dt: float, last: str | None = None
-) -> Gaps:
-    """As `sent_means`, over the first steps up to each in `at`: `(len(at), *shape)`, by layer.
-
-    Up to the layer `last` alone the network is run, where it is given.
-    """
-    steps = max(at)
-    runner = Runner(conversion.lowered)
-    fed = feeds_of(samples, conversion.inputs, None, steps, dt, 0)
-    program = runner.program(dt, 0, "float32")
-    if last is not None:
-        program = program.up_to(conversion.populations()[last])
-    job = Job(program, runner.engine("auto", program), fed.values, fed.batch, steps)
-
-    def summed(step: int, totals: Mapping[str, Totals], given: Any) -> Gaps:
-        sent = runner.counted(totals)
-        return {name: p.means(step, dt).sum(axis=0) for name, p in sent.items()}
-
-    sums: dict[str, Any] = {}
-    for part in runner.parts(job, runner.batch_size(job.engine), summed, at):
-        for name in part.counted[steps]:
-            total = np.stack([part.counted[step][name] for step in at])
-            sums[name] = sums.get(name, 0.0) + total
-    return {name: total / fed.batch for name, total in sums.items()}
-
-
-def _most(ensemble: Ensemble, dt: float) -> NDArray:
-    """The largest mean value that each neuron can send."""
-    cap = ensemble.neuron_type.most_spikes
-    height = ensemble.neuron_type.amplitude / (ensemble.rate_scale * dt)
-    return np.full(ensemble.shape, np.inf) if cap is None else cap * height
-
-
-def _sizes(gaps: Mapping[str, NDArray]) -> dict[str, float]:
-    return {name: float(np.abs(gap).mean()) for name, gap in gaps.items()}
+def _size(gap: NDArray) -> float:
+    return float(np.abs(gap).mean())

@@ -16,7 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole, refuse
-from spikewright.choosing.correction import VoltageCorrection, correct_voltages
+from spikewright.choosing.correction import (
+    StepCorrection,
+    VoltageCorrection,
+    correct_steps,
+    correct_voltages,
+)
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, channel_size
 from spikewright.errors import ConversionError, Refusal
 from spikewright.graph import Graph, evaluate_all
@@ -45,13 +50,29 @@ def fission(
     made = remade(graph, _arguments(conversion, splits))
     for name, split in splits.items():
         made.trace.add("fission", name, split.text, "exact")
-    correction = conversion.arguments["initial_voltage"]
-    if not isinstance(correction, VoltageCorrection):
+    return _corrected(made, conversion.arguments, samples, splits)
+
+
+def _corrected(
+    made: Made,
+    arguments: Mapping[str, Any],
+    samples: dict[str, NDArray],
+    splits: Mapping[str, Split],
+) -> Made:
+    """The network with biases of each step and starts as `arguments` ask, of copies together."""
+    steps, starts = arguments["bias_correction"], arguments["initial_voltage"]
+    found: dict[str, Any] = {}
+
+    def shared(name: str, gap: NDArray) -> NDArray:
+        return _shared(gap, splits.get(name))
+
+    if isinstance(steps, StepCorrection):
+        found["bias_correction"] = correct_steps(made, steps, samples, shared)
+    if isinstance(starts, VoltageCorrection):
+        found["initial_voltage"] = correct_voltages(made, starts, samples, shared)
+    if not found:
         return made
-    found = correct_voltages(
-        made, correction, samples, lambda name, gap: _shared(gap, splits.get(name))
-    )
-    again: Any = made.again(initial_voltage=found)
+    again: Any = made.again(**found)
     again.trace = made.trace
     result: Made = again
     return result
@@ -179,6 +200,8 @@ def _arguments(conversion: Made, splits: Mapping[str, Split]) -> dict[str, Any]:
     populations, correction = conversion.populations(), conversion.arguments["initial_voltage"]
     scales, starts, biases = {}, {}, {}
     added = conversion.resolved["bias_correction"]
+    if isinstance(conversion.arguments["bias_correction"], StepCorrection):
+        added = None  # copies spike at other steps
     for name, ensemble in populations.items():
         split, start = splits.get(name), ensemble.initial_voltage
         if isinstance(correction, VoltageCorrection):
@@ -215,7 +238,7 @@ def _apart(start: NDArray, split: Split | None, rank: int) -> NDArray:
 
 
 def _shared(gap: NDArray, split: Split | None) -> NDArray:
-    """The mean gap of all copies `(1, *shape)`, for each: one lacks what another has too much."""
+    """The mean gap of all copies `(steps, *shape)`, for each: some lack what others have."""
     if split is None:
         return gap
     sums = np.add.reduceat(gap, np.flatnonzero(split.turns == 0), axis=split.axis + 1)

@@ -1,0 +1,119 @@
+"""What neurons send on average over some samples, and what the source has in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.choosing.calibration import count, parts
+from spikewright.choosing.layer_by_layer import LayerByLayer
+from spikewright.choosing.statistics.batches import Batch
+from spikewright.engines import Totals
+from spikewright.graph import evaluate_all
+from spikewright.network import Ensemble
+from spikewright.running.converted import Converted
+from spikewright.running.encoding import feeds_of
+from spikewright.running.runner import Job, Runner
+
+_VALUES = 8_000_000  # values of the source that are held at once
+
+Means = dict[str, NDArray]
+
+
+class Sending(Protocol):
+    """What the layers of a network send, asked in their order; layers may change in between."""
+
+    def means(self, name: str) -> NDArray:
+        """The mean of every neuron of a layer, as it is now, over the first steps up to each one.
+
+        Returns `(numbers of steps, *shape)`, in the unit of the source's values.
+        """
+        ...
+
+
+def sending(conversion: Converted, samples: Batch, at: Collection[int], dt: float) -> Sending:
+    """What the layers of a network send in the first steps up to each in `at`.
+
+    Layers run one by one, through all steps, where they form no loop and memory suffices. Others
+    are run in step, again and again up to the layer that is asked for. Both send the same.
+    """
+    walk = LayerByLayer.of(conversion, samples, at, dt)
+    return _Again(conversion, samples, at, dt) if walk is None else walk
+
+
+class _Again:
+    """The network run up to a layer and the one behind it, each time that it may have changed."""
+
+    def __init__(
+        self, conversion: Converted, samples: Batch, at: Collection[int], dt: float
+    ) -> None:
+        self._conversion, self._samples, self._at, self._dt = conversion, samples, at, dt
+        self._following = dict(pairwise([*conversion.populations(), None]))
+        self._found: Means = {}
+
+    def means(self, name: str) -> NDArray:
+        """See `Sending`."""
+        if name not in self._found:
+            last = self._following[name]
+            self._found = sent_up_to(self._conversion, self._samples, self._at, self._dt, last)
+        return self._found.pop(name)
+
+
+def source_means(conversion: Converted, samples: Batch, dt: float) -> Means:
+    """The source's mean value of every neuron over the samples, cut off at the most it can send."""
+    graph, populations = conversion.canonical, conversion.populations()
+    most = {name: _most(ensemble, dt) for name, ensemble in populations.items()}
+    widest = sum(int(np.prod(shape)) for shape in graph.shapes.values())
+    sums: dict[str, Any] = dict.fromkeys(populations, 0.0)
+    for part in parts(samples, max(1, _VALUES // widest)):
+        values = evaluate_all(graph, part)
+        for name, largest in most.items():
+            sums[name] = sums[name] + np.clip(values[name], -largest, largest).sum(axis=0)
+    return {name: total / count(samples) for name, total in sums.items()}
+
+
+def sent_means(conversion: Converted, samples: Batch, steps: int, dt: float) -> Means:
+    """The mean that every neuron sends over `steps` steps and all samples, by layer.
+
+    In the unit of the source's values; spikes below zero take away.
+    """
+    found = sent_up_to(conversion, samples, (steps,), dt)
+    return {name: means[0] for name, means in found.items()}
+
+
+def sent_up_to(
+    conversion: Converted, samples: Batch, at: Collection[int], dt: float, last: str | None = None
+) -> Means:
+    """As `sent_means`, over the first steps up to each in `at`: `(len(at), *shape)`, by layer.
+
+    Up to the layer `last` alone the network is run, where it is given.
+    """
+    steps = max(at)
+    runner = Runner(conversion.lowered)
+    fed = feeds_of(samples, conversion.inputs, None, steps, dt, 0)
+    program = runner.program(dt, 0, "float32")
+    if last is not None:
+        program = program.up_to(conversion.populations()[last])
+    job = Job(program, runner.engine("auto", program), fed.values, fed.batch, steps)
+
+    def summed(step: int, totals: Mapping[str, Totals], given: Any) -> Means:
+        sent = runner.counted(totals)
+        return {name: p.means(step, dt).sum(axis=0) for name, p in sent.items()}
+
+    sums: dict[str, Any] = {}
+    for part in runner.parts(job, runner.batch_size(job.engine), summed, at):
+        for name in part.counted[steps]:
+            total = np.stack([part.counted[step][name] for step in at])
+            sums[name] = sums.get(name, 0.0) + total
+    return {name: total / fed.batch for name, total in sums.items()}
+
+
+def _most(ensemble: Ensemble, dt: float) -> NDArray:
+    """The largest mean value that each neuron can send."""
+    cap = ensemble.neuron_type.most_spikes
+    height = ensemble.neuron_type.amplitude / (ensemble.rate_scale * dt)
+    return np.full(ensemble.shape, np.inf) if cap is None else cap * height

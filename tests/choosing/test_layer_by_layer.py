@@ -1,0 +1,116 @@
+"""Layers run one after the other send what runs of the whole network send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import models
+import spikewright as sw
+from frontends.recurrent import cell_of
+from frontends.recurrent import graph_of as sequence_of
+from spikewright.choosing import layer_by_layer, sent
+from spikewright.choosing.layer_by_layer import LayerByLayer
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.network import Ensemble
+from spikewright.network.processes import EachStep
+
+GRAPHS = {
+    "mlp": models.mlp(seed=3),
+    "residual": models.residual(seed=4, pool=True),
+}
+KINDS = {
+    "sends": {"spiking": True},
+    "one a step": {"spiking": True, "max_spikes_per_step": 1},
+    "takes back": {"spiking": {"relu": sw.BipolarIntegrateAndFire()}, "max_spikes_per_step": 1},
+    "synapse": {"spiking": True, "synapse": 0.003},
+}
+AT = (1, 3, 6)
+
+
+def moved(ensemble: Ensemble, how: str) -> None:
+    """Change a population as a correction of this kind does."""
+    rng = np.random.default_rng(ensemble.n_neurons)
+    if how == "bias":
+        ensemble.bias = ensemble.bias + rng.normal(scale=0.1, size=ensemble.shape)
+    elif how == "start":
+        ensemble.initial_voltage = rng.uniform(0, 1, ensemble.shape)
+    else:
+        ensemble.noise = EachStep(rng.normal(scale=0.1, size=(6, *ensemble.shape)))
+
+
+def told(graph: Graph, x: NDArray, how: str, which: Any, **kind: Any) -> list[NDArray]:
+    """Means of every layer before it is changed and after, asked of one kind of `Sending`."""
+    conversion = sw.convert(graph, scale_firing_rates=300.0, **kind)
+    sending = which(conversion, {conversion.canonical.inputs[0]: x}, AT, 0.001)
+    found = []
+    for name, ensemble in conversion.populations().items():
+        found.append(sending.means(name))
+        moved(ensemble, how)
+        found.append(sending.means(name))
+    return found
+
+
+@pytest.mark.parametrize("how", ["bias", "start", "step biases"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_they_send_the_same(monkeypatch, graph, kind, how) -> None:
+    """Whatever is changed in a layer, before and afterwards; in parts of few samples, too."""
+    x = models.inputs(GRAPHS[graph], batch=5, seed=6)
+    walked = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
+    again = told(GRAPHS[graph], x, how, sent._Again, **KINDS[kind])
+    monkeypatch.setattr(layer_by_layer, "_AT_ONCE", 1)
+    by_sample = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
+    for first, second, third in zip(walked, again, by_sample, strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(first, third)
+
+
+def test_what_no_later_layer_reads_is_forgotten() -> None:
+    """Spikes of a layer are kept until the last layer behind it has run."""
+    graph = _chain(layers=5)
+    conversion = sw.convert(graph, scale_firing_rates=300.0, **KINDS["one a step"])
+    x = models.inputs(graph, batch=2, seed=6)
+    walk = LayerByLayer(conversion, {conversion.canonical.inputs[0]: x}, AT, 0.001)
+    held = []
+    for name in conversion.populations():
+        walk.means(name)
+        held.append(len(walk._sent))
+    assert held == [1, 2, 2, 2, 2]
+
+
+def test_loops_and_large_networks_are_run_again(monkeypatch) -> None:
+    """Where layers cannot run one by one, or their spikes take too much memory."""
+    graph = GRAPHS["mlp"]
+    conversion = sw.convert(graph, scale_firing_rates=300.0, **KINDS["sends"])
+    samples = {conversion.canonical.inputs[0]: models.inputs(graph, batch=2, seed=6)}
+    assert isinstance(sent.sending(conversion, samples, AT, 0.001), LayerByLayer)
+    monkeypatch.setattr(layer_by_layer, "_ROOM", 100)
+    assert isinstance(sent.sending(conversion, samples, AT, 0.001), sent._Again)
+    monkeypatch.undo()
+    recurrent = sequence_of(cell_of("gru"))
+    stepped = sw.convert(recurrent, sequence_step=3, scale_firing_rates=300.0, spiking=True)
+    samples = {n: np.zeros((1, *s), np.float32) for n, s in _inputs(recurrent).items()}
+    assert isinstance(sent.sending(stepped, samples, AT, 0.001), sent._Again)
+
+
+def _chain(layers: int) -> Graph:
+    """An input of 6 values, and so many layers of as many neurons."""
+    rng = np.random.default_rng(0)
+    nodes, last = [Node("x", Input((6,)))], "x"
+    for i in range(layers):
+        affine = Affine(rng.normal(size=(6, 6)), rng.normal(size=6))
+        nodes.append(Node(f"fc{i}", affine, (last,)))
+        nodes.append(Node(f"act{i}", Activation("relu"), (f"fc{i}",)))
+        last = f"act{i}"
+    return Graph(
+        (*nodes, Node("out", Affine(rng.normal(size=(3, 6)), None), (last,))), {"y": "out"}
+    )
+
+
+def _inputs(graph: Graph) -> dict[str, tuple[int, ...]]:
+    return {name: graph.shapes[name] for name in graph.inputs}
