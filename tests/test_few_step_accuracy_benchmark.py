@@ -1,0 +1,55 @@
+"""The benchmark of few steps: every way is measured, rows are kept, and a page is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks import few_step_accuracy, kept, sources
+from benchmarks.few_step_accuracy import BEST, EVERY, MADE, MORE, Plan
+
+WAYS = [*MADE, BEST]
+PLANS = {f"row {i}": Plan("fashion_mnist", 2, 1, what, 99.0) for i, what in enumerate(WAYS)}
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of a few bright and dark images; all that is kept is kept elsewhere."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 100)
+    x = (rng.integers(0, 128, (100, 28, 28)) + 127 * y[:, None, None]).astype(np.uint8)
+    path = tmp_path / "images.npz"
+    np.savez(path, x_train=x[:60], y_train=y[:60], x_test=x[60:], y_test=y[60:])
+    quick = replace(sources.FASHION, cycles=((1, 0.1),), batch=32)
+    network = (sources.fashion_network, quick)
+    monkeypatch.setitem(sources.NETWORKS, "fashion_mnist", network)  # type: ignore[arg-type]
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(few_step_accuracy, "SEEN", 20)
+    monkeypatch.setattr(few_step_accuracy, "PLANS", PLANS)
+    monkeypatch.setattr(few_step_accuracy, "TABLE", tmp_path / "rows.csv")
+    monkeypatch.setattr(few_step_accuracy, "PAGE", tmp_path / "page.md")
+    return path
+
+
+@pytest.mark.slow
+def test_every_way_is_a_row(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Only those with more neurons have more; a row that is there is not measured again."""
+    given = ["x", "--fashion-mnist", str(images), "--cache", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", given)
+    few_step_accuracy.main()
+    rows = few_step_accuracy.rows()
+    assert list(rows) == list(PLANS)
+    neurons = {PLANS[name].what: row.neurons for name, row in rows.items()}
+    assert neurons[EVERY] < neurons[MORE] <= 1.5 * neurons[EVERY]
+    assert all(row.spikes > 0 and row.low <= row.drop <= row.high for row in rows.values())
+    text = few_step_accuracy.PAGE.read_text(encoding="utf-8")
+    assert text.count("| 2 | 1 |") == len(PLANS)
+
+    capsys.readouterr()
+    few_step_accuracy.main()
+    assert "Row(" not in capsys.readouterr().out
+    assert few_step_accuracy.PAGE.read_text(encoding="utf-8") == text
