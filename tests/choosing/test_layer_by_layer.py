@@ -83,19 +83,24 @@ def test_what_no_later_layer_reads_is_forgotten() -> None:
     assert held == [1, 2, 2, 2, 2]
 
 
-def test_loops_and_large_networks_are_run_again(monkeypatch) -> None:
-    """Where layers cannot run one by one, or their spikes take too much memory."""
-    graph = GRAPHS["mlp"]
-    conversion = sw.convert(graph, scale_firing_rates=300.0, **KINDS["sends"])
-    samples = {conversion.canonical.inputs[0]: models.inputs(graph, batch=2, seed=6)}
-    assert isinstance(sent.sending(conversion, samples, AT, 0.001), LayerByLayer)
+def test_which_way_is_taken(monkeypatch) -> None:
+    """Layers one by one for several numbers of steps, and in deep networks for one.
+
+    Not where they cannot run one by one, or where their spikes take too much memory.
+    """
+
+    def way(graph: Graph, at: Any, **given: Any) -> type:
+        made = sw.convert(graph, scale_firing_rates=300.0, spiking=True, **given)
+        samples = {n: np.zeros((1, *graph.shapes[n]), np.float32) for n in graph.inputs}
+        return type(sent.sending(made, samples, at, 0.001))
+
+    shallow, deep = GRAPHS["mlp"], _chain(layers=sent._DEEP)
+    assert way(shallow, AT) is LayerByLayer
+    assert way(shallow, (6,)) is sent._Again
+    assert way(deep, (6,)) is LayerByLayer
+    assert way(sequence_of(cell_of("gru")), AT, sequence_step=3) is sent._Again
     monkeypatch.setattr(layer_by_layer, "_ROOM", 100)
-    assert isinstance(sent.sending(conversion, samples, AT, 0.001), sent._Again)
-    monkeypatch.undo()
-    recurrent = sequence_of(cell_of("gru"))
-    stepped = sw.convert(recurrent, sequence_step=3, scale_firing_rates=300.0, spiking=True)
-    samples = {n: np.zeros((1, *s), np.float32) for n, s in _inputs(recurrent).items()}
-    assert isinstance(sent.sending(stepped, samples, AT, 0.001), sent._Again)
+    assert way(shallow, AT) is sent._Again
 
 
 def _chain(layers: int) -> Graph:
@@ -110,7 +115,3 @@ def _chain(layers: int) -> Graph:
     return Graph(
         (*nodes, Node("out", Affine(rng.normal(size=(3, 6)), None), (last,))), {"y": "out"}
     )
-
-
-def _inputs(graph: Graph) -> dict[str, tuple[int, ...]]:
-    return {name: graph.shapes[name] for name in graph.inputs}

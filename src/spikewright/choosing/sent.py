@@ -20,6 +20,11 @@ from spikewright.running.encoding import feeds_of
 from spikewright.running.runner import Job, Runner
 
 _VALUES = 8_000_000  # values of the source that are held at once
+_DEEP = 16
+"""Layers from which one pass by the reference's kernels costs less than native runs up to each.
+
+That is so for the sums of a single number of steps; with several of them, runs halt at each.
+"""
 
 Means = dict[str, NDArray]
 
@@ -38,11 +43,15 @@ class Sending(Protocol):
 def sending(conversion: Converted, samples: Batch, at: Collection[int], dt: float) -> Sending:
     """What the layers of a network send in the first steps up to each in `at`.
 
-    Layers run one by one, through all steps, where they form no loop and memory suffices. Others
-    are run in step, again and again up to the layer that is asked for. Both send the same.
+    Layers run one by one, through all steps, where that costs less, they form no loop, and memory
+    suffices. Others are run in step, again and again up to the layer that is asked for. Both send
+    the same.
     """
-    walk = LayerByLayer.of(conversion, samples, at, dt)
-    return _Again(conversion, samples, at, dt) if walk is None else walk
+    if len(at) > 1 or len(conversion.populations()) >= _DEEP:
+        found = LayerByLayer.of(conversion, samples, at, dt)
+        if found is not None:
+            return found
+    return _Again(conversion, samples, at, dt)
 
 
 class _Again:
