@@ -28,7 +28,6 @@ from benchmarks.quality_rows import append_row, read_rows
 from benchmarks.results import markdown_table
 from benchmarks.sources import Source, add_arguments, source
 from benchmarks.timing import with_threads
-from spikewright.measure import EveryStep
 from spikewright.records import select
 
 PAGE = Path(__file__).parents[1] / "docs" / "few_step_accuracy.md"
@@ -36,7 +35,6 @@ TABLE = PAGE.with_suffix(".csv")
 SEEN, ROUNDED = 500, 2000
 SHARE = 0.9  # of the steps, that thresholds count on where starts are corrected
 EXTRA = 0.5  # neurons for each one
-MEAN: EveryStep = "mean"
 HEAD = """# Accuracy in few steps
 
 For those who ask what one to eight steps cost, with no weight changed and no label used. Written by
@@ -51,7 +49,6 @@ For those who ask what one to eight steps cost, with no weight changed and no la
 * Thresholds are those of `MinimumError(steps)`, and neurons `BipolarIntegrateAndFire`. "Starts" is
   `VoltageCorrection(steps)`, with a tenth of the steps spared; "every step" is
   `StepCorrection(steps)`; "and more neurons" is `fission(x, steps=steps, extra=0.5)` after it.
-  What is chosen by `best_rule` had all of these to choose from but the last.
 """
 
 
@@ -66,7 +63,7 @@ class Plan:
     goal: float | None = None
 
 
-STARTS, EVERY, MORE, BEST = "starts", "every step", "every step, and more neurons", "best_rule"
+STARTS, EVERY, MORE = "starts", "every step", "every step, and more neurons"
 PLANS: Mapping[str, Plan] = {
     "mnist_2": Plan("mnist", 2, 1, EVERY, 0.1),
     "mnist_4": Plan("mnist", 4, 1, EVERY),
@@ -79,7 +76,6 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_4_starts": Plan("cifar10", 4, 1, STARTS),
     "cifar10_4": Plan("cifar10", 4, 1, EVERY, 2.0),
     "cifar10_4_more": Plan("cifar10", 4, 1, MORE, 1.0),
-    "cifar10_4_best": Plan("cifar10", 4, 1, BEST, 2.0),
     "cifar10_8": Plan("cifar10", 8, 1, EVERY, 0.4),
     "cifar10_2_of_7": Plan("cifar10", 2, 7, EVERY, 0.6),
     "cifar10_1_of_7": Plan("cifar10", 1, 7, EVERY, 1.5),
@@ -121,14 +117,6 @@ def more_neurons(found: Source, plan: Plan, x: Any) -> sw.Conversion:
     return every_step(found, plan, x).fission(x, steps=plan.steps, extra=EXTRA)
 
 
-def best(found: Source, plan: Plan, x: Any) -> tuple[sw.Conversion, EveryStep]:
-    """What `best_rule` chooses, and its readout."""
-    base = sw.convert(found.model, example_input=found.example)
-    chosen = sw.best_rule(base, x, plan.steps, max_spikes_per_step=plan.cap)
-    print(chosen)
-    return chosen.conversion, chosen.readout
-
-
 MADE: Mapping[str, Callable[[Source, Plan, Any], sw.Conversion]] = {
     STARTS: starts, EVERY: every_step, MORE: more_neurons
 }  # fmt: skip
@@ -150,12 +138,8 @@ def converted(found: Source, plan: Plan, x: Any, rule: Any, **correction: Any) -
 def measured(name: str, found: Source) -> Row:
     """One row."""
     plan, start = PLANS[name], time.monotonic()
-    x, readout = samples(found, SEEN), MEAN
-    if plan.what == BEST:
-        conversion, readout = best(found, plan, x)
-    else:
-        conversion = MADE[plan.what](found, plan, x)
-    answers, spikes = answered(conversion, found.x_test, plan.steps, readout)
+    conversion = MADE[plan.what](found, plan, samples(found, SEEN))
+    answers, spikes = answered(conversion, found.x_test, plan.steps)
     some = np.sort(np.random.default_rng(0).permutation(len(found.x_test))[:ROUNDED])
     told = conversion.evaluate(
         found.x_test[some], found.y_test[some], steps=plan.steps, operations=False
@@ -193,7 +177,7 @@ def _line(plan: Plan, row: Row) -> list[str]:
     return [
         str(plan.steps),
         str(plan.cap),
-        "chosen by `best_rule`" if plan.what == BEST else plan.what,
+        plan.what,
         f"{row.neurons:,}",
         f"{100 * row.drop:.2f} ({100 * row.low:.2f} to {100 * row.high:.2f})",
         "" if plan.goal is None else f"{plan.goal:g}",

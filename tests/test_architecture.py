@@ -62,8 +62,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "records", "choosing", "choosing.rules", "choosing.statistics", "evaluation",
     },
     "conversion": _RUN | _CONVERT | {
-        "records", "choosing", "choosing.rules", "choosing.statistics", "running.encoders",
-        "diagnosis", "evaluation", "training", "chips", "quantising",
+        "records", "choosing", "choosing.statistics", "running.encoders", "diagnosis",
+        "evaluation", "training", "chips", "quantising",
     },
     "choosing.compare": _RUN | _CONVERT | _RULES,
     "choosing.tuning": _RUN | _CONVERT | _RULES | {"records", "choosing.search", "quantising"},

@@ -564,13 +564,11 @@ class Conversion(Shown):
         Channels that round badly become m channels of the same neurons, whose starts lie 1 / m of a
         spike apart, and whose mean takes their place: together they send what a single neuron of an
         m-th of the threshold sends, with m times the spikes a step. At most `extra` neurons are
-        added for each one, where they lower the squared error of rounding and cutting off most, on
-        up to 64 of the samples `x`, times the squared weights behind it; no labels are needed. The
+        added for each one, where they lower the squared error of rounding most, on up to 64 of
+        the samples `x`, times the squared weights behind it; no labels are needed. The
         result is an ordinary network: its source is the graph with these channels, and every count
-        of neurons, spikes and joules has them. Thresholds of channels that become several are those
-        of smallest error for their levels, where they were by `sw.MinimumError`; others stay. What
-        a `sw.VoltageCorrection` or `sw.StepCorrection` corrected is corrected again, copies
-        together.
+        of neurons, spikes and joules has them. Thresholds stay; what a `sw.VoltageCorrection` or
+        `sw.StepCorrection` corrected is corrected again, copies together.
 
         Raises `ConversionError` for neurons without a cap on spikes a step, which need a larger
         scale instead, and for neurons that do not send the rounded sum of their input. Source: the

@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,16 +22,11 @@ from spikewright.choosing.correction import (
     correct_steps,
     correct_voltages,
 )
-from spikewright.choosing.rules import MinimumError
-from spikewright.choosing.rules.coding import coding_error
-from spikewright.choosing.rules.minimum_error import best_threshold
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, channel_size
-from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.errors import ConversionError, Refusal
 from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.layers import Activation
 from spikewright.lower.populations import Roles
-from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.passes.split_channels import Split, SplitChannels
 from spikewright.running.converted import Made
@@ -51,11 +45,9 @@ def fission(
     """See `Conversion.fission`; `remade` converts a graph with arguments of `convert`."""
     _check(conversion, steps, extra, dt)
     samples = conversion.as_inputs(x)
-    layers = _layers(conversion, samples, steps, dt)
-    neurons = sum(ensemble.n_neurons for ensemble in conversion.populations().values())
-    splits = _chosen(layers, extra * neurons)
+    splits = _chosen(conversion, samples, steps, extra, dt)
     graph = SplitChannels(splits)(conversion.canonical).graph
-    made = remade(graph, _arguments(conversion, splits, layers, dt))
+    made = remade(graph, _arguments(conversion, splits))
     for name, split in splits.items():
         made.trace.add("fission", name, split.text, "exact")
     return _corrected(made, conversion.arguments, samples, splits)
@@ -115,88 +107,45 @@ def _check(conversion: Made, steps: Any, extra: Any, dt: Any) -> None:
         raise ConversionError(refusals)
 
 
-@dataclass(eq=False)
-class _Layer:
-    """A layer whose channels may become several: the thresholds and errors of so many copies.
-
-    With `rule` thresholds are the rule's for as many levels as all copies send together; without
-    one they stay as they are.
-    """
-
-    values: Histogram
-    axis: int
-    size: int
-    effects: NDArray
-    thresholds: NDArray
-    cap: int
-    steps: int
-    rule: MinimumError | None
-    found: dict[int, tuple[NDArray, NDArray]] = field(default_factory=dict)
-
-    def of(self, copies: int) -> tuple[NDArray, NDArray]:
-        """Thresholds of channels that are so many, and mean squared errors, `(channels,)`."""
-        if copies not in self.found:
-            steps, theta = copies * self.steps, self.thresholds
-            if self.rule is not None and copies > 1:
-                best = best_threshold(self.values, steps, self.rule.usable(self.cap, steps), 0.5)
-                theta = np.where(best > 0, best, theta)
-            self.found[copies] = theta, coding_error(self.values, theta, steps, self.cap, 0.5)
-        return self.found[copies]
-
-    def gain(self, channel: int, copies: int) -> float:
-        """The error that another copy of a channel takes away, in the currents behind it."""
-        less = self.of(copies)[1][channel] - self.of(copies + 1)[1][channel]
-        return float(less * self.effects[channel])
-
-
-def _layers(
-    conversion: Made, samples: Mapping[str, NDArray], steps: int, dt: float
-) -> dict[str, _Layer]:
-    graph, populations = conversion.canonical, conversion.populations()
-    values = evaluate_all(graph, {name: array[:_SAMPLES] for name, array in samples.items()})
-    rule = conversion.arguments["scale_firing_rates"]
-    found = {}
-    for name, axis in _divisible(graph):
-        ensemble, shape = populations[name], graph.shapes[name]
-        theta = ensemble.neuron_type.amplitude / (ensemble.rate_scale * dt)
-        along = np.broadcast_to(theta, shape).swapaxes(0, axis).reshape(shape[axis], -1)
-        found[name] = _Layer(
-            Histogram.of(by_channel(values[name], axis)),
-            axis,
-            channel_size(shape, axis),
-            _effects(graph, name, axis),
-            along.mean(axis=1),
-            ensemble.neuron_type.most_spikes or 0,
-            steps,
-            rule if isinstance(rule, MinimumError) else None,
-        )
-    return found
-
-
-def _chosen(layers: Mapping[str, _Layer], left: float) -> dict[str, Split]:
+def _chosen(
+    conversion: Made, samples: Mapping[str, NDArray], steps: int, extra: float, dt: float
+) -> dict[str, Split]:
     """The channels to split: always the one whose next neuron lowers the errors behind it most.
 
-    So long as some of `left` neurons are left. Errors are those of rounding and cutting off values
-    of the source, and weigh as much as the weights behind them.
+    A neuron that is m neurons has an m-th of the error, so that m + 1 lower its square by
+    1/m^2 - 1/(m + 1)^2. Errors are those of rounding values of the source (what is cut off stays
+    so), and weigh as much as the weights behind them.
     """
-    copies = {name: np.ones(layer.values.channels, int) for name, layer in layers.items()}
-    waiting = [
-        (-layer.gain(channel, 1), name, channel)
-        for name, layer in layers.items()
-        for channel in range(layer.values.channels)
-    ]
-    waiting = [one for one in waiting if one[0] < 0]
+    graph, populations = conversion.canonical, conversion.populations()
+    values = evaluate_all(graph, {name: array[:_SAMPLES] for name, array in samples.items()})
+    axes = dict(_divisible(graph))
+    copies: dict[str, NDArray] = {}
+    waiting: list[tuple[float, str, int]] = []
+    for name, axis in axes.items():
+        ensemble = populations[name]
+        most = steps * (ensemble.neuron_type.most_spikes or 0)
+        unit = ensemble.neuron_type.amplitude / (ensemble.rate_scale * dt * steps)
+        sent = np.clip(values[name] / unit, -most, most)
+        errors = by_channel(np.square((sent - np.rint(sent)) * unit), axis).mean(axis=1)
+        copies[name] = np.ones(len(errors), int)
+        scores = errors * _effects(graph, name, axis)
+        waiting += [(-score * _gain(1), name, c) for c, score in enumerate(scores) if score > 0]
     heapq.heapify(waiting)
+    left = extra * sum(ensemble.n_neurons for ensemble in populations.values())
     while waiting:
-        _, name, channel = heapq.heappop(waiting)
-        layer = layers[name]
-        if layer.size <= left:
-            left -= layer.size
+        gain, name, channel = heapq.heappop(waiting)
+        size = channel_size(graph.shapes[name], axes[name])
+        if size <= left:
+            left -= size
+            count = copies[name][channel]
             copies[name][channel] += 1
-            gain = layer.gain(channel, int(copies[name][channel]))
-            if gain > 0:
-                heapq.heappush(waiting, (-gain, name, channel))
-    return {n: Split(c, layers[n].axis) for n, c in copies.items() if c.max(initial=1) > 1}
+            again = gain * _gain(count + 1) / _gain(count)
+            heapq.heappush(waiting, (again, name, channel))
+    return {name: Split(n, axes[name]) for name, n in copies.items() if n.max(initial=1) > 1}
+
+
+def _gain(count: int) -> float:
+    return 1.0 / count**2 - 1.0 / (count + 1) ** 2
 
 
 def _divisible(graph: Graph) -> Iterator[tuple[str, int]]:
@@ -246,9 +195,7 @@ def _linear(graph: Graph, name: str, value: NDArray) -> list[NDArray]:
     return ends
 
 
-def _arguments(
-    conversion: Made, splits: Mapping[str, Split], layers: Mapping[str, _Layer], dt: float
-) -> dict[str, Any]:
+def _arguments(conversion: Made, splits: Mapping[str, Split]) -> dict[str, Any]:
     """The arguments of `convert` with what each copy has of its channel's."""
     populations, correction = conversion.populations(), conversion.arguments["initial_voltage"]
     scales, starts, biases = {}, {}, {}
@@ -260,10 +207,7 @@ def _arguments(
         if isinstance(correction, VoltageCorrection):
             start = correction.start
         start = np.asarray(NAMED_VOLTAGES[start] if isinstance(start, str) else start)
-        scale = np.asarray(ensemble.rate_scale)
-        if split is not None and layers[name].rule is not None:
-            scale = _scales(ensemble, split, layers[name], dt)
-        scales[name] = _copied(scale, split, ensemble.shape)
+        scales[name] = _copied(ensemble.rate_scale, split, ensemble.shape)
         starts[name] = _apart(_copied(start, split, ensemble.shape), split, len(ensemble.shape))
         if added is not None:
             mine = added[name] if isinstance(added, Mapping) else added
@@ -275,15 +219,6 @@ def _arguments(
         "bias_correction": biases or None,
         "outputs": None,
     }
-
-
-def _scales(ensemble: Ensemble, split: Split, layer: _Layer, dt: float) -> NDArray:
-    """Scales of a layer's channels, anew for those that are several."""
-    shape, scale = ensemble.shape, np.asarray(ensemble.rate_scale)
-    theta = np.stack([layer.of(n)[0] for n in range(1, split.copies.max() + 1)])
-    chosen = theta[split.copies - 1, np.arange(len(split.copies))]
-    anew = split.along(ensemble.neuron_type.amplitude / (chosen * dt), len(shape))
-    return np.where(split.along(split.copies, len(shape)) > 1, anew, scale)
 
 
 def _copied(value: NDArray, split: Split | None, shape: tuple[int, ...]) -> NDArray:

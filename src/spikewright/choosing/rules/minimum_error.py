@@ -80,13 +80,10 @@ class MinimumError(StepsRule):
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class; candidates are searched from coarse to fine."""
         cap, window = self.cap(setting), self.window(setting)
-        return best_threshold(
-            layer.sends(self.per), window, self.usable(cap, window), setting.start
-        )
-
-    def usable(self, cap: float, window: float) -> float:
-        """Spikes a step that a neuron is counted on to send in a window of steps."""
-        return cap if self.share == 1 else _counted_on(self.share, cap * window) / window
+        usable: float = cap
+        if self.share < 1:
+            usable = _counted_on(self.share, cap * window) / window
+        return best_threshold(layer.sends(self.per), window, usable, setting.start)
 
 
 def _counted_on(share: float, most: float) -> float:
