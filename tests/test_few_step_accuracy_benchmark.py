@@ -25,6 +25,7 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     network = (sources.fashion_network, quick)
     monkeypatch.setitem(sources.NETWORKS, "fashion_mnist", network)  # type: ignore[arg-type]
     monkeypatch.setattr(kept, "FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(few_step_accuracy, "with_threads", lambda threads: None)
     monkeypatch.setattr(few_step_accuracy, "SEEN", 20)
     monkeypatch.setattr(few_step_accuracy, "PLANS", PLANS)
     monkeypatch.setattr(few_step_accuracy, "TABLE", tmp_path / "rows.csv")
