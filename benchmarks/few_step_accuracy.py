@@ -63,7 +63,8 @@ class Plan:
     goal: float | None = None
 
 
-STARTS, EVERY, MORE = "starts", "every step", "every step, and more neurons"
+STARTS, EVERY = "starts", "every step"
+MORE_STARTS, MORE = f"{STARTS}, and more neurons", f"{EVERY}, and more neurons"
 PLANS: Mapping[str, Plan] = {
     "mnist_2": Plan("mnist", 2, 1, EVERY, 0.1),
     "mnist_4": Plan("mnist", 4, 1, EVERY),
@@ -72,6 +73,7 @@ PLANS: Mapping[str, Plan] = {
     "fashion_4_more": Plan("fashion_mnist", 4, 1, MORE),
     "fashion_8": Plan("fashion_mnist", 8, 1, EVERY),
     "cifar10_2": Plan("cifar10", 2, 1, EVERY),
+    "cifar10_2_more_starts": Plan("cifar10", 2, 1, MORE_STARTS, 4.0),
     "cifar10_2_more": Plan("cifar10", 2, 1, MORE, 4.0),
     "cifar10_4_starts": Plan("cifar10", 4, 1, STARTS),
     "cifar10_4": Plan("cifar10", 4, 1, EVERY, 2.0),
@@ -112,13 +114,8 @@ def every_step(found: Source, plan: Plan, x: Any) -> sw.Conversion:
     return converted(found, plan, x, rule, bias_correction=sw.StepCorrection(plan.steps))
 
 
-def more_neurons(found: Source, plan: Plan, x: Any) -> sw.Conversion:
-    """Biases of each step, and channels that are several."""
-    return every_step(found, plan, x).fission(x, steps=plan.steps, extra=EXTRA)
-
-
 MADE: Mapping[str, Callable[[Source, Plan, Any], sw.Conversion]] = {
-    STARTS: starts, EVERY: every_step, MORE: more_neurons
+    STARTS: starts, EVERY: every_step, MORE_STARTS: starts, MORE: every_step
 }  # fmt: skip
 
 
@@ -138,7 +135,10 @@ def converted(found: Source, plan: Plan, x: Any, rule: Any, **correction: Any) -
 def measured(name: str, found: Source) -> Row:
     """One row."""
     plan, start = PLANS[name], time.monotonic()
-    conversion = MADE[plan.what](found, plan, samples(found, SEEN))
+    x = samples(found, SEEN)
+    conversion = MADE[plan.what](found, plan, x)
+    if plan.what in (MORE_STARTS, MORE):
+        conversion = conversion.fission(x, steps=plan.steps, extra=EXTRA)
     answers, spikes = answered(conversion, found.x_test, plan.steps)
     some = np.sort(np.random.default_rng(0).permutation(len(found.x_test))[:ROUNDED])
     told = conversion.evaluate(
