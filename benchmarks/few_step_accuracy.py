@@ -44,7 +44,8 @@ For those who ask what one to eight steps cost, with no weight changed and no la
   of the same images. Goals are what the row was to lose at most.
 * **By rounding** are the points that the network loses whose activations are rounded to the levels
   that its neurons can send, and that has no time. It is measured on 2000 test images drawn at
-  random, so it is sure to a point. What is beyond it is lost because spikes come in some order.
+  random, so it is sure to a point. Spikes that come early or late cost more; corrected means make
+  up for a part of both.
 * **Spikes** are of either sign, an image. A neuron is **active** where the source's value is not 0.
 * Thresholds are those of `MinimumError(steps)`, and neurons `BipolarIntegrateAndFire`. "Starts" is
   `VoltageCorrection(steps)`, with a tenth of the steps spared; "every step" is
