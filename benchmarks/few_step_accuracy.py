@@ -88,7 +88,7 @@ PLANS: Mapping[str, Plan] = {
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured: accuracies and points lost are fractions, spikes of an image."""
+    """One measurement: accuracies and points lost are fractions, spikes those of an image."""
 
     name: str
     neurons: int

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from benchmarks import few_step_accuracy, kept, sources
+from benchmarks import few_step_accuracy
 from benchmarks.few_step_accuracy import EVERY, MADE, MORE, Plan
+
+from small_images import small_images
 
 PLANS = {f"row {i}": Plan("fashion_mnist", 2, 1, what, 99.0) for i, what in enumerate(MADE)}
 
@@ -16,15 +16,7 @@ PLANS = {f"row {i}": Plan("fashion_mnist", 2, 1, what, 99.0) for i, what in enum
 @pytest.fixture
 def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of a few bright and dark images; all that is kept is kept elsewhere."""
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 2, 100)
-    x = (rng.integers(0, 128, (100, 28, 28)) + 127 * y[:, None, None]).astype(np.uint8)
-    path = tmp_path / "images.npz"
-    np.savez(path, x_train=x[:60], y_train=y[:60], x_test=x[60:], y_test=y[60:])
-    quick = replace(sources.FASHION, cycles=((1, 0.1),), batch=32)
-    network = (sources.fashion_network, quick)
-    monkeypatch.setitem(sources.NETWORKS, "fashion_mnist", network)  # type: ignore[arg-type]
-    monkeypatch.setattr(kept, "FOLDER", tmp_path / "weights")
+    path = small_images(tmp_path, monkeypatch, 60, 40)
     monkeypatch.setattr(few_step_accuracy, "with_threads", lambda threads: None)
     monkeypatch.setattr(few_step_accuracy, "SEEN", 20)
     monkeypatch.setattr(few_step_accuracy, "PLANS", PLANS)

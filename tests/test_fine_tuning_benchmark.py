@@ -11,6 +11,8 @@ from benchmarks import fine_tuning, kept, sources
 from benchmarks.fine_tuning import Plan, Varied
 from safetensors import safe_open
 
+from small_images import small_images
+
 FIRST = Plan("fashion_mnist", 2, 0.02)
 PLANS = {"first": FIRST, "second": replace(FIRST, steps=1, labels=True, after="first")}
 
@@ -18,15 +20,7 @@ PLANS = {"first": FIRST, "second": replace(FIRST, steps=1, labels=True, after="f
 @pytest.fixture
 def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of small sets of bright and dark images; all that is kept is kept elsewhere."""
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 2, 300)
-    x = (rng.integers(0, 128, (300, 28, 28)) + 127 * y[:, None, None]).astype(np.uint8)
-    path = tmp_path / "images.npz"
-    np.savez(path, x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
-    quick = replace(sources.FASHION, cycles=((1, 0.1),), batch=32)
-    network = (sources.fashion_network, quick)
-    monkeypatch.setitem(sources.NETWORKS, "fashion_mnist", network)  # type: ignore[arg-type]
-    monkeypatch.setattr(kept, "FOLDER", tmp_path / "weights")
+    path = small_images(tmp_path, monkeypatch, 200, 100)
     monkeypatch.setattr(fine_tuning, "PLANS", PLANS)
     monkeypatch.setattr(fine_tuning, "TABLE", tmp_path / "rows.csv")
     monkeypatch.setattr(fine_tuning, "PAGE", tmp_path / "page.md")

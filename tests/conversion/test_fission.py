@@ -124,7 +124,7 @@ def test_fewer_errors_with_more_neurons(what: str) -> None:
 
 
 def test_copies_have_the_same_biases_of_each_step() -> None:
-    """What one copy sends too early another sends too late: together they lack what is added."""
+    """All copies of a channel have the biases that their mean lacks."""
     made = conversion(**CORRECTED["steps"]).fission(X, steps=STEPS)
     biases = made.resolved["bias_correction"]
     split = [entry.layer for entry in made.trace.entries if entry.stage == "fission"]

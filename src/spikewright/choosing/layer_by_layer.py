@@ -54,11 +54,10 @@ class LayerByLayer:
     ) -> LayerByLayer | None:
         """One of a network that is no loop, starts once, and whose values fit; else None."""
         found = cls(conversion, samples, at, dt)
-        program = found._program()
-        loops = any(component.loops for component in program.components)
-        if loops or conversion.lowered.stepping is not None or found._bytes(program) > _ROOM:
-            return None
-        return found
+        if conversion.lowered.stepping is not None or found._bytes > _ROOM:
+            return None  # before anything is compiled
+        loops = any(component.loops for component in found._program().components)
+        return None if loops else found
 
     def means(self, name: str) -> NDArray:
         """See `Sending`."""
@@ -85,7 +84,8 @@ class LayerByLayer:
     def _program(self) -> Program:
         return self._runner.program(self._dt, 0, "float32")
 
-    def _bytes(self, program: Program) -> int:
+    @property
+    def _bytes(self) -> int:
         """Bytes kept at once, about: what the widest layer reads, and spikes of all layers."""
         widest = max((e.n_neurons for e in self._populations.values()), default=0)
         spikes = sum(e.n_neurons for e in self._populations.values())

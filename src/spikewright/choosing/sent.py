@@ -1,4 +1,4 @@
-"""What neurons send on average over some samples, and what the source has in their place."""
+"""Means that neurons send over some samples, and those of the source's values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Means = dict[str, NDArray]
 
 
 class Sending(Protocol):
-    """What the layers of a network send, asked in their order; layers may change in between."""
+    """Gives the means of a network's layers, asked in their order; layers may change in between."""
 
     def means(self, name: str) -> NDArray:
         """The mean of every neuron of a layer, as it is now, over the first steps up to each one.
@@ -41,7 +41,7 @@ class Sending(Protocol):
 
 
 def sending(conversion: Converted, samples: Batch, at: Collection[int], dt: float) -> Sending:
-    """What the layers of a network send in the first steps up to each in `at`.
+    """The means of a network's layers over the first steps up to each in `at`.
 
     Layers run one by one, through all steps, where that costs less, they form no loop, and memory
     suffices. Others are run in step, again and again up to the layer that is asked for. Both send
