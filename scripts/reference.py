@@ -84,6 +84,7 @@ CALIBRATION = (
     "FromWeights",
     "BiasCorrection",
     "StepCorrection",
+    "Fission",
     "VoltageCorrection",
     "Statistics",
 )

@@ -23,6 +23,7 @@ _NAMES = {
     "conversion": "Conversion load",
     "explorer": "Explorer explore",
     "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
+    "choosing.fission": "Fission",
     "diagnosis": "Diagnosis",
     "conversion.verified": "Verification",
     "evaluation.mismatch": "Mismatch",

@@ -14,6 +14,7 @@ from spikewright.choosing.correction import (
     StepCorrection,
     VoltageCorrection,
 )
+from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import (
     EnergyBudget,
     FromWeights,
@@ -170,6 +171,7 @@ __all__ = [
     "Ensemble",
     "Evaluation",
     "Explorer",
+    "Fission",
     "FixedPointIntegrateAndFire",
     "FromWeights",
     "GridLIF",

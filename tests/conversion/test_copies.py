@@ -120,6 +120,7 @@ ARGUMENTS: dict[str, list[Any]] = {
         sw.BiasCorrection(8),
         sw.StepCorrection(8),
     ],
+    "fission": [{"act1": np.arange(12) % 3 + 1}, sw.Fission(8)],
     "max_pool": ["average"],
     "max_spikes_per_step": [1],
     "weights": [sw.Quantised(bits=4), sw.Quantised(bits=8, per="layer")],
@@ -140,6 +141,8 @@ def with_data(changes: dict[str, Any]) -> dict[str, Any]:
     """Changes with the data that rules and corrections among them need."""
     rules = (sw.Percentile, *CORRECTIONS)
     needs = any(isinstance(value, rules) for value in changes.values())
+    if any(isinstance(value, sw.Fission) for value in changes.values()):
+        return {**changes, "calibration": SAMPLES, "max_spikes_per_step": 1}
     return {**changes, "calibration": SAMPLES} if needs else changes
 
 

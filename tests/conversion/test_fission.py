@@ -77,8 +77,7 @@ def test_copies_send_what_one_neuron_with_more_levels_sends(start: str) -> None:
     }  # fmt: skip
     plain = sw.convert(model, example_input=x[:1], **given)
     made = plain.fission(x, steps=steps, extra=2.0)
-    (split,) = (e for e in made.graph if e.layer.kind == "Take")
-    counts = np.bincount(split.layer.indices)
+    (counts,) = made.resolved["fission"].values()
     assert counts.max() >= 3 and counts.sum() == 15
     v0 = 0.5 + counts * ({"zero": 0.0, "half": 0.5}[start] - 0.5)
     unit = theta / (steps * counts)
@@ -124,15 +123,15 @@ def test_fewer_errors_with_more_neurons(what: str) -> None:
 
 
 def test_copies_have_the_same_biases_of_each_step() -> None:
-    """All copies of a channel have the biases that their mean lacks."""
+    """All copies of a channel have the biases that their mean lacks: those that it would have."""
     made = conversion(**CORRECTED["steps"]).fission(X, steps=STEPS)
-    biases = made.resolved["bias_correction"]
-    split = [entry.layer for entry in made.trace.entries if entry.stage == "fission"]
-    assert split
-    for name in split:
-        channels = biases[name].reshape(STEPS, len(biases[name][0]), -1)
-        assert channels.shape[1] > 6
-        assert len(np.unique(channels, axis=1)[0]) <= 6  # of the layer before
+    split = made.resolved["fission"]
+    assert [e.layer for e in made.trace.entries if e.stage == "fission"] == list(split)
+    for name, counts in split.items():
+        biases = made.resolved["bias_correction"][name]
+        assert biases.shape[1] == len(counts) < counts.sum()
+        given = made.populations()[name].noise.values
+        np.testing.assert_array_equal(given, biases.repeat(counts, axis=1))
 
 
 def test_every_engine_and_a_file_send_the_same(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Calibration:
         if data is None or is_statistics(data):
             given = "none was given" if data is None else "statistics of it were"
             raise refusal(
-                f"a correction runs the network on data, and {given}",
+                f"a correction runs the network on data, and fission its source, and {given}",
                 "Give some hundred samples: calibration=x",
             )
         (found,) = self._kept(data, graph)

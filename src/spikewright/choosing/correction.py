@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
+from spikewright.choosing.copies import NONE, Copies
+from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules.rule import brief, check_above, check_whole, refused
 from spikewright.choosing.scales import has_rule
 from spikewright.choosing.sent import sending, source_means
@@ -34,7 +36,6 @@ from spikewright.running.converted import Converted
 
 Per = Literal["channel", "neuron"]
 Gaps = dict[str, NDArray]
-Averaged = Callable[[str, NDArray], NDArray]
 
 
 @dataclass(frozen=True)
@@ -144,15 +145,17 @@ def corrects(arguments: Mapping[str, Any]) -> bool:
 
 
 def looks_at_data(arguments: Mapping[str, Any]) -> bool:
-    """True where a rule or a correction among arguments of `convert` takes calibration data."""
-    return corrects(arguments) or has_rule(arguments.get("scale_firing_rates"))
+    """True where a rule, a correction or fission among arguments of `convert` takes data."""
+    rules = has_rule(arguments.get("scale_firing_rates"))
+    return rules or corrects(arguments) or isinstance(arguments.get("fission"), Fission)
 
 
-def add_bias(conversion: Converted, roles: Roles, value: Any) -> Gaps:
+def add_bias(conversion: Converted, roles: Roles, value: Any, copies: Copies = NONE) -> Gaps:
     """Add numbers or arrays, one for all layers or `{layer: ...}`, to the biases; by layer.
 
-    An array with one axis more than the layer has is a bias for each of the first steps. Raises
-    `ConversionError` for layers that are unknown or left out, and for arrays that do not fit.
+    An array with one axis more than the layer has is a bias for each of the first steps. Copies
+    have the biases of their channels, here and below. Raises `ConversionError` for layers that are
+    unknown or left out, and for arrays that do not fit.
     """
     populations = conversion.populations()
     added = per_layer(value, roles.populations, roles.names(), "bias_correction", _as_numbers)
@@ -160,10 +163,11 @@ def add_bias(conversion: Converted, roles: Roles, value: Any) -> Gaps:
     for name, amount in added.items():
         ensemble = populations[name]
         try:
+            each = copies.spread(name, amount, len(ensemble.shape))
             if amount.ndim == len(ensemble.shape) + 1:
-                _add_each_step(conversion, ensemble, amount)
+                _add_each_step(conversion, ensemble, each)
             else:
-                ensemble.bias = ensemble.bias + amount
+                ensemble.bias = ensemble.bias + each
         except (NetworkError, ValueError) as error:
             refusals.append(Refusal(name, "value of bias_correction", str(error)))
     if refusals:
@@ -192,30 +196,26 @@ def _as_numbers(value: Any) -> NDArray:
     return array.astype(np.float64)
 
 
-def correct_bias(conversion: Converted, rule: BiasCorrection, samples: Batch) -> Gaps:
+def correct_bias(
+    conversion: Converted, rule: BiasCorrection, samples: Batch, copies: Copies = NONE
+) -> Gaps:
     """Correct the biases of every spiking population; returns the additions, by layer."""
     added: Gaps = {}
     bases = {name: e.bias for name, e in conversion.populations().items()}
 
     def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
         added[name] = added.get(name, 0.0) + gap[0]
-        ensemble.bias = bases[name] + added[name]
+        ensemble.bias = bases[name] + copies.spread(name, added[name], len(ensemble.shape))
 
-    averaged = partial(_averaged, conversion, rule.per)
+    averaged = partial(_averaged, conversion, rule.per, copies)
     _layer_by_layer(conversion, rule, samples, (rule.steps,), averaged, shift)
     return added
 
 
 def correct_steps(
-    conversion: Converted,
-    rule: StepCorrection,
-    samples: Batch,
-    averaged: Averaged = lambda name, gap: gap,
+    conversion: Converted, rule: StepCorrection, samples: Batch, copies: Copies = NONE
 ) -> Gaps:
-    """Give every spiking population a bias a step; returns them, `(steps, ...)`, by layer.
-
-    `averaged` makes of a layer's gaps `(steps, *shape)` those that its neurons are corrected by.
-    """
+    """Give every spiking population a bias a step; returns them, `(steps, ...)`, by layer."""
     sums: Gaps = {}
     added: Gaps = {}
     at = range(1, rule.steps + 1)
@@ -226,48 +226,42 @@ def correct_steps(
         steps = np.reshape(at, (-1, *[1] * len(ensemble.shape)))
         sums[name] = sums.get(name, 0.0) + rule.rate * steps * gap
         added[name] = np.diff(sums[name], axis=0, prepend=0.0)
-        ensemble.noise = EachStep(added[name])
+        ensemble.noise = EachStep(copies.spread(name, added[name], len(ensemble.shape)))
 
-    def narrowed(name: str, gap: NDArray) -> NDArray:
-        return _averaged(conversion, rule.per, name, averaged(name, gap))
-
-    _layer_by_layer(conversion, rule, samples, at, narrowed, shift)
+    averaged = partial(_averaged, conversion, rule.per, copies)
+    _layer_by_layer(conversion, rule, samples, at, averaged, shift)
     return added
 
 
-def _averaged(conversion: Converted, per: Per, name: str, gap: NDArray) -> NDArray:
-    """A layer's gaps `(steps, *shape)`, of each neuron or the mean of each channel."""
-    axis = channel_axis(conversion.canonical, name)
+def _averaged(conversion: Converted, per: Per, copies: Copies, name: str, gap: NDArray) -> NDArray:
+    """A layer's gaps `(steps, *shape)`, of each neuron or the mean of each channel.
+
+    Of copies the mean gap of all counts: some lack what others have.
+    """
+    split = copies.splits.get(name)
+    axis = channel_axis(conversion.canonical, name) if split is None else split.axis
+    gap = copies.mean(name, gap)
     if per == "neuron" or axis is None:
         return gap
     return gap.mean(axis=tuple(i for i in range(1, gap.ndim) if i != axis + 1), keepdims=True)
 
 
 def correct_voltages(
-    conversion: Converted,
-    rule: VoltageCorrection,
-    samples: Batch,
-    averaged: Averaged = lambda name, gap: gap,
+    conversion: Converted, rule: VoltageCorrection, samples: Batch, copies: Copies = NONE
 ) -> Gaps:
-    """Correct the initial voltages of every spiking population; returns them, by layer.
-
-    `averaged` makes of a layer's gaps `(1, *shape)` those that its neurons are corrected by.
-    """
-    voltages = {n: _first(e, rule) for n, e in conversion.populations().items()}
+    """Correct the initial voltages of every spiking population; returns them, by layer."""
+    first = np.asarray(NAMED_VOLTAGES[rule.start])
+    voltages: Gaps = dict.fromkeys(conversion.populations(), first)
 
     def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
-        voltages[name] = voltages[name] + rule.steps * gap[0] * ensemble.rate_scale * rule.dt
-        ensemble.initial_voltage = voltages[name]
+        rank = len(ensemble.shape)
+        scale = copies.channels(name, np.asarray(ensemble.rate_scale), rank)
+        voltages[name] = voltages[name] + rule.steps * gap[0] * scale * rule.dt
+        ensemble.initial_voltage = copies.starts(name, voltages[name], rank)
 
+    averaged = partial(_averaged, conversion, "neuron", copies)
     _layer_by_layer(conversion, rule, samples, (rule.steps,), averaged, shift)
     return voltages
-
-
-def _first(ensemble: Ensemble, rule: VoltageCorrection) -> NDArray:
-    """The voltages that a correction begins with: those of the neurons, where they are numbers."""
-    given = ensemble.initial_voltage
-    start = NAMED_VOLTAGES[rule.start] if isinstance(given, str) else given
-    return np.array(np.broadcast_to(np.asarray(start, np.float64), ensemble.shape))
 
 
 def _layer_by_layer(
@@ -275,7 +269,7 @@ def _layer_by_layer(
     rule: _Correction,
     samples: Batch,
     at: Collection[int],
-    averaged: Averaged,
+    averaged: Callable[[str, NDArray], NDArray],
     shift: Callable[[str, Ensemble, NDArray], None],
 ) -> None:
     """Measure a layer's gaps and shift it by them, one after the other; leave a trace of both.

@@ -27,7 +27,7 @@ from spikewright.cli.samples import load_samples
 @options.out("the network here", required=True)
 @options.limit
 @options.dt
-@options.conversion_but("calibration")
+@options.conversion_but("calibration", "fission")
 @options.as_json
 def fission(
     model: Path,

@@ -24,6 +24,7 @@ _SPIKES = {
     "initial_voltage": "--initial-voltage",
     "max_spikes_per_step": "--max-spikes-per-step",
     "bias_correction": "--bias-correction",
+    "fission": "--fission",
 }
 """Options that say something about spikes."""
 

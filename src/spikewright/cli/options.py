@@ -20,12 +20,13 @@ from spikewright.choosing.correction import (
     StepCorrection,
     VoltageCorrection,
 )
+from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import RULES, ScaleRule, parse
 from spikewright.choosing.rules.text import is_rule, split
 from spikewright.choosing.search.choice import MINIMISED
 from spikewright.cli.samples import load_samples
 from spikewright.engines import PRECISIONS
-from spikewright.errors import NetworkError, SimulationError
+from spikewright.errors import ConversionError, NetworkError, SimulationError
 from spikewright.network.neurons import NEURON_TYPES, NeuronType
 from spikewright.passes import MAX_POOL_FORMS
 from spikewright.quantising import Quantised, bits_of
@@ -255,6 +256,19 @@ def _bias(ctx: click.Context, parameter: click.Parameter, text: str | None) -> A
     return StepCorrection(int(steps)) if each else BiasCorrection(int(steps))
 
 
+def _fission(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Fission | None:
+    """Fission as `STEPS` or `STEPS:EXTRA`; raises `click.BadParameter` for anything else."""
+    if text is None:
+        return None
+    steps, _, extra = text.partition(":")
+    try:
+        return Fission(_whole(steps), _number(extra)) if extra else Fission(_whole(steps))
+    except (ValueError, ConversionError) as error:
+        raise click.BadParameter(
+            f"{text!r} is no number of steps such as 4, or 4:0.5 with neurons for each one: {error}"
+        ) from None
+
+
 def _bits(text: str) -> Quantised:
     """Weights as `bits` or `bits:layer`; raises `click.BadParameter` for anything else."""
     bits, separator, per = text.partition(":")
@@ -416,6 +430,13 @@ _CONVERSION = {
         help="Correct biases by what runs of this many steps miss on the calibration data; "
         "each:STEPS gives every step its own.",
     ),
+    "fission": click.option(
+        "--fission",
+        metavar="STEPS",
+        callback=_fission,
+        help="Split neurons that round badly in this many steps into several, by the calibration "
+        "data: half a neuron more for each one at most, or STEPS:EXTRA.",
+    ),
     "synapse": click.option(
         "--synapse",
         multiple=True,
@@ -514,7 +535,7 @@ def in_steps_of(dt: float, value: Any) -> Any:
     """A choice whose rules and corrections, if it holds any, are for steps of `dt` seconds."""
     if isinstance(value, dict):
         return {name: in_steps_of(dt, item) for name, item in value.items()}
-    of_time = (ScaleRule, *CORRECTIONS, Quantised)
+    of_time = (ScaleRule, *CORRECTIONS, Fission, Quantised)
     if isinstance(value, of_time) and hasattr(value, "dt"):
         return replace(value, dt=dt)  # type: ignore[type-var]
     return value

@@ -29,7 +29,9 @@ from spikewright.cli.samples import load_samples
 @options.limit
 @options.seed
 @options.dt
-@options.conversion_but("scale_firing_rates", "calibration", "bias_correction", "initial_voltage")
+@options.conversion_but(
+    "scale_firing_rates", "calibration", "bias_correction", "initial_voltage", "fission"
+)
 @options.as_json
 def reconstruct(
     model: Path,

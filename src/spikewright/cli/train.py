@@ -93,7 +93,7 @@ def _rates(
 @options.limit
 @options.seed
 @options.dt
-@options.conversion_but("scale_firing_rates", "calibration", "bias_correction")
+@options.conversion_but("scale_firing_rates", "calibration", "bias_correction", "fission")
 @report_option
 @options.as_json
 def train(

@@ -18,9 +18,11 @@ from spikewright._base.notebooks import Rows, Shown
 from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
+from spikewright.choosing.copies import Copies
+from spikewright.choosing.correction import CORRECTIONS, PLACES
+from spikewright.choosing.fission import Fission
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.coarse import warn_of_few_spikes
-from spikewright.conversion.fission import fission
 from spikewright.conversion.making import of_graph, of_reading, saved
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
@@ -400,7 +402,7 @@ class Conversion(Shown):
         refuse_sequences(self.lowered.stepping, "diagnose")
         check_run(dt, seed, "float32", batch_size, threads)
         return diagnose(
-            self,
+            self._spelled_out,
             x,
             y,
             steps,
@@ -500,7 +502,7 @@ class Conversion(Shown):
             progress=progress,
         )
         given = None if shared else validation
-        return train(self, x, y, given, settings, self._remade, self._live)
+        return train(self._spelled_out, x, y, given, settings, self._remade, self._live)
 
     @spelled()
     def reconstruct(
@@ -555,26 +557,29 @@ class Conversion(Shown):
             seed=seed,
             progress=progress,
         )
-        return reconstruct(self, x, settings)
+        return reconstruct(self._spelled_out, x, settings)
 
     @spelled()
     def fission(self, x: Any, *, steps: int, extra: float = 0.5, dt: float = 0.001) -> Conversion:
         """The same model with more neurons, for smaller errors of rounding in `steps` steps.
 
-        Channels that round badly become m channels of the same neurons, whose starts lie 1 / m of a
-        spike apart, and whose mean takes their place: together they send what a single neuron of an
-        m-th of the threshold sends, with m times the spikes a step. At most `extra` neurons are
-        added for each one, where they lower the squared error of rounding most, on up to 64 of
-        the samples `x`, times the squared weights behind it; no labels are needed. The
-        result is an ordinary network: its source is the graph with these channels, and every count
-        of neurons, spikes and joules has them. Thresholds stay; what a `sw.VoltageCorrection` or
-        `sw.StepCorrection` corrected is corrected again, copies together.
+        It is `again(fission=sw.Fission(steps, extra, dt))`, measured on the samples `x`, with the
+        thresholds that there are: channels that round badly become several. At most `extra` neurons
+        are added for each one, and no labels are needed. The result is an ordinary network: every
+        count of neurons, spikes and joules has them. Corrections among the arguments are measured
+        anew, copies together; `fission=None` of `again` takes the neurons away.
 
         Raises `ConversionError` for neurons without a cap on spikes a step, which need a larger
-        scale instead, and for neurons that do not send the rounded sum of their input. Source: the
-        idea is Adaptive Fission's (Jiang et al. 2025), the sum is Hermite's identity.
+        scale instead, and for neurons that do not send the rounded sum of their input.
         """
-        return fission(self, x, steps, extra, dt, self._remade)
+        corrected = {
+            name: self.arguments[name]
+            for name in PLACES
+            if isinstance(self.arguments.get(name), CORRECTIONS)
+        }
+        rule = Fission(steps, extra, dt)
+        changes = {**self.resolved, **corrected, "fission": rule, "calibration": self.as_inputs(x)}
+        return self.again(**changes)
 
     @spelled()
     def torch_module(
@@ -605,7 +610,7 @@ class Conversion(Shown):
         PyTorch. Formulas: docs/training.md.
         """
         settings = module_settings(steps, dt, surrogate, reset, readout, checkpoint, precision)
-        return torch_module(self, settings, seed, self._live)
+        return torch_module(self._spelled_out, settings, seed, self._live)
 
     def load_state(self, state: Mapping[str, Any]) -> Conversion:
         """The conversion with the parameters in a module's state dict, by the source's names.
@@ -613,14 +618,40 @@ class Conversion(Shown):
         The source is copied and left as it is; choices are those in `resolved`. Raises
         `TrainingError` for names, shapes and values that do not fit.
         """
-        return loaded(self, state, self._remade, self._live)
+        return loaded(self._spelled_out, state, self._remade, self._live)
 
     @property
     def _live(self) -> Reading | None:
         """The reading of a live model, in the form that it was read in."""
-        if self._reading is None or self._reading.framework is None:
+        if self._reading is None or self._reading.framework is None or self._copies.splits:
             return None
         return replace(self._reading, form=Wanted(self.arguments).form)
+
+    @property
+    def _copies(self) -> Copies:
+        """The channels of the model that are several here."""
+        return Copies.of(self.canonical, self.resolved.get("fission"))
+
+    @property
+    def _spelled_out(self) -> Conversion:
+        """The same network, made from a graph in which the copies of channels are channels.
+
+        Gradients and diagnoses look at the channels that there are.
+        """
+        copies = self._copies
+        if not copies.splits:
+            return self
+        layers = self.populations()
+        biases = self.resolved["bias_correction"]
+        arguments = {
+            **self.resolved,
+            "scale_firing_rates": {name: e.rate_scale for name, e in layers.items()},
+            "initial_voltage": {name: e.initial_voltage for name, e in layers.items()},
+            "bias_correction": biases and copies.biases(biases, layers),
+            "fission": None,
+            "outputs": None,
+        }
+        return self._remade(self.canonical, arguments)
 
     @staticmethod
     def _remade(model: Graph | Reading, arguments: Mapping[str, Any]) -> Conversion:

@@ -13,6 +13,7 @@ from spikewright._base.arguments import refuse
 from spikewright.choosing import Statistics
 from spikewright.choosing.budgets import with_budgets_kept
 from spikewright.choosing.calibration import Calibration, is_statistics
+from spikewright.choosing.copies import NONE, Copies
 from spikewright.choosing.correction import (
     BiasCorrection,
     StepCorrection,
@@ -23,6 +24,7 @@ from spikewright.choosing.correction import (
     correct_voltages,
     looks_at_data,
 )
+from spikewright.choosing.fission import Fission, split_as_told, split_by
 from spikewright.choosing.meter import Batches
 from spikewright.choosing.scales import (
     Chosen,
@@ -42,6 +44,7 @@ from spikewright.lower.populations import Choices, Roles
 from spikewright.lower.rate_coding import lowered
 from spikewright.lower.trace import Trace
 from spikewright.passes.sequences import one_step
+from spikewright.passes.split_channels import SplitChannels
 from spikewright.passes.standard import MAX_POOL_FORMS, STANDARD, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
 from spikewright.quantising import Quantised, quantise, round_biases, round_starts
@@ -77,14 +80,17 @@ class Model(Generic[Made]):
         chosen = _chosen(wanted, roles, graph, data)
         again = partial(self.again, wanted.form)
 
-        def made(chosen: Chosen) -> Made:
-            network = _network(roles, chosen.in_numbers, wanted.quantised)
+        def with_copies(copies: Copies, chosen: Chosen) -> Made:
+            divided, choices = _divided(copies, roles, chosen.in_numbers)
             return self.kind(
-                network, self.source.graph, canonical, Trace(), self.source, wanted.given, again,
+                _network(divided, choices, wanted.quantised), self.source.graph, divided.graph,
+                Trace(), self.source, wanted.given, again,
                 self.reading if isinstance(self.reading, Reading) else None,
             )  # fmt: skip
 
-        correct = partial(_correct, data=data) if _changes(wanted) else None
+        copies = _copies(data, lambda: with_copies(NONE, chosen))
+        made = partial(with_copies, copies)
+        correct = partial(_correct, data=data, copies=copies) if _changes(wanted) else None
         measured_on = data.of_budgets(chosen)
         if measured_on is not None:
             conversion, chosen, corrected = with_budgets_kept(chosen, made, measured_on, correct)
@@ -93,12 +99,15 @@ class Model(Generic[Made]):
             corrected = {} if correct is None else correct(conversion)
         chosen.tell(trace)
         _tell(trace, conversion.lowered)
+        for name, split in copies.splits.items():
+            trace.add("fission", name, split.text, "exact")
         conversion.trace = trace.followed_by(conversion.trace)
         conversion.resolved = {
             **wanted.given,
             "scale_firing_rates": chosen.scales,
             "initial_voltage": chosen.start(wanted["initial_voltage"]),
             **corrected,
+            "fission": copies.counts,
             "calibration": None,
         }
         return conversion
@@ -136,7 +145,7 @@ class Data:
                 "nothing that was asked for needs data",
                 "Give a rule, scale_firing_rates=sw.MinimumError(steps=8), or leave it out",
             )
-        if self.wanted.corrects:
+        if self.wanted.needs_samples:
             self.samples()
         elif given is not None and has_budget(self.wanted["scale_firing_rates"]):
             self.calibration.some(given, self.roles.graph, self.roles.stepping)
@@ -181,6 +190,24 @@ def _chosen(wanted: Wanted, roles: Roles, read: Graph, data: Data) -> Chosen:
         return chosen
     rounded = quantise(roles, chosen.in_numbers, bits).roles
     return choose_scales(options, rounded, read, partial(data.statistics, rounded))
+
+
+def _copies(data: Data, plain: Callable[[], Converted]) -> Copies:
+    """The channels that become several, of a network that is `plain` without."""
+    wanted = data.wanted.fission
+    if wanted is None:
+        return NONE
+    if isinstance(wanted, Fission):
+        return split_by(plain(), wanted, data.samples())
+    return split_as_told(data.roles.graph, wanted)
+
+
+def _divided(copies: Copies, roles: Roles, choices: Choices) -> tuple[Roles, Choices]:
+    """The roles and choices of a graph whose channels became several."""
+    if not copies.splits:
+        return roles, choices
+    graph = SplitChannels(copies.splits)(roles.graph).graph
+    return Roles(graph, roles.stepping), copies.choices(roles.graph, choices)
 
 
 def _network(roles: Roles, choices: Choices, bits: Quantised | None) -> Lowered:
@@ -265,21 +292,21 @@ def _changes(wanted: Wanted) -> bool:
     return wanted.corrects or wanted["bias_correction"] is not None
 
 
-def _correct(conversion: Converted, data: Data) -> dict[str, Any]:
+def _correct(conversion: Converted, data: Data, copies: Copies) -> dict[str, Any]:
     """Correct biases, then initial voltages; returns the arguments with numbers in their place."""
     bias, start = data.wanted["bias_correction"], data.wanted["initial_voltage"]
     if isinstance(bias, BiasCorrection):
-        bias = correct_bias(conversion, bias, data.samples())
+        bias = correct_bias(conversion, bias, data.samples(), copies)
     elif isinstance(bias, StepCorrection):
-        bias = correct_steps(conversion, bias, data.samples())
+        bias = correct_steps(conversion, bias, data.samples(), copies)
     elif bias is not None:
-        bias = add_bias(conversion, data.roles, bias)
+        bias = add_bias(conversion, data.roles, bias, copies)
     bits, populations = data.wanted["weights"], conversion.populations().values()
     if bias is not None and bits is not None:
         round_biases(populations, bits)
     found = {"bias_correction": bias}
     if isinstance(start, VoltageCorrection):
-        found["initial_voltage"] = correct_voltages(conversion, start, data.samples())
+        found["initial_voltage"] = correct_voltages(conversion, start, data.samples(), copies)
         if bits is not None:
             round_starts(populations)
     return found

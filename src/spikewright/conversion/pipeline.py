@@ -30,6 +30,7 @@ def convert(
     max_spikes_per_step: int | None = None,
     weights: Quantised | None = None,
     bias_correction: Any = None,
+    fission: Any = None,
     sequence_step: int | None = None,
     outputs: Sequence[str] | None = None,
     fallback: Literal["python"] | None = None,
@@ -56,6 +57,10 @@ def convert(
     * `bias_correction`: None, `sw.BiasCorrection(steps)`, `sw.StepCorrection(steps)`, or the values
       to add, `{layer: array}`. An array with one axis more than the layer's holds a value for each
       of the first steps, `(steps, ...)`; later steps have none.
+    * `fission`: None, `sw.Fission(steps, extra=0.5)`, measured on the calibration data, or numbers
+      of neurons for one, `{layer: (channels,)}`: channels that round badly become several, which
+      share their work. Everything else that is given by layer is for the channels of the model;
+      copies have what their channel has, but starts apart.
     * `max_pool`: "gate" (its mean is the maximum of the means) or "average" (changes the outputs).
     * `max_spikes_per_step`: the most spikes, of either sign, that a neuron may send in one step (1:
       one-spike hardware), whatever its type; the rest waits for the next. Or None.
@@ -85,6 +90,7 @@ def convert(
         "max_spikes_per_step": max_spikes_per_step,
         "weights": weights,
         "bias_correction": bias_correction,
+        "fission": fission,
         "sequence_step": sequence_step,
         "outputs": wanted_outputs(outputs),
         "fallback": fallback,

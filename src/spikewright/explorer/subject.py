@@ -25,10 +25,15 @@ _Made = TypeVar("_Made")
 _NETWORKS = 8  # that are kept
 _RESULTS = 1000
 
-DROPPED = ("bias_correction", "calibration")
+DROPPED = ("bias_correction", "calibration", "fission")
 """Arguments of a conversion that a page does not take over."""
 
-_STAYING = ("synapse", "max_spikes_per_step", "bias_correction")  # no option sets them to None
+_STAYING = (
+    "synapse",
+    "max_spikes_per_step",
+    "bias_correction",
+    "fission",
+)  # no option sets them to None
 
 SHOWN = 60
 """Samples that a page lists, at most."""

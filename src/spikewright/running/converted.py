@@ -50,7 +50,8 @@ class Converted(Protocol):
 Made = TypeVar("Made", bound=Converted)
 
 _OF_SPIKES = (
-    "synapse", "initial_voltage", "calibration", "max_spikes_per_step", "bias_correction", "weights"
+    "synapse", "initial_voltage", "calibration", "max_spikes_per_step", "bias_correction",
+    "weights", "fission",
 )  # fmt: skip
 """Arguments of `convert` that say what spikes, or bits of weights, change."""
 

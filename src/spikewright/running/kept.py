@@ -55,6 +55,7 @@ class Arguments:
     outputs: tuple[str, ...] | None
     fallback: Literal["python"] | None = None
     weights: Quantised | None = field(default=None, metadata=_storage.ADDED)
+    fission: Mapping[str, NDArray] | None = field(default=None, metadata=_storage.ADDED)
 
 
 _OWN = {"Arguments": Arguments, "NeuronClass": NeuronClass, "Quantised": Quantised}

@@ -54,6 +54,7 @@ def sweep(
     max_spikes_per_step: int | None = None,
     weights: Quantised | None = None,
     bias_correction: Any = None,
+    fission: Any = None,
     example_input: Any = None,
     outputs: Sequence[str] | None = None,
     dt: float = 0.001,
@@ -104,6 +105,7 @@ def sweep(
         "max_spikes_per_step": max_spikes_per_step,
         "weights": weights,
         "bias_correction": bias_correction,
+        "fission": fission,
     }
     given = {name: value for name, value in common.items() if value is not None}
     wanted = settings_of(scales, synapse, neurons, given)

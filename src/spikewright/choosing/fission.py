@@ -1,0 +1,197 @@
+"""Fission: channels that round badly become several, which share their work.
+
+A channel of m copies of threshold theta, each worth 1/m of it, whose starts lie 1/m apart, sends
+what one neuron of threshold theta/m sends that may spike m times a step. By Hermite's identity
+`sum over i of floor(x + i/m) = floor(m x)`, that is exact for any constant input.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.arguments import is_number, is_whole, refuse
+from spikewright.choosing.copies import Copies
+from spikewright.choosing.statistics.channels import (
+    by_channel,
+    channel_axis,
+    channel_size,
+    channels_of,
+)
+from spikewright.errors import ConversionError, Refusal, listed
+from spikewright.graph import Graph, evaluate_all
+from spikewright.graph.layers import Activation
+from spikewright.graph.splits import Split
+from spikewright.lower.populations import Roles
+from spikewright.network.ensemble import NAMED_VOLTAGES
+from spikewright.running.converted import Converted
+
+_SAMPLES, _AT_ONCE = 64, 32
+
+
+@dataclass(frozen=True)
+class Fission:
+    """Channels that round badly in `steps` steps of `dt` seconds become several channels each.
+
+    m copies of a neuron start 1 / m of a spike apart, and their mean takes its place: together they
+    send what a single neuron of an m-th of the threshold sends, with m times the spikes a step. At
+    most `extra` neurons are added for each one, always where the next one lowers the squared error
+    of rounding most, on up to 64 calibration samples, times the squared weights behind it. No
+    labels are needed. Thresholds stay.
+
+    Law: Hermite's identity, sum over i < m of floor(x + i / m) = floor(m x), so that at constant
+    input m copies send m T levels in T steps. Source: the idea is Adaptive Fission's (Jiang et al.
+    2025). Raises `ConversionError` for parameters that have no meaning.
+    """
+
+    steps: int
+    extra: float = 0.5
+    dt: float = 0.001
+
+    def __post_init__(self) -> None:
+        if not (is_whole(self.steps) and self.steps >= 1):
+            raise refuse("steps", f"it is a whole number from 1, got {self.steps!r}")
+        if not (is_number(self.extra) and 0 <= self.extra < math.inf):
+            reason = f"it is a number of neurons for each one, from 0, got {self.extra!r}"
+            raise refuse("extra", reason)
+        if not (is_number(self.dt) and 0 < self.dt < math.inf):
+            raise refuse("dt", f"it is a number of seconds above 0, got {self.dt!r}")
+
+
+def split_by(conversion: Converted, rule: Fission, samples: Mapping[str, NDArray]) -> Copies:
+    """The copies that a rule makes of a network's channels.
+
+    Always the channel is split whose next neuron lowers the errors behind it most. A neuron that is
+    m neurons has an m-th of the error, so that m + 1 lower its square by 1/m^2 - 1/(m + 1)^2.
+    Errors are those of rounding values of the source (what is cut off stays so), and weigh as much
+    as the weights behind them. Raises `ConversionError` for networks without fission.
+    """
+    _check(conversion)
+    graph, populations = conversion.canonical, conversion.populations()
+    values = evaluate_all(graph, {name: array[:_SAMPLES] for name, array in samples.items()})
+    axes = dict(_divisible(graph))
+    copies: dict[str, NDArray] = {}
+    waiting: list[tuple[float, str, int]] = []
+    for name, axis in axes.items():
+        ensemble = populations[name]
+        most = rule.steps * (ensemble.neuron_type.most_spikes or 0)
+        unit = ensemble.neuron_type.amplitude / (ensemble.rate_scale * rule.dt * rule.steps)
+        sent = np.clip(values[name] / unit, -most, most)
+        errors = by_channel(np.square((sent - np.rint(sent)) * unit), axis).mean(axis=1)
+        copies[name] = np.ones(len(errors), int)
+        scores = errors * _effects(graph, name, axis)
+        waiting += [(-score * _gain(1), name, c) for c, score in enumerate(scores) if score > 0]
+    heapq.heapify(waiting)
+    left = rule.extra * sum(ensemble.n_neurons for ensemble in populations.values())
+    while waiting:
+        gain, name, channel = heapq.heappop(waiting)
+        size = channel_size(graph.shapes[name], axes[name])
+        if size <= left:
+            left -= size
+            count = copies[name][channel]
+            copies[name][channel] += 1
+            again = gain * _gain(count + 1) / _gain(count)
+            heapq.heappush(waiting, (again, name, channel))
+    return Copies({n: Split(c, axes[n]) for n, c in copies.items() if c.max(initial=1) > 1})
+
+
+def split_as_told(graph: Graph, counts: Mapping[str, Any]) -> Copies:
+    """The copies in numbers, `{layer: (channels,)}`; raises `ConversionError` for others."""
+    axes, refusals, splits = dict(_divisible(graph)), [], {}
+    for name, given in counts.items():
+        what = "value of fission"
+        if name not in axes:
+            reason = "no such layer, or none whose channels can be several"
+            known = f"Layers are {listed(list(axes))}"
+            refusals.append(Refusal(str(name), "key of fission", reason, known))
+            continue
+        array, wanted = np.asarray(given), (channels_of(graph.shapes[name], axes[name]),)
+        if array.shape != wanted or array.dtype.kind not in "iu" or array.min(initial=1) < 1:
+            reason = f"it is a whole number from 1 for each of {wanted[0]} channels, got {given!r}"
+            refusals.append(Refusal(name, what, reason))
+        else:
+            splits[name] = Split(array, axes[name])
+    if refusals:
+        raise ConversionError(refusals)
+    return Copies(splits)
+
+
+def _check(conversion: Converted) -> None:
+    """Raise `ConversionError` for networks without fission."""
+    if conversion.lowered.stepping is not None:
+        reason = "steps of a sequence share neurons, whose starts would be those of the first alone"
+        raise refuse("sequence_step", reason, "Convert without it")
+    refusals = []
+    for name, ensemble in conversion.populations().items():
+        kind, start = ensemble.neuron_type, ensemble.initial_voltage
+        if not (kind.spiking and kind.follows_mean) or kind.stochastic or kind.rounds_charge:
+            why = f"{kind} sends no rounded sum of its input, so that copies would not share it"
+            refusals.append(Refusal(name, "neurons", why, "Use sw.BipolarIntegrateAndFire"))
+        elif kind.most_spikes is None:
+            why = (
+                "without a cap on spikes a step a larger scale gives the same levels for no neurons"
+            )
+            refusals.append(Refusal(name, "neurons", why, "Raise scale_firing_rates"))
+        elif isinstance(start, str) and start not in NAMED_VOLTAGES:
+            why = "starts are drawn, and copies need theirs apart"
+            refusals.append(Refusal(name, "initial_voltage", why, 'Use initial_voltage="half"'))
+    if refusals:
+        raise ConversionError(refusals)
+
+
+def _gain(count: int) -> float:
+    return 1.0 / count**2 - 1.0 / (count + 1) ** 2
+
+
+def _divisible(graph: Graph) -> Iterator[tuple[str, int]]:
+    """Layers whose channels can be split, with their axis: none that is an output itself."""
+    activations = Roles(graph).activations
+    for name in (node.name for node in graph if node.name in activations):
+        axis, rank = channel_axis(graph, name), len(graph.shapes[name])
+        images = axis == 0 and rank <= 4
+        plain = isinstance(graph[name].layer, Activation) and not graph.is_output(name)
+        if axis is not None and (axis == rank - 1 or images) and plain:
+            yield name, axis
+
+
+def _effects(graph: Graph, name: str, axis: int) -> NDArray:
+    """The squares of the weights from a neuron of each channel, summed, `(channels,)`.
+
+    They lead to the currents of the next neurons, and to whatever else is not linear.
+    """
+    shape = graph.shapes[name]
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], shape)
+    found = np.zeros(shape[axis])
+    for first in range(0, shape[axis], _AT_ONCE):
+        channels = np.arange(first, min(first + _AT_ONCE, shape[axis]))
+        only = np.moveaxis(
+            np.eye(shape[axis])[channels].reshape(-1, *(1,) * (len(shape) - 1), shape[axis]),
+            -1,
+            axis + 1,
+        )
+        ends = zip(
+            _linear(graph, name, only * signs), _linear(graph, name, -only * signs), strict=True
+        )
+        for up, down in ends:
+            found[channels] += np.square((up - down) / 2).reshape(len(channels), -1).sum(axis=1)
+    return found / channel_size(shape, axis)
+
+
+def _linear(graph: Graph, name: str, value: NDArray) -> list[NDArray]:
+    """The values that a layer's value leads to, through linear layers, where these end."""
+    values, ends = {name: value}, []
+    for node in graph:
+        if node.layer.linear and values.keys() & set(node.inputs):
+            zero = {n: np.zeros((len(value), *graph.shapes[n])) for n in node.inputs}
+            values[node.name] = node.layer.evaluate(*({**zero, **values}[n] for n in node.inputs))
+    for found in values:
+        users = [graph[user].layer.linear for user in graph.consumers[found]]
+        if not all(users) or not users:
+            ends.append(values[found])
+    return ends
