@@ -1,9 +1,9 @@
 """Trains a PyTorch network on images: seeded, and resumed after the last whole epoch.
 
-Stochastic gradient descent with Nesterov momentum under cycles of the learning rate (Smith 2018;
-the second is a warm restart, Loshchilov & Hutter 2017), label smoothing, random shifts, mirror
-images and blanked squares. What an epoch draws depends on the seed and its number alone, so a
-training that was killed and started again ends with the same weights.
+Stochastic gradient descent with Nesterov momentum, or AdamW, under cycles of the learning rate
+(Smith 2018; the second is a warm restart, Loshchilov & Hutter 2017), label smoothing, random
+shifts, mirror images and blanked squares. What an epoch draws depends on the seed and its number
+alone, so a training that was killed and started again ends with the same weights.
 """
 
 from __future__ import annotations
@@ -56,6 +56,22 @@ class Recipe:
     def begins(self) -> dict[int, tuple[int, float]]:
         """Each cycle by the epochs that are done when it begins."""
         return dict(zip([0, *self.ends], self.cycles, strict=False))
+
+    def optimiser(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Stochastic gradient descent with Nesterov momentum, weights decayed."""
+        return torch.optim.SGD(
+            groups, lr=self.cycles[0][1], momentum=0.9, nesterov=True,
+            weight_decay=self.weight_decay,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AdamRecipe(Recipe):
+    """The same with AdamW (Loshchilov & Hutter 2019), for attention and recurrence."""
+
+    def optimiser(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """AdamW."""
+        return torch.optim.AdamW(groups, lr=self.cycles[0][1], weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -130,10 +146,9 @@ class _Course:
         self.module, self.recipe = module, recipe
         decayed = [p for p in module.parameters() if p.ndim > 1]
         others = [p for p in module.parameters() if p.ndim <= 1]
-        self.optimiser = torch.optim.SGD(
-            [{"params": decayed}, {"params": others, "weight_decay": 0.0}],
-            lr=recipe.cycles[0][1], momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay,
-        )  # fmt: skip
+        self.optimiser = recipe.optimiser(
+            [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        )
         self.steps = -(-images // recipe.batch)
         self.rate = self._cycle(0)
         self.done = 0

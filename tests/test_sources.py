@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import (
+    family_networks,
     fine_tuning,
     image_sets,
     kept,
@@ -19,8 +20,9 @@ from benchmarks import (
     sources,
     training,
 )
+from benchmarks.family_networks import Rows, VisionTransformer
 from benchmarks.image_sets import ImageSet
-from benchmarks.training import Normalised, Recipe
+from benchmarks.training import AdamRecipe, Normalised, Recipe
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -225,6 +227,50 @@ def test_networks_convert_exactly(make, shape: tuple[int, ...], populations: int
     assert len(conversion.populations()) == populations
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "shape", "kinds"),
+    [
+        (family_networks.mobilenet_v3, (3, 16, 16), {"Multiply", "hard_swish", "hard_sigmoid"}),
+        (lambda: VisionTransformer(8, 2, 1, 14), (1, 28, 28), {"MatMul", "softmax", "gelu"}),
+        (lambda: Rows(5, 4), (1, 6, 5), {"Multiply", "sigmoid", "tanh"}),
+    ],
+    ids=["mobilenet_v3", "vit", "gru"],
+)
+def test_families_have_what_plain_networks_lack(make, shape: tuple[int, ...], kinds: set) -> None:
+    """Gates, attention and curves are in the graph, and all is converted and verified."""
+    torch.manual_seed(0)
+    module, x = make(), torch.randn(8, *shape)
+    with torch.no_grad():
+        module.train()(x)
+    conversion = sw.convert(module.eval(), example_input=x[:1].numpy(), spiking=True)
+    layers = [node.layer for node in conversion.canonical]
+    names = {getattr(layer, "function", type(layer).__name__) for layer in layers}
+
+    conversion.verify(x.numpy())
+    assert kinds <= names
+
+
+@pytest.mark.slow
+def test_rows_are_read_with_and_without_an_axis_of_channels() -> None:
+    """One set of weights serves images, and sequences of their rows."""
+    module, x = Rows(5, 4).eval(), torch.randn(3, 1, 6, 5)
+    with torch.no_grad():
+        np.testing.assert_array_equal(module(x).numpy(), module(x[:, 0]).numpy())
+    sw.convert(module, example_input=x[:1, 0].numpy(), sequence_step=4, spiking=True)
+
+
+def test_a_recipe_names_its_optimiser() -> None:
+    """The origin of kept weights tells AdamW from gradient descent; both take the first rate."""
+    groups = [{"params": [nn.Parameter(torch.zeros(2))]}]
+    for kind, made in ((Recipe, torch.optim.SGD), (AdamRecipe, torch.optim.AdamW)):
+        recipe = kind(((1, 0.01),))
+        optimiser = recipe.optimiser([dict(group) for group in groups])
+        assert type(optimiser) is made
+        assert optimiser.param_groups[0]["lr"] == 0.01
+    assert str(Recipe(((1, 0.01),))) != str(AdamRecipe(((1, 0.01),)))
+
+
 def test_sources_come_with_the_images_that_they_take(tmp_path: Path) -> None:
     """A source's outputs on its test images give its accuracy; a second request only reads."""
     x = images(40, 28, 1)
@@ -295,7 +341,7 @@ def test_kept_weights_say_how_they_were_made(path: Path) -> None:
     with safe_open(path, "numpy") as file:
         origin, names = file.metadata(), set(file.keys())
     assert len(origin["data"]) == 64 and "recipe" in origin
-    assert float(origin["accuracy"]) >= (0.6 if tuned else sources.LEAST.get(name, 0.96))
+    assert float(origin["accuracy"]) >= (0.6 if tuned else sources.GOOD.get(name, 0.96))
     if name in IN_KERAS:
         expected = {weight.path for weight in IN_KERAS[name]().weights}
     else:

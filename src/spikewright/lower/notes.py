@@ -113,9 +113,20 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
         return "approximated", f"at most {spikes} a step, larger values clip{back}"
     if neuron_type.scaling == "gain":
         return "convergent", f"mean tends to the source's{back}"
-    jumps = isinstance(layer, Activation) and layer.elementwise and CURVES[layer.function].jumps
-    but = ", save where f jumps" if jumps else ""
-    return "convergent", f"mean tends to f of the mean current{but}"
+    return "convergent", f"mean tends to f of the mean current{_exception(layer)}"
+
+
+def _exception(layer: Layer) -> str:
+    """The values near which the mean of a curve tends to it more slowly, in words."""
+    if not isinstance(layer, Activation) or not layer.elementwise:
+        return ""
+    curve = CURVES[layer.function]
+    if curve.jumps:
+        return ", save where f jumps"
+    order = curve.order_with(layer.parameters)
+    if order == 0:
+        return ", save at 0"
+    return "" if order == 1 else f", at 0 with its error to the power {order:g}"
 
 
 def _rounded(layer: Activation, ensemble: Ensemble) -> tuple[Status, str]:

@@ -22,7 +22,8 @@ class Curve:
     `defaults` holds every parameter, with None for one that must be given. `negative` says whether
     values may be below zero. Outside its `domain` the function is NaN or infinite. A `steep`
     function grows beyond all bounds within the range of a spike's height. One that `jumps` is not
-    continuous.
+    continuous. Where it is steepest `f(x + e) - f(x)` is of the order `|e|^order`: 1 where slopes
+    are bounded, 0 at a pole; a text names the parameter that it is, as far as that is at most 1.
     """
 
     function: Callable[..., Array]
@@ -31,6 +32,14 @@ class Curve:
     domain: Domain = "all"
     steep: bool = False
     jumps: bool = False
+    order: float | str = 1.0
+
+    def order_with(self, parameters: Mapping[str, float]) -> float:
+        """The order of its changes where it is steepest, from 0 to 1; 0 where it jumps."""
+        if self.jumps:
+            return 0.0
+        order = self.order
+        return min(1.0, max(0.0, parameters[order] if isinstance(order, str) else order))
 
     def problem(self, parameters: Mapping[str, float]) -> str | None:
         """The fault of a set of parameters, or None."""
@@ -58,6 +67,7 @@ def curve(
     domain: Domain = "all",
     steep: bool = False,
     jumps: bool = False,
+    order: float | str = 1.0,
     **defaults: float | None,
 ) -> Callable[[_Function], _Function]:
     """Decorator: make `f(xp, x, **parameters)` an elementwise function known by its name."""
@@ -66,7 +76,7 @@ def curve(
         if name in _registry:
             raise ValueError(f"an elementwise function named {name!r} is registered already")
         parameters = MappingProxyType(defaults)
-        _registry[name] = Curve(function, parameters, negative, domain, steep, jumps)
+        _registry[name] = Curve(function, parameters, negative, domain, steep, jumps, order)
         return function
 
     return register
@@ -287,25 +297,25 @@ def square(xp: Any, x: Array) -> Array:
     return x * x
 
 
-@curve("sqrt", negative=False, domain="above zero")
+@curve("sqrt", negative=False, domain="above zero", order=0.5)
 def sqrt(xp: Any, x: Array) -> Array:
     """`sqrt(x)`."""
     return xp.sqrt(x)
 
 
-@curve("log", domain="above zero")
+@curve("log", domain="above zero", order=0.0)
 def log(xp: Any, x: Array) -> Array:
     """`ln(x)`."""
     return xp.log(x)
 
 
-@curve("power", domain="above zero", steep=True, exponent=None)
+@curve("power", domain="above zero", steep=True, order="exponent", exponent=None)
 def power(xp: Any, x: Array, exponent: float) -> Array:
     """`x^exponent`; for a whole exponent of any `x`."""
     return xp.power(x, exponent)
 
 
-@curve("reciprocal", domain="not zero", steep=True)
+@curve("reciprocal", domain="not zero", steep=True, order=0.0)
 def reciprocal(xp: Any, x: Array) -> Array:
     """`1 / x`."""
     return 1.0 / x
