@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +17,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
+from spikewright.choosing.compare import further
 from spikewright.choosing.compare.candidates import candidates_of, compared_rules
 from spikewright.choosing.compare.comparing import Compared, Comparison
+from spikewright.choosing.compare.further import Further
 from spikewright.choosing.compare.halving import Clock, Halving
 from spikewright.choosing.compare.loss import loss
 from spikewright.choosing.rules import MinimumError
@@ -239,7 +244,12 @@ class Made:
     fails: set[str] = field(default_factory=set)
     """Those that fail on all samples."""
     few: dict[str, NDArray] = field(default_factory=dict)
-    seconds_to_correct: float = 0.0
+    seconds: float = 0.0
+    seconds_to_run: float = 0.0
+
+    def seconds_to_make(self, candidate: sw.Candidate) -> float:
+        """The time that a correction takes."""
+        return self.seconds
 
     def numbers(self, candidate: sw.Candidate) -> dict[str, float]:
         """The arguments of a candidate."""
@@ -274,8 +284,8 @@ def test_who_left_too_early_is_brought_back() -> None:
     losses = {name: {"mean": constant(0.3)} for name in "BCD"}
     first = {"A": {"mean": early, "last": late}}
     made = Made({**first, **losses, "E": {"mean": constant(0.4)}}, [8, 64])
-    halving = Halving(made, Clock(None), lambda done: None)  # type: ignore[arg-type]
-    halving.compare([sw.Candidate(name, {}) for name in made.losses])
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in made.losses], Clock(None))
     assert ("E", 64) not in made.runs
     assert (halving.left[0].candidate.name, halving.left[0].readout) == ("A", "last")
     halving.settle()
@@ -290,8 +300,8 @@ def test_candidates_that_are_surely_worse_leave_at_once() -> None:
     """Of eight the better half may stay; only three of them are as good as the best."""
     losses = {f"{i}": {"mean": constant(0.0 if i < 3 else 0.5 + i)} for i in range(8)}
     made = Made(losses, [8, 64])
-    halving = Halving(made, Clock(None), lambda done: None)  # type: ignore[arg-type]
-    halving.compare([sw.Candidate(name, {}) for name in losses])
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in losses], Clock(None))
     assert {name for name, count in made.runs if count == 64} == {"0", "1", "2"}
     assert {row.samples for row in halving.gone} == {8}
 
@@ -305,8 +315,8 @@ def test_time_that_runs_out_ends_it_with_the_best_until_then(
     made = Made({name: {"mean": constant(ord(name) % 3)} for name in "ABDEF"}, [8, 64])
     now = iter(range(1000))
     monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
-    halving = Halving(made, Clock(14.0), lambda done: None)  # type: ignore[arg-type]
-    halving.compare([sw.Candidate(name, {}) for name in made.losses])
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in made.losses], Clock(6.0))
     assert [count for _, count in made.runs] == [8, 8, 8, 8, 8, 64]
     assert halving.left[0].candidate.name in "BE"
     assert {row.samples for row in halving.left} == {8}
@@ -322,14 +332,15 @@ def test_the_correction_that_helps_is_tried_with_the_others_too(helps: float, tr
     losses |= {"B, steps corrected": {"mean": constant(0.1)}}
     losses |= {"C, steps corrected": {"mean": constant(4.0)}}
     made = Made(losses, [8])
-    halving = Halving(made, Clock(None), lambda done: None)  # type: ignore[arg-type]
-    halving.compare([sw.Candidate(name, {}) for name in "ABC"])
-    halving.correct(4, 0.001)
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in "ABC"], Clock(None))
+    Further(made, halving, 4, 0.001).correct(Clock(None))  # type: ignore[arg-type]
     assert halving.left[0].candidate.name == ("B, steps corrected" if tried == 5 else "A")
     assert len(made.runs) == 3 + tried
-    late = Halving(Made(losses, [8], seconds_to_correct=9.0), Clock(0.0), lambda done: None)  # type: ignore[arg-type]
+    slow = Made(losses, [8], seconds=1e12)
+    late = Halving(slow, lambda done: None)  # type: ignore[arg-type]
     late.left = halving.left[-1:]
-    late.correct(4, 0.001)
+    Further(slow, late, 4, 0.001).correct(Clock(time.monotonic() + 60))  # type: ignore[arg-type]
     assert len(late.left) == 1
 
 
@@ -337,8 +348,8 @@ def test_where_all_that_stayed_fail_others_come_back() -> None:
     """Three of five stay, and fail on more samples; of the two that left the better is chosen."""
     losses = {name: {"mean": constant(float(place))} for place, name in enumerate("ABCDE")}
     made = Made(losses, [8, 64], fails={"A", "B", "C"})
-    halving = Halving(made, Clock(None), lambda done: None)  # type: ignore[arg-type]
-    halving.compare([sw.Candidate(name, {}) for name in losses])
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in losses], Clock(None))
     assert halving.left[0].candidate.name == "D"
     assert halving.left[0].samples == 64
     assert {row.candidate.name for row in halving.left if row.failed} == {"A", "B", "C"}
@@ -351,8 +362,8 @@ def test_without_an_end_it_is_a_function_of_its_arguments(
     """The same rows twice, and the same with more time than it takes."""
     halved(monkeypatch)
     tables = [
-        str(sw.best_rule(rate, inputs(60), 4, timeout=timeout, progress=False))
-        for timeout in (None, None, 600.0)
+        str(sw.best_rule(rate, inputs(60), 4, timeout=end, reconstruct=False, progress=False))
+        for end in (None, None, 600.0)
     ]
     assert tables[0] == tables[1] == tables[2]
 
@@ -453,6 +464,13 @@ def test_a_network_without_relu_has_candidates_too() -> None:
         (lambda rate: sw.best_rule(rate, inputs(), 8, tolerance=2.0), "tolerance"),
         (lambda rate: sw.best_rule(rate, inputs(), 8, timeout=0), "timeout"),
         (lambda rate: sw.best_rule(rate, inputs(1), 8), "at least two samples"),
+        (lambda rate: sw.best_rule(rate, inputs(), 8, extra_neurons=-1), "extra_neurons"),
+        (
+            lambda rate: sw.best_rule(
+                rate, inputs(), 8, extra_neurons=0.5, max_spikes_per_step=None
+            ),
+            "without a cap on spikes a step larger scales",
+        ),
         (lambda rate: sw.best_rule(rate, np.zeros((4, 3)), 8), "calibration"),
     ],
 )
@@ -462,3 +480,115 @@ def test_what_cannot_be_compared_is_refused(
     """The error names the argument."""
     with pytest.raises(ConversionError, match=message):
         call(rate)
+
+
+# -- what is added to rules --
+
+
+def random_network(seed: int) -> nn.Module:
+    """One to three hidden layers of random widths and weights, some of them convolutions."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    widths = [6, *(int(n) for n in rng.integers(4, 20, size=rng.integers(1, 4)))]
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    if seed % 2:
+        layers = [nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 3, 3), nn.ReLU(), nn.Flatten(),
+                  nn.Linear(12, 6), nn.ReLU(), *layers]  # fmt: skip
+    return nn.Sequential(*layers, nn.Linear(widths[-1], 5)).eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_none_of_all_kinds_is_surely_better_than_the_chosen_one(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Rules, corrections, more neurons and fits, of random networks: law of `best_rule`."""
+    halved(monkeypatch, first=4)
+    monkeypatch.setattr(further, "_EPOCHS", 3)
+    found = sw.best_rule(
+        random_network(seed), inputs(60, seed), 3, extra_neurons=0.5, reconstruct=True,
+        progress=False,
+    )  # fmt: skip
+    names = {row.candidate.name for row in found.compared if not row.failed}
+    for what in ("corrected", "more neurons", "reconstructed", "reconstructed, more neurons"):
+        assert any(name.endswith(what) for name in names)
+    for row in found.compared:
+        interval = found.best.behind(row)
+        assert interval is None or interval[0] <= 0
+    again = sw.convert(random_network(seed), example_input=inputs(1), **without_run(found))
+    x = inputs(10, seed=2)
+    np.testing.assert_array_equal(
+        again.run(x, steps=3).predict(found.readout),
+        found.conversion.run(x, steps=3).predict(found.readout),
+    )
+
+
+def without_run(found: sw.BestRule) -> dict[str, Any]:
+    """The arguments of `convert` alone."""
+    return {k: v for k, v in found.arguments.items() if k not in ("steps", "dt", "readout")}
+
+
+@pytest.mark.slow
+def test_no_neurons_are_added_unless_they_may_be(rate: sw.Conversion, best: sw.BestRule) -> None:
+    """Without `extra_neurons` all candidates have the model's; with it at most so many more."""
+    wanted = sum(e.n_neurons for e in rate.populations().values())
+    assert {row.neurons for row in best.compared} == {wanted}
+    found = sw.best_rule(rate, inputs(), 3, extra_neurons=0.5, progress=False)
+    more = [row for row in found.compared if row.candidate.name.endswith("more neurons")]
+    assert more
+    assert all(wanted < row.neurons <= 1.5 * wanted for row in more)
+    assert all(row.neurons == wanted for row in found.compared if row not in more)
+    assert found.best in more
+
+
+def test_a_rule_that_left_is_tried_with_the_correction_that_helps() -> None:
+    """B is surely worse than A alone, and left; with its steps corrected it is the best."""
+    losses = {name: {"mean": constant(0.5 + place)} for place, name in enumerate("ABCDE")}
+    losses |= {f"A, {kind} corrected": {"mean": constant(0.4)} for kind in ("voltages", "biases")}
+    losses["A, steps corrected"] = {"mean": constant(0.3)}
+    losses |= {f"{name}, steps corrected": {"mean": constant(0.35)} for name in "CD"}
+    losses["B, steps corrected"] = {"mean": constant(0.1)}
+    made = Made(losses, [8, 64])
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in "ABCDE"], Clock(None))
+    assert ("B", 64) not in made.runs
+    Further(made, halving, 4, 0.001).correct(Clock(None))  # type: ignore[arg-type]
+    assert halving.left[0].candidate.name == "B, steps corrected"
+    assert ("C, steps corrected", 64) not in made.runs  # it was surely worse on 8
+    assert "E, steps corrected" not in {name for name, _ in made.runs}
+
+
+def test_what_cannot_be_fitted_is_a_row_with_its_reason(rate: sw.Conversion) -> None:
+    """Neurons that draw their spikes have no gradient: the error names the next move."""
+    drawn = sw.Candidate("drawn", {
+        "spiking": {"relu": sw.PoissonSpiking(sw.RectifiedLinear())}, "scale_firing_rates": 100.0,
+    })  # fmt: skip
+    found = sw.best_rule(
+        rate, inputs(), 3, candidates=[drawn], max_spikes_per_step=None, reconstruct=True,
+        progress=False,
+    )  # fmt: skip
+    (row,) = (row for row in found.compared if row.failed)
+    assert row.candidate.name == "drawn, reconstructed"
+    assert "sends no counts that follow from its input" in row.failed
+    assert found.best.candidate is drawn
+
+
+@pytest.mark.slow
+def test_a_fit_takes_the_time_that_is_given(
+    rate: sw.Conversion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done where there is a `timeout`, unless that is too short, and never without one."""
+    asked = []
+    monkeypatch.setattr(Further, "reconstruct", lambda self, extra, clock: asked.append(clock))
+    for how in ({}, {"timeout": 60.0}, {"timeout": 60.0, "reconstruct": False}):
+        sw.best_rule(rate, inputs(), 3, progress=False, **how)
+    (clock,) = asked
+    assert 0 < clock.left < 60
+    monkeypatch.undo()
+    made = Made({"A": {"mean": constant(0.5)}}, [8])
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate("A", {})], Clock(None))
+    Further(made, halving, 3, 0.001).reconstruct(0.0, Clock(time.monotonic() + 1))  # type: ignore[arg-type]
+    assert [row.candidate.name for row in halving.left] == ["A"]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.keywords import spelled
 from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.optional import require
 from spikewright._base.progress import progress_bar
 from spikewright.choosing.compare.candidates import Candidate, candidates_of, compared_rules
 from spikewright.choosing.compare.comparing import Compared, Comparison, by_candidate
+from spikewright.choosing.compare.further import Further
 from spikewright.choosing.compare.halving import Clock, Halving
 from spikewright.choosing.rules import ScaleRule
 from spikewright.choosing.statistics.batches import gather
@@ -56,7 +59,7 @@ class BestRule(Shown):
 
     def __str__(self) -> str:
         """One line a candidate, under its best readout, the chosen one first."""
-        lines = ["loss       other answers  spikes     samples  candidate"]
+        lines = ["loss       other answers  spikes     neurons  samples  candidate"]
         for item in by_candidate((self.best, *self.compared)):
             if item.failed:
                 lines.append(f"failed: {item.candidate.name}: {item.failed.splitlines()[0]}")
@@ -64,21 +67,24 @@ class BestRule(Shown):
             other = "-" if item.disagreement is None else f"{item.disagreement:.2%}"
             name = f"{item.candidate.name}, readout {item.readout}"
             lines.append(
-                f"{item.loss:<10.4g} {other:>13}  {item.spikes:<9.4g}  {item.samples:<7d}  {name}"
+                f"{item.loss:<10.4g} {other:>13}  {item.spikes:<9.4g}  {item.neurons:<7d}  "
+                f"{item.samples:<7d}  {name}"
             )
         return "\n".join(lines)
 
     def _told(self) -> tuple[str, Rows]:
         sentence = f"{self.best.candidate.name}, readout {self.readout}, at {self.steps} steps."
         rows = map(_row, by_candidate((self.best, *self.compared)))
-        return sentence, [("candidate", "readout", "loss", "other answers", "spikes"), *rows]
+        head = ("candidate", "readout", "loss", "other answers", "spikes", "neurons")
+        return sentence, [head, *rows]
 
 
 def _row(item: Compared) -> tuple[str, ...]:
     if item.failed:
-        return item.candidate.name, "", "failed", item.failed.splitlines()[0], ""
+        return item.candidate.name, "", "failed", item.failed.splitlines()[0], "", ""
     other = "" if item.disagreement is None else f"{item.disagreement:.2%}"
-    return item.candidate.name, str(item.readout), f"{item.loss:.4g}", other, f"{item.spikes:.4g}"
+    numbers = f"{item.loss:.4g}", other, f"{item.spikes:.4g}", f"{item.neurons:,}"
+    return item.candidate.name, str(item.readout), *numbers
 
 
 @silently()
@@ -93,6 +99,8 @@ def best_rule(
     tolerance: float | None = None,
     candidates: Sequence[Candidate | ScaleRule] | None = None,
     timeout: float | None = None,
+    extra_neurons: float = 0.0,
+    reconstruct: bool | None = None,
     example_input: Any = None,
     outputs: Sequence[str] | None = None,
     engine: str = "auto",
@@ -111,14 +119,20 @@ def best_rule(
     Rules in `candidates`, or else those of the field, are tried with neurons that take spikes back
     and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). All are
     compared on few samples first, and the better ones on twice as many, until those that are left
-    were on all (without a `tolerance`). The best rule of the field is tried with corrections too,
-    and the next ones with the best of these.
+    were on all (without a `tolerance`). So is what is added to them. The best rule of the field is
+    tried with corrections, and the next ones with the best of these. Where `extra_neurons` may be
+    added for each one, the two best are tried with channels that are several (`sw.Fission`). At
+    last biases, thresholds and starts of the best are fitted (`Conversion.reconstruct`), where
+    PyTorch is installed and there is a `timeout`, or `reconstruct` is True; False leaves it out.
+
     Ends after about `timeout` seconds with the best until then; without it the result is a function
-    of the other arguments. Raises as `convert` does, and `ConversionError` for arguments that it
-    cannot use.
+    of the other arguments. Raises as `convert` does, `ConversionError` for arguments that it cannot
+    use, and `MissingExtraError` where `reconstruct` needs PyTorch.
     """
     clock = Clock.of(timeout)
     _check(steps, dt, tolerance)
+    _check_extra(extra_neurons, max_spikes_per_step)
+    fits = _fits(reconstruct, timeout, candidates)
     base = model
     if not isinstance(model, Conversion):
         example = example_for(model, example_input, x)
@@ -128,11 +142,17 @@ def best_rule(
     comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)
     tried = _tried(candidates, steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, progress, "candidates") as advance:
-        halving = Halving(comparison, clock, advance)
-        halving.compare(tried, halves=tolerance is None)
+        halving = Halving(comparison, advance, halves=tolerance is None)
+        further = Further(comparison, halving, steps, dt)
+        halving.compare(tried, clock.part(0.5))
         _require_one(halving.left)
+        rest = clock.part(0.5) if fits else clock
         if candidates is None:
-            halving.correct(steps, dt)
+            further.correct(rest.part(0.5) if extra_neurons else rest)
+        if extra_neurons:
+            further.split(extra_neurons, rest)
+        if fits:
+            further.reconstruct(extra_neurons, clock)
         halving.settle()
     best = _chosen(halving.left, tolerance)
     made = comparison.conversion(best.candidate)
@@ -165,6 +185,24 @@ def _check(steps: int, dt: float, tolerance: float | None) -> None:
         raise refuse("dt", f"it is seconds above 0, got {dt!r}")
     if tolerance is not None and not (is_number(tolerance) and 0 <= tolerance <= 1):
         raise refuse("tolerance", f"it is None or a share of samples, got {tolerance!r}")
+
+
+def _check_extra(extra: float, cap: int | None) -> None:
+    if not (is_number(extra) and 0 <= extra < float("inf")):
+        reason = f"it is a number of neurons for each one, from 0, got {extra!r}"
+        raise refuse("extra_neurons", reason)
+    if extra and cap is None:
+        reason = "without a cap on spikes a step larger scales give the same levels for no neurons"
+        raise refuse("extra_neurons", reason, "Give max_spikes_per_step, or leave it out")
+
+
+def _fits(wanted: bool | None, timeout: float | None, candidates: Any) -> bool:
+    """Whether biases, thresholds and starts are fitted; raises `MissingExtraError` where asked."""
+    if wanted is None:
+        return timeout is not None and candidates is None and find_spec("torch") is not None
+    if wanted:
+        require("torch")
+    return wanted
 
 
 def _rectifies(conversion: Conversion) -> bool:

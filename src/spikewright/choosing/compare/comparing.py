@@ -36,8 +36,8 @@ class Compared:
 
     `loss` is that of `choosing.loss`, summed over outputs, and `losses` those of each sample;
     `disagreement` is the share of samples whose answer is not the source's (None where outputs tell
-    no classes apart), `spikes` a sample. Of a candidate that could not be converted or run `failed`
-    says why, and its loss is infinite.
+    no classes apart), `spikes` a sample, `neurons` those of the network. Of a candidate that could
+    not be converted or run `failed` says why, and its loss is infinite.
     """
 
     candidate: Candidate
@@ -48,6 +48,7 @@ class Compared:
     samples: int
     failed: str = ""
     losses: NDArray = field(default_factory=lambda: np.zeros(0), repr=False)
+    neurons: int = 0
 
     def behind(self, other: Compared, confidence: float = 0.95) -> Interval | None:
         """The interval of how much more this one loses than another, for paired samples.
@@ -66,6 +67,7 @@ class _Seen:
 
     distances: dict[EveryStep, list[Distance]]
     spikes: NDArray
+    neurons: int = 0
     failed: str = ""
 
 
@@ -103,14 +105,28 @@ class Comparison:
         return [n for n in found if n < self.samples] + [self.samples]
 
     @property
+    def fitted(self) -> Batch:
+        """The samples that candidates are calibrated on."""
+        return self._fitted
+
+    @property
     def few(self) -> Batch:
         """The first of the samples that candidates are calibrated on."""
         return _part(self._fitted, slice(FEW))
 
-    @property
-    def seconds_to_correct(self) -> float:
-        """About how long a correction takes, at most: every layer runs the network again."""
+    def seconds_to_make(self, candidate: Candidate) -> float:
+        """About how long it takes to make a candidate's network, at most.
+
+        Where it is corrected every layer runs the network again.
+        """
+        if id(candidate) in self._numbers or not looks_at_data(candidate.arguments):
+            return 0.0
         return self._pace * _count(self.few) * len(self._base.populations())
+
+    @property
+    def seconds_to_run(self) -> float:
+        """About how long all samples take."""
+        return self._pace * self.samples
 
     def _of_source(self) -> Batch:
         """Outputs of the source, before an activation on them."""
@@ -139,8 +155,11 @@ class Comparison:
             mean, spikes = float(losses.mean()), float(seen.spikes.mean())
             other = _disagreement(distances)
             found.append(
-                Compared(candidate, readout, mean, other, spikes, len(losses), losses=losses)
-            )
+                Compared(
+                    candidate, readout, mean, other, spikes, len(losses),
+                    losses=losses, neurons=seen.neurons,
+                )
+            )  # fmt: skip
         return found
 
     def _see(self, candidate: Candidate, seen: _Seen, part: slice) -> None:
@@ -149,6 +168,7 @@ class Comparison:
         begun = time.monotonic()
         run = conversion.run(_part(self._compared, part), steps=self._steps, **self._run)
         self._pace = (time.monotonic() - begun) / (part.stop - part.start)
+        seen.neurons = conversion.network.n_neurons
         spikes = sum(run.spike_counts().values(), np.zeros(part.stop - part.start))
         seen.spikes = np.concatenate([seen.spikes, spikes])
         for readout in candidate.readouts:
@@ -178,6 +198,8 @@ class Comparison:
 
     def numbers(self, candidate: Candidate) -> Mapping[str, Any]:
         """The arguments that a candidate's rules and corrections came to."""
+        if id(candidate) not in self._numbers:
+            self.conversion(candidate)
         return self._numbers[id(candidate)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from spikewright._base.arguments import is_number, refuse
-from spikewright.choosing.compare.candidates import Candidate, corrected
+from spikewright.choosing.compare.candidates import Candidate
 from spikewright.choosing.compare.comparing import Compared, Comparison, by_candidate
 
 _KEPT = 3  # candidates that are compared on all samples
@@ -33,10 +33,9 @@ class Clock:
         """Seconds that are left."""
         return float("inf") if self.end is None else self.end - time.monotonic()
 
-    @property
-    def halved(self) -> Clock:
-        """A clock that ends after half of the time that is left."""
-        return self if self.end is None else Clock(self.end - self.left / 2)
+    def part(self, share: float) -> Clock:
+        """A clock that ends after a share of the time that is left."""
+        return self if self.end is None else Clock(self.end - (1 - share) * self.left)
 
 
 @dataclass(eq=False)
@@ -47,34 +46,60 @@ class Halving:
     the others the better half stays, at least `_KEPT`. So who leaves was no better than who stays,
     on the samples that both were compared on. Law (successive halving): every number of samples
     costs about as much as the one before. Source: Karnin et al. 2013, ICML; racing by intervals is
-    of Maron and Moore 1994, NIPS.
+    of Maron and Moore 1994, NIPS. Without `halves` all are compared on all samples.
     """
 
     comparison: Comparison
-    clock: Clock
     advance: Callable[[int], None]
+    halves: bool = True
     left: list[Compared] = field(default_factory=list)
     """Rows of the candidates that stayed, all on as many samples, the least loss first."""
     gone: list[Compared] = field(default_factory=list)
     """Rows of the others, on the samples after which they left."""
 
-    def compare(self, candidates: Sequence[Candidate], halves: bool = True) -> None:
-        """Compare candidates with one another; without `halves` all of them on all samples.
+    @property
+    def ranked(self) -> list[Candidate]:
+        """All candidates that could be run, those that stayed first, each part best first."""
+        rows = [*self.left, *_sorted(self.gone)]
+        return [row.candidate for row in by_candidate(rows) if not row.failed]
 
-        Corrections have the other half of the time.
-        """
-        clock, alive = self.clock.halved, list(candidates)
-        for count in self.comparison.stages if halves else [self.comparison.samples]:
+    def compare(self, candidates: Sequence[Candidate], clock: Clock) -> None:
+        """Compare the first candidates with one another."""
+        alive = list(candidates)
+        for count in self._stages(self.comparison.samples):
             found = self._stage(alive, count, clock)
             if found is None:
                 return
             if all(row.failed for row in found):
                 found = self._others(found, count)
-            self.left, alive = found, _better(found)
+            self.left, alive = found, _better(found, found)
             if not alive or count == self.comparison.samples:
                 return
             self.gone += [row for row in found if not _among(row, alive)]
             self.left = [row for row in found if _among(row, alive)]
+
+    def join(self, candidates: Sequence[Candidate], clock: Clock) -> None:
+        """Compare more candidates with those that stayed, those that there is time for.
+
+        Each is made before it is run, which takes the time of a correction.
+        """
+        alive, found, total = list(candidates), list[Compared](), self.left[0].samples
+        for count in self._stages(total):
+            before, found = found, []
+            for candidate in alive:
+                if clock.left <= 0 or self.comparison.seconds_to_make(candidate) > clock.left:
+                    self.gone += [row for row in before if row.candidate is candidate]
+                    continue
+                found += self.comparison.rows(candidate, count)
+                self.advance(1)
+            if count < total:
+                alive = _better(found, self.left)
+                self.gone += [row for row in found if not _among(row, alive)]
+        self.left = _sorted([*self.left, *found])
+
+    def _stages(self, total: int) -> list[int]:
+        """The numbers of samples to compare on, one after the other."""
+        return [n for n in self.comparison.stages if n < total and self.halves] + [total]
 
     def _stage(
         self, candidates: Sequence[Candidate], count: int, clock: Clock
@@ -98,33 +123,6 @@ class Halving:
         rows = [row for candidate in able for row in self.comparison.rows(candidate, count)]
         return _sorted([*failed, *rows])
 
-    def correct(self, steps: int, dt: float) -> None:
-        """Compare with corrections, those that there is time for.
-
-        Those of the best candidate; then the correction that became it best, of the others that
-        stayed.
-        """
-        able = [row.candidate for row in by_candidate(self.left) if not row.failed]
-        first, *others = able[:_KEPT]
-        made = self._corrected(first, steps, dt)
-        self._add(made)
-        best = self.left[0].candidate
-        for kind, candidate in enumerate(made):
-            if candidate is best:
-                self._add([self._corrected(other, steps, dt)[kind] for other in others])
-
-    def _corrected(self, candidate: Candidate, steps: int, dt: float) -> list[Candidate]:
-        numbers = self.comparison.numbers(candidate)
-        return corrected(candidate, numbers, self.comparison.few, steps, dt)
-
-    def _add(self, candidates: Sequence[Candidate]) -> None:
-        """Compare more candidates on as many samples as those that are left."""
-        count = self.left[0].samples
-        for candidate in candidates:
-            if self.comparison.seconds_to_correct <= self.clock.left:
-                self.left = _sorted([*self.left, *self.comparison.rows(candidate, count)])
-                self.advance(1)
-
     def settle(self) -> None:
         """Bring back who left, as long as the best is surely worse than one of them.
 
@@ -143,10 +141,13 @@ class Halving:
         return None
 
 
-def _better(rows: Sequence[Compared]) -> list[Candidate]:
-    """The candidates that stay."""
-    able = [row for row in by_candidate(rows) if not row.failed]
-    close = [row for row in able if (row.behind(able[0]) or (0.0,))[0] <= 0]
+def _better(rows: Sequence[Compared], others: Sequence[Compared]) -> list[Candidate]:
+    """The candidates in `rows` that stay, where the best may be among others too."""
+    able = [row for row in by_candidate(_sorted(rows)) if not row.failed]
+    if not able:
+        return []
+    best = min((able[0], *others[:1]), key=lambda row: row.loss)
+    close = [row for row in able if (row.behind(best) or (0.0,))[0] <= 0]
     return [row.candidate for row in close[: max(_KEPT, -(-len(able) // 2))]]
 
 

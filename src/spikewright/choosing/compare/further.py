@@ -1,0 +1,96 @@
+"""What is added to the best rules: corrections, neurons, and a fit of biases and thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spikewright.choosing.compare.candidates import Candidate, corrected, with_more_neurons
+from spikewright.choosing.compare.comparing import Compared, Comparison
+from spikewright.choosing.compare.halving import Clock, Halving
+from spikewright.choosing.fission import Fission
+from spikewright.errors import SpikewrightError
+
+_OTHERS = 3  # rules behind the best that its correction is tried with
+_SPLIT = 2  # candidates that get more neurons
+_EPOCHS, _MANY = 50, 1000  # of a fit without an end in time, and with one
+_BEFORE = 6  # networks that a fit chooses its beginning from
+_SHORT = 5.0  # seconds of a fit that are not worth its beginning
+
+
+@dataclass(eq=False)
+class Further:
+    """Adds to the best of what was compared so far, for `steps` steps of `dt` seconds."""
+
+    comparison: Comparison
+    halving: Halving
+    steps: int
+    dt: float
+
+    def correct(self, clock: Clock) -> None:
+        """Compare with corrections: those of the best, then the best of these with other rules.
+
+        Others may have left: a rule that cuts off less may lose more alone, and less corrected.
+        """
+        first, *others = self.halving.ranked[: 1 + _OTHERS]
+        made = self._corrected(first)
+        self.halving.join(made, clock)
+        best = self.halving.left[0].candidate
+        for kind, candidate in enumerate(made):
+            if candidate is best:
+                self.halving.join([self._corrected(other)[kind] for other in others], clock)
+
+    def _corrected(self, candidate: Candidate) -> list[Candidate]:
+        numbers = self.comparison.numbers(candidate)
+        return corrected(candidate, numbers, self.comparison.few, self.steps, self.dt)
+
+    def split(self, extra: float, clock: Clock) -> None:
+        """Compare the best with more neurons, `extra` for each one at most."""
+        self._split(self.halving.ranked[:_SPLIT], extra, clock)
+
+    def _split(self, candidates: Sequence[Candidate], extra: float, clock: Clock) -> None:
+        rule, data = Fission(self.steps, extra, self.dt), self.comparison.few
+        more = [with_more_neurons(c, self.comparison.numbers(c), data, rule) for c in candidates]
+        self.halving.join(more, clock)
+
+    def reconstruct(self, extra: float, clock: Clock) -> None:
+        """Compare the best without added neurons, its biases, thresholds and starts fitted.
+
+        And that with more neurons, where there may be any.
+        """
+        plain = [c for c in self.halving.ranked if "fission" not in c.arguments]
+        seconds = self._seconds(clock)
+        if seconds is not None and seconds < _SHORT:
+            return
+        name = f"{plain[0].name}, reconstructed"
+        try:
+            made = Candidate(name, self._fitted(plain[0], seconds), plain[0].readouts)
+        except SpikewrightError as error:  # neurons that no training knows
+            failed, readout = Candidate(name, {}, plain[0].readouts), plain[0].readouts[0]
+            row = Compared(failed, readout, np.inf, None, np.nan, 0, str(error))
+            self.halving.gone.append(row)
+            return
+        self.halving.join([made], clock)
+        if extra:
+            self._split([made], extra, clock)
+
+    def _seconds(self, clock: Clock) -> float | None:
+        """The time that a fit may take: what its beginning and the comparison leave."""
+        if clock.end is None:
+            return None
+        return clock.left - (_BEFORE + 1) * self.comparison.seconds_to_run
+
+    def _fitted(self, candidate: Candidate, seconds: float | None) -> Mapping[str, Any]:
+        """Arguments with biases, thresholds and starts as they were fitted."""
+        made = self.comparison.conversion(candidate).reconstruct(
+            self.comparison.fitted,
+            steps=self.steps,
+            dt=self.dt,
+            timeout=seconds,
+            epochs=_EPOCHS if seconds is None else _MANY,
+            progress=False,
+        )
+        return made.resolved
