@@ -1,6 +1,7 @@
 """One allocator spends budgets of layers and of channels: what two gave before, number by number.
 
-`budgets_before.json` holds what they gave, with ten digits.
+`budgets_before.json` holds what they gave, with ten digits. Numbers of channels are of the present
+allocator: it moves every channel by its own size, and tries thresholds below its own largest value.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def test_rules_are_searched_as_text_too() -> None:
     wanted, known = with_rules({"rule": iter(given)})
 
     assert wanted["rule"] == ["percentile", "target-rate:50,99", "OneScale(scale=3.0)"]
-    assert known["percentile"] == sw.Percentile()
+    assert known["percentile"] == sw.Percentile(per="layer")
     assert known["target-rate:50,99"] == sw.TargetRate(50.0, 99.0)
 
 

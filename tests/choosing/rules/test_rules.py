@@ -367,7 +367,7 @@ def test_neurons_without_a_cap_have_no_smallest_error(kind) -> None:
         (lambda: sw.TargetRate(0.0), "TargetRate.hz': it must be a number above 0"),
         (lambda: sw.TargetRate(np.nan), "above 0"),
         (lambda: sw.TargetRate(10.0, 101.0), "at most 100"),
-        (lambda: sw.Percentile(per="neuron"), '"layer" or "channel"'),
+        (lambda: sw.Percentile(per="neuron"), '"auto", "layer" or "channel"'),
         (lambda: sw.MinimumError(0), "whole number from 1"),
         (lambda: sw.MinimumError(2.5), "whole number from 1"),
         (lambda: sw.MinimumError(8, readout="middle"), '"mean", "last" or After'),

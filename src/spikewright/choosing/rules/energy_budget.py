@@ -17,12 +17,13 @@ from spikewright.choosing.rules.rule import (
     fill_silent,
     refused,
     register,
+    said_of_ranges,
     said_of_silence,
     shown,
 )
 from spikewright.choosing.rules.spending import Item, Spending, Spent, Split
 from spikewright.choosing.statistics.channels import by_channel
-from spikewright.choosing.statistics.layer import LayerStatistics, Per
+from spikewright.choosing.statistics.layer import LayerStatistics, Per, Sharing
 from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
 
 HOROWITZ_ADD = 0.9e-12
@@ -43,6 +44,8 @@ class EnergyBudget(ScaleRule):
     lambda such that the budget is spent. Where rounding is the only error, that is
     theta = (lambda A T^3 / w')^(1/3) for values that sum to A. No layer gets a theta at which nine
     tenths of its power are lost: where that is too dear all grow alike. A channel may fall silent.
+    `per="auto"` is "layer", but "channel" where ranges of channels differ so much in some layer
+    that one theta would silence many (see `Percentile`).
 
     With `like`, another rule, the theta are in the proportions of that rule's instead: all are
     moved alike until the budget is spent.
@@ -68,7 +71,7 @@ class EnergyBudget(ScaleRule):
     joules: float | None = None
     dt: float = 0.001
     joules_per_addition: float = HOROWITZ_ADD
-    per: Per = "layer"
+    per: Sharing = "auto"
     like: ScaleRule | None = None
     tried = "never"
 
@@ -101,24 +104,30 @@ class EnergyBudget(ScaleRule):
     def spending(self, case: Case) -> Spending:
         """The layers of `case` that send something, and the budget for them."""
         layers = {name: layer for name, layer in case.layers.items() if not layer.is_silent}
-        weights, proportions = self._weights(case, list(layers)), None
+        per = self._settled(layers)
+        weights, proportions = self._weights(case, list(layers), per), None
         if self.like is not None:
-            proportions = proportions_of(self.like, case, layers, self.per)
+            proportions = proportions_of(self.like, case, layers, per)
         items = {
             name: Item(
                 layer, case.settings[name], self.steps, weights[name], self.price(case, name),
-                self.per,
+                per,
             )
             for name, layer in layers.items()
         }  # fmt: skip
         return Spending(items, self.budget, proportions)
 
-    def _weights(self, case: Case, names: Sequence[str]) -> dict[str, NDArray]:
+    def _settled(self, layers: Mapping[str, LayerStatistics]) -> Per:
+        """What has one theta: the same in all layers, whose weights are compared."""
+        every = {layer.settled(self.per) for layer in layers.values()}
+        return "channel" if "channel" in every else "layer"
+
+    def _weights(self, case: Case, names: Sequence[str], per: Per) -> dict[str, NDArray]:
         """The weights of errors; where only proportions count they are all the same."""
         if self.like is not None:
             return dict.fromkeys(names, np.ones(1))
-        found = sensitivities(case.graph, names, case.examples, case.outputs, self.per)
-        if self.per == "channel":
+        found = sensitivities(case.graph, names, case.examples, case.outputs, per)
+        if per == "channel":
             return found
         floor = 1e-9 * max((float(w[0]) for w in found.values()), default=0.0) or 1.0
         return {name: np.maximum(weights, floor) for name, weights in found.items()}
@@ -136,11 +145,11 @@ class EnergyBudget(ScaleRule):
                 text += f"{self._said(name, split, spent)}{self._why(spending.items[name])}: "
             text += (
                 f"a spike every {self.dt * 1000:g} ms means {shown(filled)}, scale {shown(scale)}"
-                f"{said_of_silence(layer, silent)}"
+                f"{said_of_ranges(layer, self.per)}{said_of_silence(layer, silent)}"
             )
             if spent is not None and spent.remark:
                 text += f"; {spent.remark}"
-            doubtful = bool(silent or (spent is not None and spent.remark))
+            doubtful = bool(layer.is_silent or (spent is not None and spent.remark))
             found[name] = Choice(layer.spread(scale), text, doubtful)
         return found
 

@@ -15,7 +15,7 @@ from spikewright.choosing.rules.rule import (
     check_whole,
     register,
 )
-from spikewright.choosing.statistics.layer import LayerStatistics, Per
+from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
 
 
 @register("local-threshold-balancing")
@@ -38,7 +38,7 @@ class LocalThresholdBalancing(LayerRule):
 
     iterations: int = 100
     dt: float = 0.001
-    per: Per = "channel"
+    per: Sharing = "channel"
     tried = "capped"
 
     def __post_init__(self) -> None:

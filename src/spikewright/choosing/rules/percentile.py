@@ -16,7 +16,7 @@ from spikewright.choosing.rules.rule import (
     check_percentile,
     register,
 )
-from spikewright.choosing.statistics.layer import LayerStatistics, Per
+from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
 
 
 @register("percentile")
@@ -25,7 +25,9 @@ class Percentile(LayerRule):
     """theta = the `percentile` of the magnitudes that a layer (or each channel) sends.
 
     At most `100 - percentile` % of the values are cut off by one-spike neurons, and outliers do not
-    make all others coarse; 100 is Diehl's largest value. Steps of `dt` seconds.
+    make all others coarse; 100 is Diehl's largest value. Steps of `dt` seconds. `per="auto"` is
+    "layer", but "channel" where ranges differ so much that one threshold would silence channels:
+    where a fifth of them have largest values below an eighth of the layer's.
 
     Law: theta(c x) = c theta(x). Source: Rueckauer et al. 2017, Front. Neurosci. 11:682, eq. 11;
     Diehl et al. 2015, IJCNN (largest value).
@@ -33,7 +35,7 @@ class Percentile(LayerRule):
 
     percentile: float = 99.9
     dt: float = 0.001
-    per: Per = "layer"
+    per: Sharing = "auto"
 
     def __post_init__(self) -> None:
         check_percentile(self, self.percentile)
@@ -48,14 +50,14 @@ class Percentile(LayerRule):
     @classmethod
     def searched(cls) -> dict[str, ScaleRule | None]:
         """Those of layers and of channels."""
-        return {"percentile": cls(), "channel percentile": cls(per="channel")}
+        return {"percentile": cls(per="layer"), "channel percentile": cls(per="channel")}
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class."""
         return percentile_of(layer, self.percentile, self.per)
 
 
-def percentile_of(layer: LayerStatistics, percentile: float, per: Per) -> NDArray:
+def percentile_of(layer: LayerStatistics, percentile: float, per: Sharing) -> NDArray:
     """A percentile of the magnitudes; the largest where so many are zero that it is zero."""
     magnitudes = layer.magnitude(per)
     found = magnitudes.percentile(percentile)

@@ -20,7 +20,7 @@ from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.registries import enter
 from spikewright.choosing.rules.case import Case, Choice, Setting
 from spikewright.choosing.rules.rounding import BOUND
-from spikewright.choosing.statistics.layer import LayerStatistics, Per
+from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
 from spikewright.errors import ConversionError, Refusal
 from spikewright.measure.readout import EveryStep, kind_of, known
 
@@ -83,7 +83,7 @@ def _required(declared: Iterable[Field[Any]]) -> set[str]:
 class LayerRule(ScaleRule):
     """A rule that looks at one layer at a time, or at one channel."""
 
-    per: Per
+    per: Sharing
 
     @abstractmethod
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
@@ -114,7 +114,7 @@ class LayerRule(ScaleRule):
         scale = 1.0 / (filled * self.period)
         text = (
             f"{self}: a spike every {self.period * 1000:g} ms means {shown(filled)}, "
-            f"scale {shown(scale)}{said_of_silence(layer, silent)}"
+            f"scale {shown(scale)}{said_of_ranges(layer, self.per)}{said_of_silence(layer, silent)}"
         )
         return Choice(layer.spread(scale), text, layer.is_silent)
 
@@ -128,7 +128,7 @@ class StepsRule(LayerRule):
 
     steps: int
     dt: float = 0.001
-    per: Per = "channel"
+    per: Sharing = "channel"
     spikes_per_step: int | None = None
     readout: EveryStep = "mean"
 
@@ -198,6 +198,13 @@ def said_of_silence(layer: LayerStatistics, silent: int) -> str:
     return said if silent else ""
 
 
+def said_of_ranges(layer: LayerStatistics, per: Sharing) -> str:
+    """The text of a trace on channels that have thresholds of their own because of their ranges."""
+    if per != "auto" or not layer.is_wide:
+        return ""
+    return f", for each channel: the largest values of channels span {shown(layer.largest)}"
+
+
 def brief(item: Any) -> str:
     """A dataclass as one would write it: arguments that are the default are left out."""
     given = [(f, getattr(item, f.name)) for f in fields(item)]
@@ -247,6 +254,6 @@ def check_percentile(rule: ScaleRule, value: Any) -> None:
 
 
 def check_per(rule: ScaleRule, value: Any) -> None:
-    """Raise `ConversionError` unless this is "layer" or "channel"."""
-    if value not in get_args(Per):
-        raise refused(rule, "per", f'it is "layer" or "channel", got {value!r}')
+    """Raise `ConversionError` unless this is "auto", "layer" or "channel"."""
+    if value not in get_args(Sharing):
+        raise refused(rule, "per", f'it is "auto", "layer" or "channel", got {value!r}')

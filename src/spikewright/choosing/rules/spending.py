@@ -36,7 +36,7 @@ Thresholds = Mapping[str, NDArray]
 
 
 class Curves(NamedTuple):
-    """Falling thresholds `(points,)`; errors and the cost of spikes, `(channels, points)`.
+    """Falling thresholds, errors and the cost of spikes, `(channels, points)` each.
 
     Errors are those of the outputs.
     """
@@ -51,8 +51,12 @@ class Curves(NamedTuple):
 
     def cost_near(self, thresholds: NDArray) -> float:
         """The cost at the nearest of the thresholds, which are evenly spaced octaves."""
-        octaves = np.log2(self.thresholds[0] / np.maximum(thresholds, 1e-300)) * _PER_OCTAVE
-        return self.cost(np.clip(np.round(octaves), 0, len(self.thresholds) - 1).astype(int))
+        octaves = np.log2(self.thresholds[:, 0] / np.maximum(thresholds, 1e-300)) * _PER_OCTAVE
+        return self.cost(np.clip(np.round(octaves), 0, self.thresholds.shape[1] - 1).astype(int))
+
+    def at(self, places: NDArray) -> NDArray:
+        """The threshold of each channel at its place."""
+        return np.asarray(self.thresholds[np.arange(len(places)), places])
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,16 +115,15 @@ class Item:
         Down to the smallest that make sense, where neurons have a cap. A channel may fall silent.
         """
         thresholds = self._of_channels() if self.per == "channel" else self._of_layer(budget)
-        each = [np.full(self.values.channels, theta) for theta in thresholds]
         errors, costs = (
-            np.stack([function(theta) for theta in each], axis=1)
+            np.stack([function(theta) for theta in thresholds.T], axis=1)
             for function in (self.errors, self.costs)
         )
         first = 0
         if self.per == "layer":
             says = errors[0] <= _SAYS * self.weights * self._power / self._active
             first = int(np.argmax(says)) if says.any() else 0
-        return Curves(thresholds[first:], errors[:, first:], costs[:, first:])
+        return Curves(thresholds[:, first:], errors[:, first:], costs[:, first:])
 
     def _of_layer(self, budget: float) -> NDArray:
         largest = float(self.layer.magnitude("layer").highest[0])
@@ -128,12 +131,13 @@ class Item:
         if self.setting.cap is not None:
             low = max(low, largest * _SMALLEST / self.setting.cap)
         high = 4 * self.steps * largest
-        return np.geomspace(high, min(low, high / 2), _POINTS)
+        return np.geomspace(high, min(low, high / 2), _POINTS)[None]
 
     def _of_channels(self) -> NDArray:
-        top = float(self.layer.magnitudes.highest.max()) or 1.0
+        highest = self.layer.magnitudes.highest.astype(float)
+        top = np.where(highest > 0, highest, highest.max() or 1.0)
         octaves = np.arange((_OCTAVES + _ABOVE) * _PER_OCTAVE) / _PER_OCTAVE - _ABOVE
-        thresholds: NDArray = top * 2.0**-octaves * self.steps
+        thresholds: NDArray = top[:, None] * 2.0**-octaves * self.steps
         return thresholds
 
     @cached_property
@@ -301,7 +305,7 @@ class Spending:
         return Split(thresholds, expected, spends_all)
 
     def _thresholds(self, places: Mapping[str, NDArray]) -> dict[str, NDArray]:
-        return {name: self._curves[name].thresholds[place] for name, place in places.items()}
+        return {name: self._curves[name].at(place) for name, place in places.items()}
 
     @cached_property
     def _curves(self) -> dict[str, Curves]:
@@ -310,7 +314,7 @@ class Spending:
     @cached_property
     def _best(self) -> dict[str, NDArray]:
         """The thresholds of least error."""
-        return {n: c.thresholds[np.argmin(c.errors, axis=1)] for n, c in self._curves.items()}
+        return {n: c.at(np.argmin(c.errors, axis=1)) for n, c in self._curves.items()}
 
 
 def _bisected(

@@ -15,7 +15,7 @@ from spikewright.choosing.rules.rule import (
     check_percentile,
     register,
 )
-from spikewright.choosing.statistics.layer import LayerStatistics, Per
+from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
 
 
 @register("target-rate")
@@ -24,7 +24,7 @@ class TargetRate(LayerRule):
     """s = hz / (the `percentile` of the magnitudes that a layer, or each channel, sends).
 
     A neuron whose value is a fires at s a spikes a second, so `percentile` % of a layer's values
-    are sent at `hz` or slower, whatever the step.
+    are sent at `hz` or slower, whatever the step. `per` is as in `Percentile`.
 
     Law: the `percentile` of the measured firing rates is `hz`, to one spike a run. It is
     `Percentile` with a step of 1 / hz seconds; source: Rueckauer et al. 2017, Front. Neurosci.
@@ -33,7 +33,7 @@ class TargetRate(LayerRule):
 
     hz: float
     percentile: float = 99.9
-    per: Per = "layer"
+    per: Sharing = "auto"
 
     def __post_init__(self) -> None:
         check_above(self, hz=self.hz)

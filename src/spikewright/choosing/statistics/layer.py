@@ -14,6 +14,11 @@ from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.graph.layers import Shape
 
 Per = Literal["layer", "channel"]
+Sharing = Literal["auto", "layer", "channel"]
+"""What has one threshold: a layer, or a channel; "auto": the channels of layers that are `wide`."""
+
+_NARROW = 1.0 / 8  # of a layer's largest value: below, few steps send nothing under one threshold
+_SHARE = 0.2  # of the channels that send something
 
 
 @dataclass(frozen=True)
@@ -52,17 +57,39 @@ class LayerStatistics:
         """The magnitudes of the values that it sends, channel by channel: its spikes carry them."""
         return self.sent.magnitudes()
 
-    def sends(self, per: Per) -> Histogram:
+    @cached_property
+    def largest(self) -> NDArray:
+        """The largest magnitudes of the channels that send something, the smallest first."""
+        highest = self.magnitudes.highest
+        return np.sort(highest[highest > 0]).astype(float)
+
+    @cached_property
+    def is_wide(self) -> bool:
+        """Whether ranges of channels differ so much that one threshold cannot serve them all.
+
+        That is where of the channels that send something a fifth have largest values below an
+        eighth of the layer's.
+        """
+        found = self.largest
+        return len(found) > 0 and float(np.mean(found < _NARROW * found[-1])) >= _SHARE
+
+    def settled(self, per: Sharing) -> Per:
+        """What has one threshold here."""
+        if per == "auto":
+            return "channel" if self.is_wide else "layer"
+        return per
+
+    def sends(self, per: Sharing) -> Histogram:
         """The values that it sends, with their signs, of the layer or of each channel."""
-        return self.sent if per == "channel" else self.sent.together
+        return self.sent if self.settled(per) == "channel" else self.sent.together
 
-    def magnitude(self, per: Per) -> Histogram:
+    def magnitude(self, per: Sharing) -> Histogram:
         """Magnitudes of the values that it sends, of the layer or of each channel."""
-        return self.magnitudes if per == "channel" else self.magnitudes.together
+        return self.magnitudes if self.settled(per) == "channel" else self.magnitudes.together
 
-    def value(self, per: Per) -> Histogram:
+    def value(self, per: Sharing) -> Histogram:
         """`values`, of the layer or of each channel."""
-        return self.values if per == "channel" else self.values.together
+        return self.values if self.settled(per) == "channel" else self.values.together
 
     @property
     def is_silent(self) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.statistics.channels import channel_axis, channels_of
+from spikewright.choosing.statistics.channels import by_channel, channel_axis, channels_of
 from spikewright.choosing.statistics.layer import Per
 from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose
@@ -24,8 +24,9 @@ Values = Mapping[str, NDArray]
 class _Probe(NamedTuple):
     """The way in which a layer's values are moved, and what of the outputs' change counts.
 
-    By `size` of their root mean square, small beside values and large beside rounding; those of
-    `silent` neurons too, or not. `centred` leaves out what all values of an output change alike.
+    By `size` of their root mean square, of each part its own, small beside values and large beside
+    rounding; those of `silent` neurons too, or not. `centred` leaves out what all values of an
+    output change alike.
     """
 
     size: float
@@ -96,16 +97,16 @@ class _Moving:
         """The squared change of the outputs per variance of errors in each channel, `(parts,)`."""
         value, found = self.values[self.name], np.zeros(parts)
         moved = np.ones_like(value, bool) if probe.silent else value != 0
-        count = int(moved.sum())
-        size = probe.size * math.sqrt(float(np.square(value).sum()) / count) if count else 0.0
-        if size == 0.0:
+        sizes = probe.size * _root_mean_squares(value, moved, axis)
+        if not sizes.any():
             return found
         for _ in range(probe.draws):
-            error = size * moved * rng.choice([-1.0, 1.0], value.shape)
+            signs = moved * rng.choice([-1.0, 1.0], value.shape)
             found += [
-                self._change(_only(error, part, axis), probe.centred) for part in range(parts)
+                self._change(sizes[part] * _only(signs, part, axis), probe.centred)
+                for part in range(parts)
             ]
-        effects: NDArray = found / (probe.draws * len(value) * size**2)
+        effects: NDArray = found / (probe.draws * len(value) * sizes**2)
         return effects
 
     def _change(self, error: NDArray, centred: bool) -> float:
@@ -128,6 +129,19 @@ class _Moving:
             inputs = (found.get(source, self.values[source]) for source in node.inputs)
             found[other] = node.layer.evaluate(*inputs)
         return [found[output] for output in self.outputs]
+
+
+def _root_mean_squares(value: NDArray, moved: NDArray, axis: int | None) -> NDArray:
+    """Of each channel's values that are moved, `(channels,)`; of those of zeros alone the layer's.
+
+    A channel is moved by what is small beside its own values, whatever those of others are.
+    """
+    counts, powers = (by_channel(a, axis).sum(axis=1) for a in (moved, np.square(value)))
+    if not counts.sum():
+        return np.zeros(len(counts))
+    all_values = float(powers.sum()) / float(counts.sum())
+    own = powers / np.maximum(counts, 1)
+    return np.asarray(np.sqrt(np.where(own > 0, own, all_values)))
 
 
 def _only(error: NDArray, channel: int, axis: int | None) -> NDArray:
