@@ -1,12 +1,13 @@
 """Accuracy in one to eight steps, without touching a weight: corrections, levels, more neurons.
 
     python -m benchmarks.few_step_accuracy --mnist mnist.npz --fashion-mnist fashion_mnist.npz \
-        --cifar10 cifar10.npz --cache FOLDER [--rows NAME ...]
+        --cifar10 cifar10.npz --cache FOLDER [--rows NAME ...] [--parts rows levels choices]
 
 Networks whose images are not given are left out. Every row is one conversion with neurons that take
 spikes back, chosen on 500 training images drawn at random, without labels. Then all test images are
-run. What rounding alone loses is measured on 2000 of them, drawn at random. Rows are kept in
-`docs/few_step_accuracy.csv`, and `docs/few_step_accuracy.md` is written from all of them.
+run. What rounding alone loses is measured on 2000 of them, drawn at random. `--parts` measures
+thresholds for levels (`few_step_levels.py`) and what `best_rule` chooses (`few_step_choices.py`)
+too. Rows are kept in `docs/few_step_*.csv`, and `docs/few_step_accuracy.md` is written from all.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from typing import Any
 import numpy as np
 
 import spikewright as sw
+from benchmarks import few_step_choices, few_step_levels
 from benchmarks.conversion_quality import Lost, samples
 from benchmarks.fine_tuning import answered
 from benchmarks.quality_page import NAMES
 from benchmarks.quality_rows import append_row, read_rows
 from benchmarks.results import markdown_table
-from benchmarks.sources import Source, add_arguments, source
+from benchmarks.sources import LEAST, Source, add_arguments, source
 from benchmarks.timing import with_threads
 from spikewright.records import select
 
@@ -46,7 +48,8 @@ For those who ask what one to eight steps cost, with no weight changed and no la
   that its neurons can send, and that has no time. It is measured on 2000 test images drawn at
   random, so it is sure to a point. Spikes that come early or late cost more; corrected means make
   up for a part of both.
-* **Spikes** are of either sign, an image. A neuron is **active** where the source's value is not 0.
+* **Spikes** are of either sign, an image. A neuron of the model is **active** where its value is
+  not 0.
 * Thresholds are those of `MinimumError(steps)`, and neurons `BipolarIntegrateAndFire`. "Starts" is
   `VoltageCorrection(steps)`, with a tenth of the steps spared; "every step" is
   `StepCorrection(steps)`; "and more neurons" is `fission(x, steps=steps, extra=0.5)` after it.
@@ -171,7 +174,8 @@ def page(rows: Mapping[str, Row]) -> str:
             lines = [_line(plan, row) for plan, row in mine]
             accuracy = f"{100 * mine[0][1].source:.2f} %"
             parts.append(f"## {title}, {accuracy}\n\n{markdown_table(head, lines)}\n")
-    return "\n".join(parts)
+    parts += [few_step_choices.section(), few_step_levels.section()]
+    return "\n".join(part for part in parts if part)
 
 
 def _line(plan: Plan, row: Row) -> list[str]:
@@ -193,21 +197,33 @@ def rows() -> dict[str, Row]:
     return {row.name: row for row in read_rows(TABLE, Row) if row.name in PLANS}
 
 
+PARTS = ("levels", "choices")
+
+
 def main() -> None:
     """Measure what was asked for and is not there, and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
     parser.add_argument("--rows", nargs="+", choices=list(PLANS), default=list(PLANS))
+    parser.add_argument("--parts", nargs="+", choices=["rows", *PARTS], default=["rows"])
+    parser.add_argument("--steps", nargs="+", type=int, default=list(few_step_choices.STEPS))
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     with_threads(given.threads)
-    for name in given.rows:
-        path = getattr(given, PLANS[name].network)
-        if path is None or name in rows():
+    for network in LEAST:
+        path = getattr(given, network)
+        if path is None:
             continue
-        row = measured(name, source(PLANS[name].network, path, given.cache))
-        print(row, flush=True)
-        append_row(TABLE, row)
+        found = source(network, path, given.cache)
+        for name in given.rows if "rows" in given.parts else ():
+            if PLANS[name].network == network and name not in rows():
+                row = measured(name, found)
+                print(row, flush=True)
+                append_row(TABLE, row)
+        if "levels" in given.parts:
+            few_step_levels.measure(network, found)
+        if "choices" in given.parts:
+            few_step_choices.measure(network, found, given.steps)
         PAGE.write_text(page(rows()), encoding="utf-8")
 
 

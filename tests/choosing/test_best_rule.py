@@ -19,7 +19,7 @@ from torch import nn
 import spikewright as sw
 from spikewright.choosing.compare import further
 from spikewright.choosing.compare.candidates import candidates_of, compared_rules
-from spikewright.choosing.compare.comparing import Compared, Comparison
+from spikewright.choosing.compare.comparing import Compared, Comparison, by_candidate
 from spikewright.choosing.compare.further import Further
 from spikewright.choosing.compare.halving import Clock, Halving
 from spikewright.choosing.compare.loss import loss
@@ -558,6 +558,28 @@ def test_a_rule_that_left_is_tried_with_the_correction_that_helps() -> None:
     assert halving.left[0].candidate.name == "B, steps corrected"
     assert ("C, steps corrected", 64) not in made.runs  # it was surely worse on 8
     assert "E, steps corrected" not in {name for name, _ in made.runs}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "extra"), [(5, 0.0), (1, 0.5)])
+def test_the_best_is_corrected_on_more_samples(
+    monkeypatch: pytest.MonkeyPatch, seed: int, extra: float
+) -> None:
+    """Corrections see few samples, and those of the best all that candidates are calibrated on.
+
+    What the mean of few samples misses is then no error that is corrected: less is lost.
+    """
+    monkeypatch.setattr("spikewright.choosing.compare.comparing.FEW", 24)
+    model, x = random_network(seed), inputs(400, 3)
+    found = sw.best_rule(model, x, 3, extra_neurons=extra, progress=False)
+    rows = {row.candidate.name: row for row in by_candidate(found.compared)}
+    (name,) = (name for name in rows if name.endswith(", on more samples"))
+    first = name.removesuffix(", on more samples")
+    more, few = rows[name], rows[first]
+    assert first.endswith("more neurons" if extra else "corrected")
+    assert len(next(iter(more.candidate.arguments["calibration"].values()))) == 200
+    assert found.best is more
+    assert more.loss < few.loss
 
 
 def test_what_cannot_be_fitted_is_a_row_with_its_reason(rate: sw.Conversion) -> None:

@@ -20,6 +20,7 @@ from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.measure import Evaluation
 from spikewright.records import Record, select
+from spikewright.report.page.summary import sentence
 
 GRAPH = models.mlp(output="softmax")
 X = models.inputs(GRAPH, 50, seed=3)
@@ -355,6 +356,27 @@ def test_what_cannot_be_evaluated_is_refused(arguments: dict[str, Any], message:
     given = {"x": X, "y": Y, "steps": STEPS, **arguments}
     with pytest.raises(SimulationError, match=message):
         conversion().evaluate(given.pop("x"), given.pop("y"), given.pop("steps"), **given)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "cap", "bits"),
+    [
+        (sw.IntegrateAndFire(), 1, None), (sw.IntegrateAndFire(), 7, 3.0),
+        (sw.BipolarIntegrateAndFire(), 3, np.log2(7)),
+    ],
+)  # fmt: skip
+def test_spikes_of_several_levels_have_bits(
+    neurons: sw.NeuronType, cap: int, bits: float | None
+) -> None:
+    """log2 of what a neuron may send in a step, silence included; beside every count of spikes."""
+    made = sw.convert(
+        models.mlp(), spiking={"relu": neurons}, max_spikes_per_step=cap, scale_firing_rates=500.0
+    )
+    found = made.evaluate(models.inputs(models.mlp()), steps=4, at=[2], progress=False)
+    records = select(found.records, "bits per graded spike")
+    assert [r.value for r in records] == ([] if bits is None else [pytest.approx(bits)] * 6)
+    assert ("bits per graded spike" in str(found._told())) == (bits is not None)
+    assert ("graded ones of" in sentence(found.records)) == (bits is not None)
 
 
 def test_early_exit_needs_classes() -> None:

@@ -85,6 +85,19 @@ def test_a_row_for_each_layer() -> None:
     assert _text(table).splitlines()[-2].split() == ["b", "4", "-", "-", "-"]
 
 
+def test_bits_stand_beside_spikes_where_they_have_several_levels() -> None:
+    """A layer whose spikes are all alike has none."""
+    records = [
+        Record("spikes per sample", 7.0, "spikes", how={"layer": "a"}),
+        Record("bits per graded spike", 3.0, "bits", how={"layer": "a"}),
+        Record("spikes per sample", 9.0, "spikes", how={"layer": "b"}),
+    ]
+    table = layer_table(records)
+    places = {column.key: place for place, column in enumerate(table.columns)}
+    assert places["bits_per_spike"] == places["spikes_per_sample"] + 1
+    assert [row[places["bits_per_spike"]] for row in table.rows] == [3.0, None]
+
+
 def test_accuracy_comes_with_its_interval() -> None:
     """One row a readout; other records are left alone."""
     assert accuracy_table(_at(1.0)[:-1]).rows == (

@@ -14,6 +14,7 @@ from spikewright.cli.reporting import Subject, diagnosed, report_option, write_r
 from spikewright.cli.samples import load_samples
 from spikewright.engines import Precision
 from spikewright.measure import Evaluation, neuron_rates
+from spikewright.measure.activity import BITS
 from spikewright.records import select
 from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
 from spikewright.report.tables import energy_table, layer_table, number
@@ -108,7 +109,7 @@ def _print(found: Evaluation) -> None:
         for record in select(found.records, name):
             output = f" of {record.how['output']}" if "output" in record.how else ""
             click.echo(f"{name}{output} {record.value:.2%}")
-    for name in ("spikes per sample", "spikes per active neuron"):
+    for name in ("spikes per sample", "spikes per active neuron", BITS):
         for record in select(last, name, layer=None):
             click.echo(f"{number(record.value)} {name}")
     if select(last, "energy"):

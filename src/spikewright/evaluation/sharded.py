@@ -30,7 +30,7 @@ from spikewright.evaluation.work import (
 from spikewright.executors import Executor
 from spikewright.lower import Lowered
 from spikewright.measure import Evaluation
-from spikewright.measure.activity import activity_records
+from spikewright.measure.activity import activity_records, bits_of_spikes
 from spikewright.measure.metric import Metric
 from spikewright.measure.score_records import score_records
 from spikewright.measure.tally import Key, Tally, added, appended
@@ -152,6 +152,8 @@ class Evaluating:
         metric = None if given.metric is None else given.metric.name
         records = score_records(tally, outputs, given.steps, given.dt, given.thresholds, metric)
         records += activity_records(tally, given.at, given.dt)
+        kinds = {name: e.neuron_type for name, e in self.runner.populations().items()}
+        records += bits_of_spikes(kinds, given.at, given.dt)
         if given.operations:
             counter = operations_of(self.runner, given)
             graph = self.conversion.graph

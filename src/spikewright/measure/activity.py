@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,11 @@ from numpy.typing import NDArray
 from spikewright.measure.intervals import mean_interval
 from spikewright.measure.run import Population, Run
 from spikewright.measure.tally import Tally
+from spikewright.network.neurons import NeuronType
 from spikewright.records import Record
+
+BITS = "bits per graded spike"
+"""The name of the records of what a spike holds where neurons send several a step."""
 
 
 def activity(run: Run) -> list[Record]:
@@ -59,6 +64,28 @@ def activity_records(tally: Tally, at: Sequence[int], dt: float) -> list[Record]
             records += _of_layer(tally, layer, index, how)
         records += _of_network(tally, index, how)
     return records
+
+
+def bits_of_spikes(kinds: Mapping[str, NeuronType], at: Sequence[int], dt: float) -> list[Record]:
+    """The bits of what a neuron sends in a step as one spike, of layers with several a step.
+
+    log2(n + 1) for 0 to n spikes, log2(2 n + 1) where they may be of either sign. Counts of spikes
+    are sums of these numbers. There is one record for all layers where they have the same bits.
+    """
+    found = {name: _bits(kind) for name, kind in kinds.items() if (kind.most_spikes or 0) > 1}
+    alike = len(set(found.values())) == 1 and len(found) == len(kinds)
+    records = []
+    for steps in at:
+        how = {"steps": steps, "dt": dt}
+        if alike:
+            records.append(Record(BITS, next(iter(found.values())), "bits", how=how))
+        records += [Record(BITS, b, "bits", how={**how, "layer": n}) for n, b in found.items()]
+    return records
+
+
+def _bits(kind: NeuronType) -> float:
+    most = kind.most_spikes or 0
+    return math.log2((2 if kind.negative else 1) * most + 1)
 
 
 def _of_layer(tally: Tally, layer: str, index: int, how: Mapping[str, Any]) -> list[Record]:

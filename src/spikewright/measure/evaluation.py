@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spikewright._base.notebooks import Rows, Shown
 from spikewright.errors import SimulationError
 from spikewright.measure import storage
+from spikewright.measure.activity import BITS
 from spikewright.measure.readout import EveryStep, readout_name
 from spikewright.measure.tally import Key
 from spikewright.records import SCORE, Record, select, table_of
@@ -41,7 +42,7 @@ class Evaluation(Shown):
         s = self.settings
         last = [r for r in self.records if "readout" in r.how and r.how.get("steps") == s["steps"]]
         rest = [r for r in self.records if r.name.startswith(("source ", "rounded "))]
-        for name in ("spikes per sample", "spikes per active neuron"):
+        for name in ("spikes per sample", "spikes per active neuron", BITS):
             rest += select(self.records, name, steps=s["steps"])
         rows = table_of(r for r in (*last, *rest) if "layer" not in r.how)
         return f"{s['samples']} samples, {s['steps']} steps of {s['dt']:g} s.", rows

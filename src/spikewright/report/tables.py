@@ -67,19 +67,23 @@ def shown(worth: Worth) -> Callable[[float], str]:
 
 
 def layer_table(records: Iterable[Record], title: str = "") -> Table:
-    """One row a layer of a run: firing rate, spikes per sample, silent and saturated neurons."""
-    measures = ("firing rate", "spikes per sample", "silent neurons", "saturated neurons")
-    found = [record for record in records if record.name in measures and "layer" in record.how]
+    """One row a layer of a run: firing rate, spikes per sample, silent and saturated neurons.
+
+    Where a spike has several levels its bits stand beside the number of spikes.
+    """
+    known = {
+        "firing rate": Column("rate_hz", "mean rate\n(Hz)", number),
+        "spikes per sample": Column("spikes_per_sample", "spikes\nper sample", number),
+        "bits per graded spike": Column("bits_per_spike", "bits of a\nspike", number),
+        "silent neurons": Column("silent", "silent\nneurons", percent),
+        "saturated neurons": Column("saturated", "saturated\nneurons", percent),
+    }
+    found = [record for record in records if record.name in known and "layer" in record.how]
+    if not select(found, "bits per graded spike"):
+        del known["bits per graded spike"]
     layers = list(dict.fromkeys(record.how["layer"] for record in found))
-    rows = [(layer, *(_value(found, m, layer=layer) for m in measures)) for layer in layers]
-    columns = (
-        Column("layer", "layer"),
-        Column("rate_hz", "mean rate\n(Hz)", number),
-        Column("spikes_per_sample", "spikes\nper sample", number),
-        Column("silent", "silent\nneurons", percent),
-        Column("saturated", "saturated\nneurons", percent),
-    )
-    return Table(title, columns, tuple(rows))
+    rows = [(layer, *(_value(found, m, layer=layer) for m in known)) for layer in layers]
+    return Table(title, (Column("layer", "layer"), *known.values()), tuple(rows))
 
 
 def accuracy_table(records: Iterable[Record], title: str = "") -> Table:

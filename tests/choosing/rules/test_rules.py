@@ -206,6 +206,32 @@ def test_threshold_iteration_is_the_papers_fixed_point() -> None:
         assert k == pytest.approx(1.0, abs=1e-6)
 
 
+@pytest.mark.parametrize(("a", "b"), [(0, 3), (0, 15), (-1, 1), (-7, 7)])
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (-0.4, 1.3), (0.7, 0.5)])
+def test_threshold_iteration_is_that_of_any_levels(
+    a: int, b: int, mean: float, deviation: float
+) -> None:
+    """The generalised threshold of levels a to b, written out: its factor k is 1 there."""
+    from math import erf, exp, pi, sqrt
+
+    signed = a < 0
+    unit = fixed_point(np.array([mean]), np.array([deviation]), b, signed=signed)[0]
+    levels = range(a + 1, b + 1)
+    z = [((2 * i - 1) * unit / 2 - mean) / (sqrt(2) * deviation) for i in levels]
+    q = a**2 + b**2 - sum((2 * i - 1) * erf(v) for i, v in zip(levels, z, strict=True))
+    product = mean * (a + b - sum(map(erf, z)))
+    product += deviation * sqrt(2 / pi) * sum(exp(-(v**2)) for v in z)
+    assert product / (q * unit) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_it_counts_on_the_levels_of_graded_spikes() -> None:
+    """In one step with at most n spikes, neurons have the n levels of n steps with one each."""
+    layer = case(MLP, X).statistics.layers["act1"]
+    graded = sw.ThresholdIteration(1).threshold(layer, Setting(cap=7))
+    steps = sw.ThresholdIteration(7).threshold(layer, ONE)
+    np.testing.assert_allclose(7 * graded, steps, rtol=1e-6)
+
+
 def test_a_share_of_the_steps_is_as_many_steps_of_higher_spikes() -> None:
     """Counted on in half of eight steps, neurons have the levels of four, each half as high."""
     layer = case(MLP, X).statistics.layers["act1"]

@@ -121,9 +121,10 @@ def best_rule(
     compared on few samples first, and the better ones on twice as many, until those that are left
     were on all (without a `tolerance`). So is what is added to them. The best rule of the field is
     tried with corrections, and the next ones with the best of these. Where `extra_neurons` may be
-    added for each one, the two best are tried with channels that are several (`sw.Fission`). At
-    last biases, thresholds and starts of the best are fitted (`Conversion.reconstruct`), where
-    PyTorch is installed and there is a `timeout`, or `reconstruct` is True; False leaves it out.
+    added for each one, the two best are tried with channels that are several (`sw.Fission`).
+    Corrections are measured on few samples, and those of the best on all that there are. At last
+    biases, thresholds and starts of the best are fitted (`Conversion.reconstruct`), where PyTorch
+    is installed and there is a `timeout`, or `reconstruct` is True; False leaves it out.
 
     Ends after about `timeout` seconds with the best until then; without it the result is a function
     of the other arguments. Raises as `convert` does, `ConversionError` for arguments that it cannot
@@ -151,6 +152,7 @@ def best_rule(
             further.correct(rest.part(0.5) if extra_neurons else rest)
         if extra_neurons:
             further.split(extra_neurons, rest)
+        further.measure_more(rest)
         if fits:
             further.reconstruct(extra_neurons, clock)
         halving.settle()

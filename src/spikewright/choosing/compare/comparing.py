@@ -81,6 +81,8 @@ class Comparison:
         self._base, self._steps = base, steps
         self._fitted = {name: array[::2] for name, array in samples.items()}
         self._compared = {name: array[1::2] for name, array in samples.items()}
+        self.few = _part(self._fitted, slice(FEW))
+        """The first of the samples that candidates are calibrated on."""
         self._run = {**run, "progress": False}
         self._numbers: dict[int, Mapping[str, Any]] = {}
         self._seen: dict[int, _Seen] = {}
@@ -109,11 +111,6 @@ class Comparison:
         """The samples that candidates are calibrated on."""
         return self._fitted
 
-    @property
-    def few(self) -> Batch:
-        """The first of the samples that candidates are calibrated on."""
-        return _part(self._fitted, slice(FEW))
-
     def seconds_to_make(self, candidate: Candidate) -> float:
         """About how long it takes to make a candidate's network, at most.
 
@@ -121,7 +118,8 @@ class Comparison:
         """
         if id(candidate) in self._numbers or not looks_at_data(candidate.arguments):
             return 0.0
-        return self._pace * _count(self.few) * len(self._base.populations())
+        samples = candidate.arguments.get("calibration") or self._fitted
+        return self._pace * _count(samples) * len(self._base.populations())
 
     @property
     def seconds_to_run(self) -> float:

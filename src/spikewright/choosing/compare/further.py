@@ -47,6 +47,18 @@ class Further:
         numbers = self.comparison.numbers(candidate)
         return corrected(candidate, numbers, self.comparison.few, self.steps, self.dt)
 
+    def measure_more(self, clock: Clock) -> None:
+        """Compare the best with its corrections measured on all samples that there are for it.
+
+        What the mean of few samples misses is corrected too, as if it were the network's error.
+        """
+        best, few = self.halving.left[0].candidate, self.comparison.few
+        given, data = best.arguments.get("calibration"), self.comparison.fitted
+        if given is few and _count(data) > _count(few):
+            arguments = {**best.arguments, "calibration": data}
+            more = Candidate(f"{best.name}, on more samples", arguments, best.readouts)
+            self.halving.join([more], clock)
+
     def split(self, extra: float, clock: Clock) -> None:
         """Compare the best with more neurons, `extra` for each one at most."""
         self._split(self.halving.ranked[:_SPLIT], extra, clock)
@@ -61,7 +73,7 @@ class Further:
 
         And that with more neurons, where there may be any.
         """
-        plain = [c for c in self.halving.ranked if "fission" not in c.arguments]
+        plain = [c for c in self.halving.ranked if c.arguments.get("fission") is None]
         seconds = self._seconds(clock)
         if seconds is not None and seconds < _SHORT:
             return
@@ -94,3 +106,7 @@ class Further:
             progress=False,
         )
         return made.resolved
+
+
+def _count(samples: Mapping[str, Any]) -> int:
+    return len(next(iter(samples.values())))

@@ -24,7 +24,8 @@ class ThresholdIteration(StepsRule):
     spikes a step (see `MinimumError`, also for `spikes_per_step` and `readout`). Where the error is
     smallest, theta / T = E[a n] / E[n^2] with n spikes sent for the value a; iterating that is the
     paper's k, from mean and deviation of the currents alone, per layer or channel. Layers that are
-    not ReLUs count the values of both signs that they send.
+    not ReLUs count the values of both signs that they send: levels -N to N, as those of spikes that
+    hold several levels are, for which the paper states it in general.
 
     `dt` is the length of a step in seconds. It assumes normal currents and a start of half a spike.
     Law: a fixed point, stationary for the error under the assumption. Source: Huang et al. 2025,
