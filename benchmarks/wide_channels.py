@@ -22,7 +22,7 @@ from torch import nn
 import spikewright as sw
 from benchmarks.results import markdown_table
 
-TRAINED, SAMPLES, EPOCHS = 1200, 200, 12
+TRAINED, SAMPLES, FEW, EPOCHS = 1200, 200, 60, 12
 DECADES = (0, 1, 2, 3)
 RULES: Sequence[tuple[int, sw.ScaleRule]] = (
     (64, sw.TargetRate(4000, per="layer")),
@@ -115,6 +115,14 @@ def _divide(layer: nn.Module, reader: nn.Module, decades: NDArray) -> None:
     convolution.weight *= factors.reshape((-1, 1, 1, 1) if convolution.groups > 1 else (-1, 1, 1))
 
 
+def causes(model: nn.Module, steps: int) -> str:
+    """What makes the loss under one threshold a layer, in words."""
+    x, seen = images()[0][TRAINED : TRAINED + FEW].numpy(), images()[0][:SAMPLES].numpy()
+    rule = {"scale_firing_rates": sw.Percentile(per="layer"), "calibration": seen}
+    made = sw.convert(model, example_input=seen[:1], spiking=True, **rule)
+    return "\n".join(map(str, made.diagnose(x, steps=steps, progress=False).causes))
+
+
 def measured(model: nn.Module, steps: int, rule: sw.ScaleRule) -> tuple[float, float, float]:
     """Accuracy, relative error of the outputs, spikes a sample, on images it was not trained on."""
     x, y = (part[TRAINED : TRAINED + SAMPLES].numpy() for part in images())
@@ -130,7 +138,7 @@ def measured(model: nn.Module, steps: int, rule: sw.ScaleRule) -> tuple[float, f
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, and the causes of one loss."""
     model, rows = trained(), []
     for decades in DECADES:
         wide = widened(model, decades)
@@ -139,6 +147,7 @@ def main() -> None:
             cells = (f"{right:.1%}", f"{error:.1%}", f"{spikes:,.0f}")
             rows.append((f"1 to {10**decades}", str(steps), str(rule), *cells))
             print(*rows[-1], flush=True)
+    print(causes(widened(model, 2), 16))
     print(markdown_table(("factors", "steps", "rule", "accuracy", "error", "spikes"), rows))
 
 

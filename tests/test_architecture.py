@@ -54,7 +54,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "choosing.rules": {"choosing.statistics", "graph", "measure"},
     "choosing": _RULES | _RUN,
     "choosing.search": {"records", "report"},
-    "diagnosis": _RUN | {"records", "passes", "choosing", "choosing.rules"},
+    "diagnosis": _RUN
+    | {"records", "passes", "choosing", "choosing.rules", "choosing.statistics"},
     "evaluation": _RUN | {
         "records", "passes", "choosing", "choosing.rules", "running.encoders",
     },

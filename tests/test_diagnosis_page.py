@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pages import Page
-from spikewright.diagnosis import PARTS
+from spikewright.diagnosis import CAUSES, PARTS
 
 PAGE = Page("diagnosis.md")
 
@@ -20,3 +20,10 @@ def test_the_examples_run_and_print_what_is_printed_below_them() -> None:
 def test_the_page_defines_every_part() -> None:
     """In the order of the code."""
     assert re.findall(r"^\| ([a-z ]+) \| `", PAGE.text, re.MULTILINE) == list(PARTS)
+
+
+def test_the_page_defines_every_cause() -> None:
+    """A row of the table for each of the registry."""
+    _, _, rest = PAGE.text.partition("## Causes in words")
+    section, _, _ = rest.partition("\n## ")
+    assert re.findall(r"^\| ([a-z ]+) \| (?!what)", section, re.MULTILINE) == list(CAUSES)

@@ -70,6 +70,19 @@ def test_the_diagnosis_tells_rounding_from_timing(tmp_path: Path) -> None:
     assert "active neuron" not in plain
 
 
+def test_the_diagnosis_tells_causes_in_words(tmp_path: Path) -> None:
+    """A line for each, with the layer, the figures and what helps; nothing where there is none."""
+    how = {"layer": "conv", "cause": "narrow channels", "text": "it is <so>", "move": "Do this"}
+    cause = Record("loss without its cause", 0.1, "fraction", 64, None, how)
+    found = page(tmp_path, diagnosis=[*diagnosed(), cause])
+    (tmp_path / "plain").mkdir()
+
+    assert [line.text for line in found.all("li") if "conv" in line.text] == [
+        "conv: it is <so>. Do this."
+    ]
+    assert "in words" not in page(tmp_path / "plain", diagnosis=diagnosed()).text
+
+
 def test_the_diagnosis_of_values_tells_rounding_from_timing(tmp_path: Path) -> None:
     """Without labels, the distances from the source's outputs stand side by side."""
     how = {"steps": 8, "dt": 0.001, "readout": "mean"}

@@ -1,5 +1,6 @@
 """Diagnosis of lost accuracy, layer by layer and part by part, and changes that win it back."""
 
+from spikewright.diagnosis.causes import CAUSES, Cause
 from spikewright.diagnosis.diagnosis import Diagnosis, diagnose
 from spikewright.diagnosis.loss import Loss, Score
 from spikewright.diagnosis.parts import PARTS, Part
@@ -7,7 +8,9 @@ from spikewright.diagnosis.proposals import Effect, Proposal
 from spikewright.diagnosis.survey import LayerLoss
 
 __all__ = [
+    "CAUSES",
     "PARTS",
+    "Cause",
     "Diagnosis",
     "Effect",
     "LayerLoss",

@@ -74,8 +74,8 @@ class Cells:
         """Whether the order in which current arrives makes no difference in the end."""
         return isinstance(self.neuron_type, _TAKE_BACK)
 
-    def scaled(self, factor: float) -> Cells:
-        """The same neurons at firing rates multiplied by `factor`."""
+    def scaled(self, factor: float | NDArray) -> Cells:
+        """The same neurons at firing rates multiplied by `factor`, which broadcasts to them."""
         return replace(self, height=self.height / factor)
 
     def spikes(self, value: NDArray) -> NDArray:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_whole
 from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.progress import progress_bar
+from spikewright.diagnosis.causes import causes
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.judges import (
     Judge,
@@ -53,7 +54,8 @@ class Diagnosis(Shown, Findings):
 
     `rounded` is the loss of the rounded twin, as if all spikes were on time: it is lost to rounding
     and the cap, and what is lost beyond it to timing. It is None where there is no such network
-    (see `running.rounded`). `rounded_score` is its score. `spikes_per_active` are spikes for each
+    (see `running.rounded`). `rounded_score` is its score. `causes` say in words what makes the loss
+    of a layer, with figures and what helps. `spikes_per_active` are spikes for each
     neuron whose value in the source is not 0.
     """
 
@@ -170,6 +172,7 @@ def diagnose(
         dt,
         case.failures,
         trial.rounded(conversion, source, steps),
+        causes(case) if found.tally.loss.value > 0 else (),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from spikewright.diagnosis.causes import Cause
 from spikewright.diagnosis.judges import Score
 from spikewright.diagnosis.loss import Loss
 from spikewright.diagnosis.proposals import Proposal
@@ -27,6 +28,7 @@ class Findings:
     dt: float
     failures: Mapping[str, str] = field(default_factory=dict)
     rounded: Loss | None = None
+    causes: tuple[Cause, ...] = ()
 
     @property
     def spikes_per_active(self) -> float | None:

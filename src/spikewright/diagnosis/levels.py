@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spikewright.diagnosis.loss import Tally
-from spikewright.diagnosis.means import alone, outputs_of
 from spikewright.diagnosis.samples import Samples
 from spikewright.diagnosis.survey import LayerLoss
+from spikewright.diagnosis.what_if import change_alone
 
 _LARGEST = 2.0**14
 
@@ -29,13 +28,5 @@ def level_with_others(samples: Samples, layers: Sequence[LayerLoss], layer: Laye
     while change > level and factor < _LARGEST:
         # the change falls about as one over the factor, later only where the layer was silent
         factor *= 2.0 ** max(1.0, np.floor(np.log2(change / level)))
-        change = _change(samples, layer.name, factor)
+        change = change_alone(samples, layer.name, factor)
     return float(factor)
-
-
-def _change(samples: Samples, name: str, factor: float) -> float:
-    """The change of the output by the layer alone at rates multiplied by `factor`."""
-    plan, batch, tally = samples.plan, samples.first, Tally(None)
-    found = alone(plan, batch.source, batch.disorder, name, factor)
-    tally.add(batch.samples, outputs_of(plan, batch.source), outputs_of(plan, found))
-    return tally.loss.change

@@ -48,18 +48,25 @@ def present(plan: MeanFlow, source: Values, disorder: Values) -> dict[str, NDArr
 
 
 def alone(
-    plan: MeanFlow, source: Values, disorder: Values, name: str, factor: float = 1.0
+    plan: MeanFlow,
+    source: Values,
+    disorder: Values,
+    name: str,
+    factor: float | NDArray = 1.0,
 ) -> dict[str, NDArray]:
     """The means where one site alone is as the network has it, and all else as the source.
 
-    Its neurons' rates are multiplied by `factor`. The effect of its spikes' arrival order on later
-    populations is counted as a loss that this site causes.
+    Its neurons' rates are multiplied by `factor`, a number or an array that broadcasts to the
+    layer. The effect of its spikes' arrival order on later populations is counted as a loss that
+    this site causes; it falls with their height.
     """
     site = plan.sites[name].scaled(factor)
     shares = {other: of[name] for other, of in plan.blamed.items() if name in of}
+    old, new = plan.sites[name].cells, site.cells
+    height = 1.0 if old is None or new is None else new.mean_height / old.mean_height
 
     def send(found: Site, arriving: tuple[NDArray, ...]) -> NDArray:
-        lost = disorder.get(found.name, 0.0) * (shares.get(found.name, 0.0) / factor)
+        lost = disorder.get(found.name, 0.0) * (shares.get(found.name, 0.0) * height)
         if found.name == name:
             return site.reaches(*arriving, disorder=lost)
         lowest = -np.inf if found.cells is None else found.cells.lowest

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from spikewright.diagnosis.causes import Cause
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.parts import PARTS
 from spikewright.diagnosis.proposals import Proposal
@@ -28,6 +29,7 @@ def records(found: Findings) -> tuple[Record, ...]:
     return (
         *_of_network(found, record),
         *(r for layer in found.layers for r in _of_layer(layer, record)),
+        *(_of_cause(cause, record) for cause in found.causes),
         *(r for proposal in found.proposals for r in _of_proposal(proposal, record)),
     )
 
@@ -67,6 +69,12 @@ def _of_layer(layer: LayerLoss, record: Any) -> Iterator[Record]:
         yield record("spikes per sample", layer.spikes, "spikes", layer=layer.name)
 
 
+def _of_cause(cause: Cause, record: Any) -> Record:
+    said = {"cause": cause.kind, "layer": cause.layer, "text": cause.text, "move": cause.move}
+    found: Record = record("loss without its cause", cause.after, before=cause.before, **said)
+    return found
+
+
 def _of_proposal(proposal: Proposal, record: Any) -> Iterator[Record]:
     how = {"change": proposal.text, "steps": proposal.steps}
     yield record("predicted gain", proposal.predicted, SCORE, **how)
@@ -81,6 +89,7 @@ def as_dict(found: Findings) -> dict[str, Any]:
     return {
         "layers": [layer.name for layer in found.layers],
         "proposals": [_proposal(proposal) for proposal in found.proposals],
+        "causes": [asdict(cause) for cause in found.causes],
         "advice": found.advice,
         "failures": dict(found.failures),
         "records": [record.as_dict() for record in records(found)],

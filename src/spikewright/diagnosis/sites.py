@@ -35,8 +35,8 @@ class Site:
     cells: Cells | None
     offset: NDArray | None = None
 
-    def scaled(self, factor: float) -> Site:
-        """The same place with firing rates multiplied by `factor`."""
+    def scaled(self, factor: float | NDArray) -> Site:
+        """The same place with firing rates multiplied by `factor`, which broadcasts to it."""
         return self if self.cells is None else replace(self, cells=self.cells.scaled(factor))
 
     def current(self, *arriving: NDArray) -> NDArray:

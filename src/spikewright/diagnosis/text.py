@@ -9,14 +9,16 @@ from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.parts import PARTS
 from spikewright.diagnosis.proposals import Proposal
 from spikewright.diagnosis.survey import LayerLoss
+from spikewright.errors import listed
 
+_TOLD = 3  # causes of a kind that are told in full
 _NOTHING = ("", "0.0 %", "0.0 points", "0")
 Row = list[str]
 
 
 def text(found: Findings) -> str:
     """A sentence, a row for each layer and one for each proposal."""
-    paragraphs = [summary(found), aligned(layer_rows(found), numbers=True)]
+    paragraphs = [summary(found), aligned(layer_rows(found), numbers=True), *_causes(found)]
     if found.proposals:
         rows = [_proposal(proposal, found) for proposal in found.proposals]
         paragraphs.append(aligned(_without_empty(_PROPOSAL, rows), numbers=True))
@@ -24,6 +26,17 @@ def text(found: Findings) -> str:
         paragraphs.append(found.advice)
     paragraphs += [f"Not tried: {what}: {reason}" for what, reason in found.failures.items()]
     return "\n\n".join(paragraphs)
+
+
+def _causes(found: Findings) -> list[str]:
+    """A line for each cause; of many of one kind the first, and the layers of the others."""
+    lines = []
+    for kind in dict.fromkeys(cause.kind for cause in found.causes):
+        same = [cause for cause in found.causes if cause.kind == kind]
+        lines += [str(cause) for cause in same[:_TOLD]]
+        if others := [cause.layer for cause in same[_TOLD:]]:
+            lines.append(f"So it is ({kind}) in {listed(others)}.")
+    return ["\n".join(lines)] if lines else []
 
 
 def layer_rows(found: Findings) -> list[Row]:

@@ -45,6 +45,11 @@ def diagnosis(contents: Contents) -> Markup | None:
         ).markup(),
         table_markup(loss_table(found, "Each layer alone in an exact network"), "Loss by layer"),
     ]
+    causes = select(found, "loss without its cause")
+    if causes:
+        children.append(el("p", "What makes these losses, in words:"))
+        lines = [f"{c.how['layer']}: {c.how['text']}. {c.how['move']}." for c in causes]
+        children.append(el("ul", *(el("li", line) for line in lines)))
     if select(found, "predicted gain"):
         table = proposals_table(found, "What to change, the best first")
         children.append(table_markup(table, "Proposed changes"))

@@ -1,0 +1,252 @@
+"""Causes of a loss in words: what makes a layer's error, with figures, and what helps.
+
+A cause is named where the loss is at most half as large without it, everything else being as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.registries import enter
+from spikewright.choosing.rules.rule import shown
+from spikewright.choosing.statistics.channels import by_channel, channel_axis, spread
+from spikewright.diagnosis.means import present
+from spikewright.diagnosis.remedies import Diagnosed
+from spikewright.diagnosis.sites import MeanFlow, Site
+from spikewright.diagnosis.survey import LayerLoss
+from spikewright.diagnosis.what_if import change_alone, change_if_sent
+from spikewright.graph import Node
+from spikewright.graph.layers import Affine, Convolution
+
+_LEAST = 0.02  # of the output, that a layer has to change for its cause to be looked for
+_HALF = 0.5  # of its loss, that is left without the cause
+_NARROW, _SHARE = 0.25, 0.2  # of the levels of the widest channel; of the channels
+_ONE_SIDED = 4.0  # times as far as the one sign the other reaches
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What makes the loss of a layer.
+
+    `kind` is its name in the registry; `text` says it with figures, and `move` says what helps.
+    `before` is the change of the output, or for "cancelling sums" of the layer's value, and `after`
+    what it would be without the cause.
+    """
+
+    kind: str
+    layer: str
+    text: str
+    move: str
+    before: float
+    after: float
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.text}. {self.move}."
+
+
+Finder = Callable[[Diagnosed], Iterable[Cause]]
+_registry: dict[str, Finder] = {}
+CAUSES: Mapping[str, Finder] = MappingProxyType(_registry)
+"""Every cause that is looked for, by its kind (read only): it is found in a finished survey."""
+
+
+def _register(kind: str) -> Callable[[Finder], Finder]:
+    return lambda finder: enter(_registry, finder, "cause", kind)
+
+
+def causes(case: Diagnosed) -> tuple[Cause, ...]:
+    """All causes that are found, kind by kind, the layers that lose most first."""
+    return tuple(cause for finder in CAUSES.values() for cause in finder(case))
+
+
+@_register("narrow channels")
+def _narrow_channels(case: Diagnosed) -> Iterator[Cause]:
+    """Channels of few levels beside others of many, under thresholds that do not follow them."""
+    for layer, site in _losing(case):
+        factor = _as_many_levels(case, site)
+        if factor is None:
+            continue
+        before = change_alone(case.samples, layer.name)
+        after = change_alone(case.samples, layer.name, factor)
+        if after <= _HALF * before:
+            said = _ranges(case, site)
+            text = (
+                f"{said}. As many levels for each channel would cut what the layer alone changes "
+                f"from {_percent(before)} to {_percent(after)}"
+            )
+            move = f"Choose for channels: scale_firing_rates={_rule_of_channels(case, site)}"
+            yield Cause("narrow channels", layer.name, text, move, before, after)
+
+
+@_register("narrow sign")
+def _narrow_sign(case: Diagnosed) -> Iterator[Cause]:
+    """Values of one sign that are small beside those of the other, with one threshold for both."""
+    for layer, site in _losing(case):
+        value = case.samples.first.source[layer.name]
+        ends = float(value.max(initial=0.0)), float(-value.min(initial=0.0))
+        small, large = sorted(ends)
+        if small == 0 or large < _ONE_SIDED * small or site.cells is None:
+            continue
+        sign = 1.0 if ends[0] == small else -1.0
+
+        def repaired(exact: NDArray, sent: NDArray, sign: float = sign) -> NDArray:
+            return np.where(sign * exact > 0, exact, sent)
+
+        before = change_if_sent(case.samples, layer.name, lambda exact, sent: sent)
+        after = change_if_sent(case.samples, layer.name, repaired)
+        if before >= _LEAST and after <= _HALF * before:
+            text = _signs(value, site, sign, small, large, before, after)
+            move = (
+                f"One threshold serves both signs: {_times(large / small)} times the scale of "
+                f"{layer.name} gives the smaller as many levels, and so do as many times the steps"
+            )
+            yield Cause("narrow sign", layer.name, text, move, before, after)
+
+
+@_register("cancelling sums")
+def _cancelling_sums(case: Diagnosed) -> Iterator[Cause]:
+    """Weighted sums in which terms cancel, but not their errors: linear bottlenecks and heads."""
+    plan, batch = case.samples.plan, case.samples.first
+    values = present(plan, batch.source, batch.disorder)
+
+    def error(name: str) -> float:
+        exact = batch.source[name]
+        whole = float(np.linalg.norm(exact))
+        return float(np.linalg.norm(exact - values[name])) / whole if whole else 0.0
+
+    for node in plan.graph:
+        if not isinstance(node.layer, Affine | Convolution):
+            continue
+        arriving, leaving = error(node.inputs[0]), error(node.name)
+        if leaving < _LEAST or arriving > _HALF * leaving:
+            continue
+        terms = _terms(node.layer, batch.source[node.inputs[0]], batch.source[node.name])
+        if terms * _HALF >= 1.0:
+            text = (
+                f"{_form(plan, node)}terms of its sums cancel to {_percent(1 / terms)} of their "
+                f"size, and errors do not: what arrives is {_percent(arriving)} off, its own "
+                f"values {_percent(leaving)}"
+            )
+            names = ", ".join(_senders(plan, node)) or "the layers before it"
+            move = (
+                f"More levels in front of it help: {_times(leaving / arriving)} times the scale of "
+                f"{names}, or as many times the steps"
+            )
+            yield Cause("cancelling sums", node.name, text, move, leaving, arriving)
+
+
+def _losing(case: Diagnosed) -> Iterator[tuple[LayerLoss, Site]]:
+    """Layers with spikes that count what arrives, and change the output by enough to matter."""
+    for layer in sorted(case.layers, key=lambda found: -found.loss.change):
+        site = case.samples.plan.sites[layer.name]
+        counts = site.cells is not None and site.cells.integrates
+        if counts and layer.loss.change >= _LEAST:
+            yield layer, site
+
+
+def _channels(case: Diagnosed, site: Site, value: NDArray) -> NDArray:
+    """Values `(batch, *shape)` as `(channels, values)`."""
+    return by_channel(value, channel_axis(case.samples.plan.graph, site.name))
+
+
+def _largest(case: Diagnosed, site: Site) -> NDArray:
+    """The largest magnitude of each channel in the source."""
+    value = np.abs(case.samples.first.source[site.name])
+    return np.asarray(_channels(case, site, value).max(axis=1))
+
+
+def _as_many_levels(case: Diagnosed, site: Site) -> NDArray | None:
+    """Factors of rates at which each channel has as many levels as the widest.
+
+    None where channels have about as many already.
+    """
+    assert site.cells is not None
+    graph, largest = case.samples.plan.graph, _largest(case, site)
+    shape = graph.shapes[site.name]
+    heights = _channels(case, site, np.broadcast_to(site.cells.height, (1, *shape))).mean(axis=1)
+    levels, sends = largest / heights, largest > 0
+    if sends.sum() < 2 or np.mean(levels[sends] < _NARROW * levels.max()) < _SHARE:
+        return None
+    factors = np.where(sends, levels.max() / np.where(sends, levels, 1.0), 1.0)
+    return spread(factors, shape, channel_axis(graph, site.name))
+
+
+def _ranges(case: Diagnosed, site: Site) -> str:
+    """The ranges of channels beside the value of a spike, in words."""
+    assert site.cells is not None
+    largest = _largest(case, site)
+    sends = largest > 0
+    totals = case.samples.run.populations[site.name].totals
+    silent = int((sends & ~_channels(case, site, totals != 0).any(axis=1)).sum())
+    return (
+        f"the largest values of its channels span {shown(largest[sends], 3)}. One spike in the "
+        f"whole run means {shown(site.cells.unit, 3)}, and {silent} of {int(sends.sum())} active "
+        "channels send nothing"
+    )
+
+
+def _rule_of_channels(case: Diagnosed, site: Site) -> str:
+    """The rule that chooses for channels, as one would write it."""
+    assert site.cells is not None
+    plan = case.samples.plan
+    steps = f"steps={plan.steps}"
+    dt = "" if plan.dt == 0.001 else f", dt={plan.dt:g}"
+    if site.cells.cap is not None:
+        return f"sw.MinimumError({steps}{dt})"
+    spikes = max(1, round(case.spikes))
+    return f'sw.EnergyBudget({steps}, spikes={spikes}{dt}, per="channel")'
+
+
+def _signs(
+    value: NDArray, site: Site, sign: float, small: float, large: float, before: float, after: float
+) -> str:
+    """The ranges of both signs beside the value of a spike, in words."""
+    assert site.cells is not None
+    narrow = sign * value > 0
+    lost = float(np.mean((np.abs(value) < site.cells.unit / 2)[narrow]))
+    below, above = ("above", "below") if sign > 0 else ("below", "above")
+    return (
+        f"values {below} 0 reach {small:.3g} and those {above} it {large:.3g}. One spike in "
+        f"the whole run means {shown(site.cells.unit, 3)}, and {_percent(lost)} of the values "
+        f"{below} 0 are less than half a spike. Without their errors the layer alone would change "
+        f"the outputs by {_percent(after)} in place of {_percent(before)}"
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _times(ratio: float) -> int:
+    """A power of two, not less than this."""
+    return int(2 ** np.ceil(np.log2(ratio)))
+
+
+def _terms(layer: Affine | Convolution, read: NDArray, value: NDArray) -> float:
+    """The terms of a layer's sums over the sums, root mean square: as errors of terms add up."""
+    squared = replace(layer, weight=np.square(layer.weight), bias=None)
+    terms, sums = squared.evaluate(np.square(read)).mean(), np.square(value).mean()
+    return float(np.sqrt(terms / sums)) if sums > 0 else 0.0
+
+
+def _form(plan: MeanFlow, node: Node) -> str:
+    """That there are no neurons between a layer and who reads it, where it is so."""
+    readers = plan.graph.consumers[node.name]
+    return "" if any(reader in plan.sites for reader in readers) else "it has no neurons; "
+
+
+def _senders(plan: MeanFlow, node: Node) -> list[str]:
+    """The populations whose spikes reach a layer without passing another."""
+    waiting, found = list(node.inputs), dict[str, None]()
+    while waiting:
+        name = waiting.pop()
+        if name in plan.sites:
+            found[name] = None
+        else:
+            waiting += plan.graph[name].inputs
+    return list(found)
