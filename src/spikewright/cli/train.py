@@ -67,6 +67,13 @@ def _rates(
     help="Through the rounded network, with spikes through time, or as is measured to matter.",
 )
 @options.epochs(10)
+@click.option(
+    "--layers",
+    type=click.FloatRange(min=0.0),
+    default=0.0,
+    show_default=True,
+    help="Weight of every layer's distance from the source's, beside the loss.",
+)
 @click.option("--timeout", type=float, help="Seconds after which it ends (default: never).")
 @click.option(
     "--patience", type=click.IntRange(min=1), help="End after so many epochs without a better one."

@@ -431,6 +431,7 @@ class Conversion(Shown):
         rates: Mapping[str, tuple[float, float]] | None = None,
         energy_table: str = "45nm-fp32",
         loss: Literal["both", "imitation", "truth"] | Callable[[Any, Any], Any] = "both",
+        layers: float = 0.0,
         metric: Callable[[Any, Any], Any] | None = None,
         optimiser: Literal["adam", "adamw", "sgd"] | Callable[[Any], Any] = "adam",
         learning_rate: float = 5e-4,
@@ -461,8 +462,10 @@ class Conversion(Shown):
         batches. The epoch that is the best on them is kept: by `metric`, a function as for
         `evaluate`, else by accuracy, else by the loss. With `keep="last"`, and where nothing is
         held back, the last one is kept; of an iterable only given samples are. `loss` is imitation,
-        truth or both, or a function `f(outputs, y)` of tensors; `optimiser` a name, or a function
-        that makes a `torch.optim.Optimizer` of groups of parameters. `device` is torch's.
+        truth or both, or a function `f(outputs, y)` of tensors. `layers` weighs the distance of
+        every layer with neurons from the source's, the relative mean square error, beside it.
+        `optimiser` is a name, or a function that makes a `torch.optim.Optimizer` of groups of
+        parameters. `device` is torch's.
 
         A training lasts `epochs` epochs, or `timeout` seconds if that is shorter; the rate falls to
         zero by then. It ends early where no epoch was better for `patience` epochs. After each
@@ -487,6 +490,7 @@ class Conversion(Shown):
             joules=joules,
             energy_table=energy_table,
             loss=loss,
+            layers=layers,
             metric=metric,
             optimiser=optimiser,
             learning_rate=learning_rate,
@@ -543,6 +547,7 @@ class Conversion(Shown):
             joules=None,
             energy_table="45nm-fp32",
             loss="imitation",
+            layers=0.0,
             metric=None,
             optimiser="adam",
             learning_rate=learning_rate,

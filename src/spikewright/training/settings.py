@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ class Settings:
     rates: Mapping[str, Range]
     energy_table: str
     loss: LossName | Callable[..., Any]
+    layers: float
     metric: Callable[..., Any] | None
     optimiser: OptimiserName | Callable[..., Any]
     learning_rate: float
@@ -74,6 +76,8 @@ class Settings:
         for name, what in _BOUNDED.items():
             value = self._of(name)
             self._require(name, value is None or _positive(value), f"{what} above 0, or None")
+        weight = is_number(self.layers) and 0 <= self.layers < math.inf
+        self._require("layers", weight, "a weight from 0")
         self._require("seed", is_whole(self.seed) and self.seed >= 0, "a whole number from 0")
         stops = self.patience is None or (is_whole(self.patience) and self.patience >= 1)
         self._require("patience", stops, f"{_WHOLE}, or None")

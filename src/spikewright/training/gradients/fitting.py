@@ -86,6 +86,7 @@ def judge_of(job: Job, network: RoundedNetwork, device: Any) -> Judge:
         Budget(job.bounds, like),
         Metric.of(settings.metric),
         settings.dt,
+        settings.layers,
     )
 
 

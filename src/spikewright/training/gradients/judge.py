@@ -15,7 +15,7 @@ from spikewright.measure.metric import Metric
 from spikewright.training.data import Samples
 from spikewright.training.gradients.batches import Batches
 from spikewright.training.gradients.budget import Budget
-from spikewright.training.gradients.losses import Loss
+from spikewright.training.gradients.losses import Loss, layers_apart
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.spiking import Sent, sent
 from spikewright.training.gradients.teacher import Teacher
@@ -33,21 +33,34 @@ class Judge:
     budget: Budget
     metric: Metric | None
     dt: float
+    layers: float = 0.0
 
     def loss(self, batch: Samples, way: Way) -> tuple[Tensor, Tensor | float]:
-        """The loss of a batch, and what its spikes weigh beside it, with their gradients."""
+        """The loss of a batch, and what layers and spikes weigh beside it, with their gradients."""
         inputs = self.batches.inputs(batch)
         counts = sent(self.network, inputs, net=True).net if way == "time" else None
         values, made = self.network(inputs, counts)
-        loss = self.distance(batch, inputs, values)
-        return loss, self.budget.penalty(made, len(batch))
+        beside = self.budget.penalty(made, len(batch))
+        source = self.teacher.values(inputs) if self.layers else None
+        if source is not None:
+            beside = beside + self.layers * layers_apart(values, source, made)
+        return self.distance(batch, inputs, values, source), beside
 
     def distance(
-        self, batch: Samples, inputs: Mapping[str, Tensor], values: Mapping[str, Tensor]
+        self,
+        batch: Samples,
+        inputs: Mapping[str, Tensor],
+        values: Mapping[str, Tensor],
+        source: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """The loss of a batch's values, without what its spikes weigh."""
+        """The loss of a batch's values, without what stands beside it.
+
+        `source` are the source's values of all nodes, where they are known.
+        """
         truths = self.batches.truths(batch)
-        wanted = self.teacher(batch, inputs) if self.criterion.imitates(truths) else {}
+        wanted: Mapping[str, Tensor] = {}
+        if self.criterion.imitates(truths):
+            wanted = self.teacher(batch, inputs) if source is None else self.teacher.outputs(source)
         return self.criterion(values, wanted, truths)
 
     @torch.no_grad()

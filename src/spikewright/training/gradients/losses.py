@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,13 @@ def relative_square(made: Tensor, wanted: Tensor) -> Tensor:
     """`mean (made - wanted)^2 / variance of wanted`, over all samples and values."""
     size = (wanted - wanted.mean(0, keepdim=True)).square().mean()
     return (made - wanted).square().mean() / size.clamp_min(1e-12)
+
+
+def layers_apart(
+    made: Mapping[str, Tensor], wanted: Mapping[str, Tensor], layers: Collection[str]
+) -> Tensor:
+    """The relative mean square error of values of nodes, a mean over layers."""
+    return torch.stack([relative_square(made[name], wanted[name]) for name in layers]).mean()
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,9 +74,10 @@ class _Rounded(torch.autograd.Function):
         sent: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         free = torch.addcmul(start + TOLERANCE, value, steps / threshold).floor_()
-        n = free if most is None else free.clamp(-most, most)
         if sent is not None:
             n = sent
+        else:
+            n = free if most is None else free.clamp(-most, most)
         ctx.save_for_backward(value, threshold, start, free, n)
         ctx.set_materialize_grads(False)
         ctx.steps, ctx.most = steps, most

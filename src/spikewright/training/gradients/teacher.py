@@ -12,7 +12,7 @@ from spikewright.engines.torch.device import Tensor, numpy_of
 from spikewright.training.data import Samples
 from spikewright.training.gradients.batches import Batches
 from spikewright.training.gradients.losses import Judged
-from spikewright.training.gradients.rounded import RoundedNetwork
+from spikewright.training.gradients.rounded import RoundedNetwork, Values
 
 ROOM = 2**30
 """Bytes that the outputs of all samples may take; fixed, so that results depend on nothing else."""
@@ -31,7 +31,15 @@ class Teacher:
         """The outputs for a batch: those that are known, or computed now."""
         if batch.aside:
             return {name: self._batches.tensor(batch.aside[name]) for name in self._judged}
-        values, _ = self._network(inputs)
+        return self.outputs(self.values(inputs))
+
+    @torch.no_grad()
+    def values(self, inputs: Mapping[str, Tensor]) -> Values:
+        """Values of all nodes for a batch, which are never remembered."""
+        return self._network(inputs)[0]
+
+    def outputs(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those among the values of all nodes that losses compare."""
         return {name: values[one.node] for name, one in self._judged.items()}
 
     def remembered(self, samples: Samples) -> Samples:
