@@ -11,6 +11,7 @@ import models
 import spikewright as sw
 from spikewright.graph import Graph
 from spikewright.records import select
+from spikewright.report.over_time import over_time_table
 from spikewright.running.encoding import feeds_of
 from spikewright.running.rounded import rounded
 from spikewright.running.still import StillNetwork
@@ -109,6 +110,40 @@ def test_there_is_no_twin_where_it_makes_no_sense(changes: dict[str, Any]) -> No
     found = conversion.evaluate(x, y, steps=STEPS, progress=False)
     assert select(found.records, "source accuracy")
     assert not select(found.records, "rounded accuracy")
+
+
+def metric(values: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The output of the class."""
+    return values[np.arange(len(y)), y]
+
+
+@pytest.mark.parametrize("judged", ["labels", "targets", "metric"])
+def test_the_twin_is_measured_at_every_step_that_is_looked_at(judged: str) -> None:
+    """As in an evaluation of so many steps, under every measure; tables have it beside the run."""
+    graph = GRAPHS["residual"]
+    x, y = data(graph)
+    given: dict[str, Any] = {"x": x, "y": y, "progress": False}
+    names = ["accuracy"]
+    if judged == "targets":
+        given["y"] = np.random.default_rng(8).normal(size=(40, 5))
+        names = ["relative error", "mean absolute error", "root mean square error"]
+    elif judged == "metric":
+        given["metric"], names = metric, ["metric"]
+    conversion = sw.convert(graph, spiking=True, max_spikes_per_step=1, scale_firing_rates=200.0)
+    whole = conversion.evaluate(steps=STEPS, at=[2, 4], **given)
+
+    for steps in (2, 4, STEPS):
+        alone = conversion.evaluate(steps=steps, **given)
+        for name in names:
+            (one,) = select(alone.records, f"rounded {name}")
+            (found,) = select(whole.records, f"rounded {name}", steps=steps)
+            assert (found.value, found.interval) == (one.value, one.interval)
+    shown = over_time_table(whole.records, [1, 2, 4, STEPS])
+    keys = [column.key for column in shown.columns]
+    twin = keys.index(f"rounded_{names[0].replace(' ', '_')}")
+    active = keys.index("spikes_per_active_neuron")
+    assert [row[twin] is None for row in shown.rows if row[0] == "mean"] == [True, *[False] * 3]
+    assert [row[active] is None for row in shown.rows if row[0] == "mean"] == [True, *[False] * 3]
 
 
 def test_spikes_are_counted_beside_the_active_neurons_of_the_source() -> None:

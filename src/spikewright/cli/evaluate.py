@@ -105,10 +105,12 @@ def _print(found: Evaluation) -> None:
         show(early_exit_table(found.records, "Leaving early"))
     last = [record for record in found.records if record.how.get("steps") == steps]
     show(layer_table(last, f"Layers after step {steps}"))
-    for name in ("source accuracy", "rounded accuracy"):
-        for record in select(found.records, name):
+    for record in found.records:
+        ends = record.how.get("steps", steps) == steps
+        if ends and record.name.startswith(("source ", "rounded ")):
             output = f" of {record.how['output']}" if "output" in record.how else ""
-            click.echo(f"{name}{output} {record.value:.2%}")
+            value = f"{record.value:.2%}" if record.unit == "fraction" else number(record.value)
+            click.echo(f"{record.name}{output} {value}")
     for name in ("spikes per sample", "spikes per active neuron", BITS):
         for record in select(last, name, layer=None):
             click.echo(f"{number(record.value)} {name}")

@@ -309,7 +309,8 @@ class Conversion(Shown):
         and root mean square errors. Both give agreement with the source model (`source=False`
         leaves it out). All are under each of `readouts` at every step. The score of the rounded
         twin, the same network if no spike came early or late, tells what is lost to rounding from
-        what is lost to timing. It costs one step, and is left out where there is no such network.
+        what is lost to timing. It costs a step for each of those in `at` and for the last, and is
+        left out where there is no such network.
         Further records are firing rates, spikes (also per active neuron of the source), silent and
         saturated neurons, operations and energy (`operations=False` leaves these two out) at the
         steps in `at` and the last; and for each confidence in `thresholds` the loss and gain of

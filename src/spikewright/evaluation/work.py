@@ -21,8 +21,9 @@ from spikewright.evaluation.settings import Settings
 from spikewright.evaluation.source import SourceNetwork
 from spikewright.evaluation.twin import TwinNetwork
 from spikewright.graph import Graph
+from spikewright.lower import Lowered
 from spikewright.measure.activity import count
-from spikewright.measure.metric import metric_scores
+from spikewright.measure.metric import given_of, metric_scores, place_of
 from spikewright.measure.scores import scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Output, Truth
@@ -53,8 +54,8 @@ class Work:
         self._outputs = outputs_of(runner.lowered)
         self._source: SourceNetwork | None = None
         self._twin: TwinNetwork | None = None
-        self._held = rounded(runner.lowered, settings.steps) if settings.source else None
-        self._rounded: StillNetwork | None = None
+        self._twins = _rounded_twins(runner.lowered, settings)
+        self._rounded: dict[int, StillNetwork] = {}
         self._all_known = runner.counting().keys() == runner.populations().keys()
         self._operations = operations_of(runner, settings) if settings.operations else None
         self._one_at_a_time = threading.Lock()
@@ -90,20 +91,19 @@ class Work:
         models: dict[str, Outputs] = {
             "source": {} if source is None else source.outputs,
             "twin": self._twin_outputs(fed),
-            "rounded": self._rounded_outputs(fed, threads),
         }
         truths = shard.y if given.metric is None else {}
         rows: dict[Key, NDArray] = {}
         for name, output in self._outputs.items():
             rows |= self._scores(output, raw[name], models["source"].get(name), truths.get(name))
-            for which in ("twin", "rounded"):
-                if name in models[which]:
-                    rows |= scores_of_model(which, output, models[which][name], truths.get(name))
+            if name in models["twin"]:
+                rows |= scores_of_model("twin", output, models["twin"][name], truths.get(name))
         if given.metric is not None:
             rows |= metric_scores(
                 given.metric, self._outputs, raw, models, shard.y,
                 given.readouts, given.dt, given.thresholds,
             )  # fmt: skip
+        rows |= self._rounded_scores(fed, truths, shard.y, threads)
         if source is not None and self._all_known:
             rows["active",] = source.active
         return Tally({**rows, **activity.samples}, activity.sums)
@@ -135,15 +135,25 @@ class Work:
         names = {node: name for name, node in self._runner.lowered.inputs.items()}
         return self._source.answers(fed, names)
 
-    def _rounded_outputs(self, fed: Feeds, threads: int | None) -> Outputs:
-        given = self.settings
-        if self._held is None:
-            return {}
-        if self._rounded is None:
-            dt = given.steps * given.dt
-            self._rounded = StillNetwork(self._held, dt, given.seed, given.precision, threads)
+    def _rounded_scores(
+        self, fed: Feeds, truths: Mapping[str, Truth], y: Mapping[str, Truth], threads: int | None
+    ) -> dict[Key, NDArray]:
+        """The scores of the rounded twins, one for each number of steps that is looked at."""
+        given, rows = self.settings, dict[Key, NDArray]()
         names = {node: name for name, node in self._runner.lowered.inputs.items()}
-        return self._rounded.answers(fed, names).outputs
+        for steps, held in self._twins.items():
+            if steps not in self._rounded:
+                dt = steps * given.dt
+                still = StillNetwork(held, dt, given.seed, given.precision, threads)
+                self._rounded[steps] = still
+            values = self._rounded[steps].answers(fed, names).outputs
+            found: dict[Key, NDArray] = {}
+            for name, output in self._outputs.items():
+                found |= scores_of_model("rounded", output, values[name], truths.get(name))
+            if given.metric is not None:
+                found["rounded score", place_of(self._outputs)] = given.metric(values, given_of(y))
+            rows |= {(*key, str(steps)): row for key, row in found.items()}
+        return rows
 
     def _twin_outputs(self, fed: Feeds) -> Outputs:
         given = self.settings
@@ -160,6 +170,14 @@ class Work:
         given = self.settings
         thresholds = given.thresholds if output.classes else ()
         return scores(output, raw, source, truth, given.readouts, given.dt, thresholds)
+
+
+def _rounded_twins(lowered: Lowered, settings: Settings) -> dict[int, Lowered]:
+    """The rounded twins of runs of so many steps as results are asked for; none where none is."""
+    if not settings.source:
+        return {}
+    twins = {steps: rounded(lowered, steps) for steps in settings.at}
+    return {steps: twin for steps, twin in twins.items() if twin is not None}
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,9 @@ class Evaluation(Shown):
     def _told(self) -> tuple[str, Rows]:
         s = self.settings
         last = [r for r in self.records if "readout" in r.how and r.how.get("steps") == s["steps"]]
-        rest = [r for r in self.records if r.name.startswith(("source ", "rounded "))]
+        ends = s["steps"]
+        models = (r for r in self.records if r.name.startswith(("source ", "rounded ")))
+        rest = [r for r in models if r.how.get("steps", ends) == ends]
         for name in ("spikes per sample", "spikes per active neuron", BITS):
             rest += select(self.records, name, steps=s["steps"])
         rows = table_of(r for r in (*last, *rest) if "layer" not in r.how)

@@ -44,8 +44,9 @@ def score_records(
         named = {"output": output} if output and len(outputs) > 1 else {}
         found = _Found(tally.samples, output, metric or "score")
         records += found.model("source", named)
-        for which in ("twin", "rounded"):
-            records += found.model(which, {"steps": steps, **named})
+        records += found.model("twin", {"steps": steps, **named})
+        for stop in found.rounded_at():
+            records += found.model("rounded", {"steps": stop, **named}, str(stop))
         for readout in found.readouts():
             for step in range(1, steps + 1):
                 how = {"steps": step, "dt": dt, "readout": readout, **named}
@@ -69,15 +70,20 @@ class _Found:
         found = (key for key in self._rows if key[0] in _OVER_TIME and key[1] == self._output)
         return list(dict.fromkeys(key[2] for key in found))
 
-    def model(self, which: str, how: Mapping[str, Any]) -> Iterator[Record]:
-        """The scores of the source model, of its quantised twin, or of the rounded twin."""
-        correct = self._of(f"{which} correct")
+    def rounded_at(self) -> list[int]:
+        """The numbers of steps of the rounded twins, in order."""
+        found = (k for k in self._rows if k[0].startswith("rounded ") and k[1] == self._output)
+        return sorted({int(key[2]) for key in found})
+
+    def model(self, which: str, how: Mapping[str, Any], *stop: str) -> Iterator[Record]:
+        """The scores of the source model, of its quantised twin, or of a rounded twin."""
+        correct = self._of(f"{which} correct", *stop)
         if correct is not None:
             yield _share(f"{which} accuracy", correct, how)
-        score = self._of(f"{which} score")
+        score = self._of(f"{which} score", *stop)
         if score is not None:
             yield self._scored.mean(which, score, how)
-        squares, sizes = self._of(f"{which} squared error"), self._of(f"{which} absolute error")
+        squares, sizes = (self._of(f"{which} {e} error", *stop) for e in ("squared", "absolute"))
         if squares is not None and sizes is not None:
             yield from _errors(f"{which} ", squares, sizes, self._of("squared target"), how)
 

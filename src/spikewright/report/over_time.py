@@ -8,6 +8,8 @@ from spikewright.records import SCORE, Record, select, worths
 from spikewright.report.tables import Column, Table, Value, number, percent
 
 Measure = tuple[str, str, Callable[[float], str], bool]
+_PER_ACTIVE = "spikes per active neuron"
+_TWIN, _ACTIVE = "if spikes were\non time", "spikes per\nactive neuron"
 _MEASURES: tuple[Measure, ...] = (  # name, heading, how it is shown, whether its interval is
     ("accuracy", "accuracy", percent, True),
     ("accuracy drop", "lost", percent, True),
@@ -28,7 +30,8 @@ def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str 
     """One row a readout and step (and output, of several); intervals are 95 %.
 
     Columns are the measures at hand: a metric, or accuracy, and the loss against the source's,
-    agreement with the source, errors, difference from the source's values.
+    agreement with the source, errors, difference from the source's values. Beside a score stands
+    the rounded twin's, and in the end spikes per active neuron, at steps where they were measured.
     """
     found = list(records)
     wanted = set(steps)
@@ -49,6 +52,10 @@ def over_time_table(records: Iterable[Record], steps: Iterable[int], title: str 
         columns.append(Column(key, heading, show))
         if interval:
             columns += [Column(f"{key}_low", "from", show), Column(f"{key}_high", "to", show)]
+        if f"rounded {name}" in present:
+            columns.append(Column(f"rounded_{key}", _TWIN, show))
+    if _PER_ACTIVE in present:
+        columns.append(Column("spikes_per_active_neuron", _ACTIVE, number))
     rows = [_row(found, place, measures, several) for place in places]
     return Table(title, tuple(columns), tuple(rows))
 
@@ -77,7 +84,16 @@ def _row(
         row.append(found[0].value if found else None)
         if interval:
             row += (found[0].interval if found else None) or (None, None)
+        if any(record.name == f"rounded {name}" for record in records):
+            row.append(_value(records, f"rounded {name}", steps=steps, output=output))
+    if any(record.name == _PER_ACTIVE for record in records):
+        row.append(_value(records, _PER_ACTIVE, steps=steps))
     return tuple(row)
+
+
+def _value(records: list[Record], name: str, **how: Value) -> float | None:
+    found = select(records, name, **how)
+    return found[0].value if found else None
 
 
 def early_exit_table(records: Iterable[Record], title: str = "") -> Table:

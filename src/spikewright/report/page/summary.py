@@ -29,6 +29,9 @@ def sentence(records: Iterable[Record]) -> str:
     worth = _worth(last, found)
     spikes = select(last, "spikes per sample")
     cost = f"{number(spikes[0].value)} spikes a sample" if spikes else ""
+    active = select(last, "spikes per active neuron")
+    if active:
+        cost += f" ({number(active[0].value)} for each active neuron of the source)"
     bits = select(last, "bits per graded spike")
     if bits:
         cost += f", graded ones of {number(bits[0].value)} bits"
