@@ -13,7 +13,12 @@ from spikewright.choosing.tuning.measuring import Running, margins_of
 from spikewright.choosing.tuning.objective import Labelled, Objective, Pace
 from spikewright.choosing.tuning.refine import Refinement
 from spikewright.choosing.tuning.searching import _allocation
-from spikewright.choosing.tuning.settings import Translation, searched_rules, space_of
+from spikewright.choosing.tuning.settings import (
+    EACH_STEP,
+    Translation,
+    searched_rules,
+    space_of,
+)
 from spikewright.choosing.tuning.starts import level_of, starts, sweep
 from spikewright.showing.demo import MODEL
 
@@ -35,7 +40,7 @@ def objective(samples: Labelled) -> Objective:
     conversion = sw.convert(MODEL, spiking=True)
     translation = Translation(_allocation(conversion, samples, 1e9, searched_rules()), 0.001)
     space = space_of(conversion)
-    return Objective(conversion, translation, space, "spikes", Running(), samples.unit)
+    return Objective(conversion, translation, space, "spikes", Running(), samples.unit, samples.x)
 
 
 def values(objective: Objective, **changes: object) -> dict:
@@ -132,6 +137,72 @@ def test_refinement_moves_channels_and_pays(objective: Objective, samples: Label
         assert np.any(octaves != 0)
     costs = [objective.at(proposal, point, samples).cost for proposal in found]
     assert min(costs) < point.cost
+
+
+def test_corrected_settings_have_biases_of_each_step_measured_on_samples(
+    objective: Objective, samples: Labelled
+) -> None:
+    """They are those of `StepCorrection` on the samples known, of few digits."""
+    plain, chosen = values(objective), values(objective, correction=EACH_STEP)
+    rule = sw.StepCorrection(4, per="channel")
+    measured = objective.convert(plain).again(bias_correction=rule, calibration=samples.x)
+    found = objective.convert(chosen)
+
+    assert objective.identify(chosen) != objective.identify(plain)
+    for name, biases in measured.resolved["bias_correction"].items():
+        made = found.resolved["bias_correction"][name]
+        assert made.shape == biases.shape
+        assert made == pytest.approx(biases, rel=1e-3)
+        assert made == pytest.approx(
+            np.array([float(f"{v:.4g}") for v in made.flat]).reshape(made.shape)
+        )
+    again = sw.convert(MODEL, **found.resolved)
+    for conversion in (found, again):
+        (point,) = (p for p in objective(chosen, samples) if p.where == (4, "mean"))
+        run = conversion.run(samples.x, steps=4, progress=False)
+        spikes = sum(float(counts.mean()) for counts in run.spike_counts().values())
+        assert point.costs["spikes"] == pytest.approx(spikes)
+
+
+def test_corrections_bring_a_coarse_network_nearer(objective: Objective, samples: Labelled) -> None:
+    """Where a quarter of a spike is spent on a neuron, fewer answers get lost with them."""
+    lost = {}
+    for correction in (None, EACH_STEP):
+        chosen = values(objective, level=-2.5, correction=correction)
+        (point,) = (p for p in objective(chosen, samples) if p.where == (4, "mean"))
+        lost[correction] = point.risk
+
+    assert lost[EACH_STEP] < lost[None]
+
+
+def test_moves_of_channels_keep_the_biases_of_their_base(
+    objective: Objective, samples: Labelled
+) -> None:
+    """They are measured for the base alone; a proposal that is tried has its own."""
+    chosen = values(objective, level=1.0, correction=EACH_STEP)
+    base = objective.convert(chosen)
+    point = next(p for p in objective(chosen, samples) if p.where == (4, "mean"))
+    before = len(objective.correcting._runs)
+    found = list(Refinement(objective, samples, 2.0).proposals(chosen, point, 0.5, 50.0))
+
+    assert len(objective.correcting._runs) == before
+    assert all(proposal["correction"] == EACH_STEP for proposal in found)
+    same = objective.beside(base, objective.translation.shortened(chosen, 4), point, samples)
+    assert same.costs == point.costs
+    other = objective.convert(found[-1]).resolved["bias_correction"]
+    assert any(
+        not np.array_equal(other[name], biases)
+        for name, biases in base.resolved["bias_correction"].items()
+    )
+
+
+def test_the_time_of_corrections_counts(objective: Objective, samples: Labelled) -> None:
+    """A setting with corrections is expected to take longer than one without."""
+    plain, chosen = values(objective), values(objective, correction=EACH_STEP)
+    objective.convert(chosen)
+
+    assert objective.trial(plain, 200) == objective.seconds(4, 200)
+    assert objective.trial(chosen, 200) > objective.seconds(4, 200)
 
 
 def test_a_sweep_has_one_scale_in_every_number_of_steps(objective: Objective) -> None:

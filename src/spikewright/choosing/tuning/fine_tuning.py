@@ -10,6 +10,7 @@ from typing import Any
 
 from spikewright.choosing.search.certify import Candidate
 from spikewright.choosing.tuning.objective import Labelled, Objective
+from spikewright.choosing.tuning.settings import CORRECTION
 from spikewright.errors import SpikewrightError
 
 READ = "mean"
@@ -117,7 +118,8 @@ class FineTuning:
     def _train(self, base: Candidate, limits: Mapping[str, Any]) -> Candidate:
         objective, judged = self.objective, self.given.judged
         metric = objective.running.metric
-        training = objective.convert(base.trial.values).train(
+        values = {**base.trial.values, CORRECTION: None}  # what is trained needs none
+        training = objective.convert(values).train(
             self.given.x,
             self.given.y,
             **limits,

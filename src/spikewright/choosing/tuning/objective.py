@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.choosing.correction import StepCorrection
 from spikewright.choosing.search.certify import Candidate
 from spikewright.choosing.search.choice import Minimise
 from spikewright.choosing.search.measured import Point
@@ -19,7 +20,7 @@ from spikewright.choosing.search.scores import paired_of
 from spikewright.choosing.search.space import Plain, Space, choices_of
 from spikewright.choosing.tuning.measuring import Outcome, Running, part_of, run
 from spikewright.choosing.tuning.reproduce import text
-from spikewright.choosing.tuning.settings import Translation, read_at
+from spikewright.choosing.tuning.settings import CORRECTION, Translation, read_at, rounded
 from spikewright.conversion import Conversion
 from spikewright.measure.readout import READOUTS, EveryStep, kind_of
 
@@ -95,7 +96,8 @@ class Pace:
 class Objective:
     """Converts, runs and measures.
 
-    `minimise` names the cost. `unit` is the margin that risks are measured in.
+    `minimise` names the cost. `unit` is the margin that risks are measured in, `known` the inputs
+    of samples that biases of each step are measured on.
     """
 
     conversion: Conversion
@@ -104,7 +106,9 @@ class Objective:
     minimise: Minimise
     running: Running
     unit: float
+    known: Mapping[str, NDArray]
     pace: Pace = field(default_factory=Pace, init=False)
+    correcting: Pace = field(default_factory=Pace, init=False)
     _converted: tuple[str, Conversion] | None = field(default=None, init=False)
     _texts: dict[tuple, str] = field(default_factory=dict, init=False)
 
@@ -112,20 +116,42 @@ class Objective:
         """About how long so many samples take, 0 before any was run."""
         return self.pace.seconds(steps * samples)
 
+    def trial(self, values: Mapping[str, Plain], samples: int) -> float:
+        """About how long so many samples take under these values, corrections included."""
+        steps = int(values["steps"] or 1)
+        corrected = self.correcting.seconds(steps) if values.get(CORRECTION) else 0.0
+        return self.seconds(steps, samples) + corrected
+
     def identify(self, values: Mapping[str, Plain]) -> str:
         """The same text for values that make the same network and run."""
         key = tuple(sorted(values.items()))
         if key not in self._texts:
-            self._texts[key] = f"{values['steps']} {text(self.translation.arguments(values))}"
+            corrected = values.get(CORRECTION) or ""
+            arguments = text(self.translation.arguments(values))
+            self._texts[key] = f"{values['steps']} {corrected}{arguments}"
         return self._texts[key]
 
     def convert(self, values: Mapping[str, Plain]) -> Conversion:
         """The network under these values; the last one is kept."""
         key = self.identify(values)
         if self._converted is None or self._converted[0] != key:
-            changes = self.translation.arguments(values)
-            self._converted = key, self.conversion.again(**changes)
+            found = self.conversion.again(**self.translation.arguments(values))
+            if values.get(CORRECTION) is not None:
+                found = self._corrected(found, int(values["steps"] or 1))
+            self._converted = key, found
         return self._converted[1]
+
+    def _corrected(self, conversion: Conversion, steps: int) -> Conversion:
+        """The same with a bias for each channel and step, of few digits."""
+        begun = time.monotonic()
+        rule = StepCorrection(steps, dt=self.running.dt, per="channel")
+        measured = conversion.again(bias_correction=rule, calibration=self.known)
+        biases = {
+            name: rounded(biases).reshape(biases.shape)
+            for name, biases in measured.resolved["bias_correction"].items()
+        }
+        self.correcting.add(steps, time.monotonic() - begun)
+        return conversion.again(bias_correction=biases, calibration=None)
 
     def __call__(self, values: Mapping[str, Plain], samples: Labelled) -> list[Point]:
         """Measure on samples, at every number of steps and under every readout."""
@@ -135,6 +161,20 @@ class Objective:
     def at(self, values: Mapping[str, Plain], where: Point, samples: Labelled) -> Point:
         """Measure one number of steps and readout alone."""
         return self.of(self.convert(values), where.where, samples)
+
+    def beside(
+        self,
+        base: Conversion,
+        values: Mapping[str, Plain],
+        where: Point,
+        samples: Labelled,
+    ) -> Point:
+        """As `at`, with biases of each step as `base` has them: they are not measured anew."""
+        changes = self.translation.arguments(values)
+        biases = base.resolved["bias_correction"]
+        return self.of(
+            self.conversion.again(**changes, bias_correction=biases), where.where, samples
+        )
 
     def network(self, candidate: Candidate) -> Conversion:
         """The network of a setting, the trained one where there is one."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spikewright.choosing.search.measured import Point
 from spikewright.choosing.search.space import Plain, Values
 from spikewright.choosing.tuning.objective import Labelled, Objective
+from spikewright.conversion import Conversion
 from spikewright.errors import SpikewrightError
 
 _PRICES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -87,14 +88,16 @@ class Refinement:
         groups = _groups(scales, int(max(len(scales), affordable / _FEWEST)))
         count = sum(len(some) for some in groups.values())
         some = self.samples[: int(np.clip(affordable / count, _FEWEST, len(self.samples)))]
-        cost, risk = self._measure(values, scales, point, some)
+        base = self.objective.convert(values)
+        cost, risk = self._measure(base, values, scales, point, some)
         moves = []
         for layer, parts in groups.items():
             for channels in parts:
                 for octaves in (-size, size):
                     move = Move(layer, channels, octaves, 0.0, 0.0)
                     try:
-                        found = self._measure(values, _moved(scales, [move]), point, some)
+                        moved = _moved(scales, [move])
+                        found = self._measure(base, values, moved, point, some)
                     except SpikewrightError:  # what cannot be run saves nothing
                         continue
                     saved = math.log(max(found[0], 1e-300) / max(cost, 1e-300))
@@ -103,13 +106,14 @@ class Refinement:
 
     def _measure(
         self,
+        base: Conversion,
         values: Mapping[str, Plain],
         scales: Mapping[str, NDArray],
         point: Point,
         samples: Labelled,
     ) -> tuple[float, float]:
         refined = self.objective.translation.refined(values, scales)
-        found = self.objective.at(refined, point, samples)
+        found = self.objective.beside(base, refined, point, samples)
         return found.cost, found.risk
 
 

@@ -47,6 +47,7 @@ from spikewright.lower.populations import Roles
 from spikewright.lower.speaking import silently
 
 _CALIBRATED = 256  # samples whose values the rules look at
+_CORRECTED = 128  # samples that biases of each step are measured on
 _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
 _REFINING = 0.06  # of the time for one look at all channels
 _TRAINING = 0.5  # of the time, where settings are trained
@@ -78,7 +79,13 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     allocation = _allocation(conversion, mine, _WORK * request.timeout, rules)
     translation = Translation(allocation, request.running.dt)
     objective = Objective(
-        conversion, translation, space, request.minimise, request.running, mine.unit
+        conversion,
+        translation,
+        space,
+        request.minimise,
+        request.running,
+        mine.unit,
+        mine[slice(_CORRECTED)].x,
     )
     sure = certifiable(len(held), request.max_drop, request.confidence, held.size)
     facts = _facts(request, conversion, space, digest(mine, held))
@@ -226,7 +233,7 @@ def _plain(
 
 def _affordable(objective: Objective, samples: int, timeout: float, values: Values) -> bool:
     """Whether one trial takes no more than its share of the time."""
-    return objective.seconds(int(values["steps"] or 1), samples) <= _TRIAL * timeout
+    return objective.trial(values, samples) <= _TRIAL * timeout
 
 
 def _swept(objective: Objective, samples: int, timeout: float, point: Point) -> Iterator[Values]:

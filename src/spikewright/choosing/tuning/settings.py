@@ -24,6 +24,9 @@ STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 SCALES = "scales"
 """Under this name a refined setting has the scales of all channels, as JSON."""
 
+CORRECTION, EACH_STEP = "correction", "each step"
+"""The parameter, and the correction that gives channels a bias for each step."""
+
 _FIRST = ("sensitivity", "percentile", "channel percentile", "minimum error", "one scale")
 _DIGITS = 4  # of a scale or a budget, so that it can be written down
 _OFFSET = "offset "
@@ -45,6 +48,7 @@ def space_of(conversion: Conversion) -> dict[str, Parameter]:
         "neuron": Choices(("default", "bipolar") if integrate else ("default",)),
         "initial_voltage": Choices(("half", "zero")),
         "synapse": Choices((None, 0.002, 0.005)),
+        CORRECTION: Choices((None,) if conversion.lowered.stepping else (None, EACH_STEP)),
         "level": Range(-10.0, 8.0, -1.0),
     }
     if len(types) > 1:
@@ -107,10 +111,13 @@ def check_values(space: Mapping[str, Parameter]) -> None:
         ("readout", tuple(READOUTS)),
         ("neuron", ("default", "bipolar")),
         ("initial_voltage", ("half", "zero")),
+        (CORRECTION, (None, EACH_STEP)),
     ):
         for value in choices_of(space, name):
             if value not in known:
-                raise TuningError(f"space: {name!r} is one of {', '.join(known)}, got {value!r}")
+                raise TuningError(
+                    f"space: {name!r} is one of {', '.join(map(str, known))}, got {value!r}"
+                )
     for value in choices_of(space, "steps"):
         if not (is_plain_whole(value) and value >= 1):
             raise TuningError(f"space: 'steps' are whole numbers from 1, got {value!r}")
@@ -157,7 +164,7 @@ class Translation:
     def refined(self, values: Mapping[str, Plain], scales: Mapping[str, NDArray]) -> Values:
         """Values that stand for these scales `(channels,)` of each layer, all else the same."""
         neutral = {name: 0.0 for name in values if name == "level" or name.startswith(_OFFSET)}
-        written = {name: _rounded(scale).tolist() for name, scale in scales.items()}
+        written = {name: rounded(scale).tolist() for name, scale in scales.items()}
         return {**values, **neutral, SCALES: json.dumps(written)}
 
     def shortened(self, values: Values, steps: int) -> Values:
@@ -187,7 +194,7 @@ class Translation:
         layers = self.allocation.layers
         return {
             "scale_firing_rates": {
-                name: _plain(layers[name].spread(_rounded(scale))) for name, scale in scales.items()
+                name: _plain(layers[name].spread(rounded(scale))) for name, scale in scales.items()
             },
             "synapse": values["synapse"],
             "initial_voltage": values["initial_voltage"],
@@ -205,8 +212,8 @@ def _whole(value: Plain) -> int:
     return int(value)  # type: ignore[arg-type]
 
 
-def _rounded(values: NDArray) -> NDArray:
-    """Rounded to a few significant digits."""
+def rounded(values: NDArray) -> NDArray:
+    """All values in one axis, rounded to a few significant digits."""
     return np.array([float(f"{value:.{_DIGITS}g}") for value in values.reshape(-1)])
 
 

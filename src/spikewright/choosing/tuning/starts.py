@@ -12,8 +12,10 @@ from spikewright.choosing.search.space import (
     begin,
     choices_of,
 )
+from spikewright.choosing.tuning.settings import CORRECTION
 
 _LEVELS = (1.0, 0.0, -1.0, -2.0, -3.0, -4.0)
+_CORRECTED = (-1.0, -2.0, 0.0, -3.0)  # corrections pay where spikes are few
 _TWO = (-1.0, -2.5)
 _THREE = (1.0, -0.5, -2.0)
 _OCTAVE = 4  # levels of a sweep in an octave
@@ -23,22 +25,31 @@ _REACH = 4  # of them to either side
 def starts(space: Mapping[str, Parameter]) -> list[Values]:
     """Settings to begin with, those that take little time first.
 
-    Every rule in the fewest steps, where neurons may send several spikes at once; then the first
-    rule in some steps and in the most, with each cap. A cap alone needs more of these.
+    Every rule in the fewest steps, where neurons may send several spikes at once, and the first
+    one with every correction; then the first rule in some steps and in the most, with each cap
+    and correction. A cap alone needs more of these.
     """
     first = begin(space)
     steps = sorted(int(step) for step in choices_of(space, "steps"))  # type: ignore[arg-type]
     caps = choices_of(space, "max_spikes_per_step")
     free = None in caps
+    corrections = choices_of(space, CORRECTION)
     found: list[Values] = []
     for rule in choices_of(space, "rule") if free else ():
         few = {**first, "steps": steps[0], "rule": rule, "max_spikes_per_step": None}
         found += list(_ladder(space, few, _TWO if found else _LEVELS))
+        for correction in corrections[1:] if rule == first["rule"] else ():
+            found += list(_ladder(space, {**few, CORRECTION: correction}, _CORRECTED))
     for length in dict.fromkeys((steps[len(steps) // 2], steps[-1])):
         for cap in caps:
             longer = {**first, "steps": length, "max_spikes_per_step": cap}
             levels = _TWO[:1] if cap is None else _THREE if free else _LEVELS
             found += list(_ladder(space, longer, levels))
+            found += [
+                {**values, CORRECTION: correction}
+                for correction in corrections[1:]
+                for values in _ladder(space, longer, _TWO[:1])
+            ]
     return _different(found)
 
 
