@@ -201,12 +201,15 @@ def measured(
         steps=longest.steps,
         at=[setting.steps for setting in settings],
         readouts=(readout,),
-        source=False,  # its answers are the same in every row
         operations=False,
         threads=threads,
         checkpoint=folder / begun(longest, conversion),
     )
     (output,) = conversion.outputs
+    rounded, per_active = (
+        {r.how["steps"]: r.value for r in select(evaluation.records, name)}
+        for name in ("rounded accuracy", "spikes per active neuron")
+    )
     right = evaluation.samples["correct", output, readout_name(readout)] > 0
     spikes = {
         r.how["steps"]: r.value
@@ -222,6 +225,8 @@ def measured(
             spikes=spikes[setting.steps],
             how=how,
             seconds=seconds,
+            rounded=rounded.get(setting.steps) if readout == "mean" else None,
+            per_active=per_active.get(setting.steps),
         )
         for setting in settings
     ]

@@ -77,6 +77,11 @@ Written by `python -m benchmarks.conversion_quality`; do not edit. Networks are 
   first step or after the last, and every step counts.
 * **Spikes** are spikes of a neuron and image, over the whole run, spikes that are taken back
   included.
+* **By rounding** are the points that the network's [rounded twin](evaluation.md) loses: the same
+  network if no spike came early or late. What a row loses beyond them is lost to timing. A neuron
+  is **active** where its value in the source is not 0. Rows that were measured before these columns
+  have none: the weights of those trainings were not kept, and other weights have another twin.
+  [Few steps](few_step_accuracy.md) has both columns, for the weights that are kept.
 * Rules see 1000 training images. Neurons start at half a spike, and the mean over all steps is the
   answer. Rules of the field are measured with integrate-and-fire neurons; then one of them with
   neurons that also **take spikes back** (`sw.BipolarIntegrateAndFire`: a spike that was sent before
@@ -165,24 +170,26 @@ def _lost(drop: float | None) -> str:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """One line a rule and number of steps."""
-    head = ["rule", "steps", "images", "source %", "spiking %", "drop (interval)", "spikes"]
+    """One line a rule and number of steps; columns in which nothing stands are left out."""
+    head = ["rule", "steps", "images", "source %", "spiking %", "drop (interval)", "spikes",
+            "by rounding", "of an active neuron"]  # fmt: skip
     ordered = sorted(rows, key=lambda r: (r.steps, r.rule.startswith("chosen"), -r.drop))
-    return markdown_table(
-        head,
+    lines = [
         [
-            [
-                _named(row.rule),
-                str(row.steps),
-                str(row.images),
-                f"{100 * row.source:.2f}",
-                f"{100 * row.spiking:.2f}",
-                _points(row),
-                f"{row.spikes:.2f}",
-            ]
-            for row in ordered
-        ],
-    )
+            _named(row.rule),
+            str(row.steps),
+            str(row.images),
+            f"{100 * row.source:.2f}",
+            f"{100 * row.spiking:.2f}",
+            _points(row),
+            f"{row.spikes:.2f}",
+            _lost(None if row.rounded is None else row.source - row.rounded),
+            "" if row.per_active is None else f"{row.per_active:.2f}",
+        ]
+        for row in ordered
+    ]
+    kept = [i for i in range(len(head)) if any(line[i] for line in lines)]
+    return markdown_table([head[i] for i in kept], [[line[i] for i in kept] for line in lines])
 
 
 def _chosen(rows: Sequence[Row]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +31,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Row(Setting):
-    """One setting's accuracies and drop, fractions; `how` says what was chosen."""
+    """One setting's accuracies and drop, fractions; `how` says what was chosen.
+
+    `rounded` is the accuracy of the rounded twin, and `per_active` are spikes of a neuron that is
+    active in the source. None where they were not measured.
+    """
 
     source: float
     spiking: float
@@ -40,9 +45,16 @@ class Row(Setting):
     spikes: float
     how: str
     seconds: float
+    rounded: float | None = None
+    per_active: float | None = None
 
 
-KINDS = {"str": str, "int": int, "float": float}
+KINDS: Mapping[str, Callable[[str], Any]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "float | None": lambda text: float(text) if text else None,
+}
 Kind = TypeVar("Kind")
 
 

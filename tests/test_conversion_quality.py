@@ -73,6 +73,9 @@ def test_every_rule_is_measured_once_and_written_down(
     assert all(r.images == 40 and r.source == pytest.approx(0.9) for r in rows)
     assert all(r.drop == pytest.approx(r.source - r.spiking) for r in rows)
     assert all(r.low <= r.drop <= r.high for r in rows)
+    assert all(0 <= r.rounded <= 1 for r in rows if r.rounded is not None)
+    assert all(r.rounded is not None for r in rows if "readout" not in r.how)
+    assert all((r.per_active or 0) > r.spikes > 0 for r in rows)
     written = page.read_text(encoding="utf-8")
     assert all(rule in written for rule in RULES)
     assert "Chosen were:" in written
@@ -187,6 +190,25 @@ def test_tables_have_the_chosen_rule_last_of_its_steps() -> None:
     ]
     lines = quality_page.table(rows).splitlines()[2:]
     assert [line.split("|")[1].strip() for line in lines] == ["c", "b", "a", f"**{CHOSEN}**"]
+
+
+def test_tables_tell_rounding_from_timing_where_it_was_measured() -> None:
+    """Points lost by the rounded twin, spikes of an active neuron; no columns of nothing."""
+    old, new = row(rule="a"), row(rule="b", rounded=0.8725, per_active=6.54)
+    assert "rounding" not in quality_page.table([old])
+    head, _, *lines = quality_page.table([old, new]).splitlines()
+    assert head.endswith("| spikes | by rounding | of an active neuron |")
+    assert lines[0].endswith("| 3.20 |  |  |")
+    assert lines[1].endswith("| 3.20 | 0.75 | 6.54 |")
+
+
+def test_rows_are_read_as_they_were_kept(tmp_path: Path) -> None:
+    """With what was not measured as None."""
+    table = Table(tmp_path / "rows.csv")
+    rows = [row(rule="a"), row(rule="b", rounded=0.8725, per_active=6.54)]
+    for each in rows:
+        table.add(each)
+    assert table.rows() == rows
 
 
 def test_the_overview_has_a_column_a_number_of_steps() -> None:
