@@ -102,6 +102,20 @@ def test_a_cause_is_named_with_its_layers_figures_and_a_move(kind: str) -> None:
     assert [r.value for r in records] == [cause.after for cause in causes]
 
 
+def test_heads_that_lose_differently_are_told_apart() -> None:
+    """Each of several outputs with its own distance, whose mean square is the whole."""
+    found = diagnosed(cancelling_sums())
+    changes = found.loss.by_output
+
+    assert changes["boxes"] != pytest.approx(changes["classes"], rel=0.01)
+    assert found.loss.change == pytest.approx(np.sqrt(np.mean(np.square(list(changes.values())))))
+    records = {r.how["output"]: r.value for r in found.records if r.name == "change of one output"}
+    assert records == changes
+    told = {f"{name} {100 * change:.1f} %" for name, change in changes.items()}
+    assert all(text in str(found) for text in told)
+    assert "Away from" not in str(diagnosed(narrow_sign()))
+
+
 @pytest.mark.parametrize("cap", [1, None])
 def test_the_rule_that_is_named_for_narrow_channels_wins_back_most(cap: int | None) -> None:
     """It stands in the text as one would write it, and no layer has the cause any more."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,12 @@ class Loss:
     `drop` is the loss of its score: the fall in accuracy (a fraction) or of a metric, of targets
     the rise in relative error; None without truth. `change` is the distance of the output's values
     from the source's, root mean square over root mean square. Of several outputs it is the root
-    mean square of theirs.
+    mean square of theirs, which `by_output` holds by name.
     """
 
     drop: float | None
     change: float
+    by_output: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def value(self) -> float:
@@ -65,10 +67,12 @@ class Tally:
     @property
     def loss(self) -> Loss:
         """The loss over all samples so far."""
-        squares = self._off.values()
-        changes = [off / whole if whole > 0 else float(off > 0) for off, whole in squares]
+        squares = self._off.items()
+        powers = {n: off / whole if whole > 0 else float(off > 0) for n, (off, whole) in squares}
+        changes = {name: float(np.sqrt(power)) for name, power in powers.items()}
         score = self.score
-        return Loss(None if score is None else score.drop, float(np.sqrt(np.mean(changes))))
+        change = float(np.sqrt(np.mean(list(powers.values()))))
+        return Loss(None if score is None else score.drop, change, changes)
 
 
 def _square(values: NDArray) -> float:

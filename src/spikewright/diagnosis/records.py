@@ -44,6 +44,9 @@ def _of_network(found: Findings, record: Any) -> Iterator[Record]:
     if score is not None and found.rounded_score is not None:
         yield record(f"rounded {score.name}", found.rounded_score, SCORE)
     yield record("output change", found.loss.change)
+    if len(found.loss.by_output) > 1:
+        for name, change in found.loss.by_output.items():
+            yield record("change of one output", change, output=name)
     if found.rounded is not None:
         yield record("rounded output change", found.rounded.change)
     yield record("spikes per sample", found.spikes, "spikes")

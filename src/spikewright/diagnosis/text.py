@@ -67,8 +67,17 @@ def summary(found: Findings) -> str:
         )
     return (
         f"{lost}, over {found.samples} samples, {found.steps} steps of {found.dt * 1000:g} ms and "
-        f"{_number(found.spikes)} spikes a sample{_of_active(found)}."
+        f"{_number(found.spikes)} spikes a sample{_of_active(found)}.{_of_outputs(found)}"
     )
+
+
+def _of_outputs(found: Findings) -> str:
+    """How far each of several outputs is away, the farthest first."""
+    changes = sorted(found.loss.by_output.items(), key=lambda item: -item[1])
+    if len(changes) < 2:
+        return ""
+    told = ", ".join(f"{name} {_percent(change)}" for name, change in changes)
+    return f" Away from the source's outputs: {told}."
 
 
 def _twin(found: Findings) -> str:
