@@ -150,7 +150,7 @@ def _scales_of_worst(case: Diagnosed) -> Iterator[Remedy]:
                 if factor / less > 1.0:
                     yield _moved(case, layer.name, case.scales[layer.name] * (factor / less))
         else:
-            rule = MinimumError(case.steps, case.samples.plan.dt, per="layer")
+            rule = MinimumError(case.steps, case.samples.plan.dt, per="auto")
             what = f"the scale of least error for {layer.name} (MinimumError)"
             scales = case.chosen(what, {**case.scales, layer.name: rule})
             if scales is not None:
