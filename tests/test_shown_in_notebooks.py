@@ -42,8 +42,8 @@ SETTINGS: dict[str, Any] = {"steps": 6, "progress": False}
 
 
 def _choice() -> sw.Choice:
-    space = {"steps": (4, 8)}
-    return sw.tune(demo.MODEL, X, Y, max_drop=0.5, space=space, trials=3, progress=False)
+    space = {"steps": 4}
+    return sw.tune(demo.MODEL, X, Y, max_drop=0.5, space=space, trials=1, progress=False)
 
 
 EXAMPLES: dict[str, Callable[[], Shown]] = {
