@@ -96,6 +96,8 @@ def test_numbers_of_neurons_may_be_given() -> None:
     starts = made.populations()[name].initial_voltage.reshape(-1)
     np.testing.assert_allclose(starts, [0.5, 0.25, 0.75, 0.5, 1 / 6, 0.5, 5 / 6, 0.5, 0.5])
     assert made.network.n_neurons == conversion().network.n_neurons + 3 * 36
+    (told,) = (entry.text for entry in made.trace if entry.stage == "fission")
+    assert told == "2 of 6 channels became 5, 108 neurons more"
 
 
 def test_the_source_is_the_model() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import prod
 from typing import Any, Generic
 
 from numpy.typing import NDArray
@@ -100,7 +101,8 @@ class Model(Generic[Made]):
         chosen.tell(trace)
         _tell(trace, conversion.lowered)
         for name, split in copies.splits.items():
-            trace.add("fission", name, split.text, "exact")
+            more = conversion.populations()[name].n_neurons - prod(canonical.shapes[name])
+            trace.add("fission", name, f"{split.text}, {more:,} neurons more", "exact")
         conversion.trace = trace.followed_by(conversion.trace)
         conversion.resolved = {
             **wanted.given,

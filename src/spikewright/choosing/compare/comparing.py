@@ -26,6 +26,7 @@ Batch = dict[str, NDArray]
 
 FEW = 128
 """Samples that corrections are measured on."""
+_ONE_BY_ONE = 8  # runs that it costs to run layers one by one, measured on ResNet-20
 FIRST = 32
 """Samples that all candidates are compared on; the better ones are on twice as many, and so on."""
 
@@ -114,12 +115,13 @@ class Comparison:
     def seconds_to_make(self, candidate: Candidate) -> float:
         """About how long it takes to make a candidate's network, at most.
 
-        Where it is corrected every layer runs the network again.
+        Where it is corrected every layer runs the network again, or layers run one by one.
         """
         if id(candidate) in self._numbers or not looks_at_data(candidate.arguments):
             return 0.0
         samples = candidate.arguments.get("calibration") or self._fitted
-        return self._pace * _count(samples) * len(self._base.populations())
+        runs = min(len(self._base.populations()), _ONE_BY_ONE)
+        return self._pace * _count(samples) * runs
 
     @property
     def seconds_to_run(self) -> float:

@@ -17,7 +17,7 @@ from spikewright.errors import SpikewrightError
 _OTHERS = 3  # rules behind the best that its correction is tried with
 _SPLIT = 2  # candidates that get more neurons
 _EPOCHS, _MANY = 50, 1000  # of a fit without an end in time, and with one
-_BEFORE = 6  # networks that a fit chooses its beginning from
+_BEFORE = 30  # runs that the networks cost from which a fit chooses its beginning, at most
 _SHORT = 5.0  # seconds of a fit that are not worth its beginning
 
 
