@@ -31,7 +31,7 @@ STEPS = (4, 8, 16, 32)
 SEEN = 1000
 CONTENDERS = 6
 SOME = {"cifar10": 2000}  # test images, of networks that take long
-HEAD = """## What best_rule chooses
+HEAD = """## The choice of the software
 
 `sw.best_rule(model, x, steps)` on 1000 training images, one spike a step, no neurons added,
 nothing fitted by gradients. Beside its choice stands the best of the other candidates that it

@@ -30,7 +30,8 @@ Hardware that sends graded spikes of n levels answers in a single step: `max_spi
 Then all depends on thresholds. `ThresholdIteration` is the generalised threshold for levels 0 to
 n, or -n to n, of normally distributed currents. `MinimumError` takes the data as it is. With the
 percentile n spikes mean the 99.9th percentile of a channel's values. Nothing is corrected. Points
-lost, on all test images, and on 2000 drawn at random of CIFAR-10, with the interval:
+lost on all test images, with the interval; of CIFAR-10, where it is measured, on 2000 drawn at
+random:
 """
 
 

@@ -15,6 +15,7 @@ from spikewright.choosing.fission import Fission
 from spikewright.errors import SpikewrightError
 
 _OTHERS = 3  # rules behind the best that its correction is tried with
+_CLOSE = 3  # candidates that are corrected on more samples
 _SPLIT = 2  # candidates that get more neurons
 _EPOCHS, _MANY = 50, 1000  # of a fit without an end in time, and with one
 _BEFORE = 30  # runs that the networks cost from which a fit chooses its beginning, at most
@@ -33,31 +34,32 @@ class Further:
     def correct(self, clock: Clock) -> None:
         """Compare with corrections: those of the best, then the best of these with other rules.
 
-        Others may have left: a rule that cuts off less may lose more alone, and less corrected.
+        These are the one that helps most and those that are not surely worse. Rules may have left:
+        one that cuts off less may lose more alone, and less corrected.
         """
         first, *others = self.halving.ranked[: 1 + _OTHERS]
         made = self._corrected(first)
         self.halving.join(made, clock)
-        best = self.halving.left[0].candidate
-        for kind, candidate in enumerate(made):
-            if candidate is best:
-                self.halving.join([self._corrected(other)[kind] for other in others], clock)
+        close = self.halving.close
+        if close[0] in made:
+            kinds = [kind for kind, candidate in enumerate(made) if candidate in close]
+            more = [self._corrected(other) for other in others]
+            self.halving.join([found[kind] for kind in kinds for found in more], clock)
 
     def _corrected(self, candidate: Candidate) -> list[Candidate]:
         numbers = self.comparison.numbers(candidate)
         return corrected(candidate, numbers, self.comparison.few, self.steps, self.dt)
 
     def measure_more(self, clock: Clock) -> None:
-        """Compare the best with its corrections measured on all samples that there are for it.
+        """Compare the best with corrections measured on all samples that there are for them.
 
-        What the mean of few samples misses is corrected too, as if it were the network's error.
+        What the mean of few samples misses is corrected too, as if it were the network's error:
+        more by one correction than by another. So this is done with all that are close.
         """
-        best, few = self.halving.left[0].candidate, self.comparison.few
-        given, data = best.arguments.get("calibration"), self.comparison.fitted
-        if given is few and _count(data) > _count(few):
-            arguments = {**best.arguments, "calibration": data}
-            more = Candidate(f"{best.name}, on more samples", arguments, best.readouts)
-            self.halving.join([more], clock)
+        few, data = self.comparison.few, self.comparison.fitted
+        if _count(data) > _count(few):
+            close = [c for c in self.halving.close if c.arguments.get("calibration") is few]
+            self.halving.join([_on_more(c, data) for c in close[:_CLOSE]], clock)
 
     def split(self, extra: float, clock: Clock) -> None:
         """Compare the best with more neurons, `extra` for each one at most."""
@@ -106,6 +108,12 @@ class Further:
             progress=False,
         )
         return made.resolved
+
+
+def _on_more(candidate: Candidate, data: Any) -> Candidate:
+    """The same, corrected on other data."""
+    arguments = {**candidate.arguments, "calibration": data}
+    return Candidate(f"{candidate.name}, on more samples", arguments, candidate.readouts)
 
 
 def _count(samples: Mapping[str, Any]) -> int:

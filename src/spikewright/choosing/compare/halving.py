@@ -63,6 +63,12 @@ class Halving:
         rows = [*self.left, *_sorted(self.gone)]
         return [row.candidate for row in by_candidate(rows) if not row.failed]
 
+    @property
+    def close(self) -> list[Candidate]:
+        """Those that stayed and are not surely worse than the best, which is the first."""
+        rows = [row for row in by_candidate(self.left) if not row.failed]
+        return [row.candidate for row in rows if (row.behind(rows[0]) or (0.0,))[0] <= 0]
+
     def compare(self, candidates: Sequence[Candidate], clock: Clock) -> None:
         """Compare the first candidates with one another."""
         alive = list(candidates)
