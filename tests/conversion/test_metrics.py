@@ -221,8 +221,8 @@ def test_it_takes_its_place_in_tables_figures_and_page(tmp_path: Path) -> None:
     ]
     page = write_html(tmp_path / "page.html", found).read_text(encoding="utf-8")
 
-    assert [c.key for c in table.columns][2:6] == [
-        "likelihood", "likelihood_low", "likelihood_high", "likelihood_drop",
+    assert [c.key for c in table.columns][2:7] == [
+        "likelihood", "likelihood_low", "likelihood_high", "rounded_likelihood", "likelihood_drop",
     ]  # fmt: skip
     assert table.columns[2].show(-1.25) == "-1.25"
     assert early_exit_table(found).columns[1].heading == "likelihood"

@@ -78,7 +78,7 @@ def test_nothing_is_said_of_networks_that_spike_or_have_rates() -> None:
 
 def test_rules_that_chose_few_spikes_are_not_doubted() -> None:
     """A rule has weighed few spikes against errors: of its choice only silence is said."""
-    rule = sw.TargetRate(hz=150)
+    rule = sw.TargetRate(hz=150, per="layer")
     chosen = sw.convert(mlp(), spiking=True, scale_firing_rates=rule, calibration=X)
     scale = min(chosen.resolved["scale_firing_rates"].values())
     by_hand = sw.convert(mlp(), spiking=True, scale_firing_rates=scale)

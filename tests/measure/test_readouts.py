@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,7 +94,8 @@ def test_a_readout_of_ones_own_is_taken_everywhere(late_half: str) -> None:
     assert late_half in named()
 
     space = space_of(conversion)
-    objective = Objective(conversion, None, space, "spikes", Running(), 1.0)  # type: ignore[arg-type]
+    translation: Any = None  # nothing is converted
+    objective = Objective(conversion, translation, space, "spikes", Running(), 1.0, {})
     assert list(objective._readouts([4, 12])) == [
         "mean",
         "last",
