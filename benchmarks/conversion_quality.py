@@ -156,6 +156,11 @@ def samples(found: Source, count: int = SAMPLES) -> NDArray:
     return found.x_train[np.sort(chosen)]
 
 
+def drawn(found: Source, count: int) -> NDArray:
+    """Places of so many test images, at random and in order: of all where there are fewer."""
+    return np.sort(np.random.default_rng(0).permutation(len(found.x_test))[:count])
+
+
 def converted(seen: Seen, setting: Setting, threads: int | None) -> Converted:
     """The network of a row, its readout, and how it came about."""
     cap = CAPS[setting.cap]

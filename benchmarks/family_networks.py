@@ -49,7 +49,7 @@ class Bottleneck(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """What the layers give, and the input where there is a shortcut."""
+        """The layers' values, with the input added where there is a shortcut."""
         y: torch.Tensor = self.layers(x)
         return x + y if self.shortcut else y
 
@@ -82,7 +82,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """What each token is told by all."""
+        """Attention: a weighted sum of all tokens' values for each token."""
         n, tokens, width = x.shape
         parts = self.asked(x).reshape(n, tokens, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)

@@ -19,11 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import spikewright as sw
 from benchmarks import few_step_choices, few_step_levels
-from benchmarks.conversion_quality import Lost, samples
+from benchmarks.conversion_quality import Lost, drawn, samples
 from benchmarks.fine_tuning import answered
 from benchmarks.quality_page import NAMES
 from benchmarks.quality_rows import append_row, read_rows
@@ -144,7 +142,7 @@ def measured(name: str, found: Source) -> Row:
     if plan.what in (MORE_STARTS, MORE):
         conversion = conversion.fission(x, steps=plan.steps, extra=EXTRA)
     answers, spikes = answered(conversion, found.x_test, plan.steps)
-    some = np.sort(np.random.default_rng(0).permutation(len(found.x_test))[:ROUNDED])
+    some = drawn(found, ROUNDED)
     told = conversion.evaluate(
         found.x_test[some], found.y_test[some], steps=plan.steps, operations=False
     ).records

@@ -1,4 +1,4 @@
-"""What `sw.best_rule` chooses for few steps, beside the best of all that it compared.
+"""Measures the choices of `sw.best_rule` for few steps beside the best that it compared.
 
 Part of `few_step_accuracy.py`, which measures it with `--parts choices` and writes the page. The
 choice is made on 1000 training images without labels. Then it and the other candidates that were
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
-from benchmarks.conversion_quality import Lost, samples
+from benchmarks.conversion_quality import Lost, drawn, samples
+from benchmarks.fine_tuning import answered
 from benchmarks.quality_page import NAMES
 from benchmarks.quality_rows import append_row, read_rows
 from benchmarks.results import markdown_table
@@ -69,8 +69,7 @@ def measure(network: str, found: Source, steps: Sequence[int] = STEPS) -> None:
     """Choose for every number of steps that is not there, and keep the rows."""
     base = sw.convert(found.model, example_input=found.example)
     x = samples(found, SEEN)
-    images = min(SOME.get(network, len(found.y_test)), len(found.y_test))
-    some = np.sort(np.random.default_rng(0).permutation(len(found.y_test))[:images])
+    some = drawn(found, SOME.get(network, len(found.y_test)))
     for count in steps:
         if any(row.network == network and row.steps == count for row in rows()):
             continue
@@ -82,14 +81,16 @@ def measure(network: str, found: Source, steps: Sequence[int] = STEPS) -> None:
         for item in contenders(best):
             begun = time.monotonic()
             conversion = best.conversion if item is best.best else made(base, item, x[::2])
-            answers, spikes = answered(conversion, found.x_test[some], count, item.readout)
+            answers, spikes = answered(
+                conversion, found.x_test[some], count, item.readout, threads=1
+            )
             mine = answers == found.y_test[some]
             right = mine if right is None else right
             lost, behind = Lost.of(found.right[some], mine), Lost.of(mine, right)
             took = time.monotonic() - begun + (chose if item is best.best else 0.0)
             row = Row(
                 network, count, name(item), int(item is best.best), item.loss, item.samples,
-                images, lost.source, lost.spiking, lost.drop, lost.low, lost.high,
+                len(some), lost.source, lost.spiking, lost.drop, lost.low, lost.high,
                 behind.drop, behind.low, behind.high, spikes, took,
             )  # fmt: skip
             print(row, flush=True)
@@ -117,18 +118,6 @@ def made(base: sw.Conversion, item: Compared, half: NDArray) -> sw.Conversion:
     if arguments["calibration"] is None and looks_at_data(arguments):
         arguments["calibration"] = half
     return base.again(**arguments)
-
-
-def answered(
-    conversion: sw.Conversion, x: NDArray, steps: int, readout: Any
-) -> tuple[NDArray, float]:
-    """Answers, and spikes an image."""
-    answers, spikes = [], 0.0
-    for part in np.array_split(x, -(-len(x) // 500)):
-        run = conversion.run(part, steps=steps, progress=False, threads=1)
-        answers.append(run.predict(readout).argmax(axis=1))
-        spikes += sum(float(n.sum()) for n in run.spike_counts().values())
-    return np.concatenate(answers), spikes / len(x)
 
 
 def rows() -> list[Row]:

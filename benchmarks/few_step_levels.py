@@ -9,10 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 import spikewright as sw
-from benchmarks.conversion_quality import Lost, samples
+from benchmarks.conversion_quality import Lost, drawn, samples
 from benchmarks.fine_tuning import answered
 from benchmarks.quality_page import NAMES
 from benchmarks.quality_rows import append_row, read_rows
@@ -78,14 +76,13 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What is measured."""
+        """Its network, rule and number of levels."""
         return self.network, self.rule, self.levels
 
 
 def measure(network: str, found: Source, levels: Sequence[int] = LEVELS) -> None:
     """Measure what is not there, for all rules, and keep it."""
-    images = min(SOME.get(network, len(found.y_test)), len(found.y_test))
-    some = np.sort(np.random.default_rng(0).permutation(len(found.y_test))[:images])
+    some = drawn(found, SOME.get(network, len(found.y_test)))
     statistics = sw.convert(found.model, example_input=found.example).calibrate(
         samples(found, SEEN), progress=False
     )
@@ -104,7 +101,7 @@ def measure(network: str, found: Source, levels: Sequence[int] = LEVELS) -> None
             conversion = made(base, count)
             answers, spikes = answered(conversion, found.x_test[some], 1)
             lost = Lost.of(found.right[some], answers == found.y_test[some])
-            row = Row(network, rule, count, images, **asdict(lost), spikes=spikes,
+            row = Row(network, rule, count, len(some), **asdict(lost), spikes=spikes,
                       bits=_bits(conversion, found))  # fmt: skip
             print(row, flush=True)
             append_row(TABLE, row)

@@ -31,6 +31,7 @@ from benchmarks.quality_rows import append_row, read_rows
 from benchmarks.results import markdown_table
 from benchmarks.sources import Source, add_arguments, source
 from benchmarks.training import Normalised, varied
+from spikewright.measure import EveryStep
 
 PAGE = Path(__file__).parents[1] / "docs" / "fine_tuning.md"
 TABLE = PAGE.with_suffix(".csv")
@@ -212,12 +213,18 @@ def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
                minutes=minutes)  # fmt: skip
 
 
-def answered(conversion: sw.Conversion, x: NDArray, steps: int) -> tuple[NDArray, float]:
+def answered(
+    conversion: sw.Conversion,
+    x: NDArray,
+    steps: int,
+    readout: EveryStep = "mean",
+    threads: int | None = None,
+) -> tuple[NDArray, float]:
     """Answers, and spikes an inference."""
     answers, spikes = [], 0.0
     for part in np.array_split(x, -(-len(x) // 500)):
-        run = conversion.run(part, steps=steps, progress=False)
-        answers.append(run.predict("mean").argmax(axis=1))
+        run = conversion.run(part, steps=steps, progress=False, threads=threads)
+        answers.append(run.predict(readout).argmax(axis=1))
         spikes += sum(float(n.sum()) for n in run.spike_counts().values())
     return np.concatenate(answers), spikes / len(x)
 

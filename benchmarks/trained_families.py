@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
-from benchmarks.conversion_quality import Lost, samples
+from benchmarks.conversion_quality import Lost, drawn, samples
 from benchmarks.quality_rows import append_row, read_rows
 from benchmarks.results import markdown_table
 from benchmarks.sources import IMAGES, Source, add_arguments, source
@@ -126,7 +126,7 @@ def converted(plan: Plan, model: Any, x: NDArray) -> sw.Conversion:
 def measured(name: str, found: Source, images: int) -> Row:
     """One row."""
     plan, start = PLANS[name], time.monotonic()
-    tested = np.sort(np.random.default_rng(0).permutation(len(found.x_test))[:images])
+    tested = drawn(found, images)
     x, y = found.x_test[tested], found.y_test[tested]
     seen = samples(found, SEEN)
     if plan.by_row:
@@ -147,7 +147,7 @@ def measured(name: str, found: Source, images: int) -> Row:
 def by_row(
     conversion: sw.Conversion, x: NDArray, y: NDArray, right: NDArray[np.bool_]
 ) -> dict[str, float]:
-    """What a network answers that is shown row by row; `right` are the source's right answers."""
+    """Loss and spikes of a network shown row by row; `right` are the source's right answers."""
     answers, spikes = [], 0.0
     for part in np.array_split(x, -(-len(x) // AT_ONCE)):
         run = conversion.run(part, progress=False)
@@ -159,7 +159,7 @@ def by_row(
 
 
 def whole(conversion: sw.Conversion, x: NDArray, y: NDArray, steps: int) -> dict[str, float]:
-    """What a network answers that is shown whole images."""
+    """Loss, rounding and spikes of a network shown whole images."""
     found = conversion.evaluate(x, y, steps=steps, readouts="mean", operations=False)
 
     def value(what: str) -> Any:

@@ -116,7 +116,7 @@ def _divide(layer: nn.Module, reader: nn.Module, decades: NDArray) -> None:
 
 
 def causes(model: nn.Module, steps: int) -> str:
-    """What makes the loss under one threshold a layer, in words."""
+    """The causes of the loss under one threshold a layer, in words."""
     x, seen = images()[0][TRAINED : TRAINED + FEW].numpy(), images()[0][:SAMPLES].numpy()
     rule = {"scale_firing_rates": sw.Percentile(per="layer"), "calibration": seen}
     made = sw.convert(model, example_input=seen[:1], spiking=True, **rule)

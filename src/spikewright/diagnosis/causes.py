@@ -31,7 +31,7 @@ _ONE_SIDED = 4.0  # times as far as the one sign the other reaches
 
 @dataclass(frozen=True)
 class Cause:
-    """What makes the loss of a layer.
+    """A cause of the loss of a layer.
 
     `kind` is its name in the registry; `text` says it with figures, and `move` says what helps.
     `before` is the change of the output, or for "cancelling sums" of the layer's value, and `after`

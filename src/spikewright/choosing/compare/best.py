@@ -199,7 +199,10 @@ def _check_extra(extra: float, cap: int | None) -> None:
 
 
 def _fits(wanted: bool | None, timeout: float | None, candidates: Any) -> bool:
-    """Whether biases, thresholds and starts are fitted; raises `MissingExtraError` where asked."""
+    """True where biases, thresholds and starts are fitted.
+
+    Raises `MissingExtraError` where that is asked for and PyTorch is missing.
+    """
     if wanted is None:
         return timeout is not None and candidates is None and find_spec("torch") is not None
     if wanted:

@@ -1,4 +1,4 @@
-"""What is added to the best rules: corrections, neurons, and a fit of biases and thresholds."""
+"""Adds corrections, neurons, and a fit of biases and thresholds to the best rules."""
 
 from __future__ import annotations
 

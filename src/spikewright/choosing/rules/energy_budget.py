@@ -118,7 +118,7 @@ class EnergyBudget(ScaleRule):
         return Spending(items, self.budget, proportions)
 
     def _settled(self, layers: Mapping[str, LayerStatistics]) -> Per:
-        """What has one theta: the same in all layers, whose weights are compared."""
+        """The unit of one theta, the same in all layers: their weights are compared."""
         every = {layer.settled(self.per) for layer in layers.values()}
         return "channel" if "channel" in every else "layer"
 

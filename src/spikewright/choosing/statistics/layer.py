@@ -15,7 +15,7 @@ from spikewright.graph.layers import Shape
 
 Per = Literal["layer", "channel"]
 Sharing = Literal["auto", "layer", "channel"]
-"""What has one threshold: a layer, or a channel; "auto": the channels of layers that are `wide`."""
+"""The unit of one threshold, a layer or a channel; "auto": a channel where `is_wide`."""
 
 _NARROW = 1.0 / 8  # of a layer's largest value: below, few steps send nothing under one threshold
 _SHARE = 0.2  # of the channels that send something
@@ -65,7 +65,7 @@ class LayerStatistics:
 
     @cached_property
     def is_wide(self) -> bool:
-        """Whether ranges of channels differ so much that one threshold cannot serve them all.
+        """True where ranges of channels differ so much that one threshold cannot serve them all.
 
         That is where of the channels that send something a fifth have largest values below an
         eighth of the layer's.
@@ -74,7 +74,7 @@ class LayerStatistics:
         return len(found) > 0 and float(np.mean(found < _NARROW * found[-1])) >= _SHARE
 
     def settled(self, per: Sharing) -> Per:
-        """What has one threshold here."""
+        """The unit of one threshold in this layer."""
         if per == "auto":
             return "channel" if self.is_wide else "layer"
         return per

@@ -135,23 +135,22 @@ class Objective:
         """The network under these values; the last one is kept."""
         key = self.identify(values)
         if self._converted is None or self._converted[0] != key:
-            found = self.conversion.again(**self.translation.arguments(values))
+            arguments = self.translation.arguments(values)
             if values.get(CORRECTION) is not None:
-                found = self._corrected(found, int(values["steps"] or 1))
-            self._converted = key, found
+                arguments["bias_correction"] = self._biases(arguments, int(values["steps"] or 1))
+            self._converted = key, self.conversion.again(**arguments)
         return self._converted[1]
 
-    def _corrected(self, conversion: Conversion, steps: int) -> Conversion:
-        """The same with a bias for each channel and step, of few digits."""
+    def _biases(self, arguments: Mapping[str, Any], steps: int) -> dict[str, NDArray]:
+        """A bias for each channel and step, of few digits, by layer."""
         begun = time.monotonic()
         rule = StepCorrection(steps, dt=self.running.dt, per="channel")
-        measured = conversion.again(bias_correction=rule, calibration=self.known)
-        biases = {
+        measured = self.conversion.again(**arguments, bias_correction=rule, calibration=self.known)
+        self.correcting.add(steps, time.monotonic() - begun)
+        return {
             name: rounded(biases).reshape(biases.shape)
             for name, biases in measured.resolved["bias_correction"].items()
         }
-        self.correcting.add(steps, time.monotonic() - begun)
-        return conversion.again(bias_correction=biases, calibration=None)
 
     def __call__(self, values: Mapping[str, Plain], samples: Labelled) -> list[Point]:
         """Measure on samples, at every number of steps and under every readout."""
