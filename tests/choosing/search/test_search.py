@@ -197,6 +197,28 @@ def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
         open_study(tmp_path / "study.db", {**FACTS, "model": "two"}, 0)
 
 
+def test_a_study_from_before_a_parameter_goes_on(tmp_path: Path) -> None:
+    """Where the parameter is said to be later; any other difference of the space is refused."""
+    older, newer = ({**FACTS, "space": space} for space in ({"a": "1"}, {"a": "1", "b": "2"}))
+    open_study(tmp_path / "study.db", older, 0)
+
+    open_study(tmp_path / "study.db", newer, 0, later=("b",))
+    with pytest.raises(TuningError, match="another space"):
+        open_study(tmp_path / "study.db", newer, 0)
+    with pytest.raises(TuningError, match="another space"):
+        open_study(tmp_path / "study.db", {**newer, "space": {"a": "2", "b": "2"}}, 0, later=("b",))
+
+
+def test_a_later_parameter_is_a_fact_of_new_studies(tmp_path: Path) -> None:
+    """A study that was begun with it is not one that was begun without it."""
+    newer = {**FACTS, "space": {"a": "1", "b": "2"}}
+    open_study(tmp_path / "study.db", newer, 0, later=("b",))
+
+    with pytest.raises(TuningError, match="another space"):
+        open_study(tmp_path / "study.db", {**FACTS, "space": {"a": "1", "b": "3"}}, 0, later=("b",))
+
+
+
 @pytest.mark.parametrize("storage", ["sqlite:////nowhere/at/all.db", "nonsense://x", "/proc/a.db"])
 def test_a_storage_that_cannot_be_reached_is_refused(storage: str) -> None:
     """The storage and the reason are said."""

@@ -9,7 +9,7 @@ import socket
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -195,18 +195,23 @@ def _again(study: Any, frozen: Any) -> None:
 
 
 def open_study(
-    storage: str | Path | None, facts: Mapping[str, Any], seed: int, pruner: Any = None
+    storage: str | Path | None,
+    facts: Mapping[str, Any],
+    seed: int,
+    pruner: Any = None,
+    later: Collection[str] = (),
 ) -> Study:
     """Open or begin the study at a path (SQLite), an Optuna URL, or in memory (None).
 
-    `facts` are the conditions that its trials hold for: a study of other facts is refused. Raises
-    `TuningError` for that and where the storage cannot be reached.
+    `facts` are the conditions that its trials hold for: a study of other facts is refused. A
+    parameter of `later` may be missing in its "space": an earlier version began it. Raises
+    `TuningError` for other facts, and where the storage cannot be reached.
     """
     optuna = require("optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # failures are noted with the trial
     with quiet():
         inner = _begun(storage, seed, pruner)
-        _check_facts(inner, facts)
+        _check_facts(inner, facts, later)
     study = Study(inner)
     study.refresh()
     if study.trials:  # another worker, or the same one later: other draws than before
@@ -287,13 +292,16 @@ def _begin(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _check_facts(study: Any, facts: Mapping[str, Any]) -> None:
+def _check_facts(study: Any, facts: Mapping[str, Any], later: Collection[str]) -> None:
     """Raise `TuningError` where a study is about something else; note the facts of a new one."""
     plain = json.loads(json.dumps(dict(facts)))
     found = study.user_attrs.get("facts")
     if found is None:
         study.set_user_attr("facts", plain)
         return
+    known = found.get("space", {})
+    for name in set(later) - set(known):
+        plain.get("space", {}).pop(name, None)
     different = sorted(name for name in {*plain, *found} if plain.get(name) != found.get(name))
     if different:
         name = different[0]

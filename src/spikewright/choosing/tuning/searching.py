@@ -38,7 +38,13 @@ from spikewright.choosing.tuning.refine import Refinement
 from spikewright.choosing.tuning.reproduce import source_text
 from spikewright.choosing.tuning.request import Request
 from spikewright.choosing.tuning.result import result
-from spikewright.choosing.tuning.settings import Translation, check_values, space_of, with_rules
+from spikewright.choosing.tuning.settings import (
+    LATER,
+    Translation,
+    check_values,
+    space_of,
+    with_rules,
+)
 from spikewright.choosing.tuning.starts import level_of, starts, sweep
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
@@ -89,7 +95,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     )
     sure = certifiable(len(held), request.max_drop, request.confidence, held.size)
     facts = _facts(request, conversion, space, digest(mine, held))
-    study = open_study(request.study, facts, request.running.seed, hopeless_pruner())
+    study = open_study(request.study, facts, request.running.seed, hopeless_pruner(), LATER)
     reserve = partial(_checking, objective, study, held, request.timeout)
     searching = request.timeout * (1 - (_TRAINING if request.train is not False else 0))
     limits = Limits(limits_from + searching, reserve, request.trials)

@@ -27,6 +27,9 @@ SCALES = "scales"
 CORRECTION, EACH_STEP = "correction", "each step"
 """The parameter, and the correction that gives channels a bias for each step."""
 
+LATER = (CORRECTION,)
+"""Parameters that earlier versions did not search: in their trials each has its first value."""
+
 _FIRST = ("sensitivity", "percentile", "channel percentile", "minimum error", "one scale")
 _DIGITS = 4  # of a scale or a budget, so that it can be written down
 _OFFSET = "offset "
