@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ HEAD = """# Fine-tuning: accuracy, spikes and steps
 For those who ask what `Conversion.train` gives. Written by `python -m benchmarks.fine_tuning`; do
 not edit. Accuracy is that of the spiking network on all 10 000 test images; points lost are beside
 its source, with a 95 % interval of the same images; the goal is what the row was to lose at most.
+More neurons are those that `Fission` added to the network's before it was trained.
 Spikes are of either sign, an inference. Minutes are by the clock.
 """
 
@@ -50,6 +51,7 @@ class Plan:
     """One training: of a network, for so many steps, within so many minutes.
 
     It begins with the weights of the row `after`, else with the source's. `spikes` is a budget.
+    `extra` neurons are added for each one, by fission.
     """
 
     network: str
@@ -59,6 +61,12 @@ class Plan:
     spikes: float | None = None
     cap: int | None = 1
     after: str | None = None
+    extra: float = field(default=0.0, repr=False)  # weights are kept with the text of plans
+
+    @property
+    def recipe(self) -> str:
+        """The plan in a line."""
+        return f"{self}, extra={self.extra}" if self.extra else str(self)
 
 
 PLANS: Mapping[str, Plan] = {
@@ -73,10 +81,13 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_1": Plan("cifar10", 1, 25, labels=True, after="cifar10_2"),
     "cifar10_2_levels": Plan("cifar10", 2, 25, cap=3),
     "cifar10_1_levels": Plan("cifar10", 1, 15, cap=3),
+    "cifar10_4_neurons": Plan("cifar10", 4, 25, extra=0.5),
+    "cifar10_2_neurons": Plan("cifar10", 2, 25, extra=0.5, after="cifar10_4_neurons"),
 }
 GOALS: Mapping[str, float] = {
     "mnist_1000": 0.5, "cifar10_8": 0.3, "cifar10_4": 1.0, "cifar10_4_labels": 0.5,
     "cifar10_2": 3.0, "cifar10_1": 10.0, "cifar10_2_levels": 1.0, "cifar10_1_levels": 3.0,
+    "cifar10_4_neurons": 1.0, "cifar10_2_neurons": 3.0,
 }  # fmt: skip
 """Points that rows are to lose at most, by name."""
 SHIFTED: Mapping[str, tuple[int, bool]] = {
@@ -158,7 +169,7 @@ def divergence(outputs: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 def origin(name: str, plan: Plan, seed: int, found: Source) -> kept.Origin:
     """The origin of the weights of a row: its plan, on the data of its source."""
     assert found.origin is not None
-    return kept.Origin(f"tuned_{name}_{seed}", f"{plan}, seed {seed}", found.origin.data)
+    return kept.Origin(f"tuned_{name}_{seed}", f"{plan.recipe}, seed {seed}", found.origin.data)
 
 
 def begun(name: str, seed: int, fresh: Source) -> Any:
@@ -191,6 +202,7 @@ def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
         spiking={"relu": sw.BipolarIntegrateAndFire()},
         max_spikes_per_step=plan.cap,
         example_input=found.example,
+        **_more_neurons(plan, images),
     )
     (cache / "fine_tuning").mkdir(parents=True, exist_ok=True)
     trained = conversion.train(
@@ -211,6 +223,17 @@ def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
     kept.save(trained.source_state(), origin(name, plan, seed, found), lost.spiking)
     return Row(name, seed, **asdict(lost), spikes=spikes, epochs=len(trained.history),
                minutes=minutes)  # fmt: skip
+
+
+def _more_neurons(plan: Plan, images: Varied) -> dict[str, Any]:
+    """Arguments of `convert` that add neurons, with unlabelled images to choose them by."""
+    if not plan.extra:
+        return {}
+    return {
+        "scale_firing_rates": sw.MinimumError(plan.steps),
+        "fission": sw.Fission(plan.steps, plan.extra),
+        "calibration": images.validation[0][:500],
+    }
 
 
 def answered(
@@ -242,13 +265,14 @@ def add(row: Row) -> None:
 
 def page(found: Mapping[tuple[str, int], Row]) -> str:
     """The table, a line for every row."""
-    head = ["network", "steps", "spikes a step", "labels", "budget", "seed", "source", "spiking",
-            "points lost", "goal", "spikes an inference", "minutes"]  # fmt: skip
+    head = ["network", "steps", "spikes a step", "more neurons", "labels", "budget", "seed",
+            "source", "spiking", "points lost", "goal", "spikes an inference", "minutes"]  # fmt: skip
     lines = []
     for name, plan in PLANS.items():
         for row in (row for (of, _), row in sorted(found.items()) if of == name):
             lines.append([
                 plan.network, str(plan.steps), "any" if plan.cap is None else str(plan.cap),
+                f"{100 * plan.extra:.0f} %" if plan.extra else "-",
                 "yes" if plan.labels else "no",
                 "-" if plan.spikes is None else f"{plan.spikes:,.0f}", str(row.seed),
                 f"{100 * row.source:.2f} %", f"{100 * row.spiking:.2f} %",

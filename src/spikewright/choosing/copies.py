@@ -92,8 +92,14 @@ class Copies:
         if isinstance(start, str) and start not in NAMED_VOLTAGES:
             raise NetworkError(f"initial_voltage={start!r} is drawn, and copies need theirs apart")
         first = np.asarray(NAMED_VOLTAGES[start] if isinstance(start, str) else start, np.float64)
-        apart = (split.turns + 0.5) * split.shares - 0.5
-        return self.spread(name, first, rank) + split.along(apart, rank)
+        return self.spread(name, first, rank) + split.along(split.apart, rank)
+
+    def first_starts(self, name: str, starts: NDArray, rank: int) -> NDArray:
+        """The starts of channels, from those of their copies as `starts` returns them."""
+        split = self.splits.get(name)
+        if split is None:
+            return starts
+        return self.channels(name, starts - split.along(split.apart, rank), rank)
 
     def choices(self, graph: Graph, choices: Choices) -> Choices:
         """The choices for a graph's layers, for their copies.

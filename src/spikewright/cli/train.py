@@ -100,7 +100,7 @@ def _rates(
 @options.limit
 @options.seed
 @options.dt
-@options.conversion_but("scale_firing_rates", "calibration", "bias_correction", "fission")
+@options.conversion_but("scale_firing_rates", "calibration", "bias_correction")
 @report_option
 @options.as_json
 def train(
@@ -132,6 +132,8 @@ def train(
         check_ending(source, write_back.name)
     for place in filter(None, (out, write_back)):
         check_place(place)
+    if "fission" in choices:
+        choices["calibration"] = samples.x
     conversion = _opened(model, source, choices)
     trained = conversion.train(samples.x, samples.y if labels else None, **settings)
     trained.conversion.save(out)

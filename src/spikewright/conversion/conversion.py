@@ -507,7 +507,7 @@ class Conversion(Shown):
             progress=progress,
         )
         given = None if shared else validation
-        return train(self._spelled_out, x, y, given, settings, self._remade, self._live)
+        return train(self, x, y, given, settings, self._remade, self._live)
 
     @spelled()
     def reconstruct(
@@ -563,7 +563,7 @@ class Conversion(Shown):
             seed=seed,
             progress=progress,
         )
-        return reconstruct(self._spelled_out, x, settings)
+        return reconstruct(self, x, settings)
 
     @spelled()
     def fission(self, x: Any, *, steps: int, extra: float = 0.5, dt: float = 0.001) -> Conversion:
@@ -616,7 +616,7 @@ class Conversion(Shown):
         PyTorch. Formulas: docs/training.md.
         """
         settings = module_settings(steps, dt, surrogate, reset, readout, checkpoint, precision)
-        return torch_module(self._spelled_out, settings, seed, self._live)
+        return torch_module(self._spelled_out, settings, seed, self._spelled_live)
 
     def load_state(self, state: Mapping[str, Any]) -> Conversion:
         """The conversion with the parameters in a module's state dict, by the source's names.
@@ -624,14 +624,19 @@ class Conversion(Shown):
         The source is copied and left as it is; choices are those in `resolved`. Raises
         `TrainingError` for names, shapes and values that do not fit.
         """
-        return loaded(self._spelled_out, state, self._remade, self._live)
+        return loaded(self._spelled_out, state, self._remade, self._spelled_live)
 
     @property
     def _live(self) -> Reading | None:
         """The reading of a live model, in the form that it was read in."""
-        if self._reading is None or self._reading.framework is None or self._copies.splits:
+        if self._reading is None or self._reading.framework is None:
             return None
         return replace(self._reading, form=Wanted(self.arguments).form)
+
+    @property
+    def _spelled_live(self) -> Reading | None:
+        """The live model of `_spelled_out`: none where that has more channels."""
+        return None if self._copies.splits else self._live
 
     @property
     def _copies(self) -> Copies:

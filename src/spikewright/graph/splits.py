@@ -31,6 +31,14 @@ class Split:
         return np.concatenate([np.arange(count) for count in self.copies])
 
     @property
+    def apart(self) -> NDArray:
+        """What each of the new channels starts apart from the old one, in spikes; 0 on average.
+
+        `(i + 1/2) / m - 1/2` for copy i of m.
+        """
+        return (self.turns + 0.5) * self.shares - 0.5
+
+    @property
     def text(self) -> str:
         """The change of the channels, in words."""
         more = self.copies[self.copies > 1]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.choosing.copies import Copies
 from spikewright.errors import TrainingError
 from spikewright.measure.energy import CostTable, cost_table, energy
 from spikewright.measure.operations import Counter
@@ -115,7 +116,12 @@ def _energy(conversion: Converted, samples: Samples, settings: Settings, limit: 
             "fewer steps"
         )
     fan_out = counted.counter.fan_out()
-    prices = {name: fan_out[name] * counted.price() for name in populations if name in fan_out}
+    copies = Copies.of(conversion.canonical, conversion.resolved.get("fission"))
+    prices = {
+        name: copies.channels(name, np.asarray(fan_out[name]), len(e.shape)) * counted.price()
+        for name, e in populations.items()
+        if name in fan_out
+    }
     return _Energy(f"joules={limit:g}", "J", limit - fixed, prices, fixed, counted=counted)
 
 

@@ -24,7 +24,7 @@ from spikewright.training.trainable import TRAINED
 from spikewright.training.training import follows_its_sum, train
 
 RECONSTRUCTED = ("biases", "scales", "initial_voltage")
-_NUMBERS = ("scale_firing_rates", "initial_voltage")
+_NUMBERS = ("scale_firing_rates", "initial_voltage", "fission")
 
 
 def reconstruct(conversion: Made, x: Any, settings: Settings) -> Made:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.choosing.copies import Copies
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
+from spikewright.graph.splits import Split
 from spikewright.lower.populations import Roles
 from spikewright.lower.rounding import unrounded
 from spikewright.network import Ensemble
@@ -26,12 +28,15 @@ class Site:
 
     `threshold` is theta = 1 / (s dt) in the units of the source's values, `start` is v0 in spikes.
     A population `follows` the value of a function; others compute an activation of their input.
+    With a `split` its channels are several neurons each, whose mean is the layer's value; numbers
+    are then those of the channels.
     """
 
     threshold: NDArray
     start: NDArray
     kind: NeuronType
     follows: bool = False
+    split: Split | None = None
 
 
 def trained_graph(conversion: Converted) -> Graph:
@@ -58,6 +63,7 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
             "sequence_step: networks whose steps share neurons are not trained. Convert without it"
         )
     functions = Roles(conversion.canonical, None).functions
+    copies = Copies.of(conversion.canonical, conversion.resolved.get("fission"))
     synapses = {c.pre for c in conversion.network.all_connections if c.synapse is not None}
     found = {}
     for name, ensemble in conversion.populations().items():
@@ -77,8 +83,15 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
                 f"layer {name!r}: values pass a synapse, so that the mean is not what was sent. "
                 "Convert with synapse=None"
             )
+        rank = len(ensemble.shape)
         threshold = kind.amplitude / (ensemble.rate_scale * dt)
-        found[name] = Site(threshold, _start(name, ensemble), kind, name in functions)
+        found[name] = Site(
+            copies.channels(name, np.asarray(threshold), rank),
+            copies.first_starts(name, _start(name, ensemble), rank),
+            kind,
+            name in functions,
+            copies.splits.get(name),
+        )
     return found
 
 

@@ -218,7 +218,6 @@ def test_a_later_parameter_is_a_fact_of_new_studies(tmp_path: Path) -> None:
         open_study(tmp_path / "study.db", {**FACTS, "space": {"a": "1", "b": "3"}}, 0, later=("b",))
 
 
-
 @pytest.mark.parametrize("storage", ["sqlite:////nowhere/at/all.db", "nonsense://x", "/proc/a.db"])
 def test_a_storage_that_cannot_be_reached_is_refused(storage: str) -> None:
     """The storage and the reason are said."""

@@ -10,6 +10,7 @@ import torch
 from spikewright import engines
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.neurons import Namespace
+from spikewright.graph.splits import Split
 from spikewright.network.neurons import Clock, NeuronType, no_draws
 
 _TYPES = (torch.float32, torch.float64)
@@ -36,6 +37,35 @@ def through(
     """
     found = _natively(kind, currents, threshold, start, every)
     return _step_by_step(kind, currents, threshold, start, every) if found is None else found
+
+
+def through_copies(
+    kind: NeuronType,
+    split: Split,
+    currents: Tensor,
+    threshold: Tensor,
+    start: Tensor,
+    every: bool,
+) -> Through:
+    """As `through`, for channels that are several neurons each, of thresholds and starts of theirs.
+
+    Values are the means of copies, net spikes their sums; all spikes are those of every copy.
+    """
+    axis, rank = split.axis + 1, currents.ndim - 2
+    copied = torch.tensor(split.channels, device=currents.device)
+    shares, apart = (
+        torch.tensor(split.along(part, rank)).to(currents) for part in (split.shares, split.apart)
+    )
+
+    def own(numbers: Tensor) -> Tensor:
+        whole = numbers.reshape((1,) * (rank - numbers.ndim) + tuple(numbers.shape))
+        return whole if whole.shape[axis - 1] == 1 else whole.index_select(axis - 1, copied)
+
+    wide = currents.index_select(axis + 1, copied)
+    found = through(kind, wide, own(threshold), own(start) + apart, every)
+    values = _like(currents).zero_().index_add_(axis + 1, copied, found.values * shares)
+    net = torch.zeros_like(currents[0]).index_add_(axis, copied, found.net)
+    return Through(values, net, found.all)
 
 
 def _natively(

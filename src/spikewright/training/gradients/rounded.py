@@ -30,7 +30,11 @@ Values = dict[str, Tensor]
 
 
 class Rounding(nn.Module):
-    """A site with parameters: the logarithms of its thresholds, and its starts."""
+    """A site with parameters: the logarithms of its thresholds, and its starts.
+
+    m copies of a channel send together what one neuron of theta/m sends that may spike m times as
+    often (Hermite's identity, `choosing/fission.py`); its start is `m (v0 - 1/2) + 1/2`.
+    """
 
     def __init__(self, site: Site, steps: int, dtype: torch.dtype) -> None:
         super().__init__()
@@ -46,11 +50,17 @@ class Rounding(nn.Module):
     def forward(self, value: Tensor, sent: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The mean over all steps, and spikes less those taken back, with their gradients.
 
-        `sent` are counts that take the place of the rounded ones, with the gradient of those.
+        Counts are those of all copies of a channel together. `sent` are counts that take the place
+        of the rounded ones, with the gradient of those.
         """
-        most = None if self.cap is None else float(self.cap * self.steps)
+        threshold, start, split = self.threshold, self.start, self.site.split
+        most: Any = None if self.cap is None else float(self.cap * self.steps)
+        if split is not None:
+            m = torch.tensor(split.along(split.copies, value.ndim - 1)).to(value)
+            threshold, start = threshold / m, m * (start - 0.5) + 0.5
+            most = None if most is None else most * m
         made: tuple[Tensor, Tensor] = _Rounded.apply(
-            value, self.threshold, self.start, self.steps, most, sent
+            value, threshold, start, self.steps, most, sent
         )
         return made
 
@@ -70,7 +80,7 @@ class _Rounded(torch.autograd.Function):
         threshold: Tensor,
         start: Tensor,
         steps: int,
-        most: float | None,
+        most: float | Tensor | None,
         sent: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         free = torch.addcmul(start + TOLERANCE, value, steps / threshold).floor_()
@@ -92,8 +102,7 @@ class _Rounded(torch.autograd.Function):
         if to_mean is not None and to_count is not None:
             g = g + to_mean
         if g is not None and ctx.most is not None:
-            beyond = ctx.most + 0.5
-            g = torch.ops.aten.hardtanh_backward(g, free, -beyond, beyond)
+            g = _within(g, free, ctx.most + 0.5)
         to_threshold, to_start = None, None
         if g is not None and of_threshold:
             to_threshold = -(g * value).sum_to_size(threshold.shape) / threshold
@@ -102,6 +111,14 @@ class _Rounded(torch.autograd.Function):
         if g is not None and of_start:
             to_start = (g * height).sum_to_size(start.shape)
         return g, to_threshold, to_start, None, None, None
+
+
+def _within(gradient: Tensor, value: Tensor, bound: float | Tensor) -> Tensor:
+    """The gradient where a value is nearer to zero than its bound, and zero elsewhere."""
+    if isinstance(bound, torch.Tensor):
+        return gradient * (value.abs() < bound)
+    made: Tensor = torch.ops.aten.hardtanh_backward(gradient, value, -bound, bound)
+    return made
 
 
 class RoundedNetwork(nn.Module):

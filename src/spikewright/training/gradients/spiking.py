@@ -19,8 +19,9 @@ from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Node
 from spikewright.graph.layers import Input
 from spikewright.training.gradients.layers import equation
-from spikewright.training.gradients.populations import through
+from spikewright.training.gradients.populations import Through, through, through_copies
 from spikewright.training.gradients.rounded import RoundedNetwork
+from spikewright.training.sites import Site
 
 _Part = TypeVar("_Part")
 
@@ -30,7 +31,10 @@ _AT_ONCE = 64
 
 @dataclass(eq=False)
 class Sent:
-    """Spikes by site after all steps: less those taken back, and all that were sent."""
+    """Spikes by site after all steps: less those taken back, and all that were sent.
+
+    Of channels that are several neurons the first are sums, and the others of every neuron.
+    """
 
     net: dict[str, Tensor] = field(default_factory=dict)
     all: dict[str, Tensor] = field(default_factory=dict)
@@ -97,7 +101,7 @@ class _Spiking:
             if population is not None:
                 site, threshold, start = population
                 currents = values[node.inputs[0] if alone else name]
-                made = through(site.kind, currents, threshold, start, every=not self._net)
+                made = _through(site, currents, threshold, start, every=not self._net)
                 values[name], found.net[name] = made.values, made.net
                 if made.all is not None:
                     found.all[name] = made.all
@@ -111,6 +115,14 @@ class _Spiking:
         if node.name in self._normalised:
             return read[0]
         return _passed(node, self._weights[node.name], read, self._steps, batch)
+
+
+def _through(
+    site: Site, currents: Tensor, threshold: Tensor, start: Tensor, every: bool
+) -> Through:
+    if site.split is None:
+        return through(site.kind, currents, threshold, start, every)
+    return through_copies(site.kind, site.split, currents, threshold, start, every)
 
 
 def _passed(
