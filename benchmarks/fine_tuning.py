@@ -265,8 +265,10 @@ def add(row: Row) -> None:
 
 def page(found: Mapping[tuple[str, int], Row]) -> str:
     """The table, a line for every row."""
-    head = ["network", "steps", "spikes a step", "more neurons", "labels", "budget", "seed", "source",
-            "spiking", "points lost", "goal", "spikes an inference", "minutes"]  # fmt: skip
+    head = [
+        "network", "steps", "spikes a step", "more neurons", "labels", "budget", "seed",
+        "source", "spiking", "points lost", "goal", "spikes an inference", "minutes",
+    ]  # fmt: skip
     lines = []
     for name, plan in PLANS.items():
         for row in (row for (of, _), row in sorted(found.items()) if of == name):
