@@ -138,8 +138,8 @@ class Case(NamedTuple):
 CASES = {
     "one step": Case(pooled, 224, 1, 1),
     "few steps": Case(pooled, 112, 4, 8),
-    "parts": Case(pooled, 64, 16, 40),
-    "separable": Case(separable, 96, 4, 16),
+    "parts": Case(pooled, 64, 16, 20),
+    "separable": Case(separable, 96, 4, 8),
     "layers": Case(layered, 1500, 4, 16),
     "recorded layer": Case(pooled, 64, 2, 32, ("relu3",)),
     "sparse": Case(random_links, 20_000, 16, 40),

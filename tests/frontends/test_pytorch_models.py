@@ -192,7 +192,7 @@ def test_any_sequence_of_changes_in_place(steps: Any) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(_STEPS)
 def test_many_sequences_of_changes_in_place(steps: Any) -> None:
     """The same of as many as there is time for."""

@@ -44,10 +44,10 @@ def _network(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
 
 
 def _small_maxvit(size: tuple[int, int]) -> nn.Module:
-    """`maxvit_t` with windows of 2 x 2 in the place of 7 x 7, which small images divide into."""
+    """`maxvit_t` with fewer blocks, and windows of 2 x 2 that small images divide into."""
     return torchvision.models.MaxVit(
         input_size=size, stem_channels=64, partition_size=2, head_dim=32,
-        block_channels=[64, 128, 256, 512], block_layers=[2, 2, 5, 2], stochastic_depth_prob=0.2,
+        block_channels=[64, 128, 256, 512], block_layers=[1, 1, 2, 1], stochastic_depth_prob=0.2,
     )  # fmt: skip
 
 
