@@ -45,13 +45,30 @@ def test_every_length_of_a_run_may_have_its_own_front() -> None:
 
 
 def test_a_long_list_is_thinned_and_keeps_its_ends() -> None:
-    """The cheapest and the most accurate are always looked at."""
+    """The cheapest that may hold, one behind the first that surely does, and levels between."""
     trials = [trial(i, point(10 + i, 60 - i)) for i in range(50)]
 
-    found = short_list(trials, 0.1, most=6)
+    found = short_list(trials, 0.055, most=4)
 
-    assert len(found) == 6
-    assert (found[0].point.cost, found[-1].point.cost) == (59, 10)
+    costs = [c.point.cost for c in found]
+    assert len(costs) == 4
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] == 11  # of the cheapest level the most accurate
+    assert costs[0] < 40
+    assert short_list(trials, 0.055)[0].point.cost == costs[0]
+
+
+def test_levels_of_cost_that_luck_hides_are_listed() -> None:
+    """One that a cheaper setting beats by less than chance would; not one far behind."""
+    lucky, next_one = point(10, 6), point(20, 7)
+    found = short_list([trial(0, lucky, next_one, point(28, 20), point(40, 0))], 0.01)
+    assert [c.point.cost for c in found] == [40, 20, 10]
+
+
+def test_behind_a_sure_setting_one_more_is_listed() -> None:
+    """And no costlier one: certificates of it would be of no use."""
+    trials = [trial(0, *(point(10 * 2**i, lost) for i, lost in enumerate((10, 2, 1, 0, 0))))]
+    assert [c.point.cost for c in short_list(trials, 0.01)] == [40, 20, 10]
 
 
 def test_where_estimates_decide_most_of_a_long_list_is_cheap() -> None:

@@ -16,7 +16,7 @@ from spikewright.choosing.search.measured import Point
 from spikewright.choosing.search.paired import Paired
 from spikewright.choosing.search.space import Choices, Range
 from spikewright.choosing.search.study import Study, Trial
-from spikewright.choosing.tuning import plain, searching
+from spikewright.choosing.tuning import searching
 from spikewright.choosing.tuning.plain import ORIGIN, PlainSweep
 
 SPACE = {
@@ -99,10 +99,20 @@ def test_neighbours_of_the_cheapest_that_holds_are_tried_in_short_runs() -> None
         tried(1, 2.0, (1, 2, 5.0), (16, 0, 50.0)),
         tried(2, 1.0, (1, 3, 2.0), (16, 1, 20.0)),
     ])  # fmt: skip
-    found = [p.values for p in sweep()(study)][len(plain._LEVELS) :]
+    found = [p.values for p in sweep().finer(study)]
     assert [(values["steps"], values["level"]) for values in found[:6]] == [
         (4, -0.25), (4, 0.25), (4, -0.125), (4, 0.125), (4, -0.0625), (4, 0.0625)
     ]  # fmt: skip
+
+
+def test_far_behind_others_it_has_no_neighbours() -> None:
+    """What costs much more than a setting that holds is not made finer; a little more it may."""
+    mine = tried(0, 2.0, (1, 2, 5.0))
+    for cost, finer in ((3.0, False), (4.5, True), (9.0, True)):
+        other = Trial(1, mine.values, "start", (Point(1, "mean", Paired(100, 2, 0), cost, {}),))
+        assert bool(list(sweep().finer(Kept([mine, other])))) == finer
+    worse = Trial(1, mine.values, "start", (Point(1, "mean", Paired(100, 9, 0), 1.0, {}),))
+    assert list(sweep().finer(Kept([mine, worse])))
 
 
 def test_the_cheapest_points_are_one_a_scale_and_number_of_steps() -> None:

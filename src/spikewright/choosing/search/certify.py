@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ MANY = 48
 
 _CHEAPEST = 0.75  # of these, where estimates decide
 _HOPE = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
+_SURE = 2.0  # standard errors below it from which a costlier setting is not needed
+_LEVELS = 6  # levels of cost in an octave
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +48,13 @@ def short_list(
     most: int = LISTED,
     every_length: bool = False,
 ) -> list[Candidate]:
-    """Settings to be checked, the most accurate first and the cheapest last.
+    """Settings to be checked, the costliest first and the cheapest last.
 
-    Those that no other beats in both cost and the drop that is `expected`, and whose drop may lie
-    within the limit; with `every_length` no other of as many steps. Of many those whose places are
-    spread evenly, with `every_length` so many of the others and the cheapest: which of these hold
-    cannot be told beforehand. Raises `TuningError` where nothing was measured.
+    Those whose drop may lie within the limit, as is `expected`. With `every_length` those that no
+    other of as many steps beats in both cost and drop; of many the cheapest, and others that are
+    spread evenly: which of these hold cannot be told beforehand. Else the best of every level of
+    cost, up to the first that surely holds and one behind it: what beats another on the samples of
+    the search may lose more on others. Raises `TuningError` where nothing was measured.
     """
     everything = [Candidate(trial, point) for trial in trials for point in trial.points]
     if not everything:
@@ -58,13 +62,18 @@ def short_list(
             "no setting was measured on all samples before the search ended. Give it more time "
             "(timeout), or fewer samples"
         )
+    hopeful = [
+        c for c in everything if expected(c.point) <= max_drop + _HOPE * c.point.paired.error
+    ]
+    if not hopeful:
+        return [min(everything, key=lambda c: (expected(c.point), c.point.cost))]
+    if not every_length:
+        return in_order(_spread(_levels(hopeful, max_drop, expected), most), expected)
     by_length: dict[int, list[Candidate]] = {}
-    for candidate in everything:
-        by_length.setdefault(candidate.point.steps if every_length else 0, []).append(candidate)
+    for candidate in hopeful:
+        by_length.setdefault(candidate.point.steps, []).append(candidate)
     best = [candidate for some in by_length.values() for candidate in _front(some, expected)]
-    hopeful = [c for c in best if expected(c.point) <= max_drop + _HOPE * c.point.paired.error]
-    held = in_order(hopeful or [min(best, key=lambda c: expected(c.point))], expected)
-    cheapest = round(_CHEAPEST * most) if every_length else 0
+    held, cheapest = in_order(best, expected), round(_CHEAPEST * most)
     split = max(0, len(held) - cheapest)
     return [*_spread(held[:split], most - cheapest), *held[split:]]
 
@@ -97,6 +106,32 @@ def _front(candidates: Sequence[Candidate], expected: Callable[[Point], float]) 
         if not best or expected(candidate.point) < expected(best[-1].point):
             best.append(candidate)
     return best
+
+
+def _levels(
+    candidates: Sequence[Candidate], max_drop: float, expected: Callable[[Point], float]
+) -> list[Candidate]:
+    """The best of every level of cost, the cheapest first, up to one behind the first sure one.
+
+    Left out are those that lose more than a cheaper one by more than a standard error.
+    """
+    least = max(min(c.point.cost for c in candidates), 1e-300)
+    levels: dict[int, list[Candidate]] = {}
+    for candidate in candidates:
+        number = math.floor(_LEVELS * math.log2(max(candidate.point.cost, least) / least))
+        levels.setdefault(number, []).append(candidate)
+    found: list[Candidate] = []
+    sure, lowest = False, math.inf
+    for number in sorted(levels):
+        best = min(levels[number], key=lambda c: (expected(c.point), c.point.cost))
+        drop, error = expected(best.point), best.point.paired.error
+        if drop > (lowest if sure else lowest + error):
+            continue
+        found.append(best)
+        if sure:
+            break
+        lowest, sure = min(lowest, drop), drop + _SURE * error <= max_drop
+    return found
 
 
 def check(

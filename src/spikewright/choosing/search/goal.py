@@ -12,7 +12,7 @@ from spikewright.choosing.search.paired import Paired
 _BELOW, _ABOVE = 0.3, 1.5
 _PATIENCE = 2.3  # standard errors
 _FAR = 20.0  # times what may be lost: beyond, only the drop counts
-_NEAR = 4.0  # times what may be lost: there drop and risk are compared
+_NEAR = 20.0  # times what may be lost: there drop and risk are compared
 _LEAST_RATIO = 0.02
 _LEAST = 0.25  # of what may be lost: certificates for less are not worth their price
 

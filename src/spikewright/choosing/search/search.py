@@ -68,7 +68,7 @@ class Proposal(NamedTuple):
 
 
 First = Callable[[Study], Iterable[Proposal]]
-"""Settings that come after the first few, where there is time for them."""
+"""Settings that come after the first few, or after all starts, where there is time for them."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ class Limits:
 class Search:
     """Tries settings of a space on `samples` samples until a limit is reached.
 
-    `starts` are tried first, and behind some of them those of `first`; then, for each of
-    `aims` in turn, settings one step away from the best so far. The first aim is the one that
-    Optuna's sampler and the pruning go by. `shorten` gives the values of a run that ends earlier,
-    `refine` settings beyond the space's parameters, `sweep` plain ones that are to be beaten;
+    `starts` are tried first, behind some of them those of `first`, and at last those of `later`;
+    then, for each of `aims` in turn, settings one step away from the best so far. The first aim is
+    the one that Optuna's sampler and the pruning go by. `shorten` gives the values of a run that
+    ends earlier, `refine` settings beyond the parameters, `sweep` plain ones that are to be beaten;
     `identify` gives the same text for values that make the same network, and `affordable` says
     whether there is time to try them.
     """
@@ -109,6 +109,7 @@ class Search:
     affordable: Callable[[Values], bool] = lambda values: True
     sweep: Sweep = lambda point: ()
     first: First = lambda study: ()
+    later: First = lambda study: ()
 
     def run(self, limits: Limits, advance: Callable[[int], None] = lambda done: None) -> None:
         """Try settings, one after the other; `advance` is called after each.
@@ -148,7 +149,8 @@ class Search:
         """The next setting to try; None leaves it to Optuna (never, where `stepping`)."""
         known = self.study.known()
         starts = (Proposal(values, "start") for values in self.starts)
-        for proposal in chain(self.first(self.study) if len(known) >= _WARM else (), starts):
+        first = self.first(self.study) if len(known) >= _WARM else ()
+        for proposal in chain(first, starts, self.later(self.study)):
             if self.affordable(proposal.values) and self.identify(proposal.values) not in known:
                 return proposal
         trials = self.study.finished()

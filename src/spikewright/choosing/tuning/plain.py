@@ -7,8 +7,9 @@ them, so that a scale is one trial, whatever the number of steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from spikewright.choosing.search.certify import Candidate
 from spikewright.choosing.search.measured import Point
@@ -27,11 +28,12 @@ _MOST = 45  # trials
 _RUNS = 12  # about so many times as long as one of the first trials it takes
 _SHARE = 0.3  # of the time
 _OF_TRIALS = 3  # of so many trials that were asked for one
+_BEHIND = 1.25  # times the cheapest that was found elsewhere: beyond, no finer scale is tried
 
 
 @dataclass(frozen=True, eq=False)
 class PlainSweep:
-    """Proposes the scales of a sweep, octaves first and then the neighbours of the best.
+    """Proposes the scales of a sweep: octaves, and `finer` ones beside the best of these.
 
     `seconds(steps)` says how long a trial takes, `time` how long a search may last. The sweep has a
     part of it: it runs as many steps as there is time for. `holds` says whether a point keeps the
@@ -45,18 +47,33 @@ class PlainSweep:
     trials: int | None = None
 
     def __call__(self, study: Study) -> Iterator[Proposal]:
-        """The settings of the sweep, those that were tried among them."""
-        tried = [t.user_attrs for t in study.trials if t.user_attrs.get("origin") == ORIGIN]
-        most = _MOST if self.trials is None else min(_MOST, self.trials // _OF_TRIALS)
-        if len(tried) >= most or RULE not in choices_of(self.space, "rule"):
+        """The octaves, those that were tried among them."""
+        tried = self._tried(study)
+        if self._over(tried):
             return
         begun = {**begin(self.space), **tried[0]["asked"]}["steps"] if tried else self._steps()
-        if begun is None:
+        if begun is not None:
+            for level in _LEVELS:
+                yield Proposal(self._values(level, int(begun)), ORIGIN)
+
+    def finer(self, study: Study) -> Iterator[Proposal]:
+        """Scales beside the cheapest, unless what was found elsewhere costs much less."""
+        finished, tried = study.finished(), self._tried(study)
+        best = self.cheapest(finished, 1)
+        if not tried or not best or self._over(tried):
             return
-        for level in _LEVELS:
-            yield Proposal(self._values(level, int(begun)), ORIGIN)
-        for values in self._neighbours(study.finished()):
-            yield Proposal(values, ORIGIN)
+        others = (p.cost for t in finished if t.origin != ORIGIN for p in t.points if self.holds(p))
+        if best[0].point.cost <= _BEHIND * min(others, default=math.inf):
+            for values in self._neighbours(finished):
+                yield Proposal(values, ORIGIN)
+
+    def _tried(self, study: Study) -> list[Mapping[str, Any]]:
+        return [t.user_attrs for t in study.trials if t.user_attrs.get("origin") == ORIGIN]
+
+    def _over(self, tried: Sequence[Any]) -> bool:
+        """Whether it has had its share of the trials, or is not asked for."""
+        most = _MOST if self.trials is None else min(_MOST, self.trials // _OF_TRIALS)
+        return len(tried) >= most or RULE not in choices_of(self.space, "rule")
 
     def cheapest(self, finished: Sequence[Trial], most: int) -> list[Candidate]:
         """The cheapest points of the sweep that hold the limit, one a scale and number of steps."""

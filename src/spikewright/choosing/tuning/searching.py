@@ -114,6 +114,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         partial(_affordable, objective, len(mine), request.timeout),
         partial(_swept, objective, len(mine), request.timeout),
         plain,
+        plain.finer,
     )
     with _bar(limits, request.timeout, request.progress) as advance:
         trying.run(limits, advance)
