@@ -1,7 +1,8 @@
-"""What the search finds: on the demo network, and on the published network beside its rows.
+"""What the search finds: on the demo network, on the published one, and on kept weights.
 
     python -m benchmarks.tuned_settings demo [--seeds 0 1 2]
     python -m benchmarks.tuned_settings published --mnist path/to/mnist.npz [--seeds 0 1 2]
+    python -m benchmarks.tuned_settings kept --mnist mnist.npz --fashion-mnist fashion_mnist.npz
 
 `demo`: `sw.tune` on the digits that the shipped network was trained on, checked on the 360 that it
 was not, against the best single firing-rate scale of 20 (geometric, 1 to 300) under the same
@@ -12,6 +13,8 @@ free, as the search has it. Of several seeds the median counts.
 training images with 10 000 more held back; its row s = 10, 30 steps, 10 ms on the same weights
 beside what the search finds for a loss of at most 0.5, 0.75 and 2.5 points (`--drops`). Accuracies
 are on all 10 000 test images; of several seeds the median counts.
+
+`kept`: the networks of `benchmarks.sources` whose images are given, searched in the same way.
 """
 
 from __future__ import annotations
@@ -44,10 +47,16 @@ def rights(conversion: sw.Conversion, x: np.ndarray, y: np.ndarray, **run: Any) 
 
 
 def measured(
-    model: Any, choice: sw.Choice, x: np.ndarray, y: np.ndarray, source: np.ndarray
+    model: Any,
+    choice: sw.Choice,
+    x: np.ndarray,
+    y: np.ndarray,
+    source: np.ndarray,
+    example: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Loss in points and spikes a sample of a choice, converted anew."""
-    run = sw.convert(model, **choice.conversion).run(x, **choice.run, progress=False)
+    made = sw.convert(model, example_input=example, **choice.conversion)
+    run = made.run(x, **choice.run, progress=False)
     right = run.predict(choice.arguments["readout"]).argmax(axis=1) == y
     spikes = sum(float(counts.mean()) for counts in run.spike_counts().values())
     return 100 * float(source.mean() - right.mean()), spikes
@@ -136,26 +145,65 @@ def run_published(
     print(f"source {100 * source.mean():.2f} %; published row s = 10, 30 steps, 10 ms: "
           f"{100 * right.mean():.2f} %, {published:,.0f} spikes an image")  # fmt: skip
     for drop in drops:
-        found = []
-        for seed in seeds:
-            choice = sw.tune(
-                model, x, y, max_drop=drop, timeout=timeout, seed=seed, validation=5 / 6
-            )
-            found.append(measured(model, choice, test_x, test_y, source))
-            print(f"  at most {100 * drop:g} points, seed {seed}: {choice}", flush=True)
-            print(f"    test: {found[-1][0]:.2f} points, {found[-1][1]:,.0f} spikes", flush=True)
-        loss, spikes = np.median(found, axis=0)
-        print(
-            f"at most {100 * drop:g} points: {loss:.2f} points lost, {spikes:,.0f} spikes an "
-            f"image, 1/{published / spikes:.1f} of the published row's (medians of {len(found)})"
+        spikes = searched(model, (x, y), (test_x, test_y, source), timeout, seeds, drop)
+        print(f"  1/{published / spikes:.1f} of the published row's")
+
+
+def searched(
+    model: Any,
+    images: tuple[np.ndarray, np.ndarray],
+    tested: Data,
+    timeout: float,
+    seeds: Sequence[int],
+    drop: float,
+    example: np.ndarray | None = None,
+) -> float:
+    """Print what the search finds for a loss; returns the median of the spikes."""
+    found = []
+    for seed in seeds:
+        choice = sw.tune(
+            model, *images, max_drop=drop, timeout=timeout, seed=seed, validation=5 / 6,
+            example_input=example,
+        )  # fmt: skip
+        found.append(measured(model, choice, *tested, example))
+        print(f"  at most {100 * drop:g} points, seed {seed}: {choice}", flush=True)
+        print(f"    test: {found[-1][0]:.2f} points, {found[-1][1]:,.0f} spikes", flush=True)
+    loss, spikes = np.median(found, axis=0)
+    print(
+        f"at most {100 * drop:g} points: {loss:.2f} points lost, {spikes:,.0f} spikes an image "
+        f"(medians of {len(found)})"
+    )
+    return float(spikes)
+
+
+def run_kept(
+    name: str, path: Path, cache: Path, timeout: float, seeds: list[int], drops: Sequence[float]
+) -> None:
+    """Print what the search finds on a network whose weights are kept."""
+    from benchmarks.sources import source
+
+    found = source(name, path, cache)
+    rng = np.random.default_rng(0)
+    chosen = rng.permutation(len(found.x_train))[:12_000]
+    print(f"{name}: source {100 * found.accuracy():.2f} %", flush=True)
+    for drop in drops:
+        searched(
+            found.model,
+            (found.x_train[chosen], found.y_train[chosen]),
+            (found.x_test, found.y_test, found.right),
+            timeout,
+            seeds,
+            drop,
+            found.example,
         )
 
 
 def main() -> None:
-    """Run one of the two."""
+    """Run one of the three."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=["demo", "published"])
+    parser.add_argument("what", choices=["demo", "published", "kept"])
     parser.add_argument("--mnist", type=Path, help="mnist.npz")
+    parser.add_argument("--fashion-mnist", type=Path, help="fashion_mnist.npz")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "spikewright")
     parser.add_argument("--timeout", type=float, default=170.0)
     parser.add_argument("--drops", type=float, nargs="+", default=DROPS)
@@ -163,6 +211,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "demo":
         run_demo(arguments.timeout, arguments.seeds)
+    elif arguments.what == "kept":
+        for name in ("mnist", "fashion_mnist"):
+            path = getattr(arguments, name)
+            if path is not None:
+                how = arguments.timeout, arguments.seeds, arguments.drops
+                run_kept(name, path, arguments.cache, *how)
     elif arguments.mnist is None:
         parser.error("published needs --mnist")
     else:

@@ -68,12 +68,12 @@ def short_list(
     if not hopeful:
         return [min(everything, key=lambda c: (expected(c.point), c.point.cost))]
     if not every_length:
-        return in_order(_spread(_levels(hopeful, max_drop, expected), most), expected)
+        return _by_cost(_spread(_levels(hopeful, max_drop, expected), most), expected)
     by_length: dict[int, list[Candidate]] = {}
     for candidate in hopeful:
         by_length.setdefault(candidate.point.steps, []).append(candidate)
     best = [candidate for some in by_length.values() for candidate in _front(some, expected)]
-    held, cheapest = in_order(best, expected), round(_CHEAPEST * most)
+    held, cheapest = _by_cost(best, expected), round(_CHEAPEST * most)
     split = max(0, len(held) - cheapest)
     return [*_spread(held[:split], most - cheapest), *held[split:]]
 
@@ -84,10 +84,20 @@ def with_those(listed: Sequence[Candidate], more: Sequence[Candidate]) -> list[C
     return [*listed, *(candidate for candidate in more if id(candidate.point) not in held)]
 
 
-def in_order(
+def likely_first(
     candidates: Sequence[Candidate], expected: Callable[[Point], float]
 ) -> list[Candidate]:
-    """The order in which settings are checked: the costliest first."""
+    """The order in which settings are checked: those first that most probably hold.
+
+    What passes hands its level on, so that a failure costs those behind it.
+    """
+    return sorted(candidates, key=lambda c: (expected(c.point), -c.point.cost))
+
+
+def _by_cost(
+    candidates: Sequence[Candidate], expected: Callable[[Point], float]
+) -> list[Candidate]:
+    """The costliest first."""
     return sorted(candidates, key=lambda c: (-c.point.cost, expected(c.point)))
 
 

@@ -47,7 +47,7 @@ _FREE, _SWEEP = 0, 3  # which ones
 _LENGTHS = 3  # run lengths whose best settings are stepped from
 _ORDER = (0, 1, 0, 2)
 _SPARE = 0.35  # in merit: what is not much worse than the best is measured to the end
-_COARSE, _REFINED, _FINE = (1.0, 0.5, 0.25), (0.5, 0.25, 0.125), (0.25, 0.125, 0.0625)
+_COARSE, _REFINED, _FINE = (0.5,), (0.5, 0.25, 0.125), (0.25, 0.125, 0.0625)
 _STALE = 40  # Optuna's own proposals in a row without progress, after which the search ends
 _WARM = 3  # trials before those of `first`: then it is known how long others take
 _HOPELESS = 5  # failures, and nothing else, after which it gives up
@@ -192,10 +192,8 @@ class Search:
         Numbers up and down, smaller and smaller; in between refinements; at last other choices.
         """
         values = self.shorten(dict(trial.values), point.steps)
-        if values != trial.values:
-            yield Proposal(values, "fewer steps")
-        refined = set(values) - set(self.space)
-        if not refined:
+        refined = set(trial.values) - set(self.space)
+        if not refined:  # else coarse steps were taken before
             for size in _COARSE:
                 yield from _numbers(self.space, values, size)
         for size in _REFINED:

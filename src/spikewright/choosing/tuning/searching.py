@@ -18,7 +18,7 @@ from spikewright.choosing.search.certify import (
     MANY,
     Candidate,
     check,
-    in_order,
+    likely_first,
     short_list,
     with_those,
 )
@@ -58,6 +58,7 @@ _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the sea
 _REFINING = 0.06  # of the time for one look at all channels
 _TRAINING = 0.5  # of the time, where settings are trained
 _CHECKING = 0.4  # of the time at most for what is held back
+_ONCE = 0.85  # of the time of trials as long, which are read out after many steps: with a margin
 _TRIAL = 0.05  # of the time at most for one trial
 _PLAIN = 48  # settings of the plain sweep that are checked where estimates decide
 _SWEPT = 0.01  # of the time at most for one of a plain sweep
@@ -96,9 +97,6 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     sure = certifiable(len(held), request.max_drop, request.confidence, held.size)
     facts = _facts(request, conversion, space, digest(mine, held))
     study = open_study(request.study, facts, request.running.seed, hopeless_pruner(), LATER)
-    reserve = partial(_checking, objective, study, held, request.timeout)
-    searching = request.timeout * (1 - (_TRAINING if request.train is not False else 0))
-    limits = Limits(limits_from + searching, reserve, request.trials)
     aims = _aims(request, mine, sure)
     plain = _plain(request, objective, mine, aims[0], certifying=sure is not None)
     trying = Search(
@@ -116,21 +114,17 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         plain,
         plain.finer,
     )
+    settled = sure is not None  # else estimates decide, and every cheap setting has a chance
+    listing = partial(_listed, trying, plain, request.max_drop, settled)
+    reserve = partial(_checking, objective, study, listing, len(held), request.timeout)
+    searching = request.timeout * (1 - (_TRAINING if request.train is not False else 0))
+    limits = Limits(limits_from + searching, reserve, request.trials)
     with _bar(limits, request.timeout, request.progress) as advance:
         trying.run(limits, advance)
-    settled = sure is not None  # else estimates decide, and every cheap setting has a chance
-    listed = short_list(
-        study.finished(),
-        request.max_drop,
-        trying.expected(),
-        LISTED if settled else MANY,
-        every_length=not settled,
-    )
-    listed = with_those(listed, plain.cheapest(study.finished(), 1 if settled else _PLAIN))
-    aimed = trying.aims[0].limit
+    listed, aimed = listing(), trying.aims[0].limit
     trained, refused = _fine_tuned(request, objective, mine, listed, aimed, trying.expected())
     checked = check(
-        in_order([*listed, *trained], trying.expected()),
+        likely_first([*listed, *trained], trying.expected()),
         partial(_held_back, objective, held),
         request.max_drop,
         request.confidence,
@@ -216,12 +210,25 @@ def _aims(request: Request, samples: Labelled, sure: float | None) -> list[Aim]:
     return [Aim.of(limit, request.max_drop, len(samples), samples.size) for limit in limits]
 
 
-def _checking(objective: Objective, study: Study, held: Labelled, timeout: float) -> float:
-    """The time that the check on held-back samples will take, in seconds."""
-    trials = study.finished()
-    steps = min(trials[-1].values["steps"], 8) if trials else 1  # type: ignore[type-var]
-    expected = (LISTED + 1) * objective.seconds(int(steps or 1), len(held))
-    return min(_CHECKING * timeout, expected)
+def _listed(trying: Search, plain: PlainSweep, max_drop: float, settled: bool) -> list[Candidate]:
+    """The settings to be checked, after all trials that are finished."""
+    finished, most = trying.study.finished(), LISTED if settled else MANY
+    hopeful = short_list(finished, max_drop, trying.expected(), most, every_length=not settled)
+    return with_those(hopeful, plain.cheapest(finished, 1 if settled else _PLAIN))
+
+
+def _checking(
+    objective: Objective,
+    study: Study,
+    listing: Callable[[], Sequence[Candidate]],
+    held: int,
+    timeout: float,
+) -> float:
+    """The time that the check on so many held-back samples will take, in seconds."""
+    if not study.finished():
+        return 0.0
+    runs = ({**c.trial.values, "steps": c.point.steps} for c in listing())
+    return min(_CHECKING * timeout, _ONCE * sum(objective.trial(v, held) for v in runs))
 
 
 def _plain(
