@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -12,7 +15,7 @@ from spikewright.choosing.tuning.data import samples_of, split
 from spikewright.choosing.tuning.measuring import Running, margins_of
 from spikewright.choosing.tuning.objective import Labelled, Objective, Pace
 from spikewright.choosing.tuning.refine import Refinement
-from spikewright.choosing.tuning.searching import _allocation
+from spikewright.choosing.tuning.searching import _affordable, _allocation
 from spikewright.choosing.tuning.settings import (
     EACH_STEP,
     Translation,
@@ -247,10 +250,26 @@ def test_samples_are_split_alike_in_every_class(samples: Labelled) -> None:
     assert len(split(samples, 0.4, 50, 3)[0]) == 50
 
 
+def test_the_shortest_runs_are_tried_however_slow_one_was(objective: Objective) -> None:
+    """Others have a share of the time; without corrections, which are run as well."""
+    slow = replace(objective)  # with a pace of its own
+    slow.pace.add(100, 100.0)
+    short, longer = values(objective, steps=1), values(objective, steps=4)
+    affordable = partial(_affordable, slow, 100, 10.0)
+    assert affordable(short)
+    assert not affordable(longer)
+    assert not affordable({**short, "correction": EACH_STEP})
+
+
 def test_times_are_foretold_by_a_line_through_those_of_the_last_runs() -> None:
-    """What every run takes is told from what a step takes; runs of one length give a ratio."""
+    """What every run takes is told from what a step takes; runs of one length give a ratio.
+
+    The first run of all counts while it is alone: it may take any time.
+    """
     pace = Pace()
     assert pace.seconds(1000) == 0.0
+    pace.add(100, 9.0)
+    assert pace.seconds(1000) == pytest.approx(90.0)
     pace.add(100, 0.6)
     assert pace.seconds(1000) == pytest.approx(6.0)
     pace.add(300, 0.8)

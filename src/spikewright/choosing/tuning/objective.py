@@ -67,15 +67,19 @@ class Labelled:
 class Pace:
     """The time of runs: a part that all have, and one for each step of a sample.
 
-    A line through the times of the last runs, that of the median slope between two of them: the
-    first run takes longer than others (Theil and Sen). While all were as long, it goes through the
-    origin.
+    A line through the times of the last runs, that of the median slope between two of them (Theil
+    and Sen). While all were as long, it goes through the origin. The first run of all, in which
+    kernels are loaded and compiled, counts while there is no other.
     """
 
     _runs: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_LATELY))
+    _warm: bool = field(default=False, init=False)
 
     def add(self, work: int, seconds: float) -> None:
         """Note a run of so many steps of samples."""
+        if self._runs and not self._warm:
+            self._runs.clear()
+            self._warm = True
         self._runs.append((work, seconds))
 
     def seconds(self, work: int) -> float:

@@ -26,7 +26,7 @@ from spikewright.choosing.search.choice import Choice
 from spikewright.choosing.search.goal import Aim, certifiable
 from spikewright.choosing.search.measured import Point
 from spikewright.choosing.search.search import Limits, Search, hopeless_pruner
-from spikewright.choosing.search.space import Parameter, Values, restricted
+from spikewright.choosing.search.space import Parameter, Values, choices_of, restricted
 from spikewright.choosing.search.study import Study, open_study
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.choosing.tuning.allocation import Allocation
@@ -39,6 +39,7 @@ from spikewright.choosing.tuning.reproduce import source_text
 from spikewright.choosing.tuning.request import Request
 from spikewright.choosing.tuning.result import result
 from spikewright.choosing.tuning.settings import (
+    CORRECTION,
     LATER,
     Translation,
     check_values,
@@ -246,8 +247,13 @@ def _plain(
 
 
 def _affordable(objective: Objective, samples: int, timeout: float, values: Values) -> bool:
-    """Whether one trial takes no more than its share of the time."""
-    return objective.trial(values, samples) <= _TRIAL * timeout
+    """Whether one trial takes no more than its share of the time; the shortest runs always do.
+
+    Else nothing would be run after one that was slow by chance.
+    """
+    lengths: Any = choices_of(objective.space, "steps")
+    shortest = values["steps"] == min(lengths) and values.get(CORRECTION) is None
+    return shortest or objective.trial(values, samples) <= _TRIAL * timeout
 
 
 def _swept(objective: Objective, samples: int, timeout: float, point: Point) -> Iterator[Values]:
