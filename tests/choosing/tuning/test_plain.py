@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,15 @@ def test_far_behind_others_it_has_no_neighbours() -> None:
         assert bool(list(sweep().finer(Kept([mine, other])))) == finer
     worse = Trial(1, mine.values, "start", (Point(1, "mean", Paired(100, 9, 0), 1.0, {}),))
     assert list(sweep().finer(Kept([mine, worse])))
+
+
+def test_where_estimates_decide_neighbours_come_at_once() -> None:
+    """Whatever else seems to cost less: estimates are too kind."""
+    mine = tried(0, 2.0, (1, 2, 5.0))
+    other = Trial(1, mine.values, "start", (Point(1, "mean", Paired(100, 0, 0), 0.1, {}),))
+    kept, levels = Kept([mine, other]), len(list(sweep()(Kept([]))))
+    assert not list(sweep().finer(kept))
+    assert len(list(replace(sweep(), settled=False)(kept))) > levels
 
 
 def test_the_cheapest_points_are_one_a_scale_and_number_of_steps() -> None:

@@ -37,7 +37,8 @@ class PlainSweep:
 
     `seconds(steps)` says how long a trial takes, `time` how long a search may last. The sweep has a
     part of it: it runs as many steps as there is time for. `holds` says whether a point keeps the
-    limit, `trials` how many trials were asked for, of which it has a third.
+    limit, `trials` how many trials were asked for, of which it has a third. What is `settled` by
+    certificates is no finer where something else costs much less; estimates are too kind for that.
     """
 
     space: Space
@@ -45,9 +46,10 @@ class PlainSweep:
     time: float
     holds: Callable[[Point], bool]
     trials: int | None = None
+    settled: bool = True
 
     def __call__(self, study: Study) -> Iterator[Proposal]:
-        """The octaves, those that were tried among them."""
+        """The octaves, those that were tried among them; finer ones too, if not settled."""
         tried = self._tried(study)
         if self._over(tried):
             return
@@ -55,6 +57,8 @@ class PlainSweep:
         if begun is not None:
             for level in _LEVELS:
                 yield Proposal(self._values(level, int(begun)), ORIGIN)
+            if not self.settled:
+                yield from self.finer(study)
 
     def finer(self, study: Study) -> Iterator[Proposal]:
         """Scales beside the cheapest, unless what was found elsewhere costs much less."""
@@ -63,7 +67,7 @@ class PlainSweep:
         if not tried or not best or self._over(tried):
             return
         others = (p.cost for t in finished if t.origin != ORIGIN for p in t.points if self.holds(p))
-        if best[0].point.cost <= _BEHIND * min(others, default=math.inf):
+        if not self.settled or best[0].point.cost <= _BEHIND * min(others, default=math.inf):
             for values in self._neighbours(finished):
                 yield Proposal(values, ORIGIN)
 

@@ -243,7 +243,7 @@ def _plain(
         return point.paired.drop <= request.max_drop
 
     seconds = partial(objective.seconds, samples=len(samples))
-    return PlainSweep(objective.space, seconds, request.timeout, holds, request.trials)
+    return PlainSweep(objective.space, seconds, request.timeout, holds, request.trials, certifying)
 
 
 def _affordable(objective: Objective, samples: int, timeout: float, values: Values) -> bool:
