@@ -109,12 +109,16 @@ def test_the_source_is_the_model() -> None:
 
 
 def test_it_is_trained_as_it_runs() -> None:
-    """Biases and thresholds of copies are fitted apart: the channels of the result are theirs."""
+    """Numbers of neurons stay; a rule splits anew for the thresholds that training begins with."""
     made = conversion(fission=FISSION)
-    fitted = made.reconstruct(X, steps=STEPS, epochs=2, progress=False)
+    told = made.again(fission=made.resolved["fission"])
+    fitted, anew = (c.reconstruct(X, steps=STEPS, epochs=2, progress=False) for c in (told, made))
     shapes = {name: e.shape for name, e in made.populations().items()}
     assert {name: e.shape for name, e in fitted.populations().items()} == shapes
-    assert fitted.resolved["fission"] is None
+    assert anew.network.n_neurons <= 1.5 * conversion().network.n_neurons
+    for found in (fitted, anew):
+        for name, counts in found.resolved["fission"].items():
+            assert found.populations()[name].shape[0] == counts.sum()
     module = made.torch_module(STEPS)
     found = module(X[:3]).detach().numpy()
     np.testing.assert_allclose(found, answers(made)[:3], rtol=1e-4, atol=1e-5)
