@@ -192,8 +192,10 @@ class Search:
         Numbers up and down, smaller and smaller; in between refinements; at last other choices.
         """
         values = self.shorten(dict(trial.values), point.steps)
-        refined = set(trial.values) - set(self.space)
-        if not refined:  # else coarse steps were taken before
+        if values != trial.values:
+            yield Proposal(values, "fewer steps")
+        refined = set(values) - set(self.space)
+        if not refined:
             for size in _COARSE:
                 yield from _numbers(self.space, values, size)
         for size in _REFINED:
