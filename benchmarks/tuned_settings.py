@@ -1,4 +1,4 @@
-"""What the search finds: on the demo network, on the published one, and on kept weights.
+"""Searches settings with `sw.tune`: of the demo network, the published one, and kept networks.
 
     python -m benchmarks.tuned_settings demo [--seeds 0 1 2]
     python -m benchmarks.tuned_settings published --mnist path/to/mnist.npz [--seeds 0 1 2]

@@ -60,7 +60,7 @@ def test_every_copy_sends_what_it_does_in_the_engine(
     found = sent(rounded(conversion, steps), tensors(conversion, x))
     run, copies = (
         reference(conversion, x, steps),
-        Copies.of(conversion.canonical, conversion.resolved["fission"]),
+        Copies.in_network(conversion),
     )
     for name, population in run.populations.items():
         assert population.totals.any()

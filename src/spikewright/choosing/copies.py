@@ -16,6 +16,7 @@ from spikewright.graph.splits import Split
 from spikewright.lower.populations import Choices
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
+from spikewright.running.converted import Converted
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,11 @@ class Copies:
                 raise TypeError(f"layer {name!r} is to be split, and has no copies")
             found[name] = Split(np.bincount(taken.indices), taken.axis)
         return cls(found)
+
+    @classmethod
+    def in_network(cls, conversion: Converted) -> Copies:
+        """The copies that a conversion's network has."""
+        return cls.of(conversion.canonical, conversion.resolved.get("fission"))
 
     @property
     def counts(self) -> dict[str, NDArray] | None:

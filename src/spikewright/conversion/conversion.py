@@ -641,7 +641,7 @@ class Conversion(Shown):
     @property
     def _copies(self) -> Copies:
         """The channels of the model that are several here."""
-        return Copies.of(self.canonical, self.resolved.get("fission"))
+        return Copies.in_network(self)
 
     @property
     def _spelled_out(self) -> Conversion:

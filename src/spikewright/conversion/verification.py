@@ -98,7 +98,7 @@ def _layers(
     """Every layer's value in the source, and in the network, beside that in the graph."""
     inside = source.activations(inputs)
     network = network_values(conversion.canonical, inputs, conversion.lowered.stepping)
-    copies = Copies.of(conversion.canonical, conversion.resolved.get("fission"))
+    copies = Copies.in_network(conversion)
     for name, value in read.items():
         if name in inside:
             error = relative_error(inside[name], value)

@@ -32,7 +32,7 @@ class Split:
 
     @property
     def apart(self) -> NDArray:
-        """What each of the new channels starts apart from the old one, in spikes; 0 on average.
+        """Starts of the new channels less that of the old one, in spikes; their mean is 0.
 
         `(i + 1/2) / m - 1/2` for copy i of m.
         """

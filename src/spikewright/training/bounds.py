@@ -116,7 +116,7 @@ def _energy(conversion: Converted, samples: Samples, settings: Settings, limit: 
             "fewer steps"
         )
     fan_out = counted.counter.fan_out()
-    copies = Copies.of(conversion.canonical, conversion.resolved.get("fission"))
+    copies = Copies.in_network(conversion)
     prices = {
         name: copies.channels(name, np.asarray(fan_out[name]), len(e.shape)) * counted.price()
         for name, e in populations.items()

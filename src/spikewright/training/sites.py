@@ -63,7 +63,7 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
             "sequence_step: networks whose steps share neurons are not trained. Convert without it"
         )
     functions = Roles(conversion.canonical, None).functions
-    copies = Copies.of(conversion.canonical, conversion.resolved.get("fission"))
+    copies = Copies.in_network(conversion)
     synapses = {c.pre for c in conversion.network.all_connections if c.synapse is not None}
     found = {}
     for name, ensemble in conversion.populations().items():

@@ -198,7 +198,7 @@ def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_study_from_before_a_parameter_goes_on(tmp_path: Path) -> None:
-    """Where the parameter is said to be later; any other difference of the space is refused."""
+    """Its space may lack parameters in `later`; any other difference of the space is refused."""
     older, newer = ({**FACTS, "space": space} for space in ({"a": "1"}, {"a": "1", "b": "2"}))
     open_study(tmp_path / "study.db", older, 0)
 

@@ -262,7 +262,7 @@ def test_the_shortest_runs_are_tried_however_slow_one_was(objective: Objective) 
 
 
 def test_times_are_foretold_by_a_line_through_those_of_the_last_runs() -> None:
-    """What every run takes is told from what a step takes; runs of one length give a ratio.
+    """Runs of two lengths give a constant part and a part a step; runs of one length a ratio.
 
     The first run of all counts while it is alone: it may take any time.
     """

@@ -107,7 +107,7 @@ def test_neighbours_of_the_cheapest_that_holds_are_tried_in_short_runs() -> None
 
 
 def test_far_behind_others_it_has_no_neighbours() -> None:
-    """What costs much more than a setting that holds is not made finer; a little more it may."""
+    """Neighbours are tried if the sweep costs at most a quarter more than another that holds."""
     mine = tried(0, 2.0, (1, 2, 5.0))
     for cost, finer in ((3.0, False), (4.5, True), (9.0, True)):
         other = Trial(1, mine.values, "start", (Point(1, "mean", Paired(100, 2, 0), cost, {}),))

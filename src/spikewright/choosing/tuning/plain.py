@@ -75,7 +75,7 @@ class PlainSweep:
         return [t.user_attrs for t in study.trials if t.user_attrs.get("origin") == ORIGIN]
 
     def _over(self, tried: Sequence[Any]) -> bool:
-        """Whether it has had its share of the trials, or is not asked for."""
+        """True after its share of the trials, and where the space leaves its rule out."""
         most = _MOST if self.trials is None else min(_MOST, self.trials // _OF_TRIALS)
         return len(tried) >= most or RULE not in choices_of(self.space, "rule")
 

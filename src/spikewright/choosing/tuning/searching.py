@@ -247,9 +247,9 @@ def _plain(
 
 
 def _affordable(objective: Objective, samples: int, timeout: float, values: Values) -> bool:
-    """Whether one trial takes no more than its share of the time; the shortest runs always do.
+    """True for trials that take at most their share of the time, and for all of the shortest runs.
 
-    Else nothing would be run after one that was slow by chance.
+    Without these nothing would be run after one that was slow by chance.
     """
     lengths: Any = choices_of(objective.space, "steps")
     shortest = values["steps"] == min(lengths) and values.get(CORRECTION) is None
