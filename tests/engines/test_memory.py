@@ -17,6 +17,8 @@ from benchmarks.memory import peak_mib
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import memory, recording
+from spikewright.engines.needs import Setting
+from spikewright.engines.program import Recording
 from spikewright.errors import SimulationError
 from spikewright.showing.demo import MODEL
 
@@ -290,6 +292,23 @@ def test_the_bound_is_a_sum_that_can_be_read() -> None:
     assert table.splitlines()[0].split() == ["kind", "of", "MiB", "how"]
     assert table.splitlines()[-1].split() == ["total", f"{few.bytes / MIB:.1f}"]
     assert len(few) == len(list(few)) and few[0].kind == "weights"
+
+
+def test_a_probe_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time to know what a run needs grows with its layers and probes, not their product."""
+    with sw.Network(seed=0) as network:
+        for _ in range(20):
+            sw.Probe(sw.Node(1.0))
+    looked, piece = [], Setting._piece
+
+    def counted(self: Setting, recording: Recording, block: int) -> memory.MemoryPart:
+        looked.append(recording)
+        return piece(self, recording, block)
+
+    with sw.Simulator(network, engine="reference", progress=False) as sim:
+        monkeypatch.setattr(Setting, "_piece", counted)
+        sim.memory(10)
+    assert len(looked) == len(set(map(id, looked))) == 20
 
 
 def test_where_memory_is_short_blocks_are_shorter(monkeypatch: pytest.MonkeyPatch) -> None:

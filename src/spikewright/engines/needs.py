@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -172,15 +173,19 @@ class Setting:
         once = self._alike(constants)
         held = sum(self._bytes(s, 1 if s in once else self.batch, 1) for s in constants)
         readers = last_readers(self.program)
+        recorded = defaultdict(list)
+        for recording in self.program.recordings:
+            recorded[recording.signal].append(recording)
         alive: dict[int, int] = {}
         most = Memory(())
         how = f"{self.chunk} samples, {block} steps at once"
         for component in self.program.components:
-            outputs = [s for op in component.operators for s in op.outputs if s not in constants]
+            made = [s for op in component.operators for s in op.outputs]
+            outputs = [s for s in made if s not in constants]
             alive |= {s: self._bytes(s, self.chunk, block) for s in outputs}
             signals = MemoryPart("signals", "all operators", held + sum(alive.values()), how)
             work = self._work(component, block, constants, once)
-            pieces = (self._piece(component, r, block) for r in self.program.recordings)
+            pieces = (self._piece(r, block) for s in made for r in recorded[s])
             most = _most(most, *(Memory((signals, part)) for part in (work, *pieces)))
             for s in [s for s in alive if s not in readers or readers[s] is component]:
                 del alive[s]
@@ -207,11 +212,10 @@ class Setting:
                 most = MemoryPart("work", op.label, size, how)
         return most
 
-    def _piece(self, component: Component, recording: Recording, block: int) -> MemoryPart:
-        """What a probe of a component's output converts at once: as it is, and as doubles."""
-        made = any(recording.signal in op.outputs for op in component.operators)
+    def _piece(self, recording: Recording, block: int) -> MemoryPart:
+        """What a probe converts at once: as it is, and as doubles."""
         frame = block * int(np.prod(self.program.shapes[recording.signal]))
-        values = min(self.chunk * frame, max(PIECE_VALUES, frame)) if made and block > 1 else 0
+        values = min(self.chunk * frame, max(PIECE_VALUES, frame)) if block > 1 else 0
         item = self.engine.signal_bytes(recording.signal, self.program) + 8
         how = f"{values} values as they are recorded"
         return MemoryPart("work", repr(recording.probe), item * values, how)

@@ -113,6 +113,17 @@ def test_risk_tells_apart_what_counts_do_not() -> None:
     assert aim.merit(point(10, 1, risk=0.01)) < aim.merit(point(10, 1, risk=0.03))
 
 
+def test_far_points_tell_what_a_risk_means_while_near_ones_are_few() -> None:
+    """Risks and drops are compared near the limit; farther off where too little was lost there."""
+    aim = Aim.of(0.02, 0.02, 100)
+    near, far = point(10, 4, risk=0.08), point(5, 20, risk=0.1)
+
+    assert aim.informed([near, far]).ratio == pytest.approx(0.24 / 0.18)
+    assert aim.informed([near] * 5 + [far]).ratio == pytest.approx(0.5)
+    assert aim.informed([near, point(1, 60, risk=0.1)]).ratio == pytest.approx(0.5)  # hopeless
+    assert aim.informed([]).ratio == 1.0
+
+
 def test_certifiable_drops_are_certified_and_larger_ones_are_not() -> None:
     """The law of the aim: what it allows passes the test, half a per cent more does not."""
     n, limit = 2000, 0.02

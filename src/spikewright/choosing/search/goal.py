@@ -12,7 +12,8 @@ from spikewright.choosing.search.paired import Paired
 _BELOW, _ABOVE = 0.3, 1.5
 _PATIENCE = 2.3  # standard errors
 _FAR = 20.0  # times what may be lost: beyond, only the drop counts
-_NEAR = 20.0  # times what may be lost: there drop and risk are compared
+_NEAR = 4.0  # times what may be lost: there drop and risk are compared
+_ENOUGH = 10.0  # times that in all tell their ratio; farther points count until there is so much
 _LEAST_RATIO = 0.02
 _LEAST = 0.25  # of what may be lost: certificates for less are not worth their price
 
@@ -42,10 +43,18 @@ class Aim:
         return cls(limit, max(max_drop, 2.0 * size / n))
 
     def informed(self, points: Iterable[Point]) -> Aim:
-        """The same aim, with the ratio of drop and risk that points near the limit have."""
-        near = [p for p in points if p.risk > 0 and abs(p.paired.drop) < _NEAR * self.unit]
-        risk = sum(point.risk for point in near)
-        drop = sum(point.paired.drop for point in near)
+        """The same aim, with the ratio of drop and risk that points near the limit have.
+
+        Few near points say little about it: then those farther off count too, the nearest first.
+        """
+        drop, risk, seen = 0.0, 0.0, 0.0
+        for point in sorted(points, key=lambda p: abs(p.paired.drop)):
+            away = abs(point.paired.drop) / self.unit
+            if away >= _FAR or (away >= _NEAR and seen >= _ENOUGH):
+                break
+            if point.risk > 0:
+                drop, risk = drop + point.paired.drop, risk + point.risk
+                seen += away
         return replace(self, ratio=max(drop / risk, 0.0)) if risk > 0 else self
 
     @property
