@@ -14,7 +14,9 @@ training images with 10 000 more held back; its row s = 10, 30 steps, 10 ms on t
 beside what the search finds for a loss of at most 0.5, 0.75 and 2.5 points (`--drops`). Accuracies
 are on all 10 000 test images; of several seeds the median counts.
 
-`kept`: the networks of `benchmarks.sources` whose images are given, searched in the same way.
+`kept`: the networks of `benchmarks.sources` whose images are given, searched in the same way. With
+`--fit` half of the time goes to thresholds, biases and starts, by gradients, on 20 000 more images
+without their labels; no weight is changed.
 """
 
 from __future__ import annotations
@@ -55,7 +57,12 @@ def measured(
     example: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Loss in points and spikes a sample of a choice, converted anew."""
-    made = sw.convert(model, example_input=example, **choice.conversion)
+    trained = choice.training
+    made = (
+        sw.convert(model, example_input=example, **choice.conversion)
+        if trained is None
+        else trained.conversion
+    )
     run = made.run(x, **choice.run, progress=False)
     right = run.predict(choice.arguments["readout"]).argmax(axis=1) == y
     spikes = sum(float(counts.mean()) for counts in run.spike_counts().values())
@@ -157,13 +164,18 @@ def searched(
     seeds: Sequence[int],
     drop: float,
     example: np.ndarray | None = None,
+    fitted: np.ndarray | None = None,
 ) -> float:
-    """Print what the search finds for a loss; returns the median of the spikes."""
+    """Print what the search finds for a loss; returns the median of the spikes.
+
+    All but the weights is `fitted` to these images, if any.
+    """
     found = []
     for seed in seeds:
         choice = sw.tune(
             model, *images, max_drop=drop, timeout=timeout, seed=seed, validation=5 / 6,
-            example_input=example,
+            example_input=example, train=False if fitted is None else (fitted, None),
+            trainable=("biases", "scales", "initial_voltage"),
         )  # fmt: skip
         found.append(measured(model, choice, *tested, example))
         print(f"  at most {100 * drop:g} points, seed {seed}: {choice}", flush=True)
@@ -177,14 +189,21 @@ def searched(
 
 
 def run_kept(
-    name: str, path: Path, cache: Path, timeout: float, seeds: list[int], drops: Sequence[float]
+    name: str,
+    path: Path,
+    cache: Path,
+    timeout: float,
+    seeds: list[int],
+    drops: Sequence[float],
+    fit: bool,
 ) -> None:
     """Print what the search finds on a network whose weights are kept."""
     from benchmarks.sources import source
 
     found = source(name, path, cache)
     rng = np.random.default_rng(0)
-    chosen = rng.permutation(len(found.x_train))[:12_000]
+    order = rng.permutation(len(found.x_train))
+    chosen, others = order[:12_000], order[12_000:32_000]
     print(f"{name}: source {100 * found.accuracy():.2f} %", flush=True)
     for drop in drops:
         searched(
@@ -195,6 +214,7 @@ def run_kept(
             seeds,
             drop,
             found.example,
+            found.x_train[others] if fit else None,
         )
 
 
@@ -208,6 +228,7 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=170.0)
     parser.add_argument("--drops", type=float, nargs="+", default=DROPS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--fit", action="store_true", help="thresholds, biases and starts too")
     arguments = parser.parse_args()
     if arguments.what == "demo":
         run_demo(arguments.timeout, arguments.seeds)
@@ -215,7 +236,7 @@ def main() -> None:
         for name in ("mnist", "fashion_mnist"):
             path = getattr(arguments, name)
             if path is not None:
-                how = arguments.timeout, arguments.seeds, arguments.drops
+                how = arguments.timeout, arguments.seeds, arguments.drops, arguments.fit
                 run_kept(name, path, arguments.cache, *how)
     elif arguments.mnist is None:
         parser.error("published needs --mnist")

@@ -59,15 +59,21 @@ def told(graph: Graph, x: NDArray, how: str, which: Any, **kind: Any) -> list[ND
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_they_send_the_same(monkeypatch, graph, kind, how) -> None:
-    """Whatever is changed in a layer, before and afterwards; in parts of few samples, too."""
+    """Whatever is changed in a layer, before and afterwards; in parts of few samples, too.
+
+    And where currents are not kept.
+    """
     x = models.inputs(GRAPHS[graph], batch=5, seed=6)
     walked = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
     again = told(GRAPHS[graph], x, how, sent._Again, **KINDS[kind])
     monkeypatch.setattr(layer_by_layer, "_AT_ONCE", 1)
     by_sample = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
-    for first, second, third in zip(walked, again, by_sample, strict=True):
+    monkeypatch.setattr(layer_by_layer, "_ROOM", 0)
+    not_kept = told(GRAPHS[graph], x, how, LayerByLayer, **KINDS[kind])
+    for first, second, third, fourth in zip(walked, again, by_sample, not_kept, strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-12, atol=1e-12)
         np.testing.assert_array_equal(first, third)
+        np.testing.assert_array_equal(first, fourth)
 
 
 def test_what_no_later_layer_reads_is_forgotten() -> None:
@@ -99,7 +105,9 @@ def test_which_way_is_taken(monkeypatch) -> None:
     assert way(shallow, (6,)) is sent._Again
     assert way(deep, (6,)) is LayerByLayer
     assert way(sequence_of(cell_of("gru")), AT, sequence_step=3) is sent._Again
-    monkeypatch.setattr(layer_by_layer, "_ROOM", 100)
+    monkeypatch.setattr(layer_by_layer, "_ROOM", 500)
+    assert way(shallow, AT) is LayerByLayer  # for its spikes there is room
+    monkeypatch.setattr(layer_by_layer, "_ROOM", 50)
     assert way(shallow, AT) is sent._Again
 
 

@@ -259,3 +259,37 @@ def test_rounding_in_one_operation_is_that_in_many(
         for one, other in zip(*found, strict=True):
             np.testing.assert_allclose(one.detach(), other.detach(), rtol=1e-10, atol=1e-12)
     assert cap is None or replaced or (written()[1].abs() == 4).float().mean() > 0.1
+
+
+@pytest.mark.parametrize("cap", [None, 1])
+@pytest.mark.parametrize("start", [-0.7, -1e-3, 0.0, 0.4])
+def test_what_takes_no_spikes_back_sends_none_below_zero(cap: int | None, start: float) -> None:
+    """Whatever the start: counts are those of the neuron, and silent neurons stay silent."""
+    kind = sw.IntegrateAndFire(max_spikes_per_step=cap)
+    current = np.array([0.0, 0.03, 0.4, 1.7, 6.0])
+    with sw.Network(seed=0) as network:
+        neurons = sw.Ensemble(5, neuron_type=kind, gain=1.0, bias=0.0, initial_voltage=start)
+        sw.Connection(sw.Node(1000.0 * current), neurons.neurons, None)
+        probe = sw.Probe(neurons.neurons)
+    with sw.Simulator(network, engine="reference", progress=False) as sim:
+        sim.run_steps(4)
+        sent = sim.data[probe].sum(axis=0) / 1000.0
+    site = Site(np.asarray(1.0), np.asarray(start), kind)
+    _, counts = Rounding(site, 4, torch.float64)(torch.from_numpy(current[None]))
+    np.testing.assert_array_equal(counts[0].detach(), sent)
+    assert counts[0, 0] == 0
+
+
+@pytest.mark.parametrize("first", [-0.7, 0.0, 0.3, 1.4])
+def test_starts_stay_where_silent_neurons_stay_silent(first: float) -> None:
+    """From 0 to below 1, for those that were there; others may go on to where they began."""
+    site = Site(np.asarray(1.0), np.full(3, first), sw.BipolarIntegrateAndFire())
+    rounding = Rounding(site, 4, torch.float32)
+    with torch.no_grad():
+        rounding.start.copy_(torch.tensor([-2.0, first, 2.0]))
+    rounding.bring_back()
+    low, middle, high = rounding.start.tolist()
+    assert (low, high) == pytest.approx((min(first, 0.0), max(first, 1.0)), abs=1e-4)
+    assert middle == pytest.approx(first)
+    _, counts = rounding(torch.zeros(1, 3))
+    assert first < 0 or first > 1 or not counts.any()

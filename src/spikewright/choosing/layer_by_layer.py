@@ -1,7 +1,8 @@
 """A network run one layer after the other: all samples and steps of one, then of the next.
 
 What neurons sent is kept until the last layer that reads it has run. So to change a layer and run
-it again costs that layer alone, and to do so with all of them what one run costs. The kernels are
+it again costs that layer alone, and to do so with all of them what one run costs. Where memory is
+short, a layer's currents are not kept but computed again, so that it costs two. The kernels are
 those of the reference engine, so the spikes are those of a run.
 """
 
@@ -47,14 +48,15 @@ class LayerByLayer:
         self._layer: str | None = None
         self._form: object = None
         self._read: list[Values] = []  # by part, what the layer reads
+        self._keeps = self._spikes + self._currents <= _ROOM
 
     @classmethod
     def of(
         cls, conversion: Converted, samples: Batch, at: Collection[int], dt: float
     ) -> LayerByLayer | None:
-        """One of a network that is no loop, starts once, and whose values fit; else None."""
+        """One of a network that is no loop, starts once, and whose spikes fit; else None."""
         found = cls(conversion, samples, at, dt)
-        if conversion.lowered.stepping is not None or found._bytes > _ROOM:
+        if conversion.lowered.stepping is not None or found._spikes > _ROOM:
             return None  # before anything is compiled
         loops = any(component.loops for component in found._program().components)
         return None if loops else found
@@ -85,11 +87,15 @@ class LayerByLayer:
         return self._runner.program(self._dt, 0, "float32")
 
     @property
-    def _bytes(self) -> int:
-        """Bytes kept at once, about: what the widest layer reads, and spikes of all layers."""
+    def _spikes(self) -> int:
+        """Bytes of what neurons sent, of all layers at once: as a rule less is kept."""
+        return self._batch * self._steps * sum(e.n_neurons for e in self._populations.values())
+
+    @property
+    def _currents(self) -> int:
+        """Bytes of what the widest layer reads, about."""
         widest = max((e.n_neurons for e in self._populations.values()), default=0)
-        spikes = sum(e.n_neurons for e in self._populations.values())
-        return self._batch * self._steps * (2 * 8 * widest + spikes)
+        return self._batch * self._steps * 2 * 8 * widest
 
     def _run(self, program: Program, ensemble: Ensemble) -> NDArray:
         """The counts `(batch, steps, *shape)` of a population, from what those before it sent."""
@@ -103,11 +109,14 @@ class LayerByLayer:
         engine, kernels = engines.get("reference", program), dict[Operator, Kernel]()
         found = []
         for number, part in enumerate(self._parts(program, (*before, *own))):
-            if number == len(self._read):
+            if number < len(self._read):
+                values = dict(self._read[number])
+            else:
                 values = {s: self._sent[e][part].astype(np.float64) for s, e in sent.items()}
                 self._advance(program, engine, before, values, part, kernels)
-                self._read.append({s: values[s] for s in kept})
-            values = dict(self._read[number])
+                values = {s: values[s] for s in kept}
+                if self._keeps:
+                    self._read.append(dict(values))
             self._advance(program, engine, own, values, part, kernels)
             found.append(_narrow(values[neurons.output]))
         return np.concatenate(found)

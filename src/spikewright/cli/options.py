@@ -26,11 +26,12 @@ from spikewright.choosing.rules.text import is_rule, split
 from spikewright.choosing.search.choice import MINIMISED
 from spikewright.cli.samples import load_samples
 from spikewright.engines import PRECISIONS
-from spikewright.errors import ConversionError, NetworkError, SimulationError
+from spikewright.errors import ConversionError, NetworkError, SimulationError, TrainingError
 from spikewright.network.neurons import NEURON_TYPES, NeuronType
 from spikewright.passes import MAX_POOL_FORMS
 from spikewright.quantising import Quantised, bits_of
 from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
+from spikewright.training.settings import TRAINABLE, named
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -123,6 +124,21 @@ def learning_rate(default: float, text: str) -> Callable[[F], F]:
     )
 
 
+def _parts(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """Names that commas separate; those that nothing is called by are refused."""
+    try:
+        return named([part.strip() for part in value.split(",")])
+    except TrainingError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+trainable = click.option(
+    "--trainable",
+    default=",".join(TRAINABLE),
+    show_default=True,
+    callback=_parts,
+    help="What a training may change, separated by commas; without weights these stay as they are.",
+)
 training_batch = click.option(
     "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Samples."
 )

@@ -66,6 +66,7 @@ def _rates(
     show_default=True,
     help="Through the rounded network, with spikes through time, or as is measured to matter.",
 )
+@options.trainable
 @options.epochs(10)
 @click.option(
     "--layers",

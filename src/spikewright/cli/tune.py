@@ -96,6 +96,7 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     type=click.Path(path_type=Path),
     help="Train it on these, a file like --data; without y it imitates MODEL.",
 )
+@options.trainable
 @options.out("the chosen network here")
 @options.dt
 @options.sampled

@@ -18,6 +18,8 @@ Keep = Literal["best", "last"]
 LossName = Literal["both", "imitation", "truth"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 Range = tuple[float, float]
+TRAINABLE: tuple[Trainable, ...] = get_args(Trainable)
+"""All that a training may change."""
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "method": get_args(Method),
@@ -87,11 +89,7 @@ class Settings:
             value, called = self._of(name), name in _MAY_BE_CALLED
             chosen = value in known if isinstance(value, str) else called and callable(value)
             self._require(name, chosen, f"one of {list(known)}" + ", or a function" * called)
-        unknown = [name for name in self.trainable if name not in get_args(Trainable)]
-        if unknown or not self.trainable:
-            raise TrainingError(
-                f"trainable must name some of {list(get_args(Trainable))}, got {self.trainable!r}"
-            )
+        named(self.trainable)
 
     @property
     def budgets(self) -> list[str]:
@@ -110,9 +108,15 @@ def settings_of(
     trainable: Sequence[str], rates: Mapping[str, Any] | None, **given: Any
 ) -> Settings:
     """Arguments as a user gave them, checked; raises `TrainingError`."""
-    if isinstance(trainable, str):
-        trainable = (trainable,)
-    return Settings(trainable=tuple(trainable), rates=_ranges(rates or {}), **given)
+    return Settings(trainable=named(trainable), rates=_ranges(rates or {}), **given)
+
+
+def named(trainable: Sequence[str]) -> tuple[str, ...]:
+    """What may change, as a user named it, one or several; raises `TrainingError`."""
+    found = (trainable,) if isinstance(trainable, str) else tuple(trainable)
+    if not found or any(name not in TRAINABLE for name in found):
+        raise TrainingError(f"trainable must name some of {list(TRAINABLE)}, got {trainable!r}")
+    return found
 
 
 def _positive(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,6 +94,14 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
             copies.splits.get(name),
         )
     return found
+
+
+def with_own_starts(sites: Mapping[str, Site], graph: Graph) -> dict[str, Site]:
+    """The same sites with a start for every neuron, of copies for those of a channel together."""
+    return {
+        name: replace(site, start=np.broadcast_to(site.start, graph.shapes[name]).copy())
+        for name, site in sites.items()
+    }
 
 
 def _start(name: str, ensemble: Ensemble) -> NDArray:

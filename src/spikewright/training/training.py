@@ -24,7 +24,7 @@ from spikewright.training.home import Home
 from spikewright.training.job import Job
 from spikewright.training.result import Training
 from spikewright.training.settings import Settings
-from spikewright.training.sites import Site, sites_of, trained_graph
+from spikewright.training.sites import Site, sites_of, trained_graph, with_own_starts
 from spikewright.training.trainable import TRAINED
 
 _SEEN = 500  # samples that thresholds are chosen on
@@ -80,6 +80,8 @@ def _prepared(
     missing = [name for name in sites if name not in graph]
     if missing:
         raise TrainingError(f"layers {missing} have neurons and no place in the model as read")
+    if "initial_voltage" in settings.trainable:
+        sites = with_own_starts(sites, graph)
     origins = {} if live is None else live.origins(chosen.graph)
     job = Job(
         graph,
@@ -138,17 +140,18 @@ def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Ma
     if not capped or steps == 1:
         rule = MinimumError(steps, dt=dt, spikes_per_step=None if capped else 1)
         return _again(conversion, {**changes, "scale_firing_rates": rule})
-    starts: list[dict[str, Any]] = [{}]
-    if "initial_voltage" in settings.trainable:
-        starts.append({"initial_voltage": VoltageCorrection(steps, dt=dt)})
-    rules = [MinimumError(steps, dt=dt, share=share) for share in _SHARES]
-    made = [
-        _again(conversion, {**changes, **start, "scale_firing_rates": rule})
-        for start in starts
-        for rule in rules
-    ]
     wanted = as_source(conversion).run(x, steps=1, progress=False).raw
-    return min(made, key=lambda found: _distance(found, x, wanted, settings))
+
+    def nearest(*changed: Mapping[str, Any]) -> tuple[Made, Mapping[str, Any]]:
+        made = [(_again(conversion, change), change) for change in changed]
+        return min(made, key=lambda found: _distance(found[0], x, wanted, settings))
+
+    rules = [MinimumError(steps, dt=dt, share=share) for share in _SHARES]
+    best, change = nearest(*({**changes, "scale_firing_rates": rule} for rule in rules))
+    if "initial_voltage" in settings.trainable:  # of one share: it takes longer than all the rest
+        start = VoltageCorrection(steps, dt=dt)
+        best, _ = nearest(change, {**change, "initial_voltage": start})
+    return best
 
 
 def _again(conversion: Made, changes: Mapping[str, Any]) -> Made:

@@ -16,7 +16,7 @@ import spikewright as sw
 from spikewright.choosing.search.choice import MINIMISED
 from spikewright.choosing.tuning import fine_tuning
 from spikewright.cli import main
-from spikewright.errors import TuningError
+from spikewright.errors import TrainingError, TuningError
 
 SPACE = {"steps": [2], "synapse": None, "max_spikes_per_step": 1, "neuron": "bipolar"}
 FEW: dict[str, Any] = {"space": SPACE, "trials": 6, "timeout": 600.0, "max_drop": 0.08}
@@ -140,6 +140,32 @@ def test_other_arguments_are_refused_before_the_search() -> None:
         sw.tune(network(), x, y, example_input=x[:1], train=x)
 
 
+def test_weights_stay_where_they_are_not_named() -> None:
+    """Thresholds, biases and starts alone are fitted, and 0.7 of the spikes are tried first."""
+    model, (x, y) = network(), digits()
+    found = sw.tune(
+        model, x[1000:], y[1000:], **FEW, example_input=x[:1], train=(x[:1000], None),
+        trainable=("biases", "scales", "initial_voltage"), progress=False,
+    )  # fmt: skip
+    trained = [a for a in (found, *found.runners_up) if a.training is not None]
+
+    assert trained
+    for one in trained:
+        state = one.training.source_state()
+        for name, value in model.state_dict().items():
+            same = np.array_equal(state[name], value.numpy()) if name in state else True
+            assert same or name.endswith("bias"), name
+    assert any("bias" in name for name in trained[0].training.source_state())
+
+
+@pytest.mark.parametrize("trainable", ["wieghts", (), ("scales", "theta")])
+def test_what_no_training_changes_is_refused_before_the_search(trainable: Any) -> None:
+    """The message has the names that there are."""
+    x, y = digits()
+    with pytest.raises(TrainingError, match=r"trainable must name some of \['weights', 'biases'"):
+        sw.tune(network(), x, y, example_input=x[:1], train=True, trainable=trainable)
+
+
 @pytest.mark.slow
 def test_the_command_keeps_the_network_that_it_trained(tmp_path: Path) -> None:
     """`--train` needs a place; what is saved there sends what was promised."""
@@ -156,6 +182,9 @@ def test_the_command_keeps_the_network_that_it_trained(tmp_path: Path) -> None:
     refused = CliRunner().invoke(main, given)
     assert refused.exit_code == 2
     assert "-o FILE" in refused.output
+    unknown = CliRunner().invoke(main, [*given, "-o", "o.sw", "--trainable", "scales,theta"])
+    assert unknown.exit_code == 2
+    assert "trainable must name some of" in unknown.output
 
     out = tmp_path / "out.sw"
     found = CliRunner().invoke(main, [*given, "-o", str(out)])

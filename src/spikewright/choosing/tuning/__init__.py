@@ -15,6 +15,7 @@ from spikewright.engines import Precision
 from spikewright.measure.metric import Metric
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
+from spikewright.training.settings import TRAINABLE, named
 
 __all__ = ["tune"]
 
@@ -46,6 +47,7 @@ def tune(
     weights: Quantised | None = None,
     outputs: Sequence[str] | None = None,
     train: bool | tuple[Any, Any] = False,
+    trainable: Sequence[str] = TRAINABLE,
     progress: bool = True,
 ) -> Choice:
     """Search for the cheapest setting that loses at most `max_drop` accuracy, a fraction.
@@ -64,14 +66,16 @@ def tune(
 
     `train=True` spends half of the time on training the best setting, for half of its cost and for
     other parts: on the samples searched on, or on `(x, y)` given in its place, `y` being None where
-    the network is to imitate its source. Where a trained network is chosen, `choice.training` is
+    the network is to imitate its source. `trainable` names what may change, as for
+    `Conversion.train`: `("biases", "scales", "initial_voltage")` leaves all weights as they are,
+    and then 0.7 of the cost is tried first. Where a trained network is chosen, `choice.training` is
     what `Conversion.train` gave, and `conversion` and `reproduce` go with its weights.
 
     Ends after about `timeout` seconds, with `trials` trials in the study, or when nothing better
     turns up. `study` keeps it: a path (SQLite) or an Optuna URL, from which a second call with the
     same arguments goes on, and on which several may work at once. Raises `TuningError` for samples
-    or settings that no search can have and for a study of something else, `MissingExtraError`
-    without Optuna, and as `convert` does.
+    or settings that no search can have and for a study of something else, `TrainingError` for what
+    no training can change, `MissingExtraError` without Optuna, and as `convert` does.
     """
     table = energy_table if minimise == "energy" else None
     request = Request(
@@ -89,6 +93,7 @@ def tune(
         outputs=outputs,
         progress=progress,
         train=train,
+        trainable=named(trainable),
         running=Running(dt, engine, precision, threads, seed, table, Metric.of(metric)),
     )
     return search(model, x, y, request, example_input)

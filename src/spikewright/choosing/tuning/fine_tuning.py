@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ READ = "mean"
 _TRAININGS = 3
 _JUDGED = 0.25  # of the samples searched on, where these are trained on too
 _UPDATES, _FEWEST, _BATCH = 3000, 10, 64  # of weights, where there is time; epochs; samples
+_PART, _UNWEIGHTED = 0.5, 0.7  # of the cost that is tried first, with weights trained and without
+_RATE, _FASTER = 5e-4, 5e-3  # of learning; thresholds and starts alone bear ten times as much
+_BESIDE = 0.3  # of a training's time, beside its epochs; at most half of it
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,19 @@ def material(train: Any, searched: Labelled) -> Material:
 class FineTuning:
     """Trains the settings of a search for a part of their cost, within about `seconds` in all.
 
-    `limit` is the drop that is aimed at. `failures` counts refused trainings by the reason.
+    `limit` is the drop that is aimed at, `trainable` names what may change. `failures` counts
+    refused trainings by the reason.
     """
 
     objective: Objective
     given: Material
     limit: float
+    trainable: tuple[str, ...]
     seconds: float
     progress: bool
     failures: Counter[str] = field(default_factory=Counter, init=False)
+    _ends: float = field(default=0.0, init=False)  # by the monotonic clock
+    _beside: float | None = field(default=None, init=False)  # seconds of the last beside its epochs
 
     def candidates(
         self, found: Sequence[Candidate], expected: Callable[[Any], float]
@@ -69,10 +77,12 @@ class FineTuning:
         """The settings that were trained, each for its own part of the cost.
 
         First for half the cost of the cheapest that is expected to hold the limit, or of the
-        nearest. From then on between what held and what did not, as parts go in proportion. Where
-        training refuses a setting, the next one has its turn.
+        nearest, and for more of it where no weight may change. From then on for as much less, or
+        between what held and what did not, as parts go in proportion. Where training refuses a
+        setting, the next one has its turn.
         """
         trained: list[Candidate] = []
+        self._ends = time.monotonic() + self.seconds
         for base in self._bases(found, expected):
             try:
                 trained.extend(self._trained(base))
@@ -92,13 +102,14 @@ class FineTuning:
     def _trained(self, base: Candidate) -> Iterator[Candidate]:
         """Trainings of a setting, until one raises as `Conversion.train` does."""
         holds, fails, tried = 1.0, 0.0, list[dict[str, Any]]()
-        for _ in range(_TRAININGS):
-            share = math.sqrt(holds * fails) if fails else holds / 2
+        part = _PART if "weights" in self.trainable else _UNWEIGHTED
+        for number in range(_TRAININGS):
+            share = math.sqrt(holds * fails) if fails else holds * part
             limits = self._limits(base, share)
             if limits in tried:
                 return
             tried.append(limits)
-            candidate = self._train(base, limits)
+            candidate = self._train(base, limits, _TRAININGS - number)
             yield candidate
             if candidate.point.paired.drop <= self.limit:
                 holds = share
@@ -115,7 +126,11 @@ class FineTuning:
             return {"steps": max(1, int(share * point.steps))}
         return {"steps": point.steps, "spikes": share * point.costs["spikes"]}
 
-    def _train(self, base: Candidate, limits: Mapping[str, Any]) -> Candidate:
+    def _train(self, base: Candidate, limits: Mapping[str, Any], left: int) -> Candidate:
+        """One of `left` trainings that share the time."""
+        begun = time.monotonic()
+        allowed = max(self._ends - begun, 1.0) / left
+        beside = _BESIDE * allowed if self._beside is None else min(self._beside, allowed / 2)
         objective, judged = self.objective, self.given.judged
         metric = objective.running.metric
         values = {**base.trial.values, CORRECTION: None}  # what is trained needs none
@@ -126,10 +141,14 @@ class FineTuning:
             dt=objective.running.dt,
             epochs=self.given.epochs,
             batch_size=_BATCH,
-            timeout=self.seconds / _TRAININGS,
+            trainable=self.trainable,
+            learning_rate=_RATE if "weights" in self.trainable else _FASTER,
+            timeout=allowed - beside,
             validation=(judged.x, judged.y) if metric is None else judged.x,
             seed=objective.running.seed,
             progress=self.progress,
         )
         point = objective.of(training.conversion, (limits["steps"], READ), judged)
+        epochs = sum(epoch.seconds for epoch in training.history)
+        self._beside = time.monotonic() - begun - epochs
         return Candidate(base.trial, point, training)

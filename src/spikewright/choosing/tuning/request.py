@@ -14,6 +14,7 @@ from spikewright.errors import TuningError
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
 from spikewright.records import Worth
+from spikewright.training.settings import TRAINABLE
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Request:
     progress: bool
     running: Running
     train: Any = False
+    trainable: tuple[str, ...] = TRAINABLE
 
     def __post_init__(self) -> None:
         if not (is_plain_number(self.max_drop) and self.max_drop >= 0):

@@ -157,6 +157,7 @@ def _fine_tuned(
         objective,
         material(request.train, samples),
         limit,
+        request.trainable,
         _TRAINING * request.timeout,
         request.progress,
     )

@@ -1,7 +1,9 @@
 """Bounds that are met: multipliers that are raised until they are, and thresholds that meet them.
 
 A multiplier weighs the share of a bound that is spent, in units of the loss. It rises while that is
-beyond what is aimed at, and falls within.
+beyond what is aimed at, and falls within. Where the network spends many times its bound before it
+is trained, the aim itself moves from there to the bound, as a geometric series of time: a
+multiplier that has risen against a far aim would take as long to fall again.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ _FIRST = 1e-3  # the multiplier at the beginning, in units of the loss
 _WEAKEST, _STRONGEST = 1e-6, 1e6  # multipliers: from within them they come back in time
 _FASTEST = 0.1  # logarithms by which the multiplier changes with a batch, at most
 _BAND = 0.2  # the excess at which it nearly does
+_EASED = 0.5  # of the training, after which the bound itself is aimed at
 _TRIALS = 24
+_NOTHING = 1e-3  # of a least bound: an aim that is no nearer to zero
 _LARGEST = 64.0  # times its thresholds, or a part of them, at most
 
 
@@ -34,7 +38,8 @@ class Multiplier:
     """A bound with the weight of what is spent of it.
 
     Spikes that are taken back are sent as well: `sent` is what is spent in truth for one unit by
-    the spikes that are kept, as measured last.
+    the spikes that are kept, as measured last. `first` is the share of the bound that was spent
+    before the training, where that was beyond it, and `aim` the share that is aimed at now.
     """
 
     bound: Bound
@@ -42,14 +47,30 @@ class Multiplier:
     value: float = _FIRST
     sent: float = 1.0
     amount: float = math.nan
+    first: float = 1.0
+    aim: float = AIM
+
+    def __post_init__(self) -> None:
+        self.ease(1.0)
+
+    def begin(self) -> None:
+        """Take what was measured as what is spent before the training."""
+        self.first = self.amount / self.bound.limit if self.excess > 0 else 1.0
+        self.ease(0.0)
+
+    def ease(self, passed: float) -> None:
+        """Aim at what is to be spent after a share of the training has passed."""
+        rest = max(0.0, 1.0 - passed / _EASED)
+        last = 1.0 / AIM if self.bound.least else AIM
+        self.aim = last * max(self.first, _NOTHING) ** rest
 
     def penalty(self, counts: Mapping[str, Tensor], samples: int) -> Tensor:
         """The multiplier times the share that is spent; the multiplier then follows the excess."""
         kept = sum((counts[n] * price).sum() for n, price in self.prices.items()) / samples
         bound = self.bound
         share = kept * (self.sent / bound.limit)
-        sign, aim = (-1.0, 1.0 / AIM) if bound.least else (1.0, AIM)
-        excess = sign * (float(share.detach()) - aim)
+        sign = -1.0 if bound.least else 1.0
+        excess = sign * (float(share.detach()) / self.aim - 1.0)
         penalty: Tensor = self.value * sign * share
         value = self.value * math.exp(_FASTEST * math.tanh(excess / _BAND))
         self.value = min(max(value, _WEAKEST), _STRONGEST)
@@ -71,6 +92,17 @@ class Budget:
 
     def __bool__(self) -> bool:
         return bool(self.multipliers)
+
+    def begin(self) -> None:
+        """Take what was measured as what the network spends before it is trained."""
+        self.binding = self.excess > 0
+        for one in self.multipliers:
+            one.begin()
+
+    def ease(self, passed: float) -> None:
+        """Aim at what is to be spent after a share of the training has passed."""
+        for one in self.multipliers:
+            one.ease(passed)
 
     def penalty(self, counts: Mapping[str, Tensor], samples: int) -> Tensor | float:
         """What counts `{layer: (samples, *shape)}` add to the loss."""

@@ -117,7 +117,7 @@ class Fitting:
         held = None if held is None else self.judge.teacher.remembered(held)
         if held is not None and not self.history:
             self._keep(held, 0)
-            self.judge.budget.binding = self.judge.budget.excess > 0
+            self.judge.budget.begin()
         begun = time.monotonic() - sum(epoch.seconds for epoch in self.history)
         with progress_bar(settings.epochs, settings.progress, "epochs") as advance:
             advance(len(self.history))
@@ -149,6 +149,7 @@ class Fitting:
             passed = (number + min(1.0, index / steps)) / settings.epochs
             if settings.timeout is not None:
                 passed = max(passed, (time.monotonic() - begun) / settings.timeout)
+            self.judge.budget.ease(passed)
             for part, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
                 part["lr"] = rate * course(min(1.0, passed))
             losses.append(self._step(batch))
@@ -180,7 +181,7 @@ class Fitting:
         whole.backward()
         torch.nn.utils.clip_grad_norm_(self._trained, _NORM)
         self._optimiser.step()
-        self.network.arrays.keep_pruned()
+        self.network.keep_bounds()
         return value
 
     def _keep(self, held: Samples, number: int) -> Measured:

@@ -1,11 +1,12 @@
 """The network whose activations are rounded: what neurons that take spikes back have sent.
 
 A population has sent, after T steps of a mean current with response `f`, the value
-`theta/T floor(T f/theta + v0)`, bounded by its cap of c spikes a step: exactly so for neurons that
-follow the sum of their input (docs/architecture.md). Its gradient is that of the value before it
-was rounded: in `n = floor(u)`, `u = T f/theta + v0`, the difference `n - u` is held. So the
-gradient to a value is 1 within the bounds and 0 outside; to theta it is `n/T - f/theta` within
-(Esser et al. 2020, learned step size quantisation) and `c` above; to v0 it is `theta/T`.
+`theta/T floor(T f/theta + v0)`, bounded by its cap of c spikes a step, and by 0 where it takes none
+back: exactly so for neurons that follow the sum of their input (docs/architecture.md). Its gradient
+is that of the value before it was rounded: in `n = floor(u)`, `u = T f/theta + v0`, the difference
+`n - u` is held. So the gradient to a value is 1 within the bounds and 0 outside; to theta it is
+`n/T - f/theta` within (Esser et al. 2020, learned step size quantisation) and `c` above; to v0 it
+is `theta/T`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from spikewright.training.gradients.parameters import Parameters
 from spikewright.training.sites import Site
 
 Values = dict[str, Tensor]
+_BELOW_ONE = 1.0 - 2.0 * TOLERANCE
 
 
 class Rounding(nn.Module):
@@ -34,6 +36,9 @@ class Rounding(nn.Module):
 
     m copies of a channel send together what one neuron of theta/m sends that may spike m times as
     often (Hermite's identity, `choosing/fission.py`); its start is `m (v0 - 1/2) + 1/2`.
+
+    Starts from 0 to below 1 stay there: beyond, all silent neurons of a layer spike at once, which
+    no gradient tells.
     """
 
     def __init__(self, site: Site, steps: int, dtype: torch.dtype) -> None:
@@ -41,6 +46,14 @@ class Rounding(nn.Module):
         self.site, self.steps, self.cap = site, steps, site.kind.most_spikes
         self.logarithm = nn.Parameter(torch.tensor(np.log(site.threshold), dtype=dtype))
         self.start = nn.Parameter(torch.tensor(site.start, dtype=dtype))
+        self._lowest = self.start.detach().clamp(max=0.0)
+        self._highest = self.start.detach().clamp(min=_BELOW_ONE)
+
+    @torch.no_grad()
+    def bring_back(self) -> None:
+        """Bring starts back to where silent neurons stay silent, if they were there at first."""
+        start = self.start
+        start.clamp_(self._lowest.to(start), self._highest.to(start))
 
     @property
     def threshold(self) -> Tensor:
@@ -59,8 +72,9 @@ class Rounding(nn.Module):
             m = torch.tensor(split.along(split.copies, value.ndim - 1)).to(value)
             threshold, start = threshold / m, m * (start - 0.5) + 0.5
             most = None if most is None else most * m
+        takes_back = self.site.kind.negative
         made: tuple[Tensor, Tensor] = _Rounded.apply(
-            value, threshold, start, self.steps, most, sent
+            value, threshold, start, self.steps, most, takes_back, sent
         )
         return made
 
@@ -68,9 +82,11 @@ class Rounding(nn.Module):
 class _Rounded(torch.autograd.Function):
     """`n = clip(floor(u), -most, most)` and `a = n theta/T`, of `u = T f/theta + v0`.
 
-    Written out, as each operation on values is a pass through memory. Let `g` be the gradient to
-    `a`, and that to `n` over the height theta/T; outside the bounds it is 0. Then f has the
-    gradient `g`, v0 `g theta/T`, and theta `-g f/theta`, and `n/T` times that to `a`.
+    Without spikes that are taken back `n` is no less than 0, and the gradient passes all the same:
+    a current that rises makes up for a low start. Written out, as each operation on values is a
+    pass through memory. Let `g` be the gradient to `a`, and that to `n` over the height theta/T;
+    outside the bounds it is 0. Then f has the gradient `g`, v0 `g theta/T`, and theta
+    `-g f/theta`, and `n/T` times that to `a`.
     """
 
     @staticmethod
@@ -81,13 +97,14 @@ class _Rounded(torch.autograd.Function):
         start: Tensor,
         steps: int,
         most: float | Tensor | None,
+        takes_back: bool,
         sent: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         free = torch.addcmul(start + TOLERANCE, value, steps / threshold).floor_()
         if sent is not None:
             n = sent
         else:
-            n = free if most is None else free.clamp(-most, most)
+            n = _bounded(free, most, takes_back)
         ctx.save_for_backward(value, threshold, start, free, n)
         ctx.set_materialize_grads(False)
         ctx.steps, ctx.most = steps, most
@@ -110,7 +127,14 @@ class _Rounded(torch.autograd.Function):
             to_threshold += (to_mean * n).sum_to_size(threshold.shape) / ctx.steps
         if g is not None and of_start:
             to_start = (g * height).sum_to_size(start.shape)
-        return g, to_threshold, to_start, None, None, None
+        return g, to_threshold, to_start, None, None, None, None
+
+
+def _bounded(free: Tensor, most: float | Tensor | None, takes_back: bool) -> Tensor:
+    """Counts within what neurons can send."""
+    if most is not None:
+        return free.clamp(-most if takes_back else 0.0 * most, most)
+    return free if takes_back else free.clamp(min=0.0)
 
 
 def _within(gradient: Tensor, value: Tensor, bound: float | Tensor) -> Tensor:
@@ -143,6 +167,12 @@ class RoundedNetwork(nn.Module):
     def roundings(self) -> dict[str, Rounding]:
         """The rounding of every site, by name."""
         return dict(zip(self._sites, self._roundings, strict=True))
+
+    def keep_bounds(self) -> None:
+        """Keep weights that are pruned at zero, and starts where silent neurons stay silent."""
+        self.arrays.keep_pruned()
+        for rounding in self._roundings:
+            rounding.bring_back()
 
     def weights(self) -> Arrays:
         """All arrays by node and field; those before a normalisation in `normalised` hold it."""

@@ -45,16 +45,16 @@ def to_optimiser(optimiser: Any, state: Mapping[str, Mapping[str, Any]]) -> None
 
 
 def of_budget(budget: Budget) -> dict[str, Any]:
-    """Multipliers, and what is sent for what is kept."""
-    values = [[one.value, one.sent] for one in budget.multipliers]
+    """Multipliers, what is sent for what is kept, and what was spent before the training."""
+    values = [[one.value, one.sent, one.first] for one in budget.multipliers]
     return {"multipliers": values, "binding": budget.binding}
 
 
 def to_budget(budget: Budget, state: Mapping[str, Any]) -> None:
     """Put that back."""
     budget.binding = bool(state["binding"])
-    for one, (value, sent) in zip(budget.multipliers, state["multipliers"], strict=True):
-        one.value, one.sent = float(value), float(sent)
+    for one, (value, sent, first) in zip(budget.multipliers, state["multipliers"], strict=True):
+        one.value, one.sent, one.first = float(value), float(sent), float(first)
 
 
 def of_history(history: list[Epoch]) -> list[dict[str, Any]]:
