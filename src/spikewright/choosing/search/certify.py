@@ -68,7 +68,7 @@ def short_list(
     if not hopeful:
         return [min(everything, key=lambda c: (expected(c.point), c.point.cost))]
     if not every_length:
-        return _by_cost(_spread(_levels(hopeful, max_drop, expected), most), expected)
+        return _spread(needed(hopeful, max_drop, expected), most)
     by_length: dict[int, list[Candidate]] = {}
     for candidate in hopeful:
         by_length.setdefault(candidate.point.steps, []).append(candidate)
@@ -82,6 +82,16 @@ def with_those(listed: Sequence[Candidate], more: Sequence[Candidate]) -> list[C
     """A list and those of some others whose points it does not hold."""
     held = {id(candidate.point) for candidate in listed}
     return [*listed, *(candidate for candidate in more if id(candidate.point) not in held)]
+
+
+def needed(
+    candidates: Sequence[Candidate], max_drop: float, expected: Callable[[Point], float]
+) -> list[Candidate]:
+    """The best of every level of cost, up to one behind the first that surely holds the limit.
+
+    Those that cost more would only take power from the others' tests, and time.
+    """
+    return _by_cost(_levels(candidates, max_drop, expected), expected)
 
 
 def likely_first(

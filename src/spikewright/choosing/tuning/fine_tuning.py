@@ -18,10 +18,12 @@ READ = "mean"
 """The readout that networks are trained under."""
 
 _TRAININGS = 3
+_WORTH = 0.25  # of the time: what is left of it, for another one without weights
 _JUDGED = 0.25  # of the samples searched on, where these are trained on too
 _UPDATES, _FEWEST, _BATCH = 3000, 10, 64  # of weights, where there is time; epochs; samples
 _PART, _UNWEIGHTED = 0.5, 0.7  # of the cost that is tried first, with weights trained and without
 _RATE, _FASTER = 5e-4, 5e-3  # of learning; thresholds and starts alone bear ten times as much
+_LEAST, _MOST = 0.3, 0.9  # of what held, the next that is tried
 _BESIDE = 0.3  # of a training's time, beside its epochs; at most half of it
 
 
@@ -77,9 +79,10 @@ class FineTuning:
         """The settings that were trained, each for its own part of the cost.
 
         First for half the cost of the cheapest that is expected to hold the limit, or of the
-        nearest, and for more of it where no weight may change. From then on for as much less, or
-        between what held and what did not, as parts go in proportion. Where training refuses a
-        setting, the next one has its turn.
+        nearest, and for more of it where no weight may change. From then on for what the drop
+        allows, which falls with the third power of the cost, or between what held and what did not,
+        as parts go in proportion. Where training refuses a setting, the next one has its turn.
+        Trainings with weights share the time; without weights the first has all that it needs.
         """
         trained: list[Candidate] = []
         self._ends = time.monotonic() + self.seconds
@@ -102,19 +105,31 @@ class FineTuning:
     def _trained(self, base: Candidate) -> Iterator[Candidate]:
         """Trainings of a setting, until one raises as `Conversion.train` does."""
         holds, fails, tried = 1.0, 0.0, list[dict[str, Any]]()
-        part = _PART if "weights" in self.trainable else _UNWEIGHTED
+        weighted = "weights" in self.trainable
+        part = _PART if weighted else _UNWEIGHTED
         for number in range(_TRAININGS):
+            rest = self._ends - time.monotonic()
+            if tried and rest < _WORTH * self.seconds:
+                return
             share = math.sqrt(holds * fails) if fails else holds * part
             limits = self._limits(base, share)
             if limits in tried:
                 return
             tried.append(limits)
-            candidate = self._train(base, limits, _TRAININGS - number)
+            allowed = max(rest, 1.0) / (_TRAININGS - number if weighted else 1)
+            candidate = self._train(base, limits, allowed)
             yield candidate
-            if candidate.point.paired.drop <= self.limit:
-                holds = share
+            spent = min(share, candidate.point.cost / base.point.cost)
+            drop = candidate.point.paired.drop
+            if drop <= self.limit:
+                holds, part = spent, self._less(drop, candidate.point.paired.n)
             else:
                 fails = share
+
+    def _less(self, drop: float, samples: int) -> float:
+        """The part of its cost that a setting needs which loses so much."""
+        cube = max(drop, 0.5 / samples) / max(self.limit, 1.0 / samples)
+        return min(max(cube ** (1 / 3), _LEAST), _MOST)
 
     def _limits(self, base: Candidate, share: float) -> dict[str, Any]:
         """The arguments of `Conversion.train` that keep a part of the cost of a setting.
@@ -126,10 +141,9 @@ class FineTuning:
             return {"steps": max(1, int(share * point.steps))}
         return {"steps": point.steps, "spikes": share * point.costs["spikes"]}
 
-    def _train(self, base: Candidate, limits: Mapping[str, Any], left: int) -> Candidate:
-        """One of `left` trainings that share the time."""
+    def _train(self, base: Candidate, limits: Mapping[str, Any], allowed: float) -> Candidate:
+        """A training that takes about so many seconds at most."""
         begun = time.monotonic()
-        allowed = max(self._ends - begun, 1.0) / left
         beside = _BESIDE * allowed if self._beside is None else min(self._beside, allowed / 2)
         objective, judged = self.objective, self.given.judged
         metric = objective.running.metric

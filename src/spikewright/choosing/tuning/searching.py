@@ -19,6 +19,7 @@ from spikewright.choosing.search.certify import (
     Candidate,
     check,
     likely_first,
+    needed,
     short_list,
     with_those,
 )
@@ -58,6 +59,7 @@ _CORRECTED = 128  # samples that biases of each step are measured on
 _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
 _REFINING = 0.06  # of the time for one look at all channels
 _TRAINING = 0.5  # of the time, where settings are trained
+_FEW = 3  # settings that are checked where some are trained besides, which cost less
 _CHECKING = 0.4  # of the time at most for what is held back
 _ONCE = 0.85  # of the time of trials as long, which are read out after many steps: with a margin
 _TRIAL = 0.05  # of the time at most for one trial
@@ -116,7 +118,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         plain.finer,
     )
     settled = sure is not None  # else estimates decide, and every cheap setting has a chance
-    listing = partial(_listed, trying, plain, request.max_drop, settled)
+    listing = partial(_listed, trying, plain, request, settled)
     reserve = partial(_checking, objective, study, listing, len(held), request.timeout)
     searching = request.timeout * (1 - (_TRAINING if request.train is not False else 0))
     limits = Limits(limits_from + searching, reserve, request.trials)
@@ -124,8 +126,11 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         trying.run(limits, advance)
     listed, aimed = listing(), trying.aims[0].limit
     trained, refused = _fine_tuned(request, objective, mine, listed, aimed, trying.expected())
+    together = [*listed, *trained]
+    if trained and settled:
+        together = needed(together, request.max_drop, trying.expected())
     checked = check(
-        likely_first([*listed, *trained], trying.expected()),
+        likely_first(together, trying.expected()),
         partial(_held_back, objective, held),
         request.max_drop,
         request.confidence,
@@ -212,10 +217,11 @@ def _aims(request: Request, samples: Labelled, sure: float | None) -> list[Aim]:
     return [Aim.of(limit, request.max_drop, len(samples), samples.size) for limit in limits]
 
 
-def _listed(trying: Search, plain: PlainSweep, max_drop: float, settled: bool) -> list[Candidate]:
+def _listed(trying: Search, plain: PlainSweep, request: Request, settled: bool) -> list[Candidate]:
     """The settings to be checked, after all trials that are finished."""
-    finished, most = trying.study.finished(), LISTED if settled else MANY
-    hopeful = short_list(finished, max_drop, trying.expected(), most, every_length=not settled)
+    most = MANY if not settled else LISTED if request.train is False else _FEW
+    finished, most_lost = trying.study.finished(), request.max_drop
+    hopeful = short_list(finished, most_lost, trying.expected(), most, every_length=not settled)
     return with_those(hopeful, plain.cheapest(finished, 1 if settled else _PLAIN))
 
 
