@@ -75,7 +75,7 @@ PLANS: Mapping[str, Plan] = {
     "fashion_4": Plan("fashion_mnist", 4, 10),
     "fashion_4_spikes": Plan("fashion_mnist", 4, 10, spikes=8000),
     "cifar10_8": Plan("cifar10", 8, 25),
-    "cifar10_4": Plan("cifar10", 4, 25),
+    "cifar10_4": Plan("cifar10", 4, 25, after="cifar10_8"),
     "cifar10_4_labels": Plan("cifar10", 4, 25, labels=True),
     "cifar10_2": Plan("cifar10", 2, 25, after="cifar10_4"),
     "cifar10_1": Plan("cifar10", 1, 25, labels=True, after="cifar10_2"),
