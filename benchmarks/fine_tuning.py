@@ -43,8 +43,7 @@ not edit. Accuracy is that of the spiking network on all 10 000 test images; poi
 its source, with a 95 % interval of the same images; the goal is what the row was to lose at most.
 More neurons are those that `Fission` added to the network's before it was trained.
 Spikes are of either sign, an inference. Minutes are by the clock; trainings on CIFAR-10 had one
-core.
-A plain row of fewer steps goes on from the weights of the row with twice as many.
+core. A plain row of fewer steps goes on from the weights of the row with twice as many.
 """
 
 
