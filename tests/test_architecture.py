@@ -67,7 +67,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "evaluation", "training", "chips", "quantising",
     },
     "choosing.compare": _RUN | _CONVERT | _RULES,
-    "choosing.tuning": _RUN | _CONVERT | _RULES | {"records", "choosing.search", "quantising"},
+    "choosing.tuning": _RUN | _CONVERT | _RULES | {
+        "records", "choosing.search", "quantising", "training",
+    },
     "evaluation.sweeping": _RUN | _CONVERT | _RULES | {
         "records", "report", "choosing.search", "choosing.tuning", "evaluation", "quantising",
     },

@@ -126,11 +126,11 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         trying.run(limits, advance)
     listed, aimed = listing(), trying.aims[0].limit
     trained, refused = _fine_tuned(request, objective, mine, listed, aimed, trying.expected())
-    together = [*listed, *trained]
     if trained and settled:
-        together = needed(together, request.max_drop, trying.expected())
+        some = needed([*listed, *trained], request.max_drop, trying.expected())
+        listed = [one for one in listed if one in some]
     checked = check(
-        likely_first(together, trying.expected()),
+        likely_first([*listed, *trained], trying.expected()),
         partial(_held_back, objective, held),
         request.max_drop,
         request.confidence,
