@@ -140,6 +140,7 @@ def test_other_arguments_are_refused_before_the_search() -> None:
         sw.tune(network(), x, y, example_input=x[:1], train=x)
 
 
+@pytest.mark.slow
 def test_weights_stay_where_they_are_not_named() -> None:
     """Thresholds, biases and starts alone are fitted, and 0.7 of the spikes are tried first."""
     model, (x, y) = network(), digits()
