@@ -56,7 +56,7 @@ def measured(
     source: np.ndarray,
     example: np.ndarray | None = None,
 ) -> tuple[float, float]:
-    """Loss in points and spikes a sample of a choice, converted anew."""
+    """Loss in points and spikes a sample of a choice, converted anew or as it was trained."""
     trained = choice.training
     made = (
         sw.convert(model, example_input=example, **choice.conversion)

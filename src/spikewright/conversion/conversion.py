@@ -61,6 +61,7 @@ from spikewright.training import (
     torch_module,
     train,
 )
+from spikewright.training.settings import TRAINABLE
 from spikewright.training.surrogates import Surrogate
 
 
@@ -426,7 +427,7 @@ class Conversion(Shown):
         steps: int,
         dt: float = 0.001,
         method: Literal["rounding", "time", "auto"] = "auto",
-        trainable: Sequence[str] = ("weights", "biases", "scales", "initial_voltage"),
+        trainable: Sequence[str] = TRAINABLE,
         spikes: float | None = None,
         joules: float | None = None,
         rates: Mapping[str, tuple[float, float]] | None = None,

@@ -213,7 +213,7 @@ class Setting:
         return most
 
     def _piece(self, recording: Recording, block: int) -> MemoryPart:
-        """What a probe converts at once: as it is, and as doubles."""
+        """Bytes of the values that a probe converts at once: each as it is, and as a double."""
         frame = block * int(np.prod(self.program.shapes[recording.signal]))
         values = min(self.chunk * frame, max(PIECE_VALUES, frame)) if block > 1 else 0
         item = self.engine.signal_bytes(recording.signal, self.program) + 8

@@ -89,7 +89,6 @@ class Settings:
             value, called = self._of(name), name in _MAY_BE_CALLED
             chosen = value in known if isinstance(value, str) else called and callable(value)
             self._require(name, chosen, f"one of {list(known)}" + ", or a function" * called)
-        named(self.trainable)
 
     @property
     def budgets(self) -> list[str]:
@@ -112,7 +111,7 @@ def settings_of(
 
 
 def named(trainable: Sequence[str]) -> tuple[str, ...]:
-    """What may change, as a user named it, one or several; raises `TrainingError`."""
+    """A name or several of `TRAINABLE`, as a tuple; raises `TrainingError` for other names."""
     found = (trainable,) if isinstance(trainable, str) else tuple(trainable)
     if not found or any(name not in TRAINABLE for name in found):
         raise TrainingError(f"trainable must name some of {list(TRAINABLE)}, got {trainable!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -142,16 +143,17 @@ def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Ma
         return _again(conversion, {**changes, "scale_firing_rates": rule})
     wanted = as_source(conversion).run(x, steps=1, progress=False).raw
 
-    def nearest(*changed: Mapping[str, Any]) -> tuple[Made, Mapping[str, Any]]:
-        made = [(_again(conversion, change), change) for change in changed]
-        return min(made, key=lambda found: _distance(found[0], x, wanted, settings))
+    def tried(share: float, **start: Any) -> tuple[float, float, Made]:
+        rule = MinimumError(steps, dt=dt, share=share)
+        made = _again(conversion, {**changes, **start, "scale_firing_rates": rule})
+        return _distance(made, x, wanted, settings), share, made
 
-    rules = [MinimumError(steps, dt=dt, share=share) for share in _SHARES]
-    best, change = nearest(*({**changes, "scale_firing_rates": rule} for rule in rules))
+    nearest = itemgetter(0)
+    best = min(map(tried, _SHARES), key=nearest)
     if "initial_voltage" in settings.trainable:  # of one share: it takes longer than all the rest
         start = VoltageCorrection(steps, dt=dt)
-        best, _ = nearest(change, {**change, "initial_voltage": start})
-    return best
+        best = min(best, tried(best[1], initial_voltage=start), key=nearest)
+    return best[2]
 
 
 def _again(conversion: Made, changes: Mapping[str, Any]) -> Made:

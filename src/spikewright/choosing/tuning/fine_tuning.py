@@ -22,7 +22,7 @@ _WORTH = 0.25  # of the time: what is left of it, for another one without weight
 _JUDGED = 0.25  # of the samples searched on, where these are trained on too
 _UPDATES, _FEWEST, _BATCH = 3000, 10, 64  # of weights, where there is time; epochs; samples
 _PART, _UNWEIGHTED = 0.5, 0.7  # of the cost that is tried first, with weights trained and without
-_RATE, _FASTER = 5e-4, 5e-3  # of learning; thresholds and starts alone bear ten times as much
+_FASTER = 5e-3  # the rate of learning that thresholds and starts alone bear
 _LEAST, _MOST = 0.3, 0.9  # of what held, the next that is tried
 _BESIDE = 0.3  # of a training's time, beside its epochs; at most half of it
 
@@ -105,8 +105,7 @@ class FineTuning:
     def _trained(self, base: Candidate) -> Iterator[Candidate]:
         """Trainings of a setting, until one raises as `Conversion.train` does."""
         holds, fails, tried = 1.0, 0.0, list[dict[str, Any]]()
-        weighted = "weights" in self.trainable
-        part = _PART if weighted else _UNWEIGHTED
+        part = _PART if self._weighted else _UNWEIGHTED
         for number in range(_TRAININGS):
             rest = self._ends - time.monotonic()
             if tried and rest < _WORTH * self.seconds:
@@ -116,7 +115,7 @@ class FineTuning:
             if limits in tried:
                 return
             tried.append(limits)
-            allowed = max(rest, 1.0) / (_TRAININGS - number if weighted else 1)
+            allowed = max(rest, 1.0) / (_TRAININGS - number if self._weighted else 1)
             candidate = self._train(base, limits, allowed)
             yield candidate
             spent = min(share, candidate.point.cost / base.point.cost)
@@ -125,6 +124,11 @@ class FineTuning:
                 holds, part = spent, self._less(drop, candidate.point.paired.n)
             else:
                 fails = share
+
+    @property
+    def _weighted(self) -> bool:
+        """True where weights may change."""
+        return "weights" in self.trainable
 
     def _less(self, drop: float, samples: int) -> float:
         """The part of its cost that a setting needs which loses so much."""
@@ -147,6 +151,7 @@ class FineTuning:
         beside = _BESIDE * allowed if self._beside is None else min(self._beside, allowed / 2)
         objective, judged = self.objective, self.given.judged
         metric = objective.running.metric
+        pace: dict[str, Any] = {} if self._weighted else {"learning_rate": _FASTER}
         values = {**base.trial.values, CORRECTION: None}  # what is trained needs none
         training = objective.convert(values).train(
             self.given.x,
@@ -156,7 +161,7 @@ class FineTuning:
             epochs=self.given.epochs,
             batch_size=_BATCH,
             trainable=self.trainable,
-            learning_rate=_RATE if "weights" in self.trainable else _FASTER,
+            **pace,
             timeout=allowed - beside,
             validation=(judged.x, judged.y) if metric is None else judged.x,
             seed=objective.running.seed,

@@ -220,8 +220,8 @@ def _aims(request: Request, samples: Labelled, sure: float | None) -> list[Aim]:
 def _listed(trying: Search, plain: PlainSweep, request: Request, settled: bool) -> list[Candidate]:
     """The settings to be checked, after all trials that are finished."""
     most = MANY if not settled else LISTED if request.train is False else _FEW
-    finished, most_lost = trying.study.finished(), request.max_drop
-    hopeful = short_list(finished, most_lost, trying.expected(), most, every_length=not settled)
+    finished, expected = trying.study.finished(), trying.expected()
+    hopeful = short_list(finished, request.max_drop, expected, most, every_length=not settled)
     return with_those(hopeful, plain.cheapest(finished, 1 if settled else _PLAIN))
 
 

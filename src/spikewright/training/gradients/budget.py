@@ -87,15 +87,17 @@ class Budget:
 
     def __init__(self, bounds: Sequence[Bound], like: Tensor) -> None:
         self.multipliers = [Multiplier(one, _tensors(one.prices, like)) for one in bounds]
-        self.binding = False
-        """True where the network spent more than is allowed before it was trained."""
 
     def __bool__(self) -> bool:
         return bool(self.multipliers)
 
+    @property
+    def binding(self) -> bool:
+        """True where the network spent more than is allowed before it was trained."""
+        return any(one.first != 1.0 for one in self.multipliers)
+
     def begin(self) -> None:
         """Take what was measured as what the network spends before it is trained."""
-        self.binding = self.excess > 0
         for one in self.multipliers:
             one.begin()
 

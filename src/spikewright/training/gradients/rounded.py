@@ -46,14 +46,14 @@ class Rounding(nn.Module):
         self.site, self.steps, self.cap = site, steps, site.kind.most_spikes
         self.logarithm = nn.Parameter(torch.tensor(np.log(site.threshold), dtype=dtype))
         self.start = nn.Parameter(torch.tensor(site.start, dtype=dtype))
-        self._lowest = self.start.detach().clamp(max=0.0)
-        self._highest = self.start.detach().clamp(min=_BELOW_ONE)
+        start = self.start.detach()
+        self.register_buffer("_lowest", start.clamp(max=0.0), persistent=False)
+        self.register_buffer("_highest", start.clamp(min=_BELOW_ONE), persistent=False)
 
     @torch.no_grad()
     def bring_back(self) -> None:
         """Bring starts back to where silent neurons stay silent, if they were there at first."""
-        start = self.start
-        start.clamp_(self._lowest.to(start), self._highest.to(start))
+        self.start.clamp_(self._lowest, self._highest)
 
     @property
     def threshold(self) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -44,16 +44,14 @@ def to_optimiser(optimiser: Any, state: Mapping[str, Mapping[str, Any]]) -> None
     optimiser.load_state_dict({"state": kept, "param_groups": groups})
 
 
-def of_budget(budget: Budget) -> dict[str, Any]:
+def of_budget(budget: Budget) -> list[list[float]]:
     """Multipliers, what is sent for what is kept, and what was spent before the training."""
-    values = [[one.value, one.sent, one.first] for one in budget.multipliers]
-    return {"multipliers": values, "binding": budget.binding}
+    return [[one.value, one.sent, one.first] for one in budget.multipliers]
 
 
-def to_budget(budget: Budget, state: Mapping[str, Any]) -> None:
+def to_budget(budget: Budget, state: Sequence[Sequence[float]]) -> None:
     """Put that back."""
-    budget.binding = bool(state["binding"])
-    for one, (value, sent, first) in zip(budget.multipliers, state["multipliers"], strict=True):
+    for one, (value, sent, first) in zip(budget.multipliers, state, strict=True):
         one.value, one.sent, one.first = float(value), float(sent), float(first)
 
 
