@@ -71,10 +71,10 @@ class Plan:
 
 
 PLANS: Mapping[str, Plan] = {
-    "mnist_1000": Plan("mnist", 1, 3, spikes=1000),
-    "mnist_800": Plan("mnist", 1, 3, spikes=800),
+    "mnist_1000": Plan("mnist", 1, 10, spikes=1000),
+    "mnist_800": Plan("mnist", 1, 10, spikes=800),
     "fashion_4": Plan("fashion_mnist", 4, 10),
-    "fashion_4_spikes": Plan("fashion_mnist", 4, 10, spikes=8000),
+    "fashion_4_spikes": Plan("fashion_mnist", 4, 10, spikes=21_900),
     "cifar10_8": Plan("cifar10", 8, 25),
     "cifar10_4": Plan("cifar10", 4, 25, after="cifar10_8"),
     "cifar10_4_labels": Plan("cifar10", 4, 25, labels=True),
@@ -86,7 +86,7 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_2_neurons": Plan("cifar10", 2, 25, extra=0.5, after="cifar10_4_neurons"),
 }
 GOALS: Mapping[str, float] = {
-    "mnist_1000": 0.5, "cifar10_8": 0.3, "cifar10_4": 1.0, "cifar10_4_labels": 0.5,
+    "mnist_1000": 0.5, "mnist_800": 0.5, "cifar10_8": 0.3, "cifar10_4": 1.0, "cifar10_4_labels": 0.5,
     "cifar10_2": 3.0, "cifar10_1": 10.0, "cifar10_2_levels": 1.0, "cifar10_1_levels": 3.0,
     "cifar10_4_neurons": 1.0, "cifar10_2_neurons": 3.0,
 }  # fmt: skip
