@@ -15,8 +15,8 @@ beside what the search finds for a loss of at most 0.5, 0.75 and 2.5 points (`--
 are on all 10 000 test images; of several seeds the median counts.
 
 `kept`: the networks of `benchmarks.sources` whose images are given, searched in the same way. With
-`--fit` half of the time goes to thresholds, biases and starts, by gradients, on 20 000 more images
-without their labels; no weight is changed.
+`--fit` half of the time goes to thresholds, biases and starts, by gradients, on the other 48 000
+images without their labels; no weight is changed.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def searched(
         choice = sw.tune(
             model, *images, max_drop=drop, timeout=timeout, seed=seed, validation=5 / 6,
             example_input=example, train=False if fitted is None else (fitted, None),
-            trainable=("biases", "scales", "initial_voltage"),
+            trainable=("biases", "neuron_scales", "initial_voltage"),
         )  # fmt: skip
         found.append(measured(model, choice, *tested, example))
         print(f"  at most {100 * drop:g} points, seed {seed}: {choice}", flush=True)
@@ -203,7 +203,7 @@ def run_kept(
     found = source(name, path, cache)
     rng = np.random.default_rng(0)
     order = rng.permutation(len(found.x_train))
-    chosen, others = order[:12_000], order[12_000:32_000]
+    chosen, others = order[:12_000], order[12_000:]
     print(f"{name}: source {100 * found.accuracy():.2f} %", flush=True)
     for drop in drops:
         searched(

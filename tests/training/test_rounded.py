@@ -73,6 +73,16 @@ def converted(family: str, seed: int, steps: int) -> tuple[sw.Conversion, NDArra
     return conversion, x
 
 
+def with_a_scale_for_every_neuron(conversion: sw.Conversion) -> sw.Conversion:
+    """The conversion with the scale of each neuron of its own, up to a half more or less."""
+    rng = np.random.default_rng(5)
+    scales = {
+        name: ensemble.rate_scale * rng.uniform(0.5, 1.5, ensemble.shape)
+        for name, ensemble in conversion.populations().items()
+    }
+    return conversion.again(scale_firing_rates=scales, calibration=None)
+
+
 def rounded(conversion: sw.Conversion, steps: int) -> RoundedNetwork:
     """The rounded network of a conversion, float64."""
     sites = sites_of(conversion, DT)
@@ -84,14 +94,16 @@ def tensors(conversion: sw.Conversion, x: NDArray) -> dict[str, Any]:
     return {conversion.graph.inputs[0]: torch.from_numpy(x.astype(np.float64))}
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["channels", "neurons"])
 @pytest.mark.parametrize("steps", [1, 2, 4, 7])
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_rounded_network_has_the_counts_of_the_spiking_one(
-    family: str, seed: int, steps: int
+    family: str, seed: int, steps: int, own: bool
 ) -> None:
-    """After T steps every neuron has sent what its rounding says."""
+    """After T steps every neuron has sent what its rounding says, whoever shares a threshold."""
     conversion, x = converted(family, seed, steps)
+    conversion = with_a_scale_for_every_neuron(conversion) if own else conversion
     values, counts = rounded(conversion, steps)(tensors(conversion, x))
     run = conversion.run(
         x, steps=steps, dt=DT, engine="reference", precision="float64", progress=False
@@ -105,15 +117,17 @@ def test_the_rounded_network_has_the_counts_of_the_spiking_one(
     np.testing.assert_allclose(values[output].detach().numpy(), run.predict("mean"), atol=1e-9)
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["channels", "neurons"])
 @pytest.mark.parametrize("cap", [None, 1, 2])
 @pytest.mark.parametrize("kind", [sw.BipolarIntegrateAndFire, sw.IntegrateAndFire])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_steps_without_gradient_are_those_of_the_spiking_network(
-    family: str, kind: Any, cap: int | None
+    family: str, kind: Any, cap: int | None, own: bool
 ) -> None:
-    """Neurons of any type, with caps too, send what the reference engine's send."""
+    """Neurons of any type and threshold, with caps too, send what the reference engine's send."""
     steps = 5
     conversion, x = converted(family, 3, steps)
+    conversion = with_a_scale_for_every_neuron(conversion) if own else conversion
     conversion = conversion.again(spiking={"relu": kind()}, max_spikes_per_step=cap)
     found = sent(rounded(conversion, steps), tensors(conversion, x))
     run = conversion.run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,9 @@ from trainings import STEPS, trained
 import spikewright as sw
 from spikewright.errors import SimulationError, TrainingError
 from spikewright.graph.layers import BatchNormalization
+from spikewright.training.changes import THRESHOLDS
 from spikewright.training.gradients.rounded import RoundedNetwork
+from spikewright.training.settings import Trainable
 from spikewright.training.sites import sites_of, trained_graph
 
 
@@ -59,6 +61,34 @@ def test_the_result_is_a_conversion_with_the_counts_that_were_trained(
         np.testing.assert_array_equal(means, runs[1].layer_means()[name])
 
 
+def test_larger_scales_send_more_spikes_of_the_same_weights(
+    conversion: sw.Conversion, digits: tuple[Any, Any]
+) -> None:
+    """Twice the scales are half the thresholds, by layer; a factor of 1 changes no spike."""
+    x = digits[0]
+    result = trained(conversion, x[:200], epochs=1)
+    sent = {}
+    for factor in (1.0, 2.0):
+        made = result.scaled(factor)
+        assert made.history is result.history
+        for node in result.conversion.graph:
+            for name, array in node.layer.arrays().items():
+                np.testing.assert_array_equal(
+                    made.conversion.graph[node.name].layer.arrays()[name], array
+                )
+        for name, ensemble in made.conversion.populations().items():
+            before = result.conversion.populations()[name].rate_scale
+            np.testing.assert_allclose(ensemble.rate_scale, factor * before)
+        ratios = [r.value for r in result.changes if r.name == THRESHOLDS]
+        halved = [r.value for r in made.changes if r.name == THRESHOLDS]
+        np.testing.assert_allclose(halved, np.array(ratios) / factor)
+        run = made.conversion.run(x[:50], steps=STEPS, progress=False)
+        sent[factor] = sum(counts.sum() for counts in run.spike_counts().values())
+    same = result.conversion.run(x[:50], steps=STEPS, progress=False).spike_counts()
+    assert sent[1.0] == sum(counts.sum() for counts in same.values())
+    assert sent[2.0] > 1.5 * sent[1.0]
+
+
 def test_normalisation_stays_what_it_was(
     conversion: sw.Conversion, digits: tuple[Any, Any]
 ) -> None:
@@ -74,24 +104,26 @@ def test_normalisation_stays_what_it_was(
     raise AssertionError("the network has no normalisation")
 
 
-@pytest.mark.parametrize("group", ["weights", "biases", "scales", "initial_voltage"])
+@pytest.mark.parametrize("group", get_args(Trainable))
 def test_only_what_is_named_is_trained(
     conversion: sw.Conversion, digits: tuple[Any, Any], group: str
 ) -> None:
-    """Every other group stays as it was, to the last bit."""
+    """Every other group stays as it was, to the last bit; scales are of channels or of neurons."""
     how = {"epochs": 1, "validation": 0.0, "trainable": (group,)}
     made = trained(conversion, digits[0][:200], **how).conversion
     changed = set()
-    for before in conversion.graph:
-        after = made.graph[before.name].layer.arrays()
-        for name, array in before.layer.arrays().items():
-            if not np.array_equal(after[name], array):
+    for node in conversion.graph:
+        arrays = made.graph[node.name].layer.arrays()
+        for name, array in node.layer.arrays().items():
+            if not np.array_equal(arrays[name], array):
                 changed.add("weights" if name in ("weight", "gamma") else "biases")
     rule = sw.MinimumError(STEPS, spikes_per_step=1)
     chosen = conversion.again(scale_firing_rates=rule, calibration=digits[0][:200])
-    for name, ensemble in chosen.populations().items():
-        if not np.allclose(made.populations()[name].rate_scale, ensemble.rate_scale, rtol=1e-6):
-            changed.add("scales")
+    before = {name: ensemble.rate_scale for name, ensemble in chosen.populations().items()}
+    after = {name: ensemble.rate_scale for name, ensemble in made.populations().items()}
+    if any(not np.allclose(after[name], scale, rtol=1e-6) for name, scale in before.items()):
+        wider = any(np.shape(after[name]) != np.shape(scale) for name, scale in before.items())
+        changed.add("neuron_scales" if wider else "scales")
     if made.arguments["initial_voltage"] != "half":
         changed.add("initial_voltage")
     assert changed == {group}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -141,19 +142,20 @@ def capped(conversion: sw.Conversion, digits: tuple[Any, Any]) -> sw.Conversion:
     return made.again(fission=made.resolved["fission"])
 
 
+@pytest.mark.parametrize("scales", ["scales", "neuron_scales"])
 def test_weights_go_home_and_the_neurons_stay(
-    capped: sw.Conversion, digits: tuple[Any, Any]
+    capped: sw.Conversion, digits: tuple[Any, Any], scales: str
 ) -> None:
     """The source's model with the trained weights and the numbers in `resolved` sends the same."""
     x = digits[0]
-    result = trained(capped, x)
+    result = trained(capped, x, trainable=("weights", "biases", scales, "initial_voltage"))
     made = result.conversion
     counts = capped.resolved["fission"]
     assert made.network.n_neurons == capped.network.n_neurons
     for name, wanted in counts.items():
         np.testing.assert_array_equal(made.resolved["fission"][name], wanted)
     assert result.history[-1].loss < result.history[0].loss
-    model = capped._live.model  # type: ignore[union-attr]
+    model = deepcopy(capped._live.model)  # type: ignore[union-attr]
     again = sw.convert(result.write_back(model), example_input=x[:1], **made.resolved)
     runs = [c.run(x[:50], steps=STEPS, progress=False).spike_counts() for c in (made, again)]
     for name, spikes in runs[0].items():
@@ -161,10 +163,13 @@ def test_weights_go_home_and_the_neurons_stay(
         np.testing.assert_array_equal(runs[1][name], spikes)
 
 
-def test_budgets_count_every_copy(capped: sw.Conversion, digits: tuple[Any, Any]) -> None:
+@pytest.mark.parametrize("scales", ["scales", "neuron_scales"])
+def test_budgets_count_every_copy(
+    capped: sw.Conversion, digits: tuple[Any, Any], scales: str
+) -> None:
     """Spikes, rates and joules that the training measures are those of the reference engine."""
     x = digits[0]
-    result = trained(capped, x, joules=1.0, validation=x[:100])
+    result = trained(capped, x, joules=1.0, validation=x[:100], trainable=(scales, "weights"))
     measured, found = result.history[result.kept - 1].held_back, spent(result.conversion, x[:100])
     assert measured.spikes == pytest.approx(found["spikes"], rel=1e-3)
     assert measured.joules == pytest.approx(found["joules"], rel=1e-3)

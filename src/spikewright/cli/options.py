@@ -137,7 +137,8 @@ trainable = click.option(
     default=",".join(TRAINABLE),
     show_default=True,
     callback=_parts,
-    help="What a training may change, separated by commas; without weights these stay as they are.",
+    help="What a training may change, separated by commas; without weights these stay as they are. "
+    "neuron_scales in place of scales gives every neuron a threshold of its own.",
 )
 training_batch = click.option(
     "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Samples."

@@ -453,6 +453,9 @@ class Conversion(Shown):
         `x` and `y` are as for `evaluate`, held constant; `x` may be an iterable of batches, of x
         alone or `(x, y)`, such as a `DataLoader`. Without `y` the network imitates its source;
         labels or targets are added to that. Thresholds are first chosen anew for the steps.
+        `trainable` names what may change: thresholds are `"scales"`, those of channels or layers,
+        or `"neuron_scales"`, one for every neuron.
+
         `method="rounding"` trains the network whose activations are rounded, for the price of the
         source's training: it is the spiking one where neurons take spikes back and have no cap.
         "time" runs every batch through all steps, and goes back through the rounded network. "auto"

@@ -14,6 +14,8 @@ from spikewright.training.history import Epoch
 from spikewright.training.sites import Site
 from spikewright.training.trainable import GROUPS, TRAINED
 
+THRESHOLDS = "threshold, after over before"
+
 
 def changes_of(
     before: Graph,
@@ -40,7 +42,7 @@ def changes_of(
                 yield Record(f"change of {group}", moved, "fraction", how={"layer": node.name})
     for name, site in sites.items():
         ratio = float(np.exp(np.mean(np.log(thresholds[name] / site.threshold))))
-        yield Record("threshold, after over before", ratio, "ratio", how={"layer": name})
+        yield Record(THRESHOLDS, ratio, "ratio", how={"layer": name})
         moved = float(np.mean(starts[name] - site.start))
         yield Record("change of start", moved, "spikes", how={"layer": name})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic
 
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from spikewright._base.notebooks import Rows, Shown
 from spikewright.errors import TrainingError
 from spikewright.records import Record
 from spikewright.running.converted import Made
-from spikewright.training.changes import records_of
+from spikewright.training.changes import THRESHOLDS, records_of
 from spikewright.training.history import Epoch
 from spikewright.training.home import Home
 
@@ -44,6 +44,19 @@ class Training(Shown, Generic[Made]):
         """Every epoch's loss, scores and costs by number, then the changes by layer."""
         epochs = [r for e in self.history for r in records_of(e, e.number == self.kept)]
         return (*epochs, *self.changes)
+
+    def scaled(self, factor: float) -> Training[Made]:
+        """The same training, all firing-rate scales times a factor: above 1 more spikes are sent.
+
+        Weights and epochs stay what they are. What is between two budgets needs no training.
+        """
+        made: Any = self.conversion
+        scales = {n: factor * s for n, s in made.resolved["scale_firing_rates"].items()}
+        changes = (
+            replace(r, value=r.value / factor) if r.name == THRESHOLDS else r for r in self.changes
+        )
+        again = made.again(scale_firing_rates=scales, calibration=None)
+        return replace(self, conversion=again, changes=tuple(changes))
 
     def source_state(self) -> dict[str, NDArray]:
         """The trained values of the source's own parameters, by their names in its framework.

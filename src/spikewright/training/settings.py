@@ -13,13 +13,13 @@ from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import TrainingError
 
 Method = Literal["rounding", "time", "auto"]
-Trainable = Literal["weights", "biases", "scales", "initial_voltage"]
+Trainable = Literal["weights", "biases", "scales", "initial_voltage", "neuron_scales"]
 Keep = Literal["best", "last"]
 LossName = Literal["both", "imitation", "truth"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 Range = tuple[float, float]
-TRAINABLE: tuple[Trainable, ...] = get_args(Trainable)
-"""All that a training may change."""
+TRAINABLE: tuple[Trainable, ...] = ("weights", "biases", "scales", "initial_voltage")
+"""What a training changes, if nothing else is said; numbers of channels stay those of channels."""
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "method": get_args(Method),
@@ -91,6 +91,16 @@ class Settings:
             self._require(name, chosen, f"one of {list(known)}" + ", or a function" * called)
 
     @property
+    def trains_scales(self) -> bool:
+        """True where thresholds may change: those of channels, or one for every neuron."""
+        return "scales" in self.trainable or self.trains_neuron_scales
+
+    @property
+    def trains_neuron_scales(self) -> bool:
+        """True where every neuron may have a threshold of its own."""
+        return "neuron_scales" in self.trainable
+
+    @property
     def budgets(self) -> list[str]:
         """The names of the budgets that were given."""
         return [name for name in ("spikes", "joules", "rates") if self._of(name)]
@@ -111,10 +121,11 @@ def settings_of(
 
 
 def named(trainable: Sequence[str]) -> tuple[str, ...]:
-    """A name or several of `TRAINABLE`, as a tuple; raises `TrainingError` for other names."""
+    """A name or several of `Trainable`, as a tuple; raises `TrainingError` for other names."""
     found = (trainable,) if isinstance(trainable, str) else tuple(trainable)
-    if not found or any(name not in TRAINABLE for name in found):
-        raise TrainingError(f"trainable must name some of {list(TRAINABLE)}, got {trainable!r}")
+    known = get_args(Trainable)
+    if not found or any(name not in known for name in found):
+        raise TrainingError(f"trainable must name some of {list(known)}, got {trainable!r}")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,12 +97,16 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
     return found
 
 
-def with_own_starts(sites: Mapping[str, Site], graph: Graph) -> dict[str, Site]:
-    """The same sites with a start for every neuron, of copies for those of a channel together."""
-    return {
-        name: replace(site, start=np.broadcast_to(site.start, graph.shapes[name]).copy())
-        for name, site in sites.items()
-    }
+def with_own(
+    number: Literal["threshold", "start"], sites: Mapping[str, Site], graph: Graph
+) -> dict[str, Site]:
+    """The same sites with a number for every neuron, of copies for those of a channel together."""
+
+    def own(name: str, site: Site) -> Site:
+        spread = np.broadcast_to(getattr(site, number), graph.shapes[name])
+        return replace(site, **{number: spread.copy()})
+
+    return {name: own(name, site) for name, site in sites.items()}
 
 
 def _start(name: str, ensemble: Ensemble) -> NDArray:

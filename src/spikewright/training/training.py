@@ -25,7 +25,7 @@ from spikewright.training.home import Home
 from spikewright.training.job import Job
 from spikewright.training.result import Training
 from spikewright.training.settings import Settings
-from spikewright.training.sites import Site, sites_of, trained_graph, with_own_starts
+from spikewright.training.sites import Site, sites_of, trained_graph, with_own
 from spikewright.training.trainable import TRAINED
 
 _SEEN = 500  # samples that thresholds are chosen on
@@ -82,7 +82,9 @@ def _prepared(
     if missing:
         raise TrainingError(f"layers {missing} have neurons and no place in the model as read")
     if "initial_voltage" in settings.trainable:
-        sites = with_own_starts(sites, graph)
+        sites = with_own("start", sites, graph)
+    if settings.trains_neuron_scales:
+        sites = with_own("threshold", sites, graph)
     origins = {} if live is None else live.origins(chosen.graph)
     job = Job(
         graph,

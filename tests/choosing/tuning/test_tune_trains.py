@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
 import spikewright as sw
+from spikewright.choosing.search.certify import Candidate
 from spikewright.choosing.search.choice import MINIMISED
 from spikewright.choosing.tuning import fine_tuning
 from spikewright.cli import main
@@ -93,6 +94,8 @@ def test_a_trained_choice_says_so(choices: tuple[sw.Choice, sw.Choice]) -> None:
     plain, trained = choices
 
     assert "trained" in str(trained)
+    assert repr(trained).startswith("<Choice: 2 steps, ")
+    assert all(len(repr(one)) < 100 for one in (trained, *trained.runners_up))
     assert "trained" not in str(plain)
     assert trained.as_dict()["trained"] is True
     assert eval(trained.reproduce, {"choice": trained}) is trained.training.conversion
@@ -141,22 +144,42 @@ def test_other_arguments_are_refused_before_the_search() -> None:
 
 
 @pytest.mark.slow
-def test_weights_stay_where_they_are_not_named() -> None:
-    """Thresholds, biases and starts alone are fitted, and 0.7 of the spikes are tried first."""
+@pytest.mark.parametrize("scales", ["scales", "neuron_scales"])
+def test_weights_stay_where_they_are_not_named(scales: str, monkeypatch: Any) -> None:
+    """Thresholds, biases and starts alone are fitted, for less than the search found.
+
+    What was fitted stands in the list with smaller and larger scales, too, of other costs.
+    """
+    seen: list[Candidate] = []
+    plain = fine_tuning.FineTuning.candidates
+
+    def watched(self: Any, *given: Any) -> list[Candidate]:
+        seen.extend(plain(self, *given))
+        return seen
+
+    monkeypatch.setattr(fine_tuning.FineTuning, "candidates", watched)
     model, (x, y) = network(), digits()
     found = sw.tune(
         model, x[1000:], y[1000:], **FEW, example_input=x[:1], train=(x[:1000], None),
-        trainable=("biases", "scales", "initial_voltage"), progress=False,
+        trainable=("biases", scales, "initial_voltage"), progress=False,
     )  # fmt: skip
     trained = [a for a in (found, *found.runners_up) if a.training is not None]
 
     assert trained
-    for one in trained:
+    for one in seen:
         state = one.training.source_state()
         for name, value in model.state_dict().items():
             same = np.array_equal(state[name], value.numpy()) if name in state else True
             assert same or name.endswith("bias"), name
-    assert any("bias" in name for name in trained[0].training.source_state())
+    assert any("bias" in name for name in seen[0].training.source_state())
+    count = 1 + len(fine_tuning._AROUND)
+    assert len(seen) % count == 0
+    for index in range(0, len(seen), count):
+        one_network = seen[index : index + count]
+        assert len({id(c.training.history) for c in one_network}) == 1
+        fitted, *others = [c.point.cost for c in one_network]
+        assert others == sorted(others)
+        assert others[0] < fitted < others[-1]
 
 
 @pytest.mark.parametrize("trainable", ["wieghts", (), ("scales", "theta")])

@@ -17,7 +17,7 @@ MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
 ACCURACY = Worth("accuracy")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Alternative:
     """One setting on the held-back samples.
 
@@ -40,6 +40,18 @@ class Alternative:
     needed: int | None
     rule: Any = None
     training: Any = None
+
+    def __repr__(self) -> str:
+        """Without the arguments, which may be arrays of all neurons."""
+        return f"<{type(self).__name__}: {self._what}; drop {self.drop:.4g}>"
+
+    @property
+    def _what(self) -> str:
+        """Steps, costs, and whether it was trained."""
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
+        energy = "" if self.energy is None else f", {self.energy:.3g} J"
+        trained = "" if self.training is None else ", trained"
+        return f"{steps}, {self.spikes:.4g} spikes a sample{energy}{trained}"
 
     @property
     def conversion(self) -> dict[str, Any]:
@@ -85,7 +97,7 @@ ONE_STEP = "One step has no order of spikes: this is a quantised rate network."
 """The sentence about a choice of one step."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Choice(Shown, Alternative):
     """The setting that a search chose, and the others.
 
@@ -116,13 +128,7 @@ class Choice(Shown, Alternative):
 
     def __str__(self) -> str:
         loss = self._amount(self.drop, 2)
-        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
-        what = f"{steps}, {self.spikes:.4g} spikes a sample"
-        if self.energy is not None:
-            what += f", {self.energy:.3g} J"
-        if self.training is not None:
-            what += ", trained"
-        told = f"{what}; it loses {loss}. {self.verdict}"
+        told = f"{self._what}; it loses {loss}. {self.verdict}"
         return f"{told} {ONE_STEP}" if self.steps == 1 else told
 
     def _told(self) -> tuple[str, Rows]:

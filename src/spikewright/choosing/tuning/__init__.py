@@ -68,7 +68,7 @@ def tune(
     other parts: on the samples searched on, or on `(x, y)` given in its place, `y` being None where
     the network is to imitate its source. `trainable` names what may change, as for
     `Conversion.train`: `("biases", "scales", "initial_voltage")` leaves all weights as they are,
-    and then 0.7 of the cost is tried first. Where a trained network is chosen, `choice.training` is
+    and then 0.8 of the cost is tried first. Where a trained network is chosen, `choice.training` is
     what `Conversion.train` gave, and `conversion` and `reproduce` go with its weights.
 
     Ends after about `timeout` seconds, with `trials` trials in the study, or when nothing better

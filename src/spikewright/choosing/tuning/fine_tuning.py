@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spikewright.choosing.search.certify import Candidate
+from spikewright.choosing.search.study import Trial
 from spikewright.choosing.tuning.objective import Labelled, Objective
 from spikewright.choosing.tuning.settings import CORRECTION
 from spikewright.errors import SpikewrightError
@@ -21,9 +22,10 @@ _TRAININGS = 3
 _WORTH = 0.25  # of the time: what is left of it, for another one without weights
 _JUDGED = 0.25  # of the samples searched on, where these are trained on too
 _UPDATES, _FEWEST, _BATCH = 3000, 10, 64  # of weights, where there is time; epochs; samples
-_PART, _UNWEIGHTED = 0.5, 0.7  # of the cost that is tried first, with weights trained and without
+_PART, _UNWEIGHTED = 0.5, 0.8  # of the cost that is tried first, with weights trained and without
 _FASTER = 5e-3  # the rate of learning that thresholds and starts alone bear
 _LEAST, _MOST = 0.3, 0.9  # of what held, the next that is tried
+_AROUND = (0.75, 0.82, 0.9, 1.1)  # times the scales that were trained without weights
 _BESIDE = 0.3  # of a training's time, beside its epochs; at most half of it
 
 
@@ -82,7 +84,9 @@ class FineTuning:
         nearest, and for more of it where no weight may change. From then on for what the drop
         allows, which falls with the third power of the cost, or between what held and what did not,
         as parts go in proportion. Where training refuses a setting, the next one has its turn.
-        Trainings with weights share the time; without weights the first has all that it needs.
+        Trainings with weights share the time; without weights the first has all that it needs, and
+        is a setting with smaller and larger scales, too: these are about as good as if they were
+        trained for what they cost.
         """
         trained: list[Candidate] = []
         self._ends = time.monotonic() + self.seconds
@@ -118,6 +122,8 @@ class FineTuning:
             allowed = max(rest, 1.0) / (_TRAININGS - number if self._weighted else 1)
             candidate = self._train(base, limits, allowed)
             yield candidate
+            if not self._weighted and self.objective.minimise != "latency":
+                yield from (self._scaled(candidate, factor) for factor in _AROUND)
             spent = min(share, candidate.point.cost / base.point.cost)
             drop = candidate.point.paired.drop
             if drop <= self.limit:
@@ -167,7 +173,16 @@ class FineTuning:
             seed=objective.running.seed,
             progress=self.progress,
         )
-        point = objective.of(training.conversion, (limits["steps"], READ), judged)
+        found = self._candidate(base.trial, limits["steps"], training)
         epochs = sum(epoch.seconds for epoch in training.history)
         self._beside = time.monotonic() - begun - epochs
-        return Candidate(base.trial, point, training)
+        return found
+
+    def _scaled(self, candidate: Candidate, factor: float) -> Candidate:
+        """A trained setting with other scales."""
+        training = candidate.training.scaled(factor)
+        return self._candidate(candidate.trial, candidate.point.steps, training)
+
+    def _candidate(self, trial: Trial, steps: int, training: Any) -> Candidate:
+        point = self.objective.of(training.conversion, (steps, READ), self.given.judged)
+        return Candidate(trial, point, training)

@@ -29,7 +29,7 @@ def groups_of(network: RoundedNetwork, settings: Settings) -> list[dict[str, Any
     named, roundings = settings.trainable, network.roundings.values()
     slow = [p for name in GROUPS if name in named for p in network.arrays.group(name)]
     fast = [
-        *(r.logarithm for r in roundings if "scales" in named),
+        *(r.logarithm for r in roundings if settings.trains_scales),
         *(r.start for r in roundings if "initial_voltage" in named),
     ]
     for parameter in network.parameters():
