@@ -10,7 +10,7 @@ import torch
 from trainings import STEPS, trained
 
 import spikewright as sw
-from spikewright.errors import SimulationError, TrainingError
+from spikewright.errors import ConversionError, SimulationError, TrainingError
 from spikewright.graph.layers import BatchNormalization
 from spikewright.training.changes import THRESHOLDS
 from spikewright.training.gradients.rounded import RoundedNetwork
@@ -87,6 +87,9 @@ def test_larger_scales_send_more_spikes_of_the_same_weights(
     same = result.conversion.run(x[:50], steps=STEPS, progress=False).spike_counts()
     assert sent[1.0] == sum(counts.sum() for counts in same.values())
     assert sent[2.0] > 1.5 * sent[1.0]
+    for factor, why in ((0.0, "must be above 0, got 0.0"), (np.nan, "holds NaN or infinity")):
+        with pytest.raises(ConversionError, match=f"scale_firing_rates {why}"):
+            result.scaled(factor)
 
 
 def test_normalisation_stays_what_it_was(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,8 @@ def with_own(
 
     def own(name: str, site: Site) -> Site:
         spread = np.broadcast_to(getattr(site, number), graph.shapes[name])
-        return replace(site, **{number: spread.copy()})
+        changed: dict[str, Any] = {number: spread.copy()}
+        return replace(site, **changed)
 
     return {name: own(name, site) for name, site in sites.items()}
 
