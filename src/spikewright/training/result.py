@@ -48,8 +48,8 @@ class Training(Shown, Generic[Made]):
     def scaled(self, factor: float) -> Training[Made]:
         """The same training, all firing-rate scales times a factor: above 1 more spikes are sent.
 
-        Weights and epochs stay what they are. Costs around a budget need no training of their own.
-        Raises `ConversionError` unless the factor is a finite number above 0.
+        Weights and epochs stay what they are: one training serves budgets near its own. Raises
+        `ConversionError` unless the factor is a finite number above 0.
         """
         made: Any = self.conversion
         scales = {n: factor * s for n, s in made.resolved["scale_firing_rates"].items()}

@@ -84,9 +84,9 @@ class FineTuning:
         nearest, and for more of it where no weight may change. From then on for what the drop
         allows, which falls with the third power of the cost, or between what held and what did not,
         as parts go in proportion. Where training refuses a setting, the next one has its turn.
-        Trainings with weights share the time; without weights the first has all that it needs, and
-        is a setting with smaller and larger scales, too: these are about as good as if they were
-        trained for what they cost.
+        Trainings with weights share the time; without weights the first has all that it needs.
+        Each of the latter gives further settings, with all scales smaller or larger: these are
+        about as good as if they were trained for what they cost.
         """
         trained: list[Candidate] = []
         self._ends = time.monotonic() + self.seconds
