@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from spikewright.choosing.search.certify import Candidate, Checked, check, choose, short_list
+from spikewright.choosing.search.certify import (
+    Candidate,
+    Checked,
+    check,
+    choose,
+    likely_first,
+    short_list,
+    undecided,
+)
 from spikewright.choosing.search.measured import Point
 from spikewright.choosing.search.paired import Paired
 from spikewright.choosing.search.study import Trial
@@ -89,6 +99,36 @@ def test_without_measurements_there_is_no_list() -> None:
 def test_where_nothing_holds_the_nearest_is_listed() -> None:
     """The list is never empty."""
     assert [c.point.cost for c in short_list([trial(0, point(5, 300), point(9, 200))], 0.01)] == [9]
+
+
+def scaled(network: str, *points: tuple[float, int]) -> list[Candidate]:
+    """A trained network with several scales."""
+    return [replace(candidate(*given), training=network, alike=network) for given in points]
+
+
+def test_what_was_trained_is_checked_behind_the_surest() -> None:
+    """One found comes first, then all trained, then others found; alike ones by their cost."""
+    found = [candidate(90, 1), candidate(60, 2)]
+    one = scaled("one", (50, 4), (40, 2), (30, 7))  # 40 is lucky: it is no better than 50
+    other = scaled("other", (45, 3))
+
+    order = likely_first([*found, *one, *other], lambda p: p.paired.drop)
+    assert [c.point.cost for c in order] == [90, 45, 50, 40, 30, 60]
+    alone = likely_first(one, lambda p: p.paired.drop)
+    assert [c.point.cost for c in alone] == [50, 40, 30]
+
+
+def test_only_undecided_scales_of_a_network_are_checked() -> None:
+    """None that lose more than can be certified; of those that surely hold the three cheapest."""
+    costs = range(100, 20, -10)
+    lost = [0, 0, 0, 1, 1, 5, 11, 30]
+    one = scaled("one", *zip(costs, lost, strict=True))
+    none = scaled("none", (80, 90), (70, 99))
+
+    left = undecided([*one, *none], 0.006, 0.01, lambda p: p.paired.drop)
+    kept = {c.point.cost for c in left if c.alike == "one"}
+    assert kept == {80, 70, 60, 50}
+    assert [c.point.cost for c in left if c.alike == "none"] == [80]
 
 
 def test_after_a_failure_certificates_need_more() -> None:

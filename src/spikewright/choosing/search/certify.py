@@ -20,16 +20,21 @@ MANY = 48
 _CHEAPEST = 0.75  # of these, where estimates decide
 _HOPE = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
 _SURE = 2.0  # standard errors below it from which a costlier setting is not needed
+_SPARE = 2  # settings costlier than one that surely holds, of those that are alike
 _LEVELS = 6  # levels of cost in an octave
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A setting, as the search saw it; `training` is of its network, where it was trained."""
+    """A setting, as the search saw it; `training` is of its network, where it was trained.
+
+    Settings whose `alike` is the same object, not None, differ by a factor of all scales alone.
+    """
 
     trial: Trial
     point: Point
     training: Any = None
+    alike: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +99,60 @@ def needed(
     return _by_cost(_levels(candidates, max_drop, expected), expected)
 
 
+def undecided(
+    candidates: Sequence[Candidate],
+    certifiable: float,
+    max_drop: float,
+    expected: Callable[[Point], float],
+) -> list[Candidate]:
+    """Of settings that are alike those that may be certified, and may be the cheapest such.
+
+    A drop of `certifiable` would be. Left out are those that probably lose more, and those that
+    cost more than one that surely holds `max_drop`, but for the next `_SPARE`: what was trained
+    loses more on samples that did not choose its best epoch.
+    """
+    found: list[Candidate] = []
+    for alike in families(candidates):
+        hopeful = [
+            c for c in alike if expected(c.point) <= certifiable + _HOPE * c.point.paired.error
+        ] or alike[-1:]  # the costliest
+        sure = [
+            number
+            for number, c in enumerate(hopeful)
+            if expected(c.point) + _SURE * c.point.paired.error <= max_drop
+        ]
+        found.extend(hopeful[: sure[0] + 1 + _SPARE] if sure else hopeful)
+    return found
+
+
+def families(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Settings that are alike together, the cheapest first; others alone."""
+    found: dict[int, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda c: c.point.cost):
+        key = id(candidate if candidate.alike is None else candidate.alike)
+        found.setdefault(key, []).append(candidate)
+    return list(found.values())
+
+
 def likely_first(
     candidates: Sequence[Candidate], expected: Callable[[Point], float]
 ) -> list[Candidate]:
     """The order in which settings are checked: those first that most probably hold.
 
-    What passes hands its level on, so that a failure costs those behind it.
+    What passes hands its level on, so that a failure costs those behind it. Behind the first come
+    those that were trained, which cost less, and then the others: these are there in case that
+    training was no good. Of settings that are alike none is expected to lose less than one that
+    costs more, which would be luck with few samples.
     """
-    return sorted(candidates, key=lambda c: (expected(c.point), -c.point.cost))
+    drops: dict[int, float] = {}
+    for alike in families(candidates):
+        most = -math.inf
+        for candidate in reversed(alike):
+            most = drops[id(candidate)] = max(most, expected(candidate.point))
+    order = sorted(candidates, key=lambda c: (drops[id(c)], -c.point.cost))
+    first, *others = [c for c in order if c.training is None] or order[:1]
+    trained = [c for c in order if c.training is not None and c is not first]
+    return [first, *trained, *others]
 
 
 def _by_cost(

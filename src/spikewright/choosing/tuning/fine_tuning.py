@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from spikewright.choosing.search.certify import Candidate
 from spikewright.choosing.search.study import Trial
 from spikewright.choosing.tuning.objective import Labelled, Objective
@@ -25,7 +27,8 @@ _UPDATES, _FEWEST, _BATCH = 3000, 10, 64  # of weights, where there is time; epo
 _PART, _UNWEIGHTED = 0.5, 0.8  # of the cost that is tried first, with weights trained and without
 _FASTER = 5e-3  # the rate of learning that thresholds and starts alone bear
 _LEAST, _MOST = 0.3, 0.9  # of what held, the next that is tried
-_AROUND = (0.75, 0.82, 0.9, 1.1)  # times the scales that were trained without weights
+_AROUND, _SCALED = (0.74, 1.1), 10  # times the scales trained without weights; settings at most
+_CHECKS = 0.4  # of the time of the trainings at most, for runs of these
 _BESIDE = 0.3  # of a training's time, beside its epochs; at most half of it
 
 
@@ -61,8 +64,8 @@ def material(train: Any, searched: Labelled) -> Material:
 class FineTuning:
     """Trains the settings of a search for a part of their cost, within about `seconds` in all.
 
-    `limit` is the drop that is aimed at, `trainable` names what may change. `failures` counts
-    refused trainings by the reason.
+    `limit` is the drop that is aimed at, `trainable` names what may change. What is trained will be
+    checked on so many samples `held`. `failures` counts refused trainings by the reason.
     """
 
     objective: Objective
@@ -70,6 +73,7 @@ class FineTuning:
     limit: float
     trainable: tuple[str, ...]
     seconds: float
+    held: int
     progress: bool
     failures: Counter[str] = field(default_factory=Counter, init=False)
     _ends: float = field(default=0.0, init=False)  # by the monotonic clock
@@ -85,8 +89,8 @@ class FineTuning:
         allows, which falls with the third power of the cost, or between what held and what did not,
         as parts go in proportion. Where training refuses a setting, the next one has its turn.
         Trainings with weights share the time; without weights the first has all that it needs.
-        Each of the latter gives further settings, with all scales smaller or larger: these are
-        about as good as if they were trained for what they cost.
+        Each of the latter gives further settings, with all scales smaller or larger, as many as
+        there is time to check: they are about as good as if they were trained for what they cost.
         """
         trained: list[Candidate] = []
         self._ends = time.monotonic() + self.seconds
@@ -110,8 +114,10 @@ class FineTuning:
         """Trainings of a setting, until one raises as `Conversion.train` does."""
         holds, fails, tried = 1.0, 0.0, list[dict[str, Any]]()
         part = _PART if self._weighted else _UNWEIGHTED
+        factors = self._factors(base.point.steps)
+        ends = self._ends - len(factors) * self._run(base.point.steps)
         for number in range(_TRAININGS):
-            rest = self._ends - time.monotonic()
+            rest = ends - time.monotonic()
             if tried and rest < _WORTH * self.seconds:
                 return
             share = math.sqrt(holds * fails) if fails else holds * part
@@ -122,8 +128,7 @@ class FineTuning:
             allowed = max(rest, 1.0) / (_TRAININGS - number if self._weighted else 1)
             candidate = self._train(base, limits, allowed)
             yield candidate
-            if not self._weighted and self.objective.minimise != "latency":
-                yield from (self._scaled(candidate, factor) for factor in _AROUND)
+            yield from (self._scaled(candidate, factor) for factor in factors)
             spent = min(share, candidate.point.cost / base.point.cost)
             drop = candidate.point.paired.drop
             if drop <= self.limit:
@@ -135,6 +140,17 @@ class FineTuning:
     def _weighted(self) -> bool:
         """True where weights may change."""
         return "weights" in self.trainable
+
+    def _run(self, steps: int) -> float:
+        """Seconds of a setting on the samples that it is judged by, and on those held back."""
+        return self.objective.seconds(steps, len(self.given.judged) + self.held)
+
+    def _factors(self, steps: int) -> list[float]:
+        """Factors of scales that give further settings, as many as there is time to run."""
+        if self._weighted or self.objective.minimise == "latency":
+            return []
+        count = min(_SCALED, int(_CHECKS * self.seconds / max(self._run(steps), 1e-9)))
+        return [float(factor) for factor in np.geomspace(*_AROUND, count + 2)[1:-1]]
 
     def _less(self, drop: float, samples: int) -> float:
         """The part of its cost that a setting needs which loses so much."""
@@ -173,7 +189,7 @@ class FineTuning:
             seed=objective.running.seed,
             progress=self.progress,
         )
-        found = self._candidate(base.trial, limits["steps"], training)
+        found = self._candidate(base.trial, limits["steps"], training, training)
         epochs = sum(epoch.seconds for epoch in training.history)
         self._beside = time.monotonic() - begun - epochs
         return found
@@ -181,8 +197,9 @@ class FineTuning:
     def _scaled(self, candidate: Candidate, factor: float) -> Candidate:
         """A trained setting with other scales."""
         training = candidate.training.scaled(factor)
-        return self._candidate(candidate.trial, candidate.point.steps, training)
+        steps = candidate.point.steps
+        return self._candidate(candidate.trial, steps, training, candidate.training)
 
-    def _candidate(self, trial: Trial, steps: int, training: Any) -> Candidate:
+    def _candidate(self, trial: Trial, steps: int, training: Any, alike: Any) -> Candidate:
         point = self.objective.of(training.conversion, (steps, READ), self.given.judged)
-        return Candidate(trial, point, training)
+        return Candidate(trial, point, training, alike)

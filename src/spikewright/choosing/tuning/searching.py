@@ -21,6 +21,7 @@ from spikewright.choosing.search.certify import (
     likely_first,
     needed,
     short_list,
+    undecided,
     with_those,
 )
 from spikewright.choosing.search.choice import Choice
@@ -58,7 +59,7 @@ _CALIBRATED = 256  # samples whose values the rules look at
 _CORRECTED = 128  # samples that biases of each step are measured on
 _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
 _REFINING = 0.06  # of the time for one look at all channels
-_TRAINING = 0.5  # of the time, where settings are trained
+_TRAINING = 0.6  # of the time, where settings are trained
 _FEW = 3  # settings that are checked where some are trained besides, which cost less
 _CHECKING = 0.4  # of the time at most for what is held back
 _ONCE = 0.85  # of the time of trials as long, which are read out after many steps: with a margin
@@ -125,10 +126,12 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     with _bar(limits, request.timeout, request.progress) as advance:
         trying.run(limits, advance)
     listed, aimed = listing(), trying.aims[0].limit
-    trained, refused = _fine_tuned(request, objective, mine, listed, aimed, trying.expected())
-    if trained and settled:
+    tuning = _fine_tuning(request, objective, mine, len(held), aimed)
+    trained = [] if tuning is None else tuning.candidates(listed, trying.expected())
+    if trained and sure is not None:
         some = needed([*listed, *trained], request.max_drop, trying.expected())
         listed = [one for one in listed if one in some]
+        trained = undecided(trained, sure, request.max_drop, trying.expected())
     checked = check(
         likely_first([*listed, *trained], trying.expected()),
         partial(_held_back, objective, held),
@@ -143,30 +146,25 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         source_text(model, example_input, x),
         (len(mine), len(held)),
         certifying=sure is not None,
-        refused=refused,
+        refused={} if tuning is None else tuning.failures,
     )
 
 
-def _fine_tuned(
-    request: Request,
-    objective: Objective,
-    samples: Labelled,
-    listed: Sequence[Candidate],
-    limit: float,
-    expected: Callable[[Point], float],
-) -> tuple[list[Candidate], Mapping[str, int]]:
-    """Settings of the list that were trained, if that was asked for, and refusals by reason."""
+def _fine_tuning(
+    request: Request, objective: Objective, samples: Labelled, held: int, limit: float
+) -> FineTuning | None:
+    """How settings are trained, if that was asked for, and then checked on `held` samples."""
     if request.train is False:
-        return [], {}
-    tuning = FineTuning(
+        return None
+    return FineTuning(
         objective,
         material(request.train, samples),
         limit,
         request.trainable,
         _TRAINING * request.timeout,
+        held,
         request.progress,
     )
-    return tuning.candidates(listed, expected), tuning.failures
 
 
 def _facts(
