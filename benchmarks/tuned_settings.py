@@ -15,7 +15,7 @@ beside what the search finds for a loss of at most 0.5, 0.75 and 2.5 points (`--
 are on all 10 000 test images; of several seeds the median counts.
 
 `kept`: the networks of `benchmarks.sources` whose images are given, searched in the same way. With
-`--fit` half of the time goes to thresholds, biases and starts, by gradients, on the other 48 000
+`--fit` 0.6 of the time goes to thresholds, biases and starts, by gradients, on the other 48 000
 images without their labels; no weight is changed.
 """
 

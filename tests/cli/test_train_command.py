@@ -103,6 +103,19 @@ def test_a_saved_network_is_trained_and_goes_on(tmp_path: Path, data: str) -> No
     assert outs[0] == outs[1]
 
 
+def test_thresholds_of_a_saved_network_may_be_kept(tmp_path: Path, data: str) -> None:
+    """Where only biases are trained they are those of the saved network."""
+    first, out = tmp_path / "first.sw", tmp_path / "out.sw"
+    before = sw.convert(MODEL, spiking=True, scale_firing_rates=700.0)
+    before.save(first)
+    given = ["train", str(first), "--data", data, "--steps", "2", "--epochs", "1", "-o", str(out)]
+    found = CliRunner().invoke(main, [*given, "--trainable", "biases", "--thresholds", "kept"])
+
+    assert found.exit_code == 0, found.output
+    for ensemble in sw.load(out).populations().values():
+        np.testing.assert_allclose(ensemble.rate_scale, 700.0, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -111,6 +124,7 @@ def test_a_saved_network_is_trained_and_goes_on(tmp_path: Path, data: str) -> No
         (["--write-back", "no/trained.onnx"], "its folder does not exist"),
         (["--spikes", "0.01"], "spikes=0.01: "),
         (["--layer-rate", "nowhere=1:2"], "'nowhere' is no layer with neurons"),
+        (["--thresholds", "kept"], "digits.onnx is a model, which has none"),
     ],
 )
 def test_mistakes(tmp_path: Path, data: str, arguments: list[str], message: str) -> None:

@@ -92,6 +92,26 @@ def test_larger_scales_send_more_spikes_of_the_same_weights(
             result.scaled(factor)
 
 
+@pytest.mark.parametrize("cap", [None, 1])
+def test_thresholds_and_starts_begin_as_they_are(
+    conversion: sw.Conversion, digits: tuple[Any, Any], cap: int | None
+) -> None:
+    """With "kept" thresholds those of the conversion stay, where they are not trained."""
+    x = digits[0][:200]
+    rule = sw.Percentile(90.0, per="channel")
+    own = conversion.again(
+        max_spikes_per_step=cap, scale_firing_rates=rule, initial_voltage=0.3, calibration=x
+    )
+    how = {"epochs": 1, "validation": 0.0, "trainable": "biases"}
+    for thresholds, same in (("kept", True), ("chosen", False)):
+        made = trained(own, x, thresholds=thresholds, **how).conversion
+        for name, ensemble in own.populations().items():
+            after = made.populations()[name]
+            assert np.allclose(after.rate_scale, ensemble.rate_scale, rtol=1e-6) == same, name
+            if same:
+                np.testing.assert_allclose(after.initial_voltage, 0.3, rtol=1e-6)
+
+
 def test_normalisation_stays_what_it_was(
     conversion: sw.Conversion, digits: tuple[Any, Any]
 ) -> None:

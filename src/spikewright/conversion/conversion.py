@@ -427,6 +427,7 @@ class Conversion(Shown):
         steps: int,
         dt: float = 0.001,
         method: Literal["rounding", "time", "auto"] = "auto",
+        thresholds: Literal["chosen", "kept"] = "chosen",
         trainable: Sequence[str] = TRAINABLE,
         spikes: float | None = None,
         joules: float | None = None,
@@ -452,9 +453,10 @@ class Conversion(Shown):
 
         `x` and `y` are as for `evaluate`, held constant; `x` may be an iterable of batches, of x
         alone or `(x, y)`, such as a `DataLoader`. Without `y` the network imitates its source;
-        labels or targets are added to that. Thresholds are first chosen anew for the steps.
-        `trainable` names what may change: thresholds are `"scales"`, those of channels or layers,
-        or `"neuron_scales"`, one for every neuron.
+        labels or targets are added to that. Thresholds are first chosen anew for the steps; with
+        `thresholds="kept"` they and the starts begin as those of this conversion. `trainable` names
+        what may change: thresholds are `"scales"`, those of channels or layers, or
+        `"neuron_scales"`, one for every neuron.
 
         `method="rounding"` trains the network whose activations are rounded, for the price of the
         source's training: it is the spiking one where neurons take spikes back and have no cap.
@@ -491,6 +493,7 @@ class Conversion(Shown):
             steps=steps,
             dt=dt,
             method=method,
+            thresholds=thresholds,
             spikes=spikes,
             joules=joules,
             energy_table=energy_table,
@@ -548,6 +551,7 @@ class Conversion(Shown):
             steps=steps,
             dt=dt,
             method="auto",
+            thresholds="chosen",
             spikes=None,
             joules=None,
             energy_table="45nm-fp32",

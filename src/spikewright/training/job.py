@@ -17,7 +17,7 @@ from spikewright.training.data import Samples, Stream
 from spikewright.training.settings import Settings
 from spikewright.training.sites import Site
 
-_NO_RESULT = ("progress", "checkpoint")  # arguments that no result depends on
+_NO_RESULT = ("progress", "checkpoint", "thresholds")  # of the last its numbers are told
 
 
 @dataclass(frozen=True, eq=False)

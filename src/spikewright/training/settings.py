@@ -14,6 +14,7 @@ from spikewright.errors import TrainingError
 
 Method = Literal["rounding", "time", "auto"]
 Trainable = Literal["weights", "biases", "scales", "initial_voltage", "neuron_scales"]
+Thresholds = Literal["chosen", "kept"]
 Keep = Literal["best", "last"]
 LossName = Literal["both", "imitation", "truth"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
@@ -23,6 +24,7 @@ TRAINABLE: tuple[Trainable, ...] = ("weights", "biases", "scales", "initial_volt
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "method": get_args(Method),
+        "thresholds": get_args(Thresholds),
         "keep": get_args(Keep),
         "loss": get_args(LossName),
         "optimiser": get_args(OptimiserName),
@@ -49,6 +51,7 @@ class Settings:
     steps: int
     dt: float
     method: Method
+    thresholds: Thresholds
     trainable: tuple[str, ...]
     spikes: float | None
     joules: float | None

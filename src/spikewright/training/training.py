@@ -132,11 +132,13 @@ def _divided(
 
 
 def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Made:
-    """The conversion with thresholds chosen anew for the number of steps.
+    """The conversion with thresholds chosen anew for the number of steps, unless they are kept.
 
     Where a cap makes the order of spikes matter, some steps may be spared to catch up in, and
     starts are corrected, if they may change: what is nearest to the source is a better beginning.
     """
+    if settings.thresholds == "kept":
+        return _again(conversion, {"bias_correction": None})
     steps, dt, x = settings.steps, settings.dt, dict(first.x)
     capped = None not in {e.neuron_type.most_spikes for e in conversion.populations().values()}
     changes: dict[str, Any] = {"calibration": x, "bias_correction": None}

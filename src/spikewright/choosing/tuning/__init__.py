@@ -64,7 +64,7 @@ def tune(
     then `max_drop` is in its unit, and y is its second argument. `weights`, `sw.Quantised(...)`,
     are those of all settings.
 
-    `train=True` spends half of the time on training the best setting, for half of its cost and for
+    `train=True` spends 0.6 of the time on training the best setting, for half of its cost and for
     other parts: on the samples searched on, or on `(x, y)` given in its place, `y` being None where
     the network is to imitate its source. `trainable` names what may change, as for
     `Conversion.train`: `("biases", "scales", "initial_voltage")` leaves all weights as they are,

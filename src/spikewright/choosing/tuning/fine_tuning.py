@@ -29,7 +29,7 @@ _FASTER = 5e-3  # the rate of learning that thresholds and starts alone bear
 _LEAST, _MOST = 0.3, 0.9  # of what held, the next that is tried
 _AROUND, _SCALED = (0.74, 1.1), 10  # times the scales trained without weights; settings at most
 _CHECKS = 0.4  # of the time of the trainings at most, for runs of these
-_BESIDE = 0.3  # of a training's time, beside its epochs; at most half of it
+_BESIDE = 0.2  # of a training's time, beside its epochs; at most half of it
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,9 @@ class FineTuning:
         beside = _BESIDE * allowed if self._beside is None else min(self._beside, allowed / 2)
         objective, judged = self.objective, self.given.judged
         metric = objective.running.metric
-        pace: dict[str, Any] = {} if self._weighted else {"learning_rate": _FASTER}
+        begin: dict[str, Any] = {} if self._weighted else {"learning_rate": _FASTER}
+        if not self._weighted and limits["steps"] == base.point.steps:
+            begin["thresholds"] = "kept"  # weights do not follow others: the search's are better
         values = {**base.trial.values, CORRECTION: None}  # what is trained needs none
         training = objective.convert(values).train(
             self.given.x,
@@ -183,7 +185,7 @@ class FineTuning:
             epochs=self.given.epochs,
             batch_size=_BATCH,
             trainable=self.trainable,
-            **pace,
+            **begin,
             timeout=allowed - beside,
             validation=(judged.x, judged.y) if metric is None else judged.x,
             seed=objective.running.seed,

@@ -112,13 +112,13 @@ class Fitting:
         """Train for so many epochs or seconds; the network is left as the epoch kept left it."""
         settings, data, held = self.settings, self.job.data, self.job.held_back
         checkpoint = self._resumed()
+        begun = time.monotonic() - sum(epoch.seconds for epoch in self.history)
         if isinstance(data, Samples) and settings.epochs > 1:
             data = self.judge.teacher.remembered(data)
         held = None if held is None else self.judge.teacher.remembered(held)
         if held is not None and not self.history:
             self._keep(held, 0)
             self.judge.budget.begin()
-        begun = time.monotonic() - sum(epoch.seconds for epoch in self.history)
         with progress_bar(settings.epochs, settings.progress, "epochs") as advance:
             advance(len(self.history))
             while not self._ended(time.monotonic() - begun):
