@@ -61,7 +61,7 @@ _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the sea
 _REFINING = 0.06  # of the time for one look at all channels
 _TRAINING = 0.6  # of the time, where settings are trained
 _FEW = 3  # settings that are checked where some are trained besides, which cost less
-_CHECKING = 0.4  # of the time at most for what is held back
+_CHECKING = 0.4  # of the time of the search at most for what is held back
 _ONCE = 0.85  # of the time of trials as long, which are read out after many steps: with a margin
 _TRIAL = 0.05  # of the time at most for one trial
 _PLAIN = 48  # settings of the plain sweep that are checked where estimates decide
@@ -120,8 +120,8 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
     )
     settled = sure is not None  # else estimates decide, and every cheap setting has a chance
     listing = partial(_listed, trying, plain, request, settled)
-    reserve = partial(_checking, objective, study, listing, len(held), request.timeout)
     searching = request.timeout * (1 - (_TRAINING if request.train is not False else 0))
+    reserve = partial(_checking, objective, study, listing, len(held), searching)
     limits = Limits(limits_from + searching, reserve, request.trials)
     with _bar(limits, request.timeout, request.progress) as advance:
         trying.run(limits, advance)
@@ -228,13 +228,13 @@ def _checking(
     study: Study,
     listing: Callable[[], Sequence[Candidate]],
     held: int,
-    timeout: float,
+    searching: float,
 ) -> float:
     """The time that the check on so many held-back samples will take, in seconds."""
     if not study.finished():
         return 0.0
     runs = ({**c.trial.values, "steps": c.point.steps} for c in listing())
-    return min(_CHECKING * timeout, _ONCE * sum(objective.trial(v, held) for v in runs))
+    return min(_CHECKING * searching, _ONCE * sum(objective.trial(v, held) for v in runs))
 
 
 def _plain(
