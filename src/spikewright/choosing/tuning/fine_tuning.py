@@ -173,9 +173,6 @@ class FineTuning:
         beside = _BESIDE * allowed if self._beside is None else min(self._beside, allowed / 2)
         objective, judged = self.objective, self.given.judged
         metric = objective.running.metric
-        begin: dict[str, Any] = {} if self._weighted else {"learning_rate": _FASTER}
-        if not self._weighted and limits["steps"] == base.point.steps:
-            begin["thresholds"] = "kept"  # weights do not follow others: the search's are better
         values = {**base.trial.values, CORRECTION: None}  # what is trained needs none
         training = objective.convert(values).train(
             self.given.x,
@@ -185,7 +182,7 @@ class FineTuning:
             epochs=self.given.epochs,
             batch_size=_BATCH,
             trainable=self.trainable,
-            **begin,
+            **self._beginning(limits["steps"] == base.point.steps),
             timeout=allowed - beside,
             validation=(judged.x, judged.y) if metric is None else judged.x,
             seed=objective.running.seed,
@@ -195,6 +192,15 @@ class FineTuning:
         epochs = sum(epoch.seconds for epoch in training.history)
         self._beside = time.monotonic() - begun - epochs
         return found
+
+    def _beginning(self, same_steps: bool) -> dict[str, Any]:
+        """How a training begins: without weights from the thresholds that the search found.
+
+        Where weights adapt, or the steps are others, new ones are as good.
+        """
+        if self._weighted:
+            return {}
+        return {"learning_rate": _FASTER, "thresholds": "kept" if same_steps else "chosen"}
 
     def _scaled(self, candidate: Candidate, factor: float) -> Candidate:
         """A trained setting with other scales."""
