@@ -43,7 +43,7 @@ not edit. Accuracy is that of the spiking network on all 10 000 test images; poi
 its source, with a 95 % interval of the same images; the goal is what the row was to lose at most.
 More neurons are those that `Fission` added to the network's before it was trained.
 Spikes are of either sign, an inference. Minutes are by the clock; trainings on CIFAR-10 had one
-core. A plain row of fewer steps goes on from the weights of the row with twice as many.
+core. A plain row of fewer steps goes on from the weights of the row with twice as many, of seed 0.
 """
 
 
@@ -51,7 +51,8 @@ core. A plain row of fewer steps goes on from the weights of the row with twice 
 class Plan:
     """One training: of a network, for so many steps, within so many minutes.
 
-    It begins with the weights of the row `after`, else with the source's. `spikes` is a budget.
+    It begins with the weights of the row `after`, of seed 0, else with the source's. `spikes` is a
+    budget.
     `extra` neurons are added for each one, by fission.
     """
 
@@ -77,7 +78,7 @@ PLANS: Mapping[str, Plan] = {
     "fashion_4_spikes": Plan("fashion_mnist", 4, 10, spikes=21_900),
     "cifar10_8": Plan("cifar10", 8, 25),
     "cifar10_4": Plan("cifar10", 4, 25, after="cifar10_8"),
-    "cifar10_4_labels": Plan("cifar10", 4, 25, labels=True),
+    "cifar10_4_labels": Plan("cifar10", 4, 25, labels=True, after="cifar10_8"),
     "cifar10_2": Plan("cifar10", 2, 25, after="cifar10_4"),
     "cifar10_1": Plan("cifar10", 1, 25, labels=True, after="cifar10_2"),
     "cifar10_2_levels": Plan("cifar10", 2, 25, cap=3),
@@ -173,14 +174,14 @@ def origin(name: str, plan: Plan, seed: int, found: Source) -> kept.Origin:
     return kept.Origin(f"tuned_{name}_{seed}", f"{plan.recipe}, seed {seed}", found.origin.data)
 
 
-def begun(name: str, seed: int, fresh: Source) -> Any:
-    """The model that a row has trained, in the place of its source.
+def begun(name: str, fresh: Source) -> Any:
+    """The model that a row has trained with seed 0, in the place of its source.
 
     Raises `LookupError` where it was not trained.
     """
-    arrays = kept.load(origin(name, PLANS[name], seed, fresh))
+    arrays = kept.load(origin(name, PLANS[name], 0, fresh))
     if arrays is None:
-        raise LookupError(f"row {name}, seed {seed}, is not trained yet")
+        raise LookupError(f"row {name}, seed 0, is not trained yet")
     model = fresh.model
     if hasattr(model, "load_state_dict"):
         model.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, strict=False)
@@ -197,7 +198,7 @@ def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
     images = Varied(found, path, plan, seed)
     model = found.model
     if plan.after is not None:  # another copy: the source is still imitated
-        model = begun(plan.after, seed, source(plan.network, path, cache))
+        model = begun(plan.after, source(plan.network, path, cache))
     conversion = sw.convert(
         model,
         spiking={"relu": sw.BipolarIntegrateAndFire()},
