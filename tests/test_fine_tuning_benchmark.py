@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from benchmarks import fine_tuning, kept, sources
 from benchmarks.fine_tuning import Plan, Varied
 from safetensors import safe_open
 
+import spikewright as sw
 from small_images import small_images
 
 FIRST = Plan("fashion_mnist", 2, 0.02)
-PLANS = {"first": FIRST, "second": replace(FIRST, steps=1, labels=True, after="first")}
+FITTED = Plan("fashion_mnist", 1, 0.02, cap=None, weights=False)
+PLANS = {
+    "first": FIRST, "second": replace(FIRST, steps=1, labels=True, after="first"), "fitted": FITTED
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -66,3 +71,28 @@ def test_rows_are_trained_in_a_chain_and_kept(
             assert float(file.metadata()["accuracy"]) == pytest.approx(rows[name].spiking, abs=1e-4)
     text = fine_tuning.PAGE.read_text(encoding="utf-8")
     assert text.count("| fashion_mnist |") == 2 and "| yes |" in text
+
+
+def test_where_weights_stay_the_numbers_of_neurons_are_kept(images: Path, tmp_path: Path) -> None:
+    """Beside the source's own weights: what is kept makes the same network again."""
+    row = fine_tuning.measured("fitted", 0, images, tmp_path)
+    found = sources.source("fashion_mnist", images, tmp_path)
+    arrays = kept.load(fine_tuning.origin("fitted", FITTED, 0, found))
+    assert arrays is not None
+    for name, value in found.model.state_dict().items():
+        if name in arrays and not name.endswith("bias"):
+            np.testing.assert_array_equal(arrays[name], value.numpy(), err_msg=name)
+
+    numbers = {
+        argument: {
+            name.removeprefix(f"{argument} of "): array
+            for name, array in arrays.items()
+            if name.startswith(f"{argument} of ")
+        }
+        for argument in ("scale_firing_rates", "initial_voltage")
+    }
+    state = {name: torch.from_numpy(array) for name, array in arrays.items() if " of " not in name}
+    found.model.load_state_dict(state, strict=False)
+    made = sw.convert(found.model, spiking=True, example_input=found.example, **numbers)
+    _, spikes = fine_tuning.answered(made, found.x_test, 1)
+    assert spikes == pytest.approx(row.spikes, rel=0.01)
