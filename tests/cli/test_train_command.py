@@ -104,7 +104,7 @@ def test_a_saved_network_is_trained_and_goes_on(tmp_path: Path, data: str) -> No
 
 
 def test_thresholds_of_a_saved_network_may_be_kept(tmp_path: Path, data: str) -> None:
-    """Where only biases are trained they are those of the saved network."""
+    """A training of biases alone leaves the thresholds of the saved network as they are."""
     first, out = tmp_path / "first.sw", tmp_path / "out.sw"
     before = sw.convert(MODEL, spiking=True, scale_firing_rates=700.0)
     before.save(first)

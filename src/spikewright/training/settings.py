@@ -20,7 +20,7 @@ LossName = Literal["both", "imitation", "truth"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 Range = tuple[float, float]
 TRAINABLE: tuple[Trainable, ...] = ("weights", "biases", "scales", "initial_voltage")
-"""What a training changes by default."""
+"""Names of the arrays that a training changes by default."""
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "method": get_args(Method),

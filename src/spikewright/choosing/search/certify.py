@@ -116,12 +116,9 @@ def undecided(
         hopeful = [
             c for c in alike if expected(c.point) <= certifiable + _HOPE * c.point.paired.error
         ] or alike[-1:]  # the costliest
-        sure = [
-            number
-            for number, c in enumerate(hopeful)
-            if expected(c.point) + _SURE * c.point.paired.error <= max_drop
-        ]
-        found.extend(hopeful[: sure[0] + 1 + _SPARE] if sure else hopeful)
+        holds = (expected(c.point) + _SURE * c.point.paired.error <= max_drop for c in hopeful)
+        first = next((number for number, sure in enumerate(holds) if sure), len(hopeful))
+        found.extend(hopeful[: first + 1 + _SPARE])
     return found
 
 

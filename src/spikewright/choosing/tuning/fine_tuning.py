@@ -194,9 +194,9 @@ class FineTuning:
         return found
 
     def _beginning(self, same_steps: bool) -> dict[str, Any]:
-        """How a training begins: without weights from the thresholds that the search found.
+        """Arguments of a training that say where it begins, and how fast it learns.
 
-        Where weights adapt, or the steps are others, new ones are as good.
+        Without weights it begins with the thresholds that the search found for as many steps.
         """
         if self._weighted:
             return {}

@@ -153,7 +153,7 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
 def _fine_tuning(
     request: Request, objective: Objective, samples: Labelled, held: int, limit: float
 ) -> FineTuning | None:
-    """How settings are trained, if that was asked for, and then checked on `held` samples."""
+    """The training of settings, which `held` samples then check; None where none is asked for."""
     if request.train is False:
         return None
     return FineTuning(
