@@ -40,6 +40,8 @@ FITTED: Mapping[str, tuple[str, float]] = {
     "fashion_mnist": ("neuron_scales", 5e-3), "cifar10": ("scales", 2e-3)
 }  # fmt: skip
 """Thresholds that are fitted where weights stay, and the rate of learning."""
+OF_NEURONS = ("scale_firing_rates", "initial_voltage")
+"""Arguments of `convert` that are kept of each layer where weights stay."""
 HEAD = """# Fine-tuning: accuracy, spikes and steps
 
 For those who ask what `Conversion.train` gives. Written by `python -m benchmarks.fine_tuning`; do
@@ -93,6 +95,10 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_2_levels": Plan("cifar10", 2, 25, cap=3),
     "cifar10_1_levels": Plan("cifar10", 1, 15, cap=3),
     "cifar10_1_fitted": Plan("cifar10", 1, 9, cap=7, weights=False),
+    "cifar10_4_fitted": Plan("cifar10", 4, 25, weights=False),
+    "cifar10_8_fitted": Plan("cifar10", 8, 25, weights=False),
+    "cifar10_4_fitted_neurons": Plan("cifar10", 4, 25, extra=0.5, weights=False),
+    "cifar10_2_fitted_neurons": Plan("cifar10", 2, 25, extra=0.5, weights=False),
     "cifar10_4_neurons": Plan("cifar10", 4, 25, extra=0.5),
     "cifar10_2_neurons": Plan("cifar10", 2, 25, extra=0.5, after="cifar10_4_neurons"),
 }
@@ -100,6 +106,8 @@ GOALS: Mapping[str, float] = {
     "mnist_1000": 0.5, "mnist_800": 0.5, "fashion_1_fitted": 0.5, "fashion_4_fitted": 0.5,
     "cifar10_8": 0.3, "cifar10_4": 1.0, "cifar10_4_labels": 0.5, "cifar10_2": 3.0,
     "cifar10_1": 10.0, "cifar10_2_levels": 1.0, "cifar10_1_levels": 3.0, "cifar10_1_fitted": 1.5,
+    "cifar10_4_fitted": 2.0, "cifar10_8_fitted": 0.4, "cifar10_4_fitted_neurons": 1.0,
+    "cifar10_2_fitted_neurons": 4.0,
     "cifar10_4_neurons": 1.0, "cifar10_2_neurons": 3.0,
 }  # fmt: skip
 """Points that rows are to lose at most, by name."""
@@ -260,7 +268,7 @@ def _state(trained: sw.Training, plan: Plan, source: Any) -> dict[str, NDArray]:
         return found
     before = {name: value.numpy() for name, value in source.state_dict().items()}
     found = {n: array for n, array in found.items() if not np.array_equal(array, before[n])}
-    for argument in ("scale_firing_rates", "initial_voltage"):
+    for argument in OF_NEURONS:
         for layer, values in trained.conversion.resolved[argument].items():
             found[f"{argument} of {layer}"] = np.asarray(values, np.float32)
     return found
