@@ -133,12 +133,30 @@ def test_the_bias_of_an_output_stays(capped: sw.Conversion, digits: tuple[Any, A
     assert fixed == {(last, "weight"), (last, "bias")}
 
 
+def test_thresholds_and_starts_begin_as_they_are(
+    capped: sw.Conversion, digits: tuple[Any, Any]
+) -> None:
+    """With "kept" a fit that hardly moves leaves those of the conversion, else it has others."""
+    x = digits[0][:100]
+    rule = sw.Percentile(90.0, per="channel")
+    own = capped.again(scale_firing_rates=rule, initial_voltage=0.3, calibration=x)
+    how = {**QUICK, "epochs": 1, "learning_rate": 1e-9}
+    for thresholds, same in (("kept", True), ("chosen", False)):
+        made = own.reconstruct(x, thresholds=thresholds, **how)
+        for name, ensemble in own.populations().items():
+            after = made.populations()[name]
+            assert np.allclose(after.rate_scale, ensemble.rate_scale, rtol=1e-5) == same, name
+            assert np.allclose(after.initial_voltage, 0.3, rtol=1e-5) == same, name
+
+
 def test_mistakes(capped: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """Rate neurons have nothing to fit, and settings are checked as those of a training."""
     with pytest.raises(TrainingError, match="spiking=True"):
         capped.again(spiking=False, max_spikes_per_step=None).reconstruct(digits[0][:50], **QUICK)
     with pytest.raises(TrainingError, match="timeout must be seconds above 0, or None, got -1"):
         capped.reconstruct(digits[0][:50], **{**QUICK, "timeout": -1})
+    with pytest.raises(TrainingError, match=r"thresholds must be one of.*'kept'.*got 'some'"):
+        capped.reconstruct(digits[0][:50], **QUICK, thresholds="some")
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -150,6 +168,8 @@ def test_the_command(tmp_path: Path) -> None:
     found = CliRunner().invoke(main, [*given, *more])
     assert found.exit_code == 0, found.output
     assert f"Saved as {tmp_path / 'made.sw'}" in found.stdout and "relu1: " in found.stdout
+    refused = CliRunner().invoke(main, [*given, *more, "--thresholds", "kept"])
+    assert refused.exit_code == 2 and "is a model, which has none" in refused.stderr
     made, before = sw.load(tmp_path / "made.sw"), sw.convert(demo.MODEL).graph
     for node in before:
         for name, array in node.layer.arrays().items():

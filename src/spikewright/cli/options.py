@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 import numpy as np
@@ -24,6 +24,7 @@ from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import RULES, ScaleRule, parse
 from spikewright.choosing.rules.text import is_rule, split
 from spikewright.choosing.search.choice import MINIMISED
+from spikewright.cli.opening import is_model
 from spikewright.cli.samples import load_samples
 from spikewright.engines import PRECISIONS
 from spikewright.errors import ConversionError, NetworkError, SimulationError, TrainingError
@@ -31,7 +32,7 @@ from spikewright.network.neurons import NEURON_TYPES, NeuronType
 from spikewright.passes import MAX_POOL_FORMS
 from spikewright.quantising import Quantised, bits_of
 from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
-from spikewright.training.settings import TRAINABLE, named
+from spikewright.training.settings import TRAINABLE, Thresholds, named
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -115,6 +116,23 @@ def epochs(default: int) -> Callable[[F], F]:
         show_default=True,
         help="Times that all samples are seen, at most.",
     )
+
+
+thresholds = click.option(
+    "--thresholds",
+    type=click.Choice(get_args(Thresholds)),
+    default="chosen",
+    show_default=True,
+    help="Begin with thresholds chosen for the steps, or with those of MODEL, a saved network.",
+)
+
+
+def check_thresholds(thresholds: str, model: Path) -> None:
+    """Raise `click.UsageError` where those of a model are to be kept: it has none."""
+    if thresholds == "kept" and is_model(model):
+        raise click.UsageError(
+            f"--thresholds kept: {model} is a model, which has none. Give a network saved with -o"
+        )
 
 
 def learning_rate(default: float, text: str) -> Callable[[F], F]:

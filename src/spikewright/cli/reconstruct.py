@@ -21,6 +21,7 @@ from spikewright.cli.samples import load_samples
 @click.option(
     "--timeout", type=float, default=300.0, show_default=True, help="Seconds after which it ends."
 )
+@options.thresholds
 @options.epochs(1000)
 @options.learning_rate(1e-3, "Of biases; thresholds and starts learn faster.")
 @options.training_batch
@@ -47,6 +48,7 @@ def reconstruct(
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. Prints what became
     of each layer.
     """
+    options.check_thresholds(settings["thresholds"], model)
     samples = load_samples(data, limit)
     check_place(out)
     spikes = {"spiking": True} if is_model(model) else {}

@@ -22,7 +22,7 @@ from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table, number, percent
 from spikewright.training import Training
-from spikewright.training.settings import Method, Thresholds
+from spikewright.training.settings import Method
 
 _SHOWN = 2000
 """Samples that a report measures the trained network on, at most."""
@@ -67,13 +67,7 @@ def _rates(
     help="Through the rounded network, with spikes through time, or as is measured to matter.",
 )
 @options.trainable
-@click.option(
-    "--thresholds",
-    type=click.Choice(get_args(Thresholds)),
-    default="chosen",
-    show_default=True,
-    help="Begin with thresholds chosen for the steps, or with those of MODEL, a saved network.",
-)
+@options.thresholds
 @options.epochs(10)
 @click.option(
     "--layers",
@@ -129,10 +123,7 @@ def train(
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. Prints the epochs;
     budgets are met on the samples that are held back.
     """
-    if settings["thresholds"] == "kept" and is_model(model):
-        raise click.UsageError(
-            f"--thresholds kept: {model} is a model, which has none. Give a network saved with -o"
-        )
+    options.check_thresholds(settings["thresholds"], model)
     samples = load_samples(data, limit)
     if labels and samples.y is None:
         raise click.UsageError(f"--labels: {data} holds no y")

@@ -523,6 +523,7 @@ class Conversion(Shown):
         *,
         steps: int,
         dt: float = 0.001,
+        thresholds: Literal["chosen", "kept"] = "chosen",
         timeout: float | None = 300.0,
         epochs: int = 1000,
         learning_rate: float = 1e-3,
@@ -539,8 +540,8 @@ class Conversion(Shown):
         `epochs` epochs if that is shorter. The epoch is kept that is the closest on the share
         `validation` of the samples, which is held back. What changes are `scale_firing_rates`,
         `initial_voltage` and `bias_correction` in `resolved`. A bias that is in no neuron's
-        current, such as that of an output, stays. `batch_size`, `device` and `seed` are those of
-        `train`; raises as `train` does, and needs PyTorch.
+        current, such as that of an output, stays. `thresholds`, `batch_size`, `device` and `seed`
+        are those of `train`; raises as `train` does, and needs PyTorch.
 
         Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
         once, and without its weights.
@@ -551,7 +552,7 @@ class Conversion(Shown):
             steps=steps,
             dt=dt,
             method="auto",
-            thresholds="chosen",
+            thresholds=thresholds,
             spikes=None,
             joules=None,
             energy_table="45nm-fp32",
