@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from calibrating import ALL, EXAMPLES, MLP, RESIDUAL, population_names, statisti
 
 import models
 import spikewright as sw
+from spikewright._base.equations import CURVES
 from spikewright.choosing import Case, Setting, Statistics
 from spikewright.choosing.rules import RULES
 from spikewright.choosing.rules.coding import coding_error, expected_spikes
@@ -23,7 +26,8 @@ from spikewright.choosing.statistics.layer import LayerStatistics
 from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Node, evaluate_all
-from spikewright.graph.layers import Activation, Input
+from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.testing.layers import CURVE_PARAMETERS
 
 X = models.inputs(MLP, batch=60, seed=5)
 ONE = Setting(cap=1)
@@ -339,6 +343,68 @@ def test_sensitivity_of_the_last_layer_is_that_of_its_weights() -> None:
     found = sensitivities(MLP, ["act2"], {"x": np.repeat(x, 30, axis=0)}, ["fc3"])
 
     assert found["act2"] == pytest.approx(expected, rel=0.1)
+
+
+CURVED = [name for name, curve in CURVES.items() if not curve.jumps and name != "linear"]
+
+
+def behind_cells(name: str, x: np.ndarray, per: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The sensitivity of neurons in front of a curve, without a warning, and the curve's slopes."""
+    nodes = (
+        Node("x", Input(x.shape)),
+        Node("cells", Activation("relu"), ("x",)),
+        Node("curve", Activation(name, CURVE_PARAMETERS.get(name, {})), ("cells",)),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        graph = Graph(nodes, {"y": "curve"})
+        found = sensitivities(graph, ["cells"], {"x": x[None]}, ["curve"], per)["cells"]
+    up, down = (graph["curve"].layer.evaluate(x * factor) for factor in (1.05, 0.95))
+    return found, (up - down) / (0.1 * x)
+
+
+@pytest.mark.parametrize("name", CURVED)
+def test_sensitivity_follows_the_slope_of_every_curve_behind(name: str) -> None:
+    """It is the sum of squared slopes at the values of the data, where these change slowly."""
+    found, slopes = behind_cells(name, np.linspace(0.5, 1.5, 200), "layer")
+
+    assert found == pytest.approx(np.square(slopes).sum(), rel=0.15)
+
+
+@pytest.mark.parametrize("per", ["layer", "channel"])
+@pytest.mark.parametrize("name", CURVED)
+def test_sensitivity_is_a_number_near_the_steep_place_of_every_curve(name: str, per: Any) -> None:
+    """Of values of three decades, beside a place where some curves have none; the steeper, the more
+    it is.
+    """
+    found, _ = behind_cells(name, np.geomspace(0.001, 1.0, 200), per)
+    assert np.isfinite(found).all() and (found >= 0).all()
+    if CURVES[name].domain != "all" and per == "layer":
+        far, _ = behind_cells(name, np.linspace(0.5, 1.0, 200), per)
+        order = CURVES[name].order_with(CURVE_PARAMETERS.get(name, {}))
+        assert order == 1 or found > far
+
+
+def test_a_budget_is_spent_where_a_root_is_steep() -> None:
+    """Neurons in front of a root are as fine as it needs: no worse than by their values alone."""
+    rng = np.random.default_rng(0)
+    nodes = (
+        Node("x", Input((12,))),
+        Node("first", Affine(rng.normal(size=(40, 12)) / 3), ("x",)),
+        Node("cells", Activation("relu"), ("first",)),
+        Node("root", Activation("sqrt"), ("cells",)),
+        Node("end", Affine(rng.normal(size=(10, 40)) / 6), ("root",)),
+    )
+    graph, x = Graph(nodes, {"y": "end"}), rng.normal(size=(200, 12))
+    wanted = evaluate(graph, {"x": x})["end"]
+    errors, spikes = {}, 400.0
+    for rule in (sw.EnergyBudget(16, spikes=spikes), sw.EnergyBudget(16, spikes=spikes,
+                 like=sw.MinimumError(16, spikes_per_step=1))):  # fmt: skip
+        found = sw.convert(graph, spiking=True, scale_firing_rates=rule, calibration=x[:100])
+        run = found.run(x, steps=16, progress=False)
+        errors[rule.like is None] = float(np.square(run.predict("mean") - wanted).mean())
+
+    assert errors[True] < 1.05 * errors[False]
 
 
 def test_batch_norm_statistics_stand_for_data() -> None:

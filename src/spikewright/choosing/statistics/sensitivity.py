@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.equations import CURVES
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, channels_of
 from spikewright.choosing.statistics.layer import Per
 from spikewright.graph import Graph, evaluate_all
-from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose
+from spikewright.graph.layers import Activation, Affine, Convolution, ConvolutionTranspose
 
 _WEIGHTS = (Affine, Convolution, ConvolutionTranspose)
 _FEWEST, _MOST = 4, 64  # examples
@@ -103,19 +104,46 @@ class _Moving:
         for _ in range(probe.draws):
             signs = moved * rng.choice([-1.0, 1.0], value.shape)
             found += [
-                self._change(sizes[part] * _only(signs, part, axis), probe.centred)
+                self._effect(sizes[part] * _only(signs, part, axis), probe.centred)
                 for part in range(parts)
             ]
-        effects: NDArray = found / (probe.draws * len(value) * sizes**2)
+        effects: NDArray = found / (probe.draws * len(value))
         return effects
 
+    def _effect(self, error: NDArray, centred: bool) -> float:
+        """Squared change of the outputs per variance of an error, summed over samples.
+
+        Where a function behind the layer has no value at zero, or none below it, values keep their
+        sign: none is moved by more than half of itself.
+        """
+        if self._keeps_signs:
+            error = np.copysign(np.minimum(abs(error), abs(self.values[self.name]) / 2), error)
+        variance = float(np.square(error[error != 0]).mean()) if error.any() else 1.0
+        return self._change(error, centred) / variance
+
+    @property
+    def _keeps_signs(self) -> bool:
+        layers = (self.graph[name].layer for name in self.behind)
+        return any(
+            isinstance(layer, Activation)
+            and layer.function in CURVES
+            and CURVES[layer.function].domain != "all"
+            for layer in layers
+        )
+
     def _change(self, error: NDArray, centred: bool) -> float:
-        """Squared change of the outputs to first order, summed over samples."""
+        """Squared change of the outputs to first order, summed over samples.
+
+        An output that is no number where the layer is moved is left out.
+        """
         value = self.values[self.name]
-        up, down = (self._outputs(value + e) for e in (error, -error))
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            up, down = (self._outputs(value + e) for e in (error, -error))
         total = 0.0
         for before, after in zip(up, down, strict=True):
-            change = ((before - after) / 2).reshape(len(before), -1)
+            there = np.isfinite(before) & np.isfinite(after)
+            change = np.subtract(before, after, out=np.zeros(before.shape), where=there) / 2
+            change = change.reshape(len(before), -1)
             if centred and change.shape[1] > 1:
                 change = change - change.mean(axis=1, keepdims=True)
             total += float(np.square(change).sum())
