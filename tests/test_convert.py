@@ -260,6 +260,11 @@ def test_what_is_no_model_is_refused():
     """Anything that no front end reads is named, with what would do."""
     with pytest.raises(ReadError, match="dict"):
         sw.convert({})
+    made = sw.convert(models.mlp(seed=3))
+    for call in (sw.convert, lambda model: sw.tune(model, np.zeros((4, 6)), [0, 1, 0, 1])):
+        with pytest.raises(ReadError, match=r"a Conversion was made of .*, or its graph as it was"):
+            call(made)
+    assert sw.convert(made.graph).graph is made.graph
     with pytest.raises(ReadError, match=r"\.onnx"):
         sw.convert("model.txt")
 

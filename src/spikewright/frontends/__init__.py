@@ -102,6 +102,11 @@ def read(
         raise ReadError(weights)
     if framework is None:
         found = repr(str(model)) if isinstance(model, str | Path) else f"a {type(model).__name__}"
+        if isinstance(getattr(model, "graph", None), Graph):
+            raise ReadError(
+                f"{found} was made of a model. Give that model, or its graph as it was read: the "
+                "attribute .graph"
+            )
         raise ReadError(
             f"{found} is not a model that can be read. Give a Keras 3 model, a torch.nn.Module, "
             f"an ONNX ModelProto, or a path ending in {', '.join(_BY_SUFFIX)}."
