@@ -107,7 +107,8 @@ def sent_up_to(
     program = runner.program(dt, 0, "float32")
     if last is not None:
         program = program.up_to(conversion.populations()[last])
-    job = Job(program, runner.engine("auto", program), fed.values, fed.batch, steps)
+    read = {node: value for node, value in fed.values.items() if node in program.sources}
+    job = Job(program, runner.engine("auto", program), read, fed.batch, steps)
 
     def summed(step: int, totals: Mapping[str, Totals], given: Any) -> Means:
         sent = runner.counted(totals)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,7 @@ class Cells:
 
     def response(self, current: NDArray) -> NDArray:
         """The value that neurons of unlimited rate would send for a mean current."""
-        rates = self.neuron_type.rates(NUMPY_RATES, current)
+        rates = finite(partial(self.neuron_type.rates, NUMPY_RATES), current)
         return np.asarray(rates * self.neuron_type.amplitude, np.float64)
 
     def clipped(self, value: NDArray) -> NDArray:
@@ -124,6 +125,16 @@ class Cells:
         if isinstance(self.neuron_type, _BIPOLAR):
             return np.where(current < 0, current / self.unit, charge)
         return charge
+
+
+def finite(function: Callable[..., NDArray], *means: NDArray) -> NDArray:
+    """A function of means that arrive; 0 where it has no value, as at a logarithm's pole.
+
+    There the network sends nothing.
+    """
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        value = function(*means)
+    return np.where(np.isfinite(value), value, 0.0)
 
 
 def cells_of(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.diagnosis.cells import finite
 from spikewright.diagnosis.sites import MeanFlow, Site
 
 Values = Mapping[str, NDArray]
@@ -33,7 +34,9 @@ def follow(plan: MeanFlow, source: Values, send: Send, where: Container[str]) ->
         if site is None and changed.isdisjoint(node.inputs):
             continue
         inputs = tuple(values[name] for name in node.inputs)
-        values[node.name] = node.layer.evaluate(*inputs) if site is None else send(site, inputs)
+        values[node.name] = (
+            finite(node.layer.evaluate, *inputs) if site is None else send(site, inputs)
+        )
         changed.add(node.name)
     return values
 
@@ -70,7 +73,7 @@ def alone(
         if found.name == name:
             return site.reaches(*arriving, disorder=lost)
         lowest = -np.inf if found.cells is None else found.cells.lowest
-        return np.maximum(found.exact.evaluate(*arriving) - lost, lowest)
+        return np.maximum(found.wanted(*arriving) - lost, lowest)
 
     return follow(plan, source, send, {name, *shares})
 

@@ -32,10 +32,10 @@ def split(
       taken back, late ones do not come any more); the noise of neurons that draw at random,
     * settling: the part that the synapse had not passed on by the end.
     """
-    exact = site.exact.evaluate(*arriving)
+    exact = site.wanted(*arriving)
     cells = site.cells
     if cells is None:
-        response = clipped = steady = site.present.evaluate(*arriving)
+        response = clipped = steady = site.made(*arriving)
     else:
         current = site.current(*arriving)
         response = cells.response(current)

@@ -84,5 +84,5 @@ class Samples:
     def _sent(self, site: Site, arriving: tuple[NDArray, ...], samples: slice) -> NDArray:
         """The mean that a site sent in the run: counted, or of a layer without neurons computed."""
         if site.cells is None:
-            return site.present.evaluate(*arriving)
+            return site.made(*arriving)
         return self.run.populations[site.name].of(samples).means(self.plan.steps, self.plan.dt)

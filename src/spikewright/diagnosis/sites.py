@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.cells import Cells, cells_of
+from spikewright.diagnosis.cells import Cells, cells_of, finite
 from spikewright.engines.parameters import build_parameters, keyed_ensembles
 from spikewright.graph import Graph
 from spikewright.graph.layers import Layer
@@ -39,10 +39,18 @@ class Site:
         """The same place with firing rates multiplied by `factor`, which broadcasts to it."""
         return self if self.cells is None else replace(self, cells=self.cells.scaled(factor))
 
+    def wanted(self, *arriving: NDArray) -> NDArray:
+        """The source's value for the means that arrive at the layer."""
+        return finite(self.exact.evaluate, *arriving)
+
+    def made(self, *arriving: NDArray) -> NDArray:
+        """The value of the layer as the network has it, for the means that arrive."""
+        return finite(self.present.evaluate, *arriving)
+
     def current(self, *arriving: NDArray) -> NDArray:
         """The mean current of its neurons, for the means that arrive at the layer."""
         if is_function(self.exact):  # a node computes it, neurons behind it pass it on
-            value = self.present.evaluate(*arriving)
+            value = self.made(*arriving)
         else:
             (value,) = arriving
         return value if self.offset is None else value + self.offset
@@ -54,7 +62,7 @@ class Site:
     def reaches(self, *arriving: NDArray, disorder: NDArray | float = 0.0) -> NDArray:
         """The value that its readers get for arriving means, less the loss to arrival order."""
         if self.cells is None:
-            return self.present.evaluate(*arriving)
+            return self.made(*arriving)
         sent = self.cells.steady(self.current(*arriving)) - disorder
         return self.passed_on(np.maximum(sent, self.cells.lowest))
 
