@@ -33,7 +33,8 @@ def reconstruct(conversion: Made, x: Any, settings: Settings) -> Made:
     neurons = Roles(conversion.canonical).activations
 
     def remade(trained: Graph, arguments: Mapping[str, Any]) -> Made:
-        added = added_biases(before, trained, neurons)
+        added: dict[str, Any] = dict.fromkeys(conversion.populations(), 0.0)
+        added |= added_biases(before, trained, neurons)
         numbers = {name: arguments[name] for name in _NUMBERS}
         made: Any = conversion.again(**numbers, bias_correction=added, calibration=None)
         found: Made = made

@@ -10,18 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.equations import CURVES
 from spikewright.choosing.statistics.channels import by_channel, channel_axis, channels_of
 from spikewright.choosing.statistics.layer import Per
 from spikewright.graph import Graph, evaluate_all
-from spikewright.graph.layers import (
-    Activation,
-    Affine,
-    Convolution,
-    ConvolutionTranspose,
-    Divide,
-    Layer,
-)
+from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose
 
 _WEIGHTS = (Affine, Convolution, ConvolutionTranspose)
 _FEWEST, _MOST = 4, 64  # examples
@@ -130,7 +122,7 @@ class _Moving:
 
     @property
     def _keeps_signs(self) -> bool:
-        return any(_is_partial(self.graph[name].layer) for name in self.behind)
+        return any(self.graph[name].layer.partial for name in self.behind)
 
     def _change(self, error: NDArray, centred: bool) -> float:
         """Squared change of the outputs to first order, summed over samples.
@@ -158,13 +150,6 @@ class _Moving:
             inputs = (found.get(source, self.values[source]) for source in node.inputs)
             found[other] = node.layer.evaluate(*inputs)
         return [found[output] for output in self.outputs]
-
-
-def _is_partial(layer: Layer) -> bool:
-    """Whether a layer has no value at zero, or none below it."""
-    if isinstance(layer, Activation) and layer.elementwise:
-        return CURVES[layer.function].domain != "all"
-    return isinstance(layer, Divide)
 
 
 def _root_mean_squares(value: NDArray, moved: NDArray, axis: int | None) -> NDArray:

@@ -82,6 +82,10 @@ class Activation(Layer):
         """Whether every value depends on one value."""
         return self.function in CURVES
 
+    @property
+    def partial(self) -> bool:
+        return self.elementwise and CURVES[self.function].domain != "all"
+
     def evaluate(self, *values: NDArray) -> NDArray:
         (x,) = values
         found: NDArray = self.of(NUMPY, x)

@@ -59,6 +59,7 @@ class Divide(_Elementwise):
     """`a / b`, whose unbatched shapes broadcast; infinite or NaN where `b` is zero."""
 
     arity = 2
+    partial = True
 
     def evaluate(self, *values: NDArray) -> NDArray:
         a, b = aligned(values)

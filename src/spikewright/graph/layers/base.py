@@ -77,6 +77,11 @@ class Layer(ABC):
         return 0
 
     @property
+    def partial(self) -> bool:
+        """Whether some values have no function: at zero, or below it."""
+        return False
+
+    @property
     def kind(self) -> str:
         """The registered name of this kind of layer."""
         return type(self).__name__

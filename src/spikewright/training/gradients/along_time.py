@@ -17,6 +17,7 @@ from spikewright.engines.torch.device import Tensor
 from spikewright.errors import TrainingError
 from spikewright.network.neurons import Clock, NeuronType, no_draws
 from spikewright.network.synapses import DiscreteFilter, Synapse, WindowMean
+from spikewright.training.gradients.layers import numbers_alone
 from spikewright.training.gradients.surrogate import Differentiable
 
 State = dict[str, Tensor]
@@ -154,18 +155,11 @@ class Increases:
         if self._homogeneous:
             reached = function(*sums)
         else:
-            reached = step * function(*(_mended(total / step) for total in sums))
+            reached = step * function(*(numbers_alone(total / step) for total in sums))
         sent = state["sent"] if state else torch.zeros_like(reached)
         if not self._homogeneous:
             reached = torch.where(torch.isfinite(reached), reached, sent)
         return reached - sent, {"sent": reached, **{str(i): x for i, x in enumerate(sums)}}
-
-
-def _mended(mean: Tensor) -> Tensor:
-    """A mean whose gradient is zero where it is none, at values that a function has no value at."""
-    if mean.requires_grad:
-        mean.register_hook(lambda gradient: gradient.nan_to_num(0.0, 0.0, 0.0))
-    return mean
 
 
 def check_surrogates(kinds: Mapping[str, NeuronType], xp: Differentiable, dt: float) -> None:

@@ -49,6 +49,24 @@ def equation(layer: Any, p: Parameters, *values: Tensor) -> Tensor:
     raise _without_gradients(f"a layer of kind {layer.kind}")
 
 
+def value_of(layer: layers.Layer, p: Parameters, *values: Tensor) -> Tensor:
+    """The layer's value; 0 without a gradient where its function has none.
+
+    There neurons send nothing, as at a logarithm's pole before a spike has come.
+    """
+    if not layer.partial:
+        return equation(layer, p, *values)
+    value = equation(layer, p, *(numbers_alone(x.view_as(x)) for x in values))
+    return torch.where(torch.isfinite(value), value, torch.zeros_like(value))
+
+
+def numbers_alone(value: Tensor) -> Tensor:
+    """The value, whose gradient is zero where it is none, as where a function has no slope."""
+    if value.requires_grad:
+        value.register_hook(lambda gradient: gradient.nan_to_num(0.0, 0.0, 0.0))
+    return value
+
+
 def _without_gradients(what: str) -> TrainingError:
     return TrainingError(
         f"{what} has no gradients here. Cut the model in front of it with outputs=, or train it in "

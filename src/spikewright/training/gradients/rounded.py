@@ -22,7 +22,7 @@ from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Graph
 from spikewright.graph.layers import Convolution, Input
 from spikewright.network.neurons import TOLERANCE
-from spikewright.training.gradients.layers import equation
+from spikewright.training.gradients.layers import value_of
 from spikewright.training.gradients.normalised import Arrays, taken_in, weighted_before
 from spikewright.training.gradients.parameters import Parameters
 from spikewright.training.sites import Site
@@ -205,7 +205,7 @@ class RoundedNetwork(nn.Module):
                 values[node.name] = values[node.inputs[0]]
             elif not isinstance(node.layer, Input):
                 read = (values[name] for name in node.inputs)
-                value = equation(node.layer, weights[node.name], *read)
+                value = value_of(node.layer, weights[node.name], *read)
                 if node.layer.arity == 0:
                     value = value.expand(batch, *value.shape[1:])
                 values[node.name] = value

@@ -18,7 +18,7 @@ import torch
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Node
 from spikewright.graph.layers import Input
-from spikewright.training.gradients.layers import equation
+from spikewright.training.gradients.layers import equation, value_of
 from spikewright.training.gradients.populations import Through, through, through_copies
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.sites import Site
@@ -133,7 +133,7 @@ def _passed(
         value = equation(node.layer, arrays)
         return value.expand(steps, batch, *value.shape[1:])
     if all(x.stride(0) == 0 for x in read):  # the same at every step
-        value = equation(node.layer, arrays, *(x[0] for x in read))
+        value = value_of(node.layer, arrays, *(x[0] for x in read))
         return value.expand(steps, *value.shape)
     if node.layer.linear:
         return _at_every_step(node, arrays, read)
@@ -141,7 +141,18 @@ def _passed(
     means = [total / _like(numbers, total) for total in (x.cumsum(0) for x in read)]
     reached = _at_every_step(node, arrays, means)
     reached = reached * _like(numbers, reached)
+    if node.layer.partial:
+        reached = _last_numbers(reached)
     return torch.diff(reached, dim=0, prepend=torch.zeros_like(reached[:1]))
+
+
+def _last_numbers(reached: Tensor) -> Tensor:
+    """What was reached at each step; the same as before, at first 0, where it is no number."""
+    found, last = torch.empty_like(reached), torch.zeros_like(reached[0])
+    for step, value in enumerate(reached):
+        last = torch.where(torch.isfinite(value), value, last)
+        found[step] = last
+    return found
 
 
 def _at_every_step(node: Node, arrays: Mapping[str, Tensor], read: list[Tensor]) -> Tensor:
