@@ -18,7 +18,6 @@ _OTHERS = 3  # rules behind the best that its correction is tried with
 _CLOSE = 3  # candidates that are corrected on more samples
 _SPLIT = 2  # candidates that get more neurons
 _EPOCHS, _MANY = 50, 1000  # of a fit without an end in time, and with one
-_BEFORE = 30  # runs that the networks cost from which a fit chooses its beginning, at most
 _SHORT = 5.0  # seconds of a fit that are not worth its beginning
 
 
@@ -92,17 +91,18 @@ class Further:
             self._split([made], extra, clock)
 
     def _seconds(self, clock: Clock) -> float | None:
-        """The time that a fit may take: what its beginning and the comparison leave."""
+        """The time that a fit may take: what its comparison leaves."""
         if clock.end is None:
             return None
-        return clock.left - (_BEFORE + 1) * self.comparison.seconds_to_run
+        return clock.left - self.comparison.seconds_to_run
 
     def _fitted(self, candidate: Candidate, seconds: float | None) -> Mapping[str, Any]:
-        """Arguments with biases, thresholds and starts as they were fitted."""
+        """Arguments with biases, thresholds and starts as they were fitted, from its own on."""
         made = self.comparison.conversion(candidate).reconstruct(
             self.comparison.fitted,
             steps=self.steps,
             dt=self.dt,
+            thresholds="kept",
             timeout=seconds,
             epochs=_EPOCHS if seconds is None else _MANY,
             progress=False,
