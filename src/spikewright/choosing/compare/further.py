@@ -97,12 +97,19 @@ class Further:
         return clock.left - self.comparison.seconds_to_run
 
     def _fitted(self, candidate: Candidate, seconds: float | None) -> Mapping[str, Any]:
-        """Arguments with biases, thresholds and starts as they were fitted, from its own on."""
-        made = self.comparison.conversion(candidate).reconstruct(
+        """Arguments with biases, thresholds and starts as they were fitted.
+
+        Under a cap on spikes its own are where the fit begins. Without one finer thresholds, and
+        ever more spikes, would always be closer: then they are those of one spike a step.
+        """
+        before = self.comparison.conversion(candidate)
+        kinds = {ensemble.neuron_type for ensemble in before.populations().values()}
+        capped = None not in {kind.most_spikes for kind in kinds}
+        made = before.reconstruct(
             self.comparison.fitted,
             steps=self.steps,
             dt=self.dt,
-            thresholds="kept",
+            thresholds="kept" if capped else "chosen",
             timeout=seconds,
             epochs=_EPOCHS if seconds is None else _MANY,
             progress=False,
