@@ -55,7 +55,7 @@ def test_choices_that_look_at_data_know_every_layer(case: Any, look: str) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
 def test_a_diagnosis_tells_numbers_of_every_layer(case: Any) -> None:
-    """What each part of the gap is, also at a pole, where the network sends nothing."""
+    """The table holds no NaN, also for functions without a value where no spike has come."""
     graph = graph_of(case, behind_spikes=True)
     found = sw.convert(graph, spiking=True, scale_firing_rates=100.0)
     told = str(found.diagnose(given(graph), steps=STEPS, progress=False))

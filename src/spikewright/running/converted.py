@@ -49,6 +49,13 @@ class Converted(Protocol):
 
 Made = TypeVar("Made", bound=Converted)
 
+
+def all_capped(conversion: Converted) -> bool:
+    """Whether the neurons of every layer have a cap on the spikes of a step."""
+    populations = conversion.populations().values()
+    return all(ensemble.neuron_type.most_spikes is not None for ensemble in populations)
+
+
 _OF_SPIKES = (
     "synapse", "initial_voltage", "calibration", "max_spikes_per_step", "bias_correction",
     "weights", "fission",

@@ -16,7 +16,7 @@ from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph
 from spikewright.network.neurons import NeuronType
-from spikewright.running.converted import Converted, Made, as_source
+from spikewright.running.converted import Converted, Made, all_capped, as_source
 from spikewright.running.outputs import outputs_of
 from spikewright.training.bounds import bounds_of
 from spikewright.training.changes import changes_of
@@ -140,7 +140,7 @@ def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Ma
     if settings.thresholds == "kept":
         return _again(conversion, {"bias_correction": None})
     steps, dt, x = settings.steps, settings.dt, dict(first.x)
-    capped = None not in {e.neuron_type.most_spikes for e in conversion.populations().values()}
+    capped = all_capped(conversion)
     changes: dict[str, Any] = {"calibration": x, "bias_correction": None}
     if not capped or steps == 1:
         rule = MinimumError(steps, dt=dt, spikes_per_step=None if capped else 1)

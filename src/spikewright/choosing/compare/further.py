@@ -13,6 +13,7 @@ from spikewright.choosing.compare.comparing import Compared, Comparison
 from spikewright.choosing.compare.halving import Clock, Halving
 from spikewright.choosing.fission import Fission
 from spikewright.errors import SpikewrightError
+from spikewright.running.converted import all_capped
 
 _OTHERS = 3  # rules behind the best that its correction is tried with
 _CLOSE = 3  # candidates that are corrected on more samples
@@ -103,13 +104,11 @@ class Further:
         ever more spikes, would always be closer: then they are those of one spike a step.
         """
         before = self.comparison.conversion(candidate)
-        kinds = {ensemble.neuron_type for ensemble in before.populations().values()}
-        capped = None not in {kind.most_spikes for kind in kinds}
         made = before.reconstruct(
             self.comparison.fitted,
             steps=self.steps,
             dt=self.dt,
-            thresholds="kept" if capped else "chosen",
+            thresholds="kept" if all_capped(before) else "chosen",
             timeout=seconds,
             epochs=_EPOCHS if seconds is None else _MANY,
             progress=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -120,7 +121,7 @@ class _Moving:
         variance = float(np.square(error[error != 0]).mean()) if error.any() else 1.0
         return self._change(error, centred) / variance
 
-    @property
+    @cached_property
     def _keeps_signs(self) -> bool:
         return any(self.graph[name].layer.partial for name in self.behind)
 

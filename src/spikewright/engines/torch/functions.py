@@ -149,14 +149,21 @@ class AccumulatedKernel(Kernel):
         means = sums.div_(t.reshape(1, -1, *(1,) * (sums.ndim - 2)))
         value = self._function.apply(self._xp, means)
         value = value.mul_(t.reshape(1, -1, *(1,) * (value.ndim - 2)))
-        finite = torch.isfinite(value)
-        if bool(finite.all()):
-            return value
-        held = self._sent[:, 0]
-        for now, known in zip(value.unbind(1), finite.unbind(1), strict=True):
-            now.copy_(torch.where(known, now, held))
-            held = now
-        return value
+        return with_last_numbers(value, self._sent[:, 0], axis=1)
+
+
+def with_last_numbers(values: Tensor, before: Tensor, axis: int) -> Tensor:
+    """Values of steps along an axis, in which numbers replace what is infinite or NaN, in place.
+
+    The number is that of the step before, and for the first step `before`.
+    """
+    finite = torch.isfinite(values)
+    if bool(finite.all()):
+        return values
+    for now, known in zip(values.unbind(axis), finite.unbind(axis), strict=True):
+        now.copy_(torch.where(known, now, before))
+        before = now
+    return values
 
 
 class CallableKernel(Kernel):

@@ -78,7 +78,7 @@ class Layer(ABC):
 
     @property
     def partial(self) -> bool:
-        """Whether some values have no function: at zero, or below it."""
+        """Whether the layer is infinite or NaN for some inputs: for zero, or for those below it."""
         return False
 
     @property

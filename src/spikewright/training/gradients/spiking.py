@@ -16,6 +16,7 @@ from typing import TypeVar
 import torch
 
 from spikewright.engines.torch.device import Tensor
+from spikewright.engines.torch.functions import with_last_numbers
 from spikewright.graph import Node
 from spikewright.graph.layers import Input
 from spikewright.training.gradients.layers import equation, value_of
@@ -142,17 +143,8 @@ def _passed(
     reached = _at_every_step(node, arrays, means)
     reached = reached * _like(numbers, reached)
     if node.layer.partial:
-        reached = _last_numbers(reached)
+        reached = with_last_numbers(reached, torch.zeros_like(reached[0]), axis=0)
     return torch.diff(reached, dim=0, prepend=torch.zeros_like(reached[:1]))
-
-
-def _last_numbers(reached: Tensor) -> Tensor:
-    """What was reached at each step; the same as before, at first 0, where it is no number."""
-    found, last = torch.empty_like(reached), torch.zeros_like(reached[0])
-    for step, value in enumerate(reached):
-        last = torch.where(torch.isfinite(value), value, last)
-        found[step] = last
-    return found
 
 
 def _at_every_step(node: Node, arrays: Mapping[str, Tensor], read: list[Tensor]) -> Tensor:
