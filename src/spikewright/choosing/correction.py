@@ -279,7 +279,7 @@ def _layer_by_layer(
     populations = conversion.populations()
     if not all(ensemble.neuron_type.spiking for ensemble in populations.values()):
         raise refuse(rule._argument, "only spiking networks have gaps to correct", "spiking=True")
-    source = source_means(conversion, samples, rule.dt)
+    source = source_means(conversion, samples, max(at), rule.dt)
     before: dict[str, float] = {}
     after: dict[str, float] = {}
     with progress_bar(rule.rounds * len(populations), True, "layers corrected") as advance:

@@ -72,10 +72,10 @@ class _Again:
         return self._found.pop(name)
 
 
-def source_means(conversion: Converted, samples: Batch, dt: float) -> Means:
+def source_means(conversion: Converted, samples: Batch, steps: int, dt: float) -> Means:
     """The source's mean value of every neuron over the samples, cut off at the most it can send."""
     graph, populations = conversion.canonical, conversion.populations()
-    most = {name: _most(ensemble, dt) for name, ensemble in populations.items()}
+    most = {name: _most(ensemble, steps, dt) for name, ensemble in populations.items()}
     widest = sum(int(np.prod(shape)) for shape in graph.shapes.values())
     sums: dict[str, Any] = dict.fromkeys(populations, 0.0)
     for part in parts(samples, max(1, _VALUES // widest)):
@@ -122,8 +122,8 @@ def sent_up_to(
     return {name: total / fed.batch for name, total in sums.items()}
 
 
-def _most(ensemble: Ensemble, dt: float) -> NDArray:
-    """The largest mean value that each neuron can send."""
-    cap = ensemble.neuron_type.most_spikes
+def _most(ensemble: Ensemble, steps: int, dt: float) -> NDArray:
+    """The largest mean value that each neuron can send in so many steps."""
+    most = ensemble.neuron_type.most_in(steps)
     height = ensemble.neuron_type.amplitude / (ensemble.rate_scale * dt)
-    return np.full(ensemble.shape, np.inf) if cap is None else cap * height
+    return np.full(ensemble.shape, np.inf) if most is None else height * (most / steps)

@@ -94,7 +94,7 @@ class Cells:
         """A value clipped to the range that the cap allows."""
         if self.cap is None:
             return value
-        most = self.cap * self.height
+        most = self.neuron_type.most_in(self.steps) * self.unit
         return np.clip(value, -most, most)
 
     def steady(self, current: NDArray) -> NDArray:
@@ -108,7 +108,7 @@ class Cells:
             return value
         counts = self._whole(self.start + self._charge(current, value))
         if self.cap is not None:
-            counts = np.minimum(counts, self.cap * self.steps)
+            counts = np.minimum(counts, self.neuron_type.most_in(self.steps))
         return counts * self.unit
 
     def _whole(self, voltage: NDArray) -> NDArray:

@@ -17,7 +17,8 @@ _MOST = int(np.iinfo(np.int64).max)
 class Sums(NamedTuple):
     """A population's outputs summed since the start, `(batch, *shape)` arrays of an engine.
 
-    `sent` sums their magnitudes, `net` their values; both are one array where none is negative.
+    `sent` sums the spikes that were sent (of rates, their magnitudes), `net` the values; both are
+    one array where none is negative.
     """
 
     sent: Any
@@ -38,9 +39,10 @@ def total_type(ensemble: Ensemble, steps: int) -> np.dtype:
     kind = ensemble.neuron_type
     if not kind.spiking:
         return np.dtype(np.float64)
-    if kind.most_spikes is None:
+    most = kind.most_in(steps)
+    if most is None:
         return np.dtype(np.int32)
-    return np.min_scalar_type(-1 - min(steps * kind.most_spikes, _MOST))
+    return np.min_scalar_type(-1 - min(most, _MOST))
 
 
 def total_bytes(ensemble: Ensemble, steps: int) -> int:
@@ -53,8 +55,9 @@ def total_bytes(ensemble: Ensemble, steps: int) -> int:
 class Totals:
     """Outputs of each neuron of a population summed since the start, `(batch, *shape)`.
 
-    `sent` counts its spikes of either sign; `net` is the number of positive less that of negative
-    ones, the same array where none is negative. For rate neurons they are sums over steps of the
+    `sent` counts its spikes of either sign; `net` is what they have said to receivers: the number
+    of positive less that of negative ones, and those taken as sent. It is the same array where none
+    is negative. For rate neurons they are sums over steps of the
     magnitude of the rate in Hz, and of the rate.
     """
 

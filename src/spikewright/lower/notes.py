@@ -110,7 +110,10 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
     if neuron_type.most_spikes is not None:
         cap = neuron_type.most_spikes
         spikes = "1 spike" if cap == 1 else f"{cap} spikes"
-        return "approximated", f"at most {spikes} a step, larger values clip{back}"
+        first = neuron_type.assumed_spikes
+        steps = "step" if first == 1 else f"{first} steps"
+        assumed = f"; one is taken as sent in the first {steps} each" if first else ""
+        return "approximated", f"at most {spikes} a step, larger values clip{back}{assumed}"
     if neuron_type.scaling == "gain":
         return "convergent", f"mean tends to the source's{back}"
     return "convergent", f"mean tends to f of the mean current{_exception(layer)}"

@@ -27,7 +27,8 @@ class Population:
     them: take sums of them with NumPy's `sum`, which widens them. Of a rate neuron both are sums
     over steps of its rate in Hz, without its sign and with it. `scale` is the layer's firing-rate
     scale, and `cap` the spikes that a neuron may send in a step, or None. `amplitude` is that of
-    the neuron type; none of the counts is multiplied by it.
+    the neuron type; none of the counts is multiplied by it. `assumed` is the number of steps from
+    the start in which receivers take one spike as sent, which `net` counts and `totals` does not.
     """
 
     totals: NDArray
@@ -36,6 +37,7 @@ class Population:
     cap: int | None
     net: NDArray = None  # type: ignore[assignment]  # given below where it is left out
     amplitude: float = 1.0
+    assumed: int = 0
 
     def __post_init__(self) -> None:
         if self.net is None:
@@ -56,7 +58,7 @@ class Population:
 
     def saturated(self, steps: int) -> NDArray:
         """Neurons that sent all they could, `(batch, *shape)`; spikes taken back are left out."""
-        limit = (self.cap or 1) * steps
+        limit = (self.cap or 1) * steps + min(steps, self.assumed)
         above: NDArray = self.net >= limit
         return above if self.net is self.totals else above | (self.net <= -limit)
 

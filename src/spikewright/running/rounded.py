@@ -54,7 +54,9 @@ def _hold(ensemble: Ensemble, steps: int) -> None:
     """Give a population in one step what it has in `steps` of them: their cap, and their biases."""
     kind, biases = ensemble.neuron_type, ensemble.noise
     if kind.most_spikes is not None:
-        ensemble.neuron_type = replace(kind, max_spikes_per_step=kind.most_spikes * steps)  # type: ignore[type-var]
+        unassumed = {"assumed_spikes": 0} if kind.assumed_spikes else {}
+        most = kind.most_in(steps)
+        ensemble.neuron_type = replace(kind, max_spikes_per_step=most, **unassumed)  # type: ignore[type-var]
     if isinstance(biases, EachStep):
         ensemble.noise = None
         ensemble.bias = ensemble.bias + biases.values[:steps].sum(axis=0) / steps

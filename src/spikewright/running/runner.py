@@ -259,4 +259,7 @@ def _joined_in_time(pieces: tuple[NDArray, ...]) -> NDArray:
 def _population(totals: Totals) -> Population:
     kind = totals.ensemble.neuron_type
     scale, amplitude = totals.ensemble.rate_scale, kind.amplitude
-    return Population(totals.sent, kind.spiking, scale, kind.most_spikes, totals.net, amplitude)
+    return Population(
+        totals.sent, kind.spiking, scale, kind.most_spikes, totals.net, amplitude,
+        kind.assumed_spikes,
+    )  # fmt: skip

@@ -118,6 +118,8 @@ def _linear_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample("bipolar", BipolarIntegrateAndFire())
     yield NeuronExample("bipolar-cap", BipolarIntegrateAndFire(max_spikes_per_step=1))
     yield NeuronExample("bipolar-cap-amplitude-scale", BipolarIntegrateAndFire(0.5, 2), scale=4.0)
+    yield NeuronExample("bipolar-assumed", BipolarIntegrateAndFire(assumed_spikes=2))
+    yield NeuronExample("bipolar-cap-assumed", BipolarIntegrateAndFire(1.0, 1, 3), scale=2.0)
     yield NeuronExample("leaky-relu", LeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu", SpikingLeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu-reflecting", SpikingLeakyReLU(-0.5, 2.0), scale=2.0)

@@ -22,12 +22,17 @@ class Setting:
     `cap` is the largest number of spikes in a step, or None. `start` is the voltage before the
     first step in spikes (0.5 makes flooring rounding), or None where it is drawn uniformly from
     [0, 1). `averages` gives the number of steps of dt seconds over which the layer's synapse
-    averages.
+    averages. In the first `assumed` steps receivers take one spike as sent.
     """
 
     cap: int | None = None
     start: float | None = 0.5
     averages: Callable[[float], float] = field(default=lambda dt: 1.0, repr=False)
+    assumed: int = 0
+
+    def assumed_in(self, window: float, steps: float) -> float:
+        """The spikes that receivers take as sent in the last `window` of so many steps."""
+        return max(0.0, min(self.assumed, steps) - (steps - window))
 
     def window(self, steps: int, dt: float, readout: EveryStep) -> float:
         """The number of steps, of `steps`, over which the readout averages.

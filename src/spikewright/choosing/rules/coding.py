@@ -31,13 +31,21 @@ def coding_error(
 
 
 def expected_spikes(
-    values: Histogram, thresholds: NDArray, steps: float, cap: int | None, start: float | None
+    values: Histogram,
+    thresholds: NDArray,
+    steps: float,
+    cap: float | None,
+    start: float | None,
+    assumed: float = 0.0,
 ) -> NDArray:
-    """The mean number of spikes of each channel's neurons, of either sign, as in `coding_error`."""
+    """The mean number of spikes of each channel's neurons, of either sign, as in `coding_error`.
+
+    `assumed` are those that receivers take as sent: neurons send what differs from them.
+    """
     _, arrived = _arrived(values, thresholds, steps)
     most = np.inf if cap is None else cap * steps
     counts = arrived if start is None else np.floor(arrived + start + _EARLY)
-    return values.expectation(np.abs(_within(counts, most)))
+    return values.expectation(np.abs(_within(counts, most) - assumed))
 
 
 def _within(counts: NDArray, most: float) -> NDArray:

@@ -79,11 +79,10 @@ class MinimumError(StepsRule):
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class; candidates are searched from coarse to fine."""
-        cap, window = self.cap(setting), self.window(setting)
-        usable: float = cap
+        most, window = self.most(setting), self.window(setting)
         if self.share < 1:
-            usable = _counted_on(self.share, cap * window) / window
-        return best_threshold(layer.sends(self.per), window, usable, setting.start)
+            most = _counted_on(self.share, most)
+        return best_threshold(layer.sends(self.per), window, most / window, setting.start)
 
 
 def _counted_on(share: float, most: float) -> float:

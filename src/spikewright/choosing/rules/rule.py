@@ -145,6 +145,14 @@ class StepsRule(LayerRule):
         """The number of steps that the readout averages over."""
         return setting.window(self.steps, self.dt, self.readout)
 
+    def most(self, setting: Setting) -> float:
+        """The most spikes in the readout's steps that it counts on, those taken as sent too.
+
+        Raises `ConversionError` where nothing bounds them.
+        """
+        window = self.window(setting)
+        return self.cap(setting) * window + setting.assumed_in(window, self.steps)
+
     def cap(self, setting: Setting) -> int:
         """The most spikes a step that it counts on: the neurons' cap, or the user's choice.
 

@@ -93,10 +93,18 @@ class Item:
         values = self.values
         return 1.0 - float(values.counts[values.means == 0].sum() / values.total[0])
 
+    @property
+    def _cap(self) -> float | None:
+        """The most spikes a step, on average over all of them."""
+        assumed = self.setting.assumed_in(self.steps, self.steps)
+        return None if self.setting.cap is None else self.setting.cap + assumed / self.steps
+
     def costs(self, thresholds: NDArray) -> NDArray:
         """Of the spikes of each channel, a sample, as they are expected."""
-        cap, start = self.setting.cap, self.setting.start
-        counts = expected_spikes(self.values, thresholds, self.steps, cap, start)
+        start, assumed = self.setting.start, self.setting.assumed_in(self.steps, self.steps)
+        counts = expected_spikes(
+            self.values, thresholds, self.steps, self._cap, start, assumed
+        )
         return counts * self.neurons * self.price
 
     def cost(self, thresholds: NDArray) -> float:
@@ -105,8 +113,9 @@ class Item:
 
     def errors(self, thresholds: NDArray) -> NDArray:
         """Of the outputs."""
-        cap, start = self.setting.cap, self.setting.start
-        squared = coding_error(self.values, thresholds, self.steps, cap, start)
+        squared = coding_error(
+            self.values, thresholds, self.steps, self._cap, self.setting.start
+        )
         return self.weights * squared / self._active
 
     def curves(self, budget: float) -> Curves:

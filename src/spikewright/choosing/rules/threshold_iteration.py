@@ -37,10 +37,10 @@ class ThresholdIteration(StepsRule):
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class; 0 for channels whose currents say nothing."""
-        cap, window = self.cap(setting), self.window(setting)
+        window = self.window(setting)
         values = layer.value(self.per)
         mean, deviation = values.mean, np.sqrt(values.variance)
-        levels = max(1, round(cap * window))
+        levels = max(1, round(self.most(setting)))
         unit = fixed_point(mean, deviation, levels, signed=not layer.rectifies)
         sends = layer.magnitude(self.per).highest > 0
         return np.where(sends, unit * window, 0.0)

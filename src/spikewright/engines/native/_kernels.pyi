@@ -139,6 +139,7 @@ class Cells:
     amplitude: float
     negative: bool
     cap: float
+    assumed: float
     dt: float
     adapting: float
     added: float

@@ -18,6 +18,7 @@ class Integrator(NamedTuple):
     """A neuron type as the kernel has it."""
 
     cap: float
+    assumed: int = 0
     rectifies: bool = False
     takes_back: bool = False
 
@@ -26,7 +27,7 @@ def integrator_of(kind: NeuronType) -> Integrator | None:
     """The form of a type whose equation the kernel computes, else None."""
     cap = math.inf if kind.most_spikes is None else float(kind.most_spikes)
     if type(kind) is BipolarIntegrateAndFire:
-        return Integrator(cap, takes_back=True)
+        return Integrator(cap, kind.assumed_spikes, takes_back=True)
     if type(kind) is IntegrateAndFire and kind.voltage_floor is None:
         return Integrator(cap)
     return Integrator(cap, rectifies=True) if type(kind) is SpikingRectifiedLinear else None

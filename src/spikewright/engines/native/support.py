@@ -158,7 +158,7 @@ def is_integrator(op: Neurons) -> bool:
     """Whether a population runs in the fastest kernels, those of integrate-and-fire."""
     kind = op.neuron_type
     fast = type(kind) in _INTEGRATORS or followed(kind) is not None
-    return fast and not op.states and not op.begins
+    return fast and not kind.assumed_spikes and not op.states and not op.begins
 
 
 _INTEGRATORS = (
@@ -233,7 +233,8 @@ def spikes(kind: NeuronType) -> Kind:
         return "values"
     if not kind.negative:
         return "counts"
-    fits = kind.most_spikes is not None and kind.most_spikes <= MOST_COUNTS
+    most = kind.most_in(1)
+    fits = most is not None and most <= MOST_COUNTS
     mostly = type(kind) is BipolarIntegrateAndFire or followed(kind) is not None
     return "signed" if fits or mostly else "whole"
 

@@ -143,10 +143,18 @@ class NeuronsKernel(NeuronKernel):
             for name, kept in zip(self._op.states, outputs[1:], strict=True):
                 kept[:, t] = self._state[name]
         if self._tally is not None:
-            self._tally.add(outputs[0] if self._net_tally is None else outputs[0].abs())
+            self._tally.add(outputs[0] if self._net_tally is None else self._spikes(outputs[0], step))
         if self._net_tally is not None:
             self._net_tally.add(outputs[0])
         return outputs
+
+    def _spikes(self, outputs: Tensor, step: int) -> Tensor:
+        """The spikes that were sent, of either sign, in the steps behind `step`."""
+        kind, steps = self._op.neuron_type, range(step + 1, step + 1 + outputs.shape[1])
+        if step >= kind.assumed_spikes:
+            return outputs.abs()
+        assumed = torch.tensor([kind.assumed_at(t) for t in steps]).to(outputs)
+        return (outputs - assumed.reshape(-1, *(1,) * (outputs.ndim - 2))).abs()
 
     @property
     def total(self) -> Tensor | None:  # type: ignore[override]

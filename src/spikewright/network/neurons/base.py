@@ -140,6 +140,8 @@ class NeuronType(ABC):
     stochastic: ClassVar[bool] = False
     threshold_current: ClassVar[float | None] = 0.0
     """The current at which the response begins, where intercepts lie (None: searched)."""
+    assumed_spikes: int = 0
+    """In how many steps from the start receivers take one spike as sent, unless told otherwise."""
     amplitude: float = 1.0
     above_zero: ClassVar[tuple[str, ...]] = ()
     from_zero: ClassVar[tuple[str, ...]] = ()
@@ -154,6 +156,18 @@ class NeuronType(ABC):
     def most_spikes(self) -> int | None:
         """The largest number of spikes of a neuron in one step, of either sign; None: no bound."""
         return None
+
+    def assumed_at(self, step: int) -> float:
+        """The number of spikes that receivers take as sent in a step, counted from 1.
+
+        A neuron that is to have sent `k` of them in that step sends `k - assumed_at(step)` spikes.
+        """
+        return 1.0 if step <= self.assumed_spikes else 0.0
+
+    def most_in(self, steps: int) -> int | None:
+        """The most that a neuron may have sent after so many steps, in spikes; None: no bound."""
+        most = self.most_spikes
+        return None if most is None else most * steps + min(steps, self.assumed_spikes)
 
     def capped(self, most: int) -> NeuronType:
         """The type with at most `most` spikes of either sign a step, or itself if it sends no more.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spikewright._base.arguments import is_whole
+from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import (
     Array,
     ArrayNamespace,
@@ -27,15 +29,31 @@ class BipolarIntegrateAndFire(LinearResponse):
     negative it is `IntegrateAndFire`, spike for spike. Spikes of either sign cost energy. Known as
     bipolar integrate-and-fire with spike tracer (ST-BIF; You et al. 2024, arXiv:2406.03470), and
     the negative spikes of SNM (Wang et al. 2022) and Fast-SNN (Hu et al. 2023).
+
+    In each of the first `assumed_spikes` steps receivers take one spike as sent, as by a bias of
+    these steps. A neuron then sends what differs from that: a spike more, or one less, so that at
+    `max_spikes_per_step=1` a step gives 0, 1 or 2 in place of 0 or 1. Nothing can be taken back in
+    the first steps, where one of three messages would be wasted. In T steps T + `assumed_spikes`
+    levels can be sent and not T; a silent neuron costs that many spikes. Counts (`k`, `N`) are what
+    receivers add up, the spikes that are counted what is sent.
     """
 
     amplitude: float = 1.0
     max_spikes_per_step: int | None = None
+    assumed_spikes: int = 0
     spiking = True
     counted_names = ("sent",)
     negative = True
     follows_mean = True
     above_zero = ("amplitude",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (is_whole(self.assumed_spikes) and self.assumed_spikes >= 0):
+            raise NetworkError(
+                "BipolarIntegrateAndFire.assumed_spikes must be a whole number of steps from 0, "
+                f"got {self.assumed_spikes!r}"
+            )
 
     @property
     def most_spikes(self) -> int | None:
@@ -50,7 +68,8 @@ class BipolarIntegrateAndFire(LinearResponse):
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         cap, least = self.max_spikes_per_step, 0.0 - state["sent"]
         if cap is not None:
-            least = xp.maximum(least, -float(cap))
+            assumed = self.assumed_at(clock.step)
+            least, cap = xp.maximum(least, assumed - cap), cap + int(assumed)
         counts, state["voltage"] = xp.integrate(
             state["voltage"], current, clock.threshold, least=least, cap=cap
         )

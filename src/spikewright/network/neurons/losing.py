@@ -57,6 +57,7 @@ class LosingSpikes(Wrapping):
     counted_names = of_base("counted_names")
     made_names = of_base("made_names")
     most_spikes = of_base("most_spikes")
+    assumed_spikes = of_base("assumed_spikes")
     has_voltage = of_base("has_voltage")
     rounds_charge = of_base("rounds_charge")
     leaks = of_base("leaks")
@@ -81,6 +82,7 @@ class LosingSpikes(Wrapping):
         return self.base_type.gain_bias(max_rates / (1.0 - self.lost), intercepts)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        counts = self.base_type.step(xp, current, state, clock)
+        assumed = self.assumed_at(clock.step)
+        counts = self.base_type.step(xp, current, state, clock) - assumed
         arrived = xp.floor(xp.abs(counts) * (1.0 - self.lost) + clock.uniform(0))
-        return arrived * xp.sign(counts)
+        return arrived * xp.sign(counts) + assumed

@@ -106,9 +106,11 @@ class Budget:
         for one in self.multipliers:
             one.ease(passed)
 
-    def penalty(self, counts: Mapping[str, Tensor], samples: int) -> Tensor | float:
+    def penalty(
+        self, network: RoundedNetwork, counts: Mapping[str, Tensor], samples: int
+    ) -> Tensor | float:
         """What counts `{layer: (samples, *shape)}` add to the loss."""
-        sizes = {name: n.abs() for name, n in counts.items()} if self else {}
+        sizes = {name: network.roundings[name].spikes(n) for name, n in counts.items() if self}
         return sum(one.penalty(sizes, samples) for one in self.multipliers)
 
     @property

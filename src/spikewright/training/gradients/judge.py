@@ -40,7 +40,7 @@ class Judge:
         inputs = self.batches.inputs(batch)
         counts = sent(self.network, inputs, net=True).net if way == "time" else None
         values, made = self.network(inputs, counts)
-        beside = self.budget.penalty(made, len(batch))
+        beside = self.budget.penalty(self.network, made, len(batch))
         source = self.teacher.values(inputs) if self.layers else None
         if source is not None:
             beside = beside + self.layers * layers_apart(values, source, made)
@@ -138,7 +138,8 @@ class _Sums:
         if not self.bounds:
             return
         every = {name: numpy_of(counts).astype(np.float64) for name, counts in found.all.items()}
-        kept = {name: numpy_of(counts.abs()) for name, counts in found.net.items()}
+        roundings = self.judge.network.roundings
+        kept = {name: numpy_of(roundings[name].spikes(n)) for name, n in found.net.items()}
         for i, bound in enumerate(self.bounds):
             self.spent[i] += bound.spent(every, batch.x)
             self.kept[i] += float(bound.linear(kept))

@@ -143,5 +143,8 @@ def _step_by_step(
         if made is not into:
             into.copy_(made)
     net = counts.sum(0)
-    both = counts.abs().sum(0) if kind.negative else net
+    assumed = min(len(counts), kind.assumed_spikes)
+    both = net
+    if kind.negative:
+        both = (counts[:assumed] - 1.0).abs().sum(0) + counts[assumed:].abs().sum(0)
     return Through(counts * threshold, net, both if every else None)

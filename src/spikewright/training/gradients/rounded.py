@@ -1,8 +1,8 @@
 """The network whose activations are rounded: what neurons that take spikes back have sent.
 
 A population has sent, after T steps of a mean current with response `f`, the value
-`theta/T floor(T f/theta + v0)`, bounded by its cap of c spikes a step, and by 0 where it takes none
-back: exactly so for neurons that follow the sum of their input (docs/architecture.md). Its gradient
+`theta/T floor(T f/theta + v0)`, bounded by its cap of c spikes a step (and those that receivers take
+as sent), and by 0 where it takes none back: exactly so for neurons that follow the sum of their input (docs/architecture.md). Its gradient
 is that of the value before it was rounded: in `n = floor(u)`, `u = T f/theta + v0`, the difference
 `n - u` is held. So the gradient to a value is 1 within the bounds and 0 outside; to theta it is
 `n/T - f/theta` within (Esser et al. 2020, learned step size quantisation) and `c` above; to v0 it
@@ -43,7 +43,7 @@ class Rounding(nn.Module):
 
     def __init__(self, site: Site, steps: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self.site, self.steps, self.cap = site, steps, site.kind.most_spikes
+        self.site, self.steps = site, steps
         self.logarithm = nn.Parameter(torch.tensor(np.log(site.threshold), dtype=dtype))
         self.start = nn.Parameter(torch.tensor(site.start, dtype=dtype))
         start = self.start.detach()
@@ -60,6 +60,14 @@ class Rounding(nn.Module):
         """Theta, always above zero."""
         return self.logarithm.exp()
 
+    def spikes(self, counts: Tensor) -> Tensor:
+        """The fewest spikes that say such counts, of all copies of a channel together."""
+        assumed: Any = min(self.steps, self.site.kind.assumed_spikes)
+        if assumed and self.site.split is not None:
+            copies = self.site.split.along(self.site.split.copies, counts.ndim - 1)
+            assumed = assumed * torch.tensor(copies).to(counts)
+        return (counts - assumed).abs() if self.site.kind.assumed_spikes else counts.abs()
+
     def forward(self, value: Tensor, sent: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The mean over all steps, and spikes less those taken back, with their gradients.
 
@@ -67,7 +75,8 @@ class Rounding(nn.Module):
         of the rounded ones, with the gradient of those.
         """
         threshold, start, split = self.threshold, self.start, self.site.split
-        most: Any = None if self.cap is None else float(self.cap * self.steps)
+        bound = self.site.kind.most_in(self.steps)
+        most: Any = None if bound is None else float(bound)
         if split is not None:
             m = torch.tensor(split.along(split.copies, value.ndim - 1)).to(value)
             threshold, start = threshold / m, m * (start - 0.5) + 0.5

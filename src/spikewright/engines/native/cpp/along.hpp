@@ -14,6 +14,7 @@ struct Along {
     const Real *currents, *thresholds, *starts;
     std::size_t steps, samples, size, apart;
     Real cap;        // infinite where a step may send any number
+    std::size_t assumed;  // first steps in which receivers take one spike as sent
     bool rectifies;  // negative current is thrown away
     bool takes_back;
     Real *values, *net, *all;

@@ -159,14 +159,18 @@ struct CellChunk {
             }
     }
 
+    // Spikes that receivers take as sent in a step.
+    static double taken_as_sent(const Cells& p, double step) { return step <= p.assumed ? 1.0 : 0.0; }
+
     // As `integrate`, but neurons take spikes back, as many as they sent: `second`.
-    void take_back(const Cells& p, const double* added, std::size_t at, std::size_t n) {
+    void take_back(const Cells& p, const double* added, double step, std::size_t at, std::size_t n) {
         const double* threshold = p.threshold.data() + at;
-        const double most = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
+        const double cap = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
+        const double assumed = taken_as_sent(p, step), most = cap + assumed, lowest = assumed - cap;
         for (std::size_t k = 0; k < n; ++k) {
             v[k] += added[k];
             const double down = std::floor(v[k] / threshold[k] + kTolerance);
-            const double least = second[k] < most ? 0.0 - second[k] : -most;
+            const double back = 0.0 - second[k], least = back > lowest ? back : lowest;
             const double held = down > least ? down : least;
             out[k] = held < most ? held : most;
             v[k] = v[k] - out[k] * threshold[k];
@@ -246,14 +250,15 @@ struct CellChunk {
     }
 
     // Step by step: sums of rates depend on their order.
-    void sum(const Cells& p, std::size_t n) {
+    void sum(const Cells& p, double step, std::size_t n) {
+        const double assumed = taken_as_sent(p, step);
         if (p.net >= 0)
             for (std::size_t k = 0; k < n; ++k) {
-                total[k] += std::fabs(out[k]);
+                total[k] += std::fabs(out[k] - assumed);
                 net[k] += out[k];
             }
         else if (p.total >= 0)
-            for (std::size_t k = 0; k < n; ++k) total[k] += std::fabs(out[k]);
+            for (std::size_t k = 0; k < n; ++k) total[k] += std::fabs(out[k] - assumed);
     }
 
     void step(const Cells& p, const double* current, double number, const Piece& piece) {
@@ -266,7 +271,7 @@ struct CellChunk {
                 apply_scaled_rate(p, current, charge, at, n);
                 return integrate(p, charge, at, n);
             case Cell::running_mean: return running_mean(p, current, number, at, n);
-            case Cell::bipolar: return take_back(p, current, at, n);
+            case Cell::bipolar: return take_back(p, current, number, at, n);
             case Cell::fixed_point: return count(p, current, at, n);
             case Cell::adaptive_rate: return adaptive_rate(p, current, at, n);
             case Cell::quadratic: return quadratic(p, current, n);
@@ -337,7 +342,7 @@ inline void run_cells(const Context& c, const Instruction& op) {
             if (counts && !put_counts(chunk.out, n, c.counts(op.output, s, t) + at))
                 return c.too_many_spikes(op.output);
             record(c, p, piece, s, t, chunk);
-            chunk.sum(p, n);
+            chunk.sum(p, number, n);
         }
         chunk.write(c, p, s, piece);
     });
