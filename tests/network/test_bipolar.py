@@ -154,6 +154,59 @@ def test_an_early_spike_is_taken_back() -> None:
     assert debt is not None and not debt[:5].any()  # nothing was sent: nothing is taken back
 
 
+@pytest.mark.parametrize("assumed", [1, 2, 4])
+@settings(max_examples=25)
+@given(
+    currents=hnp.arrays(np.float64, (12, 3), elements=st.integers(-64, 96).map(lambda n: n / 16)),
+    start=sixteenths,
+)
+def test_what_is_taken_as_sent_makes_room_for_a_spike_more(
+    assumed: int, currents: NDArray, start: int
+) -> None:
+    """A spike of either sign says 0, 1 or 2 in the first steps, later -1, 0 or 1.
+
+    Charge is balanced as ever, and no more is taken back than was said. The sum is followed as fast
+    as these messages allow: what is left is below one spike, or the message is the largest.
+    """
+    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=1, assumed_spikes=assumed)
+    found = drive(kind, currents, dt=1.0, start=start / 16.0)
+    assert found.counts is not None and found.voltage is not None
+    taken = np.array([[kind.assumed_at(step)] for step in range(1, 13)])
+    sent, said = found.counts - taken, np.cumsum(found.counts, axis=0)
+    assert taken.sum() == assumed and np.abs(sent).max(initial=0.0) <= 1 and said.min() >= 0
+    assert np.all(said <= [[kind.most_in(step)] for step in range(1, 13)])
+    np.testing.assert_array_equal(found.voltage + said, start / 16.0 + np.cumsum(currents, axis=0))
+    late, early = (found.voltage >= 1) & (sent < 1), (found.voltage < 0) & (sent > -1) & (said > 0)
+    assert not late.any() and not early.any()
+
+
+@settings(max_examples=40)
+@given(
+    sixteenth=st.integers(-40, 80), steps=st.integers(1, 9), assumed=st.integers(0, 9),
+    cap=st.sampled_from([1, 2]),
+)  # fmt: skip
+def test_levels_of_a_constant_value(sixteenth: int, steps: int, assumed: int, cap: int) -> None:
+    """From half a spike, T steps of J send `round(clip(T J, 0, most_in(T)))`, half rounded up.
+
+    Behind the steps that assume a spike no more than the cap a step is made up for.
+    """
+    value = sixteenth / 16.0
+    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=cap, assumed_spikes=assumed)
+    found = net_counts(kind, np.full((steps, 1), value), dt=1.0, start="half")[-1, 0]
+    first, most = min(assumed, steps), kind.most_in(steps)
+    assert most == cap * steps + first
+    sent = np.floor(np.clip(steps * value, 0.0, most) + 0.5)
+    late = max(0.0, np.floor(first * value + 0.5)) + cap * (steps - first)
+    assert found == (min(sent, late) if first else sent)
+
+
+@pytest.mark.parametrize("assumed", [-1, 1.5, True, "2", None])
+def test_assumed_spikes_are_a_number_of_steps(assumed: object) -> None:
+    """Anything else is named."""
+    with pytest.raises(NetworkError, match=r"BipolarIntegrateAndFire.assumed_spikes .* of steps"):
+        sw.BipolarIntegrateAndFire(assumed_spikes=assumed)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("cap", [0, -1, 1.5, True, "2"])
 def test_a_cap_is_a_number_of_spikes(cap: object) -> None:
     """Anything else is named."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright.errors import NetworkError
 from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES
-from spikewright.testing.modelling import NeuronExample, neuron_type_examples
+from spikewright.testing.modelling import NeuronExample, neuron_type_examples, sent_of
 
 SPIKING = [e for e in neuron_type_examples() if e.neuron_type.spiking]
 every_spiking = pytest.mark.parametrize("example", SPIKING, ids=lambda e: e.id)
@@ -24,10 +24,8 @@ def _counts(example: NeuronExample, neuron_type: sw.NeuronType, currents: NDArra
 
 
 def _sent(example: NeuronExample, neuron_type: sw.NeuronType, currents: NDArray) -> NDArray:
-    """Spikes less those that receivers take as sent: `(steps, ...)`."""
-    counts = _counts(example, neuron_type, currents)
-    assumed = [neuron_type.assumed_at(step) for step in range(1, len(counts) + 1)]
-    return counts - np.reshape(assumed, (-1, *[1] * (counts.ndim - 1)))
+    """Spikes of either sign, without those that receivers take as sent: `(steps, ...)`."""
+    return sent_of(neuron_type, _counts(example, neuron_type, currents))
 
 
 @every_spiking

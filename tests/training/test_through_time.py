@@ -24,6 +24,7 @@ from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,
     neuron_type_examples,
+    sent_of,
     synapse_examples,
 )
 
@@ -56,7 +57,8 @@ def assert_same(
             height = kind.amplitude / (ensemble.rate_scale * dt)
             np.testing.assert_array_equal(counts, np.rint(run.recorded[name] / height))
         if kind.spiking:
-            np.testing.assert_array_equal(np.abs(counts).sum(axis=1), run.populations[name].totals)
+            spikes = sent_of(kind, counts, 1).sum(axis=1)
+            np.testing.assert_array_equal(spikes, run.populations[name].totals)
     answers = module(tensors)
     answers = answers if isinstance(answers, dict) else {next(iter(run.raw)): answers}
     for name, values in answers.items():

@@ -80,7 +80,7 @@ def split_by(conversion: Converted, rule: Fission, samples: Mapping[str, NDArray
     waiting: list[tuple[float, str, int]] = []
     for name, axis in axes.items():
         ensemble = populations[name]
-        most = ensemble.neuron_type.most_in(rule.steps)
+        most = ensemble.neuron_type.most_in(rule.steps) or 0
         unit = ensemble.neuron_type.amplitude / (ensemble.rate_scale * rule.dt * rule.steps)
         sent = np.clip(values[name] / unit, -most, most)
         errors = by_channel(np.square((sent - np.rint(sent)) * unit), axis).mean(axis=1)

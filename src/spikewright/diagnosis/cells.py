@@ -59,6 +59,12 @@ class Cells:
         return self.neuron_type.most_spikes
 
     @property
+    def most(self) -> float:
+        """The most spikes that a neuron can have sent at the end, less those taken back."""
+        most = self.neuron_type.most_in(self.steps)
+        return np.inf if most is None else float(most)
+
+    @property
     def lowest(self) -> float:
         """The smallest mean value that these neurons can send."""
         signed = self.neuron_type.negative and not isinstance(self.neuron_type, _BIPOLAR)
@@ -94,7 +100,7 @@ class Cells:
         """A value clipped to the range that the cap allows."""
         if self.cap is None:
             return value
-        most = self.neuron_type.most_in(self.steps) * self.unit
+        most = self.most * self.unit
         return np.clip(value, -most, most)
 
     def steady(self, current: NDArray) -> NDArray:
@@ -107,9 +113,7 @@ class Cells:
         if not self.integrates:
             return value
         counts = self._whole(self.start + self._charge(current, value))
-        if self.cap is not None:
-            counts = np.minimum(counts, self.neuron_type.most_in(self.steps))
-        return counts * self.unit
+        return np.minimum(counts, self.most) * self.unit
 
     def _whole(self, voltage: NDArray) -> NDArray:
         """The spikes that a voltage amounts to, were it never reset."""

@@ -88,6 +88,15 @@ class NeuronExample(NamedTuple):
         return (mean + rng.integers(-reach, reach + 1, (steps, n))) / 4.0
 
 
+def sent_of(kind: NeuronType, counts: NDArray, axis: int = 0) -> NDArray:
+    """The spikes that were sent, of either sign, of counts whose steps lie along an axis.
+
+    Without those that receivers take as sent.
+    """
+    assumed = np.array([kind.assumed_at(step + 1) for step in range(counts.shape[axis])])
+    return np.abs(counts - assumed.reshape(-1, *(1,) * (counts.ndim - axis - 1)))
+
+
 def neuron_type_examples() -> list[NeuronExample]:
     """At least one example of every registered neuron type."""
     return [

@@ -79,10 +79,12 @@ class MinimumError(StepsRule):
 
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class; candidates are searched from coarse to fine."""
-        most, window = self.most(setting), self.window(setting)
+        cap, window = self.cap(setting), self.window(setting)
+        assumed = setting.assumed_in(window, self.steps)
+        usable: float = cap
         if self.share < 1:
-            most = _counted_on(self.share, most)
-        return best_threshold(layer.sends(self.per), window, most / window, setting.start)
+            usable = (_counted_on(self.share, cap * window + assumed) - assumed) / window
+        return best_threshold(layer.sends(self.per), window, usable, setting.start, assumed)
 
 
 def _counted_on(share: float, most: float) -> float:
@@ -94,15 +96,18 @@ def _named(rule: MinimumError) -> str:
     return "MinimumError" + (f", {rule.share:.0%} of the steps" if rule.share < 1 else "")
 
 
-def best_threshold(values: Histogram, steps: float, cap: float, start: float | None) -> NDArray:
+def best_threshold(
+    values: Histogram, steps: float, cap: float, start: float | None, assumed: float = 0.0
+) -> NDArray:
     """The thresholds `(channels,)` of smallest `coding_error`; 0 for channels of zeros alone."""
-    largest = np.maximum(values.highest, -values.lowest).clip(0).astype(float) / cap
+    most = cap + assumed / steps
+    largest = np.maximum(values.highest, -values.lowest).clip(0).astype(float) / most
     where = np.log(np.full(len(largest), _SMALLEST) ** 0.5)  # the middle of the range, in logs
     span = -np.log(_SMALLEST) / 2
     for points in (_COARSE, *[_FINE] * _ROUNDS):
         shifts = np.linspace(span, -span, points)
         errors = [
-            coding_error(values, largest * np.exp(where + shift), steps, cap, start)
+            coding_error(values, largest * np.exp(where + shift), steps, cap, start, assumed)
             for shift in shifts
         ]
         where = where + shifts[np.argmin(errors, axis=0)]

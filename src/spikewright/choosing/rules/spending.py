@@ -94,17 +94,14 @@ class Item:
         return 1.0 - float(values.counts[values.means == 0].sum() / values.total[0])
 
     @property
-    def _cap(self) -> float | None:
-        """The most spikes a step, on average over all of them."""
+    def _coding(self) -> tuple[int | None, float | None, float]:
+        """The cap, the start, and the spikes that are taken as sent."""
         assumed = self.setting.assumed_in(self.steps, self.steps)
-        return None if self.setting.cap is None else self.setting.cap + assumed / self.steps
+        return self.setting.cap, self.setting.start, assumed
 
     def costs(self, thresholds: NDArray) -> NDArray:
         """Of the spikes of each channel, a sample, as they are expected."""
-        start, assumed = self.setting.start, self.setting.assumed_in(self.steps, self.steps)
-        counts = expected_spikes(
-            self.values, thresholds, self.steps, self._cap, start, assumed
-        )
+        counts = expected_spikes(self.values, thresholds, self.steps, *self._coding)
         return counts * self.neurons * self.price
 
     def cost(self, thresholds: NDArray) -> float:
@@ -113,9 +110,7 @@ class Item:
 
     def errors(self, thresholds: NDArray) -> NDArray:
         """Of the outputs."""
-        squared = coding_error(
-            self.values, thresholds, self.steps, self._cap, self.setting.start
-        )
+        squared = coding_error(self.values, thresholds, self.steps, *self._coding)
         return self.weights * squared / self._active
 
     def curves(self, budget: float) -> Curves:

@@ -143,7 +143,8 @@ class NeuronsKernel(NeuronKernel):
             for name, kept in zip(self._op.states, outputs[1:], strict=True):
                 kept[:, t] = self._state[name]
         if self._tally is not None:
-            self._tally.add(outputs[0] if self._net_tally is None else self._spikes(outputs[0], step))
+            signed = self._net_tally is not None
+            self._tally.add(self._spikes(outputs[0], step) if signed else outputs[0])
         if self._net_tally is not None:
             self._net_tally.add(outputs[0])
         return outputs

@@ -14,6 +14,7 @@ from spikewright.errors import SimulationError
 from spikewright.network import Connection, MaxPool, Network, Node, Probe
 from spikewright.testing.engines.base import Suite, both
 from spikewright.testing.mixed import MixedNetwork
+from spikewright.testing.modelling import sent_of
 
 
 class NodeTests(Suite):
@@ -109,7 +110,8 @@ class NodeTests(Suite):
     def test_tallies_are_sums_of_what_is_recorded(self) -> None:
         """Totals of a population are its spikes, of rate neurons their summed rates.
 
-        Without their sign and with it; the same array where none is negative.
+        Without their sign and with it; the same array where none is negative. What receivers take
+        as sent is not sent.
         """
         mixed = MixedNetwork()
         program, engine = self.compiled(mixed.network, mixed.dt)
@@ -120,7 +122,7 @@ class NodeTests(Suite):
         totals, summed = execution.totals(), execution.summed()
         assert set(totals) == set(summed) == set(program.parameters)
         for ensemble, probe in mixed.activity.items():
-            expected = np.abs(recorded[probe]).sum(axis=1)
+            expected = sent_of(ensemble.neuron_type, recorded[probe], 1).sum(axis=1)
             np.testing.assert_allclose(totals[ensemble], expected, rtol=1e-9)
             np.testing.assert_array_equal(summed[ensemble].sent, totals[ensemble])
             net = recorded[probe].sum(axis=1)

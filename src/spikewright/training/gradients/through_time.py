@@ -37,7 +37,8 @@ Values = dict[str, Tensor]
 class Sent(NamedTuple):
     """What a run gave: outputs before their activations, and spikes of layers, at every step.
 
-    Each is `(batch, steps, *shape)`, by name, with gradients.
+    Each is `(batch, steps, *shape)`, by name, with gradients. Spikes that receivers take as sent
+    are part of these counts.
     """
 
     outputs: Values
