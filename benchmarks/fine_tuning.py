@@ -60,7 +60,8 @@ class Plan:
 
     It begins with the weights of the row `after`, of seed 0, else with the source's. `spikes` is a
     budget. `extra` neurons are added for each one, by fission. Where `weights` stay, thresholds,
-    biases and starts alone are fitted, to images that are not varied.
+    biases and starts alone are fitted, to images that are not varied. In the first `assumed` steps
+    receivers take one spike of every neuron as sent.
     """
 
     network: str
@@ -72,11 +73,13 @@ class Plan:
     after: str | None = None
     extra: float = field(default=0.0, repr=False)  # weights are kept with the text of plans
     weights: bool = field(default=True, repr=False)
+    assumed: int = field(default=0, repr=False)
 
     @property
     def recipe(self) -> str:
         """The plan in a line."""
         more = f", extra={self.extra}" if self.extra else ""
+        more += f", assumed={self.assumed}" if self.assumed else ""
         return f"{self}{more}" if self.weights else f"{self}{more}, weights stay"
 
 
@@ -99,6 +102,20 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_8_fitted": Plan("cifar10", 8, 25, weights=False),
     "cifar10_4_fitted_neurons": Plan("cifar10", 4, 25, extra=0.5, weights=False),
     "cifar10_2_fitted_neurons": Plan("cifar10", 2, 25, extra=0.5, weights=False),
+    "cifar10_4_assumed": Plan("cifar10", 4, 25, after="cifar10_8", assumed=3),
+    "cifar10_4_labels_assumed": Plan("cifar10", 4, 25, labels=True, after="cifar10_8", assumed=3),
+    "cifar10_2_assumed": Plan("cifar10", 2, 25, after="cifar10_4_assumed", assumed=2),
+    "cifar10_1_assumed": Plan(
+        "cifar10", 1, 25, labels=True, after="cifar10_2_assumed", assumed=1
+    ),
+    "cifar10_4_fitted_assumed": Plan("cifar10", 4, 25, weights=False, assumed=3),
+    "cifar10_8_fitted_assumed": Plan("cifar10", 8, 25, weights=False, assumed=4),
+    "cifar10_4_fitted_neurons_assumed": Plan(
+        "cifar10", 4, 25, extra=0.5, weights=False, assumed=3
+    ),
+    "cifar10_2_fitted_neurons_assumed": Plan(
+        "cifar10", 2, 25, extra=0.5, weights=False, assumed=2
+    ),
     "cifar10_4_neurons": Plan("cifar10", 4, 25, extra=0.5),
     "cifar10_2_neurons": Plan("cifar10", 2, 25, extra=0.5, after="cifar10_4_neurons"),
 }
@@ -109,6 +126,9 @@ GOALS: Mapping[str, float] = {
     "cifar10_4_fitted": 2.0, "cifar10_8_fitted": 0.4, "cifar10_4_fitted_neurons": 1.0,
     "cifar10_2_fitted_neurons": 4.0,
     "cifar10_4_neurons": 1.0, "cifar10_2_neurons": 3.0,
+    "cifar10_4_assumed": 1.0, "cifar10_4_labels_assumed": 0.5, "cifar10_2_assumed": 3.0,
+    "cifar10_1_assumed": 10.0, "cifar10_4_fitted_assumed": 2.0, "cifar10_8_fitted_assumed": 0.4,
+    "cifar10_4_fitted_neurons_assumed": 1.0, "cifar10_2_fitted_neurons_assumed": 4.0,
 }  # fmt: skip
 """Points that rows are to lose at most, by name."""
 SHIFTED: Mapping[str, tuple[int, bool]] = {
@@ -220,7 +240,7 @@ def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
         model = begun(plan.after, source(plan.network, path, cache))
     conversion = sw.convert(
         model,
-        spiking={"relu": sw.BipolarIntegrateAndFire()},
+        spiking={"relu": sw.BipolarIntegrateAndFire(assumed_spikes=plan.assumed)},
         max_spikes_per_step=plan.cap,
         example_input=found.example,
         **_more_neurons(plan, images),
