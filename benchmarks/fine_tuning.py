@@ -61,7 +61,8 @@ class Plan:
     It begins with the weights of the row `after`, of seed 0, else with the source's. `spikes` is a
     budget. `extra` neurons are added for each one, by fission. Where `weights` stay, thresholds,
     biases and starts alone are fitted, to images that are not varied. In the first `assumed` steps
-    receivers take one spike of every neuron as sent.
+    receivers take one spike of every neuron as sent. Where neurons have biases `by_step`, these are
+    measured before the training, on images without labels, and stay.
     """
 
     network: str
@@ -74,12 +75,14 @@ class Plan:
     extra: float = field(default=0.0, repr=False)  # weights are kept with the text of plans
     weights: bool = field(default=True, repr=False)
     assumed: int = field(default=0, repr=False)
+    by_step: bool = field(default=False, repr=False)
 
     @property
     def recipe(self) -> str:
         """The plan in a line."""
         more = f", extra={self.extra}" if self.extra else ""
         more += f", assumed={self.assumed}" if self.assumed else ""
+        more += ", biases of each step" if self.by_step else ""
         return f"{self}{more}" if self.weights else f"{self}{more}, weights stay"
 
 
@@ -105,16 +108,14 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_4_assumed": Plan("cifar10", 4, 25, after="cifar10_8", assumed=3),
     "cifar10_4_labels_assumed": Plan("cifar10", 4, 25, labels=True, after="cifar10_8", assumed=3),
     "cifar10_2_assumed": Plan("cifar10", 2, 25, after="cifar10_4_assumed", assumed=2),
-    "cifar10_1_assumed": Plan(
-        "cifar10", 1, 25, labels=True, after="cifar10_2_assumed", assumed=1
-    ),
-    "cifar10_4_fitted_assumed": Plan("cifar10", 4, 25, weights=False, assumed=3),
-    "cifar10_8_fitted_assumed": Plan("cifar10", 8, 25, weights=False, assumed=4),
+    "cifar10_1_assumed": Plan("cifar10", 1, 25, labels=True, after="cifar10_2_assumed", assumed=1),
+    "cifar10_4_fitted_assumed": Plan("cifar10", 4, 25, weights=False, assumed=3, by_step=True),
+    "cifar10_8_fitted_assumed": Plan("cifar10", 8, 25, weights=False, assumed=4, by_step=True),
     "cifar10_4_fitted_neurons_assumed": Plan(
-        "cifar10", 4, 25, extra=0.5, weights=False, assumed=3
+        "cifar10", 4, 25, extra=0.5, weights=False, assumed=3, by_step=True
     ),
     "cifar10_2_fitted_neurons_assumed": Plan(
-        "cifar10", 2, 25, extra=0.5, weights=False, assumed=2
+        "cifar10", 2, 25, extra=0.5, weights=False, assumed=2, by_step=True
     ),
     "cifar10_4_neurons": Plan("cifar10", 4, 25, extra=0.5),
     "cifar10_2_neurons": Plan("cifar10", 2, 25, extra=0.5, after="cifar10_4_neurons"),
@@ -243,7 +244,7 @@ def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
         spiking={"relu": sw.BipolarIntegrateAndFire(assumed_spikes=plan.assumed)},
         max_spikes_per_step=plan.cap,
         example_input=found.example,
-        **_more_neurons(plan, images),
+        **_measured_before(plan, images),
     )
     (cache / "fine_tuning").mkdir(parents=True, exist_ok=True)
     trained = conversion.train(
@@ -254,6 +255,7 @@ def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
         timeout=60 * plan.minutes,
         checkpoint=cache / "fine_tuning" / f"{name}_{seed}.safetensors",
         seed=seed,
+        thresholds="kept" if plan.by_step else "chosen",
     )
     minutes = (time.monotonic() - start) / 60
     answers, spikes = answered(trained.conversion, found.x_test, plan.steps)
@@ -294,15 +296,17 @@ def _state(trained: sw.Training, plan: Plan, source: Any) -> dict[str, NDArray]:
     return found
 
 
-def _more_neurons(plan: Plan, images: Varied) -> dict[str, Any]:
-    """Arguments of `convert` that add neurons, with unlabelled images to choose them by."""
-    if not plan.extra:
-        return {}
-    return {
-        "scale_firing_rates": sw.MinimumError(plan.steps),
-        "fission": sw.Fission(plan.steps, plan.extra),
-        "calibration": images.validation[0][:500],
-    }
+def _measured_before(plan: Plan, images: Varied) -> dict[str, Any]:
+    """Arguments of `convert` that look at images, without labels: neurons and biases of steps."""
+    found: dict[str, Any] = {}
+    if plan.extra:
+        found["fission"] = sw.Fission(plan.steps, plan.extra)
+    if plan.by_step:
+        found["bias_correction"] = sw.StepCorrection(plan.steps)
+    if found:
+        found["scale_firing_rates"] = sw.MinimumError(plan.steps)
+        found["calibration"] = images.validation[0][:500]
+    return found
 
 
 def answered(

@@ -149,6 +149,33 @@ def test_thresholds_and_starts_begin_as_they_are(
             assert np.allclose(after.initial_voltage, 0.3, rtol=1e-5) == same, name
 
 
+@pytest.mark.parametrize("thresholds", ["kept", "chosen"])
+def test_biases_of_steps_stay(
+    capped: sw.Conversion, digits: tuple[Any, Any], thresholds: str
+) -> None:
+    """They are kept with thresholds and measured anew for others; biases of all steps join them.
+
+    A training of weights has them as well.
+    """
+    x = digits[0][:100]
+    rule = {"scale_firing_rates": sw.MinimumError(STEPS), "calibration": x}
+    own = capped.again(**rule, bias_correction=sw.StepCorrection(STEPS))
+    how = {**QUICK, "epochs": 1, "thresholds": thresholds}
+    still = own.reconstruct(x, **{**how, "learning_rate": 1e-9})
+    fitted = own.reconstruct(x, **{**how, "learning_rate": 1e-2})
+    trained = own.train(x, **{**how, "learning_rate": 1e-9}).conversion
+    for name, biases in own.resolved["bias_correction"].items():
+        found = (c.resolved["bias_correction"][name] for c in (still, fitted, trained))
+        after, moved, beside = found
+        assert biases.any() and biases.shape == after.shape == moved.shape
+        assert np.allclose(after, biases, atol=1e-6) == (thresholds == "kept")
+        assert np.allclose(beside, after, atol=1e-6)
+        if thresholds == "kept" and not np.array_equal(moved, biases):
+            steady = (moved - biases) - (moved - biases)[:1]
+            np.testing.assert_allclose(steady, 0.0, atol=1e-6)
+    assert all(e.noise is not None for e in trained.populations().values())
+
+
 def test_mistakes(capped: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """Rate neurons have nothing to fit, and settings are checked as those of a training."""
     with pytest.raises(TrainingError, match="spiking=True"):

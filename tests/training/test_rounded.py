@@ -117,9 +117,52 @@ def test_the_rounded_network_has_the_counts_of_the_spiking_one(
     np.testing.assert_allclose(values[output].detach().numpy(), run.predict("mean"), atol=1e-9)
 
 
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_biases_of_each_step_are_part_of_the_current(family: str, steps: int) -> None:
+    """Neurons that take spikes back have sent the rounded sum of all that arrived, biases too."""
+    conversion, x = converted(family, 2, steps)
+    rng = np.random.default_rng(0)
+    layers = conversion.populations().items()
+    biases = {n: rng.normal(0.0, 0.1, (steps + 2, *e.shape)) for n, e in layers}
+    plain, conversion = conversion, conversion.again(bias_correction=biases)
+    _, counts = rounded(conversion, steps)(tensors(conversion, x))
+    _, others = rounded(plain, steps)(tensors(plain, x))
+    run = conversion.run(
+        x, steps=steps, dt=DT, engine="reference", precision="float64", progress=False
+    )
+    for name, means in run.layer_means().items():
+        net = means * steps * conversion.populations()[name].rate_scale * DT
+        np.testing.assert_allclose(counts[name].detach().numpy(), net, atol=1e-9)
+    assert any(not torch.equal(counts[name], others[name]) for name in counts)
+
+
+KINDS = [
+    sw.BipolarIntegrateAndFire(), sw.BipolarIntegrateAndFire(assumed_spikes=3),
+    sw.IntegrateAndFire(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_biases_of_steps_are_those_of_the_spiking_network(family: str, kind: Any) -> None:
+    """Under a cap too, whether the biases are of all steps, of the first alone, or of more."""
+    conversion, x = converted(family, 4, 5)
+    layers = conversion.populations().items()
+    for number in (2, 5, 7):
+        rng = np.random.default_rng(number)
+        biases = {n: rng.normal(0.0, 0.2, (number, *e.shape)) for n, e in layers}
+        changes = {"spiking": {"relu": kind}, "max_spikes_per_step": 1, "bias_correction": biases}
+        made = conversion.again(**changes)
+        found = sent(rounded(made, 5), tensors(made, x))
+        run = made.run(x, 5, dt=DT, engine="reference", precision="float64", progress=False)
+        for name, population in run.populations.items():
+            np.testing.assert_array_equal(found.all[name].numpy(), population.totals)
+
+
 @pytest.mark.parametrize("own", [False, True], ids=["channels", "neurons"])
 @pytest.mark.parametrize("cap", [None, 1, 2])
-@pytest.mark.parametrize("kind", [sw.BipolarIntegrateAndFire, sw.IntegrateAndFire])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_steps_without_gradient_are_those_of_the_spiking_network(
     family: str, kind: Any, cap: int | None, own: bool
@@ -128,7 +171,7 @@ def test_steps_without_gradient_are_those_of_the_spiking_network(
     steps = 5
     conversion, x = converted(family, 3, steps)
     conversion = with_a_scale_for_every_neuron(conversion) if own else conversion
-    conversion = conversion.again(spiking={"relu": kind()}, max_spikes_per_step=cap)
+    conversion = conversion.again(spiking={"relu": kind}, max_spikes_per_step=cap)
     found = sent(rounded(conversion, steps), tensors(conversion, x))
     run = conversion.run(
         x, steps=steps, dt=DT, engine="reference", precision="float64", progress=False

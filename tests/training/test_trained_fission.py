@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tests.training.test_reconstruction import QUICK
-from tests.training.test_rounded import DT, FAMILIES, converted, rounded, tensors
+from tests.training.test_rounded import DT, FAMILIES, KINDS, converted, rounded, tensors
 from tests.training.test_training_budgets import spent
 from tests.training.trainings import STEPS, trained
 
@@ -35,6 +35,12 @@ def divided(family: str, steps: int, **changes: Any) -> tuple[sw.Conversion, NDA
     return split, x
 
 
+CORRECTED: dict[str, dict[str, Any]] = {
+    "corrected": {"initial_voltage": sw.VoltageCorrection(4)},
+    "steps corrected": {"bias_correction": sw.StepCorrection(4)},
+}
+
+
 def reference(conversion: sw.Conversion, x: NDArray, steps: int) -> Any:
     """A run of the reference engine in float64."""
     return conversion.run(
@@ -42,9 +48,9 @@ def reference(conversion: sw.Conversion, x: NDArray, steps: int) -> Any:
     )
 
 
-@pytest.mark.parametrize("start", ["half", "zero", "corrected"])
+@pytest.mark.parametrize("start", ["half", "zero", "corrected", "steps corrected"])
 @pytest.mark.parametrize("cap", [1, 2])
-@pytest.mark.parametrize("kind", [sw.BipolarIntegrateAndFire, sw.IntegrateAndFire])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_copy_sends_what_it_does_in_the_engine(
     family: str, kind: Any, cap: int, start: str
@@ -54,9 +60,9 @@ def test_every_copy_sends_what_it_does_in_the_engine(
     conversion, x = divided(
         family,
         steps,
-        spiking={"relu": kind()},
+        spiking={"relu": kind},
         max_spikes_per_step=cap,
-        initial_voltage=sw.VoltageCorrection(steps) if start == "corrected" else start,
+        **CORRECTED.get(start, {"initial_voltage": start}),
     )
     found = sent(rounded(conversion, steps), tensors(conversion, x))
     run, copies = (

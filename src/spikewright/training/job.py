@@ -47,6 +47,7 @@ class Job:
             "model": fingerprint(self.graph),
             "thresholds": _digest({n: s.threshold for n, s in self.sites.items()}),
             "starts": _digest({n: s.start for n, s in self.sites.items()}),
+            "biases": _digest({n: s.biases for n, s in self.sites.items() if s.biases is not None}),
             "neurons": {name: str(site.kind) for name, site in self.sites.items()},
             "x and y": _digest_of(self.data) if isinstance(self.data, Samples) else "batches",
             "samples held back": None if self.held_back is None else _digest_of(self.held_back),

@@ -36,6 +36,8 @@ def reconstruct(conversion: Made, x: Any, settings: Settings) -> Made:
         added: dict[str, Any] = dict.fromkeys(conversion.populations(), 0.0)
         added |= added_biases(before, trained, neurons)
         numbers = {name: arguments[name] for name in _NUMBERS}
+        for name, by_step in (arguments["bias_correction"] or {}).items():
+            added[name] = added[name] + by_step
         made: Any = conversion.again(**numbers, bias_correction=added, calibration=None)
         found: Made = made
         return found

@@ -18,6 +18,7 @@ from spikewright.lower.rounding import unrounded
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.neurons import NeuronType
+from spikewright.network.processes import EachStep
 from spikewright.passes import DropIdentities, FuseActivations
 from spikewright.passes.standard import MAX_POOL_FORMS, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
@@ -31,7 +32,8 @@ class Site:
     `threshold` is theta = 1 / (s dt) in the units of the source's values, `start` is v0 in spikes.
     A population `follows` the value of a function; others compute an activation of their input.
     With a `split` its channels are several neurons each, whose mean is the layer's value; numbers
-    are then those of the channels.
+    are then those of the channels. `biases` are those of each of the first steps alone, `(steps,
+    ...)`; they stay what they are.
     """
 
     threshold: NDArray
@@ -39,6 +41,7 @@ class Site:
     kind: NeuronType
     follows: bool = False
     split: Split | None = None
+    biases: NDArray | None = None
 
 
 def trained_graph(conversion: Converted) -> Graph:
@@ -93,8 +96,16 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
             kind,
             name in functions,
             copies.splits.get(name),
+            _biases(ensemble, name, copies),
         )
     return found
+
+
+def _biases(ensemble: Ensemble, name: str, copies: Copies) -> NDArray | None:
+    """The biases of each of the first steps, of the channels of the model."""
+    if not isinstance(ensemble.noise, EachStep):
+        return None
+    return copies.channels(name, ensemble.noise.values, len(ensemble.shape))
 
 
 def with_own(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.correction import VoltageCorrection
+from spikewright.choosing.correction import StepCorrection, VoltageCorrection
 from spikewright.choosing.rules import MinimumError
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
@@ -136,9 +136,16 @@ def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Ma
 
     Where a cap makes the order of spikes matter, some steps may be spared to catch up in, and
     starts are corrected, if they may change: what is nearest to the source is a better beginning.
+    Biases of each step are kept with thresholds, or measured anew for others.
     """
     if settings.thresholds == "kept":
-        return _again(conversion, {"bias_correction": None})
+        return _again(conversion, {"bias_correction": _of_steps(conversion)})
+    correction = conversion.arguments.get("bias_correction")
+    if isinstance(correction, StepCorrection):
+        without = _again(conversion, {"bias_correction": None})
+        chosen = _with_thresholds(without, first, settings)
+        numbers = {**chosen.resolved, "bias_correction": correction}
+        return _again(chosen, {**numbers, "calibration": dict(first.x)})
     steps, dt, x = settings.steps, settings.dt, dict(first.x)
     capped = all_capped(conversion)
     changes: dict[str, Any] = {"calibration": x, "bias_correction": None}
@@ -158,6 +165,14 @@ def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Ma
         start = VoltageCorrection(steps, dt=dt)
         best = min(best, tried(best[1], initial_voltage=start), key=nearest)
     return best[2]
+
+
+def _of_steps(conversion: Converted) -> dict[str, Any] | None:
+    """The biases that steps have of their own, by layer; None where there are none."""
+    given = conversion.resolved.get("bias_correction") or {}
+    layers = conversion.populations()
+    steps = {n: b for n, b in given.items() if np.ndim(b) > len(layers[n].shape)}
+    return {**dict.fromkeys(layers, 0.0), **steps} if steps else None
 
 
 def _again(conversion: Made, changes: Mapping[str, Any]) -> Made:

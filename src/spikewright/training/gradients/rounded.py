@@ -34,6 +34,8 @@ _BELOW_ONE = 1.0 - 2.0 * TOLERANCE
 class Rounding(nn.Module):
     """A site with parameters: the logarithms of its thresholds, and its starts.
 
+    `by_step` are the biases of each step, `(steps, ...)`, or None.
+
     m copies of a channel send together what one neuron of theta/m sends that may spike m times as
     often (Hermite's identity, `choosing/fission.py`); its start is `m (v0 - 1/2) + 1/2`.
 
@@ -47,6 +49,7 @@ class Rounding(nn.Module):
         self.logarithm = nn.Parameter(torch.tensor(np.log(site.threshold), dtype=dtype))
         self.start = nn.Parameter(torch.tensor(site.start, dtype=dtype))
         start = self.start.detach()
+        self.register_buffer("by_step", _by_step(site, steps, dtype), persistent=False)
         self.register_buffer("_lowest", start.clamp(max=0.0), persistent=False)
         self.register_buffer("_highest", start.clamp(min=_BELOW_ONE), persistent=False)
 
@@ -54,6 +57,10 @@ class Rounding(nn.Module):
     def bring_back(self) -> None:
         """Bring starts back to where silent neurons stay silent, if they were there at first."""
         self.start.clamp_(self._lowest, self._highest)
+
+    def biased(self, current: Tensor) -> Tensor:
+        """A mean current and the mean of the biases that steps have of their own."""
+        return current if self.by_step is None else current + self.by_step.mean(0)
 
     @property
     def threshold(self) -> Tensor:
@@ -139,6 +146,15 @@ class _Rounded(torch.autograd.Function):
         return g, to_threshold, to_start, None, None, None, None
 
 
+def _by_step(site: Site, steps: int, dtype: torch.dtype) -> Tensor | None:
+    """The biases of each of so many steps, `(steps, ...)`; None where steps have none."""
+    if site.biases is None:
+        return None
+    found = torch.zeros((steps, *site.biases.shape[1:]), dtype=dtype)
+    found[: len(site.biases)] = torch.tensor(site.biases[:steps], dtype=dtype)
+    return found
+
+
 def _bounded(free: Tensor, most: float | Tensor | None, takes_back: bool) -> Tensor:
     """Counts within what neurons can send."""
     if most is not None:
@@ -213,10 +229,15 @@ class RoundedNetwork(nn.Module):
             if node.name in self.normalised:
                 values[node.name] = values[node.inputs[0]]
             elif not isinstance(node.layer, Input):
-                read = (values[name] for name in node.inputs)
+                read = [values[name] for name in node.inputs]
+                rounding = roundings.get(node.name)
+                if rounding is not None and not rounding.site.follows:
+                    read = [rounding.biased(read[0])]
                 value = value_of(node.layer, weights[node.name], *read)
                 if node.layer.arity == 0:
                     value = value.expand(batch, *value.shape[1:])
+                if rounding is not None and rounding.site.follows:
+                    value = rounding.biased(value)
                 values[node.name] = value
             if node.name in roundings:
                 made = None if sent is None else sent[node.name]

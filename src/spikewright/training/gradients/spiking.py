@@ -85,7 +85,7 @@ class _Spiking:
         self._graph, self._steps, self._net = network.graph, network.steps, net
         self._weights, self._normalised = network.weights(), network.normalised
         self._populations = {
-            name: (r.site, r.threshold, r.start) for name, r in network.roundings.items()
+            name: (r, r.threshold, r.start) for name, r in network.roundings.items()
         }
         self._last = {name: node.name for node in network.graph for name in node.inputs}
 
@@ -96,13 +96,15 @@ class _Spiking:
         batch = len(next(iter(inputs.values())))
         for node in self._graph:
             name, population = node.name, self._populations.get(node.name)
-            alone = population is not None and not population[0].follows
+            alone = population is not None and not population[0].site.follows
             if not isinstance(node.layer, Input) and not alone:
                 values[name] = self._passed(node, [values[n] for n in node.inputs], batch)
             if population is not None:
-                site, threshold, start = population
+                rounding, threshold, start = population
                 currents = values[node.inputs[0] if alone else name]
-                made = _through(site, currents, threshold, start, every=not self._net)
+                if rounding.by_step is not None:
+                    currents = currents + rounding.by_step.unsqueeze(1)
+                made = _through(rounding.site, currents, threshold, start, every=not self._net)
                 values[name], found.net[name] = made.values, made.net
                 if made.all is not None:
                     found.all[name] = made.all
