@@ -47,7 +47,8 @@ HEAD = """# Fine-tuning: accuracy, spikes and steps
 For those who ask what `Conversion.train` gives. Written by `python -m benchmarks.fine_tuning`; do
 not edit. Accuracy is that of the spiking network on all 10 000 test images; points lost are beside
 its source, with a 95 % interval of the same images; the goal is what the row was to lose at most.
-More neurons are those that `Fission` added to the network's before it was trained. Where weights
+More neurons are those that `Fission` added to the network's before it was trained. Taken as sent is
+the number of first steps in which receivers take one spike of every neuron as sent. Where weights
 stay, thresholds (of neurons on Fashion-MNIST, else of channels), biases and starts are fitted.
 Spikes are of either sign, an inference. Minutes are by the clock; trainings on CIFAR-10 had one
 core. A plain row of fewer steps goes on from the weights of the row with twice as many, of seed 0.
@@ -339,15 +340,16 @@ def add(row: Row) -> None:
 def page(found: Mapping[tuple[str, int], Row]) -> str:
     """The table, a line for every row."""
     head = [
-        "network", "steps", "spikes a step", "more neurons", "weights", "labels", "budget", "seed",
-        "source", "spiking", "points lost", "goal", "spikes an inference", "minutes",
+        "network", "steps", "spikes a step", "taken as sent", "more neurons", "weights", "labels",
+        "budget", "seed", "source", "spiking", "points lost", "goal", "spikes an inference",
+        "minutes",
     ]  # fmt: skip
     lines = []
     for name, plan in PLANS.items():
         for row in (row for (of, _), row in sorted(found.items()) if of == name):
             lines.append([
                 plan.network, str(plan.steps), "any" if plan.cap is None else str(plan.cap),
-                f"{100 * plan.extra:.0f} %" if plan.extra else "-",
+                str(plan.assumed or "-"), f"{100 * plan.extra:.0f} %" if plan.extra else "-",
                 "trained" if plan.weights else "stay",
                 "yes" if plan.labels else "no",
                 "-" if plan.spikes is None else f"{plan.spikes:,.0f}", str(row.seed),

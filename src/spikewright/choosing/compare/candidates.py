@@ -18,6 +18,8 @@ from spikewright.choosing.rules import RULES, ScaleRule
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 
+_FEW = 8  # steps, in which it pays to take first spikes as sent
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -31,10 +33,13 @@ class Candidate:
 def candidates_of(
     rules: Mapping[str, ScaleRule], steps: int, dt: float, cap: int | None, rectifies: bool = True
 ) -> list[Candidate]:
-    """Rules by name, for ReLU with neurons that take spikes back and with ones that do not."""
+    """Rules by name, for ReLU with neurons that take spikes back and with ones that do not.
+
+    In few steps and under a cap also with first spikes that receivers take as sent.
+    """
     return [
         Candidate(f"{name}{what}", {**neurons, "scale_firing_rates": rule}, _readouts(steps, dt))
-        for what, neurons in _neurons(cap, rectifies).items()
+        for what, neurons in _neurons(steps, cap, rectifies).items()
         for name, rule in rules.items()
     ]
 
@@ -48,11 +53,23 @@ def compared_rules(steps: int, dt: float, cap: int | None) -> dict[str, ScaleRul
     }
 
 
-def _neurons(cap: int | None, rectifies: bool) -> dict[str, dict[str, Any]]:
+def worth_assuming(steps: int) -> int:
+    """In how many of so many steps a spike that receivers take as sent pays.
+
+    The last one has to stay free for what comes late, unless there are too few; in many steps the
+    room that it makes is little beside the spikes that silent neurons send.
+    """
+    return max(min(steps, 2), steps - 1) if steps <= _FEW else 0
+
+
+def _neurons(steps: int, cap: int | None, rectifies: bool) -> dict[str, dict[str, Any]]:
     """Arguments that choose neurons, by their description."""
     if not rectifies:
         return {"": {"spiking": True, "max_spikes_per_step": cap}}
     types = {", takes spikes back": BipolarIntegrateAndFire(), "": IntegrateAndFire()}
+    assumed = 0 if cap is None else worth_assuming(steps)
+    if assumed:
+        types[f", {assumed} taken as sent"] = BipolarIntegrateAndFire(assumed_spikes=assumed)
     return {
         what: {"spiking": {RectifiedLinear: neurons}, "max_spikes_per_step": cap}
         for what, neurons in types.items()
