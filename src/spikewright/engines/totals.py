@@ -39,9 +39,12 @@ def total_type(ensemble: Ensemble, steps: int) -> np.dtype:
     kind = ensemble.neuron_type
     if not kind.spiking:
         return np.dtype(np.float64)
-    most = kind.most_in(steps)
-    if most is None:
+    window = ensemble.restart_every or max(1, steps)
+    runs, rest = divmod(steps, window)
+    in_window, in_rest = kind.most_in(window), kind.most_in(rest)
+    if in_window is None or in_rest is None:
         return np.dtype(np.int32)
+    most = runs * in_window + in_rest
     return np.min_scalar_type(-1 - min(most, _MOST))
 
 

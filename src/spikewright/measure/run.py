@@ -27,8 +27,9 @@ class Population:
     them: take sums of them with NumPy's `sum`, which widens them. Of a rate neuron both are sums
     over steps of its rate in Hz, without its sign and with it. `scale` is the layer's firing-rate
     scale, and `cap` the spikes that a neuron may send in a step, or None. `amplitude` is that of
-    the neuron type; none of the counts is multiplied by it. `assumed` is the number of steps from
-    the start in which receivers take one spike as sent, which `net` counts and `totals` does not.
+    the neuron type; none of the counts is multiplied by it. `assumed` is the number of steps
+    from the start, and again after every `window` steps, in which receivers take one spike as sent:
+    `net` counts it, and `totals` does not.
     """
 
     totals: NDArray
@@ -38,6 +39,7 @@ class Population:
     net: NDArray = None  # type: ignore[assignment]  # given below where it is left out
     amplitude: float = 1.0
     assumed: int = 0
+    window: int | None = None
 
     def __post_init__(self) -> None:
         if self.net is None:
@@ -56,9 +58,14 @@ class Population:
         rows = self.totals.reshape(len(self.totals), -1)  # bytes: their sums are found by widening
         return float(rows.sum(axis=1, dtype=np.int32).mean() / max(1, rows.shape[1]))
 
+    def taken_as_sent(self, steps: int) -> NDArray:
+        """The steps of a run, `(steps,)`, in which receivers take one spike as sent."""
+        place: NDArray = np.arange(steps) % (self.window or max(1, steps))
+        return place < self.assumed
+
     def saturated(self, steps: int) -> NDArray:
         """Neurons that sent all they could, `(batch, *shape)`; spikes taken back are left out."""
-        limit = (self.cap or 1) * steps + min(steps, self.assumed)
+        limit = (self.cap or 1) * steps + self.taken_as_sent(steps).sum()
         above: NDArray = self.net >= limit
         return above if self.net is self.totals else above | (self.net <= -limit)
 
@@ -223,6 +230,7 @@ class Run(Shown):
     def spikes_over_time(self, layer: str) -> NDArray[np.int64]:
         """Spikes of a recorded layer in every step, `(batch, steps, *shape)`, with their sign.
 
+        Those that receivers take as sent are none: one is missing where its place stays empty.
         Raises `SimulationError` for a layer that was not recorded, or that has no spikes.
         """
         spiking = [
@@ -235,7 +243,9 @@ class Run(Shown):
             )
         population = self.populations[layer]
         of_one = population.scale * (self.dt / population.amplitude)
-        return np.rint(self.recorded[layer] * of_one).astype(np.int64)
+        sent = np.rint(self.recorded[layer] * of_one).astype(np.int64)
+        sent[:, population.taken_as_sent(self.steps)] -= 1
+        return sent
 
     def silent_fractions(self) -> dict[str, float]:
         """Fraction of neurons that never spiked, with either sign, for any sample.
