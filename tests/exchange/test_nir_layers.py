@@ -12,7 +12,7 @@ import pytest
 import spikewright as sw
 from spikewright.errors import ConversionError, ExchangeError
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import LAYERS, Activation, Input
+from spikewright.graph.layers import LAYERS, Activation, Affine, Input, Reshape
 from spikewright.testing.layers import LayerExample, layer_examples
 
 nir = pytest.importorskip("nir")
@@ -21,28 +21,35 @@ STEPS, SCALE = 24, 64.0
 EXAMPLES = {e.id: e for e in layer_examples() if e.layer.arity != 0}
 
 
-def _graph(example: LayerExample) -> Graph:
-    """Inputs, rectifiers, the layer, and a rectifier behind it."""
+def _graph(example: LayerExample, weights: bool = False) -> Graph:
+    """Inputs, rectifiers, the layer, and a rectifier behind it, or behind further weights."""
     nodes: list[Any] = []
     for i, shape in enumerate(example.shapes):
         nodes.append(Node(f"x{i}", Input(shape)))
         nodes.append(Node(f"r{i}", Activation("relu"), (f"x{i}",)))
     names = tuple(f"r{i}" for i in range(len(example.shapes)))
     nodes.append(Node("layer", example.layer, names))
-    nodes.append(Node("end", Activation("relu"), ("layer",)))
+    if weights:
+        size = int(np.prod(example.layer.output_shape(*example.shapes)))
+        matrix = np.random.default_rng(5).integers(-8, 9, (7, size)) / 16
+        nodes.append(Node("flat", Reshape((size,)), ("layer",)))
+        nodes.append(Node("layer.weights", Affine(matrix), ("flat",)))
+    nodes.append(Node("end", Activation("relu"), (nodes[-1].name,)))
     return Graph(nodes, {"y": "end"})
 
 
-def _converted(example: LayerExample) -> sw.Conversion:
+def _converted(example: LayerExample, weights: bool) -> sw.Conversion:
     try:
-        return sw.convert(_graph(example), spiking=True, scale_firing_rates=SCALE)
+        return sw.convert(_graph(example, weights), spiking=True, scale_firing_rates=SCALE)
     except ConversionError as error:
         pytest.skip(f"no network: {error}")
 
 
-def _saved(example: LayerExample, path: Path) -> tuple[sw.Conversion, sw.Network] | None:
+def _saved(
+    example: LayerExample, path: Path, weights: bool = False
+) -> tuple[sw.Conversion, sw.Network] | None:
     """The conversion and its file as a network, or None where NIR cannot say the layer."""
-    conversion = _converted(example)
+    conversion = _converted(example, weights)
     try:
         sw.nir.save(conversion, path, dt=1 / SCALE)
     except ExchangeError as error:
@@ -52,11 +59,15 @@ def _saved(example: LayerExample, path: Path) -> tuple[sw.Conversion, sw.Network
     return conversion, sw.nir.load(nir.read(path))  # also through the package's check of shapes
 
 
+@pytest.mark.parametrize("weights", [False, True], ids=["alone", "before weights"])
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_every_layer_is_written_or_refused(name: str, tmp_path: Path) -> None:
-    """A file has the spikes of the conversion; a refusal names the layer."""
+def test_every_layer_is_written_or_refused(name: str, weights: bool, tmp_path: Path) -> None:
+    """A file has the spikes of the conversion; a refusal names the layer.
+
+    Before weights, without neurons in between, a layer is a node of its own or part of one.
+    """
     example = EXAMPLES[name]
-    saved = _saved(example, tmp_path / "net.nir")
+    saved = _saved(example, tmp_path / "net.nir", weights)
     if saved is None:
         assert list(tmp_path.iterdir()) == []
         return

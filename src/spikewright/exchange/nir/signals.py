@@ -90,19 +90,25 @@ class Follower:
             scaled = _scaled(signal, transform)
             if scaled is not None:
                 return scaled
-        made = self._windows(signal, transform)
-        if made is None:
-            made = self._matrix(signal, transform)
-        return self._behind(signal, *made)
+        return self._behind(signal, transform)
 
-    def _behind(self, signal: Signal, then: Map, index: NDArray) -> Signal:
+    def _behind(self, signal: Signal, transform: Transform) -> Signal:
         """The signal behind a map of its array, which is one with a pool before it where it can."""
+        then, index = self._map(signal, transform)
         if signal.map is None:
             return plain(signal.names, then.output_shape, index, then)
         both = composed(signal.map, then) if signal.map.pooling else None
         if both is not None:
             return plain(signal.names, then.output_shape, index, both)
-        return plain(self.emit(signal).names, then.output_shape, index, then)
+        written = self.emit(signal)
+        if written.shape != signal.shape or not np.array_equal(written.index, signal.index):
+            then, index = self._map(written, transform)  # it became a matrix, to a vector
+        return plain(written.names, then.output_shape, index, then)
+
+    def _map(self, signal: Signal, transform: Transform) -> tuple[Map, NDArray]:
+        """A transform as a map of a signal's array, and where its values lie then."""
+        made = self._windows(signal, transform)
+        return self._matrix(signal, transform) if made is None else made
 
     def _windows(self, signal: Signal, transform: Transform) -> tuple[Map, NDArray] | None:
         """A convolution or pool over the array as it lies, or None."""
