@@ -368,6 +368,22 @@ def test_without_an_end_it_is_a_function_of_its_arguments(
     assert tables[0] == tables[1] == tables[2]
 
 
+@pytest.mark.parametrize(
+    ("steps", "assumed"), [(1, 1), (2, 2), (3, 2), (4, 3), (8, 7), (9, 0), (16, 0)]
+)
+def test_first_spikes_are_taken_as_sent_in_few_steps(steps: int, assumed: int) -> None:
+    """The last step stays free where there are enough; without a cap there is no room to make."""
+    rules = {"one": sw.OneScale()}
+    for cap in (1, None):
+        kinds = [
+            c.arguments["spiking"][sw.RectifiedLinear]
+            for c in candidates_of(rules, steps, 0.001, cap)
+        ]
+        found = {kind.assumed_spikes for kind in kinds if kind.negative}
+        assert found == ({0, assumed} if cap else {0})
+        assert len(kinds) == (3 if cap and assumed else 2)
+
+
 def test_given_candidates_alone_are_compared(rate: sw.Conversion) -> None:
     """One row a candidate and readout, nothing else."""
     made = [
