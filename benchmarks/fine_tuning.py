@@ -106,9 +106,11 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_8_fitted": Plan("cifar10", 8, 25, weights=False),
     "cifar10_4_fitted_neurons": Plan("cifar10", 4, 25, extra=0.5, weights=False),
     "cifar10_2_fitted_neurons": Plan("cifar10", 2, 25, extra=0.5, weights=False),
-    "cifar10_4_assumed": Plan("cifar10", 4, 25, after="cifar10_8", assumed=3),
-    "cifar10_4_labels_assumed": Plan("cifar10", 4, 25, labels=True, after="cifar10_8", assumed=3),
-    "cifar10_2_assumed": Plan("cifar10", 2, 25, after="cifar10_4_assumed", assumed=2),
+    "cifar10_4_assumed": Plan("cifar10", 4, 25, after="cifar10_8", assumed=3, by_step=True),
+    "cifar10_4_labels_assumed": Plan(
+        "cifar10", 4, 25, labels=True, after="cifar10_8", assumed=3, by_step=True
+    ),
+    "cifar10_2_assumed": Plan("cifar10", 2, 25, after="cifar10_4_assumed", assumed=2, by_step=True),
     "cifar10_1_assumed": Plan("cifar10", 1, 25, labels=True, after="cifar10_2_assumed", assumed=1),
     "cifar10_4_fitted_assumed": Plan("cifar10", 4, 25, weights=False, assumed=3, by_step=True),
     "cifar10_8_fitted_assumed": Plan("cifar10", 8, 25, weights=False, assumed=4, by_step=True),
@@ -257,6 +259,7 @@ def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
         checkpoint=cache / "fine_tuning" / f"{name}_{seed}.safetensors",
         seed=seed,
         thresholds="kept" if plan.by_step else "chosen",
+        method="time" if plan.by_step else "auto",
     )
     minutes = (time.monotonic() - start) / 60
     answers, spikes = answered(trained.conversion, found.x_test, plan.steps)
