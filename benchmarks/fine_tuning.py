@@ -111,7 +111,7 @@ PLANS: Mapping[str, Plan] = {
         "cifar10", 4, 25, labels=True, after="cifar10_8", assumed=3, by_step=True
     ),
     "cifar10_2_assumed": Plan("cifar10", 2, 25, after="cifar10_4_assumed", assumed=2, by_step=True),
-    "cifar10_1_assumed": Plan("cifar10", 1, 25, labels=True, after="cifar10_2_assumed", assumed=1),
+    "cifar10_1_assumed": Plan("cifar10", 1, 25, labels=True, after="cifar10_2", assumed=1),
     "cifar10_4_fitted_assumed": Plan("cifar10", 4, 25, weights=False, assumed=3, by_step=True),
     "cifar10_8_fitted_assumed": Plan("cifar10", 8, 25, weights=False, assumed=4, by_step=True),
     "cifar10_4_fitted_neurons_assumed": Plan(
