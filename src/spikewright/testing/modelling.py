@@ -217,6 +217,7 @@ def _wrapped_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample("losing-signed", LosingSpikes(0.5, signed), scale=4.0)
     whole = FixedPointIntegrateAndFire(np.array(16), max_spikes_per_step=1)
     yield NeuronExample("losing-fixed-point", LosingSpikes(0.125, whole))
+    yield NeuronExample("losing-assumed", LosingSpikes(0.25, BipolarIntegrateAndFire(1.0, 1, 3)))
     yield NeuronExample("poisson-leaky", PoissonSpiking(leaky), exact=False)
     many = PoissonSpiking(RectifiedLinear(2.0))  # means far above what one inversion reaches
     yield NeuronExample("poisson-many", many, scale=8.0, exact=False)
