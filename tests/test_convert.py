@@ -309,11 +309,13 @@ def test_the_trace_says_what_is_exact_convergent_and_approximated():
 
 def test_the_trace_says_that_spikes_are_taken_back():
     """Bipolar neurons converge without a cap, clip with one, and the trace says what they do."""
-    for cap, status, text in (
-        (None, "convergent", "mean tends to the source's; takes spikes back"),
-        (1, "approximated", "at most 1 spike a step, larger values clip; takes spikes back"),
+    for cap, assumed, status, text in (
+        (None, 0, "convergent", "mean tends to the source's; takes spikes back"),
+        (1, 0, "approximated", "at most 1 spike a step, larger values clip; takes spikes back"),
+        (None, 1, "convergent", "takes spikes back; one is taken as sent in the first step"),
+        (1, 3, "approximated", "; one is taken as sent in each of the first 3 steps"),
     ):
-        kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=cap)
+        kind = sw.BipolarIntegrateAndFire(1.0, cap, assumed)
         conversion = sw.convert(models.mlp(), spiking={"relu": kind})
         notes = [e for e in conversion.trace if "Bipolar" in e.text]
         assert len(notes) == 2

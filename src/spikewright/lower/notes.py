@@ -100,6 +100,9 @@ def _rates(neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]
 def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
     """The guarantee of a spiking type for an activation or a function's value, and the reason."""
     back = "; takes spikes back" if isinstance(neuron_type, BipolarIntegrateAndFire) else ""
+    if first := neuron_type.assumed_spikes:
+        steps = "the first step" if first == 1 else f"each of the first {first} steps"
+        back += f"; one is taken as sent in {steps}"
     if apart is not None:
         return "approximated", f"they answer {apart}"
     if not neuron_type.follows_mean:
@@ -110,10 +113,7 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
     if neuron_type.most_spikes is not None:
         cap = neuron_type.most_spikes
         spikes = "1 spike" if cap == 1 else f"{cap} spikes"
-        first = neuron_type.assumed_spikes
-        steps = "step" if first == 1 else f"{first} steps"
-        assumed = f"; one is taken as sent in the first {steps} each" if first else ""
-        return "approximated", f"at most {spikes} a step, larger values clip{back}{assumed}"
+        return "approximated", f"at most {spikes} a step, larger values clip{back}"
     if neuron_type.scaling == "gain":
         return "convergent", f"mean tends to the source's{back}"
     return "convergent", f"mean tends to f of the mean current{_exception(layer)}"
