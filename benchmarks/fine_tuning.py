@@ -48,7 +48,8 @@ For those who ask what `Conversion.train` gives. Written by `python -m benchmark
 not edit. Accuracy is that of the spiking network on all 10 000 test images; points lost are beside
 its source, with a 95 % interval of the same images; the goal is what the row was to lose at most.
 More neurons are those that `Fission` added to the network's before it was trained. Taken as sent is
-the number of first steps in which receivers take one spike of every neuron as sent. Where weights
+the number of first steps in which receivers take one spike of every neuron as sent; in several
+steps these rows have biases of each step too, which stay as they were measured. Where weights
 stay, thresholds (of neurons on Fashion-MNIST, else of channels), biases and starts are fitted.
 Spikes are of either sign, an inference. Minutes are by the clock; trainings on CIFAR-10 had one
 core. A plain row of fewer steps goes on from the weights of the row with twice as many, of seed 0.
@@ -107,19 +108,8 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_4_fitted_neurons": Plan("cifar10", 4, 25, extra=0.5, weights=False),
     "cifar10_2_fitted_neurons": Plan("cifar10", 2, 25, extra=0.5, weights=False),
     "cifar10_4_assumed": Plan("cifar10", 4, 25, after="cifar10_8", assumed=3, by_step=True),
-    "cifar10_4_labels_assumed": Plan(
-        "cifar10", 4, 25, labels=True, after="cifar10_8", assumed=3, by_step=True
-    ),
     "cifar10_2_assumed": Plan("cifar10", 2, 25, after="cifar10_4_assumed", assumed=2, by_step=True),
     "cifar10_1_assumed": Plan("cifar10", 1, 25, labels=True, after="cifar10_2", assumed=1),
-    "cifar10_4_fitted_assumed": Plan("cifar10", 4, 25, weights=False, assumed=3, by_step=True),
-    "cifar10_8_fitted_assumed": Plan("cifar10", 8, 25, weights=False, assumed=4, by_step=True),
-    "cifar10_4_fitted_neurons_assumed": Plan(
-        "cifar10", 4, 25, extra=0.5, weights=False, assumed=3, by_step=True
-    ),
-    "cifar10_2_fitted_neurons_assumed": Plan(
-        "cifar10", 2, 25, extra=0.5, weights=False, assumed=2, by_step=True
-    ),
     "cifar10_4_neurons": Plan("cifar10", 4, 25, extra=0.5),
     "cifar10_2_neurons": Plan("cifar10", 2, 25, extra=0.5, after="cifar10_4_neurons"),
 }
@@ -130,9 +120,8 @@ GOALS: Mapping[str, float] = {
     "cifar10_4_fitted": 2.0, "cifar10_8_fitted": 0.4, "cifar10_4_fitted_neurons": 1.0,
     "cifar10_2_fitted_neurons": 4.0,
     "cifar10_4_neurons": 1.0, "cifar10_2_neurons": 3.0,
-    "cifar10_4_assumed": 1.0, "cifar10_4_labels_assumed": 0.5, "cifar10_2_assumed": 3.0,
-    "cifar10_1_assumed": 10.0, "cifar10_4_fitted_assumed": 2.0, "cifar10_8_fitted_assumed": 0.4,
-    "cifar10_4_fitted_neurons_assumed": 1.0, "cifar10_2_fitted_neurons_assumed": 4.0,
+    "cifar10_4_assumed": 1.0, "cifar10_2_assumed": 3.0,
+    "cifar10_1_assumed": 10.0,
 }  # fmt: skip
 """Points that rows are to lose at most, by name."""
 SHIFTED: Mapping[str, tuple[int, bool]] = {

@@ -15,7 +15,7 @@ from safetensors import safe_open
 import spikewright as sw
 from small_images import small_images
 
-FIRST = Plan("fashion_mnist", 2, 0.02)
+FIRST = Plan("fashion_mnist", 2, 0.02, assumed=2, by_step=True)
 FITTED = Plan("fashion_mnist", 1, 0.02, cap=None, weights=False)
 PLANS = {
     "first": FIRST, "second": replace(FIRST, steps=1, labels=True, after="first"), "fitted": FITTED
