@@ -32,6 +32,7 @@ from spikewright.testing.modelling import (
     SynapseExample,
     TransformExample,
     neuron_type_examples,
+    sent_of,
     synapse_examples,
     transform_examples,
 )
@@ -90,7 +91,8 @@ def assert_same(
         if not ensemble.neuron_type.spiking:
             continue
         counts = found[f"spikes {name}"]
-        np.testing.assert_array_equal(np.abs(counts).sum(axis=1), run.populations[name].totals)
+        sent = sent_of(ensemble.neuron_type, counts, 1)
+        np.testing.assert_array_equal(sent.sum(axis=1), run.populations[name].totals)
         if conversion.arguments["synapse"] is None:
             height = ensemble.neuron_type.amplitude / (ensemble.rate_scale * dt)
             np.testing.assert_array_equal(counts, np.rint(run.recorded[name] / height))

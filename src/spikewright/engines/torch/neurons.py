@@ -39,7 +39,7 @@ class Namespace(Functions):
         least: Any = 0.0,
         rounding: Literal["down", "truncate"] = "down",
         floor: float | None = None,
-        cap: int | None = None,
+        cap: float | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The soft-reset integrator (see `spikewright.network.neurons.base.Integrate`)."""
         if voltage is self.voltage:
@@ -53,7 +53,7 @@ class Namespace(Functions):
         return counts, voltage
 
     def count(
-        self, voltage: Tensor, threshold: Any, least: Any, rounding: str, cap: int | None,
+        self, voltage: Tensor, threshold: Any, least: Any, rounding: str, cap: float | None,
         counts: Tensor,
     ) -> None:  # fmt: skip
         """Write the counts of spikes within their bounds."""

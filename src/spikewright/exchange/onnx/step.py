@@ -187,7 +187,7 @@ def _neurons(step: Step, op: Neurons, inputs: Mapping[Node, str]) -> None:
     }
     state: dict[str, Any] = dict(before)
     current, now = step.signals[op.inputs[0]].values, step.since(every) + 1.0
-    clock: Any = Clock(now, step.program.dt, op.threshold, no_draws)
+    clock: Any = _Clock(now, step.program.dt, op.threshold, no_draws)
     sent = kind.step(step.xp, current, state, clock)
     for name, value in before.items():
         step.goes_on(value, state[name])
@@ -196,13 +196,25 @@ def _neurons(step: Step, op: Neurons, inputs: Mapping[Node, str]) -> None:
         step.signals[signal] = Signal(state[name])
 
 
+class _Clock(Clock):
+    """A clock whose step is a symbol."""
+
+    def within(self, steps: int) -> Any:
+        """See `Clock`."""
+        now: Any = self.step
+        return (now <= float(steps)).cast(TensorProto.DOUBLE)
+
+
 def _bounds(op: Neurons) -> Bounds | None:
-    """The numbers of spikes that a population may send in a step, where a cap bounds them."""
+    """The numbers of spikes that a population may send in a step, where a cap bounds them.
+
+    Those that receivers take as sent are among them.
+    """
     kind = op.neuron_type
-    most = kind.most_spikes
-    if not kind.spiking or most is None:
+    least, most = kind.most_spikes, kind.most_in(1)
+    if not kind.spiking or least is None or most is None:
         return None
-    return Bounds(-most if kind.negative else 0, most)
+    return Bounds(-least if kind.negative else 0, most)
 
 
 def _apply(step: Step, op: Apply, inputs: Mapping[Node, str]) -> None:

@@ -115,6 +115,10 @@ class Symbol:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __bool__(self) -> bool:
+        """Raise `TypeError`: whether it is true is known where the graph is run."""
+        raise TypeError("a symbol has no truth: what depends on it takes `xp.where`")
+
     def __and__(self, other: Any) -> Any:
         return self.make("And", other)
 

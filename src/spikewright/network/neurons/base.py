@@ -56,7 +56,7 @@ class Integrate(Protocol):
         least: Array | None = 0.0,
         rounding: Literal["down", "truncate"] = "down",
         floor: float | None = None,
-        cap: int | None = None,
+        cap: float | Array | None = None,
     ) -> tuple[Array, Array]: ...
 
 
@@ -105,6 +105,13 @@ class Clock:
     dt: float
     threshold: Array
     uniform: Callable[[int], Array]
+
+    def within(self, steps: int) -> Any:
+        """1 in the first so many steps, and 0 after them.
+
+        An equation asks for it in place of comparing `step`, which may stand for any number.
+        """
+        return 1.0 if self.step <= steps else 0.0
 
 
 def no_draws(index: int) -> Array:

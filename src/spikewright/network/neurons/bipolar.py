@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
@@ -66,10 +67,11 @@ class BipolarIntegrateAndFire(LinearResponse):
         return xp.maximum(current, 0.0)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        cap, least = self.max_spikes_per_step, 0.0 - state["sent"]
+        least = 0.0 - state["sent"]
+        cap: Any = self.max_spikes_per_step
         if cap is not None:
-            assumed = self.assumed_at(clock.step)
-            least, cap = xp.maximum(least, assumed - cap), cap + int(assumed)
+            assumed = clock.within(self.assumed_spikes) if self.assumed_spikes else 0.0
+            least, cap = xp.maximum(least, assumed - cap), cap + assumed
         counts, state["voltage"] = xp.integrate(
             state["voltage"], current, clock.threshold, least=least, cap=cap
         )

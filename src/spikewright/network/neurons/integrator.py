@@ -22,7 +22,7 @@ def integrate(
     least: Any = 0.0,
     rounding: Literal["down", "truncate"] = "down",
     floor: float | None = None,
-    cap: int | None = None,
+    cap: float | Any | None = None,
     xp: Any = np,
 ) -> tuple[Any, Any]:
     """Counts and the voltage that is left (see `spikewright.network.neurons.base.Integrate`).
@@ -38,7 +38,7 @@ def integrate(
     if least is not None:
         counts = xp.maximum(counts, least)
     if cap is not None:
-        counts = xp.minimum(counts, float(cap))
+        counts = xp.minimum(counts, cap)
     voltage = voltage - counts * threshold
     if floor is not None:
         voltage = xp.maximum(voltage, -floor * threshold)

@@ -82,7 +82,7 @@ class LosingSpikes(Wrapping):
         return self.base_type.gain_bias(max_rates / (1.0 - self.lost), intercepts)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        assumed = self.assumed_at(clock.step)
+        assumed = clock.within(self.assumed_spikes)
         counts = self.base_type.step(xp, current, state, clock) - assumed
         arrived = xp.floor(xp.abs(counts) * (1.0 - self.lost) + clock.uniform(0))
         return arrived * xp.sign(counts) + assumed

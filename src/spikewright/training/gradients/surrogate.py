@@ -24,7 +24,7 @@ class Bounds(NamedTuple):
 
     rounding: Literal["down", "truncate"]
     floor: float | None
-    cap: int | None
+    cap: float | None
 
 
 class Differentiable(Functions):
@@ -44,7 +44,7 @@ class Differentiable(Functions):
         least: Any = 0.0,
         rounding: Literal["down", "truncate"] = "down",
         floor: float | None = None,
-        cap: int | None = None,
+        cap: float | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The soft-reset integrator (see `spikewright.network.neurons.base.Integrate`)."""
         bounds = Bounds(rounding, floor, cap)
