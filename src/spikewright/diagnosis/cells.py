@@ -98,8 +98,6 @@ class Cells:
 
     def clipped(self, value: NDArray) -> NDArray:
         """A value clipped to the range that the cap allows."""
-        if self.cap is None:
-            return value
         most = self.most * self.unit
         return np.clip(value, -most, most)
 

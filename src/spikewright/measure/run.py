@@ -230,7 +230,7 @@ class Run(Shown):
     def spikes_over_time(self, layer: str) -> NDArray[np.int64]:
         """Spikes of a recorded layer in every step, `(batch, steps, *shape)`, with their sign.
 
-        Those that receivers take as sent are none: one is missing where its place stays empty.
+        Spikes that receivers take as sent are not counted: -1 says that there was none.
         Raises `SimulationError` for a layer that was not recorded, or that has no spikes.
         """
         spiking = [

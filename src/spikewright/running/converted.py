@@ -51,7 +51,7 @@ Made = TypeVar("Made", bound=Converted)
 
 
 def all_capped(conversion: Converted) -> bool:
-    """Whether the neurons of every layer have a cap on the spikes of a step."""
+    """True where every population has a cap on its spikes a step."""
     populations = conversion.populations().values()
     return all(ensemble.neuron_type.most_spikes is not None for ensemble in populations)
 

@@ -134,18 +134,24 @@ def _divided(
 def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Made:
     """The conversion with thresholds chosen anew for the number of steps, unless they are kept.
 
-    Where a cap makes the order of spikes matter, some steps may be spared to catch up in, and
-    starts are corrected, if they may change: what is nearest to the source is a better beginning.
     Biases of each step are kept with thresholds, or measured anew for others.
     """
     if settings.thresholds == "kept":
         return _again(conversion, {"bias_correction": _of_steps(conversion)})
+    chosen = _with_chosen(conversion, first, settings)
     correction = conversion.arguments.get("bias_correction")
-    if isinstance(correction, StepCorrection):
-        without = _again(conversion, {"bias_correction": None})
-        chosen = _with_thresholds(without, first, settings)
-        numbers = {**chosen.resolved, "bias_correction": correction}
-        return _again(chosen, {**numbers, "calibration": dict(first.x)})
+    if not isinstance(correction, StepCorrection):
+        return chosen
+    numbers = {**chosen.resolved, "bias_correction": correction}
+    return _again(chosen, {**numbers, "calibration": dict(first.x)})
+
+
+def _with_chosen(conversion: Made, first: Samples, settings: Settings) -> Made:
+    """The conversion with thresholds chosen anew, and no correction of biases.
+
+    Where a cap makes the order of spikes matter, some steps may be spared to catch up in, and
+    starts are corrected, if they may change: what is nearest to the source is a better beginning.
+    """
     steps, dt, x = settings.steps, settings.dt, dict(first.x)
     capped = all_capped(conversion)
     changes: dict[str, Any] = {"calibration": x, "bias_correction": None}

@@ -17,7 +17,7 @@ import spikewright as sw
 from spikewright._base.equations import CURVES
 from spikewright.choosing import Case, Setting, Statistics
 from spikewright.choosing.rules import RULES
-from spikewright.choosing.rules.coding import coding_error, expected_spikes
+from spikewright.choosing.rules.coding import Code
 from spikewright.choosing.rules.from_weights import evaluate, random_inputs
 from spikewright.choosing.rules.minimum_error import best_threshold
 from spikewright.choosing.rules.threshold_iteration import fixed_point
@@ -148,7 +148,7 @@ def test_minimum_error_is_the_minimum(start, cap, steps) -> None:
     rng = np.random.default_rng(7)
     values = np.stack([np.maximum(rng.normal(size=500), 0), rng.gamma(2.0, size=500)])
     histogram = Histogram.of(values)
-    found = best_threshold(histogram, steps, cap, start)
+    found = best_threshold(histogram, Code(steps, cap, start))
 
     def error(theta: float, a: np.ndarray) -> float:
         unit = theta / steps
@@ -201,10 +201,10 @@ def test_coding_error_is_what_neurons_do(start, kind) -> None:
         spikes = sent_of(kind, simulator.data[counts]).sum(axis=0).mean()
 
     offset = {"half": 0.5, "zero": 0.0}[start]
-    coding = Histogram.of(a), np.array([theta]), steps, cap, offset, kind.assumed_spikes
-    told = coding_error(*coding)
+    code, values = Code(steps, cap, offset, kind.assumed_spikes), Histogram.of(a)
+    told = code.error(values, np.array([theta]))
     assert told == pytest.approx(((sent - a[0]) ** 2).mean(), rel=0.01)
-    assert expected_spikes(*coding) == pytest.approx(spikes, rel=0.01)
+    assert code.spikes(values, np.array([theta])) == pytest.approx(spikes, rel=0.01)
 
 
 def test_threshold_iteration_is_the_papers_fixed_point() -> None:
@@ -266,7 +266,7 @@ def test_threshold_iteration_is_minimum_error_for_normal_currents() -> None:
     best = sw.MinimumError(8).threshold(layer, ONE)
     found = sw.ThresholdIteration(8).threshold(layer, ONE)
 
-    errors = [coding_error(layer.magnitude("channel"), t, 8, 1, 0.5)[0] for t in (best, found)]
+    errors = [Code(8, 1, 0.5).error(layer.magnitude("channel"), t)[0] for t in (best, found)]
     assert errors[1] <= 1.02 * errors[0]
 
 
@@ -292,8 +292,9 @@ def test_an_energy_budget_is_spent_where_it_helps_most(cap) -> None:
     def told(name: str, theta: float) -> tuple[float, float]:
         values = of.statistics.layers[name].magnitude("layer")
         active = 1 - values.counts[values.means == 0].sum() / values.total[0]
-        error = coding_error(values, np.array([theta]), steps, cap, 0.5)[0] / active
-        spikes = expected_spikes(values, np.array([theta]), steps, cap, 0.5)[0]
+        code = Code(steps, cap, 0.5)
+        error = code.error(values, np.array([theta]))[0] / active
+        spikes = code.spikes(values, np.array([theta]))[0]
         return float(weights[name][0]) * error, spikes * MLP.shapes[name][0]
 
     chosen = [told(name, 1 / (float(s) * 0.001)) for name, s in found.items()]
@@ -336,7 +337,7 @@ def test_joules_are_additions() -> None:
     paid = 0.0
     for name, scale in scales(sw.EnergyBudget(8, joules=2e-9), of).items():
         values = of.statistics.layers[name].magnitude("layer")
-        spikes = expected_spikes(values, np.array([1 / (scale * 0.001)]), 8, None, 0.5)[0]
+        spikes = Code(8, None, 0.5).spikes(values, np.array([1 / (scale * 0.001)]))[0]
         paid += spikes * MLP.shapes[name][0] * fan_out(MLP, name) * 0.9e-12
 
     assert paid == pytest.approx(2e-9, rel=0.01)

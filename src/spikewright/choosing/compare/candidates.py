@@ -18,7 +18,7 @@ from spikewright.choosing.rules import RULES, ScaleRule
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 
-_FEW = 8  # steps, in which it pays to take first spikes as sent
+_FEW = 8  # steps, up to which first spikes that are taken as sent are tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,8 @@ def compared_rules(steps: int, dt: float, cap: int | None) -> dict[str, ScaleRul
     }
 
 
-def worth_assuming(steps: int) -> int:
-    """In how many of so many steps a spike that receivers take as sent pays.
+def _worth_assuming(steps: int) -> int:
+    """The number of first steps in which receivers are to take a spike as sent.
 
     The last one has to stay free for what comes late, unless there are too few; in many steps the
     room that it makes is little beside the spikes that silent neurons send.
@@ -67,7 +67,7 @@ def _neurons(steps: int, cap: int | None, rectifies: bool) -> dict[str, dict[str
     if not rectifies:
         return {"": {"spiking": True, "max_spikes_per_step": cap}}
     types = {", takes spikes back": BipolarIntegrateAndFire(), "": IntegrateAndFire()}
-    assumed = 0 if cap is None else worth_assuming(steps)
+    assumed = 0 if cap is None else _worth_assuming(steps)
     if assumed:
         types[f", {assumed} taken as sent"] = BipolarIntegrateAndFire(assumed_spikes=assumed)
     return {

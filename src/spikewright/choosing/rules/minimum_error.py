@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.rules.case import Setting
-from spikewright.choosing.rules.coding import coding_error
+from spikewright.choosing.rules.coding import Code
 from spikewright.choosing.rules.rule import (
     ScaleRule,
     StepsRule,
@@ -83,8 +83,9 @@ class MinimumError(StepsRule):
         assumed = setting.assumed_in(window, self.steps)
         usable: float = cap
         if self.share < 1:
-            usable = (_counted_on(self.share, cap * window + assumed) - assumed) / window
-        return best_threshold(layer.sends(self.per), window, usable, setting.start, assumed)
+            usable = (_counted_on(self.share, self.most(setting)) - assumed) / window
+        code = Code(window, usable, setting.start, assumed)
+        return best_threshold(layer.sends(self.per), code)
 
 
 def _counted_on(share: float, most: float) -> float:
@@ -96,20 +97,14 @@ def _named(rule: MinimumError) -> str:
     return "MinimumError" + (f", {rule.share:.0%} of the steps" if rule.share < 1 else "")
 
 
-def best_threshold(
-    values: Histogram, steps: float, cap: float, start: float | None, assumed: float = 0.0
-) -> NDArray:
-    """The thresholds `(channels,)` of smallest `coding_error`; 0 for channels of zeros alone."""
-    most = cap + assumed / steps
-    largest = np.maximum(values.highest, -values.lowest).clip(0).astype(float) / most
+def best_threshold(values: Histogram, code: Code) -> NDArray:
+    """The thresholds `(channels,)` of smallest error under a cap; 0 for channels of zeros alone."""
+    largest = np.maximum(values.highest, -values.lowest).clip(0).astype(float) / code.most
     where = np.log(np.full(len(largest), _SMALLEST) ** 0.5)  # the middle of the range, in logs
     span = -np.log(_SMALLEST) / 2
     for points in (_COARSE, *[_FINE] * _ROUNDS):
         shifts = np.linspace(span, -span, points)
-        errors = [
-            coding_error(values, largest * np.exp(where + shift), steps, cap, start, assumed)
-            for shift in shifts
-        ]
+        errors = [code.error(values, largest * np.exp(where + shift)) for shift in shifts]
         where = where + shifts[np.argmin(errors, axis=0)]
         span = 2 * span / (points - 1)
     return largest * np.exp(where)

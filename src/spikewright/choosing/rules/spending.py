@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.rules.case import Setting
-from spikewright.choosing.rules.coding import coding_error, expected_spikes
+from spikewright.choosing.rules.coding import Code
 from spikewright.choosing.statistics.channels import channel_size
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.layer import LayerStatistics, Per
@@ -94,15 +94,13 @@ class Item:
         return 1.0 - float(values.counts[values.means == 0].sum() / values.total[0])
 
     @property
-    def _coding(self) -> tuple[int | None, float | None, float]:
-        """The cap, the start, and the spikes that are taken as sent."""
+    def _code(self) -> Code:
         assumed = self.setting.assumed_in(self.steps, self.steps)
-        return self.setting.cap, self.setting.start, assumed
+        return Code(self.steps, self.setting.cap, self.setting.start, assumed)
 
     def costs(self, thresholds: NDArray) -> NDArray:
         """Of the spikes of each channel, a sample, as they are expected."""
-        counts = expected_spikes(self.values, thresholds, self.steps, *self._coding)
-        return counts * self.neurons * self.price
+        return self._code.spikes(self.values, thresholds) * self.neurons * self.price
 
     def cost(self, thresholds: NDArray) -> float:
         """Of all spikes of the layer."""
@@ -110,8 +108,7 @@ class Item:
 
     def errors(self, thresholds: NDArray) -> NDArray:
         """Of the outputs."""
-        squared = coding_error(self.values, thresholds, self.steps, *self._coding)
-        return self.weights * squared / self._active
+        return self.weights * self._code.error(self.values, thresholds) / self._active
 
     def curves(self, budget: float) -> Curves:
         """From a threshold at which the layer says something to one that spends the budget alone.

@@ -139,8 +139,7 @@ def _fit_bytes(built: Built, steps: int) -> bool:
     """Whether the kernels sum the spikes of so many steps in bytes: those of capped neurons."""
     kinds = [op.neuron_type for op, _, _ in built.populations]
     return all(
-        followed(kind) is None and 0 < steps * (kind.most_spikes or 0) <= MOST_COUNTS
-        for kind in kinds
+        followed(kind) is None and 0 < (kind.most_in(steps) or 0) <= MOST_COUNTS for kind in kinds
     )
 
 

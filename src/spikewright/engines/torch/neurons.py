@@ -13,7 +13,7 @@ from spikewright.engines.base import NeuronKernel
 from spikewright.engines.program import Neurons, uniform_draws
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.engines.torch.functions import Functions
-from spikewright.network.neurons import TOLERANCE, Clock
+from spikewright.network.neurons import TOLERANCE, Clock, NeuronType
 from spikewright.network.transforms import Shape
 
 
@@ -143,19 +143,11 @@ class NeuronsKernel(NeuronKernel):
             for name, kept in zip(self._op.states, outputs[1:], strict=True):
                 kept[:, t] = self._state[name]
         if self._tally is not None:
-            signed = self._net_tally is not None
-            self._tally.add(self._spikes(outputs[0], step) if signed else outputs[0])
+            kind, signed = self._op.neuron_type, self._net_tally is not None
+            self._tally.add(sent_spikes(kind, outputs[0], step, 1) if signed else outputs[0])
         if self._net_tally is not None:
             self._net_tally.add(outputs[0])
         return outputs
-
-    def _spikes(self, outputs: Tensor, step: int) -> Tensor:
-        """The spikes that were sent, of either sign, in the steps behind `step`."""
-        kind, steps = self._op.neuron_type, range(step + 1, step + 1 + outputs.shape[1])
-        if step >= kind.assumed_spikes:
-            return outputs.abs()
-        assumed = torch.tensor([kind.assumed_at(t) for t in steps]).to(outputs)
-        return (outputs - assumed.reshape(-1, *(1,) * (outputs.ndim - 2))).abs()
 
     @property
     def total(self) -> Tensor | None:  # type: ignore[override]
@@ -174,6 +166,18 @@ class NeuronsKernel(NeuronKernel):
             return tensors.of(uniform_draws(op.key, step, index, op.ensemble.shape))
 
         return Clock(step, self._dt, self._threshold, uniform)
+
+
+def sent_spikes(kind: NeuronType, counts: Tensor, step: int, axis: int) -> Tensor:
+    """The spikes that were sent, of either sign, of counts in the steps behind `step`.
+
+    Steps lie along `axis`. Those that receivers take as sent are not sent.
+    """
+    if step >= kind.assumed_spikes:
+        return counts.abs()
+    steps = range(step + 1, step + 1 + counts.shape[axis])
+    assumed = torch.tensor([kind.assumed_at(t) for t in steps]).to(counts)
+    return (counts - assumed.reshape(-1, *(1,) * (counts.ndim - axis - 1))).abs()
 
 
 class _Tally:

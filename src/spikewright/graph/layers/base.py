@@ -78,7 +78,7 @@ class Layer(ABC):
 
     @property
     def partial(self) -> bool:
-        """Whether the layer is infinite or NaN for some inputs: for zero, or for those below it."""
+        """True for a layer whose value is infinite or NaN at some inputs, zero or below it."""
         return False
 
     @property

@@ -9,7 +9,7 @@ import torch
 
 from spikewright import engines
 from spikewright.engines.torch.device import Tensor, Tensors
-from spikewright.engines.torch.neurons import Namespace
+from spikewright.engines.torch.neurons import Namespace, sent_spikes
 from spikewright.graph.splits import Split
 from spikewright.network.neurons import Clock, NeuronType, no_draws
 
@@ -143,8 +143,5 @@ def _step_by_step(
         if made is not into:
             into.copy_(made)
     net = counts.sum(0)
-    assumed = min(len(counts), kind.assumed_spikes)
-    both = net
-    if kind.negative:
-        both = (counts[:assumed] - 1.0).abs().sum(0) + counts[assumed:].abs().sum(0)
+    both = sent_spikes(kind, counts, 0, axis=0).sum(0) if kind.negative else net
     return Through(counts * threshold, net, both if every else None)

@@ -34,10 +34,9 @@ _BELOW_ONE = 1.0 - 2.0 * TOLERANCE
 class Rounding(nn.Module):
     """A site with parameters: the logarithms of its thresholds, and its starts.
 
-    `by_step` are the biases of each step, `(steps, ...)`, or None.
-
-    m copies of a channel send together what one neuron of theta/m sends that may spike m times as
-    often (Hermite's identity, `choosing/fission.py`); its start is `m (v0 - 1/2) + 1/2`.
+    `by_step` are the biases of each step, `(steps, ...)`, or None. m copies of a channel send
+    together what one neuron of theta/m sends that may spike m times as often (Hermite's identity,
+    `choosing/fission.py`); its start is `m (v0 - 1/2) + 1/2`.
 
     Starts from 0 to below 1 stay there: beyond, all silent neurons of a layer spike at once, which
     no gradient tells.
@@ -70,10 +69,17 @@ class Rounding(nn.Module):
     def spikes(self, counts: Tensor) -> Tensor:
         """The fewest spikes that say such counts, of all copies of a channel together."""
         assumed: Any = min(self.steps, self.site.kind.assumed_spikes)
-        if assumed and self.site.split is not None:
-            copies = self.site.split.along(self.site.split.copies, counts.ndim - 1)
-            assumed = assumed * torch.tensor(copies).to(counts)
-        return (counts - assumed).abs() if self.site.kind.assumed_spikes else counts.abs()
+        if not assumed:
+            return counts.abs()
+        copies = self._copies(counts)
+        return (counts - (assumed if copies is None else assumed * copies)).abs()
+
+    def _copies(self, like: Tensor) -> Tensor | None:
+        """The number of copies of each channel, along that axis; None where all are one neuron."""
+        split = self.site.split
+        if split is None:
+            return None
+        return torch.tensor(split.along(split.copies, like.ndim - 1)).to(like)
 
     def forward(self, value: Tensor, sent: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The mean over all steps, and spikes less those taken back, with their gradients.
@@ -81,11 +87,10 @@ class Rounding(nn.Module):
         Counts are those of all copies of a channel together. `sent` are counts that take the place
         of the rounded ones, with the gradient of those.
         """
-        threshold, start, split = self.threshold, self.start, self.site.split
+        threshold, start, m = self.threshold, self.start, self._copies(value)
         bound = self.site.kind.most_in(self.steps)
         most: Any = None if bound is None else float(bound)
-        if split is not None:
-            m = torch.tensor(split.along(split.copies, value.ndim - 1)).to(value)
+        if m is not None:
             threshold, start = threshold / m, m * (start - 0.5) + 0.5
             most = None if most is None else most * m
         takes_back = self.site.kind.negative
