@@ -64,7 +64,8 @@ class Plan:
     budget. `extra` neurons are added for each one, by fission. Where `weights` stay, thresholds,
     biases and starts alone are fitted, to images that are not varied. In the first `assumed` steps
     receivers take one spike of every neuron as sent. Where neurons have biases `by_step`, these are
-    measured before the training, on images without labels, and stay.
+    measured before the training, on images without labels, and stay. `sgd` is the rate of learning
+    of stochastic gradient descent; None leaves optimiser and rate as `train` has them.
     """
 
     network: str
@@ -78,6 +79,7 @@ class Plan:
     weights: bool = field(default=True, repr=False)
     assumed: int = field(default=0, repr=False)
     by_step: bool = field(default=False, repr=False)
+    sgd: float | None = field(default=None, repr=False)
 
     @property
     def recipe(self) -> str:
@@ -85,6 +87,7 @@ class Plan:
         more = f", extra={self.extra}" if self.extra else ""
         more += f", assumed={self.assumed}" if self.assumed else ""
         more += ", biases of each step" if self.by_step else ""
+        more += f", SGD at {self.sgd}" if self.sgd else ""
         return f"{self}{more}" if self.weights else f"{self}{more}, weights stay"
 
 
@@ -110,6 +113,16 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_4_assumed": Plan("cifar10", 4, 25, after="cifar10_8", assumed=3, by_step=True),
     "cifar10_2_assumed": Plan("cifar10", 2, 25, after="cifar10_4_assumed", assumed=2, by_step=True),
     "cifar10_1_assumed": Plan("cifar10", 1, 25, labels=True, after="cifar10_2", assumed=1),
+    "cifar10_8_sgd": Plan("cifar10", 8, 25, by_step=True, sgd=5e-3),
+    "cifar10_4_sgd": Plan(
+        "cifar10", 4, 25, after="cifar10_8_sgd", assumed=3, by_step=True, sgd=5e-3
+    ),
+    "cifar10_2_sgd": Plan(
+        "cifar10", 2, 25, after="cifar10_4_sgd", assumed=2, by_step=True, sgd=5e-3
+    ),
+    "cifar10_1_sgd": Plan(
+        "cifar10", 1, 25, labels=True, after="cifar10_2_assumed", assumed=1, sgd=2e-2
+    ),
     "cifar10_4_neurons": Plan("cifar10", 4, 25, extra=0.5),
     "cifar10_2_neurons": Plan("cifar10", 2, 25, extra=0.5, after="cifar10_4_neurons"),
 }
@@ -122,6 +135,7 @@ GOALS: Mapping[str, float] = {
     "cifar10_4_neurons": 1.0, "cifar10_2_neurons": 3.0,
     "cifar10_4_assumed": 1.0, "cifar10_2_assumed": 3.0,
     "cifar10_1_assumed": 10.0,
+    "cifar10_8_sgd": 0.3, "cifar10_4_sgd": 1.0, "cifar10_2_sgd": 3.0, "cifar10_1_sgd": 10.0,
 }  # fmt: skip
 """Points that rows are to lose at most, by name."""
 SHIFTED: Mapping[str, tuple[int, bool]] = {
@@ -261,7 +275,10 @@ def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
 def _trained(plan: Plan, images: Varied) -> dict[str, Any]:
     """Arguments of a training of weights, on varied images."""
     loss = "both" if plan.labels else divergence
-    return {"x": images, "loss": loss, "batch_size": BATCH, "validation": images.validation}
+    rate = {} if plan.sgd is None else {"optimiser": "sgd", "learning_rate": plan.sgd}
+    return {
+        "x": images, "loss": loss, "batch_size": BATCH, "validation": images.validation, **rate
+    }  # fmt: skip
 
 
 def _fitted(plan: Plan, images: Varied) -> dict[str, Any]:
