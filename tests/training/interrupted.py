@@ -21,6 +21,7 @@ from spikewright.training import checkpoint as _checkpoint
 WAYS: dict[str, dict[str, Any]] = {
     "budget": {"spikes": 30.0},
     "time": {"method": "time", "optimiser": "sgd", "trainable": ("weights", "scales")},
+    "chosen": {"learning_rate": "chosen", "epochs": 30},
     "auto": {"patience": 3, "optimiser": torch.optim.RMSprop},
 }
 
@@ -32,7 +33,7 @@ def samples(seed: int, count: int) -> tuple[Any, Any]:
 
 
 def training(path: Any, way: str, **changes: Any) -> Any:
-    """Four epochs of a small network on a shuffled loader."""
+    """Four epochs or more of a small network on a shuffled loader."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 24), nn.ReLU(), nn.Linear(24, 4))
     cap = {"max_spikes_per_step": 1} if way != "budget" else {}

@@ -80,7 +80,7 @@ def _rates(
 @click.option(
     "--patience", type=click.IntRange(min=1), help="End after so many epochs without a better one."
 )
-@options.learning_rate(5e-4, "Of weights; thresholds learn faster.")
+@options.learning_rate("chosen", 'Of weights, or "chosen" by trial; thresholds learn faster.')
 @click.option(
     "--validation",
     type=click.Path(path_type=Path),
@@ -149,6 +149,7 @@ def train(
         return
     show(table_of(trained, f"{model.name}, {duration(settings['steps'], settings['dt'])}"))
     kept = trained.kept
+    say(f"Learning rate: {trained.learning_rate:g}.")
     say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
     click.echo(f"Saved as {out}")
     if write_back is not None:
@@ -163,7 +164,7 @@ def _write(
     seed, engine = settings["seed"], "auto"
     x, y = subject.first(_SHOWN)
     found = conversion.evaluate(x, y, steps, dt, seed=seed, at=powers_of_two(steps), progress=False)
-    told = ("method", "epochs", "learning_rate", "batch_size", "spikes", "joules")
+    told = ("method", "epochs", "batch_size", "spikes", "joules")
     write_report(
         path,
         subject,
@@ -173,6 +174,7 @@ def _write(
             "dt": dt,
             "seed": seed,
             **{name: settings.get(name) for name in told},
+            "learning_rate": trained.learning_rate,
             "epoch that was kept": trained.kept,
             "figures over time": f"{found.settings['samples']} samples of {subject.data.name}",
         },
@@ -221,6 +223,7 @@ def table_of(trained: Training[Conversion], title: str) -> Table:
 def _plain(trained: Training[Conversion], out: Path, write_back: Path | None) -> dict[str, Any]:
     return {
         "kept": trained.kept,
+        "learning_rate": trained.learning_rate,
         "history": [asdict(epoch) for epoch in trained.history],
         "saved": str(out),
         "written_back": None if write_back is None else str(write_back),

@@ -16,6 +16,7 @@ from spikewright.running.converted import Converted
 from spikewright.running.outputs import outputs_of
 
 _ALL = 2**62  # samples of one shard, where all are read at once
+_UNKNOWN = 100  # batches of an iterable that does not tell
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,10 @@ class Samples:
             size
         )
 
+    def count(self, size: int) -> int:
+        """Batches of an epoch."""
+        return -(-len(self) // size)
+
     def first(self, most: int, seed: int) -> Samples:
         """So many of those that the first epoch begins with."""
         return next(iter(self.shuffled(most, seed, 0)))
@@ -81,12 +86,24 @@ class Stream:
     reader: Reader
     source: Iterable[Any]
 
+    @property
+    def once(self) -> bool:
+        """True for an iterator: it is at its end after one epoch."""
+        return isinstance(self.source, Iterator)
+
+    def count(self, size: int) -> int:
+        """Batches of an epoch, at least about."""
+        try:
+            return max(1, len(self.source))  # type: ignore[arg-type]
+        except TypeError:
+            return _UNKNOWN
+
     def first(self, least: int, seed: int) -> Samples:
         """The first batches, of so many samples or more; of a generator the first one alone."""
         parts: list[Samples] = []
         for batch in self.shuffled(least, seed, 0):
             parts.append(batch)
-            if sum(map(len, parts)) >= least or isinstance(self.source, Iterator):
+            if sum(map(len, parts)) >= least or self.once:
                 break
         return Samples.joined(parts)
 

@@ -16,6 +16,7 @@ Method = Literal["rounding", "time", "auto"]
 Trainable = Literal["weights", "biases", "scales", "initial_voltage", "neuron_scales"]
 Thresholds = Literal["chosen", "kept"]
 Keep = Literal["best", "last"]
+Rate = float | Literal["chosen"]
 LossName = Literal["both", "imitation", "truth"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 Range = tuple[float, float]
@@ -61,7 +62,7 @@ class Settings:
     layers: float
     metric: Callable[..., Any] | None
     optimiser: OptimiserName | Callable[..., Any]
-    learning_rate: float
+    learning_rate: Rate
     epochs: int
     timeout: float | None
     patience: int | None
@@ -76,8 +77,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("steps", "epochs", "batch_size"):
             self._require(name, is_whole(self._of(name)) and self._of(name) >= 1, _WHOLE)
-        for name in ("dt", "learning_rate"):
-            self._require(name, _positive(self._of(name)), "a number above 0")
+        self._require("dt", _positive(self.dt), "a number above 0")
+        rate = self.chooses_rate or _positive(self.learning_rate)
+        self._require("learning_rate", rate, 'a number above 0, or "chosen"')
         for name, what in _BOUNDED.items():
             value = self._of(name)
             self._require(name, value is None or _positive(value), f"{what} above 0, or None")
@@ -92,6 +94,11 @@ class Settings:
             value, called = self._of(name), name in _MAY_BE_CALLED
             chosen = value in known if isinstance(value, str) else called and callable(value)
             self._require(name, chosen, f"one of {list(known)}" + ", or a function" * called)
+
+    @property
+    def chooses_rate(self) -> bool:
+        """True where the rate of learning is chosen by trial."""
+        return self.learning_rate == "chosen"
 
     @property
     def trains_scales(self) -> bool:

@@ -60,7 +60,7 @@ def train(
     )
     home = None if live is None else Home(live, origins, chosen.graph, trained)
     moved = changes_of(chosen.graph, trained, job.sites, done.thresholds, done.starts)
-    return Training(made, done.history, done.kept, tuple(moved), home)
+    return Training(made, done.history, done.kept, done.learning_rate, tuple(moved), home)
 
 
 def _prepared(

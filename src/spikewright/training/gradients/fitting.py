@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,16 @@ from spikewright.training.gradients.batches import Batches
 from spikewright.training.gradients.budget import Budget, scale
 from spikewright.training.gradients.judge import Judge
 from spikewright.training.gradients.losses import Judged, Loss
-from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of
+from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of, rate_of
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.teacher import Teacher
+from spikewright.training.gradients.trials import (
+    JUDGED,
+    SHARE,
+    Trial,
+    batches_of_a_trial,
+    chosen,
+)
 from spikewright.training.history import Epoch, Measured, Way
 from spikewright.training.job import Job
 
@@ -37,11 +45,15 @@ _SILENCE = 1e9  # times its threshold: a neuron sends nothing
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A trained network: thresholds and starts by site, the epochs, and the one that was kept."""
+    """A trained network: thresholds and starts by site, the epochs, and the one that was kept.
+
+    `learning_rate` is that of weights.
+    """
 
     network: RoundedNetwork
     history: tuple[Epoch, ...]
     kept: int
+    learning_rate: float
 
     @property
     def thresholds(self) -> dict[str, NDArray]:
@@ -63,7 +75,7 @@ def fitted(job: Job) -> Fitted:
     with deterministic(job.settings.seed):
         fitting = Fitting(job)
         fitting.run()
-    return Fitted(fitting.network, tuple(fitting.history), fitting.kept)
+    return Fitted(fitting.network, tuple(fitting.history), fitting.kept, fitting.learning_rate)
 
 
 def _array(values: Tensor) -> NDArray:
@@ -107,18 +119,28 @@ class Fitting:
         self.kept = 0
         self._best: tuple[tuple[float, ...], _state.Tensors] | None = None
         self._way: Way = "time" if self.settings.method == "time" else "rounding"
+        self._factor = 1.0  # of the rates
+        self._before = 0.0  # seconds before the first epoch
+
+    @property
+    def learning_rate(self) -> float:
+        """That of weights."""
+        return self._factor * rate_of(self.settings)
 
     def run(self) -> None:
         """Train for so many epochs or seconds; the network is left as the epoch kept left it."""
         settings, data, held = self.settings, self.job.data, self.job.held_back
         checkpoint = self._resumed()
-        begun = time.monotonic() - sum(epoch.seconds for epoch in self.history)
+        begun = time.monotonic() - sum((e.seconds for e in self.history), self._before)
         if isinstance(data, Samples) and settings.epochs > 1:
             data = self.judge.teacher.remembered(data)
         held = None if held is None else self.judge.teacher.remembered(held)
         if held is not None and not self.history:
             self._keep(held, 0)
             self.judge.budget.begin()
+        if settings.chooses_rate and not self.history:
+            self._choose(data, self.job.first if held is None else held)
+            self._before = time.monotonic() - begun
         with progress_bar(settings.epochs, settings.progress, "epochs") as advance:
             advance(len(self.history))
             while not self._ended(time.monotonic() - begun):
@@ -141,23 +163,84 @@ class Fitting:
         return done >= settings.epochs or (done > 0 and late) or done - self.kept >= patience
 
     def _epoch(self, data: Samples | Stream, held: Samples | None, begun: float) -> None:
-        settings, number = self.settings, len(self.history)
-        start, losses = time.monotonic(), []
+        settings, number, start = self.settings, len(self.history), time.monotonic()
         self._way = self._chosen_way(held)
-        steps = _batches(data, settings.batch_size)
-        for index, batch in enumerate(data.shuffled(settings.batch_size, settings.seed, number)):
-            passed = (number + min(1.0, index / steps)) / settings.epochs
-            if settings.timeout is not None:
-                passed = max(passed, (time.monotonic() - begun) / settings.timeout)
-            self.judge.budget.ease(passed)
-            for part, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
-                part["lr"] = rate * course(min(1.0, passed))
-            losses.append(self._step(batch))
-            if passed >= 1.0:
-                break
+        steps = data.count(settings.batch_size)
+
+        def passed(index: int) -> float:
+            share = (number + min(1.0, index / steps)) / settings.epochs
+            return max(share, self._share_of_time(begun))
+
+        loss = self._through(data, number, passed)
+        if not np.isfinite(loss):
+            raise TrainingError(
+                f"epoch {number + 1}: the loss is {loss}. The conversion is left as it was; give a "
+                "smaller learning_rate"
+            )
         found = None if held is None else self._keep(held, number + 1)
-        loss, seconds = float(np.mean(losses)), time.monotonic() - start
-        self.history.append(Epoch(number + 1, self._way, loss, found, seconds))
+        self.history.append(Epoch(number + 1, self._way, loss, found, time.monotonic() - start))
+
+    def _share_of_time(self, begun: float) -> float:
+        timeout = self.settings.timeout
+        return 0.0 if timeout is None else (time.monotonic() - begun) / timeout
+
+    def _through(
+        self, data: Samples | Stream, number: int, passed: Callable[[int], float]
+    ) -> float:
+        """One pass through the data, or less; the mean loss, or one that is not finite.
+
+        `passed` gives the share that is over before each batch, by its number: rates follow it, and
+        from 1 on it ends.
+        """
+        losses = []
+        for index, batch in enumerate(
+            data.shuffled(self.settings.batch_size, self.settings.seed, number)
+        ):
+            share = passed(index)
+            self.judge.budget.ease(share)
+            for part, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
+                part["lr"] = self._factor * rate * course(min(1.0, share))
+            losses.append(self._step(batch))
+            if share >= 1.0 or not np.isfinite(losses[-1]):
+                break
+        return float(np.mean(losses)) if np.isfinite(losses[-1]) else losses[-1]
+
+    def _choose(self, data: Samples | Stream, judged: Samples) -> None:
+        """Choose the rate by short trials, and with "auto" how to begin, where there is room.
+
+        The training goes on from the best one, unless that is worse than the beginning.
+        """
+        most = batches_of_a_trial(data, self.settings)
+        if most is None:
+            return
+        judged = judged.at(slice(0, JUDGED))
+        first, start = self.judge.measured(judged).loss, deepcopy(self._state())
+
+        def tried(factor: float, way: Way) -> Trial:
+            self._take(start)
+            self._factor, self._way = factor, way
+            loss, batches = self._part(data, most)
+            if np.isfinite(loss):
+                loss = self.judge.measured(judged).loss
+            return Trial(loss, factor, batches, deepcopy(self._state()))
+
+        open_ = self.settings.method == "auto" and not self.job.exact
+        best = chosen(tried, ("time", "rounding") if open_ else (self._way,))
+        if best is None:
+            self._take(start)
+        else:
+            self._take({**(best.state if best.loss < first else start), **best.beginning})
+
+    def _part(self, data: Samples | Stream, most: int) -> tuple[float, int]:
+        """A trial: its mean loss, and the batches that it had time for."""
+        begun, batches = time.monotonic(), 0
+
+        def passed(index: int) -> float:
+            nonlocal batches
+            batches = index + 1
+            return max(batches / most, self._share_of_time(begun) / SHARE)
+
+        return self._through(data, 0, passed), batches
 
     def _chosen_way(self, held: Samples | None) -> Way:
         """With "auto" first through rounding, which costs less, then time where the two differ."""
@@ -169,14 +252,14 @@ class Fitting:
         return "time" if self.judge.timing(samples) > _TIMING else "rounding"
 
     def _step(self, batch: Samples) -> float:
-        """One step of the optimiser; returns the loss, without the weight of spikes beside it."""
+        """One step of the optimiser, unless the loss is not finite; returns it.
+
+        What spikes weigh beside it is left out.
+        """
         loss, penalty = self.judge.loss(batch, self._way)
         whole, value = loss + penalty, float(loss.detach())
         if not np.isfinite(float(whole.detach())):
-            raise TrainingError(
-                f"epoch {len(self.history) + 1}: the loss is {value}. The conversion is left as it "
-                "was; give a smaller learning_rate"
-            )
+            return value if not np.isfinite(value) else float("nan")
         self._optimiser.zero_grad()
         whole.backward()
         torch.nn.utils.clip_grad_norm_(self._trained, _NORM)
@@ -243,6 +326,8 @@ class Fitting:
             "rank": None if best is None else list(best[0]),
             "kept": self.kept,
             "way": self._way,
+            "factor": self._factor,
+            "before": self._before,
             "random": torch.get_rng_state().numpy(),
         }
 
@@ -254,6 +339,7 @@ class Fitting:
         if state["best"] is not None:
             self._best = tuple(state["rank"]), _state.to_tensors(state["best"])
         self.kept, self._way = state["kept"], state["way"]
+        self._factor, self._before = state["factor"], state["before"]
         torch.set_rng_state(torch.tensor(state["random"]))
 
 
@@ -271,13 +357,3 @@ def deterministic(seed: int) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(before)
             filling.fill_uninitialized_memory = filled
-
-
-def _batches(data: Samples | Stream, size: int) -> int:
-    """Batches of an epoch, at least about."""
-    if isinstance(data, Samples):
-        return -(-len(data) // size)
-    try:
-        return max(1, len(data.source))  # type: ignore[arg-type]
-    except TypeError:
-        return 100

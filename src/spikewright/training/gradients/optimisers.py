@@ -14,6 +14,8 @@ from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.settings import OptimiserName, Settings
 from spikewright.training.trainable import GROUPS
 
+_USUAL = 5e-4  # the rate of learning of weights where none is given
+_USUAL_OF: Mapping[str, float] = {"sgd": 5e-3}
 _FASTER = 2.0  # times the rate of weights by which thresholds and starts are learned
 _WARM = 0.05  # of the time, in which rates rise
 
@@ -38,9 +40,15 @@ def groups_of(network: RoundedNetwork, settings: Settings) -> list[dict[str, Any
         parameter.requires_grad_(True)
     if not slow and not fast:
         raise TrainingError(f"nothing to train: the network has none of {named}")
-    rate = settings.learning_rate
+    rate = rate_of(settings)
     rated = [{"params": slow, "lr": rate}, {"params": fast, "lr": _FASTER * rate}]
     return [part for part in rated if part["params"]]
+
+
+def rate_of(settings: Settings) -> float:
+    """The rate of learning of weights, before one is chosen."""
+    given = settings.learning_rate
+    return _USUAL_OF.get(str(settings.optimiser), _USUAL) if isinstance(given, str) else given
 
 
 def optimiser_of(groups: list[dict[str, Any]], settings: Settings) -> Any:
