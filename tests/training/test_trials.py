@@ -130,5 +130,3 @@ def test_nothing_is_tried_where_it_would_tell_nothing(
         found.append(conversion.train(data, **{**LONG, **changes, "learning_rate": rate}))
     assert found[0].learning_rate == 5e-4
     assert same(*found)
-
-
