@@ -50,6 +50,7 @@ def test_files_in_and_files_out(tmp_path: Path, data: str) -> None:
 
     assert found.exit_code == 0, found.output
     assert "digits.onnx, 2 steps of 1 ms" in found.stdout
+    assert "Learning rate: 0.005." in found.stdout
     assert f"Saved as {tmp_path / 'out.sw'}" in found.stdout
     assert f"Weights written to {back}" in found.stdout
     x, _ = demo.held_out(120)
@@ -86,6 +87,7 @@ def test_json_has_every_epoch(tmp_path: Path, data: str) -> None:
     assert 0 < told["history"][1]["held_back"]["accuracy"] <= 1
     assert told["saved"] == str(tmp_path / "out.sw")
     assert told["kept"] in (0, 1, 2)
+    assert told["learning_rate"] == 5e-4
     assert told["written_back"] is None
 
 
@@ -124,6 +126,8 @@ def test_thresholds_of_a_saved_network_may_be_kept(tmp_path: Path, data: str) ->
         (["--write-back", "no/trained.onnx"], "its folder does not exist"),
         (["--spikes", "0.01"], "spikes=0.01: "),
         (["--layer-rate", "nowhere=1:2"], "'nowhere' is no layer with neurons"),
+        (["--learning-rate", "best"], "'best' is not a valid float"),
+        (["--learning-rate", "0"], 'learning_rate must be a number above 0, or "chosen", got 0.0'),
         (["--thresholds", "kept"], "digits.onnx is a model, which has none"),
     ],
 )

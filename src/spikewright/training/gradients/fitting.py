@@ -224,8 +224,8 @@ class Fitting:
                 loss = self.judge.measured(judged).loss
             return Trial(loss, factor, batches, deepcopy(self._state()))
 
-        open_ = self.settings.method == "auto" and not self.job.exact
-        best = chosen(tried, ("time", "rounding") if open_ else (self._way,))
+        undecided = self.settings.method == "auto" and not self.job.exact
+        best = chosen(tried, ("time", "rounding") if undecided else (self._way,))
         if best is None:
             self._take(start)
         else:
