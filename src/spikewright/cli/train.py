@@ -22,7 +22,7 @@ from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table, number, percent
 from spikewright.training import Training
-from spikewright.training.settings import Method
+from spikewright.training.settings import Method, Precision
 
 _SHOWN = 2000
 """Samples that a report measures the trained network on, at most."""
@@ -87,6 +87,13 @@ def _rates(
     help="Samples held back, a file like --data (default: a tenth of the data).",
 )
 @options.training_batch
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="float32",
+    show_default=True,
+    help="Of products with weights while it trains; what is measured is in float32.",
+)
 @options.device
 @click.option(
     "--checkpoint",

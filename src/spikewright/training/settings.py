@@ -16,6 +16,7 @@ Method = Literal["rounding", "time", "auto"]
 Trainable = Literal["weights", "biases", "scales", "initial_voltage", "neuron_scales"]
 Thresholds = Literal["chosen", "kept"]
 Keep = Literal["best", "last"]
+Precision = Literal["float32", "bfloat16"]
 Rate = float | Literal["chosen"]
 LossName = Literal["both", "imitation", "truth"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
@@ -27,6 +28,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "method": get_args(Method),
         "thresholds": get_args(Thresholds),
         "keep": get_args(Keep),
+        "precision": get_args(Precision),
         "loss": get_args(LossName),
         "optimiser": get_args(OptimiserName),
     }
@@ -69,6 +71,7 @@ class Settings:
     keep: Keep
     validation: float
     batch_size: int
+    precision: Precision
     device: Any
     checkpoint: str | Path | None
     seed: int

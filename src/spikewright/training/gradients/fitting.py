@@ -99,6 +99,7 @@ def judge_of(job: Job, network: RoundedNetwork, device: Any) -> Judge:
         Metric.of(settings.metric),
         settings.dt,
         settings.layers,
+        settings.precision == "bfloat16",
     )
 
 

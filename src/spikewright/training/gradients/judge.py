@@ -24,7 +24,11 @@ from spikewright.training.history import Measured, Way
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """What a network is judged by."""
+    """What a network is judged by.
+
+    Losses weigh the distance of `layers`, and are computed `quickly`, with products in bfloat16.
+    What is measured is not.
+    """
 
     network: RoundedNetwork
     teacher: Teacher
@@ -34,12 +38,15 @@ class Judge:
     metric: Metric | None
     dt: float
     layers: float = 0.0
+    quickly: bool = False
 
     def loss(self, batch: Samples, way: Way) -> tuple[Tensor, Tensor | float]:
         """The loss of a batch, and what layers and spikes weigh beside it, with their gradients."""
         inputs = self.batches.inputs(batch)
-        counts = sent(self.network, inputs, net=True).net if way == "time" else None
-        values, made = self.network(inputs, counts)
+        counts = None
+        if way == "time":
+            counts = sent(self.network, inputs, net=True, quickly=self.quickly).net
+        values, made = self.network(inputs, counts, self.quickly)
         beside = self.budget.penalty(self.network, made, len(batch))
         source = self.teacher.values(inputs) if self.layers else None
         if source is not None:

@@ -25,6 +25,7 @@ from spikewright.network.neurons import TOLERANCE
 from spikewright.training.gradients.layers import value_of
 from spikewright.training.gradients.normalised import Arrays, taken_in, weighted_before
 from spikewright.training.gradients.parameters import Parameters
+from spikewright.training.gradients.products import Equation, before_neurons, in_bfloat16
 from spikewright.training.sites import Site
 
 Values = dict[str, Tensor]
@@ -191,6 +192,7 @@ class RoundedNetwork(nn.Module):
         self.arrays = Parameters(graph, dtype, fixed)
         self.normalised = weighted_before(graph)
         self._sites = tuple(sites)
+        self._before_neurons = before_neurons(graph, sites)
         self._roundings = nn.ModuleList(Rounding(site, steps, dtype) for site in sites.values())
 
     @property
@@ -219,13 +221,20 @@ class RoundedNetwork(nn.Module):
             for name, x in inputs.items()
         }
 
+    def equation_of(self, name: str, quickly: bool) -> Equation:
+        """The equation of a node; `quickly` products in front of neurons are in bfloat16."""
+        return in_bfloat16 if quickly and name in self._before_neurons else value_of
+
     def forward(
-        self, inputs: Mapping[str, Tensor], sent: Mapping[str, Tensor] | None = None
+        self,
+        inputs: Mapping[str, Tensor],
+        sent: Mapping[str, Tensor] | None = None,
+        quickly: bool = False,
     ) -> tuple[Values, Values]:
         """Values of all nodes, and the counts of all sites, by name.
 
         `sent` are counts that sites have sent in truth: they take the place of the rounded ones,
-        with the gradient of those.
+        with the gradient of those. `quickly` is as for `equation_of`.
         """
         values, counts = self.laid_out(inputs), {}
         roundings, weights = self.roundings, self.weights()
@@ -238,7 +247,8 @@ class RoundedNetwork(nn.Module):
                 rounding = roundings.get(node.name)
                 if rounding is not None and not rounding.site.follows:
                     read = [rounding.biased(read[0])]
-                value = value_of(node.layer, weights[node.name], *read)
+                equation = self.equation_of(node.name, quickly)
+                value = equation(node.layer, weights[node.name], *read)
                 if node.layer.arity == 0:
                     value = value.expand(batch, *value.shape[1:])
                 if rounding is not None and rounding.site.follows:

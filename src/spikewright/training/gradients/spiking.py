@@ -19,8 +19,9 @@ from spikewright.engines.torch.device import Tensor
 from spikewright.engines.torch.functions import with_last_numbers
 from spikewright.graph import Node
 from spikewright.graph.layers import Input
-from spikewright.training.gradients.layers import equation, value_of
+from spikewright.training.gradients.layers import equation as plain
 from spikewright.training.gradients.populations import Through, through, through_copies
+from spikewright.training.gradients.products import Equation
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.sites import Site
 
@@ -42,14 +43,19 @@ class Sent:
 
 
 @torch.no_grad()
-def sent(network: RoundedNetwork, inputs: Mapping[str, Tensor], net: bool = False) -> Sent:
+def sent(
+    network: RoundedNetwork,
+    inputs: Mapping[str, Tensor],
+    net: bool = False,
+    quickly: bool = False,
+) -> Sent:
     """All that the network's neurons send in its steps, on inputs that are held constant.
 
-    With `net` those taken back are not counted: there is no `all`.
+    With `net` those taken back are not counted: there is no `all`. `quickly` is as for the network.
     """
     size, laid_out = max(1, _AT_ONCE // network.steps), network.laid_out(inputs)
     parts = list(zip(*(values.split(size) for values in laid_out.values()), strict=True))
-    spiking = _Spiking(network, net)
+    spiking = _Spiking(network, net, quickly)
 
     @torch.no_grad()  # of this thread alone
     def of(part: tuple[Tensor, ...]) -> Sent:
@@ -81,8 +87,9 @@ def _side_by_side(of: Callable[[_Part], Sent], parts: Sequence[_Part]) -> list[S
 class _Spiking:
     """The network with its weights and thresholds of now, for samples that are run together."""
 
-    def __init__(self, network: RoundedNetwork, net: bool) -> None:
+    def __init__(self, network: RoundedNetwork, net: bool, quickly: bool) -> None:
         self._graph, self._steps, self._net = network.graph, network.steps, net
+        self._equations = {n.name: network.equation_of(n.name, quickly) for n in network.graph}
         self._weights, self._normalised = network.weights(), network.normalised
         self._populations = {
             name: (r, r.threshold, r.start) for name, r in network.roundings.items()
@@ -117,7 +124,8 @@ class _Spiking:
         """The values that a layer passes on, from those that it reads."""
         if node.name in self._normalised:
             return read[0]
-        return _passed(node, self._weights[node.name], read, self._steps, batch)
+        equation, weights = self._equations[node.name], self._weights[node.name]
+        return _passed(node, equation, weights, read, self._steps, batch)
 
 
 def _through(
@@ -129,27 +137,34 @@ def _through(
 
 
 def _passed(
-    node: Node, arrays: Mapping[str, Tensor], read: list[Tensor], steps: int, batch: int
+    node: Node,
+    equation: Equation,
+    arrays: Mapping[str, Tensor],
+    read: list[Tensor],
+    steps: int,
+    batch: int,
 ) -> Tensor:
     """The values that a layer passes on, from those that it reads."""
     if node.layer.arity == 0:
-        value = equation(node.layer, arrays)
+        value = plain(node.layer, arrays)
         return value.expand(steps, batch, *value.shape[1:])
     if all(x.stride(0) == 0 for x in read):  # the same at every step
-        value = value_of(node.layer, arrays, *(x[0] for x in read))
+        value = equation(node.layer, arrays, *(x[0] for x in read))
         return value.expand(steps, *value.shape)
     if node.layer.linear:
-        return _at_every_step(node, arrays, read)
+        return _at_every_step(node, equation, arrays, read)
     numbers = torch.arange(1.0, steps + 1.0, dtype=read[0].dtype, device=read[0].device)
     means = [total / _like(numbers, total) for total in (x.cumsum(0) for x in read)]
-    reached = _at_every_step(node, arrays, means)
+    reached = _at_every_step(node, plain, arrays, means)
     reached = reached * _like(numbers, reached)
     if node.layer.partial:
         reached = with_last_numbers(reached, torch.zeros_like(reached[0]), axis=0)
     return torch.diff(reached, dim=0, prepend=torch.zeros_like(reached[:1]))
 
 
-def _at_every_step(node: Node, arrays: Mapping[str, Tensor], read: list[Tensor]) -> Tensor:
+def _at_every_step(
+    node: Node, equation: Equation, arrays: Mapping[str, Tensor], read: list[Tensor]
+) -> Tensor:
     value = equation(node.layer, arrays, *(x.flatten(0, 1) for x in read))
     return value.unflatten(0, read[0].shape[:2])
 
