@@ -65,7 +65,8 @@ class Plan:
     biases and starts alone are fitted, to images that are not varied. In the first `assumed` steps
     receivers take one spike of every neuron as sent. Where neurons have biases `by_step`, these are
     measured before the training, on images without labels, and stay. `sgd` is the rate of learning
-    of stochastic gradient descent; without it weights are trained by Adam at 5e-4.
+    of stochastic gradient descent; without it weights are trained by Adam at 5e-4. What is trained
+    `quickly` has its products in bfloat16.
     """
 
     network: str
@@ -80,6 +81,7 @@ class Plan:
     assumed: int = field(default=0, repr=False)
     by_step: bool = field(default=False, repr=False)
     sgd: float | None = field(default=None, repr=False)
+    quickly: bool = field(default=False, repr=False)
 
     @property
     def recipe(self) -> str:
@@ -88,6 +90,7 @@ class Plan:
         more += f", assumed={self.assumed}" if self.assumed else ""
         more += ", biases of each step" if self.by_step else ""
         more += f", SGD at {self.sgd}" if self.sgd else ""
+        more += ", products in bfloat16" if self.quickly else ""
         return f"{self}{more}" if self.weights else f"{self}{more}, weights stay"
 
 
@@ -112,16 +115,15 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_2_fitted_neurons": Plan("cifar10", 2, 25, extra=0.5, weights=False),
     "cifar10_4_assumed": Plan("cifar10", 4, 25, after="cifar10_8", assumed=3, by_step=True),
     "cifar10_2_assumed": Plan("cifar10", 2, 25, after="cifar10_4_assumed", assumed=2, by_step=True),
-    "cifar10_1_assumed": Plan("cifar10", 1, 25, labels=True, after="cifar10_2", assumed=1),
+    "cifar10_1_assumed": Plan(
+        "cifar10", 1, 25, labels=True, after="cifar10_2_assumed", assumed=1, quickly=True
+    ),
     "cifar10_8_sgd": Plan("cifar10", 8, 25, by_step=True, sgd=5e-3),
     "cifar10_4_sgd": Plan(
         "cifar10", 4, 25, after="cifar10_8_sgd", assumed=3, by_step=True, sgd=5e-3
     ),
     "cifar10_2_sgd": Plan(
         "cifar10", 2, 25, after="cifar10_4_sgd", assumed=2, by_step=True, sgd=5e-3
-    ),
-    "cifar10_1_sgd": Plan(
-        "cifar10", 1, 25, labels=True, after="cifar10_2_assumed", assumed=1, sgd=2e-2
     ),
     "cifar10_4_neurons": Plan("cifar10", 4, 25, extra=0.5),
     "cifar10_2_neurons": Plan("cifar10", 2, 25, extra=0.5, after="cifar10_4_neurons"),
@@ -135,7 +137,7 @@ GOALS: Mapping[str, float] = {
     "cifar10_4_neurons": 1.0, "cifar10_2_neurons": 3.0,
     "cifar10_4_assumed": 1.0, "cifar10_2_assumed": 3.0,
     "cifar10_1_assumed": 10.0,
-    "cifar10_8_sgd": 0.3, "cifar10_4_sgd": 1.0, "cifar10_2_sgd": 3.0, "cifar10_1_sgd": 10.0,
+    "cifar10_8_sgd": 0.3, "cifar10_4_sgd": 1.0, "cifar10_2_sgd": 3.0,
 }  # fmt: skip
 """Points that rows are to lose at most, by name."""
 SHIFTED: Mapping[str, tuple[int, bool]] = {
@@ -275,12 +277,15 @@ def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
 def _trained(plan: Plan, images: Varied) -> dict[str, Any]:
     """Arguments of a training of weights, on varied images."""
     loss = "both" if plan.labels else divergence
-    rate: dict[str, Any] = {"learning_rate": 5e-4}
-    if plan.sgd is not None:
-        rate = {"optimiser": "sgd", "learning_rate": plan.sgd}
     return {
-        "x": images, "loss": loss, "batch_size": BATCH, "validation": images.validation, **rate
-    }  # fmt: skip
+        "x": images,
+        "loss": loss,
+        "batch_size": BATCH,
+        "validation": images.validation,
+        "optimiser": "adam" if plan.sgd is None else "sgd",
+        "learning_rate": plan.sgd or 5e-4,
+        "precision": "bfloat16" if plan.quickly else "float32",
+    }
 
 
 def _fitted(plan: Plan, images: Varied) -> dict[str, Any]:
