@@ -53,7 +53,7 @@ steps these rows have biases of each step too, which stay as they were measured.
 stay, thresholds (of neurons on Fashion-MNIST, else of channels), biases and starts are fitted.
 Spikes are of either sign, an inference. Minutes are by the clock; trainings on CIFAR-10 had one
 core, but for the row in one step with spikes taken as sent: it had two, and products in bfloat16.
-A plain row of fewer steps goes on from the weights of the row with twice as many, of seed 0.
+A row of fewer steps goes on from the weights of one with twice as many, of seed 0.
 """
 
 
