@@ -358,8 +358,8 @@ def page(found: Mapping[tuple[str, int], Row]) -> str:
     """The table, a line for every row."""
     head = [
         "network", "steps", "spikes a step", "taken as sent", "more neurons", "weights",
-        "optimiser", "labels", "budget", "seed", "source", "spiking", "points lost", "goal", "spikes an inference",
-        "minutes",
+        "optimiser", "labels", "budget", "seed", "source", "spiking", "points lost", "goal",
+        "spikes an inference", "minutes",
     ]  # fmt: skip
     lines = []
     for name, plan in PLANS.items():
