@@ -14,11 +14,11 @@ _EARLY = 2.0**-16  # spikes by which a neuron may fire early
 
 @dataclass(frozen=True)
 class Code:
-    """What a neuron sends in `steps` steps at a constant input `a`, for one threshold a channel.
+    """The values that a neuron can send in `steps` steps at a constant input `a`.
 
-    Its mean value is a multiple of theta / steps of the sign of `a`, at most `cap` theta; None: no
-    cap. `start` is in spikes; None: drawn uniformly. In the first `assumed` steps receivers take a
-    spike as sent, so that there it may say one more.
+    There is one threshold a channel. The mean value is a multiple of theta / steps of the sign of
+    `a`, at most `cap` theta; None: no cap. `start` is in spikes; None: drawn uniformly. In the
+    first `assumed` steps receivers take a spike as sent, so that there it may say one more.
     """
 
     steps: float

@@ -172,7 +172,7 @@ class Fitting:
             share = (number + min(1.0, index / steps)) / settings.epochs
             return max(share, self._share_of_time(begun))
 
-        loss = self._through(data, number, passed)
+        loss = float(np.mean(self._through(data, number, passed)))
         if not np.isfinite(loss):
             raise TrainingError(
                 f"epoch {number + 1}: the loss is {loss}. The conversion is left as it was; give a "
@@ -187,13 +187,13 @@ class Fitting:
 
     def _through(
         self, data: Samples | Stream, number: int, passed: Callable[[int], float]
-    ) -> float:
-        """One pass through the data, or less; the mean loss, or one that is not finite.
+    ) -> list[float]:
+        """One pass through the data, or less; the loss of every batch.
 
-        `passed` gives the share that is over before each batch, by its number: rates follow it, and
-        from 1 on it ends.
+        `passed` gives the share that is over before each batch, by its number: rates follow it. The
+        pass ends from 1 on, and at a loss that is not finite.
         """
-        losses = []
+        losses: list[float] = []
         for index, batch in enumerate(
             data.shuffled(self.settings.batch_size, self.settings.seed, number)
         ):
@@ -204,7 +204,7 @@ class Fitting:
             losses.append(self._step(batch))
             if share >= 1.0 or not np.isfinite(losses[-1]):
                 break
-        return float(np.mean(losses)) if np.isfinite(losses[-1]) else losses[-1]
+        return losses
 
     def _choose(self, data: Samples | Stream, judged: Samples) -> None:
         """Choose the rate by short trials, and with "auto" how to begin, where there is room.
@@ -220,10 +220,10 @@ class Fitting:
         def tried(factor: float, way: Way) -> Trial:
             self._take(start)
             self._factor, self._way = factor, way
-            loss, batches = self._part(data, most)
-            if np.isfinite(loss):
-                loss = self.judge.measured(judged).loss
-            return Trial(loss, factor, batches, deepcopy(self._state()))
+            losses = self._part(data, most)
+            finite = np.isfinite(losses[-1])
+            loss = self.judge.measured(judged).loss if finite else losses[-1]
+            return Trial(loss, factor, len(losses), deepcopy(self._state()))
 
         undecided = self.settings.method == "auto" and not self.job.exact
         best = chosen(tried, ("time", "rounding") if undecided else (self._way,))
@@ -232,16 +232,14 @@ class Fitting:
         else:
             self._take({**(best.state if best.loss < first else start), **best.beginning})
 
-    def _part(self, data: Samples | Stream, most: int) -> tuple[float, int]:
-        """A trial: its mean loss, and the batches that it had time for."""
-        begun, batches = time.monotonic(), 0
+    def _part(self, data: Samples | Stream, most: int) -> list[float]:
+        """A trial of so many batches, or those that there is time for; their losses."""
+        begun = time.monotonic()
 
         def passed(index: int) -> float:
-            nonlocal batches
-            batches = index + 1
-            return max(batches / most, self._share_of_time(begun) / SHARE)
+            return max((index + 1) / most, self._share_of_time(begun) / SHARE)
 
-        return self._through(data, 0, passed), batches
+        return self._through(data, 0, passed)
 
     def _chosen_way(self, held: Samples | None) -> Way:
         """With "auto" first through rounding, which costs less, then time where the two differ."""

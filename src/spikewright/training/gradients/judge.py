@@ -24,7 +24,7 @@ from spikewright.training.history import Measured, Way
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """What a network is judged by.
+    """A network with its teacher, loss and budget: it computes losses, and measures the network.
 
     Losses weigh the distance of `layers`, and are computed `quickly`, with products in bfloat16.
     What is measured is not.
