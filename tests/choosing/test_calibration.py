@@ -74,7 +74,7 @@ def same(one: sw.Conversion, two: sw.Conversion, x: np.ndarray) -> bool:
 def gaps(conversion: sw.Conversion, x: np.ndarray, steps: int) -> dict[str, np.ndarray]:
     """Source less spiking mean of every neuron, as far as neurons can send it."""
     samples = {conversion.canonical.inputs[0]: x}
-    source = source_means(conversion, samples, steps, 0.001)
+    source = source_means(conversion, samples, (steps,), 0.001)
     sent = sent_means(conversion, samples, steps, 0.001)
     return {name: source[name] - sent[name] for name in sent}
 

@@ -49,7 +49,7 @@ def mlp_of(weights: Mapping[str, NDArray]) -> Graph:
 def gaps(conversion: sw.Conversion, x: NDArray) -> dict[str, NDArray]:
     """Source less spiking mean after each of the first steps, `(steps, *shape)`."""
     samples = {conversion.canonical.inputs[0]: x}
-    source = source_means(conversion, samples, STEPS, 0.001)
+    source = source_means(conversion, samples, (STEPS,), 0.001)
     sent = sent_up_to(conversion, samples, range(1, STEPS + 1), 0.001)
     return {name: source[name] - sent[name] for name in sent}
 

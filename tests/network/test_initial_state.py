@@ -19,7 +19,8 @@ from spikewright.testing.modelling import NeuronExample, neuron_type_examples
 N, STEPS = 6, 40
 KEEPING = [e for e in neuron_type_examples() if e.neuron_type.state_names]
 COUNTING = [e for e in KEEPING if isinstance(e.neuron_type, RunningMeanSpiking)]
-CONTINUED = [e for e in KEEPING if e not in COUNTING and not e.neuron_type.assumed_spikes]
+VARYING = [e for e in KEEPING if e.neuron_type.assumed_spikes or e.neuron_type.spike_heights]
+CONTINUED = [e for e in KEEPING if e not in (*COUNTING, *VARYING)]
 """Examples whose state is all that they know: others count their steps as well."""
 
 

@@ -186,7 +186,24 @@ def _add_each_step(conversion: Converted, ensemble: Ensemble, biases: NDArray) -
         raise NetworkError("rate neurons answer every step alike: biases of each step need spikes")
     process = EachStep(biases)
     process.check_shapes((0,), ensemble.shape)
-    ensemble.noise = process
+    ensemble.noise = EachStep(together(_ahead(ensemble), biases))
+
+
+def _ahead(ensemble: Ensemble) -> NDArray | None:
+    """The biases that neurons have of each of the first steps; None where they have none."""
+    return ensemble.noise.values if isinstance(ensemble.noise, EachStep) else None
+
+
+def together(ahead: NDArray | None, biases: NDArray) -> NDArray:
+    """The sum of biases of each of the first steps, `(steps, ...)`, and of others, or None."""
+    if ahead is None:
+        return biases
+    shape = np.broadcast_shapes(ahead.shape[1:], biases.shape[1:])
+    found = np.zeros((max(len(ahead), len(biases)), *shape))
+    for each in (ahead, biases):
+        missing = len(shape) - each.ndim + 1
+        found[: len(each)] += each.reshape(len(each), *(1,) * missing, *each.shape[1:])
+    return found
 
 
 def _as_numbers(value: Any) -> NDArray:
@@ -219,14 +236,17 @@ def correct_steps(
     sums: Gaps = {}
     added: Gaps = {}
     at = range(1, rule.steps + 1)
-    for ensemble in conversion.populations().values():  # so that all networks have the same form
-        ensemble.noise = EachStep(np.zeros((rule.steps, *ensemble.shape)))
+    ahead = {name: _ahead(ensemble) for name, ensemble in conversion.populations().items()}
+    for name, ensemble in conversion.populations().items():  # all networks have the same form
+        none = np.zeros((rule.steps, *ensemble.shape))
+        ensemble.noise = EachStep(together(ahead[name], none))
 
     def shift(name: str, ensemble: Ensemble, gap: NDArray) -> None:
         steps = np.reshape(at, (-1, *[1] * len(ensemble.shape)))
         sums[name] = sums.get(name, 0.0) + rule.rate * steps * gap
         added[name] = np.diff(sums[name], axis=0, prepend=0.0)
-        ensemble.noise = EachStep(copies.spread(name, added[name], len(ensemble.shape)))
+        biases = copies.spread(name, added[name], len(ensemble.shape))
+        ensemble.noise = EachStep(together(ahead[name], biases))
 
     averaged = partial(_averaged, conversion, rule.per, copies)
     _layer_by_layer(conversion, rule, samples, at, averaged, shift)
@@ -279,7 +299,7 @@ def _layer_by_layer(
     populations = conversion.populations()
     if not all(ensemble.neuron_type.spiking for ensemble in populations.values()):
         raise refuse(rule._argument, "only spiking networks have gaps to correct", "spiking=True")
-    source = source_means(conversion, samples, max(at), rule.dt)
+    source = source_means(conversion, samples, at, rule.dt)
     before: dict[str, float] = {}
     after: dict[str, float] = {}
     with progress_bar(rule.rounds * len(populations), True, "layers corrected") as advance:

@@ -164,6 +164,7 @@ def _settings(choices: Choices) -> dict[str, Setting]:
             _start(choices.starts[name]),
             _averages(choices.synapses[name]),
             neuron_type.assumed_spikes,
+            neuron_type.spike_heights,
         )
         for name, neuron_type in choices.types.items()
     }

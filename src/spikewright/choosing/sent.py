@@ -72,16 +72,24 @@ class _Again:
         return self._found.pop(name)
 
 
-def source_means(conversion: Converted, samples: Batch, steps: int, dt: float) -> Means:
-    """The source's mean value of every neuron over the samples, cut off at the most it can send."""
+def source_means(
+    conversion: Converted, samples: Batch, at: Collection[int], dt: float
+) -> Means:
+    """The source's mean value of every neuron over the samples, cut off at the most it can send.
+
+    Returns `(1, *shape)`, the same for all numbers of steps `at`. Where input comes at once they
+    are `(len(at), *shape)`, in as many steps: neurons are to send all at once, as far as they can.
+    """
     graph, populations = conversion.canonical, conversion.populations()
-    most = {name: _most(ensemble, steps, dt) for name, ensemble in populations.items()}
+    once = conversion.lowered.at_once
+    aims = {name: _aims(ensemble, once, at, dt) for name, ensemble in populations.items()}
     widest = sum(int(np.prod(shape)) for shape in graph.shapes.values())
     sums: dict[str, Any] = dict.fromkeys(populations, 0.0)
     for part in parts(samples, max(1, _VALUES // widest)):
         values = evaluate_all(graph, part)
-        for name, largest in most.items():
-            sums[name] = sums[name] + np.clip(values[name], -largest, largest).sum(axis=0)
+        for name, wanted in aims.items():
+            means = [np.clip(values[name] * n, -most, most).sum(axis=0) for n, most in wanted]
+            sums[name] = sums[name] + np.stack(means)
     return {name: total / count(samples) for name, total in sums.items()}
 
 
@@ -120,6 +128,18 @@ def sent_up_to(
             total = np.stack([part.counted[step][name] for step in at])
             sums[name] = sums.get(name, 0.0) + total
     return {name: total / fed.batch for name, total in sums.items()}
+
+
+def _aims(
+    ensemble: Ensemble, once: int, at: Collection[int], dt: float
+) -> list[tuple[float, NDArray]]:
+    """The factor of the source's values and the most that is sent, as means of the steps `at`.
+
+    In the first `once` steps all that these are to send is wanted at once.
+    """
+    if once == 1:
+        return [(1.0, _most(ensemble, max(at), dt))]
+    return [(max(steps, once) / steps, _most(ensemble, steps, dt)) for steps in at]
 
 
 def _most(ensemble: Ensemble, steps: int, dt: float) -> NDArray:

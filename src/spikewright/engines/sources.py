@@ -20,6 +20,8 @@ from spikewright.network.shapes import Shape, as_value
 
 def constant_value(node: Node, fed: NDArray | None) -> NDArray | None:
     """`(batch or 1, 1, *shape)` where a source does not change during a run, else None."""
+    if node.at_once > 1:
+        return None
     if fed is not None:
         return fed if fed.shape[1] == 1 else None
     return None if callable(node.output) else np.asarray(node.output)[None, None]
@@ -33,10 +35,26 @@ def source_block(
     `start` counts steps within the run (the index into fed values), `step` those of the whole
     simulation; the first step's time is `dt`.
     """
+    if node.at_once > 1:
+        return _at_once(node, fed, step, count)
     if fed is not None:
         return fed[:, start : start + count]
     times = [((step + i) * dt,) for i in range(1, count + 1)]
     return called(_function(node), f"{node!r}", "function", node.shape_out, times)[None]
+
+
+def _at_once(node: Node, fed: NDArray | None, step: int, count: int) -> NDArray:
+    """Values in steps of the whole simulation, of which those of the first come at once."""
+    held = np.asarray(node.output)[None, None] if fed is None else fed
+    if held.shape[1] != 1:
+        raise SimulationError(
+            f"{node!r} takes what is held, since all of {node.at_once} steps comes at once, got "
+            f"values for {held.shape[1]} steps: give samples without steps, or convert with neurons "
+            "without spike_heights"
+        )
+    numbers = np.arange(step, step + count)
+    shares = np.where(numbers < node.at_once, np.where(numbers == 0, float(node.at_once), 0.0), 1.0)
+    return held * shares.reshape(-1, *[1] * (held.ndim - 2))
 
 
 def read_once(node: Node, to: NDArray, time: float) -> None:

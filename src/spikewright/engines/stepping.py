@@ -59,7 +59,9 @@ class Stepper:
     @staticmethod
     def of(program: Program, plan: Program, kernels: Kernels, batch: int) -> Stepper | None:
         """A stepper, or None where no kernel steps by itself, or a loop is not one kernel."""
-        if any(component.loops for component in plan.components):
+        loops = any(component.loops for component in plan.components)
+        sources = (op.node for op in plan.operators if isinstance(op, Source))
+        if loops or any(node.at_once > 1 for node in sources):
             return None
         made = Stepper(program, plan, kernels, batch)
         return made if any(unit.stepping is not None for unit in made._units) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -21,6 +21,7 @@ from spikewright.lower.stepping import Stepping
 from spikewright.network import Ensemble, Network
 from spikewright.network.network import detached
 from spikewright.network.neurons import NeuronType
+from spikewright.network.processes import EachStep
 from spikewright.network.synapses import Synapse, as_synapse
 
 NEVER_READ_OUT = ("relu", "relu6", "leaky_relu", ROUNDED)
@@ -190,9 +191,14 @@ class Choices:
     spiking: bool
     restart_every: int | None = None
 
+    @property
+    def at_once(self) -> int:
+        """The number of steps whose input and biases come at once: those with heights of spikes."""
+        return steps_at_once(self.types.values())
+
     def ensemble(self, graph: Graph, name: str, bias: ArrayLike) -> Ensemble:
         """A layer's neurons under the choices made for them."""
-        return Ensemble(
+        made = Ensemble(
             graph.shapes[name],
             None,
             neuron_type=self.types[name],
@@ -203,6 +209,21 @@ class Choices:
             restart_every=self.restart_every,
             label=name,
         )
+        if self.at_once > 1:
+            made.noise = EachStep(moved_ahead(np.asarray(made.bias), self.at_once))
+        return made
+
+
+def steps_at_once(kinds: Iterable[NeuronType]) -> int:
+    """The number of steps whose input comes at once: those in which spikes have heights."""
+    return max((len(kind.spike_heights) for kind in kinds), default=0) or 1
+
+
+def moved_ahead(bias: NDArray, steps: int) -> NDArray:
+    """Biases `(steps, *shape)` that make those of so many steps come in the first of them."""
+    found = np.repeat(-bias[None], steps, axis=0)
+    found[0] += steps * bias
+    return found
 
 
 def resolve(

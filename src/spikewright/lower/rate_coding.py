@@ -63,6 +63,11 @@ class Lowered:
     notes: tuple[LayerNote, ...]
     stepping: Stepping | None = None
 
+    @property
+    def at_once(self) -> int:
+        """The number of steps whose input and constants come at once, in the first."""
+        return max((node.at_once for node in self.inputs.values()), default=1)
+
     def status(self, layer: str) -> Status:
         """The guarantee of a layer of the lowered graph: exact unless a note says otherwise."""
         return next((note.status for note in self.notes if note.layer == layer), "exact")
@@ -185,7 +190,7 @@ class _Lowering:
             return NetworkNode(size_in=shape, label=node.name)
         if isinstance(layer, Input):
             held = np.zeros(shape or (1,))  # a single number is a value of one axis here
-            return NetworkNode(held, size_in=held.shape, label=node.name)
+            return NetworkNode(held, held.shape, label=node.name, at_once=self.choices.at_once)
         if isinstance(layer, Constant):
             return self.constant(node.name, layer, shape)
         if node.name in self.roles.activations:
@@ -197,9 +202,10 @@ class _Lowering:
 
     def constant(self, name: str, layer: Constant, shape: Shape) -> NetworkNode:
         """A node that sends a value at every step; a single number passes a junction of no axes."""
+        at_once = self.choices.at_once
         if shape:
-            return NetworkNode(layer.value, label=name)
-        source = NetworkNode(layer.value, label=f"{name}.value")
+            return NetworkNode(layer.value, label=name, at_once=at_once)
+        source = NetworkNode(layer.value, label=f"{name}.value", at_once=at_once)
         junction = NetworkNode(size_in=shape, label=name)
         Connection(source, junction, synapse=None, transform=Reshape(shape))
         return junction
@@ -295,7 +301,8 @@ class _Lowering:
         junction = NetworkNode(size_in=shape, label=name)
         self.connect(sources, junction)
         if bias is not None and np.any(bias):
-            constant = NetworkNode(np.broadcast_to(bias, shape), label=f"{name}.bias")
+            value, at_once = np.broadcast_to(bias, shape), self.choices.at_once
+            constant = NetworkNode(value, label=f"{name}.bias", at_once=at_once)
             transform = None if shape else Reshape(())  # the value of a node has an axis
             Connection(constant, junction, synapse=None, transform=transform)
         return junction

@@ -29,7 +29,8 @@ class Population:
     scale, and `cap` the spikes that a neuron may send in a step, or None. `amplitude` is that of
     the neuron type; none of the counts is multiplied by it. `assumed` is the number of steps
     from the start, and again after every `window` steps, in which receivers take one spike as sent:
-    `net` counts it, and `totals` does not.
+    `net` counts it, and `totals` does not. In `net` a spike of these first steps counts as often as
+    `heights` says.
     """
 
     totals: NDArray
@@ -40,6 +41,7 @@ class Population:
     amplitude: float = 1.0
     assumed: int = 0
     window: int | None = None
+    heights: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.net is None:
@@ -59,13 +61,22 @@ class Population:
         return float(rows.sum(axis=1, dtype=np.int32).mean() / max(1, rows.shape[1]))
 
     def taken_as_sent(self, steps: int) -> NDArray:
-        """The steps of a run, `(steps,)`, in which receivers take one spike as sent."""
-        place: NDArray = np.arange(steps) % (self.window or max(1, steps))
-        return place < self.assumed
+        """The number of spikes, `(steps,)`, that receivers take as sent in each step of a run."""
+        return (self._place(steps) < self.assumed).astype(np.int64)
+
+    def height(self, steps: int) -> NDArray:
+        """The worth of a spike in each step of a run, `(steps,)`."""
+        place, high = self._place(steps), len(self.heights)
+        known = np.array((*self.heights, 1), np.int64)
+        return known[np.minimum(place, high)]
+
+    def _place(self, steps: int) -> NDArray:
+        """The number of every step of a run, from 0, since the last start."""
+        return np.arange(steps) % (self.window or max(1, steps))
 
     def saturated(self, steps: int) -> NDArray:
         """Neurons that sent all they could, `(batch, *shape)`; spikes taken back are left out."""
-        limit = (self.cap or 1) * steps + self.taken_as_sent(steps).sum()
+        limit = (((self.cap or 1) + self.taken_as_sent(steps)) * self.height(steps)).sum()
         above: NDArray = self.net >= limit
         return above if self.net is self.totals else above | (self.net <= -limit)
 
@@ -244,7 +255,9 @@ class Run(Shown):
         population = self.populations[layer]
         of_one = population.scale * (self.dt / population.amplitude)
         sent = np.rint(self.recorded[layer] * of_one).astype(np.int64)
-        sent[:, population.taken_as_sent(self.steps)] -= 1
+        each = (1, self.steps, *(1,) * (sent.ndim - 2))
+        sent //= population.height(self.steps).reshape(each)
+        sent -= population.taken_as_sent(self.steps).reshape(each)
         return sent
 
     def silent_fractions(self) -> dict[str, float]:

@@ -15,7 +15,7 @@ from spikewright.network.config import configurable
 from spikewright.network.functions import NodeFunction
 from spikewright.network.network import container
 from spikewright.network.processes import Process
-from spikewright.network.shapes import Shape, as_period, as_shape, as_value
+from spikewright.network.shapes import Shape, as_at_once, as_period, as_shape, as_value
 from spikewright.network.view import ObjView
 
 
@@ -30,6 +30,10 @@ class Node(Checked):
     0. A constant with a `size_in`, its own shape, is a default: where connections lead to the node
     it passes on their sum instead, as the input of a converted network does. A `NodeFunction` of
     running means begins anew after every `restart_every` steps (None: never).
+
+    What a constant, or values held for it, would give in the first `at_once` steps of a simulation
+    comes in the first of them, and nothing in the others; then it is held. So the sum is the same
+    from that step on.
     """
 
     def __init__(
@@ -39,8 +43,10 @@ class Node(Checked):
         size_out: int | tuple[int, ...] | None = None,
         label: str | None = None,
         restart_every: int | None = None,
+        at_once: int = 1,
     ) -> None:
         self.label = label
+        self.at_once = as_at_once(at_once, f"{self!r}")
         self.restart_every = as_period(restart_every, f"{self!r}")
         where = f"{self!r}: size_"
         self.shape_in: Shape = (0,) if size_in is None else as_shape(size_in, f"{where}in")
@@ -74,6 +80,8 @@ class Node(Checked):
         else:
             self.output = self._constant(output)
             self.shape_out = self.output.shape
+        if self.at_once > 1 and not isinstance(self.output, np.ndarray):
+            raise NetworkError(f"{self!r}: at_once is for constants, got {output!r}")
         container("Node").nodes.append(self)
 
     def _check_process(self, process: Process) -> None:

@@ -51,6 +51,13 @@ def as_period(value: Any, what: str) -> int | None:
     return int(value)
 
 
+def as_at_once(value: Any, what: str) -> int:
+    """A whole number of steps from 1; raises `NetworkError` naming `what` otherwise."""
+    if not (is_whole(value) and value >= 1):
+        raise NetworkError(f"{what}: at_once is a whole number of steps from 1, got {value!r}")
+    return int(value)
+
+
 def as_delay(value: Any, what: str) -> float | NDArray:
     """Seconds from 0 on, or a read-only array of them `(synapses,)`.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.network import Connection, Ensemble, Network
+from spikewright.network import Connection, Ensemble, Network, Node
 
 
 def fingerprint(network: Network) -> tuple:
@@ -16,8 +16,12 @@ def fingerprint(network: Network) -> tuple:
         tuple((_Same(net), net.seed) for net in (network, *network.all_networks)),
         tuple(_description(ensemble) for ensemble in network.all_ensembles),
         tuple(_link(connection) for connection in network.all_connections),
-        tuple((_Same(node), node.restart_every, _value(node.output)) for node in network.all_nodes),
+        tuple(_node(node) for node in network.all_nodes),
     )
+
+
+def _node(node: Node) -> tuple:
+    return _Same(node), node.restart_every, node.at_once, _value(node.output)
 
 
 class _Same:

@@ -15,6 +15,7 @@ import numpy as np
 
 from spikewright.lower import Lowered
 from spikewright.network import Ensemble
+from spikewright.network.neurons import BipolarIntegrateAndFire
 from spikewright.network.processes import EachStep
 
 
@@ -28,6 +29,8 @@ def rounded(lowered: Lowered, steps: int) -> Lowered | None:
         return None
     shared = {id(c.transform): c.transform for c in lowered.network.all_connections}
     twin = deepcopy(lowered, shared)
+    for node in twin.network.all_nodes:
+        node.at_once = 1
     for ensemble in twin.network.all_ensembles:
         _hold(ensemble, steps)
     return twin
@@ -53,10 +56,12 @@ def _follows(ensemble: Ensemble) -> bool:
 def _hold(ensemble: Ensemble, steps: int) -> None:
     """Give a population in one step what it has in `steps` of them: their cap, and their biases."""
     kind, biases = ensemble.neuron_type, ensemble.noise
+    if isinstance(kind, BipolarIntegrateAndFire):
+        kind = replace(kind, assumed_spikes=0, spike_heights=())
     if kind.most_spikes is not None:
-        unassumed = {"assumed_spikes": 0} if kind.assumed_spikes else {}
-        most = kind.most_in(steps)
-        ensemble.neuron_type = replace(kind, max_spikes_per_step=most, **unassumed)  # type: ignore[type-var]
+        most = ensemble.neuron_type.most_in(steps)
+        kind = replace(kind, max_spikes_per_step=most)  # type: ignore[type-var]
+    ensemble.neuron_type = kind
     if isinstance(biases, EachStep):
         ensemble.noise = None
         ensemble.bias = ensemble.bias + biases.values[:steps].sum(axis=0) / steps

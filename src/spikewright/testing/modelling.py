@@ -93,8 +93,12 @@ def sent_of(kind: NeuronType, counts: NDArray, axis: int = 0) -> NDArray:
 
     Without those that receivers take as sent.
     """
-    assumed = np.array([kind.assumed_at(step + 1) for step in range(counts.shape[axis])])
-    return np.abs(counts - assumed.reshape(-1, *(1,) * (counts.ndim - axis - 1)))
+    steps = range(1, counts.shape[axis] + 1)
+    assumed, heights = (
+        np.array([at(step) for step in steps]).reshape(-1, *(1,) * (counts.ndim - axis - 1))
+        for at in (kind.assumed_at, kind.height_at)
+    )
+    return np.abs(counts - assumed) / heights
 
 
 def neuron_type_examples() -> list[NeuronExample]:
@@ -129,6 +133,10 @@ def _linear_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample("bipolar-cap-amplitude-scale", BipolarIntegrateAndFire(0.5, 2), scale=4.0)
     yield NeuronExample("bipolar-assumed", BipolarIntegrateAndFire(assumed_spikes=2))
     yield NeuronExample("bipolar-cap-assumed", BipolarIntegrateAndFire(1.0, 1, 3), scale=2.0)
+    yield NeuronExample("bipolar-heights", BipolarIntegrateAndFire(spike_heights=(3, 2, 2)))
+    yield NeuronExample(
+        "bipolar-cap-heights", BipolarIntegrateAndFire(1.0, 1, 1, (3, 2, 2, 1)), scale=2.0
+    )
     yield NeuronExample("leaky-relu", LeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu", SpikingLeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu-reflecting", SpikingLeakyReLU(-0.5, 2.0), scale=2.0)

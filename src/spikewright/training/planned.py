@@ -116,6 +116,17 @@ def plan_of(
 
 def _refuse_steps(conversion: Converted) -> None:
     """Raise `TrainingError` where currents have a part that differs from step to step."""
+    high = [
+        f"{name!r} ({type(ensemble.neuron_type).__name__})"
+        for name, ensemble in conversion.populations().items()
+        if ensemble.neuron_type.spike_heights
+    ]
+    if high:
+        raise TrainingError(
+            f"layers {', '.join(high)} have spike_heights, for which all of the input comes at "
+            "once; no module does that. Convert with sw.BipolarIntegrateAndFire() or "
+            "sw.IntegrateAndFire(), or train with conversion.train"
+        )
     noisy = [name for name, e in conversion.populations().items() if e.noise is not None]
     if noisy:
         raise TrainingError(

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.copies import Copies
+from spikewright.choosing.correction import together
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.graph.splits import Split
-from spikewright.lower.populations import Roles
+from spikewright.lower.populations import Roles, moved_ahead
 from spikewright.lower.rounding import unrounded
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
@@ -96,16 +97,24 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
             kind,
             name in functions,
             copies.splits.get(name),
-            _biases(ensemble, name, copies),
+            _biases(ensemble, name, copies, conversion.lowered.at_once),
         )
     return found
 
 
-def _biases(ensemble: Ensemble, name: str, copies: Copies) -> NDArray | None:
-    """The biases of each of the first steps, of the channels of the model."""
+def _biases(ensemble: Ensemble, name: str, copies: Copies, at_once: int) -> NDArray | None:
+    """The biases of each of the first steps, of the channels of the model.
+
+    Without what moves the biases of all of these steps into the first: those are trained.
+    """
     if not isinstance(ensemble.noise, EachStep):
         return None
-    return copies.channels(name, ensemble.noise.values, len(ensemble.shape))
+    values = ensemble.noise.values
+    if at_once > 1:
+        values = together(moved_ahead(-np.asarray(ensemble.bias), at_once), values)
+        if not values.any():
+            return None
+    return copies.channels(name, values, len(ensemble.shape))
 
 
 def with_own(

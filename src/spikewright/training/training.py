@@ -76,6 +76,13 @@ def _prepared(
     data, held = _divided(conversion, data_of(conversion, x, y), validation, settings)
     first = data.first(_SEEN, settings.seed)
     chosen = _with_thresholds(conversion, first, settings)
+    once = chosen.lowered.at_once
+    if settings.steps < once:
+        raise TrainingError(
+            f"steps={settings.steps}: spikes have heights in the first {once} steps, in which all "
+            f"of the input is to arrive. Train for {once} steps or more, or convert with as many "
+            "spike_heights as steps"
+        )
     sites = sites_of(chosen, settings.dt)
     graph = trained_graph(chosen)
     missing = [name for name in sites if name not in graph]
@@ -104,8 +111,11 @@ def _prepared(
 def follows_its_sum(kind: NeuronType, steps: int) -> bool:
     """True where neurons have sent the rounded value of their mean current, whatever the order.
 
-    They take spikes back and have no cap; in a single step there is no order.
+    They take spikes back and have no cap; in a single step there is no order. Spikes of the last
+    step are worth one: others cannot say every whole number.
     """
+    if kind.height_at(steps) > 1:
+        return False
     takes_back = kind.follows_mean and kind.negative
     return steps == 1 or (takes_back and kind.most_spikes is None)
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from numpy.typing import NDArray
 
+from spikewright.choosing.rules.coding import Code
 from spikewright.choosing.rules.rounding import above_rounding
 from spikewright.choosing.statistics.layer import LayerStatistics
 from spikewright.choosing.statistics.statistics import Statistics
@@ -22,13 +23,20 @@ class Setting:
     `cap` is the largest number of spikes in a step, or None. `start` is the voltage before the
     first step in spikes (0.5 makes flooring rounding), or None where it is drawn uniformly from
     [0, 1). `averages` gives the number of steps of dt seconds over which the layer's synapse
-    averages. In the first `assumed` steps receivers take one spike as sent.
+    averages. In the first `assumed` steps receivers take one spike as sent; spikes of the first
+    steps are worth `heights`.
     """
 
     cap: int | None = None
     start: float | None = 0.5
     averages: Callable[[float], float] = field(default=lambda dt: 1.0, repr=False)
     assumed: int = 0
+    heights: tuple[int, ...] = ()
+
+    def code(self, window: float, steps: float, cap: float | None) -> Code:
+        """The code of neurons in the last `window` of so many steps, `cap` of them a step."""
+        assumed = self.assumed_in(window, steps)
+        return Code(window, cap, self.start, assumed, self.heights if window == steps else ())
 
     def assumed_in(self, window: float, steps: float) -> float:
         """The spikes that receivers take as sent in the last `window` of so many steps."""

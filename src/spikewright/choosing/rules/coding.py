@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spikewright.choosing.statistics.histogram import Histogram
 
 _EARLY = 2.0**-16  # spikes by which a neuron may fire early
+_DRAWN = (0.125, 0.375, 0.625, 0.875)  # starts in the place of those drawn uniformly
 
 
 @dataclass(frozen=True)
@@ -18,22 +19,38 @@ class Code:
 
     There is one threshold a channel. The mean value is a multiple of theta / steps of the sign of
     `a`, at most `cap` theta; None: no cap. `start` is in spikes; None: drawn uniformly. In the
-    first `assumed` steps receivers take a spike as sent, so that there it may say one more.
+    first `assumed` steps receivers take a spike as sent, so that there it may say one more. Spikes
+    of the first steps have `heights`; then all of the input comes in the first step.
     """
 
     steps: float
     cap: float | None
     start: float | None
     assumed: float = 0.0
+    heights: tuple[int, ...] = ()
 
     @property
     def most(self) -> float:
         """The largest mean value that can be sent, in thresholds."""
-        return np.inf if self.cap is None else self.cap + self.assumed / self.steps
+        if self.cap is None:
+            return np.inf
+        worth = ((self.cap + taken) * height for height, taken in self._by_step)
+        return sum(worth) / self.steps if self.heights else self.cap + self.assumed / self.steps
+
+    @property
+    def _by_step(self) -> list[tuple[int, float]]:
+        """The worth of a spike and the number that is taken as sent, of every step."""
+        steps = round(self.steps)
+        heights = (*self.heights, *[1] * steps)[:steps]
+        return [(height, float(i < self.assumed)) for i, height in enumerate(heights)]
 
     def error(self, values: Histogram, thresholds: NDArray) -> NDArray:
         """`E[(sent - a)^2]` of each channel, `sent` the mean value."""
         unit, arrived = self._arrived(values, thresholds)
+        if self.heights:
+            return np.asarray(
+                sum(values.squared_error(unit * self._sent(arrived, v0)[0]) for v0 in self._starts)
+            ) / len(self._starts)
         if self.start is not None:
             _, counts = self._counts(arrived)
             return values.squared_error(unit * counts)
@@ -49,6 +66,9 @@ class Code:
         In steps that assume a spike, neurons send what differs from it.
         """
         _, arrived = self._arrived(values, thresholds)
+        if self.heights:
+            spikes = sum(self._sent(arrived, start)[1] for start in self._starts)
+            return values.expectation(np.asarray(spikes) / len(self._starts))
         before, counts = self._counts(arrived)
         return values.expectation(np.abs(before - self.assumed) + np.abs(counts - before))
 
@@ -70,6 +90,23 @@ class Code:
             return np.zeros_like(counts), counts
         rest = np.inf if self.cap is None else self.cap * (self.steps - self.assumed)
         return before, np.minimum(counts, before + rest)
+
+    @property
+    def _starts(self) -> tuple[float, ...]:
+        """Starts that stand for those that are drawn, or the one there is."""
+        return _DRAWN if self.start is None else (self.start,)
+
+    def _sent(self, arrived: NDArray, start: float) -> tuple[NDArray, NDArray]:
+        """What is sent of input that comes at once, step by step, and in how many spikes."""
+        sent, spikes = np.zeros_like(arrived), np.zeros_like(arrived)
+        for height, taken in self._by_step:
+            owed = arrived + start - sent - 0.5
+            counts = np.floor(owed / height + 0.5 + _EARLY)
+            counts = np.maximum(counts, np.floor(0.5 - sent / height))
+            if self.cap is not None:
+                counts = np.clip(counts, taken - self.cap, self.cap + taken)
+            sent, spikes = sent + counts * height, spikes + np.abs(counts - taken)
+        return sent, spikes
 
     def _within(self, counts: NDArray) -> NDArray:
         """Counts of either sign, as many as can be sent."""

@@ -82,10 +82,9 @@ class MinimumError(StepsRule):
         cap, window = self.cap(setting), self.window(setting)
         assumed = setting.assumed_in(window, self.steps)
         usable: float = cap
-        if self.share < 1:
+        if self.share < 1 and not setting.heights:
             usable = (_counted_on(self.share, self.most(setting)) - assumed) / window
-        code = Code(window, usable, setting.start, assumed)
-        return best_threshold(layer.sends(self.per), code)
+        return best_threshold(layer.sends(self.per), setting.code(window, self.steps, usable))
 
 
 def _counted_on(share: float, most: float) -> float:

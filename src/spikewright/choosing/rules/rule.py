@@ -151,7 +151,7 @@ class StepsRule(LayerRule):
         Raises `ConversionError` where nothing bounds them.
         """
         window = self.window(setting)
-        return self.cap(setting) * window + setting.assumed_in(window, self.steps)
+        return setting.code(window, self.steps, self.cap(setting)).most * window
 
     def cap(self, setting: Setting) -> int:
         """The most spikes a step that it counts on: the neurons' cap, or the user's choice.

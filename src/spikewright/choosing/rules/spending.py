@@ -95,8 +95,7 @@ class Item:
 
     @property
     def _code(self) -> Code:
-        assumed = self.setting.assumed_in(self.steps, self.steps)
-        return Code(self.steps, self.setting.cap, self.setting.start, assumed)
+        return self.setting.code(self.steps, self.steps, self.setting.cap)
 
     def costs(self, thresholds: NDArray) -> NDArray:
         """Of the spikes of each channel, a sample, as they are expected."""

@@ -140,6 +140,7 @@ class Cells:
     negative: bool
     cap: float
     assumed: float
+    heights: Sequence[float]
     dt: float
     adapting: float
     added: float

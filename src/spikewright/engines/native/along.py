@@ -19,6 +19,7 @@ class Integrator(NamedTuple):
 
     cap: float
     assumed: int = 0
+    heights: tuple[float, ...] = ()
     rectifies: bool = False
     takes_back: bool = False
 
@@ -27,7 +28,8 @@ def integrator_of(kind: NeuronType) -> Integrator | None:
     """The form of a type whose equation the kernel computes, else None."""
     cap = math.inf if kind.most_spikes is None else float(kind.most_spikes)
     if type(kind) is BipolarIntegrateAndFire:
-        return Integrator(cap, kind.assumed_spikes, takes_back=True)
+        heights = tuple(map(float, kind.spike_heights))
+        return Integrator(cap, kind.assumed_spikes, heights, takes_back=True)
     if type(kind) is IntegrateAndFire and kind.voltage_floor is None:
         return Integrator(cap)
     return Integrator(cap, rectifies=True) if type(kind) is SpikingRectifiedLinear else None

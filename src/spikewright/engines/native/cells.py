@@ -177,7 +177,10 @@ _FORMS: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
     SignedIntegrateAndFire: _integrator,
     FixedPointIntegrateAndFire: _in_whole_numbers,
     BipolarIntegrateAndFire: lambda kind, dt: _cells(
-        Cell.bipolar, cap=kind.max_spikes_per_step or 0, assumed=kind.assumed_spikes
+        Cell.bipolar,
+        cap=kind.max_spikes_per_step or 0,
+        assumed=kind.assumed_spikes,
+        heights=kind.spike_heights,
     ),
     SpikingRectifiedLinear: lambda kind, dt: _cells(Cell.integrate, Rate.rectified),
     SpikingLeakyReLU: lambda kind, dt: _cells(

@@ -225,7 +225,7 @@ class _Neurons(NeuronKernel):
             for name, kept in zip(self._op.states, outputs[1:], strict=True):
                 kept[:, t] = self._state[name]
             if self.total is not None:  # step by step: sums of rates depend on their order
-                self.total += np.abs(output - self._op.neuron_type.assumed_at(step + t + 1))
+                self.total += self._op.neuron_type.sent_in(step + t + 1, output)
             if self.net is not None:
                 self.net += output
         return outputs

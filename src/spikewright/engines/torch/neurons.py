@@ -173,11 +173,16 @@ def sent_spikes(kind: NeuronType, counts: Tensor, step: int, axis: int) -> Tenso
 
     Steps lie along `axis`. Those that receivers take as sent are not sent.
     """
-    if step >= kind.assumed_spikes:
+    if step >= max(kind.assumed_spikes, len(kind.spike_heights)):
         return counts.abs()
     steps = range(step + 1, step + 1 + counts.shape[axis])
-    assumed = torch.tensor([kind.assumed_at(t) for t in steps]).to(counts)
-    return (counts - assumed.reshape(-1, *(1,) * (counts.ndim - axis - 1))).abs()
+    assumed, heights = (
+        torch.tensor([float(at(t)) for t in steps])
+        .to(counts)
+        .reshape(-1, *(1,) * (counts.ndim - axis - 1))
+        for at in (kind.assumed_at, kind.height_at)
+    )
+    return (counts - assumed).abs() / heights
 
 
 class _Tally:

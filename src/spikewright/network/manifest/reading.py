@@ -92,7 +92,8 @@ class Reader:
         size_in = None if isinstance(output, np.ndarray) and shape == (0,) else shape
         size_out = _tuple(entry["shape_out"]) if isinstance(output, Process) else None
         label, restart = self._text(entry["label"]), entry.get("restart_every")
-        return Node(output, size_in, size_out, label=label, restart_every=restart)
+        at_once = entry.get("at_once", 1)
+        return Node(output, size_in, size_out, label, restart_every=restart, at_once=at_once)
 
     def _ensemble(self, entry: Any) -> Ensemble:
         decoder = _storage.Decoder(self._arrays, {})

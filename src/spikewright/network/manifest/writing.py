@@ -69,6 +69,7 @@ class Writer:
             "shape_out": list(node.shape_out),
             "output": self._typed(output, OUTPUTS, node) if known else self._plain(output, node),
             "restart_every": node.restart_every,
+            "at_once": node.at_once,
         }
 
     def _ensemble(self, ensemble: Ensemble) -> dict[str, Any]:

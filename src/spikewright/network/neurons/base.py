@@ -14,8 +14,9 @@ firing-rate scale: multiplying every step by `s dt` would round at every step, a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
 
@@ -113,6 +114,11 @@ class Clock:
         """
         return 1.0 if self.step <= steps else 0.0
 
+    def listed(self, values: Sequence[float]) -> Any:
+        """The value of this step in a list for the first steps, and 1 after them."""
+        falls = (before - after for before, after in pairwise((*values, 1.0)))
+        return 1.0 + sum(fall * self.within(i) for i, fall in enumerate(falls, 1) if fall)
+
 
 def no_draws(index: int) -> Array:
     """Raise, in the place of a clock's `uniform`: neurons that draw were refused before."""
@@ -149,6 +155,8 @@ class NeuronType(ABC):
     """The current at which the response begins, where intercepts lie (None: searched)."""
     assumed_spikes: int = 0
     """In how many steps from the start receivers take one spike as sent, unless told otherwise."""
+    spike_heights: tuple[int, ...] = ()
+    """The worth of a spike in each of the first steps, in spikes of later ones; 1 unless told."""
     amplitude: float = 1.0
     above_zero: ClassVar[tuple[str, ...]] = ()
     from_zero: ClassVar[tuple[str, ...]] = ()
@@ -164,17 +172,30 @@ class NeuronType(ABC):
         """The largest number of spikes of a neuron in one step, of either sign; None: no bound."""
         return None
 
-    def assumed_at(self, step: int) -> float:
-        """The number of spikes that receivers take as sent in a step, counted from 1.
+    def height_at(self, step: int) -> int:
+        """The worth of a spike in a step, counted from 1."""
+        return self.spike_heights[step - 1] if step <= len(self.spike_heights) else 1
 
-        A neuron that is to have sent `k` of them in that step sends `k - assumed_at(step)` spikes.
+    def assumed_at(self, step: int) -> float:
+        """The worth of what receivers take as sent in a step, counted from 1.
+
+        A neuron that is to have sent `k` in that step sends `(k - assumed_at(step)) /
+        height_at(step)` spikes.
         """
-        return 1.0 if step <= self.assumed_spikes else 0.0
+        return float(self.height_at(step)) if step <= self.assumed_spikes else 0.0
+
+    def sent_in(self, step: int, counts: Array) -> Array:
+        """The spikes of either sign that a step sends, of its counts."""
+        return abs(counts - self.assumed_at(step)) / self.height_at(step)
 
     def most_in(self, steps: int) -> int | None:
         """The most that a neuron may have sent after so many steps, in spikes; None: no bound."""
         most = self.most_spikes
-        return None if most is None else most * steps + min(steps, self.assumed_spikes)
+        if most is None:
+            return None
+        extra = sum(self.spike_heights[:steps]) - len(self.spike_heights[:steps])
+        assumed = range(1, min(steps, self.assumed_spikes) + 1)
+        return most * (steps + extra) + sum(self.height_at(step) for step in assumed)
 
     def capped(self, most: int) -> NeuronType:
         """The type with at most `most` spikes of either sign a step, or itself if it sends no more.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from spikewright._base.arguments import is_whole
@@ -37,11 +38,19 @@ class BipolarIntegrateAndFire(LinearResponse):
     the first steps, where one of three messages would be wasted. In T steps T + `assumed_spikes`
     levels can be sent and not T; a silent neuron costs that many spikes. Counts (`k`, `N`) are what
     receivers add up, the spikes that are counted what is sent.
+
+    A spike of the first steps is worth `spike_heights`, whole numbers that do not rise, and 1
+    afterwards. Such a step sends the multiple of its height that is nearest to what is owed (so
+    that `N` may be below zero by half of it): first steps say roughly what later ones make exact. It is made for input that comes at once
+    (`at_once` of `convert`): then a neuron knows in its first step about how much it is to send.
+    Source of the thought: successive approximation in converters of signals, and radix codes (Wang
+    et al. 2022, arXiv:2209.05606); here a later spike can take back what an earlier one sent.
     """
 
     amplitude: float = 1.0
     max_spikes_per_step: int | None = None
     assumed_spikes: int = 0
+    spike_heights: tuple[int, ...] = ()
     spiking = True
     counted_names = ("sent",)
     negative = True
@@ -55,6 +64,7 @@ class BipolarIntegrateAndFire(LinearResponse):
                 "BipolarIntegrateAndFire.assumed_spikes must be a whole number of steps from 0, "
                 f"got {self.assumed_spikes!r}"
             )
+        object.__setattr__(self, "spike_heights", _heights(self.spike_heights))
 
     @property
     def most_spikes(self) -> int | None:
@@ -69,11 +79,43 @@ class BipolarIntegrateAndFire(LinearResponse):
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         least = 0.0 - state["sent"]
         cap: Any = self.max_spikes_per_step
+        height = clock.listed(self.spike_heights) if self.spike_heights else None
+        if height is not None:
+            least = xp.floor(0.5 - state["sent"] / height)
         if cap is not None:
             assumed = clock.within(self.assumed_spikes) if self.assumed_spikes else 0.0
             least, cap = xp.maximum(least, assumed - cap), cap + assumed
-        counts, state["voltage"] = xp.integrate(
-            state["voltage"], current, clock.threshold, least=least, cap=cap
-        )
+        if height is None:
+            counts, state["voltage"] = xp.integrate(
+                state["voltage"], current, clock.threshold, least=least, cap=cap
+            )
+        else:
+            counts, state["voltage"] = _of_height(
+                xp, height, state["voltage"] + current, clock.threshold, least, cap
+            )
         state["sent"] = state["sent"] + counts
         return counts
+
+
+def _of_height(
+    xp: ArrayNamespace, height: Any, voltage: Array, threshold: Array, least: Array, cap: Any
+) -> tuple[Array, Array]:
+    """The multiple of a height nearest to what is owed, `v / threshold - 1/2`, and what is left."""
+    rounding = (height - 1.0) * 0.5 * threshold  # so that flooring is to the nearest multiple
+    spikes, left = xp.integrate(voltage, rounding, threshold * height, least=least, cap=cap)
+    return spikes * height, left - rounding
+
+
+def _heights(given: Any) -> tuple[int, ...]:
+    """Heights of spikes, checked; raises `NetworkError`."""
+    try:
+        heights = tuple(given)
+    except TypeError:
+        heights = (None,)
+    whole = all(is_whole(height) and height >= 1 for height in heights)
+    if not whole or any(later > before for before, later in pairwise(heights)):
+        raise NetworkError(
+            "BipolarIntegrateAndFire.spike_heights must be whole numbers from 1 of which none is "
+            f"above the one before, such as (3, 2, 2, 1), got {given!r}"
+        )
+    return tuple(int(height) for height in heights)

@@ -58,6 +58,7 @@ class LosingSpikes(Wrapping):
     made_names = of_base("made_names")
     most_spikes = of_base("most_spikes")
     assumed_spikes = of_base("assumed_spikes")
+    spike_heights = of_base("spike_heights")
     has_voltage = of_base("has_voltage")
     rounds_charge = of_base("rounds_charge")
     leaks = of_base("leaks")
@@ -82,7 +83,8 @@ class LosingSpikes(Wrapping):
         return self.base_type.gain_bias(max_rates / (1.0 - self.lost), intercepts)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        assumed = clock.within(self.assumed_spikes)
-        counts = self.base_type.step(xp, current, state, clock) - assumed
-        arrived = xp.floor(xp.abs(counts) * (1.0 - self.lost) + clock.uniform(0))
-        return arrived * xp.sign(counts) + assumed
+        height = clock.listed(self.spike_heights)
+        assumed = clock.within(self.assumed_spikes) * height
+        sent = (self.base_type.step(xp, current, state, clock) - assumed) / height
+        arrived = xp.floor(xp.abs(sent) * (1.0 - self.lost) + clock.uniform(0))
+        return arrived * xp.sign(sent) * height + assumed

@@ -21,6 +21,7 @@ from torch import nn
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Graph
 from spikewright.graph.layers import Convolution, Input
+from spikewright.lower.populations import steps_at_once
 from spikewright.network.neurons import TOLERANCE
 from spikewright.training.gradients.layers import value_of
 from spikewright.training.gradients.normalised import Arrays, taken_in, weighted_before
@@ -69,11 +70,13 @@ class Rounding(nn.Module):
 
     def spikes(self, counts: Tensor) -> Tensor:
         """The fewest spikes that say such counts, of all copies of a channel together."""
-        assumed: Any = min(self.steps, self.site.kind.assumed_spikes)
+        kind = self.site.kind
+        assumed: Any = sum(kind.assumed_at(step) for step in range(1, self.steps + 1))
         if not assumed:
-            return counts.abs()
+            return counts.abs() / kind.height_at(1)
         copies = self._copies(counts)
-        return (counts - (assumed if copies is None else assumed * copies)).abs()
+        apart = counts - (assumed if copies is None else assumed * copies)
+        return apart.abs() / kind.height_at(1)  # no spike is worth more
 
     def _copies(self, like: Tensor) -> Tensor | None:
         """The number of copies of each channel, along that axis; None where all are one neuron."""
@@ -194,6 +197,11 @@ class RoundedNetwork(nn.Module):
         self._sites = tuple(sites)
         self._before_neurons = before_neurons(graph, sites)
         self._roundings = nn.ModuleList(Rounding(site, steps, dtype) for site in sites.values())
+
+    @property
+    def at_once(self) -> int:
+        """The number of steps whose input and biases come at once, in the first."""
+        return steps_at_once(rounding.site.kind for rounding in self._roundings)
 
     @property
     def roundings(self) -> dict[str, Rounding]:

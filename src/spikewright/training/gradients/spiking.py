@@ -94,12 +94,13 @@ class _Spiking:
         self._populations = {
             name: (r, r.threshold, r.start) for name, r in network.roundings.items()
         }
+        self._shares = _shares(network.at_once, network.steps)
         self._last = {name: node.name for node in network.graph for name in node.inputs}
 
     def sent(self, inputs: Mapping[str, Tensor]) -> Sent:
         """All spikes on some samples; a value is dropped behind the last layer that reads it."""
         found = Sent()
-        values = {name: x.expand(self._steps, *x.shape) for name, x in inputs.items()}
+        values = {name: self._over_time(x) for name, x in inputs.items()}
         batch = len(next(iter(inputs.values())))
         for node in self._graph:
             name, population = node.name, self._populations.get(node.name)
@@ -125,7 +126,28 @@ class _Spiking:
         if node.name in self._normalised:
             return read[0]
         equation, weights = self._equations[node.name], self._weights[node.name]
-        return _passed(node, equation, weights, read, self._steps, batch)
+        if node.layer.arity == 0:
+            value = plain(node.layer, weights)
+            return self._over_time(value.expand(batch, *value.shape[1:]))
+        made = _passed(node, equation, weights, read, self._steps)
+        if self._shares is None or not node.layer.linear:
+            return made
+        constant = plain(node.layer, weights, *(torch.zeros_like(x[0, :1]) for x in read))
+        return made + _like(self._shares - 1.0, made) * constant if constant.any() else made
+
+    def _over_time(self, held: Tensor) -> Tensor:
+        """What is held, `(batch, *shape)`, at every step."""
+        every = held.expand(self._steps, *held.shape)
+        return every if self._shares is None else every * _like(self._shares.to(held), every)
+
+
+def _shares(at_once: int, steps: int) -> Tensor | None:
+    """What comes in each step of what is held; None where all steps are alike."""
+    if at_once == 1:
+        return None
+    numbers = torch.arange(steps)
+    first = torch.where(numbers == 0, float(at_once), 0.0)
+    return torch.where(numbers < at_once, first, 1.0)
 
 
 def _through(
@@ -142,12 +164,8 @@ def _passed(
     arrays: Mapping[str, Tensor],
     read: list[Tensor],
     steps: int,
-    batch: int,
 ) -> Tensor:
     """The values that a layer passes on, from those that it reads."""
-    if node.layer.arity == 0:
-        value = plain(node.layer, arrays)
-        return value.expand(steps, batch, *value.shape[1:])
     if all(x.stride(0) == 0 for x in read):  # the same at every step
         value = equation(node.layer, arrays, *(x[0] for x in read))
         return value.expand(steps, *value.shape)

@@ -15,6 +15,8 @@ struct Along {
     std::size_t steps, samples, size, apart;
     Real cap;        // infinite where a step may send any number
     std::size_t assumed;  // first steps in which receivers take one spike as sent
+    const double* heights;  // of spikes in the first steps; 1 afterwards
+    std::size_t high;       // the number of these steps
     bool rectifies;  // negative current is thrown away
     bool takes_back;
     Real *values, *net, *all;

@@ -159,6 +159,10 @@ struct CellChunk {
             }
     }
 
+    // The worth of a spike in a step, which counts from 1.
+    static double height(const Cells& p, double step) {
+        return step <= double(p.heights.size()) ? p.heights[std::size_t(step) - 1] : 1.0;
+    }
     // Spikes that receivers take as sent in a step.
     static double taken_as_sent(const Cells& p, double step) { return step <= p.assumed ? 1.0 : 0.0; }
 
@@ -167,6 +171,7 @@ struct CellChunk {
         const double* threshold = p.threshold.data() + at;
         const double cap = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
         const double assumed = taken_as_sent(p, step), most = cap + assumed, lowest = assumed - cap;
+        if (!p.heights.empty()) return take_back_of(p, height(p, step), lowest, most, added, at, n);
         for (std::size_t k = 0; k < n; ++k) {
             v[k] += added[k];
             const double down = std::floor(v[k] / threshold[k] + kTolerance);
@@ -174,6 +179,24 @@ struct CellChunk {
             const double held = down > least ? down : least;
             out[k] = held < most ? held : most;
             v[k] = v[k] - out[k] * threshold[k];
+            second[k] += out[k];
+        }
+    }
+
+    // As `take_back`, of spikes of a height: the multiple of it that is nearest to what is owed.
+    void take_back_of(const Cells& p, const double height, const double lowest, const double most,
+                      const double* added, std::size_t at, std::size_t n) {
+        const double* threshold = p.threshold.data() + at;
+        for (std::size_t k = 0; k < n; ++k) {
+            const double rounding = (height - 1.0) * 0.5 * threshold[k];
+            const double one = threshold[k] * height;
+            v[k] = v[k] + added[k] + rounding;
+            const double down = std::floor(v[k] / one + kTolerance);
+            const double back = std::floor(0.5 - second[k] / height), least = back > lowest ? back : lowest;
+            const double held = down > least ? down : least;
+            const double spikes = held < most ? held : most;
+            out[k] = spikes * height;
+            v[k] = v[k] - spikes * one - rounding;
             second[k] += out[k];
         }
     }
@@ -251,14 +274,14 @@ struct CellChunk {
 
     // Step by step: sums of rates depend on their order.
     void sum(const Cells& p, double step, std::size_t n) {
-        const double assumed = taken_as_sent(p, step);
+        const double high = height(p, step), assumed = taken_as_sent(p, step) * high;
         if (p.net >= 0)
             for (std::size_t k = 0; k < n; ++k) {
-                total[k] += std::fabs(out[k] - assumed);
+                total[k] += std::fabs(out[k] - assumed) / high;
                 net[k] += out[k];
             }
         else if (p.total >= 0)
-            for (std::size_t k = 0; k < n; ++k) total[k] += std::fabs(out[k] - assumed);
+            for (std::size_t k = 0; k < n; ++k) total[k] += std::fabs(out[k] - assumed) / high;
     }
 
     void step(const Cells& p, const double* current, double number, const Piece& piece) {

@@ -13,27 +13,31 @@ namespace spikewright::SPIKEWRIGHT_ISA {
 
 constexpr std::size_t kAlong = 64;  // neurons of a block
 
-// One step of a block, in which receivers take so many spikes as sent. NaN stays: comparisons with it are
-// false.
-template <bool takes_back, class Real>
-inline void step_along(std::size_t n, const Real cap, const Real assumed, const Real lowest,
+// One step of a block, in which receivers take so many spikes as sent, and each is worth its height: the
+// multiple of it is sent that is nearest to what is owed. NaN stays: comparisons with it are false.
+template <bool takes_back, bool high, class Real>
+inline void step_along(std::size_t n, const Real cap, const Real assumed, const Real height, const Real lowest,
                        const Real* __restrict thresholds, const Real* __restrict currents,
                        Real* __restrict voltages, Real* __restrict sent, Real* __restrict all,
                        Real* __restrict values) {
     const Real down = assumed - cap, most = cap + assumed;
     for (std::size_t i = 0; i < n; ++i) {
-        const Real voltage = voltages[i] + (currents[i] < lowest ? lowest : currents[i]);
-        Real count = std::floor(voltage / thresholds[i] + Real(kTolerance));
+        const Real one = high ? thresholds[i] * height : thresholds[i];
+        const Real rounding = high ? (height - Real(1)) * Real(0.5) * thresholds[i] : Real(0);
+        const Real current = currents[i] < lowest ? lowest : currents[i];
+        const Real voltage = high ? voltages[i] + current + rounding : voltages[i] + current;
+        Real count = std::floor(voltage / one + Real(kTolerance));
         if constexpr (takes_back) {
-            const Real held = Real(0) - sent[i], least = held < down ? down : held;
+            const Real held = high ? std::floor(Real(0.5) - sent[i] / height) : Real(0) - sent[i];
+            const Real least = held < down ? down : held;
             count = count < least ? least : count;
         } else {
             count = count < Real(0) ? Real(0) : count;
         }
         count = count > most ? most : count;
-        const Real value = count * thresholds[i];
-        voltages[i] = voltage - value;
-        sent[i] += count;
+        const Real value = count * one;
+        voltages[i] = high ? voltage - value - rounding : voltage - value;
+        sent[i] += high ? count * height : count;
         all[i] += count < assumed ? assumed - count : count - assumed;
         values[i] = value;
     }
@@ -45,9 +49,12 @@ inline void integrate_block(const Along<Real>& a, std::size_t sample, std::size_
     std::copy_n(a.starts + from, n, voltages);
     const Real lowest = a.rectifies ? Real(0) : -std::numeric_limits<Real>::infinity();
     const std::size_t at = sample * a.size + from;
-    for (std::size_t t = 0; t < a.steps; ++t)
-        step_along<takes_back>(n, a.cap, Real(t < a.assumed), lowest, a.thresholds + from,
-                               a.currents + t * a.apart + at, voltages, sent, all, a.values + t * a.samples * a.size + at);
+    for (std::size_t t = 0; t < a.steps; ++t) {
+        const auto step = t < a.high ? step_along<takes_back, true, Real> : step_along<takes_back, false, Real>;
+        step(n, a.cap, Real(t < a.assumed), t < a.high ? Real(a.heights[t]) : Real(1), lowest,
+             a.thresholds + from, a.currents + t * a.apart + at, voltages, sent, all,
+             a.values + t * a.samples * a.size + at);
+    }
     std::copy_n(sent, n, a.net + at);
     if (a.all) std::copy_n(all, n, a.all + at);
 }

@@ -382,8 +382,9 @@ void bind_along(nb::module_& m, void (*Kernels::*kernel)(const Along<Real>&)) {
     using Values = nb::ndarray<Real, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
     using Sums = nb::ndarray<Real, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
     m.def("integrate_along", [kernel](const Given& currents, const Row& thresholds, const Row& starts,
-                                      double cap, std::size_t assumed, bool rectifies, bool takes_back,
-                                      const Values& values, const Sums& net, const std::optional<Sums>& all,
+                                      double cap, std::size_t assumed, const std::vector<double>& heights,
+                                      bool rectifies, bool takes_back, const Values& values,
+                                      const Sums& net, const std::optional<Sums>& all,
                                       const std::string& isa) {
         const Kernels* kernels = find_kernels(isa);
         require(kernels != nullptr, "this processor cannot run those kernels");
@@ -395,12 +396,14 @@ void bind_along(nb::module_& m, void (*Kernels::*kernel)(const Along<Real>&)) {
         require(values.shape(0) == steps && values.shape(1) == samples && values.shape(2) == size &&
                     sums(net) && (!all || sums(*all)), "results have the shape of currents");
         const Along<Real> along{currents.data(), thresholds.data(), starts.data(), steps, samples, size,
-                                std::size_t(currents.stride(0)), Real(cap), assumed, rectifies, takes_back,
-                                values.data(), net.data(), all ? all->data() : nullptr};
+                                std::size_t(currents.stride(0)), Real(cap), assumed, heights.data(),
+                                heights.size(), rectifies, takes_back, values.data(), net.data(),
+                                all ? all->data() : nullptr};
         const nb::gil_scoped_release release;
         (kernels->*kernel)(along);
-    }, nb::kw_only(), "currents"_a, "thresholds"_a, "starts"_a, "cap"_a, "assumed"_a, "rectifies"_a,
-       "takes_back"_a, "values"_a, "net"_a, "all"_a.none(), "isa"_a = "");
+    }, nb::kw_only(), "currents"_a.noconvert(), "thresholds"_a, "starts"_a, "cap"_a, "assumed"_a,
+       "heights"_a, "rectifies"_a, "takes_back"_a, "values"_a.noconvert(), "net"_a.noconvert(),
+       "all"_a.noconvert().none(), "isa"_a = "");
 }
 
 void bind_limits(nb::module_& m) {
@@ -463,7 +466,8 @@ void bind_descriptions(nb::module_& m) {
     nb::class_<Cells>(m, "Cells")
         .def(nb::init<>())
         .FIELD(cell).FIELD(rate).FIELD(slope).FIELD(most).FIELD(tau_ref).FIELD(tau_rc)
-        .FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor).FIELD(cap).FIELD(assumed).FIELD(dt)
+        .FIELD(amplitude).FIELD(negative).FIELD(truncate).FIELD(floor).FIELD(cap).FIELD(assumed)
+        .FIELD(heights).FIELD(dt)
         .FIELD(min_voltage).FIELD(most_share).FIELD(adapting).FIELD(added).FIELD(sigma).FIELD(pace)
         .FIELD(follow).FIELD(coupling).FIELD(reset).FIELD(jump).FIELD(voltage).FIELD(second)
         .FIELD(third).FIELD(total).FIELD(net).FIELD(recorded).FIELD(fixed);
