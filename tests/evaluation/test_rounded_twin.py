@@ -55,6 +55,24 @@ def test_without_a_cap_nothing_is_lost_to_timing(graph: Graph, start: Any, steps
     assert any(taken_back) or steps == 1
 
 
+@pytest.mark.parametrize("heights", [(1,), (3, 1), (4, 2, 1)])
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_heights_that_end_at_one_change_nothing_that_is_sent_in_all(
+    graph: Graph, heights: tuple[int, ...]
+) -> None:
+    """Without a cap, from the last step with a height on: input at once is the same input."""
+    x, _ = data(graph)
+    high = {"relu": sw.BipolarIntegrateAndFire(spike_heights=heights)}
+    conversion = sw.convert(graph, spiking=high, scale_firing_rates=400.0)
+    plain = sw.convert(graph, spiking=BIPOLAR, scale_firing_rates=400.0)
+    for steps in range(len(heights), 7):
+        found, wanted = (c.run(x, steps, progress=False) for c in (conversion, plain))
+        np.testing.assert_allclose(found.predict(), wanted.predict(), rtol=0, atol=3e-6)
+        for name, population in found.populations.items():
+            np.testing.assert_array_equal(population.net, wanted.populations[name].net)
+    np.testing.assert_allclose(twin_of(conversion, x, 6), twin_of(plain, x, 6), rtol=0, atol=3e-6)
+
+
 ASSUMED = {"relu": sw.BipolarIntegrateAndFire(assumed_spikes=4)}
 
 

@@ -207,6 +207,68 @@ def test_assumed_spikes_are_a_number_of_steps(assumed: object) -> None:
         sw.BipolarIntegrateAndFire(assumed_spikes=assumed)  # type: ignore[arg-type]
 
 
+heights = st.lists(st.integers(1, 9), min_size=1, max_size=8).map(
+    lambda found: tuple(sorted(found, reverse=True))
+)
+
+
+@settings(max_examples=60)
+@given(
+    heights=heights, assumed=st.integers(0, 3), cap=st.sampled_from([None, 1, 2]), start=sixteenths,
+    currents=hnp.arrays(np.float64, (12, 3), elements=st.integers(-96, 160).map(lambda n: n / 16)),
+)  # fmt: skip
+def test_spikes_of_heights_say_multiples_of_them(
+    heights: tuple[int, ...], assumed: int, cap: int | None, start: int, currents: NDArray
+) -> None:
+    """Every step sends whole spikes within the cap, each worth the height of its step.
+
+    Charge is balanced as ever. What was said is above zero, less half of a height at most. Without
+    a cap it is nearest to the sum at every step: within half of the height, or it is at the bottom.
+    """
+    kind = sw.BipolarIntegrateAndFire(1.0, cap, assumed, heights)
+    found = drive(kind, currents, dt=1.0, start=start / 16.0)
+    assert found.counts is not None and found.voltage is not None
+    high = np.array([[kind.height_at(step)] for step in range(1, 13)])
+    taken = np.array([[kind.assumed_at(step)] for step in range(1, 13)])
+    said, sums = np.cumsum(found.counts, axis=0), start / 16.0 + np.cumsum(currents, axis=0)
+    messages = (found.counts - taken * (cap is not None)) / high
+    np.testing.assert_array_equal(messages, np.rint(messages))
+    np.testing.assert_array_equal(found.voltage + said, sums)
+    assert np.all(said >= -high / 2)
+    if cap is not None:
+        assert np.abs(messages).max() <= cap
+        assert np.all(said <= [[kind.most_in(step)] for step in range(1, 13)])
+        return
+    owed = np.maximum(sums - 0.5, 0.0)
+    assert np.all(np.abs(said - owed) <= high / 2)
+
+
+@given(steps=st.integers(1, 8), worth=st.integers(0, 400), last=st.integers(1, 4))
+def test_what_comes_at_once_is_said_to_half_of_the_last_height(
+    steps: int, worth: int, last: int
+) -> None:
+    """One spike a step says any value that is in reach, where later heights make up for each.
+
+    That is so where no height is above the sum of all later ones, and the last: radix codes.
+    """
+    heights = [last]
+    while len(heights) < steps:
+        heights.insert(0, max(heights[0], round(0.7 * (sum(heights) + last))))
+    kind = sw.BipolarIntegrateAndFire(1.0, 1, 0, tuple(heights))
+    value = min(worth / 16.0, float(kind.most_in(steps) or 0))
+    currents = np.zeros((steps, 1))
+    currents[0] = value
+    found = net_counts(kind, currents, dt=1.0, start="half")[-1, 0]
+    assert abs(found - value) <= last / 2
+
+
+@pytest.mark.parametrize("given", [(0,), (2, 3), (1.5,), (True,), "21", 3, None])
+def test_heights_are_whole_numbers_that_do_not_rise(given: object) -> None:
+    """Anything else is named."""
+    with pytest.raises(NetworkError, match=r"spike_heights must be whole .* such as \(3, 2, 2, 1"):
+        sw.BipolarIntegrateAndFire(spike_heights=given)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("cap", [0, -1, 1.5, True, "2"])
 def test_a_cap_is_a_number_of_spikes(cap: object) -> None:
     """Anything else is named."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.arguments import refuse
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, ParametricReLU
@@ -239,6 +240,13 @@ def resolve(
     names = roles.names()
     keys = chosen_keys(choice.spiking, layers, partial(roles.named, names=names))
     types = _types(graph, choice, layers, keys)
+    if options.stepping is not None and steps_at_once(types.values()) > 1:
+        raise refuse(
+            "sequence_step",
+            "spikes have heights in the first steps of a run alone, and every step of a sequence is "
+            "a start",
+            "Choose neurons without spike_heights",
+        )
 
     def each(value: object, what: str, convert: Callable) -> dict:
         return per_layer(value, roles.populations, names, what, convert)

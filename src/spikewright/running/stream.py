@@ -176,6 +176,12 @@ def stream_of(
 ) -> Stream:
     """See `Conversion.stream`."""
     check_run(dt, seed, precision, batch_size, threads)
+    if runner.lowered.at_once > 1:
+        raise SimulationError(
+            "a stream takes a frame at every step, and for neurons with spike_heights all of "
+            f"{runner.lowered.at_once} steps comes at once. Use run, or convert with neurons "
+            "without heights"
+        )
     layers = tuple(layers_of(runner.lowered, record))
 
     def begin() -> Execution:

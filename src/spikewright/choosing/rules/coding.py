@@ -19,8 +19,12 @@ class Code:
 
     There is one threshold a channel. The mean value is a multiple of theta / steps of the sign of
     `a`, at most `cap` theta; None: no cap. `start` is in spikes; None: drawn uniformly. In the
-    first `assumed` steps receivers take a spike as sent, so that there it may say one more. Spikes
-    of the first steps have `heights`; then all of the input comes in the first step.
+    first `assumed` steps receivers take a spike as sent, so that there it may say one more.
+
+    Spikes of the first steps have `heights`; then all of the input comes in the first step. Their
+    error is told as if every whole number could be said, up to the most: thresholds that count on
+    the coarser ones that can are too small, since room to make up for what comes late is worth more
+    (docs/few_steps.md has the measurements).
     """
 
     steps: float
@@ -32,10 +36,16 @@ class Code:
     @property
     def most(self) -> float:
         """The largest mean value that can be sent, in thresholds."""
+        return self._most / self.steps
+
+    @property
+    def _most(self) -> float:
+        """The most that can be sent in all steps, in spikes."""
         if self.cap is None:
             return np.inf
-        worth = ((self.cap + taken) * height for height, taken in self._by_step)
-        return sum(worth) / self.steps if self.heights else self.cap + self.assumed / self.steps
+        if not self.heights:
+            return self.cap * self.steps + self.assumed
+        return sum((self.cap + taken) * height for height, taken in self._by_step)
 
     @property
     def _by_step(self) -> list[tuple[int, float]]:
@@ -47,10 +57,6 @@ class Code:
     def error(self, values: Histogram, thresholds: NDArray) -> NDArray:
         """`E[(sent - a)^2]` of each channel, `sent` the mean value."""
         unit, arrived = self._arrived(values, thresholds)
-        if self.heights:
-            return np.asarray(
-                sum(values.squared_error(unit * self._sent(arrived, v0)[0]) for v0 in self._starts)
-            ) / len(self._starts)
         if self.start is not None:
             _, counts = self._counts(arrived)
             return values.squared_error(unit * counts)
@@ -67,8 +73,9 @@ class Code:
         """
         _, arrived = self._arrived(values, thresholds)
         if self.heights:
-            spikes = sum(self._sent(arrived, start)[1] for start in self._starts)
-            return values.expectation(np.asarray(spikes) / len(self._starts))
+            starts = _DRAWN if self.start is None else (self.start,)
+            spikes = sum(self._spikes_of_heights(arrived, start) for start in starts)
+            return values.expectation(np.asarray(spikes) / len(starts))
         before, counts = self._counts(arrived)
         return values.expectation(np.abs(before - self.assumed) + np.abs(counts - before))
 
@@ -86,18 +93,13 @@ class Code:
             self._within(n if self.start is None else np.floor(n + self.start + _EARLY))
             for n in (arrived * (self.assumed / self.steps), arrived)
         )
-        if not self.assumed:
+        if self.heights or not self.assumed:
             return np.zeros_like(counts), counts
         rest = np.inf if self.cap is None else self.cap * (self.steps - self.assumed)
         return before, np.minimum(counts, before + rest)
 
-    @property
-    def _starts(self) -> tuple[float, ...]:
-        """Starts that stand for those that are drawn, or the one there is."""
-        return _DRAWN if self.start is None else (self.start,)
-
-    def _sent(self, arrived: NDArray, start: float) -> tuple[NDArray, NDArray]:
-        """What is sent of input that comes at once, step by step, and in how many spikes."""
+    def _spikes_of_heights(self, arrived: NDArray, start: float) -> NDArray:
+        """The number of spikes that say what comes at once, step by step."""
         sent, spikes = np.zeros_like(arrived), np.zeros_like(arrived)
         for height, taken in self._by_step:
             owed = arrived + start - sent - 0.5
@@ -106,9 +108,8 @@ class Code:
             if self.cap is not None:
                 counts = np.clip(counts, taken - self.cap, self.cap + taken)
             sent, spikes = sent + counts * height, spikes + np.abs(counts - taken)
-        return sent, spikes
+        return spikes
 
     def _within(self, counts: NDArray) -> NDArray:
         """Counts of either sign, as many as can be sent."""
-        most = np.inf if self.cap is None else self.cap * self.steps + self.assumed
-        return np.clip(counts, -most, most)
+        return np.clip(counts, -self._most, self._most)

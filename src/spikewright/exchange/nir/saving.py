@@ -58,6 +58,12 @@ def save(
             f"{model!r}: it has no input, and NIR needs one. Give it a constant node, whose values "
             "a run may replace"
         )
+    once = [name for name, node in ends.inputs.items() if node.at_once > 1]
+    if once and ends.lowered is None:  # of a conversion the neurons say why
+        raise NetworkError(
+            f"inputs {once} give what several steps bring at once (at_once), which NIR cannot say. "
+            "Make these nodes without at_once"
+        )
     graph = graph_of(ends, Settings(reader, float(dt), steps, reset))
     replace_file(target, as_bytes(graph))
 

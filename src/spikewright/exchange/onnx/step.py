@@ -137,6 +137,9 @@ def _refusal(op: Operator, inputs: Mapping[Node, str]) -> Refusal | None:
     if isinstance(op, Source) and op.node not in inputs and callable(op.node.output):
         reason = "its value is a Python function of time"
         return Refusal(name, kind, reason, "Give the node constant values: they become an input")
+    if isinstance(op, Source) and op.node.at_once > 1:
+        reason = f"what it gives in {op.node.at_once} steps comes at once (at_once)"
+        return Refusal(name, kind, reason, "Convert with neurons without spike_heights")
     if isinstance(op, Apply):
         function = op.node.output
         if not isinstance(function, NodeFunction) or isinstance(function, PythonCall):

@@ -50,6 +50,23 @@ class NodeTests(Suite):
             expected = np.stack([x0 * t, x1 + 1.0, x0 - x1], axis=1)
             np.testing.assert_allclose(data[probe][sample], expected, rtol=1e-12)
 
+    def test_constants_of_some_steps_come_at_once(self) -> None:
+        """All of the first steps in the first of them; later steps as ever, in every block.
+
+        So it is with a node's own value and with what it is fed, which must be held.
+        """
+        with Network() as net:
+            own, fed = Node([3.0, -1.0], at_once=3), Node([0.0], at_once=4)
+            probes = Probe(own), Probe(fed)
+        held = np.array([[[1.5]], [[-2.0]]])
+        data = self.run(net, (2, 3), batch=2, feeds={fed: held}, block=2, chunk=1)
+        shares = np.array([3.0, 0.0, 0.0, 1.0, 1.0]), np.array([4.0, 0.0, 0.0, 0.0, 1.0])
+        for probe, value, share in zip(probes, ([[3.0, -1.0]] * 2, held[:, 0]), shares, strict=True):
+            expected = share[:, None] * np.asarray(value)[:, None]
+            np.testing.assert_array_equal(data[probe], expected)
+        with pytest.raises(SimulationError, match="all of 4 steps comes at once, got values for 5"):
+            self.run(net, (5,), batch=2, feeds={fed: np.ones((2, 5, 1))})
+
     @pytest.mark.parametrize("fault", ["shape", "nan", "error"])
     def test_misbehaving_functions_are_named(self, fault: str) -> None:
         """A function that fails, or returns NaN or the wrong shape, is named with the time."""
