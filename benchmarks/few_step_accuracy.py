@@ -54,7 +54,8 @@ For those who ask what one to eight steps cost, with no weight changed and no la
   `StepCorrection(steps)`. Where a quarter is spared, thresholds are those for the other steps. "And
   more neurons" is `fission(x, steps=steps, extra=0.5)` after it.
 * Taken as sent is the number of first steps in which receivers take one spike of every neuron as
-  sent (`assumed_spikes`).
+  sent (`assumed_spikes`). Heights are what a spike is worth in each step (`spike_heights`); then
+  all of the input comes in the first one.
 """
 
 
@@ -62,7 +63,8 @@ For those who ask what one to eight steps cost, with no weight changed and no la
 class Plan:
     """A row: a network under a cap on spikes a step, what is done to it, and its goal in points.
 
-    In the first `assumed` steps receivers take one spike of every neuron as sent.
+    In the first `assumed` steps receivers take one spike of every neuron as sent. Spikes of the
+    first steps are worth `heights`.
     """
 
     network: str
@@ -71,6 +73,7 @@ class Plan:
     what: str
     goal: float | None = None
     assumed: int = 0
+    heights: tuple[int, ...] = ()
 
 
 STARTS, EVERY, SPARED = "starts", "every step", "every step, a quarter spared"
@@ -98,6 +101,13 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_8_assumed": Plan("cifar10", 8, 1, EVERY, 0.4, assumed=4),
     "cifar10_2_more_assumed": Plan("cifar10", 2, 1, MORE, 4.0, assumed=2),
     "cifar10_4_more_assumed": Plan("cifar10", 4, 1, MORE, 1.0, assumed=3),
+    "fashion_2_heights": Plan("fashion_mnist", 2, 1, EVERY, None, 1, (4, 3)),
+    "fashion_4_heights": Plan("fashion_mnist", 4, 1, EVERY, 0.5, 1, (6, 4, 3, 3)),
+    "cifar10_2_heights": Plan("cifar10", 2, 1, EVERY, None, 1, (4, 3)),
+    "cifar10_4_heights": Plan("cifar10", 4, 1, EVERY, 2.0, 1, (6, 4, 3, 3)),
+    "cifar10_8_heights": Plan("cifar10", 8, 1, EVERY, 0.4, 1, (12, 9, 7, 6, 5, 4, 3, 3)),
+    "cifar10_2_more_heights": Plan("cifar10", 2, 1, MORE, 4.0, 1, (4, 3)),
+    "cifar10_4_more_heights": Plan("cifar10", 4, 1, MORE, 1.0, 1, (6, 4, 3, 3)),
     "cifar10_2_of_7": Plan("cifar10", 2, 7, EVERY, 0.6),
     "cifar10_1_of_7": Plan("cifar10", 1, 7, EVERY, 1.5),
     "cifar10_1_of_15": Plan("cifar10", 1, 15, EVERY, 0.4),
@@ -143,7 +153,11 @@ def converted(found: Source, plan: Plan, x: Any, rule: Any, **correction: Any) -
     """A network with neurons that take spikes back."""
     return sw.convert(
         found.model,
-        spiking={"relu": sw.BipolarIntegrateAndFire(assumed_spikes=plan.assumed)},
+        spiking={
+            "relu": sw.BipolarIntegrateAndFire(
+                assumed_spikes=plan.assumed, spike_heights=plan.heights
+            )
+        },
         max_spikes_per_step=plan.cap,
         example_input=found.example,
         scale_firing_rates=rule,
@@ -181,7 +195,7 @@ def measured(name: str, found: Source) -> Row:
 
 def page(rows: Mapping[str, Row]) -> str:
     """All rows, by network."""
-    head = ["steps", "levels a step", "taken as sent", "corrected", "neurons", "lost", "goal",
+    head = ["steps", "levels a step", "taken as sent", "heights", "corrected", "neurons", "lost", "goal",
             "by rounding", "spikes", "of an active neuron"]  # fmt: skip
     parts = [HEAD]
     for network, title in NAMES.items():
@@ -199,6 +213,7 @@ def _line(plan: Plan, row: Row) -> list[str]:
         str(plan.steps),
         str(plan.cap),
         str(plan.assumed or "-"),
+        " ".join(map(str, plan.heights)) or "-",
         plan.what,
         f"{row.neurons:,}",
         f"{100 * row.drop:.2f} ({100 * row.low:.2f} to {100 * row.high:.2f})",

@@ -49,7 +49,8 @@ not edit. Accuracy is that of the spiking network on all 10 000 test images; poi
 its source, with a 95 % interval of the same images; the goal is what the row was to lose at most.
 More neurons are those that `Fission` added to the network's before it was trained. Taken as sent is
 the number of first steps in which receivers take one spike of every neuron as sent; in several
-steps these rows have biases of each step too, which stay as they were measured. Where weights
+steps these rows have biases of each step too, which stay as they were measured. Heights are what
+a spike is worth in each step; then all of the input comes in the first one. Where weights
 stay, thresholds (of neurons on Fashion-MNIST, else of channels), biases and starts are fitted.
 Spikes are of either sign, an inference. Minutes are by the clock; trainings on CIFAR-10 had one
 core, but for the row in one step with spikes taken as sent: it had two, and products in bfloat16.
@@ -64,8 +65,8 @@ class Plan:
     It begins with the weights of the row `after`, of seed 0, else with the source's. `spikes` is a
     budget. `extra` neurons are added for each one, by fission. Where `weights` stay, thresholds,
     biases and starts alone are fitted, to images that are not varied. In the first `assumed` steps
-    receivers take one spike of every neuron as sent. Where neurons have biases `by_step`, these are
-    measured before the training, on images without labels, and stay. `sgd` is the rate of learning
+    receivers take one spike of every neuron as sent; spikes of the first steps are worth `heights`.
+    Where neurons have biases `by_step`, these are measured before the training, on images without labels, and stay. `sgd` is the rate of learning
     of stochastic gradient descent; without it weights are trained by Adam at 5e-4. What is trained
     `quickly` has its products in bfloat16.
     """
@@ -83,12 +84,14 @@ class Plan:
     by_step: bool = field(default=False, repr=False)
     sgd: float | None = field(default=None, repr=False)
     quickly: bool = field(default=False, repr=False)
+    heights: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def recipe(self) -> str:
         """The plan in a line."""
         more = f", extra={self.extra}" if self.extra else ""
         more += f", assumed={self.assumed}" if self.assumed else ""
+        more += f", heights={self.heights}" if self.heights else ""
         more += ", biases of each step" if self.by_step else ""
         more += f", SGD at {self.sgd}" if self.sgd else ""
         more += ", products in bfloat16" if self.quickly else ""
@@ -126,6 +129,24 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_2_sgd": Plan(
         "cifar10", 2, 25, after="cifar10_4_sgd", assumed=2, by_step=True, sgd=5e-3
     ),
+    "cifar10_8_heights": Plan(
+        "cifar10", 8, 25, assumed=1, by_step=True, sgd=5e-3, quickly=True,
+        heights=(12, 9, 7, 6, 5, 4, 3, 3),
+    ),
+    "cifar10_4_heights": Plan(
+        "cifar10", 4, 25, assumed=1, by_step=True, sgd=5e-3, quickly=True, heights=(6, 4, 3, 3)
+    ),
+    "cifar10_4_heights_labels": Plan(
+        "cifar10", 4, 25, labels=True, after="cifar10_4_heights", assumed=1, by_step=True,
+        sgd=5e-3, quickly=True, heights=(6, 4, 3, 3),
+    ),
+    "cifar10_2_heights": Plan(
+        "cifar10", 2, 25, after="cifar10_4_heights", assumed=1, by_step=True, sgd=5e-3,
+        quickly=True, heights=(4, 3),
+    ),
+    "cifar10_4_fitted_heights": Plan(
+        "cifar10", 4, 25, weights=False, assumed=1, by_step=True, heights=(6, 4, 3, 3)
+    ),
     "cifar10_4_neurons": Plan("cifar10", 4, 25, extra=0.5),
     "cifar10_2_neurons": Plan("cifar10", 2, 25, extra=0.5, after="cifar10_4_neurons"),
 }
@@ -139,6 +160,8 @@ GOALS: Mapping[str, float] = {
     "cifar10_4_assumed": 1.0, "cifar10_2_assumed": 3.0,
     "cifar10_1_assumed": 10.0,
     "cifar10_8_sgd": 0.3, "cifar10_4_sgd": 1.0, "cifar10_2_sgd": 3.0,
+    "cifar10_8_heights": 0.3, "cifar10_4_heights": 1.0, "cifar10_4_heights_labels": 0.5,
+    "cifar10_2_heights": 3.0, "cifar10_4_fitted_heights": 2.0,
 }  # fmt: skip
 """Points that rows are to lose at most, by name."""
 SHIFTED: Mapping[str, tuple[int, bool]] = {
@@ -250,7 +273,11 @@ def measured(name: str, seed: int, path: Path, cache: Path) -> Row:
         model = begun(plan.after, source(plan.network, path, cache))
     conversion = sw.convert(
         model,
-        spiking={"relu": sw.BipolarIntegrateAndFire(assumed_spikes=plan.assumed)},
+        spiking={
+            "relu": sw.BipolarIntegrateAndFire(
+                assumed_spikes=plan.assumed, spike_heights=plan.heights
+            )
+        },
         max_spikes_per_step=plan.cap,
         example_input=found.example,
         **_measured_before(plan, images),
@@ -357,7 +384,7 @@ def add(row: Row) -> None:
 def page(found: Mapping[tuple[str, int], Row]) -> str:
     """The table, a line for every row."""
     head = [
-        "network", "steps", "spikes a step", "taken as sent", "more neurons", "weights",
+        "network", "steps", "spikes a step", "taken as sent", "heights", "more neurons", "weights",
         "optimiser", "labels", "budget", "seed", "source", "spiking", "points lost", "goal",
         "spikes an inference", "minutes",
     ]  # fmt: skip
@@ -366,7 +393,8 @@ def page(found: Mapping[tuple[str, int], Row]) -> str:
         for row in (row for (of, _), row in sorted(found.items()) if of == name):
             lines.append([
                 plan.network, str(plan.steps), "any" if plan.cap is None else str(plan.cap),
-                str(plan.assumed or "-"), f"{100 * plan.extra:.0f} %" if plan.extra else "-",
+                str(plan.assumed or "-"), " ".join(map(str, plan.heights)) or "-",
+                f"{100 * plan.extra:.0f} %" if plan.extra else "-",
                 "trained" if plan.weights else "stay",
                 "SGD" if plan.sgd else "Adam",
                 "yes" if plan.labels else "no",

@@ -186,10 +186,16 @@ def test_the_command_line_takes_neurons_by_name(tmp_path: Path) -> None:
     lines = {e["layer"]: e["text"] for e in shown["trace"] if "neurons" in e["text"]}
     assert "SpikingRectifiedLinear" in lines["first"]
     assert "at most 2 spikes" in lines["other"]
+    falling = "relu=BipolarIntegrateAndFire:assumed_spikes=1,spike_heights"
+    shown = json.loads(invoke("--neurons", f"{falling}=6/4/3", "--json").stdout)
+    (line,) = [e["text"] for e in shown["trace"] if e["layer"] == "first" and "heights" in e["text"]]
+    assert "spikes of the first 3 steps are worth 6, 4, 3" in line
     for options, words in (
         ((*neurons, "--rate"), "leave --rate out"),
         (("--neurons", "SpikingRectifiedLinear"), "give NAME=TYPE"),
         (("--neurons", "first=Spiking"), "is no neuron type; neuron types are"),
+        (("--neurons", f"{falling}=6/4/x"), "spike_heights is whole numbers such as 6/4/3/3, not"),
+        (("--neurons", f"{falling}=3/4"), "of which none is above the one before it"),
     ):
         refused = invoke(*options)
         assert refused.exit_code == 2

@@ -262,6 +262,26 @@ def test_what_comes_at_once_is_said_to_half_of_the_last_height(
     assert abs(found - value) <= last / 2
 
 
+def test_heights_for_so_many_steps() -> None:
+    """They fall from `steps / 2` of the last, the last two are equal, and every value is in reach.
+
+    No height is above the sum of those behind it and half of the last, so that each step leaves
+    what later ones can say.
+    """
+    assert sw.BipolarIntegrateAndFire.in_steps(4).spike_heights == (6, 4, 3, 3)
+    assert sw.BipolarIntegrateAndFire.in_steps(2).spike_heights == (4, 3)
+    for steps in range(2, 40):
+        kind = sw.BipolarIntegrateAndFire.in_steps(steps)
+        heights = kind.spike_heights
+        assert len(heights) == steps and kind.assumed_spikes == 1
+        assert heights[-2:] == (3, 3) or steps == 2
+        for step in range(1, steps):
+            assert heights[step - 1] / 2 <= sum(heights[step:]) + heights[-1] / 2
+    for wrong in (1, 2.0, True, None):
+        with pytest.raises(NetworkError, match=r"in_steps: steps is a whole number from 2, got"):
+            sw.BipolarIntegrateAndFire.in_steps(wrong)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("given", [(0,), (2, 3), (1.5,), (True,), "21", 3, None])
 def test_heights_are_whole_numbers_that_do_not_rise(given: object) -> None:
     """Anything else is named."""

@@ -9,8 +9,19 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_KINDS = {"float": float, "int": int, "float | None": float, "int | None": int}
-_WORDS = {float: "a number", int: "a whole number"}
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split("/"))
+
+
+_KINDS: Mapping[str, Callable[[str], Any]] = {
+    "float": float, "int": int, "float | None": float, "int | None": int,
+    "tuple[int, ...]": _whole_numbers,
+}  # fmt: skip
+_WORDS: Mapping[Callable[[str], Any], str] = {
+    float: "a number", int: "a whole number", _whole_numbers: "whole numbers such as 6/4/3/3",
+}  # fmt: skip
 _NONE: Mapping[str, Callable[[str], Any]] = MappingProxyType({})
 
 

@@ -103,6 +103,9 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
     if first := neuron_type.assumed_spikes:
         steps = "the first step" if first == 1 else f"each of the first {first} steps"
         back += f"; one is taken as sent in {steps}"
+    if heights := neuron_type.spike_heights:
+        worth = ", ".join(map(str, heights))
+        back += f"; spikes of the first {len(heights)} steps are worth {worth}, and all comes at once"
     if apart is not None:
         return "approximated", f"they answer {apart}"
     if not neuron_type.follows_mean:

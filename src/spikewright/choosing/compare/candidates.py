@@ -19,6 +19,7 @@ from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 
 _FEW = 8  # steps, up to which first spikes that are taken as sent are tried
+_SOME = 16  # steps, up to which heights that fall are
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,8 @@ def candidates_of(
 ) -> list[Candidate]:
     """Rules by name, for ReLU with neurons that take spikes back and with ones that do not.
 
-    In few steps and under a cap also with first spikes that receivers take as sent.
+    In few steps and under a cap also with first spikes that receivers take as sent, and with spikes
+    of falling heights.
     """
     return [
         Candidate(f"{name}{what}", {**neurons, "scale_firing_rates": rule}, _readouts(steps, dt))
@@ -70,6 +72,8 @@ def _neurons(steps: int, cap: int | None, rectifies: bool) -> dict[str, dict[str
     assumed = 0 if cap is None else _worth_assuming(steps)
     if assumed:
         types[f", {assumed} taken as sent"] = BipolarIntegrateAndFire(assumed_spikes=assumed)
+    if cap is not None and 2 <= steps <= _SOME:
+        types[", heights fall"] = BipolarIntegrateAndFire.in_steps(steps)
     return {
         what: {"spiking": {RectifiedLinear: neurons}, "max_spikes_per_step": cap}
         for what, neurons in types.items()

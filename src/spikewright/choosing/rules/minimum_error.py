@@ -82,7 +82,9 @@ class MinimumError(StepsRule):
         cap, window = self.cap(setting), self.window(setting)
         assumed = setting.assumed_in(window, self.steps)
         usable: float = cap
-        if self.share < 1 and not setting.heights:
+        if self.share < 1 and setting.heights:
+            usable = cap * self.share
+        elif self.share < 1:
             usable = (_counted_on(self.share, self.most(setting)) - assumed) / window
         return best_threshold(layer.sends(self.per), setting.code(window, self.steps, usable))
 

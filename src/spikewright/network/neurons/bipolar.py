@@ -19,6 +19,10 @@ from spikewright.network.neurons.base import (
 from spikewright.network.neurons.rectified import LinearResponse
 
 
+_LAST = 3
+"""Whole numbers in the height of the last spike: heights between are as fine as a third of it."""
+
+
 @register
 @dataclass(frozen=True)
 class BipolarIntegrateAndFire(LinearResponse):
@@ -65,6 +69,23 @@ class BipolarIntegrateAndFire(LinearResponse):
                 f"got {self.assumed_spikes!r}"
             )
         object.__setattr__(self, "spike_heights", _heights(self.spike_heights))
+
+    @classmethod
+    def in_steps(cls, steps: int) -> BipolarIntegrateAndFire:
+        """The type for one spike in each of so many steps, from 2, with heights that fall.
+
+        The first spike is worth `steps / 2` of the last one, and 4/3 at least; between them heights
+        are a geometric sequence. The last two are equal, so that what the first says can be taken
+        back. One spike is taken as sent in the first step. Heights were found on ResNet-20
+        (docs/few_steps.md). Raises `NetworkError` for fewer steps.
+        """
+        if not (is_whole(steps) and steps >= 2):
+            raise NetworkError(
+                f"BipolarIntegrateAndFire.in_steps: steps is a whole number from 2, got {steps!r}"
+            )
+        ratio, places = max(steps / 2.0, 4.0 / 3.0), max(1, steps - 2)
+        heights = (round(_LAST * ratio ** (1.0 - i / places)) for i in range(steps - 1))
+        return cls(assumed_spikes=1, spike_heights=(*heights, _LAST))
 
     @property
     def most_spikes(self) -> int | None:
@@ -116,6 +137,6 @@ def _heights(given: Any) -> tuple[int, ...]:
     if not whole or any(later > before for before, later in pairwise(heights)):
         raise NetworkError(
             "BipolarIntegrateAndFire.spike_heights must be whole numbers from 1 of which none is "
-            f"above the one before, such as (3, 2, 2, 1), got {given!r}"
+            f"above the one before it, such as (3, 2, 2, 1), got {given!r}"
         )
     return tuple(int(height) for height in heights)
