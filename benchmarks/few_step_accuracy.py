@@ -195,8 +195,8 @@ def measured(name: str, found: Source) -> Row:
 
 def page(rows: Mapping[str, Row]) -> str:
     """All rows, by network."""
-    head = ["steps", "levels a step", "taken as sent", "heights", "corrected", "neurons", "lost", "goal",
-            "by rounding", "spikes", "of an active neuron"]  # fmt: skip
+    head = ["steps", "levels a step", "taken as sent", "heights", "corrected", "neurons", "lost",
+            "goal", "by rounding", "spikes", "of an active neuron"]  # fmt: skip
     parts = [HEAD]
     for network, title in NAMES.items():
         mine = [(PLANS[n], rows[n]) for n in PLANS if n in rows and PLANS[n].network == network]

@@ -66,9 +66,9 @@ class Plan:
     budget. `extra` neurons are added for each one, by fission. Where `weights` stay, thresholds,
     biases and starts alone are fitted, to images that are not varied. In the first `assumed` steps
     receivers take one spike of every neuron as sent; spikes of the first steps are worth `heights`.
-    Where neurons have biases `by_step`, these are measured before the training, on images without labels, and stay. `sgd` is the rate of learning
-    of stochastic gradient descent; without it weights are trained by Adam at 5e-4. What is trained
-    `quickly` has its products in bfloat16.
+    Where neurons have biases `by_step`, these are measured before the training, on images without
+    labels, and stay. `sgd` is the rate of learning of stochastic gradient descent; without it
+    weights are trained by Adam at 5e-4. What is trained `quickly` has its products in bfloat16.
     """
 
     network: str
@@ -130,19 +130,40 @@ PLANS: Mapping[str, Plan] = {
         "cifar10", 2, 25, after="cifar10_4_sgd", assumed=2, by_step=True, sgd=5e-3
     ),
     "cifar10_8_heights": Plan(
-        "cifar10", 8, 25, assumed=1, by_step=True, sgd=5e-3, quickly=True,
+        "cifar10",
+        8,
+        25,
+        assumed=1,
+        by_step=True,
+        sgd=5e-3,
+        quickly=True,
         heights=(12, 9, 7, 6, 5, 4, 3, 3),
     ),
     "cifar10_4_heights": Plan(
         "cifar10", 4, 25, assumed=1, by_step=True, sgd=5e-3, quickly=True, heights=(6, 4, 3, 3)
     ),
     "cifar10_4_heights_labels": Plan(
-        "cifar10", 4, 25, labels=True, after="cifar10_4_heights", assumed=1, by_step=True,
-        sgd=5e-3, quickly=True, heights=(6, 4, 3, 3),
+        "cifar10",
+        4,
+        25,
+        labels=True,
+        after="cifar10_4_heights",
+        assumed=1,
+        by_step=True,
+        sgd=5e-3,
+        quickly=True,
+        heights=(6, 4, 3, 3),
     ),
     "cifar10_2_heights": Plan(
-        "cifar10", 2, 25, after="cifar10_4_heights", assumed=1, by_step=True, sgd=5e-3,
-        quickly=True, heights=(4, 3),
+        "cifar10",
+        2,
+        25,
+        after="cifar10_4_heights",
+        assumed=1,
+        by_step=True,
+        sgd=5e-3,
+        quickly=True,
+        heights=(4, 3),
     ),
     "cifar10_4_fitted_heights": Plan(
         "cifar10", 4, 25, weights=False, assumed=1, by_step=True, heights=(6, 4, 3, 3)

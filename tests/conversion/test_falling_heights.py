@@ -1,4 +1,4 @@
-"""Conversions whose first spikes are worth more: input comes at once, sums are those of held input."""
+"""Conversions whose first spikes are worth more: input comes at once, sums stay the same."""
 
 from __future__ import annotations
 

@@ -79,8 +79,8 @@ def test_instruction_sets_agree(isa: str, takes_back: bool) -> None:
         values, net = np.empty_like(currents), np.empty_like(currents[0])
         integrate_along(
             currents=currents, thresholds=np.full(137, 0.7, np.float32), values=values, net=net,
-            starts=np.full(137, 0.3, np.float32), cap=math.inf, assumed=0, heights=(), rectifies=False,
-            takes_back=takes_back, all=None, isa=name,
+            starts=np.full(137, 0.3, np.float32), cap=math.inf, assumed=0, heights=(),
+            rectifies=False, takes_back=takes_back, all=None, isa=name,
         )  # fmt: skip
         found.append((values, net))
     assert np.array_equal(found[0][0], found[1][0]) and np.array_equal(found[0][1], found[1][1])

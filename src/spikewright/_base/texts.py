@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-
 def _whole_numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split("/"))
 

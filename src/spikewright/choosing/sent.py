@@ -72,9 +72,7 @@ class _Again:
         return self._found.pop(name)
 
 
-def source_means(
-    conversion: Converted, samples: Batch, at: Collection[int], dt: float
-) -> Means:
+def source_means(conversion: Converted, samples: Batch, at: Collection[int], dt: float) -> Means:
     """The source's mean value of every neuron over the samples, cut off at the most it can send.
 
     Returns `(1, *shape)`, the same for all numbers of steps `at`. Where input comes at once they

@@ -49,8 +49,8 @@ def _at_once(node: Node, fed: NDArray | None, step: int, count: int) -> NDArray:
     if held.shape[1] != 1:
         raise SimulationError(
             f"{node!r} takes what is held, since all of {node.at_once} steps comes at once, got "
-            f"values for {held.shape[1]} steps: give samples without steps, or convert with neurons "
-            "without spike_heights"
+            f"values for {held.shape[1]} steps: give samples without steps, or convert with "
+            "neurons without spike_heights"
         )
     numbers = np.arange(step, step + count)
     shares = np.where(numbers < node.at_once, np.where(numbers == 0, float(node.at_once), 0.0), 1.0)

@@ -105,7 +105,9 @@ def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tup
         back += f"; one is taken as sent in {steps}"
     if heights := neuron_type.spike_heights:
         worth = ", ".join(map(str, heights))
-        back += f"; spikes of the first {len(heights)} steps are worth {worth}, and all comes at once"
+        back += (
+            f"; spikes of the first {len(heights)} steps are worth {worth}, and all comes at once"
+        )
     if apart is not None:
         return "approximated", f"they answer {apart}"
     if not neuron_type.follows_mean:

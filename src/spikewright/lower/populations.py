@@ -243,8 +243,8 @@ def resolve(
     if options.stepping is not None and steps_at_once(types.values()) > 1:
         raise refuse(
             "sequence_step",
-            "spikes have heights in the first steps of a run alone, and every step of a sequence is "
-            "a start",
+            "spikes have heights in the first steps of a run alone, and every step of a sequence "
+            "is a start",
             "Choose neurons without spike_heights",
         )
 

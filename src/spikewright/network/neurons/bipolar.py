@@ -18,7 +18,6 @@ from spikewright.network.neurons.base import (
 )
 from spikewright.network.neurons.rectified import LinearResponse
 
-
 _LAST = 3
 """Whole numbers in the height of the last spike: heights between are as fine as a third of it."""
 
@@ -44,11 +43,12 @@ class BipolarIntegrateAndFire(LinearResponse):
     receivers add up, the spikes that are counted what is sent.
 
     A spike of the first steps is worth `spike_heights`, whole numbers that do not rise, and 1
-    afterwards. Such a step sends the multiple of its height that is nearest to what is owed (so
-    that `N` may be below zero by half of it): first steps say roughly what later ones make exact. It is made for input that comes at once
-    (`at_once` of `convert`): then a neuron knows in its first step about how much it is to send.
-    Source of the thought: successive approximation in converters of signals, and radix codes (Wang
-    et al. 2022, arXiv:2209.05606); here a later spike can take back what an earlier one sent.
+    afterwards. Such a step sends the multiple of its height that is nearest to what is owed: first
+    steps say roughly what later ones make exact. `N` may be below zero by half a height. It is made
+    for input that comes at once, as `convert` gives it to such neurons: so a neuron knows in its
+    first step about how much it is to send. Weights of steps are those of phase codes (Kim et al.
+    2018, Deep neural networks with weighted spikes, Neurocomputing 311); here later spikes can take
+    back what earlier ones sent, as in converters of signals by successive approximation.
     """
 
     amplitude: float = 1.0

@@ -60,10 +60,10 @@ class NodeTests(Suite):
             probes = Probe(own), Probe(fed)
         held = np.array([[[1.5]], [[-2.0]]])
         data = self.run(net, (2, 3), batch=2, feeds={fed: held}, block=2, chunk=1)
-        shares = np.array([3.0, 0.0, 0.0, 1.0, 1.0]), np.array([4.0, 0.0, 0.0, 0.0, 1.0])
-        for probe, value, share in zip(probes, ([[3.0, -1.0]] * 2, held[:, 0]), shares, strict=True):
-            expected = share[:, None] * np.asarray(value)[:, None]
-            np.testing.assert_array_equal(data[probe], expected)
+        shares = [3.0, 0.0, 0.0, 1.0, 1.0], [4.0, 0.0, 0.0, 0.0, 1.0]
+        values = np.array([[[3.0, -1.0]]] * 2), held
+        for probe, value, share in zip(probes, values, shares, strict=True):
+            np.testing.assert_array_equal(data[probe], np.array(share)[:, None] * value)
         with pytest.raises(SimulationError, match="all of 4 steps comes at once, got values for 5"):
             self.run(net, (5,), batch=2, feeds={fed: np.ones((2, 5, 1))})
 
