@@ -136,6 +136,18 @@ def test_neurons_that_draw_are_refused_by_name(example: NeuronExample, tmp_path:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "kind", [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire.in_steps(4)], ids=str
+)
+def test_biases_of_each_step_are_part_of_the_model(kind: sw.NeuronType, tmp_path: Path) -> None:
+    """Those that were measured, in the first steps and none after them; input may come at once."""
+    conversion = sw.convert(
+        two_layers(), spiking={"relu": kind}, max_spikes_per_step=1, calibration=given(),
+        scale_firing_rates=sw.MinimumError(4), bias_correction=sw.StepCorrection(4),
+    )  # fmt: skip
+    assert assert_same(conversion, given(), tmp_path / "step.onnx", 9) > 0
+
+
 @pytest.mark.parametrize("example", synapse_examples(), ids=lambda e: e.id)
 def test_every_synapse_passes_on_what_the_reference_engine_passes_on(
     example: SynapseExample, tmp_path: Path

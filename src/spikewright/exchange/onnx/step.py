@@ -15,6 +15,7 @@ from spikewright.engines.program import (
     Average,
     Delay,
     Filter,
+    Generate,
     Linear,
     Neurons,
     Operator,
@@ -30,6 +31,7 @@ from spikewright.exchange.onnx.symbols import Shape, Symbol, Writer
 from spikewright.network import Node, NodeFunction
 from spikewright.network.neurons import Clock, no_draws
 from spikewright.network.node_functions import Lookup, PythonCall
+from spikewright.network.processes import EachStep
 
 STEP, BATCH = "step", "batch"
 NEXT = "next "
@@ -68,6 +70,12 @@ class Step:
                 name = self.writer.node("Mod", [STEP, self.writer.constant(every, np.int64)])
             self._since[every] = Symbol(self.writer, name, ()).cast(TensorProto.DOUBLE)
         return self._since[every]
+
+    @property
+    def clock(self) -> _Clock:
+        """The clock of the whole run."""
+        now: Any = self.since(None) + 1.0
+        return _Clock(now, self.program.dt, 1.0, no_draws)
 
     def given(self, name: str, shape: Shape) -> Symbol:
         """An input in single precision, `(batch, *shape)`."""
@@ -137,9 +145,8 @@ def _refusal(op: Operator, inputs: Mapping[Node, str]) -> Refusal | None:
     if isinstance(op, Source) and op.node not in inputs and callable(op.node.output):
         reason = "its value is a Python function of time"
         return Refusal(name, kind, reason, "Give the node constant values: they become an input")
-    if isinstance(op, Source) and op.node.at_once > 1:
-        reason = f"what it gives in {op.node.at_once} steps comes at once (at_once)"
-        return Refusal(name, kind, reason, "Convert with neurons without spike_heights")
+    if isinstance(op, Generate) and not isinstance(op.process, EachStep):
+        return Refusal(name, kind, "a process draws its values in Python")
     if isinstance(op, Apply):
         function = op.node.output
         if not isinstance(function, NodeFunction) or isinstance(function, PythonCall):
@@ -156,7 +163,6 @@ def _refusal(op: Operator, inputs: Mapping[Node, str]) -> Refusal | None:
 
 _ABSENT = {
     "Learned": "weights that change at every step have no form here",
-    "Generate": "a process draws its values in Python",
     "DelayedLinear": "delays of single synapses have no form here; delays of connections do",
 }
 
@@ -166,6 +172,22 @@ def _source(step: Step, op: Source, inputs: Mapping[Node, str]) -> None:
         value = step.given(inputs[op.node], op.node.shape_out)
     else:
         value = step.constant(np.asarray(op.node.output))
+    if op.node.at_once > 1:
+        once, held = step.clock.within(1), 1.0 - step.clock.within(op.node.at_once)
+        value = value * (once * float(op.node.at_once) + held)
+    step.signals[op.output] = Signal(value)
+
+
+def _each_step(step: Step, op: Generate, inputs: Mapping[Node, str]) -> None:
+    """One of the values in each of the first steps, and zero after them: sums of differences."""
+    assert isinstance(op.process, EachStep)
+    shape = step.program.shapes[op.output]
+    values = op.process.values
+    value = step.zeros(op)
+    for number, fall in enumerate(-np.diff(values, axis=0, append=0.0 * values[:1]), 1):
+        if fall.any():
+            each = np.ascontiguousarray(np.broadcast_to(fall, shape))
+            value = value + step.constant(each) * step.clock.within(number)
     step.signals[op.output] = Signal(value)
 
 
@@ -217,7 +239,7 @@ def _bounds(op: Neurons) -> Bounds | None:
     least, most = kind.most_spikes, kind.most_in(1)
     if not kind.spiking or least is None or most is None:
         return None
-    return Bounds(-least if kind.negative else 0, most)
+    return Bounds(-least * kind.height_at(1) if kind.negative else 0, most)
 
 
 def _apply(step: Step, op: Apply, inputs: Mapping[Node, str]) -> None:
@@ -299,6 +321,7 @@ def _average(step: Step, op: Average) -> Callable[[], None]:
 
 _NOW: dict[type[Operator], Any] = {
     Apply: _apply,
+    Generate: _each_step,
     Linear: _linear,
     Neurons: _neurons,
     Smooth: _smooth,
