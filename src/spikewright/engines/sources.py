@@ -14,6 +14,7 @@ from spikewright.engines.base import Array, Kernel
 from spikewright.engines.program import Generate, Program
 from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.network import Node
+from spikewright.network.node import shares_at_once
 from spikewright.network.processes import Step
 from spikewright.network.shapes import Shape, as_value
 
@@ -52,8 +53,7 @@ def _at_once(node: Node, fed: NDArray | None, step: int, count: int) -> NDArray:
             f"values for {held.shape[1]} steps: give samples without steps, or convert with "
             "neurons without spike_heights"
         )
-    numbers = np.arange(step, step + count)
-    shares = np.where(numbers < node.at_once, np.where(numbers == 0, float(node.at_once), 0.0), 1.0)
+    shares = shares_at_once(node.at_once, step, count)
     return held * shares.reshape(-1, *[1] * (held.ndim - 2))
 
 

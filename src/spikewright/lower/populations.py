@@ -22,6 +22,7 @@ from spikewright.lower.stepping import Stepping
 from spikewright.network import Ensemble, Network
 from spikewright.network.network import detached
 from spikewright.network.neurons import NeuronType
+from spikewright.network.node import shares_at_once
 from spikewright.network.processes import EachStep
 from spikewright.network.synapses import Synapse, as_synapse
 
@@ -222,9 +223,8 @@ def steps_at_once(kinds: Iterable[NeuronType]) -> int:
 
 def moved_ahead(bias: NDArray, steps: int) -> NDArray:
     """Biases `(steps, *shape)` that make those of so many steps come in the first of them."""
-    found = np.repeat(-bias[None], steps, axis=0)
-    found[0] += steps * bias
-    return found
+    moved = shares_at_once(steps, 0, steps) - 1.0
+    return moved.reshape(-1, *(1,) * bias.ndim) * bias
 
 
 def resolve(

@@ -19,6 +19,16 @@ from spikewright.network.shapes import Shape, as_at_once, as_period, as_shape, a
 from spikewright.network.view import ObjView
 
 
+def shares_at_once(at_once: int, start: int, count: int) -> NDArray:
+    """What comes of a held value in `count` steps behind step `start`, `(count,)`.
+
+    In the first step of all that of `at_once` steps, then nothing, and later one a step.
+    """
+    numbers = np.arange(start, start + count)
+    first = np.where(numbers == 0, float(at_once), 0.0)
+    return np.where(numbers < at_once, first, 1.0)
+
+
 @configurable
 class Node(Checked):
     """A source of values, a function of time and input, or a plain junction.

@@ -19,6 +19,7 @@ from spikewright.engines.torch.device import Tensor
 from spikewright.engines.torch.functions import with_last_numbers
 from spikewright.graph import Node
 from spikewright.graph.layers import Input
+from spikewright.network.node import shares_at_once
 from spikewright.training.gradients.layers import equation as plain
 from spikewright.training.gradients.populations import Through, through, through_copies
 from spikewright.training.gradients.products import Equation
@@ -94,7 +95,8 @@ class _Spiking:
         self._populations = {
             name: (r, r.threshold, r.start) for name, r in network.roundings.items()
         }
-        self._shares = _shares(network.at_once, network.steps)
+        once, steps = network.at_once, network.steps
+        self._shares = None if once == 1 else torch.tensor(shares_at_once(once, 0, steps))
         self._last = {name: node.name for node in network.graph for name in node.inputs}
 
     def sent(self, inputs: Mapping[str, Tensor]) -> Sent:
@@ -133,21 +135,13 @@ class _Spiking:
         if self._shares is None or not node.layer.linear:
             return made
         constant = plain(node.layer, weights, *(torch.zeros_like(x[0, :1]) for x in read))
-        return made + _like(self._shares - 1.0, made) * constant if constant.any() else made
+        moved = _like((self._shares - 1.0).to(made), made)
+        return made + moved * constant if constant.any() else made
 
     def _over_time(self, held: Tensor) -> Tensor:
         """What is held, `(batch, *shape)`, at every step."""
         every = held.expand(self._steps, *held.shape)
         return every if self._shares is None else every * _like(self._shares.to(held), every)
-
-
-def _shares(at_once: int, steps: int) -> Tensor | None:
-    """What comes in each step of what is held; None where all steps are alike."""
-    if at_once == 1:
-        return None
-    numbers = torch.arange(steps)
-    first = torch.where(numbers == 0, float(at_once), 0.0)
-    return torch.where(numbers < at_once, first, 1.0)
 
 
 def _through(
