@@ -157,7 +157,7 @@ PLANS: Mapping[str, Plan] = {
         heights=(4, 3),
     ),
     "cifar10_4_fitted_heights": Plan(
-        "cifar10", 4, 12, weights=False, assumed=1, by_step=True, heights=(6, 4, 3, 3)
+        "cifar10", 4, 10, weights=False, assumed=1, by_step=True, heights=(6, 4, 3, 3)
     ),
     "cifar10_4_neurons": Plan("cifar10", 4, 25, extra=0.5),
     "cifar10_2_neurons": Plan("cifar10", 2, 25, extra=0.5, after="cifar10_4_neurons"),
@@ -335,7 +335,7 @@ def _fitted(plan: Plan, images: Varied) -> dict[str, Any]:
         "x": images.taken(images.images[images.rest]),
         "validation": images.validation[0],
         "trainable": ("biases", scales, "initial_voltage"),
-        "learning_rate": rate,
+        "learning_rate": "chosen" if plan.heights else rate,
         "batch_size": BATCH // 2,
     }
 
