@@ -186,7 +186,8 @@ class NeuronType(ABC):
 
     def sent_in(self, step: int, counts: Array) -> Array:
         """The spikes of either sign that a step sends, of its counts."""
-        return abs(counts - self.assumed_at(step)) / self.height_at(step)
+        worth, height = abs(counts - self.assumed_at(step)), self.height_at(step)
+        return worth if height == 1 else worth / height
 
     def most_in(self, steps: int) -> int | None:
         """The most that a neuron may have sent after so many steps, in spikes; None: no bound."""
