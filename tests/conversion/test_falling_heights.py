@@ -66,7 +66,7 @@ def test_it_tends_to_its_source(graph: Graph) -> None:
 
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_a_file_holds_it(graph: Graph, tmp_path: Path) -> None:
-    """What was loaded, and what is converted with what was resolved, sends the same."""
+    """A loaded conversion, and one made with resolved arguments, send the same spikes."""
     conversion, x = converted(graph, **CORRECTED)
     conversion.save(tmp_path / "made.sw")
     loaded = sw.load(tmp_path / "made.sw")
@@ -82,7 +82,7 @@ def test_a_file_holds_it(graph: Graph, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_corrections_aim_at_all_that_is_to_be_sent(graph: Graph) -> None:
-    """What was sent is nearer to all of the source's value than without, most of all at first.
+    """A correction brings the values sent nearer to the source's, most of all in the first step.
 
     As far as so many steps can say it. Such small networks gain little by later steps.
     """

@@ -20,9 +20,9 @@ from spikewright.network.view import ObjView
 
 
 def shares_at_once(at_once: int, start: int, count: int) -> NDArray:
-    """What comes of a held value in `count` steps behind step `start`, `(count,)`.
+    """Factors by which a held value arrives in the `count` steps behind step `start`, `(count,)`.
 
-    In the first step of all that of `at_once` steps, then nothing, and later one a step.
+    `at_once` in the first step of all, 0 in the others up to step `at_once`, and 1 afterwards.
     """
     numbers = np.arange(start, start + count)
     first = np.where(numbers == 0, float(at_once), 0.0)

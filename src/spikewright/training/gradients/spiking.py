@@ -139,7 +139,7 @@ class _Spiking:
         return made + moved * constant if constant.any() else made
 
     def _over_time(self, held: Tensor) -> Tensor:
-        """What is held, `(batch, *shape)`, at every step."""
+        """A held value `(batch, *shape)` as it arrives in every step, `(steps, batch, *shape)`."""
         every = held.expand(self._steps, *held.shape)
         return every if self._shares is None else every * _like(self._shares.to(held), every)
 

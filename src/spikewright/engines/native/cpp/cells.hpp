@@ -276,11 +276,11 @@ struct CellChunk {
     void sum(const Cells& p, double step, std::size_t n) {
         const double high = height(p, step), assumed = taken_as_sent(p, step) * high;
         if (p.net >= 0)
-            for (std::size_t k = 0; k < n; ++k) {
-                total[k] += std::fabs(out[k] - assumed) / high;
-                net[k] += out[k];
-            }
-        else if (p.total >= 0)
+            for (std::size_t k = 0; k < n; ++k) net[k] += out[k];
+        if (p.total < 0) return;
+        if (high == 1.0)
+            for (std::size_t k = 0; k < n; ++k) total[k] += std::fabs(out[k] - assumed);
+        else
             for (std::size_t k = 0; k < n; ++k) total[k] += std::fabs(out[k] - assumed) / high;
     }
 
