@@ -53,8 +53,8 @@ For those who ask what one to eight steps cost, with no weight changed and no la
   `VoltageCorrection(steps)`, with a tenth of the steps spared; "every step" is
   `StepCorrection(steps)`. Where a quarter is spared, thresholds are those for the other steps. "And
   more neurons" is `fission(x, steps=steps, extra=0.5)` after it.
-* Taken as sent is the number of first steps in which receivers take one spike of every neuron as
-  sent (`assumed_spikes`). Heights are what a spike is worth in each step (`spike_heights`); then
+* Taken as sent are the spikes of every neuron that receivers take as sent in each of the first
+  steps (`assumed_spikes`). Heights are what a spike is worth in each step (`spike_heights`); then
   all of the input comes in the first one.
 """
 
@@ -63,8 +63,8 @@ For those who ask what one to eight steps cost, with no weight changed and no la
 class Plan:
     """A row: a network under a cap on spikes a step, what is done to it, and its goal in points.
 
-    In the first `assumed` steps receivers take one spike of every neuron as sent. Spikes of the
-    first steps are worth `heights`.
+    In the first steps receivers take `assumed` spikes of every neuron as sent, a number of steps
+    where it is one in each, and spikes are worth `heights`.
     """
 
     network: str
@@ -72,8 +72,13 @@ class Plan:
     cap: int
     what: str
     goal: float | None = None
-    assumed: int = 0
+    assumed: int | tuple[int, ...] = 0
     heights: tuple[int, ...] = ()
+
+    @property
+    def neurons(self) -> sw.BipolarIntegrateAndFire:
+        """The type of neurons in the place of ReLU."""
+        return sw.BipolarIntegrateAndFire(1.0, self.cap, self.assumed, self.heights)
 
 
 STARTS, EVERY, SPARED = "starts", "every step", "every step, a quarter spared"
@@ -111,6 +116,11 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_2_of_7": Plan("cifar10", 2, 7, EVERY, 0.6),
     "cifar10_1_of_7": Plan("cifar10", 1, 7, EVERY, 1.5),
     "cifar10_1_of_15": Plan("cifar10", 1, 15, EVERY, 0.4),
+    "cifar10_1_of_3_assumed": Plan("cifar10", 1, 3, EVERY, 3.0, (3,)),
+    "cifar10_2_of_3_heights": Plan("cifar10", 2, 3, EVERY, 1.0, (3,), (2, 1)),
+    "cifar10_2_of_3_heights_one": Plan("cifar10", 2, 3, EVERY, 1.0, 1, (3, 2)),
+    "cifar10_1_of_7_assumed": Plan("cifar10", 1, 7, EVERY, 1.5, (7,)),
+    "cifar10_2_of_7_heights": Plan("cifar10", 2, 7, EVERY, 0.6, 1, (4, 1)),
 }
 
 
@@ -153,12 +163,7 @@ def converted(found: Source, plan: Plan, x: Any, rule: Any, **correction: Any) -
     """A network with neurons that take spikes back."""
     return sw.convert(
         found.model,
-        spiking={
-            "relu": sw.BipolarIntegrateAndFire(
-                assumed_spikes=plan.assumed, spike_heights=plan.heights
-            )
-        },
-        max_spikes_per_step=plan.cap,
+        spiking={"relu": plan.neurons},
         example_input=found.example,
         scale_firing_rates=rule,
         calibration=x,
@@ -212,7 +217,7 @@ def _line(plan: Plan, row: Row) -> list[str]:
     return [
         str(plan.steps),
         str(plan.cap),
-        str(plan.assumed or "-"),
+        " ".join(map(str, plan.neurons.assumed)) or "-",
         " ".join(map(str, plan.heights)) or "-",
         plan.what,
         f"{row.neurons:,}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,26 @@ from spikewright.graph import Graph
 
 STEPS = 4
 KIND = sw.BipolarIntegrateAndFire.in_steps(STEPS)
+KINDS = [KIND, sw.BipolarIntegrateAndFire.in_steps(STEPS, 3)]
 GRAPHS = {"mlp": models.mlp(seed=3), "residual": models.residual(seed=4, pool=True)}
 
 
-def converted(graph: Graph, **arguments: Any) -> tuple[sw.Conversion, NDArray]:
+def converted(graph: Graph, kind: Any = KIND, **arguments: Any) -> tuple[sw.Conversion, NDArray]:
     """A conversion with thresholds for the steps, and samples."""
     x = models.inputs(graph, batch=30, seed=6)
     given = {"scale_firing_rates": sw.MinimumError(STEPS), "calibration": x, **arguments}
-    return sw.convert(graph, spiking={"relu": KIND}, max_spikes_per_step=1, **given), x
+    return sw.convert(graph, spiking={"relu": kind}, **given), x
 
 
 CORRECTED = {"bias_correction": sw.StepCorrection(STEPS)}
 
 
 @pytest.mark.parametrize("correction", [{}, CORRECTED], ids=["plain", "corrected"])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
-def test_every_engine_sends_the_same(graph: Graph, correction: dict[str, Any]) -> None:
+def test_every_engine_sends_the_same(graph: Graph, kind: Any, correction: dict[str, Any]) -> None:
     """Spikes of every neuron, alone or in a batch, before and behind the steps with heights."""
-    conversion, x = converted(graph, **correction)
+    conversion, x = converted(graph, kind, **correction)
     for steps in (1, STEPS, STEPS + 3):
         runs = {
             name: conversion.run(x, steps, engine=name, precision="float64", progress=False)
@@ -55,7 +58,8 @@ def test_every_engine_sends_the_same(graph: Graph, correction: dict[str, Any]) -
 def test_it_tends_to_its_source(graph: Graph) -> None:
     """The error falls as 1 / T behind the steps with heights, biases of each step and all."""
     conversion, x = converted(graph, **CORRECTED)
-    capless = conversion.again(**{**conversion.resolved, "max_spikes_per_step": None})
+    without_cap = {"relu": replace(KIND, max_spikes_per_step=None)}
+    capless = conversion.again(**{**conversion.resolved, "spiking": without_cap})
     wanted = sw.convert(graph).run(x, 1, progress=False).predict()
     errors = [
         np.abs(capless.run(x, steps, progress=False).predict() - wanted).max()
@@ -64,10 +68,11 @@ def test_it_tends_to_its_source(graph: Graph) -> None:
     assert errors[0] > 2.5 * errors[1] > 6 * errors[2]
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
-def test_a_file_holds_it(graph: Graph, tmp_path: Path) -> None:
+def test_a_file_holds_it(graph: Graph, kind: Any, tmp_path: Path) -> None:
     """A loaded conversion, and one made with resolved arguments, send the same spikes."""
-    conversion, x = converted(graph, **CORRECTED)
+    conversion, x = converted(graph, kind, **CORRECTED)
     conversion.save(tmp_path / "made.sw")
     loaded = sw.load(tmp_path / "made.sw")
     again = sw.convert(graph, **conversion.resolved)
@@ -80,14 +85,15 @@ def test_a_file_holds_it(graph: Graph, tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.predict(), wanted.predict())
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
-def test_corrections_aim_at_all_that_is_to_be_sent(graph: Graph) -> None:
+def test_corrections_aim_at_all_that_is_to_be_sent(graph: Graph, kind: Any) -> None:
     """A correction brings the values sent nearer to the source's, most of all in the first step.
 
     As far as so many steps can say it. Such small networks gain little by later steps.
     """
-    plain, x = converted(graph)
-    corrected, _ = converted(graph, **CORRECTED)
+    plain, x = converted(graph, kind)
+    corrected, _ = converted(graph, kind, **CORRECTED)
     at, samples = range(1, STEPS + 1), plain.as_inputs(x)
     wanted = source_means(plain, samples, at, 0.001)
     gaps = []
@@ -100,20 +106,22 @@ def test_corrections_aim_at_all_that_is_to_be_sent(graph: Graph) -> None:
     assert np.all(first[0] >= first[-1] - 1e-12)  # as means: at once, less what is out of reach
 
 
-def test_recorded_spikes_are_those_that_are_counted() -> None:
-    """At most one of either sign a step; less one in the first, which is taken as sent."""
-    conversion, x = converted(GRAPHS["mlp"], **CORRECTED)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_recorded_spikes_are_those_that_are_counted(kind: Any) -> None:
+    """At most the cap of either sign a step; less those in the first that are taken as sent."""
+    conversion, x = converted(GRAPHS["mlp"], kind, **CORRECTED)
     names = list(conversion.populations())
     run = conversion.run(x, STEPS + 2, record=names, progress=False)
     for name, counts in run.spike_counts().items():
         spikes = run.spikes_over_time(name)
-        assert np.abs(spikes).max() == 1
+        assert np.abs(spikes).max() == kind.most_spikes
         np.testing.assert_array_equal(np.abs(spikes).sum(axis=(1, 2)), counts)
 
 
-def test_trained_networks_send_what_the_training_measured() -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_trained_networks_send_what_the_training_measured(kind: Any) -> None:
     """Loss and spikes of the kept epoch are those of a run; biases of each step stay."""
-    conversion, x = converted(GRAPHS["mlp"], **CORRECTED)
+    conversion, x = converted(GRAPHS["mlp"], kind, **CORRECTED)
     trained = conversion.train(
         x, steps=STEPS, epochs=2, validation=x[:8], thresholds="kept", seed=0, progress=False
     )

@@ -163,7 +163,7 @@ def _settings(choices: Choices) -> dict[str, Setting]:
             neuron_type.most_spikes,
             _start(choices.starts[name]),
             _averages(choices.synapses[name]),
-            neuron_type.assumed_spikes,
+            neuron_type.assumed,
             neuron_type.spike_heights,
         )
         for name, neuron_type in choices.types.items()

@@ -27,10 +27,9 @@ class Population:
     them: take sums of them with NumPy's `sum`, which widens them. Of a rate neuron both are sums
     over steps of its rate in Hz, without its sign and with it. `scale` is the layer's firing-rate
     scale, and `cap` the spikes that a neuron may send in a step, or None. `amplitude` is that of
-    the neuron type; none of the counts is multiplied by it. `assumed` is the number of steps
-    from the start, and again after every `window` steps, in which receivers take one spike as sent:
-    `net` counts it, and `totals` does not. In `net` a spike of these first steps counts as often as
-    `heights` says.
+    the neuron type; none of the counts is multiplied by it. `assumed` are the spikes that receivers
+    take as sent in each of the first steps, and again after every `window` steps: `net` counts
+    them, and `totals` does not. In `net` a spike of first steps counts as often as `heights` says.
     """
 
     totals: NDArray
@@ -39,7 +38,7 @@ class Population:
     cap: int | None
     net: NDArray = None  # type: ignore[assignment]  # given below where it is left out
     amplitude: float = 1.0
-    assumed: int = 0
+    assumed: tuple[int, ...] = ()
     window: int | None = None
     heights: tuple[int, ...] = ()
 
@@ -62,17 +61,16 @@ class Population:
 
     def taken_as_sent(self, steps: int) -> NDArray:
         """The number of spikes, `(steps,)`, that receivers take as sent in each step of a run."""
-        return (self._place(steps) < self.assumed).astype(np.int64)
+        return self._listed(self.assumed, 0, steps)
 
     def height(self, steps: int) -> NDArray:
         """The worth of a spike in each step of a run, `(steps,)`."""
-        place, high = self._place(steps), len(self.heights)
-        known = np.array((*self.heights, 1), np.int64)
-        return known[np.minimum(place, high)]
+        return self._listed(self.heights, 1, steps)
 
-    def _place(self, steps: int) -> NDArray:
-        """The number of every step of a run, from 0, since the last start."""
-        return np.arange(steps) % (self.window or max(1, steps))
+    def _listed(self, values: tuple[int, ...], last: int, steps: int) -> NDArray:
+        """A list for the first steps since a start, and `last` after them, at every step."""
+        place = np.arange(steps) % (self.window or max(1, steps))
+        return np.array((*values, last), np.int64)[np.minimum(place, len(values))]
 
     def saturated(self, steps: int) -> NDArray:
         """Neurons that sent all they could, `(batch, *shape)`; spikes taken back are left out."""

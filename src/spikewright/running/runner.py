@@ -261,5 +261,5 @@ def _population(totals: Totals) -> Population:
     scale, amplitude = totals.ensemble.rate_scale, kind.amplitude
     return Population(
         totals.sent, kind.spiking, scale, kind.most_spikes, totals.net, amplitude,
-        kind.assumed_spikes, totals.ensemble.restart_every, kind.spike_heights,
+        kind.assumed, totals.ensemble.restart_every, kind.spike_heights,
     )  # fmt: skip

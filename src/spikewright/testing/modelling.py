@@ -137,6 +137,7 @@ def _linear_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample(
         "bipolar-cap-heights", BipolarIntegrateAndFire(1.0, 1, 1, (3, 2, 2, 1)), scale=2.0
     )
+    yield NeuronExample("bipolar-levels", BipolarIntegrateAndFire.in_steps(3, 3))
     yield NeuronExample("leaky-relu", LeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu", SpikingLeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu-reflecting", SpikingLeakyReLU(-0.5, 2.0), scale=2.0)

@@ -173,6 +173,9 @@ def test_minimum_error_is_the_minimum(start, cap, steps) -> None:
             for assumed in (0, 1, 3)
             for heights in ((3, 2, 2, 1, 1, 1), (8, 7, 5, 4, 3, 2))
         ),
+        sw.BipolarIntegrateAndFire(1.0, 3, (3,)),
+        sw.BipolarIntegrateAndFire(1.0, 2, (2, 1)),
+        sw.BipolarIntegrateAndFire(1.0, 3, (3, 2), (9, 5, 3, 2, 1, 1)),
     ],
     ids=str,
 )
@@ -208,7 +211,7 @@ def test_coding_error_is_what_neurons_do(start, kind) -> None:
         spikes = sent_of(kind, simulator.data[counts]).sum(axis=0).mean()
 
     offset = {"half": 0.5, "zero": 0.0}[start]
-    code = Code(steps, cap, offset, kind.assumed_spikes, kind.spike_heights)
+    code = Code(steps, cap, offset, kind.assumed, kind.spike_heights)
     values = Histogram.of(a)
     told = code.error(values, np.array([theta]))
     least = ((sent - a[0]) ** 2).mean()  # of heights above 1, which cannot say every number

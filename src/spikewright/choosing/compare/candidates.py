@@ -72,8 +72,9 @@ def _neurons(steps: int, cap: int | None, rectifies: bool) -> dict[str, dict[str
     assumed = 0 if cap is None else _worth_assuming(steps)
     if assumed:
         types[f", {assumed} taken as sent"] = BipolarIntegrateAndFire(assumed_spikes=assumed)
-    if cap is not None and 2 <= steps <= _SOME:
-        types[", heights fall"] = BipolarIntegrateAndFire.in_steps(steps)
+    if cap is not None and steps <= _SOME and max(steps, cap) > 1:
+        what = ", heights fall" if steps > 1 else f", {cap} taken as sent at once"
+        types[what] = BipolarIntegrateAndFire.in_steps(steps, cap)
     return {
         what: {"spiking": {RectifiedLinear: neurons}, "max_spikes_per_step": cap}
         for what, neurons in types.items()

@@ -23,14 +23,14 @@ class Setting:
     `cap` is the largest number of spikes in a step, or None. `start` is the voltage before the
     first step in spikes (0.5 makes flooring rounding), or None where it is drawn uniformly from
     [0, 1). `averages` gives the number of steps of dt seconds over which the layer's synapse
-    averages. In the first `assumed` steps receivers take one spike as sent; spikes of the first
-    steps are worth `heights`.
+    averages. In the first steps receivers take `assumed` spikes as sent, and spikes are worth
+    `heights`.
     """
 
     cap: int | None = None
     start: float | None = 0.5
     averages: Callable[[float], float] = field(default=lambda dt: 1.0, repr=False)
-    assumed: int = 0
+    assumed: tuple[int, ...] = ()
     heights: tuple[int, ...] = ()
 
     def code(self, window: float, steps: float, cap: float | None) -> Code:
@@ -38,9 +38,13 @@ class Setting:
         assumed = self.assumed_in(window, steps)
         return Code(window, cap, self.start, assumed, self.heights if window == steps else ())
 
-    def assumed_in(self, window: float, steps: float) -> float:
-        """The spikes that receivers take as sent in the last `window` of so many steps."""
-        return max(0.0, min(self.assumed, steps) - (steps - window))
+    def assumed_in(self, window: float, steps: float) -> tuple[float, ...]:
+        """The spikes that receivers take as sent in each of the last `window` of so many steps."""
+        before = steps - window
+        shares = (min(1.0, steps - i, i + 1 - before) for i in range(len(self.assumed)))
+        return tuple(
+            spikes * share for spikes, share in zip(self.assumed, shares, strict=True) if share > 0
+        )
 
     def window(self, steps: int, dt: float, readout: EveryStep) -> float:
         """The number of steps, of `steps`, over which the readout averages.

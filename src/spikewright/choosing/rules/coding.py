@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,8 @@ class Code:
     """The values that a neuron can send in `steps` steps at a constant input `a`.
 
     There is one threshold a channel. The mean value is a multiple of theta / steps of the sign of
-    `a`, at most `cap` theta; None: no cap. `start` is in spikes; None: drawn uniformly. In the
-    first `assumed` steps receivers take a spike as sent, so that there it may say one more.
+    `a`, at most `cap` theta; None: no cap. `start` is in spikes; None: drawn uniformly. In each of
+    the first steps receivers take `assumed` spikes as sent, so that it may say as many more.
 
     Spikes of the first steps have `heights`; then all of the input comes in the first step. Their
     error is told as if every whole number could be said, up to the most: thresholds that count on
@@ -30,7 +31,7 @@ class Code:
     steps: float
     cap: float | None
     start: float | None
-    assumed: float = 0.0
+    assumed: tuple[float, ...] = ()
     heights: tuple[int, ...] = ()
 
     @property
@@ -44,22 +45,21 @@ class Code:
         if self.cap is None:
             return np.inf
         if not self.heights:
-            return self.cap * self.steps + self.assumed
+            return self.cap * self.steps + sum(self.assumed)
         return sum((self.cap + taken) * height for height, taken in self._by_step)
 
     @property
     def _by_step(self) -> list[tuple[int, float]]:
         """The worth of a spike and the number that is taken as sent, of every step."""
         steps = round(self.steps)
-        heights = (*self.heights, *[1] * steps)[:steps]
-        return [(height, float(i < self.assumed)) for i, height in enumerate(heights)]
+        heights, assumed = (*self.heights, *[1] * steps), (*self.assumed, *[0.0] * steps)
+        return list(zip(heights[:steps], assumed[:steps], strict=True))
 
     def error(self, values: Histogram, thresholds: NDArray) -> NDArray:
         """`E[(sent - a)^2]` of each channel, `sent` the mean value."""
         unit, arrived = self._arrived(values, thresholds)
         if self.start is not None:
-            _, counts = self._counts(arrived)
-            return values.squared_error(unit * counts)
+            return values.squared_error(unit * self._counts(arrived)[-1])
         below = np.floor(arrived)
         share = arrived - below  # how often the uniform start makes it one spike more
         low, high = (self._within(below + extra) * unit for extra in (0, 1))
@@ -76,27 +76,36 @@ class Code:
             starts = _DRAWN if self.start is None else (self.start,)
             spikes = sum(self._spikes_of_heights(arrived, start) for start in starts)
             return values.expectation(np.asarray(spikes) / len(starts))
-        before, counts = self._counts(arrived)
-        return values.expectation(np.abs(before - self.assumed) + np.abs(counts - before))
+        said = np.diff(self._counts(arrived), axis=0, prepend=0.0)
+        apart = zip_longest(said, self.assumed, fillvalue=0.0)
+        return values.expectation(sum(np.abs(spikes - taken) for spikes, taken in apart))
 
     def _arrived(self, values: Histogram, thresholds: NDArray) -> tuple[NDArray, NDArray]:
         """The share of a spike in the mean, and the number of spikes that arrive, for every bin."""
         unit = np.where(thresholds > 0, thresholds, 1.0)[values.channel] / self.steps
         return unit, values.means / unit
 
-    def _counts(self, arrived: NDArray) -> tuple[NDArray, NDArray]:
-        """Spikes up to the last step that assumes one, and all; whole ones from a known start.
+    def _counts(self, arrived: NDArray) -> list[NDArray]:
+        """Spikes up to each step that assumes some, and all; whole ones from a known start.
 
-        Behind those steps a neuron makes up for at most its cap a step.
+        A step makes up for at most the cap, beside what is assumed.
         """
-        before, counts = (
-            self._within(n if self.start is None else np.floor(n + self.start + _EARLY))
-            for n in (arrived * (self.assumed / self.steps), arrived)
-        )
-        if self.heights or not self.assumed:
-            return np.zeros_like(counts), counts
-        rest = np.inf if self.cap is None else self.cap * (self.steps - self.assumed)
-        return before, np.minimum(counts, before + rest)
+        found: list[NDArray] = []
+        room = np.zeros_like(arrived)
+        cap = np.inf if self.cap is None else self.cap
+        for step, taken in enumerate(() if self.heights else self.assumed, 1):
+            said = self._whole(arrived * min(1.0, step / self.steps))
+            found.append(np.minimum(said, room + cap + taken))
+            room = found[-1]
+        counts, left = self._whole(arrived), self.steps - len(found)
+        if found:
+            counts = np.minimum(counts, room + (cap * left if left > 0 else 0.0))
+        return [*found, counts]
+
+    def _whole(self, arrived: NDArray) -> NDArray:
+        """The spikes that say what arrived, as many as can be sent."""
+        known = arrived if self.start is None else np.floor(arrived + self.start + _EARLY)
+        return self._within(known)
 
     def _spikes_of_heights(self, arrived: NDArray, start: float) -> NDArray:
         """The number of spikes that say what comes at once, step by step."""

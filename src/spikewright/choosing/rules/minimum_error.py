@@ -80,7 +80,7 @@ class MinimumError(StepsRule):
     def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
         """See the class; candidates are searched from coarse to fine."""
         cap, window = self.cap(setting), self.window(setting)
-        assumed = setting.assumed_in(window, self.steps)
+        assumed = sum(setting.assumed_in(window, self.steps))
         usable: float = cap
         if self.share < 1 and setting.heights:
             usable = cap * self.share

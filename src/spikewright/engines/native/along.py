@@ -18,7 +18,7 @@ class Integrator(NamedTuple):
     """A neuron type as the kernel has it."""
 
     cap: float
-    assumed: int = 0
+    assumed: tuple[float, ...] = ()
     heights: tuple[float, ...] = ()
     rectifies: bool = False
     takes_back: bool = False
@@ -28,8 +28,10 @@ def integrator_of(kind: NeuronType) -> Integrator | None:
     """The form of a type whose equation the kernel computes, else None."""
     cap = math.inf if kind.most_spikes is None else float(kind.most_spikes)
     if type(kind) is BipolarIntegrateAndFire:
-        heights = tuple(map(float, kind.spike_heights))
-        return Integrator(cap, kind.assumed_spikes, heights, takes_back=True)
+        assumed, heights = (
+            tuple(map(float, by_step)) for by_step in (kind.assumed, kind.spike_heights)
+        )
+        return Integrator(cap, assumed, heights, takes_back=True)
     if type(kind) is IntegrateAndFire and kind.voltage_floor is None:
         return Integrator(cap)
     return Integrator(cap, rectifies=True) if type(kind) is SpikingRectifiedLinear else None

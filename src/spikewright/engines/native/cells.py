@@ -179,7 +179,7 @@ _FORMS: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
     BipolarIntegrateAndFire: lambda kind, dt: _cells(
         Cell.bipolar,
         cap=kind.max_spikes_per_step or 0,
-        assumed=kind.assumed_spikes,
+        assumed=kind.assumed,
         heights=kind.spike_heights,
     ),
     SpikingRectifiedLinear: lambda kind, dt: _cells(Cell.integrate, Rate.rectified),

@@ -158,7 +158,7 @@ def is_integrator(op: Neurons) -> bool:
     """Whether a population runs in the fastest kernels, those of integrate-and-fire."""
     kind = op.neuron_type
     fast = type(kind) in _INTEGRATORS or followed(kind) is not None
-    varies = kind.assumed_spikes or kind.spike_heights  # from step to step
+    varies = kind.assumed or kind.spike_heights  # from step to step
     return fast and not varies and not op.states and not op.begins
 
 

@@ -114,10 +114,10 @@ class Clock:
         """
         return 1.0 if self.step <= steps else 0.0
 
-    def listed(self, values: Sequence[float]) -> Any:
-        """The value of this step in a list for the first steps, and 1 after them."""
-        falls = (before - after for before, after in pairwise((*values, 1.0)))
-        return 1.0 + sum(fall * self.within(i) for i, fall in enumerate(falls, 1) if fall)
+    def listed(self, values: Sequence[float], last: float) -> Any:
+        """The value of this step in a list for the first steps, and `last` after them."""
+        falls = (before - after for before, after in pairwise((*values, last)))
+        return last + sum(fall * self.within(i) for i, fall in enumerate(falls, 1) if fall)
 
 
 def no_draws(index: int) -> Array:
@@ -153,8 +153,11 @@ class NeuronType(ABC):
     stochastic: ClassVar[bool] = False
     threshold_current: ClassVar[float | None] = 0.0
     """The current at which the response begins, where intercepts lie (None: searched)."""
-    assumed_spikes: int = 0
-    """In how many steps from the start receivers take one spike as sent, unless told otherwise."""
+    assumed_spikes: int | tuple[int, ...] = 0
+    """In how many steps from the start receivers take one spike as sent, unless told otherwise.
+
+    A tuple gives the spikes of each of the first steps.
+    """
     spike_heights: tuple[int, ...] = ()
     """The worth of a spike in each of the first steps, in spikes of later ones; 1 unless told."""
     amplitude: float = 1.0
@@ -176,13 +179,21 @@ class NeuronType(ABC):
         """The worth of a spike in a step, counted from 1."""
         return self.spike_heights[step - 1] if step <= len(self.spike_heights) else 1
 
+    @property
+    def assumed(self) -> tuple[int, ...]:
+        """The spikes that receivers take as sent in each of the first steps."""
+        given = self.assumed_spikes
+        return given if isinstance(given, tuple) else (1,) * given
+
     def assumed_at(self, step: int) -> float:
         """The worth of what receivers take as sent in a step, counted from 1.
 
         A neuron that is to have sent `k` in that step sends `(k - assumed_at(step)) /
         height_at(step)` spikes.
         """
-        return float(self.height_at(step)) if step <= self.assumed_spikes else 0.0
+        if step > len(self.assumed):
+            return 0.0
+        return float(self.assumed[step - 1] * self.height_at(step))
 
     def sent_in(self, step: int, counts: Array) -> Array:
         """The spikes of either sign that a step sends, of its counts."""
@@ -195,8 +206,10 @@ class NeuronType(ABC):
         if most is None:
             return None
         extra = sum(self.spike_heights[:steps]) - len(self.spike_heights[:steps])
-        assumed = range(1, min(steps, self.assumed_spikes) + 1)
-        return most * (steps + extra) + sum(self.height_at(step) for step in assumed)
+        assumed = sum(
+            spikes * self.height_at(step) for step, spikes in enumerate(self.assumed[:steps], 1)
+        )
+        return most * (steps + extra) + assumed
 
     def capped(self, most: int) -> NeuronType:
         """The type with at most `most` spikes of either sign a step, or itself if it sends no more.

@@ -19,7 +19,9 @@ from spikewright.network.neurons.base import (
 from spikewright.network.neurons.rectified import LinearResponse
 
 _LAST = 3
-"""Whole numbers in the height of the last spike: heights between are as fine as a third of it."""
+"""The last height of single spikes, in whole numbers: those between are as fine as a third."""
+_HIGHEST = 64
+"""The worth of a first spike, in last ones, where steps send several."""
 
 
 @register
@@ -35,12 +37,13 @@ class BipolarIntegrateAndFire(LinearResponse):
     bipolar integrate-and-fire with spike tracer (ST-BIF; You et al. 2024, arXiv:2406.03470), and
     the negative spikes of SNM (Wang et al. 2022) and Fast-SNN (Hu et al. 2023).
 
-    In each of the first `assumed_spikes` steps receivers take one spike as sent, as by a bias of
-    these steps. A neuron then sends what differs from that: a spike more, or one less, so that at
-    `max_spikes_per_step=1` a step gives 0, 1 or 2 in place of 0 or 1. Nothing can be taken back in
-    the first steps, where one of three messages would be wasted. In T steps T + `assumed_spikes`
-    levels can be sent and not T; a silent neuron costs that many spikes. Counts (`k`, `N`) are what
-    receivers add up, the spikes that are counted what is sent.
+    In each of the first steps receivers take `assumed_spikes` of that step as sent, as by a bias.
+    A number k stands for one spike in each of the first k steps. A neuron then sends what differs
+    from that, more or fewer spikes, so that at `max_spikes_per_step=1` a step gives 0, 1 or 2 in
+    place of 0 or 1. Nothing can be taken back in the first steps, where messages below zero would
+    be wasted. In T steps T levels and one for each assumed spike can be sent; a silent neuron costs
+    that many spikes. Counts (`k`, `N`) are what receivers add up, the spikes that are counted what
+    is sent.
 
     A spike of the first steps is worth `spike_heights`, whole numbers that do not rise, and 1
     afterwards. Such a step sends the multiple of its height that is nearest to what is owed: first
@@ -53,7 +56,7 @@ class BipolarIntegrateAndFire(LinearResponse):
 
     amplitude: float = 1.0
     max_spikes_per_step: int | None = None
-    assumed_spikes: int = 0
+    assumed_spikes: int | tuple[int, ...] = 0
     spike_heights: tuple[int, ...] = ()
     spiking = True
     counted_names = ("sent",)
@@ -63,29 +66,28 @@ class BipolarIntegrateAndFire(LinearResponse):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (is_whole(self.assumed_spikes) and self.assumed_spikes >= 0):
-            raise NetworkError(
-                "BipolarIntegrateAndFire.assumed_spikes must be a whole number of steps from 0, "
-                f"got {self.assumed_spikes!r}"
-            )
+        object.__setattr__(self, "assumed_spikes", _assumed(self.assumed_spikes))
         object.__setattr__(self, "spike_heights", _heights(self.spike_heights))
 
     @classmethod
-    def in_steps(cls, steps: int) -> BipolarIntegrateAndFire:
-        """The type for one spike in each of so many steps, from 2, with heights that fall.
+    def in_steps(cls, steps: int, spikes: int = 1) -> BipolarIntegrateAndFire:
+        """The type for `spikes` of either sign in each of so many steps, with heights that fall.
 
-        The first spike is worth `steps / 2` of the last one, and 4/3 at least; between them heights
-        are a geometric sequence. The last two are equal, so that what the first says can be taken
-        back. One spike is taken as sent in the first step. Heights were found on ResNet-20
-        (docs/few_steps.md). Raises `NetworkError` for fewer steps.
+        As many are taken as sent in the first step. Of one spike a step, the first is worth
+        `steps / 2` of the last one, and 4/3 at least. Heights between are a geometric sequence, and
+        the last two are equal, so that what the first says can be taken back. Of n > 1 spikes each
+        is worth (n + 1) / 2 of those in the next step, and 64 of the last ones at most. Heights
+        were found on ResNet-20 (docs/few_steps.md). Raises `NetworkError` for other than whole
+        numbers from 1.
         """
-        if not (is_whole(steps) and steps >= 2):
-            raise NetworkError(
-                f"BipolarIntegrateAndFire.in_steps: steps is a whole number from 2, got {steps!r}"
-            )
-        ratio, places = max(steps / 2.0, 4.0 / 3.0), max(1, steps - 2)
-        heights = (round(_LAST * ratio ** (1.0 - i / places)) for i in range(steps - 1))
-        return cls(assumed_spikes=1, spike_heights=(*heights, _LAST))
+        for name, given in {"steps": steps, "spikes": spikes}.items():
+            if not (is_whole(given) and given >= 1):
+                raise NetworkError(
+                    f"BipolarIntegrateAndFire.in_steps: {name} is a whole number from 1, "
+                    f"got {given!r}"
+                )
+        heights = _falling(steps, spikes) if steps > 1 else ()
+        return cls(max_spikes_per_step=spikes, assumed_spikes=(spikes,), spike_heights=heights)
 
     @property
     def most_spikes(self) -> int | None:
@@ -100,11 +102,11 @@ class BipolarIntegrateAndFire(LinearResponse):
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         least = 0.0 - state["sent"]
         cap: Any = self.max_spikes_per_step
-        height = clock.listed(self.spike_heights) if self.spike_heights else None
+        height = clock.listed(self.spike_heights, 1.0) if self.spike_heights else None
         if height is not None:
             least = xp.floor(0.5 - state["sent"] / height)
         if cap is not None:
-            assumed = clock.within(self.assumed_spikes) if self.assumed_spikes else 0.0
+            assumed = clock.listed(self.assumed, 0.0)
             least, cap = xp.maximum(least, assumed - cap), cap + assumed
         if height is None:
             counts, state["voltage"] = xp.integrate(
@@ -127,16 +129,50 @@ def _of_height(
     return spikes * height, left - rounding
 
 
+def _falling(steps: int, spikes: int) -> tuple[int, ...]:
+    """The heights of so many spikes in each of two or more steps."""
+    if spikes == 1:
+        ratio, places = max(steps / 2.0, 4.0 / 3.0), max(1, steps - 2)
+        between = (round(_LAST * ratio ** (1.0 - i / places)) for i in range(steps - 1))
+        return (*between, _LAST)
+    last = 2 - spikes % 2  # so that the ratio of even numbers is one of whole numbers too
+    falls = (min(((spikes + 1) / 2) ** i, _HIGHEST) for i in reversed(range(steps)))
+    return tuple(round(last * fall) for fall in falls)
+
+
+def _assumed(given: Any) -> int | tuple[int, ...]:
+    """Spikes that are taken as sent, checked: a number of steps where it is one in each of them.
+
+    Raises `NetworkError`.
+    """
+    if is_whole(given) and given >= 0:
+        return int(given)
+    assumed = _whole_from(0, given)
+    if assumed is None:
+        raise NetworkError(
+            "BipolarIntegrateAndFire.assumed_spikes must be a whole number of steps from 0, in "
+            "each of which one spike is taken as sent, or whole numbers of spikes from 0 for the "
+            f"first steps, such as (3, 1), got {given!r}"
+        )
+    return len(assumed) if set(assumed) <= {1} else assumed
+
+
+def _whole_from(least: int, given: Any) -> tuple[int, ...] | None:
+    """Whole numbers, none of them below the least, or None where they are anything else."""
+    try:
+        numbers = tuple(given)
+    except TypeError:
+        return None
+    whole = all(is_whole(number) and number >= least for number in numbers)
+    return tuple(map(int, numbers)) if whole else None
+
+
 def _heights(given: Any) -> tuple[int, ...]:
     """Heights of spikes, checked; raises `NetworkError`."""
-    try:
-        heights = tuple(given)
-    except TypeError:
-        heights = (None,)
-    whole = all(is_whole(height) and height >= 1 for height in heights)
-    if not whole or any(later > before for before, later in pairwise(heights)):
+    heights = _whole_from(1, given)
+    if heights is None or any(later > before for before, later in pairwise(heights)):
         raise NetworkError(
             "BipolarIntegrateAndFire.spike_heights must be whole numbers from 1 of which none is "
             f"above the one before it, such as (3, 2, 2, 1), got {given!r}"
         )
-    return tuple(int(height) for height in heights)
+    return heights

@@ -83,8 +83,8 @@ class LosingSpikes(Wrapping):
         return self.base_type.gain_bias(max_rates / (1.0 - self.lost), intercepts)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        height = clock.listed(self.spike_heights)
-        assumed = clock.within(self.assumed_spikes) * height
+        height = clock.listed(self.spike_heights, 1.0)
+        assumed = clock.listed(self.assumed, 0.0) * height
         sent = (self.base_type.step(xp, current, state, clock) - assumed) / height
         arrived = xp.floor(xp.abs(sent) * (1.0 - self.lost) + clock.uniform(0))
         return arrived * xp.sign(sent) * height + assumed

@@ -92,7 +92,7 @@ def judge_of(job: Job, network: RoundedNetwork, device: Any) -> Judge:
     like = torch.zeros((), device=device)
     return Judge(
         network,
-        Teacher(source, judged, batches),
+        Teacher(source, judged, batches, settings.views),
         batches,
         Loss(judged, settings.loss),
         Budget(job.bounds, like),

@@ -14,7 +14,8 @@ struct Along {
     const Real *currents, *thresholds, *starts;
     std::size_t steps, samples, size, apart;
     Real cap;        // infinite where a step may send any number
-    std::size_t assumed;  // first steps in which receivers take one spike as sent
+    const double* assumed;  // spikes that receivers take as sent in the first steps; 0 afterwards
+    std::size_t assuming;   // the number of these steps
     const double* heights;  // of spikes in the first steps; 1 afterwards
     std::size_t high;       // the number of these steps
     bool rectifies;  // negative current is thrown away

@@ -159,12 +159,14 @@ struct CellChunk {
             }
     }
 
-    // The worth of a spike in a step, which counts from 1.
-    static double height(const Cells& p, double step) {
-        return step <= double(p.heights.size()) ? p.heights[std::size_t(step) - 1] : 1.0;
+    // The value of a step, which counts from 1, in a list for the first steps.
+    static double listed(const std::vector<double>& values, double step, double last) {
+        return step <= double(values.size()) ? values[std::size_t(step) - 1] : last;
     }
+    // The worth of a spike in a step.
+    static double height(const Cells& p, double step) { return listed(p.heights, step, 1.0); }
     // Spikes that receivers take as sent in a step.
-    static double taken_as_sent(const Cells& p, double step) { return step <= p.assumed ? 1.0 : 0.0; }
+    static double taken_as_sent(const Cells& p, double step) { return listed(p.assumed, step, 0.0); }
 
     // As `integrate`, but neurons take spikes back, as many as they sent: `second`.
     void take_back(const Cells& p, const double* added, double step, std::size_t at, std::size_t n) {

@@ -51,8 +51,8 @@ inline void integrate_block(const Along<Real>& a, std::size_t sample, std::size_
     const std::size_t at = sample * a.size + from;
     for (std::size_t t = 0; t < a.steps; ++t) {
         const auto step = t < a.high ? step_along<takes_back, true, Real> : step_along<takes_back, false, Real>;
-        step(n, a.cap, Real(t < a.assumed), t < a.high ? Real(a.heights[t]) : Real(1), lowest,
-             a.thresholds + from, a.currents + t * a.apart + at, voltages, sent, all,
+        step(n, a.cap, t < a.assuming ? Real(a.assumed[t]) : Real(0), t < a.high ? Real(a.heights[t]) : Real(1),
+             lowest, a.thresholds + from, a.currents + t * a.apart + at, voltages, sent, all,
              a.values + t * a.samples * a.size + at);
     }
     std::copy_n(sent, n, a.net + at);

@@ -382,7 +382,8 @@ void bind_along(nb::module_& m, void (*Kernels::*kernel)(const Along<Real>&)) {
     using Values = nb::ndarray<Real, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
     using Sums = nb::ndarray<Real, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
     m.def("integrate_along", [kernel](const Given& currents, const Row& thresholds, const Row& starts,
-                                      double cap, std::size_t assumed, const std::vector<double>& heights,
+                                      double cap, const std::vector<double>& assumed,
+                                      const std::vector<double>& heights,
                                       bool rectifies, bool takes_back, const Values& values,
                                       const Sums& net, const std::optional<Sums>& all,
                                       const std::string& isa) {
@@ -396,8 +397,8 @@ void bind_along(nb::module_& m, void (*Kernels::*kernel)(const Along<Real>&)) {
         require(values.shape(0) == steps && values.shape(1) == samples && values.shape(2) == size &&
                     sums(net) && (!all || sums(*all)), "results have the shape of currents");
         const Along<Real> along{currents.data(), thresholds.data(), starts.data(), steps, samples, size,
-                                std::size_t(currents.stride(0)), Real(cap), assumed, heights.data(),
-                                heights.size(), rectifies, takes_back, values.data(), net.data(),
+                                std::size_t(currents.stride(0)), Real(cap), assumed.data(), assumed.size(),
+                                heights.data(), heights.size(), rectifies, takes_back, values.data(), net.data(),
                                 all ? all->data() : nullptr};
         const nb::gil_scoped_release release;
         (kernels->*kernel)(along);

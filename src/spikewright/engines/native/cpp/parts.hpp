@@ -91,7 +91,7 @@ struct Cells {
     double slope = 0.0, most = 0.0, tau_ref = 0.0, tau_rc = 0.0, amplitude = 1.0;  // of the function
     bool negative = false, truncate = false;                                       // of integrators
     double floor = std::numeric_limits<double>::quiet_NaN(), cap = 0.0;  // NaN: no floor, 0: no cap
-    double assumed = 0.0;  // steps from the start in which receivers take one spike as sent
+    std::vector<double> assumed;  // spikes that receivers take as sent in the first steps; 0 afterwards
     std::vector<double> heights;  // of spikes in the first steps; 1 afterwards
     double dt = 0.0, min_voltage = 0.0, decay = 0.0, most_share = 0.0;  // of leaky neurons
     double adapting = 0.0, added = 0.0;  // n += adapting (added y - n), of those that tire
