@@ -22,6 +22,8 @@ EXAMPLES = [
     sw.BipolarIntegrateAndFire(max_spikes_per_step=1),
     sw.BipolarIntegrateAndFire(max_spikes_per_step=3),
     sw.BipolarIntegrateAndFire(max_spikes_per_step=1, assumed_spikes=2),
+    sw.BipolarIntegrateAndFire.in_steps(3, 3),
+    sw.BipolarIntegrateAndFire(1.0, 2, (2, 1)),
     sw.BipolarIntegrateAndFire(1.0, 1, 1, (3, 2, 2)),
 ]
 KERNELS = list(dict.fromkeys(kind for kind in EXAMPLES if along.integrator_of(kind) is not None))
@@ -79,7 +81,7 @@ def test_instruction_sets_agree(isa: str, takes_back: bool) -> None:
         values, net = np.empty_like(currents), np.empty_like(currents[0])
         integrate_along(
             currents=currents, thresholds=np.full(137, 0.7, np.float32), values=values, net=net,
-            starts=np.full(137, 0.3, np.float32), cap=math.inf, assumed=0, heights=(),
+            starts=np.full(137, 0.3, np.float32), cap=math.inf, assumed=(), heights=(),
             rectifies=False, takes_back=takes_back, all=None, isa=name,
         )  # fmt: skip
         found.append((values, net))

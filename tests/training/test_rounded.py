@@ -140,6 +140,7 @@ def test_biases_of_each_step_are_part_of_the_current(family: str, steps: int) ->
 KINDS = [
     sw.BipolarIntegrateAndFire(), sw.BipolarIntegrateAndFire(assumed_spikes=3),
     sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire(assumed_spikes=1, spike_heights=(3, 2)),
+    sw.BipolarIntegrateAndFire.in_steps(2, 3),
 ]  # fmt: skip
 
 

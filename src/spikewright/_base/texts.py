@@ -11,15 +11,21 @@ T = TypeVar("T")
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split("/"))
+    """Numbers between slashes; one behind the last of them may be left out."""
+    return tuple(int(number) for number in text.removesuffix("/").split("/"))
+
+
+def _one_or_several(text: str) -> int | tuple[int, ...]:
+    return _whole_numbers(text) if "/" in text else int(text)
 
 
 _KINDS: Mapping[str, Callable[[str], Any]] = {
     "float": float, "int": int, "float | None": float, "int | None": int,
-    "tuple[int, ...]": _whole_numbers,
+    "tuple[int, ...]": _whole_numbers, "int | tuple[int, ...]": _one_or_several,
 }  # fmt: skip
 _WORDS: Mapping[Callable[[str], Any], str] = {
     float: "a number", int: "a whole number", _whole_numbers: "whole numbers such as 6/4/3/3",
+    _one_or_several: "a whole number, or several such as 3/1",
 }  # fmt: skip
 _NONE: Mapping[str, Callable[[str], Any]] = MappingProxyType({})
 

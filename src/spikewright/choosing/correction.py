@@ -186,12 +186,7 @@ def _add_each_step(conversion: Converted, ensemble: Ensemble, biases: NDArray) -
         raise NetworkError("rate neurons answer every step alike: biases of each step need spikes")
     process = EachStep(biases)
     process.check_shapes((0,), ensemble.shape)
-    ensemble.noise = EachStep(together(_ahead(ensemble), biases))
-
-
-def _ahead(ensemble: Ensemble) -> NDArray | None:
-    """The biases that neurons have of each of the first steps; None where they have none."""
-    return ensemble.noise.values if isinstance(ensemble.noise, EachStep) else None
+    ensemble.noise = EachStep(together(ensemble.step_biases, biases))
 
 
 def together(ahead: NDArray | None, biases: NDArray) -> NDArray:
@@ -236,7 +231,7 @@ def correct_steps(
     sums: Gaps = {}
     added: Gaps = {}
     at = range(1, rule.steps + 1)
-    ahead = {name: _ahead(ensemble) for name, ensemble in conversion.populations().items()}
+    ahead = {name: ensemble.step_biases for name, ensemble in conversion.populations().items()}
     for name, ensemble in conversion.populations().items():  # all networks have the same form
         none = np.zeros((rule.steps, *ensemble.shape))
         ensemble.noise = EachStep(together(ahead[name], none))

@@ -16,7 +16,6 @@ from spikewright.graph.layers import Layer
 from spikewright.lower import Options, lower
 from spikewright.lower.node_functions import is_function
 from spikewright.network import Ensemble
-from spikewright.network.processes import EachStep
 from spikewright.passes import run as run_passes
 from spikewright.running.converted import Converted
 
@@ -155,8 +154,8 @@ class MeanFlow:
 def _added(ensemble: Ensemble, bias: NDArray, steps: int) -> NDArray:
     """The sum of corrections of a layer's bias, a mean over the steps."""
     added = np.asarray(ensemble.bias) - bias
-    if isinstance(ensemble.noise, EachStep):
-        added = added + ensemble.noise.values[:steps].sum(axis=0) / steps
+    if ensemble.step_biases is not None:
+        added = added + ensemble.step_biases[:steps].sum(axis=0) / steps
     return added
 
 

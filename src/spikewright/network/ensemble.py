@@ -18,7 +18,7 @@ from spikewright.network.config import configurable
 from spikewright.network.distributions import Distribution, ScatteredHypersphere
 from spikewright.network.network import container
 from spikewright.network.neurons import LIF, Direct, NeuronType
-from spikewright.network.processes import Process
+from spikewright.network.processes import EachStep, Process
 from spikewright.network.shapes import Shape, as_period, as_seed, as_shape
 from spikewright.network.view import ObjView
 
@@ -183,6 +183,11 @@ class Ensemble(Checked):
                 f"{zero[0]}): such a neuron has no direction to respond to"
             )
         return array
+
+    @property
+    def step_biases(self) -> NDArray | None:
+        """The biases that each of the first steps has of its own, `(steps, ...)`, if it has any."""
+        return self.noise.values if isinstance(self.noise, EachStep) else None
 
     @property
     def default_eval_points(self) -> int:

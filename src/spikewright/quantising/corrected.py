@@ -26,8 +26,8 @@ def round_biases(populations: Iterable[Ensemble], settings: Quantised) -> None:
         unit = 1.0 / (ensemble.rate_scale * settings.dt * kind.threshold)
         always = whole_biases(np.asarray(ensemble.bias / unit), settings)
         ensemble.bias = always * unit
-        if isinstance(ensemble.noise, EachStep):
-            sums = np.rint(np.cumsum(ensemble.noise.values, axis=0) / unit)
+        if ensemble.step_biases is not None:
+            sums = np.rint(np.cumsum(ensemble.step_biases, axis=0) / unit)
             each = np.diff(sums, axis=0, prepend=0.0)
             ensemble.noise = EachStep((whole_biases(always + each, settings) - always) * unit)
 

@@ -16,7 +16,6 @@ import numpy as np
 from spikewright.lower import Lowered
 from spikewright.network import Ensemble
 from spikewright.network.neurons import BipolarIntegrateAndFire
-from spikewright.network.processes import EachStep
 
 
 def rounded(lowered: Lowered, steps: int) -> Lowered | None:
@@ -49,19 +48,19 @@ def _is_rounded(lowered: Lowered) -> bool:
 
 def _follows(ensemble: Ensemble) -> bool:
     kind = ensemble.neuron_type
-    alone = ensemble.noise is None or isinstance(ensemble.noise, EachStep)
+    alone = ensemble.noise is None or ensemble.step_biases is not None
     return kind.spiking and kind.follows_mean and not kind.rounds_charge and alone
 
 
 def _hold(ensemble: Ensemble, steps: int) -> None:
     """Give a population in one step what it has in `steps` of them: their cap, and their biases."""
-    kind, biases = ensemble.neuron_type, ensemble.noise
+    kind, biases = ensemble.neuron_type, ensemble.step_biases
     if isinstance(kind, BipolarIntegrateAndFire):
         kind = replace(kind, assumed_spikes=0, spike_heights=())
     if kind.most_spikes is not None:
         most = ensemble.neuron_type.most_in(steps)
         kind = replace(kind, max_spikes_per_step=most)  # type: ignore[type-var]
     ensemble.neuron_type = kind
-    if isinstance(biases, EachStep):
+    if biases is not None:
         ensemble.noise = None
-        ensemble.bias = ensemble.bias + biases.values[:steps].sum(axis=0) / steps
+        ensemble.bias = ensemble.bias + biases[:steps].sum(axis=0) / steps

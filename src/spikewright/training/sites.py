@@ -19,7 +19,6 @@ from spikewright.lower.rounding import unrounded
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.neurons import NeuronType
-from spikewright.network.processes import EachStep
 from spikewright.passes import DropIdentities, FuseActivations
 from spikewright.passes.standard import MAX_POOL_FORMS, MaxPoolForm
 from spikewright.passes.standard import run as run_passes
@@ -107,9 +106,9 @@ def _biases(ensemble: Ensemble, name: str, copies: Copies, at_once: int) -> NDAr
 
     Without what moves the biases of all of these steps into the first: those are trained.
     """
-    if not isinstance(ensemble.noise, EachStep):
+    values = ensemble.step_biases
+    if values is None:
         return None
-    values = ensemble.noise.values
     if at_once > 1:
         values = together(moved_ahead(-np.asarray(ensemble.bias), at_once), values)
         if not values.any():
