@@ -110,6 +110,7 @@ PLANS: Mapping[str, Plan] = {
     "fashion_4_heights": Plan("fashion_mnist", 4, 1, EVERY, 0.5, 1, (6, 4, 3, 3)),
     "cifar10_2_heights": Plan("cifar10", 2, 1, EVERY, None, 1, (4, 3)),
     "cifar10_4_heights": Plan("cifar10", 4, 1, EVERY, 2.0, 1, (6, 4, 3, 3)),
+    "cifar10_4_finer_heights": Plan("cifar10", 4, 1, EVERY, 2.0, 1, (11, 8, 6, 5)),
     "cifar10_8_heights": Plan("cifar10", 8, 1, EVERY, 0.4, 1, (12, 9, 7, 6, 5, 4, 3, 3)),
     "cifar10_2_more_heights": Plan("cifar10", 2, 1, MORE, 4.0, 1, (4, 3)),
     "cifar10_4_more_heights": Plan("cifar10", 4, 1, MORE, 1.0, 1, (6, 4, 3, 3)),

@@ -54,9 +54,7 @@ a spike is worth in each step; then all of the input comes in the first one. Whe
 stay, thresholds (of neurons on Fashion-MNIST, else of channels), biases and starts are fitted.
 Spikes are of either sign, an inference. Minutes are by the clock; trainings on CIFAR-10 had one
 core, but for the row in one step with spikes taken as sent, which had two. Its products and those
-of rows with heights whose weights are trained were in bfloat16. Mirrored rows imitate the mean of
-the source's outputs for an image and for its mirror image, which is right on 88.81 % of test images
-of CIFAR-10.
+of rows with heights whose weights are trained were in bfloat16.
 A row of fewer steps goes on from the weights of one with twice as many, of seed 0.
 """
 
@@ -72,7 +70,6 @@ class Plan:
     Where neurons have biases `by_step`, these are measured before the training, on images without
     labels, and stay. `sgd` is the rate of learning of stochastic gradient descent; without it
     weights are trained by Adam at 5e-4. What is trained `quickly` has its products in bfloat16.
-    With `views` the mean of the source's outputs for an image and its mirror image is imitated.
     """
 
     network: str
@@ -89,7 +86,6 @@ class Plan:
     sgd: float | None = field(default=None, repr=False)
     quickly: bool = field(default=False, repr=False)
     heights: tuple[int, ...] = field(default=(), repr=False)
-    views: bool = field(default=False, repr=False)
 
     @property
     def recipe(self) -> str:
@@ -100,7 +96,6 @@ class Plan:
         more += ", biases of each step" if self.by_step else ""
         more += f", SGD at {self.sgd}" if self.sgd else ""
         more += ", products in bfloat16" if self.quickly else ""
-        more += ", mirror images" if self.views else ""
         return f"{self}{more}" if self.weights else f"{self}{more}, weights stay"
 
 
@@ -161,29 +156,6 @@ PLANS: Mapping[str, Plan] = {
         quickly=True,
         heights=(4, 3),
     ),
-    "cifar10_4_views": Plan(
-        "cifar10",
-        4,
-        25,
-        assumed=1,
-        by_step=True,
-        sgd=5e-3,
-        quickly=True,
-        heights=(6, 4, 3, 3),
-        views=True,
-    ),
-    "cifar10_2_views": Plan(
-        "cifar10",
-        2,
-        25,
-        after="cifar10_4_views",
-        assumed=1,
-        by_step=True,
-        sgd=5e-3,
-        quickly=True,
-        heights=(4, 3),
-        views=True,
-    ),
     "cifar10_4_fitted_heights": Plan(
         "cifar10", 4, 10, weights=False, assumed=1, by_step=True, heights=(6, 4, 3, 3)
     ),
@@ -201,7 +173,6 @@ GOALS: Mapping[str, float] = {
     "cifar10_1_assumed": 10.0,
     "cifar10_8_sgd": 0.3, "cifar10_4_sgd": 1.0, "cifar10_2_sgd": 3.0,
     "cifar10_4_heights": 1.0, "cifar10_4_heights_labels": 0.5,
-    "cifar10_4_views": 1.0, "cifar10_2_views": 3.0,
     "cifar10_2_heights": 3.0, "cifar10_4_fitted_heights": 2.0,
 }  # fmt: skip
 """Points that rows are to lose at most, by name."""
@@ -250,17 +221,16 @@ class Varied:
     def __len__(self) -> int:
         return -(-len(self.rest) // BATCH)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[tuple[NDArray, NDArray]]:
         rng = np.random.default_rng((self.seed, self.epoch))
         self.epoch += 1
         shift, mirror = SHIFTED[self.plan.network]
         for chosen in np.array_split(rng.permutation(self.rest), len(self)):
             x = self.taken(varied(self.images[chosen], shift, mirror, rng))
-            wanted = self.wanted(x, self.labels[chosen])
-            yield x if wanted is None else (x, wanted)
+            yield x, self.wanted(x, self.labels[chosen])
 
     @property
-    def validation(self) -> tuple[NDArray, NDArray | None]:
+    def validation(self) -> tuple[NDArray, NDArray]:
         """The images held back, as they are."""
         x = self.taken(self.images[self.held])
         return x, self.wanted(x, self.labels[self.held])
@@ -271,16 +241,9 @@ class Varied:
             return images.astype(np.float32) / 255.0
         return np.ascontiguousarray(self._normalised(images).numpy())
 
-    def wanted(self, x: NDArray, labels: NDArray) -> NDArray | None:
-        """Labels, or what is imitated: the source's outputs; None where training asks for them."""
-        if self.plan.labels:
-            return labels
-        return None if self.plan.views else self.found.outputs(x)
-
-
-def mirrored(x: NDArray) -> NDArray:
-    """Images `(batch, channels, height, width)`, left and right exchanged."""
-    return x[..., ::-1]
+    def wanted(self, x: NDArray, labels: NDArray) -> NDArray:
+        """Labels, or what is imitated: the source's outputs."""
+        return labels if self.plan.labels else self.found.outputs(x)
 
 
 def divergence(outputs: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -362,7 +325,6 @@ def _trained(plan: Plan, images: Varied) -> dict[str, Any]:
         "optimiser": "adam" if plan.sgd is None else "sgd",
         "learning_rate": plan.sgd or 5e-4,
         "precision": "bfloat16" if plan.quickly else "float32",
-        "views": mirrored if plan.views else (),
     }
 
 
@@ -435,8 +397,8 @@ def page(found: Mapping[tuple[str, int], Row]) -> str:
     """The table, a line for every row."""
     head = [
         "network", "steps", "spikes a step", "taken as sent", "heights", "more neurons", "weights",
-        "optimiser", "labels", "mirrored", "budget", "seed", "source", "spiking", "points lost",
-        "goal", "spikes an inference", "minutes",
+        "optimiser", "labels", "budget", "seed", "source", "spiking", "points lost", "goal",
+        "spikes an inference", "minutes",
     ]  # fmt: skip
     lines = []
     for name, plan in PLANS.items():
@@ -448,7 +410,6 @@ def page(found: Mapping[tuple[str, int], Row]) -> str:
                 "trained" if plan.weights else "stay",
                 "SGD" if plan.sgd else "Adam",
                 "yes" if plan.labels else "no",
-                "yes" if plan.views else "no",
                 "-" if plan.spikes is None else f"{plan.spikes:,.0f}", str(row.seed),
                 f"{100 * row.source:.2f} %", f"{100 * row.spiking:.2f} %",
                 f"{100 * row.drop:.2f} ({100 * row.low:.2f} to {100 * row.high:.2f})",

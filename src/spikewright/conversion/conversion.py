@@ -435,7 +435,6 @@ class Conversion(Shown):
         energy_table: str = "45nm-fp32",
         loss: Literal["both", "imitation", "truth"] | Callable[[Any, Any], Any] = "both",
         layers: float = 0.0,
-        views: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] = (),
         metric: Callable[[Any, Any], Any] | None = None,
         optimiser: Literal["adam", "adamw", "sgd"] | Callable[[Any], Any] = "adam",
         learning_rate: float | Literal["chosen"] = "chosen",
@@ -473,9 +472,6 @@ class Conversion(Shown):
         held back, the last one is kept; of an iterable only given samples are. `loss` is imitation,
         truth or both, or a function `f(outputs, y)` of tensors. `layers` weighs the distance of
         every layer with neurons from the source's, the relative mean square error, beside it.
-        `views` are functions of a batch as NumPy has it, such as its mirror image, that change
-        nothing about what is right: imitated is the mean of the source's outputs for it and for
-        these, logits in front of a softmax. They are asked once for a batch, or a sample at hand.
         `optimiser` is a name, or a function that makes a `torch.optim.Optimizer` of groups of
         parameters. `learning_rate` is that of weights; thresholds learn faster. With "chosen" it is
         the best of three that are tried first, for a twenty-fifth of the training each, and "auto"
@@ -509,7 +505,6 @@ class Conversion(Shown):
             energy_table=energy_table,
             loss=loss,
             layers=layers,
-            views=views,
             metric=metric,
             optimiser=optimiser,
             learning_rate=learning_rate,

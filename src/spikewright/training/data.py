@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,29 +40,6 @@ class Samples:
             {name: Truth(t.kind, t.values[chosen]) for name, t in self.y.items()},
             {name: values[chosen] for name, values in self.aside.items()},
         )
-
-    def changed(self, view: Callable[[Any], Any]) -> Samples:
-        """Samples whose inputs a user's function changes; of several it has `{name: array}`.
-
-        Raises `TrainingError` for others than finite numbers of the same shapes.
-        """
-        (first, *others) = self.x
-        found = view(dict(self.x)) if others else {first: view(self.x[first])}
-        if not isinstance(found, Mapping) or found.keys() != self.x.keys():
-            names = ", ".join(map(repr, self.x))
-            raise TrainingError(f"views: the function must give {{name: array}} for {names}")
-        arrays = {name: np.asarray(found[name]) for name in self.x}
-        for name, array in arrays.items():
-            if array.shape != np.shape(self.x[name]):
-                raise TrainingError(
-                    f"views: input {name!r} has shape {np.shape(self.x[name])}, and the function "
-                    f"gave {array.shape}; a view is as large as what it is of"
-                )
-            if not np.isfinite(array).all():
-                raise TrainingError(
-                    f"views: the function gave NaN or infinite values for input {name!r}"
-                )
-        return Samples(arrays, self.y)
 
     @classmethod
     def joined(cls, parts: Sequence[Samples]) -> Samples:

@@ -62,7 +62,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: list(pair) for name, pair in value.items()}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return list(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 

@@ -21,7 +21,6 @@ Rate = float | Literal["chosen"]
 LossName = Literal["both", "imitation", "truth"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 Range = tuple[float, float]
-View = Callable[[Any], Any]
 TRAINABLE: tuple[Trainable, ...] = ("weights", "biases", "scales", "initial_voltage")
 """Names of the arrays that a training changes by default."""
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -63,7 +62,6 @@ class Settings:
     energy_table: str
     loss: LossName | Callable[..., Any]
     layers: float
-    views: tuple[View, ...]
     metric: Callable[..., Any] | None
     optimiser: OptimiserName | Callable[..., Any]
     learning_rate: Rate
@@ -99,11 +97,6 @@ class Settings:
             value, called = self._of(name), name in _MAY_BE_CALLED
             chosen = value in known if isinstance(value, str) else called and callable(value)
             self._require(name, chosen, f"one of {list(known)}" + ", or a function" * called)
-        if self.views and self.loss == "truth":
-            raise TrainingError(
-                'views are for imitating the source, which loss="truth" does not: leave views out, '
-                'or choose loss="both"'
-            )
 
     @property
     def chooses_rate(self) -> bool:
@@ -134,15 +127,10 @@ class Settings:
 
 
 def settings_of(
-    trainable: Sequence[str],
-    rates: Mapping[str, Any] | None,
-    views: View | Sequence[View] = (),
-    **given: Any,
+    trainable: Sequence[str], rates: Mapping[str, Any] | None, **given: Any
 ) -> Settings:
     """Arguments as a user gave them, checked; raises `TrainingError`."""
-    return Settings(
-        trainable=named(trainable), rates=_ranges(rates or {}), views=_functions(views), **given
-    )
+    return Settings(trainable=named(trainable), rates=_ranges(rates or {}), **given)
 
 
 def named(trainable: Sequence[str]) -> tuple[str, ...]:
@@ -152,14 +140,6 @@ def named(trainable: Sequence[str]) -> tuple[str, ...]:
     if not found or any(name not in known for name in found):
         raise TrainingError(f"trainable must name some of {list(known)}, got {trainable!r}")
     return found
-
-
-def _functions(given: Any) -> tuple[View, ...]:
-    """A function or several; raises `TrainingError` for anything else."""
-    found = given if isinstance(given, list | tuple) else (given,)
-    if not all(map(callable, found)):
-        raise TrainingError(f"views must be a function of a batch, or several, got {given!r}")
-    return tuple(found)
 
 
 def _positive(value: Any) -> bool:

@@ -92,7 +92,7 @@ def judge_of(job: Job, network: RoundedNetwork, device: Any) -> Judge:
     like = torch.zeros((), device=device)
     return Judge(
         network,
-        Teacher(source, judged, batches, settings.views),
+        Teacher(source, judged, batches),
         batches,
         Loss(judged, settings.loss),
         Budget(job.bounds, like),

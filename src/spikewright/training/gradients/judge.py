@@ -67,7 +67,7 @@ class Judge:
         truths = self.batches.truths(batch)
         wanted: Mapping[str, Tensor] = {}
         if self.criterion.imitates(truths):
-            wanted = self.teacher(batch, inputs, source)
+            wanted = self.teacher(batch, inputs) if source is None else self.teacher.outputs(source)
         return self.criterion(values, wanted, truths)
 
     @torch.no_grad()

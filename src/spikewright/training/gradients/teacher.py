@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -13,51 +13,32 @@ from spikewright.training.data import Samples
 from spikewright.training.gradients.batches import Batches
 from spikewright.training.gradients.losses import Judged
 from spikewright.training.gradients.rounded import RoundedNetwork, Values
-from spikewright.training.settings import View
 
 ROOM = 2**30
 """Bytes that the outputs of all samples may take; fixed, so that results depend on nothing else."""
 
 
 class Teacher:
-    """Outputs of the network that is imitated, as losses compare them.
-
-    They are means over a batch and `views` of it, such as its mirror image: what a network answers
-    to several views is more often right than what it answers to one.
-    """
+    """Outputs of the network that is imitated, as losses compare them."""
 
     def __init__(
-        self,
-        network: RoundedNetwork,
-        judged: Mapping[str, Judged],
-        batches: Batches,
-        views: Sequence[View] = (),
+        self, network: RoundedNetwork, judged: Mapping[str, Judged], batches: Batches
     ) -> None:
         self._network, self._judged, self._batches = network, judged, batches
-        self._views = views
 
     @torch.no_grad()
-    def __call__(
-        self, batch: Samples, inputs: Mapping[str, Tensor], values: Values | None = None
-    ) -> dict[str, Tensor]:
-        """The outputs for a batch: those that are known, or computed now.
-
-        `values` are those of all nodes for `inputs`, where they were computed.
-        """
+    def __call__(self, batch: Samples, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The outputs for a batch: those that are known, or computed now."""
         if batch.aside:
             return {name: self._batches.tensor(batch.aside[name]) for name in self._judged}
-        found = [self._outputs(self.values(inputs) if values is None else values)]
-        for view in self._views:
-            seen = self._batches.inputs(batch.changed(view))
-            found.append(self._outputs(self.values(seen)))
-        return {name: torch.stack([one[name] for one in found]).mean(0) for name in self._judged}
+        return self.outputs(self.values(inputs))
 
     @torch.no_grad()
     def values(self, inputs: Mapping[str, Tensor]) -> Values:
         """Values of all nodes for a batch, which are never remembered."""
         return self._network(inputs)[0]
 
-    def _outputs(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def outputs(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Those among the values of all nodes that losses compare."""
         return {name: values[one.node] for name, one in self._judged.items()}
 
