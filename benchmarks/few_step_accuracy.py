@@ -64,7 +64,7 @@ class Plan:
     """A row: a network under a cap on spikes a step, what is done to it, and its goal in points.
 
     In the first steps receivers take `assumed` spikes of every neuron as sent, a number of steps
-    where it is one in each, and spikes are worth `heights`.
+    where it is one in each, and spikes are worth `heights`. All is measured on `seen` images.
     """
 
     network: str
@@ -74,6 +74,7 @@ class Plan:
     goal: float | None = None
     assumed: int | tuple[int, ...] = 0
     heights: tuple[int, ...] = ()
+    seen: int = SEEN
 
     @property
     def neurons(self) -> sw.BipolarIntegrateAndFire:
@@ -110,6 +111,7 @@ PLANS: Mapping[str, Plan] = {
     "fashion_4_heights": Plan("fashion_mnist", 4, 1, EVERY, 0.5, 1, (6, 4, 3, 3)),
     "cifar10_2_heights": Plan("cifar10", 2, 1, EVERY, None, 1, (4, 3)),
     "cifar10_4_heights": Plan("cifar10", 4, 1, EVERY, 2.0, 1, (6, 4, 3, 3)),
+    "cifar10_4_heights_seen": Plan("cifar10", 4, 1, EVERY, 2.0, 1, (6, 4, 3, 3), 2000),
     "cifar10_4_finer_heights": Plan("cifar10", 4, 1, EVERY, 2.0, 1, (11, 8, 6, 5)),
     "cifar10_8_heights": Plan("cifar10", 8, 1, EVERY, 0.4, 1, (12, 9, 7, 6, 5, 4, 3, 3)),
     "cifar10_2_more_heights": Plan("cifar10", 2, 1, MORE, 4.0, 1, (4, 3)),
@@ -175,7 +177,7 @@ def converted(found: Source, plan: Plan, x: Any, rule: Any, **correction: Any) -
 def measured(name: str, found: Source) -> Row:
     """One row."""
     plan, start = PLANS[name], time.monotonic()
-    x = samples(found, SEEN)
+    x = samples(found, plan.seen)
     conversion = MADE[plan.what](found, plan, x)
     if plan.what in (MORE_STARTS, MORE):
         conversion = conversion.fission(x, steps=plan.steps, extra=EXTRA)
@@ -201,8 +203,8 @@ def measured(name: str, found: Source) -> Row:
 
 def page(rows: Mapping[str, Row]) -> str:
     """All rows, by network."""
-    head = ["steps", "levels a step", "taken as sent", "heights", "corrected", "neurons", "lost",
-            "goal", "by rounding", "spikes", "of an active neuron"]  # fmt: skip
+    head = ["steps", "levels a step", "taken as sent", "heights", "corrected", "images seen",
+            "neurons", "lost", "goal", "by rounding", "spikes", "of an active neuron"]  # fmt: skip
     parts = [HEAD]
     for network, title in NAMES.items():
         mine = [(PLANS[n], rows[n]) for n in PLANS if n in rows and PLANS[n].network == network]
@@ -221,6 +223,7 @@ def _line(plan: Plan, row: Row) -> list[str]:
         " ".join(map(str, plan.neurons.assumed)) or "-",
         " ".join(map(str, plan.heights)) or "-",
         plan.what,
+        f"{plan.seen:,}",
         f"{row.neurons:,}",
         f"{100 * row.drop:.2f} ({100 * row.low:.2f} to {100 * row.high:.2f})",
         "" if plan.goal is None else f"{plan.goal:g}",

@@ -206,7 +206,7 @@ def test_levels_of_a_constant_value(sixteenth: int, steps: int, assumed: int, ca
     assert found == (min(sent, late) if first else sent)
 
 
-@pytest.mark.parametrize("assumed", [-1, 1.5, True, "2", None, (1, -1), (0.5,), (True,)])
+@pytest.mark.parametrize("assumed", [-1, 1.5, True, "2", None, 10**12, (1, -1), (0.5,), (True,)])
 def test_assumed_spikes_are_a_number_of_steps_or_of_spikes(assumed: object) -> None:
     """Anything else is named."""
     with pytest.raises(NetworkError, match=r"BipolarIntegrateAndFire.assumed_spikes .* of steps"):

@@ -19,7 +19,7 @@ from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 
 _FEW = 8  # steps, up to which first spikes that are taken as sent are tried
-_SOME = 16  # steps, up to which heights that fall are
+_SOME = 32  # steps, up to which heights that fall are
 
 
 @dataclass(frozen=True, eq=False)

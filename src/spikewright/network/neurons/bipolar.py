@@ -20,6 +20,8 @@ from spikewright.network.neurons.rectified import LinearResponse
 
 _LAST = 3
 """The last height of single spikes, in whole numbers: those between are as fine as a third."""
+_MOST_STEPS = 2**16
+"""Steps in which spikes may be taken as sent; engines hold a number for each."""
 _HIGHEST = 64
 """The worth of a first spike, in last ones, where steps send several."""
 
@@ -145,14 +147,14 @@ def _assumed(given: Any) -> int | tuple[int, ...]:
 
     Raises `NetworkError`.
     """
-    if is_whole(given) and given >= 0:
+    if is_whole(given) and 0 <= given <= _MOST_STEPS:
         return int(given)
     assumed = _whole_from(0, given)
     if assumed is None:
         raise NetworkError(
-            "BipolarIntegrateAndFire.assumed_spikes must be a whole number of steps from 0, in "
-            "each of which one spike is taken as sent, or whole numbers of spikes from 0 for the "
-            f"first steps, such as (3, 1), got {given!r}"
+            "BipolarIntegrateAndFire.assumed_spikes must be a whole number of steps from 0 to "
+            f"{_MOST_STEPS}, in each of which one spike is taken as sent, or whole numbers of "
+            f"spikes from 0 for the first steps, such as (3, 1), got {given!r}"
         )
     return len(assumed) if set(assumed) <= {1} else assumed
 
