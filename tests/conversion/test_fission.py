@@ -89,6 +89,36 @@ def test_copies_send_what_one_neuron_with_more_levels_sends(start: str) -> None:
     assert len(np.unique(found)) > 2 * len(np.unique(coarse))
 
 
+@pytest.mark.parametrize("heights", [(3, 3, 3), (6, 3, 3), (4, 2), (8, 4, 2)], ids=str)
+def test_copies_lie_between_the_multiples_that_spikes_of_heights_say(
+    heights: tuple[int, ...],
+) -> None:
+    """Where spikes are worth h at the end, the mean of m copies is a multiple of h / m spikes.
+
+    It is the nearest to the value, which comes at once. Copies a share of one spike apart would all
+    say the same.
+    """
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 5, bias=False), nn.ReLU(), nn.Linear(5, 5, bias=False))
+    with torch.no_grad():
+        for layer in (model[0], model[2]):
+            layer.weight.copy_(torch.eye(5))
+    steps, last = len(heights), heights[-1]
+    theta = steps / 8.0  # eight spikes are worth 1
+    x = RNG.uniform(0.6, 1.0, (200, 5)).astype(np.float32)
+    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=4, spike_heights=heights)
+    plain = sw.convert(
+        model, example_input=x[:1], spiking={"relu": kind}, scale_firing_rates=1000 / theta
+    )
+    made = plain.fission(x, steps=steps, extra=2.0)
+    (counts,) = made.resolved["fission"].values()
+    assert counts.max() >= 3
+    unit = last / (8.0 * counts)
+    expected = np.floor(x.astype(np.float64) / unit + 0.5) * unit
+    found = made.run(x, steps=steps, progress=False).predict("mean")
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_the_analog_network_is_the_same() -> None:
     """Split at random, all layers compute what they did, and copies are equal."""
     graph = conversion().canonical

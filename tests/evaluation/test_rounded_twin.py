@@ -73,6 +73,33 @@ def test_heights_that_end_at_one_change_nothing_that_is_sent_in_all(
     np.testing.assert_allclose(twin_of(conversion, x, 6), twin_of(plain, x, 6), rtol=0, atol=3e-6)
 
 
+@pytest.mark.parametrize("heights", [(3,), (4, 2), (6, 3, 3)], ids=str)
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_the_twin_says_multiples_of_the_last_height(graph: Graph, heights: tuple[int, ...]) -> None:
+    """Without a cap neurons whose heights are such multiples send what the twin sends."""
+    x, _ = data(graph)
+    high = {"relu": sw.BipolarIntegrateAndFire(spike_heights=heights)}
+    conversion = sw.convert(graph, spiking=high, scale_firing_rates=4000.0)
+    run = conversion.run(x, len(heights), progress=False).predict()
+    twin = twin_of(conversion, x, len(heights))
+    np.testing.assert_allclose(twin, run, rtol=0, atol=3e-6)
+    assert np.abs(run).max() > 0
+
+
+@pytest.mark.parametrize("heights", [(), (3,), (4, 2)], ids=str)
+def test_the_twin_has_the_starts_of_copies(heights: tuple[int, ...]) -> None:
+    """Under a cap that no neuron comes to, copies of channels send what the twin sends."""
+    graph = GRAPHS["mlp"]
+    x, _ = data(graph)
+    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=1000, spike_heights=heights)
+    steps = len(heights) or 2
+    plain = sw.convert(graph, spiking={"relu": kind}, scale_firing_rates=4000.0)
+    made = plain.fission(x, steps=steps, extra=0.5)
+    run = made.run(x, steps, progress=False).predict()
+    np.testing.assert_allclose(twin_of(made, x, steps), run, rtol=0, atol=3e-6)
+    assert np.abs(run - plain.run(x, steps, progress=False).predict()).max() > 1e-3
+
+
 ASSUMED = {"relu": sw.BipolarIntegrateAndFire(assumed_spikes=4)}
 
 

@@ -87,10 +87,11 @@ class Copies:
             found[name] = self.spread(name, value, len(ensemble.shape))
         return found
 
-    def starts(self, name: str, start: Any, rank: int) -> Any:
+    def starts(self, name: str, start: Any, rank: int, height: int = 1) -> Any:
         """Starts of copies: `(i + 1/2) / m - 1/2` from that of their channel, whose mean they keep.
 
-        Raises `NetworkError` for starts that are drawn.
+        That is in spikes of the last `height`: neurons say multiples of it, and those of copies are
+        to lie between one another. Raises `NetworkError` for starts that are drawn.
         """
         split = self.splits.get(name)
         if split is None:
@@ -98,14 +99,14 @@ class Copies:
         if isinstance(start, str) and start not in NAMED_VOLTAGES:
             raise NetworkError(f"initial_voltage={start!r} is drawn, and copies need theirs apart")
         first = np.asarray(NAMED_VOLTAGES[start] if isinstance(start, str) else start, np.float64)
-        return self.spread(name, first, rank) + split.along(split.apart, rank)
+        return self.spread(name, first, rank) + height * split.along(split.apart, rank)
 
-    def first_starts(self, name: str, starts: NDArray, rank: int) -> NDArray:
+    def first_starts(self, name: str, starts: NDArray, rank: int, height: int = 1) -> NDArray:
         """The starts of channels, from those of their copies as `starts` returns them."""
         split = self.splits.get(name)
         if split is None:
             return starts
-        return self.channels(name, starts - split.along(split.apart, rank), rank)
+        return self.channels(name, starts - height * split.along(split.apart, rank), rank)
 
     def choices(self, graph: Graph, choices: Choices) -> Choices:
         """The choices for a graph's layers, for their copies.
@@ -117,7 +118,8 @@ class Copies:
             rank = len(graph.shapes[name])
             try:
                 scales[name] = self.spread(name, scales[name], rank)
-                starts[name] = self.starts(name, starts[name], rank)
+                height = choices.types[name].last_height
+                starts[name] = self.starts(name, starts[name], rank, height)
             except NetworkError as error:
                 refusals.append(Refusal(name, "neurons", str(error)))
         if refusals:

@@ -272,7 +272,9 @@ def correct_voltages(
         rank = len(ensemble.shape)
         scale = copies.channels(name, np.asarray(ensemble.rate_scale), rank)
         voltages[name] = voltages[name] + rule.steps * gap[0] * scale * rule.dt
-        ensemble.initial_voltage = copies.starts(name, voltages[name], rank)
+        ensemble.initial_voltage = copies.starts(
+            name, voltages[name], rank, ensemble.neuron_type.last_height
+        )
 
     averaged = partial(_averaged, conversion, "neuron", copies)
     _layer_by_layer(conversion, rule, samples, (rule.steps,), averaged, shift)

@@ -53,13 +53,16 @@ def _follows(ensemble: Ensemble) -> bool:
 
 
 def _hold(ensemble: Ensemble, steps: int) -> None:
-    """Give a population in one step what it has in `steps` of them: their cap, and their biases."""
+    """Give a population in one step what it has in `steps` of them: their cap, and their biases.
+
+    Where the last spike has a height, multiples of that are said.
+    """
     kind, biases = ensemble.neuron_type, ensemble.step_biases
+    most, last = kind.most_in(steps), kind.height_at(steps)
     if isinstance(kind, BipolarIntegrateAndFire):
-        kind = replace(kind, assumed_spikes=0, spike_heights=())
-    if kind.most_spikes is not None:
-        most = ensemble.neuron_type.most_in(steps)
-        kind = replace(kind, max_spikes_per_step=most)  # type: ignore[type-var]
+        kind = replace(kind, assumed_spikes=0, spike_heights=(last,) if last > 1 else ())
+    if most is not None:
+        kind = replace(kind, max_spikes_per_step=most // last)  # type: ignore[type-var]
     ensemble.neuron_type = kind
     if biases is not None:
         ensemble.noise = None

@@ -92,7 +92,7 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
         threshold = kind.amplitude / (ensemble.rate_scale * dt)
         found[name] = Site(
             copies.channels(name, np.asarray(threshold), rank),
-            copies.first_starts(name, _start(name, ensemble), rank),
+            copies.first_starts(name, _start(name, ensemble), rank, kind.last_height),
             kind,
             name in functions,
             copies.splits.get(name),

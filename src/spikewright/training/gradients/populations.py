@@ -54,7 +54,8 @@ def through_copies(
     axis, rank = split.axis + 1, currents.ndim - 2
     copied = torch.tensor(split.channels, device=currents.device)
     shares, apart = (
-        torch.tensor(split.along(part, rank)).to(currents) for part in (split.shares, split.apart)
+        torch.tensor(split.along(part, rank)).to(currents)
+        for part in (split.shares, kind.last_height * split.apart)
     )
 
     def own(numbers: Tensor) -> Tensor:
