@@ -46,7 +46,8 @@ For those who ask what one to eight steps cost, with no weight changed and no la
 * **By rounding** are the points that the network loses whose activations are rounded to the levels
   that its neurons can send, and that has no time. It is measured on 2000 test images drawn at
   random, so it is sure to a point. Spikes that come early or late cost more; corrected means make
-  up for a part of both.
+  up for a part of both. Where the last spike has a height, its multiples are these levels, in rows
+  with half as many neurons again; in rows without them every whole number is one.
 * **Spikes** are of either sign, an image. A neuron of the model is **active** where its value is
   not 0.
 * Thresholds are those of `MinimumError(steps)`, and neurons `BipolarIntegrateAndFire`. "Starts" is
