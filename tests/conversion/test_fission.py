@@ -93,10 +93,9 @@ def test_copies_send_what_one_neuron_with_more_levels_sends(start: str) -> None:
 def test_copies_lie_between_the_multiples_that_spikes_of_heights_say(
     heights: tuple[int, ...],
 ) -> None:
-    """Where spikes are worth h at the end, the mean of m copies is a multiple of h / m spikes.
+    """The mean of m copies is the multiple of h / m spikes nearest to the value; h: last height.
 
-    It is the nearest to the value, which comes at once. Copies a share of one spike apart would all
-    say the same.
+    The value comes at once. Copies that start a share of one spike apart would say the same.
     """
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 5, bias=False), nn.ReLU(), nn.Linear(5, 5, bias=False))

@@ -87,11 +87,11 @@ class Copies:
             found[name] = self.spread(name, value, len(ensemble.shape))
         return found
 
-    def starts(self, name: str, start: Any, rank: int, height: int = 1) -> Any:
+    def starts(self, name: str, start: Any, rank: int, height: int) -> Any:
         """Starts of copies: `(i + 1/2) / m - 1/2` from that of their channel, whose mean they keep.
 
-        That is in spikes of the last `height`: neurons say multiples of it, and those of copies are
-        to lie between one another. Raises `NetworkError` for starts that are drawn.
+        The distance is in spikes of the last `height`, 1 where spikes have none. Neurons say
+        multiples of that height. Raises `NetworkError` for starts that are drawn.
         """
         split = self.splits.get(name)
         if split is None:
@@ -101,7 +101,7 @@ class Copies:
         first = np.asarray(NAMED_VOLTAGES[start] if isinstance(start, str) else start, np.float64)
         return self.spread(name, first, rank) + height * split.along(split.apart, rank)
 
-    def first_starts(self, name: str, starts: NDArray, rank: int, height: int = 1) -> NDArray:
+    def first_starts(self, name: str, starts: NDArray, rank: int, height: int) -> NDArray:
         """The starts of channels, from those of their copies as `starts` returns them."""
         split = self.splits.get(name)
         if split is None:
