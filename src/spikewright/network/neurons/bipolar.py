@@ -153,8 +153,8 @@ def _assumed(given: Any) -> int | tuple[int, ...]:
     if assumed is None:
         raise NetworkError(
             "BipolarIntegrateAndFire.assumed_spikes must be a whole number of steps from 0 to "
-            f"{_MOST_STEPS}, in each of which one spike is taken as sent, or whole numbers of "
-            f"spikes from 0 for the first steps, such as (3, 1), got {given!r}"
+            f"{_MOST_STEPS}, got {given!r}; one spike is taken as sent in each of them. "
+            "For more, give whole numbers from 0 for the first steps, such as (3, 1)"
         )
     return len(assumed) if set(assumed) <= {1} else assumed
 
