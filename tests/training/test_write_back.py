@@ -115,3 +115,48 @@ def test_of_a_graph_nothing_goes_home() -> None:
     assert evaluate(result.conversion.graph, {graph.inputs[0]: x})
     with pytest.raises(TrainingError, match="Load the model, and convert that"):
         result.source_state()
+
+
+def twice(kind: str) -> tuple[Any, Any]:
+    """A model that calls one layer twice, and its example input."""
+    if kind == "pytorch":
+        import torch
+        from torch import nn
+
+        class Twice(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.layer, self.last = nn.Linear(6, 6), nn.Linear(6, 3)
+
+            def forward(self, x: Any) -> Any:
+                return self.last(torch.relu(self.layer(torch.relu(self.layer(x)))))
+
+        torch.manual_seed(0)
+        return Twice().eval(), np.zeros((1, 6), np.float32)
+    import keras
+
+    keras.utils.set_random_seed(0)
+    layer = keras.layers.Dense(6, activation="relu")
+    given = keras.Input((6,))
+    return keras.Model(given, keras.layers.Dense(3)(layer(layer(given)))), None
+
+
+@pytest.mark.parametrize("kind", ["keras", "pytorch"])
+def test_a_layer_that_is_called_twice_is_trained_as_one(kind: str) -> None:
+    """Both of its nodes have the same weights after a training, and so the model takes them."""
+    model, example = twice(kind)
+    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
+    conversion = sw.convert(model, spiking=True, example_input=example)
+    result = conversion.train(x, steps=2, epochs=2, learning_rate=1e-2, progress=False)
+    weights = [
+        node.layer.arrays()["weight"]
+        for node in result.conversion.graph
+        if node.layer.arrays().get("weight", x).shape == (6, 6)
+    ]
+    assert len(weights) == 2
+    np.testing.assert_array_equal(*weights)
+    made = result.write_back(model)
+    graph = read(made, example).graph
+    (given,) = graph.inputs
+    for name, values in evaluate(result.conversion.graph, {given: x}).items():
+        np.testing.assert_allclose(evaluate(graph, {given: x})[name], values, atol=1e-6)

@@ -107,11 +107,11 @@ def steps(text: str, **more: Any) -> Callable[[F], F]:
     return click.option("--steps", type=click.IntRange(min=1), help=text, **more)
 
 
-def epochs(default: int) -> Callable[[F], F]:
+def epochs(default: int, least: int = 1) -> Callable[[F], F]:
     """The length of a training."""
     return click.option(
         "--epochs",
-        type=click.IntRange(min=1),
+        type=click.IntRange(min=least),
         default=default,
         show_default=True,
         help="Times that all samples are seen, at most.",

@@ -21,7 +21,7 @@ from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table, number, percent
-from spikewright.training import Training
+from spikewright.training import Refitted, Training
 from spikewright.training.settings import Method, Precision
 
 _SHOWN = 2000
@@ -68,7 +68,12 @@ def _rates(
 )
 @options.trainable
 @options.thresholds
-@options.epochs(10)
+@options.epochs(10, least=0)
+@click.option(
+    "--refit",
+    is_flag=True,
+    help="First fit weights layer by layer, by least squares; with --epochs 0 that alone.",
+)
 @click.option(
     "--layers",
     type=click.FloatRange(min=0.0),
@@ -154,10 +159,14 @@ def train(
     if as_json:
         emit(_plain(trained, out, write_back))
         return
-    show(table_of(trained, f"{model.name}, {duration(settings['steps'], settings['dt'])}"))
+    if trained.history:
+        show(table_of(trained, f"{model.name}, {duration(settings['steps'], settings['dt'])}"))
     kept = trained.kept
-    say(f"Learning rate: {trained.learning_rate:g}.")
-    say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
+    if trained.refitted is not None:
+        say(_told(trained.refitted))
+    if trained.history:
+        say(f"Learning rate: {trained.learning_rate:g}.")
+        say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
     click.echo(f"Saved as {out}")
     if write_back is not None:
         click.echo(f"Weights written to {write_back}")
@@ -171,7 +180,7 @@ def _write(
     seed, engine = settings["seed"], "auto"
     x, y = subject.first(_SHOWN)
     found = conversion.evaluate(x, y, steps, dt, seed=seed, at=powers_of_two(steps), progress=False)
-    told = ("method", "epochs", "batch_size", "spikes", "joules")
+    told = ("method", "refit", "epochs", "batch_size", "spikes", "joules")
     write_report(
         path,
         subject,
@@ -191,6 +200,16 @@ def _write(
         diagnosis=diagnosed(subject, steps, dt, seed, engine),
         raster=subject.raster(steps, dt, seed, engine),
     )
+
+
+def _told(refitted: Refitted) -> str:
+    """What fitting weights by least squares has come to."""
+    if refitted.before is None or refitted.after is None:
+        return "Weights were fitted by least squares."
+    loss = f"{refitted.before.loss:.4g} to {refitted.after.loss:.4g}"
+    if refitted.kept:
+        return f"Weights were fitted by least squares: the loss on samples held back fell, {loss}."
+    return f"Weights stayed: fitted by least squares they have a larger loss, {loss}."
 
 
 def _opened(model: Path, source: Any, choices: Mapping[str, Any]) -> Conversion:
@@ -231,6 +250,7 @@ def _plain(trained: Training[Conversion], out: Path, write_back: Path | None) ->
     return {
         "kept": trained.kept,
         "learning_rate": trained.learning_rate,
+        "refitted": None if trained.refitted is None else asdict(trained.refitted),
         "history": [asdict(epoch) for epoch in trained.history],
         "saved": str(out),
         "written_back": None if write_back is None else str(write_back),

@@ -435,6 +435,7 @@ class Conversion(Shown):
         energy_table: str = "45nm-fp32",
         loss: Literal["both", "imitation", "truth"] | Callable[[Any, Any], Any] = "both",
         layers: float = 0.0,
+        refit: bool = False,
         metric: Callable[[Any, Any], Any] | None = None,
         optimiser: Literal["adam", "adamw", "sgd"] | Callable[[Any], Any] = "adam",
         learning_rate: float | Literal["chosen"] = "chosen",
@@ -480,6 +481,11 @@ class Conversion(Shown):
         `precision="bfloat16"` products with weights are in that type, in trained batches alone:
         faster where the processor multiplies it, and never in what is measured.
 
+        With `refit=True` weights are first fitted layer by layer, by least squares: each current to
+        the source's, of what the spiking network sends so far. It takes no gradient, some passes a
+        layer over at most 500 samples, and is left out where the loss on what is held back does not
+        fall. `epochs=0` leaves it at that.
+
         A training lasts `epochs` epochs, or `timeout` seconds if that is shorter; the rate falls to
         zero by then. It ends early where no epoch was better for `patience` epochs. After each
         epoch its state is written to the file `checkpoint`, from which the same call goes on, with
@@ -505,6 +511,7 @@ class Conversion(Shown):
             energy_table=energy_table,
             loss=loss,
             layers=layers,
+            refit=refit,
             metric=metric,
             optimiser=optimiser,
             learning_rate=learning_rate,
@@ -565,6 +572,7 @@ class Conversion(Shown):
             energy_table="45nm-fp32",
             loss="imitation",
             layers=0.0,
+            refit=False,
             metric=None,
             optimiser="adam",
             learning_rate=learning_rate,

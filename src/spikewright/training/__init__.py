@@ -3,7 +3,7 @@
 The part that computes gradients is `training.gradients`; it needs PyTorch.
 """
 
-from spikewright.training.history import Epoch
+from spikewright.training.history import Epoch, Refitted
 from spikewright.training.module import loaded, torch_module
 from spikewright.training.planned import module_settings
 from spikewright.training.reconstruction import RECONSTRUCTED, reconstruct
@@ -12,6 +12,6 @@ from spikewright.training.settings import settings_of
 from spikewright.training.training import train
 
 __all__ = [
-    "RECONSTRUCTED", "Epoch", "Training", "loaded", "module_settings", "reconstruct", "settings_of",
-    "torch_module", "train",
+    "RECONSTRUCTED", "Epoch", "Refitted", "Training", "loaded", "module_settings", "reconstruct",
+    "settings_of", "torch_module", "train",
 ]  # fmt: skip

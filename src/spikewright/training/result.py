@@ -12,7 +12,7 @@ from spikewright.errors import TrainingError
 from spikewright.records import Record
 from spikewright.running.converted import Made
 from spikewright.training.changes import THRESHOLDS, records_of
-from spikewright.training.history import Epoch
+from spikewright.training.history import Epoch, Refitted
 from spikewright.training.home import Home
 
 
@@ -23,6 +23,7 @@ class Training(Shown, Generic[Made]):
     `conversion` is one like any other; its source is the trained graph. `kept` is the number of the
     epoch that it is from, 0 where none was better than the beginning. `learning_rate` is that of
     weights, as it was given or chosen. `changes` are records of the change of each layer.
+    `refitted` has what was measured before and after `refit=True`, and is None without.
     """
 
     conversion: Made
@@ -30,6 +31,7 @@ class Training(Shown, Generic[Made]):
     kept: int
     learning_rate: float
     changes: tuple[Record, ...] = ()
+    refitted: Refitted | None = None
     _home: Home | None = None
 
     def __repr__(self) -> str:

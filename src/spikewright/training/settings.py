@@ -62,6 +62,7 @@ class Settings:
     energy_table: str
     loss: LossName | Callable[..., Any]
     layers: float
+    refit: bool
     metric: Callable[..., Any] | None
     optimiser: OptimiserName | Callable[..., Any]
     learning_rate: Rate
@@ -78,8 +79,14 @@ class Settings:
     progress: bool
 
     def __post_init__(self) -> None:
-        for name in ("steps", "epochs", "batch_size"):
+        for name in ("steps", "batch_size"):
             self._require(name, is_whole(self._of(name)) and self._of(name) >= 1, _WHOLE)
+        self._require("refit", isinstance(self.refit, bool), "True or False")
+        least = 0 if self.refit else 1
+        many = is_whole(self.epochs) and self.epochs >= least
+        self._require("epochs", many, f"a whole number from {least}" + " with refit" * self.refit)
+        if self.refit and "weights" not in self.trainable:
+            raise TrainingError('refit=True fits weights: name "weights" in trainable')
         self._require("dt", _positive(self.dt), "a number above 0")
         rate = self.chooses_rate or _positive(self.learning_rate)
         self._require("learning_rate", rate, 'a number above 0, or "chosen"')

@@ -25,6 +25,7 @@ from spikewright.training.home import Home
 from spikewright.training.job import Job
 from spikewright.training.result import Training
 from spikewright.training.settings import Settings
+from spikewright.training.shared import with_shared
 from spikewright.training.sites import Site, sites_of, trained_graph, with_own
 from spikewright.training.trainable import TRAINED
 
@@ -60,7 +61,9 @@ def train(
     )
     home = None if live is None else Home(live, origins, chosen.graph, trained)
     moved = changes_of(chosen.graph, trained, job.sites, done.thresholds, done.starts)
-    return Training(made, done.history, done.kept, done.learning_rate, tuple(moved), home)
+    return Training(
+        made, done.history, done.kept, done.learning_rate, tuple(moved), done.refitted, home
+    )
 
 
 def _prepared(
@@ -84,7 +87,8 @@ def _prepared(
             "spike_heights as steps"
         )
     sites = sites_of(chosen, settings.dt)
-    graph = trained_graph(chosen)
+    origins = {} if live is None else live.origins(chosen.graph)
+    graph = with_shared(trained_graph(chosen), origins)
     missing = [name for name in sites if name not in graph]
     if missing:
         raise TrainingError(f"layers {missing} have neurons and no place in the model as read")
@@ -92,7 +96,6 @@ def _prepared(
         sites = with_own("start", sites, graph)
     if settings.trains_neuron_scales:
         sites = with_own("threshold", sites, graph)
-    origins = {} if live is None else live.origins(chosen.graph)
     job = Job(
         graph,
         sites,

@@ -26,6 +26,7 @@ from spikewright.training.gradients.budget import Budget, scale
 from spikewright.training.gradients.judge import Judge
 from spikewright.training.gradients.losses import Judged, Loss
 from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of, rate_of
+from spikewright.training.gradients.refitting import refit
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.teacher import Teacher
 from spikewright.training.gradients.trials import (
@@ -35,7 +36,7 @@ from spikewright.training.gradients.trials import (
     batches_of_a_trial,
     chosen,
 )
-from spikewright.training.history import Epoch, Measured, Way
+from spikewright.training.history import Epoch, Measured, Refitted, Way
 from spikewright.training.job import Job
 
 _NORM = 1.0  # of all gradients together, at most
@@ -47,13 +48,14 @@ _SILENCE = 1e9  # times its threshold: a neuron sends nothing
 class Fitted:
     """A trained network: thresholds and starts by site, the epochs, and the one that was kept.
 
-    `learning_rate` is that of weights.
+    `learning_rate` is that of weights. `refitted` is what was before the epochs, if anything was.
     """
 
     network: RoundedNetwork
     history: tuple[Epoch, ...]
     kept: int
     learning_rate: float
+    refitted: Refitted | None
 
     @property
     def thresholds(self) -> dict[str, NDArray]:
@@ -75,7 +77,13 @@ def fitted(job: Job) -> Fitted:
     with deterministic(job.settings.seed):
         fitting = Fitting(job)
         fitting.run()
-    return Fitted(fitting.network, tuple(fitting.history), fitting.kept, fitting.learning_rate)
+    return Fitted(
+        fitting.network,
+        tuple(fitting.history),
+        fitting.kept,
+        fitting.learning_rate,
+        fitting.refitted,
+    )
 
 
 def _array(values: Tensor) -> NDArray:
@@ -118,6 +126,7 @@ class Fitting:
         self._rates = [part["lr"] for part in self._optimiser.param_groups]
         self.history: list[Epoch] = []
         self.kept = 0
+        self.refitted: Refitted | None = None
         self._best: tuple[tuple[float, ...], _state.Tensors] | None = None
         self._way: Way = "time" if self.settings.method == "time" else "rounding"
         self._factor = 1.0  # of the rates
@@ -139,8 +148,11 @@ class Fitting:
         if held is not None and not self.history:
             self._keep(held, 0)
             self.judge.budget.begin()
-        if settings.chooses_rate and not self.history:
-            self._choose(data, self.job.first if held is None else held)
+        if not self.history:
+            if settings.refit:
+                self._refit(held)
+            if settings.chooses_rate:
+                self._choose(data, self.job.first if held is None else held)
             self._before = time.monotonic() - begun
         with progress_bar(settings.epochs, settings.progress, "epochs") as advance:
             advance(len(self.history))
@@ -205,6 +217,20 @@ class Fitting:
             if share >= 1.0 or not np.isfinite(losses[-1]):
                 break
         return losses
+
+    def _refit(self, held: Samples | None) -> None:
+        """Fit weights by least squares; where the loss on what is held back rises, they stay."""
+        state = deepcopy(self.network.state_dict())
+        before = None if held is None else self.judge.measured(held)
+        refit(self.judge, self.job.first, "biases" in self.settings.trainable)
+        after = None if held is None else self.judge.measured(held)
+        self.refitted = Refitted(before, after)
+        if not self.refitted.kept:
+            self.network.load_state_dict(state)
+        elif held is not None:
+            self._best = None
+            self._keep(held, 0)
+            self.judge.budget.begin()
 
     def _choose(self, data: Samples | Stream, judged: Samples) -> None:
         """Choose the rate by short trials, and with "auto" how to begin, where there is room.
@@ -327,6 +353,7 @@ class Fitting:
             "way": self._way,
             "factor": self._factor,
             "before": self._before,
+            "refitted": _state.of_refitted(self.refitted),
             "random": torch.get_rng_state().numpy(),
         }
 
@@ -339,6 +366,7 @@ class Fitting:
             self._best = tuple(state["rank"]), _state.to_tensors(state["best"])
         self.kept, self._way = state["kept"], state["way"]
         self._factor, self._before = state["factor"], state["before"]
+        self.refitted = _state.to_refitted(state["refitted"])
         torch.set_rng_state(torch.tensor(state["random"]))
 
 

@@ -238,11 +238,13 @@ class RoundedNetwork(nn.Module):
         inputs: Mapping[str, Tensor],
         sent: Mapping[str, Tensor] | None = None,
         quickly: bool = False,
+        until: str | None = None,
     ) -> tuple[Values, Values]:
         """Values of all nodes, and the counts of all sites, by name.
 
         `sent` are counts that sites have sent in truth: they take the place of the rounded ones,
-        with the gradient of those. `quickly` is as for `equation_of`.
+        with the gradient of those. `quickly` is as for `equation_of`. Nodes behind the node `until`
+        are left out.
         """
         values, counts = self.laid_out(inputs), {}
         roundings, weights = self.roundings, self.weights()
@@ -265,4 +267,6 @@ class RoundedNetwork(nn.Module):
             if node.name in roundings:
                 made = None if sent is None else sent[node.name]
                 values[node.name], counts[node.name] = roundings[node.name](values[node.name], made)
+            if node.name == until:
+                break
         return values, counts

@@ -49,14 +49,16 @@ def sent(
     inputs: Mapping[str, Tensor],
     net: bool = False,
     quickly: bool = False,
+    until: str | None = None,
 ) -> Sent:
     """All that the network's neurons send in its steps, on inputs that are held constant.
 
-    With `net` those taken back are not counted: there is no `all`. `quickly` is as for the network.
+    With `net` those taken back are not counted: there is no `all`. `quickly` and `until` are as for
+    the network.
     """
     size, laid_out = max(1, _AT_ONCE // network.steps), network.laid_out(inputs)
     parts = list(zip(*(values.split(size) for values in laid_out.values()), strict=True))
-    spiking = _Spiking(network, net, quickly)
+    spiking = _Spiking(network, net, quickly, until)
 
     @torch.no_grad()  # of this thread alone
     def of(part: tuple[Tensor, ...]) -> Sent:
@@ -88,8 +90,11 @@ def _side_by_side(of: Callable[[_Part], Sent], parts: Sequence[_Part]) -> list[S
 class _Spiking:
     """The network with its weights and thresholds of now, for samples that are run together."""
 
-    def __init__(self, network: RoundedNetwork, net: bool, quickly: bool) -> None:
+    def __init__(
+        self, network: RoundedNetwork, net: bool, quickly: bool, until: str | None
+    ) -> None:
         self._graph, self._steps, self._net = network.graph, network.steps, net
+        self._until = until
         self._equations = {n.name: network.equation_of(n.name, quickly) for n in network.graph}
         self._weights, self._normalised = network.weights(), network.normalised
         self._populations = {
@@ -118,6 +123,8 @@ class _Spiking:
                 values[name], found.net[name] = made.values, made.net
                 if made.all is not None:
                     found.all[name] = made.all
+            if name == self._until:
+                break
             for read in node.inputs:
                 if self._last[read] == name:
                     values.pop(read, None)

@@ -1,0 +1,38 @@
+"""Layers of a source that share parameters: one that is called twice is two nodes of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.frontends.origins import Origin, Place
+from spikewright.graph import Graph, Node
+
+
+def with_shared(graph: Graph, origins: Mapping[Place, Origin]) -> Graph:
+    """The same graph, in which arrays of the same numbers of a parameter are one array.
+
+    So they are trained as one, and go home as one.
+    """
+    known: dict[object, NDArray] = {}
+
+    def shared(node: Node) -> Node:
+        changed = {}
+        for field, array in node.layer.arrays().items():
+            origin = origins.get((node.name, field))
+            if origin is not None:
+                first = known.setdefault(_key(origin), array)
+                if first is not array and np.array_equal(first, array):
+                    changed[field] = first
+        return replace(node, layer=replace(node.layer, **changed)) if changed else node  # type: ignore[type-var]
+
+    return Graph(tuple(map(shared, graph)), graph.outputs, graph.aliases)
+
+
+def _key(origin: Origin) -> object:
+    """What is equal for arrays of the same numbers in the same order, and for no others."""
+    names = tuple(origin.held)
+    return names, origin.which.tobytes(), origin.index.tobytes(), origin.index.shape
