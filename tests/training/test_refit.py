@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,10 @@ import pytest
 import torch
 from torch import nn
 from trainings import STEPS, trained
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "frontends"))
+
+from test_same_model import BLOCKS, MODELS, NETWORKS
 
 import spikewright as sw
 from spikewright.errors import TrainingError
@@ -19,6 +25,7 @@ from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.sites import sites_of, trained_graph
 
 ONE = {"refit": True, "epochs": 0}
+SEVERAL = ("gru", "attention of heads", "attention of heads, crossed", *BLOCKS, *NETWORKS)
 
 
 def parts(conversion: sw.Conversion) -> list[tuple[str, str | None, tuple[str, ...]]]:
@@ -74,12 +81,10 @@ def test_a_layer_has_the_weights_of_least_squares(monkeypatch: pytest.MonkeyPatc
     np.testing.assert_allclose(read @ found, read @ best, atol=2e-3)
 
 
-@pytest.mark.slow
-def test_every_current_comes_nearer(
-    digits: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of each part the squared distance from the source's values falls, as they are counted."""
-    found = []
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:
+    """The weighted squares of every part that is fitted, before and after."""
+    found: list[list[float]] = []
     solve = refitting._Problem.solve
 
     def watched(problem: Any) -> None:
@@ -90,6 +95,20 @@ def test_every_current_comes_nearer(
         found[-1].append(squares(problem))
 
     monkeypatch.setattr(refitting._Problem, "solve", watched)
+    return found
+
+
+def squares(problem: Any) -> float:
+    """The sum of a part's weighted squares."""
+    with torch.no_grad():
+        aparts = [problem._values(b, {})[problem._part.target] - b.wanted for b in problem._batches]
+    pairs = zip(problem._batches, aparts, strict=True)
+    return sum(float((b.counting * apart.square()).sum()) for b, apart in pairs)
+
+
+@pytest.mark.slow
+def test_every_current_comes_nearer(digits: tuple[Any, Any], found: list[list[float]]) -> None:
+    """Of each part the squared distance from the source's values falls, as they are counted."""
     torch.manual_seed(0)
     x = digits[0][:100]
     trained(spiking(Residual(), x), x, validation=0.0, **ONE)
@@ -98,14 +117,18 @@ def test_every_current_comes_nearer(
     assert len(others) == 2 and all(after < 0.95 * before for before, after in others)
 
 
-def squares(problem: Any) -> float:
-    """The sum of a part's weighted squares."""
-    target = problem._part.target
-    with torch.no_grad():
-        return sum(
-            float((b.counting * (problem._values(b, {})[target] - b.wanted).square()).sum())
-            for b in problem._batches
-        )
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEVERAL)
+def test_of_no_model_a_current_goes_away(name: str, found: list[list[float]]) -> None:
+    """Whatever the layers: no part is further from the source's values than it was."""
+    model = MODELS[name]
+    conversion = sw.convert(model.of_torch(), spiking=True, example_input=model.example())
+    x = dict(zip(conversion.graph.inputs, map(model.moved, model.inputs()), strict=True))
+    done = trained(conversion, x, steps=4, validation=0.0, batch_size=2, **ONE)
+    assert found
+    assert all(after <= before * (1 + 1e-4) + 1e-9 for before, after in found)
+    arrays = graph_arrays(done.conversion.graph).values()
+    assert all(np.isfinite(array).all() for array in arrays)
 
 
 @pytest.mark.slow
