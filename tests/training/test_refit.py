@@ -158,7 +158,7 @@ def test_where_the_loss_rises_weights_stay(
 ) -> None:
     """What is held back decides: weights that are worse there are forgotten."""
 
-    def worse(judge: Any, samples: Any, biases: bool) -> None:
+    def worse(judge: Any, *how: Any) -> None:
         with torch.no_grad():
             for weight in judge.network.arrays.group("weights"):
                 weight.zero_()

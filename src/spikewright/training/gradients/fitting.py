@@ -222,7 +222,8 @@ class Fitting:
         """Fit weights by least squares; where the loss on what is held back rises, they stay."""
         state = deepcopy(self.network.state_dict())
         before = None if held is None else self.judge.measured(held)
-        refit(self.judge, self.job.first, "biases" in self.settings.trainable)
+        biases, progress = "biases" in self.settings.trainable, self.settings.progress
+        refit(self.judge, self.job.first, biases, progress)
         after = None if held is None else self.judge.measured(held)
         self.refitted = Refitted(before, after)
         if not self.refitted.kept:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
+from spikewright._base.progress import progress_bar
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Node
 from spikewright.graph.layers import BatchNormalization
@@ -36,11 +37,14 @@ _ITERATIONS = 15
 _ROOM = 2**30  # bytes of what is read and wanted in front of one layer, at most
 
 
-def refit(judge: Judge, samples: Samples, biases: bool) -> None:
+def refit(judge: Judge, samples: Samples, biases: bool, progress: bool = False) -> None:
     """Fit the weights of the judge's network, and its `biases`, to samples, part by part."""
-    for part in parts_of(judge.network):
-        batches = list(_batched(judge, part, samples))
-        _Problem(judge.network, part, batches, biases).solve()
+    parts = parts_of(judge.network)
+    with progress_bar(len(parts), progress, "layers") as advance:
+        for part in parts:
+            batches = list(_batched(judge, part, samples))
+            _Problem(judge.network, part, batches, biases).solve()
+            advance(1)
 
 
 @dataclass(frozen=True)
