@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from trainings import learn
 
 import spikewright as sw
 
@@ -29,13 +30,5 @@ def conversion(digits: tuple[Any, Any]) -> sw.Conversion:
         nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(),
         nn.Linear(8 * 16, 24), nn.ReLU(), nn.Linear(24, 10),
     )  # fmt: skip
-    x, y = (torch.from_numpy(values) for values in digits)
-    optimiser = torch.optim.Adam(model.parameters(), 5e-3)
-    for _ in range(4):
-        for part in torch.randperm(len(x)).split(64):
-            optimiser.zero_grad()
-            nn.functional.cross_entropy(model(x[part]), y[part]).backward()
-            optimiser.step()
-    return sw.convert(
-        model.eval(), spiking={"relu": sw.BipolarIntegrateAndFire()}, example_input=x[:1]
-    )
+    neurons = {"relu": sw.BipolarIntegrateAndFire()}
+    return sw.convert(learn(model, digits, 4), spiking=neurons, example_input=digits[0][:1])

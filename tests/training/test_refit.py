@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from trainings import STEPS, trained
+from trainings import STEPS, Twice, learn, trained
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "frontends"))
 
@@ -140,14 +140,7 @@ def test_outputs_come_nearer(digits: tuple[Any, Any]) -> None:
         nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), *layers, nn.AvgPool2d(4), nn.Flatten(),
         nn.Linear(32, 10),
     )  # fmt: skip
-    x, y = map(torch.from_numpy, digits)
-    optimiser = torch.optim.Adam(model.parameters(), 5e-3)
-    for _ in range(5):
-        for part in torch.randperm(len(x)).split(64):
-            optimiser.zero_grad()
-            nn.functional.cross_entropy(model(x[part]), y[part]).backward()
-            optimiser.step()
-    before = spiking(model, digits[0]).again(max_spikes_per_step=1)
+    before = spiking(learn(model, digits, 5), digits[0]).again(max_spikes_per_step=1)
     done = trained(before, digits[0], thresholds="kept", **ONE)
     assert done.history == () and done.kept == 0 and done.refitted.kept
     assert done.refitted.after.loss < 0.85 * done.refitted.before.loss
@@ -156,7 +149,7 @@ def test_outputs_come_nearer(digits: tuple[Any, Any]) -> None:
 def test_where_the_loss_rises_weights_stay(
     conversion: sw.Conversion, digits: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is held back decides: weights that are worse there are forgotten."""
+    """Weights with a larger loss on samples held back are not kept: those before come back."""
 
     def worse(judge: Any, *how: Any) -> None:
         with torch.no_grad():
@@ -244,21 +237,10 @@ def test_layers_that_add_up_are_fitted_together(digits: tuple[Any, Any]) -> None
     assert len(every) == len(set(every))
 
 
-class Shared(nn.Module):
-    """One layer that is called twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer, self.last = nn.Linear(6, 6), nn.Linear(6, 3)
-
-    def forward(self, x: Any) -> Any:
-        return self.last(torch.relu(self.layer(torch.relu(self.layer(x)))))
-
-
 def test_shared_weights_stay() -> None:
-    """What two layers share is not fitted for one of them; what is one layer's is."""
+    """Weights that two layers share are not fitted; those of one layer alone are."""
     torch.manual_seed(0)
-    model = Shared()
+    model = Twice()
     x = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
     before = spiking(model, x)
     after = trained(before, x, validation=0.0, **ONE).conversion

@@ -121,15 +121,7 @@ def twice(kind: str) -> tuple[Any, Any]:
     """A model that calls one layer twice, and its example input."""
     if kind == "pytorch":
         import torch
-        from torch import nn
-
-        class Twice(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.layer, self.last = nn.Linear(6, 6), nn.Linear(6, 3)
-
-            def forward(self, x: Any) -> Any:
-                return self.last(torch.relu(self.layer(torch.relu(self.layer(x)))))
+        from trainings import Twice
 
         torch.manual_seed(0)
         return Twice().eval(), np.zeros((1, 6), np.float32)

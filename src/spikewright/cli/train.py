@@ -203,7 +203,7 @@ def _write(
 
 
 def _told(refitted: Refitted) -> str:
-    """What fitting weights by least squares has come to."""
+    """One sentence: whether fitted weights were kept, and the losses before and after."""
     if refitted.before is None or refitted.after is None:
         return "Weights were fitted by least squares."
     loss = f"{refitted.before.loss:.4g} to {refitted.after.loss:.4g}"

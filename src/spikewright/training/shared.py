@@ -33,6 +33,6 @@ def with_shared(graph: Graph, origins: Mapping[Place, Origin]) -> Graph:
 
 
 def _key(origin: Origin) -> object:
-    """What is equal for arrays of the same numbers in the same order, and for no others."""
+    """A key: arrays of the same numbers of a parameter, in the same order, have the same one."""
     names = tuple(origin.held)
     return names, origin.which.tobytes(), origin.index.tobytes(), origin.index.shape

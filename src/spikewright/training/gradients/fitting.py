@@ -145,12 +145,13 @@ class Fitting:
         if isinstance(data, Samples) and settings.epochs > 1:
             data = self.judge.teacher.remembered(data)
         held = None if held is None else self.judge.teacher.remembered(held)
+        before: Measured | None = None
         if held is not None and not self.history:
-            self._keep(held, 0)
+            before = self._keep(held, 0)
             self.judge.budget.begin()
         if not self.history:
             if settings.refit:
-                self._refit(held)
+                self._refit(held, before)
             if settings.chooses_rate:
                 self._choose(data, self.job.first if held is None else held)
             self._before = time.monotonic() - begun
@@ -218,19 +219,21 @@ class Fitting:
                 break
         return losses
 
-    def _refit(self, held: Samples | None) -> None:
-        """Fit weights by least squares; where the loss on what is held back rises, they stay."""
-        state = deepcopy(self.network.state_dict())
-        before = None if held is None else self.judge.measured(held)
+    def _refit(self, held: Samples | None, before: Measured | None) -> None:
+        """Fit weights by least squares; where the loss on what is held back rises, they stay.
+
+        `before` is what was measured there before.
+        """
+        state, best = deepcopy(self.network.state_dict()), self._best
         biases, progress = "biases" in self.settings.trainable, self.settings.progress
         refit(self.judge, self.job.first, biases, progress)
-        after = None if held is None else self.judge.measured(held)
+        self._best = None
+        after = None if held is None else self._keep(held, 0)
         self.refitted = Refitted(before, after)
         if not self.refitted.kept:
             self.network.load_state_dict(state)
+            self._best = best
         elif held is not None:
-            self._best = None
-            self._keep(held, 0)
             self.judge.budget.begin()
 
     def _choose(self, data: Samples | Stream, judged: Samples) -> None:

@@ -117,7 +117,7 @@ def _back_from(
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """What a part reads, what its target is to be, and what each value of that counts."""
+    """Samples of a part: values that it reads, those wanted of its target, and their weights."""
 
     read: Values
     wanted: Tensor
@@ -162,7 +162,7 @@ def _batch(judge: Judge, part: Part, inputs: Mapping[str, Tensor]) -> _Batch:
 
 
 def _per_value(alike: Tensor, like: Tensor) -> Tensor:
-    """Where a function's values are alike, by what it reads; nowhere unless these correspond."""
+    """The mask in the shape of what the function reads; False where the shapes differ."""
     return alike if alike.shape == like.shape else torch.zeros_like(like, dtype=torch.bool)
 
 
@@ -189,7 +189,7 @@ class _Problem:
                 self._ridge[name, "bias"] = 0.0
 
     def _channels(self, name: str) -> int:
-        """How many values a layer sends from one place, each with weights of its own."""
+        """The number of channels that a layer sends."""
         layer, shape = self._network.graph[name].layer, self._network.graph.shapes[name]
         assert isinstance(layer, WEIGHTED)
         return shape[channel_axis(layer, len(shape))]

@@ -70,12 +70,12 @@ def to_history(records: Any) -> list[Epoch]:
 
 
 def of_refitted(refitted: Refitted | None) -> dict[str, Any] | None:
-    """What was measured before and after weights were fitted, as plain data."""
+    """Measurements before and after weights were fitted, as plain data."""
     return None if refitted is None else asdict(refitted)
 
 
 def to_refitted(record: Any) -> Refitted | None:
-    """That, from plain data."""
+    """Measurements before and after weights were fitted, from plain data."""
     if record is None:
         return None
     found = {name: None if m is None else Measured(**m) for name, m in record.items()}
