@@ -109,6 +109,11 @@ def test_which_way_is_taken(monkeypatch) -> None:
     assert way(shallow, AT) is LayerByLayer  # for its spikes there is room
     monkeypatch.setattr(layer_by_layer, "_ROOM", 50)
     assert way(shallow, AT) is sent._Again
+    two_layers = 2 * 6 * max(AT)  # bytes: of a chain no more are kept at once, however deep it is
+    monkeypatch.setattr(layer_by_layer, "_ROOM", two_layers)
+    assert way(deep, AT) is LayerByLayer
+    monkeypatch.setattr(layer_by_layer, "_ROOM", two_layers - 1)
+    assert way(deep, AT) is sent._Again
 
 
 def _chain(layers: int) -> Graph:

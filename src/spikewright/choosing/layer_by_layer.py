@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,18 +49,17 @@ class LayerByLayer:
         self._layer: str | None = None
         self._form: object = None
         self._read: list[Values] = []  # by part, what the layer reads
-        self._keeps = self._spikes + self._currents <= _ROOM
 
     @classmethod
     def of(
         cls, conversion: Converted, samples: Batch, at: Collection[int], dt: float
     ) -> LayerByLayer | None:
         """One of a network that is no loop, starts once, and whose spikes fit; else None."""
+        if conversion.lowered.stepping is not None:
+            return None
         found = cls(conversion, samples, at, dt)
-        if conversion.lowered.stepping is not None or found._spikes > _ROOM:
-            return None  # before anything is compiled
         loops = any(component.loops for component in found._program().components)
-        return None if loops else found
+        return None if loops or found._spikes > _ROOM else found
 
     def means(self, name: str) -> NDArray:
         """See `Sending`."""
@@ -78,18 +78,25 @@ class LayerByLayer:
         """Drop what was sent to the layers before this one alone."""
         order = list(self._populations.values())
         coming = order[order.index(ensemble) :]
-        known = {_output(program, e): e for e in self._sent}
-        read = {s for op in _leading(program, coming, set(known)) for s in op.inputs}
-        for signal in known.keys() - read:
-            del self._sent[known[signal]]
+        for known in self._sent.keys() - _read_by(program, coming, self._sent):
+            del self._sent[known]
 
     def _program(self) -> Program:
         return self._runner.program(self._dt, 0, "float32")
 
-    @property
+    @cached_property
     def _spikes(self) -> int:
-        """Bytes of what neurons sent, of all layers at once: as a rule less is kept."""
-        return self._batch * self._steps * sum(e.n_neurons for e in self._populations.values())
+        """Bytes of what neurons sent, of the layers that are kept at once, where it is most."""
+        order, program, most = list(self._populations.values()), self._program(), 0
+        for number, ensemble in enumerate(order):
+            kept = {ensemble, *_read_by(program, order[number:], order[:number])}
+            most = max(most, sum(e.n_neurons for e in kept))
+        return self._batch * self._steps * most
+
+    @cached_property
+    def _keeps(self) -> bool:
+        """True where there is room for a layer's currents."""
+        return self._spikes + self._currents <= _ROOM
 
     @property
     def _currents(self) -> int:
@@ -155,6 +162,15 @@ def _output(program: Program, ensemble: Ensemble) -> int:
     """The signal of a population's spikes."""
     neurons = (op for op in program.operators if isinstance(op, Neurons))
     return next(op.output for op in neurons if op.ensemble is ensemble)
+
+
+def _read_by(
+    program: Program, ensembles: Sequence[Ensemble], sent: Collection[Ensemble]
+) -> set[Ensemble]:
+    """Those that have sent and are read for populations to run."""
+    known = {_output(program, e): e for e in sent}
+    read = {s for op in _leading(program, ensembles, set(known)) for s in op.inputs}
+    return {known[signal] for signal in known.keys() & read}
 
 
 def _leading(program: Program, ensembles: Sequence[Ensemble], known: set[int]) -> list[Operator]:
