@@ -150,6 +150,9 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_4_heights": Plan(
         "cifar10", 4, 25, assumed=1, by_step=True, sgd=5e-3, quickly=True, heights=(6, 4, 3, 3)
     ),
+    "cifar10_4_heights_short": Plan(
+        "cifar10", 4, 6, assumed=1, by_step=True, sgd=5e-3, quickly=True, heights=(6, 4, 3, 3)
+    ),
     "cifar10_4_heights_labels": Plan(
         "cifar10",
         4,
@@ -204,7 +207,7 @@ GOALS: Mapping[str, float] = {
     "cifar10_4_assumed": 1.0, "cifar10_2_assumed": 3.0,
     "cifar10_1_assumed": 10.0,
     "cifar10_8_sgd": 0.3, "cifar10_4_sgd": 1.0, "cifar10_2_sgd": 3.0,
-    "cifar10_4_heights": 1.0, "cifar10_4_heights_labels": 0.5,
+    "cifar10_4_heights": 1.0, "cifar10_4_heights_short": 1.0, "cifar10_4_heights_labels": 0.5,
     "cifar10_2_heights": 3.0, "cifar10_4_refit": 1.0,
     "cifar10_2_refit": 3.0, "cifar10_2_refit_trained": 3.0, "cifar10_4_fitted_heights": 2.0,
 }  # fmt: skip
