@@ -502,6 +502,13 @@ def test_a_network_without_relu_has_candidates_too() -> None:
             "without a cap on spikes a step larger scales",
         ),
         (lambda rate: sw.best_rule(rate, np.zeros((4, 3)), 8), "calibration"),
+        (
+            lambda rate: sw.best_rule(rate, inputs(), 8, candidates=5),
+            "they are a list of rules",
+        ),
+        (lambda rate: sw.best_rule(rate, inputs(), 8, reconstruct="yes"), "reconstruct': it is"),
+        (lambda rate: sw.best_rule(rate, inputs(), 8, max_spikes_per_step=0), "from 1 to"),
+        (lambda rate: sw.best_rule(rate, inputs(), 8, max_spikes_per_step=10**400), "from 1 to"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(
@@ -510,6 +517,36 @@ def test_what_cannot_be_compared_is_refused(
     """The error names the argument."""
     with pytest.raises(ConversionError, match=message):
         call(rate)
+
+
+def test_a_tolerance_needs_classes() -> None:
+    """Of one value a sample there is no other answer: that is said, and not passed over."""
+    model = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 1)).eval()
+    with pytest.raises(ConversionError, match="tolerance': its outputs tell no classes apart"):
+        sw.best_rule(model, inputs(), 8, tolerance=0.1, progress=False)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"bias_correction": sw.StepCorrection(8)},
+        {"initial_voltage": sw.VoltageCorrection(8)},
+        {"fission": sw.Fission(8), "max_spikes_per_step": 1},
+    ],
+    ids=lambda own: next(iter(own)),
+)
+def test_a_conversions_own_corrections_and_neurons_are_left_out(
+    rate: sw.Conversion, own: dict[str, Any]
+) -> None:
+    """Rows are what their names say: those of a conversion without any of them."""
+    rules = [sw.Percentile(99.0), MinimumError(8)]
+    given = {"steps": 8, "candidates": rules, "progress": False}
+    plain = sw.best_rule(rate, inputs(), **given)
+    made = rate.again(spiking=True, calibration=inputs(), **own)
+    found = sw.best_rule(made, inputs(), **given)
+    for one, other in zip(found.compared, plain.compared, strict=True):
+        assert one.candidate.name == other.candidate.name
+        assert (one.loss, one.spikes, one.neurons) == (other.loss, other.spikes, other.neurons)
 
 
 # -- what is added to rules --

@@ -325,14 +325,21 @@ def test_heights_of_several_spikes(spikes: int) -> None:
     assert sw.BipolarIntegrateAndFire.in_steps(2, 2).spike_heights == (3, 2)
 
 
-@pytest.mark.parametrize("given", [(0,), (2, 3), (1.5,), (True,), "21", 3, None])
+@pytest.mark.parametrize("given", [(0,), (2, 3), (1.5,), (True,), "21", 3, None, (10**30,)])
 def test_heights_are_whole_numbers_that_do_not_rise(given: object) -> None:
     """Anything else is named."""
     with pytest.raises(NetworkError, match=r"spike_heights must be whole .* such as \(3, 2, 2, 1"):
         sw.BipolarIntegrateAndFire(spike_heights=given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("cap", [0, -1, 1.5, True, "2"])
+@pytest.mark.parametrize("given", [10**9, (10**9,), 10**400, {3: 1}, (-1,)])
+def test_what_is_taken_as_sent_is_bounded(given: object) -> None:
+    """Anything else is named."""
+    with pytest.raises(NetworkError, match=r"assumed_spikes must be a whole number of steps"):
+        sw.BipolarIntegrateAndFire(assumed_spikes=given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cap", [0, -1, 1.5, True, "2", 10**400])
 def test_a_cap_is_a_number_of_spikes(cap: object) -> None:
     """Anything else is named."""
     with pytest.raises(NetworkError, match=r"BipolarIntegrateAndFire.max_spikes_per_step"):

@@ -95,11 +95,93 @@ def test_thresholds_see_many_samples_however_small_the_batches(
     gone = iter([x[:7], x[7:20]])
     once = data_of(conversion, gone, None)
     assert isinstance(once, Stream) and len(once.first(500, 0)) == 7 and len(next(gone)) == 13
+    assert len(next(iter(once.shuffled(500, 0, 0)))) == 7  # and it is trained on all the same
     batches = data_of(conversion, [(x[i : i + 7], y[i : i + 7]) for i in range(0, 700, 7)], None)
     assert isinstance(batches, Stream)
     found = batches.first(500, 0)
     np.testing.assert_array_equal(next(iter(found.x.values())), x[:504])
     np.testing.assert_array_equal(next(iter(found.y.values())).values, y[:504])
+
+
+def weights(training: Any) -> list[Any]:
+    """All arrays of a trained network, and its thresholds."""
+    graph = training.conversion.graph
+    arrays = [array for node in graph for array in node.layer.arrays().values()]
+    return [*arrays, *training.conversion.resolved["scale_firing_rates"].values()]
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["of torch", "its own"])
+def test_a_loader_that_shuffles_many_samples(
+    conversion: sw.Conversion, digits: tuple[Any, Any], own: bool
+) -> None:
+    """The seed decides on its order, of thresholds as well, whatever torch has drawn before."""
+    x = torch.from_numpy(digits[0][:700])
+    found = []
+    for drawn in (1, 2):
+        torch.manual_seed(drawn)
+        generator = torch.Generator().manual_seed(drawn) if own else None
+        loader = DataLoader(TensorDataset(x), batch_size=64, shuffle=True, generator=generator)
+        found.append(weights(trained(conversion, loader, epochs=2, thresholds="chosen")))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_loader_that_shuffles_goes_on_where_it_was(
+    conversion: sw.Conversion, digits: tuple[Any, Any], tmp_path: Any
+) -> None:
+    """With a generator of its own, too: one epoch and then another are two, to the bit."""
+    x = torch.from_numpy(digits[0][:200])
+
+    class Stops(Exception):
+        """The end of the first training."""
+
+    class Loader:
+        """A loader whose second or third pass ends at once, where it is to."""
+
+        def __init__(self, until: int) -> None:
+            self.generator, self.left = torch.Generator(), until
+            self.loader = DataLoader(x, batch_size=32, shuffle=True, generator=self.generator)
+
+        def __len__(self) -> int:
+            return len(self.loader)
+
+        def __iter__(self) -> Iterator[Any]:
+            self.left -= 1
+            if self.left < 0:
+                raise Stops
+            return iter(self.loader)
+
+    how = {"epochs": 3, "checkpoint": tmp_path / "state"}
+    with pytest.raises(Stops):
+        trained(conversion, Loader(3), **how)  # one pass is for thresholds
+    resumed = trained(conversion, Loader(9), **how)
+    whole = trained(conversion, Loader(9), epochs=3)
+    assert len(resumed.history) == 3
+    for one, other in zip(weights(resumed), weights(whole), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 65, 400])
+def test_the_loss_is_that_of_samples_and_not_of_batches(
+    conversion: sw.Conversion, digits: tuple[Any, Any], size: int
+) -> None:
+    """What is measured depends on no batch: a last one of a single sample counts as one sample."""
+    x = digits[0]
+    how = {"validation": x[200:265], "epochs": 1, "learning_rate": 1e-12, "keep": "last"}
+    found = [
+        trained(conversion, x[:65], batch_size=n, **how).history[0].held_back for n in (size, 65)
+    ]
+    assert found[0].loss == pytest.approx(found[1].loss, rel=1e-4)
+
+
+def test_truth_alone_needs_labels_of_what_is_held_back_too(
+    conversion: sw.Conversion, digits: tuple[Any, Any]
+) -> None:
+    """Samples without any are named, given as validation or as batches."""
+    x, y = digits
+    for data, how in (((x[:50], y[:50]), {"validation": x[50:90]}), ((Batches(x[:64]),), {})):
+        with pytest.raises(TrainingError, match=r'loss="truth" needs labels .* validation=\(x, y'):
+            trained(conversion, *data, loss="truth", **how)
 
 
 def test_a_generator_at_its_end(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:

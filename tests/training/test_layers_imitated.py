@@ -12,7 +12,7 @@ from trainings import STEPS, trained
 import spikewright as sw
 from spikewright.graph import evaluate_all
 from spikewright.training.gradients.judge import Judge
-from spikewright.training.gradients.losses import layers_apart
+from spikewright.training.gradients.losses import layers_apart, spreads
 from spikewright.training.gradients.teacher import Teacher
 
 
@@ -61,8 +61,16 @@ def test_a_mean_over_layers_in_units_of_variance() -> None:
         float(((made[n] - w) ** 2).mean() / w.var(0, unbiased=False).mean())
         for n, w in wanted.items()
     ]
-    assert float(layers_apart(made, wanted, ["a", "b"])) == pytest.approx(np.mean(parts))
-    assert float(layers_apart(made, wanted, ["b"])) == pytest.approx(parts[1])
+    of = spreads([{n: w[:20] for n, w in wanted.items()}, {n: w[20:] for n, w in wanted.items()}])
+    assert float(layers_apart(made, wanted, of)) == pytest.approx(np.mean(parts))
+    assert float(layers_apart(made, wanted, {"b": of["b"]})) == pytest.approx(parts[1])
+
+
+def test_the_spread_of_constants() -> None:
+    """Values that do not vary are told in units of their mean square, and zeros of 1."""
+    one, ones = torch.full((1, 3), 2.0), torch.full((7, 3), 2.0)
+    assert spreads([{"a": one}]) == spreads([{"a": ones}]) == {"a": 4.0}
+    assert spreads([{"a": torch.zeros(5, 2)}]) == {"a": 1.0}
 
 
 def test_the_source_is_run_once_a_batch(

@@ -13,6 +13,7 @@ from spikewright.choosing.fission import Fission
 from spikewright.choosing.scales import has_budget
 from spikewright.frontends.outputs import wanted_outputs
 from spikewright.lower import NeuronChoice, Options, Stepping
+from spikewright.network.neurons.base import MOST_SPIKES, may_cap
 from spikewright.quantising import Quantised
 
 FROM_ELSEWHERE = {
@@ -25,6 +26,13 @@ FROM_ELSEWHERE = {
     "temporal_model": "sequence_step= makes time that of the sequence.",
 }
 """Keywords of NengoDL's `Converter`, and what means them here."""
+
+
+def check_cap(cap: Any) -> None:
+    """Raise `ConversionError` unless `max_spikes_per_step` is what neuron types take."""
+    if not may_cap(cap):
+        known = f"it is None or a whole number from 1 to {MOST_SPIKES}"
+        raise refuse("max_spikes_per_step", f"{known}, got {cap!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +128,7 @@ class Wanted:
         cap = self["max_spikes_per_step"]
         if cap is not None and not self["spiking"]:
             raise refuse("max_spikes_per_step", "rate neurons send no spikes", "Use spiking=True")
-        if cap is not None and not (is_whole(cap) and cap >= 1):
-            raise refuse("max_spikes_per_step", f"it is None or a whole number from 1, got {cap!r}")
+        check_cap(cap)
 
     def _check_fission(self) -> None:
         if not (self.fission is None or isinstance(self.fission, Fission | Mapping)):

@@ -66,7 +66,7 @@ class Lowered:
     @property
     def at_once(self) -> int:
         """The number of steps whose input and constants come at once, in the first."""
-        return max((node.at_once for node in self.inputs.values()), default=1)
+        return int(max((node.at_once for node in self.inputs.values()), default=1))
 
     def status(self, layer: str) -> Status:
         """The guarantee of a layer of the lowered graph: exact unless a note says otherwise."""

@@ -19,7 +19,7 @@ from spikewright.network.shapes import Shape, as_at_once, as_period, as_shape, a
 from spikewright.network.view import ObjView
 
 
-def shares_at_once(at_once: int, start: int, count: int) -> NDArray:
+def shares_at_once(at_once: float, start: int, count: int) -> NDArray:
     """Factors by which a held value arrives in the `count` steps behind step `start`, `(count,)`.
 
     `at_once` in the first step of all, 0 in the others up to step `at_once`, and 1 afterwards.
@@ -56,7 +56,7 @@ class Node(Checked):
         at_once: int = 1,
     ) -> None:
         self.label = label
-        self.at_once = as_at_once(at_once, f"{self!r}")
+        self.at_once: float = as_at_once(at_once, f"{self!r}")
         self.restart_every = as_period(restart_every, f"{self!r}")
         where = f"{self!r}: size_"
         self.shape_in: Shape = (0,) if size_in is None else as_shape(size_in, f"{where}in")

@@ -29,7 +29,7 @@ def rounded(lowered: Lowered, steps: int) -> Lowered | None:
     shared = {id(c.transform): c.transform for c in lowered.network.all_connections}
     twin = deepcopy(lowered, shared)
     for node in twin.network.all_nodes:
-        node.at_once = 1
+        node.at_once = max(1.0, node.at_once / steps)  # in steps of the twin
     for ensemble in twin.network.all_ensembles:
         _hold(ensemble, steps)
     return twin

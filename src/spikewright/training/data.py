@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,11 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """Batches from an iterable of the user's, which is gone through once an epoch."""
+    """Batches from an iterable of the user's, which is gone through once an epoch.
+
+    A `DataLoader`'s own generator of random numbers is seeded anew for each epoch, so that its
+    order depends on the seed and the epoch's number alone.
+    """
 
     reader: Reader
     source: Iterable[Any]
@@ -100,24 +105,52 @@ class Stream:
 
     def first(self, least: int, seed: int) -> Samples:
         """The first batches, of so many samples or more; of a generator the first one alone."""
+        if isinstance(self.source, _Ahead):
+            ahead = self.source.peeked()
+            if not ahead:
+                raise TrainingError("x gave no batch: a generator is gone through once")
+            return Samples.joined([part for batch in ahead for part in self._read(batch)])
         parts: list[Samples] = []
         for batch in self.shuffled(least, seed, 0):
             parts.append(batch)
-            if sum(map(len, parts)) >= least or self.once:
+            if sum(map(len, parts)) >= least:
                 break
         return Samples.joined(parts)
 
     def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Samples]:
         """As they come; raises `TrainingError` where there are none, as at a generator's end."""
+        generator = getattr(self.source, "generator", None)
+        if generator is not None and hasattr(generator, "manual_seed"):
+            generator.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0]))
         found = False
         for batch in self.source:
             found = True
-            yield from map(_samples, self.reader.shards([batch], None, _ALL))
+            yield from self._read(batch)
         if not found:
             raise TrainingError(
                 f"epoch {epoch + 1}: x gave no batch. A generator is at its end after one epoch: "
                 "give a list of batches, a DataLoader or arrays"
             )
+
+    def _read(self, batch: Any) -> Iterator[Samples]:
+        """The samples of a batch."""
+        yield from map(_samples, self.reader.shards([batch], None, _ALL))
+
+
+class _Ahead(Iterator[Any]):
+    """An iterator whose first element may be looked at and comes all the same."""
+
+    def __init__(self, source: Iterator[Any]) -> None:
+        self._source, self._ahead = source, list[Any]()
+
+    def peeked(self) -> list[Any]:
+        """The next element, or nothing at the end."""
+        if not self._ahead:
+            self._ahead.extend(islice(self._source, 1))
+        return list(self._ahead)
+
+    def __next__(self) -> Any:
+        return self._ahead.pop() if self._ahead else next(self._source)
 
 
 def data_of(conversion: Converted, x: Any, y: Any) -> Samples | Stream:
@@ -125,7 +158,7 @@ def data_of(conversion: Converted, x: Any, y: Any) -> Samples | Stream:
     reader = _reader(conversion)
     batches = isinstance(x, Iterable) and not isinstance(x, tuple | str | bytes)
     if batches and not reader.at_once(x, y):
-        return Stream(reader, x)
+        return Stream(reader, _Ahead(x) if isinstance(x, Iterator) else x)
     return _all_of(reader, x, y)
 
 

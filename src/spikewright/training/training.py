@@ -51,9 +51,10 @@ def train(
     With a live source only what is a parameter of it is trained: what was computed of
     several could not be written back. Raises `MissingExtraError` without PyTorch.
     """
-    from spikewright.training.gradients import fitted  # late: it imports torch
+    from spikewright.training.gradients import deterministic, fitted  # late: they import torch
 
-    chosen, job, origins = _prepared(conversion, x, y, validation, settings, live, fixed)
+    with deterministic(settings.seed):  # a user's batches may be drawn
+        chosen, job, origins = _prepared(conversion, x, y, validation, settings, live, fixed)
     done = fitted(job)
     trained = done.renewed(chosen.graph)
     made = remade(

@@ -16,9 +16,11 @@ from spikewright.choosing.compare.candidates import Candidate, candidates_of, co
 from spikewright.choosing.compare.comparing import Compared, Comparison, by_candidate
 from spikewright.choosing.compare.further import Further
 from spikewright.choosing.compare.halving import Clock, Halving
+from spikewright.choosing.correction import looks_at_data
 from spikewright.choosing.rules import ScaleRule
 from spikewright.choosing.statistics.batches import gather
 from spikewright.conversion import Conversion
+from spikewright.conversion.arguments import check_cap
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import listed
 from spikewright.frontends import example_for
@@ -109,7 +111,8 @@ def best_rule(
 ) -> BestRule:
     """Compare rules, neurons, corrections and readouts for `steps` steps of `dt` seconds.
 
-    `model` is what `convert` takes, or a `Conversion`; `x` is calibration data, some hundred
+    `model` is what `convert` takes, or a `Conversion`, whose corrections and added neurons are left
+    out and whose other arguments stay. `x` is calibration data, some hundred
     samples, as `convert` takes it, and so are `example_input` (of a PyTorch module the first of
     `x`, unless it comes in batches) and `outputs`. Labels are not needed: every candidate is
     calibrated on one half of the samples, and its outputs are compared with the source's on the
@@ -132,15 +135,20 @@ def best_rule(
     """
     clock = Clock.of(timeout)
     _check(steps, dt, tolerance)
+    check_cap(max_spikes_per_step)
     _check_extra(extra_neurons, max_spikes_per_step)
     fits = _fits(reconstruct, timeout, candidates)
-    base = model
-    if not isinstance(model, Conversion):
+    if isinstance(model, Conversion):
+        base = _uncorrected(model)
+    else:
         example = example_for(model, example_input, x)
         base = convert(model, example_input=example, outputs=outputs)
     refuse_sequences(base.lowered.stepping, "best_rule")
     (samples,) = gather(x, base.canonical)
     comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)
+    if tolerance is not None and not comparison.tells_classes:
+        reason = "its outputs tell no classes apart, so that no sample has another answer"
+        raise refuse("tolerance", reason, "Leave it out: the least loss is chosen then")
     tried = _tried(candidates, steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, progress, "candidates") as advance:
         halving = Halving(comparison, advance, halves=tolerance is None)
@@ -161,6 +169,20 @@ def best_rule(
     return BestRule(best, (*halving.left, *halving.gone), made, steps, dt)
 
 
+def _uncorrected(conversion: Conversion) -> Conversion:
+    """The same without corrections and added neurons: candidates have their own, or none."""
+    given = conversion.arguments
+    measured = [name for name in ("bias_correction", "fission") if given.get(name) is not None]
+    if not isinstance(given.get("initial_voltage"), str | None):
+        measured.append("initial_voltage")
+    if not measured:
+        return conversion
+    changes: dict[str, Any] = dict.fromkeys(measured)
+    if not looks_at_data({**given, **changes}):
+        changes["calibration"] = None
+    return conversion.again(**changes)
+
+
 def _tried(
     given: Sequence[Candidate | ScaleRule] | None,
     steps: int,
@@ -169,6 +191,9 @@ def _tried(
     rectifies: bool,
 ) -> list[Candidate]:
     """The candidates that were given, rules with every kind of neurons; else all that are known."""
+    known = "they are a list of rules, or of sw.Candidate(...)"
+    if not (given is None or isinstance(given, Sequence)):
+        raise refuse("candidates", f"{known}, got {given!r}")
     if not given:
         rules: Mapping[str, ScaleRule] = compared_rules(steps, dt, cap)
     else:
@@ -176,7 +201,7 @@ def _tried(
     ready = [item for item in given or () if not isinstance(item, ScaleRule)]
     for item in ready:
         if not isinstance(item, Candidate):
-            raise refuse("candidates", f"they are rules, or sw.Candidate(...), got {item!r}")
+            raise refuse("candidates", f"{known}, got {item!r}")
     return [*ready, *candidates_of(rules, steps, dt, cap, rectifies)]
 
 
@@ -201,8 +226,11 @@ def _check_extra(extra: float, cap: int | None) -> None:
 def _fits(wanted: bool | None, timeout: float | None, candidates: Any) -> bool:
     """True where biases, thresholds and starts are fitted.
 
-    Raises `MissingExtraError` where that is asked for and PyTorch is missing.
+    Raises `MissingExtraError` where that is asked for and PyTorch is missing, and
+    `ConversionError` where it is not True, False or None.
     """
+    if not (wanted is None or isinstance(wanted, bool)):
+        raise refuse("reconstruct", f"it is None, True or False, got {wanted!r}")
     if wanted is None:
         return timeout is not None and candidates is None and find_spec("torch") is not None
     if wanted:

@@ -95,6 +95,11 @@ class Comparison:
         self._pace = 0.0
 
     @property
+    def tells_classes(self) -> bool:
+        """True where any output does, so that answers can differ."""
+        return any(output.classes for output in self._outputs.values())
+
+    @property
     def samples(self) -> int:
         """Samples to compare on."""
         return _count(self._compared)

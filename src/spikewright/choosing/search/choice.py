@@ -163,17 +163,18 @@ class Choice(Shown, Alternative):
         text = f"On {self.held_back} held-back samples the loss may be up to {high}"
         if self.drop > self.limit:
             return f"No setting found holds {limit}; this is the nearest. {text}, with {sure}."
-        return (
-            f"{text}, with {sure}: not certified. About {self.needed} held-back samples would "
-            f"certify {limit}."
-        )
+        if self.needed is None:
+            more = "No number of them would certify what is just reached"
+        else:
+            more = f"About {self.needed} held-back samples would certify {limit}"
+        return f"{text}, with {sure}: not certified. {more}."
 
     def _amount(self, lost: float, digits: int | None = None) -> str:
         """A loss in words: points of accuracy, or an amount of a metric."""
         if not self.worth.fraction:
             return f"{lost:.4g} of {self.worth.name}"
         points = f"{100 * lost:g}" if digits is None else f"{100 * lost:.{digits}f}"
-        return f"{points} points"
+        return f"{points} point" if points == "1" else f"{points} points"
 
     def as_dict(self) -> dict[str, Any]:
         """The choice as plain data, ready for JSON."""

@@ -173,7 +173,7 @@ def _source(step: Step, op: Source, inputs: Mapping[Node, str]) -> None:
     else:
         value = step.constant(np.asarray(op.node.output))
     if op.node.at_once > 1:
-        once, held = step.clock.within(1), 1.0 - step.clock.within(op.node.at_once)
+        once, held = step.clock.within(1), 1.0 - step.clock.within(int(op.node.at_once))
         value = value * (once * float(op.node.at_once) + held)
     step.signals[op.output] = Signal(value)
 

@@ -37,6 +37,8 @@ Scaling = Literal["gain", "integrator", "skewed", "refused"]
 _registry: dict[str, type[NeuronType]] = {}
 NEURON_TYPES = MappingProxyType(_registry)
 """Every registered neuron type, by name (read only)."""
+MOST_SPIKES = 2**31 - 1
+"""The largest cap on spikes of a step: engines count in whole numbers of so many bits."""
 
 
 class Integrate(Protocol):
@@ -406,11 +408,16 @@ def check_from_zero(owner: object, **values: float) -> None:
 
 def check_cap(owner: object, cap: int | None) -> None:
     """Raise `NetworkError` unless a cap on spikes is None or a whole number above 0."""
-    if cap is not None and not (is_whole(cap) and cap >= 1):
+    if not may_cap(cap):
         raise NetworkError(
-            f"{type(owner).__name__}.max_spikes_per_step must be a whole number above 0, "
-            f"got {cap!r}"
+            f"{type(owner).__name__}.max_spikes_per_step must be a whole number above 0, to "
+            f"{MOST_SPIKES}, got {cap!r}"
         )
+
+
+def may_cap(cap: Any) -> bool:
+    """True of None and of the whole numbers that a cap on spikes may be."""
+    return cap is None or (is_whole(cap) and 1 <= cap <= MOST_SPIKES)
 
 
 def either_sign(cap: int | None) -> dict[str, Any]:

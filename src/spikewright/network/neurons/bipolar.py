@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
@@ -22,6 +24,8 @@ _LAST = 3
 """The last height of single spikes, in whole numbers: those between are as fine as a third."""
 _MOST_STEPS = 2**16
 """Steps in which spikes may be taken as sent; engines hold a number for each."""
+_MOST = 2**16
+"""Spikes of a step that may be taken as sent, and what one may be worth."""
 _HIGHEST = 64
 """The worth of a first spike, in last ones, where steps send several."""
 
@@ -154,19 +158,17 @@ def _assumed(given: Any) -> int | tuple[int, ...]:
         raise NetworkError(
             "BipolarIntegrateAndFire.assumed_spikes must be a whole number of steps from 0 to "
             f"{_MOST_STEPS}, got {given!r}; one spike is taken as sent in each of them. "
-            "For more, give whole numbers from 0 for the first steps, such as (3, 1)"
+            f"For more, give whole numbers up to {_MOST} for the first steps, such as (3, 1)"
         )
     return len(assumed) if set(assumed) <= {1} else assumed
 
 
 def _whole_from(least: int, given: Any) -> tuple[int, ...] | None:
-    """Whole numbers, none of them below the least, or None where they are anything else."""
-    try:
-        numbers = tuple(given)
-    except TypeError:
+    """Whole numbers from the least to the most, or None where they are anything else."""
+    if not isinstance(given, Sequence | np.ndarray):
         return None
-    whole = all(is_whole(number) and number >= least for number in numbers)
-    return tuple(map(int, numbers)) if whole else None
+    whole = all(is_whole(number) and least <= number <= _MOST for number in given)
+    return tuple(map(int, given)) if whole else None
 
 
 def _heights(given: Any) -> tuple[int, ...]:
@@ -174,7 +176,7 @@ def _heights(given: Any) -> tuple[int, ...]:
     heights = _whole_from(1, given)
     if heights is None or any(later > before for before, later in pairwise(heights)):
         raise NetworkError(
-            "BipolarIntegrateAndFire.spike_heights must be whole numbers from 1 of which none is "
-            f"above the one before it, such as (3, 2, 2, 1), got {given!r}"
+            "BipolarIntegrateAndFire.spike_heights must be whole numbers from 1 to "
+            f"{_MOST} of which none is above the one before it, such as (3, 2, 2, 1), got {given!r}"
         )
     return heights

@@ -4,6 +4,10 @@ from spikewright._base.optional import require as _require
 
 _require("torch")
 
-from spikewright.training.gradients.fitting import Fitted, fitted  # noqa: E402
+from spikewright.training.gradients.fitting import (  # noqa: E402
+    Fitted,
+    deterministic,
+    fitted,
+)
 
-__all__ = ["Fitted", "fitted"]
+__all__ = ["Fitted", "deterministic", "fitted"]

@@ -28,7 +28,8 @@ _WEAKEST, _STRONGEST = 1e-6, 1e6  # multipliers: from within them they come back
 _FASTEST = 0.1  # logarithms by which the multiplier changes with a batch, at most
 _BAND = 0.2  # the excess at which it nearly does
 _EASED = 0.5  # of the training, after which the bound itself is aimed at
-_TRIALS = 24
+_TRIALS = 28
+_STRIDE = 2.0**0.25  # between factors that are tried first
 _NOTHING = 1e-3  # of a least bound: an aim that is no nearer to zero
 _LARGEST = 64.0  # times its thresholds, or a part of them, at most
 
@@ -216,10 +217,15 @@ def tuned(
 
 
 def _between(above: float, below: float) -> float:
-    """The next factor to try: half or twice the one known, or the middle of two."""
+    """The next factor to try: the middle of two, or one beyond the one that is known.
+
+    Near 1 in small strides: spikes that are taken back may rise again with the threshold.
+    """
     if above == 0.0:
-        return below / 2.0
-    return 2.0 * above if below == math.inf else math.sqrt(above * below)
+        return below / (_STRIDE if below > 0.5 else 2.0)
+    if below == math.inf:
+        return above * (_STRIDE if above < 1.99 else 2.0)
+    return math.sqrt(above * below)
 
 
 @torch.no_grad()

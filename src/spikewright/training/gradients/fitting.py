@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from spikewright.training.gradients import state as _state
 from spikewright.training.gradients.batches import Batches
 from spikewright.training.gradients.budget import Budget, scale
 from spikewright.training.gradients.judge import Judge
-from spikewright.training.gradients.losses import Judged, Loss
+from spikewright.training.gradients.losses import Judged, Loss, spreads
 from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of, rate_of
 from spikewright.training.gradients.refitting import refit
 from spikewright.training.gradients.rounded import RoundedNetwork
@@ -98,15 +98,20 @@ def judge_of(job: Job, network: RoundedNetwork, device: Any) -> Judge:
     batches = Batches(settings.batch_size, device)
     source = RoundedNetwork(job.graph, {}, settings.steps).to(device)
     like = torch.zeros((), device=device)
+    teacher = Teacher(source, judged, batches)
+    nodes = [one.node for one in judged.values()] + list(job.sites) * (settings.layers > 0)
+    spread = spreads(teacher.of(job.first, nodes))
+    judged = {n: replace(one, spread=spread[one.node]) for n, one in judged.items()}
     return Judge(
         network,
-        Teacher(source, judged, batches),
+        teacher,
         batches,
         Loss(judged, settings.loss),
         Budget(job.bounds, like),
         Metric.of(settings.metric),
         settings.dt,
         settings.layers,
+        {name: spread[name] for name in job.sites if settings.layers},
         settings.precision == "bfloat16",
     )
 
@@ -182,7 +187,7 @@ class Fitting:
         steps = data.count(settings.batch_size)
 
         def passed(index: int) -> float:
-            share = (number + min(1.0, index / steps)) / settings.epochs
+            share = (number + min(1.0, (index + 0.5) / steps)) / settings.epochs
             return max(share, self._share_of_time(begun))
 
         loss = float(np.mean(self._through(data, number, passed)))

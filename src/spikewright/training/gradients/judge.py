@@ -26,8 +26,8 @@ from spikewright.training.history import Measured, Way
 class Judge:
     """A network with its teacher, loss and budget: it computes losses, and measures the network.
 
-    Losses weigh the distance of `layers`, and are computed `quickly`, with products in bfloat16.
-    What is measured is not.
+    Losses weigh the distance of `layers`, in units of the source's `spread` there, and are computed
+    `quickly`, with products in bfloat16. What is measured is not.
     """
 
     network: RoundedNetwork
@@ -38,6 +38,7 @@ class Judge:
     metric: Metric | None
     dt: float
     layers: float = 0.0
+    spread: Mapping[str, float] = field(default_factory=dict)
     quickly: bool = False
 
     def loss(self, batch: Samples, way: Way) -> tuple[Tensor, Tensor | float]:
@@ -50,7 +51,7 @@ class Judge:
         beside = self.budget.penalty(self.network, made, len(batch))
         source = self.teacher.values(inputs) if self.layers else None
         if source is not None:
-            beside = beside + self.layers * layers_apart(values, source, made)
+            beside = beside + self.layers * layers_apart(values, source, self.spread)
         return self.distance(batch, inputs, values, source), beside
 
     def distance(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ functional = torch.nn.functional
 Truths = Mapping[str, tuple[Truth, Tensor]]
 
 _EXPONENTIAL = ("softmax", "log_softmax")
+_CONSTANT = 1e-9  # of the mean square: a variance that is rounding alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class Judged:
     """An output as losses see it: the node whose values they compare, and the one that is shown.
 
     Of an output behind softmax the first is in front of it, `logits`: divergences are computed
-    from those. Values of several classes without a softmax may be logits too (`perhaps`).
+    from those. Values of several classes without a softmax may be logits too (`perhaps`). Squares
+    are told in units of the source's `spread` (see `spreads`).
     """
 
     node: str
@@ -35,6 +37,7 @@ class Judged:
     output: Output
     logits: bool
     perhaps: bool
+    spread: float = 1.0
 
     @classmethod
     def of(cls, graph: Graph, output: Output, name: str) -> Judged:
@@ -68,13 +71,13 @@ class Judged:
                 reduction="batchmean", log_target=True,
             )  # fmt: skip
         if not self.logits:
-            square = relative_square(made, wanted)
+            square = (made - wanted).square().mean() / self.spread
         return divergence + square
 
     def truth(self, made: Tensor, truth: Truth, values: Tensor) -> Tensor:
         """The distance from labels (cross entropy, nats) or targets (relative mean square)."""
         if truth.kind == "targets":
-            return relative_square(made, values)
+            return (made - values).square().mean() / self.spread
         if self.output.shape == (1,):
             return functional.binary_cross_entropy(
                 made[..., 0].clamp(1e-6, 1.0 - 1e-6), values.to(made.dtype)
@@ -87,17 +90,32 @@ def _over_classes(layer: Activation, rank: int) -> bool:
     return layer.function in _EXPONENTIAL and layer.axis(rank) == -1
 
 
-def relative_square(made: Tensor, wanted: Tensor) -> Tensor:
-    """`mean (made - wanted)^2 / variance of wanted`, over all samples and values."""
-    size = (wanted - wanted.mean(0, keepdim=True)).square().mean()
-    return (made - wanted).square().mean() / size.clamp_min(1e-12)
+def spreads(parts: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
+    """The variance of values over all samples of some batches, a mean over values, by name.
+
+    Of values that are the same for all samples it is their mean square, and of zeros 1.
+    """
+    count, sums, squares = 0, dict[str, Any](), dict[str, Any]()
+    for part in parts:
+        for name, values in part.items():
+            wide = values.detach().cpu().double()
+            sums[name] = sums.get(name, 0.0) + wide.sum(0)
+            squares[name] = squares.get(name, 0.0) + wide.square().sum(0)
+        count += len(next(iter(part.values())))
+    found = {}
+    for name, square in squares.items():
+        whole = float(square.mean()) / count
+        variance = whole - float((sums[name] / count).square().mean())
+        found[name] = variance if variance > _CONSTANT * whole else whole or 1.0
+    return found
 
 
 def layers_apart(
-    made: Mapping[str, Tensor], wanted: Mapping[str, Tensor], layers: Collection[str]
+    made: Mapping[str, Tensor], wanted: Mapping[str, Tensor], spread: Mapping[str, float]
 ) -> Tensor:
-    """The relative mean square error of values of nodes, a mean over layers."""
-    return torch.stack([relative_square(made[name], wanted[name]) for name in layers]).mean()
+    """The mean square error of values of nodes in units of their spreads, a mean over nodes."""
+    squares = [(made[n] - wanted[n]).square().mean() / one for n, one in spread.items()]
+    return torch.stack(squares).mean()
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +148,11 @@ class Loss:
                 parts.append(one.imitation(made, wanted[name]))
             if self.kind != "imitation" and name in truths:
                 parts.append(one.truth(made, *truths[name]))
+        if not parts:
+            raise TrainingError(
+                'loss="truth" needs labels or targets, and samples have none: give y, and '
+                "validation=(x, y)"
+            )
         return torch.stack(parts).sum()
 
     def _of_function(

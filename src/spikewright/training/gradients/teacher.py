@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -37,6 +37,13 @@ class Teacher:
     def values(self, inputs: Mapping[str, Tensor], until: str | None = None) -> Values:
         """Values of all nodes for a batch, or of those to a node; they are never remembered."""
         return self._network(inputs, until=until)[0]
+
+    @torch.no_grad()
+    def of(self, samples: Samples, nodes: Collection[str]) -> Iterator[Values]:
+        """Values of some nodes, a batch after the other."""
+        for batch in self._batches.of(samples):
+            values = self.values(self._batches.inputs(batch))
+            yield {name: values[name] for name in nodes}
 
     def outputs(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Those among the values of all nodes that losses compare."""
