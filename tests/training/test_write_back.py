@@ -152,3 +152,63 @@ def test_a_layer_that_is_called_twice_is_trained_as_one(kind: str) -> None:
     (given,) = graph.inputs
     for name, values in evaluate(result.conversion.graph, {given: x}).items():
         np.testing.assert_allclose(evaluate(graph, {given: x})[name], values, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", [{"epochs": 2}, {"epochs": 0, "refit": True}], ids=str)
+def test_a_weight_and_its_transpose_go_home(how: dict[str, Any]) -> None:
+    """Trained apart they could not: such a weight stays, and the rest is trained."""
+    import torch
+    from trainings import Transposed
+
+    torch.manual_seed(0)
+    model = Transposed().eval()
+    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    result = sw.convert(model, spiking=True, example_input=x[:1]).train(
+        x, steps=2, learning_rate=1e-2, keep="last", progress=False, **how
+    )
+    made = result.write_back(model)
+    assert torch.equal(made.weight, before["weight"])
+    if "refit" not in how:
+        assert not torch.equal(made.last.weight, before["last.weight"])
+    rates = result.conversion.again(spiking=False, max_spikes_per_step=None)
+    found = rates.run(x, steps=1, progress=False).predict()
+    np.testing.assert_allclose(made(torch.from_numpy(x)).detach(), found, atol=1e-5)
+
+
+def test_all_names_of_a_shared_tensor_are_trained() -> None:
+    """The state of modules that share a weight has it, as trained, by both names."""
+    import torch
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(6, 6), torch.nn.ReLU(), torch.nn.Linear(6, 6), torch.nn.ReLU(),
+        torch.nn.Linear(6, 3),
+    ).eval()  # fmt: skip
+    model[2].weight = model[0].weight
+    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
+    result = sw.convert(model, spiking=True, example_input=x[:1]).train(
+        x, steps=2, epochs=2, learning_rate=1e-2, keep="last", progress=False
+    )
+    state = result.source_state()
+    np.testing.assert_array_equal(state["0.weight"], state["2.weight"])
+    assert not np.array_equal(state["0.weight"], model[0].weight.detach())
+
+
+def test_weights_in_float64_go_home() -> None:
+    """Those of a Keras model that did not change are not rounded on the way."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([
+        keras.Input((6,), dtype="float64"),
+        keras.layers.Dense(8, activation="relu", dtype="float64", bias_initializer="normal"),
+        keras.layers.Dense(3, dtype="float64", bias_initializer="normal"),
+    ])  # fmt: skip
+    x = np.random.default_rng(0).normal(size=(100, 6))
+    result = sw.convert(model, spiking=True).train(
+        x, steps=2, epochs=2, learning_rate=1e-2, keep="last", trainable=("weights",),
+        progress=False,
+    )  # fmt: skip
+    assert {value.dtype for value in result.source_state().values()} == {np.dtype(np.float64)}
+    assert result.write_back(model) is model

@@ -39,3 +39,16 @@ class Twice(nn.Module):
 
     def forward(self, x: Any) -> Any:
         return self.last(torch.relu(self.layer(torch.relu(self.layer(x)))))
+
+
+class Transposed(nn.Module):
+    """A network with a weight and its transpose, and a layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(0.4 * torch.randn(6, 6))
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, x: Any) -> Any:
+        hidden = torch.relu(x @ self.weight)
+        return self.last(torch.relu(hidden @ self.weight.t()))

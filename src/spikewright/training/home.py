@@ -31,7 +31,8 @@ class Home:
         """The parameters of a model (default: the one that was converted), as trained."""
         model = self.reading.model if model is None else model
         held: dict[str, NDArray] = parameters_of(str(self.reading.framework)).parameters(model)
-        changed: dict[str, NDArray] = {name: value.copy() for name, value in held.items()}
+        copies = {id(value): value.copy() for value in held.values()}  # some names are of one array
+        changed: dict[str, NDArray] = {name: copies[id(value)] for name, value in held.items()}
         for (name, field), origin in self.origins.items():
             array = self.trained[name].layer.arrays()[field]
             if not np.array_equal(array, self.before[name].layer.arrays()[field]):

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph, Node
 
+_INDEX_BITS = 40  # of a code: the number of a value in its parameter
+
 
 def with_shared(graph: Graph, origins: Mapping[Place, Origin]) -> Graph:
     """The same graph, in which arrays of the same numbers of a parameter are one array.
@@ -30,6 +32,23 @@ def with_shared(graph: Graph, origins: Mapping[Place, Origin]) -> Graph:
         return replace(node, layer=replace(node.layer, **changed)) if changed else node  # type: ignore[type-var]
 
     return Graph(tuple(map(shared, graph)), graph.outputs, graph.aliases)
+
+
+def in_other_orders(origins: Mapping[Place, Origin]) -> set[Place]:
+    """Arrays with a number of a parameter that stands elsewhere too, in another order.
+
+    A weight and its transpose are two such arrays. Trained apart they could not both go home.
+    """
+    places: dict[object, list[Place]] = {}
+    for place, origin in origins.items():
+        places.setdefault(_key(origin), []).append(place)
+    firsts = [origins[some[0]] for some in places.values()]
+    codes = [(o.which.astype(np.int64) << _INDEX_BITS | o.index).reshape(-1) for o in firsts]
+    flat = np.concatenate([np.zeros(0, np.int64), *codes])
+    owner = np.repeat(np.arange(len(codes)), [len(code) for code in codes])
+    _, number, times = np.unique(flat, return_inverse=True, return_counts=True)
+    several = set(owner[times[number] > 1].tolist())
+    return {place for i, some in enumerate(places.values()) if i in several for place in some}
 
 
 def _key(origin: Origin) -> object:

@@ -25,7 +25,7 @@ from spikewright.training.home import Home
 from spikewright.training.job import Job
 from spikewright.training.result import Training
 from spikewright.training.settings import Settings
-from spikewright.training.shared import with_shared
+from spikewright.training.shared import in_other_orders, with_shared
 from spikewright.training.sites import Site, sites_of, trained_graph, with_own
 from spikewright.training.trainable import TRAINED
 
@@ -107,7 +107,7 @@ def _prepared(
         bounds_of(chosen, sites, first if held is None else held, settings),
         all(follows_its_sum(site.kind, settings.steps) for site in sites.values()),
         settings,
-        fixed if live is None else {*fixed, *_without_origin(graph, origins)},
+        fixed if live is None else {*fixed, *_without_home(graph, origins)},
     )
     return chosen, job, origins
 
@@ -217,13 +217,17 @@ def _distance(
     )
 
 
-def _without_origin(graph: Graph, origins: Collection[Place]) -> set[Place]:
-    """Arrays that may be trained by their kind, and are no parameters of the source."""
+def _without_home(graph: Graph, origins: Mapping[Place, Origin]) -> set[Place]:
+    """Arrays that may be trained by their kind, and could not be written to the source.
+
+    They are no parameters of it, or hold one that others hold in another order.
+    """
+    homeless = in_other_orders(origins)
     return {
         (node.name, field)
         for node in graph
         for field in TRAINED.get(type(node.layer), {})
-        if (node.name, field) not in origins
+        if (node.name, field) not in origins or (node.name, field) in homeless
     }
 
 

@@ -14,7 +14,10 @@ from spikewright.errors import ReadError
 
 
 def parameters(model: Any) -> dict[str, NDArray]:
-    """All that hold real numbers; raises `ReadError` where two have one path."""
+    """All that hold real numbers, as float32 or float64.
+
+    Raises `ReadError` where two have one path.
+    """
     keras, found = require("keras"), dict[str, NDArray]()
     for weight in _weights(model):
         if weight.path in found:
@@ -22,7 +25,8 @@ def parameters(model: Any) -> dict[str, NDArray]:
                 f"two weights have the path {weight.path!r}, so that neither can be written by its "
                 "name. Give the layers different names"
             )
-        found[weight.path] = np.array(keras.ops.convert_to_numpy(weight), np.float32)
+        wide = np.float64 if str(weight.dtype) == "float64" else np.float32
+        found[weight.path] = np.array(keras.ops.convert_to_numpy(weight), wide)
     return found
 
 

@@ -13,8 +13,13 @@ from spikewright.errors import ReadError
 
 
 def parameters(model: Any) -> dict[str, NDArray]:
-    """All that hold real numbers, as float32 or float64; raises `ReadError` for no live module."""
-    return {name: _array(value) for name, value in _tensors(model).items()}
+    """All that hold real numbers, as float32 or float64; raises `ReadError` for no live module.
+
+    Names of one tensor, as of modules that share a weight, have one array.
+    """
+    tensors = _tensors(model)
+    arrays = {id(tensor): _array(tensor) for tensor in tensors.values()}
+    return {name: arrays[id(tensor)] for name, tensor in tensors.items()}
 
 
 def copied(model: Any, values: Mapping[str, NDArray]) -> Any:
