@@ -185,10 +185,15 @@ def test_truth_alone_needs_labels_of_what_is_held_back_too(
 
 
 def test_a_generator_at_its_end(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
-    """A generator has nothing for a second epoch, and a budget needs samples to judge by."""
+    """A generator has nothing for a second epoch, and a budget needs samples to judge by.
+
+    It is said before anything is trained; only a time that ends first may make it right.
+    """
     x = digits[0]
-    with pytest.raises(TrainingError, match="epoch 2: x gave no batch"):
+    with pytest.raises(TrainingError, match=r"epochs=2: x is an iterator.* Give epochs=1"):
         trained(conversion, (batch for batch in [x[:50], x[50:100]]), epochs=2)
+    with pytest.raises(TrainingError, match="epoch 2: x gave no batch"):
+        trained(conversion, (batch for batch in [x[:50], x[50:100]]), epochs=2, timeout=60)
     with pytest.raises(TrainingError, match=r"spikes: is measured .*validation=\(x, y\)"):
         trained(conversion, Batches(x[:100]), spikes=5.0)
 

@@ -240,5 +240,7 @@ def test_data_that_does_not_fit(conversion: sw.Conversion, digits: tuple[Any, An
         trained(conversion, x[:50], y[:50] + 7)
     with pytest.raises(SimulationError, match="NaN"):
         trained(conversion, np.full_like(x[:50], np.nan))
+    with pytest.raises(SimulationError, match="shape"):
+        trained(conversion, x[:50, ..., :3])
     with pytest.raises(SimulationError, match=r"validation: .*labels of output"):
         trained(conversion, x[:50], validation=(x[50:60], y[50:60] + 7))

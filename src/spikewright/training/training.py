@@ -17,6 +17,7 @@ from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph
 from spikewright.network.neurons import NeuronType
 from spikewright.running.converted import Converted, Made, all_capped, as_source
+from spikewright.running.encoding import feeds_of
 from spikewright.running.outputs import outputs_of
 from spikewright.training.bounds import bounds_of
 from spikewright.training.changes import changes_of
@@ -79,6 +80,7 @@ def _prepared(
     """A conversion with thresholds for the steps, the job, and the source's parameters."""
     data, held = _divided(conversion, data_of(conversion, x, y), validation, settings)
     first = data.first(_SEEN, settings.seed)
+    feeds_of(first.x, conversion.inputs, None, settings.steps, settings.dt, 0)  # raises
     chosen = _with_thresholds(conversion, first, settings)
     once = chosen.lowered.at_once
     if settings.steps < once:
@@ -130,6 +132,11 @@ def _divided(
     """The samples to train on and those held back: given ones, or a share, but not of batches."""
     if settings.loss == "truth" and isinstance(data, Samples) and not data.y:
         raise TrainingError('loss="truth" needs labels or targets: give y')
+    if isinstance(data, Stream) and data.once and settings.epochs > 1 and settings.timeout is None:
+        raise TrainingError(
+            f"epochs={settings.epochs}: x is an iterator, at its end after one epoch. Give "
+            "epochs=1, or a list of batches, a DataLoader or arrays"
+        )
     if validation is not None:
         return data, held_back(conversion, validation)
     share = 0.0 if isinstance(data, Stream) else min(settings.validation, _HELD / len(data))
