@@ -165,7 +165,7 @@ def test_a_loader_that_shuffles_goes_on_where_it_was(
 def test_the_loss_is_that_of_samples_and_not_of_batches(
     conversion: sw.Conversion, digits: tuple[Any, Any], size: int
 ) -> None:
-    """What is measured depends on no batch: a last one of a single sample counts as one sample."""
+    """The loss of samples held back is the same for all sizes of batches, of one sample too."""
     x = digits[0]
     how = {"validation": x[200:265], "epochs": 1, "learning_rate": 1e-12, "keep": "last"}
     found = [

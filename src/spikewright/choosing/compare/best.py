@@ -112,12 +112,12 @@ def best_rule(
     """Compare rules, neurons, corrections and readouts for `steps` steps of `dt` seconds.
 
     `model` is what `convert` takes, or a `Conversion`, whose corrections and added neurons are left
-    out and whose other arguments stay. `x` is calibration data, some hundred
-    samples, as `convert` takes it, and so are `example_input` (of a PyTorch module the first of
-    `x`, unless it comes in batches) and `outputs`. Labels are not needed: every candidate is
-    calibrated on one half of the samples, and its outputs are compared with the source's on the
-    other. The one with the least loss is chosen (`Compared` defines it). With a `tolerance` it is
-    the cheapest that gives another answer than the source on at most that share of samples.
+    out and whose other arguments stay. `x` is calibration data, some hundred samples, as `convert`
+    takes it, and so are `example_input` (of a PyTorch module the first of `x`, unless it comes in
+    batches) and `outputs`. Labels are not needed: every candidate is calibrated on one half of the
+    samples, and its outputs are compared with the source's on the other. The one with the least
+    loss is chosen (`Compared` defines it). With a `tolerance` it is the cheapest that gives another
+    answer than the source on at most that share of samples.
 
     Rules in `candidates`, or else those of the field, are tried with neurons that take spikes back
     and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). All are

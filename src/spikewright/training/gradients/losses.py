@@ -71,13 +71,13 @@ class Judged:
                 reduction="batchmean", log_target=True,
             )  # fmt: skip
         if not self.logits:
-            square = (made - wanted).square().mean() / self.spread
+            square = relative_square(made, wanted, self.spread)
         return divergence + square
 
     def truth(self, made: Tensor, truth: Truth, values: Tensor) -> Tensor:
         """The distance from labels (cross entropy, nats) or targets (relative mean square)."""
         if truth.kind == "targets":
-            return (made - values).square().mean() / self.spread
+            return relative_square(made, values, self.spread)
         if self.output.shape == (1,):
             return functional.binary_cross_entropy(
                 made[..., 0].clamp(1e-6, 1.0 - 1e-6), values.to(made.dtype)
@@ -88,6 +88,11 @@ class Judged:
 
 def _over_classes(layer: Activation, rank: int) -> bool:
     return layer.function in _EXPONENTIAL and layer.axis(rank) == -1
+
+
+def relative_square(made: Tensor, wanted: Tensor, spread: float) -> Tensor:
+    """The mean of `(made - wanted)^2` over all samples and values, in units of a spread."""
+    return (made - wanted).square().mean() / spread
 
 
 def spreads(parts: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
@@ -114,8 +119,7 @@ def layers_apart(
     made: Mapping[str, Tensor], wanted: Mapping[str, Tensor], spread: Mapping[str, float]
 ) -> Tensor:
     """The mean square error of values of nodes in units of their spreads, a mean over nodes."""
-    squares = [(made[n] - wanted[n]).square().mean() / one for n, one in spread.items()]
-    return torch.stack(squares).mean()
+    return torch.stack([relative_square(made[n], wanted[n], s) for n, s in spread.items()]).mean()
 
 
 @dataclass(frozen=True, eq=False)
