@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,32 @@ def test_every_neuron_type_can_be_written_on_the_command_line(name: str) -> None
     else:
         given = {f.name: sw.Tanh() for f in needed}
         assert _neurons(f"{name}:{','.join(written)}") == kind(**given)
+
+
+WRITTEN = [
+    (name, f)
+    for name, kind in NEURON_TYPES.items()
+    for f in fields(kind)
+    if f.type == "bool" and not any(g.type == "NDArray" for g in fields(kind))
+]
+
+
+@pytest.mark.parametrize(("name", "field"), WRITTEN, ids=lambda part: getattr(part, "name", part))
+def test_what_is_true_or_false_is_written_so(name: str, field: Field[Any]) -> None:
+    """Either word of either case is that value, of every type; any other word is refused."""
+    needed = ["base_type=Tanh"] if "base_type" in {f.name for f in fields(NEURON_TYPES[name])} else []
+    for word, value in (("true", True), ("False", False), ("TRUE", True)):
+        made = _neurons(f"{name}:" + ",".join([*needed, f"{field.name}={word}"]))
+        assert getattr(made, field.name) is value
+    with pytest.raises(ValueError, match=rf"{field.name} is true or false, not 'no'"):
+        _neurons(f"{name}:" + ",".join([*needed, f"{field.name}=no"]))
+
+
+def test_there_are_types_with_such_a_choice() -> None:
+    """The law above is no empty one."""
+    assert {("LIF", "skewed_scaling"), ("BipolarIntegrateAndFire", "debt")} <= {
+        (name, f.name) for name, f in WRITTEN
+    }
 
 
 def test_the_command_line_takes_neurons_by_name(tmp_path: Path) -> None:

@@ -151,9 +151,28 @@ def test_what_a_type_says_of_means_is_so(example: NeuronExample) -> None:
         assert gaps[-1] > 0.05, gaps
 
 
+@pytest.mark.parametrize("example", MEAN, ids=lambda e: e.id)
+def test_what_a_type_says_of_sums_is_so(example: NeuronExample) -> None:
+    """`follows_sum`: currents of one sum send the same in the end, rising, falling or even.
+
+    Counts are compared to one spike, since sums round. Types that draw their spikes never say so.
+    """
+    kind, currents = example.neuron_type, np.sort(_bursts(60)[:200], axis=0)
+    even = np.broadcast_to(currents.mean(axis=0), currents.shape)
+    ways = [
+        drive(kind, way, dt=0.05, scale=20.0, start="half").counts
+        for way in (currents, currents[::-1], even)
+    ]
+    sent = np.array([counts.sum(axis=0) for counts in ways if counts is not None])
+    assert len(sent) == len(ways)
+    assert (np.ptp(sent, axis=0).max() <= 1) == kind.follows_sum
+
+
 def test_both_sorts_of_types_are_looked_at() -> None:
     """The law above is no empty one."""
     looked_at = [e.neuron_type.follows_mean for e in MEAN]
+    sums = [e.neuron_type.follows_sum for e in MEAN]
+    assert sums.count(True) >= 3 and sums.count(False) >= 3
 
     assert looked_at.count(True) >= 8 and looked_at.count(False) >= 5
     assert {type(e.neuron_type) for e in SPIKING} == {t for t in NEURON_TYPES.values() if t.spiking}

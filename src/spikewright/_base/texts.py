@@ -19,13 +19,19 @@ def _one_or_several(text: str) -> int | tuple[int, ...]:
     return _whole_numbers(text) if "/" in text else int(text)
 
 
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
 _KINDS: Mapping[str, Callable[[str], Any]] = {
     "float": float, "int": int, "float | None": float, "int | None": int,
-    "tuple[int, ...]": _whole_numbers, "int | tuple[int, ...]": _one_or_several,
+    "tuple[int, ...]": _whole_numbers, "int | tuple[int, ...]": _one_or_several, "bool": _truth,
 }  # fmt: skip
 _WORDS: Mapping[Callable[[str], Any], str] = {
     float: "a number", int: "a whole number", _whole_numbers: "whole numbers such as 6/4/3/3",
-    _one_or_several: "a whole number, or several such as 3/1",
+    _one_or_several: "a whole number, or several such as 3/1", _truth: "true or false",
 }  # fmt: skip
 _NONE: Mapping[str, Callable[[str], Any]] = MappingProxyType({})
 

@@ -17,14 +17,11 @@ from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     IntegrateAndFire,
     NeuronType,
-    RunningMeanSpiking,
-    SignedIntegrateAndFire,
     SpikingLeakyReLU,
 )
 from spikewright.network.synapses import Synapse
 
 _BIPOLAR = BipolarIntegrateAndFire
-_TAKE_BACK = (BipolarIntegrateAndFire, RunningMeanSpiking, SignedIntegrateAndFire)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +76,7 @@ class Cells:
     @property
     def takes_back(self) -> bool:
         """Whether the order in which current arrives makes no difference in the end."""
-        return isinstance(self.neuron_type, _TAKE_BACK)
+        return self.neuron_type.follows_sum
 
     def scaled(self, factor: float | NDArray) -> Cells:
         """The same neurons at firing rates multiplied by `factor`, which broadcasts to them."""

@@ -99,7 +99,9 @@ def _rates(neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]
 
 def _spikes(layer: Layer, neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
     """The guarantee of a spiking type for an activation or a function's value, and the reason."""
-    back = "; takes spikes back" if isinstance(neuron_type, BipolarIntegrateAndFire) else ""
+    back = ""
+    if isinstance(neuron_type, BipolarIntegrateAndFire):
+        back = "; takes spikes back" + ("" if neuron_type.debt else ", loses charge below zero")
     if neuron_type.assumed:
         back += f"; {_taken_as_sent(neuron_type.assumed)}"
     if heights := neuron_type.spike_heights:

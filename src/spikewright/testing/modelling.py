@@ -138,6 +138,9 @@ def _linear_neurons() -> Iterator[NeuronExample]:
         "bipolar-cap-heights", BipolarIntegrateAndFire(1.0, 1, 1, (3, 2, 2, 1)), scale=2.0
     )
     yield NeuronExample("bipolar-levels", BipolarIntegrateAndFire.in_steps(3, 3))
+    yield NeuronExample("bipolar-no-debt", BipolarIntegrateAndFire(debt=False))
+    capped = BipolarIntegrateAndFire(0.5, 1, 1, (3, 2, 2, 1), debt=False)
+    yield NeuronExample("bipolar-no-debt-cap-heights", capped, scale=2.0)
     yield NeuronExample("leaky-relu", LeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu", SpikingLeakyReLU(0.25))
     yield NeuronExample("spiking-leaky-relu-reflecting", SpikingLeakyReLU(-0.5, 2.0), scale=2.0)
@@ -227,6 +230,8 @@ def _wrapped_neurons() -> Iterator[NeuronExample]:
     whole = FixedPointIntegrateAndFire(np.array(16), max_spikes_per_step=1)
     yield NeuronExample("losing-fixed-point", LosingSpikes(0.125, whole))
     yield NeuronExample("losing-assumed", LosingSpikes(0.25, BipolarIntegrateAndFire(1.0, 1, 3)))
+    no_debt = BipolarIntegrateAndFire(max_spikes_per_step=1, debt=False)
+    yield NeuronExample("losing-no-debt", LosingSpikes(0.25, no_debt))
     yield NeuronExample("poisson-leaky", PoissonSpiking(leaky), exact=False)
     many = PoissonSpiking(RectifiedLinear(2.0))  # means far above what one inversion reaches
     yield NeuronExample("poisson-many", many, scale=8.0, exact=False)

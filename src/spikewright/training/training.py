@@ -122,8 +122,7 @@ def follows_its_sum(kind: NeuronType, steps: int) -> bool:
     """
     if kind.height_at(steps) > 1:
         return False
-    takes_back = kind.follows_mean and kind.negative
-    return steps == 1 or (takes_back and kind.most_spikes is None)
+    return steps == 1 or (kind.follows_sum and kind.most_spikes is None)
 
 
 def _divided(

@@ -141,6 +141,7 @@ class Cells:
     cap: float
     assumed: float
     heights: Sequence[float]
+    debt: bool
     dt: float
     adapting: float
     added: float

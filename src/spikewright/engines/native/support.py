@@ -159,7 +159,8 @@ def is_integrator(op: Neurons) -> bool:
     kind = op.neuron_type
     fast = type(kind) in _INTEGRATORS or followed(kind) is not None
     varies = kind.assumed or kind.spike_heights  # from step to step
-    return fast and not varies and not op.states and not op.begins
+    loses = isinstance(kind, BipolarIntegrateAndFire) and not kind.debt
+    return fast and not (varies or loses or op.states or op.begins)
 
 
 _INTEGRATORS = (

@@ -136,6 +136,7 @@ class SignedIntegrateAndFire(LinearResponse):
     spiking = True
     negative = True
     follows_mean = True
+    follows_sum = True
     above_zero = ("amplitude",)
 
     @property

@@ -108,6 +108,7 @@ class RunningMeanSpiking(_Wrapper):
 
     max_spikes_per_step: int | None = None
     follows_mean = True
+    follows_sum = True
 
     @property
     def most_spikes(self) -> int | None:

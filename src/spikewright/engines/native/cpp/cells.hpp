@@ -173,15 +173,22 @@ struct CellChunk {
         const double* threshold = p.threshold.data() + at;
         const double cap = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
         const double assumed = taken_as_sent(p, step), most = cap + assumed, lowest = assumed - cap;
-        if (!p.heights.empty()) return take_back_of(p, height(p, step), lowest, most, added, at, n);
+        if (!p.heights.empty())
+            take_back_of(p, height(p, step), lowest, most, added, at, n);
+        else
+            for (std::size_t k = 0; k < n; ++k) {
+                v[k] += added[k];
+                const double down = std::floor(v[k] / threshold[k] + kTolerance);
+                const double back = 0.0 - second[k], least = back > lowest ? back : lowest;
+                const double held = down > least ? down : least;
+                out[k] = held < most ? held : most;
+                v[k] = v[k] - out[k] * threshold[k];
+                second[k] += out[k];
+            }
+        if (p.debt) return;
         for (std::size_t k = 0; k < n; ++k) {
-            v[k] += added[k];
-            const double down = std::floor(v[k] / threshold[k] + kTolerance);
-            const double back = 0.0 - second[k], least = back > lowest ? back : lowest;
-            const double held = down > least ? down : least;
-            out[k] = held < most ? held : most;
-            v[k] = v[k] - out[k] * threshold[k];
-            second[k] += out[k];
+            const double none = 0.0 - second[k] * threshold[k];
+            v[k] = v[k] < none ? none : v[k];
         }
     }
 
