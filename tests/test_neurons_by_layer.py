@@ -184,7 +184,8 @@ WRITTEN = [
 @pytest.mark.parametrize(("name", "field"), WRITTEN, ids=lambda part: getattr(part, "name", part))
 def test_what_is_true_or_false_is_written_so(name: str, field: Field[Any]) -> None:
     """Either word of either case is that value, of every type; any other word is refused."""
-    needed = ["base_type=Tanh"] if "base_type" in {f.name for f in fields(NEURON_TYPES[name])} else []
+    wraps = any(f.name == "base_type" for f in fields(NEURON_TYPES[name]))
+    needed = ["base_type=Tanh"] if wraps else []
     for word, value in (("true", True), ("False", False), ("TRUE", True)):
         made = _neurons(f"{name}:" + ",".join([*needed, f"{field.name}={word}"]))
         assert getattr(made, field.name) is value

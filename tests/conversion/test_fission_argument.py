@@ -149,8 +149,9 @@ def test_a_sweep_takes_it() -> None:
     [
         ({"fission": 4}, "it is None, sw.Fission or .* got 4"),
         ({"fission": {"nowhere": [1]}}, "no such layer, or none whose channels can be several"),
-        ({"fission": {"relu": [2, 1]}}, "whole number from 1 for each of 6 channels"),
-        ({"fission": {"relu": [0, 1, 1, 1, 1, 2]}}, "whole number from 1 for each of 6 channels"),
+        ({"fission": {"relu": [2, 1]}}, "from 1 to 65536 for each of 6 channels"),
+        ({"fission": {"relu": [0, 1, 1, 1, 1, 2]}}, "from 1 to 65536 for each of 6 channels"),
+        ({"fission": {"relu": [1, 1, 1, 1, 1, 10**12]}}, "from 1 to 65536 for each of 6 channels"),
         ({"fission": FISSION, "calibration": None, "scale_firing_rates": 5.0}, "none was given"),
         ({"fission": FISSION, "scale_firing_rates": sw.EnergyBudget(STEPS, spikes=500)},
          "a budget is kept by moving the thresholds"),

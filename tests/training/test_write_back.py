@@ -212,3 +212,48 @@ def test_weights_in_float64_go_home() -> None:
     )  # fmt: skip
     assert {value.dtype for value in result.source_state().values()} == {np.dtype(np.float64)}
     assert result.write_back(model) is model
+
+
+def of_precision(kind: str, precision: str) -> tuple[Any, Any]:
+    """A perceptron with normalisation whose parameters are of a precision, and its example."""
+    if kind == "pytorch":
+        import torch
+
+        torch.manual_seed(0)
+        layers = [torch.nn.Linear(20, 32), torch.nn.BatchNorm1d(32), torch.nn.ReLU()]
+        model = torch.nn.Sequential(*layers, torch.nn.Linear(32, 5)).eval()
+        dtype = getattr(torch, precision)
+        return model.to(dtype), torch.zeros(1, 20, dtype=dtype)
+    import keras
+
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([
+        keras.Input((20,)),
+        keras.layers.Dense(32, dtype=precision),
+        keras.layers.BatchNormalization(dtype=precision),
+        keras.layers.ReLU(dtype=precision),
+        keras.layers.Dense(5, dtype=precision),
+    ]), None  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("kind", ["keras", "pytorch"])
+def test_weights_of_few_digits_go_home(kind: str, precision: str) -> None:
+    """The trained network has the weights that the model can hold, so that it sends the same."""
+    model, example = of_precision(kind, precision)
+    x = np.random.default_rng(0).normal(size=(100, 20)).astype(np.float32)
+    conversion = sw.convert(model, spiking=True, example_input=example)
+    before = conversion.graph
+    result = conversion.train(x, steps=4, epochs=2, learning_rate=1e-2, keep="last", progress=False)
+    moved = [
+        (node.name, field)
+        for node in result.conversion.graph
+        for field, array in node.layer.arrays().items()
+        if not np.array_equal(array, before[node.name].layer.arrays()[field])
+    ]
+    assert {field for _, field in moved} >= {"weight", "bias"}
+    made = result.write_back(model)
+    assert made is model
+    again = sw.convert(made, example_input=example, **result.conversion.resolved)
+    found = [c.run(x, steps=4, progress=False).predict() for c in (result.conversion, again)]
+    np.testing.assert_array_equal(*found)

@@ -33,6 +33,7 @@ from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.running.converted import Converted
 
 _SAMPLES, _AT_ONCE = 64, 32
+_MOST_COPIES = 2**16  # of a channel
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,12 @@ def split_as_told(graph: Graph, counts: Mapping[str, Any]) -> Copies:
             refusals.append(Refusal(str(name), "key of fission", reason, known))
             continue
         array, wanted = np.asarray(given), (channels_of(graph.shapes[name], axes[name]),)
-        if array.shape != wanted or array.dtype.kind not in "iu" or array.min(initial=1) < 1:
-            reason = f"it is a whole number from 1 for each of {wanted[0]} channels, got {given!r}"
+        whole = array.shape == wanted and array.dtype.kind in "iu"
+        if not whole or not 1 <= array.min(initial=1) <= array.max(initial=1) <= _MOST_COPIES:
+            reason = (
+                f"it is a whole number from 1 to {_MOST_COPIES} for each of {wanted[0]} channels, "
+                f"got {given!r}"
+            )
             refusals.append(Refusal(name, what, reason))
         else:
             splits[name] = Split(array, axes[name])

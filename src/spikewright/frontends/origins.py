@@ -29,7 +29,7 @@ Place = tuple[str, str]
 """A node of a graph, and the name of one of its arrays."""
 
 _FIRST = 3  # digits begin here: constants of models are often 0 or 1
-_BASE = 1024  # digits: float16 holds each exactly
+_BASES = (1024, 250)  # digits: float16 holds each of the first exactly, bfloat16 of the second
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,15 @@ def parameters_of(framework: str) -> ModuleType:
     return import_module(f"spikewright.frontends.{framework}.parameters")
 
 
+def as_held(model: Any, access: ModuleType, values: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Parameters as a model holds them: rounded, where it has bfloat16 or float16.
+
+    `values` are all of them, in the order of `access.parameters`; a copy may have other names.
+    """
+    kept: dict[str, NDArray] = access.parameters(access.copied(model, values))
+    return dict(zip(values, kept.values(), strict=True))
+
+
 def origins(
     model: Any, framework: str, graph: Graph, read: Callable[[Any], Graph]
 ) -> dict[Place, Origin]:
@@ -78,18 +87,18 @@ def origins(
     names = list(held)
     starts = np.cumsum([0, *(held[name].size for name in names)])
     codes: dict[Place, NDArray] = {}
-    unit = 1
+    base, unit = _base_of(model, access, held), 1
     while unit == 1 or unit < starts[-1]:
         coded = {
-            name: ((np.arange(start, start + held[name].size) // unit) % _BASE + _FIRST)
+            name: ((np.arange(start, start + held[name].size) // unit) % base + _FIRST)
             .reshape(held[name].shape)
             .astype(held[name].dtype)
             for name, start in zip(names, starts, strict=False)
         }
         for place, array in _arrays(read(access.copied(model, coded)), graph).items():
             codes.setdefault(place, np.zeros(array.shape, np.int64))
-            codes[place] += _digit(array) * unit
-        unit *= _BASE
+            codes[place] += _digit(array, base) * unit
+        unit *= base
     found = {}
     values = (held[name].reshape(-1).astype(np.float64) for name in names)
     flat = np.concatenate([np.zeros(0), *values])
@@ -102,11 +111,19 @@ def origins(
     return found
 
 
-def _digit(array: NDArray) -> NDArray:
+def _base_of(model: Any, access: ModuleType, held: Mapping[str, NDArray]) -> int:
+    """The largest base whose digits all parameters hold exactly."""
+    odd = _BASES[0] + 1  # needs as many bits as any digit
+    told = {name: np.full_like(array, odd) for name, array in held.items()}
+    kept = as_held(model, access, told)
+    return _BASES[0] if all(np.all(array == odd) for array in kept.values()) else _BASES[1]
+
+
+def _digit(array: NDArray, base: int) -> NDArray:
     """The digits that an array holds; a number so far below zero that no code is, for others."""
     value = np.asarray(array, np.float64) - _FIRST
     whole = np.rint(value)
-    good = (np.abs(value - whole) < 1e-3) & (whole >= 0) & (whole < _BASE)
+    good = (np.abs(value - whole) < 1e-3) & (whole >= 0) & (whole < base)
     return np.where(good, whole, -(2.0**50)).astype(np.int64)
 
 

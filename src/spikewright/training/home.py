@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
-from spikewright.frontends.origins import Origin, Place, parameters_of
-from spikewright.graph import Graph, evaluate
+from spikewright.frontends.origins import Origin, Place, as_held, parameters_of
+from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.lookups import random_inputs
 
-_CLOSE = 1e-3  # of the largest value, between a framework's forward pass and the trained graph
+_CLOSE = {"bfloat16": 0.1, "float16": 0.01, "float32": 1e-3, "float64": 1e-3}
+"""By precision, how far a framework's forward pass may be from the trained graph, of the largest
+value. Weights are compared exactly: this finds another network, and leaves room for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,29 @@ class Home:
     before: Graph
     trained: Graph
 
+    @classmethod
+    def of(
+        cls, reading: Reading, origins: Mapping[Place, Origin], before: Graph, trained: Graph
+    ) -> Home:
+        """The home of a trained graph, whose arrays are rounded to what the model can hold.
+
+        A parameter in bfloat16 or float16 has fewer digits than the training.
+        """
+        found = cls(reading, origins, before, trained)
+        access = parameters_of(str(reading.framework))
+        held = as_held(reading.model, access, found.state())
+        nodes = (found._rounded(node, held) for node in trained)
+        return replace(found, trained=Graph(tuple(nodes), trained.outputs, trained.aliases))
+
+    def _rounded(self, node: Node, held: Mapping[str, NDArray]) -> Node:
+        """A trained node, with the values of its parameters that a model holds."""
+        changed: dict[str, Any] = {
+            field: self.origins[node.name, field].read(held).astype(array.dtype)
+            for field, array in node.layer.arrays().items()
+            if self._moved(node.name, field)
+        }
+        return replace(node, layer=replace(node.layer, **changed)) if changed else node  # type: ignore[type-var]
+
     def state(self, model: Any = None) -> dict[str, NDArray]:
         """The parameters of a model (default: the one that was converted), as trained."""
         model = self.reading.model if model is None else model
@@ -34,10 +59,14 @@ class Home:
         copies = {id(value): value.copy() for value in held.values()}  # some names are of one array
         changed: dict[str, NDArray] = {name: copies[id(value)] for name, value in held.items()}
         for (name, field), origin in self.origins.items():
-            array = self.trained[name].layer.arrays()[field]
-            if not np.array_equal(array, self.before[name].layer.arrays()[field]):
-                origin.written(array, changed)
+            if self._moved(name, field):
+                origin.written(self.trained[name].layer.arrays()[field], changed)
         return changed
+
+    def _moved(self, name: str, field: str) -> bool:
+        """True of an array that is the model's own and has other values than before."""
+        before, now = (graph[name].layer.arrays()[field] for graph in (self.before, self.trained))
+        return (name, field) in self.origins and not np.array_equal(now, before)
 
     def written(self, model: Any) -> Any:
         """The model with the trained weights; raises `TrainingError` where it is another one."""
@@ -54,7 +83,8 @@ class Home:
             source = replace(reading, model=made)()
             _require_equal(source.graph, self.trained, "has other weights than those written to it")
             inputs = random_inputs(self.trained, 0)
-            _require_close(source.call(inputs), evaluate(self.trained, inputs))
+            close = _CLOSE[source.call_precision or source.precision]
+            _require_close(source.call(inputs), evaluate(self.trained, inputs), close)
         except BaseException:
             access.write(model, held)
             raise
@@ -73,10 +103,12 @@ def _require_equal(found: Graph, wanted: Graph, what: str) -> None:
                 )
 
 
-def _require_close(made: Mapping[str, NDArray], wanted: Mapping[str, NDArray]) -> None:
+def _require_close(
+    made: Mapping[str, NDArray], wanted: Mapping[str, NDArray], close: float
+) -> None:
     for name, value in made.items():
         gap = float(np.abs(value - wanted[name]).max())
-        if gap > _CLOSE * float(np.abs(wanted[name]).max()):
+        if gap > close * float(np.abs(wanted[name]).max()):
             raise TrainingError(
                 f"output {name!r} of the model differs from the trained network by {gap:.3g}. The "
                 "model has the weights that it had"

@@ -58,10 +58,11 @@ def train(
         chosen, job, origins = _prepared(conversion, x, y, validation, settings, live, fixed)
     done = fitted(job)
     trained = done.renewed(chosen.graph)
+    home = None if live is None else Home.of(live, origins, chosen.graph, trained)
+    trained = trained if home is None else home.trained
     made = remade(
         trained, _arguments(chosen.resolved, job.sites, done.thresholds, done.starts, settings)
     )
-    home = None if live is None else Home(live, origins, chosen.graph, trained)
     moved = changes_of(chosen.graph, trained, job.sites, done.thresholds, done.starts)
     return Training(
         made, done.history, done.kept, done.learning_rate, tuple(moved), done.refitted, home
