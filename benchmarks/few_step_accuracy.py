@@ -56,7 +56,8 @@ For those who ask what one to eight steps cost, with no weight changed and no la
   more neurons" is `fission(x, steps=steps, extra=0.5)` after it.
 * Taken as sent are the spikes of every neuron that receivers take as sent in each of the first
   steps (`assumed_spikes`). Heights are what a spike is worth in each step (`spike_heights`); then
-  all of the input comes in the first one.
+  all of the input comes in the first one. Without debt neurons owe nothing before they have sent
+  a spike (`debt=False`).
 """
 
 
@@ -65,7 +66,8 @@ class Plan:
     """A row: a network under a cap on spikes a step, what is done to it, and its goal in points.
 
     In the first steps receivers take `assumed` spikes of every neuron as sent, a number of steps
-    where it is one in each, and spikes are worth `heights`. All is measured on `seen` images.
+    where it is one in each, and spikes are worth `heights`. Neurons have a `debt`, or none. All is
+    measured on `seen` images.
     """
 
     network: str
@@ -76,11 +78,17 @@ class Plan:
     assumed: int | tuple[int, ...] = 0
     heights: tuple[int, ...] = ()
     seen: int = SEEN
+    debt: bool = True
 
     @property
     def neurons(self) -> sw.BipolarIntegrateAndFire:
         """The type of neurons in the place of ReLU."""
-        return sw.BipolarIntegrateAndFire(1.0, self.cap, self.assumed, self.heights)
+        return sw.BipolarIntegrateAndFire(1.0, self.cap, self.assumed, self.heights, self.debt)
+
+    @property
+    def corrected(self) -> str:
+        """What is done to the network, in words."""
+        return self.what if self.debt else f"{self.what}, no debt"
 
 
 STARTS, EVERY, SPARED = "starts", "every step", "every step, a quarter spared"
@@ -91,6 +99,7 @@ PLANS: Mapping[str, Plan] = {
     "fashion_4_starts": Plan("fashion_mnist", 4, 1, STARTS),
     "fashion_4": Plan("fashion_mnist", 4, 1, EVERY, 0.5),
     "fashion_4_more": Plan("fashion_mnist", 4, 1, MORE),
+    "fashion_4_no_debt": Plan("fashion_mnist", 4, 1, EVERY, debt=False),
     "fashion_8": Plan("fashion_mnist", 8, 1, EVERY),
     "cifar10_2": Plan("cifar10", 2, 1, EVERY),
     "cifar10_2_more_starts": Plan("cifar10", 2, 1, MORE_STARTS, 4.0),
@@ -99,6 +108,8 @@ PLANS: Mapping[str, Plan] = {
     "cifar10_4": Plan("cifar10", 4, 1, EVERY, 2.0),
     "cifar10_4_more": Plan("cifar10", 4, 1, MORE, 1.0),
     "cifar10_8": Plan("cifar10", 8, 1, EVERY, 0.4),
+    "cifar10_4_no_debt": Plan("cifar10", 4, 1, EVERY, debt=False),
+    "cifar10_8_no_debt": Plan("cifar10", 8, 1, EVERY, debt=False),
     "cifar10_8_spared": Plan("cifar10", 8, 1, SPARED, 0.4),
     "fashion_2": Plan("fashion_mnist", 2, 1, EVERY),
     "fashion_2_assumed": Plan("fashion_mnist", 2, 1, EVERY, assumed=2),
@@ -223,7 +234,7 @@ def _line(plan: Plan, row: Row) -> list[str]:
         str(plan.cap),
         " ".join(map(str, plan.neurons.assumed)) or "-",
         " ".join(map(str, plan.heights)) or "-",
-        plan.what,
+        plan.corrected,
         f"{plan.seen:,}",
         f"{row.neurons:,}",
         f"{100 * row.drop:.2f} ({100 * row.low:.2f} to {100 * row.high:.2f})",

@@ -72,6 +72,18 @@ def test_a_checkpoint_of_another_call_is_refused_by_name(tmp_path: Path) -> None
         assert path.read_bytes() == before
 
 
+def test_of_layers_the_first_that_differs_is_told() -> None:
+    """A network has many layers; a message has both values of one of them, and its name."""
+    layers = {str(n): "IntegrateAndFire()" for n in range(20)}
+    there, here = {"neurons": layers, "seed": 0}, {"neurons": {**layers, "7": "LIF()"}, "seed": 1}
+    assert storage.differing(there, here) == (
+        "neurons, seed (there neurons of '7' is 'IntegrateAndFire()', here 'LIF()')"
+    )
+    assert storage.differing(there, there) == ""
+    without = {"neurons": {"0": layers["0"]}, "seed": 0}
+    assert "neurons of '1' is 'IntegrateAndFire()', here None" in storage.differing(there, without)
+
+
 def test_files_that_hold_no_training(tmp_path: Path) -> None:
     """Other, damaged and hostile files are refused, and stay as they are."""
     path = tmp_path / "training"

@@ -199,9 +199,20 @@ def _open(source: Path) -> tuple[str, dict[str, NDArray]]:
 
 
 def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """The names whose values differ, and both values of the first; empty where none does."""
-    names = sorted(name for name in {**there, **here} if there.get(name) != here.get(name))
+    """The names whose values differ, and both values of the first; empty where none does.
+
+    Of a value by key, such as one of each layer, the first key that differs is told.
+    """
+    names = _apart(there, here)
     if not names:
         return ""
     first = names[0]
-    return f"{', '.join(names)} (there {first} is {there.get(first)!r}, here {here.get(first)!r})"
+    one, other = there.get(first), here.get(first)
+    while isinstance(one, Mapping) and isinstance(other, Mapping):
+        key = _apart(one, other)[0]
+        first, one, other = f"{first} of {key!r}", one.get(key), other.get(key)
+    return f"{', '.join(names)} (there {first} is {one!r}, here {other!r})"
+
+
+def _apart(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in {**there, **here} if there.get(name) != here.get(name))
