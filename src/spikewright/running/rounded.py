@@ -2,8 +2,8 @@
 
 What is sent in T steps of constant input is a whole number of spikes, whenever they come. So one
 step as long as all T, in which as many spikes may be sent as in all of them, loses what rounding
-and the cap lose, and nothing to timing. Its cost is that of one step. Law: neurons that take spikes
-back, without a cap, send after T steps exactly what the twin sends.
+and the cap lose, and nothing to timing. Its cost is that of one step. Law: neurons that follow the
+sum of their currents, without a cap, send after T steps exactly what the twin sends.
 """
 
 from __future__ import annotations
