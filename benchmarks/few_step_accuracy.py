@@ -87,7 +87,7 @@ class Plan:
 
     @property
     def corrected(self) -> str:
-        """What is done to the network, in words."""
+        """The correction that the network gets, and whether its neurons have a debt."""
         return self.what if self.debt else f"{self.what}, no debt"
 
 

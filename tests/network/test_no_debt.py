@@ -80,7 +80,7 @@ def test_a_cap_is_followed_as_fast_as_it_allows(eighths: NDArray, start: int, ca
 def test_spikes_taken_as_sent_and_heights_leave_the_charge_as_it_is(
     eighths: NDArray, kind: sw.BipolarIntegrateAndFire
 ) -> None:
-    """What was sent and the voltage are together `U`, whatever a message says."""
+    """The counts so far plus the voltage are `U <- max(0, U + s dt J)` at every step."""
     lost = sw.BipolarIntegrateAndFire(
         1.0, kind.max_spikes_per_step, kind.assumed_spikes, kind.spike_heights, debt=False
     )

@@ -82,6 +82,9 @@ def test_of_layers_the_first_that_differs_is_told() -> None:
     assert storage.differing(there, there) == ""
     without = {"neurons": {"0": layers["0"]}, "seed": 0}
     assert "neurons of '1' is 'IntegrateAndFire()', here None" in storage.differing(there, without)
+    assert storage.differing({"rates": {"0": None}}, {"rates": {}}) == (
+        "rates (there rates is {'0': None}, here {})"
+    )
 
 
 def test_files_that_hold_no_training(tmp_path: Path) -> None:

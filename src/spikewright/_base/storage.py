@@ -208,9 +208,9 @@ def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         return ""
     first = names[0]
     one, other = there.get(first), here.get(first)
-    while isinstance(one, Mapping) and isinstance(other, Mapping):
-        key = _apart(one, other)[0]
-        first, one, other = f"{first} of {key!r}", one.get(key), other.get(key)
+    while isinstance(one, Mapping) and isinstance(other, Mapping) and (keys := _apart(one, other)):
+        first = f"{first} of {keys[0]!r}"
+        one, other = one.get(keys[0]), other.get(keys[0])
     return f"{', '.join(names)} (there {first} is {one!r}, here {other!r})"
 
 

@@ -21,8 +21,6 @@ from spikewright.network.neurons import (
 )
 from spikewright.network.synapses import Synapse
 
-_BIPOLAR = BipolarIntegrateAndFire
-
 
 @dataclass(frozen=True, eq=False)
 class Cells:
@@ -64,7 +62,8 @@ class Cells:
     @property
     def lowest(self) -> float:
         """The smallest mean value that these neurons can send."""
-        signed = self.neuron_type.negative and not isinstance(self.neuron_type, _BIPOLAR)
+        known = self.neuron_type
+        signed = known.negative and not isinstance(known, BipolarIntegrateAndFire)
         return -np.inf if signed else 0.0
 
     @property
@@ -72,11 +71,6 @@ class Cells:
         """Whether the sum that arrived determines the value sent, except for its order."""
         known = self.neuron_type
         return known.spiking and not known.stochastic and known.scaling in ("gain", "integrator")
-
-    @property
-    def takes_back(self) -> bool:
-        """Whether the order in which current arrives makes no difference in the end."""
-        return self.neuron_type.follows_sum
 
     def scaled(self, factor: float | NDArray) -> Cells:
         """The same neurons at firing rates multiplied by `factor`, which broadcasts to them."""
@@ -121,7 +115,7 @@ class Cells:
         charge = value / self.unit
         if isinstance(self.neuron_type, IntegrateAndFire):  # the start is sent in the first step
             return np.where(current < 0, current / self.height, charge)
-        if isinstance(self.neuron_type, _BIPOLAR):
+        if isinstance(self.neuron_type, BipolarIntegrateAndFire):
             return np.where(current < 0, current / self.unit, charge)
         return charge
 

@@ -95,14 +95,16 @@ def carried_over(
 ) -> dict[str, NDArray]:
     """The loss to arrival order in another plan.
 
-    None where the neurons take spikes back. Else the loss falls with the number of steps, and with
-    the height of the arriving spikes.
+    Nothing is lost where the new neurons follow the sum of their currents, and the old do not. Else
+    the loss falls with the number of steps, and with the height of the arriving spikes.
     """
     found = {}
     for name, lost in disorder.items():
         old = before.sites[name].cells
         new = after.sites[name].cells if name in after.sites else None
-        if old is None or new is None or (new.takes_back and not old.takes_back):
+        if old is None or new is None:
+            continue
+        if new.neuron_type.follows_sum and not old.neuron_type.follows_sum:
             continue
         heights = [
             share * _height(after, sender) / _height(before, sender)

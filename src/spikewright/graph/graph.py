@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright._base.structure import Structure
 from spikewright.errors import GraphError
@@ -48,6 +50,15 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"<Graph of {len(self.nodes)} layers>"
+
+    def with_arrays(self, arrays: Mapping[tuple[str, str], NDArray]) -> Graph:
+        """The graph with other arrays, by the node's name and the field of its layer."""
+        changed: dict[str, dict[str, Any]] = {}
+        for (name, entry), array in arrays.items():
+            changed.setdefault(name, {})[entry] = array
+        layers = {name: replace(self[name].layer, **new) for name, new in changed.items()}  # type: ignore[type-var]
+        nodes = (replace(n, layer=layers[n.name]) if n.name in layers else n for n in self.nodes)
+        return Graph(tuple(nodes), self.outputs, self.aliases)
 
     def __post_init__(self) -> None:
         seen: set[str] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place, as_held, parameters_of
-from spikewright.graph import Graph, Node, evaluate
+from spikewright.graph import Graph, evaluate
 from spikewright.graph.lookups import random_inputs
 
 _CLOSE = {"bfloat16": 0.1, "float16": 0.01, "float32": 1e-3, "float64": 1e-3}
@@ -40,17 +41,11 @@ class Home:
         found = cls(reading, origins, before, trained)
         access = parameters_of(str(reading.framework))
         held = as_held(reading.model, access, found.state())
-        nodes = (found._rounded(node, held) for node in trained)
-        return replace(found, trained=Graph(tuple(nodes), trained.outputs, trained.aliases))
-
-    def _rounded(self, node: Node, held: Mapping[str, NDArray]) -> Node:
-        """A trained node, with the values of its parameters that a model holds."""
-        changed: dict[str, Any] = {
-            field: self.origins[node.name, field].read(held).astype(array.dtype)
-            for field, array in node.layer.arrays().items()
-            if self._moved(node.name, field)
+        rounded = {
+            place: origins[place].read(held).astype(array.dtype)
+            for place, array in found._moved.items()
         }
-        return replace(node, layer=replace(node.layer, **changed)) if changed else node  # type: ignore[type-var]
+        return replace(found, trained=trained.with_arrays(rounded))
 
     def state(self, model: Any = None) -> dict[str, NDArray]:
         """The parameters of a model (default: the one that was converted), as trained."""
@@ -58,15 +53,19 @@ class Home:
         held: dict[str, NDArray] = parameters_of(str(self.reading.framework)).parameters(model)
         copies = {id(value): value.copy() for value in held.values()}  # some names are of one array
         changed: dict[str, NDArray] = {name: copies[id(value)] for name, value in held.items()}
-        for (name, field), origin in self.origins.items():
-            if self._moved(name, field):
-                origin.written(self.trained[name].layer.arrays()[field], changed)
+        for place, array in self._moved.items():
+            self.origins[place].written(array, changed)
         return changed
 
-    def _moved(self, name: str, field: str) -> bool:
-        """True of an array that is the model's own and has other values than before."""
-        before, now = (graph[name].layer.arrays()[field] for graph in (self.before, self.trained))
-        return (name, field) in self.origins and not np.array_equal(now, before)
+    @cached_property
+    def _moved(self) -> dict[Place, NDArray]:
+        """The trained arrays of the model's own parameters that have other values than before."""
+        found: dict[Place, NDArray] = {}
+        for name, field in self.origins:
+            now = self.trained[name].layer.arrays()[field]
+            if not np.array_equal(now, self.before[name].layer.arrays()[field]):
+                found[name, field] = now
+        return found
 
     def written(self, model: Any) -> Any:
         """The model with the trained weights; raises `TrainingError` where it is another one."""

@@ -77,9 +77,6 @@ def _plain(value: Any) -> Any:
 def _renewed(known: Named, arrays: Mapping[str, NDArray]) -> Graph:
     """The graph with the present values of its parameters."""
     graph = known.graph
-    nodes = []
-    for node in graph:
-        fields = {f: o for (name, f), o in known.origins.items() if name == node.name}
-        now = {f: origin.read(arrays) for f, origin in fields.items()}
-        nodes.append(replace(node, layer=replace(node.layer, **now)) if now else node)  # type: ignore[type-var]
-    return Graph(tuple(nodes), graph.outputs, graph.aliases)
+    return graph.with_arrays(
+        {place: o.read(arrays) for place, o in known.origins.items() if place[0] in graph}
+    )

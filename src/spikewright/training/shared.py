@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.origins import Origin, Place
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph
 
 _INDEX_BITS = 40  # of a code: the number of a value in its parameter
 
@@ -20,18 +19,15 @@ def with_shared(graph: Graph, origins: Mapping[Place, Origin]) -> Graph:
     So they are trained as one, and go home as one.
     """
     known: dict[object, NDArray] = {}
-
-    def shared(node: Node) -> Node:
-        changed = {}
+    changed: dict[Place, NDArray] = {}
+    for node in graph:
         for field, array in node.layer.arrays().items():
             origin = origins.get((node.name, field))
             if origin is not None:
                 first = known.setdefault(_key(origin), array)
                 if first is not array and np.array_equal(first, array):
-                    changed[field] = first
-        return replace(node, layer=replace(node.layer, **changed)) if changed else node  # type: ignore[type-var]
-
-    return Graph(tuple(map(shared, graph)), graph.outputs, graph.aliases)
+                    changed[node.name, field] = first
+    return graph.with_arrays(changed)
 
 
 def in_other_orders(origins: Mapping[Place, Origin]) -> set[Place]:

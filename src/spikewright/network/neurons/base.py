@@ -144,8 +144,10 @@ class NeuronType(ABC):
     """Whether a spiking type's mean output tends to `rates` of the mean current, however the
     current arrives; a cap on spikes a step is not considered."""
     follows_sum: bool = False
-    """Whether what was sent, less what was taken back, depends on the sum of the currents alone,
-    however they arrive; a cap on spikes a step is not considered."""
+    """True where the spikes sent, less those taken back, are set by the sum of the currents alone.
+
+    The order of the currents makes no difference; a cap on spikes a step is not considered.
+    """
     departs: ClassVar[str] = "the mean of f of a spiky current is not f of its mean"
     """The reason why the mean of a type without random draws does not follow, where it does not."""
     rounds_charge: bool = False

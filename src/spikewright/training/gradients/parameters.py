@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spikewright.engines.torch.device import Tensor
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph
 from spikewright.training.trainable import TRAINED, Group
 
 
@@ -77,15 +76,14 @@ class Parameters(nn.Module):
 
     def renewed(self, graph: Graph) -> Graph:
         """A graph with layers of these names, with the present values of what may be trained."""
-        return Graph(tuple(map(self._renewed, graph)), graph.outputs, graph.aliases)
-
-    def _renewed(self, node: Node) -> Node:
-        changed = {
-            field: self._value(place, getattr(node.layer, field))
-            for field, place in self._places.get(node.name, {}).items()
-            if place in self._groups
-        }
-        return replace(node, layer=replace(node.layer, **changed)) if changed else node  # type: ignore[type-var]
+        return graph.with_arrays(
+            {
+                (node.name, field): self._value(place, getattr(node.layer, field))
+                for node in graph
+                for field, place in self._places.get(node.name, {}).items()
+                if place in self._groups
+            }
+        )
 
     def _value(self, place: int, before: NDArray) -> NDArray:
         """A parameter's value in the type of the array that it was; that array if it is equal."""

@@ -173,19 +173,21 @@ struct CellChunk {
         const double* threshold = p.threshold.data() + at;
         const double cap = p.cap > 0.0 ? p.cap : std::numeric_limits<double>::infinity();
         const double assumed = taken_as_sent(p, step), most = cap + assumed, lowest = assumed - cap;
-        if (!p.heights.empty())
-            take_back_of(p, height(p, step), lowest, most, added, at, n);
-        else
-            for (std::size_t k = 0; k < n; ++k) {
-                v[k] += added[k];
-                const double down = std::floor(v[k] / threshold[k] + kTolerance);
-                const double back = 0.0 - second[k], least = back > lowest ? back : lowest;
-                const double held = down > least ? down : least;
-                out[k] = held < most ? held : most;
-                v[k] = v[k] - out[k] * threshold[k];
-                second[k] += out[k];
-            }
-        if (p.debt) return;
+        if (!p.heights.empty()) return take_back_of(p, height(p, step), lowest, most, added, at, n);
+        for (std::size_t k = 0; k < n; ++k) {
+            v[k] += added[k];
+            const double down = std::floor(v[k] / threshold[k] + kTolerance);
+            const double back = 0.0 - second[k], least = back > lowest ? back : lowest;
+            const double held = down > least ? down : least;
+            out[k] = held < most ? held : most;
+            v[k] = v[k] - out[k] * threshold[k];
+            second[k] += out[k];
+        }
+    }
+
+    // Behind `take_back`: what was sent and the voltage are not below zero together.
+    void lose_debt(const Cells& p, std::size_t at, std::size_t n) {
+        const double* threshold = p.threshold.data() + at;
         for (std::size_t k = 0; k < n; ++k) {
             const double none = 0.0 - second[k] * threshold[k];
             v[k] = v[k] < none ? none : v[k];
@@ -303,7 +305,10 @@ struct CellChunk {
                 apply_scaled_rate(p, current, charge, at, n);
                 return integrate(p, charge, at, n);
             case Cell::running_mean: return running_mean(p, current, number, at, n);
-            case Cell::bipolar: return take_back(p, current, number, at, n);
+            case Cell::bipolar:
+                take_back(p, current, number, at, n);
+                if (!p.debt) lose_debt(p, at, n);
+                return;
             case Cell::fixed_point: return count(p, current, at, n);
             case Cell::adaptive_rate: return adaptive_rate(p, current, at, n);
             case Cell::quadratic: return quadratic(p, current, n);
