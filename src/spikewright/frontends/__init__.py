@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +15,8 @@ from spikewright.errors import ReadError
 from spikewright.frontends.fallback import calling_what_is_not_read
 from spikewright.frontends.origins import Origin, Place, origins
 from spikewright.frontends.outputs import restricted, wanted_outputs
-from spikewright.frontends.source import GraphBuilder, Source
+from spikewright.frontends.preserving import preserved
+from spikewright.frontends.source import GraphBuilder, Source, Values
 from spikewright.frontends.unrolling import keeping_recurrence
 from spikewright.frontends.weights import instead_of_weights
 from spikewright.graph import Graph, evaluate, evaluate_all
@@ -88,7 +89,8 @@ def read(
     that cannot be read is a `PythonCall`.
 
     Raises `ReadError` (and its kinds `UnsupportedLayerError`, `DamagedFileError`), also for unknown
-    names, `FileNotFoundError`, or `MissingExtraError` when the framework is not installed.
+    names, `FileNotFoundError`, or `MissingExtraError` when the framework is not installed. A live
+    model is afterwards what it was, also where it is refused, and so are the random states.
     """
     kept = wanted_outputs(outputs)
     if isinstance(model, Graph):
@@ -112,14 +114,23 @@ def read(
             f"an ONNX ModelProto, or a path ending in {', '.join(_BY_SUFFIX)}."
         )
     front_end = import_module(f"spikewright.frontends.{framework}")
+    held = () if isinstance(model, str | Path) else (model,)
     with ExitStack() as forms:
         if keep_recurrence:
             forms.enter_context(keeping_recurrence())
         if fallback is not None:
             _check_fallback(model, framework)
             forms.enter_context(calling_what_is_not_read())
+        forms.enter_context(preserved(*held, example_input))
         source: Source = front_end.read(model, example_input, kept)
-    return source
+    inside, call = (partial(_preserving, held, f) for f in (source.activations, source.call))
+    return replace(source, activations=inside, call=call)
+
+
+def _preserving(held: Sequence[Any], function: Callable[[Values], Any], inputs: Values) -> Any:
+    """The result of a function that runs a model, which is afterwards what it was."""
+    with preserved(*held):
+        return function(inputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,4 +167,5 @@ class Reading:
         def again(model: Any) -> Graph:
             return replace(self, model=model)().graph
 
-        return origins(self.model, self.framework, graph, again)
+        with preserved(self.model):
+            return origins(self.model, self.framework, graph, again)

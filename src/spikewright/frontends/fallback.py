@@ -6,10 +6,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.frontends.preserving import preserved
 from spikewright.graph.layers import PythonCall, Shape
 
 _ASKED: ContextVar[bool] = ContextVar("what cannot be read is called", default=False)
@@ -35,10 +38,29 @@ def is_asked_for() -> bool:
     return _ASKED.get()
 
 
+@dataclass(frozen=True, eq=False)
+class Preserving:
+    """A function that calls code of a model, which it leaves as it was; `held` are its objects."""
+
+    function: Callable[..., NDArray]
+    held: Sequence[Any]
+
+    def __call__(self, *arrays: NDArray) -> NDArray:
+        """The result of the function."""
+        with preserved(*self.held):
+            return self.function(*arrays)
+
+
 def python_call(
-    function: Callable[..., NDArray], shapes: Sequence[Shape], whole: Sequence[bool], called: str
+    function: Callable[..., NDArray],
+    shapes: Sequence[Shape],
+    whole: Sequence[bool],
+    called: str,
+    held: Sequence[Any] = (),
 ) -> PythonCall:
     """The layer that calls a function, which is tried on random samples; `whole` inputs get ones.
+
+    `held` are objects of the source that the function may change; calls leave them as they were.
 
     Raises `CannotCall` where it fails, makes something else of a sample when others are beside it,
     or something else the next time.
@@ -49,8 +71,9 @@ def python_call(
         for shape, ones in zip(shapes, whole, strict=True)
     ]
     try:
-        together, again = function(*given), function(*given)
-        apart = [function(*(x[i : i + 1] for x in given)) for i in range(_SAMPLES)]
+        with preserved(*held):  # around all of them: else each would begin anew
+            together, again = function(*given), function(*given)
+            apart = [function(*(x[i : i + 1] for x in given)) for i in range(_SAMPLES)]
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         raise CannotCall(f"its own call fails ({type(error).__name__}: {text})") from error
@@ -61,7 +84,9 @@ def python_call(
     if not _alike(together, np.concatenate(apart)):
         raise CannotCall("its results for a sample depend on the samples beside it")
     mark = hashlib.sha256(np.ascontiguousarray(together, np.float32).tobytes()).hexdigest()
-    return PythonCall(function, tuple(map(tuple, shapes)), together.shape[1:], called, mark)
+    return PythonCall(
+        Preserving(function, held), tuple(map(tuple, shapes)), together.shape[1:], called, mark
+    )
 
 
 def _alike(one: NDArray, other: NDArray) -> bool:

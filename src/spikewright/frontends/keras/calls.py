@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -19,20 +21,39 @@ def values_of(call: Application[Value]) -> list[Value]:
     return values_in([call.args, dict(call.kwargs)])
 
 
-def calling_layer(call: Application[Value], index: int, kind: str) -> PythonCall:
-    """The layer that calls a layer or operation for one of its outputs; raises `CannotCall`."""
-    values = values_of(call)
-    dtypes = ["int32" if value.whole else _dtype(call.operation) for value in values]
+@dataclass(frozen=True, eq=False)
+class LayerCall:
+    """One output of a layer's or an operation's call, as a function of arrays."""
 
-    def function(*arrays: NDArray) -> NDArray:
-        convert = require("keras").ops.convert_to_tensor
+    call: Application[Value]
+    index: int
+
+    @property
+    def held(self) -> Sequence[Any]:
+        """The layer, and constants that it is called with."""
+        return self.call.operation, self.call.args, dict(self.call.kwargs)
+
+    @property
+    def whole(self) -> list[bool]:
+        """For each argument, whether it holds whole numbers."""
+        return [bool(value.whole) for value in values_of(self.call)]
+
+    def __call__(self, *arrays: NDArray) -> NDArray:
+        """The output for these arguments."""
+        call, convert = self.call, require("keras").ops.convert_to_tensor
+        dtypes = ["int32" if whole else _dtype(call.operation) for whole in self.whole]
         given = [convert(x, dtype) for x, dtype in zip(arrays, dtypes, strict=True)]
         args, kwargs = filled([list(call.args), dict(call.kwargs)], given)
         with without_gradients():
-            return array(run_operation(call.operation, args, kwargs)[index])
+            return array(run_operation(call.operation, args, kwargs)[self.index])
 
-    shapes, whole = [value.shape for value in values], [bool(value.whole) for value in values]
-    return python_call(function, shapes, whole, f"{kind} {call.source!r} of Keras")
+
+def calling_layer(call: Application[Value], index: int, kind: str) -> PythonCall:
+    """The layer that calls a layer or operation for one of its outputs; raises `CannotCall`."""
+    function, shapes = LayerCall(call, index), [value.shape for value in values_of(call)]
+    return python_call(
+        function, shapes, function.whole, f"{kind} {call.source!r} of Keras", function.held
+    )
 
 
 def _dtype(operation: Any) -> str:

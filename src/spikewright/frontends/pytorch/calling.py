@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from spikewright.frontends.fallback import CannotCall, python_call
 from spikewright.frontends.pytorch.call import pretty, to_array
+from spikewright.frontends.pytorch.opaque import part_called
 from spikewright.frontends.pytorch.program import Batch, sizes_of
 from spikewright.frontends.reading.layout import Layout
 from spikewright.graph.layers import PythonCall, Shape
@@ -52,6 +53,11 @@ class OperatorCall:
     def __post_init__(self) -> None:
         leaves = pytree.tree_leaves((self.args, self.kwargs), _is_operand)
         object.__setattr__(self, "operands", tuple(filter(_is_operand, leaves)))
+
+    @property
+    def held(self) -> Sequence[Any]:
+        """The module that is called, if it is one, and constants that it is called with."""
+        return part_called(self.target, self.args), self.args, self.kwargs
 
     def __call__(self, *arrays: NDArray) -> NDArray:
         """The result; as many samples at a time as a batch of a fixed size has."""
@@ -100,7 +106,7 @@ def operator_call(
     function = OperatorCall(*operator, batch, index, own, layout := Layout(axis))
     shapes = [operand.shape for operand in function.operands]
     whole = [not operand.dtype.is_floating_point for operand in function.operands]
-    return python_call(function, shapes, whole, called), layout
+    return python_call(function, shapes, whole, called, function.held), layout
 
 
 def _is_operand(leaf: Any) -> bool:

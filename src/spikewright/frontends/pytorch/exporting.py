@@ -12,16 +12,18 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.arguments import USAGE, Arguments, calls_of, variants
-from spikewright.frontends.pytorch.modes import evaluation, tensors_alone
+from spikewright.frontends.pytorch.modes import inference
 from spikewright.frontends.pytorch.opaque import as_operators
+from spikewright.frontends.pytorch.state import set_by_forward
 from spikewright.frontends.pytorch.untraceable import Failure, failed
 
 
 class Traced(NamedTuple):
-    """A module's program, and the arguments of the call that was traced."""
+    """A module's program, the arguments of the traced call, and attributes that forward has set."""
 
     program: Any
     call: Arguments
+    changed: Sequence[str]
 
 
 def trace(module: Any, example_input: Any, extra: int = 0, opaque: Sequence[Any] = ()) -> Traced:
@@ -36,7 +38,7 @@ def trace(module: Any, example_input: Any, extra: int = 0, opaque: Sequence[Any]
             f"batch axis: {USAGE}."
         )
     failures, doubtful = list[Failure](), None
-    with evaluation(module), _plain_attention(), tensors_alone(module), torch.no_grad():
+    with _plain_attention():
         for call in calls_of(module, example_input):
             for given in variants(module, call, extra):
                 made_float = call.whole and not given.whole
@@ -75,30 +77,21 @@ def _traced(
     """
     failure = None
     for dynamic in (given.free_batch(module), None):
-        with _progress() as done:
+        with inference(module, given.args, given.kwargs) as before:
+            changed, done = set_by_forward(module, before), list[Any]()
+            register_module_forward_hook(lambda part, args, output, done=done: done.append(part))
             try:
-                with as_operators(module, opaque, given):
-                    program = torch.export.export(
-                        module, given.args, dict(given.kwargs), dynamic_shapes=dynamic, strict=False
-                    )
+                as_operators(module, opaque, given)
+                program = torch.export.export(
+                    module, given.args, dict(given.kwargs), dynamic_shapes=dynamic, strict=False
+                )
                 if called:
                     module(*given.args, **given.kwargs)
-                return Traced(program, given)
+                return Traced(program, given, changed)
             except Exception as error:
                 failure = failure or Failure(given, error, done)
     assert failure is not None
     return failure
-
-
-@contextmanager
-def _progress() -> Iterator[list[Any]]:
-    """Yields a list of the modules that have been called, and have returned, so far."""
-    done: list[Any] = []
-    hook = register_module_forward_hook(lambda module, args, output: done.append(module))
-    try:
-        yield done
-    finally:
-        hook.remove()
 
 
 def export(module: Any, example_input: Any) -> Any:

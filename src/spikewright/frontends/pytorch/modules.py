@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
-from spikewright.frontends.fallback import is_asked_for
+from spikewright.frontends.fallback import Preserving, is_asked_for
 from spikewright.frontends.pytorch.calling import OperatorCall
 from spikewright.frontends.pytorch.exporting import trace
 from spikewright.frontends.pytorch.program import take_apart
 from spikewright.frontends.pytorch.reading import read_program
-from spikewright.frontends.pytorch.state import kept, refuse_memory
+from spikewright.frontends.pytorch.state import refuse_memory
 from spikewright.frontends.pytorch.untraceable import refuse_kind, untraceable_part
 from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.values import alike
@@ -46,8 +46,7 @@ def _read(
     for one sample more and must give the same graph. A module that is made for that size alone, as
     `x.view(2, -1)` is, cannot be asked.
     """
-    with kept(module) as changed:
-        exported, call = trace(module, example_input, opaque=opaque)
+    exported, call, changed = trace(module, example_input, opaque=opaque)
     if changed:
         refuse_memory(module, changed, call)
     source = read_program(exported, outputs, module)
@@ -55,8 +54,7 @@ def _read(
     if samples is None:
         return source
     try:
-        with kept(module):
-            larger = trace(module, example_input, extra=1, opaque=opaque).program
+        larger = trace(module, example_input, extra=1, opaque=opaque).program
         other = read_program(larger, outputs, module).graph
     except ReadError:
         return source
@@ -88,6 +86,8 @@ def _same(first: Any, second: Any) -> bool:
     """
     if type(first) is not type(second):
         return False
+    if isinstance(first, Preserving):
+        return _same(first.function, second.function)
     if isinstance(first, OperatorCall):
         return bool(first.target == second.target)
     if isinstance(first, np.ndarray):

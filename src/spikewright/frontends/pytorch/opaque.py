@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import count
 from typing import Any, NamedTuple
 from weakref import finalize, ref
@@ -45,7 +45,8 @@ def _module(tensors: list[torch.Tensor], key: int) -> list[torch.Tensor]:
     part = call.module()
     leaves = [next(given) if leaf is _TENSOR else leaf for leaf in call.arguments]
     args, kwargs = pytree.tree_unflatten(leaves, call.structure)
-    with evaluation(part), torch.no_grad():
+    evaluation(part)  # whoever runs a program preserves the module that it is of
+    with torch.no_grad():
         made = type(part).forward(part, *args, **kwargs)  # its own may stand for it just now
     return [leaf.clone() for leaf in pytree.tree_leaves(made)]
 
@@ -57,27 +58,25 @@ def _(tensors: list[torch.Tensor], key: int) -> list[torch.Tensor]:
     return [tensors[0].new_empty((samples, *shape), dtype=dtype) for shape, dtype in kinds]
 
 
-@contextmanager
-def as_operators(module: Any, parts: Sequence[Any], example: Arguments) -> Iterator[None]:
-    """A context in which calls of these parts of a module are traced as operators.
+def as_operators(module: Any, parts: Sequence[Any], example: Arguments) -> None:
+    """Make calls of these parts of a module operators, to be used where it is `preserved`.
 
     The operators call the parts. The shapes of their results come from a call of the module
     with the example.
     """
     if not parts:
-        yield
         return
     made = {part: _watched(module, part, example) for part in parts}
     turns: Counter[Any] = Counter()
-    anew = module.register_forward_pre_hook(lambda *call: turns.clear())
+    module.register_forward_pre_hook(lambda *call: turns.clear())
     for part in parts:
         part.forward = _operator(part, made[part], turns)
-    try:
-        yield
-    finally:
-        anew.remove()
-        for part in parts:
-            del part.forward
+
+
+def part_called(target: Any, args: Sequence[Any]) -> Any | None:
+    """The module that an operator of a program calls, if it is one of these operators."""
+    is_ours = target is torch.ops.spikewright.module.default
+    return _calls[args[1]].module() if is_ours else None
 
 
 def _watched(module: Any, part: Any, example: Arguments) -> list[_Results]:

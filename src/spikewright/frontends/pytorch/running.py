@@ -12,9 +12,8 @@ from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.call import to_array
-from spikewright.frontends.pytorch.modes import evaluation, tensors_alone
+from spikewright.frontends.pytorch.modes import inference
 from spikewright.frontends.pytorch.program import Program, by_name, returned
-from spikewright.frontends.pytorch.state import kept
 from spikewright.frontends.reading.layout import Layout
 from spikewright.frontends.source import COARSEST_FIRST
 from spikewright.graph import Graph
@@ -62,7 +61,7 @@ def call(
             leaves = results(program, tensors)
         else:
             args, kwargs = _arguments(program, tensors)
-            with evaluation(module), kept(module), tensors_alone(module), torch.no_grad():
+            with inference(module):
                 leaves = pytree.tree_leaves(module(*args, **kwargs))
         named = by_name(program.exported, leaves)
         return {name: to_array(value) for name, value in named.items() if name in graph.outputs}

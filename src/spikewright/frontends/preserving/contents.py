@@ -1,0 +1,180 @@
+"""Contents of containers, attributes and closures, noted by identity and put back."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from functools import _lru_cache_wrapper
+from operator import is_
+from types import CellType, MemberDescriptorType
+from typing import Any, Protocol
+
+_KINDS: tuple[type, ...] = (OrderedDict, dict, list, set, deque, bytearray)
+_ABSENT = object()
+
+
+class Noted(Protocol):
+    """Something that was noted, and can be put back."""
+
+    def put_back(self) -> None:
+        """Make it what it was."""
+
+
+def container_kind(own: type) -> type | None:
+    """The kind of container that objects of a class are and whose content may change, if any."""
+    return next((kind for kind in _KINDS if issubclass(own, kind)), None)
+
+
+class Content:
+    """The content of a container; methods that a subclass overrides are not called."""
+
+    def __init__(self, held: Any, kind: type) -> None:
+        self.held, self._kind = held, kind
+        self.entries = tuple(_entries(kind, held))
+
+    def is_changed(self) -> bool:
+        """Whether it holds anything else, or in another order."""
+        return self.differs(self.held)
+
+    def differs(self, other: Any) -> bool:
+        """Whether a container of this kind holds anything else, or in another order."""
+        now = tuple(_entries(self._kind, other))
+        return len(now) != len(self.entries) or not all(map(is_, now, self.entries))
+
+    def put_back(self) -> None:
+        """The same entries in the same order."""
+        if not self.is_changed():
+            return
+        kind: Any = self._kind
+        if issubclass(kind, dict):
+            half = len(self.entries) // 2
+            _put_back_entries(kind, self.held, self.entries[:half], self.entries[half:])
+            return
+        kind.clear(self.held)
+        (kind.update if kind is set else kind.extend)(self.held, self.entries)
+
+
+def _entries(kind: Any, held: Any) -> Iterable[Any]:
+    if issubclass(kind, dict):
+        return (*kind.keys(held), *kind.values(held))
+    found: Iterable[Any] = kind.__iter__(held)
+    return found
+
+
+def _put_back_entries(kind: Any, held: Any, keys: tuple[Any, ...], values: tuple[Any, ...]) -> None:
+    """The entries of a dict, which is never empty meanwhile: another thread may look at it."""
+    before = dict(zip(keys, values, strict=True))
+    for key in [key for key in kind.keys(held) if key not in before]:
+        kind.__delitem__(held, key)
+    for key, value in before.items():
+        if kind.get(held, key, _ABSENT) is not value:
+            kind.__setitem__(held, key, value)
+    if not all(map(is_, kind.keys(held), keys)):
+        for key, value in before.items():
+            kind.__delitem__(held, key)
+            kind.__setitem__(held, key, value)
+
+
+class Kind:
+    """The class of an object, which parametrisations replace."""
+
+    def __init__(self, held: Any) -> None:
+        self._held, self._class = held, type(held)
+
+    def put_back(self) -> None:
+        """The class that it had."""
+        if type(self._held) is not self._class:
+            object.__setattr__(self._held, "__class__", self._class)
+
+
+class Slots:
+    """The attributes of an object that are in slots of its class."""
+
+    def __init__(self, held: Any, slots: Iterable[MemberDescriptorType]) -> None:
+        self._held = held
+        self._values = [(slot, self._value(slot)) for slot in slots]
+
+    @property
+    def values(self) -> list[Any]:
+        """The values of the slots that are set."""
+        return [value for _, value in self._values if value is not _ABSENT]
+
+    def _value(self, slot: Any) -> Any:
+        try:
+            return slot.__get__(self._held)
+        except AttributeError:
+            return _ABSENT
+
+    def put_back(self) -> None:
+        """The values that the slots had."""
+        for slot, value in self._values:
+            now = self._value(slot)
+            if value is _ABSENT and now is not _ABSENT:
+                slot.__delete__(self._held)
+            elif now is not value:
+                slot.__set__(self._held, value)
+
+
+def slots_of(kind: type) -> tuple[MemberDescriptorType, ...]:
+    """The slots of a class and of those that it is derived from."""
+    found = (slot for base in kind.__mro__ for slot in vars(base).values())
+    return tuple(slot for slot in found if isinstance(slot, MemberDescriptorType))
+
+
+class Cell:
+    """A variable of a closure."""
+
+    def __init__(self, held: CellType) -> None:
+        self._held, self.value = held, _content(held)
+
+    def put_back(self) -> None:
+        """The value that it had."""
+        if self.value is not _content(self._held):
+            if self.value is _ABSENT:
+                del self._held.cell_contents
+            else:
+                self._held.cell_contents = self.value
+
+
+class ClassAttributes:
+    """The attributes of a class, without those of Python itself."""
+
+    def __init__(self, held: type) -> None:
+        self._held, self.entries = held, dict(_plain(vars(held)))
+
+    def put_back(self) -> None:
+        """The attributes that it had."""
+        now = dict(_plain(vars(self._held)))
+        for name in now.keys() - self.entries.keys():
+            type.__delattr__(self._held, name)
+        for name, value in self.entries.items():
+            if now.get(name, _ABSENT) is not value:
+                type.__setattr__(self._held, name, value)
+
+
+class Cached:
+    """The results that `functools.lru_cache` keeps of a function."""
+
+    def __init__(self, held: Any) -> None:
+        self._held, self._computed = held, held.cache_info().misses
+
+    def put_back(self) -> None:
+        """No results of ours: the function computes again what it has forgotten."""
+        if self._held.cache_info().misses != self._computed:
+            self._held.cache_clear()
+
+
+def is_cached(thing: Any) -> bool:
+    """Whether this is a function whose results are kept."""
+    return isinstance(thing, _lru_cache_wrapper)
+
+
+def _plain(entries: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return ((name, value) for name, value in entries.items() if not name.startswith("__"))
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _ABSENT
