@@ -1,9 +1,11 @@
 """Measure whole families of published networks, and write the document of them.
 
     python -m benchmarks.families [--only 'timm/*' '*.onnx' ...] [--document docs/families.md]
+    python -m benchmarks.families --unchanged [--only 'transformers/*' ...]
 
 Each network, and its export beside it, in a process of its own. Results are kept until `--again`,
-so that a comparison which was interrupted goes on.
+so that a comparison which was interrupted goes on. With `--unchanged`, networks that were read are
+compared with twins that never were.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ from typing import Any
 
 from benchmarks.families.apart import apart
 from benchmarks.families.measuring import CONVERTED, measured
-from benchmarks.families.origins import keys
+from benchmarks.families.origins import ONNX, keys
 from benchmarks.families.page import page
+from benchmarks.families.unchanged import UNCHANGED, compared
 from benchmarks.results import Results
 from benchmarks.timing import versions
 from benchmarks.workloads import CACHE
 
-SECTION = "families"
+SECTION, TWINS = "families", "unchanged"
 USED = (
     "spikewright", "numpy", "torch", "torchvision", "timm", "transformers", "keras", "onnx",
     "onnxruntime", "onnxscript",
@@ -39,15 +42,26 @@ def chosen(patterns: Sequence[str]) -> list[str]:
 
 def is_done(row: Mapping[str, Any] | None, again: str) -> bool:
     """True for a row of an earlier run that need not be measured again."""
-    return row is not None and again != "all" and not (again and row["outcome"] != CONVERTED)
+    good = row is not None and row["outcome"] in (CONVERTED, UNCHANGED)
+    return row is not None and again != "all" and (good or not again)
 
 
 def lines(key: str, row: Mapping[str, Any]) -> Iterator[str]:
     """The printed line of a network."""
-    said = [f"{name} {row[name]:.2g}" for name in ("error", "bound", "seconds") if name in row]
+    shown = ("error", "bound", "differences", "seconds")
+    said = [f"{name} {row[name]:.2g}" for name in shown if name in row]
     yield "  ".join([key, row["outcome"], *said])
     if "why" in row:
         yield f"    {row['why']}"
+
+
+def summary(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """The number of networks that were compared with their twins, and of their differences."""
+    done = [row for row in rows.values() if "differences" in row]
+    failed = len(rows) - len(done)
+    differing, uses = (sum(row[name] for row in done) for name in ("differences", "uses"))
+    more = f", {failed} failed" if failed else ""
+    return f"{len(done)} networks, {uses} times read or refused: {differing} differences{more}"
 
 
 def main() -> None:
@@ -56,21 +70,27 @@ def main() -> None:
     p.add_argument("--only", nargs="+", default=["*"], help="patterns such as 'timm/*' or '*.onnx'")
     p.add_argument("--again", choices=["all", "failed"], default="", help="measure these anew")
     p.add_argument("--document", type=Path, help="write all that was measured here")
+    p.add_argument("--unchanged", action="store_true", help="compare with twins never read")
     p.add_argument("--cache", type=Path, default=CACHE)
     p.add_argument("--jobs", type=int, default=2, help="so many networks at a time")
     how = p.parse_args()
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     results, wanted = Results.here(how.cache), chosen(how.only)
+    section, work = (TWINS, compared) if how.unchanged else (SECTION, measured)
+    if how.unchanged:
+        wanted = [key for key in wanted if not key.endswith(ONNX)]
     if not wanted:
         p.error(f"no network is called {' or '.join(how.only)}")
-    todo = [key for key in wanted if not is_done(results.section(SECTION).get(key), how.again)]
+    todo = [key for key in wanted if not is_done(results.section(section).get(key), how.again)]
     with ThreadPoolExecutor(how.jobs) as pool:
-        running = {pool.submit(apart, measured, key): key for key in todo}
+        running = {pool.submit(apart, work, key): key for key in todo}
         for number, future in enumerate(as_completed(running), start=1):
             key, row = running[future], future.result()
-            results.put(SECTION, key, row)
+            results.put(section, key, row)
             print(f"[{number}/{len(todo)}] " + "\n".join(lines(key, row)), flush=True)
+    if how.unchanged:
+        print(summary({key: results.section(TWINS)[key] for key in wanted}))
     if how.document:
         kept = results.section(SECTION)
         rows = {key: kept[key] for key in keys() if key in kept}

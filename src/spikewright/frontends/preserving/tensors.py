@@ -103,10 +103,9 @@ def watching(tensors: Iterable[Any]) -> Iterator[None]:
 @cache
 def _writes() -> Any:
     """The class of the mode in which operators are looked at before they run."""
-    torch = require("torch")
-    mode = require("torch.utils._python_dispatch").TorchDispatchMode
+    torch, dispatch = require("torch"), require("torch.utils._python_dispatch")
 
-    class Writes(mode):  # type: ignore[misc, valid-type]
+    class Writes(dispatch.TorchDispatchMode):  # type: ignore[name-defined]
         supports_higher_order_operators = True
 
         def __init__(self, memory: dict[int, Any]) -> None:
@@ -127,7 +126,8 @@ def _writes() -> Any:
             storage = storage_of(tensor)
             key = None if storage is None else storage._cdata
             if key in self._memory and key not in self.copies:
-                self.copies[key] = self._memory[key].clone()
+                with dispatch._disable_current_modes():  # tracing is not to see it
+                    self.copies[key] = self._memory[key].clone()
 
     return Writes
 
