@@ -19,6 +19,7 @@ from torch import nn
 
 from spikewright.frontends import read
 from spikewright.graph import Graph
+from spikewright.testing.states import left_as_it_was
 
 L, K, A = keras.layers, keras.ops, keras.activations
 IMAGE, SERIES, WORDS = (8, 8, 3), (6, 4), (5,)
@@ -83,12 +84,11 @@ class Same:
         return self.onnx(module) if self.onnx else exported(module, self.example())
 
     def graph(self, kind: str) -> Graph:
-        """The graph that a reader makes of the model in its spelling."""
-        if kind == "keras":
-            return read(self.of_keras()).graph
-        if kind == "pytorch":
-            return read(self.of_torch(), self.example()).graph
-        return read(self.of_onnx()).graph
+        """The graph that a reader makes of the model in its spelling, which it leaves as it was."""
+        model = {"keras": self.of_keras, "pytorch": self.of_torch, "onnx": self.of_onnx}[kind]()
+        example = self.example() if kind == "pytorch" else None
+        with left_as_it_was(model):
+            return read(model, example).graph
 
 
 def exported(module: nn.Module, example: tuple[torch.Tensor, ...]) -> onnx.ModelProto:

@@ -69,7 +69,10 @@ def test_the_suite_is_large_and_names_are_used_once() -> None:
 
 @pytest.mark.parametrize("name", slow_but(QUICK, MODELS))
 def test_all_readers_make_equal_graphs(name: str) -> None:
-    """On random input the graphs of all three spellings give one output, which varies."""
+    """On random input the graphs of all three spellings give one output, which varies.
+
+    Reading leaves each model as it was, or `graphs` fails.
+    """
     model = MODELS[name]
     made = {kind: values(model, graph, kind) for kind, graph in graphs(name).items()}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from spikewright._base.optional import require
 from spikewright.errors import ReadError
+from spikewright.frontends.preserving import preserved
 
 _LOADED = (".keras", ".h5", ".hdf5", ".onnx")
 
@@ -29,7 +30,8 @@ def live(path: Path) -> Any:
     if suffix == ".onnx":
         return import_module("spikewright.frontends.onnx.files").load(path)[0]
     require("keras")
-    return import_module("spikewright.frontends.keras.loading").load(path)
+    with preserved():  # building it draws initial weights
+        return import_module("spikewright.frontends.keras.loading").load(path)
 
 
 def check_ending(model: Any, name: str) -> None:

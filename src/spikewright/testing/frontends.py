@@ -9,7 +9,7 @@
         )
 
 Every model is read, compared with its own framework layer by layer, converted, verified, and run
-over time. Models are small: the reference engine runs them.
+over time, and is afterwards what it was. Models are small: the reference engine runs them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from spikewright.conversion.rounding import relative_error
 from spikewright.frontends import Source, read
 from spikewright.graph import evaluate, evaluate_all
 from spikewright.graph.lookups import random_inputs
+from spikewright.testing.states import left_as_it_was
 
 STEPS = np.array([16, 32, 64, 128, 256, 512])
 SCALE = 200.0
@@ -78,6 +79,18 @@ class FrontendSuite:
         """On a whole batch: no samples are mixed, no axis is taken for another."""
         source = read(case.model(), case.example_input)
         check_call(source, _inputs(case, source, 3), case.tolerance)
+
+    def test_the_model_is_left_as_it_was(self, case: Case) -> None:
+        """Reading, calling, converting and verifying change nothing of it, nor random states."""
+        model = case.model()
+        with left_as_it_was(model):
+            source = read(model, case.example_input)
+        with left_as_it_was(model):
+            source.call(_inputs(case, source, 3))
+            source.activations(_inputs(case, source, 3))
+        with left_as_it_was(model):
+            conversion = convert(model, example_input=case.example_input)
+            conversion.verify(_inputs(case, source, 3), rtol=max(case.tolerance, ROUNDING))
 
     def test_the_rate_network_is_verified(self, case: Case) -> None:
         """Layer by layer against the framework, and every name of the source leads somewhere."""

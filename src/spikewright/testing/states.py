@@ -151,6 +151,8 @@ def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
     slots = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
     own = {name: getattr(thing, name) for name in slots if hasattr(thing, name)}
     for name, value in {**own, **getattr(thing, "__dict__", {})}.items():
+        if _is_lazy(thing, name):
+            continue
         numbered = "hooks" in name and isinstance(value, dict)  # counted up in the whole process
         yield f".{name}", list(value.values()) if numbered else value
     for kind in type(thing).__mro__:
@@ -165,6 +167,14 @@ def _is_open(thing: Any) -> bool:
     if any(base.__module__ == "torch.nn.modules.module" for base in kind.__mro__):
         return True
     return _home(kind) not in _CLOSED and not kind.__module__.startswith(_NAMED)
+
+
+def _is_lazy(thing: Any, name: str) -> bool:
+    """Whether an attribute of a graph is computed when it is asked for."""
+    kind = type(thing)
+    return _home(kind) == "spikewright" and isinstance(
+        getattr(kind, name, None), functools.cached_property
+    )
 
 
 def _entry(thing: Any) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.errors import ReadError
+from spikewright.frontends.preserving import preserved
 
 
 def parameters(model: Any) -> dict[str, NDArray]:
@@ -32,7 +33,8 @@ def parameters(model: Any) -> dict[str, NDArray]:
 
 def copied(model: Any, values: Mapping[str, NDArray]) -> Any:
     """A copy of a model with other weights; the model is left as it is."""
-    made = copy.deepcopy(model)
+    with preserved(model):  # Keras builds the copy anew, which draws initial weights
+        made = copy.deepcopy(model)
     for weight, (name, value) in zip(_weights(made), values.items(), strict=True):
         assert weight.shape == value.shape, name  # the order is that of `parameters`
         weight.assign(value)

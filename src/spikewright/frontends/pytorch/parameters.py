@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.errors import ReadError
+from spikewright.frontends.preserving import preserved
 
 
 def parameters(model: Any) -> dict[str, NDArray]:
@@ -24,7 +25,8 @@ def parameters(model: Any) -> dict[str, NDArray]:
 
 def copied(model: Any, values: Mapping[str, NDArray]) -> Any:
     """A copy of a module with other values; the module is left as it is."""
-    made = copy.deepcopy(model)
+    with preserved(model):
+        made = copy.deepcopy(model)
     write(made, values)
     return made
 
@@ -43,7 +45,8 @@ def _tensors(model: Any) -> dict[str, Any]:
         raise ReadError(
             f"a {type(model).__name__} holds no parameters to write to. Give the torch.nn.Module"
         )
-    state = model.state_dict(keep_vars=True)
+    with preserved(model):  # hooks of its state dict may do anything
+        state = model.state_dict(keep_vars=True)
     return {name: value for name, value in state.items() if value.is_floating_point()}
 
 
