@@ -28,6 +28,7 @@ from spikewright.graph import Graph, Node
 from spikewright.graph import save as save_graph
 from spikewright.graph.layers import Input, PythonCall
 from spikewright.network import node_functions as f
+from spikewright.testing.states import left_as_it_was
 
 keras = pytest.importorskip("keras")
 torch = pytest.importorskip("torch")
@@ -256,9 +257,32 @@ def _centred(x: Any) -> Any:
     return x if isinstance(x, keras.KerasTensor) else x - float(ops.mean(x))
 
 
+class Remembering(nn.Module):
+    """PyTorch code that looks at values, and remembers its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.seen = 0, []
+
+    def forward(self, x: Any) -> Any:
+        """The input, shifted by their number."""
+        self.calls += 1
+        return float(x.sum()) * 0 + x + self.calls
+
+
+class Noisy(nn.Module):
+    """PyTorch code that looks at values, and draws numbers."""
+
+    def forward(self, x: Any) -> Any:
+        """The input with noise."""
+        return float(x.sum()) * 0 + x + torch.randn_like(x)
+
+
 REFUSED = {
     "mixes samples": (lambda: _functional(L.Lambda(_centred, name="odd")), "beside it"),
     "changes": (lambda: _functional(Counting(name="odd")), "the next time"),
+    "changes in PyTorch": (lambda: Between(Remembering()), "earlier inputs"),
+    "draws": (lambda: Between(Noisy()), "the next time"),
     "mixes in an operator": (lambda: Between(lambda x: torch.cumprod(x, 0)), "beside it"),
     "complex": (lambda: Between(lambda x: torch.fft.fft(x, dim=1).real), "complex"),
 }  # fmt: skip
@@ -270,6 +294,34 @@ def test_what_cannot_be_called_is_refused(name: str) -> None:
     make, reason = REFUSED[name]
     with pytest.raises(UnsupportedLayerError, match=reason):
         _convert(make(), fallback="python")
+
+
+class Counted(Looking):
+    """Counts its calls, which changes no result, and writes what it has seen into a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.seen = 0, [0]
+        self.register_buffer("last", torch.zeros(()))
+
+    def forward(self, x: Any, sign: int = 1) -> Any:
+        """As its parent."""
+        self.calls += 1
+        self.seen.append(self.calls)
+        self.last.copy_(x.sum())
+        return super().forward(x, sign)[0]
+
+
+def test_calls_leave_the_model_as_it_was() -> None:
+    """When it is tried, verified and run: the part in its own mode, its counts and its buffers."""
+    model = Between(Counted()).train()
+    model.odd.eval()
+    with left_as_it_was(model):
+        conversion = _convert(model, fallback="python")
+    with left_as_it_was(model):
+        conversion.verify(X)
+    with left_as_it_was(model):
+        conversion.run(X, steps=3, progress=False)
 
 
 @pytest.mark.parametrize("fallback", [None, "python"])

@@ -128,6 +128,11 @@ def _buffers(m: Changing) -> None:
     m.norm.running_var.mul_(2)
 
 
+def _statistics(m: Changing) -> None:
+    m.norm.train()
+    m.norm(torch.ones(3, 4))
+
+
 def _modules(m: Changing) -> None:
     m.norm = nn.BatchNorm1d(4)
     m.extra = nn.Linear(2, 2)
@@ -200,6 +205,7 @@ CHANGES: dict[str, Callable[[], Change]] = {
     "attributes": lambda: _attributes,
     "containers": lambda: _containers,
     "buffers": lambda: _buffers,
+    "statistics": lambda: _statistics,
     "modules": lambda: _modules,
     "parameters": lambda: _parameters,
     "parametrization": lambda: _parametrization,

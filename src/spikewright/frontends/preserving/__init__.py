@@ -11,8 +11,9 @@ from threading import RLock
 from typing import Any
 
 from spikewright.frontends.preserving.snapshot import Snapshot
+from spikewright.frontends.preserving.tensors import watching_inside
 
-__all__ = ["Snapshot", "preserved"]
+__all__ = ["Snapshot", "preserved", "watching_inside"]
 
 _ONE_AT_A_TIME = RLock()
 

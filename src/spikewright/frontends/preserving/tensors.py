@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 
+_ACTIVE: list[Any] = []
+_RUNNING = ("running_mean", "running_var")
+_TRAINING = ("training", "train", "use_input_stats")
 _LARGEST = 1 << 26  # bytes; writes into NumPy arrays are not seen, so a copy is made of all
 
 
@@ -92,12 +96,23 @@ def watching(tensors: Iterable[Any]) -> Iterator[None]:
         yield
         return
     writes = _writes()(memory)
+    _ACTIVE.append(writes)
     try:
         with writes:
             yield
     finally:
+        _ACTIVE.pop()
         for key, copy in writes.copies.items():
             memory[key].copy_(copy)
+
+
+@contextmanager
+def watching_inside() -> Iterator[None]:
+    """Go on watching in an operator that is written in Python, where PyTorch has stopped it."""
+    with ExitStack() as modes:
+        for writes in _ACTIVE:
+            modes.enter_context(writes)
+        yield
 
 
 @cache
@@ -117,7 +132,7 @@ def _writes() -> Any:
             self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             kwargs = kwargs or {}
-            if isinstance(operator, torch._ops.OpOverload) and operator._schema.is_mutable:
+            if isinstance(operator, torch._ops.OpOverload):
                 for tensor in _written(operator, args, kwargs):
                     self._copy(tensor)
             return operator(*args, **kwargs)
@@ -133,12 +148,31 @@ def _writes() -> Any:
 
 
 def _written(operator: Any, args: Any, kwargs: Any) -> Iterator[Any]:
-    """The tensors that an operator writes into."""
-    for position, argument in enumerate(operator._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            given = kwargs.get(argument.name)
-            given = args[position] if position < len(args) else given
-            yield from filter(is_tensor, given if isinstance(given, list | tuple) else [given])
+    """The tensors that an operator writes into.
+
+    Batch normalisation writes into running statistics, which its schema does not say.
+    """
+    names = _written_arguments(operator)
+    if not names:
+        return
+    schema = operator._schema
+    given = dict(zip((argument.name for argument in schema.arguments), args, strict=False)) | kwargs
+    for name in names:
+        value = given.get(name)
+        if name in _RUNNING and not any(given.get(training) for training in _TRAINING):
+            continue
+        yield from filter(is_tensor, value if isinstance(value, list | tuple) else [value])
+
+
+@cache
+def _written_arguments(operator: Any) -> tuple[str, ...]:
+    """The names of the arguments that an operator may write into."""
+    return tuple(
+        argument.name
+        for argument in operator._schema.arguments
+        if argument.name in _RUNNING
+        or (argument.alias_info is not None and argument.alias_info.is_write)
+    )
 
 
 class ArrayState:
@@ -148,12 +182,12 @@ class ArrayState:
         self._array, self._numbers = array, array.copy()
 
     def put_back(self) -> None:
-        """The numbers that it held."""
-        if self._array.flags.writeable:
+        """The numbers that it held, where it holds others."""
+        if not np.array_equal(self._array, self._numbers):
             self._array[...] = self._numbers
 
 
 def array_states(array: NDArray) -> list[ArrayState]:
     """The state of an array; none for one that nobody can write into, or of more than 64 MiB."""
-    known = array.flags.writeable and array.nbytes <= _LARGEST
+    known = array.flags.writeable and array.dtype.kind != "O" and array.nbytes <= _LARGEST
     return [ArrayState(array)] if known else []

@@ -12,6 +12,7 @@ from weakref import finalize, ref
 import torch
 from torch.utils import _pytree as pytree
 
+from spikewright.frontends.preserving import watching_inside
 from spikewright.frontends.pytorch.arguments import Arguments
 from spikewright.frontends.pytorch.modes import evaluation
 
@@ -46,7 +47,7 @@ def _module(tensors: list[torch.Tensor], key: int) -> list[torch.Tensor]:
     leaves = [next(given) if leaf is _TENSOR else leaf for leaf in call.arguments]
     args, kwargs = pytree.tree_unflatten(leaves, call.structure)
     evaluation(part)  # whoever runs a program preserves the module that it is of
-    with torch.no_grad():
+    with watching_inside(), torch.no_grad():
         made = type(part).forward(part, *args, **kwargs)  # its own may stand for it just now
     return [leaf.clone() for leaf in pytree.tree_leaves(made)]
 
