@@ -13,8 +13,8 @@ import onnx
 import pytest
 import torch
 import torchvision
-from benchmarks.families import apart, measuring, of_keras, of_torchvision, page
-from benchmarks.families.__main__ import chosen, is_done
+from benchmarks.families import apart, measuring, of_keras, of_torchvision, page, unchanged
+from benchmarks.families.__main__ import chosen, is_done, summary
 from benchmarks.families.exporting import torch_file
 from benchmarks.families.member import Member, Origin
 from benchmarks.families.origins import ONNX, ORIGINS, found, keys
@@ -158,6 +158,7 @@ def test_keys_say_place_name_and_form() -> None:
     [
         (None, "", False),
         ("converted", "", True), ("converted", "failed", True), ("converted", "all", False),
+        ("unchanged", "", True), ("unchanged", "failed", True), ("changed", "failed", False),
         ("refused", "", True), ("refused", "failed", False), ("refused", "all", False),
     ],
 )  # fmt: skip
@@ -246,6 +247,46 @@ def test_every_outcome_is_told_from_the_others(
     assert (row.get("error", 1.0) <= row.get("bound", 0.0)) == (outcome == "converted")
 
 
+def _hooked(model: nn.Module, *how: Any) -> None:
+    for part in model.modules():
+        part.register_forward_hook(lambda *call: None)
+
+
+def _noisy(model: nn.Module, *how: Any) -> None:
+    torch.rand(1)
+
+
+def _trained(model: nn.Module, *how: Any) -> None:
+    for parameter in model.parameters():
+        parameter.data.add_(1e-3)
+
+
+@pytest.mark.parametrize(
+    ("use", "seen"),
+    [(None, ""), (_hooked, "_forward_hooks"), (_noisy, "torch.random"), (_trained, "Parameter")],
+)
+def test_a_network_that_was_changed_is_told_from_its_twin(
+    use: Any, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading changes nothing; a hook, a number that is drawn and a weight are differences."""
+    monkeypatch.setitem(ORIGINS, "here", _origin(_relu_of_one_seed, _no_export))
+    if use is not None:
+        monkeypatch.setattr(unchanged, "_use", use)
+    row = unchanged.compared("here/n")
+
+    assert row["uses"] == 2
+    assert row["outcome"] == ("changed" if seen else "unchanged")
+    assert (row["differences"] > 0) == bool(seen) and seen in row.get("why", "")
+    count = f"1 networks, 2 times read or refused: {row['differences']} differences"
+    assert summary({"a": row}) == count
+    assert summary({"a": row, "b": {"outcome": "failed", "why": ""}}) == f"{count}, 1 failed"
+
+
+def _relu_of_one_seed() -> nn.Module:
+    torch.manual_seed(0)
+    return _relu()
+
+
 class _SaysHowMany(nn.Module):
     """A program for one size of the batch, and no other."""
 
@@ -266,11 +307,23 @@ def test_what_cannot_have_an_open_batch_is_exported_for_one_sample(tmp_path: Pat
     assert batches[1] == 1
 
 
+MEMBERS = (
+    "torchvision/squeezenet1_1", "timm/starnet_s050", "transformers/BertModel", "keras/MobileNet",
+)  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    ["torchvision/squeezenet1_1", "timm/starnet_s050", "transformers/BertModel", "keras/MobileNet"],
-)
+@pytest.mark.parametrize("name", MEMBERS)
+def test_members_are_left_as_they_were(name: str) -> None:
+    """One that is read for the first time, or refused, is the twin of one that never was."""
+    pytest.importorskip(name.partition("/")[0])
+    row = apart.apart(unchanged.compared, name)
+
+    assert (row["outcome"], row.get("why", "")) == ("unchanged", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MEMBERS)
 @pytest.mark.parametrize("form", ["", ONNX])
 def test_members_are_converted_and_verified(name: str, form: str) -> None:
     """A small one of each place that is installed, as the page has it."""

@@ -27,6 +27,10 @@ its outputs as the framework computes them, then every layer. Statistics of batc
 those of random input. Weights that are all one number at first, such as scales of layers, are made
 random, so that no layer hides errors of earlier ones.
 
+Reading leaves a network as it was: `python -m benchmarks.families --unchanged` makes each one twice
+from one seed, reads one of the two, which nothing has called before, and compares their states and
+the outputs of two calls; so it does where the network is refused.
+
 * **error of bound**: of its outputs, relative to the largest value, and what rounding explains of
   that; every layer is within such a bound of its own;
 * **verdict**: what the spiking network guarantees, the weakest of its layers

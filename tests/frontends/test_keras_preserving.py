@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 import spikewright as sw
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import live, read
+from spikewright.frontends.preserving import preserved
 from spikewright.testing.states import differences, left_as_it_was, state_of, state_of_process
 
 L, ops = keras.layers, keras.ops
@@ -122,6 +123,34 @@ def test_reading_and_calling_leave_a_model_as_it_was(kind: str, fallback: str | 
         source.call(inputs_of(source))
     with left_as_it_was(model):
         source.activations(inputs_of(source))
+
+
+class VariableOfTensorFlow:
+    """What the guard uses of `tf.Variable`, whose `assign` writes into the variable itself."""
+
+    __module__ = "tensorflow.python.ops.resource_variable_ops"
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def read_value(self) -> float:
+        """Its value now."""
+        return self.value
+
+    def assign(self, value: float) -> None:
+        """Another value from now on."""
+        self.value = value
+
+
+def test_what_keras_holds_on_other_backends_is_put_back() -> None:
+    """JAX and NumPy give a variable another array, TensorFlow writes into the one that it has."""
+    array, variable = np.ones(3), VariableOfTensorFlow(1.0)
+    held = {"layer": L.Layer(), "variable": variable}
+    held["layer"].array = array
+    with preserved(held):
+        held["layer"].array = np.zeros(3)
+        variable.assign(2.0)
+    assert held["layer"].array is array and variable.value == 1.0
 
 
 @pytest.mark.parametrize("kind", CHANGES)

@@ -26,8 +26,10 @@ from spikewright.frontends.preserving.contents import (
 from spikewright.frontends.preserving.randomness import is_generator, of_generator, of_process
 from spikewright.frontends.preserving.tensors import (
     TensorState,
+    VariableState,
     array_states,
     is_kind_of_tensor,
+    is_variable_of_tensorflow,
     loaded,
     watching,
 )
@@ -187,6 +189,8 @@ class _Class(NamedTuple):
 def _note_of(kind: type) -> Callable[[Any], tuple[Sequence[Noted], Iterable[Any]]] | None:
     if is_generator(kind):
         return lambda generator: ([of_generator(generator)], ())
+    if is_variable_of_tensorflow(kind):
+        return lambda variable: ([VariableState(variable)], ())
     return next((note for of, note in _NOTES.items() if issubclass(kind, of)), None)
 
 
