@@ -38,7 +38,8 @@ def convert(
     """Turn a trained model into a network.
 
     `model` is a Keras 3 model, a `torch.nn.Module` (with `example_input`, batch axis first), an
-    ONNX `ModelProto`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2` file.
+    ONNX `ModelProto`, or a path to a `.keras`, `.h5`, `.onnx` or `.pt2` file. A live model is left
+    as it was.
 
     * `spiking`: False for the rate network, which computes exactly the same as the model; True for
       its spiking form; `{layer, activation or neuron type: neuron type}` chooses the form. A
