@@ -34,7 +34,7 @@ from spikewright.frontends.preserving.tensors import (
     watching,
 )
 
-_LONG = 10_000  # entries: what is in longer containers is not looked at
+_LONG = 100_000  # entries: what is in longer containers is not looked at
 _CLOSED = {"torch", "numpy", "tensorflow", "jax", "jaxlib", *sys.stdlib_module_names}
 _LIBRARIES = {*_CLOSED, "keras"}
 _SETTINGS = (  # parts of Keras that no call of a model changes
@@ -82,9 +82,12 @@ class Snapshot:
 
     def changes(self, thing: Any) -> list[str]:
         """The attributes of an object that are others now, or containers of other content."""
-        before = self._contents[id(vars(thing))].entries
-        held = dict(zip(before[: len(before) // 2], before[len(before) // 2 :], strict=True))
         now = vars(thing)
+        content = self._contents.get(id(now))
+        if content is None:
+            return []
+        before = content.entries
+        held = dict(zip(before[: len(before) // 2], before[len(before) // 2 :], strict=True))
         return [
             name
             for name in dict.fromkeys([*now, *held])
