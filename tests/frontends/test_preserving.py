@@ -343,6 +343,29 @@ def test_one_guard_inside_another_ends_where_it_began() -> None:
         assert model.items == [1, 2, 3, 4] and model.count == 1
 
 
+def test_an_interrupt_while_things_are_put_back_comes_after_that() -> None:
+    """Half of a model put back would be neither what it was nor what it is."""
+    model = Changing(lambda m: None)
+    with left_as_it_was(model), pytest.raises(KeyboardInterrupt), preserved(model) as before:
+        model.items.append(4)
+        model.count += 1
+        at = len(before._noted) // 2
+        before._noted.insert(at, _Interrupting())
+    assert model.items == [1, 2, 3]
+
+
+class _Interrupting:
+    """Something that the user interrupts when it is put back for the first time."""
+
+    times = 0
+
+    def put_back(self) -> None:
+        """Interrupted once."""
+        self.times += 1
+        if self.times == 1:
+            raise KeyboardInterrupt
+
+
 def test_what_threads_share_is_left_alone() -> None:
     """An object with a lock may be changing for others: putting it back would undo their work."""
     import threading

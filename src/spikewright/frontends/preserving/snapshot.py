@@ -76,9 +76,13 @@ class Snapshot:
         return watching(self._tensors)
 
     def put_back(self) -> None:
-        """Make everything what it was."""
-        for noted in self._noted:
-            noted.put_back()
+        """Make everything what it was; an interrupt in between is raised at the end."""
+        try:
+            for noted in self._noted:
+                noted.put_back()
+        except KeyboardInterrupt:
+            self.put_back()
+            raise
 
     def changes(self, thing: Any) -> list[str]:
         """The attributes of an object that are others now, or containers of other content."""
