@@ -44,6 +44,8 @@ def _made(origin: Origin, name: str, member: Member, hidden: bool, refused: bool
 
         import_keras().backend.clear_session()  # its names begin anew
     model = origin.make(name, member)
+    if name.startswith("detection."):
+        model.eval()  # in training it wants targets
     if hidden:
         model.config.output_hidden_states = True
     if not refused:
