@@ -111,14 +111,14 @@ def _differences(
 def _use(model: Any, member: Member, with_example: bool, refused: bool) -> None:
     """Convert and verify a network; raises where one that is to be refused is not."""
     import spikewright as sw
-    from spikewright.errors import SpikewrightError, UnsupportedLayerError
+    from spikewright.errors import ReadError, SpikewrightError
 
     example = member.samples(2) if with_example else None
     if example is not None and member.argument:
         example = {member.argument: example}
     try:
         sw.convert(model, spiking=True, example_input=example).verify()
-    except UnsupportedLayerError:
+    except ReadError:
         return
     except SpikewrightError:
         if refused:
