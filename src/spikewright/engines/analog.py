@@ -66,8 +66,7 @@ def _held(op: Operator, counts: bool, precision: Precision) -> Operator:
     weights = None if isinstance(op, DelayedLinear) or counts else weights_of(op.transform)
     if weights is None:
         return op
-    fan_in = prod(weights.shape[1:])
-    return replace(op, compensation=Compensation(weights, precision, fan_in))
+    return replace(op, compensation=Compensation.of(weights, precision))
 
 
 def _on_grid(transform: Sparse, precision: Precision) -> Sparse:

@@ -7,7 +7,7 @@ are added in float64, in a fixed order, wherever they matter:
 
     y = sum of limbs times weights on the grid
         + sum over the inputs' remainders, times weights on the grid
-        + sum over the weights' residuals, times inputs without their remainders
+        + sum over the weights' residuals, times inputs
 
 The residuals `w - grid(w)` of a channel are added where they exceed `.4 n 2^-b |w|`, and all of
 the channel's where more than an eighth do. The remainders of a sample are added where one of its
@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +62,11 @@ class Compensation:
     fan_in: int
     order: NDArray | None = None
 
+    @classmethod
+    def of(cls, weight: NDArray, precision: Precision) -> Compensation:
+        """That of sums over all weights of a channel."""
+        return cls(weight, precision, prod(weight.shape[1:]))
+
     @property
     def reach(self) -> float:
         """Remainders are added where a value is below this many units of its sample's limbs."""
@@ -78,6 +84,13 @@ class Compensation:
             np.concatenate([np.zeros(0, np.int32), *(places for _, _, places, _ in found)]),
             np.concatenate([np.zeros(0), *(values for _, _, _, values in found)]),
         )
+
+    def residual_weights(self) -> NDArray:
+        """The residuals that are added, in the shape of the weights, with zeros elsewhere."""
+        starts, places, values = self.residuals
+        found = np.zeros((len(self.weight), self.weight[:1].size))
+        found[np.repeat(np.arange(len(found)), np.diff(starts)), places] = values
+        return found.reshape(self.weight.shape)
 
     def _residuals(self) -> Iterator[tuple[int, NDArray, NDArray, NDArray]]:
         """Channels, and channel, place and value of each residual, some channels at a time."""

@@ -84,7 +84,7 @@ class Sums:
         residuals, out = self.compensated.residuals, weights[0].shape[-1]
         if len(residuals.values):
             total = total + over(
-                x if rest is None else x - rest,
+                x,
                 lambda rows, group: residual_sum(
                     rows, residuals, slice(group * out, (group + 1) * out)
                 ),

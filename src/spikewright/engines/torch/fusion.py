@@ -101,7 +101,7 @@ def _merged(product: Linear, total: Sum, shape: Shape) -> Affine | None:
         transform = replace(transform, **{name: weight})
     return Affine(
         total.label, product.inputs, total.output, transform, product.factor,
-        bias if np.any(bias) else None,
+        bias=bias if np.any(bias) else None,
     )  # fmt: skip
 
 

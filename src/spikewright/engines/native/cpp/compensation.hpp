@@ -1,18 +1,11 @@
 // The parts of sums over values that limbs, and weights on the grid, leave out: remainders of values times
-// weights, then residuals of weights times values without their remainders. They are added one after the
-// other, in the order of taps and channels; see `engines/compensation.py`.
+// weights on the grid, then residuals of weights times values. They are added one after the other, in the
+// order of taps and channels; see `engines/compensation.py`.
 #pragma once
 
 #include "strips.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
-
-// The remainder of the value at a place of a step; zero where none is added.
-inline double remainder_at(const Split& frame, std::uint32_t code) {
-    const auto& codes = frame.remainder_codes;
-    const auto found = std::lower_bound(codes.begin(), codes.end(), code);
-    return found != codes.end() && *found == code ? frame.remainders[std::size_t(found - codes.begin())] : 0.0;
-}
 
 // f(code, remainder) for the remainders at places from one on up to another.
 template <class F>
@@ -73,13 +66,13 @@ inline void add_remainders(const Strip& strip, const Split& frame, std::size_t t
     for (std::size_t k = 0; k < lanes; ++k) to[k] += sums[k];
 }
 
-// Residuals of weights times a step's values in the window of a pixel. `frame` has the remainders, if any.
+// Residuals of weights times a step's values in the window of a pixel.
 template <std::size_t lanes>
-inline void add_residuals(const Strip& strip, std::size_t pixel, const Split* frame, std::size_t t) {
+inline void add_residuals(const Strip& strip, std::size_t t) {
     const Layer& l = *strip.op.layer;
     const Residuals& residuals = l.residuals;
     const double* values = strip.context.values(strip.op.input, strip.sample, t);
-    std::int64_t* places = strip.scratch.tap_places.data();
+    const std::int64_t* places = strip.scratch.tap_places.data();
     const bool depthwise = strip.op.action == Action::depthwise;
     double* to = nullptr;
     for (std::size_t k = 0; k < strip.valid(); ++k) {
@@ -91,9 +84,7 @@ inline void add_residuals(const Strip& strip, std::size_t pixel, const Split* fr
             const std::int64_t place = places[residuals.taps[i]];
             if (place < 0) continue;
             const std::size_t channel = depthwise ? out : std::size_t(residuals.channels[i]);
-            const std::size_t code = std::size_t(place) * std::size_t(l.channels) + channel;
-            const double remainder = frame ? remainder_at(*frame, std::uint32_t(code)) : 0.0;
-            sum += residuals.values[i] * (values[code] - remainder);
+            sum += residuals.values[i] * values[std::size_t(place) * std::size_t(l.channels) + channel];
         }
         if (!to) to = whole_sums<lanes>(strip, t);
         to[k] += sum;
@@ -113,10 +104,9 @@ inline void find_tap_places(const Strip& strip, std::size_t pixel) {
 // Adds both for a step of a pixel whose segments and tap places are found. Without a `frame` no value of
 // the step has a remainder that is added.
 template <std::size_t lanes>
-inline void compensate(const Strip& strip, std::size_t pixel, const Split* frame, std::size_t t) {
-    if (frame && frame->remainders.empty()) frame = nullptr;
+inline void compensate(const Strip& strip, const Split* frame, std::size_t t) {
     if (frame) add_remainders<lanes>(strip, *frame, t);
-    if (!strip.op.layer->residuals.values.empty()) add_residuals<lanes>(strip, pixel, frame, t);
+    if (!strip.op.layer->residuals.values.empty()) add_residuals<lanes>(strip, t);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

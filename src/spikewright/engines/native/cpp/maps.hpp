@@ -39,14 +39,11 @@ inline void add_lines(const SparseRows& m, const std::vector<double>& values, st
 }
 
 // Adds to each line of a frame's sums: remainders of values times weights, then residuals of weights times
-// values without remainders, each in a sum of its own (`compensation.hpp`).
+// values, each in a sum of its own (`compensation.hpp`).
 inline void compensate_frame(const AxisRows& m, const double* from, const Split& frame, double* to) {
     const std::size_t size = m.outer * m.axis * m.inner;
-    std::vector<double> rest(size), held(from, from + size), line(m.inner), whole(m.values);
-    for (std::size_t i = 0; i < frame.remainders.size(); ++i) {
-        rest[frame.remainder_codes[i]] = frame.remainders[i];
-        held[frame.remainder_codes[i]] -= frame.remainders[i];
-    }
+    std::vector<double> rest(size), line(m.inner), whole(m.values);
+    for (std::size_t i = 0; i < frame.remainders.size(); ++i) rest[frame.remainder_codes[i]] = frame.remainders[i];
     for (std::size_t i = 0; i < m.low.size(); ++i) whole[i] += m.low[i];
     const auto add = [&](const SparseRows& rows, const std::vector<double>& values, const double* x, double* sums) {
         for (std::size_t row = 0; row < m.out; ++row) {
@@ -59,7 +56,7 @@ inline void compensate_frame(const AxisRows& m, const double* from, const Split&
         const std::size_t at = o * m.axis * m.inner;
         double* sums = to + o * m.out * m.inner;
         if (!frame.remainders.empty()) add(m, whole, rest.data() + at, sums);
-        if (!m.residuals.values.empty()) add(m.residuals, m.residuals.values, held.data() + at, sums);
+        if (!m.residuals.values.empty()) add(m.residuals, m.residuals.values, from + at, sums);
     }
 }
 
