@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from spikewright._base.amounts import between, joules, loss_unit, percent
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,26 @@ def select(records: Iterable[Record], name: str, **how: Any) -> list[Record]:
         for record in records
         if record.name == name and all(record.how.get(k) == v for k, v in how.items())
     ]
+
+
+def interval_kind(record: Record) -> str:
+    """The kind of a record's interval: of confidence, or all values of some draws."""
+    draws = record.how.get("draws")
+    return "95 % interval" if draws is None else f"range of {draws} draws"
+
+
+DEFAULT_TABLE = "45nm-fp32"
+"""The cost table of every energy for which no other is named."""
+
+OwnNetwork = Literal["spiking", "rate"]
+OWN_NETWORKS: tuple[OwnNetwork, ...] = ("spiking", "rate")
+"""`how["network"]` of energies of the measured network itself; others are those of rivals."""
+
+
+def own_energies(records: Iterable[Record], **how: Any) -> list[Record]:
+    """Energies of the measured network, without those of its rivals."""
+    found = select(records, "energy", **how)
+    return [record for record in found if record.how.get("network") in OWN_NETWORKS]
 
 
 SCORE = "score"
@@ -78,6 +100,9 @@ def worths(records: Iterable[Record]) -> list[Worth]:
     return [*(Worth(name, fraction=False) for name in metrics), *known]
 
 
+_DROP = " drop"  # the end of the names of losses against the source
+
+
 def table_of(records: Iterable[Record]) -> list[tuple[str, ...]]:
     """Headings, and a row of text for each record: fractions as percent."""
     rows = [
@@ -88,15 +113,22 @@ def table_of(records: Iterable[Record]) -> list[tuple[str, ...]]:
 
 
 def _place(record: Record) -> str:
-    return ", ".join(str(record.how[k]) for k in ("output", "readout") if k in record.how)
+    kinds = ("output", "readout", "network", "table")
+    return ", ".join(str(record.how[k]) for k in kinds if k in record.how)
 
 
 def _text(record: Record, value: float) -> str:
-    return f"{value:.1%}" if record.unit == "fraction" else f"{value:.4g}"
+    if record.name.endswith(_DROP):
+        return loss_unit(record.unit == "fraction").whole(value)
+    if record.unit == "J":
+        return joules(value)
+    return percent(value) if record.unit == "fraction" else f"{value:.4g}"
 
 
 def _interval(record: Record) -> str:
     ends = record.interval or ()
+    if ends and record.name.endswith(_DROP):
+        return between(record.value, ends, loss_unit(record.unit == "fraction"))
     return " to ".join(_text(record, end) for end in ends)
 
 

@@ -31,6 +31,7 @@ from spikewright.errors import ConversionError, NetworkError, SimulationError, T
 from spikewright.network.neurons import NEURON_TYPES, NeuronType
 from spikewright.passes import MAX_POOL_FORMS
 from spikewright.quantising import Quantised, bits_of
+from spikewright.records import DEFAULT_TABLE
 from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
 from spikewright.training.settings import TRAINABLE, Thresholds, named
 
@@ -184,7 +185,7 @@ minimise = click.option(
     help="The cost to minimise.",
 )
 energy_table = click.option(
-    "--energy-table", default="45nm-fp32", show_default=True, help="The cost table of energies."
+    "--energy-table", default=DEFAULT_TABLE, show_default=True, help="The cost table of energies."
 )
 
 

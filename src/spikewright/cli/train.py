@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import click
 
+from spikewright._base.amounts import number, percent
 from spikewright._base.writing import check_place, replace_file
 from spikewright.cli import options
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
@@ -20,7 +21,7 @@ from spikewright.conversion.pipeline import convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
-from spikewright.report.tables import Column, Table, number, percent
+from spikewright.report.tables import Column, Table
 from spikewright.training import Refitted, Training
 from spikewright.training.settings import Method, Precision
 

@@ -41,7 +41,7 @@ from spikewright.measure import Evaluation, EveryStep, Run
 from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
-from spikewright.records import select
+from spikewright.records import DEFAULT_TABLE, select
 from spikewright.running.encoders import Encoder
 from spikewright.running.encoding import encoders_for, lists_of
 from spikewright.running.inputs import as_arrays, as_named, batch_of
@@ -432,7 +432,7 @@ class Conversion(Shown):
         spikes: float | None = None,
         joules: float | None = None,
         rates: Mapping[str, tuple[float, float]] | None = None,
-        energy_table: str = "45nm-fp32",
+        energy_table: str = DEFAULT_TABLE,
         loss: Literal["both", "imitation", "truth"] | Callable[[Any, Any], Any] = "both",
         layers: float = 0.0,
         refit: bool = False,
@@ -569,7 +569,7 @@ class Conversion(Shown):
             thresholds=thresholds,
             spikes=None,
             joules=None,
-            energy_table="45nm-fp32",
+            energy_table=DEFAULT_TABLE,
             loss="imitation",
             layers=0.0,
             refit=False,

@@ -10,9 +10,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
+from spikewright._base.amounts import number
 from spikewright._base.optional import require
 from spikewright._base.writing import check_place, replace_file
-from spikewright.report.tables import number
 
 Cell = str | float | int
 Row = Sequence[Cell]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spikewright._base.markup import Markup
+from spikewright.records import DEFAULT_TABLE, own_energies
 from spikewright.report.figures import sweep_info
 from spikewright.report.page.contents import Contents, section
 from spikewright.report.page.figure import Figure
@@ -28,7 +29,9 @@ def sweep(contents: Contents) -> Markup | None:
         plot.keys(info),
         f"{info.n:,} samples; bars are 95 % intervals.",
     )
-    table = sweep_table(contents.sweep, steps_of_spikes(contents.sweep), "Every setting")
+    energies = next((r.how["table"] for r in own_energies(contents.search)), DEFAULT_TABLE)
+    steps_there = steps_of_spikes(contents.sweep)
+    table = sweep_table(contents.sweep, steps_there, "Every setting", energies=energies)
     rates = rates_table(contents.sweep, steps, f"Mean firing rates in Hz, {after}")
     return section(
         "sweep",
