@@ -321,7 +321,7 @@ def test_the_sentence_follows_from_the_records(records: list[Record], text: str)
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0 points lost"), (-0.02, "2.0 points gained")])
-def test_what_is_not_lost_is_not_called_lost(value: float, text: str) -> None:
+def test_no_loss_and_a_gain_are_named(value: float, text: str) -> None:
     """No loss and a gain are named as they are."""
     how = {"steps": 2, "readout": "mean"}
     records = [
