@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from spikewright._base.amounts import between, joules, loss_unit, percent
+from spikewright._base.amounts import Unit, between, difference, joules, loss_unit, percent
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,15 @@ class Record:
         """The record as plain data, ready for JSON."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        """Name, value and interval; a drop is lost or gained, an energy has its cost table."""
+        kind, unit = interval_kind(self), _unit_of_loss(self)
+        if unit is not None:
+            return f"{self.name}: {difference(self.value, self.interval, unit, kind)}"
+        table = f" ({self.how['table']})" if self.unit == "J" and "table" in self.how else ""
+        ends = f" ({kind} {_interval(self)})" if self.interval is not None else ""
+        return f"{self.name}: {_text(self, self.value)}{_unit(self)}{table}{ends}"
+
 
 def select(records: Iterable[Record], name: str, **how: Any) -> list[Record]:
     """Records of that name whose settings include all of `how`, in order."""
@@ -39,12 +48,6 @@ def select(records: Iterable[Record], name: str, **how: Any) -> list[Record]:
         for record in records
         if record.name == name and all(record.how.get(k) == v for k, v in how.items())
     ]
-
-
-def interval_kind(record: Record) -> str:
-    """The kind of a record's interval: of confidence, or all values of some draws."""
-    draws = record.how.get("draws")
-    return "95 % interval" if draws is None else f"range of {draws} draws"
 
 
 DEFAULT_TABLE = "45nm-fp32"
@@ -100,9 +103,6 @@ def worths(records: Iterable[Record]) -> list[Worth]:
     return [*(Worth(name, fraction=False) for name in metrics), *known]
 
 
-_DROP = " drop"  # the end of the names of losses against the source
-
-
 def table_of(records: Iterable[Record]) -> list[tuple[str, ...]]:
     """Headings, and a row of text for each record: fractions as percent."""
     rows = [
@@ -112,14 +112,30 @@ def table_of(records: Iterable[Record]) -> list[tuple[str, ...]]:
     return [("measure", "of", "value", "95 % interval"), *rows]
 
 
+def interval_kind(record: Record) -> str:
+    """The kind of a record's interval: of confidence, or all values of some draws."""
+    draws = record.how.get("draws")
+    return "95 % interval" if draws is None else f"range of {draws} draws"
+
+
+def _unit_of_loss(record: Record) -> Unit | None:
+    """The unit of a loss against the source, None of any other record."""
+    return loss_unit(record.unit == "fraction") if record.name.endswith(" drop") else None
+
+
+def _unit(record: Record) -> str:
+    """The unit behind a value that is no percentage and has no prefix."""
+    return "" if record.unit in ("fraction", "J", "value", "ratio", SCORE) else f" {record.unit}"
+
+
 def _place(record: Record) -> str:
     kinds = ("output", "readout", "network", "table")
     return ", ".join(str(record.how[k]) for k in kinds if k in record.how)
 
 
 def _text(record: Record, value: float) -> str:
-    if record.name.endswith(_DROP):
-        return loss_unit(record.unit == "fraction").whole(value)
+    if (unit := _unit_of_loss(record)) is not None:
+        return unit.whole(value)
     if record.unit == "J":
         return joules(value)
     return percent(value) if record.unit == "fraction" else f"{value:.4g}"
@@ -127,8 +143,9 @@ def _text(record: Record, value: float) -> str:
 
 def _interval(record: Record) -> str:
     ends = record.interval or ()
-    if ends and record.name.endswith(_DROP):
-        return between(record.value, ends, loss_unit(record.unit == "fraction"))
+    unit = _unit_of_loss(record)
+    if ends and unit is not None:
+        return between(record.value, ends, unit)
     return " to ".join(_text(record, end) for end in ends)
 
 
