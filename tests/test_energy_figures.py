@@ -24,7 +24,7 @@ from spikewright.explorer.measuring import measured
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
 from spikewright.measure.energy import TABLES
-from spikewright.records import DEFAULT_TABLE, OWN_NETWORKS, own_energies, select
+from spikewright.records import DEFAULT_TABLE, OWN_NETWORKS, own_energies, select, table_of
 from spikewright.report import figures, write_html
 from spikewright.report.tables import Table, energy_table
 from spikewright.training.changes import records_of
@@ -163,6 +163,12 @@ OUTPUTS: dict[str, Callable[[Setting], str]] = {
     ),
     "evaluate, its table": lambda found: str(energy_table(found.evaluation.records).rows[0][:1])
     + column(energy_table(found.evaluation.records), "spiking"),
+    "evaluate, a record": lambda found: str(
+        own_energies(found.evaluation.records, steps=STEPS, table=DEFAULT_TABLE)[0]
+    ),
+    "evaluate, records in a notebook": lambda found: str(
+        table_of(own_energies(found.evaluation.records, steps=STEPS, table=DEFAULT_TABLE))
+    ),
     "the explorer": told_by_the_explorer,
     "tune": told_by_tune,
     "a page, its energies": lambda found: told_by_a_page(found, "energy", "title"),
