@@ -13,9 +13,9 @@ from spikewright._base.amounts import (
     POINTS,
     SPIKES,
     Unit,
-    between,
-    difference,
-    energy,
+    format_difference,
+    format_energy,
+    format_interval,
     loss_unit,
     percent,
     points,
@@ -72,16 +72,17 @@ def read(text: str, unit: Unit) -> tuple[float, float, float]:
 @example(found=(0.0, 0.004, 0.009))
 @example(found=(-0.009, -0.004, 0.0))
 @example(found=(-0.0001, 0.0001, 0.0004))
+@example(found=(-1e-170, 1e-170, 1e-170))
 def test_value_and_ends_are_read_back_with_their_signs(
     unit: Unit, found: tuple[float, float, float]
 ) -> None:
     """Whatever the sentence says has the sign and, as far as digits are shown, the size it has."""
     low, value, high = found
     largest = max(map(abs, found))
-    said = read(difference(value, (low, high), unit), unit)
+    said = read(format_difference(value, (low, high), unit), unit)
     for text, exact in zip(said, (value, low, high), strict=True):
         exact *= unit.factor
-        if abs(exact) > 1e-11 * unit.factor * max(largest, 1.0):
+        if abs(exact) > 2 * unit.factor * max(1e-12 * largest, unit.least):
             assert math.copysign(1.0, text) == math.copysign(1.0, exact) and text != 0
         step = 0.5 * 10.0**-unit.decimals if unit.decimals is not None else 0.0
         assert abs(text - exact) <= max(
@@ -112,18 +113,18 @@ def test_a_difference_in_points(
 
     Only 0 is shown as 0, and round-off is 0.
     """
-    assert difference(value, interval) == text
+    assert format_difference(value, interval) == text
 
 
 def test_a_difference_in_another_unit() -> None:
     """Costs are more or fewer, scores have no unit, and the kind of the interval is named."""
-    assert difference(-12.0, (-30.0, 1500.0), SPIKES) == (
+    assert format_difference(-12.0, (-30.0, 1500.0), SPIKES) == (
         "12 spikes fewer (95 % interval 1,500 more to 30 fewer)"
     )
-    assert difference(0.25, (0.1, 0.5), loss_unit(False), "range of 5 draws") == (
+    assert format_difference(0.25, (0.1, 0.5), loss_unit(False), "range of 5 draws") == (
         "0.25 lost (range of 5 draws 0.1 to 0.5)"
     )
-    assert between(0.25, (-0.1, 0.5), loss_unit(False)) == "0.1 gained to 0.5 lost"
+    assert format_interval(0.25, (-0.1, 0.5), loss_unit(False)) == "0.1 gained to 0.5 lost"
 
 
 def test_amounts_without_a_direction() -> None:
@@ -131,4 +132,4 @@ def test_amounts_without_a_direction() -> None:
     assert [percent(-0.0004), points(-0.0004), points(-0.003)] == [
         "0.0 %", "0.0 points", "-0.3 points",
     ]  # fmt: skip
-    assert energy(1.561e-6, "45nm-fp32") == "1.56 µJ (45nm-fp32)"
+    assert format_energy(1.561e-6, "45nm-fp32") == "1.56 µJ (45nm-fp32)"

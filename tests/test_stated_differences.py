@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 import spikewright as sw
-from spikewright._base.amounts import difference
+from spikewright._base.amounts import format_difference
 from spikewright.choosing.search.choice import Choice
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.judges import Score
@@ -121,7 +121,7 @@ CASES = (
 @pytest.mark.parametrize("output", WITH_INTERVAL.values(), ids=WITH_INTERVAL)
 def test_sentences_state_it_alike(output: Callable[[Stated], str], stated: Stated) -> None:
     """The direction of the difference, and that of each end."""
-    assert difference(stated.drop, (stated.low, stated.high)) in output(stated)
+    assert format_difference(stated.drop, (stated.low, stated.high)) in output(stated)
 
 
 @pytest.mark.parametrize("stated", CASES, ids=str)

@@ -9,7 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from spikewright._base.amounts import Unit, between, difference, joules, loss_unit, percent
+from spikewright._base.amounts import (
+    Unit,
+    format_difference,
+    format_interval,
+    joules,
+    loss_unit,
+    percent,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Record:
         """Name, value and interval; a drop is lost or gained, an energy has its cost table."""
         kind, unit = interval_kind(self), _unit_of_loss(self)
         if unit is not None:
-            return f"{self.name}: {difference(self.value, self.interval, unit, kind)}"
+            return f"{self.name}: {format_difference(self.value, self.interval, unit, kind)}"
         table = f" ({self.how['table']})" if self.unit == "J" and "table" in self.how else ""
         ends = f" ({kind} {_interval(self)})" if self.interval is not None else ""
         return f"{self.name}: {_text(self, self.value)}{_unit(self)}{table}{ends}"
@@ -135,7 +142,7 @@ def _place(record: Record) -> str:
 
 def _text(record: Record, value: float) -> str:
     if (unit := _unit_of_loss(record)) is not None:
-        return unit.whole(value)
+        return unit.format(value)
     if record.unit == "J":
         return joules(value)
     return percent(value) if record.unit == "fraction" else f"{value:.4g}"
@@ -145,7 +152,7 @@ def _interval(record: Record) -> str:
     ends = record.interval or ()
     unit = _unit_of_loss(record)
     if ends and unit is not None:
-        return between(record.value, ends, unit)
+        return format_interval(record.value, ends, unit)
     return " to ".join(_text(record, end) for end in ends)
 
 

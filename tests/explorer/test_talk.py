@@ -20,7 +20,7 @@ from explorers import HEADERS, OWN, PORT, SAMPLES, TOKEN, accuracy, subject, unp
 from starlette.testclient import TestClient
 
 import spikewright as sw
-from spikewright._base.amounts import SPIKES, difference
+from spikewright._base.amounts import SPIKES, format_difference
 from spikewright.cli import main
 from spikewright.conversion import watch
 from spikewright.explorer import measuring
@@ -337,10 +337,10 @@ def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: Subject
         found.name for found in expected.layers
     ]
     assert [layer["text"] for layer in advice["layers"]] == [
-        difference(found.loss.value) for found in expected.layers
+        format_difference(found.loss.value) for found in expected.layers
     ]
     assert [(p["text"], p["gain"], p["price"]) for p in advice["proposals"]] == [
-        (p.text, difference(-p.predicted), difference(p.price, unit=SPIKES))
+        (p.text, format_difference(-p.predicted), format_difference(p.price, unit=SPIKES))
         for p in expected.proposals[:4]
     ]
     assert any(p["changes"] for p in advice["proposals"])

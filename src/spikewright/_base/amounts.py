@@ -38,7 +38,7 @@ def joules(value: float) -> str:
     return f"{value / 1e-12:.3g} pJ"
 
 
-def energy(value: float, table: str) -> str:
+def format_energy(value: float, table: str) -> str:
     """Joules and the cost table that they were counted by: `1.24 nJ (45nm-fp32)`."""
     return f"{joules(value)} ({table})"
 
@@ -59,7 +59,7 @@ class Unit:
     above: str = "lost"
     below: str = "gained"
 
-    def size(self, value: float) -> str:
+    def format_size(self, value: float) -> str:
         """The amount without its sign; only 0 is shown as 0, smaller ones have more digits."""
         amount = abs(self.factor * value)
         if amount == 0:
@@ -67,16 +67,16 @@ class Unit:
         text = number(amount) if self.decimals is None else f"{amount:.{self.decimals}f}"
         return text if float(text.replace(",", "")) else f"{amount:.1g}"
 
-    def signed(self, value: float) -> str:
+    def format_signed(self, value: float) -> str:
         """The amount with the word for its sign, such as `0.4 gained`; 0 has none."""
         if value == 0:
             return "0"
-        return f"{self.size(value)} {self.below if value < 0 else self.above}"
+        return f"{self.format_size(value)} {self.below if value < 0 else self.above}"
 
-    def whole(self, value: float) -> str:
+    def format(self, value: float) -> str:
         """The amount with its unit and the word for its sign, such as `0.4 points gained`."""
         word = self.below if value < 0 else self.above
-        return " ".join(filter(None, (self.size(value), self.name, word)))
+        return " ".join(filter(None, (self.format_size(value), self.name, word)))
 
 
 POINTS = Unit("points", 100.0, 1, _ROUND_OFF)
@@ -91,7 +91,7 @@ def loss_unit(fraction: bool) -> Unit:
     return POINTS if fraction else Unit()
 
 
-def difference(
+def format_difference(
     value: float,
     interval: Sequence[float] | None = None,
     unit: Unit = POINTS,
@@ -104,18 +104,18 @@ def difference(
     unit's factor; positive ones are `unit.above`.
     """
     value, *ends = _without_round_off((value, *(interval or ())), unit.least)
-    text = unit.whole(value)
-    return f"{text} ({kind} {between(value, ends, unit)})" if ends else text
+    text = unit.format(value)
+    return f"{text} ({kind} {format_interval(value, ends, unit)})" if ends else text
 
 
-def between(value: float, interval: Sequence[float], unit: Unit = POINTS) -> str:
+def format_interval(value: float, interval: Sequence[float], unit: Unit = POINTS) -> str:
     """The ends of a difference's interval, in the order of its direction: `0.9 lost to 1.8 gained`.
 
     Without words where both lie on the same side of 0 as `value`.
     """
     value, *ends = _without_round_off((value, *interval), unit.least)
-    same = value != 0 and all(end * value >= 0 for end in ends)
-    show = unit.size if same else unit.signed
+    same = value != 0 and all(end == 0 or (end < 0) == (value < 0) for end in ends)
+    show = unit.format_size if same else unit.format_signed
     return " to ".join(map(show, reversed(ends) if value < 0 else ends))
 
 

@@ -255,8 +255,8 @@ def _table(choice: Choice) -> Table:
         Column("steps", "steps"),
         Column("spikes", "spikes a sample", number),
         energy_column("energy", "energy", choice.energy_table),
-        Column("drop", unit.name, unit.signed),
-        Column("at most", f"at most ({100 * choice.confidence:g} %)", unit.signed),
+        Column("drop", unit.name, unit.format_signed),
+        Column("at most", f"at most ({100 * choice.confidence:g} %)", unit.format_signed),
         Column("certified", "certified"),
         Column("needed", "samples that would certify", number),
     )

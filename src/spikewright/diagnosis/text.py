@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from spikewright._base.amounts import difference, loss_unit, percent, points
+from spikewright._base.amounts import format_difference, loss_unit, percent, points
 from spikewright._base.texts import aligned
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.parts import PARTS
@@ -53,12 +53,12 @@ def summary(found: Findings) -> str:
     elif score.name == "accuracy" and score.worth.fraction:
         lost = (
             f"{_percent(score.found)} accuracy, the source {_percent(score.source)}{_twin(found)}: "
-            f"{difference(score.drop, found.interval)}"
+            f"{format_difference(score.drop, found.interval)}"
         )
     elif not score.worth.fraction:
         lost = (
             f"{score.name} {_number(score.found)}, the source's {_number(score.source)}"
-            f"{_twin(found)}: {difference(score.drop, found.interval, loss_unit(False))}"
+            f"{_twin(found)}: {format_difference(score.drop, found.interval, loss_unit(False))}"
         )
     else:
         lost = (

@@ -38,7 +38,7 @@ def _diagnosed(subject: Subject, wish: Wish) -> dict[str, Any]:
         "text": found.advice,
         "samples": found.samples,
         "layers": [
-            {"name": layer.name, "lost": layer.loss.value, "text": unit.whole(layer.loss.value)}
+            {"name": layer.name, "lost": layer.loss.value, "text": unit.format(layer.loss.value)}
             for layer in found.layers
         ],
         "proposals": [_told(wish, proposal, unit) for proposal in found.proposals[:_PROPOSALS]],
@@ -49,7 +49,7 @@ def _told(wish: Wish, proposal: Proposal, unit: Unit) -> dict[str, Any]:
     """A proposal with its gain and its price, in words."""
     return {
         "text": proposal.text,
-        "gain": unit.whole(-proposal.predicted),
-        "price": SPIKES.whole(proposal.price),
+        "gain": unit.format(-proposal.predicted),
+        "price": SPIKES.format(proposal.price),
         "changes": changes_of(proposal.arguments, proposal.steps, wish),
     }

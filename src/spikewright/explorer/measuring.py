@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from spikewright._base.amounts import energy
+from spikewright._base.amounts import format_energy
 from spikewright.evaluation.sweeping import Reading, Sweep, sweep
 from spikewright.executors import Executor, Function
 from spikewright.explorer.subject import Subject
@@ -100,7 +100,7 @@ def _numbers(found: Sweep) -> dict[str, Any]:
     """The score with its interval, that of the source, and what it costs."""
     (reading,) = found.readings
     joules, table = reading.energy, found.energy_table
-    paid = {"energy": joules, "energy_text": "" if joules is None else energy(joules, table)}
+    paid = {"energy": joules, "energy_text": "" if joules is None else format_energy(joules, table)}
     return {**_score(reading), "spikes": reading.spikes, **paid, "layers": _layers(found)}
 
 

@@ -13,7 +13,7 @@ _PER_ACTIVE = "spikes per active neuron"
 _TWIN, _ACTIVE = "if spikes were\non time", "spikes per\nactive neuron"
 _MEASURES: tuple[Measure, ...] = (  # name, heading, how it is shown, whether its interval is
     ("accuracy", "accuracy", percent, True),
-    ("accuracy drop", "difference\n(points)", POINTS.signed, True),
+    ("accuracy drop", "difference\n(points)", POINTS.format_signed, True),
     ("agreement", "agreement\nwith source", percent, False),
     ("relative error", "relative\nerror", percent, True),
     ("mean absolute error", "mean absolute\nerror", number, True),
@@ -69,7 +69,7 @@ def _metrics(records: list[Record]) -> list[Measure]:
         for name in names
         for measure in (
             (name, name, number, True),
-            (f"{name} drop", "difference", loss_unit(False).signed, True),
+            (f"{name} drop", "difference", loss_unit(False).format_signed, True),
         )
     ]
 

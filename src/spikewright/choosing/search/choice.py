@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from spikewright._base.amounts import POINTS, Unit, difference, energy
+from spikewright._base.amounts import POINTS, Unit, format_difference, format_energy
 from spikewright._base.notebooks import Rows, Shown
 from spikewright.choosing.search.paired import Interval
 from spikewright.records import Record, Worth, plain, select
@@ -58,9 +58,10 @@ class Alternative:
     def _what(self) -> str:
         """Steps, costs, and whether it was trained."""
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
-        paid = "" if self.energy is None else f", {energy(self.energy, str(self.energy_table))}"
-        trained = "" if self.training is None else ", trained"
-        return f"{steps}, {self.spikes:.4g} spikes a sample{paid}{trained}"
+        told = [steps, f"{self.spikes:.4g} spikes a sample"]
+        if self.energy is not None:
+            told.append(format_energy(self.energy, str(self.energy_table)))
+        return ", ".join(told if self.training is None else [*told, "trained"])
 
     @property
     def conversion(self) -> dict[str, Any]:
@@ -137,7 +138,8 @@ class Choice(Shown, Alternative):
         return self
 
     def __str__(self) -> str:
-        told = f"{self._what}; {difference(self.drop, unit=unit_of(self.worth))}. {self.verdict}"
+        lost = format_difference(self.drop, unit=unit_of(self.worth))
+        told = f"{self._what}; {lost}. {self.verdict}"
         return f"{told} {ONE_STEP}" if self.steps == 1 else told
 
     def _told(self) -> tuple[str, Rows]:
@@ -156,8 +158,8 @@ class Choice(Shown, Alternative):
         return (
             str(each.steps),
             f"{each.spikes:.4g}",
-            unit_of(self.worth).whole(each.drop),
-            unit_of(self.worth).whole(each.interval[1]),
+            unit_of(self.worth).format(each.drop),
+            unit_of(self.worth).format(each.interval[1]),
             "yes" if each.certified else "no",
             "" if each.rule is None else str(each.rule),
         )
@@ -170,7 +172,7 @@ class Choice(Shown, Alternative):
         if self.certified:
             return f"{held} the loss is at most {limit}, with {sure}."
         high = self.interval[1]
-        most = f"{'up to' if high >= 0 else 'only'} {unit_of(self.worth).whole(high)}"
+        most = f"{'up to' if high >= 0 else 'only'} {unit_of(self.worth).format(high)}"
         text = f"{held} there may be {most}"
         if self.drop > self.limit:
             return f"No setting found holds {limit}; this is the nearest. {text}, with {sure}."

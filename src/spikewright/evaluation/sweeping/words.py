@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikewright._base.amounts import difference, energy, loss_unit, number
+from spikewright._base.amounts import format_difference, format_energy, loss_unit, number
 from spikewright.choosing.search.choice import ONE_STEP, Minimise
 from spikewright.evaluation.sweeping.readings import Judged, Reading
 from spikewright.measure.readout import readout_name
@@ -75,12 +75,12 @@ def _lost(reading: Reading) -> str:
     if part.drop is None or others:
         return ""
     unit = loss_unit(part.worth.fraction)
-    return f", {difference(part.drop.value, part.drop.interval, unit)}"
+    return f", {format_difference(part.drop.value, part.drop.interval, unit)}"
 
 
 def _costs(reading: Reading) -> str:
     told = [] if reading.spikes is None else [f"{number(reading.spikes)} spikes"]
-    told += [energy(r.value, r.how["table"]) for r in own_energies(reading.costs)]
+    told += [format_energy(r.value, r.how["table"]) for r in own_energies(reading.costs)]
     return " and ".join(told) or "no spikes"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spikewright._base.amounts import difference, loss_unit, number
+from spikewright._base.amounts import format_difference, loss_unit, number
 from spikewright.records import Record, Worth, interval_kind, select, worths
 from spikewright.report.tables import shown
 
@@ -94,7 +94,7 @@ def _against(worth: Worth, record: Record, last: list[Record], found: list[Recor
     if not drops:
         return text
     (drop, *_), unit = drops, loss_unit(worth.fraction)
-    lost = difference(drop.value, drop.interval, unit, interval_kind(drop))
+    lost = format_difference(drop.value, drop.interval, unit, interval_kind(drop))
     return f"{text}{_rounded(worth, same, last)}: {lost}"
 
 

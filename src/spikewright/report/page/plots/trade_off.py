@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikewright._base.amounts import energy, joules, loss_unit, number
+from spikewright._base.amounts import format_energy, joules, loss_unit, number
 from spikewright._base.markup import Markup
 from spikewright.report.figures import Setting, TradeOffInfo
 from spikewright.report.page.drawing import Drawing, legend, line_key, mark_key
@@ -103,14 +103,14 @@ def keys(info: TradeOffInfo) -> Markup:
 
 def _title(setting: Setting, info: TradeOffInfo) -> str:
     is_loss = info.worth.name.endswith(" drop")
-    worth = (loss_unit(info.worth.fraction).whole if is_loss else shown(info.worth))(setting.worth)
+    worth = (loss_unit(info.worth.fraction).format if is_loss else shown(info.worth))(setting.worth)
     return f"{setting.name}: {worth}, {_price(setting.cost, info)}"
 
 
 def _price(cost: float, info: TradeOffInfo) -> str:
     if info.unit != "J":
         return f"{number(cost)} {info.cost}"
-    return joules(cost) if info.table is None else energy(cost, info.table)
+    return joules(cost) if info.table is None else format_energy(cost, info.table)
 
 
 def describe(info: TradeOffInfo) -> str:
