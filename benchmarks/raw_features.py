@@ -72,7 +72,9 @@ def _classifier(name: str, features: NDArray, labels: NDArray) -> Row:
     torch.manual_seed(0)
     classes = int(labels.max()) + 1
     model = torch.nn.Sequential(
-        torch.nn.Linear(features.shape[1], HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, classes)
+        torch.nn.Linear(features.shape[1], HIDDEN),
+        torch.nn.ReLU(),
+        torch.nn.Linear(HIDDEN, classes),
     )
     x = torch.from_numpy(((features - mean) / spread).astype(np.float32))
     y = torch.from_numpy(labels.astype(np.int64))
@@ -127,7 +129,15 @@ def measured(row: Row) -> list[list[str]]:
         ratio = errors[name] / errors["PyTorch"]
         largest = float(np.max(np.abs(y - wanted)))
         found.append(
-            [row.name, name, f"{largest:.1e}", f"{errors[name]:.3f}", f"{ratio:.2f}", differ, outside]
+            [
+                row.name,
+                name,
+                f"{largest:.1e}",
+                f"{errors[name]:.3f}",
+                f"{ratio:.2f}",
+                differ,
+                outside,
+            ]
         )
     return found
 

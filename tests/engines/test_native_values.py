@@ -77,7 +77,9 @@ def test_weights_and_values_of_many_sizes(reader: str, precision: Precision) -> 
     for transform, shape in SPREAD:
         name = "kernel" if isinstance(transform, Convolution) else "matrix"
         weights = getattr(transform, name)
-        spread = replace(transform, **{name: weights * 10.0 ** rng.uniform(-9.0, 0.0, weights.shape)})
+        spread = replace(
+            transform, **{name: weights * 10.0 ** rng.uniform(-9.0, 0.0, weights.shape)}
+        )
         net, stimulus, populations = behind(LeakyReLU(0.3), spread, shape, READERS[reader], 1.0)
         program = compile_network(net, DT, 0, precision)
         size = (2, 36, *shape)

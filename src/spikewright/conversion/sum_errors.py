@@ -12,15 +12,24 @@ precision, on both sides of the sum, which the 2 is for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.windows import split_shape
 from spikewright.conversion.rounding import UNITS, terms_of
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, BatchNormalization, Layer, ParametricReLU
+from spikewright.graph.layers import (
+    Activation,
+    AdaptiveAveragePool,
+    BatchNormalization,
+    ConvolutionTranspose,
+    Layer,
+    ParametricReLU,
+)
 
 _RECORDED = 2  # roundings of values as they are recorded
 
@@ -40,11 +49,10 @@ def sum_errors(graph: Graph, values: Mapping[str, NDArray]) -> Iterator[SumError
     values, or those that they read, are not there.
     """
     for node in graph:
-        found = values.get(node.name)
-        expected = None if found is None else _expected(graph, node, values)
-        if expected is None or expected.value.shape != np.shape(found):
+        expected = _expected(graph, node, values) if node.name in values else None
+        if expected is None or expected.value.shape != values[node.name].shape:
             continue
-        apart = np.abs(np.asarray(found, np.float64) - expected.value)
+        apart = np.abs(np.asarray(values[node.name], np.float64) - expected.value)
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = np.where(apart == 0.0, 0.0, apart / expected.tolerance)
         yield SumError(node.name, float(shares.max(initial=0.0)) * expected.unit, expected.unit)
@@ -66,7 +74,7 @@ def _expected(graph: Graph, node: Node, values: Mapping[str, NDArray]) -> _Expec
     if not (node.layer.linear and node.inputs and all(name in values for name in node.inputs)):
         return None
     read = [np.asarray(values[name], np.float64) for name in node.inputs]
-    unit = (terms_of(graph, node) + _RECORDED) * UNITS["float32"]
+    unit = (_longest(graph, node) + _RECORDED) * UNITS["float32"]
     sizes = np.abs(_absolute(node.layer).evaluate(*map(np.abs, read)))
     return _Expected(node.layer.evaluate(*read), unit * sizes, unit)
 
@@ -81,8 +89,26 @@ def _applied(layer: Layer, reads: _Expected) -> _Expected:
 
 def _absolute(layer: Layer) -> Any:
     """A linear layer with the magnitudes of its weights, so that its terms have one sign."""
-    sizes = {name: np.abs(array) for name, array in layer.arrays().items()}
+    held = {f.name: getattr(layer, f.name) for f in fields(layer)}  # type: ignore[arg-type]
+    sizes = {name: _sizes(value) for name, value in held.items()}
     if isinstance(layer, BatchNormalization):
         sizes["mean"] = -sizes["mean"]  # it is taken away
-    integers = {n for n, a in layer.arrays().items() if a.dtype.kind not in "fc"}
-    return replace(layer, **{n: a for n, a in sizes.items() if n not in integers})  # type: ignore[type-var]
+    return replace(layer, **sizes)  # type: ignore[type-var]
+
+
+def _sizes(value: Any) -> Any:
+    """The magnitudes of an array of numbers, or of a tuple of such arrays; else the value."""
+    if isinstance(value, tuple):
+        return tuple(map(_sizes, value))
+    return np.abs(value) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+
+
+def _longest(graph: Graph, node: Node) -> float:
+    """The number of terms of a layer's longest sum, as the network makes it."""
+    layer = node.layer
+    if isinstance(layer, ConvolutionTranspose):
+        return float(layer.weight.size // layer.weight.shape[1])
+    if isinstance(layer, AdaptiveAveragePool):  # windows differ by one
+        spatial, _ = split_shape(graph.shapes[node.inputs[0]], layer.channels_last)
+        return float(prod(i // o + 2 for i, o in zip(spatial, layer.output, strict=True)))
+    return terms_of(graph, node)

@@ -178,8 +178,7 @@ def _judge(
     wrong = [one for one in found.differences if not one.agrees]
     layers = [one for one in wrong if not one.output]
     if layers:
-        node = graph[layers[0].layer] if layers[0].layer in graph else None
-        name = layers[0].layer if node is None else node.source or node.name
+        name = _source_name(graph, layers[0].layer)
         what = f"layer {name!r} ({layers[0].kind}) is the first that differs"
         apart = [one.layer for one in wrong if one.output]
         outputs = f"outputs {apart} differ too" if apart else "outputs agree"
@@ -192,6 +191,11 @@ def _judge(
             f"{_why(wrong[0], graph, source, inputs)}",
             found,
         )
+
+
+def _source_name(graph: Graph, layer: str) -> str:
+    """The name of a layer in the source; layers that passes made keep theirs."""
+    return (graph[layer].source if layer in graph else None) or layer
 
 
 def _apart(one: Difference, rtol: float | None) -> str:

@@ -18,8 +18,9 @@ class Difference(NamedTuple):
     """The distance of a value of the source from another, relative to its largest magnitude.
 
     `compared` names the other value; "its own sum" is that of the network's values that a value is
-    made of, and errors are then relative to the magnitudes of its terms. `bound` is the distance that rounding alone explains. `output`
-    says that `layer` names an output of the model as it was called, not a layer.
+    made of, and errors are then relative to the magnitudes of its terms. `bound` is the distance
+    that rounding alone explains. `output` says that `layer` names an output of the model as it was
+    called, not a layer.
     """
 
     layer: str
@@ -91,11 +92,13 @@ class Verification(Shown, Mapping[str, float]):
 
     def __repr__(self) -> str:
         worst = self.worst
-        scaled = f", scaled to the weights of {', '.join(map(repr, self.scaled))}" if self.scaled else ""
+        scaled = (
+            f", scaled to the weights of {', '.join(map(repr, self.scaled))}" if self.scaled else ""
+        )
         return (
             f"{len(self)} layers{self._and_outputs()} agree with {self.source} on {self.samples} "
-            f"samples{scaled}; nearest to its bound is {worst.layer!r}, off by {worst.error:.2g} of "
-            f"{worst.relative_to} where rounding explains {worst.bound:.2g}"
+            f"samples{scaled}; nearest to its bound is {worst.layer!r}, off by {worst.error:.2g} "
+            f"of {worst.relative_to} where rounding explains {worst.bound:.2g}"
         )
 
     def _and_outputs(self) -> str:

@@ -63,16 +63,14 @@ def _held(op: Operator, counts: bool, precision: Precision) -> Operator:
         return op
     if isinstance(op.transform, Sparse):
         return replace(op, transform=_on_grid(op.transform, precision)) if counts else op
-    weights = None if isinstance(op, DelayedLinear) or counts else weights_of(op.transform)
-    if weights is None:
+    weights = None if counts else weights_of(op.transform)
+    if weights is None or isinstance(op, DelayedLinear):
         return op
     return replace(op, compensation=Compensation.of(weights, precision))
 
 
 def _on_grid(transform: Sparse, precision: Precision) -> Sparse:
-    held = entries_on_grid(
-        transform.values, transform.rows, prod(transform.shape_out), precision
-    )
+    held = entries_on_grid(transform.values, transform.rows, prod(transform.shape_out), precision)
     return replace(transform, values=held)
 
 

@@ -72,8 +72,8 @@ class Linear(Operator):
     """`y = factor * transform(x)`.
 
     Weights are the network's own arrays; engines put them on the program's grid (`engines/grid.py`)
-    as they make their form of them. Entries of a sparse matrix that meet counts are on it. Sums over
-    analog values have a `compensation`, for what the grid leaves out.
+    as they make their form of them. Entries of a sparse matrix that meet counts are on it. Sums
+    over analog values have a `compensation`, for what the grid leaves out.
     """
 
     transform: Transform

@@ -95,9 +95,7 @@ def pack(
 ) -> Packed: ...
 
 class Limbs:
-    def __init__(
-        self, *, bits: int, most: int, weights: int, reach: float = 0.0
-    ) -> None: ...
+    def __init__(self, *, bits: int, most: int, weights: int, reach: float = 0.0) -> None: ...
 
 class Bent:
     def __init__(

@@ -39,8 +39,9 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Packing:
-    """Weights in the kernels' form, what it leaves out of them, and the array that they are made of,
-    if others may share them.
+    """Weights in the kernels' form, and what it leaves out of them.
+
+    `owner` is the array that they are made of, if others may share them.
 
     While it is held, no other array has its place in memory.
     """

@@ -115,9 +115,15 @@ class _Ends:
             b.listed = b.listed.largest(listed(action, geometry, counts, tiled, limbs))
             b.fillings.append(
                 Filling(
-                    op.label, number, action, geometry, made, op.factor, b.program.precision,
+                    op.label,
+                    number,
+                    action,
+                    geometry,
+                    made,
+                    op.factor,
+                    b.program.precision,
                     op.compensation,
-                )  # fmt: skip
+                )
             )
         b.fused.update(o for o in (self.sum, self.neurons) if o is not None)
 

@@ -164,9 +164,7 @@ def _patches(x: NDArray, windows: Windows) -> Iterator[tuple[slice, NDArray]]:
         yield some, windows.patches(x[some])
 
 
-def _grouped(
-    x: NDArray, windows: Windows, shape: tuple[int, int, int], rows: Rows
-) -> NDArray:
+def _grouped(x: NDArray, windows: Windows, shape: tuple[int, int, int], rows: Rows) -> NDArray:
     """Windows of `(n, *spatial, channels)`, group by group; `shape` is groups, inner and out."""
     groups, inner, out = shape
     y = np.empty((len(x), *windows.output_extent(x.shape[1:-1]), out))
