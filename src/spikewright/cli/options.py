@@ -165,6 +165,15 @@ def _parts(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
         raise click.BadParameter(str(error)) from error
 
 
+def _layers(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """Names that commas separate; None where there are none, and () for an empty text."""
+    if value is None:
+        return None
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 trainable = click.option(
     "--trainable",
     default=",".join(TRAINABLE),
@@ -172,6 +181,13 @@ trainable = click.option(
     callback=_parts,
     help="What a training may change, separated by commas; without weights these stay as they are. "
     "neuron_scales in place of scales gives every neuron a threshold of its own.",
+)
+frozen = click.option(
+    "--frozen",
+    metavar="LAYERS",
+    callback=_layers,
+    help='Layers whose weights and biases stay, separated by commas; "" trains all (default: those '
+    "that the file of MODEL says are frozen).",
 )
 training_batch = click.option(
     "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Samples."

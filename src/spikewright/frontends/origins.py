@@ -28,6 +28,8 @@ Arrays = Mapping[str, NDArray]
 Place = tuple[str, str]
 """A node of a graph, and the name of one of its arrays."""
 
+_STATISTICS = ("running_mean", "running_var", "moving_mean", "moving_variance")
+"""Names that normalisations give to what they measure: no optimiser trains it."""
 _FIRST = 3  # digits begin here: constants of models are often 0 or 1
 _BASES = (1024, 250)  # digits: float16 holds each of the first exactly, bfloat16 of the second
 
@@ -62,8 +64,14 @@ class Origin:
 
 
 def parameters_of(framework: str) -> ModuleType:
-    """The parameters of a framework's models: `parameters`, `copied` and `write`."""
+    """The parameters of a framework's models: `parameters`, `frozen`, `copied` and `write`."""
     return import_module(f"spikewright.frontends.{framework}.parameters")
+
+
+def frozen_names(model: Any, framework: str) -> set[str]:
+    """The parameters that a model's own framework does not train, without measured statistics."""
+    names: set[str] = parameters_of(framework).frozen(model)
+    return {name for name in names if not name.replace("/", ".").endswith(_STATISTICS)}
 
 
 def as_held(model: Any, access: ModuleType, values: Mapping[str, NDArray]) -> dict[str, NDArray]:

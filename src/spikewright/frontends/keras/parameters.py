@@ -30,6 +30,20 @@ def parameters(model: Any) -> dict[str, NDArray]:
     return found
 
 
+def frozen(model: Any) -> set[str]:
+    """The paths of those that Keras does not train.
+
+    A layer, a model or a single variable has `trainable=False`, or the variable was made with it;
+    on the torch backend its tensor may have `requires_grad=False`.
+    """
+    trained = {id(weight) for weight in model.trainable_variables}
+    return {
+        weight.path
+        for weight in _weights(model)
+        if id(weight) not in trained or not getattr(weight.value, "requires_grad", True)
+    }
+
+
 def copied(model: Any, values: Mapping[str, NDArray]) -> Any:
     """A copy of a model with other weights; the model is left as it is."""
     made = copy.deepcopy(model)
