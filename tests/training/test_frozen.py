@@ -87,19 +87,17 @@ def test_what_the_source_froze_stays_to_the_last_bit(kind: str, name: str) -> No
     assert "frozen" not in repr(free)
 
 
-def saved(kind: str, name: str, folder: Path) -> tuple[Any, Path]:
-    """A model of the suite and the file of its framework that holds it."""
-    torch.manual_seed(0)
-    model, x = MODELS[kind][name]()
+def saved(model: Any, kind: str, x: Any, folder: Path) -> Path:
+    """The file of its framework that holds a model."""
     path = folder / ("model.keras" if kind == "keras" else "model.pt2")
     if kind == "keras":
         model.save(path)
     else:
         batch = torch.export.Dim("batch")
         example = torch.from_numpy(x[:2])
-        program = torch.export.export(model.eval(), (example,), dynamic_shapes=({0: batch},))
+        program = torch.export.export(model, (example,), dynamic_shapes=({0: batch},))
         torch.export.save(program, path)
-    return x, path
+    return path
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -108,10 +106,10 @@ def test_files_say_what_is_frozen(kind: str, tmp_path: Path) -> None:
 
     What is named takes the place of what a file says.
     """
-    name = "convolution before a normalisation"
-    _, live, _ = made(kind, name)
-    frozen = fitted(live, (x := saved(kind, name, tmp_path)[0])).frozen
-    of_file = sw.convert(saved(kind, name, tmp_path)[1], spiking=True)
+    model, live, x = made(kind, "convolution before a normalisation")
+    frozen = fitted(live, x).frozen
+    assert list(frozen.values()) == [("weight", "bias")]
+    of_file = sw.convert(saved(model, kind, x, tmp_path), spiking=True)
     once = fitted(of_file, x)
     for number, conversion in enumerate((live, of_file, once.conversion)):
         conversion.save(tmp_path / f"{number}.sw")
@@ -151,7 +149,10 @@ def test_names_take_the_place_of_what_the_source_froze(kind: str) -> None:
     conversion = sw.convert(model, spiking=True, example_input=example)
     weighted = [n.source for n in conversion.graph if "weight" in n.layer.arrays()]
     first, *others = dict.fromkeys(weighted)
-    for name in (first, *{first[: len(first) - 1 - i] for i, c in enumerate(first[::-1]) if c in "./"} - {""}):
+    for name in (
+        first,
+        *{first[: len(first) - 1 - i] for i, c in enumerate(first[::-1]) if c in "./"} - {""},
+    ):
         result = fitted(conversion, x, frozen=name)
         inside = [layer for layer in dict.fromkeys(weighted) if layer.startswith(name)]
         assert list(result.frozen) == inside
@@ -190,37 +191,46 @@ def test_a_source_that_is_frozen_as_a_whole() -> None:
         result.write_back(model)
 
 
-@pytest.mark.parametrize("frozen", ["0", "1"], ids=["convolution", "normalisation"])
+@pytest.mark.parametrize("frozen", ["2", "3"], ids=["product", "normalisation"])
 def test_least_squares_obey(frozen: str) -> None:
-    """`refit` changes what is free of a convolution and its normalisation, and nothing else."""
-    model, conversion, x = made("pytorch", "convolution before a normalisation")
+    """`refit` changes weights in front of a frozen normalisation, and biases there too.
+
+    Without, the normalisation takes what would be added to the current.
+    """
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)
+    ).eval()
+    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
+    conversion = sw.convert(model, spiking=True, example_input=x[:1])
     how = {"refit": True, "epochs": 0, "validation": 0.0}
     changed, free = (
         moved_layers(conversion.graph, fitted(conversion, x, frozen=names, **how).conversion.graph)
         for names in ((frozen,), ())
     )
-    assert changed == {place for place in free if place[0] != frozen} | (
-        {("0", "bias")} if frozen == "1" else set()
-    ) - ({("0", "weight")} if frozen == "0" else set())
-    assert any(name == frozen for name, _ in free)
+    last = {("5", "weight"), ("5", "bias")}
+    assert free == {("2", "weight"), ("3", "beta"), *last}
+    assert changed == ({("2", "weight"), ("2", "bias"), *last} if frozen == "3" else last)
 
 
 def test_reconstruction_leaves_biases_of_frozen_layers() -> None:
     """Nothing is added to their neurons' currents, and the trace says so."""
-    _, conversion, x = made("pytorch", "dense")
-    how = {"steps": 2, "epochs": 3, "learning_rate": 1e-2, "progress": False}
-    found = conversion.reconstruct(x, **how).resolved["bias_correction"]
-    free = conversion.reconstruct(x, frozen=(), **how)
-    assert not np.any(found["3"])
-    assert np.any(found["1"])
+    _, conversion, _ = made("pytorch", "dense")
+    x = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
+    how = {"steps": 2, "epochs": 5, "learning_rate": 1e-2, "progress": False}
+    found, free = (conversion.reconstruct(x, frozen=names, **how) for names in (None, ()))
+    assert not np.any(found.resolved["bias_correction"]["3"])
+    assert np.any(found.resolved["bias_correction"]["1"])
     assert np.any(free.resolved["bias_correction"]["3"])
-    told = [(e.layer, e.text) for e in conversion.reconstruct(x, **how).trace]
-    assert ("2", "frozen: its biases stay") in told
+    told = {e.layer: e.text for e in found.trace if e.stage == "reconstruct"}
+    assert told["2"] == "frozen: its biases stay"
+    assert told["1"].startswith("bias, threshold and start fitted")
+    assert told["3"].startswith("threshold and start fitted")
 
 
 def test_a_module_holds_frozen_arrays_as_buffers(tmp_path: Path) -> None:
     """Those of a live model and of a file; an optimiser of its parameters leaves them alone."""
-    model, conversion, _ = made("pytorch", "one variable")
+    _, conversion, _ = made("pytorch", "one variable")
     conversion.save(tmp_path / "conversion.sw")
     for module in (conversion.torch_module(2), sw.load(tmp_path / "conversion.sw").torch_module(2)):
         names = {name for name, _ in module.named_parameters()}
@@ -231,13 +241,20 @@ def test_a_module_holds_frozen_arrays_as_buffers(tmp_path: Path) -> None:
 
 def test_copies_of_a_frozen_channel_are_frozen() -> None:
     """A module of a conversion with more neurons leaves all of a layer that a frozen one is in."""
-    _, conversion, x = made("pytorch", "convolution before a normalisation")
-    capped = conversion.again(max_spikes_per_step=1, scale_firing_rates=300.0)
-    split = capped.again(fission={"2": np.array([2, 1, 1, 1])})
-    names = {name for name, _ in split.torch_module(2).named_parameters()}
-    assert names
-    assert not any(name.startswith(("0.", "1.", "2.")) for name in names), names
-    assert fitted(split, x).frozen == {"0": ("weight", "bias")}
+    model, _, x = made("pytorch", "convolution before a normalisation")
+
+    def divided() -> sw.Conversion:
+        made = sw.convert(model, spiking=True, example_input=x[:1], max_spikes_per_step=1)
+        scaled = made.again(scale_firing_rates=300.0)
+        return scaled.again(fission={"2": np.array([2, 1, 1, 1])})
+
+    frozen = divided()
+    names = {name for name, _ in frozen.torch_module(2).named_parameters()}
+    assert fitted(frozen, x).frozen == {"0": ("weight", "bias")}
+    model.requires_grad_(True)
+    free = {name for name, _ in divided().torch_module(2).named_parameters()}
+    assert free - names == {"1.weight", "1.bias"}  # the convolution with its normalisation
+    assert "4.weight" in names
 
 
 def test_a_checkpoint_of_other_frozen_layers_is_refused(tmp_path: Path) -> None:

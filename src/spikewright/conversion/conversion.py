@@ -92,6 +92,7 @@ class Conversion(Shown):
     resolved: Mapping[str, Any] = field(default_factory=dict, init=False)
     _convert: Callable[[Mapping[str, Any]], Conversion] | None = field(default=None, repr=False)
     _reading: Reading | None = field(default=None, repr=False)
+    _found: tuple[set[str], frozenset[Place]] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._runner = Runner(self.lowered)
@@ -683,9 +684,17 @@ class Conversion(Shown):
 
     @property
     def _frozen(self) -> frozenset[Place]:
-        """The arrays of the graph that the source does not train."""
+        """The arrays of the graph that the source does not train.
+
+        To find them the source is read anew: they are kept for as long as it freezes the same.
+        """
         model = self._model
-        return self.graph.frozen if model is None else self.graph.frozen | model.frozen(self.graph)
+        if model is None:
+            return self.graph.frozen
+        names = model.frozen_names
+        if self._found is None or self._found[0] != names:
+            self._found = names, model.frozen(self.graph)
+        return self.graph.frozen | self._found[1]
 
     @property
     def _spelled_live(self) -> Reading | None:

@@ -88,7 +88,8 @@ def origins(
 ) -> dict[Place, Origin]:
     """The origin of every array of `graph` that has one; `read` reads a model as this was read.
 
-    Raises `ReadError` where a copy of the model with other weights is read as another graph.
+    The model may have other weights by now than when `graph` was read. Raises `ReadError` where a
+    copy of the model with other weights is read as another graph.
     """
     access = parameters_of(framework)
     held: dict[str, NDArray] = access.parameters(model)
@@ -107,15 +108,21 @@ def origins(
             codes.setdefault(place, np.zeros(array.shape, np.int64))
             codes[place] += _digit(array, base) * unit
         unit *= base
-    found = {}
     values = (held[name].reshape(-1).astype(np.float64) for name in names)
     flat = np.concatenate([np.zeros(0), *values])
-    for place, array in _arrays(graph, graph).items():
-        code = codes[place]
-        known = code.size and code.min() >= 0 and code.max() < starts[-1]
-        if known and np.array_equal(flat[code].astype(array.dtype), array):
-            which = np.searchsorted(starts, code, "right") - 1
-            found[place] = Origin(names, which, code - starts[which])
+    good = {p: c for p, c in codes.items() if c.size and c.min() >= 0 and c.max() < starts[-1]}
+
+    def equal(arrays: Mapping[Place, NDArray]) -> list[Place]:
+        made = {place: flat[code].astype(arrays[place].dtype) for place, code in good.items()}
+        return [place for place, array in made.items() if np.array_equal(array, arrays[place])]
+
+    places = equal(_arrays(graph, graph))
+    if len(places) < len(good):  # computed arrays, or the model has other weights by now
+        places = equal(_arrays(read(model), graph))
+    found = {}
+    for place in places:
+        which = np.searchsorted(starts, good[place], "right") - 1
+        found[place] = Origin(names, which, good[place] - starts[which])
     return found
 
 

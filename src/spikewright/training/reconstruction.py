@@ -49,8 +49,10 @@ def reconstruct(conversion: Made, x: Any, settings: Settings, model: Reading | N
     in_order = all(follows_its_sum(kind, settings.steps) for kind in kinds)
     settings = replace(settings, method="rounding" if in_order else "time")
     result = train(conversion, x, None, None, settings, remade, model, fixed=fixed)
+    added = result.conversion.resolved["bias_correction"]
     for name in result.conversion.populations():
-        result.conversion.trace.add("reconstruct", name, _told(result, settings), "approximated")
+        told = _told(result, settings, bool(np.any(added[name])))
+        result.conversion.trace.add("reconstruct", name, told, "approximated")
     for layer in result.frozen:
         result.conversion.trace.add("reconstruct", layer, "frozen: its biases stay", "exact")
     return result.conversion
@@ -110,8 +112,9 @@ def _inside(graph: Graph, neurons: Collection[str]) -> set[str]:
     return found
 
 
-def _told(result: Training[Made], settings: Settings) -> str:
+def _told(result: Training[Made], settings: Settings, biased: bool) -> str:
     """The change of a layer, in words."""
     if not result.kept:
         return f"threshold and start chosen for {settings.steps} steps: no epoch was better"
-    return f"bias, threshold and start fitted to {settings.steps} steps, in {result.kept} epochs"
+    what = "bias, threshold and start" if biased else "threshold and start"
+    return f"{what} fitted to {settings.steps} steps, in {result.kept} epochs"
