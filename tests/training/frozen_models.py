@@ -52,6 +52,17 @@ class Filtered(nn.Module):
         return self.last(torch.relu(nn.functional.conv2d(x, self.kernel)).flatten(1))
 
 
+class Recurrent(nn.Module):
+    """A recurrent layer whose last value another layer reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.last = nn.LSTM(5, 6, batch_first=True), nn.Linear(6, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.last(self.rnn(x)[0][:, -1])
+
+
 class Words(nn.Module):
     """An embedding and two layers."""
 
@@ -112,6 +123,7 @@ OF_PYTORCH: Mapping[str, Callable[[], Made]] = {
     "called twice": lambda: (_without(Twice(), "layer"), _values(6)),
     "shared tensor": lambda: (_shared_tensor(), _values(8)),
     "model inside": lambda: (_nested(), _values(6)),
+    "part of a recurrent layer": lambda: (_without(Recurrent(), "rnn.weight_ih_l0"), _values(3, 5)),
     "made so": lambda: (Filtered(), _values(1, 6, 6)),
 }
 
@@ -179,6 +191,13 @@ def _keras_nested() -> Any:
     return _stacked(inner, _dense(3))
 
 
+def _keras_recurrent() -> Any:
+    layer = _keras().layers.LSTM(6)
+    model = _stacked(layer, _dense(3), shape=(3, 5))
+    layer.cell.kernel.trainable = False
+    return model
+
+
 def _made_so() -> Any:
     """A layer of its own whose weight was added as one that does not train."""
     keras = _keras()
@@ -210,6 +229,7 @@ OF_KERAS: Mapping[str, Callable[[], Made]] = {  # where no two layers have one v
     "embedding": lambda: (_keras_words(), _words()),
     "called twice": lambda: (_keras_twice(), _values(6)),
     "model inside": lambda: (_keras_nested(), _values(6)),
+    "part of a recurrent layer": lambda: (_keras_recurrent(), _values(3, 5)),
     "made so": lambda: (_made_so(), _values(6)),
 }
 

@@ -45,8 +45,18 @@ def frozen(model: Any) -> set[str]:
 
 
 def copied(model: Any, values: Mapping[str, NDArray]) -> Any:
-    """A copy of a model with other weights; the model is left as it is."""
-    made = copy.deepcopy(model)
+    """A copy of a model with other weights; the model is left as it is.
+
+    Raises `ReadError` for a class of the user's that Keras cannot make again.
+    """
+    try:
+        made = copy.deepcopy(model)
+    except TypeError as error:
+        raise ReadError(
+            f"Keras cannot copy the model {model.name!r}, and a copy shows where its weights are "
+            "used. Decorate its classes with @keras.saving.register_keras_serializable(), and "
+            "let their constructors take **kwargs"
+        ) from error
     for weight, (name, value) in zip(_weights(made), values.items(), strict=True):
         assert weight.shape == value.shape, name  # the order is that of `parameters`
         weight.assign(value)
