@@ -9,9 +9,10 @@ are added in float64, in a fixed order, wherever they matter:
         + sum over the inputs' remainders, times weights on the grid
         + sum over the weights' residuals, times inputs
 
-The residuals `w - grid(w)` of a channel are added where they exceed `.4 n 2^-b |w|`, and all of
-the channel's where more than an eighth do. The remainders of a sample are added where one of its
-values is so small that its remainder may exceed `n 2^-(b + 2)` of it. So, for sums of `n` terms,
+The residuals `w - grid(w)` of a channel are added where they exceed `.7 n 2^-b |w|`, and all of
+the channel's where more than an eighth do. In samples where one value is so small that its
+remainder may exceed `n 2^-(b + 2)` of it, those are added that may exceed `2^-(b + 2)` of their
+value. So, for sums of `n` terms,
 
     |y - exact| <= n 2^-b (|w_1 x_1| + ... + |w_n x_n|)
 
@@ -29,12 +30,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Precision, channel_slices, on_grid
+from spikewright.engines.grid import (
+    ANALOG_GRIDS,
+    MAX_FAN_IN,
+    Grid,
+    Precision,
+    channel_slices,
+    weight_limbs,
+)
 
 LAW_BITS: dict[Precision, int] = {"float32": 24, "float64": 44}
 """`b` of the bound above."""
 
-_SHARE = 0.4  # of the bound, for residuals of weights that are left out
+_SHARE = 0.7  # of the bound, for residuals of weights that are left out
 _MANY = 8  # where more than one in so many weights of a channel matters, all are added
 
 
@@ -68,11 +76,20 @@ class Compensation:
         return cls(weight, precision, prod(weight.shape[1:]))
 
     @property
-    def reach(self) -> float:
-        """Remainders are added where a value is below this many units of its sample's limbs."""
-        bits, count = GRIDS[self.precision].input_limbs(min(self.fan_in, MAX_FAN_IN))
+    def grid(self) -> Grid:
+        """The grid of the weights."""
+        return ANALOG_GRIDS[self.precision]
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Sizes of values in units of their sample's first limbs.
+
+        In samples with a value below the first, remainders of values below the second are added.
+        """
+        bits, count = self.grid.input_limbs(min(self.fan_in, MAX_FAN_IN))
         half = 0.5 * 2.0 ** (-bits * (count - 1))
-        return float(half * 2.0 ** (LAW_BITS[self.precision] + 2) / max(1, self.fan_in))
+        reach = half * 2.0 ** (LAW_BITS[self.precision] + 2)
+        return float(reach / max(1, self.fan_in)), float(reach)
 
     @cached_property
     def residuals(self) -> Residuals:
@@ -99,7 +116,7 @@ class Compensation:
         for some in channel_slices(flat):
             weight = np.asarray(flat[some], np.float64)
             weight = weight if self.order is None else weight[:, self.order]
-            residual = weight - on_grid(weight, self.precision)
+            residual = weight - sum(weight_limbs(weight, self.grid))
             matters = np.abs(residual) > least * np.abs(weight)
             every = _MANY * matters.sum(axis=1, keepdims=True) > self.fan_in
             rows, places = np.nonzero(np.where(every, residual != 0.0, matters))

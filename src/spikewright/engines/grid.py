@@ -59,6 +59,14 @@ GRIDS: dict[Precision, Grid] = {
     "float64": Grid(weight_bits=27, weight_limbs=2, input_bits=53),
 }
 
+ANALOG_GRIDS: dict[Precision, Grid] = {
+    "float32": Grid(weight_bits=27, weight_limbs=1, input_bits=32),
+    "float64": GRIDS["float64"],
+}
+"""Grids of weights that meet analog values: inputs are split in any case, so that two bits more of
+a weight cost nothing, and a quarter of the residuals are left (`engines/compensation.py`).
+"""
+
 
 def _step(largest: NDArray, bits: int) -> NDArray:
     """Power of two such that `largest / step` needs at most `bits` bits, sign included."""
@@ -162,16 +170,16 @@ def input_limbs(x: NDArray, fan_in: int, grid: Grid) -> list[NDArray]:
 
     `fan_in` is at most `MAX_FAN_IN`: longer sums are made of pieces.
     """
-    return split_inputs(x, fan_in, grid, 0.0)[0]
+    return split_inputs(x, fan_in, grid, None)[0]
 
 
 def split_inputs(
-    x: NDArray, fan_in: int, grid: Grid, reach: float
+    x: NDArray, fan_in: int, grid: Grid, limits: tuple[float, float] | None
 ) -> tuple[list[NDArray], NDArray | None]:
     """Limbs as `input_limbs` gives them, and the remainders of some samples and steps, or None.
 
-    Remainders are those of samples and steps in which a value is smaller than `reach` units of
-    their first limbs; elsewhere they are zero.
+    Remainders are zero but in samples and steps in which a value is smaller than the first of the
+    `limits`, in units of their first limbs, and there those of values smaller than the second.
     """
     if fan_in > MAX_FAN_IN:
         raise ValueError(f"sums over {fan_in} inputs are made in pieces of {MAX_FAN_IN}")
@@ -181,10 +189,11 @@ def split_inputs(
     axes = tuple(range(2, x.ndim))
     unit = _unit(x, axes, bits)
     parts, rest = _split(x, unit, bits, count)
-    if not reach or not rest.any():
+    if limits is None or not rest.any():
         return parts, None
-    small = np.any((x != 0.0) & (np.abs(x) < unit * reach), axis=axes, keepdims=True)
-    return parts, np.where(small, rest, 0.0) if small.any() else None
+    sizes, (wide, reach) = np.abs(x), limits
+    small = np.any((x != 0.0) & (sizes < unit * wide), axis=axes, keepdims=True)
+    return parts, np.where(small & (sizes < unit * reach), rest, 0.0) if small.any() else None
 
 
 def _are_counts(x: NDArray, bits: int) -> bool:

@@ -90,12 +90,15 @@ def pack(
     widths: Sequence[int],
     reading: Reading,
     channels: int = 0,
+    bits: int,
     limbs: int = 1,
     threads: int = 1,
 ) -> Packed: ...
 
 class Limbs:
-    def __init__(self, *, bits: int, most: int, weights: int, reach: float = 0.0) -> None: ...
+    def __init__(
+        self, *, bits: int, most: int, weights: int, wide: float = 0.0, reach: float = 0.0
+    ) -> None: ...
 
 class Bent:
     def __init__(

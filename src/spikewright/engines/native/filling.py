@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import immutable
 from spikewright.engines.compensation import Compensation, Residuals, residuals_of
-from spikewright.engines.grid import GRIDS, Precision
+from spikewright.engines.grid import GRIDS, Grid, Precision
 from spikewright.engines.native._kernels import Action, Geometry, Packed, Reading, Region, pack
 from spikewright.engines.native.lanes import lane_widths
 
@@ -79,8 +79,12 @@ class Filling:
         return 4 * self._limbs * self._rows * lanes
 
     @property
+    def _grid(self) -> Grid:
+        return GRIDS[self.precision] if self.compensation is None else self.compensation.grid
+
+    @property
     def _limbs(self) -> int:
-        return GRIDS[self.precision].weight_limbs
+        return self._grid.weight_limbs
 
     @property
     def making(self) -> int:
@@ -135,6 +139,7 @@ class Filling:
             widths=widths,
             reading=reading,
             channels=channels,
+            bits=self._grid.weight_bits,
             limbs=limbs,
             threads=threads,
         )

@@ -95,7 +95,7 @@ class _Ends:
             populations = integrators(b, self.neurons, *shape)
         size = b.size(self.output) // self.pieces
         shortcut, counts = self.shortcut, op.inputs[0] in b.op.counts
-        grid = GRIDS[b.program.precision]
+        grid = GRIDS[b.program.precision] if op.compensation is None else op.compensation.grid
         _, limbs = grid.input_limbs(fan_in)
         for i, made in enumerate(weights):
             number = b.kernels.layer(

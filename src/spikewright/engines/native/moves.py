@@ -119,7 +119,8 @@ def add_axis_map(b: Buffers, op: Linear, transform: AxisMap) -> None:
     outer = int(np.prod(shape[1 if turned else 0 : axis]))
     matrix = transform.matrix
     rows, columns = np.nonzero(matrix)
-    limbs = weight_limbs(matrix, GRIDS[b.program.precision])
+    grid = GRIDS[b.program.precision] if op.compensation is None else op.compensation.grid
+    limbs = weight_limbs(matrix, grid)
     starts = np.searchsorted(rows, np.arange(len(matrix) + 1))
     values = [limb[rows, columns] for limb in limbs]
     residuals = residuals_of(op.compensation, len(matrix))

@@ -101,10 +101,10 @@ def add_scale(b: Buffers, op: Linear, transform: Scale) -> None:
 
 def limbs_of(b: Buffers, fan_in: int, compensation: Compensation | None = None) -> Limbs:
     """The limbs of values that `engines.grid.split_inputs` makes for sums of `fan_in` terms."""
-    grid = GRIDS[b.program.precision]
+    grid = GRIDS[b.program.precision] if compensation is None else compensation.grid
     bits, most = grid.input_limbs(fan_in)
-    reach = 0.0 if compensation is None else compensation.reach
-    return Limbs(bits=bits, most=most, weights=grid.weight_limbs, reach=reach)
+    limits = (0.0, 0.0) if compensation is None else compensation.limits
+    return Limbs(bits=bits, most=most, weights=grid.weight_limbs, wide=limits[0], reach=limits[1])
 
 
 def add_sum_pool(b: Buffers, op: Linear, pool: SumPool) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright._base.windows import Windows, channels_last, restore_channels
 from spikewright.engines.base import Array, Kernel
 from spikewright.engines.compensation import Compensation, ordered_sum, residual_sum
-from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Precision, split_inputs, weight_limbs
+from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Grid, Precision, split_inputs, weight_limbs
 from spikewright.engines.kernels import DelayedLinearKernel
 from spikewright.engines.program import Linear
 from spikewright.engines.working import PATCH_VALUES, SPARSE_TERMS
@@ -68,12 +68,17 @@ class Sums:
     precision: Precision
     compensated: Compensation | None = None
 
+    @property
+    def grid(self) -> Grid:
+        """The grid of the weights."""
+        return GRIDS[self.precision] if self.compensated is None else self.compensated.grid
+
     def made(
         self, x: NDArray, weights: Sequence[NDArray], fan_in: int, apply: Exact, over: Over
     ) -> NDArray:
         """Sums of inputs and weights `(groups, n, out)`, limb by limb in a fixed order."""
-        reach = self.compensated.reach if self.compensated is not None else 0.0
-        limbs, rest = split_inputs(x, min(fan_in, MAX_FAN_IN), GRIDS[self.precision], reach)
+        limits = None if self.compensated is None else self.compensated.limits
+        limbs, rest = split_inputs(x, min(fan_in, MAX_FAN_IN), self.grid, limits)
         parts = [apply(limb, weight) for limb in limbs for weight in weights]
         total = sum(parts[1:], start=parts[0])
         if self.compensated is None:
@@ -93,7 +98,7 @@ class Sums:
 
 
 def _dense(transform: Dense | AxisMap, sums: Sums) -> Map:
-    weights = [w.T[None].copy() for w in weight_limbs(transform.matrix, GRIDS[sums.precision])]
+    weights = [w.T[None].copy() for w in weight_limbs(transform.matrix, sums.grid)]
     out, fan_in = transform.matrix.shape
 
     def over(x: NDArray, rows: Rows) -> NDArray:
@@ -126,7 +131,7 @@ def _convolution(transform: Convolution, sums: Sums) -> Map:
         w.reshape(groups, out // groups, inner, -1)
         .transpose(0, 3, 2, 1)
         .reshape(groups, fan_in, out // groups)
-        for w in weight_limbs(transform.kernel, GRIDS[sums.precision])
+        for w in weight_limbs(transform.kernel, sums.grid)
     ]
     sums = _by_taps(sums, transform.kernel)
     depthwise = inner == out // groups == 1

@@ -21,7 +21,14 @@ from onnx import TensorProto
 
 from spikewright._base.windows import channels_last
 from spikewright.engines.compensation import Compensation
-from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Precision, integer_weights, weight_limbs
+from spikewright.engines.grid import (
+    GRIDS,
+    MAX_FAN_IN,
+    Grid,
+    Precision,
+    integer_weights,
+    weight_limbs,
+)
 from spikewright.engines.program import Linear
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.exchange.onnx.functions import OnnxFunctions, numbered, taps
@@ -81,6 +88,11 @@ class Sums:
     xp: OnnxFunctions
     precision: Precision
     compensated: Compensation | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the weights."""
+        return GRIDS[self.precision] if self.compensated is None else self.compensated.grid
 
     def in_bytes(self, x: Signal) -> bool:
         """Whether sums over a signal are those of bytes times bytes."""
@@ -218,7 +230,7 @@ def _in_limbs(
 
     The remainders of inputs and the residuals of weights follow where they are added.
     """
-    weights = weight_limbs(weight, GRIDS[sums.precision])
+    weights = weight_limbs(weight, sums.grid)
     limbs, rest = _limbs(x, int(np.prod(weight.shape[1:])), sums)
     parts = [apply(limb, w) for limb in limbs for w in weights]
     if rest is not None:
@@ -235,24 +247,25 @@ def _limbs(x: Signal, fan_in: int, sums: Sums) -> tuple[list[Any], Any]:
     Whole numbers that are known to fit one limb are one.
     """
     xp = sums.xp
-    bits, count = GRIDS[sums.precision].input_limbs(min(fan_in, MAX_FAN_IN))
+    bits, count = sums.grid.input_limbs(min(fan_in, MAX_FAN_IN))
     rest: Any = x.values
     if x.bounds is not None and max(-x.bounds.low, x.bounds.high) <= 2 ** (bits - 1):
         return [rest], None
     axes = tuple(range(1, rest.ndim))
     largest = xp.maximum(xp.amax(xp.abs(rest), axes, keepdims=True), 1e-290)
     step = _power_of_two(largest, xp) * 2.0 ** (1 - bits)
-    least = None if sums.compensated is None else step * sums.compensated.reach
+    unit = step
     parts = []
     for _ in range(count):
         part = (rest / step).make("Round") * step
         parts.append(part)
         rest, step = rest - part, step * 2.0**-bits
-    if least is None:
+    if sums.compensated is None:
         return parts, None
-    sizes = xp.abs(x.values)
-    small = xp.where(sizes > 0.0, xp.where(sizes < least, 1.0, 0.0), 0.0)
-    return parts, rest * xp.amax(small, axes, keepdims=True)
+    sizes, (wide, reach) = xp.abs(x.values), sums.compensated.limits
+    small = xp.where(sizes > 0.0, xp.where(sizes < unit * wide, 1.0, 0.0), 0.0)
+    added = xp.where(sizes < unit * reach, rest, 0.0)
+    return parts, added * xp.amax(small, axes, keepdims=True)
 
 
 def _power_of_two(x: Symbol, xp: OnnxFunctions) -> Any:

@@ -125,15 +125,14 @@ inline void run_analog(const Context& c, const Instruction& op, const Lists& lis
             block = &strip.block, sample = strip.sample;
         }
         find_segments(*op.layer, pixel, scratch.segments);
-        find_tap_places(strip, pixel);
         for (std::size_t t = 0; t < c.steps; t += kSlab) {
             const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
             if (strip.sheet(t).laid_out)
-                sum_sheet<lanes()>(strip, strip.sheet(t), scratch.segments, t, steps);
+                sum_sheet<lanes()>(strip, pixel, strip.sheet(t), scratch.segments, t, steps);
             else
                 for (std::size_t u = t; u < t + steps; ++u) {
                     sum_values<lanes()>(strip, u);
-                    compensate<lanes()>(strip, &strip.split(u), u);
+                    compensate<lanes()>(strip, pixel, &strip.split(u), u);
                 }
         }
     });

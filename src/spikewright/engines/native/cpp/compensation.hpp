@@ -68,45 +68,35 @@ inline void add_remainders(const Strip& strip, const Split& frame, std::size_t t
 
 // Residuals of weights times a step's values in the window of a pixel.
 template <std::size_t lanes>
-inline void add_residuals(const Strip& strip, std::size_t t) {
+inline void add_residuals(const Strip& strip, std::size_t pixel, std::size_t t) {
     const Layer& l = *strip.op.layer;
-    const Residuals& residuals = l.residuals;
+    const std::size_t first = strip.block.channel, behind = first + strip.valid();
+    const auto row_of = [&](std::size_t out) {
+        return std::ranges::lower_bound(l.residuals.rows, out, {}, &ResidualRow::out);
+    };
     const double* values = strip.context.values(strip.op.input, strip.sample, t);
-    const std::int64_t* places = strip.scratch.tap_places.data();
-    const bool depthwise = strip.op.action == Action::depthwise;
+    const std::int64_t top = std::int64_t(pixel) / l.out_width * l.stride_y - l.pad_y;
+    const std::int64_t left = std::int64_t(pixel) % l.out_width * l.stride_x - l.pad_x;
     double* to = nullptr;
-    for (std::size_t k = 0; k < strip.valid(); ++k) {
-        const std::size_t out = strip.block.channel + k;
-        const auto begin = std::size_t(residuals.starts[out]), end = std::size_t(residuals.starts[out + 1]);
-        if (begin == end) continue;
+    for (auto row = row_of(first); row != l.residuals.rows.end() && row->out < behind; ++row) {
         double sum = 0.0;
-        for (std::size_t i = begin; i < end; ++i) {
-            const std::int64_t place = places[residuals.taps[i]];
-            if (place < 0) continue;
-            const std::size_t channel = depthwise ? out : std::size_t(residuals.channels[i]);
-            sum += residuals.values[i] * values[std::size_t(place) * std::size_t(l.channels) + channel];
+        for (std::size_t i = row->begin; i < row->end; ++i) {
+            const Residual& part = l.residuals.entries[i];
+            const std::int64_t y = top + part.down, x = left + part.right;
+            if (std::uint64_t(y) >= std::uint64_t(l.height) || std::uint64_t(x) >= std::uint64_t(l.width)) continue;
+            sum += part.value * values[(y * l.width + x) * l.channels + part.channel];
         }
         if (!to) to = whole_sums<lanes>(strip, t);
-        to[k] += sum;
+        to[row->out - first] += sum;
     }
 }
 
-// Finds the pixels of the input that the taps of an output pixel read, where residuals need them.
-inline void find_tap_places(const Strip& strip, std::size_t pixel) {
-    const Layer& l = *strip.op.layer;
-    if (l.residuals.values.empty()) return;
-    std::vector<std::int64_t>& places = strip.scratch.tap_places;
-    places.assign(l.taps(), -1);
-    l.each_tap(std::int64_t(pixel) / l.out_width, std::int64_t(pixel) % l.out_width,
-               [&](std::int64_t tap, std::size_t at) { places[std::size_t(tap)] = std::int64_t(at); });
-}
-
-// Adds both for a step of a pixel whose segments and tap places are found. Without a `frame` no value of
-// the step has a remainder that is added.
+// Adds both for a step of a pixel whose segments are found. Without a `frame` no value of the step has a
+// remainder that is added.
 template <std::size_t lanes>
-inline void compensate(const Strip& strip, const Split* frame, std::size_t t) {
+inline void compensate(const Strip& strip, std::size_t pixel, const Split* frame, std::size_t t) {
     if (frame) add_remainders<lanes>(strip, *frame, t);
-    if (!strip.op.layer->residuals.values.empty()) add_residuals<lanes>(strip, t);
+    if (!strip.op.layer->residuals.rows.empty()) add_residuals<lanes>(strip, pixel, t);
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -85,7 +85,7 @@ struct Extent {
         for (std::size_t i = 0; i < size; ++i) add(from[i]);
     }
     // Whether a value is so small that what limbs leave of it may matter.
-    bool is_wide(const Limbs& limbs) const { return least < limb_step(largest, limbs.bits) * limbs.reach; }
+    bool is_wide(const Limbs& limbs) const { return least < limb_step(largest, limbs.bits) * limbs.wide; }
 };
 
 // Finds the remainders of a frame in limbs; limb i is that of value `place(i)`.
@@ -94,9 +94,11 @@ inline void find_remainders(const double* from, std::size_t n, const Extent& ext
                             Position&& position) {
     to.remainder_codes.clear(), to.remainders.clear();
     if (to.limbs < limbs.most || !extent.is_wide(limbs)) return;
+    const double least = limb_step(extent.largest, limbs.bits) * limbs.reach;
     for (std::size_t i = 0; i < n; ++i) {
         const std::uint32_t code = position(i);
         double rest = from[code];
+        if (std::fabs(rest) >= least) continue;
         for (int l = 0; l < to.limbs; ++l) rest -= to.parts[l][i];
         if (rest == 0.0) continue;
         to.remainder_codes.push_back(code);

@@ -327,8 +327,9 @@ void bind_enum(nb::module_& m, const char* name) {
 
 // Weights `(out, ...)` of a network as kernels read them; row k of the lanes is column `order[k]`.
 Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights, const Integers& order,
-              const std::vector<std::size_t>& widths, Reading reading, std::size_t channels,
+              const std::vector<std::size_t>& widths, Reading reading, std::size_t channels, int bits,
               std::size_t limbs, std::size_t threads) {
+    require(bits > 1 && bits <= 27, "a limb of a weight has at most 27 bits");
     require(limbs >= 1 && limbs <= kMostWeightLimbs, "weights are one limb or two");
     require(weights.ndim() > 0 && weights.shape(0) > 0, "weights are (out, ...)");
     const std::size_t out = weights.shape(0), columns = weights.size() / out;
@@ -345,7 +346,7 @@ Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights,
     const Order held{order.size() ? order.data() : nullptr, rows};
     const auto make = [&](const auto* values) {
         const nb::gil_scoped_release release;
-        return pack(values, out, columns, held, widths, reading, channels, limbs, threads);
+        return pack(values, out, columns, held, widths, reading, channels, bits, limbs, threads);
     };
     if (weights.dtype() == nb::dtype<float>()) return make(static_cast<const float*>(weights.data()));
     require(weights.dtype() == nb::dtype<double>(), "weights are float32 or float64");
@@ -371,7 +372,7 @@ void bind_packing(nb::module_& m) {
         .def_prop_ro("weights", [](const Packed& p) { return copy_of(p.weights); })
         .def_prop_ro("low", [](const Packed& p) { return copy_of(p.low); });
     m.def("pack", &packed, "weights"_a, nb::kw_only(), "order"_a = nb::none(), "widths"_a, "reading"_a,
-          "channels"_a = 0, "limbs"_a = 1, "threads"_a = 1);
+          "channels"_a = 0, "bits"_a, "limbs"_a = 1, "threads"_a = 1);
 }
 
 // Integrators through all steps; arrays of one precision.
@@ -429,11 +430,12 @@ void bind_descriptions(nb::module_& m) {
     using Two = std::array<std::int64_t, 2>;
     using Three = std::array<std::int64_t, 3>;
     nb::class_<Limbs>(m, "Limbs")
-        .def("__init__", [](Limbs* to, int bits, int most, int weights, double reach) {
+        .def("__init__", [](Limbs* to, int bits, int most, int weights, double wide, double reach) {
             require(bits > 1 && bits < 52 && most > 0 && most <= kMostLimbs, "limbs");
             require(weights >= 1 && weights <= int(kMostWeightLimbs), "limbs of weights");
-            new (to) Limbs{bits, most, weights, reach};
-        }, nb::kw_only(), "bits"_a, "most"_a, "weights"_a, "reach"_a = 0.0);
+            new (to) Limbs{bits, most, weights, wide, reach};
+        }, nb::kw_only(), "bits"_a, "most"_a, "weights"_a, "wide"_a = 0.0,
+           "reach"_a = 0.0);
     nb::class_<SenderForm>(m, "SenderForm")
         .def("__init__", [](SenderForm* to, const Integers& receivers, const Integers& senders,
                             const Doubles& values, const Doubles& steps, std::size_t count) {

@@ -163,12 +163,18 @@ class SharedWeights {
     std::shared_ptr<const Array<std::int32_t>> values_;
 };
 
-// Parts of weights that the grid leaves out, in units of the weights' last limb: those of an output channel
-// are `starts[i]` to `starts[i + 1]`, each with its tap and input channel.
+// Parts of weights that the grid leaves out, in units of the weights' last limb. Rows are output channels
+// that have some; each part has its place in the window, and its input channel.
+struct Residual {
+    std::int32_t down, right, channel;  // pixels from the window's first one
+    double value;
+};
+struct ResidualRow {
+    std::size_t out, begin, end;
+};
 struct Residuals {
-    std::vector<std::int64_t> starts;
-    std::vector<std::int32_t> taps, channels;
-    std::vector<double> values;
+    std::vector<ResidualRow> rows;
+    std::vector<Residual> entries;
 };
 
 // A matrix product or convolution of counts with integer weights.

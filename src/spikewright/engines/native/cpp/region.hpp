@@ -115,7 +115,7 @@ class Region {
         require(packed.units.size() == out, "weights have a unit per output channel");
         const Lanes& last = packed.lanes.back();
         require(packed.weights.size() == last.offset + size * last.width, "weights are of this layer");
-        set_residuals(l.residuals, packed.units, channels, size, starts, rows, values);
+        set_residuals(l, packed.units, depthwise, channels, starts, rows, values);
         l.lanes = packed.lanes, l.weights = packed.weights, l.low = packed.low;
         l.low_budget = packed.low_budget;
         l.scale.resize(rounded_up(out, 64));

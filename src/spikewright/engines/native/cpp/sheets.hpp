@@ -167,8 +167,8 @@ template <std::size_t lanes, std::size_t limbs, std::size_t together = kTogether
 
 // Adds up the weights of a slab in the segments of a window.
 template <std::size_t lanes>
-inline void sum_sheet(const Strip& strip, const Sheet& sheet, const std::vector<Segment>& segments, std::size_t t,
-                      std::size_t steps) {
+inline void sum_sheet(const Strip& strip, std::size_t pixel, const Sheet& sheet,
+                      const std::vector<Segment>& segments, std::size_t t, std::size_t steps) {
     const std::int32_t* weights = strip.op.layer->weights.data() + strip.block.offset;
     const auto channels = std::size_t(strip.op.layer->channels);
     SumBuffer& sums = strip.scratch.sums;
@@ -183,7 +183,7 @@ inline void sum_sheet(const Strip& strip, const Sheet& sheet, const std::vector<
             else add(add_sheet<lanes, 3>);
         }
     std::fill_n(sums.is_wide.begin() + std::ptrdiff_t(t), steps, 1);
-    for (std::size_t u = t; u < t + steps; ++u) compensate<lanes>(strip, nullptr, u);
+    for (std::size_t u = t; u < t + steps; ++u) compensate<lanes>(strip, pixel, nullptr, u);
 }
 
 // The most that currents are off in all steps, of a block of lanes of a sample.
@@ -202,7 +202,7 @@ inline void find_errors(const Strip& strip, double* errors) {
 
 // Adds up all limbs of the window of a pixel.
 template <std::size_t lanes>
-void sum_finely(const Strip& strip) {
+void sum_finely(const Strip& strip, std::size_t pixel) {
     const Context& c = strip.context;
     const Layer& l = *strip.op.layer;
     const auto channels = std::size_t(l.channels);
@@ -228,7 +228,7 @@ void sum_finely(const Strip& strip) {
             scratch.fine_segments.push_back({std::uint32_t(at), std::uint32_t(at + size), base});
             at += size;
         }
-        sum_sheet<lanes>(strip, fine, scratch.fine_segments, t, steps);
+        sum_sheet<lanes>(strip, pixel, fine, scratch.fine_segments, t, steps);
     }
 }
 
