@@ -785,12 +785,14 @@ class Conversion(Shown):
             batch_of(arrays)
         return verify(self, self.source, arrays, rtol, seed)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the conversion to one file, atomically; `spikewright.load` reads it.
 
-        Raises `NetworkError` naming the part that a file cannot hold, before anything is written.
+        An older conversion is replaced, any other file only with `overwrite`. Raises `NetworkError`
+        naming the part that a file cannot hold, `ExistingFileError` for a file that is not
+        replaced, and `OSError` where none can be written; then nothing is written.
         """
-        save(self, path)
+        save(self, path, overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Conversion:

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto, checker, helper
 
 from spikewright._base.keywords import spelled
-from spikewright._base.writing import check_place, replace_file
+from spikewright._base.writing import begins_with, check_target, file_kind, write_file
 from spikewright.engines import Precision, compile_network
 from spikewright.engines.program import Recording
 from spikewright.errors import ExchangeError
@@ -28,6 +28,9 @@ OPSET, IR = 18, 8
 
 MEAN, SPIKES = "mean ", "spikes "
 
+STEP = file_kind("a time step that Spikewright wrote", begins_with(rb"\x08.\x12\x0bspikewright"))
+"""The kind of file that is written: models whose producer is this package."""
+
 
 @spelled()
 def save_step(
@@ -37,6 +40,7 @@ def save_step(
     dt: float = 0.001,
     precision: Precision = "float32",
     spikes: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Write one time step of a conversion, or of a network made by hand, as an ONNX model.
 
@@ -48,12 +52,13 @@ def save_step(
 
     Numbers of spikes are those of the engines in the same `precision`: sums are exact. Only
     functions such as `exp` may differ in their last place. In a network made by hand constant nodes
-    are the inputs, and probes the outputs.
+    are the inputs, and probes the outputs. An older step is replaced, any other file only with
+    `overwrite`.
 
-    Raises `ExchangeError`, which lists what ONNX cannot say, `NetworkError` for another model, and
-    `OSError` where the file cannot be written.
+    Raises `ExchangeError`, which lists what ONNX cannot say, `NetworkError` for another model,
+    `ExistingFileError` for a file that is not replaced, and `OSError` where none can be written.
     """
-    target = check_place(path)
+    target = check_target(path, STEP, overwrite=overwrite)
     ends = ends_of(model)
     counted = {} if ends.lowered is None or not spikes else _counted(ends.lowered)
     probes = [*ends.outputs.values(), *counted.values()]
@@ -62,7 +67,7 @@ def save_step(
     if found := refusals(program, names):
         raise ExchangeError(found)
     made = _model(written(program, names), ends, counted)
-    replace_file(target, made.SerializeToString())
+    write_file(target, made.SerializeToString(), STEP, overwrite=overwrite)
 
 
 def _counted(lowered: Lowered) -> dict[str, Probe]:
