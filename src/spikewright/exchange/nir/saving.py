@@ -6,10 +6,11 @@ import io
 from pathlib import Path
 from typing import Any
 
-from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.arguments import is_whole
 from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
 from spikewright._base.writing import check_target, file_kind, head_and_tail, write_file
+from spikewright.engines import step_for
 from spikewright.errors import MissingExtraError, NetworkError, ReadError
 from spikewright.exchange.ends import ends_of
 from spikewright.exchange.nir.checking.semantics import RESETS
@@ -40,23 +41,24 @@ def save(
     path: str | Path,
     dialect: str = "portable",
     *,
-    dt: float = 0.001,
+    dt: float | None = None,
     steps: int | None = None,
     reset: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a conversion or a network as a NIR file, for the reader that `dialect` names.
 
-    The unit of time is one step, of `dt` seconds here. Thresholds, heights of spikes, scales and
-    `dt` are multiplied into weights and biases, so that every neuron has threshold 1 and resistance
-    1; arrays are in single precision, channels first. That rounds where a product of a scale and
-    `dt` is no power of two; the graph's metadata names the nodes. Metadata also state what NIR
-    cannot say: the reset by subtraction, the initial voltage and the spikes a step. With `steps`
-    the initial voltage is a bias instead, one that adds it up in a run of `steps` steps. Where a
-    reader counts time by another rule, time constants and weights are such that it decays the same.
-    Where a spike leaves another voltage in the reader than here, neurons are refused; with `reset`
-    "zero" or "subtract" the reader may have that one. A NIR file that was saved here is replaced,
-    any other file only with `overwrite`.
+    The unit of time is one step, of `dt` seconds here (default: the network's `dt`, else 1 ms); the
+    file states both, so that `load` needs no `dt`. Thresholds, heights of spikes, scales and `dt`
+    are multiplied into weights and biases, so that every neuron has threshold 1 and resistance 1;
+    arrays are in single precision, channels first. That rounds where a product of a scale and `dt`
+    is no power of two; the graph's metadata names the nodes. Metadata also state what NIR cannot
+    say: the reset by subtraction, the initial voltage and the spikes a step. With `steps` the
+    initial voltage is a bias instead, one that adds it up in a run of `steps` steps. Where a reader
+    counts time by another rule, time constants and weights are such that it decays the same. Where
+    a spike leaves another voltage in the reader than here, neurons are refused; with `reset` "zero"
+    or "subtract" the reader may have that one. A NIR file that was saved here is replaced, any
+    other file only with `overwrite`.
 
     Raises `ExchangeError` for layers that NIR or the dialect cannot say: it lists each with what
     would help. Raises `NetworkError` for arguments that fit nothing, `ExistingFileError` for a file
@@ -66,13 +68,12 @@ def save(
     require("nir")
     reader = dialect_of(dialect)
     target = check_target(path, KIND, overwrite=overwrite)
-    if not (is_number(dt) and dt > 0):
-        raise NetworkError(f"dt must be above 0 s, got {dt!r}")
     if steps is not None and not (is_whole(steps) and steps >= 1):
         raise NetworkError(f"steps must be a whole number from 1, got {steps!r}")
     if reset not in (None, *RESETS):
         raise NetworkError(f"reset must be one of {', '.join(RESETS)}, or None, got {reset!r}")
     ends = ends_of(model)
+    step = step_for(ends.network, dt, NetworkError)
     if not ends.inputs:
         raise NetworkError(
             f"{model!r}: it has no input, and NIR needs one. Give it a constant node, whose values "
@@ -84,7 +85,7 @@ def save(
             f"inputs {once} give what several steps bring at once (at_once), which NIR cannot say. "
             "Make these nodes without at_once"
         )
-    graph = graph_of(ends, Settings(reader, float(dt), steps, reset))
+    graph = graph_of(ends, Settings(reader, step, steps, reset))
     write_file(target, as_bytes(graph), KIND, overwrite=overwrite)
 
 

@@ -12,7 +12,7 @@ from onnx import ModelProto, checker, helper
 
 from spikewright._base.keywords import spelled
 from spikewright._base.writing import begins_with, check_target, file_kind, write_file
-from spikewright.engines import Precision, compile_network
+from spikewright.engines import Precision, compile_network, step_for
 from spikewright.engines.program import Recording
 from spikewright.errors import ExchangeError
 from spikewright.exchange.ends import Ends, ends_of
@@ -37,7 +37,7 @@ def save_step(
     model: Any,
     path: str | Path,
     *,
-    dt: float = 0.001,
+    dt: float | None = None,
     precision: Precision = "float32",
     spikes: bool = False,
     overwrite: bool = False,
@@ -48,7 +48,8 @@ def save_step(
     which counts from 0, and states in float64, whose values at step 0 are ignored. Its outputs are
     the network's at this step; `mean NAME`, an output's mean until now with its last activation;
     with `spikes=True`, `spikes LAYER`; and `next STATE`, for every state its value at the next
-    step. The model's metadata list the states. `dt` is in seconds.
+    step. The model's metadata list the states. `dt` is in seconds (default: the network's `dt`,
+    else 1 ms).
 
     Numbers of spikes are those of the engines in the same `precision`: sums are exact. Only
     functions such as `exp` may differ in their last place. In a network made by hand constant nodes
@@ -56,13 +57,15 @@ def save_step(
     `overwrite`.
 
     Raises `ExchangeError`, which lists what ONNX cannot say, `NetworkError` for another model,
-    `ExistingFileError` for a file that is not replaced, and `OSError` where none can be written.
+    `BuildError` for a step that the network is not for, `ExistingFileError` for a file that is not
+    replaced, and `OSError` where none can be written.
     """
     target = check_target(path, STEP, overwrite=overwrite)
     ends = ends_of(model)
     counted = {} if ends.lowered is None or not spikes else _counted(ends.lowered)
     probes = [*ends.outputs.values(), *counted.values()]
-    program = compile_network(ends.network, dt, 0, precision, probes)
+    step = step_for(ends.network, dt)
+    program = compile_network(ends.network, step, 0, precision, probes)
     names = {node: name for name, node in ends.inputs.items()}
     if found := refusals(program, names):
         raise ExchangeError(found)
