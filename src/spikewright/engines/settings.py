@@ -59,8 +59,8 @@ def check_step(network: Network, dt: float, error: type[SpikewrightError] = Buil
         bound = next((e for e in one.all_ensembles if _keeps_state(e)), None)
         if bound is not None:
             raise error(
-                f"dt={dt!r}: {one!r} is for steps of {one.dt:g} s, as {bound!r} keeps a state "
-                f"({type(bound.neuron_type).__name__}) from step to step. Leave dt out, or give "
+                f"dt={dt:g}: {one!r} is for steps of {one.dt:g} s, as {bound!r} keeps a state "
+                f"({type(bound.neuron_type).__name__}) from step to step. Run it with "
                 f"dt={one.dt:g}"
             )
 
