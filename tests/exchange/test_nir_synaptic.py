@@ -211,7 +211,7 @@ def test_a_start_that_is_a_bias_agrees_at_the_end(kept: float, tmp_path: Path) -
         again = sw.nir.load(tmp_path / "net.nir")
         with again:
             probe = sw.Probe(again.layers["lif"].neurons, "voltage")
-        simulator = sw.Simulator(again, 1.0, progress=False)
+        simulator = sw.Simulator(again, progress=False)
         simulator.run_steps(9)
         ends.append(simulator.data[probe])
     np.testing.assert_allclose(ends[1][-1], ends[0][-1], rtol=1e-5)
