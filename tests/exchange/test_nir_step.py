@@ -72,7 +72,7 @@ def test_another_step_than_the_stated_one_is_refused(tmp_path: Path) -> None:
             sw.nir.load(path, dt)
         with pytest.raises(NetworkError, match=rf"dt={dt}: the file states steps of 0.001 s"):
             sw.nir.check(path, demo.held_out(1)[0], [], steps=1, dt=dt)
-        with pytest.raises(BuildError, match=rf"dt={dt}: .* is for steps of 0.001 s"):
+        with pytest.raises(BuildError, match=rf"dt={float(dt)}: .* is for steps of 0.001 s"):
             sw.Simulator(network, dt)
 
 

@@ -62,8 +62,10 @@ class Network(Checked):
         self._made = type(self) is Network
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "dt" and value is not None and not (is_number(value) and value > 0):
-            raise NetworkError(f"{self!r}: dt must be None or above 0 s, got {value!r}")
+        if name == "dt" and value is not None:
+            if not (is_number(value) and value > 0):
+                raise NetworkError(f"{self!r}: dt must be None or above 0 s, got {value!r}")
+            value = float(value)
         if value is None or isinstance(value, str | Number):
             super().__setattr__(name, value)
         else:

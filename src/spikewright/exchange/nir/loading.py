@@ -110,8 +110,8 @@ def step_of(metadata: Mapping[str, Any], dt: Any = None) -> Step | None:
         return None if dt is None else Step(float(dt), float(dt))
     if dt is not None and not math.isclose(dt, seconds, rel_tol=1e-9):
         raise NetworkError(
-            f"dt={dt!r}: the file states steps of {seconds:g} s, which its parameters are for. "
-            "Leave dt out, or save the network again with another"
+            f"dt={dt!r}: the file states steps of {float(seconds)!r} s, which its parameters are "
+            "for. Leave dt out, or save the network again with another"
         )
     return Step(float(units), float(seconds))
 
