@@ -8,13 +8,14 @@ from typing import Any
 import click
 import numpy as np
 
+from spikewright._base.amounts import number, percent
 from spikewright._base.storage import SAVED
 from spikewright.choosing import Statistics
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.output import emit, show
 from spikewright.cli.samples import load_samples
-from spikewright.report.tables import Column, Table, Value, number, percent
+from spikewright.report.tables import Column, Table, Value
 
 _COLUMNS = (
     Column("layer", "layer"),

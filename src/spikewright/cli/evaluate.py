@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from spikewright._base.amounts import number
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.output import duration, emit, show, warnings_of
@@ -18,7 +19,7 @@ from spikewright.measure.activity import BITS
 from spikewright.measure.storage import KIND as EVALUATION
 from spikewright.records import select
 from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
-from spikewright.report.tables import energy_table, layer_table, number
+from spikewright.report.tables import energy_table, layer_table
 from spikewright.running.encoders import Encoder
 
 

@@ -21,6 +21,7 @@ from spikewright.cli.samples import load_samples
     "--timeout", type=float, default=300.0, show_default=True, help="Seconds after which it ends."
 )
 @options.thresholds
+@options.frozen
 @options.epochs(1000)
 @options.learning_rate(1e-3, "Of biases; thresholds and starts learn faster.")
 @options.training_batch

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from spikewright._base.amounts import number
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.output import duration, emit, show, warnings_of
@@ -16,7 +17,7 @@ from spikewright.engines import Precision
 from spikewright.measure import accuracy, activity, neuron_rates
 from spikewright.measure.readout import named
 from spikewright.records import Record, select
-from spikewright.report.tables import accuracy_table, layer_table, number
+from spikewright.report.tables import accuracy_table, layer_table
 from spikewright.running.encoders import Encoder
 
 

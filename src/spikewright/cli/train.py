@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import click
 
+from spikewright._base.amounts import number, percent
 from spikewright._base.writing import file_kind, write_file
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
@@ -20,8 +21,9 @@ from spikewright.conversion.pipeline import convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
-from spikewright.report.tables import Column, Table, number, percent
+from spikewright.report.tables import Column, Table
 from spikewright.training import Refitted, Training
+from spikewright.training.frozen import in_words
 from spikewright.training.settings import Method, Precision
 
 _SHOWN = 2000
@@ -70,6 +72,7 @@ def _rates(
     help="Through the rounded network, with spikes through time, or as is measured to matter.",
 )
 @options.trainable
+@options.frozen
 @options.thresholds
 @options.epochs(10, least=0)
 @click.option(
@@ -170,6 +173,8 @@ def train(
     if trained.history:
         say(f"Learning rate: {trained.learning_rate:g}.")
         say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
+    if trained.frozen:
+        say(f"Frozen: {in_words(trained.frozen)}.")
     click.echo(f"Saved as {out}")
     if write_back is not None:
         click.echo(f"Weights written to {write_back}")
@@ -195,6 +200,7 @@ def _write(
             **{name: settings.get(name) for name in told},
             "learning_rate": trained.learning_rate,
             "epoch that was kept": trained.kept,
+            "frozen layers": in_words(trained.frozen) or "none",
             "figures over time": f"{found.settings['samples']} samples of {subject.data.name}",
         },
         training=trained.records,
@@ -253,6 +259,7 @@ def _plain(trained: Training[Conversion], out: Path, write_back: Path | None) ->
     return {
         "kept": trained.kept,
         "learning_rate": trained.learning_rate,
+        "frozen": {layer: list(arrays) for layer, arrays in trained.frozen.items()},
         "refitted": None if trained.refitted is None else asdict(trained.refitted),
         "history": [asdict(epoch) for epoch in trained.history],
         "saved": str(out),

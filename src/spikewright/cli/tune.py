@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from spikewright.choosing.search.choice import Choice
+from spikewright._base.amounts import number
+from spikewright.choosing.search.choice import Choice, unit_of
 from spikewright.choosing.tuning import tune as library
 from spikewright.choosing.tuning.reproduce import run_line
 from spikewright.cli import options, outputs
@@ -22,7 +23,7 @@ from spikewright.conversion.pipeline import convert
 from spikewright.engines import Precision
 from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
-from spikewright.report.tables import Column, Table, joules, number
+from spikewright.report.tables import Column, Table, energy_column
 
 _SHOWN = 2000
 """Samples that a report's figures over time are of, at most."""
@@ -246,13 +247,14 @@ def _table(choice: Choice) -> Table:
         )
         for item in checked
     ]
+    unit = unit_of(choice.worth)
     columns = (
         Column("chosen", ""),
         Column("steps", "steps"),
         Column("spikes", "spikes a sample", number),
-        Column("energy", "energy", joules),
-        Column("drop", "points lost", _points),
-        Column("at most", f"at most ({100 * choice.confidence:g} %)", _points),
+        energy_column("energy", "energy", choice.energy_table),
+        Column("drop", unit.name, unit.format_signed),
+        Column("at most", f"at most ({100 * choice.confidence:g} %)", unit.format_signed),
         Column("certified", "certified"),
         Column("needed", "samples that would certify", number),
     )
@@ -272,7 +274,3 @@ def _cost(choice: Choice) -> str:
 def _limit(choice: Choice) -> str:
     steps = duration(choice.chosen.steps, choice.arguments["dt"])
     return f"at most {100 * choice.limit:g} points may be lost; the choice runs {steps}"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:.2f}"

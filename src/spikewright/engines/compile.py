@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import repeated
+from spikewright.engines.analog import with_weights_held
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import NO_DELAYS, Draft
 from spikewright.engines.factors import (
@@ -137,12 +138,13 @@ class _Compiler:
             self.compute(node)
         recordings = self.recordings()
         self.vectors.forget()
+        operators = with_weights_held(self.draft.operators, self.precision, self.draft.encoders)
         return Program(
             dt=self.dt,
             seed=self.seed,
             precision=self.precision,
             shapes=tuple(self.draft.shapes),
-            components=order(self.draft.operators),
+            components=order(operators),
             recordings=recordings,
             parameters=self.parameters,
             weights=GivenWeights(connections),

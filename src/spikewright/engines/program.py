@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.compensation import Compensation
 from spikewright.engines.grid import Precision
 from spikewright.errors import SimulationError
 from spikewright.network import Connection, Ensemble, Node, NodeFunction, Probe
@@ -71,11 +72,13 @@ class Linear(Operator):
     """`y = factor * transform(x)`.
 
     Weights are the network's own arrays; engines put them on the program's grid (`engines/grid.py`)
-    as they make their form of them. Entries of a sparse matrix are on it.
+    as they make their form of them. Entries of a sparse matrix that meet counts are on it. Sums
+    over analog values have a `compensation`, for what the grid leaves out.
     """
 
     transform: Transform
     factor: float = 1.0
+    compensation: Compensation | None = None
 
     @property
     def stateless(self) -> bool:
@@ -130,7 +133,7 @@ class Delay(Operator):
 class DelayedLinear(Operator):
     """`y_t = factor * (sum of value x_(t - delay)[column])`, by the entries of a sparse map.
 
-    `delays` are steps from 1, one an entry. Entries are on the program's grid.
+    `delays` are steps from 1, one an entry. Entries that meet counts are on the program's grid.
     """
 
     transform: Sparse

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -41,7 +42,8 @@ class Source:
 
     `verify` compares with both, and allows for rounding in their `precision`; that of `call` is
     `call_precision` where it is another. `ran` names the program that ran the model. `notes` list
-    the omissions of reading, which both leave out too.
+    the omissions of reading, which both leave out too. `loaded` is the model of a file, None of
+    any other.
     """
 
     graph: Graph
@@ -52,6 +54,7 @@ class Source:
     precision: str = "float32"
     call_precision: str = ""
     notes: tuple[Note, ...] = ()
+    loaded: Any = None
 
 
 def shape_made(layer: Layer, *shapes: Shape) -> Shape:

@@ -47,9 +47,6 @@ RULE_STEPS = (1, 2, 4, 8, 16)
 ALLOWED = 0.005
 """Accuracy, a fraction, that the chosen setting may lose on the digits to train on."""
 
-ENERGY_TABLE = "45nm-int8"
-"""The cost table under which settings are compared."""
-
 _CURVE, _RASTER, _REPORT = "accuracy_and_spikes.png", "raster.png", "report.html"
 _HELD_OUT = 360  # of 1797 digits
 _SPLIT_SEED = 0
@@ -163,7 +160,7 @@ def run(
     rate = convert(MODEL)
     agreement = max(rate.verify(x).values())
     settings: dict[str, Any] = {"seed": seed, "engine": engine}
-    swept = {"dt": dt, "energy_table": ENERGY_TABLE, "progress": progress, **settings}
+    swept = {"dt": dt, "progress": progress, **settings}
     found = sweep(MODEL, x, y, scales=list(scales), steps=steps, **swept)
     rule, chosen = choose(rate, steps, dt, seed, engine)
     of_rule = sweep(

@@ -23,7 +23,7 @@ from spikewright.evaluation.sweeping.settings import Setting, settings_of
 from spikewright.frontends import example_for
 from spikewright.lower.speaking import silently
 from spikewright.measure import EveryStep
-from spikewright.measure.energy import cost_table
+from spikewright.measure.energy import DEFAULT_TABLE, cost_table
 from spikewright.quantising import Quantised
 from spikewright.running.stepping import refuse_sequences
 
@@ -64,7 +64,7 @@ def sweep(
     batch_size: int | None = None,
     threads: int | None = None,
     encoder: Any = None,
-    energy_table: str = "45nm-fp32",
+    energy_table: str = DEFAULT_TABLE,
     checkpoint: str | Path | None = None,
     executor: Any = "local",
     address: str | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,7 +49,8 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     if isinstance(model, str | Path):
         if not Path(model).is_file():
             raise FileNotFoundError(f"{model}: no such file")
-        model = load(Path(model))
+        loaded = load(Path(model))
+        return replace(read(loaded, example_input, outputs), loaded=loaded)
     if is_code(model):
         return read_model(model, example_input, outputs)
     keras_graph = _graph(keras, model)

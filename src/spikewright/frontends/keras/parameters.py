@@ -30,9 +30,33 @@ def parameters(model: Any) -> dict[str, NDArray]:
     return found
 
 
+def frozen(model: Any) -> set[str]:
+    """The paths of those that Keras does not train.
+
+    A layer, a model or a single variable has `trainable=False`, or the variable was made with it;
+    on the torch backend its tensor may have `requires_grad=False`.
+    """
+    trained = {id(weight) for weight in model.trainable_variables}
+    return {
+        weight.path
+        for weight in _weights(model)
+        if id(weight) not in trained or not getattr(weight.value, "requires_grad", True)
+    }
+
+
 def copied(model: Any, values: Mapping[str, NDArray]) -> Any:
-    """A copy of a model with other weights; the model is left as it is."""
-    made = copy.deepcopy(model)
+    """A copy of a model with other weights; the model is left as it is.
+
+    Raises `ReadError` for a class of the user's that Keras cannot make again.
+    """
+    try:
+        made = copy.deepcopy(model)
+    except TypeError as error:
+        raise ReadError(
+            f"Keras cannot copy the model {model.name!r}, and a copy shows where its weights are "
+            "used. Decorate its classes with @keras.saving.register_keras_serializable(), and "
+            "let their constructors take **kwargs"
+        ) from error
     for weight, (name, value) in zip(_weights(made), values.items(), strict=True):
         assert weight.shape == value.shape, name  # the order is that of `parameters`
         weight.assign(value)

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
+from spikewright._base.amounts import number
 from spikewright._base.optional import require
 from spikewright._base.writing import (
     FileKind,
@@ -18,7 +19,6 @@ from spikewright._base.writing import (
     head_and_tail,
     write_file,
 )
-from spikewright.report.tables import number
 
 Cell = str | float | int
 Row = Sequence[Cell]

@@ -120,10 +120,12 @@ void sum_depthwise(const Strip& strip, std::size_t pixel) {
     const std::size_t at = strip.block.offset;
     const bool counts = c.kind(strip.op.input) == Kind::counts;
     find_taps(l, pixel, strip.scratch.segments);
+    find_tap_places(strip, pixel);
     for (std::size_t t = 0; t < c.steps; ++t) {
         const Frames& slab = strip.frames(t);
         if (!slab.whole) {
             sum_tap_values<lanes>(strip, t);
+            compensate<lanes>(strip, &strip.split(t), t);
             continue;
         }
         const std::int8_t* frame = (counts ? c.counts(strip.op.input, strip.sample, t)
@@ -135,6 +137,7 @@ void sum_depthwise(const Strip& strip, std::size_t pixel) {
         if (!l.low.empty())
             sum_tap_counts<lanes>(strip, l.low.data() + at, frame, most, l.low_budget, t,
                                   strip.scratch.low);
+        if (!counts) compensate<lanes>(strip, nullptr, t);
     }
 }
 

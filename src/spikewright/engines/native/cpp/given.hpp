@@ -53,6 +53,21 @@ inline void set_entries(SparseRows& rows, const std::vector<std::int64_t>& start
     rows.values.assign(values.data(), values.data() + values.size());
 }
 
+// Sets residuals of weights, in `units` of each output channel; a row is a tap and one of its channels.
+inline void set_residuals(Residuals& to, const std::vector<double>& units, std::size_t channels, std::size_t limit,
+                          const std::vector<std::int64_t>& starts, const Integers& rows, const Doubles& values) {
+    SparseRows found;
+    set_entries(found, starts, rows, values, 1.0, limit);
+    require(starts.size() == units.size() + 1, "residuals are by output channel");
+    to = {starts, {}, {}, {}};
+    for (std::size_t out = 0; out < units.size(); ++out)
+        for (auto i = std::size_t(starts[out]); i < std::size_t(starts[out + 1]); ++i) {
+            to.taps.push_back(found.columns[i] / std::int32_t(channels));
+            to.channels.push_back(found.columns[i] % std::int32_t(channels));
+            to.values.push_back(found.values[i] / units[out]);
+        }
+}
+
 // Whether all are from `least` up to `limit`, without it.
 inline bool within(const Integers& index, std::int64_t least, std::size_t limit) {
     return std::all_of(index.data(), index.data() + index.size(), [&](std::int32_t i) {

@@ -429,11 +429,11 @@ void bind_descriptions(nb::module_& m) {
     using Two = std::array<std::int64_t, 2>;
     using Three = std::array<std::int64_t, 3>;
     nb::class_<Limbs>(m, "Limbs")
-        .def("__init__", [](Limbs* to, int bits, int most, int weights) {
+        .def("__init__", [](Limbs* to, int bits, int most, int weights, double reach) {
             require(bits > 1 && bits < 52 && most > 0 && most <= kMostLimbs, "limbs");
             require(weights >= 1 && weights <= int(kMostWeightLimbs), "limbs of weights");
-            new (to) Limbs{bits, most, weights};
-        }, nb::kw_only(), "bits"_a, "most"_a, "weights"_a);
+            new (to) Limbs{bits, most, weights, reach};
+        }, nb::kw_only(), "bits"_a, "most"_a, "weights"_a, "reach"_a = 0.0);
     nb::class_<SenderForm>(m, "SenderForm")
         .def("__init__", [](SenderForm* to, const Integers& receivers, const Integers& senders,
                             const Doubles& values, const Doubles& steps, std::size_t count) {
@@ -511,7 +511,8 @@ NB_MODULE(_kernels, m) {
         .def("layer", &Region::layer, by_name, "action"_a, input, output, "population"_a, "geometry"_a,
              "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a.none(),
              "weight_limbs"_a)
-        .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a)
+        .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a, "starts"_a,
+             "rows"_a, "values"_a)
         .def("bytes", &Region::bytes)
         .def("tiled_bytes", &Region::tiled_bytes)
         .def("fire", &Region::fire, by_name, input, "external"_a, output, "population"_a,
@@ -552,7 +553,8 @@ NB_MODULE(_kernels, m) {
         .def("fill_arrivals", &Region::fill_arrivals, "number"_a, by_name, "receivers"_a, "senders"_a,
              "delays"_a, "values"_a)
         .def("axis_map", &Region::axis_map, by_name, input, output, "outer"_a, "axis"_a, "inner"_a,
-             "starts"_a, "columns"_a, "values"_a, "low"_a.none(), "factor"_a, "limbs"_a)
+             "starts"_a, "columns"_a, "values"_a, "low"_a.none(), "factor"_a, "limbs"_a,
+             "residual_starts"_a, "residual_columns"_a, "residuals"_a)
         .def("arrange", &Region::arrange);
     nb::class_<Running>(m, "Running")
         .def(nb::init<const Region&, std::size_t>(), nb::keep_alive<1, 2>())

@@ -41,8 +41,10 @@ struct Delaying {
 
 // The numbers into which values are split for exact sums, as `engines/grid.py` says: at most `most`,
 // of so many bits each. `most` is 0 where nothing is split. They meet `weights` limbs of every weight.
+// Where a value is smaller than `reach` units of the first limb, remainders are added (`compensation.hpp`).
 struct Limbs {
     int bits = 0, most = 0, weights = 1;
+    double reach = 0.0;
 };
 constexpr int kMostLimbs = 5;
 constexpr std::size_t kMostWeightLimbs = 2;
@@ -184,6 +186,7 @@ struct AxisRows : SparseRows {
     std::size_t outer = 1, axis = 1, inner = 1, out = 1;
     std::vector<double> low;
     Limbs limbs;  // of values
+    SparseRows residuals;  // of the weights
 };
 
 }  // namespace spikewright

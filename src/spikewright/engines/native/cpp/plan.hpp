@@ -163,6 +163,14 @@ class SharedWeights {
     std::shared_ptr<const Array<std::int32_t>> values_;
 };
 
+// Parts of weights that the grid leaves out, in units of the weights' last limb: those of an output channel
+// are `starts[i]` to `starts[i + 1]`, each with its tap and input channel.
+struct Residuals {
+    std::vector<std::int64_t> starts;
+    std::vector<std::int32_t> taps, channels;
+    std::vector<double> values;
+};
+
 // A matrix product or convolution of counts with integer weights.
 struct Layer : Geometry {
     std::vector<Lanes> lanes;
@@ -179,6 +187,7 @@ struct Layer : Geometry {
     Parameter gain, bias;
     Parameter joined;             // of the counts that join the sums, where an operand does
     Limbs limbs;                  // of values, where the input is no counts
+    Residuals residuals;          // of weights that meet values
     std::shared_ptr<TiledWeights> tiled;  // the same in tiles; none where they would not pay
     std::shared_ptr<TiledWeights> by_line;  // each row of a window in tiles of its own; of convolutions
 };

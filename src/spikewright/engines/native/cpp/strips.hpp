@@ -19,6 +19,7 @@ struct Segment {
 // One member's room for the sums of a pixel.
 struct Scratch {
     std::vector<Segment> segments;
+    std::vector<std::int64_t> tap_places;  // pixels of the input; below 0 for those outside
     Array<std::uint32_t> rows, when;
     Seen seen;
     SumBuffer sums, low;  // of the weights' first limb, and of the second
