@@ -95,7 +95,7 @@ class LearnedWeights(Mapping[Connection | Ensemble, NDArray]):
 
 
 class Simulator:
-    """Runs a network in steps of `dt` seconds.
+    """Runs a network in steps of `dt` seconds (default: the network's `dt`, else 1 ms).
 
     With `batch_size` that many samples run side by side. `seed` fixes random values without a seed
     of their own (default: the network's seed, else a fresh one, kept in `.seed`). `engine` is
@@ -109,14 +109,14 @@ class Simulator:
 
     `progress_bar` means what `progress` does, as in Nengo.
 
-    Raises `BuildError` when the network cannot be compiled.
+    Raises `BuildError` when the network cannot be compiled, or is for steps of another length.
     """
 
     @spelled(_NENGOS)
     def __init__(
         self,
         network: Network,
-        dt: float = 0.001,
+        dt: float | None = None,
         seed: int | None = None,
         batch_size: int | None = None,
         engine: str = "auto",
@@ -133,8 +133,9 @@ class Simulator:
                 f"a Simulator runs a Network, got {network!r}; models of Nengo's are for "
                 "NengoSimulator"
             )
-        check_settings(dt, precision, batch_size, BuildError, threads)
-        self.network, self.dt, self.batch_size = network, float(dt), batch_size
+        step = engines.step_for(network, dt)
+        check_settings(step, precision, batch_size, BuildError, threads)
+        self.network, self.dt, self.batch_size = network, step, batch_size
         self.seed = _seed(seed, network)
         self._progress = progress if progress_bar is None else bool(progress_bar)
         self._decoder_cache, self._block = decoder_cache, _as_block(block)

@@ -21,7 +21,7 @@ from report.report_pages import (
     traced,
 )
 from spikewright.records import Record
-from spikewright.report import check_target, write_html
+from spikewright.report import write_html
 from spikewright.report.figures import raster_info
 from spikewright.report.page.summary import sentence
 
@@ -353,7 +353,7 @@ def test_any_other_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
     """Another page, data, even an empty file; unless it is asked for."""
     path = tmp_path / "page.html"
     path.write_bytes(content)
-    with pytest.raises(FileExistsError, match="no report of Spikewright, so it is left alone"):
+    with pytest.raises(FileExistsError, match="not a report, so it was left alone"):
         write_html(path)
     assert path.read_bytes() == content
 
@@ -364,7 +364,7 @@ def test_any_other_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
 def test_a_place_that_cannot_be_written_is_known_before(tmp_path: Path) -> None:
     """Folders, and folders that do not exist, are refused by name."""
     with pytest.raises(FileNotFoundError, match="its folder does not exist"):
-        check_target(tmp_path / "none" / "page.html")
+        write_html(tmp_path / "none" / "page.html")
     with pytest.raises(IsADirectoryError, match="is a folder"):
-        check_target(tmp_path)
-    assert check_target(tmp_path / "new.html") == tmp_path / "new.html"
+        write_html(tmp_path)
+    assert write_html(tmp_path / "new.html") == tmp_path / "new.html"

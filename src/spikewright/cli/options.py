@@ -205,12 +205,6 @@ energy_table = click.option(
 )
 
 
-def out(what: str, required: bool = False) -> Callable[[F], F]:
-    """The file that a command saves."""
-    path = click.Path(dir_okay=False, path_type=Path)
-    return click.option("-o", "--out", required=required, type=path, help=f"Save {what}.")
-
-
 def _last(text: str) -> tuple[str, str]:
     """A text at its last =, or no name and the whole text."""
     name, separator, value = text.rpartition("=")

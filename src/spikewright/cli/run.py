@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from spikewright._base.amounts import number
-from spikewright.cli import options
+from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.output import duration, emit, show, warnings_of
 from spikewright.cli.reporting import Subject, report_option, write_report
@@ -30,6 +30,7 @@ from spikewright.running.encoders import Encoder
 @options.sampled
 @options.precision
 @report_option
+@outputs.force
 @options.conversion
 @options.as_json
 def run(

@@ -10,8 +10,8 @@ from typing import Any, get_args
 import click
 
 from spikewright._base.amounts import number, percent
-from spikewright._base.writing import check_place, replace_file
-from spikewright.cli import options
+from spikewright._base.writing import file_kind, write_file
+from spikewright.cli import options, outputs
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
 from spikewright.cli.output import duration, emit, say, show
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
@@ -28,6 +28,9 @@ from spikewright.training.settings import Method, Precision
 
 _SHOWN = 2000
 """Samples that a report measures the trained network on, at most."""
+
+_MODEL = file_kind("a model with trained weights", lambda path: False)
+"""Models are a user's own: nothing tells one that was written here."""
 
 
 def _rates(
@@ -108,10 +111,10 @@ def _rates(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Keep its state in this file, and go on from there the next time.",
 )
-@options.out("the trained network here", required=True)
+@outputs.out("the trained network here", required=True)
 @click.option(
     "--write-back",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=outputs.file_of(_MODEL),
     help="Write MODEL with the trained weights here, a .keras or .onnx file.",
 )
 @options.limit
@@ -119,6 +122,7 @@ def _rates(
 @options.dt
 @options.conversion_but("scale_firing_rates", "calibration", "bias_correction")
 @report_option
+@outputs.force
 @options.as_json
 def train(
     model: Path,
@@ -148,15 +152,14 @@ def train(
     source = None if write_back is None else live(model)
     if write_back is not None:
         check_ending(source, write_back.name)
-    for place in filter(None, (out, write_back)):
-        check_place(place)
     if "fission" in choices:
         choices["calibration"] = samples.x
     conversion = _opened(model, source, choices)
     trained = conversion.train(samples.x, samples.y if labels else None, **settings)
-    trained.conversion.save(out)
+    trained.conversion.save(out, overwrite=outputs.forced())
     if write_back is not None:
-        replace_file(write_back, packed(trained.write_back(source)))
+        content = packed(trained.write_back(source))
+        write_file(write_back, content, _MODEL, overwrite=outputs.forced())
     if report is not None:
         _write(report, Subject(out, data, trained.conversion, {}, samples), trained, settings)
     if as_json:

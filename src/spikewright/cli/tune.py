@@ -11,11 +11,10 @@ from typing import Any
 import click
 
 from spikewright._base.amounts import number
-from spikewright._base.writing import check_place
 from spikewright.choosing.search.choice import Choice, unit_of
 from spikewright.choosing.tuning import tune as library
 from spikewright.choosing.tuning.reproduce import run_line
-from spikewright.cli import options
+from spikewright.cli import options, outputs
 from spikewright.cli.output import duration, emit, say, show
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import Samples, load_samples
@@ -98,7 +97,7 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     help="Train it on these, a file like --data; without y it imitates MODEL.",
 )
 @options.trainable
-@options.out("the chosen network here")
+@outputs.out("the chosen network here")
 @options.dt
 @options.sampled
 @options.precision
@@ -107,6 +106,7 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @options.example_input
 @options.outputs
 @report_option
+@outputs.force
 @options.as_json
 def tune(
     model: Path,
@@ -129,8 +129,6 @@ def tune(
     """
     if (train or train_data is not None) and out is None:
         raise click.UsageError("--train: weights that are trained need a place, -o FILE")
-    if out is not None:
-        check_place(out)
     samples = load_samples(data, limit)
     held = None if validation is None else load_samples(validation)
     if held is not None:
@@ -148,7 +146,7 @@ def tune(
     if out is not None or report is not None:
         network = _network(model, choice, settings)
         if out is not None:
-            network.save(out)
+            network.save(out, overwrite=outputs.forced())
         if report is not None:
             shown = Shown(data, samples, searched=True)
             if validation is not None and held is not None:

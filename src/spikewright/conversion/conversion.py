@@ -139,20 +139,21 @@ class Conversion(Shown):
             raise refuse(unknown[0], "convert has no such argument", known)
         return self._convert({**self.arguments, **changes})
 
-    def on(self, chip: str | Path | Mapping[str, Any] | Chip) -> Conversion:
+    def on(self, chip: str | Path | Mapping[str, Any] | Chip, *, dt: float = 0.001) -> Conversion:
         """The same model under the bits of a chip: a conversion like any other.
 
         `chip` is a name in `spikewright.chips.names()`, a profile of your own, or its file.
         Weights, biases, thresholds and states have the chip's bits, and neurons its reset, floor
         and cap (see `sw.Quantised`). Scales are chosen anew where rules choose them. It is not
         asked whether the network fits. Values from outside arrive as charge; an `encoder` makes
-        spikes of them. Raises `ChipError` for chips that no spiking network runs on, and
+        spikes of them. Its numbers are whole for steps of `dt` seconds, and runs of others are
+        refused. Raises `ChipError` for chips that no spiking network runs on, and
         `ConversionError` for networks without spikes and for neurons that the chip lacks.
         """
         if self.arguments.get("spiking") is False:
             reason = "a chip runs spiking networks, and this one has rates"
             raise refuse("spiking", reason, "Convert with spiking=True")
-        return self.again(weights=bits_of(profile(chip)))
+        return self.again(weights=replace(bits_of(profile(chip)), dt=dt))
 
     def calibrate(
         self, x: Any, *, executor: Any = "local", address: str | None = None, progress: bool = True
@@ -823,12 +824,14 @@ class Conversion(Shown):
             batch_of(arrays)
         return verify(self, self.source, arrays, rtol, seed)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the conversion to one file, atomically; `spikewright.load` reads it.
 
-        Raises `NetworkError` naming the part that a file cannot hold, before anything is written.
+        An older conversion is replaced, any other file only with `overwrite`. Raises `NetworkError`
+        naming the part that a file cannot hold, `ExistingFileError` for a file that is not
+        replaced, and `OSError` where none can be written; then nothing is written.
         """
-        save(self._stored, path)
+        save(self._stored, path, overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Conversion:

@@ -218,6 +218,7 @@ def _network(roles: Roles, choices: Choices, bits: Quantised | None) -> Lowered:
         return lowered(roles, choices)
     found = quantise(roles, choices, bits)
     network = lowered(found.roles, found.choices)
+    network.network.dt = bits.dt  # its whole numbers are those of such a step
     notes = [LayerNote(name, text, "approximated", text) for name, text in found.notes.items()]
     return replace(network, notes=(*notes, *network.notes))
 

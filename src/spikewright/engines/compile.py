@@ -41,6 +41,7 @@ from spikewright.engines.program import (
     object_key,
 )
 from spikewright.engines.representation import connection_key
+from spikewright.engines.settings import check_step
 from spikewright.engines.signals import Receiver, Signals
 from spikewright.engines.sparse_input import SparseInput, reads_spikes_sparsely
 from spikewright.engines.vectors import Vectors
@@ -77,9 +78,10 @@ def compile_network(
     """Compile a network for steps of `dt` seconds, recording `probes` (default: the network's).
 
     `decoder_cache` as for `Simulator`.
-    Raises `BuildError` for a cycle without a synapse, an object that the network does not hold, or
-    parameters that no neuron can have.
+    Raises `BuildError` for a cycle without a synapse, an object that the network does not hold,
+    parameters that no neuron can have, or a step that the network is not for.
     """
+    check_step(network, dt)
     wanted = network.all_probes if probes is None else list(probes)
     cache = chosen_cache(decoder_cache)
     return _Compiler(network, dt, seed, precision, wanted, cache).program()

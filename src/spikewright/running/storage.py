@@ -66,9 +66,9 @@ class Parts(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-def save(conversion: Converted, path: str | Path) -> None:
+def save(conversion: Converted, path: str | Path, overwrite: bool = False) -> None:
     """See `Conversion.save`."""
-    _storage.write(path, WHAT, *as_data(conversion))
+    _storage.write(path, WHAT, *as_data(conversion), overwrite=overwrite)
 
 
 def as_bytes(conversion: Converted) -> bytes:
