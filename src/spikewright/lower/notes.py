@@ -11,7 +11,7 @@ from spikewright.graph.layers import Activation, Layer
 from spikewright.graph.ranges import Range
 from spikewright.lower.agreement import Parting, parting
 from spikewright.lower.node_functions import is_function
-from spikewright.lower.rounding import rounded, seconds_until_exact, unrounded
+from spikewright.lower.rounding import STEP, rounded, seconds_until_exact, unrounded
 from spikewright.lower.status import Status, exact_after
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.network.neurons import BipolarIntegrateAndFire, Elementwise, NeuronType
@@ -153,12 +153,14 @@ def _exception(layer: Layer) -> str:
 
 def _rounded(layer: Activation, ensemble: Ensemble, synapse: Synapse | None) -> tuple[Status, str]:
     """The guarantee of spikes for a layer that rounds by itself, and the reason."""
-    seconds = seconds_until_exact(layer, ensemble)
-    if seconds is None or synapse is not None:
+    seconds = seconds_until_exact(layer, ensemble) if synapse is None else None
+    status = None if seconds is None else exact_after(seconds)
+    if status is None:
         return "approximated", "mean tends to the values before they are rounded"
-    return exact_after(seconds), (
-        f"takes spikes back; after {seconds * 1000:.6g} ms, and at no other time, it has sent what "
-        "the layer rounds to"
+    after = f"{status.removeprefix('exact ')} of {STEP * 1000:g} ms"
+    return (
+        status,
+        f"takes spikes back; {after}, and no others, it has sent what the layer rounds to",
     )
 
 

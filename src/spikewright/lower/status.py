@@ -10,7 +10,7 @@ from spikewright.lower.rounding import STEP
 KINDS = ("refused", "", "approximated", "exact after", "convergent", "exact")
 """All kinds of guarantees, the weakest first; "" is one that is not known."""
 
-_AFTER = re.compile(r"exact after (different numbers of steps \(.+\)|(.+?) (steps?|ms))")
+_AFTER = re.compile(r"exact after (different numbers of steps \(.+\)|\d+ steps?)")
 _WHOLE = 1e-6  # of a step: numbers of steps that differ by less are one
 
 
@@ -20,12 +20,13 @@ def steps_in(seconds: float, dt: float) -> int | None:
     return number if number >= 1 and abs(seconds / dt - number) <= _WHOLE * number else None
 
 
-def exact_after(seconds: float) -> str:
-    """The guarantee of a layer that has its source's value after so many seconds alone."""
+def exact_after(seconds: float) -> str | None:
+    """The guarantee of a layer that has its source's value after so many seconds alone.
+
+    None where no whole number of steps of 1 ms lasts so long.
+    """
     steps = steps_in(seconds, STEP)
-    if steps is None:
-        return f"exact after {seconds * 1000:.6g} ms"
-    return f"exact after {steps} step{'s' * (steps != 1)}"
+    return None if steps is None else f"exact after {steps} step{'s' * (steps != 1)}"
 
 
 def kind_of(status: str) -> str:
@@ -57,5 +58,5 @@ def weakest(statuses: Iterable[str]) -> str:
     lengths = [status for status in found if kind_of(status) == kind]
     if len(lengths) == 1:
         return lengths[0]
-    numbers = [status.removeprefix("exact after ").removesuffix(" steps") for status in lengths]
-    return f"exact after different numbers of steps ({', '.join(numbers)})"
+    numbers = sorted({int(number) for status in lengths for number in re.findall(r"\d+", status)})
+    return f"exact after different numbers of steps ({', '.join(map(str, numbers))})"
