@@ -217,7 +217,8 @@ class Conversion(Shown):
         step are kept too, in `Run.recorded`. Raises `SimulationError` for input of the wrong shape
         or not finite, for settings that no run can have, and for unknown layers. It is raised
         before anything is computed where memory does not suffice (see `memory`). Raises
-        `MissingExtraError` for an engine that is not installed.
+        `BuildError` for scales that no engine computes with at this `dt`, and `MissingExtraError`
+        for an engine that is not installed.
         """
         lists = lists_of(encoders_for(encoder, self.inputs))
         run = run_of(
