@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import refuse
+from spikewright._base.arguments import as_numbers, refuse
 from spikewright._base.progress import progress_bar
 from spikewright.choosing.copies import NONE, Copies
 from spikewright.choosing.fission import Fission
@@ -202,10 +202,10 @@ def together(ahead: NDArray | None, biases: NDArray) -> NDArray:
 
 
 def _as_numbers(value: Any) -> NDArray:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise NetworkError(f"{value!r} is not a number or an array")
-    return array.astype(np.float64)
+    try:
+        return as_numbers(value)
+    except (TypeError, ValueError) as error:
+        raise NetworkError(f"{value!r} is not a number or an array: {error}") from None
 
 
 def correct_bias(
