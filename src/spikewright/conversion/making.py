@@ -102,7 +102,7 @@ class Model(Generic[Made]):
         chosen.tell(trace)
         _tell(trace, conversion.lowered)
         warn_of_no_effect(trace, wanted, conversion.lowered)
-        warn_of_no_spikes(trace, wanted, conversion.lowered)
+        warn_of_no_spikes(trace, wanted, conversion.lowered, conversion.canonical)
         for name, split in copies.splits.items():
             more = conversion.populations()[name].n_neurons - prod(canonical.shapes[name])
             trace.add("fission", name, f"{split.text}, {more:,} neurons more", "exact")

@@ -8,6 +8,7 @@ from typing import Any
 from spikewright._base.arguments import is_number
 from spikewright.conversion.arguments import Wanted
 from spikewright.errors import listed
+from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.lower.trace import Trace
 from spikewright.network import Node, NodeFunction
@@ -46,12 +47,12 @@ def warn_of_no_effect(trace: Trace, wanted: Wanted, lowered: Lowered) -> None:
         trace.say(name, f"{name}={_short(value)} changes nothing: {reason}. {advice}")
 
 
-def warn_of_no_spikes(trace: Trace, wanted: Wanted, lowered: Lowered) -> None:
+def warn_of_no_spikes(trace: Trace, wanted: Wanted, lowered: Lowered, graph: Graph) -> None:
     """Warn where a network that is to spike has no neuron that does, naming what stays analog."""
     ensembles = lowered.network.all_ensembles
     if not _asks(wanted["spiking"]) or any(e.neuron_type.spiking for e in ensembles):
         return
-    analog = _analog(lowered)
+    analog = _analog(lowered, graph)
     if not analog:
         trace.say("spiking", f"{_asked(wanted)}, and the model has no activations: nothing spikes")
         return
@@ -68,11 +69,12 @@ def warn_of_no_spikes(trace: Trace, wanted: Wanted, lowered: Lowered) -> None:
     )
 
 
-def _analog(lowered: Lowered) -> list[str]:
+def _analog(lowered: Lowered, graph: Graph) -> list[str]:
     """Layers with rate neurons, with a function that a node computes, and of what is read out."""
     rates = [e.label or "" for e in lowered.network.all_ensembles]
     computed = [(node.label or "").removesuffix(".function") for node in _functions(lowered)]
-    return list(dict.fromkeys([*rates, *computed, *lowered.readouts]))
+    read_out = [graph.outputs[output] for output in lowered.readouts]
+    return list(dict.fromkeys([*rates, *computed, *read_out]))
 
 
 def _functions(lowered: Lowered) -> list[Node]:
