@@ -185,6 +185,44 @@ def test_activations_of_a_quantised_model_spike(mode: str) -> None:
     assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
 
 
+class Own(keras.Model):  # type: ignore[misc]
+    """A model of the user's, whose call is code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = L.Dense(9, "relu", name="first"), L.Dense(5, name="last")
+
+    def call(self, x: Any) -> Any:
+        """Two layers, one after the other."""
+        return self.last(self.first(x))
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_quantised_layers_in_code_are_read_alike(mode: str) -> None:
+    """They are traced with their inputs as they are, and the trace says what was left out."""
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(6, 7)).astype(np.float32)
+    model = Own()
+    model(x)
+    own = _sequential((7,), L.Dense(9, "relu"), L.Dense(5))
+    own.set_weights(model.get_weights())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.quantize(mode)
+        own.quantize(mode)
+        conversion = sw.convert(model, example_input=x[:1])
+    before = _own(model, x)
+
+    conversion.verify(x)
+    assert {note.layer for note in conversion.source.notes} == (
+        set() if mode == "int4" else {"first", "last"}
+    )
+    np.testing.assert_allclose(
+        conversion.run(x, 1, progress=False).predict(), _called(own, x), atol=1e-6
+    )
+    np.testing.assert_array_equal(_own(model, x), before)
+
+
 def _calibrated(layer: Any, mode: str) -> None:
     """Numbers in the place of those that calibration on a data set would find."""
     rng = np.random.default_rng(2)

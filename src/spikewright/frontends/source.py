@@ -192,9 +192,10 @@ class GraphBuilder:
         return Graph(nodes, known)
 
     def notes_of(self, graph: Graph) -> tuple[Note, ...]:
-        """The notes on layers that a graph has kept, each once."""
-        layers = {node.source for node in graph}
-        return tuple(dict.fromkeys(note for note in self.notes if note.layer in layers))
+        """The notes on layers that a graph has kept, or has parts of, each once."""
+        sources = {node.source for node in graph}
+        kept = {"/".join(s.split("/")[:n]) for s in sources for n in range(1, s.count("/") + 2)}
+        return tuple(dict.fromkeys(note for note in self.notes if note.layer in kept))
 
     def _recognise_rounding(self, outputs: Mapping[str, str]) -> None:
         """Make activations of operations that round, and refuse what is no such activation."""

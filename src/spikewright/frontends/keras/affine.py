@@ -23,7 +23,7 @@ from spikewright.graph.layers import Add, Affine, ScaleShift, Shape
 @reads("Dense")
 def dense(call: Call) -> Value:
     """`kernel` is (in, out)."""
-    note_inputs(call, call.layer)
+    note_inputs(call.builder, call.layer, call.source)
     return add_with_activation(call, Affine(kernel_of(call.layer).T, bias_of(call.layer)))
 
 

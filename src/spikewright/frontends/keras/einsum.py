@@ -21,7 +21,7 @@ from spikewright.frontends.reading.products import (
 
 def dense(call: Call, layer: Any, value: Value, part: str = "") -> Value:
     """An EinsumDense layer on a value."""
-    note_inputs(call, layer)
+    note_inputs(call.builder, layer, call.source)
     operands, bias, function = (value, kernel_of(layer)), bias_of(layer), layer.activation
     labels, result = parsed(layer.equation, ranks(call, operands))
     plain = is_linear(function)

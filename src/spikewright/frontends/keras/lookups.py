@@ -21,7 +21,7 @@ def reversible_embedding(call: Call) -> Value:
     layer = call.layer
     if not call.arguments.get("reverse"):
         return call.add(Lookup(table_of(layer)))
-    note_inputs(call, layer)
+    note_inputs(call.builder, layer, call.source)
     rows = reversed_table_of(layer).T
     cap = layer.logit_soft_cap
     steps: list[tuple[str, Layer]] = [("", Affine(rows))]

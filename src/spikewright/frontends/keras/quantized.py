@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import frozen
 from spikewright._base.optional import require
-from spikewright.frontends.keras.registry import Call, Unreadable, array, plain_array
-from spikewright.frontends.source import Note
+from spikewright.frontends.keras.registry import Unreadable, array, plain_array
+from spikewright.frontends.source import GraphBuilder, Note
 
 FLOAT8 = 448.0
 """The largest number of `float8_e4m3fn`."""
@@ -88,8 +88,8 @@ def reversed_table_of(layer: Any) -> NDArray:
     return frozen(_weights(layer, REVERSED, (layer.output_dim, layer.input_dim)))
 
 
-def note_inputs(call: Call, layer: Any) -> None:
-    """Note what a layer does to its inputs before it multiplies them, which is left out."""
+def note_inputs(builder: GraphBuilder, layer: Any, source: str) -> None:
+    """Note what a layer of this name does to its inputs before it multiplies them: left out."""
     mode, quantizer = mode_of(layer), getattr(layer, "inputs_quantizer", None)
     text = ""
     if mode == "float8":
@@ -99,8 +99,8 @@ def note_inputs(call: Call, layer: Any) -> None:
         levels = quantizer.value_range[1]
         text = f"the model rounds the inputs of every sample to {levels} levels of either sign"
     if text:
-        note = Note(call.source, f"input quantisation left out: {text}; here they are not rounded")
-        call.builder.notes.append(note)
+        note = Note(source, f"input quantisation left out: {text}; here they are not rounded")
+        builder.notes.append(note)
 
 
 @contextmanager
@@ -135,15 +135,15 @@ def _plain_call(layer: Any) -> Callable[..., Any]:
     """The call of a layer in float8 with its inputs as they are: kernel and bias are rounded."""
 
     def call(inputs: Any, training: Any = None) -> Any:
-        ops = require("keras").ops
-        kernel = ops.convert_to_tensor(np.array(kernel_of(layer)), layer.compute_dtype)
+        ops, dtype = require("keras").ops, layer.compute_dtype
+        scale = ops.convert_to_tensor(layer.kernel_scale)
+        bounded = ops.clip(ops.divide(layer._kernel, scale), -FLOAT8, FLOAT8)
+        kernel = ops.multiply(ops.cast(ops.cast(bounded, "float8_e4m3fn"), dtype), scale)
         equation = getattr(layer, "equation", None)
-        made = (
-            ops.matmul(inputs, kernel) if equation is None else ops.einsum(equation, inputs, kernel)
-        )
-        bias = bias_of(layer)
-        if bias is not None:
-            made = made + ops.convert_to_tensor(np.array(bias), layer.compute_dtype)
+        made = ops.einsum(equation, inputs, kernel) if equation else ops.matmul(inputs, kernel)
+        if layer.bias is not None:
+            rounded = ops.cast(layer.bias, "bfloat16") if dtype == "float32" else layer.bias
+            made = ops.add(made, ops.cast(rounded, dtype))
         return made if layer.activation is None else layer.activation(made)
 
     return call
