@@ -357,6 +357,7 @@ class Conversion(Shown):
         )
         place = executors.get(executor, address)
         if noise is not None:
+            warn_of_length(self, settings.steps, dt)
             return self._over_draws(noise, x, y, settings, checkpoint, place, progress)
         found = evaluate(self, self._runner, x, y, settings, checkpoint, place, progress)
         spikes = select(found.records, "spikes per neuron", steps=settings.steps)
