@@ -270,7 +270,7 @@ def test_choices_of_the_user_are_kept_and_told() -> None:
     starts = [[e.initial_voltage for e in c.populations().values()] for c in (own, half)]
     assert starts == [[0.0, 0.0], ["half", "half"]]
     assert own.trace.guarantee == "exact after 4 steps"
-    numbers = "(16000, 40000)"  # levels / (scale x threshold) seconds, in milliseconds
+    numbers = "(16, 40)"  # levels / (scale x threshold) seconds, in milliseconds
     assert other.trace.guarantee == f"exact after different numbers of steps {numbers}"
     assert half.trace.guarantee == "approximated"
     assert "before they are rounded" in str(half.trace)
