@@ -122,7 +122,10 @@ class Ensemble(Checked):
             array = as_numbers(value)
             np.broadcast_to(array, self.shape)
         except TypeError as error:
-            raise NetworkError(f"{self!r}: {name} is {value!r}, and {error}") from None
+            raise NetworkError(
+                f"{self!r}: {name} must be a number or broadcast to {self.shape}, got {value!r}: "
+                f"{error}"
+            ) from None
         except ValueError:
             raise NetworkError(
                 f"{self!r}: {name} must be a number or broadcast to {self.shape}, got "
@@ -170,7 +173,7 @@ class Ensemble(Checked):
             array = as_numbers(value)
         except (TypeError, ValueError) as error:
             raise NetworkError(
-                f"{self!r}: {name} must be numbers: {error}, got {value!r}"
+                f"{self!r}: {name} must be numbers, got {value!r}: {error}"
             ) from None
         if array.ndim == 1 and self.dimensions == 1:
             array = array[:, None]

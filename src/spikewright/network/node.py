@@ -102,10 +102,10 @@ class Node(Checked):
 
     def _constant(self, output: ArrayLike) -> NDArray:
         try:
-            value = np.atleast_1d(as_real(output))
+            value = np.atleast_1d(np.array(as_real(output)))
         except (TypeError, ValueError) as error:
             raise NetworkError(
-                f"{self!r}: output must be numbers: {error}, got {output!r}"
+                f"{self!r}: output must be numbers, got {output!r}: {error}"
             ) from None
         if not np.all(np.isfinite(value)):
             raise NetworkError(f"{self!r}: its constant output holds NaN or infinity")

@@ -82,7 +82,7 @@ def as_value(returned: Any) -> NDArray:
 
     Raises `TypeError` or `ValueError` for what is not numbers.
     """
-    return np.atleast_1d(np.empty(0) if returned is None else as_real(returned))
+    return np.atleast_1d(np.empty(0) if returned is None else np.asarray(returned, np.float64))
 
 
 def fixed_numbers(owner: object, name: str) -> NDArray:

@@ -96,7 +96,7 @@ class PresentInput(Process):
 
     def __post_init__(self) -> None:
         try:
-            inputs = as_real(self.inputs)
+            inputs = np.array(as_real(self.inputs))
         except (TypeError, ValueError):
             inputs = np.array(np.nan)
         if inputs.ndim < 1 or inputs.size == 0 or not np.all(np.isfinite(inputs)):
