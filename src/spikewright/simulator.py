@@ -315,8 +315,9 @@ class Simulator:
         self.program.check_fed(node)
         try:
             array = as_real(value)
-        except (TypeError, ValueError):
-            raise SimulationError(f"what is fed to {node!r} is not an array of numbers") from None
+        except (TypeError, ValueError) as error:
+            what = f"what is fed to {node!r} is not an array of numbers"
+            raise SimulationError(f"{what}: {error}") from None
         shape = node.shape_out
         lead = () if self.batch_size is None else (self.batch_size,)
         if array.shape == (*lead, *shape):

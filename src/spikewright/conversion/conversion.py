@@ -23,6 +23,7 @@ from spikewright.choosing.correction import CORRECTIONS, PLACES
 from spikewright.choosing.fission import Fission
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.coarse import warn_of_few_spikes
+from spikewright.conversion.length import warn_of_length
 from spikewright.conversion.making import of_graph, of_reading, saved
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
@@ -186,7 +187,7 @@ class Conversion(Shown):
                 f"{e.n_neurons:,}",
                 repr(e.neuron_type),
                 _range(e.rate_scale),
-                self.lowered.status(name),
+                self.trace.status(name),
             )
             for name, e in self.populations().items()
         ]
@@ -221,7 +222,8 @@ class Conversion(Shown):
         step are kept too, in `Run.recorded`. Raises `SimulationError` for input of the wrong shape
         or not finite, for settings that no run can have, and for unknown layers. It is raised
         before anything is computed where memory does not suffice (see `memory`). Raises
-        `MissingExtraError` for an engine that is not installed.
+        `BuildError` for scales that no engine computes with at this `dt`, and `MissingExtraError`
+        for an engine that is not installed.
         """
         lists = lists_of(encoders_for(encoder, self.inputs))
         run = run_of(
@@ -239,7 +241,7 @@ class Conversion(Shown):
             record=record,
         )
         means = {name: p.mean() for name, p in run.populations.items() if p.spiking}
-        self._warn_of_few_spikes(means, run.steps, dt)
+        self._warn_of_run(means, run.steps, dt)
         return run
 
     @spelled()
@@ -276,6 +278,7 @@ class Conversion(Shown):
             precision=precision,
             threads=threads,
             record=record,
+            heed=lambda steps: warn_of_length(self, steps, dt, "the stream read out has"),
         )
 
     @spelled()
@@ -359,11 +362,12 @@ class Conversion(Shown):
         )
         place = executors.get(executor, address)
         if noise is not None:
+            warn_of_length(self, settings.steps, dt)
             return self._over_draws(noise, x, y, settings, checkpoint, place, progress)
         found = evaluate(self, self._runner, x, y, settings, checkpoint, place, progress)
         spikes = select(found.records, "spikes per neuron", steps=settings.steps)
         means = {r.how["layer"]: r.value for r in spikes if "layer" in r.how}
-        self._warn_of_few_spikes(means, settings.steps, dt)
+        self._warn_of_run(means, settings.steps, dt)
         return found
 
     def _over_draws(
@@ -408,7 +412,7 @@ class Conversion(Shown):
         """
         refuse_sequences(self.lowered.stepping, "diagnose")
         check_run(dt, seed, "float32", batch_size, threads)
-        return diagnose(
+        found = diagnose(
             self._spelled_out,
             x,
             y,
@@ -422,6 +426,8 @@ class Conversion(Shown):
             threads=threads,
             progress=progress,
         )
+        warn_of_length(self, found.steps, dt)
+        return found
 
     @spelled()
     def train(
@@ -797,7 +803,9 @@ class Conversion(Shown):
         """
         return as_arrays(x, self.graph.structure)
 
-    def _warn_of_few_spikes(self, means: Mapping[str, float], steps: int, dt: float) -> None:
+    def _warn_of_run(self, means: Mapping[str, float], steps: int, dt: float) -> None:
+        """Warn where a run of this length, or with so few spikes, says little of the source."""
+        warn_of_length(self, steps, dt)
         layers = self.populations()
         scales = self.arguments.get("scale_firing_rates")
         known = {

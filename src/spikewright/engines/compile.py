@@ -41,7 +41,7 @@ from spikewright.engines.program import (
     object_key,
 )
 from spikewright.engines.representation import connection_key
-from spikewright.engines.settings import check_step
+from spikewright.engines.settings import check_settings, check_sizes, check_step
 from spikewright.engines.signals import Receiver, Signals
 from spikewright.engines.sparse_input import SparseInput, reads_spikes_sparsely
 from spikewright.engines.vectors import Vectors
@@ -79,8 +79,10 @@ def compile_network(
 
     `decoder_cache` as for `Simulator`.
     Raises `BuildError` for a cycle without a synapse, an object that the network does not hold,
-    parameters that no neuron can have, or a step that the network is not for.
+    parameters that no neuron can have, steps and scales that no engine computes with, or a step
+    that the network is not for.
     """
+    check_settings(dt, precision, None, BuildError)
     check_step(network, dt)
     wanted = network.all_probes if probes is None else list(probes)
     cache = chosen_cache(decoder_cache)
@@ -184,6 +186,7 @@ class _Compiler:
         solved = build_parameters(ensemble, key)
         self.vectors.represent(ensemble, key, solved)
         built = self.parameters[ensemble] = solved.parameters
+        check_sizes(ensemble, self.dt, built.initial_voltage)
         threshold = 1.0 / (np.asarray(ensemble.rate_scale, np.float64) * self.dt)
         heights = kind.amplitude * (threshold if kind.spiking else 1.0)
         signals.heights[neurons] = np.asarray(heights)

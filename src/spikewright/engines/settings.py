@@ -1,9 +1,12 @@
-"""Checks of the settings that every run has."""
+"""Checks of the settings that every run has, and of the sizes that they give to neurons."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole
 from spikewright.engines.grid import PRECISIONS
@@ -12,6 +15,11 @@ from spikewright.network import Ensemble, Network
 
 DEFAULT_DT = 0.001
 """Seconds of a step, where neither a call nor a network states them."""
+
+LEAST, MOST = 1e-30, 1e30
+"""The range of steps, thresholds and heights: float32 holds them, and their products with counts of
+spikes, on every engine."""
+_ROUNDED = 1.0 - 1e-9
 
 
 def check_settings(
@@ -34,6 +42,8 @@ def check_settings(
 def _check_dt(dt: Any, error: type[SpikewrightError]) -> None:
     if not (is_number(dt) and dt > 0):
         raise error(f"dt must be above 0 s, got {dt!r}")
+    if not LEAST <= dt <= MOST:
+        raise error(f"dt must be from {LEAST:g} to {MOST:g} s, got {dt!r}")
 
 
 def step_for(
@@ -71,3 +81,44 @@ def check_step(network: Network, dt: float, error: type[SpikewrightError] = Buil
 
 def _keeps_state(ensemble: Ensemble) -> bool:
     return bool(ensemble.neuron_type.state_names)
+
+
+def check_sizes(ensemble: Ensemble, dt: float, voltages: NDArray) -> None:
+    """Raise `BuildError` for neurons whose scale, threshold or height engines cannot compute with.
+
+    `dt` is in seconds; `voltages` are those before the first step, in spikes.
+    """
+    kind = ensemble.neuron_type
+    for name, values in _sizes(ensemble, dt, voltages).items():
+        inside = (values >= LEAST * _ROUNDED) & (values <= MOST / _ROUNDED)
+        if not inside.all():
+            raise BuildError(
+                f"{ensemble!r}: its {name} is {values[~inside].flat[0]:.3g}, and engines compute "
+                f"with {LEAST:g} to {MOST:g}. Give sizes nearer to 1: scale_firing_rates "
+                f"(rate_scale of an Ensemble) is {_shown(np.asarray(ensemble.rate_scale))}, dt "
+                f"{dt:g} s, amplitude {kind.amplitude:g}, initial voltage {_shown(voltages)}"
+            )
+
+
+def _sizes(ensemble: Ensemble, dt: float, voltages: NDArray) -> dict[str, NDArray]:
+    """All sizes that neurons compute with, by what they are; voltages of zero are none."""
+    kind, scale = ensemble.neuron_type, np.asarray(ensemble.rate_scale, np.float64)
+    with np.errstate(all="ignore"):
+        threshold = 1.0 / (scale * dt)
+        start = np.abs(voltages * kind.voltage_unit(threshold))
+        found = {
+            "firing-rate scale": scale,
+            "amplitude": np.asarray(kind.amplitude),
+            "amplitude / scale": kind.amplitude / scale,
+            "threshold, 1 / (scale dt),": threshold,
+            "height of a spike, amplitude / (scale dt),": kind.amplitude * threshold,
+            "initial voltage times the threshold": np.maximum(start, LEAST),
+        }
+    if not kind.spiking:
+        del found["height of a spike, amplitude / (scale dt),"]
+    return found
+
+
+def _shown(values: NDArray) -> str:
+    low, high = float(np.min(values)), float(np.max(values))
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

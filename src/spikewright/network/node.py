@@ -15,7 +15,7 @@ from spikewright.network.config import configurable
 from spikewright.network.functions import NodeFunction
 from spikewright.network.network import container
 from spikewright.network.processes import Process
-from spikewright.network.shapes import Shape, as_at_once, as_period, as_shape, as_value
+from spikewright.network.shapes import Shape, as_at_once, as_period, as_real, as_shape, as_value
 from spikewright.network.view import ObjView
 
 
@@ -102,9 +102,11 @@ class Node(Checked):
 
     def _constant(self, output: ArrayLike) -> NDArray:
         try:
-            value = np.atleast_1d(np.array(output, np.float64))
-        except (TypeError, ValueError):
-            raise NetworkError(f"{self!r}: output must be numbers, got {output!r}") from None
+            value = np.atleast_1d(np.array(as_real(output)))
+        except (TypeError, ValueError) as error:
+            raise NetworkError(
+                f"{self!r}: output must be numbers, got {output!r}: {error}"
+            ) from None
         if not np.all(np.isfinite(value)):
             raise NetworkError(f"{self!r}: its constant output holds NaN or infinity")
         if self.shape_in not in ((0,), value.shape):

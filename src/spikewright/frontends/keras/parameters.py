@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.errors import ReadError
+from spikewright.frontends.keras.quantized import mode_of
 
 
 def parameters(model: Any) -> dict[str, NDArray]:
@@ -72,4 +73,14 @@ def write(model: Any, values: Mapping[str, NDArray]) -> Any:
 
 
 def _weights(model: Any) -> list[Any]:
-    return [weight for weight in model.weights if "float" in str(weight.dtype)]
+    """Those that hold real numbers, but for the weights of quantised layers and their scales.
+
+    What such a layer computes with is made of several; its bias alone is as it is held.
+    """
+    held: set[int] = set()
+    for layer in model._flatten_layers():
+        if mode_of(layer) is not None:
+            bias = getattr(layer, "bias", None)
+            held |= {id(weight) for weight in layer.weights if weight is not bias}
+    weights = (weight for weight in model.weights if id(weight) not in held)
+    return [weight for weight in weights if "float" in str(weight.dtype)]
