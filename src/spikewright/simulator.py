@@ -103,9 +103,10 @@ class Simulator:
     24-bit grid per channel) or "float64". `progress` shows a bar for runs that take long; `threads`
     bounds the number of threads (default: the engine's choice). `decoder_cache` is True, False,
     "read-only" or a `DecoderCache`; None: the value of `SPIKEWRIGHT_DECODER_CACHE`, else True.
-    `block` is the number of steps worked on at once (default: the engine's choice). It changes no
-    result, but with 1 functions of nodes are called in turn at every step, which functions that
-    share state need.
+    `block` is the number of steps worked on at once (default: the engine's choice). Python
+    functions that may share something are called in turn at every step, unless `block` is above 1:
+    then each is called for so many steps before the next one is. Apart from that it changes no
+    result. Every sample of a batch has its own copies of functions with state.
 
     `progress_bar` means what `progress` does, as in Nengo.
 
@@ -146,7 +147,12 @@ class Simulator:
     def _compiled(self, precision: Precision) -> engines.Program:
         cache = self._decoder_cache
         return engines.compile_network(
-            self.network, self.dt, self.seed, precision, decoder_cache=cache
+            self.network,
+            self.dt,
+            self.seed,
+            precision,
+            decoder_cache=cache,
+            in_turn=self._block in (None, 1),
         )
 
     @property

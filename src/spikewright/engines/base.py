@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from spikewright.engines.program import (
     Smooth,
     Source,
 )
+from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
 from spikewright.engines.work import multiply_adds
 from spikewright.engines.working import SPARSE_TERMS, Work, size_of
@@ -98,6 +99,20 @@ class Kernel(ABC):
     def learned(self) -> Mapping[Learned, Array]:
         """The present weights `(batch, out, in)` of each operator that learns."""
         return {}
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        """The functions and processes that it calls sample by sample, in order."""
+        return ()
+
+    def into(
+        self, inputs: Sequence[NDArray], outputs: Sequence[NDArray], first: int
+    ) -> Callable[[int], None] | None:
+        """A function of the number of a step behind step `first` that fills `outputs[0][number]`.
+
+        It reads `inputs`, `(batch or 1, steps or 1, *shape)`; outputs are `(steps, batch, *shape)`.
+        None where `begin` does it.
+        """
+        return None
 
 
 class Stepping(ABC):

@@ -39,6 +39,7 @@ from spikewright.engines.program import (
     Sum,
     object_key,
 )
+from spikewright.engines.python_steps import may_share, node_may_share
 from spikewright.engines.representation import connection_key
 from spikewright.engines.signals import Receiver, Signals
 from spikewright.engines.sparse_input import SparseInput, reads_spikes_sparsely
@@ -72,16 +73,18 @@ def compile_network(
     precision: Precision,
     probes: Sequence[Probe] | None = None,
     decoder_cache: Choice | DecoderCache = None,
+    in_turn: bool = True,
 ) -> Program:
     """Compile a network for steps of `dt` seconds, recording `probes` (default: the network's).
 
-    `decoder_cache` as for `Simulator`.
+    `decoder_cache` as for `Simulator`. Python functions that may share something are called
+    `in_turn`, step by step, or else block by block.
     Raises `BuildError` for a cycle without a synapse, an object that the network does not hold, or
     parameters that no neuron can have.
     """
     wanted = network.all_probes if probes is None else list(probes)
     cache = chosen_cache(decoder_cache)
-    return _Compiler(network, dt, seed, precision, wanted, cache).program()
+    return _Compiler(network, dt, seed, precision, wanted, cache).program(in_turn)
 
 
 class _Compiler:
@@ -104,7 +107,7 @@ class _Compiler:
         self.keys: dict[Ensemble | Connection | Node, tuple[int, int]] = {}
         self.affine: dict[NeuronsView, tuple[NDArray | None, NDArray | None]] = {}
 
-    def program(self) -> Program:
+    def program(self, in_turn: bool) -> Program:
         """Compile objects, then connections between them, then inputs of objects, then probes."""
         self._check_once()
         signals, connections = self.signals, self.network.all_connections
@@ -135,12 +138,14 @@ class _Compiler:
             self.compute(node)
         recordings = self.recordings()
         self.vectors.forget()
+        operators = self.draft.operators
+        shared = {op for op in operators if may_share(op)}
         return Program(
             dt=self.dt,
             seed=self.seed,
             precision=self.precision,
             shapes=tuple(self.draft.shapes),
-            components=order(self.draft.operators),
+            components=order(operators, shared if in_turn and len(shared) > 1 else ()),
             recordings=recordings,
             parameters=self.parameters,
             weights=GivenWeights(connections),
@@ -360,7 +365,8 @@ class _Compiler:
                 Generate(f"{node!r}", inputs, output, node.output, node.shape_in, self.keys[node])
             )
         elif node not in signals.input_of:
-            self.draft.operators.append(Source(f"{node!r}", (), output, node))
+            kind = Apply if node_may_share(node) else Source
+            self.draft.operators.append(kind(f"{node!r}", (), output, node))
         elif node.output is not None and not _stands_in(node):
             inputs = (signals.input_of[node],)
             self.draft.operators.append(Apply(f"{node!r}", inputs, output, node, _restart(node)))

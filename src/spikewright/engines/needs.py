@@ -205,7 +205,8 @@ class Setting:
                 continue
             once = op.output in constants
             batch = 1 if op.output in alike else self.batch if once else self.chunk
-            steps = 1 if once or (component.loops and not _in_windows(component)) else block
+            by_step = component.in_turn or (component.loops and not _in_windows(component))
+            steps = 1 if once or by_step else block
             size = self.engine.work_bytes(op, self.program, batch, steps, constants)
             if size > most.bytes:
                 how = f"{batch} samples, {steps} steps at once"

@@ -15,10 +15,12 @@ from spikewright.engines.base import Array, Engine, Feeds, Kernel
 from spikewright.engines.memory import Memory, available, lately_available
 from spikewright.engines.needs import Setting, last_readers
 from spikewright.engines.program import Component, Learned, Operator, Program, Source
+from spikewright.engines.python_steps import share_out
 from spikewright.engines.recording import Recorder, Tape
 from spikewright.engines.restarting import restarting
 from spikewright.engines.stepping import Stepper, constants_of
 from spikewright.engines.totals import Totals
+from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
 
 # Bytes of a run for which memory need not be looked at every time; their share of what was left.
@@ -51,6 +53,9 @@ class Execution:
         self._sources = [op for op in self._plan.operators if isinstance(op, Source)]
         self._stages = _stages(self._plan)
         self._parts = _parts(self._setting)
+        kernels = [kernel for part in self._parts for kernel in part.kernels.values()]
+        self._python = [step for kernel in kernels for step in kernel.python_steps()]
+        share_out(self._python, program.operators, batch)
         self._known: set[tuple[int, int, frozenset[int]]] = set()
         self._blocks: dict[frozenset[int], int] = {}
         self._stepper: Stepper | None = None
@@ -73,6 +78,7 @@ class Execution:
         """
         for node in feeds or ():
             self.program.check_fed(node)
+        self._check_functions()
         with self.engine.working():
             return self._run(steps, feeds, progress, last)
 
@@ -81,6 +87,8 @@ class Execution:
 
         The rest is as in `run`.
         """
+        if self._python:
+            self._check_functions()
         if self._stepper is None and self._steps:
             self._prepare()
         going = None if self._stepper is None else self._stepper.step(self.step, tapes)
@@ -91,6 +99,17 @@ class Execution:
             return
         for tape, array in zip(tapes, self.run(1), strict=True):
             tape.add(array)
+
+    def _check_functions(self) -> None:
+        """Take functions that nodes have been given since the last run."""
+        for step in self._python:
+            if step.changed:
+                if self.batch > 1:
+                    raise SimulationError(
+                        f"{step.label} has another {step.what} than its {self.batch} samples were "
+                        "begun with: reset() before the next run"
+                    )
+                step.look()
 
     def _prepare(self) -> None:
         """Make a stepper, if there is one and its memory need not be looked at again and again."""
@@ -247,14 +266,34 @@ class Execution:
         for op in component.operators:
             for s in op.outputs:
                 values[s] = self.engine.empty(self.program, part.size, count, shapes[s])
+        calls = self._calls(kernels, values)
         t = 0
         while t < count:
-            now = min(count - t, *(kernel.ahead for kernel in kernels.values()))
-            self._loop_once(kernels, values, t, now)
+            ahead = 1 if component.in_turn else min(kernel.ahead for kernel in kernels.values())
+            now = min(count - t, ahead)
+            self._loop_once(kernels, calls, values, t, now)
             t += now
 
+    def _calls(
+        self, kernels: Mapping[Operator, Kernel], values: Mapping[int, Array]
+    ) -> dict[Operator, Callable[[int], None]]:
+        """Functions of a step of a block, of operators that fill arrays by themselves."""
+        found = {}
+        for op, kernel in kernels.items():
+            if len(op.outputs) == 1 and isinstance(values[op.output], np.ndarray):
+                made = values[op.output].swapaxes(0, 1)
+                call = kernel.into([values[s] for s in op.inputs], [made], self.step)
+                if call is not None:
+                    found[op] = call
+        return found
+
     def _loop_once(
-        self, kernels: Mapping[Operator, Kernel], values: dict[int, Array], t: int, now: int
+        self,
+        kernels: Mapping[Operator, Kernel],
+        calls: Mapping[Operator, Callable[[int], None]],
+        values: dict[int, Array],
+        t: int,
+        now: int,
     ) -> None:
         """Steps `t` to `t + now` of a loop."""
         at: dict[int, Array] = {}
@@ -266,6 +305,9 @@ class Execution:
             return value if value.shape[1] == 1 else value[:, t : t + now]
 
         for op, kernel in kernels.items():
+            if now == 1 and op in calls:
+                calls[op](t)
+                continue
             outputs = kernel.begin([read(s) for s in op.prompt], self.step + t, now)
             for s, output in zip(op.outputs, outputs, strict=False):
                 values[s][:, t : t + now] = output

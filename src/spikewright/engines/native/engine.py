@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,6 +26,7 @@ from spikewright.engines.native.runs import state_bytes, work_bytes
 from spikewright.engines.native.wide import Form, Forms, widened
 from spikewright.engines.plan import Plan
 from spikewright.engines.program import Generate, Learned, Operator, Program, Source
+from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import Sums
 from spikewright.errors import BuildError
@@ -264,3 +265,11 @@ class _Fallback(Kernel):
 
     def learned(self) -> Mapping[Learned, Array]:
         return self._kernel.learned()
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        return self._kernel.python_steps()
+
+    def into(
+        self, inputs: Sequence[NDArray], outputs: Sequence[NDArray], first: int
+    ) -> Callable[[int], None] | None:
+        return self._kernel.into(inputs, outputs, first)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Array, Kernel
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.program import Apply, Generate, Learned, Operator, Program
+from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
 
 Call = tuple[Callable[[int], None], list[NDArray], list[NDArray]]
@@ -72,12 +73,21 @@ class Foreign(Kernel):
     def call(self, first: bool) -> Call:
         """The function that the loop calls in the operator's turn, or at a step's end."""
         inputs = self._op.prompt if first else self._op.inputs[len(self._op.prompt) :]
-        outputs = self._early if first else self._late
-        return (
-            self._begin_natively if first else self._end_natively,
-            [self._inputs[s] for s in dict.fromkeys(inputs)],
-            [self._made[s] for s in outputs],
-        )
+        outputs = [self._made[s] for s in (self._early if first else self._late)]
+        function = self._calling(outputs) if first else self._end_natively
+        return function, [self._inputs[s] for s in dict.fromkeys(inputs)], outputs
+
+    def _calling(self, outputs: list[NDArray]) -> Callable[[int], None]:
+        """The function of the operator's turn: what the kernel calls itself, where it does."""
+        call = self._kernel.into(self._prompt, outputs, self._first)
+        if call is None:
+            return self._begin_natively
+
+        def begin(t: int) -> None:
+            call(t)
+            self._begun = t + 1
+
+        return begin
 
     def _begin_natively(self, t: int) -> None:
         made = self._kernel.begin(self._given(self._prompt), self._first + t, 1)
@@ -116,3 +126,6 @@ class Foreign(Kernel):
 
     def learned(self) -> Mapping[Learned, Array]:
         return self._kernel.learned()
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        return self._kernel.python_steps()

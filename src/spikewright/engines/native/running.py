@@ -24,6 +24,7 @@ from spikewright.engines.native.support import followed
 from spikewright.engines.native.taking import TakenOver
 from spikewright.engines.native.wide import Form, as_bytes
 from spikewright.engines.program import Learned, Neurons, Operator, Program
+from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.restarting import restarting
 from spikewright.engines.totals import Sums, total_type
@@ -268,6 +269,9 @@ class RegionKernel(Kernel):
             for op, weights in slow.region.learned().items():
                 found[op][slow.samples] = weights
         return found
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        return (step for foreign in self._foreign.values() for step in foreign.python_steps())
 
     def _weights(self, op: Learned) -> NDArray:
         """Weights of every sample."""

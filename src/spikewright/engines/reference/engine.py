@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.equations import NumpyFunctions
 from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel, NeuronKernel
+from spikewright.engines.generating import ProcessKernel
 from spikewright.engines.kernels import DelayKernel, SmoothKernel
 from spikewright.engines.program import (
     Apply,
@@ -35,7 +36,7 @@ from spikewright.engines.program import (
 from spikewright.engines.reference.functions import apply_kernel
 from spikewright.engines.reference.learning import LearnedKernel
 from spikewright.engines.reference.linear import LinearKernel, SparseArrivals
-from spikewright.engines.sources import ProcessKernel, constant_value, source_block
+from spikewright.engines.sources import constant_value, source_block
 from spikewright.network.neurons import Clock, integrate
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether

@@ -1,0 +1,157 @@
+"""Python that a network calls at every step, and what it may share with others.
+
+A step that may share something, with another one or with the world, is called in turn with the
+others: step by step, in the network's order. It is known to share nothing where it is of NumPy or
+of the library, is marked `stateless`, or reaches nothing that can change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from spikewright.engines.program import Apply, Generate, Learned, Neurons, Operator, Source
+from spikewright.errors import BuildError
+from spikewright.network import Node, NodeFunction
+from spikewright.network.processes import Process
+from spikewright.network.python_copies import copied, why_not_copied
+from spikewright.network.python_state import State, find_state
+
+_ALONE = "run one sample at a time, without batch_size"
+_INSTEAD = (
+    "keep that in an object that the function holds (a bound method, a closure or "
+    f"functools.partial), or {_ALONE}"
+)
+
+
+def may_share(op: Operator) -> bool:
+    """Whether an operator calls Python that is not known to share nothing."""
+    return any(not pure(target, *entries) for target, entries in _called(op))
+
+
+def pure(target: Any, *entries: str) -> bool:
+    """Whether a function, or these methods of an object, are known to share nothing."""
+    return _marked(target) or find_state(target, *entries).pure
+
+
+def node_may_share(node: Node) -> bool:
+    """Whether a node's output is a function that is not known to share nothing."""
+    return callable(node.output) and not (node.stateless or pure(node.output))
+
+
+def _marked(target: Any) -> bool:
+    return getattr(target, "stateless", False) is True
+
+
+def _called(op: Operator) -> list[tuple[Any, tuple[str, ...]]]:
+    """What an operator calls that may be a user's, and the methods by which it does."""
+    if isinstance(op, Apply | Source):
+        function = op.node.output
+        entries = ("apply", "reached") if isinstance(function, NodeFunction) else ()
+        return [(function, entries)] if callable(function) and not op.node.stateless else []
+    if isinstance(op, Generate):
+        return [(op.process, ("make_state", "make_step"))]
+    if isinstance(op, Neurons):
+        return [(op.neuron_type, ("step",))]
+    if isinstance(op, Learned):
+        return [(learning.rule, ("delta", "initial_state")) for learning in op.rules]
+    return []
+
+
+class PythonStep:
+    """A function or process of one execution: the same for all samples, or one for each."""
+
+    def __init__(
+        self,
+        label: str,
+        what: str,
+        find: Callable[[], Any],
+        begin: Callable[[], None] = lambda: None,
+        stateless: bool = False,
+    ) -> None:
+        self._marked = stateless
+        self.label, self.what, self._find, self.begin = label, what, find, begin
+        self.original: Any = find()
+        self.copies: tuple[Any, ...] = (self.original,)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the network has another function there now."""
+        return self._find() is not self.original
+
+    @property
+    def alike(self) -> bool:
+        """Whether all samples call the same function."""
+        return all(copy is self.original for copy in self.copies)
+
+    @property
+    def stateless(self) -> bool:
+        """Whether the function is marked as one that shares nothing."""
+        return self._marked or _marked(self.original)
+
+    def look(self) -> None:
+        """Take the function that the network has now."""
+        self.original = self._find()
+        self.copies = (self.original,)
+
+    def of(self, sample: int) -> Any:
+        """The function of one sample."""
+        return self.copies[sample] if len(self.copies) > 1 else self.copies[0]
+
+
+def share_out(steps: Sequence[PythonStep], operators: Sequence[Operator], samples: int) -> None:
+    """Give every sample its own copies of functions, with one memo for all that belong to it.
+
+    Raises `BuildError` naming a function with state that cannot be copied.
+    """
+    if samples > 1:
+        for op in operators:
+            _check_arrays(op, samples)
+        _copy([step for step in steps if not step.stateless], samples)
+    for step in steps:
+        step.begin()
+
+
+def _copy(steps: Sequence[PythonStep], samples: int) -> None:
+    states = [find_state(step.original, *_entries(step.original)) for step in steps]
+    for number, why in why_not_copied(states).items():
+        step = steps[number]
+        remedy = _ALONE if "cannot be copied" in why else _INSTEAD
+        raise BuildError(
+            f"{step.label}: its {step.what} {why}, so that {samples} samples would share it; "
+            f"{remedy}"
+        )
+    try:
+        found = copied([step.original for step in steps], states, samples)
+    except Exception as error:
+        labels = ", ".join(s.label for s, state in zip(steps, states, strict=True) if state.held)
+        raise BuildError(
+            f"{labels}: what the function holds cannot be copied for each of {samples} samples "
+            f"({type(error).__name__}: {error}); {_ALONE}"
+        ) from error
+    for step, copies in zip(steps, found, strict=True):
+        step.copies = copies
+
+
+def _entries(target: Any) -> tuple[str, ...]:
+    return ("make_state", "make_step") if isinstance(target, Process) else ()
+
+
+def _check_arrays(op: Operator, samples: int) -> None:
+    """Refuse state of what is called once for all samples, on arrays."""
+    for target, entries in _called(op):
+        arrays = isinstance(target, NodeFunction) or isinstance(op, Neurons | Learned)
+        if not arrays or _marked(target):
+            continue
+        state = find_state(target, *entries)
+        if not state.pure and _keeps(state):
+            raise BuildError(
+                f"{op.label}: {target!r} keeps something outside the network, which {samples} "
+                f"samples would share; {_ALONE}"
+            )
+
+
+def _keeps(state: State) -> bool:
+    """Whether the results of one sample may change those of another."""
+    shared = any(not state.looked_at(one.value) for one in state.shared)
+    return bool(state.wrong or state.rebinds or shared or (state.assigns and state.held))
