@@ -47,8 +47,9 @@ def _called(op: Operator) -> list[tuple[Any, tuple[str, ...]]]:
     """What an operator calls that may be a user's, and the methods by which it does."""
     if isinstance(op, Apply | Source):
         function = op.node.output
-        entries = ("apply", "reached") if isinstance(function, NodeFunction) else ()
-        return [(function, entries)] if callable(function) and not op.node.stateless else []
+        if isinstance(function, NodeFunction):
+            return [(function, ("apply", "reached"))]
+        return [(function, ())] if callable(function) and not op.node.stateless else []
     if isinstance(op, Generate):
         return [(op.process, ("make_state", "make_step"))]
     if isinstance(op, Neurons):

@@ -2,12 +2,6 @@
 
 All functions of a sample are copied with one memo: what two of them hold together, their copies
 hold together, and nothing else does.
-
->>> line = [0.0, 0.0]
->>> delay = functools.partial(lambda line, t, x: (line.append(x), line.pop(0))[1], line)
->>> (first, second), = copied([delay], [find_state(delay)], 2)
->>> first is delay, first(0.0, 1.0), first(0.0, 2.0), first(0.0, 3.0), second(0.0, 4.0)
-(True, 0.0, 0.0, 1.0, 0.0)
 """
 
 from __future__ import annotations

@@ -2,12 +2,6 @@
 
 A function is pure where nothing that it reaches can change: it then gives the same for the same
 arguments, whoever else is called in between. What is not certain counts as state.
-
->>> find_state(lambda t: np.sin(t)).pure
-True
->>> log = []
->>> find_state(lambda t: log.append(t)).pure
-False
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from sharing import WAYS, close, positions
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.modelling.nengo_simulator.sampling import kept_steps
 
@@ -209,6 +210,23 @@ def test_functions_that_leave_something_for_each_other_are_called_in_turn() -> N
         simulator.run_steps(5)
 
     np.testing.assert_array_equal(simulator.data[probe][:, 0], [1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize("name", sorted(WAYS.keys() - {"processes"}))
+def test_a_loop_closes_through_what_functions_share(name: str) -> None:
+    """Whatever two functions have in common, the reader sees the step before."""
+    pair = WAYS[name]()
+    model = nengo.Network(seed=0)
+    sense, act = model.node(pair.sense, size_out=1), model.node(pair.act, 1, 0)
+    link = model.connect(sense, act, synapse=nengo.Lowpass(tau=0.0))
+    link.transform, link.has_weights = nengo.Dense((1, 1), -0.5), True
+    probe = model.probe(sense, "output")
+
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        simulator.run_steps(8)
+
+    np.testing.assert_array_equal(simulator.data[probe][:, 0], positions(8))
+    close()
 
 
 def test_a_copy_has_run_as_far() -> None:
