@@ -36,6 +36,8 @@ from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, S
 ANY = 2**62  # steps: as many as a run has
 
 Array = Any  # (batch, steps, *shape) of the engine's library; steps is 1 where nothing changes
+Call = Callable[[int, int], None]
+"""A function of the place `t` of a step in arrays, and of the number of steps before it."""
 
 
 class Kernel(ABC):
@@ -104,13 +106,10 @@ class Kernel(ABC):
         """The functions and processes that it calls sample by sample, in order."""
         return ()
 
-    def into(
-        self, inputs: Sequence[NDArray], outputs: Sequence[NDArray], first: int
-    ) -> Callable[[int], None] | None:
-        """A function of the number of a step behind step `first` that fills `outputs[0][number]`.
+    def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
+        """A function that fills `outputs[0][t]`, of arrays `(steps, batch, *shape)`.
 
-        It reads `inputs`, `(batch or 1, steps or 1, *shape)`; outputs are `(steps, batch, *shape)`.
-        None where `begin` does it.
+        It reads `inputs`, `(batch or 1, steps or 1, *shape)`. None where `begin` does it.
         """
         return None
 

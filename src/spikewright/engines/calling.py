@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.base import Array, Call, Stepping
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.sources import failed, value_of
 from spikewright.network import Node
@@ -35,49 +36,53 @@ class Caller:
 
         A function of time alone that is the same for all samples is called once for all of them.
         """
-        samples = 1 if x is None and self.python.alike else self._batch
-        made = np.empty((steps, samples, *self._node.shape_out))
-        call = self.into([] if x is None else [x], made, step)
+        made = np.empty((steps, self._batch, *self._node.shape_out))
+        call = self.into([] if x is None else [x], made)
         for t in range(steps):
-            call(t)
-        values = made.swapaxes(0, 1)
-        return np.broadcast_to(values, (self._batch, *values.shape[1:]))
+            call(t, step + t)
+        return made.swapaxes(0, 1)
 
-    def into(self, inputs: Sequence[NDArray], made: NDArray, first: int) -> Callable[[int], None]:
-        """A function of the number of a step behind step `first` that fills `made[number]`.
+    def into(self, inputs: Sequence[NDArray], made: NDArray) -> Call:
+        """A function that fills `made[t]` with the values of the step behind some step.
 
-        `inputs` are `(samples or 1, steps or 1, *shape)` arrays, none or one, which may change
-        between calls; `made` is `(steps, samples, *shape)`.
+        `inputs` are `(batch or 1, steps or 1, *shape)` arrays, none or one, which may change
+        between calls; `made` is `(steps, batch, *shape)`.
         """
-        samples, dt, write = made.shape[1], self._dt, self._write
-        functions = [self.python.of(b) for b in range(samples)]
-        if inputs:
-            x = np.broadcast_to(inputs[0], (samples, *inputs[0].shape[1:]))
-            constant = x.shape[1] == 1
+        dt, write, python = self._dt, self._write, self.python
+        if not inputs:
 
-            def call(t: int) -> None:
-                time, at = (first + t + 1) * dt, 0 if constant else t
-                for b, function in enumerate(functions):
+            def call_source(t: int, step: int) -> None:
+                time = (step + 1) * dt
+                alike = python.alike
+                for b, function in enumerate(python.copies):
                     try:
-                        returned = function(time, x[b, at].copy())
+                        returned = function(time)
                     except Exception as error:
                         raise self._failed(time, error) from error
-                    write(made, t, b, returned, time)
+                    write(made, t, slice(None) if alike else b, returned, time)
 
-            return call
+            return call_source
+        samples = range(made.shape[1])
+        x = np.broadcast_to(inputs[0], (len(samples), *inputs[0].shape[1:]))
+        constant = x.shape[1] == 1
 
-        def call_source(t: int) -> None:
-            time = (first + t + 1) * dt
-            for b, function in enumerate(functions):
+        def call(t: int, step: int) -> None:
+            time, at, functions = (step + 1) * dt, 0 if constant else t, python.copies
+            alike = len(functions) == 1
+            for b in samples:
                 try:
-                    returned = function(time)
+                    returned = functions[0 if alike else b](time, x[b, at].copy())
                 except Exception as error:
                     raise self._failed(time, error) from error
                 write(made, t, b, returned, time)
 
-        return call_source
+        return call
 
-    def _write(self, made: NDArray, t: int, b: int, returned: Any, time: float) -> None:
+    def stepping(self, inputs: Sequence[NDArray]) -> Stepping:
+        """Steps one by one, between arrays that stay."""
+        return _Steps(self, inputs, np.empty((1, self._batch, *self._node.shape_out)))
+
+    def _write(self, made: NDArray, t: int, b: Any, returned: Any, time: float) -> None:
         """Write a checked value; what functions mostly return is checked fast."""
         shape, kind = self._node.shape_out, type(returned)
         if kind is np.ndarray and returned.dtype is _FLOAT64 and returned.shape == shape:
@@ -88,6 +93,8 @@ class Caller:
             if finite:
                 made[t, b] = returned
                 return
+        elif returned is None and shape == (0,):
+            return
         elif kind in _NUMBERS and shape == (1,) and isfinite(returned):
             made[t, b, 0] = returned
             return
@@ -95,3 +102,13 @@ class Caller:
 
     def _failed(self, time: float, error: Exception) -> Exception:
         return failed(self.python.label, "function", time, error)
+
+
+class _Steps(Stepping):
+    def __init__(self, caller: Caller, inputs: Sequence[NDArray], made: NDArray) -> None:
+        self.outputs = [made.swapaxes(0, 1)]
+        self._call = caller.into(inputs, made)
+
+    def step(self, number: int) -> Sequence[Array]:
+        self._call(0, number)
+        return self.outputs

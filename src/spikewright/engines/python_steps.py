@@ -73,7 +73,7 @@ class PythonStep:
         self._marked = stateless
         self.label, self.what, self._find, self.begin = label, what, find, begin
         self.original: Any = find()
-        self.copies: tuple[Any, ...] = (self.original,)
+        self.copies: tuple[Any, ...] = (self.original,)  # one, or one for each sample
 
     @property
     def changed(self) -> bool:
@@ -83,7 +83,7 @@ class PythonStep:
     @property
     def alike(self) -> bool:
         """Whether all samples call the same function."""
-        return all(copy is self.original for copy in self.copies)
+        return len(self.copies) == 1
 
     @property
     def stateless(self) -> bool:
@@ -97,7 +97,7 @@ class PythonStep:
 
     def of(self, sample: int) -> Any:
         """The function of one sample."""
-        return self.copies[sample] if len(self.copies) > 1 else self.copies[0]
+        return self.copies[0 if self.alike else sample]
 
 
 def share_out(steps: Sequence[PythonStep], operators: Sequence[Operator], samples: int) -> None:
@@ -131,7 +131,8 @@ def _copy(steps: Sequence[PythonStep], samples: int) -> None:
             f"({type(error).__name__}: {error}); {_ALONE}"
         ) from error
     for step, copies in zip(steps, found, strict=True):
-        step.copies = copies
+        if any(copy is not step.original for copy in copies):
+            step.copies = copies
 
 
 def _entries(target: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Engine, Feeds, Kernel
+from spikewright.engines.base import Array, Call, Engine, Feeds, Kernel
 from spikewright.engines.memory import Memory, available, lately_available
 from spikewright.engines.needs import Setting, last_readers
 from spikewright.engines.program import Component, Learned, Operator, Program, Source
@@ -276,13 +276,13 @@ class Execution:
 
     def _calls(
         self, kernels: Mapping[Operator, Kernel], values: Mapping[int, Array]
-    ) -> dict[Operator, Callable[[int], None]]:
+    ) -> dict[Operator, Call]:
         """Functions of a step of a block, of operators that fill arrays by themselves."""
-        found = {}
+        found: dict[Operator, Call] = {}
         for op, kernel in kernels.items():
             if len(op.outputs) == 1 and isinstance(values[op.output], np.ndarray):
                 made = values[op.output].swapaxes(0, 1)
-                call = kernel.into([values[s] for s in op.inputs], [made], self.step)
+                call = kernel.into([values[s] for s in op.inputs], [made])
                 if call is not None:
                     found[op] = call
         return found
@@ -290,7 +290,7 @@ class Execution:
     def _loop_once(
         self,
         kernels: Mapping[Operator, Kernel],
-        calls: Mapping[Operator, Callable[[int], None]],
+        calls: Mapping[Operator, Call],
         values: dict[int, Array],
         t: int,
         now: int,
@@ -306,7 +306,7 @@ class Execution:
 
         for op, kernel in kernels.items():
             if now == 1 and op in calls:
-                calls[op](t)
+                calls[op](t, self.step + t)
                 continue
             outputs = kernel.begin([read(s) for s in op.prompt], self.step + t, now)
             for s, output in zip(op.outputs, outputs, strict=False):

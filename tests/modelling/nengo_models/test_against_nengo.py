@@ -138,7 +138,8 @@ def test_the_pages_examples_run() -> None:
     assert isinstance(names["network"], sw.Network)
 
 
-@pytest.mark.parametrize("name", sorted(WAYS.keys() - {"processes"}))
+# Nengo takes no process of ours, and miscounts the arguments of a partial.
+@pytest.mark.parametrize("name", sorted(WAYS.keys() - {"processes", "a dictionary in partial"}))
 @pytest.mark.parametrize("engine", engines.available())
 def test_functions_that_share_something_are_called_as_in_nengo(name: str, engine: str) -> None:
     """A loop that closes through what two functions share is the same at every step."""

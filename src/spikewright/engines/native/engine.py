@@ -6,14 +6,14 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.processors import processors
-from spikewright.engines.base import Array, Engine, Held, Kernel, Stretch
+from spikewright.engines.base import Array, Call, Engine, Held, Kernel, Stepping, Stretch
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import build
 from spikewright.engines.native.built import Built
@@ -269,7 +269,8 @@ class _Fallback(Kernel):
     def python_steps(self) -> Iterable[PythonStep]:
         return self._kernel.python_steps()
 
-    def into(
-        self, inputs: Sequence[NDArray], outputs: Sequence[NDArray], first: int
-    ) -> Callable[[int], None] | None:
-        return self._kernel.into(inputs, outputs, first)
+    def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
+        return self._kernel.into(inputs, outputs)
+
+    def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
+        return self._kernel.stepping(inputs)

@@ -13,7 +13,7 @@ from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.built import Built
-from spikewright.engines.native.foreign import Call, Foreign
+from spikewright.engines.native.foreign import Calling, Foreign
 from spikewright.engines.native.learning import as_on_reference
 from spikewright.engines.native.linear import as_read
 from spikewright.engines.native.orders import Order, unpacked
@@ -242,7 +242,7 @@ class RegionKernel(Kernel):
     def _finished(self) -> NDArray:
         return self._state.finished().astype(bool)
 
-    def _calls(self, step: int, steps: int) -> list[Call]:
+    def _calls(self, step: int, steps: int) -> list[Calling]:
         """The calls of foreign operators in a run that begins."""
         for foreign in self._foreign.values():
             foreign.expect(step, steps)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
-from spikewright.engines.base import Array, Kernel
+from spikewright.engines.base import Array, Call, Kernel, Stepping
 from spikewright.engines.calling import Caller
 from spikewright.engines.program import Apply
 from spikewright.engines.python_steps import PythonStep
@@ -32,10 +32,11 @@ class _Callable(Kernel):
     def python_steps(self) -> Iterable[PythonStep]:
         yield self._caller.python
 
-    def into(
-        self, inputs: Sequence[NDArray], outputs: Sequence[NDArray], first: int
-    ) -> Callable[[int], None]:
-        return self._caller.into(inputs, outputs[0], first)
+    def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call:
+        return self._caller.into(inputs, outputs[0])
+
+    def stepping(self, inputs: Sequence[Array]) -> Stepping:
+        return self._caller.stepping(inputs)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         return [self._caller.run(inputs[0] if inputs else None, step, steps)]
