@@ -28,8 +28,9 @@ class Caller:
     def __init__(self, node: Node, dt: float, batch: int) -> None:
         self._node, self._dt, self._batch = node, dt, batch
         self.python = PythonStep(
-            f"{node!r}", "function", lambda: node.output, stateless=node.stateless
-        )
+            f"{node!r}", "function", lambda: node.output, stateless=node.stateless,
+            inputs=node.shape_in != (0,),
+        )  # fmt: skip
 
     def run(self, x: NDArray | None, step: int, steps: int) -> NDArray:
         """Values `(batch, steps, *shape)` behind step `step`, for `(batch or 1, steps or 1, ...)`.

@@ -20,7 +20,9 @@ class ProcessKernel(Kernel):
     def __init__(self, op: Generate, program: Program, batch: int) -> None:
         self._op, self._dt, self._batch = op, program.dt, batch
         self._shape = program.shapes[op.output]
-        self._python = PythonStep(op.label, "process", lambda: op.process, self._begin)
+        self._python = PythonStep(
+            op.label, "process", lambda: op.process, self._begin, inputs=op.shape_in != (0,)
+        )
         self._steps: list[Step] = []
 
     def _begin(self) -> None:

@@ -60,7 +60,10 @@ def _called(op: Operator) -> list[tuple[Any, tuple[str, ...]]]:
 
 
 class PythonStep:
-    """A function or process of one execution: the same for all samples, or one for each."""
+    """A function or process of one execution: the same for all samples, or one for each.
+
+    One with `inputs` may be given other values in each sample.
+    """
 
     def __init__(
         self,
@@ -69,8 +72,9 @@ class PythonStep:
         find: Callable[[], Any],
         begin: Callable[[], None] = lambda: None,
         stateless: bool = False,
+        inputs: bool = False,
     ) -> None:
-        self._marked = stateless
+        self._marked, self.inputs = stateless, inputs
         self.label, self.what, self._find, self.begin = label, what, find, begin
         self.original: Any = find()
         self.copies: tuple[Any, ...] = (self.original,)  # one, or one for each sample
@@ -122,6 +126,9 @@ def _copy(steps: Sequence[PythonStep], samples: int) -> None:
             f"{step.label}: its {step.what} {why}, so that {samples} samples would share it; "
             f"{remedy}"
         )
+    differs = _differing(steps, states)
+    steps = [step for step, kept in zip(steps, differs, strict=True) if kept]
+    states = [state for state, kept in zip(states, differs, strict=True) if kept]
     try:
         found = copied([step.original for step in steps], states, samples)
     except Exception as error:
@@ -133,6 +140,21 @@ def _copy(steps: Sequence[PythonStep], samples: int) -> None:
     for step, copies in zip(steps, found, strict=True):
         if any(copy is not step.original for copy in copies):
             step.copies = copies
+
+
+def _differing(steps: Sequence[PythonStep], states: Sequence[State]) -> list[bool]:
+    """Whether a function may give other values in each sample: it has an input, or reaches what
+    such a function reaches.
+    """
+    differs = [step.inputs for step in steps]
+    known: set[int] = set()
+    size = -1
+    while size < len(known):
+        size = len(known)
+        for number, state in enumerate(states):
+            differs[number] = differs[number] or not known.isdisjoint(state.reached)
+            known.update(state.reached if differs[number] else ())
+    return differs
 
 
 def _entries(target: Any) -> tuple[str, ...]:

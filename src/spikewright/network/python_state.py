@@ -7,28 +7,37 @@ arguments, whoever else is called in between. What is not certain counts as stat
 from __future__ import annotations
 
 import functools
-import inspect
 import io
 import queue
 import socket
-import sys
 import threading
 import types
+import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from spikewright.network.python_code import Chain, Code, code_of
+from spikewright.network.python_known import (
+    BUILTINS,
+    CONTAINERS,
+    LIBRARY,
+    OUTSIDE,
+    PLAIN,
+    all_plain,
+    fixed,
+    installed,
+    is_error,
+    known,
+    known_module,
+    known_object,
+    lasting,
+    module_of,
+)
 
-_PLAIN = (
-    bool, int, float, complex, str, bytes, range, type(None), type(...), type(NotImplemented),
-    np.generic, np.dtype, np.ufunc, property, staticmethod, classmethod,
-    types.MemberDescriptorType, types.GetSetDescriptorType,
-)  # fmt: skip
 _PARTS = (tuple, frozenset, types.MappingProxyType)
-_CONTAINERS = (list, dict, set, np.ndarray)
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 # What cannot be copied, and its name.
 _UNCOPIED: dict[Any, str] = {
@@ -36,25 +45,18 @@ _UNCOPIED: dict[Any, str] = {
     types.AsyncGeneratorType: "a generator", threading.Thread: "a thread", _LOCK: "a lock",
     _RLOCK: "a lock", threading.Condition: "a lock", threading.Event: "a lock",
     threading.Semaphore: "a lock", socket.socket: "a socket", io.IOBase: "a file",
-    queue.Queue: "a queue", queue.SimpleQueue: "a queue",
+    queue.Queue: "a queue", queue.SimpleQueue: "a queue", weakref.ref: "a weak reference",
 }  # fmt: skip
 
-_LIBRARY = ("spikewright", "nengo")  # their objects keep state in the network alone
-_KNOWN = ("numpy", "scipy", "math", "cmath", "operator", "_operator", *_LIBRARY)
-_UNKNOWN = ("numpy.random", "numpy.testing", "scipy.io", "spikewright.testing", "nengo.utils")
-_STANDARD = frozenset(sys.stdlib_module_names) - {"__main__"}
-_BUILTINS = frozenset({
-    "abs", "all", "any", "bool", "bytes", "complex", "dict", "divmod", "enumerate", "filter",
-    "float", "frozenset", "int", "isinstance", "issubclass", "len", "list", "map", "max", "min",
-    "object", "pow", "range", "reversed", "round", "set", "slice", "sorted", "str", "sum",
-    "super", "tuple", "zip",
-})  # fmt: skip
 # Of a class these are not called in a step, unless by name.
 _NOT_CALLED = frozenset({
     "__init__", "__new__", "__init_subclass__", "__repr__", "__str__", "__reduce__",
     "__reduce_ex__", "__getstate__", "__setstate__", "__copy__", "__deepcopy__", "__del__",
-    "__post_init__", "__set_name__", "__class_getitem__",
+    "__post_init__", "__set_name__", "__class_getitem__", "__setattr__", "__delattr__",
+    "__eq__", "__hash__",
 })  # fmt: skip
+_CACHED = type(functools.cache(len))
+_FUNCTIONS = (np.ufunc, type(np.concatenate))
 _MOST = 10_000  # objects of a container, and objects in all
 
 
@@ -76,13 +78,20 @@ class State:
         self.functions: list[types.FunctionType] = []  # held, so that copies of them are needed
         self.methods: list[Any] = []  # held methods of objects in C
         self.held: list[Any] = []  # objects to be copied
+        self.cells: list[types.CellType] = []  # variables of functions that are held
         self.kept: list[Any] = []  # objects that all copies may share
         self.shared: list[Shared] = []
         self.wrong: list[str] = []  # what cannot be copied, as predicates of the function
 
+    @property
+    def reached(self) -> set[int]:
+        """What may change, by identity: objects and variables."""
+        shared = (one.value for one in self.shared)
+        return {id(thing) for thing in (*self.held, *self.cells, *shared)}
+
     def looked_at(self, value: Any) -> bool:
         """Whether a value is a container of plain values that no code of the function changes."""
-        return not self.changes and isinstance(value, _CONTAINERS) and _all_plain(value)
+        return not self.changes and isinstance(value, CONTAINERS) and all_plain(value)
 
 
 def find_state(target: Any, *entries: str) -> State:
@@ -100,8 +109,8 @@ class _Walk:
         self._owners: dict[int, Any] = {}  # objects and classes whose methods may be called
         self._written: set[str] = set()  # attributes that code with a class at hand assigns
         self._waiting: list[tuple[Any, str | None]] = [(target, None)]
-        known = (-1, -1)
-        while known != (known := (len(self._met), len(self._names))):
+        size = (-1, -1)
+        while size != (size := (len(self._met), len(self._names))):
             while self._waiting:
                 self._visit(*self._waiting.pop())
             for owner in list(self._owners.values()):
@@ -113,7 +122,7 @@ class _Walk:
         self.found.pure = False
 
     def _push(self, items: Iterable[Any], through: str | None) -> None:
-        found = [(item, through) for item in items if not isinstance(item, _PLAIN)]
+        found = [(item, through) for item in items if not isinstance(item, PLAIN)]
         if len(self._met) + len(found) > _MOST:
             self._impure()
             self.found.wrong.append(f"reaches more than {_MOST} objects")
@@ -122,7 +131,7 @@ class _Walk:
 
     def _visit(self, item: Any, through: str | None) -> None:
         key = (id(item), through is None)
-        if isinstance(item, _PLAIN) or key in self._met:
+        if isinstance(item, PLAIN) or key in self._met:
             return
         self._met[key] = item
         if isinstance(item, types.ModuleType):
@@ -137,12 +146,16 @@ class _Walk:
         elif isinstance(item, types.BuiltinFunctionType | types.MethodWrapperType):
             self._in_c(item, through)
         elif isinstance(item, type):
-            if not _known(item):
+            if not known(item):
                 self._impure()
-            if not _installed(item):
+            if not installed(item):
                 self._owners[id(item)] = item
-        elif callable(item) and _known(item) and not _module(type(item)).startswith(_LIBRARY):
-            return  # a function of NumPy that is no Python function
+        elif isinstance(item, _CACHED):  # a copy is the function itself
+            self._push((item.__wrapped__,), through or "a cached function")
+        elif isinstance(item, _FUNCTIONS) and not isinstance(item, types.FunctionType):
+            # Of NumPy, unless it is made of a Python function.
+            if not known(item) or set("".join(getattr(item, "types", "f"))) <= set("O->"):
+                self._impure()
         elif isinstance(item, _PARTS):
             self._push(item.values() if isinstance(item, types.MappingProxyType) else item, through)
         else:
@@ -153,7 +166,7 @@ class _Walk:
         self._push((owner,), through)
         if not isinstance(function, types.FunctionType):
             return self._impure()
-        if isinstance(owner, type) and not _installed(owner):  # a method of the class itself
+        if isinstance(owner, type) and not installed(owner):  # a method of the class itself
             self._impure()
             assigned = sorted(code_of(function.__code__).assigned)
             self.found.wrong += [f"writes {owner.__name__}.{name}" for name in assigned]
@@ -163,7 +176,7 @@ class _Walk:
     def _in_c(self, item: Any, through: str | None) -> None:
         owner = getattr(item, "__self__", None)
         if owner is None or isinstance(owner, types.ModuleType):
-            if not _known(item):
+            if not known(item):
                 self._impure()
             return
         self._impure()
@@ -173,13 +186,13 @@ class _Walk:
 
     def _object(self, item: Any, through: str | None) -> None:
         found = self.found
-        if _module(type(item)).startswith(_LIBRARY) and _known(type(item)):
+        if module_of(type(item)).startswith(LIBRARY) and known(type(item)):
             # A user's function or object may be inside.
-            others = [value for value in _attributes(item) if not _is_known_object(value)]
+            others = [value for value in _attributes(item) if not known_object(value)]
             if not others:
                 found.kept.append(item)
             return self._push(others, through)
-        if isinstance(item, np.ndarray) and _fixed(item):
+        if isinstance(item, np.ndarray) and fixed(item):
             return found.kept.append(item)
         frozen = getattr(type(item), "__dataclass_params__", None)
         if frozen is None or not frozen.frozen:
@@ -193,7 +206,7 @@ class _Walk:
                 found.wrong.append(f"holds {name}, which cannot be copied")
                 return
         self._push(_inside(item), through)
-        if not _installed(type(item)):
+        if not installed(type(item)):
             self._owners[id(item)] = item
 
     def _function(self, function: types.FunctionType, through: str | None) -> None:
@@ -202,8 +215,9 @@ class _Walk:
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         if through is None and (cells or defaults):
             found.functions.append(function)
-        library = _installed(function)
-        if library and not _known(function):
+            found.cells += function.__closure__ or ()
+        library = installed(function)
+        if library and not known(function):
             self._impure()
         if not library:
             self._look_at_code(function, code)
@@ -215,13 +229,18 @@ class _Walk:
                 found.wrong.append(f"keeps values as attributes of {function.__qualname__}")
             self._push(vars(function).values(), through)
             self._names |= code.names
+            if not code.names.isdisjoint(OUTSIDE):
+                self._impure()
         for name, value in cells.items():
+            if name == "__class__":  # where super() looks
+                self._owners[id(value)] = value
+                continue
             if name in code.rebound:
                 self._impure()
                 found.rebinds = True
                 if through is not None:
                     found.wrong.append(f"changes {name!r} of {through}")
-            elif not (library or _is_lasting(value)):
+            elif not (library or lasting(value)):
                 self._impure()  # whoever shares the variable may give it another value
             self._push((value,), _via(through, name))
         for value in defaults:
@@ -234,7 +253,7 @@ class _Walk:
         for name in sorted(code.written):
             self._impure()
             found.wrong.append(f"writes the global {name!r}")
-        if code.imports and not all(module.split(".")[0] in _KNOWN for module in code.imports):
+        if not code.imports <= {"math", "cmath", "operator"}:
             self._impure()
         if code.takes_class:
             self._written |= code.assigned
@@ -244,13 +263,13 @@ class _Walk:
     def _look_at_global(self, chain: Chain, space: dict[str, Any], code: Code) -> None:
         name = chain[0]
         if name not in space:
-            if name not in _BUILTINS and not _is_error(name):
+            if name not in BUILTINS and not is_error(name):
                 self._impure()
             return
         value, path = _resolved(space[name], chain)
         self._check_assigned(space[name], name, code)
-        if isinstance(value, _PLAIN) and not isinstance(value, np.ufunc):
-            known = len(path) > 1 and _known_module(space[name])
+        if isinstance(value, PLAIN):
+            known = len(path) > 1 and known_module(space[name])
             if not known:  # a variable, which may have another value later
                 self._impure()
             return
@@ -269,7 +288,7 @@ class _Walk:
         """Methods that may be called, and values that all objects of a class share."""
         own = {} if isinstance(owner, type) else getattr(owner, "__dict__", {})
         for cls in (owner if isinstance(owner, type) else type(owner)).__mro__:
-            if _installed(cls):
+            if installed(cls):
                 continue
             for name, value in list(vars(cls).items()):
                 dunder = name.startswith("__") and name.endswith("__")
@@ -341,65 +360,3 @@ def _resolved(value: Any, chain: Chain) -> tuple[Any, list[str]]:
         value = getattr(value, attribute)
         path.append(attribute)
     return value, path
-
-
-def _module(item: Any) -> str:
-    return str(getattr(item, "__module__", None) or "")
-
-
-def _within(module: str, packages: tuple[str, ...]) -> bool:
-    return any(module == package or module.startswith(f"{package}.") for package in packages)
-
-
-def _known(item: Any) -> bool:
-    """Whether a function or class is of a package whose functions keep nothing."""
-    module = _module(item)
-    if module == "builtins":
-        return getattr(item, "__name__", "") in _BUILTINS or isinstance(item, type)
-    return _within(module, _KNOWN) and not _within(module, _UNKNOWN)
-
-
-def _installed(item: Any) -> bool:
-    """Whether a function or class is none of a user's: its code is not looked at."""
-    top = _module(item).split(".")[0]
-    return top in _STANDARD or (_within(top, _KNOWN) and not _within(_module(item), _UNKNOWN[-2:]))
-
-
-def _known_module(item: Any) -> bool:
-    name = getattr(item, "__name__", "")
-    return isinstance(item, types.ModuleType) and _within(name, _KNOWN)
-
-
-def _is_known_object(value: Any) -> bool:
-    """Whether nothing of a user's is behind an attribute of a library's object."""
-    return isinstance(value, (*_PLAIN, *_CONTAINERS)) or (
-        _known(type(value)) and not callable(value)
-    )
-
-
-def _is_lasting(value: Any) -> bool:
-    """Whether a variable with this value is one that nobody gives another value."""
-    return callable(value) or isinstance(value, types.ModuleType)
-
-
-def _fixed(array: np.ndarray[Any, Any]) -> bool:
-    """Whether nobody can write into an array."""
-    while isinstance(array, np.ndarray):
-        if array.flags.writeable:
-            return False
-        array = array.base  # type: ignore[assignment]
-    return array is None or isinstance(array, bytes)
-
-
-def _all_plain(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.dtype != object
-    inside: Iterator[Any] = iter(value.values() if isinstance(value, dict) else value)
-    return all(isinstance(item, (*_PLAIN, np.ndarray)) for item in inside)
-
-
-def _is_error(name: str) -> bool:
-    import builtins
-
-    kind = getattr(builtins, name, None)
-    return inspect.isclass(kind) and issubclass(kind, BaseException)
