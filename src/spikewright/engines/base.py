@@ -106,7 +106,7 @@ class Kernel(ABC):
         """The functions and processes that it calls sample by sample, in order."""
         return ()
 
-    def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
+    def into(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> Call | None:
         """A function that fills `outputs[0][t]`, of arrays `(steps, batch, *shape)`.
 
         It reads `inputs`, `(batch or 1, steps or 1, *shape)`. None where `begin` does it.

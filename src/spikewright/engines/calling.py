@@ -65,14 +65,15 @@ class Caller:
             return call_source
         samples = range(made.shape[1])
         x = np.broadcast_to(inputs[0], (len(samples), *inputs[0].shape[1:]))
-        constant = x.shape[1] == 1
+        constant, wide = x.shape[1] == 1, x.dtype == _FLOAT64
 
         def call(t: int, step: int) -> None:
             time, at, functions = (step + 1) * dt, 0 if constant else t, python.copies
             alike = len(functions) == 1
             for b in samples:
                 try:
-                    returned = functions[0 if alike else b](time, x[b, at].copy())
+                    given = x[b, at].copy() if wide else x[b, at].astype(_FLOAT64)
+                    returned = functions[0 if alike else b](time, given)
                 except Exception as error:
                     raise self._failed(time, error) from error
                 write(made, t, b, returned, time)

@@ -280,11 +280,10 @@ class Execution:
         """Functions of a step of a block, of operators that fill arrays by themselves."""
         found: dict[Operator, Call] = {}
         for op, kernel in kernels.items():
-            if len(op.outputs) == 1 and isinstance(values[op.output], np.ndarray):
-                made = values[op.output].swapaxes(0, 1)
-                call = kernel.into([values[s] for s in op.inputs], [made])
-                if call is not None:
-                    found[op] = call
+            made = values[op.output].swapaxes(0, 1)
+            call = kernel.into([values[s] for s in op.inputs], [made])
+            if call is not None:
+                found[op] = call
         return found
 
     def _loop_once(

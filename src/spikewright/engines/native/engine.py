@@ -270,7 +270,8 @@ class _Fallback(Kernel):
         return self._kernel.python_steps()
 
     def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
-        return self._kernel.into(inputs, outputs)
+        counts = any(x.dtype == np.int8 for x in inputs)
+        return None if counts else self._kernel.into(inputs, outputs)
 
     def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
         return self._kernel.stepping(inputs)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows
-from spikewright.engines.base import Kernel
+from spikewright.engines.base import Call, Kernel
 from spikewright.engines.calling import Caller
 from spikewright.engines.generating import ProcessKernel
 from spikewright.engines.program import Apply, Generate, Program
@@ -182,6 +182,11 @@ class CallableKernel(Kernel):
         given = [numpy_of(x).astype(np.float64) for x in inputs]
         values = self._caller.run(given[0] if given else None, step, steps)
         return [self._tensors.of(np.array(values))]
+
+    def into(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Call | None:
+        if self._tensors.device.type != "cpu":
+            return None
+        return self._caller.into([numpy_of(x) for x in inputs], numpy_of(outputs[0]))
 
 
 class GeneratedKernel(Kernel):
