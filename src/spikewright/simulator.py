@@ -145,14 +145,15 @@ class Simulator:
         self.reset()
 
     def _compiled(self, precision: Precision) -> engines.Program:
-        cache = self._decoder_cache
+        cache, block = self._decoder_cache, self._block
+        several: Literal["all", "none"] = "all" if block == 1 else "none"
         return engines.compile_network(
             self.network,
             self.dt,
             self.seed,
             precision,
             decoder_cache=cache,
-            in_turn=self._block in (None, 1),
+            turns="shared" if block is None else several,
         )
 
     @property

@@ -39,7 +39,7 @@ from spikewright.engines.program import (
     Sum,
     object_key,
 )
-from spikewright.engines.python_steps import may_share, node_may_share
+from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
 from spikewright.engines.representation import connection_key
 from spikewright.engines.signals import Receiver, Signals
 from spikewright.engines.sparse_input import SparseInput, reads_spikes_sparsely
@@ -73,18 +73,18 @@ def compile_network(
     precision: Precision,
     probes: Sequence[Probe] | None = None,
     decoder_cache: Choice | DecoderCache = None,
-    in_turn: bool = True,
+    turns: Turns = "shared",
 ) -> Program:
     """Compile a network for steps of `dt` seconds, recording `probes` (default: the network's).
 
-    `decoder_cache` as for `Simulator`. Python functions that may share something are called
-    `in_turn`, step by step, or else block by block.
+    `decoder_cache` as for `Simulator`. Python functions take `turns`, step by step, where they may
+    share something ("shared"), "all" of them or "none", which is block by block.
     Raises `BuildError` for a cycle without a synapse, an object that the network does not hold, or
     parameters that no neuron can have.
     """
     wanted = network.all_probes if probes is None else list(probes)
     cache = chosen_cache(decoder_cache)
-    return _Compiler(network, dt, seed, precision, wanted, cache).program(in_turn)
+    return _Compiler(network, dt, seed, precision, wanted, cache).program(turns)
 
 
 class _Compiler:
@@ -107,7 +107,7 @@ class _Compiler:
         self.keys: dict[Ensemble | Connection | Node, tuple[int, int]] = {}
         self.affine: dict[NeuronsView, tuple[NDArray | None, NDArray | None]] = {}
 
-    def program(self, in_turn: bool) -> Program:
+    def program(self, turns: Turns) -> Program:
         """Compile objects, then connections between them, then inputs of objects, then probes."""
         self._check_once()
         signals, connections = self.signals, self.network.all_connections
@@ -139,13 +139,13 @@ class _Compiler:
         recordings = self.recordings()
         self.vectors.forget()
         operators = self.draft.operators
-        shared = {op for op in operators if may_share(op)}
+        in_turn = taking_turns(operators, turns)
         return Program(
             dt=self.dt,
             seed=self.seed,
             precision=self.precision,
             shapes=tuple(self.draft.shapes),
-            components=order(operators, shared if in_turn and len(shared) > 1 else ()),
+            components=order(operators, in_turn),
             recordings=recordings,
             parameters=self.parameters,
             weights=GivenWeights(connections),

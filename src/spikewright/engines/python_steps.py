@@ -8,7 +8,7 @@ of the library, is marked `stateless`, or reaches nothing that can change.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from spikewright.engines.program import Apply, Generate, Learned, Neurons, Operator, Source
 from spikewright.errors import BuildError
@@ -24,7 +24,28 @@ _INSTEAD = (
 )
 
 
-def may_share(op: Operator) -> bool:
+Turns = Literal["shared", "all", "none"]
+"""Which Python steps are called in turn: those that may share something, all, or none."""
+
+
+def taking_turns(operators: Sequence[Operator], turns: Turns) -> frozenset[Operator]:
+    """The operators that are called in turn; one alone needs no turn."""
+    if turns == "none":
+        return frozenset()
+    found = frozenset(
+        op for op in operators if (turns == "all" and calls_python(op)) or _may_share(op)
+    )
+    return found if len(found) > 1 else frozenset()
+
+
+def calls_python(op: Operator) -> bool:
+    """Whether an operator calls a function sample by sample that may be a user's."""
+    if isinstance(op, Generate):
+        return True
+    return isinstance(op, Apply) and not isinstance(op.node.output, NodeFunction)
+
+
+def _may_share(op: Operator) -> bool:
     """Whether an operator calls Python that is not known to share nothing."""
     return any(not pure(target, *entries) for target, entries in _called(op))
 
