@@ -115,6 +115,21 @@ class Leaky(sw.LIF):
         return current * self.leak
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """An object that changes nevertheless."""
+
+    calls: int = 0
+
+    def count(self, t: float) -> int:
+        """Go around what freezes it."""
+        object.__setattr__(self, "calls", self.calls + 1)
+        return self.calls
+
+
+NETWORK = sw.Network(seed=1)
+
+
 def enclosed() -> Callable[[float], float]:
     """A function with a number around it, which others could rebind."""
     rate = 2.0
@@ -154,6 +169,8 @@ IMPURE: dict[str, Any] = {
     "a method of a list": LOG.append,
     "vectorize": np.vectorize(writer),
     "frompyfunc": np.frompyfunc(writer, 1, 1),
+    "a network": lambda t: float(NETWORK.seed),
+    "a frozen object that changes": Frozen().count,
     "eval": lambda t: eval("LOG"),
 }
 

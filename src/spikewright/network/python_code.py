@@ -14,7 +14,7 @@ Chain = tuple[str, ...]
 _GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 _ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _CHANGING = frozenset({"STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE", "STORE_ATTR", "DELETE_ATTR"})
-_CALLS = frozenset({"CALL", "CALL_KW", "CALL_FUNCTION_EX", "CALL_METHOD", "CALL_FUNCTION"})
+_CALLS = frozenset({"CALL", "CALL_KW"})
 # Methods and functions that change what they are called with.
 _CHANGERS = frozenset({
     "append", "appendleft", "extend", "extendleft", "pop", "popleft", "popitem", "insert",
@@ -93,7 +93,7 @@ def _read(code: CodeType, found: Code) -> None:
         elif name == "IMPORT_NAME":
             found.imports.add(str(one.argval))
         # An array may be handed over to be written into, and is so behind other arguments.
-        several = name in _CALLS and (one.arg or 0) >= 2
+        several = name == "CALL_FUNCTION_EX" or (name in _CALLS and (one.arg or 0) >= 2)
         in_place = name.startswith("INPLACE_") or (
             name == "BINARY_OP" and one.argrepr.endswith("=")
         )

@@ -86,6 +86,12 @@ def fixed(array: np.ndarray[Any, Any]) -> bool:
     return array is None or isinstance(array, bytes)
 
 
+def is_frozen(item: Any) -> bool:
+    """Whether an object is of a frozen dataclass, whose attributes keep their values."""
+    parameters = getattr(type(item), "__dataclass_params__", None)
+    return parameters is not None and bool(parameters.frozen)
+
+
 def all_plain(value: Any) -> bool:
     """Whether a container holds values that cannot change, or arrays."""
     if isinstance(value, np.ndarray):

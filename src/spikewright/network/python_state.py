@@ -30,6 +30,7 @@ from spikewright.network.python_known import (
     fixed,
     installed,
     is_error,
+    is_frozen,
     known,
     known_module,
     known_object,
@@ -55,6 +56,7 @@ _NOT_CALLED = frozenset({
     "__post_init__", "__set_name__", "__class_getitem__", "__setattr__", "__delattr__",
     "__eq__", "__hash__",
 })  # fmt: skip
+_AROUND = frozenset({"__setattr__", "__delattr__", "__dict__"})  # ways around a frozen class
 _CACHED = type(functools.cache(len))
 _FUNCTIONS = (np.ufunc, type(np.concatenate))
 _MOST = 10_000  # objects of a container, and objects in all
@@ -103,7 +105,7 @@ class _Walk:
     """Objects are met once held, and once through something shared, as copies differ in that."""
 
     def __init__(self, target: Any, entries: Iterable[str]) -> None:
-        self.found = State()
+        self.found, self._target = State(), target
         self._names = set(entries)
         self._met: dict[tuple[int, bool], Any] = {}
         self._owners: dict[int, Any] = {}  # objects and classes whose methods may be called
@@ -185,8 +187,10 @@ class _Walk:
         self._push((owner,), through)
 
     def _object(self, item: Any, through: str | None) -> None:
-        found = self.found
+        found, frozen = self.found, is_frozen(item)
         if module_of(type(item)).startswith(LIBRARY) and known(type(item)):
+            if not (frozen or item is self._target):
+                self._impure()
             # A user's function or object may be inside.
             others = [value for value in _attributes(item) if not known_object(value)]
             if not others:
@@ -194,8 +198,7 @@ class _Walk:
             return self._push(others, through)
         if isinstance(item, np.ndarray) and fixed(item):
             return found.kept.append(item)
-        frozen = getattr(type(item), "__dataclass_params__", None)
-        if frozen is None or not frozen.frozen:
+        if not frozen:
             self._impure()
             if through is None:
                 found.held.append(item)
@@ -221,16 +224,16 @@ class _Walk:
             self._impure()
         if not library:
             self._look_at_code(function, code)
-            kept = {
-                k: v for k, v in vars(function).items() if k not in ("__wrapped__", "stateless")
-            }
-            if kept:
+            if not vars(function).keys() <= {"__wrapped__", "stateless"}:
                 self._impure()
                 found.wrong.append(f"keeps values as attributes of {function.__qualname__}")
             self._push(vars(function).values(), through)
             self._names |= code.names
             if not code.names.isdisjoint(OUTSIDE):
                 self._impure()
+            if not code.names.isdisjoint(_AROUND):
+                self._impure()
+                found.rebinds = True
         for name, value in cells.items():
             if name == "__class__":  # where super() looks
                 self._owners[id(value)] = value
@@ -269,9 +272,8 @@ class _Walk:
         value, path = _resolved(space[name], chain)
         self._check_assigned(space[name], name, code)
         if isinstance(value, PLAIN):
-            known = len(path) > 1 and known_module(space[name])
-            if not known:  # a variable, which may have another value later
-                self._impure()
+            if len(path) == 1 or not known_module(space[name]):
+                self._impure()  # a variable, which may have another value later
             return
         self._push((value,), f"the global {'.'.join(path)!r}")
 
