@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from benchmarks.python_steps import chain
 
 import spikewright as sw
 from sharing import COPIED, WAYS, Robot, close, network, positions
@@ -26,11 +27,15 @@ def _closed() -> Iterator[None]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", WAYS)
-@pytest.mark.parametrize("first", ["sense", "act"])
-def test_a_loop_closes_through_what_functions_share(name: str, engine: str, first: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "block"), [("sense", None), ("act", None), ("sense", 1)], ids=str
+)
+def test_a_loop_closes_through_what_functions_share(
+    name: str, engine: str, first: str, block: int | None
+) -> None:
     """The position that is sensed is the one that was left in the step before."""
     net, probe = network(WAYS[name](), first)
-    with sw.Simulator(net, engine=engine, progress=False) as sim:
+    with sw.Simulator(net, engine=engine, block=block, progress=False) as sim:
         sim.run_steps(STEPS)
     np.testing.assert_array_equal(sim.data[probe][:, 0], positions(STEPS))
 
@@ -276,3 +281,17 @@ def test_a_mark_is_true_or_false(value: Any) -> None:
         sw.Node(lambda t: t, stateless=value)
     with sw.Network(), pytest.raises(NetworkError, match="stateless is for Python functions"):
         sw.Node([1.0], stateless=True)
+
+
+def test_the_benchmark_calls_in_turn_and_in_blocks() -> None:
+    """The chain is one loop, and that of marked functions is none; both give the same."""
+    found = []
+    for given, loops in (({}, [True]), ({"stateless": True}, [])):
+        net, probe = chain(sw, 4, **given)
+        program = engines.compile_network(net, 0.001, 0, "float32")
+        assert [one.in_turn for one in program.components if one.loops] == loops
+        with sw.Simulator(net, progress=False) as sim:
+            sim.run_steps(3)
+        found.append(sim.data[probe])
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0][:, 0], [7.001, 7.002, 7.003], rtol=1e-6)
