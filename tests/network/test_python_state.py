@@ -14,9 +14,13 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from spikewright.engines.python_steps import pure
 from spikewright.errors import BuildError
 from spikewright.network.python_copies import copied, why_not_copied
 from spikewright.network.python_state import find_state
+from spikewright.testing.functions import function_examples
+from spikewright.testing.learning import rule_examples
+from spikewright.testing.modelling import neuron_type_examples
 
 LOG: list[float] = []
 TABLE = np.arange(5.0)
@@ -237,3 +241,21 @@ def test_a_global_that_one_function_changes_is_refused_for_all_that_read_it() ->
     reads = find_state(lambda t: TABLE[1])
     assert why_not_copied([reads]) == {}
     assert list(why_not_copied([reads, find_state(fills)])) == [0, 1]
+
+
+@pytest.mark.parametrize("example", neuron_type_examples(), ids=lambda example: example.id)
+def test_the_librarys_neurons_are_known(example: Any) -> None:
+    """Whatever they are made of, they run in blocks."""
+    assert pure(example.neuron_type, "step")
+
+
+@pytest.mark.parametrize("example", rule_examples(), ids=lambda example: example.id)
+def test_the_librarys_rules_are_known(example: Any) -> None:
+    """The same of learning rules."""
+    assert pure(example.rule, "delta", "initial_state")
+
+
+@pytest.mark.parametrize("example", function_examples(), ids=lambda example: example.id)
+def test_the_librarys_functions_of_nodes_are_known(example: Any) -> None:
+    """The same of functions of nodes, the source's own code among them."""
+    assert pure(example.function, "apply", "reached")

@@ -67,9 +67,13 @@ def known_module(item: Any) -> bool:
     return isinstance(item, types.ModuleType) and _within(name, _KNOWN)
 
 
-def known_object(value: Any) -> bool:
-    """Whether nothing of a user's is behind an attribute of a library's object."""
-    return isinstance(value, (*PLAIN, *CONTAINERS)) or (known(type(value)) and not callable(value))
+def foreign(value: Any) -> list[Any]:
+    """What may be a user's in a value that the library holds."""
+    if isinstance(value, list | tuple | dict | types.MappingProxyType):
+        inside = value if isinstance(value, list | tuple) else value.values()
+        return [other for one in inside for other in foreign(one)]
+    plain = isinstance(value, (*PLAIN, *CONTAINERS))
+    return [] if plain or (known(type(value)) and not callable(value)) else [value]
 
 
 def lasting(value: Any) -> bool:

@@ -28,12 +28,12 @@ from spikewright.network.python_known import (
     PLAIN,
     all_plain,
     fixed,
+    foreign,
     installed,
     is_error,
     is_frozen,
     known,
     known_module,
-    known_object,
     lasting,
     module_of,
 )
@@ -192,7 +192,7 @@ class _Walk:
             if not (frozen or item is self._target):
                 self._impure()
             # A user's function or object may be inside.
-            others = [value for value in _attributes(item) if not known_object(value)]
+            others = [other for value in _attributes(item) for other in foreign(value)]
             if not others:
                 found.kept.append(item)
             return self._push(others, through)
@@ -245,7 +245,7 @@ class _Walk:
                     found.wrong.append(f"changes {name!r} of {through}")
             elif not (library or lasting(value)):
                 self._impure()  # whoever shares the variable may give it another value
-            self._push((value,), _via(through, name))
+            self._push(foreign(value) if library else (value,), _via(through, name))
         for value in defaults:
             self._push((value,), _via(through, "a default"))
 
