@@ -147,6 +147,7 @@ class Simulator:
     def _compiled(self, precision: Precision) -> engines.Program:
         cache, block = self._decoder_cache, self._block
         several: Literal["all", "none"] = "all" if block == 1 else "none"
+        self._called = self._functions()
         return engines.compile_network(
             self.network,
             self.dt,
@@ -155,6 +156,10 @@ class Simulator:
             decoder_cache=cache,
             turns="shared" if block is None else several,
         )
+
+    def _functions(self) -> list[Any]:
+        """The functions that nodes have now, None for other nodes."""
+        return [n.output if callable(n.output) else None for n in self.network.all_nodes]
 
     @property
     def engine(self) -> str:
@@ -235,6 +240,7 @@ class Simulator:
         self._check_open()
         if seed is not None:
             self.seed = _seed(seed, self.network)
+        if seed is not None or list(map(id, self._called)) != list(map(id, self._functions())):
             self.program = self._compiled(self.program.precision)
         self._execution = engines.Execution(
             self.program,

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.python_steps import chain
 
 import spikewright as sw
-from sharing import COPIED, WAYS, Robot, close, network, positions
+from sharing import COPIED, WAYS, Pair, Robot, close, network, positions
 from spikewright import engines
 from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.network import NodeFunction
@@ -263,15 +263,38 @@ _TABLE = np.arange(5.0)
 
 def test_functions_are_not_replaced_in_the_middle_of_a_batch() -> None:
     """The samples' copies would be lost without a word; after a reset there are new ones."""
+    kept: list[float] = []
     with sw.Network() as net:
         node = sw.Node(lambda t, x: x, size_in=1, label="late")
+        probe = sw.Probe(node)
     with sw.Simulator(net, batch_size=2, progress=False) as sim:
         sim.run_steps(1)
-        node.output = lambda t, x: -x
+        node.output = lambda t, x: x + 2.0
+        sim.run_steps(1)
+        node.output = lambda t, x: x + len(kept)
         with pytest.raises(SimulationError, match=r"'late'.*2 samples.*reset"):
             sim.run_steps(1)
         sim.reset()
         sim.run_steps(1)
+    np.testing.assert_array_equal(sim.data[probe][..., 0], np.zeros((2, 1)))
+
+
+@pytest.mark.parametrize("first", ["sense", "act"])
+def test_functions_that_may_share_are_put_in_before_a_reset(first: str) -> None:
+    """Nodes were made to run in blocks; the message says what to do, and then they take turns."""
+    pair = WAYS["methods of an object"]()
+    net, probe = network(Pair(lambda t: 1.0, lambda t, x: None), first)
+    with sw.Simulator(net, progress=False) as sim:
+        sim.step()
+        for node in net.nodes:
+            node.output = getattr(pair, node.label)
+        for run in (sim.step, lambda: sim.run_steps(1)):
+            with pytest.raises(SimulationError, match=r"Node '(sense|act)'.*may share.*reset"):
+                run()
+            sim._broken = False
+        sim.reset()
+        sim.run_steps(STEPS)
+    np.testing.assert_array_equal(sim.data[probe][:, 0], positions(STEPS))
 
 
 @pytest.mark.parametrize("value", [1, "yes", None])

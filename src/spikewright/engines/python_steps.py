@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from spikewright.engines.program import Apply, Generate, Learned, Neurons, Operator, Source
-from spikewright.errors import BuildError
+from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Node, NodeFunction
 from spikewright.network.processes import Process
 from spikewright.network.python_copies import copied, why_not_copied
@@ -123,6 +123,49 @@ class PythonStep:
     def of(self, sample: int) -> Any:
         """The function of one sample."""
         return self.copies[0 if self.alike else sample]
+
+
+class Functions:
+    """The Python functions of an execution: what nodes have, and what samples call.
+
+    Raises `BuildError` naming a function with state that cannot be copied for each sample.
+    """
+
+    def __init__(
+        self, steps: Sequence[PythonStep], operators: Sequence[Operator], samples: int
+    ) -> None:
+        self._steps, self._samples = steps, samples
+        nodes = (op.node for op in operators if isinstance(op, Apply | Source))
+        self._given: dict[Node, Any] = {
+            node: node.output for node in nodes if callable(node.output)
+        }
+        share_out(steps, operators, samples)
+
+    def check(self) -> None:
+        """Take functions that nodes have been given since the last run.
+
+        Raises `SimulationError` where samples would lose what theirs have kept, and where the new
+        function may share something, so that it has to be called in turn.
+        """
+        for node, function in self._given.items():
+            if node.output is not function:
+                self._take(node, function)
+        for step in self._steps:
+            if step.changed:
+                step.look()
+
+    def _take(self, node: Node, before: Any) -> None:
+        if self._samples > 1 and node_may_share(node):
+            raise SimulationError(
+                f"{node!r} has another function than its {self._samples} samples were begun with: "
+                "reset() before the next run"
+            )
+        if node_may_share(node) and pure(before):
+            raise SimulationError(
+                f"{node!r} has a function now that may share something with another one: reset() "
+                "before the next run, which then calls them in turn"
+            )
+        self._given[node] = node.output
 
 
 def share_out(steps: Sequence[PythonStep], operators: Sequence[Operator], samples: int) -> None:

@@ -15,12 +15,11 @@ from spikewright.engines.base import Array, Call, Engine, Feeds, Kernel
 from spikewright.engines.memory import Memory, available, lately_available
 from spikewright.engines.needs import Setting, last_readers
 from spikewright.engines.program import Component, Learned, Operator, Program, Source
-from spikewright.engines.python_steps import share_out
+from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Recorder, Tape
 from spikewright.engines.restarting import restarting
 from spikewright.engines.stepping import Stepper, constants_of
 from spikewright.engines.totals import Totals
-from spikewright.errors import SimulationError
 from spikewright.network import Ensemble
 
 # Bytes of a run for which memory need not be looked at every time; their share of what was left.
@@ -54,8 +53,8 @@ class Execution:
         self._stages = _stages(self._plan)
         self._parts = _parts(self._setting)
         kernels = [kernel for part in self._parts for kernel in part.kernels.values()]
-        self._python = [step for kernel in kernels for step in kernel.python_steps()]
-        share_out(self._python, program.operators, batch)
+        steps = [step for kernel in kernels for step in kernel.python_steps()]
+        self._functions = Functions(steps, program.operators, batch)
         self._known: set[tuple[int, int, frozenset[int]]] = set()
         self._blocks: dict[frozenset[int], int] = {}
         self._stepper: Stepper | None = None
@@ -78,7 +77,7 @@ class Execution:
         """
         for node in feeds or ():
             self.program.check_fed(node)
-        self._check_functions()
+        self._functions.check()
         with self.engine.working():
             return self._run(steps, feeds, progress, last)
 
@@ -87,8 +86,7 @@ class Execution:
 
         The rest is as in `run`.
         """
-        if self._python:
-            self._check_functions()
+        self._functions.check()
         if self._stepper is None and self._steps:
             self._prepare()
         going = None if self._stepper is None else self._stepper.step(self.step, tapes)
@@ -99,17 +97,6 @@ class Execution:
             return
         for tape, array in zip(tapes, self.run(1), strict=True):
             tape.add(array)
-
-    def _check_functions(self) -> None:
-        """Take functions that nodes have been given since the last run."""
-        for step in self._python:
-            if step.changed:
-                if self.batch > 1:
-                    raise SimulationError(
-                        f"{step.label} has another {step.what} than its {self.batch} samples were "
-                        "begun with: reset() before the next run"
-                    )
-                step.look()
 
     def _prepare(self) -> None:
         """Make a stepper, if there is one and its memory need not be looked at again and again."""
