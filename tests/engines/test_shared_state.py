@@ -14,6 +14,7 @@ from sharing import COPIED, WAYS, Pair, Robot, close, network, positions
 from spikewright import engines
 from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.network import NodeFunction
+from spikewright.network.synapses import WindowMean
 
 STEPS = 12
 ENGINES = engines.available()
@@ -318,3 +319,47 @@ def test_the_benchmark_calls_in_turn_and_in_blocks() -> None:
         found.append(sim.data[probe])
     np.testing.assert_array_equal(*found)
     np.testing.assert_allclose(found[0][:, 0], [7.001, 7.002, 7.003], rtol=1e-6)
+
+
+def _through(*synapses: Any, delay: float = 0.0) -> tuple[sw.Network, list[sw.Probe]]:
+    """Two functions with neurons, weights that learn, counts and means between them."""
+    rng = np.random.default_rng(5)
+    given = {"gain": np.ones(6), "bias": np.zeros(6), "initial_voltage": "zero"}
+    first, second = synapses
+    with sw.Network(seed=2) as net:
+        wave = sw.Node(lambda t, x: [np.sin(90.0 * x[0]), 1.0], size_in=1)
+        sw.Connection(sw.Node(lambda t: t), wave, synapse=None)
+        spikes = sw.Ensemble(6, None, neuron_type=sw.IntegrateAndFire(), **given)
+        weights = rng.integers(-300, 500, (6, 2)).astype(float)
+        sw.Connection(wave, spikes.neurons, transform=weights, synapse=first, delay=delay)
+        cells = sw.Ensemble(20, 2, neuron_type=sw.LIF(), seed=3)
+        rows = rng.normal(size=(2, 6)) / 3000
+        sw.Connection(spikes.neurons, cells, transform=rows, synapse=second)
+        squared = sw.Node(lambda t, x: x**2 + t, size_in=2)
+        learned = sw.Connection(cells, squared, learning_rule_type=sw.PES(1e-3), synapse=0.01)
+        sw.Connection(squared, learned.learning_rule, synapse=0.005)
+        return net, [sw.Probe(item) for item in (wave, spikes.neurons, cells, squared)]
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "torch"])
+@pytest.mark.parametrize(
+    "between",
+    [(0.005, None, 0.0), (None, 0.01, 0.003), (WindowMean(5), 0, 0.0), (0, WindowMean(4), 0.002)],
+    ids=str,
+)
+def test_turns_change_nothing_where_nothing_is_shared(engine: str, between: Any) -> None:
+    """All that lies between functions gives the same, bit by bit, step by step and in blocks."""
+    *synapses, delay = between
+    net, probes = _through(*synapses, delay=delay)
+    found = []
+    for turns, batch in (("none", 2), ("all", 2), ("all", 1)):
+        program = engines.compile_network(net, 0.001, 0, "float32", turns=turns)
+        assert any(one.in_turn for one in program.components) is (turns == "all")
+        execution = engines.Execution(program, engines.get(engine, program), batch)
+        pieces = [execution.run(steps) for steps in (17, 1, 42)]
+        found.append([np.concatenate(arrays, axis=1)[:1] for arrays in zip(*pieces, strict=True)])
+    assert len(found[0]) == len(probes)
+    assert all(np.ptp(array) > 0 for array in found[0])
+    for other in found[1:]:
+        for expected, array in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(array, expected)
