@@ -57,6 +57,8 @@ class ProcessKernel(Kernel):
         yield self._python
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
+        if not self._steps:  # by itself, in no execution
+            self._begin()
         given = [np.broadcast_to(x, (self._batch, steps, *x.shape[2:])) for x in inputs]
         times = [(step + i + 1) * self._dt for i in range(steps)]
         made = []
