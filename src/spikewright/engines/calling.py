@@ -15,7 +15,7 @@ from spikewright.engines.sources import failed, value_of
 from spikewright.network import Node
 
 _FLOAT64 = np.dtype(np.float64)
-_NUMBERS = frozenset({float, int, bool, np.float64})
+_NUMBERS = frozenset({float, np.float64})
 _FEW = 16  # values that are checked faster one by one
 
 
