@@ -103,9 +103,10 @@ class Simulator:
     24-bit grid per channel) or "float64". `progress` shows a bar for runs that take long; `threads`
     bounds the number of threads (default: the engine's choice). `decoder_cache` is True, False,
     "read-only" or a `DecoderCache`; None: the value of `SPIKEWRIGHT_DECODER_CACHE`, else True.
-    `block` is the number of steps worked on at once (default: the engine's choice). It changes no
-    result, but with 1 functions of nodes are called in turn at every step, which functions that
-    share state need.
+    `block` is the number of steps worked on at once (default: the engine's choice). Python
+    functions that may share something are called in turn at every step, unless `block` is above 1:
+    then each is called for so many steps before the next one is. Apart from that it changes no
+    result. Every sample of a batch has its own copies of functions with state.
 
     `progress_bar` means what `progress` does, as in Nengo.
 
@@ -145,10 +146,21 @@ class Simulator:
         self.reset()
 
     def _compiled(self, precision: Precision) -> engines.Program:
-        cache = self._decoder_cache
+        cache, block = self._decoder_cache, self._block
+        several: Literal["all", "none"] = "all" if block == 1 else "none"
+        self._called = self._functions()
         return engines.compile_network(
-            self.network, self.dt, self.seed, precision, decoder_cache=cache
+            self.network,
+            self.dt,
+            self.seed,
+            precision,
+            decoder_cache=cache,
+            turns="shared" if block is None else several,
         )
+
+    def _functions(self) -> list[Any]:
+        """The functions that nodes have now, None for other nodes."""
+        return [n.output if callable(n.output) else None for n in self.network.all_nodes]
 
     @property
     def engine(self) -> str:
@@ -229,6 +241,7 @@ class Simulator:
         self._check_open()
         if seed is not None:
             self.seed = _seed(seed, self.network)
+        if seed is not None or list(map(id, self._called)) != list(map(id, self._functions())):
             self.program = self._compiled(self.program.precision)
         self._execution = engines.Execution(
             self.program,

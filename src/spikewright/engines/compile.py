@@ -40,6 +40,7 @@ from spikewright.engines.program import (
     Sum,
     object_key,
 )
+from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
 from spikewright.engines.representation import connection_key
 from spikewright.engines.settings import check_settings, check_sizes, check_step
 from spikewright.engines.signals import Receiver, Signals
@@ -74,10 +75,12 @@ def compile_network(
     precision: Precision,
     probes: Sequence[Probe] | None = None,
     decoder_cache: Choice | DecoderCache = None,
+    turns: Turns = "shared",
 ) -> Program:
     """Compile a network for steps of `dt` seconds, recording `probes` (default: the network's).
 
-    `decoder_cache` as for `Simulator`.
+    `decoder_cache` as for `Simulator`. Python functions take `turns`, step by step, where they may
+    share something ("shared"), "all" of them or "none", which is block by block.
     Raises `BuildError` for a cycle without a synapse, an object that the network does not hold,
     parameters that no neuron can have, steps and scales that no engine computes with, or a step
     that the network is not for.
@@ -86,7 +89,7 @@ def compile_network(
     check_step(network, dt)
     wanted = network.all_probes if probes is None else list(probes)
     cache = chosen_cache(decoder_cache)
-    return _Compiler(network, dt, seed, precision, wanted, cache).program()
+    return _Compiler(network, dt, seed, precision, wanted, cache).program(turns)
 
 
 class _Compiler:
@@ -109,7 +112,7 @@ class _Compiler:
         self.keys: dict[Ensemble | Connection | Node, tuple[int, int]] = {}
         self.affine: dict[NeuronsView, tuple[NDArray | None, NDArray | None]] = {}
 
-    def program(self) -> Program:
+    def program(self, turns: Turns) -> Program:
         """Compile objects, then connections between them, then inputs of objects, then probes."""
         self._check_once()
         signals, connections = self.signals, self.network.all_connections
@@ -141,12 +144,13 @@ class _Compiler:
         recordings = self.recordings()
         self.vectors.forget()
         operators = with_weights_held(self.draft.operators, self.precision, self.draft.encoders)
+        in_turn = taking_turns(operators, turns)
         return Program(
             dt=self.dt,
             seed=self.seed,
             precision=self.precision,
             shapes=tuple(self.draft.shapes),
-            components=order(operators),
+            components=order(operators, in_turn),
             recordings=recordings,
             parameters=self.parameters,
             weights=GivenWeights(connections),
@@ -367,7 +371,8 @@ class _Compiler:
                 Generate(f"{node!r}", inputs, output, node.output, node.shape_in, self.keys[node])
             )
         elif node not in signals.input_of:
-            self.draft.operators.append(Source(f"{node!r}", (), output, node))
+            kind = Apply if node_may_share(node) else Source
+            self.draft.operators.append(kind(f"{node!r}", (), output, node))
         elif node.output is not None and not _stands_in(node):
             inputs = (signals.input_of[node],)
             self.draft.operators.append(Apply(f"{node!r}", inputs, output, node, _restart(node)))

@@ -62,7 +62,7 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class Source(Operator):
-    """A node without input: a constant, a function of time, or values fed to the run."""
+    """A node without input: a constant, a function of time alone, or values fed to the run."""
 
     node: Node
 
@@ -171,7 +171,10 @@ class Sum(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Apply(Operator):
-    """A node's function of its input; `restart` is None or the period of its running means."""
+    """A node's function of its input, or of time alone where it has no input.
+
+    `restart` is None or the period of its running means.
+    """
 
     node: Node
     restart: int | None = None
@@ -275,10 +278,14 @@ class Learned(Operator):
 
 @dataclass(frozen=True)
 class Component:
-    """Operators that run together: over whole blocks, or step by step where they form a loop."""
+    """Operators that run together: over whole blocks, or step by step where they form a loop.
+
+    Those that are called `in_turn` form one too: they may share something beside the network.
+    """
 
     operators: tuple[Operator, ...]
     loops: bool
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,7 +70,7 @@ def _on_grid(program: Program) -> Program:
         return replace(op, transform=replace(op.transform, **{name: weights}))  # type: ignore[type-var]
 
     components = (
-        Component(tuple(map(held, one.operators)), one.loops) for one in program.components
+        replace(one, operators=tuple(map(held, one.operators))) for one in program.components
     )
     return replace(program, components=tuple(components))
 
@@ -80,7 +80,7 @@ def _replaced(component: Component, fused: dict[Operator, Operator | None]) -> C
     if op not in fused:
         return component
     new = fused[op]
-    return None if new is None else Component((new,), component.loops)
+    return None if new is None else replace(component, operators=(new,))
 
 
 def _merged(product: Linear, total: Sum, shape: Shape) -> Affine | None:

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "context.hpp"
+#include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -82,7 +83,19 @@ struct Extent {
         least = (size != 0.0) & (size < least) ? size : least;
     }
     void add(const double* from, std::size_t size) {
-        for (std::size_t i = 0; i < size; ++i) add(from[i]);
+        const doubles none = splat(std::numeric_limits<double>::infinity());
+        doubles most{}, few = none;
+        std::size_t i = 0;
+        for (; i + kDoubles <= size; i += kDoubles) {
+            const doubles x = magnitude_of(load<doubles>(from + i)), used = x > doubles{} ? x : none;
+            most = x > most ? x : most;
+            few = used < few ? used : few;
+        }
+        for (std::size_t k = 0; k < kDoubles; ++k) {
+            largest = larger(largest, most[k]);
+            least = std::min(least, few[k]);
+        }
+        for (; i < size; ++i) add(from[i]);
     }
     // Whether a value is so small that what limbs leave of it may matter.
     bool is_wide(const Limbs& limbs) const { return least < limb_step(largest, limbs.bits) * limbs.wide; }
@@ -113,6 +126,7 @@ inline void split(const double* from, std::size_t pixels, std::size_t channels, 
     to.codes.reserve(pixels * channels + kLine, 0);
     to.offsets.reserve(pixels + 1, 0);
     to.reserve(pixels * channels, limbs.most);
+    extent.add(from, pixels * channels);
     std::uint32_t n = 0;
     double* values = to.parts[0].data();
     for (std::size_t p = 0; p < pixels; ++p) {
@@ -120,7 +134,6 @@ inline void split(const double* from, std::size_t pixels, std::size_t channels, 
         for (std::size_t i = p * channels; i < (p + 1) * channels; ++i) {
             to.codes[n] = std::uint32_t(i);
             values[n] = from[i];
-            extent.add(from[i]);
             n += from[i] != 0.0;
         }
     }
