@@ -74,7 +74,7 @@ def _expected(graph: Graph, node: Node, values: Mapping[str, NDArray]) -> _Expec
     if not (node.layer.linear and node.inputs and all(name in values for name in node.inputs)):
         return None
     read = [np.asarray(values[name], np.float64) for name in node.inputs]
-    unit = (_longest(graph, node) + _RECORDED) * UNITS["float32"]
+    unit = (max(1.0, _longest(graph, node)) + _RECORDED) * UNITS["float32"]
     sizes = np.abs(_absolute(node.layer).evaluate(*map(np.abs, read)))
     return _Expected(node.layer.evaluate(*read), unit * sizes, unit)
 
