@@ -180,7 +180,7 @@ def recurrent(
 
 def resaved(network: Network) -> Network:
     """The same network as this project writes it: neurons and their synapse are one node."""
-    sw.nir.save(sw.nir.load(network.path), network.path, dt=1.0)
+    sw.nir.save(sw.nir.load(network.path), network.path, overwrite=True)
     (kind,) = {type(n).__name__ for n in nir.read(network.path).nodes.values() if hasattr(n, "r")}
     assert kind == "CubaLIF"
     return network

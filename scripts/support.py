@@ -30,6 +30,7 @@ from spikewright.frontends.pytorch import READERS as PYTORCH
 from spikewright.frontends.pytorch.reasons import _REASONS as PYTORCH_REASONS
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Input, Layer, Reshape, Shape
+from spikewright.lower.status import kind_of
 from spikewright.showing.inspection import LayerReport, inspect
 from spikewright.testing.layers import CURVE_PARAMETERS, layer_examples
 
@@ -108,6 +109,9 @@ FRONT_ENDS = (
 )
 
 
+_READ = {"exact": "exact", "exact after": "exact after L steps", "convergent": "convergent"}
+
+
 @dataclass
 class Row:
     """An operator: the guarantees that its cases have, and the graph layers that it is read as."""
@@ -118,7 +122,8 @@ class Row:
     @property
     def guarantee(self) -> str:
         """Of the cases that are read: "exact", "convergent" or one of the two; else "refused"."""
-        found = " or ".join(s for s in ("exact", "convergent") if s in self.statuses)
+        kinds = set(map(kind_of, self.statuses))
+        found = " or ".join(words for kind, words in _READ.items() if kind in kinds)
         return found or "refused"
 
     @property
@@ -221,13 +226,14 @@ def graph_section() -> str:
 
 LAWS = {
     "exact": "at every step",
+    "exact after": "at that number of steps alone",
     "convergent": "error of the mean ~ 1 / (scale x steps)",
     "approximated": "none",
 }
 
 
 def _graph_row(name: str, found: LayerReport) -> str:
-    cells = (name, found.status, LAWS[found.status], form(found.becomes), found.why or "-")
+    cells = (name, found.status, LAWS[kind_of(found.status)], form(found.becomes), found.why or "-")
     return f"| {' | '.join(cells)} |"
 
 

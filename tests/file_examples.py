@@ -184,8 +184,8 @@ def _of_process(process: Any) -> sw.Network:
 def _statistics(folder: Path) -> Iterator[Parts]:
     """Of layers, and of channels."""
     for model in (MODEL, RESIDUAL):
-        sw.convert(model).calibrate(models.inputs(model, 20)).save(folder / "whole")
-        yield _storage.read(folder / "whole", "statistics")
+        sw.convert(model).calibrate(models.inputs(model, 20)).save(folder / "statistics")
+        yield _storage.read(folder / "statistics", "statistics")
 
 
 def _shards(folder: Path) -> Iterator[Parts]:
@@ -197,8 +197,8 @@ def _documents(folder: Path) -> Iterator[Parts]:
     """Of labels beside a quantised twin, and of a measure of one's own."""
     twin = sw.convert(MODEL).calibrate(models.inputs(MODEL, 20))
     for settings in ({"twin": twin}, {"metric": _likeness, "source": False}):
-        evaluated(**settings).save(folder / "whole")
-        yield json.loads((folder / "whole").read_bytes()), {}
+        evaluated(**settings).save(folder / "document")
+        yield json.loads((folder / "document").read_bytes()), {}
 
 
 def _likeness(outputs: NDArray, y: NDArray) -> NDArray:

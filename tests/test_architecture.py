@@ -124,6 +124,7 @@ LATE = {
     ("training/module.py", "spikewright.training.gradients.through_time"): "the same",
     ("explorer/explore.py", "spikewright.explorer.serving"): "it imports starlette",
     ("cli/convert.py", "spikewright.exchange.onnx"): "it imports onnx",
+    ("cli/convert.py", "spikewright.exchange.onnx.saving"): "the same",
     ("measure/run.py", "spikewright.report.figures"): "notebooks alone draw it",
     ("measure/evaluation.py", "spikewright.report.figures"): "the same",
     ("choosing/search/choice.py", "spikewright.report.figures"): "the same",

@@ -20,4 +20,4 @@ def test_the_example_runs_and_loses_nothing() -> None:
     assert np.abs(np.subtract(found, told)).max() <= 3
     assert found[0] == found[1]
     assert found[2] == 100
-    assert names["conversion"].trace.guarantee == "exact"
+    assert names["conversion"].trace.guarantee == "exact after 2 steps"

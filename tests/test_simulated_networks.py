@@ -279,7 +279,8 @@ def test_functions_get_each_samples_input_as_their_own_copy() -> None:
         return y
 
     with sw.Network() as net:
-        stimulus, node = sw.Node(np.zeros(2)), sw.Node(greedy, size_in=2, size_out=2)
+        stimulus = sw.Node(np.zeros(2))
+        node = sw.Node(greedy, size_in=2, size_out=2, stateless=True)
         sw.Connection(stimulus, node, None)
         probes = sw.Probe(node), sw.Probe(stimulus)
     seen.clear()

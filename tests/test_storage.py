@@ -30,8 +30,8 @@ REGISTRY = {"Thing": Thing}
 
 def _there_and_back(value: Any, path: Path) -> Any:
     encoder = _storage.Encoder()
-    _storage.write(path, "thing", encoder.encode(value), encoder.arrays)
-    content, arrays = _storage.read(path, "thing")
+    _storage.write(path, "graph", encoder.encode(value), encoder.arrays)
+    content, arrays = _storage.read(path, "graph")
     return _storage.Decoder(arrays, REGISTRY).decode(content)
 
 
@@ -128,8 +128,8 @@ def test_kind_and_format_are_checked_before_the_content(
     """A file of another kind or of a later format says what it is and what was expected."""
     path = tmp_path / "file"
     _storage.write(path, "network", {}, {})
-    with pytest.raises(DamagedFileError, match="file: holds a 'network', a 'thing' was expected"):
-        _storage.read(path, "thing")
+    with pytest.raises(DamagedFileError, match="file: holds a 'network', a 'graph' was expected"):
+        _storage.read(path, "graph")
 
     monkeypatch.setattr(_storage, "FORMAT", 2)
     with pytest.raises(DamagedFileError, match="format 1, this version reads format 2"):
@@ -139,7 +139,7 @@ def test_kind_and_format_are_checked_before_the_content(
 def test_the_checksum_covers_manifest_and_arrays(tmp_path: Path) -> None:
     """A changed byte of an array, an array too many and a changed manifest are all found."""
     path, array = tmp_path / "file", np.arange(4.0)
-    _storage.write(path, "thing", {"x": 12345}, {"a": array})
+    _storage.write(path, "graph", {"x": 12345}, {"a": array})
     good = path.read_bytes()
     forgeries = [
         good.replace(np.float64(3.0).tobytes(), np.float64(2.0).tobytes()),
@@ -152,10 +152,10 @@ def test_the_checksum_covers_manifest_and_arrays(tmp_path: Path) -> None:
         assert forged != good
         path.write_bytes(forged)
         with pytest.raises(DamagedFileError, match="does not match its checksum"):
-            _storage.read(path, "thing")
+            _storage.read(path, "graph")
 
 
 def test_a_missing_file_is_not_a_damaged_one(tmp_path: Path) -> None:
     """The system's own error, with the path."""
     with pytest.raises(FileNotFoundError, match="nothing: no such file"):
-        _storage.read(tmp_path / "nothing", "thing")
+        _storage.read(tmp_path / "nothing", "graph")

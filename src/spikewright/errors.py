@@ -18,6 +18,7 @@
     ├── SimulationError      a run met bad input, NaN, or a misbehaving node
     ├── TuningError          a search was asked for what it cannot do (also a ValueError)
     ├── TrainingError        a training was asked for what it cannot do (also a ValueError)
+    ├── ExistingFileError    a file of another kind stands in the way (also a FileExistsError)
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
 Each message names the place, the cause, the value and the next move. A `ConversionWarning` reports
@@ -204,6 +205,24 @@ class TrainingError(SpikewrightError, ValueError):
 
 class TuningError(SpikewrightError, ValueError):
     """A search was asked for the impossible, or was given the study of another search."""
+
+
+class ExistingFileError(SpikewrightError, FileExistsError):
+    """A file was not replaced, because it is not of the kind that was to be written.
+
+    `path` is the file.
+    """
+
+    def __init__(self, path: Any, reason: str) -> None:
+        self.path, self._reason = path, reason
+        super().__init__(self.advising("overwrite=True"))
+
+    def advising(self, option: str) -> str:
+        """The message, with the option that replaces the file all the same."""
+        return (
+            f"{self.path}: {self._reason}, so it was left alone. Choose another name, or replace "
+            f"it with {option}"
+        )
 
 
 class MissingExtraError(SpikewrightError, ImportError):

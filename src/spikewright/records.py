@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from spikewright._base.amounts import (
+    Unit,
+    format_difference,
+    format_interval,
+    joules,
+    loss_unit,
+    percent,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,15 @@ class Record:
         """The record as plain data, ready for JSON."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        """Name, value and interval; a drop is lost or gained, an energy has its cost table."""
+        kind, unit = interval_kind(self), _unit_of_loss(self)
+        if unit is not None:
+            return f"{self.name}: {format_difference(self.value, self.interval, unit, kind)}"
+        table = f" ({self.how['table']})" if self.unit == "J" and "table" in self.how else ""
+        ends = f" ({kind} {_interval(self)})" if self.interval is not None else ""
+        return f"{self.name}: {_text(self, self.value)}{_unit(self)}{table}{ends}"
+
 
 def select(records: Iterable[Record], name: str, **how: Any) -> list[Record]:
     """Records of that name whose settings include all of `how`, in order."""
@@ -37,6 +55,20 @@ def select(records: Iterable[Record], name: str, **how: Any) -> list[Record]:
         for record in records
         if record.name == name and all(record.how.get(k) == v for k, v in how.items())
     ]
+
+
+DEFAULT_TABLE = "45nm-fp32"
+"""The cost table of every energy for which no other is named."""
+
+OwnNetwork = Literal["spiking", "rate"]
+OWN_NETWORKS: tuple[OwnNetwork, ...] = ("spiking", "rate")
+"""`how["network"]` of energies of the measured network itself; others are those of rivals."""
+
+
+def own_energies(records: Iterable[Record], **how: Any) -> list[Record]:
+    """Energies of the measured network, without those of its rivals."""
+    found = select(records, "energy", **how)
+    return [record for record in found if record.how.get("network") in OWN_NETWORKS]
 
 
 SCORE = "score"
@@ -87,16 +119,40 @@ def table_of(records: Iterable[Record]) -> list[tuple[str, ...]]:
     return [("measure", "of", "value", "95 % interval"), *rows]
 
 
+def interval_kind(record: Record) -> str:
+    """The kind of a record's interval: of confidence, or all values of some draws."""
+    draws = record.how.get("draws")
+    return "95 % interval" if draws is None else f"range of {draws} draws"
+
+
+def _unit_of_loss(record: Record) -> Unit | None:
+    """The unit of a loss against the source, None of any other record."""
+    return loss_unit(record.unit == "fraction") if record.name.endswith(" drop") else None
+
+
+def _unit(record: Record) -> str:
+    """The unit behind a value that is no percentage and has no prefix."""
+    return "" if record.unit in ("fraction", "J", "value", "ratio", SCORE) else f" {record.unit}"
+
+
 def _place(record: Record) -> str:
-    return ", ".join(str(record.how[k]) for k in ("output", "readout") if k in record.how)
+    kinds = ("output", "readout", "network", "table")
+    return ", ".join(str(record.how[k]) for k in kinds if k in record.how)
 
 
 def _text(record: Record, value: float) -> str:
-    return f"{value:.1%}" if record.unit == "fraction" else f"{value:.4g}"
+    if (unit := _unit_of_loss(record)) is not None:
+        return unit.format(value)
+    if record.unit == "J":
+        return joules(value)
+    return percent(value) if record.unit == "fraction" else f"{value:.4g}"
 
 
 def _interval(record: Record) -> str:
     ends = record.interval or ()
+    unit = _unit_of_loss(record)
+    if ends and unit is not None:
+        return format_interval(record.value, ends, unit)
     return " to ".join(_text(record, end) for end in ends)
 
 

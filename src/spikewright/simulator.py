@@ -95,7 +95,7 @@ class LearnedWeights(Mapping[Connection | Ensemble, NDArray]):
 
 
 class Simulator:
-    """Runs a network in steps of `dt` seconds.
+    """Runs a network in steps of `dt` seconds (default: the network's `dt`, else 1 ms).
 
     With `batch_size` that many samples run side by side. `seed` fixes random values without a seed
     of their own (default: the network's seed, else a fresh one, kept in `.seed`). `engine` is
@@ -103,20 +103,21 @@ class Simulator:
     24-bit grid per channel) or "float64". `progress` shows a bar for runs that take long; `threads`
     bounds the number of threads (default: the engine's choice). `decoder_cache` is True, False,
     "read-only" or a `DecoderCache`; None: the value of `SPIKEWRIGHT_DECODER_CACHE`, else True.
-    `block` is the number of steps worked on at once (default: the engine's choice). It changes no
-    result, but with 1 functions of nodes are called in turn at every step, which functions that
-    share state need.
+    `block` is the number of steps worked on at once (default: the engine's choice). Python
+    functions that may share something are called in turn at every step, unless `block` is above 1:
+    then each is called for so many steps before the next one is. Apart from that it changes no
+    result. Every sample of a batch has its own copies of functions with state.
 
     `progress_bar` means what `progress` does, as in Nengo.
 
-    Raises `BuildError` when the network cannot be compiled.
+    Raises `BuildError` when the network cannot be compiled, or is for steps of another length.
     """
 
     @spelled(_NENGOS)
     def __init__(
         self,
         network: Network,
-        dt: float = 0.001,
+        dt: float | None = None,
         seed: int | None = None,
         batch_size: int | None = None,
         engine: str = "auto",
@@ -133,8 +134,9 @@ class Simulator:
                 f"a Simulator runs a Network, got {network!r}; models of Nengo's are for "
                 "NengoSimulator"
             )
-        check_settings(dt, precision, batch_size, BuildError, threads)
-        self.network, self.dt, self.batch_size = network, float(dt), batch_size
+        step = engines.step_for(network, dt)
+        check_settings(step, precision, batch_size, BuildError, threads)
+        self.network, self.dt, self.batch_size = network, step, batch_size
         self.seed = _seed(seed, network)
         self._progress = progress if progress_bar is None else bool(progress_bar)
         self._decoder_cache, self._block = decoder_cache, _as_block(block)
@@ -144,10 +146,21 @@ class Simulator:
         self.reset()
 
     def _compiled(self, precision: Precision) -> engines.Program:
-        cache = self._decoder_cache
+        cache, block = self._decoder_cache, self._block
+        several: Literal["all", "none"] = "all" if block == 1 else "none"
+        self._called = self._functions()
         return engines.compile_network(
-            self.network, self.dt, self.seed, precision, decoder_cache=cache
+            self.network,
+            self.dt,
+            self.seed,
+            precision,
+            decoder_cache=cache,
+            turns="shared" if block is None else several,
         )
+
+    def _functions(self) -> list[Any]:
+        """The functions that nodes have now, None for other nodes."""
+        return [n.output if callable(n.output) else None for n in self.network.all_nodes]
 
     @property
     def engine(self) -> str:
@@ -228,6 +241,7 @@ class Simulator:
         self._check_open()
         if seed is not None:
             self.seed = _seed(seed, self.network)
+        if seed is not None or list(map(id, self._called)) != list(map(id, self._functions())):
             self.program = self._compiled(self.program.precision)
         self._execution = engines.Execution(
             self.program,
@@ -314,8 +328,9 @@ class Simulator:
         self.program.check_fed(node)
         try:
             array = as_real(value)
-        except (TypeError, ValueError):
-            raise SimulationError(f"what is fed to {node!r} is not an array of numbers") from None
+        except (TypeError, ValueError) as error:
+            what = f"what is fed to {node!r} is not an array of numbers"
+            raise SimulationError(f"{what}: {error}") from None
         shape = node.shape_out
         lead = () if self.batch_size is None else (self.batch_size,)
         if array.shape == (*lead, *shape):

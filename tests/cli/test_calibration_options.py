@@ -111,7 +111,9 @@ def test_statistics_are_of_the_form_of_recurrent_layers_that_was_asked_for(tmp_p
 
 def test_samples_are_not_overwritten_with_statistics(data) -> None:
     """A name that `--calibration` would take for a file of samples is refused."""
-    refused = invoke("calibrate", MODEL, "--data", data, "-o", data)
+    left = invoke("calibrate", MODEL, "--data", data, "-o", data)
+    assert left.exit_code == 2 and "not statistics for calibration" in left.stderr
+    refused = invoke("calibrate", MODEL, "--data", data, "-o", data, "--force")
     assert refused.exit_code == 2
     assert "would read a .npz file as samples" in refused.stderr
     assert set(np.load(data)) == {"x", "y"}

@@ -112,7 +112,7 @@ def test_what_is_no_report_is_left_alone_before_anything_is_run(
     options = ["--data", data, "--steps", "4", "--report", str(path)]
     result = invoke(command, "missing.onnx", *options, code=2)
 
-    assert "no report of Spikewright, so it is left alone" in result.stderr
+    assert "mine.txt: exists and is not a report, so it was left alone" in result.stderr
     assert path.read_text() == "mine"
 
 

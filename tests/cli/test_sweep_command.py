@@ -136,7 +136,7 @@ def test_it_goes_on_from_a_checkpoint(data: str, tmp_path: Path) -> None:
         (["--steps", "4,many"], "'many' is not a whole number from 1"),
         (["--within", "-1"], "--within"),
         (["--picture", "a.jpg"], "ends in none of .png, .svg and .pdf"),
-        (["--picture", "nowhere/a.png"], "there is no folder nowhere"),
+        (["--picture", "nowhere/a.png"], "nowhere/a.png: its folder does not exist"),
         (["--spiking"], "No such option"),
         (["--energy-table", "free"], "no cost table is named 'free'"),
     ],
@@ -156,5 +156,5 @@ def test_a_pictures_data_replaces_nothing(data: str, tmp_path: Path) -> None:
     found = run(data, *GIVEN, "--picture", str(tmp_path / "a.png"))
 
     assert found.exit_code == 2
-    assert "its data would replace" in found.stderr
+    assert "a.csv: exists and is not the data of a picture" in found.stderr
     assert mine.read_text() == "mine" and not (tmp_path / "a.png").exists()

@@ -91,6 +91,51 @@ def test_json_has_every_epoch(tmp_path: Path, data: str) -> None:
     assert told["written_back"] is None
 
 
+def test_frozen_layers(tmp_path: Path) -> None:
+    """Those that a file says are frozen stay, others by name, and with "" none."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([
+        keras.Input((6,)), keras.layers.Dense(8, activation="relu", name="first", trainable=False),
+        keras.layers.Dense(3, name="last"),
+    ])  # fmt: skip
+    model.save(tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=x)
+    back = tmp_path / "back.keras"
+    given = ["--epochs", "1", "--learning-rate", "0.01", "--write-back", str(back)]
+    for arguments, names in (
+        ([], ["first"]),
+        (["--frozen", "last"], ["last"]),
+        (["--frozen", ""], []),
+    ):
+        found = run(tmp_path, str(tmp_path / "x.npz"), *given, *arguments,
+                    model=str(tmp_path / "model.keras"))  # fmt: skip
+        assert found.exit_code == 0, found.output
+        assert [f"Frozen: {name} (weight, bias)." in found.stdout for name in names] == [
+            True
+        ] * len(names)
+        assert ("Frozen" in found.stdout) == bool(names)
+        assert "Kept: epoch 1." in found.stdout
+        made = keras.saving.load_model(back)
+        same = [
+            np.array_equal(a, b)
+            for a, b in zip(model.get_weights(), made.get_weights(), strict=True)
+        ]
+        assert same == [name in names for name in ("first", "first", "last", "last")]
+    told = json.loads(run(tmp_path, str(tmp_path / "x.npz"), "--json",
+                          model=str(tmp_path / "model.keras")).stdout)  # fmt: skip
+    assert told["frozen"] == {"first": ["weight", "bias"]}
+
+
+def test_an_unknown_frozen_layer_is_a_sentence(tmp_path: Path, data: str) -> None:
+    """With the layers that there are."""
+    found = run(tmp_path, data, "--frozen", "nothing")
+    assert found.exit_code == 2
+    assert "frozen: the model has no layer 'nothing'." in " ".join(found.output.split())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("held", [True, False])
 def test_least_squares_alone(tmp_path: Path, data: str, held: bool) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import models
 import spikewright as sw
-from spikewright.errors import DamagedFileError, NetworkError, SimulationError
+from spikewright.errors import DamagedFileError, ExistingFileError, NetworkError, SimulationError
 from spikewright.evaluation import sharded
 from spikewright.evaluation.work import Work
 
@@ -100,18 +100,14 @@ def test_shards_that_are_missing_are_done(tmp_path: Path, done: list[int]) -> No
     assert done == [1, 6]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_damaged_shards_are_done_again(tmp_path: Path, done: list[int], damage: str) -> None:
     """With a warning that names the file."""
     expected = evaluate(tmp_path)
     path = tmp_path / SHARDS[3]
     content = bytearray(path.read_bytes())
     content[-40] ^= 1
-    path.write_bytes(
-        {"truncated": content[:200], "flipped": content, "empty": b"", "foreign": b"{}" * 99}[
-            damage
-        ]
-    )
+    path.write_bytes({"truncated": content[:200], "flipped": content}[damage])
     done.clear()
     with pytest.warns(UserWarning, match=rf"{SHARDS[3]}.*again"):
         found = evaluate(tmp_path)
@@ -120,6 +116,18 @@ def test_damaged_shards_are_done_again(tmp_path: Path, done: list[int], damage: 
     assert done == [3]
     assert evaluate(tmp_path).records == expected.records
     assert done == [3]
+
+
+@pytest.mark.parametrize("content", [b"", b"mine" * 99])
+def test_what_is_no_shard_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    """A file of another kind under a shard's name is refused by its name, and stays."""
+    evaluate(tmp_path)
+    path = tmp_path / SHARDS[3]
+    path.write_bytes(content)
+    with pytest.raises(ExistingFileError, match=SHARDS[3]):
+        evaluate(tmp_path)
+
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize(

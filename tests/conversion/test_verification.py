@@ -17,14 +17,17 @@ from torch import nn
 import models
 import spikewright as sw
 from spikewright.conversion.arguments import Wanted
+from spikewright.conversion.drawn_inputs import random_inputs_for
 from spikewright.conversion.making import Model
 from spikewright.conversion.rounding import UNITS, relative_error, rounding_bounds
-from spikewright.conversion.verified import Difference
+from spikewright.conversion.sum_errors import sum_errors
+from spikewright.conversion.verification import network_values
+from spikewright.conversion.verified import OWN_SUM, Difference
 from spikewright.errors import VerificationError
 from spikewright.frontends import Source, read
 from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input, Lookup, Reshape
-from spikewright.graph.lookups import random_inputs
+from spikewright.graph.lookups import random_inputs, whole_inputs
 from spikewright.testing.layers import LayerExample, example_inputs, layer_examples
 
 SINGLE = UNITS["float32"]
@@ -96,6 +99,56 @@ def test_an_error_carries_the_record() -> None:
 
     assert caught.value.verification["small"] > 0.1
     assert "small" in caught.value.verification.table
+
+
+# --- values beside their own terms ---------------------------------------------------------------
+
+
+def unequal(weight: list[list[float]]) -> sw.Conversion:
+    """A layer with these weights, as a rate network."""
+    layer = nn.Linear(len(weight[0]), len(weight), bias=False)
+    with torch.no_grad():
+        layer.weight[:] = torch.tensor(weight)
+    return sw.convert(nn.Sequential(layer), example_input=torch.ones(1, len(weight[0])))
+
+
+def without_compensation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of weights on the grid alone, which lose small weights."""
+    monkeypatch.setattr(
+        "spikewright.engines.compile.with_weights_held", lambda operators, *_: operators
+    )
+
+
+UNEQUAL = [[1.0, 1e-9], [0.0, 1.0]]
+
+
+def test_a_lost_term_is_found_whatever_the_layers_largest_value_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One value is off by half, and the largest of its layer is a thousand million."""
+    x = np.array([[1.0, 1e9], [2.0, 1e9]], np.float32)
+    found = unequal(UNEQUAL).verify(x)
+    assert [d.agrees for d in found.differences if d.compared == OWN_SUM] == [True]
+    without_compensation(monkeypatch)
+    with pytest.raises(VerificationError, match=r"its own sum is off by 0\.5 of the terms"):
+        unequal(UNEQUAL).verify(x)
+    unequal(UNEQUAL).verify(x, rtol=1e-5)  # of the layer's largest value
+
+
+def test_drawn_inputs_are_scaled_to_weights_of_many_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a feature with small weights matters, which the result says; level weights change
+    nothing."""
+    small = [[1.0, 1e-9], [0.5, 2e-9]]
+    found = unequal(small).verify()
+    assert found.scaled == ("0",) and "scaled to the weights of '0'" in str(found)
+    assert cancelling().verify().scaled == ()
+    level = cancelling().canonical
+    np.testing.assert_array_equal(
+        random_inputs_for(level, 3).values["x"], random_inputs(level, 3)["x"]
+    )
+    without_compensation(monkeypatch)
+    with pytest.raises(VerificationError, match="the rate network is off by"):
+        unequal(small).verify()
 
 
 # --- rounding ------------------------------------------------------------------------------------
@@ -170,6 +223,22 @@ def test_every_layer_is_found_where_it_is_wrong(example: LayerExample) -> None:
     assert spoiled(conversion, "layer", 1 + bound / 3).verify(inputs)
     with pytest.raises(VerificationError, match=r"'layer' .* is the first that differs"):
         spoiled(conversion, "layer", 1 + 3 * bound).verify(inputs)
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda one: one.id)
+def test_values_of_every_layer_are_their_own_sums(example: LayerExample) -> None:
+    """On inputs of many sizes no value of the network is off by more than its own terms explain."""
+    rng = np.random.default_rng(1)
+    conversion = sw.convert(graph_of(example))
+    inputs = random_inputs(conversion.graph, 0)
+    if not whole_inputs(conversion.graph):
+        inputs = {n: np.abs(v) * 10.0 ** rng.uniform(-3, 1, v.shape) for n, v in inputs.items()}
+    network = network_values(conversion.canonical, inputs)
+    found = list(sum_errors(conversion.canonical, network))
+    layers = [node for node in conversion.canonical if node.layer.linear and node.inputs]
+    assert {node.name for node in layers if node.name in network} <= {one.node for one in found}
+    for name, error, bound in found:
+        assert error <= bound, name
 
 
 def test_bounds_follow_the_precision() -> None:

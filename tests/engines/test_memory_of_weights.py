@@ -143,7 +143,7 @@ def test_grids_do_not_depend_on_how_many_channels_are_done_at_once(
     whole = grid.on_grid(weight, precision)
     limbs, steps = grid.integer_weights(weight, precision)
     monkeypatch.setattr(grid, "_AT_ONCE", 30)
-    assert len(list(grid._channels(weight))) == 4
+    assert len(list(grid.channel_slices(weight))) == 4
     np.testing.assert_array_equal(grid.on_grid(weight, precision), whole)
     np.testing.assert_array_equal(grid.integer_weights(weight, precision)[0], limbs)
     np.testing.assert_array_equal(grid.integer_weights(weight, precision)[1], steps)

@@ -363,7 +363,7 @@ class TestCalls:
                 calls.append((t, x))
                 return np.asarray(x / (1.0 if scale == 1.0 else 2.0))
 
-            node = sw.Node(noted, size_in=SIZE, size_out=SIZE)
+            node = sw.Node(noted, size_in=SIZE, size_out=SIZE, stateless=True)
             sw.Connection(second.neurons, node, None)
             return node
 
@@ -406,7 +406,7 @@ class TestCalls:
             x[:] = -1.0
             return value
 
-        made = through(lambda: sw.Node(spoils, size_in=SIZE, size_out=SIZE))
+        made = through(lambda: sw.Node(spoils, size_in=SIZE, size_out=SIZE, stateless=True))
         expected = made.run(ReferenceEngine(), 2)
         kept.clear()
         assert_same(made.run(NativeEngine(threads=1), 2), expected)
@@ -437,7 +437,8 @@ class TestFailures:
                 raise RuntimeError("no more")
             return [1.0, 2.0] if fault == "shape" else np.full(SIZE, np.nan)
 
-        made = through(lambda: sw.Node(bad, size_in=SIZE, size_out=SIZE, label="culprit"))
+        sizes = {"size_in": SIZE, "size_out": SIZE}
+        made = through(lambda: sw.Node(bad, **sizes, label="culprit", stateless=True))
         with pytest.raises(SimulationError, match=message) as caught:
             made.run(NativeEngine(threads=1), batch=2)
         assert calls == [DT, DT, 2 * DT, 2 * DT, 3 * DT, 3 * DT, 4 * DT, 4 * DT, 5 * DT]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import spikewright as sw
 from spikewright import engines
-from spikewright.engines import compile_network
+from spikewright.engines import PRECISIONS, Precision, compile_network
+from spikewright.engines.program import Linear
 from spikewright.network.neurons import (
     ClippedReLU,
     LeakyReLU,
@@ -15,7 +18,7 @@ from spikewright.network.neurons import (
     RectifiedLinear,
     RunningMeanSpiking,
 )
-from spikewright.network.transforms import Convolution, Dense, Transform
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Transform
 
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
@@ -54,6 +57,37 @@ def test_values_of_every_density(share: float, reader: str) -> None:
         size = (2, 36, *shape)
         fed = np.where(rng.random(size) < share, rng.normal(0.3, 3.0, size), -50.0) / DT
         fed[:, 20:] = rng.normal(1.0, 2.0, (2, 16, *shape)) / DT  # the same slab is dense later
+        assert_alike(program, stimulus, populations, fed, 36)
+
+
+SPREAD = [
+    *layers(),
+    (Convolution(np.random.default_rng(5).normal(size=(4, 1, 3, 3)), groups=4), (4, 6, 5)),
+    (Convolution(np.random.default_rng(6).normal(size=(8, 1, 2, 2)), groups=4), (4, 5, 5)),
+    (AxisMap(np.random.default_rng(7).normal(size=(5, 6)), 1), (3, 6, 4)),
+]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("reader", ["values", "counts"])
+def test_weights_and_values_of_many_sizes(reader: str, precision: Precision) -> None:
+    """Residuals of weights, and remainders of values, are added in the reference's order: in steps
+    of values of many sizes, in steps of usual ones, and in steps of small whole numbers."""
+    rng = np.random.default_rng(8)
+    for transform, shape in SPREAD:
+        name = "kernel" if isinstance(transform, Convolution) else "matrix"
+        weights = getattr(transform, name)
+        spread = replace(
+            transform, **{name: weights * 10.0 ** rng.uniform(-9.0, 0.0, weights.shape)}
+        )
+        net, stimulus, populations = behind(LeakyReLU(0.3), spread, shape, READERS[reader], 1.0)
+        program = compile_network(net, DT, 0, precision)
+        size = (2, 36, *shape)
+        fed = rng.normal(0.3, 3.0, size) / DT
+        fed[0, :18] *= 10.0 ** rng.uniform(-9.0, 0.0, (18, *shape))
+        fed[1, 9:] = np.rint(fed[1, 9:])
+        compensated = [op.compensation for op in program.operators if isinstance(op, Linear)]
+        assert any(c is not None and len(c.residuals.values) for c in compensated)
         assert_alike(program, stimulus, populations, fed, 36)
 
 

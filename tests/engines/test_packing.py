@@ -71,7 +71,13 @@ def test_weights_are_those_of_the_grid(
     widths = lane_widths(out, columns)
     channels = CHANNELS if reading is Reading.both else 0
     made = pack(
-        weights, order=order, widths=widths, reading=reading, channels=channels, threads=threads
+        weights,
+        order=order,
+        widths=widths,
+        reading=reading,
+        channels=channels,
+        bits=25,
+        threads=threads,
     )
     (integers,), units = integer_weights(weights, "float32")
     np.testing.assert_array_equal(made.weights, expected(integers, order, reading, widths))
@@ -83,6 +89,7 @@ def test_weights_are_those_of_the_grid(
         widths=widths,
         reading=reading,
         channels=channels,
+        bits=27,
         limbs=2,
         threads=threads,
     )
@@ -99,7 +106,7 @@ def test_budgets_of_limbs_hold_for_any_counts() -> None:
     """Those of the largest entries, whatever the column; of depthwise layers of the largest sum."""
     weights = np.random.default_rng(4).normal(size=(20, 900))
     for reading, most in ((Reading.plain, np.max), (Reading.depthwise, np.sum)):
-        made = pack(weights, widths=[32], reading=reading, limbs=2)
+        made = pack(weights, widths=[32], reading=reading, bits=27, limbs=2)
         limbs = [np.abs(x.astype(np.int64)) for x in integer_weights(weights, "float64")[0]]
         high, low = ((2**31 - 1) // int(most(limb, axis=1).max()) for limb in limbs)
         assert made.budgets == [high] * (MOST_REPEATS + 1)
@@ -114,12 +121,12 @@ def test_budgets_are_those_of_the_worst_column(scale: float) -> None:
     weights = np.clip(np.rint(rng.normal(size=(20, 900)) * scale), -(2**24), 2**24)
     marked = np.concatenate([np.full((20, 1), 2.0**24), weights], axis=1)  # sets the unit to one
     rest = np.arange(1, 901, dtype=np.int32)
-    plain = pack(marked, order=rest, widths=[32], reading=Reading.plain)
+    plain = pack(marked, order=rest, widths=[32], reading=Reading.plain, bits=25)
     assert plain.budgets == worst(weights.T)
     assert (plain.budgets[-1] == NO_BUDGET) == (scale == 2.0**8)
-    both = pack(marked, order=rest, widths=[32], reading=Reading.both, channels=900)
+    both = pack(marked, order=rest, widths=[32], reading=Reading.both, channels=900, bits=25)
     assert both.budgets == worst(np.abs(weights.T))
-    every = pack(marked, order=rest, widths=[32], reading=Reading.depthwise)
+    every = pack(marked, order=rest, widths=[32], reading=Reading.depthwise, bits=25)
     assert every.budgets == [(2**31 - 1) // int(np.abs(weights).sum(1).max())] * 16
 
 
@@ -138,9 +145,9 @@ def test_budgets_are_those_of_the_worst_of_many_channels(shape: str) -> None:
     for order in (np.arange(64), rng.permutation(64), np.argsort(np.abs(whole).sum(1))):
         rows = np.concatenate([np.full((64, 1), 2.0**24), whole[order]], axis=1)  # a unit of one
         rest = np.arange(1, 701, dtype=np.int32)
-        made = pack(rows, order=rest, widths=[32] * 2, reading=Reading.plain)
+        made = pack(rows, order=rest, widths=[32] * 2, reading=Reading.plain, bits=25)
         budgets.add(tuple(made.budgets))
-        both = pack(rows, order=rest, widths=[32] * 2, reading=Reading.both, channels=700)
+        both = pack(rows, order=rest, widths=[32] * 2, reading=Reading.both, channels=700, bits=25)
         assert both.budgets == worst(np.abs(whole.T))
     assert budgets == {tuple(worst(whole.T))}
 

@@ -339,7 +339,7 @@ class TestUsers:
             return x
 
         with sw.Network() as net:
-            stimulus, node = sw.Node([0.0]), sw.Node(note, size_in=1, size_out=1)
+            stimulus, node = sw.Node([0.0]), sw.Node(note, size_in=1, size_out=1, stateless=True)
             sw.Connection(stimulus, node, None)
             sw.Probe(node)
         program = compile_network(net, 0.5, 0, "float32")

@@ -119,10 +119,14 @@ GRAPHS = {
 }
 
 
-def written(name: str, folder: Path, step: float = 1.0) -> Path:
-    """The file of a graph, as this project writes it, which states the length of its step."""
+def written(name: str, folder: Path, step: float = 1.0, stated: float | None = -1.0) -> Path:
+    """The file of a graph, as this project writes it, which states the length of its step.
+
+    With `stated` it states another one, with None none.
+    """
     graph = GRAPHS[name]() if name != "recurrent" else recurrent(step)
-    graph.metadata["dt"] = step
+    if stated is not None:
+        graph.metadata["dt"] = step if stated < 0 else stated
     path = folder / f"{name}.nir"
     path.write_bytes(as_bytes(graph))
     return path

@@ -113,10 +113,11 @@ def test_the_simulation_is_an_independent_integrators(name: str) -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_simulation_is_our_own_run(name: str, reset: str, tmp_path: Path) -> None:
     """A file's spikes here, on an engine, are those of the equations that explain readers."""
-    path, x = written(name, tmp_path), np.repeat(samples(name)[:, None], STEPS, axis=1)
+    path = written(name, tmp_path, stated=0.5)
+    x = np.repeat(samples(name)[:, None], STEPS, axis=1)
     wiring = wiring_of(nir.read(path))
     job = Job(path, wiring.spiking, x, STEPS, True, 0.5, 0)
-    network = sw.nir.load(path, 0.5, reset=reset)
+    network = sw.nir.load(path, reset=reset)
     found, here = simulate(wiring, RESETS[reset], x, dt=0.5), run_here(network, wiring, job)
 
     for layer, spikes in found.spikes.items():
@@ -444,7 +445,7 @@ def test_a_damaged_file_is_one_clear_error(cut: int, tmp_path: Path) -> None:
 
 def test_the_command_prints_what_the_library_says(tmp_path: Path) -> None:
     """A table of readers and one of layers, or one JSON document."""
-    path = written("dense", tmp_path)
+    path = written("dense", tmp_path, stated=None)
     np.savez(tmp_path / "x.npz", x=samples("dense"), y=np.array([0, 1, 2]))
     python = with_semantics(tmp_path, READERS["norse"].semantics or OURS)
     arguments = [

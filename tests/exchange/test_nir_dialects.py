@@ -171,7 +171,7 @@ TIMED = {
 }
 
 
-def _ours(net: sw.Network, dt: float) -> tuple[np.ndarray, np.ndarray]:
+def _ours(net: sw.Network, dt: float | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Spikes of the last layer, `(steps, N)`, and what the network was fed."""
     (x,) = getattr(net, "inputs", {"x": net.all_nodes[0]}).values()
     fed = np.random.default_rng(2).integers(-8, 40, (STEPS, 4)) / 32.0
@@ -203,7 +203,7 @@ def test_a_reader_decays_as_the_network_does(dialect: str, name: str, tmp_path: 
         return
     sw.nir.save(net, path, dialect, **how)
     ours, fed = _ours(net, DT)
-    again, _ = _ours(sw.nir.load(path), 1.0)
+    again, _ = _ours(sw.nir.load(path))
 
     assert ours.sum() > 20 and np.any(np.ptp(ours, axis=0) > 0)
     np.testing.assert_array_equal(_under(known.semantics, reset, path, fed), ours)

@@ -77,7 +77,7 @@ def test_every_layer_is_written_or_refused(name: str, weights: bool, tmp_path: P
     ours = conversion.run(x, steps=STEPS, dt=1 / SCALE, engine="reference", progress=False)
     with net:
         probes = {k: sw.Probe(e.neurons, "spike_count") for k, e in net.layers.items()}
-    simulator = sw.Simulator(net, dt=1.0, engine="reference", progress=False)
+    simulator = sw.Simulator(net, engine="reference", progress=False)
     simulator.run_steps(STEPS, dict(_fed(net, x)))
 
     for layer, counts in ours.spike_counts().items():

@@ -89,9 +89,9 @@ def _graph(node: Any, shape: tuple[int, ...]) -> Any:
     return nir.NIRGraph(nodes, [("input", "node"), ("node", "output")], type_check=False)
 
 
-def _simulated(net: sw.Network, x: dict[str, np.ndarray], engine: str, dt: float = DT) -> Any:
+def _simulated(net: sw.Network, x: dict[str, np.ndarray], engine: str) -> Any:
     """The values of the outputs, `(steps, *shape)`, by name."""
-    simulator = sw.Simulator(net, dt, engine=engine, precision="float64", progress=False)
+    simulator = sw.Simulator(net, engine=engine, precision="float64", progress=False)
     steps = len(next(iter(x.values())))
     simulator.run_steps(steps, {net.inputs[name]: value for name, value in x.items()})
     return {probe.label: simulator.data[probe] for probe in net.probes}
@@ -137,7 +137,7 @@ def test_what_is_read_can_be_written_again(name: str, reset: str, tmp_path: Path
     sw.nir.save(once, tmp_path / "net.nir", dt=DT)
     twice = sw.nir.load(tmp_path / "net.nir")
     fed = {"input": x["input"].reshape(STEPS, *twice.inputs["input"].shape_in)}
-    found = _simulated(twice, fed, "reference", 1.0)["output"].reshape(STEPS, -1)
+    found = _simulated(twice, fed, "reference")["output"].reshape(STEPS, -1)
     wanted = _simulated(once, x, "reference")["output"].reshape(STEPS, -1)
 
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
@@ -251,11 +251,9 @@ def test_what_has_no_form_is_refused_with_its_reason(reason: str) -> None:
 
 
 def test_arguments_that_fit_nothing() -> None:
-    """The reset, and a step that neither the file nor the caller says."""
+    """The reset, and a step that is none."""
     graph = _graph(*EXAMPLES["LIF"])
     with pytest.raises(NetworkError, match=r"reset must be one of .*'hard'"):
         sw.nir.load(graph, DT, reset="hard")
     with pytest.raises(NetworkError, match="dt must be above 0, got -1"):
         sw.nir.load(graph, -1)
-    with pytest.raises(NetworkError, match="does not state the length of a step; give dt"):
-        sw.nir.load(graph)

@@ -60,7 +60,9 @@ NETWORKS = {
 }
 
 
-def _counts(net: sw.Network, layers: dict[str, sw.Ensemble], source: Any, dt: float) -> Any:
+def _counts(
+    net: sw.Network, layers: dict[str, sw.Ensemble], source: Any, dt: float | None = None
+) -> Any:
     with net:
         probes = {name: sw.Probe(e.neurons) for name, e in layers.items()}
     simulator = sw.Simulator(net, dt, engine="reference", precision="float64", progress=False)
@@ -76,7 +78,7 @@ def test_a_network_spikes_alike_when_it_is_read_again(name: str, tmp_path: Path)
     sw.nir.save(net, tmp_path / "net.nir", dt=DT)
     read, again = nir.read(tmp_path / "net.nir"), sw.nir.load(tmp_path / "net.nir")
     ours, fed = _counts(net, {e.label: e for e in net.all_ensembles}, net.all_nodes[0], DT)
-    theirs, _ = _counts(again, again.layers, again.inputs["input"], 1.0)
+    theirs, _ = _counts(again, again.layers, again.inputs["input"])
     independent = run(read, {"input": fed}, STEPS, 1.0)
 
     np.testing.assert_array_equal(theirs["b"] > 0, ours["b"] > 0)
@@ -105,7 +107,7 @@ def test_loops_wait_as_they_did(synapse: Any, delay: float, tmp_path: Path) -> N
     sw.nir.save(net, tmp_path / "net.nir", dt=DT)
     again = sw.nir.load(tmp_path / "net.nir")
     ours, _ = _counts(net, {e.label: e for e in net.all_ensembles}, net.all_nodes[0], DT)
-    theirs, _ = _counts(again, again.layers, again.inputs["input"], 1.0)
+    theirs, _ = _counts(again, again.layers, again.inputs["input"])
     alone, _ = _counts(
         plain := NETWORKS["leaky"](), {"b": plain.all_ensembles[1]}, plain.nodes[0], DT
     )

@@ -50,7 +50,7 @@ def _network(shape: Any, kind: Any, out: Any = None, **connection: Any) -> sw.Ne
     return net
 
 
-def _values(net: sw.Network, x: sw.Node, fed: np.ndarray, dt: float) -> np.ndarray:
+def _values(net: sw.Network, x: sw.Node, fed: np.ndarray, dt: float | None = None) -> np.ndarray:
     """What the probe records, in the order of the values, `(steps, values)`."""
     simulator = sw.Simulator(net, dt, engine="reference", precision="float64", progress=False)
     simulator.run_steps(len(fed), {x: fed})
@@ -63,7 +63,7 @@ def _again(path: Path, fed: np.ndarray, last: bool = False) -> np.ndarray:
     net = sw.nir.load(nir.read(path))
     (x,) = net.inputs.values()
     moved = np.moveaxis(fed, -1, 1) if last else fed
-    found = _values(net, x, moved.reshape(len(fed), *x.shape_in), 1.0)
+    found = _values(net, x, moved.reshape(len(fed), *x.shape_in))
     (y,) = net.outputs.values()
     if last and len(y.shape_out) == fed.ndim - 1 and y.shape_out[1:] != (1,) * (fed.ndim - 2):
         found = np.moveaxis(found.reshape(len(fed), *y.shape_out), 1, -1).reshape(len(fed), -1)

@@ -235,7 +235,7 @@ def test_a_file_that_is_read_again_spikes_alike(
     net = sw.nir.load(tmp_path / "net.nir")
     with net:
         probes = {name: sw.Probe(e.neurons, "spike_count") for name, e in net.layers.items()}
-    simulator = sw.Simulator(net, dt=1.0, batch_size=2, **options)
+    simulator = sw.Simulator(net, batch_size=2, **options)
     shape = net.inputs["input"].shape_in
     fed = np.stack([_file_input(graph, sample, np.array(shape)) for sample in x])
     simulator.run_steps(STEPS, {net.inputs["input"]: fed})

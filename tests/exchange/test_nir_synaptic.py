@@ -78,7 +78,7 @@ NETWORKS: dict[str, tuple[Callable[[], sw.Network], str]] = {
 }
 
 
-def _values(net: sw.Network, dt: float, engine: str) -> tuple[np.ndarray, np.ndarray]:
+def _values(net: sw.Network, dt: float | None, engine: str) -> tuple[np.ndarray, np.ndarray]:
     """What the network answers, step by step, and what it was fed."""
     (x,) = getattr(net, "inputs", {"x": net.all_nodes[0]}).values()
     fed = np.random.default_rng(5).integers(-16, 48, (STEPS, 4)) / 16.0
@@ -101,7 +101,7 @@ def test_neurons_and_their_synapse_are_one_node(name: str, engine: str, tmp_path
     sw.nir.save(net, tmp_path / "net.nir", dt=DT)
     read = nir.read(tmp_path / "net.nir")
     ours, fed = _values(net, DT, engine)
-    theirs, _ = _values(sw.nir.load(tmp_path / "net.nir"), 1.0, engine)
+    theirs, _ = _values(sw.nir.load(tmp_path / "net.nir"), None, engine)
     alone = run(read, {"input": fed}, STEPS, 1.0)["output"]
 
     (node,) = [node for node in read.nodes.values() if hasattr(node, "r")]
@@ -121,7 +121,7 @@ def test_neurons_and_their_synapse_are_one_node(name: str, engine: str, tmp_path
 def test_a_file_of_such_neurons_is_written_again_as_it_was(tmp_path: Path) -> None:
     """Loaded and saved, its nodes are equal to the last bit, in the same order."""
     sw.nir.save(_current(True, bias=0.0625), tmp_path / "one.nir", dt=DT)
-    sw.nir.save(sw.nir.load(tmp_path / "one.nir"), tmp_path / "two.nir", dt=1.0)
+    sw.nir.save(sw.nir.load(tmp_path / "one.nir"), tmp_path / "two.nir")
     one, two = nir.read(tmp_path / "one.nir"), nir.read(tmp_path / "two.nir")
 
     assert len(one.nodes) == len(two.nodes) == 5 and len(one.edges) == len(two.edges)
@@ -168,7 +168,7 @@ def test_what_is_no_such_node_stays_apart(how: str, tmp_path: Path) -> None:
     net = _apart(how)
     sw.nir.save(net, tmp_path / "net.nir", dt=DT)
     ours, _ = _values(net, DT, "reference")
-    theirs, _ = _values(sw.nir.load(tmp_path / "net.nir"), 1.0, "reference")
+    theirs, _ = _values(sw.nir.load(tmp_path / "net.nir"), None, "reference")
 
     kinds = {type(node).__name__ for node in nir.read(tmp_path / "net.nir").nodes.values()}
     assert {"LIF", "LI"} <= kinds and "CubaLIF" not in kinds
@@ -211,7 +211,7 @@ def test_a_start_that_is_a_bias_agrees_at_the_end(kept: float, tmp_path: Path) -
         again = sw.nir.load(tmp_path / "net.nir")
         with again:
             probe = sw.Probe(again.layers["lif"].neurons, "voltage")
-        simulator = sw.Simulator(again, 1.0, progress=False)
+        simulator = sw.Simulator(again, progress=False)
         simulator.run_steps(9)
         ends.append(simulator.data[probe])
     np.testing.assert_allclose(ends[1][-1], ends[0][-1], rtol=1e-5)

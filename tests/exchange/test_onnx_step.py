@@ -359,10 +359,11 @@ def test_other_models_are_refused(wrong: Any, tmp_path: Path) -> None:
 def test_a_file_that_is_there_stays_where_saving_fails(tmp_path: Path) -> None:
     """What was refused has overwritten nothing."""
     path = tmp_path / "step.onnx"
-    path.write_bytes(b"mine")
+    sw.onnx.save_step(sw.convert(two_layers(), spiking=True), path)
+    before = path.read_bytes()
     with pytest.raises(NetworkError):
         sw.onnx.save_step(None, path)
-    assert path.read_bytes() == b"mine"
+    assert path.read_bytes() == before
 
 
 def test_the_command_writes_the_step(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from benchmarks.explorer import CASES, MARK
 
 from pages import DOCS, Page
 from spikewright.cli import main
-from spikewright.explorer.measuring import ENERGY_TABLE
+from spikewright.records import DEFAULT_TABLE
 
 PAGE = Page("explore.md")
 
@@ -29,7 +29,7 @@ def test_its_options_are_those_of_the_command() -> None:
     named = set(re.findall(r"(?<![-|])--[a-z][a-z-]+", ours))
 
     assert {"--data", "--no-browser", "--port"} == named <= known
-    assert f"`{ENERGY_TABLE}`" in PAGE.text
+    assert f"`{DEFAULT_TABLE}`" in PAGE.text
 
 
 def test_its_figures_are_within_the_limits() -> None:

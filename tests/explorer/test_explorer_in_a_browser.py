@@ -12,8 +12,9 @@ from windows import Window, opened
 
 import spikewright as sw
 from browsers import needed
+from spikewright._base.amounts import format_energy
 from spikewright.explorer import Explorer
-from spikewright.explorer.measuring import CURVE, ENERGY_TABLE
+from spikewright.explorer.measuring import CURVE
 
 SAMPLES = 80
 
@@ -42,9 +43,7 @@ def test_the_slider_moves_spikes_and_accuracy(window: Window) -> None:
     for place, scale in ((0, 1.0), (170, 50.1)):
         window.slide("scale", place)
         window.wait()
-        swept = sw.sweep(
-            sw.demo.MODEL, x, y, scales=scale, steps=64, energy_table=ENERGY_TABLE, progress=False
-        )
+        swept = sw.sweep(sw.demo.MODEL, x, y, scales=scale, steps=64, progress=False)
         reading = next(r for r in swept.readings if r.readout == "mean")
         accuracy = reading.judged[0].value
         made = sw.convert(sw.demo.MODEL, spiking=True, scale_firing_rates=scale)
@@ -54,6 +53,7 @@ def test_the_slider_moves_spikes_and_accuracy(window: Window) -> None:
         low, high = (f"{100 * value:.1f} %" for value in accuracy.interval)
         assert window.text("interval").startswith(f"{low} to {high}, on 80 of 80 samples")
         assert f"{reading.spikes:,.1f}" in window.text("costs")
+        assert format_energy(reading.energy, swept.energy_table) in window.text("costs")
         assert window.spikes == sum(int(layer[0]) for layer in counts.values())
     assert window.pixels("raster-0") != before
 
@@ -207,6 +207,11 @@ def test_advice_is_taken(window: Window) -> None:
     window.slide("steps", 16)
     window.wait()
     before = float(window.text("score").split()[0])
+    assert re.match(
+        r"Each layer alone, over 80 samples: relu\d [\d.]+ points lost", window.text("advice")
+    )
+    first = window.page.locator("#proposals li >> nth=0").inner_text()
+    assert re.search(r": [\d.]+ points gained, [\d.,]+ spikes more", first)
     window.page.click("#proposals button >> nth=0")
     window.wait()
 

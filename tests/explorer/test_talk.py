@@ -20,6 +20,7 @@ from explorers import HEADERS, OWN, PORT, SAMPLES, TOKEN, accuracy, subject, unp
 from starlette.testclient import TestClient
 
 import spikewright as sw
+from spikewright._base.amounts import SPIKES, format_difference
 from spikewright.cli import main
 from spikewright.conversion import watch
 from spikewright.explorer import measuring
@@ -127,7 +128,7 @@ def test_the_numbers_are_those_of_a_sweep(page: Page, neuron: str) -> None:
     x, y = sw.demo.held_out(SAMPLES)
     swept = sw.sweep(
         sw.demo.MODEL, x, y, scales=20.0, steps=8, neurons=Wish(neuron=neuron).spiking,
-        energy_table=measuring.ENERGY_TABLE, progress=False,
+        progress=False,
     )  # fmt: skip
     reading = next(r for r in swept.readings if r.readout == "mean")
     accuracy = reading.judged[0].value
@@ -335,7 +336,13 @@ def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: Subject
     assert [layer["name"] for layer in advice["layers"]] == [
         found.name for found in expected.layers
     ]
-    assert [p["text"] for p in advice["proposals"]] == [p.text for p in expected.proposals[:4]]
+    assert [layer["text"] for layer in advice["layers"]] == [
+        format_difference(found.loss.value) for found in expected.layers
+    ]
+    assert [(p["text"], p["gain"], p["price"]) for p in advice["proposals"]] == [
+        (p.text, format_difference(-p.predicted), format_difference(p.price, unit=SPIKES))
+        for p in expected.proposals[:4]
+    ]
     assert any(p["changes"] for p in advice["proposals"])
     for told, proposal in zip(advice["proposals"], expected.proposals, strict=False):
         if told["changes"] is not None:

@@ -220,11 +220,15 @@ def test_a_nested_model_called_as_in_training_is_refused() -> None:
     assert "training=True" in found["inner"].reason
 
 
-def test_quantized_layers_are_refused() -> None:
-    """Integers in the place of weights are not read as weights."""
+def test_unknown_forms_of_quantised_weights_are_refused() -> None:
+    """Integers in the place of weights are not read as weights, in another form or mode."""
     model = randomise(keras.Sequential([keras.Input((8,)), L.Dense(4, name="dense")]))
-    model.quantize("int8")
-    assert "quantized (int8)" in refusals_of(model)["dense"].reason
+    model.quantize("int4")
+    dense = model.layers[0]
+    del dense.kernel_scale
+    assert "in another form than that of Keras 3.15" in refusals_of(model)["dense"].reason
+    dense.dtype_policy._quantization_mode = "int2"
+    assert "quantized (int2)" in refusals_of(model)["dense"].reason
 
 
 def test_normalisation_along_the_batch_is_refused() -> None:

@@ -20,6 +20,7 @@ from spikewright.frontends import read
 from spikewright.frontends.reading.steps import NotSteps, steps_of
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation
+from spikewright.lower.status import exact_after
 
 THETA, LEVELS = 1.7, 4
 Spelling = Callable[[Tensor, Tensor, int], Tensor]
@@ -150,7 +151,7 @@ def test_after_as_many_steps_as_levels_spikes_are_the_source(
     run = conversion.run(x, steps=levels, progress=False)
 
     np.testing.assert_allclose(run.predict(), wanted, atol=1e-5)
-    assert conversion.trace.guarantee == "exact"
+    assert conversion.trace.guarantee == exact_after(levels * 1e-3)
     tops = [means.max() for means in run.layer_means().values()]
     assert tops[0] == pytest.approx(0.8), "no value was above the threshold"
 

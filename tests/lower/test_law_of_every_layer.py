@@ -39,7 +39,7 @@ def test_the_trace_says_exact_of_linear_layers_and_convergent_of_all_others(case
     identity = "layer" in conversion.canonical.aliases or "layer" not in conversion.canonical
     entries = {e.status for e in conversion.trace if e.layer == "layer"}
 
-    assert conversion.lowered.status("layer") == (
+    assert conversion.trace.status("layer") == (
         "exact" if case.layer.linear or identity else "convergent"
     )
     assert "approximated" not in entries

@@ -104,7 +104,7 @@ def test_positional_arguments_are_given_too() -> None:
         with pytest.raises(TypeError, match="dimensions"):
             sw.Ensemble(4, 2, dimensions=2)
         with pytest.raises(TypeError):
-            sw.Node(None, 1, 1, None, None, None, 7)  # type: ignore[call-arg]
+            sw.Node(None, 1, 1, None, None, 1, False, 7)  # type: ignore[call-arg]
 
 
 def test_what_does_not_concern_an_object_is_no_mistake() -> None:

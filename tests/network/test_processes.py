@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright import processes as p
+from spikewright.engines.python_steps import pure
 from spikewright.errors import BuildError, NetworkError, SimulationError
 
 
@@ -400,3 +401,11 @@ def test_a_process_that_misbehaves_is_named() -> None:
         probe = sw.Probe(sw.Node(p.WhiteSignal(1.0, 90.0), label="w"))
     with pytest.raises(BuildError, match=r"'w'>: WhiteSignal.high must be at most .* 50 Hz"):
         run(net, probe, 5, dt=0.01)
+
+
+@pytest.mark.parametrize("name", [*SIZED, *UNSIZED])
+def test_the_librarys_processes_share_nothing(name: str) -> None:
+    """They run in blocks, unless a user's function in one reaches what may change."""
+    assert pure({**SIZED, **UNSIZED}[name], "make_state", "make_step")
+    left: list[float] = []
+    assert not pure(p.Piecewise({0.0: 0.0, 1.0: lambda t: len(left)}), "make_state", "make_step")

@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from spikewright._base.amounts import joules, number, percent
 from spikewright.records import Record
 from spikewright.report.sweeps import scale_table
 from spikewright.report.tables import (
@@ -14,11 +15,8 @@ from spikewright.report.tables import (
     Table,
     accuracy_table,
     energy_table,
-    joules,
     layer_table,
-    number,
     operations_table,
-    percent,
 )
 from spikewright.report.terminal import to_rich
 

@@ -16,6 +16,7 @@ from torch import nn
 
 import spikewright as sw
 from spikewright.errors import MissingExtraError, TrainingError
+from spikewright.lower.status import exact_after
 
 FRAMEWORKS = ("keras", "torch")
 THETA, START = 0.8, 0.5
@@ -132,7 +133,7 @@ def test_a_keras_model_is_its_spiking_network(levels: int, start: float) -> None
     run = conversion.run(x, steps=levels, progress=False)
 
     _same(run.predict(), model.predict(x, verbose=0))
-    assert conversion.trace.guarantee == "exact"
+    assert conversion.trace.guarantee == exact_after(levels * 1e-3)
 
 
 @pytest.mark.parametrize("start", [0.0, 0.5])
@@ -144,7 +145,7 @@ def test_a_torch_module_is_its_spiking_network(levels: int, start: float) -> Non
     run = conversion.run(x, steps=levels, progress=False)
 
     _same(run.predict(), module.eval()(torch.tensor(x)).detach().numpy())
-    assert conversion.trace.guarantee == "exact"
+    assert conversion.trace.guarantee == exact_after(levels * 1e-3)
 
 
 @pytest.mark.parametrize("engine", ["native", "reference", "torch"])
@@ -268,9 +269,11 @@ def test_choices_of_the_user_are_kept_and_told() -> None:
     assert scales[2] == [scales[0][0], 100.0]
     starts = [[e.initial_voltage for e in c.populations().values()] for c in (own, half)]
     assert starts == [[0.0, 0.0], ["half", "half"]]
-    assert own.trace.guarantee == "exact"
-    assert other.trace.guarantee == half.trace.guarantee == "approximated"
-    assert "before they are rounded" in str(other.trace)
+    assert own.trace.guarantee == "exact after 4 steps"
+    numbers = "(16, 40)"  # levels / (scale x threshold) seconds, in milliseconds
+    assert other.trace.guarantee == f"exact after different numbers of steps {numbers}"
+    assert half.trace.guarantee == "approximated"
+    assert "before they are rounded" in str(half.trace)
 
 
 def test_a_saved_conversion_keeps_what_layers_brought_along(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import spikewright as sw
 from spikewright.errors import TrainingError
 from spikewright.measure.energy import energy
 from spikewright.measure.operations import Counter
+from spikewright.records import DEFAULT_TABLE, select
 from spikewright.training.bounds import Bound
 from spikewright.training.gradients.budget import AIM, Multiplier
 
@@ -61,11 +62,11 @@ def spent(conversion: sw.Conversion, x: Any) -> dict[str, Any]:
     given = {conversion.graph.inputs[0]: x}
     operations = counter.count(counts, STEPS, given)
     spikes = sum(n.sum() for n in counts.values()) / len(x)
-    joules = energy(operations, "45nm-fp32").mean
+    joules = energy(operations, DEFAULT_TABLE).mean
     silent = counter.count(
         {name: 0 * n for name, n in counts.items()}, STEPS, {conversion.graph.inputs[0]: x}
     )
-    paid = energy(silent, "45nm-fp32").mean
+    paid = energy(silent, DEFAULT_TABLE).mean
     return {"spikes": spikes, "joules": joules, "paid": paid, "rates": run.firing_rates()}
 
 
@@ -119,12 +120,17 @@ def test_rates_come_into_their_ranges(
 def test_what_is_measured_is_what_an_engine_sends(
     conversion: sw.Conversion, digits: tuple[Any, Any]
 ) -> None:
-    """Spikes, rates and joules of the history are those of the reference engine."""
+    """Spikes, rates and joules of the history are those of the reference engine.
+
+    Records of joules, and the figure of them, name the cost table.
+    """
     x, held = digits[0][:200], digits[0][800:]
     result = trained(conversion, x, validation=held, joules=1.0, epochs=1, keep="last")
     measured, found = result.history[-1].held_back, spent(result.conversion, held)
     assert measured.spikes == pytest.approx(found["spikes"], rel=1e-3)
     assert measured.joules == pytest.approx(found["joules"], rel=1e-3)
+    (paid,) = select(result.records, "energy")
+    assert paid.how["table"] == measured.energy_table == DEFAULT_TABLE
     for name, rate in found["rates"].items():
         assert measured.rates[name] == pytest.approx(rate, rel=1e-2)
 

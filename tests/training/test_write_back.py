@@ -106,6 +106,24 @@ def test_another_model_is_left_as_it_is() -> None:
     assert all(torch.equal(value, kept[name]) for name, value in other.state_dict().items())
 
 
+@pytest.mark.parametrize("kind", READERS)
+def test_a_model_that_was_written_to_is_trained_again(kind: str) -> None:
+    """The conversion begins once more with the weights that it read, and all of them move."""
+    model, example = live("perceptron", kind)
+    conversion = sw.convert(model, spiking=True, example_input=example)
+    x = MODELS["perceptron"].inputs()
+    inputs = x[0] if kind == "keras" else MODELS["perceptron"].moved(x[0])
+    usual = {"steps": 4, "epochs": 2, "validation": 0.0, "batch_size": 2, "progress": False}
+    first = conversion.train(inputs, **usual)
+    first.write_back(model)
+    second = conversion.train(inputs, **usual)
+    for node in first.conversion.graph:
+        for field, array in node.layer.arrays().items():
+            same = second.conversion.graph[node.name].layer.arrays()[field]
+            np.testing.assert_array_equal(same, array)
+            assert not np.array_equal(array, conversion.graph[node.name].layer.arrays()[field])
+
+
 def test_of_a_graph_nothing_goes_home() -> None:
     """A conversion without a live model trains all the same, and says why it has no home."""
     graph = MODELS["perceptron"].graph("keras")

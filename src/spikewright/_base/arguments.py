@@ -1,4 +1,4 @@
-"""Arguments as users give them: which are numbers, and how one is refused."""
+"""Arguments as users give them: which are numbers, alone and in arrays, and how one is refused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import Any, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.errors import ConversionError, Refusal
 
@@ -43,6 +44,51 @@ def is_plain_whole(value: Any) -> TypeGuard[int]:
 def is_plain_number(value: Any) -> TypeGuard[float]:
     """True for a finite Python `int` or `float`: studies and files hold no numbers of NumPy."""
     return isinstance(value, int | float) and is_number(value)
+
+
+def as_numbers(value: Any) -> NDArray:
+    """A number, or an array or list of them, as a float64 array of its own.
+
+    Raises `TypeError` or `ValueError` for anything else: text, dates, complex numbers, arrays with
+    a mask, and truth values.
+    """
+    return np.array(_real(value, truth_values=False), np.float64)
+
+
+def as_real(value: Any) -> NDArray:
+    """Data as a float64 array, which may be the one that was given.
+
+    Raises as `as_numbers` does, but truth values are zeros and ones.
+    """
+    return np.asarray(_real(value, truth_values=True), np.float64)
+
+
+def _real(value: Any, truth_values: bool) -> NDArray:
+    check_unmasked(value)
+    given = np.asarray(value)
+    if np.iscomplexobj(given):
+        raise TypeError("its values are complex")
+    mixed = given.flat if given.dtype.kind == "O" else ()
+    if given.dtype.kind in "SUmM" or any(isinstance(item, str | bytes | None) for item in mixed):
+        raise TypeError(f"its values are {given.dtype}, which are no numbers")
+    items = value if isinstance(value, list | tuple) else mixed
+    truths = given.dtype.kind == "b" or any(isinstance(item, bool | np.bool_) for item in items)
+    if truths and not truth_values:
+        raise TypeError("it holds truth values, where numbers are meant: give 1.0 for True")
+    return given
+
+
+def check_unmasked(value: Any) -> None:
+    """Raise `TypeError` for an array with masked values, or a list of such: there is no mask here.
+
+    NumPy gives what is under a mask as if it were data.
+    """
+    for item in (value, *(value if isinstance(value, list | tuple) else ())):
+        if isinstance(item, np.ma.MaskedArray) and np.ma.is_masked(item):
+            raise TypeError(
+                f"it is a masked array, {np.ma.count_masked(item)} of {item.size} values masked, "
+                "and a network has no mask: give x.filled(value), or leave such samples out"
+            )
 
 
 def refuse(what: str, reason: str, options: str = "") -> ConversionError:

@@ -7,6 +7,8 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import check_unmasked
+
 
 def is_array(item: Any) -> bool:
     """Whether something is an array or a tensor."""
@@ -14,7 +16,11 @@ def is_array(item: Any) -> bool:
 
 
 def readable(value: Any) -> Any:
-    """A value that NumPy can read: of a tensor its numbers, in main memory, without gradients."""
+    """A value that NumPy can read: of a tensor its numbers, in main memory, without gradients.
+
+    Raises `TypeError` for an array with masked values.
+    """
+    check_unmasked(value)
     for method in ("detach", "cpu"):
         value = getattr(value, method)() if hasattr(value, method) else value
     if "bfloat16" in str(getattr(value, "dtype", "")):  # which NumPy has not

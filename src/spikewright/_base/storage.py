@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.writing import replace_file
+from spikewright._base.writing import FileKind, begins_with, file_kind, write_file
 from spikewright.errors import DamagedFileError
 
 FORMAT = 1
@@ -27,6 +27,29 @@ _LOADERS = {
     "network": " Read it with spikewright.network.load.",
     "graph": " Read it with spikewright.graph.load.",
 }
+
+
+def _saved(what: str, name: str) -> FileKind:
+    """The kind of files that hold `what`: their manifest, which comes first, says so."""
+    entry = rb'.{8}\{"__metadata__":\{"spikewright":"\{\\"format\\": \d+, \\"what\\": \\"'
+    return file_kind(name, begins_with(entry + what.encode() + rb'\\"'))
+
+
+SAVED = MappingProxyType(
+    {
+        what: _saved(what, name)
+        for what, name in {
+            "conversion": "a saved conversion",
+            "network": "a saved network",
+            "graph": "a saved graph",
+            "statistics": "statistics for calibration",
+            "training": "the checkpoint of a training",
+            "evaluation shard": "a part of an evaluation",
+            "decoders": "stored decoders",
+        }.items()
+    }
+)
+"""The kind of file by what it holds."""
 
 
 ADDED = MappingProxyType({"added": True})
@@ -118,9 +141,19 @@ def _checksum(content: Any, arrays: Mapping[str, NDArray]) -> int:
     return crc
 
 
-def write(path: str | Path, what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> None:
-    """Write atomically; `what` ("graph", "network", ...) is checked when the file is read."""
-    replace_file(path, packed(what, manifest, arrays))
+def write(
+    path: str | Path,
+    what: str,
+    manifest: Any,
+    arrays: Mapping[str, NDArray],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write atomically; `what`, a key of `SAVED`, is checked when the file is read.
+
+    Raises as `write_file` does: another kind of file is replaced only with `overwrite`.
+    """
+    write_file(path, packed(what, manifest, arrays), SAVED[what], overwrite=overwrite)
 
 
 def packed(what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> bytes:

@@ -1,25 +1,90 @@
-"""Files that are written in one step: whole, or not at all.
+"""Files that are written in one step, whole or not at all, and that replace no file of a user's.
 
 Writing goes to a temporary file beside the target that replaces it at the end. A failure
-leaves everything as it was, and is an `OSError` that names the given path.
+leaves everything as it was, and is an `OSError` that names the given path. A file that is there
+already is replaced only where it is of the kind that is written, which its content decides.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+
+from spikewright.errors import ExistingFileError
 
 _LONGEST = 120  # bytes of a name that its temporary file repeats; systems allow 255 in all
+_ENDS = 4096  # bytes at each end of a file that show its kind
 
 
-def replace_file(path: str | Path, content: bytes) -> None:
-    """Put `content` at `path` in one step, or leave the old file; raises as `check_place`."""
-    target = check_place(path)
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of file that is written here: its name with an article, and how it is recognised.
+
+    `recognises` says whether the content of the file at a path is of this kind.
+    """
+
+    name: str
+    recognises: Callable[[Path], bool]
+
+
+_kinds: dict[str, FileKind] = {}
+KINDS: Mapping[str, FileKind] = MappingProxyType(_kinds)
+"""Every registered kind of file, by its name (read only)."""
+
+
+def file_kind(name: str, recognises: Callable[[Path], bool]) -> FileKind:
+    """A new kind of file, registered under its name."""
+    if name in _kinds:
+        raise ValueError(f"{name}: two kinds of files have this name")
+    _kinds[name] = FileKind(name, recognises)
+    return _kinds[name]
+
+
+def begins_with(pattern: bytes) -> Callable[[Path], bool]:
+    """A test for files whose first bytes match a regular expression."""
+    compiled = re.compile(pattern, re.DOTALL)
+    return lambda path: compiled.match(head_and_tail(path)[0]) is not None
+
+
+def head_and_tail(path: Path) -> tuple[bytes, bytes]:
+    """The first and the last bytes of a file, up to 4096 of each; empty if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_ENDS)
+            file.seek(max(0, path.stat().st_size - _ENDS))
+            return head, file.read(_ENDS)
+    except OSError:
+        return b"", b""
+
+
+def write_file(
+    path: str | Path, content: bytes, kind: FileKind, *, overwrite: bool = False
+) -> Path:
+    """Put `content` at `path` in one step, or leave the old file; raises as `check_target`."""
+    target = check_target(path, kind, overwrite=overwrite)
     with _naming(target):
         _replace(target, content)
+    return target
+
+
+def check_target(path: str | Path, kind: FileKind, *, overwrite: bool = False) -> Path:
+    """The path, if a file of a kind may be written there.
+
+    Raises as `check_place` does, and `ExistingFileError` for a file that is there and is not of
+    this kind, unless `overwrite`.
+    """
+    target = check_place(path)
+    if overwrite or not target.exists() or kind.recognises(target):
+        return target
+    found = next((k.name for k in KINDS.values() if k.recognises(target)), None)
+    what = f"{found}, not {kind.name}" if found else f"not {kind.name}"
+    raise ExistingFileError(target, f"exists and is {what}")
 
 
 def check_place(path: str | Path) -> Path:

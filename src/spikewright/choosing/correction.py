@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import refuse
+from spikewright._base.arguments import as_numbers, refuse
 from spikewright._base.progress import progress_bar
 from spikewright.choosing.copies import NONE, Copies
 from spikewright.choosing.fission import Fission
@@ -28,7 +28,7 @@ from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.lower.choices import per_layer
 from spikewright.lower.populations import Roles
-from spikewright.lower.trace import Status
+from spikewright.lower.status import Status
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.processes import EachStep
@@ -202,10 +202,10 @@ def together(ahead: NDArray | None, biases: NDArray) -> NDArray:
 
 
 def _as_numbers(value: Any) -> NDArray:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise NetworkError(f"{value!r} is not a number or an array")
-    return array.astype(np.float64)
+    try:
+        return as_numbers(value)
+    except (TypeError, ValueError) as error:
+        raise NetworkError(f"{value!r} is not a number or an array: {error}") from None
 
 
 def correct_bias(

@@ -8,12 +8,14 @@ from typing import Any
 import click
 import numpy as np
 
+from spikewright._base.amounts import number, percent
+from spikewright._base.storage import SAVED
 from spikewright.choosing import Statistics
-from spikewright.cli import options
+from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.output import emit, show
 from spikewright.cli.samples import load_samples
-from spikewright.report.tables import Column, Table, Value, number, percent
+from spikewright.report.tables import Column, Table, Value
 
 _COLUMNS = (
     Column("layer", "layer"),
@@ -30,9 +32,12 @@ _COLUMNS = (
 @options.model
 @options.data("x, (samples, *shape); labels are not looked at")
 @options.limit
-@options.out(
-    "the statistics here, for --calibration; any name that does not end in .npz", required=True
+@outputs.out(
+    "the statistics here, for --calibration; any name that does not end in .npz",
+    SAVED["statistics"],
+    required=True,
 )
+@outputs.force
 @options.max_pool
 @options.sequence_step
 @options.example_input
@@ -62,7 +67,7 @@ def calibrate(
     samples = load_samples(data, limit)
     source = open_conversion(model, options.given(choices))
     found = source.calibrate(samples.x, executor=executor, address=address)
-    found.save(out)
+    found.save(out, overwrite=outputs.forced())
     table = statistics_table(found)
     if as_json:
         emit({"samples": found.samples, "layers": table.as_dicts(), "saved": str(out)})

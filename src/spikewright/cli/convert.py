@@ -8,22 +8,30 @@ from typing import Any
 
 import click
 
-from spikewright.cli import options
+from spikewright._base.writing import check_target
+from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.output import emit
 from spikewright.conversion import Conversion
 from spikewright.conversion.verified import Verification
 
 
+def _check_step(path: Path, *, overwrite: bool) -> None:
+    from spikewright.exchange.onnx.saving import STEP  # late: it imports onnx
+
+    check_target(path, STEP, overwrite=overwrite)
+
+
 @click.command()
 @options.model
 @options.conversion
-@options.out("the result here")
+@outputs.out("the result here")
 @click.option(
     "--step",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=outputs.OutputPath(_check_step),
     help="Write one time step here, an ONNX model that runs without spikewright.",
 )
+@outputs.force
 @options.dt
 @click.option(
     "--verify", is_flag=True, help="Compare the model's own values with the network's, first."
@@ -47,7 +55,7 @@ def convert(
     conversion = open_conversion(model, choices)
     verification = conversion.verify() if verify else None
     if out is not None:
-        conversion.save(out)
+        conversion.save(out, overwrite=outputs.forced())
     if step is not None:
         _save_step(conversion, step, dt)
     if as_json:
@@ -67,7 +75,7 @@ def convert(
 def _save_step(conversion: Conversion, path: Path, dt: float) -> None:
     from spikewright.exchange.onnx import save_step  # late: it imports onnx
 
-    save_step(conversion, path, dt=dt, spikes=True)
+    save_step(conversion, path, dt=dt, spikes=True, overwrite=outputs.forced())
 
 
 def _plain(

@@ -6,16 +6,20 @@ from pathlib import Path
 
 import click
 
-from spikewright.cli import options
+from spikewright.cli import options, outputs
 from spikewright.cli.output import emit, say, show
 from spikewright.report.sweeps import scale_table
 from spikewright.showing import demo as library
 
 
+def _check_folder(path: Path, *, overwrite: bool) -> None:
+    library.check_folder(path, overwrite=overwrite)
+
+
 @click.command()
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=outputs.OutputPath(_check_folder, folder=True),
     default=Path("spikewright-demo"),
     show_default=True,
     help="Folder for the report and the pictures.",
@@ -23,6 +27,7 @@ from spikewright.showing import demo as library
 @options.steps("Time steps for each image.", default=library.STEPS, show_default=True)
 @options.dt
 @options.sampled
+@outputs.force
 @options.as_json
 def demo(
     out: Path, steps: int, dt: float, limit: int | None, seed: int, engine: str, as_json: bool
@@ -34,7 +39,10 @@ def demo(
     source network's value.
     """
     shown = library.run(steps=steps, dt=dt, limit=limit, seed=seed, engine=engine)
-    paths = [*library.write_pictures(shown, out), library.write_report(shown, out)]
+    paths = [
+        *library.write_pictures(shown, out, overwrite=outputs.forced()),
+        library.write_report(shown, out, overwrite=outputs.forced()),
+    ]
     if as_json:
         emit(
             {

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from spikewright.cli import options
+from spikewright.cli import options, outputs
 from spikewright.cli.opening import is_model, open_conversion
 from spikewright.cli.output import emit
 from spikewright.cli.reporting import Subject, report_option, write_report
@@ -22,6 +22,7 @@ from spikewright.cli.samples import load_samples
 @options.sampled
 @click.option("--verify", is_flag=True, help="Run every change that is proposed, and measure it.")
 @report_option
+@outputs.force
 @options.conversion
 @options.as_json
 def diagnose(

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from spikewright.cli import options
+from spikewright._base.amounts import number
+from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.output import duration, emit, show, warnings_of
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
@@ -15,9 +16,10 @@ from spikewright.cli.samples import load_samples
 from spikewright.engines import Precision
 from spikewright.measure import Evaluation, neuron_rates
 from spikewright.measure.activity import BITS
+from spikewright.measure.storage import KIND as EVALUATION
 from spikewright.records import select
 from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
-from spikewright.report.tables import energy_table, layer_table, number
+from spikewright.report.tables import energy_table, layer_table
 from spikewright.running.encoders import Encoder
 
 
@@ -40,8 +42,9 @@ from spikewright.running.encoders import Encoder
     help="Confidence at which a sample may leave early; repeat for more.",
 )
 @options.sharded
-@options.out("as JSON here")
+@outputs.out("as JSON here", EVALUATION)
 @report_option
+@outputs.force
 @options.conversion
 @options.as_json
 def evaluate(
@@ -70,7 +73,7 @@ def evaluate(
         samples.x, samples.y, encoder=encoder, precision=precision, **settings
     )
     if out is not None:
-        found.save(out)
+        found.save(out, overwrite=outputs.forced())
     if report is not None:
         _write(report, Subject(model, data, conversion, choices, samples), found, settings)
     if as_json:

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from spikewright._base.writing import check_place
 from spikewright.choosing.correction import looks_at_data
 from spikewright.choosing.rules import MinimumError
-from spikewright.cli import options
+from spikewright.cli import options, outputs
 from spikewright.cli.opening import is_model, open_conversion
 from spikewright.cli.output import emit
 from spikewright.cli.samples import load_samples
@@ -24,7 +23,8 @@ from spikewright.cli.samples import load_samples
     "--extra", type=float, default=0.5, show_default=True,
     help="Neurons that are added for each one, at most.",
 )  # fmt: skip
-@options.out("the network here", required=True)
+@outputs.out("the network here", required=True)
+@outputs.force
 @options.limit
 @options.dt
 @options.conversion_but("calibration", "fission")
@@ -48,7 +48,6 @@ def fission(
     became several.
     """
     samples = load_samples(data, limit)
-    check_place(out)
     if is_model(model):
         rule = MinimumError(steps, dt=dt)
         choices = {"spiking": True, "scale_firing_rates": rule, **choices}
@@ -56,7 +55,7 @@ def fission(
         choices["calibration"] = samples.x
     conversion = open_conversion(model, choices)
     made = conversion.fission(samples.x, steps=steps, extra=extra, dt=dt)
-    made.save(out)
+    made.save(out, overwrite=outputs.forced())
     before, after = (_neurons(one) for one in (conversion, made))
     told = [entry for entry in made.trace if entry.stage == "fission"]
     if as_json:

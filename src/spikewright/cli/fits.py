@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from spikewright._base.amounts import number, percent
 from spikewright.chips import Fit, names
 from spikewright.chips.fit import cores_in_words, shares_in_words
 from spikewright.cli import options
 from spikewright.cli.opening import is_model, open_conversion
 from spikewright.cli.output import emit, show
-from spikewright.report.tables import Column, Table, number, percent
+from spikewright.report.tables import Column, Table
 
 _ALL = "all"
 

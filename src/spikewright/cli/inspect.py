@@ -35,9 +35,9 @@ def inspect(
     """List the layers of MODEL and the form of each in a spiking network.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file; nothing is run. Each layer is exact (as a spiking
-    network it has the source's value), convergent (its mean tends to it), approximated or refused;
-    the last line gives the guarantee of the whole. Exits with 2 where a layer is refused; every
-    reason is listed.
+    network it has the source's value), exact after a number of steps alone, convergent (its mean
+    tends to it), approximated or refused; the last line gives the guarantee of the whole. Exits
+    with 2 where a layer is refused; every reason is listed.
     """
     found = library(
         model,

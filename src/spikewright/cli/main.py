@@ -29,7 +29,12 @@ from spikewright.cli.run import run
 from spikewright.cli.sweep import sweep
 from spikewright.cli.train import train
 from spikewright.cli.tune import tune
-from spikewright.errors import ConversionWarning, ReadError, SpikewrightError
+from spikewright.errors import (
+    ConversionWarning,
+    ExistingFileError,
+    ReadError,
+    SpikewrightError,
+)
 
 _DEBUG = "--debug"
 DEBUG = "spikewright.debug"
@@ -67,6 +72,8 @@ class Commands(click.Group):
                 warnings.simplefilter("always", ConversionWarning)
                 warnings.showwarning = partial(_show, warnings.showwarning)
                 return super().invoke(ctx)
+        except ExistingFileError as error:
+            raise UserError(error.advising("--force")) from error
         except SpikewrightError as error:
             if ctx.meta[DEBUG]:
                 click.echo(_behind(error), err=True)

@@ -27,7 +27,7 @@ def nir() -> None:
 @click.option(
     "--dt",
     type=click.FloatRange(min=0, min_open=True),
-    help="Length of a step in the file's unit of time (default: what the file states).",
+    help="Length of a step in the unit of time of a file that states none.",
 )
 @click.option(
     "--reset",

@@ -31,6 +31,7 @@ from spikewright.errors import ConversionError, NetworkError, SimulationError, T
 from spikewright.network.neurons import NEURON_TYPES, NeuronType
 from spikewright.passes import MAX_POOL_FORMS
 from spikewright.quantising import Quantised, bits_of
+from spikewright.records import DEFAULT_TABLE
 from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
 from spikewright.training.settings import TRAINABLE, Thresholds, named
 
@@ -164,6 +165,15 @@ def _parts(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
         raise click.BadParameter(str(error)) from error
 
 
+def _layers(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """Names that commas separate; None where there are none, and () for an empty text."""
+    if value is None:
+        return None
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 trainable = click.option(
     "--trainable",
     default=",".join(TRAINABLE),
@@ -171,6 +181,13 @@ trainable = click.option(
     callback=_parts,
     help="What a training may change, separated by commas; without weights these stay as they are. "
     "neuron_scales in place of scales gives every neuron a threshold of its own.",
+)
+frozen = click.option(
+    "--frozen",
+    metavar="LAYERS",
+    callback=_layers,
+    help='Layers whose weights and biases stay, separated by commas; "" trains all (default: those '
+    "that the file of MODEL says are frozen).",
 )
 training_batch = click.option(
     "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Samples."
@@ -184,14 +201,8 @@ minimise = click.option(
     help="The cost to minimise.",
 )
 energy_table = click.option(
-    "--energy-table", default="45nm-fp32", show_default=True, help="The cost table of energies."
+    "--energy-table", default=DEFAULT_TABLE, show_default=True, help="The cost table of energies."
 )
-
-
-def out(what: str, required: bool = False) -> Callable[[F], F]:
-    """The file that a command saves."""
-    path = click.Path(dir_okay=False, path_type=Path)
-    return click.option("-o", "--out", required=required, type=path, help=f"Save {what}.")
 
 
 def _last(text: str) -> tuple[str, str]:

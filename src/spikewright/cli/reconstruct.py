@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from spikewright._base.writing import check_place
-from spikewright.cli import options
+from spikewright.cli import options, outputs
 from spikewright.cli.opening import is_model, open_conversion
 from spikewright.cli.output import emit
 from spikewright.cli.samples import load_samples
@@ -22,11 +21,13 @@ from spikewright.cli.samples import load_samples
     "--timeout", type=float, default=300.0, show_default=True, help="Seconds after which it ends."
 )
 @options.thresholds
+@options.frozen
 @options.epochs(1000)
 @options.learning_rate(1e-3, "Of biases; thresholds and starts learn faster.")
 @options.training_batch
 @options.device
-@options.out("the network here", required=True)
+@outputs.out("the network here", required=True)
+@outputs.force
 @options.limit
 @options.seed
 @options.dt
@@ -50,11 +51,10 @@ def reconstruct(
     """
     options.check_thresholds(settings["thresholds"], model)
     samples = load_samples(data, limit)
-    check_place(out)
     spikes = {"spiking": True} if is_model(model) else {}
     conversion = open_conversion(model, {**spikes, **choices})
     made = conversion.reconstruct(samples.x, **settings)
-    made.save(out)
+    made.save(out, overwrite=outputs.forced())
     told = [entry for entry in made.trace if entry.stage == "reconstruct"]
     if as_json:
         emit({"layers": {e.layer: e.text for e in told}, "saved": str(out)})

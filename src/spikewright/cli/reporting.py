@@ -14,13 +14,15 @@ import click
 from numpy.typing import NDArray
 
 from spikewright.choosing.tuning.reproduce import again, call, imports
+from spikewright.cli import outputs
 from spikewright.cli.opening import is_model
 from spikewright.cli.samples import Samples
 from spikewright.conversion import Conversion, watch
 from spikewright.measure.truth import Truth
 from spikewright.records import Record
-from spikewright.report import check_target, write_html
+from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
+from spikewright.report.page import PAGE
 from spikewright.running.outputs import truth_of_only
 
 ARGUMENTS = "spikewright.arguments"
@@ -32,15 +34,10 @@ DIAGNOSED = 256
 _LONGEST = 20_000  # characters of a call that is shown
 
 
-def _target(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
-    return None if value is None else check_target(value)
-
-
 report_option = click.option(
     "--report",
-    type=click.Path(dir_okay=False, path_type=Path),
-    callback=_target,
-    help="Write a page about it here, for any browser; only an older report is replaced.",
+    type=outputs.file_of(PAGE),
+    help="Write a page about it here, for any browser.",
 )
 
 
@@ -131,6 +128,7 @@ def write_report(
         trace=subject.conversion.trace,
         reproduce=lines,
         facts={**origin, **facts},
+        overwrite=outputs.forced(),
         **parts,
     )
     click.echo(f"Report: {path}", err=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from spikewright.cli import options
+from spikewright._base.amounts import number
+from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.output import duration, emit, show, warnings_of
 from spikewright.cli.reporting import Subject, report_option, write_report
@@ -16,7 +17,7 @@ from spikewright.engines import Precision
 from spikewright.measure import accuracy, activity, neuron_rates
 from spikewright.measure.readout import named
 from spikewright.records import Record, select
-from spikewright.report.tables import accuracy_table, layer_table, number
+from spikewright.report.tables import accuracy_table, layer_table
 from spikewright.running.encoders import Encoder
 
 
@@ -29,6 +30,7 @@ from spikewright.running.encoders import Encoder
 @options.sampled
 @options.precision
 @report_option
+@outputs.force
 @options.conversion
 @options.as_json
 def run(

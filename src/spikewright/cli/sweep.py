@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from spikewright.choosing.rules.text import is_rule
-from spikewright.cli import options
+from spikewright.cli import options, outputs
 from spikewright.cli.output import emit, say, show
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
@@ -45,18 +45,11 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _picture(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-    """The checked path of a picture: its data goes beside it, and replaces no other file."""
-    if path is None:
-        return None
+def _check_picture(path: Path, *, overwrite: bool) -> None:
+    """Raise where no picture is drawn, or where it or its data would replace another file."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise click.BadParameter(f"{path} ends in none of .png, .svg and .pdf")
-    data = path.with_suffix(".csv")
-    if data.exists() and not path.exists():
-        raise click.BadParameter(f"its data would replace {data}: choose another name")
-    if not path.parent.is_dir():
-        raise click.BadParameter(f"there is no folder {path.parent}")
-    return path
+    figures.check_picture(path, figures.SweepInfo.columns, overwrite=overwrite)
 
 
 @click.command()
@@ -99,11 +92,11 @@ def _picture(ctx: click.Context, parameter: click.Parameter, path: Path | None) 
 @options.sharded
 @click.option(
     "--picture",
-    type=click.Path(dir_okay=False, path_type=Path),
-    callback=_picture,
+    type=outputs.OutputPath(_check_picture),
     help="Draw it here (.png, .svg, .pdf), with its data beside it as CSV.",
 )
 @report_option
+@outputs.force
 @options.conversion_but(*_OWN)
 @options.as_json
 def sweep(
@@ -129,7 +122,7 @@ def sweep(
     found = library(model, samples.x, samples.y, scales=scales, dt=dt, **settings, **choices)
     if picture is not None:
         info = figures.sweep_info(found.records)
-        figures.save(figures.draw_sweep(info), info, picture)
+        figures.save(figures.draw_sweep(info), info, picture, overwrite=outputs.forced())
         click.echo(f"Picture: {picture}", err=True)
     if report is not None:
         example = choices.get("example_input")

@@ -9,8 +9,9 @@ from typing import Any, get_args
 
 import click
 
-from spikewright._base.writing import check_place, replace_file
-from spikewright.cli import options
+from spikewright._base.amounts import number, percent
+from spikewright._base.writing import file_kind, write_file
+from spikewright.cli import options, outputs
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
 from spikewright.cli.output import duration, emit, say, show
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
@@ -20,12 +21,16 @@ from spikewright.conversion.pipeline import convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
-from spikewright.report.tables import Column, Table, number, percent
+from spikewright.report.tables import Column, Table
 from spikewright.training import Refitted, Training
+from spikewright.training.frozen import in_words
 from spikewright.training.settings import Method, Precision
 
 _SHOWN = 2000
 """Samples that a report measures the trained network on, at most."""
+
+_MODEL = file_kind("a model with trained weights", lambda path: False)
+"""Models are a user's own: nothing tells one that was written here."""
 
 
 def _rates(
@@ -67,6 +72,7 @@ def _rates(
     help="Through the rounded network, with spikes through time, or as is measured to matter.",
 )
 @options.trainable
+@options.frozen
 @options.thresholds
 @options.epochs(10, least=0)
 @click.option(
@@ -105,10 +111,10 @@ def _rates(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Keep its state in this file, and go on from there the next time.",
 )
-@options.out("the trained network here", required=True)
+@outputs.out("the trained network here", required=True)
 @click.option(
     "--write-back",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=outputs.file_of(_MODEL),
     help="Write MODEL with the trained weights here, a .keras or .onnx file.",
 )
 @options.limit
@@ -116,6 +122,7 @@ def _rates(
 @options.dt
 @options.conversion_but("scale_firing_rates", "calibration", "bias_correction")
 @report_option
+@outputs.force
 @options.as_json
 def train(
     model: Path,
@@ -145,15 +152,14 @@ def train(
     source = None if write_back is None else live(model)
     if write_back is not None:
         check_ending(source, write_back.name)
-    for place in filter(None, (out, write_back)):
-        check_place(place)
     if "fission" in choices:
         choices["calibration"] = samples.x
     conversion = _opened(model, source, choices)
     trained = conversion.train(samples.x, samples.y if labels else None, **settings)
-    trained.conversion.save(out)
+    trained.conversion.save(out, overwrite=outputs.forced())
     if write_back is not None:
-        replace_file(write_back, packed(trained.write_back(source)))
+        content = packed(trained.write_back(source))
+        write_file(write_back, content, _MODEL, overwrite=outputs.forced())
     if report is not None:
         _write(report, Subject(out, data, trained.conversion, {}, samples), trained, settings)
     if as_json:
@@ -167,6 +173,8 @@ def train(
     if trained.history:
         say(f"Learning rate: {trained.learning_rate:g}.")
         say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
+    if trained.frozen:
+        say(f"Frozen: {in_words(trained.frozen)}.")
     click.echo(f"Saved as {out}")
     if write_back is not None:
         click.echo(f"Weights written to {write_back}")
@@ -192,6 +200,7 @@ def _write(
             **{name: settings.get(name) for name in told},
             "learning_rate": trained.learning_rate,
             "epoch that was kept": trained.kept,
+            "frozen layers": in_words(trained.frozen) or "none",
             "figures over time": f"{found.settings['samples']} samples of {subject.data.name}",
         },
         training=trained.records,
@@ -250,6 +259,7 @@ def _plain(trained: Training[Conversion], out: Path, write_back: Path | None) ->
     return {
         "kept": trained.kept,
         "learning_rate": trained.learning_rate,
+        "frozen": {layer: list(arrays) for layer, arrays in trained.frozen.items()},
         "refitted": None if trained.refitted is None else asdict(trained.refitted),
         "history": [asdict(epoch) for epoch in trained.history],
         "saved": str(out),

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from spikewright._base.writing import check_place
-from spikewright.choosing.search.choice import Choice
+from spikewright._base.amounts import number
+from spikewright.choosing.search.choice import Choice, unit_of
 from spikewright.choosing.tuning import tune as library
 from spikewright.choosing.tuning.reproduce import run_line
-from spikewright.cli import options
+from spikewright.cli import options, outputs
 from spikewright.cli.output import duration, emit, say, show
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import Samples, load_samples
@@ -23,7 +23,7 @@ from spikewright.conversion.pipeline import convert
 from spikewright.engines import Precision
 from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
-from spikewright.report.tables import Column, Table, joules, number
+from spikewright.report.tables import Column, Table, energy_column
 
 _SHOWN = 2000
 """Samples that a report's figures over time are of, at most."""
@@ -97,7 +97,7 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     help="Train it on these, a file like --data; without y it imitates MODEL.",
 )
 @options.trainable
-@options.out("the chosen network here")
+@outputs.out("the chosen network here")
 @options.dt
 @options.sampled
 @options.precision
@@ -106,6 +106,7 @@ def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @options.example_input
 @options.outputs
 @report_option
+@outputs.force
 @options.as_json
 def tune(
     model: Path,
@@ -128,8 +129,6 @@ def tune(
     """
     if (train or train_data is not None) and out is None:
         raise click.UsageError("--train: weights that are trained need a place, -o FILE")
-    if out is not None:
-        check_place(out)
     samples = load_samples(data, limit)
     held = None if validation is None else load_samples(validation)
     if held is not None:
@@ -147,7 +146,7 @@ def tune(
     if out is not None or report is not None:
         network = _network(model, choice, settings)
         if out is not None:
-            network.save(out)
+            network.save(out, overwrite=outputs.forced())
         if report is not None:
             shown = Shown(data, samples, searched=True)
             if validation is not None and held is not None:
@@ -248,13 +247,14 @@ def _table(choice: Choice) -> Table:
         )
         for item in checked
     ]
+    unit = unit_of(choice.worth)
     columns = (
         Column("chosen", ""),
         Column("steps", "steps"),
         Column("spikes", "spikes a sample", number),
-        Column("energy", "energy", joules),
-        Column("drop", "points lost", _points),
-        Column("at most", f"at most ({100 * choice.confidence:g} %)", _points),
+        energy_column("energy", "energy", choice.energy_table),
+        Column("drop", unit.name, unit.format_signed),
+        Column("at most", f"at most ({100 * choice.confidence:g} %)", unit.format_signed),
         Column("certified", "certified"),
         Column("needed", "samples that would certify", number),
     )
@@ -274,7 +274,3 @@ def _cost(choice: Choice) -> str:
 def _limit(choice: Choice) -> str:
     steps = duration(choice.chosen.steps, choice.arguments["dt"])
     return f"at most {100 * choice.limit:g} points may be lost; the choice runs {steps}"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:.2f}"

@@ -23,6 +23,7 @@ from spikewright.choosing.correction import CORRECTIONS, PLACES
 from spikewright.choosing.fission import Fission
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.coarse import warn_of_few_spikes
+from spikewright.conversion.length import warn_of_length
 from spikewright.conversion.making import of_graph, of_reading, saved
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
@@ -33,15 +34,17 @@ from spikewright.evaluation import checked, evaluate
 from spikewright.evaluation.mismatch import Mismatch, over_draws
 from spikewright.evaluation.settings import Settings
 from spikewright.frontends import Reading, Source
+from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.lower import Lowered
 from spikewright.lower.rounding import rounded
+from spikewright.lower.speaking import say
 from spikewright.lower.trace import Trace
 from spikewright.measure import Evaluation, EveryStep, Run
 from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
-from spikewright.records import select
+from spikewright.records import DEFAULT_TABLE, select
 from spikewright.running.encoders import Encoder
 from spikewright.running.encoding import encoders_for, lists_of
 from spikewright.running.inputs import as_arrays, as_named, batch_of
@@ -54,6 +57,7 @@ from spikewright.running.stream import Stream, stream_of
 from spikewright.training import (
     RECONSTRUCTED,
     Training,
+    in_part_of,
     loaded,
     module_settings,
     reconstruct,
@@ -89,6 +93,7 @@ class Conversion(Shown):
     resolved: Mapping[str, Any] = field(default_factory=dict, init=False)
     _convert: Callable[[Mapping[str, Any]], Conversion] | None = field(default=None, repr=False)
     _reading: Reading | None = field(default=None, repr=False)
+    _found: tuple[set[str], frozenset[Place]] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._runner = Runner(self.lowered)
@@ -135,20 +140,21 @@ class Conversion(Shown):
             raise refuse(unknown[0], "convert has no such argument", known)
         return self._convert({**self.arguments, **changes})
 
-    def on(self, chip: str | Path | Mapping[str, Any] | Chip) -> Conversion:
+    def on(self, chip: str | Path | Mapping[str, Any] | Chip, *, dt: float = 0.001) -> Conversion:
         """The same model under the bits of a chip: a conversion like any other.
 
         `chip` is a name in `spikewright.chips.names()`, a profile of your own, or its file.
         Weights, biases, thresholds and states have the chip's bits, and neurons its reset, floor
         and cap (see `sw.Quantised`). Scales are chosen anew where rules choose them. It is not
         asked whether the network fits. Values from outside arrive as charge; an `encoder` makes
-        spikes of them. Raises `ChipError` for chips that no spiking network runs on, and
+        spikes of them. Its numbers are whole for steps of `dt` seconds, and runs of others are
+        refused. Raises `ChipError` for chips that no spiking network runs on, and
         `ConversionError` for networks without spikes and for neurons that the chip lacks.
         """
         if self.arguments.get("spiking") is False:
             reason = "a chip runs spiking networks, and this one has rates"
             raise refuse("spiking", reason, "Convert with spiking=True")
-        return self.again(weights=bits_of(profile(chip)))
+        return self.again(weights=replace(bits_of(profile(chip)), dt=dt))
 
     def calibrate(
         self, x: Any, *, executor: Any = "local", address: str | None = None, progress: bool = True
@@ -181,7 +187,7 @@ class Conversion(Shown):
                 f"{e.n_neurons:,}",
                 repr(e.neuron_type),
                 _range(e.rate_scale),
-                self.lowered.status(name),
+                self.trace.status(name),
             )
             for name, e in self.populations().items()
         ]
@@ -216,7 +222,8 @@ class Conversion(Shown):
         step are kept too, in `Run.recorded`. Raises `SimulationError` for input of the wrong shape
         or not finite, for settings that no run can have, and for unknown layers. It is raised
         before anything is computed where memory does not suffice (see `memory`). Raises
-        `MissingExtraError` for an engine that is not installed.
+        `BuildError` for scales that no engine computes with at this `dt`, and `MissingExtraError`
+        for an engine that is not installed.
         """
         lists = lists_of(encoders_for(encoder, self.inputs))
         run = run_of(
@@ -234,7 +241,7 @@ class Conversion(Shown):
             record=record,
         )
         means = {name: p.mean() for name, p in run.populations.items() if p.spiking}
-        self._warn_of_few_spikes(means, run.steps, dt)
+        self._warn_of_run(means, run.steps, dt)
         return run
 
     @spelled()
@@ -271,6 +278,7 @@ class Conversion(Shown):
             precision=precision,
             threads=threads,
             record=record,
+            heed=lambda steps: warn_of_length(self, steps, dt, "the stream read out has"),
         )
 
     @spelled()
@@ -354,11 +362,12 @@ class Conversion(Shown):
         )
         place = executors.get(executor, address)
         if noise is not None:
+            warn_of_length(self, settings.steps, dt)
             return self._over_draws(noise, x, y, settings, checkpoint, place, progress)
         found = evaluate(self, self._runner, x, y, settings, checkpoint, place, progress)
         spikes = select(found.records, "spikes per neuron", steps=settings.steps)
         means = {r.how["layer"]: r.value for r in spikes if "layer" in r.how}
-        self._warn_of_few_spikes(means, settings.steps, dt)
+        self._warn_of_run(means, settings.steps, dt)
         return found
 
     def _over_draws(
@@ -403,7 +412,7 @@ class Conversion(Shown):
         """
         refuse_sequences(self.lowered.stepping, "diagnose")
         check_run(dt, seed, "float32", batch_size, threads)
-        return diagnose(
+        found = diagnose(
             self._spelled_out,
             x,
             y,
@@ -417,6 +426,8 @@ class Conversion(Shown):
             threads=threads,
             progress=progress,
         )
+        warn_of_length(self, found.steps, dt)
+        return found
 
     @spelled()
     def train(
@@ -429,10 +440,11 @@ class Conversion(Shown):
         method: Literal["rounding", "time", "auto"] = "auto",
         thresholds: Literal["chosen", "kept"] = "chosen",
         trainable: Sequence[str] = TRAINABLE,
+        frozen: Sequence[str] | None = None,
         spikes: float | None = None,
         joules: float | None = None,
         rates: Mapping[str, tuple[float, float]] | None = None,
-        energy_table: str = "45nm-fp32",
+        energy_table: str = DEFAULT_TABLE,
         loss: Literal["both", "imitation", "truth"] | Callable[[Any, Any], Any] = "both",
         layers: float = 0.0,
         refit: bool = False,
@@ -458,7 +470,10 @@ class Conversion(Shown):
         labels or targets are added to that. Thresholds are first chosen anew for the steps; with
         `thresholds="kept"` they and the starts begin as those of this conversion. `trainable` names
         what may change: thresholds are `"scales"`, those of channels or layers, or
-        `"neuron_scales"`, one for every neuron.
+        `"neuron_scales"`, one for every neuron. Of `frozen` layers weights and biases stay, to the
+        last bit, and thresholds and starts may move. None are those that the source does not train
+        (`trainable=False` in Keras, `requires_grad=False` in PyTorch), names take their place, a
+        name of a model or module inside is all of its layers, and `()` trains all.
 
         `method="rounding"` trains the network whose activations are rounded, for the price of the
         source's training: it is the spiking one where neurons take spikes back and have no cap.
@@ -501,6 +516,7 @@ class Conversion(Shown):
         shared = is_number(validation)
         settings = settings_of(
             trainable,
+            frozen,
             rates,
             steps=steps,
             dt=dt,
@@ -528,7 +544,7 @@ class Conversion(Shown):
             progress=progress,
         )
         given = None if shared else validation
-        return train(self, x, y, given, settings, self._remade, self._live)
+        return train(self, x, y, given, settings, self._remade, self._model, self._live)
 
     @spelled()
     def reconstruct(
@@ -538,6 +554,7 @@ class Conversion(Shown):
         steps: int,
         dt: float = 0.001,
         thresholds: Literal["chosen", "kept"] = "chosen",
+        frozen: Sequence[str] | None = None,
         timeout: float | None = 300.0,
         epochs: int = 1000,
         learning_rate: float = 1e-3,
@@ -554,14 +571,16 @@ class Conversion(Shown):
         `epochs` epochs if that is shorter. The epoch is kept that is the closest on the share
         `validation` of the samples, which is held back. What changes are `scale_firing_rates`,
         `initial_voltage` and `bias_correction` in `resolved`. A bias that is in no neuron's
-        current, such as that of an output, stays. `thresholds`, `batch_size`, `device` and `seed`
-        are those of `train`; raises as `train` does, and needs PyTorch.
+        current, such as that of an output, stays, and so do those of `frozen` layers. That,
+        `thresholds`, `batch_size`, `device` and `seed` are those of `train`; raises as `train`
+        does, and needs PyTorch.
 
         Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
         once, and without its weights.
         """
         settings = settings_of(
             RECONSTRUCTED,
+            frozen,
             None,
             steps=steps,
             dt=dt,
@@ -569,7 +588,7 @@ class Conversion(Shown):
             thresholds=thresholds,
             spikes=None,
             joules=None,
-            energy_table="45nm-fp32",
+            energy_table=DEFAULT_TABLE,
             loss="imitation",
             layers=0.0,
             refit=False,
@@ -588,7 +607,7 @@ class Conversion(Shown):
             seed=seed,
             progress=progress,
         )
-        return reconstruct(self, x, settings)
+        return reconstruct(self, x, settings, self._model)
 
     @spelled()
     def fission(self, x: Any, *, steps: int, extra: float = 0.5, dt: float = 0.001) -> Conversion:
@@ -629,7 +648,8 @@ class Conversion(Shown):
 
         It computes what the torch engine does, with gradients: a training loop of your own may
         train it. Its parameters have the names of the source's, in its state dict too; those of a
-        file or a graph are named by layer and array. `surrogate` is one of
+        file or a graph are named by layer and array. What the source froze, and what no training
+        changes, are buffers. `surrogate` is one of
         `spikewright.surrogates`, or its name; it stands for the derivative of a number of spikes.
         A "detached" `reset` has no gradient through the charge that spikes take away. `readout` is
         that of `Run.predict`. With `checkpoint` memory does not grow with the steps' values: True
@@ -641,7 +661,10 @@ class Conversion(Shown):
         PyTorch. Formulas: docs/training.md.
         """
         settings = module_settings(steps, dt, surrogate, reset, readout, checkpoint, precision)
-        return torch_module(self._spelled_out, settings, seed, self._spelled_live)
+        made, frozen = self._spelled_out, self._frozen
+        if made is not self:
+            frozen = in_part_of(self.canonical, frozen)
+        return torch_module(made, settings, seed, self._spelled_live, frozen)
 
     def load_state(self, state: Mapping[str, Any]) -> Conversion:
         """The conversion with the parameters in a module's state dict, by the source's names.
@@ -657,6 +680,28 @@ class Conversion(Shown):
         if self._reading is None or self._reading.framework is None:
             return None
         return replace(self._reading, form=Wanted(self.arguments).form)
+
+    @property
+    def _model(self) -> Reading | None:
+        """The reading of the model itself, live or as it was loaded from its file."""
+        if self._reading is None:
+            return None
+        model = self._reading.model if self.source.loaded is None else self.source.loaded
+        return replace(self._reading, model=model, form=Wanted(self.arguments).form)
+
+    @property
+    def _frozen(self) -> frozenset[Place]:
+        """The arrays of the graph that the source does not train.
+
+        To find them the source is read anew: they are kept for as long as it freezes the same.
+        """
+        model = self._model
+        if model is None:
+            return self.graph.frozen
+        names = model.frozen_names
+        if self._found is None or self._found[0] != names:
+            self._found = names, model.frozen(self.graph)
+        return self.graph.frozen | self._found[1]
 
     @property
     def _spelled_live(self) -> Reading | None:
@@ -758,7 +803,9 @@ class Conversion(Shown):
         """
         return as_arrays(x, self.graph.structure)
 
-    def _warn_of_few_spikes(self, means: Mapping[str, float], steps: int, dt: float) -> None:
+    def _warn_of_run(self, means: Mapping[str, float], steps: int, dt: float) -> None:
+        """Warn where a run of this length, or with so few spikes, says little of the source."""
+        warn_of_length(self, steps, dt)
         layers = self.populations()
         scales = self.arguments.get("scale_firing_rates")
         known = {
@@ -785,12 +832,14 @@ class Conversion(Shown):
             batch_of(arrays)
         return verify(self, self.source, arrays, rtol, seed)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the conversion to one file, atomically; `spikewright.load` reads it.
 
-        Raises `NetworkError` naming the part that a file cannot hold, before anything is written.
+        An older conversion is replaced, any other file only with `overwrite`. Raises `NetworkError`
+        naming the part that a file cannot hold, `ExistingFileError` for a file that is not
+        replaced, and `OSError` where none can be written; then nothing is written.
         """
-        save(self, path)
+        save(self._stored, path, overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Conversion:
@@ -801,7 +850,24 @@ class Conversion(Shown):
         return saved(cls, load_parts(path))
 
     def __reduce__(self) -> tuple[Callable[[bytes], Conversion], tuple[bytes]]:
-        return _from_bytes, (as_bytes(self),)
+        return _from_bytes, (as_bytes(self._stored),)
+
+    @property
+    def _stored(self) -> Conversion:
+        """The conversion as files hold it: its graph says what the source froze."""
+        try:
+            frozen = self._frozen
+        except Exception as error:  # a copy of the user's model is made, which may raise anything
+            say(
+                "the file does not say which layers are frozen, which no copy of the model shows "
+                f"({type(error).__name__}: {error}). Name them when you train it: frozen=[...]"
+            )
+            return self
+        if frozen == self.graph.frozen:
+            return self
+        made = self._with(self.lowered, self.trace)
+        made.graph = self.graph.with_frozen(frozen)
+        return made
 
     def __copy__(self) -> Conversion:
         return self._with(self.lowered, self.trace)

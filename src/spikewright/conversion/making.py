@@ -35,6 +35,7 @@ from spikewright.choosing.scales import (
     need_data,
 )
 from spikewright.conversion.arguments import Wanted
+from spikewright.conversion.without_effect import warn_of_no_effect, warn_of_no_spikes
 from spikewright.errors import ConversionError, listed
 from spikewright.frontends import Reading, Source, read
 from spikewright.frontends.source import Note
@@ -100,6 +101,8 @@ class Model(Generic[Made]):
             corrected = {} if correct is None else correct(conversion)
         chosen.tell(trace)
         _tell(trace, conversion.lowered)
+        warn_of_no_effect(trace, wanted, conversion.lowered)
+        warn_of_no_spikes(trace, wanted, conversion.lowered, conversion.canonical)
         for name, split in copies.splits.items():
             more = conversion.populations()[name].n_neurons - prod(canonical.shapes[name])
             trace.add("fission", name, f"{split.text}, {more:,} neurons more", "exact")
@@ -218,6 +221,7 @@ def _network(roles: Roles, choices: Choices, bits: Quantised | None) -> Lowered:
         return lowered(roles, choices)
     found = quantise(roles, choices, bits)
     network = lowered(found.roles, found.choices)
+    network.network.dt = bits.dt  # its whole numbers are those of such a step
     notes = [LayerNote(name, text, "approximated", text) for name, text in found.notes.items()]
     return replace(network, notes=(*notes, *network.notes))
 

@@ -85,13 +85,13 @@ def _sizes(graph: Graph, precision: str) -> dict[str, float]:
     terms that are sqrt(n) times as large. Half precisions are added up in single precision.
     """
     unit, unit_of_sums = UNITS[precision], min(UNITS[precision], UNITS["float32"])
-    terms = {node.name: _terms(graph, node) for node in graph}
+    terms = {node.name: terms_of(graph, node) for node in graph}
     longest = {name: max([1.0, *(terms[reader] for reader in readers)])
                for name, readers in graph.consumers.items()}  # fmt: skip
     return {name: _ROUNDINGS * (unit + unit_of_sums * math.sqrt(n)) for name, n in longest.items()}
 
 
-def _terms(graph: Graph, node: Node) -> float:
+def terms_of(graph: Graph, node: Node) -> float:
     """The number of terms that are added up for a value of this node, or its equivalent."""
     layer, shapes = node.layer, [graph.shapes[name] for name in node.inputs]
     if isinstance(layer, Recurrence):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
+from spikewright.conversion.length import warn_of_length
 from spikewright.errors import SimulationError
 from spikewright.graph import evaluate_all
 from spikewright.measure import EveryStep, read_out_at_every_step
@@ -60,6 +61,7 @@ def watch(
     spiking = [n for n, e in conversion.populations().items() if e.neuron_type.spiking]
     runner = Runner(conversion.lowered)
     run = run_of(runner, arrays, steps, dt, seed, engine=engine, record=spiking)
+    warn_of_length(conversion, steps, dt)
     values = evaluate_all(conversion.canonical, arrays)
     return Sample(
         {name: run.spikes_over_time(name)[0] for name in spiking},

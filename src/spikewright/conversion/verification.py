@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from spikewright import engines
 from spikewright.choosing.copies import Copies
+from spikewright.conversion.drawn_inputs import DrawnInputs, random_inputs_for
 from spikewright.conversion.rounding import relative_error, rounding_bounds
-from spikewright.conversion.verified import Difference, Verification
+from spikewright.conversion.sum_errors import sum_errors
+from spikewright.conversion.verified import OWN_SUM, Difference, Verification
 from spikewright.engines import Execution
 from spikewright.errors import SpikewrightError, VerificationError
 from spikewright.frontends import Source
 from spikewright.graph import Graph, evaluate, evaluate_all
-from spikewright.graph.lookups import random_inputs, random_rows, whole_inputs
+from spikewright.graph.lookups import random_rows, whole_inputs
 from spikewright.lower import Lowered, Options, Stepping, lower
 from spikewright.network import Ensemble, Network, Probe
 from spikewright.network.network import detached
@@ -41,19 +43,28 @@ def verify(
     The graph that was read evaluates every sample alone, whatever the model does. So outputs are
     compared with the model's own call on all samples at once, two at least: one that mixes them
     gives something else. Every layer that is observable in the source is compared with the graph,
-    and the graph with the rate network wherever a value exists there.
+    and the graph with the rate network wherever a value exists there. Each value of the network is
+    also compared with its own sum, so that no small one is lost beside large ones.
     """
     graph = conversion.graph
-    inputs = _several(graph, random_inputs(graph, seed) if x is None else x)
+    drawn = random_inputs_for(conversion.canonical, seed) if x is None else DrawnInputs(x, ())
+    inputs = _several(graph, drawn.values)
     read = evaluate_all(graph, inputs)
-    pairs = [*_outputs(source, inputs, read), *_layers(conversion, source, inputs, read)]
+    network = network_values(conversion.canonical, inputs, conversion.lowered.stepping)
+    pairs = [
+        *_outputs(source, inputs, read),
+        *_layers(conversion, source, source.activations(inputs), network, read),
+    ]
     rounded = {pair.precision for pair in pairs if pair.error} if rtol is None else ()
     bounds = {precision: _bounds(graph, inputs, read, precision) for precision in rounded}
     differences = []
     for pair in pairs:
         explained = bounds.get(pair.precision, {}).get(pair.node, 0.0)
         differences.append(_difference(pair, graph, explained if rtol is None else rtol))
-    found = Verification(tuple(differences), _ran(source), len(next(iter(inputs.values()))))
+    if rtol is None:
+        differences += _sums(conversion, network, graph)
+    samples = len(next(iter(inputs.values())))
+    found = Verification(tuple(differences), _ran(source), samples, drawn.scaled)
     _judge(found, conversion.graph, source, inputs, rtol)
     return found
 
@@ -89,15 +100,27 @@ def _outputs(
         yield _Pair(node, READ, relative_error(value, read[node]), precision, output)
 
 
+def _sums(
+    conversion: Converted, network: Mapping[str, NDArray], graph: Graph
+) -> Iterator[Difference]:
+    """Values of the network beside the sums that they are, each measured by its own terms."""
+    if conversion.lowered.stepping is not None:  # values of several steps
+        return
+    canonical = conversion.canonical
+    for name, error, bound in sum_errors(canonical, network):
+        node = graph[name] if name in graph else canonical[name]
+        kind = node.source_kind or node.layer.kind
+        yield Difference(node.name, kind, OWN_SUM, error, bound)
+
+
 def _layers(
     conversion: Converted,
     source: Source,
-    inputs: Mapping[str, NDArray],
+    inside: Mapping[str, NDArray],
+    network: Mapping[str, NDArray],
     read: Mapping[str, NDArray],
 ) -> Iterator[_Pair]:
     """Every layer's value in the source, and in the network, beside that in the graph."""
-    inside = source.activations(inputs)
-    network = network_values(conversion.canonical, inputs, conversion.lowered.stepping)
     copies = Copies.in_network(conversion)
     for name, value in read.items():
         if name in inside:
@@ -155,8 +178,8 @@ def _judge(
     wrong = [one for one in found.differences if not one.agrees]
     layers = [one for one in wrong if not one.output]
     if layers:
-        node = graph[layers[0].layer]
-        what = f"layer {node.source or node.name!r} ({layers[0].kind}) is the first that differs"
+        name = _source_name(graph, layers[0].layer)
+        what = f"layer {name!r} ({layers[0].kind}) is the first that differs"
         apart = [one.layer for one in wrong if one.output]
         outputs = f"outputs {apart} differ too" if apart else "outputs agree"
         more = f"; {outputs}" if found.outputs else ""
@@ -170,6 +193,11 @@ def _judge(
         )
 
 
+def _source_name(graph: Graph, layer: str) -> str:
+    """The name of a layer in the source; layers that passes made keep theirs."""
+    return (graph[layer].source if layer in graph else None) or layer
+
+
 def _apart(one: Difference, rtol: float | None) -> str:
     """The error of a difference, and the bound that it exceeds, in words."""
     if math.isnan(one.error):
@@ -179,7 +207,7 @@ def _apart(one: Difference, rtol: float | None) -> str:
     bound = (
         f"{one.bound:.2g}, which is what rounding explains" if rtol is None else f"rtol={rtol:g}"
     )
-    return f"{one.compared} is off by {one.error:.2g} of the largest value, above {bound}"
+    return f"{one.compared} is off by {one.error:.2g} of {one.relative_to}, above {bound}"
 
 
 def _why(wrong: Difference, graph: Graph, source: Source, inputs: Mapping[str, NDArray]) -> str:

@@ -11,12 +11,16 @@ from typing import Any, NamedTuple
 from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.texts import aligned
 
+OWN_SUM = "its own sum"
+
 
 class Difference(NamedTuple):
     """The distance of a value of the source from another, relative to its largest magnitude.
 
-    `compared` names the other value. `bound` is the distance that rounding alone explains. `output`
-    says that `layer` names an output of the model as it was called, not a layer.
+    `compared` names the other value; "its own sum" is that of the network's values that a value is
+    made of, and errors are then relative to the magnitudes of its terms. `bound` is the distance
+    that rounding alone explains. `output` says that `layer` names an output of the model as it was
+    called, not a layer.
     """
 
     layer: str
@@ -25,6 +29,11 @@ class Difference(NamedTuple):
     error: float
     bound: float
     output: bool = False
+
+    @property
+    def relative_to(self) -> str:
+        """The magnitude that errors are parts of."""
+        return "the terms of its sum" if self.compared == OWN_SUM else "its largest value"
 
     @property
     def agrees(self) -> bool:
@@ -45,18 +54,20 @@ class Verification(Shown, Mapping[str, float]):
 
     It reads as `{layer: error}`, an error being the largest of `max|a - b| / max|a|`, where `a` is
     the source's value. `table` has every difference beside its bound. `source` names the framework
-    that ran the model, and its precision; `samples` on how many samples.
+    that ran the model, and its precision; `samples` on how many samples. `scaled` are the layers
+    to whose weights random inputs were scaled, feature by feature.
     """
 
     differences: tuple[Difference, ...]
     source: str
     samples: int
+    scaled: tuple[str, ...] = ()
 
     @cached_property
     def _layers(self) -> dict[str, float]:
         errors: dict[str, float] = {}
         for one in self.differences:
-            if not one.output:
+            if not one.output and one.compared != OWN_SUM:
                 errors[one.layer] = max(errors.get(one.layer, 0.0), one.error)
         return errors
 
@@ -81,10 +92,13 @@ class Verification(Shown, Mapping[str, float]):
 
     def __repr__(self) -> str:
         worst = self.worst
+        scaled = (
+            f", scaled to the weights of {', '.join(map(repr, self.scaled))}" if self.scaled else ""
+        )
         return (
             f"{len(self)} layers{self._and_outputs()} agree with {self.source} on {self.samples} "
-            f"samples; nearest to its bound is {worst.layer!r}, off by {worst.error:.2g} of its "
-            f"largest value where rounding explains {worst.bound:.2g}"
+            f"samples{scaled}; nearest to its bound is {worst.layer!r}, off by {worst.error:.2g} "
+            f"of {worst.relative_to} where rounding explains {worst.bound:.2g}"
         )
 
     def _and_outputs(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.amounts import joules
 from spikewright.choosing import ScaleRule
 from spikewright.choosing.rules import EnergyBudget, MinimumError
 from spikewright.choosing.rules.rule import shown
@@ -249,9 +250,10 @@ def _budgets(case: Diagnosed) -> Iterator[tuple[str, ScaleRule, float | None]]:
     steps, dt, rule = case.steps, case.samples.plan.dt, case.budget
     for times in (1, *_TIMES):
         if rule is not None and rule.joules is not None:
-            joules = times * rule.joules
-            text = f"spend {joules:.3g} J a sample where they do most (EnergyBudget)"
-            yield text, replace(rule, steps=steps, dt=dt, joules=joules), None
+            paid, each = times * rule.joules, rule.joules_per_addition
+            price = f"{joules(paid)} a sample, in additions of {joules(each)},"
+            text = f"spend {price} where they do most (EnergyBudget)"
+            yield text, replace(rule, steps=steps, dt=dt, joules=paid), None
         elif case.spikes > 0:
             budget = times * case.spikes
             spikes = f"{budget:,.0f}" if budget > 99.5 else f"{budget:.3g}"

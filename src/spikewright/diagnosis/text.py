@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from spikewright._base.amounts import format_difference, loss_unit, percent, points
 from spikewright._base.texts import aligned
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.parts import PARTS
@@ -52,13 +53,12 @@ def summary(found: Findings) -> str:
     elif score.name == "accuracy" and score.worth.fraction:
         lost = (
             f"{_percent(score.found)} accuracy, the source {_percent(score.source)}{_twin(found)}: "
-            f"{_points(score.drop)} lost"
+            f"{format_difference(score.drop, found.interval)}"
         )
     elif not score.worth.fraction:
         lost = (
             f"{score.name} {_number(score.found)}, the source's {_number(score.source)}"
-            f"{_twin(found)}: "
-            f"{_number(score.drop)} lost"
+            f"{_twin(found)}: {format_difference(score.drop, found.interval, loss_unit(False))}"
         )
     else:
         lost = (
@@ -155,18 +155,12 @@ def _without_empty(headings: Sequence[str], rows: list[Row]) -> list[Row]:
 
 
 def _percent(value: float | None) -> str:
-    return "" if value is None else f"{_rounded(100 * value)} %"
+    return "" if value is None else percent(value)
 
 
 def _points(value: float | None) -> str:
-    return "" if value is None else f"{_rounded(100 * value)} points"
+    return "" if value is None else points(value)
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}" if abs(value) >= 99.5 else f"{value:.3g}"
-
-
-def _rounded(value: float) -> str:
-    """One decimal, without a minus before 0.0."""
-    shown = f"{value:.1f}"
-    return "0.0" if shown == "-0.0" else shown

@@ -17,6 +17,7 @@ from spikewright.engines.program import Parameters, Program
 from spikewright.engines.recording import Tape
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.run import Execution
+from spikewright.engines.settings import step_for
 from spikewright.engines.totals import Totals
 from spikewright.errors import BuildError, MissingExtraError
 
@@ -37,6 +38,7 @@ __all__ = [
     "available",
     "compile_network",
     "get",
+    "step_for",
 ]
 
 NAMES = ("reference", "native", "torch")

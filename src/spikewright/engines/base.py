@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from spikewright.engines.program import (
     Smooth,
     Source,
 )
+from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
 from spikewright.engines.work import multiply_adds
 from spikewright.engines.working import SPARSE_TERMS, Work, size_of
@@ -35,6 +36,8 @@ from spikewright.network.transforms import AxisMap, Convolution, Dense, Shape, S
 ANY = 2**62  # steps: as many as a run has
 
 Array = Any  # (batch, steps, *shape) of the engine's library; steps is 1 where nothing changes
+Call = Callable[[int, int], None]
+"""A function of the place `t` of a step in arrays, and of the number of steps before it."""
 
 
 class Kernel(ABC):
@@ -98,6 +101,17 @@ class Kernel(ABC):
     def learned(self) -> Mapping[Learned, Array]:
         """The present weights `(batch, out, in)` of each operator that learns."""
         return {}
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        """The functions and processes that it calls sample by sample, in order."""
+        return ()
+
+    def into(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> Call | None:
+        """A function that fills `outputs[0][t]`, of arrays `(steps, batch, *shape)`.
+
+        It reads `inputs`, `(batch or 1, steps or 1, *shape)`. None where `begin` does it.
+        """
+        return None
 
 
 class Stepping(ABC):

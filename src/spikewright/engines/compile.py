@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import repeated
+from spikewright.engines.analog import with_weights_held
 from spikewright.engines.decoder_cache import Choice, DecoderCache, chosen_cache
 from spikewright.engines.draft import NO_DELAYS, Draft
 from spikewright.engines.factors import (
@@ -39,7 +40,9 @@ from spikewright.engines.program import (
     Sum,
     object_key,
 )
+from spikewright.engines.python_steps import Turns, node_may_share, taking_turns
 from spikewright.engines.representation import connection_key
+from spikewright.engines.settings import check_settings, check_sizes, check_step
 from spikewright.engines.signals import Receiver, Signals
 from spikewright.engines.sparse_input import SparseInput, reads_spikes_sparsely
 from spikewright.engines.vectors import Vectors
@@ -72,16 +75,21 @@ def compile_network(
     precision: Precision,
     probes: Sequence[Probe] | None = None,
     decoder_cache: Choice | DecoderCache = None,
+    turns: Turns = "shared",
 ) -> Program:
     """Compile a network for steps of `dt` seconds, recording `probes` (default: the network's).
 
-    `decoder_cache` as for `Simulator`.
-    Raises `BuildError` for a cycle without a synapse, an object that the network does not hold, or
-    parameters that no neuron can have.
+    `decoder_cache` as for `Simulator`. Python functions take `turns`, step by step, where they may
+    share something ("shared"), "all" of them or "none", which is block by block.
+    Raises `BuildError` for a cycle without a synapse, an object that the network does not hold,
+    parameters that no neuron can have, steps and scales that no engine computes with, or a step
+    that the network is not for.
     """
+    check_settings(dt, precision, None, BuildError)
+    check_step(network, dt)
     wanted = network.all_probes if probes is None else list(probes)
     cache = chosen_cache(decoder_cache)
-    return _Compiler(network, dt, seed, precision, wanted, cache).program()
+    return _Compiler(network, dt, seed, precision, wanted, cache).program(turns)
 
 
 class _Compiler:
@@ -104,7 +112,7 @@ class _Compiler:
         self.keys: dict[Ensemble | Connection | Node, tuple[int, int]] = {}
         self.affine: dict[NeuronsView, tuple[NDArray | None, NDArray | None]] = {}
 
-    def program(self) -> Program:
+    def program(self, turns: Turns) -> Program:
         """Compile objects, then connections between them, then inputs of objects, then probes."""
         self._check_once()
         signals, connections = self.signals, self.network.all_connections
@@ -135,12 +143,14 @@ class _Compiler:
             self.compute(node)
         recordings = self.recordings()
         self.vectors.forget()
+        operators = with_weights_held(self.draft.operators, self.precision, self.draft.encoders)
+        in_turn = taking_turns(operators, turns)
         return Program(
             dt=self.dt,
             seed=self.seed,
             precision=self.precision,
             shapes=tuple(self.draft.shapes),
-            components=order(self.draft.operators),
+            components=order(operators, in_turn),
             recordings=recordings,
             parameters=self.parameters,
             weights=GivenWeights(connections),
@@ -180,6 +190,7 @@ class _Compiler:
         solved = build_parameters(ensemble, key)
         self.vectors.represent(ensemble, key, solved)
         built = self.parameters[ensemble] = solved.parameters
+        check_sizes(ensemble, self.dt, built.initial_voltage)
         threshold = 1.0 / (np.asarray(ensemble.rate_scale, np.float64) * self.dt)
         heights = kind.amplitude * (threshold if kind.spiking else 1.0)
         signals.heights[neurons] = np.asarray(heights)
@@ -360,7 +371,8 @@ class _Compiler:
                 Generate(f"{node!r}", inputs, output, node.output, node.shape_in, self.keys[node])
             )
         elif node not in signals.input_of:
-            self.draft.operators.append(Source(f"{node!r}", (), output, node))
+            kind = Apply if node_may_share(node) else Source
+            self.draft.operators.append(kind(f"{node!r}", (), output, node))
         elif node.output is not None and not _stands_in(node):
             inputs = (signals.input_of[node],)
             self.draft.operators.append(Apply(f"{node!r}", inputs, output, node, _restart(node)))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.factors import Scaled, carries, plain
-from spikewright.engines.grid import Precision, entries_on_grid
+from spikewright.engines.grid import Precision
 from spikewright.engines.program import (
     Average,
     Delay,
@@ -31,13 +29,17 @@ NO_DELAYS: Mapping[int, NDArray] = MappingProxyType({})
 
 
 class Draft:
-    """Signals and operators so far, for steps of `dt` seconds and weights of `precision`."""
+    """Signals and operators so far, for steps of `dt` seconds and weights of `precision`.
+
+    `encoders` are signals that encoders make of represented vectors.
+    """
 
     def __init__(self, dt: float, precision: Precision) -> None:
         self.dt, self.precision = dt, precision
         self.shapes: list[Shape] = []
         self.labels: dict[int, str] = {}
         self.operators: list[Operator] = []
+        self.encoders: set[int] = set()
         self._delayed: dict[tuple[int, int], int] = {}
 
     def signal(self, shape: Shape, label: str) -> int:
@@ -129,15 +131,23 @@ class Draft:
             output = self.signal(shape, label)
             carried = carries(transform)
             if carried is None:
-                held = _hold(transform, self.precision)
-                weights = self._weights(label, signal, output, held, factor, delays.get(place))
-                self.operators.append(weights)
+                waits = delays.get(place)
+                self.operators.append(
+                    self._weights(label, signal, output, transform, factor, waits)
+                )
                 factor = 1.0
             else:
                 self.operators.append(Linear(label, (signal,), output, plain(transform)))
                 factor *= carried
             signal = output
         return Scaled(signal, factor)
+
+    def encode(self, signal: int, chain: tuple[Transform, ...], size: int, label: str) -> Scaled:
+        """Add the encoders of a represented vector of `size` values."""
+        before = len(self.operators)
+        encoded = self.map(Scaled(signal, 1.0), chain, (size,), label)
+        self.encoders.update(op.output for op in self.operators[before:])
+        return encoded
 
     def _weights(
         self,
@@ -172,12 +182,3 @@ def _initial_means(synapse: WindowMean, shape: Shape, label: str) -> NDArray:
             f"{label}: {len(values)} initial values are neither one nor one for each of {shape}"
         )
     return values.reshape(shape) if len(values) > 1 else np.broadcast_to(values[0], shape)
-
-
-def _hold(transform: Transform, precision: Precision) -> Transform:
-    """The transform; entries of a sparse matrix are on the precision's grid."""
-    if not isinstance(transform, Sparse):
-        return transform
-    size = math.prod(transform.shape_out)
-    held = entries_on_grid(transform.values, transform.rows, size, precision)
-    return replace(transform, values=held)

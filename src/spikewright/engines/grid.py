@@ -9,6 +9,9 @@ operands alone, whatever the batch, the block or the library:
 * an input is split into limbs relative to the largest magnitude of its sample and step, narrow
   enough that `fan_in` products stay within 53 bits. Counts of spikes are one limb, exactly.
 
+The parts of analog operands that weights on the grid, and limbs, leave out are added by
+`engines/compensation.py`.
+
 A limb of `b` bits is an integer of magnitude `2^(b-1)` at most, times a power of two. So a sum of
 `fan_in` products of limbs of `w` and `l` bits is at most `2^(w - 1 + l - 1) fan_in <= 2^53`.
 """
@@ -56,6 +59,14 @@ GRIDS: dict[Precision, Grid] = {
     "float64": Grid(weight_bits=27, weight_limbs=2, input_bits=53),
 }
 
+ANALOG_GRIDS: dict[Precision, Grid] = {
+    "float32": Grid(weight_bits=27, weight_limbs=1, input_bits=32),
+    "float64": GRIDS["float64"],
+}
+"""Grids of weights that meet analog values: inputs are split in any case, so that two bits more of
+a weight cost nothing, and a quarter of the residuals are left (`engines/compensation.py`).
+"""
+
 
 def _step(largest: NDArray, bits: int) -> NDArray:
     """Power of two such that `largest / step` needs at most `bits` bits, sign included."""
@@ -70,12 +81,16 @@ def limbs(x: NDArray, axes: tuple[int, ...], bits: int, count: int) -> list[NDAr
     Their sum is `x` rounded to `bits * count - 1` bits of magnitude; each one divided by its own
     power of two is an integer of magnitude `2**(bits - 1)` at most.
     """
-    largest = np.abs(x).max(axis=axes, keepdims=True, initial=0.0)
-    return _split(x, _step(largest, bits), bits, count)
+    return _split(x, _unit(x, axes, bits), bits, count)[0]
 
 
-def _split(x: NDArray, step: NDArray, bits: int, count: int) -> list[NDArray]:
-    """Limbs of `x`, the first of them multiples of `step`."""
+def _unit(x: NDArray, axes: tuple[int, ...], bits: int) -> NDArray:
+    """The power of two of which the first limbs are multiples."""
+    return _step(np.abs(x).max(axis=axes, keepdims=True, initial=0.0), bits)
+
+
+def _split(x: NDArray, step: NDArray, bits: int, count: int) -> tuple[list[NDArray], NDArray]:
+    """Limbs of `x`, the first of them multiples of `step`, and the remainder."""
     parts = []
     rest = x
     for _ in range(count):
@@ -85,7 +100,7 @@ def _split(x: NDArray, step: NDArray, bits: int, count: int) -> list[NDArray]:
         if not rest.any():
             break
         step = step * 2.0**-bits  # what rounding left is at most half a step
-    return parts
+    return parts, rest
 
 
 def weight_limbs(weight: NDArray, grid: Grid) -> list[NDArray]:
@@ -104,7 +119,7 @@ def integer_weights(weight: NDArray, precision: Precision) -> tuple[list[NDArray
     grid, axes = GRIDS[precision], tuple(range(1, weight.ndim))
     integers = [np.empty(weight.shape, np.int32) for _ in range(grid.weight_limbs)]
     steps = np.empty(len(weight))
-    for some in _channels(weight):
+    for some in channel_slices(weight):
         rest = weight[some]
         step = _step(np.abs(rest).max(axis=axes, keepdims=True, initial=0.0), grid.weight_bits)
         for limb in integers:
@@ -117,7 +132,7 @@ def integer_weights(weight: NDArray, precision: Precision) -> tuple[list[NDArray
 def on_grid(weight: NDArray, precision: Precision) -> NDArray:
     """Weights `(out, ...)` rounded to the grid of this precision, float64."""
     held = np.empty(weight.shape)
-    for some in _channels(weight):
+    for some in channel_slices(weight):
         parts = weight_limbs(weight[some], GRIDS[precision])
         held[some] = sum(parts[1:], start=parts[0])
     return held
@@ -139,12 +154,12 @@ def entries_on_grid(values: NDArray, rows: NDArray, size: int, precision: Precis
     held = np.empty(values.shape)
     for i in range(0, len(values), _AT_ONCE):
         some = slice(i, i + _AT_ONCE)
-        parts = _split(values[some], steps[rows[some]], grid.weight_bits, grid.weight_limbs)
+        parts, _ = _split(values[some], steps[rows[some]], grid.weight_bits, grid.weight_limbs)
         held[some] = sum(parts[1:], start=parts[0])
     return frozen(held)
 
 
-def _channels(weight: NDArray) -> Iterator[slice]:
+def channel_slices(weight: NDArray) -> Iterator[slice]:
     """A few channels at a time, which have grids of their own, to bound temporary memory."""
     some = max(1, _AT_ONCE * len(weight) // max(1, weight.size))
     return (slice(i, i + some) for i in range(0, len(weight), some))
@@ -155,12 +170,30 @@ def input_limbs(x: NDArray, fan_in: int, grid: Grid) -> list[NDArray]:
 
     `fan_in` is at most `MAX_FAN_IN`: longer sums are made of pieces.
     """
+    return split_inputs(x, fan_in, grid, None)[0]
+
+
+def split_inputs(
+    x: NDArray, fan_in: int, grid: Grid, limits: tuple[float, float] | None
+) -> tuple[list[NDArray], NDArray | None]:
+    """Limbs as `input_limbs` gives them, and the remainders of some samples and steps, or None.
+
+    Remainders are zero but in samples and steps in which a value is smaller than the first of the
+    `limits`, in units of their first limbs, and there those of values smaller than the second.
+    """
     if fan_in > MAX_FAN_IN:
         raise ValueError(f"sums over {fan_in} inputs are made in pieces of {MAX_FAN_IN}")
     bits, count = grid.input_limbs(fan_in)
     if _are_counts(x, bits):
-        return [x]
-    return limbs(x, tuple(range(2, x.ndim)), bits, count)
+        return [x], None
+    axes = tuple(range(2, x.ndim))
+    unit = _unit(x, axes, bits)
+    parts, rest = _split(x, unit, bits, count)
+    if limits is None or not rest.any():
+        return parts, None
+    sizes, (wide, reach) = np.abs(x), limits
+    small = np.any((x != 0.0) & (sizes < unit * wide), axis=axes, keepdims=True)
+    return parts, np.where(small & (sizes < unit * reach), rest, 0.0) if small.any() else None
 
 
 def _are_counts(x: NDArray, bits: int) -> bool:

@@ -10,10 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, DelayedKernel, Kernel
+from spikewright.engines.base import Array, Call, DelayedKernel, Kernel
 from spikewright.engines.program import DelayedLinear, Learned
 from spikewright.errors import SimulationError
 from spikewright.network.learning import Facts
+
+
+def adding(inputs: Sequence[NDArray], made: NDArray) -> Call:
+    """A plain sum of arrays `(batch or 1, steps or 1, *shape)`, as `Kernel.into` gives it."""
+    terms = [(x.swapaxes(0, 1), len(x[0]) == 1) for x in inputs]
+
+    def add(t: int, step: int) -> None:
+        total, *others = [x[0 if constant else t] for x, constant in terms]
+        for value in others:
+            total = total + value
+        made[t] = total
+
+    return add
 
 
 class SmoothKernel(Kernel):

@@ -177,7 +177,7 @@ class Learners:
             sent = Scaled(output, 1.0)
         else:
             dense = (Dense(matrix),)
-            sent = self.draft.map(Scaled(signal, 1.0), dense, (ensemble.dimensions,), label)
+            sent = self.draft.encode(signal, dense, ensemble.dimensions, label)
         return self.draft.map(sent, (Reshape(ensemble.shape),), shape, label)
 
     def held_encoders(self) -> dict[Ensemble, NDArray]:

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.analog import weights_of
+from spikewright.engines.compensation import Compensation
 from spikewright.engines.program import Linear
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.network.transforms import Dense, Reshape, Scale, Shape, Transform
@@ -22,7 +24,9 @@ def matrix_of(chain: tuple[Transform, ...], shape: Shape) -> NDArray:
         elif isinstance(transform, Scale):
             matrix = np.broadcast_to(transform.factor, shape).reshape(-1, 1) * matrix
         elif not isinstance(transform, Reshape):
-            kernel = LinearKernel(Linear("a matrix", (), 0, transform), "float64")
+            weights = weights_of(transform)
+            whole = None if weights is None else Compensation.of(weights, "float64")
+            kernel = LinearKernel(Linear("a matrix", (), 0, transform, 1.0, whole), "float64")
             (columns,) = kernel.run([matrix.T.reshape(-1, 1, *shape)], 0, 1)
             matrix = columns.reshape(len(columns), -1).T
         shape = shape_out

@@ -13,19 +13,17 @@ from spikewright._base.arrays import repeated
 from spikewright.engines.base import Engine, Stretch, arrays_of
 from spikewright.engines.memory import Memory, MemoryPart
 from spikewright.engines.program import (
-    Apply,
     Average,
     Component,
-    Generate,
     Neurons,
     Operator,
     Program,
     Recording,
     Source,
 )
+from spikewright.engines.python_steps import calls_python
 from spikewright.engines.totals import total_bytes
 from spikewright.network import Ensemble, Node
-from spikewright.network.functions import NodeFunction
 from spikewright.network.transforms.layout import flatten
 
 PIECE_VALUES = 1_000_000  # of a block that are recorded at once
@@ -63,7 +61,7 @@ class Setting:
         """Prepare a program; `chunk` is the engine's choice where it is None."""
         plan = engine.prepare(program)
         size = chunk or engine.chunk_samples(plan, batch)
-        if any(_calls_python(op) for op in program.operators):
+        if any(calls_python(op) for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step
         of_each = None if fed is None else frozenset(fed)
         return cls(program, plan, engine, batch, min(size, batch), frozenset(tally), of_each)
@@ -205,7 +203,8 @@ class Setting:
                 continue
             once = op.output in constants
             batch = 1 if op.output in alike else self.batch if once else self.chunk
-            steps = 1 if once or (component.loops and not _in_windows(component)) else block
+            by_step = component.in_turn or (component.loops and not _in_windows(component))
+            steps = 1 if once or by_step else block
             size = self.engine.work_bytes(op, self.program, batch, steps, constants)
             if size > most.bytes:
                 how = f"{batch} samples, {steps} steps at once"
@@ -294,10 +293,3 @@ def kept_steps(recording: Recording, first: int, steps: int) -> int:
 def _in_windows(component: Component) -> bool:
     """Whether a loop may run several steps at once."""
     return any(isinstance(op, Average) for op in component.operators)
-
-
-def _calls_python(op: Operator) -> bool:
-    """Whether an operator calls a function that a user wrote."""
-    if isinstance(op, Generate):
-        return True
-    return isinstance(op, Apply) and not isinstance(op.node.output, NodeFunction)

@@ -66,17 +66,18 @@ def build_parameters(ensemble: Ensemble, key: tuple[int, int]) -> Solved:
     scale = ensemble.rate_scale
     acting = gain_scale(ensemble)
     neuron_type = ensemble.neuron_type
-    if neuron_type.scaling == "skewed":
-        rates = neuron_type.max_rates(gain * acting, bias * acting)
-    else:
-        rates = scale * neuron_type.max_rates(gain, bias)
-    built = Parameters(
-        gain=np.asarray(gain * acting),
-        bias=np.asarray(bias * acting),
-        amplitude=np.asarray(neuron_type.amplitude / scale),
-        max_rates=np.asarray(rates),
-        initial_voltage=_initial_voltage(ensemble, key),
-    )
+    with np.errstate(over="ignore"):  # `check_sizes` refuses what is too large
+        if neuron_type.scaling == "skewed":
+            rates = neuron_type.max_rates(gain * acting, bias * acting)
+        else:
+            rates = scale * neuron_type.max_rates(gain, bias)
+        built = Parameters(
+            gain=np.asarray(gain * acting),
+            bias=np.asarray(bias * acting),
+            amplitude=np.asarray(neuron_type.amplitude / scale),
+            max_rates=np.asarray(rates),
+            initial_voltage=_initial_voltage(ensemble, key),
+        )
     return Solved(built, gain, bias)
 
 

@@ -4,30 +4,43 @@ Operators that reach each other form a strongly connected component and run step
 (Tarjan 1972); every other operator runs once per block. Filters, means and delays read their
 input at the end of a step, and so do the rules of `Learned` weights, so that they break a loop; a
 loop that nothing breaks has no order.
+
+Operators that are called in turn, since they may share something beside the network, are such a
+component with all that lies between them. Functions of time alone come first in a step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from spikewright.engines.program import Component, Operator
 from spikewright.errors import BuildError
 
 
-def order(operators: Sequence[Operator]) -> tuple[Component, ...]:
-    """Group and sort operators; raises `BuildError` naming the members of an instantaneous loop."""
+def order(
+    operators: Sequence[Operator], in_turn: Collection[Operator] = ()
+) -> tuple[Component, ...]:
+    """Group and sort operators, those that are called `in_turn` in one component.
+
+    Raises `BuildError` naming the members of an instantaneous loop.
+    """
     producer: dict[int, int] = {}
     for index, op in enumerate(operators):
         producer.update(dict.fromkeys(op.outputs, index))
     reads = {
         index: tuple(producer[signal] for signal in op.inputs) for index, op in enumerate(operators)
     }
+    turns = [index for index, op in enumerate(operators) if op in in_turn]
+    reached = dict(reads)
+    for one, other in zip(turns, turns[1:] + turns[:1], strict=True):
+        reached[one] = (*reads[one], other)
     components = []
-    for members in _strongly_connected(reads):
+    for members in _strongly_connected(reached):
         loops = len(members) > 1 or members[0] in reads[members[0]]
         if loops:
             members = _sorted_within(members, reads, operators)
-        components.append(Component(tuple(operators[i] for i in members), loops))
+        shared = loops and not set(turns).isdisjoint(members)
+        components.append(Component(tuple(operators[i] for i in members), loops, shared))
     return tuple(components)
 
 

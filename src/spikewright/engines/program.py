@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.compensation import Compensation
 from spikewright.engines.grid import Precision
 from spikewright.errors import SimulationError
 from spikewright.network import Connection, Ensemble, Node, NodeFunction, Probe
@@ -61,7 +62,7 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class Source(Operator):
-    """A node without input: a constant, a function of time, or values fed to the run."""
+    """A node without input: a constant, a function of time alone, or values fed to the run."""
 
     node: Node
 
@@ -71,11 +72,13 @@ class Linear(Operator):
     """`y = factor * transform(x)`.
 
     Weights are the network's own arrays; engines put them on the program's grid (`engines/grid.py`)
-    as they make their form of them. Entries of a sparse matrix are on it.
+    as they make their form of them. Entries of a sparse matrix that meet counts are on it. Sums
+    over analog values have a `compensation`, for what the grid leaves out.
     """
 
     transform: Transform
     factor: float = 1.0
+    compensation: Compensation | None = None
 
     @property
     def stateless(self) -> bool:
@@ -130,7 +133,7 @@ class Delay(Operator):
 class DelayedLinear(Operator):
     """`y_t = factor * (sum of value x_(t - delay)[column])`, by the entries of a sparse map.
 
-    `delays` are steps from 1, one an entry. Entries are on the program's grid.
+    `delays` are steps from 1, one an entry. Entries that meet counts are on the program's grid.
     """
 
     transform: Sparse
@@ -168,7 +171,10 @@ class Sum(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Apply(Operator):
-    """A node's function of its input; `restart` is None or the period of its running means."""
+    """A node's function of its input, or of time alone where it has no input.
+
+    `restart` is None or the period of its running means.
+    """
 
     node: Node
     restart: int | None = None
@@ -272,10 +278,14 @@ class Learned(Operator):
 
 @dataclass(frozen=True)
 class Component:
-    """Operators that run together: over whole blocks, or step by step where they form a loop."""
+    """Operators that run together: over whole blocks, or step by step where they form a loop.
+
+    Those that are called `in_turn` form one too: they may share something beside the network.
+    """
 
     operators: tuple[Operator, ...]
     loops: bool
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import numpy as np
 
 from spikewright.engines.base import Array, Engine, Kernel
 from spikewright.engines.program import Operator, Program
+from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
 
 
@@ -68,3 +69,6 @@ class RestartingKernel(Kernel):
 
     def totals(self) -> Iterable[Sums]:
         return self._kernel.totals()
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        return self._kernel.python_steps()

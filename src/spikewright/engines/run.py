@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Engine, Feeds, Kernel
+from spikewright.engines.base import Array, Call, Engine, Feeds, Kernel
 from spikewright.engines.memory import Memory, available, lately_available
 from spikewright.engines.needs import Setting, last_readers
 from spikewright.engines.program import Component, Learned, Operator, Program, Source
+from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Recorder, Tape
 from spikewright.engines.restarting import restarting
 from spikewright.engines.stepping import Stepper, constants_of
@@ -51,6 +52,9 @@ class Execution:
         self._sources = [op for op in self._plan.operators if isinstance(op, Source)]
         self._stages = _stages(self._plan)
         self._parts = _parts(self._setting)
+        kernels = [kernel for part in self._parts for kernel in part.kernels.values()]
+        steps = [step for kernel in kernels for step in kernel.python_steps()]
+        self._functions = Functions(steps, program.operators, batch)
         self._known: set[tuple[int, int, frozenset[int]]] = set()
         self._blocks: dict[frozenset[int], int] = {}
         self._stepper: Stepper | None = None
@@ -73,6 +77,7 @@ class Execution:
         """
         for node in feeds or ():
             self.program.check_fed(node)
+        self._functions.check()
         with self.engine.working():
             return self._run(steps, feeds, progress, last)
 
@@ -81,6 +86,7 @@ class Execution:
 
         The rest is as in `run`.
         """
+        self._functions.check()
         if self._stepper is None and self._steps:
             self._prepare()
         going = None if self._stepper is None else self._stepper.step(self.step, tapes)
@@ -247,14 +253,33 @@ class Execution:
         for op in component.operators:
             for s in op.outputs:
                 values[s] = self.engine.empty(self.program, part.size, count, shapes[s])
+        calls = self._calls(kernels, values)
         t = 0
         while t < count:
-            now = min(count - t, *(kernel.ahead for kernel in kernels.values()))
-            self._loop_once(kernels, values, t, now)
+            ahead = 1 if component.in_turn else min(kernel.ahead for kernel in kernels.values())
+            now = min(count - t, ahead)
+            self._loop_once(kernels, calls, values, t, now)
             t += now
 
+    def _calls(
+        self, kernels: Mapping[Operator, Kernel], values: Mapping[int, Array]
+    ) -> dict[Operator, Call]:
+        """Functions of a step of a block, of operators that fill arrays by themselves."""
+        found: dict[Operator, Call] = {}
+        for op, kernel in kernels.items():
+            made = values[op.output].swapaxes(0, 1)
+            call = kernel.into([values[s] for s in op.inputs], [made])
+            if call is not None:
+                found[op] = call
+        return found
+
     def _loop_once(
-        self, kernels: Mapping[Operator, Kernel], values: dict[int, Array], t: int, now: int
+        self,
+        kernels: Mapping[Operator, Kernel],
+        calls: Mapping[Operator, Call],
+        values: dict[int, Array],
+        t: int,
+        now: int,
     ) -> None:
         """Steps `t` to `t + now` of a loop."""
         at: dict[int, Array] = {}
@@ -266,6 +291,9 @@ class Execution:
             return value if value.shape[1] == 1 else value[:, t : t + now]
 
         for op, kernel in kernels.items():
+            if now == 1 and op in calls:
+                calls[op](t, self.step + t)
+                continue
             outputs = kernel.begin([read(s) for s in op.prompt], self.step + t, now)
             for s, output in zip(op.outputs, outputs, strict=False):
                 values[s][:, t : t + now] = output

@@ -10,12 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Kernel
-from spikewright.engines.program import Generate, Program
-from spikewright.errors import BuildError, NetworkError, SimulationError
+from spikewright.errors import SimulationError
 from spikewright.network import Node
 from spikewright.network.node import shares_at_once
-from spikewright.network.processes import Step
 from spikewright.network.shapes import Shape, as_value
 
 
@@ -63,21 +60,11 @@ def read_once(node: Node, to: NDArray, time: float) -> None:
     try:
         returned = function(time)
     except Exception as error:
-        raise _failed(f"{node!r}", "function", time, error) from error
+        raise failed(f"{node!r}", "function", time, error) from error
     if isinstance(returned, float) and to.shape == (1,) and math.isfinite(returned):
         to[0] = returned
     else:
-        to[...] = _value(returned, f"{node!r}", "function", node.shape_out, time)
-
-
-def apply_callable(node: Node, x: NDArray, step: int, dt: float) -> NDArray:
-    """A callable node's values for `(batch, steps, *shape_in)`, one call a sample and step."""
-    batch, steps = x.shape[:2]
-    y = np.empty((batch, steps, *node.shape_out))
-    for t in range(steps):
-        for b in range(batch):
-            y[b, t] = call(node, (step + t + 1) * dt, np.array(x[b, t]))
-    return y
+        to[...] = value_of(returned, f"{node!r}", "function", node.shape_out, time)
 
 
 @contextmanager
@@ -89,29 +76,10 @@ def applying(node: Node) -> Iterator[None]:
         raise SimulationError(f"{node!r}: {error}") from None
 
 
-def call(node: Node, *arguments: Any) -> NDArray:
-    """One call of a node's function; raises `SimulationError` naming the node if it fails."""
-    return checked(_function(node), f"{node!r}", "function", node.shape_out, *arguments)
-
-
 def _function(node: Node) -> Callable[..., Any]:
     if not callable(node.output):
         raise SimulationError(f"{node!r} has no function to call")
     return node.output
-
-
-def checked(
-    function: Callable[..., Any], label: str, what: str, shape: Shape, *arguments: Any
-) -> NDArray:
-    """Values of a function of time (in seconds), checked for their shape and finite.
-
-    Raises `SimulationError` naming the object for other values.
-    """
-    try:
-        returned = function(*arguments)
-    except Exception as error:
-        raise _failed(label, what, arguments[0], error) from error
-    return _value(returned, label, what, shape, arguments[0])
 
 
 def called(
@@ -129,7 +97,7 @@ def called(
         try:
             value = function(*given)
         except Exception as error:
-            raise _failed(label, what, given[0], error) from error
+            raise failed(label, what, given[0], error) from error
         # A function may return the same array again and again.
         if isinstance(value, np.ndarray) and value.dtype == values.dtype and value.shape == shape:
             values[i] = value
@@ -145,14 +113,18 @@ def called(
     if alike and np.isfinite(values).all():
         return values.reshape(whole)
     rows = zip(returned, arguments, strict=True)
-    return np.stack([_value(value, label, what, shape, given[0]) for value, given in rows])
+    return np.stack([value_of(value, label, what, shape, given[0]) for value, given in rows])
 
 
-def _value(returned: Any, label: str, what: str, shape: Shape, time: float) -> NDArray:
+def value_of(returned: Any, label: str, what: str, shape: Shape, time: float) -> NDArray:
+    """The value that a function returned at a time in seconds.
+
+    Raises `SimulationError` naming the object unless it is finite and of this shape.
+    """
     try:
         value = as_value(returned)
     except (TypeError, ValueError) as error:
-        raise _failed(label, what, time, error) from error
+        raise failed(label, what, time, error) from error
     if value.shape != shape:
         raise SimulationError(
             f"{label}: its {what} returned shape {value.shape} at t = {time:g} s, expected {shape}"
@@ -162,50 +134,8 @@ def _value(returned: Any, label: str, what: str, shape: Shape, time: float) -> N
     return value
 
 
-def _failed(label: str, what: str, time: float, error: Exception) -> SimulationError:
+def failed(label: str, what: str, time: float, error: Exception) -> SimulationError:
+    """The error of a function that raised one."""
     return SimulationError(
         f"{label}: its {what} failed at t = {time:g} s ({type(error).__name__}: {error})"
     )
-
-
-class ProcessKernel(Kernel):
-    """A process: one for all samples, or one a sample where it has an input."""
-
-    def __init__(self, op: Generate, program: Program, batch: int) -> None:
-        self._label, self._dt, self._batch = op.label, program.dt, batch
-        self._shape = program.shapes[op.output]
-        self._steps = [
-            self._made(op, program.dt) for _ in range(batch if op.shape_in != (0,) else 1)
-        ]
-
-    def _made(self, op: Generate, dt: float) -> Step:
-        process, shapes = op.process, (op.shape_in, self._shape)
-        if process.seed is None:
-            rng = np.random.Generator(np.random.Philox(key=np.array(op.key, np.uint64)))
-        else:
-            rng = np.random.default_rng(process.seed)
-        try:
-            step = process.make_step(*shapes, dt, rng, process.make_state(*shapes, dt))
-        except NetworkError as error:
-            raise BuildError(f"{op.label}: {error}") from error
-        except Exception as error:
-            raise BuildError(
-                f"{op.label}: its process could not begin with input {op.shape_in} and output "
-                f"{self._shape} ({type(error).__name__}: {error})"
-            ) from error
-        if not callable(step):
-            raise BuildError(
-                f"{op.label}: make_step of {process!r} must return a function of the time, got "
-                f"{step!r}"
-            )
-        return step
-
-    def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        given = [np.broadcast_to(x, (self._batch, steps, *x.shape[2:])) for x in inputs]
-        times = [(step + i + 1) * self._dt for i in range(steps)]
-        made = []
-        for b, function in enumerate(self._steps):
-            calls = [(t, *(np.array(x[b, i]) for x in given)) for i, t in enumerate(times)]
-            made.append(called(function, self._label, "process", self._shape, calls))
-        values = made[0][None] if len(made) == 1 else np.stack(made)
-        return [np.broadcast_to(values, (self._batch, *values.shape[1:]))]

@@ -43,8 +43,7 @@ class Vectors:
     def encoded(self, ensemble: Ensemble, signal: int) -> Scaled:
         """The input of an ensemble's neurons from the vector that it represents."""
         chain = encoding(ensemble, self.representations[ensemble].input_weights)
-        shape, label = (ensemble.dimensions,), f"encoders of {ensemble!r}"
-        return self.draft.map(Scaled(signal, 1.0), chain, shape, label)
+        return self.draft.encode(signal, chain, ensemble.dimensions, f"encoders of {ensemble!r}")
 
     def decode(self, connection: Connection, key: tuple[int, int]) -> Decoded:
         """Solve a connection's decoders."""

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from spikewright.engines.analog import counted
 from spikewright.engines.grid import GRIDS, MAX_FAN_IN
 from spikewright.engines.program import (
     Apply,
@@ -31,19 +32,13 @@ from spikewright.network.transforms import (
     AxisMap,
     Convolution,
     Dense,
-    Permute,
-    Place,
-    Reshape,
-    Slice,
     Sparse,
     SumPool,
-    Take,
 )
 
 PATCH_VALUES = 4_000_000  # of a convolution's patches that are made at once
 SPARSE_TERMS = 2**16  # of sparse maps that are made together
 
-_MOVES = (Permute, Place, Reshape, Slice, SumPool, Take)
 _OF_INTEGRATORS, _OF_NEURONS, _OF_FILTERS = 7, 11, 4  # arrays of one step that an equation makes
 _ITEM = 8
 
@@ -68,7 +63,7 @@ class Work:
         changing = size_of(program, [s for s in op.inputs if s not in held])
         once = size_of(program, [s for s in op.inputs if s in held])
         outputs = size_of(program, op.outputs)
-        counts = set(op.inputs) <= counted(program)
+        counts = set(op.inputs) <= _counted_of(program)
         return cls(
             op, program, batch, steps, batch * (steps * changing + once), batch * steps * outputs,
             counts,
@@ -96,16 +91,10 @@ def size_of(program: Program, signals: Sequence[int]) -> int:
     return sum(int(np.prod(program.shapes[s])) for s in signals)
 
 
-def counted(program: Program) -> frozenset[int]:
-    """Signals that are counts of spikes, so that one limb holds them."""
+def _counted_of(program: Program) -> frozenset[int]:
+    """Signals that are counts of spikes, so that one limb holds them; found once a program."""
     if program not in _counted:
-        found: set[int] = set()
-        for op in program.operators:
-            if isinstance(op, Neurons) and op.neuron_type.spiking:
-                found.add(op.output)
-            elif isinstance(op, Linear) and isinstance(op.transform, _MOVES):
-                found.update(s for s in op.outputs if set(op.inputs) <= found and op.factor == 1.0)
-        _counted[program] = frozenset(found)
+        _counted[program] = counted(program.operators)
     return _counted[program]
 
 

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
 from spikewright._base.schema import check, row
-from spikewright._base.writing import make_folder, replace_file
+from spikewright._base.writing import begins_with, check_target, file_kind, make_folder, write_file
 from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.measure.tally import Key, Tally
 
 FORMAT = 1
 _ABOUT = "evaluation.json"
 _WHAT = "evaluation shard"
+_KIND = file_kind("the settings of an evaluation", begins_with(rb'\{\n "format": '))
 _SHARD = re.compile(r"shard-\d{6,}\.safetensors")
 _UNFINISHED = re.compile(r"\.(shard-\d{6,}\.safetensors|evaluation\.json)\..*")
 _DAMAGE = (DamagedFileError, LookupError, TypeError, ValueError)
@@ -61,7 +62,7 @@ class Checkpoint:
             )
         else:
             content = json.dumps(self._about, indent=1).encode()
-            replace_file(self._folder / _ABOUT, content)
+            write_file(self._folder / _ABOUT, content, _KIND)
 
     def __str__(self) -> str:
         return str(self._folder)
@@ -95,11 +96,12 @@ class Checkpoint:
         """The counts of the samples of a shard, or None where they are still to be made.
 
         A damaged file gives a warning that the shard is done again. Raises `SimulationError` for a
-        file that was made of other data.
+        file that was made of other data, and `ExistingFileError` for one that is no shard.
         """
         path = self._path(index)
         if not path.is_file():
             return None
+        check_target(path, _storage.SAVED[_WHAT])
         try:
             content, arrays = _storage.read(path, _WHAT)
             check(content, _File)

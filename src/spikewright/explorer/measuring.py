@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from spikewright._base.amounts import format_energy
 from spikewright.evaluation.sweeping import Reading, Sweep, sweep
 from spikewright.executors import Executor, Function
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
 from spikewright.records import select
-from spikewright.showing import demo
-
-ENERGY_TABLE = demo.ENERGY_TABLE
-"""The cost table of energies, as in the demonstration."""
 
 CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """Scales of the curve."""
@@ -94,7 +91,6 @@ def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]
         max_spikes_per_step=chosen["max_spikes_per_step"],
         steps=wish.steps,
         readouts=[wish.readout],
-        energy_table=ENERGY_TABLE,
         executor=Stopping(stopped),
         progress=False,
     )
@@ -103,8 +99,9 @@ def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]
 def _numbers(found: Sweep) -> dict[str, Any]:
     """The score with its interval, that of the source, and what it costs."""
     (reading,) = found.readings
-    costs = {"spikes": reading.spikes, "energy": reading.energy}
-    return {**_score(reading), **costs, "layers": _layers(found)}
+    joules, table = reading.energy, found.energy_table
+    paid = {"energy": joules, "energy_text": "" if joules is None else format_energy(joules, table)}
+    return {**_score(reading), "spikes": reading.spikes, **paid, "layers": _layers(found)}
 
 
 def _score(reading: Reading) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from spikewright._base.structure import first_samples
 from spikewright.errors import ReadError
 from spikewright.frontends.fallback import calling_what_is_not_read
-from spikewright.frontends.origins import Origin, Place, origins
+from spikewright.frontends.origins import Origin, Place, frozen_names, origins
 from spikewright.frontends.outputs import restricted, wanted_outputs
 from spikewright.frontends.preserving import preserved
 from spikewright.frontends.source import GraphBuilder, Source, Values
@@ -169,3 +169,19 @@ class Reading:
 
         with preserved(self.model):
             return origins(self.model, self.framework, graph, again)
+
+    @property
+    def frozen_names(self) -> set[str]:
+        """The names of parameters that the model does not train; none of files and graphs."""
+        return set() if self.framework is None else frozen_names(self.model, self.framework)
+
+    def frozen(self, graph: Graph, found: Mapping[Place, Origin] | None = None) -> frozenset[Place]:
+        """The arrays of a graph with values of parameters that the model does not train.
+
+        `found` are the origins of the graph, if they are known. Raises as `origins` does.
+        """
+        names = self.frozen_names
+        if not names:
+            return frozenset()
+        known = self.origins(graph) if found is None else found
+        return frozenset(place for place, o in known.items() if not names.isdisjoint(o.held))

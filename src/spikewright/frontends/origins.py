@@ -28,6 +28,8 @@ Arrays = Mapping[str, NDArray]
 Place = tuple[str, str]
 """A node of a graph, and the name of one of its arrays."""
 
+_STATISTICS = ("running_mean", "running_var", "moving_mean", "moving_variance")
+"""Names that normalisations give to what they measure: no optimiser trains it."""
 _FIRST = 3  # digits begin here: constants of models are often 0 or 1
 _BASES = (1024, 250)  # digits: float16 holds each of the first exactly, bfloat16 of the second
 
@@ -62,8 +64,14 @@ class Origin:
 
 
 def parameters_of(framework: str) -> ModuleType:
-    """The parameters of a framework's models: `parameters`, `copied` and `write`."""
+    """The parameters of a framework's models: `parameters`, `frozen`, `copied` and `write`."""
     return import_module(f"spikewright.frontends.{framework}.parameters")
+
+
+def frozen_names(model: Any, framework: str) -> set[str]:
+    """The parameters that a model's own framework does not train, without measured statistics."""
+    names: set[str] = parameters_of(framework).frozen(model)
+    return {name for name in names if not name.replace("/", ".").endswith(_STATISTICS)}
 
 
 def as_held(model: Any, access: ModuleType, values: Mapping[str, NDArray]) -> dict[str, NDArray]:
@@ -80,7 +88,8 @@ def origins(
 ) -> dict[Place, Origin]:
     """The origin of every array of `graph` that has one; `read` reads a model as this was read.
 
-    Raises `ReadError` where a copy of the model with other weights is read as another graph.
+    The model may have other weights by now than when `graph` was read. Raises `ReadError` where a
+    copy of the model with other weights is read as another graph.
     """
     access = parameters_of(framework)
     held: dict[str, NDArray] = access.parameters(model)
@@ -99,15 +108,21 @@ def origins(
             codes.setdefault(place, np.zeros(array.shape, np.int64))
             codes[place] += _digit(array, base) * unit
         unit *= base
-    found = {}
     values = (held[name].reshape(-1).astype(np.float64) for name in names)
     flat = np.concatenate([np.zeros(0), *values])
-    for place, array in _arrays(graph, graph).items():
-        code = codes[place]
-        known = code.size and code.min() >= 0 and code.max() < starts[-1]
-        if known and np.array_equal(flat[code].astype(array.dtype), array):
-            which = np.searchsorted(starts, code, "right") - 1
-            found[place] = Origin(names, which, code - starts[which])
+    good = {p: c for p, c in codes.items() if c.size and c.min() >= 0 and c.max() < starts[-1]}
+
+    def equal(arrays: Mapping[Place, NDArray]) -> list[Place]:
+        made = {place: flat[code].astype(arrays[place].dtype) for place, code in good.items()}
+        return [place for place, array in made.items() if np.array_equal(array, arrays[place])]
+
+    places = equal(_arrays(graph, graph))
+    if len(places) < len(good):  # computed arrays, or the model has other weights by now
+        places = equal(_arrays(read(model), graph))
+    found = {}
+    for place in places:
+        which = np.searchsorted(starts, good[place], "right") - 1
+        found[place] = Origin(names, which, good[place] - starts[which])
     return found
 
 

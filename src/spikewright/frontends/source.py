@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -41,7 +42,8 @@ class Source:
 
     `verify` compares with both, and allows for rounding in their `precision`; that of `call` is
     `call_precision` where it is another. `ran` names the program that ran the model. `notes` list
-    the omissions of reading, which both leave out too.
+    the omissions of reading, which both leave out too. `loaded` is the model of a file, None of
+    any other.
     """
 
     graph: Graph
@@ -52,6 +54,7 @@ class Source:
     precision: str = "float32"
     call_precision: str = ""
     notes: tuple[Note, ...] = ()
+    loaded: Any = None
 
 
 def shape_made(layer: Layer, *shapes: Shape) -> Shape:
@@ -78,13 +81,14 @@ class GraphBuilder:
 
     A value that could not be read is None: layers that read it are still looked at, so that every
     reason is listed, but produce None themselves. `met` has the kind of every layer of the source
-    that was looked at, read or not, by name and in order.
+    that was looked at, read or not, by name and in order. `notes` are the omissions of readers.
     """
 
     nodes: list[Node] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     met: dict[str, str] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
     _cuts: dict[Refusal, Mapping[str, str]] = field(default_factory=dict, repr=False)
     _roundings: dict[str, Refusal] = field(default_factory=dict, repr=False)
 
@@ -189,6 +193,12 @@ class GraphBuilder:
         nodes = prune(self.nodes, known)
         check_finite(nodes)
         return Graph(nodes, known)
+
+    def notes_of(self, graph: Graph) -> tuple[Note, ...]:
+        """The notes on layers that a graph has kept, or has parts of, each once."""
+        sources = {node.source for node in graph}
+        kept = {"/".join(s.split("/")[:n]) for s in sources for n in range(1, s.count("/") + 2)}
+        return tuple(dict.fromkeys(note for note in self.notes if note.layer in kept))
 
     def _recognise_rounding(self, outputs: Mapping[str, str]) -> None:
         """Make activations of operations that round, and refuse what is no such activation."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.storage import ADDED
 from spikewright._base.structure import Structure
 from spikewright.errors import GraphError
 from spikewright.graph.layers import Input, Layer, Shape
@@ -25,6 +26,7 @@ class Node:
 
     `source` is the name of the source model's layer that this node belongs to; where it equals
     `name`, the node's value is that layer's output. `source_kind` is the source's word for it.
+    `frozen` names arrays of the layer that the source does not train.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Node:
     inputs: tuple[str, ...] = ()
     source: str = ""
     source_kind: str = ""
+    frozen: tuple[str, ...] = field(default=(), metadata=ADDED)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,6 +61,19 @@ class Graph:
             changed.setdefault(name, {})[entry] = array
         layers = {name: replace(self[name].layer, **new) for name, new in changed.items()}  # type: ignore[type-var]
         nodes = (replace(n, layer=layers[n.name]) if n.name in layers else n for n in self.nodes)
+        return Graph(tuple(nodes), self.outputs, self.aliases)
+
+    @property
+    def frozen(self) -> frozenset[tuple[str, str]]:
+        """Arrays that the source does not train, by the node's name and the field of its layer."""
+        return frozenset((node.name, name) for node in self.nodes for name in node.frozen)
+
+    def with_frozen(self, arrays: Iterable[tuple[str, str]]) -> Graph:
+        """The graph in which these arrays are frozen too."""
+        found: dict[str, dict[str, None]] = {node.name: {} for node in self.nodes}
+        for name, entry in sorted(self.frozen | set(arrays)):
+            found[name][entry] = None
+        nodes = (replace(node, frozen=tuple(found[node.name])) for node in self.nodes)
         return Graph(tuple(nodes), self.outputs, self.aliases)
 
     def __post_init__(self) -> None:

@@ -85,11 +85,15 @@ def _names(value: Any) -> dict[str, str]:
     return dict(value)
 
 
-def save(graph: Graph, path: str | Path) -> None:
-    """Write the graph to one file, atomically; raises `GraphError` for layers of Python code."""
+def save(graph: Graph, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write the graph to one file, atomically.
+
+    An older graph is replaced, any other file only with `overwrite`. Raises `GraphError` for layers
+    of Python code, and `ExistingFileError` for a file that is not replaced.
+    """
     encoder = _storage.Encoder()
     manifest = to_manifest(graph, encoder)
-    _storage.write(path, "graph", manifest, encoder.arrays)
+    _storage.write(path, "graph", manifest, encoder.arrays, overwrite=overwrite)
 
 
 def load(path: str | Path) -> Graph:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -12,13 +11,13 @@ from spikewright.graph.layers import Activation, Layer
 from spikewright.graph.ranges import Range
 from spikewright.lower.agreement import Parting, parting
 from spikewright.lower.node_functions import is_function
-from spikewright.lower.rounding import STEP, has_own_choices, rounded, unrounded
+from spikewright.lower.rounding import STEP, rounded, seconds_until_exact, unrounded
+from spikewright.lower.status import Status, exact_after
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.network.neurons import BipolarIntegrateAndFire, Elementwise, NeuronType
 from spikewright.network.node_functions import MaxPool, PythonCall, ReduceMax
 from spikewright.network.synapses import Synapse
 
-Status = Literal["exact", "convergent", "approximated"]
 _OF_MEANS = "mean is f of the inputs' means"
 
 
@@ -58,14 +57,14 @@ def population_note(
     doubt = "" if apart is None else f"{kind} neurons do not compute {_source(layer)}: {apart}"
     text, leaving = f"{behind}{ensemble.n_neurons} {kind} neurons", synapse or "no synapse"
     if not neuron_type.spiking:
-        status, why = _rates(neuron_type, apart)
+        status, why = _rates(neuron_type, apart, synapse)
         told = text if synapse is None else f"{text}, {leaving}"
         return LayerNote(name, told if status == "exact" else f"{told}: {why}", status, why, doubt)
     shown = f"{float(scale):g}" if scale.ndim == 0 else f"{scale.min():g}..{scale.max():g}"
     where = "gain" if neuron_type.scaling in ("gain", "skewed") else "spiking"
     status, why = _spikes(layer, neuron_type, apart)
     if rounds is not None and status == "convergent":
-        status, why = _rounded(rounds, ensemble)
+        status, why = _rounded(rounds, ensemble, synapse)
     sent = behind and status == "convergent"
     held = f"start {_start(ensemble)}, {leaving}"
     text = f"{text}, {where} x {shown}, spike height / {shown}, {held}: {why}"
@@ -88,12 +87,16 @@ def _source(layer: Layer) -> str:
     return layer.function if isinstance(layer, Activation) else layer.kind
 
 
-def _rates(neuron_type: NeuronType, apart: Parting | None) -> tuple[Status, str]:
+def _rates(
+    neuron_type: NeuronType, apart: Parting | None, synapse: Synapse | None
+) -> tuple[Status, str]:
     """The guarantee of rate neurons for a layer, and the reason."""
     if apart is not None:
         return "approximated", f"they answer {apart}"
     if neuron_type.initial_state():
         return "approximated", "what they answer changes with time"
+    if synapse is not None:
+        return "convergent", "rate neurons answer what the layer does, and the synapse delays it"
     return "exact", "rate neurons answer what the layer does"
 
 
@@ -148,12 +151,17 @@ def _exception(layer: Layer) -> str:
     return "" if order == 1 else f", at 0 with its error to the power {order:g}"
 
 
-def _rounded(layer: Activation, ensemble: Ensemble) -> tuple[Status, str]:
+def _rounded(layer: Activation, ensemble: Ensemble, synapse: Synapse | None) -> tuple[Status, str]:
     """The guarantee of spikes for a layer that rounds by itself, and the reason."""
-    if not has_own_choices(layer, ensemble):
+    seconds = seconds_until_exact(layer, ensemble) if synapse is None else None
+    status = None if seconds is None else exact_after(seconds)
+    if status is None:
         return "approximated", "mean tends to the values before they are rounded"
-    steps = f"{layer.parameters['levels']:g} steps of {STEP * 1000:g} ms"
-    return "exact", f"takes spikes back; after {steps} it has sent what the layer rounds to"
+    after = f"{status.removeprefix('exact ')} of {STEP * 1000:g} ms"
+    return (
+        status,
+        f"takes spikes back; {after}, and no others, it has sent what the layer rounds to",
+    )
 
 
 def linear_note(name: str, part_of: str | None = None) -> LayerNote:

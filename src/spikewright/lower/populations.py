@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import refuse
+from spikewright._base.arguments import as_numbers, refuse
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, ParametricReLU
@@ -305,7 +305,9 @@ def refusal(node: Node, why: tuple[str, str]) -> Refusal:
 
 def as_scale(value: object) -> NDArray:
     """A firing-rate scale as an array; raises `NetworkError` for anything but numbers."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise NetworkError(f"{value!r} is not a number, an array or a dict of them")
-    return array.astype(np.float64)
+    try:
+        return as_numbers(value)
+    except (TypeError, ValueError) as error:
+        raise NetworkError(
+            f"{value!r} is not a number, an array or a dict of them: {error}"
+        ) from None

@@ -25,7 +25,6 @@ from spikewright.lower.linear import linear_map, place_ranges
 from spikewright.lower.node_functions import Plan, plan
 from spikewright.lower.notes import (
     LayerNote,
-    Status,
     behind_function,
     function_note,
     linear_note,
@@ -67,10 +66,6 @@ class Lowered:
     def at_once(self) -> int:
         """The number of steps whose input and constants come at once, in the first."""
         return int(max((node.at_once for node in self.inputs.values()), default=1))
-
-    def status(self, layer: str) -> Status:
-        """The guarantee of a layer of the lowered graph: exact unless a note says otherwise."""
-        return next((note.status for note in self.notes if note.layer == layer), "exact")
 
 
 def lower(graph: Graph, options: Options) -> Lowered:

@@ -14,6 +14,7 @@ import numpy as np
 
 from spikewright.graph.layers import Activation, Layer
 from spikewright.network import Ensemble
+from spikewright.network.ensemble import NAMED_VOLTAGES
 
 ROUNDED = "rounded_relu"
 STEP = 0.001
@@ -50,11 +51,26 @@ def own(layer: Layer) -> Own:
     return Own(scale, "half" if start == 0.5 else start)
 
 
-def has_own_choices(layer: Layer, ensemble: Ensemble) -> bool:
-    """Whether neurons have the scale and the start that their layer brings along."""
-    scale, start = own(layer)
-    same = np.all(ensemble.rate_scale == scale) and np.all(ensemble.initial_voltage == start)
-    return bool(same)
+def seconds_until_exact(layer: Layer, ensemble: Ensemble) -> float | None:
+    """The time after which neurons have sent what a layer rounds to; None where they never have.
+
+    In T seconds neurons that answer the values before they are rounded, in spikes whose number
+    follows the sum of their currents alone, have sent `floor(v0 + T s J / amplitude)` of them. With
+    the layer's start that is its number of levels, `floor(start + L J / theta)`, at
+    `T = L amplitude / (s theta)` alone. So it is one time for neurons of one scale.
+    """
+    found, kind = rounded(layer), ensemble.neuron_type
+    held = kind.most_spikes is not None or kind.rounds_charge or len(kind.spike_heights) > 0
+    if found is None or held or not (kind.spiking and kind.follows_sum):
+        return None
+    start: Any = ensemble.initial_voltage
+    if isinstance(start, str):
+        start = NAMED_VOLTAGES.get(start, np.nan)
+    scales = np.unique(ensemble.rate_scale)
+    if len(scales) > 1 or not np.all(start == found.parameters.get("start", 0.5)):
+        return None
+    levels, threshold = float(found.parameters["levels"]), float(found.parameters["threshold"])
+    return levels * kind.amplitude / (float(scales[0]) * threshold)
 
 
 def in_numbers(given: Any, found: Mapping[str, Any], usual: Any) -> Any:

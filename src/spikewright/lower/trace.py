@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
 
 from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright.lower.speaking import say
-
-Status = Literal["exact", "convergent", "approximated", "warning"]
+from spikewright.lower.status import Status, weakest
 
 
 @dataclass(frozen=True)
 class Entry:
     """One change: its stage, its layer, and its guarantee.
 
-    "exact" leaves every value as it was; "convergent" spiking forms tend to the source's values as
-    scale times steps grows; "approximated" ones do not, and were requested.
+    "exact" leaves every value as it was; "exact after 4 steps" has the source's values at that
+    number of steps and at no other; "convergent" spiking forms tend to them as scale times steps
+    grows; "approximated" ones do not, and were requested.
     """
 
     stage: str
@@ -63,9 +62,11 @@ class Trace(Shown):
     @property
     def guarantee(self) -> Status:
         """The weakest guarantee of all layers, which is the network's."""
-        found = {e.status for e in self.entries}
-        weakest: tuple[Status, ...] = ("approximated", "convergent")
-        return next((status for status in weakest if status in found), "exact")
+        return weakest(e.status for e in self.entries if e.status != "warning")
+
+    def status(self, layer: str) -> Status:
+        """The guarantee of one layer: exact unless an entry says otherwise."""
+        return weakest(e.status for e in self.entries if e.layer == layer and e.status != "warning")
 
     def __str__(self) -> str:
         return aligned(self._told()[1])

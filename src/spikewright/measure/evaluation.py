@@ -104,9 +104,12 @@ class Evaluation(Shown):
         records = [record.as_dict() for record in self.records]
         return {"settings": dict(self.settings), "records": records}
 
-    def save(self, path: str | Path) -> None:
-        """Write settings and records as JSON, atomically."""
-        storage.save(self.settings, self.records, path)
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write settings and records as JSON, atomically.
+
+        An older evaluation is replaced, any other file only with `overwrite` (`ExistingFileError`).
+        """
+        storage.save(self.settings, self.records, path, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:

@@ -148,7 +148,10 @@ def given_for(y: Any, samples: int) -> Any:
     Raises `SimulationError` for arrays without a row of numbers or words for each of them.
     """
     named = y if isinstance(y, Mapping) else {} if y is None else {"": y}
-    found = {name: np.asarray(readable(value)) for name, value in named.items()}
+    try:
+        found = {name: np.asarray(readable(value)) for name, value in named.items()}
+    except TypeError as error:
+        raise SimulationError(f"y: {error}") from None
     for name, array in found.items():
         if array.ndim == 0 or len(array) != samples or array.dtype.kind not in "biufUS":
             what = f"y of {name}" if name else "y"

@@ -17,11 +17,14 @@ from spikewright._base.schema import (
     is_plain,
     row,
 )
-from spikewright._base.writing import replace_file
+from spikewright._base.writing import begins_with, file_kind, write_file
 from spikewright.errors import DamagedFileError
 from spikewright.records import Record, select
 
 FORMAT = 1
+KIND = file_kind("a saved evaluation", begins_with(rb'\s*\{\s*"spikewright": "evaluation"'))
+"""The kind of file that holds an evaluation."""
+
 _PLAIN = Where(is_plain, "plain data of finite numbers")
 
 
@@ -88,15 +91,22 @@ class _File(TypedDict):
     records: list[_Record]
 
 
-def save(settings: Mapping[str, Any], records: Sequence[Record], path: str | Path) -> None:
-    """Write settings and records as JSON, atomically."""
+def save(
+    settings: Mapping[str, Any],
+    records: Sequence[Record],
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write settings and records as JSON, atomically; raises as `write_file` does."""
     document = {
         "spikewright": "evaluation",
         "format": FORMAT,
         "settings": dict(settings),
         "records": [record.as_dict() for record in records],
     }
-    replace_file(path, json.dumps(document, indent=1, allow_nan=False).encode())
+    content = json.dumps(document, indent=1, allow_nan=False).encode()
+    write_file(path, content, KIND, overwrite=overwrite)
 
 
 def load(path: str | Path) -> tuple[dict[str, Any], tuple[Record, ...]]:

@@ -75,7 +75,10 @@ def truth_of(given: Any, output: Output, samples: int) -> Truth:
     the output has classes. Other real numbers of the output's shape are targets (one a sample will
     do for one value). Raises `SimulationError` for arrays that are neither.
     """
-    values = np.asarray(readable(given))
+    try:
+        values = np.asarray(readable(given))
+    except TypeError as error:
+        raise SimulationError(f"y of output {output.name!r}: {error}") from None
     if values.dtype.kind not in "biuf" or len(values.shape) < 1 or len(values) != samples:
         raise SimulationError(
             f"y of output {output.name!r} must hold {samples} labels or targets, a number or an "

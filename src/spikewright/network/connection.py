@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.arguments import as_numbers
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
@@ -290,7 +291,7 @@ class Connection(Checked):
         if callable(function):
             return function, self._called(function, np.zeros(shape)).shape
         try:
-            wanted = np.array(function, np.float64)
+            wanted = as_numbers(function)
         except (TypeError, ValueError):
             raise NetworkError(
                 f"{self!r}: function must be a callable or an array, got {function!r}"

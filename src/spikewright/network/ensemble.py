@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.arguments import as_numbers, is_number, is_whole
 from spikewright._base.keywords import meant
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
@@ -119,9 +119,14 @@ class Ensemble(Checked):
 
     def _per_neuron(self, name: str, value: ArrayLike) -> NDArray:
         try:
-            array = np.array(value, np.float64)
+            array = as_numbers(value)
             np.broadcast_to(array, self.shape)
-        except (TypeError, ValueError):
+        except TypeError as error:
+            raise NetworkError(
+                f"{self!r}: {name} must be a number or broadcast to {self.shape}, got {value!r}: "
+                f"{error}"
+            ) from None
+        except ValueError:
             raise NetworkError(
                 f"{self!r}: {name} must be a number or broadcast to {self.shape}, got "
                 f"{np.shape(value)}"
@@ -165,9 +170,11 @@ class Ensemble(Checked):
         if isinstance(value, Distribution):
             return value
         try:
-            array = np.array(value, np.float64)
-        except (TypeError, ValueError):
-            raise NetworkError(f"{self!r}: {name} must be numbers, got {value!r}") from None
+            array = as_numbers(value)
+        except (TypeError, ValueError) as error:
+            raise NetworkError(
+                f"{self!r}: {name} must be numbers, got {value!r}: {error}"
+            ) from None
         if array.ndim == 1 and self.dimensions == 1:
             array = array[:, None]
         rows = len(array) if n is None and array.ndim else n

@@ -10,6 +10,7 @@ from itertools import pairwise
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
+from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import Config, no_defaults
@@ -39,7 +40,13 @@ class Network(Checked):
     are made inside it: `network.config[sw.Ensemble].radius = 2`. Objects, functions and lists may
     be kept under names of their own, `network.stimulus = sw.Node(...)`; a number or a text under an
     unknown name is an error, as on every modelling object.
+
+    `dt` is the length in seconds of the steps that its parameters hold for, None for any: a loaded
+    NIR file has one, since decays and weights of its neurons are those of a step. Simulators take
+    it, and refuse another where neurons have a state.
     """
+
+    dt: float | None = None
 
     def __init__(self, label: str | None = None, seed: int | None = None) -> None:
         self.label = label
@@ -55,6 +62,10 @@ class Network(Checked):
         self._made = type(self) is Network
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "dt" and value is not None:
+            if not (is_number(value) and value > 0):
+                raise NetworkError(f"{self!r}: dt must be None or above 0 s, got {value!r}")
+            value = float(value)
         if value is None or isinstance(value, str | Number):
             super().__setattr__(name, value)
         else:

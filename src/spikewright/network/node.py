@@ -15,7 +15,7 @@ from spikewright.network.config import configurable
 from spikewright.network.functions import NodeFunction
 from spikewright.network.network import container
 from spikewright.network.processes import Process
-from spikewright.network.shapes import Shape, as_at_once, as_period, as_shape, as_value
+from spikewright.network.shapes import Shape, as_at_once, as_period, as_real, as_shape, as_value
 from spikewright.network.view import ObjView
 
 
@@ -44,6 +44,10 @@ class Node(Checked):
     What a constant, or values held for it, would give in the first `at_once` steps of a simulation
     comes in the first of them, and nothing in the others; then it is held. So the sum is the same
     from that step on.
+
+    `stateless` says of a function that its result depends on its arguments alone. Functions that
+    are not known to be so may share something, so that two or more of them are called in turn,
+    step by step.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class Node(Checked):
         label: str | None = None,
         restart_every: int | None = None,
         at_once: int = 1,
+        stateless: bool = False,
     ) -> None:
         self.label = label
+        self.stateless = self._as_stateless(stateless, output)
         self.at_once: float = as_at_once(at_once, f"{self!r}")
         self.restart_every = as_period(restart_every, f"{self!r}")
         where = f"{self!r}: size_"
@@ -94,6 +100,13 @@ class Node(Checked):
             raise NetworkError(f"{self!r}: at_once is for constants, got {output!r}")
         container("Node").nodes.append(self)
 
+    def _as_stateless(self, stateless: Any, output: Any) -> bool:
+        if not isinstance(stateless, bool | np.bool_):
+            raise NetworkError(f"{self!r}: stateless is True or False, got {stateless!r}")
+        if stateless and (not callable(output) or isinstance(output, Process | NodeFunction)):
+            raise NetworkError(f"{self!r}: stateless is for Python functions, got {output!r}")
+        return bool(stateless)
+
     def _check_process(self, process: Process) -> None:
         try:
             process.check_shapes(self.shape_in, self.shape_out)
@@ -102,9 +115,11 @@ class Node(Checked):
 
     def _constant(self, output: ArrayLike) -> NDArray:
         try:
-            value = np.atleast_1d(np.array(output, np.float64))
-        except (TypeError, ValueError):
-            raise NetworkError(f"{self!r}: output must be numbers, got {output!r}") from None
+            value = np.atleast_1d(np.array(as_real(output)))
+        except (TypeError, ValueError) as error:
+            raise NetworkError(
+                f"{self!r}: output must be numbers, got {output!r}: {error}"
+            ) from None
         if not np.all(np.isfinite(value)):
             raise NetworkError(f"{self!r}: its constant output holds NaN or infinity")
         if self.shape_in not in ((0,), value.shape):

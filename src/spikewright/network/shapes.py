@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.arguments import as_numbers, as_real, is_number, is_whole
 from spikewright._base.arrays import frozen, immutable
 from spikewright.errors import NetworkError
 
@@ -77,17 +77,6 @@ def as_delay(value: Any, what: str) -> float | NDArray:
     return given if immutable(given) else frozen(np.array(given))
 
 
-def as_real(value: Any) -> NDArray:
-    """Values as a float64 array; `TypeError` or `ValueError` unless they are real numbers."""
-    given = np.asarray(value)
-    if np.iscomplexobj(given):
-        raise TypeError("its values are complex")
-    mixed = given.flat if given.dtype.kind == "O" else ()
-    if given.dtype.kind in "SUmM" or any(isinstance(item, str | bytes) for item in mixed):
-        raise TypeError(f"its values are {given.dtype}, which are no numbers")
-    return np.asarray(given, np.float64)
-
-
 def as_value(returned: Any) -> NDArray:
     """The result of a node's function as an array with at least one axis; None has no values.
 
@@ -100,7 +89,7 @@ def fixed_numbers(owner: object, name: str) -> NDArray:
     """Make a field a read-only float64 copy of its numbers; raises `NetworkError` for others."""
     given = getattr(owner, name)
     try:
-        values = np.array(given, np.float64)
+        values = as_numbers(given)
     except (TypeError, ValueError):
         values = np.array(math.nan)
     if not np.all(np.isfinite(values)):

@@ -29,15 +29,17 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-def save(network: Network, path: str | Path) -> None:
+def save(network: Network, path: str | Path, *, overwrite: bool = False) -> None:
     """Write the network to one file, atomically.
 
-    Raises `NetworkError` naming objects that a file cannot hold, before anything is written: nodes
-    with Python functions, types that no registry knows, connections to objects outside the network.
+    An older network is replaced, any other file only with `overwrite`. Raises `NetworkError` naming
+    objects that a file cannot hold, before anything is written: nodes with Python functions, types
+    that no registry knows, connections to objects outside the network. Raises `ExistingFileError`
+    for a file that is not replaced.
     """
     encoder = _storage.Encoder()
     content, _ = to_manifest(network, encoder)
-    _storage.write(path, "network", content, encoder.arrays)
+    _storage.write(path, "network", content, encoder.arrays, overwrite=overwrite)
 
 
 def load(path: str | Path) -> Network:

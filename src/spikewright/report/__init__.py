@@ -1,5 +1,5 @@
 """Records as tables, figures and pages: contents are plain data, drawing is separate."""
 
-from spikewright.report.page import check_target, write_html
+from spikewright.report.page import write_html
 
-__all__ = ["check_target", "write_html"]
+__all__ = ["write_html"]

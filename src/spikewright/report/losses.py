@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from spikewright._base.amounts import number, percent, points
 from spikewright.records import SCORE, Record, select
-from spikewright.report.tables import Column, Table, Value, number, percent
+from spikewright.report.tables import Column, Table, Value
 
 _OF_LAYER = (  # record, heading
     ("drop of the layer alone", "alone\ncosts"),
@@ -14,12 +15,6 @@ _OF_LAYER = (  # record, heading
     ("saturated neurons", "saturated\nneurons"),
     ("unresolved values", "values below\na spike"),
 )
-
-
-def points(value: float) -> str:
-    """A difference of fractions in percentage points: `0.3 points`."""
-    shown = f"{100 * value:.1f}"
-    return f"{'0.0' if shown == '-0.0' else shown} points"
 
 
 def loss_table(records: Iterable[Record], title: str = "") -> Table:

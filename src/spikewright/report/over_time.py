@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from spikewright._base.amounts import POINTS, loss_unit, number, percent
 from spikewright.records import SCORE, Record, select, worths
-from spikewright.report.tables import Column, Table, Value, number, percent
+from spikewright.report.tables import Column, Table, Value
 
 Measure = tuple[str, str, Callable[[float], str], bool]
 _PER_ACTIVE = "spikes per active neuron"
 _TWIN, _ACTIVE = "if spikes were\non time", "spikes per\nactive neuron"
 _MEASURES: tuple[Measure, ...] = (  # name, heading, how it is shown, whether its interval is
     ("accuracy", "accuracy", percent, True),
-    ("accuracy drop", "lost", percent, True),
+    ("accuracy drop", "difference\n(points)", POINTS.format_signed, True),
     ("agreement", "agreement\nwith source", percent, False),
     ("relative error", "relative\nerror", percent, True),
     ("mean absolute error", "mean absolute\nerror", number, True),
@@ -66,7 +67,10 @@ def _metrics(records: list[Record]) -> list[Measure]:
     return [
         measure
         for name in names
-        for measure in ((name, name, number, True), (f"{name} drop", "lost", number, True))
+        for measure in (
+            (name, name, number, True),
+            (f"{name} drop", "difference", loss_unit(False).format_signed, True),
+        )
     ]
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from spikewright.records import Record, Worth, select, worths
-from spikewright.report.tables import Column, Table, Value, joules, number, percent, shown
+from spikewright._base.amounts import number, percent
+from spikewright.records import DEFAULT_TABLE, Record, Worth, own_energies, select, worths
+from spikewright.report.tables import Column, Table, Value, energy_column, shown
 
 _MOST = 12  # settings beside each other
 
@@ -65,12 +66,12 @@ def sweep_table(
     steps: Sequence[int],
     title: str = "",
     tried: Iterable[Mapping[str, Any]] = (),
-    energies: str | None = None,
+    energies: str = DEFAULT_TABLE,
 ) -> Table:
     """One row a setting and number of steps.
 
     Columns are the scores of answers under each readout with 95 % intervals, the mean rate of all
-    neurons, spikes and energy a sample, under the cost table `energies` (None: the first there is);
+    neurons, spikes and energy a sample, under the cost table `energies`;
     those of synapses and neurons only where they tell settings apart. `tried` are the settings, in
     order: one without records has a row without values.
     """
@@ -84,7 +85,8 @@ def sweep_table(
         for count in steps if whole else [None]:
             at = [r for r in whole if r.how.get("steps") == count]
             rows.append({**_setting(key, count, at), **_worth(at, judged), **_costs(at, energies)})
-    columns = [c for c in (*_SETTING, *judged.columns, *_COSTS) if _tells(c.key, rows)]
+    costs = *_COSTS, energy_column("energy_j", "energy\nper sample", energies)
+    columns = [c for c in (*_SETTING, *judged.columns, *costs) if _tells(c.key, rows)]
     return Table(title, tuple(columns), tuple(tuple(row[c.key] for c in columns) for row in rows))
 
 
@@ -99,7 +101,6 @@ _SETTING = (
 _COSTS = (
     Column("rate_hz", "mean rate\n(Hz)", number),
     Column("spikes_per_sample", "spikes\nper sample", number),
-    Column("energy_j", "energy\nper sample", joules),
 )
 _ALIKE = {"chosen": False, "neurons": "default", "synapse": "none"}
 """Columns that are left out where every row has this."""
@@ -162,15 +163,15 @@ def _worth(at: Sequence[Record], judged: _Judged) -> dict[str, Value]:
     return row
 
 
-def _costs(at: Sequence[Record], energies: str | None) -> dict[str, Value]:
+def _costs(at: Sequence[Record], energies: str) -> dict[str, Value]:
     rate = None
     for record in select(at, "spikes per neuron"):
         rate = record.value / (record.how["steps"] * record.how["dt"])
-    of_table = {} if energies is None else {"table": energies}
+    own = own_energies(at, table=energies)
     return {
         "rate_hz": rate,
         "spikes_per_sample": _first(at, "spikes per sample"),
-        "energy_j": None if rate is None else _first(at, "energy", network="spiking", **of_table),
+        "energy_j": None if rate is None or not own else own[0].value,
     }
 
 
@@ -191,7 +192,7 @@ def scale_table(records: Iterable[Record], title: str = "") -> Table:
     for key, some in by_setting(found).items():
         steps = max(steps_of_spikes(some))
         at = [r for r in some if r.how.get("steps") == steps and "layer" not in r.how]
-        costs = _costs(at, None)
+        costs = _costs(at, DEFAULT_TABLE)
         rows.append(
             (
                 "by rule" if isinstance(key.scale, str) else key.scale,

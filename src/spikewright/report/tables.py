@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from spikewright.records import Record, Worth, select
+from spikewright._base.amounts import joules, number, percent
+from spikewright.records import OWN_NETWORKS, Record, Worth, own_energies, select
 
 Value = str | int | float | None
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its key in plain data, its heading, and how a value is shown."""
+    """A column: its key in plain data, its heading, and how a value is shown.
+
+    `common` holds for all values of the column, by the keys that it has in plain data.
+    """
 
     key: str
     heading: str
     show: Callable[[Any], str] = str
+    common: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,9 @@ class Table:
     rows: tuple[tuple[Value, ...], ...]
 
     def as_dicts(self) -> list[dict[str, Value]]:
-        """One `{key: value}` a row, ready for JSON."""
-        keys = [column.key for column in self.columns]
-        return [dict(zip(keys, row, strict=True)) for row in self.rows]
+        """One `{key: value}` a row, ready for JSON, also with what a whole column has in common."""
+        rows = (zip(self.columns, row, strict=True) for row in self.rows)
+        return [{k: v for c, value in row for k, v in _plain(c, value)} for row in rows]
 
     def as_texts(self) -> list[tuple[str, ...]]:
         """Headings, and the rows as they are shown."""
@@ -39,31 +44,22 @@ class Table:
         return [headings, *(tuple(map(_shown, row, self.columns)) for row in self.rows)]
 
 
+def _plain(column: Column, value: Value) -> Iterable[tuple[str, Value]]:
+    return (column.key, value), *column.common.items()
+
+
 def _shown(value: Value, column: Column) -> str:
     return "" if value is None else column.show(value)
-
-
-def percent(value: float) -> str:
-    """A fraction as percent with one decimal: `98.3 %`."""
-    return f"{100 * value:.1f} %"
-
-
-def number(value: float) -> str:
-    """Three significant digits below a thousand, whole numbers with separators above."""
-    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
-
-
-def joules(value: float) -> str:
-    """Joules with a prefix and three significant digits: `1.24 nJ`."""
-    for factor, unit in ((1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e-12, "pJ")):
-        if value >= factor:
-            return f"{value / factor:.3g} {unit}"
-    return f"{value / 1e-12:.3g} pJ"
 
 
 def shown(worth: Worth) -> Callable[[float], str]:
     """The format of a measure's values: fractions as percent, others as numbers."""
     return percent if worth.fraction else number
+
+
+def energy_column(key: str, heading: str, table: str | None) -> Column:
+    """A column of joules under a cost table, which its heading and the plain data name."""
+    return Column(key, f"{heading}\n({table})", joules, {"energy_table": table})
 
 
 def layer_table(records: Iterable[Record], title: str = "") -> Table:
@@ -124,7 +120,7 @@ def operations_table(records: Iterable[Record], title: str = "", steps: int | No
 
 
 def energy_table(records: Iterable[Record], title: str = "", steps: int | None = None) -> Table:
-    """One row a cost table: joules a sample of the spiking network and of its rivals.
+    """One row a cost table: joules a sample of the network, spiking or not, and of its rivals.
 
     Of the last step unless one is named.
     """
@@ -132,8 +128,9 @@ def energy_table(records: Iterable[Record], title: str = "", steps: int | None =
     steps = _last(found, "energy") if steps is None else steps
     at = [r for r in select(found, "energy", steps=steps) if "network" in r.how]
     tables = dict.fromkeys(r.how["table"] for r in at)
+    network = next((r.how["network"] for r in own_energies(at)), OWN_NETWORKS[0])
     rivals = (
-        {"network": "spiking"},
+        {"network": network},
         {"network": "source", "precision": "fp32"},
         {"network": "source", "precision": "int8"},
         {"network": "quantised twin"},
@@ -142,12 +139,17 @@ def energy_table(records: Iterable[Record], title: str = "", steps: int | None =
     twins = dict.fromkeys(r.how["precision"] for r in at if r.how["network"] == "quantised twin")
     columns = (
         Column("table", "cost table"),
-        Column("spiking", "spiking", joules),
+        Column(network, network_text(network), joules),
         Column("source_fp32", "source,\nfp32", joules),
         Column("source_int8", "source,\nint8", joules),
         Column("twin", f"quantised twin,\n{', '.join(twins)}", joules),
     )
     return Table(title, columns, tuple(rows))
+
+
+def network_text(network: str) -> str:
+    """The kind of a network whose energy was measured, in words."""
+    return {"rate": "rate network"}.get(network, network)
 
 
 def _last(records: Iterable[Record], name: str) -> int:

@@ -13,7 +13,7 @@ from spikewright.network import Connection, Ensemble, Network, Node
 def fingerprint(network: Network) -> tuple:
     """Equal for two states of a network exactly if it need not be compiled again."""
     return (
-        tuple((_Same(net), net.seed) for net in (network, *network.all_networks)),
+        tuple((_Same(net), net.seed, net.dt) for net in (network, *network.all_networks)),
         tuple(_description(ensemble) for ensemble in network.all_ensembles),
         tuple(_link(connection) for connection in network.all_connections),
         tuple(_node(node) for node in network.all_nodes),

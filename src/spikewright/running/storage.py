@@ -20,7 +20,8 @@ from spikewright.graph import Carried, Graph
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation, Shape
 from spikewright.lower import Lowered, Stepping
-from spikewright.lower.trace import Entry, Status, Trace
+from spikewright.lower.status import Status
+from spikewright.lower.trace import Entry, Trace
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network import storage as network_storage
 from spikewright.running.converted import Converted
@@ -66,9 +67,9 @@ class Parts(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-def save(conversion: Converted, path: str | Path) -> None:
+def save(conversion: Converted, path: str | Path, overwrite: bool = False) -> None:
     """See `Conversion.save`."""
-    _storage.write(path, WHAT, *as_data(conversion))
+    _storage.write(path, WHAT, *as_data(conversion), overwrite=overwrite)
 
 
 def as_bytes(conversion: Converted) -> bytes:

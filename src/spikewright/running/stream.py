@@ -41,10 +41,11 @@ class Stream:
         dt: float,
         readout: Readout,
         record: tuple[str, ...],
+        heed: Callable[[int], None],
     ) -> None:
         self.batch_size, self.dt, self.readout = batch_size, dt, readout
         self._lowered, self._structure, self._begin = lowered, structure, begin
-        self._record = record
+        self._record, self._heed = record, heed
         self._closed = False
         self.reset()
 
@@ -109,6 +110,7 @@ class Stream:
         """
         if self.n_steps == 0:
             raise SimulationError("there is nothing to read out before the first step")
+        self._heed(self.n_steps)
         return self._told({name: found.read() for name, found in self._so_far.items()})
 
     def close(self) -> None:
@@ -173,8 +175,9 @@ def stream_of(
     precision: Precision,
     threads: int | None,
     record: Sequence[str],
+    heed: Callable[[int], None],
 ) -> Stream:
-    """See `Conversion.stream`."""
+    """See `Conversion.stream`; `heed` is called with the number of steps that are read out."""
     check_run(dt, seed, precision, batch_size, threads)
     if runner.lowered.at_once > 1:
         raise SimulationError(
@@ -190,4 +193,4 @@ def stream_of(
 
     if batch_size is None:
         structure = replace(structure, ranks={})  # a frame may have as many axes as a sample
-    return Stream(runner.lowered, structure, begin, batch_size, dt, readout, layers)
+    return Stream(runner.lowered, structure, begin, batch_size, dt, readout, layers, heed)

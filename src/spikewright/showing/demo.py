@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright._base.writing import make_folder
+from spikewright._base.writing import check_target, make_folder
 from spikewright.choosing.rules import MinimumError
 from spikewright.conversion import Conversion, Sample, watch
 from spikewright.conversion.pipeline import convert
@@ -31,6 +31,7 @@ from spikewright.measure import (
 from spikewright.records import Record
 from spikewright.report import figures, write_html
 from spikewright.report.over_time import powers_of_two
+from spikewright.report.page import PAGE
 
 MODEL = Path(__file__).with_name("assets") / "digits.onnx"
 """The shipped network: two convolutions and a dense layer, 8 x 8 pixels in, ten digits out."""
@@ -46,9 +47,7 @@ RULE_STEPS = (1, 2, 4, 8, 16)
 ALLOWED = 0.005
 """Accuracy, a fraction, that the chosen setting may lose on the digits to train on."""
 
-ENERGY_TABLE = "45nm-int8"
-"""The cost table under which settings are compared."""
-
+_CURVE, _RASTER, _REPORT = "accuracy_and_spikes.png", "raster.png", "report.html"
 _HELD_OUT = 360  # of 1797 digits
 _SPLIT_SEED = 0
 
@@ -161,7 +160,7 @@ def run(
     rate = convert(MODEL)
     agreement = max(rate.verify(x).values())
     settings: dict[str, Any] = {"seed": seed, "engine": engine}
-    swept = {"dt": dt, "energy_table": ENERGY_TABLE, "progress": progress, **settings}
+    swept = {"dt": dt, "progress": progress, **settings}
     found = sweep(MODEL, x, y, scales=list(scales), steps=steps, **swept)
     rule, chosen = choose(rate, steps, dt, seed, engine)
     of_rule = sweep(
@@ -219,32 +218,49 @@ def choose(
     return rule, found
 
 
-def write_pictures(demonstration: Demonstration, folder: str | Path) -> list[Path]:
+def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
+    """The folder, if pictures and report may be written there; it need not exist.
+
+    Raises `ExistingFileError` naming the first file that is no older one of a demonstration, unless
+    `overwrite`.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        return place
+    for name, info in ((_CURVE, figures.SweepInfo), (_RASTER, figures.RasterInfo)):
+        figures.check_picture(place / name, info.columns, overwrite=overwrite)
+    check_target(place / _REPORT, PAGE, overwrite=overwrite)
+    return place
+
+
+def write_pictures(
+    demonstration: Demonstration, folder: str | Path, *, overwrite: bool = False
+) -> list[Path]:
     """Draw accuracy and spikes against scale, and the sample's raster; each as PNG beside its CSV.
 
     Makes the folder where it is missing; returns the four paths. Raises `MissingExtraError` without
-    matplotlib.
+    matplotlib, and as `check_folder` does.
     """
-    place = make_folder(folder)
-    curve = figures.sweep_info(demonstration.sweep.records)
+    place = check_folder(make_folder(folder), overwrite=overwrite)
+    curve, raster = figures.sweep_info(demonstration.sweep.records), demonstration.sample
     return [
-        *figures.save(figures.draw_sweep(curve), curve, place / "accuracy_and_spikes.png"),
-        *figures.save(
-            figures.draw_raster(demonstration.sample), demonstration.sample, place / "raster.png"
-        ),
+        *figures.save(figures.draw_sweep(curve), curve, place / _CURVE, overwrite=overwrite),
+        *figures.save(figures.draw_raster(raster), raster, place / _RASTER, overwrite=overwrite),
     ]
 
 
-def write_report(demonstration: Demonstration, folder: str | Path) -> Path:
+def write_report(
+    demonstration: Demonstration, folder: str | Path, *, overwrite: bool = False
+) -> Path:
     """Write `report.html`, a page about the chosen setting beside the hand-set scales.
 
-    Makes the folder where it is missing. Raises `FileExistsError` where a file of that name is no
-    report.
+    Makes the folder where it is missing. Raises `ExistingFileError` where a file of that name is no
+    report, unless `overwrite`.
     """
     place = make_folder(folder)
     chosen = demonstration.chosen
     return write_html(
-        place / "report.html",
+        place / _REPORT,
         chosen.evaluation.records,
         title="Handwritten digits, in spikes",
         trace=chosen.conversion.trace,
@@ -255,6 +271,7 @@ def write_report(demonstration: Demonstration, folder: str | Path) -> Path:
         raster=chosen.sample,
         reproduce=["spikewright demo", chosen.call],
         facts={"model": MODEL.name, "rule": _shown(chosen.rule), **chosen.evaluation.settings},
+        overwrite=overwrite,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,10 @@ from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Input, ParametricReLU, ScaleShift
 from spikewright.lower import LayerNote, Lowered, NeuronChoice, Options, lower, without_form
 from spikewright.lower.node_functions import is_homogeneous
+from spikewright.lower.status import Status, weakest
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.passes import MaxPoolForm
 
-Status = Literal["exact", "convergent", "approximated", "refused", ""]
-_ORDER: tuple[Status, ...] = ("refused", "", "approximated", "convergent", "exact")
 _OPEN = "depends on its readers, which cannot be read"
 _NOT_REACHED = "reads a layer that could not be read"
 
@@ -76,7 +75,7 @@ class Inspection:
     @property
     def guarantee(self) -> Status:
         """The weakest guarantee of all layers, which is the network's."""
-        return "refused" if self.refusals else _weakest(layer.status for layer in self.layers)
+        return "refused" if self.refusals else weakest(layer.status for layer in self.layers)
 
 
 def _total(counts: Iterable[int | None]) -> int | None:
@@ -183,7 +182,7 @@ def _joined(forms: Sequence[_Form]) -> tuple[str, Status]:
         totals[what] += count
     found = [_counted(what, count) for what, count in totals.items() if count]
     others = list(totals)[-1:]  # the last part without counted elements
-    return ", ".join(found or others), _weakest(form.status for form in forms)
+    return ", ".join(found or others), weakest(form.status for form in forms)
 
 
 def _counted(what: str, count: int) -> str:
@@ -195,7 +194,7 @@ def _counted(what: str, count: int) -> str:
 
 def _why(forms: Sequence[_Form]) -> str:
     """The reasons for a layer's guarantee: those of its weakest parts."""
-    status = _weakest(form.status for form in forms)
+    status = weakest(form.status for form in forms)
     return "; ".join(dict.fromkeys(f.why for f in forms if f.status == status and f.why))
 
 
@@ -230,12 +229,6 @@ class _Form:
     becomes: tuple[_Part, ...]
     status: Status
     why: str
-
-
-def _weakest(statuses: Iterable[Status]) -> Status:
-    """The weakest guarantee; an unknown one is weaker than an approximation."""
-    found = set(statuses)
-    return next((status for status in _ORDER if status in found), "exact")
 
 
 def _forms_of(

@@ -127,7 +127,10 @@ def _converted(case: Case, spiking: bool) -> tuple[Conversion, dict[str, NDArray
     model = case.model()
     inputs = _inputs(case, read(model, case.example_input), 4)
     conversion = convert(
-        model, spiking=spiking, scale_firing_rates=SCALE, example_input=case.example_input
+        model,
+        spiking=spiking,
+        scale_firing_rates=SCALE if spiking else None,
+        example_input=case.example_input,
     )
     return conversion, inputs
 

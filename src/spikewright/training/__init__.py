@@ -3,6 +3,7 @@
 The part that computes gradients is `training.gradients`; it needs PyTorch.
 """
 
+from spikewright.training.frozen import in_part_of
 from spikewright.training.history import Epoch, Refitted
 from spikewright.training.module import loaded, torch_module
 from spikewright.training.planned import module_settings
@@ -12,6 +13,6 @@ from spikewright.training.settings import settings_of
 from spikewright.training.training import train
 
 __all__ = [
-    "RECONSTRUCTED", "Epoch", "Refitted", "Training", "loaded", "module_settings", "reconstruct",
-    "settings_of", "torch_module", "train",
+    "RECONSTRUCTED", "Epoch", "Refitted", "Training", "in_part_of", "loaded", "module_settings",
+    "reconstruct", "settings_of", "torch_module", "train",
 ]  # fmt: skip

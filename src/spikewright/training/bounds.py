@@ -38,6 +38,11 @@ class Bound:
     least: bool = False
     layer: str | None = None
 
+    @property
+    def table(self) -> str | None:
+        """The cost table that joules are counted by."""
+        return None
+
     def excess(self, amount: float) -> float:
         """The share of the limit by which an amount is beyond it; below 0 within."""
         share = amount / self.limit - 1.0
@@ -58,6 +63,10 @@ class _Energy(Bound):
     """A bound on joules, which are counted operation by operation."""
 
     counted: _Counted | None = None
+
+    @property
+    def table(self) -> str | None:
+        return None if self.counted is None else self.counted.table.name
 
     def spent(self, counts: Mapping[str, NDArray], inputs: Mapping[str, NDArray]) -> float:
         assert self.counted is not None

@@ -68,4 +68,4 @@ def records_of(epoch: Epoch, kept: bool) -> Iterator[Record]:
         yield Record("score", found.score, "score", how=how)
     yield Record("spikes per sample", found.spikes, "spikes", how=how)
     if found.joules is not None:
-        yield Record("energy", found.joules, "J", how=how)
+        yield Record("energy", found.joules, "J", how={**how, "table": found.energy_table})

@@ -15,7 +15,7 @@ class Measured:
 
     `accuracy` is the share of right answers, None without labels; `score` a metric's mean.
     `spikes` and `joules` are a sample's, `rates` those of a neuron of each layer in Hz, on average;
-    joules are counted where they have a budget.
+    joules are counted where they have a budget, under the cost table `energy_table`.
     """
 
     loss: float
@@ -24,6 +24,7 @@ class Measured:
     rates: Mapping[str, float] = field(default_factory=dict)
     joules: float | None = None
     score: float | None = None
+    energy_table: str | None = None
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,11 @@ class Home:
             self.origins[place].written(array, changed)
         return changed
 
+    @property
+    def changed(self) -> bool:
+        """True where the training changed a parameter of the model."""
+        return bool(self._moved)
+
     @cached_property
     def _moved(self) -> dict[Place, NDArray]:
         """The trained arrays of the model's own parameters that have other values than before."""

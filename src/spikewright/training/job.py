@@ -9,6 +9,7 @@ from typing import Any
 
 from spikewright.choosing.statistics.fingerprint import fingerprint
 from spikewright.evaluation.data import add_array
+from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.measure.metric import Metric
 from spikewright.measure.truth import Output
@@ -17,7 +18,8 @@ from spikewright.training.data import Samples, Stream
 from spikewright.training.settings import Settings
 from spikewright.training.sites import Site
 
-_NO_RESULT = ("progress", "checkpoint", "thresholds")  # of the last its numbers are told
+_NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen")
+"""Settings that have no part in a result, and two of which what they come to is told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,8 @@ class Job:
     """A graph with its sites, samples, bounds and settings.
 
     `first` are some samples to train on, by which the network is judged where none are held back.
-    `exact` says that the rounded network is the spiking one. Arrays in `fixed` are not trained.
+    `exact` says that the rounded network is the spiking one. Arrays in `fixed` are not trained, nor
+    are those of `frozen` layers.
     """
 
     graph: Graph
@@ -37,7 +40,8 @@ class Job:
     bounds: tuple[Bound, ...]
     exact: bool
     settings: Settings
-    fixed: Collection[tuple[str, str]]
+    fixed: Collection[Place]
+    frozen: Collection[Place]
 
     def about(self) -> dict[str, Any]:
         """Plain data: what results depend on, by name. Of a user's own batches only that it is."""
@@ -48,6 +52,7 @@ class Job:
             "thresholds": _digest({n: s.threshold for n, s in self.sites.items()}),
             "starts": _digest({n: s.start for n, s in self.sites.items()}),
             "biases": _digest({n: s.biases for n, s in self.sites.items() if s.biases is not None}),
+            "frozen": [f"{name}.{field}" for name, field in sorted(self.frozen)],
             "neurons": {name: str(site.kind) for name, site in self.sites.items()},
             "x and y": _digest_of(self.data) if isinstance(self.data, Samples) else "batches",
             "samples held back": None if self.held_back is None else _digest_of(self.held_back),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
-from spikewright.frontends.origins import parameters_of
+from spikewright.frontends.origins import Place, parameters_of
 from spikewright.graph import Graph
 from spikewright.running.converted import Converted
 from spikewright.training.named import Named, named
@@ -20,12 +20,16 @@ from spikewright.training.result import Made
 
 
 def torch_module(
-    conversion: Converted, settings: ModuleSettings, seed: int, reading: Reading | None
+    conversion: Converted,
+    settings: ModuleSettings,
+    seed: int,
+    reading: Reading | None,
+    frozen: Collection[Place],
 ) -> Any:
     """The module of a conversion; raises as `Conversion.torch_module` does."""
     from spikewright.training.gradients.through_time import ThroughTime  # late: it imports torch
 
-    return ThroughTime(plan_of(conversion, settings, seed, reading), settings)
+    return ThroughTime(plan_of(conversion, settings, seed, reading, frozen), settings)
 
 
 def loaded(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,13 +20,14 @@ from spikewright.training.trainable import TRAINED
 class Named:
     """All parameters of a source by name, and the place of their values in arrays of a graph.
 
-    Arrays of nodes in `fixed` are not trained.
+    Arrays of nodes in `fixed` are not trained, nor are `frozen` arrays.
     """
 
     graph: Graph
     arrays: Mapping[str, NDArray]
     origins: Mapping[Place, Origin]
     fixed: Container[str] = ()
+    frozen: Collection[Place] = ()
 
     @cached_property
     def reached(self) -> frozenset[str]:
@@ -35,28 +36,35 @@ class Named:
 
     @cached_property
     def trained(self) -> frozenset[str]:
-        """Names of those that may be trained by their kind of layer."""
+        """Names of those that may be trained by their kind of layer, and are not frozen."""
+        frozen = {n for place, o in self.origins.items() if place in self.frozen for n in o.held}
         return frozenset(
             name
             for (node, field), origin in self.origins.items()
             if field in TRAINED.get(type(self.graph[node].layer), {}) and node not in self.fixed
             for name in origin.held
+            if name not in frozen
         )
 
 
-def named(graph: Graph, reading: Reading | None, fixed: Container[str] = ()) -> Named:
+def named(
+    graph: Graph,
+    reading: Reading | None,
+    fixed: Container[str] = (),
+    frozen: Collection[Place] = (),
+) -> Named:
     """The parameters of a model from which `graph` was read, with the values in it, or its own.
 
     The model may have other weights by now. Those of a graph alone go by node and field,
     "dense.weight". Raises `TrainingError` where the model has other layers by now.
     """
     if reading is None:
-        return _of_graph(graph, fixed)
+        return _of_graph(graph, fixed, frozen)
     arrays = parameters_of(str(reading.framework)).parameters(reading.model)
     origins = reading.origins(_of_one_form(reading().graph, graph))
     for (node, field), origin in origins.items():
         origin.written(graph[node].layer.arrays()[field], arrays)
-    return Named(graph, arrays, origins, fixed)
+    return Named(graph, arrays, origins, fixed, frozen)
 
 
 def _of_one_form(found: Graph, wanted: Graph) -> Graph:
@@ -73,7 +81,7 @@ def _form(graph: Graph) -> list[tuple]:
     return [(n.name, n.layer.kind, n.inputs, shapes[n.name]) for n in graph]
 
 
-def _of_graph(graph: Graph, fixed: Container[str]) -> Named:
+def _of_graph(graph: Graph, fixed: Container[str], frozen: Collection[Place]) -> Named:
     """Arrays that may be trained; one that several layers share has the name of the first."""
     arrays: dict[str, NDArray] = {}
     origins: dict[Place, Origin] = {}
@@ -87,4 +95,4 @@ def _of_graph(graph: Graph, fixed: Container[str]) -> Named:
             arrays[name] = array
             index = np.arange(array.size).reshape(array.shape)
             origins[node.name, field] = Origin([name], np.zeros_like(index), index)
-    return Named(graph, arrays, origins, fixed)
+    return Named(graph, arrays, origins, fixed, frozen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from spikewright.engines import Precision
 from spikewright.engines.program import Neurons
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
+from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.lower import NeuronChoice
 from spikewright.lower.populations import Roles
@@ -81,7 +82,11 @@ def module_settings(
 
 
 def plan_of(
-    conversion: Converted, settings: ModuleSettings, seed: int, reading: Reading | None
+    conversion: Converted,
+    settings: ModuleSettings,
+    seed: int,
+    reading: Reading | None,
+    frozen: Collection[Place],
 ) -> Plan:
     """What a module computes; raises `TrainingError` for what it cannot."""
     lowered = conversion.lowered
@@ -102,7 +107,7 @@ def plan_of(
     reads = dict(zip(graph.outputs, roles.read_from(), strict=True))
     return Plan(
         graph,
-        named(conversion.graph, reading, ensembles.keys() - following),
+        named(conversion.graph, reading, ensembles.keys() - following, frozen),
         {name: by_ensemble[ensemble] for name, ensemble in ensembles.items()},
         following,
         conversion.resolved.get("bias_correction") or {},

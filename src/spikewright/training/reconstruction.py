@@ -6,19 +6,21 @@ converted stays what it was, and all that changed are arguments of `convert`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.frontends import Reading
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.lower.populations import Roles
 from spikewright.running.converted import Made
 from spikewright.training.result import Training
 from spikewright.training.settings import Settings
+from spikewright.training.shared import with_sharing
 from spikewright.training.sites import trained_graph
 from spikewright.training.trainable import TRAINED
 from spikewright.training.training import follows_its_sum, train
@@ -27,7 +29,7 @@ RECONSTRUCTED = ("biases", "scales", "initial_voltage")
 _NUMBERS = ("scale_firing_rates", "initial_voltage", "fission")
 
 
-def reconstruct(conversion: Made, x: Any, settings: Settings) -> Made:
+def reconstruct(conversion: Made, x: Any, settings: Settings, model: Reading | None) -> Made:
     """See `Conversion.reconstruct`; needs PyTorch."""
     before = trained_graph(conversion)
     neurons = Roles(conversion.canonical).activations
@@ -42,13 +44,17 @@ def reconstruct(conversion: Made, x: Any, settings: Settings) -> Made:
         found: Made = made
         return found
 
-    fixed = frozenset(out_of_reach(before, neurons))
+    fixed = out_of_reach(before, neurons)
     kinds = {ensemble.neuron_type for ensemble in conversion.populations().values()}
     in_order = all(follows_its_sum(kind, settings.steps) for kind in kinds)
     settings = replace(settings, method="rounding" if in_order else "time")
-    result = train(conversion, x, None, None, settings, remade, fixed=fixed)
+    result = train(conversion, x, None, None, settings, remade, model, fixed=fixed)
+    added = result.conversion.resolved["bias_correction"]
     for name in result.conversion.populations():
-        result.conversion.trace.add("reconstruct", name, _told(result, settings), "approximated")
+        told = _told(result, settings, bool(np.any(added[name])))
+        result.conversion.trace.add("reconstruct", name, told, "approximated")
+    for layer in result.frozen:
+        result.conversion.trace.add("reconstruct", layer, "frozen: its biases stay", "exact")
     return result.conversion
 
 
@@ -80,20 +86,19 @@ def _narrowed(value: NDArray) -> NDArray:
     return value
 
 
-def out_of_reach(graph: Graph, neurons: Collection[str]) -> Iterator[Place]:
+def out_of_reach(graph: Graph, neurons: Collection[str]) -> set[Place]:
     """Arrays whose change is no constant in the current of neurons, such as an output's bias.
 
     One that several layers share is among them with each of its places.
     """
     inside = _inside(graph, neurons)
-    places = {
-        (node.name, field): array.ctypes.data
+    outside = (
+        (node.name, field)
         for node in graph
-        for field, array in node.layer.arrays().items()
-        if field in TRAINED.get(type(node.layer), {})
-    }
-    outside = {memory for (name, _), memory in places.items() if name not in inside}
-    return (place for place, memory in places.items() if memory in outside)
+        if node.name not in inside
+        for field in TRAINED.get(type(node.layer), {})
+    )
+    return with_sharing(outside, graph)
 
 
 def _inside(graph: Graph, neurons: Collection[str]) -> set[str]:
@@ -107,8 +112,9 @@ def _inside(graph: Graph, neurons: Collection[str]) -> set[str]:
     return found
 
 
-def _told(result: Training[Made], settings: Settings) -> str:
+def _told(result: Training[Made], settings: Settings, biased: bool) -> str:
     """The change of a layer, in words."""
     if not result.kept:
         return f"threshold and start chosen for {settings.steps} steps: no epoch was better"
-    return f"bias, threshold and start fitted to {settings.steps} steps, in {result.kept} epochs"
+    what = "bias, threshold and start" if biased else "threshold and start"
+    return f"{what} fitted to {settings.steps} steps, in {result.kept} epochs"

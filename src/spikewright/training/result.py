@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
 from numpy.typing import NDArray
 
 from spikewright._base.notebooks import Rows, Shown
 from spikewright.errors import TrainingError
+from spikewright.lower.speaking import say
 from spikewright.records import Record
 from spikewright.running.converted import Made
 from spikewright.training.changes import THRESHOLDS, records_of
+from spikewright.training.frozen import in_words
 from spikewright.training.history import Epoch, Refitted
 from spikewright.training.home import Home
 
@@ -23,7 +26,8 @@ class Training(Shown, Generic[Made]):
     `conversion` is one like any other; its source is the trained graph. `kept` is the number of the
     epoch that it is from, 0 where none was better than the beginning. `learning_rate` is that of
     weights, as it was given or chosen. `changes` are records of the change of each layer.
-    `refitted` has what was measured before and after `refit=True`, and is None without.
+    `refitted` has what was measured before and after `refit=True`, and is None without. `frozen`
+    has the layers of the source that stayed as they were, each with the names of its arrays.
     """
 
     conversion: Made
@@ -32,15 +36,32 @@ class Training(Shown, Generic[Made]):
     learning_rate: float
     changes: tuple[Record, ...] = ()
     refitted: Refitted | None = None
+    frozen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _home: Home | None = None
 
     def __repr__(self) -> str:
-        return f"<Training of {len(self.history)} epochs>"
+        return f"<Training of {self._summary}>"
+
+    @property
+    def _summary(self) -> str:
+        """How long it took, what was kept and what was frozen, in words."""
+        count = len(self.history)
+        parts = [f"{count} epoch{'s' * (count != 1)}"]
+        if self._kept_nothing:
+            parts.append("none better than the start, which was kept")
+        if self.frozen:
+            parts.append(f"frozen: {in_words(self.frozen)}")
+        return "; ".join(parts)
+
+    @property
+    def _kept_nothing(self) -> bool:
+        """True where weights are those of the start: no epoch and no refit was better."""
+        return not self.kept and not (self.refitted is not None and self.refitted.kept)
 
     def _told(self) -> tuple[str, Rows]:
         rows = [_row(epoch, epoch.number == self.kept) for epoch in self.history]
         headings = ("epoch", "loss", "held back: loss", "accuracy", "spikes", "kept")
-        return f"{len(self.history)} epochs.", [headings, *rows]
+        return f"{self._summary}.", [headings, *rows]
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -76,9 +97,18 @@ class Training(Shown, Generic[Made]):
 
         The model must have the weights that were converted. It is read again afterwards, and its
         framework's own forward pass is compared with the trained network. Raises `TrainingError`
-        for another model and where that differs; the model then has the weights that it had.
+        for another model and where that differs; the model then has the weights that it had. Warns
+        where the training changed no weight, so that there is nothing to write.
         """
-        return self._to_the_source().written(model)
+        home = self._to_the_source()
+        made = home.written(model)
+        if not home.changed:
+            why = "no epoch was better than the start" if self._kept_nothing else "none was trained"
+            say(
+                f"write_back: the model keeps the weights that it has, since {why}. Thresholds and "
+                "starts are in trained.conversion"
+            )
+        return made
 
     def _to_the_source(self) -> Home:
         if self._home is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -56,6 +56,7 @@ class Settings:
     method: Method
     thresholds: Thresholds
     trainable: tuple[str, ...]
+    frozen: tuple[str, ...] | None
     spikes: float | None
     joules: float | None
     rates: Mapping[str, Range]
@@ -134,10 +135,26 @@ class Settings:
 
 
 def settings_of(
-    trainable: Sequence[str], rates: Mapping[str, Any] | None, **given: Any
+    trainable: Sequence[str],
+    frozen: Sequence[str] | None,
+    rates: Mapping[str, Any] | None,
+    **given: Any,
 ) -> Settings:
     """Arguments as a user gave them, checked; raises `TrainingError`."""
-    return Settings(trainable=named(trainable), rates=_ranges(rates or {}), **given)
+    return Settings(
+        trainable=named(trainable), frozen=_layers(frozen), rates=_ranges(rates or {}), **given
+    )
+
+
+def _layers(frozen: Any) -> tuple[str, ...] | None:
+    """A layer's name or several; None for what the source froze."""
+    if frozen is None:
+        return None
+    given = (frozen,) if isinstance(frozen, str) else frozen
+    found = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(name, str) for name in found):
+        raise TrainingError(f"frozen must be names of layers, () for none, or None, got {frozen!r}")
+    return found
 
 
 def named(trainable: Sequence[str]) -> tuple[str, ...]:

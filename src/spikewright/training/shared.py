@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,23 @@ def with_shared(graph: Graph, origins: Mapping[Place, Origin]) -> Graph:
                 if first is not array and np.array_equal(first, array):
                     changed[node.name, field] = first
     return graph.with_arrays(changed)
+
+
+def memory_of(array: NDArray) -> object:
+    """A key: arrays that are the same values of memory have the same one."""
+    found = array.__array_interface__
+    return found["data"][0], array.shape, array.strides, array.dtype
+
+
+def with_sharing(places: Iterable[Place], graph: Graph) -> set[Place]:
+    """Arrays, and all those of other layers that are the same values of memory."""
+    every = {
+        (node.name, field): memory_of(array)
+        for node in graph
+        for field, array in node.layer.arrays().items()
+    }
+    memories = {every[place] for place in places if place in every}
+    return {place for place, memory in every.items() if memory in memories}
 
 
 def in_other_orders(origins: Mapping[Place, Origin]) -> set[Place]:

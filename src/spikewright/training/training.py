@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -15,6 +16,7 @@ from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph
+from spikewright.lower.speaking import say
 from spikewright.network.neurons import NeuronType
 from spikewright.running.converted import Converted, Made, all_capped, as_source
 from spikewright.running.encoding import feeds_of
@@ -22,13 +24,14 @@ from spikewright.running.outputs import outputs_of
 from spikewright.training.bounds import bounds_of
 from spikewright.training.changes import changes_of
 from spikewright.training.data import Samples, Stream, data_of, held_back
+from spikewright.training.frozen import all_frozen, arrays_of, frozen_arrays, frozen_layers
 from spikewright.training.home import Home
 from spikewright.training.job import Job
 from spikewright.training.result import Training
 from spikewright.training.settings import Settings
 from spikewright.training.shared import in_other_orders, with_shared
 from spikewright.training.sites import Site, sites_of, trained_graph, with_own
-from spikewright.training.trainable import TRAINED
+from spikewright.training.trainable import GROUPS, TRAINED
 
 _SEEN = 500  # samples that thresholds are chosen on
 _SHARES = (1.0, 0.9, 0.8)  # of the steps, that thresholds count on, under a cap
@@ -42,31 +45,56 @@ def train(
     validation: Any,
     settings: Settings,
     remade: Callable[[Graph, Mapping[str, Any]], Made],
+    model: Reading | None = None,
     live: Reading | None = None,
     fixed: Collection[Place] = (),
 ) -> Training[Made]:
     """Train a conversion; `validation` are samples to judge by, or None for a share of `x`.
 
-    `remade` converts another graph with arguments of `convert`; arrays in `fixed` stay.
-
-    With a live source only what is a parameter of it is trained: what was computed of
-    several could not be written back. Raises `MissingExtraError` without PyTorch.
+    `remade` converts another graph with arguments of `convert`; arrays in `fixed` stay. `model` is
+    the source model, live or loaded from its file, which says what it froze. With a `live` one only
+    what is a parameter of it is trained: what was computed of several could not be written back.
+    Raises `MissingExtraError` without PyTorch.
     """
     from spikewright.training.gradients import deterministic, fitted  # late: they import torch
 
     with deterministic(settings.seed):  # a user's batches may be drawn
-        chosen, job, origins = _prepared(conversion, x, y, validation, settings, live, fixed)
+        chosen, job, source = _prepared(conversion, x, y, validation, settings, model, live, fixed)
     done = fitted(job)
     trained = done.renewed(chosen.graph)
-    home = None if live is None else Home.of(live, origins, chosen.graph, trained)
+    home = None if live is None else Home.of(live, source.origins, chosen.graph, trained)
     trained = trained if home is None else home.trained
     made = remade(
-        trained, _arguments(chosen.resolved, job.sites, done.thresholds, done.starts, settings)
+        trained.with_frozen(source.frozen),
+        _arguments(chosen.resolved, job.sites, done.thresholds, done.starts, settings),
     )
     moved = changes_of(chosen.graph, trained, job.sites, done.thresholds, done.starts)
     return Training(
-        made, done.history, done.kept, done.learning_rate, tuple(moved), done.refitted, home
+        made,
+        done.history,
+        done.kept,
+        done.learning_rate,
+        tuple(moved),
+        done.refitted,
+        frozen_layers(job.graph, job.frozen),
+        home,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """The arrays of a graph that are parameters of its live model, and those that it froze."""
+
+    origins: Mapping[Place, Origin]
+    frozen: frozenset[Place]
+
+    @classmethod
+    def of(cls, graph: Graph, model: Reading | None, live: Reading | None) -> _Source:
+        """What is known of a graph's source: by the model, and by what the graph keeps of it."""
+        if live is not None:
+            origins = live.origins(graph)
+            return cls(origins, graph.frozen | live.frozen(graph, origins))
+        return cls({}, graph.frozen if model is None else graph.frozen | model.frozen(graph))
 
 
 def _prepared(
@@ -75,10 +103,12 @@ def _prepared(
     y: Any,
     validation: Any,
     settings: Settings,
+    model: Reading | None,
     live: Reading | None,
     fixed: Collection[Place],
-) -> tuple[Made, Job, Mapping[Place, Origin]]:
-    """A conversion with thresholds for the steps, the job, and the source's parameters."""
+) -> tuple[Made, Job, _Source]:
+    """A conversion with thresholds for the steps, the job, and what is known of the source."""
+    named = arrays_of(conversion.graph, settings.frozen)  # raises
     data, held = _divided(conversion, data_of(conversion, x, y), validation, settings)
     first = data.first(_SEEN, settings.seed)
     feeds_of(first.x, conversion.inputs, None, settings.steps, settings.dt, 0)  # raises
@@ -91,8 +121,10 @@ def _prepared(
             "spike_heights as steps"
         )
     sites = sites_of(chosen, settings.dt)
-    origins = {} if live is None else live.origins(chosen.graph)
-    graph = with_shared(trained_graph(chosen), origins)
+    source = _Source.of(chosen.graph, model, live)
+    graph = with_shared(trained_graph(chosen), source.origins)
+    frozen = frozen_arrays(graph, source.frozen if named is None else named)
+    _check_frozen(graph, frozen, settings)
     missing = [name for name in sites if name not in graph]
     if missing:
         raise TrainingError(f"layers {missing} have neurons and no place in the model as read")
@@ -110,9 +142,27 @@ def _prepared(
         bounds_of(chosen, sites, first if held is None else held, settings),
         all(follows_its_sum(site.kind, settings.steps) for site in sites.values()),
         settings,
-        fixed if live is None else {*fixed, *_without_home(graph, origins)},
+        fixed if live is None else {*fixed, *_without_home(graph, source.origins)},
+        frozen,
     )
-    return chosen, job, origins
+    return chosen, job, source
+
+
+def _check_frozen(graph: Graph, frozen: Collection[Place], settings: Settings) -> None:
+    """Warn where the source froze all that would be trained; raise where nothing else may move."""
+    arrays = [name for name in settings.trainable if name in GROUPS]
+    if not arrays or not all_frozen(graph, frozen):
+        return
+    if len(arrays) == len(settings.trainable):
+        raise TrainingError(
+            f"trainable={settings.trainable}: all layers are frozen, so that nothing is left to "
+            "train. Give frozen=() to train them"
+        )
+    if settings.frozen is None:
+        say(
+            "all layers of the source are frozen, so that only thresholds and starts are trained. "
+            f"Give frozen=() to train {' and '.join(arrays)} too"
+        )
 
 
 def follows_its_sum(kind: NeuronType, steps: int) -> bool:

@@ -15,6 +15,8 @@ from nengo_cases import RULES, SEED, Fill, cases
 
 import spikewright as sw
 from pages import Page
+from sharing import WAYS, close
+from spikewright import engines
 from spikewright.errors import ReadError
 
 CASES = dict(cases())
@@ -134,3 +136,27 @@ def test_the_pages_examples_run() -> None:
 
     assert names["sim"].closed
     assert isinstance(names["network"], sw.Network)
+
+
+# Nengo takes no process of ours, and miscounts the arguments of a partial.
+@pytest.mark.parametrize("name", sorted(WAYS.keys() - {"processes", "a dictionary in partial"}))
+@pytest.mark.parametrize("engine", engines.available())
+def test_functions_that_share_something_are_called_as_in_nengo(name: str, engine: str) -> None:
+    """A loop that closes through what two functions share is the same at every step."""
+
+    def model() -> tuple[Any, Any]:
+        pair = WAYS[name]()
+        with nengo.Network(seed=SEED) as made:
+            sense = nengo.Node(pair.sense, size_out=1)
+            act = nengo.Node(pair.act, size_in=1, size_out=0)
+            nengo.Connection(sense, act, synapse=0.005, transform=-0.5)
+            return made, nengo.Probe(sense)
+
+    made, probe = model()
+    with nengo.Simulator(made, progress_bar=False) as theirs:
+        theirs.run_steps(30)
+    made, again = model()
+    with sw.NengoSimulator(made, engine=engine, precision="float64", progress_bar=False) as ours:
+        ours.run_steps(30)
+    close()
+    np.testing.assert_allclose(ours.data[again], theirs.data[probe], rtol=1e-9)

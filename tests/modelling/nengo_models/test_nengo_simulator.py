@@ -8,7 +8,6 @@ import sys
 import types
 import warnings
 from copy import deepcopy
-from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -18,9 +17,9 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from sharing import WAYS, close, positions
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.modelling.nengo_simulator.sampling import kept_steps
-from spikewright.modelling.nengo_simulator.sharing import share_state
 
 
 class Noise:
@@ -213,49 +212,21 @@ def test_functions_that_leave_something_for_each_other_are_called_in_turn() -> N
     np.testing.assert_array_equal(simulator.data[probe][:, 0], [1, 2, 3, 4, 5])
 
 
-class World:
-    """State with two faces."""
+@pytest.mark.parametrize("name", sorted(WAYS.keys() - {"processes"}))
+def test_a_loop_closes_through_what_functions_share(name: str) -> None:
+    """Whatever two functions have in common, the reader sees the step before."""
+    pair = WAYS[name]()
+    model = nengo.Network(seed=0)
+    sense, act = model.node(pair.sense, size_out=1), model.node(pair.act, 1, 0)
+    link = model.connect(sense, act, synapse=nengo.Lowpass(tau=0.0))
+    link.transform, link.has_weights = nengo.Dense((1, 1), -0.5), True
+    probe = model.probe(sense, "output")
 
-    def see(self, t: float) -> float:
-        """Read."""
-        return t
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        simulator.run_steps(8)
 
-    def act(self, t: float) -> float:
-        """Write."""
-        return t
-
-
-def test_state_is_shared_where_the_same_thing_can_change() -> None:
-    """Methods of one object, closures of one list, a variable that one of them rebinds."""
-    world, values, count = World(), [1.0], 0
-
-    def rebinds(t: float) -> float:
-        nonlocal count
-        count += 1
-        return count
-
-    def keeps(where: list[float], t: float) -> float:
-        where[0] = t
-        return t
-
-    deep = [[[[0.0] * 100] * 100] * 100] * 100
-    cases = {
-        (world.see, world.act): True,
-        (world.see, World().act): False,
-        (lambda t: values[0], lambda t: values.append(t)): True,
-        (lambda t: np.sin(t), lambda t: np.cos(t)): False,
-        (rebinds, lambda t: count): True,
-        (lambda t: t * len("a"), np.sin): False,
-        (World, seconds): False,
-        (partial(keeps, values), partial(keeps, values)): True,
-        (partial(keeps, values), partial(keeps, [1.0])): False,
-        (lambda t: deep[0][0][0], lambda t: len(deep)): True,
-    }
-    for functions, expected in cases.items():
-        model = nengo.Network()
-        for function in functions:
-            model.node(function, size_out=1)
-        assert share_state(model) is expected, functions
+    np.testing.assert_array_equal(simulator.data[probe][:, 0], positions(8))
+    close()
 
 
 def test_a_copy_has_run_as_far() -> None:

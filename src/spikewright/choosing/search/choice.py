@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from spikewright._base.amounts import POINTS, Unit, format_difference, format_energy
 from spikewright._base.notebooks import Rows, Shown
 from spikewright.choosing.search.paired import Interval
 from spikewright.records import Record, Worth, plain, select
@@ -15,6 +16,12 @@ MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
 
 
 ACCURACY = Worth("accuracy")
+_POINTS = replace(POINTS, decimals=2)
+
+
+def unit_of(worth: Worth) -> Unit:
+    """The unit of losses in a search: points of accuracy, or an amount of a metric."""
+    return _POINTS if worth.fraction else Unit(f"of {worth.name}")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -29,7 +36,8 @@ class Alternative:
     samples would certify it, None where its estimate does not hold the limit. `rule` is the one
     that its scales began with, spending as many spikes: `convert` and `best_rule` take it. It is
     None where nothing spikes. `training` is the `Training` that its network comes from, where it
-    was trained: then `arguments` go with the trained weights.
+    was trained: then `arguments` go with the trained weights. `energy_table` is the cost table that
+    an energy among the costs was counted by.
     """
 
     arguments: Mapping[str, Any]
@@ -40,6 +48,7 @@ class Alternative:
     needed: int | None
     rule: Any = None
     training: Any = None
+    energy_table: str | None = None
 
     def __repr__(self) -> str:
         """Without the arguments, which may be arrays of all neurons."""
@@ -49,9 +58,10 @@ class Alternative:
     def _what(self) -> str:
         """Steps, costs, and whether it was trained."""
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
-        energy = "" if self.energy is None else f", {self.energy:.3g} J"
-        trained = "" if self.training is None else ", trained"
-        return f"{steps}, {self.spikes:.4g} spikes a sample{energy}{trained}"
+        told = [steps, f"{self.spikes:.4g} spikes a sample"]
+        if self.energy is not None:
+            told.append(format_energy(self.energy, str(self.energy_table)))
+        return ", ".join(told if self.training is None else [*told, "trained"])
 
     @property
     def conversion(self) -> dict[str, Any]:
@@ -88,6 +98,7 @@ class Alternative:
             "certified": self.certified,
             "needed": self.needed,
             "costs": dict(self.costs),
+            "energy_table": self.energy_table,
             "rule": None if self.rule is None else str(self.rule),
             "trained": self.training is not None,
         }
@@ -127,13 +138,13 @@ class Choice(Shown, Alternative):
         return self
 
     def __str__(self) -> str:
-        loss = self._amount(self.drop, 2)
-        told = f"{self._what}; it loses {loss}. {self.verdict}"
+        lost = format_difference(self.drop, unit=unit_of(self.worth))
+        told = f"{self._what}; {lost}. {self.verdict}"
         return f"{told} {ONE_STEP}" if self.steps == 1 else told
 
     def _told(self) -> tuple[str, Rows]:
         rows = [self._row(each) for each in (self.chosen, *self.runners_up)]
-        return str(self), [("steps", "spikes", "loses", "at most", "certified", "rule"), *rows]
+        return str(self), [("steps", "spikes", "difference", "at most", "certified", "rule"), *rows]
 
     def _drawn(self) -> Any:
         from spikewright.report import figures
@@ -147,8 +158,8 @@ class Choice(Shown, Alternative):
         return (
             str(each.steps),
             f"{each.spikes:.4g}",
-            self._amount(each.drop, 2),
-            self._amount(each.interval[1], 2),
+            unit_of(self.worth).format(each.drop),
+            unit_of(self.worth).format(each.interval[1]),
             "yes" if each.certified else "no",
             "" if each.rule is None else str(each.rule),
         )
@@ -156,11 +167,13 @@ class Choice(Shown, Alternative):
     @property
     def verdict(self) -> str:
         """The result on the held-back samples, in a sentence."""
-        limit, sure = self._amount(self.limit), f"{100 * self.confidence:g} %"
+        limit, sure = self._limit, f"{100 * self.confidence:g} %"
+        held = f"On {self.held_back} held-back samples"
         if self.certified:
-            return f"On {self.held_back} held-back samples that is at most {limit}, with {sure}."
-        high = self._amount(self.interval[1], 2)
-        text = f"On {self.held_back} held-back samples the loss may be up to {high}"
+            return f"{held} the loss is at most {limit}, with {sure}."
+        high = self.interval[1]
+        most = f"{'up to' if high >= 0 else 'only'} {unit_of(self.worth).format(high)}"
+        text = f"{held} there may be {most}"
         if self.drop > self.limit:
             return f"No setting found holds {limit}; this is the nearest. {text}, with {sure}."
         if self.needed is None:
@@ -169,11 +182,12 @@ class Choice(Shown, Alternative):
             more = f"About {self.needed} held-back samples would certify {limit}"
         return f"{text}, with {sure}: not certified. {more}."
 
-    def _amount(self, lost: float, digits: int | None = None) -> str:
-        """A loss in words: points of accuracy, or an amount of a metric."""
+    @property
+    def _limit(self) -> str:
+        """The largest loss allowed, in words."""
         if not self.worth.fraction:
-            return f"{lost:.4g} of {self.worth.name}"
-        points = f"{100 * lost:g}" if digits is None else f"{100 * lost:.{digits}f}"
+            return f"{self.limit:.4g} of {self.worth.name}"
+        points = f"{100 * self.limit:g}"
         return f"{points} point" if points == "1" else f"{points} points"
 
     def as_dict(self) -> dict[str, Any]:

@@ -137,8 +137,11 @@ def _checked(batch: Mapping[str, Any], shapes: Mapping[str, Shape], place: str) 
 
 
 def _array(name: str, value: Any, shape: Shape, place: str) -> NDArray:
-    value = readable(value)
     what = f"{place}input {name!r}"
+    try:
+        value = readable(value)
+    except TypeError as error:
+        raise refusal(f"{what}: {error}") from None
     if not (is_array(value) or isinstance(value, Sized)):
         raise refusal(f"{what} is {value!r}, which is no array")
     try:

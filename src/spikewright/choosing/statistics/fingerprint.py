@@ -26,8 +26,11 @@ def fingerprint(graph: Graph) -> str:
 
 
 def _told_apart(node: Node) -> Node:
-    """A node's identity: of an input its shape, of Python code everything but its function."""
-    layer = node.layer
+    """A node's identity: of an input its shape, of Python code everything but its function.
+
+    That a layer is frozen says nothing of what it computes.
+    """
+    layer, node = node.layer, replace(node, frozen=())
     if isinstance(layer, Input):
         return replace(node, layer=Input(layer.shape))
     if isinstance(layer, PythonCall):

@@ -58,9 +58,12 @@ class Statistics:
     def __repr__(self) -> str:
         return f"<Statistics of {len(self.layers)} layers, {self.samples} samples>"
 
-    def save(self, path: str | Path) -> None:
-        """Write to one file, atomically."""
-        save_parts(path, self.layers, self.samples, self.fingerprint, self.examples)
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write to one file, atomically.
+
+        Older statistics are replaced, any other file only with `overwrite` (`ExistingFileError`).
+        """
+        save_parts(path, self.layers, self.samples, self.fingerprint, self.examples, overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:

@@ -49,6 +49,7 @@ def save_parts(
     samples: int,
     fingerprint: str,
     examples: Examples,
+    overwrite: bool = False,
 ) -> None:
     """See `Statistics.save`."""
     encoder = _storage.Encoder()
@@ -68,7 +69,7 @@ def save_parts(
         "keys": list(examples.keys),
         "examples": {name: encoder.encode(value) for name, value in examples.values.items()},
     }
-    _storage.write(path, "statistics", manifest, encoder.arrays)
+    _storage.write(path, "statistics", manifest, encoder.arrays, overwrite=overwrite)
 
 
 def load_parts(path: str | Path) -> tuple[dict[str, LayerStatistics], int, str, Examples]:

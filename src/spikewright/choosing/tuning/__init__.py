@@ -15,6 +15,7 @@ from spikewright.engines import Precision
 from spikewright.measure.metric import Metric
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
+from spikewright.records import DEFAULT_TABLE
 from spikewright.training.settings import TRAINABLE, named
 
 __all__ = ["tune"]
@@ -38,7 +39,7 @@ def tune(
     study: str | Path | None = None,
     seed: int = 0,
     dt: float = 0.001,
-    energy_table: str = "45nm-fp32",
+    energy_table: str = DEFAULT_TABLE,
     engine: str = "auto",
     precision: Precision = "float32",
     threads: int | None = None,

@@ -73,6 +73,7 @@ def _alternative(question: Request, objective: Objective, item: Checked) -> Alte
         needed=paired.needed(question.max_drop, question.confidence),
         rule=objective.translation.rule(values, point.steps, point.costs["spikes"]),
         training=item.candidate.training,
+        energy_table=objective.running.table,
     )
 
 

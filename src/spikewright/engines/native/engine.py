@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.processors import processors
-from spikewright.engines.base import Array, Engine, Held, Kernel, Stretch
+from spikewright.engines.base import Array, Call, Engine, Held, Kernel, Stepping, Stretch
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import build
 from spikewright.engines.native.built import Built
@@ -26,6 +26,7 @@ from spikewright.engines.native.runs import state_bytes, work_bytes
 from spikewright.engines.native.wide import Form, Forms, widened
 from spikewright.engines.plan import Plan
 from spikewright.engines.program import Generate, Learned, Operator, Program, Source
+from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import Sums
 from spikewright.errors import BuildError
@@ -264,3 +265,13 @@ class _Fallback(Kernel):
 
     def learned(self) -> Mapping[Learned, Array]:
         return self._kernel.learned()
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        return self._kernel.python_steps()
+
+    def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
+        counts = any(x.dtype == np.int8 for x in inputs)
+        return None if counts else self._kernel.into(inputs, outputs)
+
+    def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
+        return self._kernel.stepping(inputs)

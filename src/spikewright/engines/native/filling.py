@@ -7,7 +7,7 @@ them: copies of a conversion, other choices of firing rates, threads. It is free
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import immutable
-from spikewright.engines.grid import GRIDS, Precision
+from spikewright.engines.compensation import Compensation, Residuals, residuals_of
+from spikewright.engines.grid import GRIDS, Grid, Precision
 from spikewright.engines.native._kernels import Action, Geometry, Packed, Reading, Region, pack
 from spikewright.engines.native.lanes import lane_widths
 
@@ -38,13 +39,16 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Packing:
-    """Weights in the kernels' form, and the array that they are made of, if others may share them.
+    """Weights in the kernels' form, and what it leaves out of them.
+
+    `owner` is the array that they are made of, if others may share them.
 
     While it is held, no other array has its place in memory.
     """
 
     kernels: Packed
     owner: NDArray | None
+    residuals: Residuals
 
 
 _shared: WeakValueDictionary[tuple[object, ...], Packing] = WeakValueDictionary()
@@ -61,6 +65,7 @@ class Filling:
     weights: Callable[[], Weights]
     factor: float
     precision: Precision
+    compensation: Compensation | None = None
 
     @property
     def _rows(self) -> int:
@@ -74,8 +79,12 @@ class Filling:
         return 4 * self._limbs * self._rows * lanes
 
     @property
+    def _grid(self) -> Grid:
+        return GRIDS[self.precision] if self.compensation is None else self.compensation.grid
+
+    @property
     def _limbs(self) -> int:
-        return GRIDS[self.precision].weight_limbs
+        return self._grid.weight_limbs
 
     @property
     def making(self) -> int:
@@ -90,14 +99,28 @@ class Filling:
         order = None if weights.order is None else weights.order.astype(np.int32, copy=False)
         owner = weights.owner if immutable(weights.owner) else None
         if owner is None:
-            packing = Packing(self._pack(weights.matrix, order, threads), None)
+            packing = self._packing(weights, order, threads)
         else:
-            key = (*_memory_of(owner), None if order is None else order.tobytes(), *self._form)
+            ordered = None if order is None else order.tobytes()
+            key = (*_memory_of(owner), ordered, self.compensation is None, *self._form)
             found = _shared.get(key)
-            packing = found or Packing(self._pack(weights.matrix, order, threads), owner)
+            packing = found or self._packing(weights, order, threads)
             _shared[key] = packing
-        kernels.fill(self.number, packed=packing.kernels, factor=self.factor)
+        starts, rows, values = packing.residuals
+        kernels.fill(
+            self.number, packed=packing.kernels, factor=self.factor, starts=starts.tolist(),
+            rows=rows, values=values,
+        )  # fmt: skip
         return packing
+
+    def _packing(self, weights: Weights, order: NDArray | None, threads: int) -> Packing:
+        """The weights' form, and the residuals of its rows, the entries of each row in order."""
+        packed = self._pack(weights.matrix, order, threads)
+        held = self.compensation
+        if held is not None:
+            held = replace(held, weight=weights.matrix, order=weights.order)
+        residuals = residuals_of(held, len(weights.matrix))
+        return Packing(packed, weights.owner, residuals)
 
     @property
     def _form(self) -> tuple[Reading, int, int, tuple[int, ...]]:
@@ -116,6 +139,7 @@ class Filling:
             widths=widths,
             reading=reading,
             channels=channels,
+            bits=self._grid.weight_bits,
             limbs=limbs,
             threads=threads,
         )

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Kernel
+from spikewright.engines.base import Array, Call, Kernel
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.program import Apply, Generate, Learned, Operator, Program
+from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.totals import Sums
 
-Call = tuple[Callable[[int], None], list[NDArray], list[NDArray]]
+Calling = tuple[Callable[[int], None], list[NDArray], list[NDArray]]
 """A function of the step of a run, what it reads, and what it fills step by step."""
 
 
@@ -60,24 +61,30 @@ class Foreign(Kernel):
         self._all = [self._inputs[s] for s in op.inputs]
         self._early, self._late = parts_of(op)
         self._made: dict[int, NDArray] = {}
+        self._called: Call | None = None  # the kernel's own function of the operator's turn
         self._first = self._begun = self._ended = self._now = 0
 
     def expect(self, step: int, steps: int) -> None:
         """A run of `steps` steps after step number `step` begins."""
         self._first, self._begun, self._ended = step, 0, 0
-        for s in (*self._early, *self._late):
-            if s not in self._made or len(self._made[s]) < steps:
+        made = (*self._early, *self._late)
+        if any(s not in self._made or len(self._made[s]) < steps for s in made):
+            for s in made:
                 self._made[s] = np.empty((steps, self._batch, *self._shapes[s]))
+            self._called = self._kernel.into(self._prompt, [self._made[s] for s in self._early])
 
-    def call(self, first: bool) -> Call:
+    def call(self, first: bool) -> Calling:
         """The function that the loop calls in the operator's turn, or at a step's end."""
         inputs = self._op.prompt if first else self._op.inputs[len(self._op.prompt) :]
-        outputs = self._early if first else self._late
-        return (
-            self._begin_natively if first else self._end_natively,
-            [self._inputs[s] for s in dict.fromkeys(inputs)],
-            [self._made[s] for s in outputs],
-        )
+        outputs = [self._made[s] for s in (self._early if first else self._late)]
+        function = self._end_natively
+        if first:
+            function = self._begin_natively if self._called is None else self._call_natively
+        return function, [self._inputs[s] for s in dict.fromkeys(inputs)], outputs
+
+    def _call_natively(self, t: int) -> None:
+        self._called(t, self._first + t)  # type: ignore[misc]
+        self._begun = t + 1
 
     def _begin_natively(self, t: int) -> None:
         made = self._kernel.begin(self._given(self._prompt), self._first + t, 1)
@@ -116,3 +123,6 @@ class Foreign(Kernel):
 
     def learned(self) -> Mapping[Learned, Array]:
         return self._kernel.learned()
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        return self._kernel.python_steps()

@@ -95,7 +95,7 @@ class _Ends:
             populations = integrators(b, self.neurons, *shape)
         size = b.size(self.output) // self.pieces
         shortcut, counts = self.shortcut, op.inputs[0] in b.op.counts
-        grid = GRIDS[b.program.precision]
+        grid = GRIDS[b.program.precision] if op.compensation is None else op.compensation.grid
         _, limbs = grid.input_limbs(fan_in)
         for i, made in enumerate(weights):
             number = b.kernels.layer(
@@ -108,13 +108,22 @@ class _Ends:
                 bias=biases[i],
                 joined=-1 if shortcut is None else b.held_in(shortcut.signal, order),
                 factor=None if shortcut is None else shortcut.factor(b, order, self.pixels),
-                limbs=None if counts else limbs_of(b, fan_in),
+                limbs=None if counts else limbs_of(b, fan_in, op.compensation),
                 weight_limbs=grid.weight_limbs,
             )
             tiled = b.kernels.tiled_bytes(number) > 0
             b.listed = b.listed.largest(listed(action, geometry, counts, tiled, limbs))
             b.fillings.append(
-                Filling(op.label, number, action, geometry, made, op.factor, b.program.precision)
+                Filling(
+                    op.label,
+                    number,
+                    action,
+                    geometry,
+                    made,
+                    op.factor,
+                    b.program.precision,
+                    op.compensation,
+                )
             )
         b.fused.update(o for o in (self.sum, self.neurons) if o is not None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.compensation import residuals_of
 from spikewright.engines.grid import GRIDS, weight_limbs
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.orders import (
@@ -118,9 +119,11 @@ def add_axis_map(b: Buffers, op: Linear, transform: AxisMap) -> None:
     outer = int(np.prod(shape[1 if turned else 0 : axis]))
     matrix = transform.matrix
     rows, columns = np.nonzero(matrix)
-    limbs = weight_limbs(matrix, GRIDS[b.program.precision])
+    grid = GRIDS[b.program.precision] if op.compensation is None else op.compensation.grid
+    limbs = weight_limbs(matrix, grid)
     starts = np.searchsorted(rows, np.arange(len(matrix) + 1))
     values = [limb[rows, columns] for limb in limbs]
+    residuals = residuals_of(op.compensation, len(matrix))
     b.kernels.axis_map(
         input=source,
         output=b.buffer(False, op.output, order),
@@ -132,5 +135,8 @@ def add_axis_map(b: Buffers, op: Linear, transform: AxisMap) -> None:
         values=values[0],
         low=values[1] if len(values) > 1 else None,
         factor=op.factor,
-        limbs=limbs_of(b, matrix.shape[1]),
+        limbs=limbs_of(b, matrix.shape[1], op.compensation),
+        residual_starts=residuals.starts.tolist(),
+        residual_columns=residuals.places,
+        residuals=residuals.values,
     )

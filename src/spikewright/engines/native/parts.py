@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spikewright.engines.compensation import Compensation
 from spikewright.engines.grid import GRIDS
 from spikewright.engines.native._kernels import Action, Limbs, Term
 from spikewright.engines.native.buffers import Buffers, Kept
@@ -98,11 +99,12 @@ def add_scale(b: Buffers, op: Linear, transform: Scale) -> None:
         b.kernels.combine(output=target, terms=[Term(source=first.buffer)], gain=gain)
 
 
-def limbs_of(b: Buffers, fan_in: int) -> Limbs:
-    """The limbs of values that `engines.grid.input_limbs` makes for sums of `fan_in` terms."""
-    grid = GRIDS[b.program.precision]
+def limbs_of(b: Buffers, fan_in: int, compensation: Compensation | None = None) -> Limbs:
+    """The limbs of values that `engines.grid.split_inputs` makes for sums of `fan_in` terms."""
+    grid = GRIDS[b.program.precision] if compensation is None else compensation.grid
     bits, most = grid.input_limbs(fan_in)
-    return Limbs(bits=bits, most=most, weights=grid.weight_limbs)
+    limits = (0.0, 0.0) if compensation is None else compensation.limits
+    return Limbs(bits=bits, most=most, weights=grid.weight_limbs, wide=limits[0], reach=limits[1])
 
 
 def add_sum_pool(b: Buffers, op: Linear, pool: SumPool) -> None:

@@ -41,6 +41,8 @@ def driving(b: Buffers, op: Linear) -> tuple[Neurons, Driving] | None:
     """The only reader of these encoders, a population, and its driving operators, or None."""
     if not isinstance(op.transform, Dense) or op.factor != 1.0 or op.inputs[0] in b.op.counts:
         return None
+    if op.compensation is not None:  # not of encoders
+        return None
     if len(b.program.shapes[op.inputs[0]]) != 1 or op.transform.matrix.shape[1] > MOST_COLUMNS:
         return None
     total = b.alone(op.output, Sum)

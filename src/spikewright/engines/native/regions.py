@@ -112,7 +112,7 @@ class _Cut:
         native = [v.kind is not None for v in found.values()]
         fits = all(native)
         if component.loops and not fits:  # a loop calls what it cannot run
-            fits = not self._by_windows(component) and any(native)
+            fits = component.in_turn or (not self._by_windows(component) and any(native))
         alone = component.loops or not fits
         level = 0
         for s in inputs - made:

@@ -13,7 +13,7 @@ from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.buffers import Kept
 from spikewright.engines.native.built import Built
-from spikewright.engines.native.foreign import Call, Foreign
+from spikewright.engines.native.foreign import Calling, Foreign
 from spikewright.engines.native.learning import as_on_reference
 from spikewright.engines.native.linear import as_read
 from spikewright.engines.native.orders import Order, unpacked
@@ -24,6 +24,7 @@ from spikewright.engines.native.support import followed
 from spikewright.engines.native.taking import TakenOver
 from spikewright.engines.native.wide import Form, as_bytes
 from spikewright.engines.program import Learned, Neurons, Operator, Program
+from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.restarting import restarting
 from spikewright.engines.totals import Sums, total_type
@@ -241,7 +242,7 @@ class RegionKernel(Kernel):
     def _finished(self) -> NDArray:
         return self._state.finished().astype(bool)
 
-    def _calls(self, step: int, steps: int) -> list[Call]:
+    def _calls(self, step: int, steps: int) -> list[Calling]:
         """The calls of foreign operators in a run that begins."""
         for foreign in self._foreign.values():
             foreign.expect(step, steps)
@@ -268,6 +269,9 @@ class RegionKernel(Kernel):
             for op, weights in slow.region.learned().items():
                 found[op][slow.samples] = weights
         return found
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        return (step for foreign in self._foreign.values() for step in foreign.python_steps())
 
     def _weights(self, op: Learned) -> NDArray:
         """Weights of every sample."""

@@ -13,7 +13,7 @@ from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import MOST_COUNTS
 from spikewright.engines.native.built import Built
 from spikewright.engines.native.filling import Often
-from spikewright.engines.native.foreign import Call
+from spikewright.engines.native.foreign import Calling
 from spikewright.engines.native.pace import Pace
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.support import followed
@@ -69,7 +69,7 @@ class Runs:
         return self._pace.threads(batch) == 1
 
     def step(
-        self, stepping: _kernels.Stepping, batch: int, number: int, calls: Sequence[Call]
+        self, stepping: _kernels.Stepping, batch: int, number: int, calls: Sequence[Calling]
     ) -> bool:
         """Do the step after step `number`; the rest is as in `run`."""
         begun = perf_counter()

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NumpyFunctions
-from spikewright.engines.base import Array, DelayedKernel, Engine, Kernel, NeuronKernel
-from spikewright.engines.kernels import DelayKernel, SmoothKernel
+from spikewright.engines.base import Array, Call, DelayedKernel, Engine, Kernel, NeuronKernel
+from spikewright.engines.generating import ProcessKernel
+from spikewright.engines.kernels import DelayKernel, SmoothKernel, adding
 from spikewright.engines.program import (
     Apply,
     Average,
@@ -35,7 +36,7 @@ from spikewright.engines.program import (
 from spikewright.engines.reference.functions import apply_kernel
 from spikewright.engines.reference.learning import LearnedKernel
 from spikewright.engines.reference.linear import LinearKernel, SparseArrivals
-from spikewright.engines.sources import ProcessKernel, constant_value, source_block
+from spikewright.engines.sources import constant_value, source_block
 from spikewright.network.neurons import Clock, integrate
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
@@ -115,6 +116,10 @@ class _Sum(Kernel):
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         return [self._op.added(inputs or [np.zeros((1, 1, *self._shape))])]
+
+    def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call | None:
+        plain = inputs and self._op.gain is None and self._op.bias is None
+        return adding(inputs, outputs[0]) if plain else None
 
 
 class _Filter(DelayedKernel):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
-from spikewright.engines.base import Array, Kernel
+from spikewright.engines.base import Array, Call, Kernel, Stepping
+from spikewright.engines.calling import Caller
 from spikewright.engines.program import Apply
-from spikewright.engines.sources import apply_callable, applying
+from spikewright.engines.python_steps import PythonStep
+from spikewright.engines.sources import applying
 from spikewright.network import Node, NodeFunction
 
 
@@ -18,20 +20,26 @@ def apply_kernel(op: Apply, dt: float, batch: int) -> Kernel:
     """The kernel of a node's function."""
     function = op.node.output
     if not isinstance(function, NodeFunction):
-        return _Callable(op.node, dt)
+        return _Callable(op.node, dt, batch)
     kind = _Accumulated if function.accumulate else _Present
     return kind(op.node, function, batch)
 
 
 class _Callable(Kernel):
-    def __init__(self, node: Node, dt: float) -> None:
-        self._node, self._dt = node, dt
+    def __init__(self, node: Node, dt: float, batch: int) -> None:
+        self._caller = Caller(node, dt, batch)
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        yield self._caller.python
+
+    def into(self, inputs: Sequence[NDArray], outputs: Sequence[NDArray]) -> Call:
+        return self._caller.into(inputs, outputs[0])
+
+    def stepping(self, inputs: Sequence[Array]) -> Stepping:
+        return self._caller.stepping(inputs)
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
-        (x,) = inputs
-        if x.shape[1] != steps:
-            x = np.broadcast_to(x, (x.shape[0], steps, *x.shape[2:]))
-        return [apply_callable(self._node, x, step, self._dt)]
+        return [self._caller.run(inputs[0] if inputs else None, step, steps)]
 
 
 class _Present(Kernel):

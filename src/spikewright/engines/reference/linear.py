@@ -1,8 +1,9 @@
-"""Linear maps: sums exact (`engines.grid`) or elementwise in a fixed order."""
+"""Linear maps: sums exact (`engines.grid`), compensated, or elementwise in a fixed order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows, channels_last, restore_channels
 from spikewright.engines.base import Array, Kernel
-from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Grid, Precision, input_limbs, weight_limbs
+from spikewright.engines.compensation import Compensation, ordered_sum, residual_sum
+from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Grid, Precision, split_inputs, weight_limbs
 from spikewright.engines.kernels import DelayedLinearKernel
 from spikewright.engines.program import Linear
 from spikewright.engines.working import PATCH_VALUES, SPARSE_TERMS
@@ -31,6 +33,7 @@ from spikewright.network.transforms import (
 )
 
 Map = Callable[[NDArray], NDArray]  # (batch, steps, *shape_in) -> (batch, steps, *shape_out)
+Exact = Callable[[NDArray, NDArray], NDArray]  # a limb of inputs, a limb of weights
 
 
 class LinearKernel(Kernel):
@@ -46,7 +49,7 @@ class LinearKernel(Kernel):
                 f"{op.label}: the reference engine cannot apply a {type(op.transform).__name__}; "
                 f"it knows {', '.join(sorted(kind.__name__ for kind in _MAPS))}"
             )
-        self._map = make(op.transform, GRIDS[precision])
+        self._map = make(op.transform, Sums(precision, op.compensation))
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         (x,) = inputs
@@ -54,81 +57,140 @@ class LinearKernel(Kernel):
         return [y if self._factor == 1.0 else y * self._factor]
 
 
-def _exact(
-    x: NDArray, weights: list[NDArray], fan_in: int, grid: Grid, apply: Callable[..., NDArray]
-) -> NDArray:
-    """Sum of `apply(limb, weight)` over limbs of inputs and weights, in a fixed order."""
-    total: NDArray | None = None
-    for limb in input_limbs(x, min(fan_in, MAX_FAN_IN), grid):
-        for weight in weights:
-            part = apply(limb, weight)
-            total = part if total is None else total + part
-    if total is None:
-        raise ValueError("an input has at least one limb")
-    return total
+Rows = Callable[[NDArray, int], NDArray]  # (rows, n) of a group -> (rows, out of the group)
+Over = Callable[[NDArray, Rows], NDArray]  # applies it to all windows of (batch, steps, ...)
 
 
-def _dense(transform: Dense, grid: Grid) -> Map:
-    weights = [w.T.copy() for w in weight_limbs(transform.matrix, grid)]
-    fan_in = transform.matrix.shape[1]
-    return lambda x: _exact(x, weights, fan_in, grid, _product)
+@dataclass(frozen=True)
+class Sums:
+    """Sums over weights of a precision, `compensated` where they are over analog values."""
+
+    precision: Precision
+    compensated: Compensation | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the weights."""
+        return GRIDS[self.precision] if self.compensated is None else self.compensated.grid
+
+    def made(
+        self, x: NDArray, weights: Sequence[NDArray], fan_in: int, apply: Exact, over: Over
+    ) -> NDArray:
+        """Sums of inputs and weights `(groups, n, out)`, limb by limb in a fixed order."""
+        limits = None if self.compensated is None else self.compensated.limits
+        limbs, rest = split_inputs(x, min(fan_in, MAX_FAN_IN), self.grid, limits)
+        parts = [apply(limb, weight) for limb in limbs for weight in weights]
+        total = sum(parts[1:], start=parts[0])
+        if self.compensated is None:
+            return total
+        if rest is not None:
+            held = sum(weights[1:], start=weights[0])
+            total = total + over(rest, lambda rows, group: ordered_sum(rows, held[group]))
+        residuals, out = self.compensated.residuals, weights[0].shape[-1]
+        if len(residuals.values):
+            total = total + over(
+                x,
+                lambda rows, group: residual_sum(
+                    rows, residuals, slice(group * out, (group + 1) * out)
+                ),
+            )
+        return total
 
 
-def _product(x: NDArray, matrix: NDArray) -> NDArray:
-    """`x @ matrix` on the last axis, long sums in pieces that are exact each."""
-    rows = x.reshape(-1, x.shape[-1])
+def _dense(transform: Dense | AxisMap, sums: Sums) -> Map:
+    weights = [w.T[None].copy() for w in weight_limbs(transform.matrix, sums.grid)]
+    out, fan_in = transform.matrix.shape
+
+    def over(x: NDArray, rows: Rows) -> NDArray:
+        return rows(x.reshape(-1, fan_in), 0).reshape(*x.shape[:-1], out)
+
+    def apply(x: NDArray, weight: NDArray) -> NDArray:
+        return over(x, lambda rows, group: _product(rows, weight[group]))
+
+    return lambda x: sums.made(x, weights, fan_in, apply, over)
+
+
+def _product(rows: NDArray, matrix: NDArray) -> NDArray:
+    """`rows @ matrix`, long sums in pieces that are exact each."""
     starts = range(0, max(len(matrix), 1), MAX_FAN_IN)
     parts = [rows[:, i : i + MAX_FAN_IN] @ matrix[i : i + MAX_FAN_IN] for i in starts]
-    y: NDArray = sum(parts[1:], start=parts[0])
-    return y.reshape(*x.shape[:-1], matrix.shape[1])
+    return sum(parts[1:], start=parts[0])
 
 
-def _axis_map(transform: AxisMap, grid: Grid) -> Map:
-    dense = _dense(Dense(transform.matrix), grid)
+def _axis_map(transform: AxisMap, sums: Sums) -> Map:
+    dense = _dense(transform, sums)
     axis = transform.axis + 2
     return lambda x: np.moveaxis(dense(np.moveaxis(x, axis, -1)), -1, axis)
 
 
-def _convolution(transform: Convolution, grid: Grid) -> Map:
-    windows, groups = transform.windows, transform.groups
+def _convolution(transform: Convolution, sums: Sums) -> Map:
+    windows, groups, last = transform.windows, transform.groups, transform.channels_last
     out, inner = transform.kernel.shape[:2]
-    taps = int(np.prod(transform.kernel.shape[2:]))
+    fan_in = int(np.prod(transform.kernel.shape[1:]))
     weights = [
-        w.reshape(groups, out // groups, inner, taps).transpose(0, 3, 2, 1).copy()
-        for w in weight_limbs(transform.kernel, grid)
-    ]  # (groups, taps, inner, out / groups)
+        w.reshape(groups, out // groups, inner, -1)
+        .transpose(0, 3, 2, 1)
+        .reshape(groups, fan_in, out // groups)
+        for w in weight_limbs(transform.kernel, sums.grid)
+    ]
+    sums = _by_taps(sums, transform.kernel)
+    depthwise = inner == out // groups == 1
 
-    def product(x: NDArray, weight: NDArray) -> NDArray:
-        flat = channels_last(x.reshape(-1, *x.shape[2:]), transform.channels_last)
-        y = restore_channels(_grouped(flat, weight, windows), transform.channels_last)
+    def framed(x: NDArray, make: Callable[[NDArray], NDArray]) -> NDArray:
+        y = restore_channels(make(channels_last(x.reshape(-1, *x.shape[2:]), last)), last)
         return y.reshape(*x.shape[:2], *y.shape[1:])
 
-    return lambda x: _exact(x, weights, taps * inner, grid, product)
+    def over(x: NDArray, rows: Rows) -> NDArray:
+        return framed(x, lambda flat: _grouped(flat, windows, (groups, inner, out), rows))
+
+    def apply(x: NDArray, weight: NDArray) -> NDArray:
+        if depthwise:
+            return framed(x, lambda flat: _depthwise(flat, weight[:, :, 0], windows))
+        return over(x, lambda rows, group: _product(rows, weight[group]))
+
+    return lambda x: sums.made(x, weights, fan_in, apply, over)
 
 
-def _grouped(x: NDArray, weight: NDArray, windows: Windows) -> NDArray:
-    """Cross-correlation of `(n, *spatial, channels)` with `(groups, taps, inner, outer)`."""
-    groups, taps, inner, outer = weight.shape
+def _by_taps(sums: Sums, kernel: NDArray) -> Sums:
+    """Sums whose residuals are those of weights in the order of windows: taps, then channels."""
+    if sums.compensated is None:
+        return sums
+    places = np.arange(kernel[0].size).reshape(kernel.shape[1], -1).T.ravel()
+    return replace(sums, compensated=replace(sums.compensated, order=places))
+
+
+def _patches(x: NDArray, windows: Windows) -> Iterator[tuple[slice, NDArray]]:
+    """Frames of `(n, *spatial, channels)`, some at a time, and their windows."""
     extent = windows.output_extent(x.shape[1:-1])
-    y = np.empty((len(x), *extent, groups * outer))
-    rows = max(1, PATCH_VALUES // max(1, int(np.prod(extent)) * taps * x.shape[-1]))
+    size = int(np.prod(extent)) * int(np.prod(windows.size)) * x.shape[-1]
+    rows = max(1, PATCH_VALUES // max(1, size))
     for start in range(0, len(x), rows):
-        patches = windows.patches(x[start : start + rows])
-        shape = patches.shape[:-2]
-        patches = patches.reshape(-1, taps, groups, inner)
-        if inner == outer == 1:  # depthwise: elementwise sums over the taps, in order
-            part = sum(patches[:, k, :, 0] * weight[:, k, 0, 0] for k in range(taps))
-            y[start : start + rows] = part.reshape(*shape, groups)
-            continue
+        some = slice(start, start + rows)
+        yield some, windows.patches(x[some])
+
+
+def _grouped(x: NDArray, windows: Windows, shape: tuple[int, int, int], rows: Rows) -> NDArray:
+    """Windows of `(n, *spatial, channels)`, group by group; `shape` is groups, inner and out."""
+    groups, inner, out = shape
+    y = np.empty((len(x), *windows.output_extent(x.shape[1:-1]), out))
+    outer = out // groups
+    for some, patches in _patches(x, windows):
+        columns = patches.reshape(-1, patches.shape[-2], groups, inner)
         for g in range(groups):
-            matrix = weight[g].reshape(taps * inner, outer)
-            columns = patches[:, :, g].reshape(-1, taps * inner)
-            part = _product(columns, matrix).reshape(*shape, outer)
-            y[start : start + rows, ..., g * outer : (g + 1) * outer] = part
+            part = rows(columns[:, :, g].reshape(len(columns), -1), g)
+            y[some, ..., g * outer : (g + 1) * outer] = part.reshape(*patches.shape[:-2], outer)
     return y
 
 
-def _sparse(transform: Sparse, grid: Grid) -> Map:
+def _depthwise(x: NDArray, weight: NDArray, windows: Windows) -> NDArray:
+    """Each channel with its weights `(channels, taps)`: elementwise sums over taps, in order."""
+    y = np.empty((len(x), *windows.output_extent(x.shape[1:-1]), len(weight)))
+    for some, patches in _patches(x, windows):
+        y[some] = sum(patches[..., k, :] * weight[:, k] for k in range(weight.shape[1]))
+    return y
+
+
+def _sparse(transform: Sparse, sums: Sums) -> Map:
     """Every row adds its entries in the order of their columns, as a walk along the input does."""
     order = np.argsort(transform.columns, kind="stable")
     rows, columns = transform.rows[order], transform.columns[order]
@@ -158,7 +220,7 @@ class SparseArrivals(DelayedLinearKernel):
             np.add.at(waiting, places[met], self.values[met] * sent[self.senders[met]])
 
 
-def _sum_pool(transform: SumPool, grid: Grid) -> Map:
+def _sum_pool(transform: SumPool, sums: Sums) -> Map:
     factor = np.asarray(transform.factor, np.float64)[..., None]
 
     def apply(x: NDArray) -> NDArray:
@@ -171,30 +233,30 @@ def _sum_pool(transform: SumPool, grid: Grid) -> Map:
     return apply
 
 
-def _scale(transform: Scale, grid: Grid) -> Map:
+def _scale(transform: Scale, sums: Sums) -> Map:
     factor = np.asarray(transform.factor, np.float64)
     return (lambda x: x) if np.all(factor == 1.0) and factor.ndim == 0 else (lambda x: x * factor)
 
 
-def _reshape(transform: Reshape, grid: Grid) -> Map:
+def _reshape(transform: Reshape, sums: Sums) -> Map:
     return lambda x: x.reshape(*x.shape[:2], *transform.shape)
 
 
-def _permute(transform: Permute, grid: Grid) -> Map:
+def _permute(transform: Permute, sums: Sums) -> Map:
     axes = (0, 1, *(axis + 2 for axis in transform.axes))
     return lambda x: x.transpose(axes)
 
 
-def _slice(transform: Slice, grid: Grid) -> Map:
+def _slice(transform: Slice, sums: Sums) -> Map:
     index: Any = (..., *transform.index)
     return lambda x: x[index]
 
 
-def _take(transform: Take, grid: Grid) -> Map:
+def _take(transform: Take, sums: Sums) -> Map:
     return lambda x: np.take(x, transform.indices, axis=transform.axis + 2)
 
 
-def _place(transform: Place, grid: Grid) -> Map:
+def _place(transform: Place, sums: Sums) -> Map:
 
     index: Any = (..., *transform.index)
 
@@ -206,7 +268,7 @@ def _place(transform: Place, grid: Grid) -> Map:
     return apply
 
 
-_MAPS: dict[type[Transform], Callable[[Any, Grid], Map]] = {
+_MAPS: dict[type[Transform], Callable[[Any, Sums], Map]] = {
     Dense: _dense,
     AxisMap: _axis_map,
     Convolution: _convolution,

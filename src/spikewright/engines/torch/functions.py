@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows
-from spikewright.engines.base import Kernel
+from spikewright.engines.base import Call, Kernel
+from spikewright.engines.calling import Caller
+from spikewright.engines.generating import ProcessKernel
 from spikewright.engines.program import Apply, Generate, Program
-from spikewright.engines.sources import ProcessKernel, apply_callable, applying
+from spikewright.engines.python_steps import PythonStep
+from spikewright.engines.sources import applying
 from spikewright.engines.torch.device import Tensor, Tensors, full_products, numpy_of
 from spikewright.engines.torch.maps import max_pool
 from spikewright.network import NodeFunction
@@ -170,13 +173,20 @@ class CallableKernel(Kernel):
     """A Python function of time and input, called once a sample and step, on NumPy's arrays."""
 
     def __init__(self, op: Apply, dt: float, batch: int, tensors: Tensors) -> None:
-        self._node, self._dt, self._batch, self._tensors = op.node, dt, batch, tensors
+        self._caller, self._tensors = Caller(op.node, dt, batch), tensors
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        yield self._caller.python
 
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
-        (x,) = inputs
-        values: Any = numpy_of(x).astype(np.float64)
-        values = np.broadcast_to(values, (self._batch, steps, *values.shape[2:]))
-        return [self._tensors.of(apply_callable(self._node, values, step, self._dt))]
+        given = [numpy_of(x).astype(np.float64) for x in inputs]
+        values = self._caller.run(given[0] if given else None, step, steps)
+        return [self._tensors.of(np.array(values))]
+
+    def into(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Call | None:
+        if self._tensors.device.type != "cpu":
+            return None
+        return self._caller.into([numpy_of(x) for x in inputs], numpy_of(outputs[0]))
 
 
 class GeneratedKernel(Kernel):
@@ -184,6 +194,9 @@ class GeneratedKernel(Kernel):
 
     def __init__(self, op: Generate, program: Program, batch: int, tensors: Tensors) -> None:
         self._kernel, self._tensors = ProcessKernel(op, program, batch), tensors
+
+    def python_steps(self) -> Iterable[PythonStep]:
+        return self._kernel.python_steps()
 
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
         given = [numpy_of(x).astype(np.float64) for x in inputs]

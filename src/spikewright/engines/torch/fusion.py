@@ -57,17 +57,20 @@ _WEIGHT_FIELDS: dict[type[Transform], str] = {
 
 
 def _on_grid(program: Program) -> Program:
-    """The program with the weights of its linear maps on the precision's grid."""
+    """The program with the weights of its linear maps on the precision's grid.
+
+    Those that meet analog values stay as they are given, with all of their bits.
+    """
 
     def held(op: Operator) -> Operator:
         name = _WEIGHT_FIELDS.get(type(op.transform)) if isinstance(op, Linear) else None
-        if name is None or not isinstance(op, Linear):
+        if name is None or not isinstance(op, Linear) or op.compensation is not None:
             return op
         weights = on_grid(getattr(op.transform, name), program.precision)
         return replace(op, transform=replace(op.transform, **{name: weights}))  # type: ignore[type-var]
 
     components = (
-        Component(tuple(map(held, one.operators)), one.loops) for one in program.components
+        replace(one, operators=tuple(map(held, one.operators))) for one in program.components
     )
     return replace(program, components=tuple(components))
 
@@ -77,7 +80,7 @@ def _replaced(component: Component, fused: dict[Operator, Operator | None]) -> C
     if op not in fused:
         return component
     new = fused[op]
-    return None if new is None else Component((new,), component.loops)
+    return None if new is None else replace(component, operators=(new,))
 
 
 def _merged(product: Linear, total: Sum, shape: Shape) -> Affine | None:
@@ -98,7 +101,7 @@ def _merged(product: Linear, total: Sum, shape: Shape) -> Affine | None:
         transform = replace(transform, **{name: weight})
     return Affine(
         total.label, product.inputs, total.output, transform, product.factor,
-        bias if np.any(bias) else None,
+        bias=bias if np.any(bias) else None,
     )  # fmt: skip
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.engines.base import DelayedKernel, Kernel
-from spikewright.engines.kernels import DelayedLinearKernel
+from spikewright.engines.base import Call, DelayedKernel, Kernel
+from spikewright.engines.kernels import DelayedLinearKernel, adding
 from spikewright.engines.program import Average, DelayedLinear, Filter, Smooth, Source, Sum
 from spikewright.engines.sources import constant_value, source_block
-from spikewright.engines.torch.device import Tensor, Tensors
+from spikewright.engines.torch.device import Tensor, Tensors, numpy_of
 from spikewright.engines.torch.maps import Map
 from spikewright.network.transforms import Shape
 
@@ -87,6 +87,12 @@ class SumKernel(Kernel):
         if self._bias is not None:
             total = total.add_(self._bias) if own else total + self._bias
         return [total]
+
+    def into(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Call | None:
+        plain = inputs and self._gain is None and self._bias is None
+        if not plain or self._tensors.device.type != "cpu":
+            return None
+        return adding([numpy_of(x) for x in inputs], numpy_of(outputs[0]))
 
 
 class LowpassKernel(DelayedKernel):

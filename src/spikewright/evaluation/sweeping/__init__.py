@@ -21,9 +21,9 @@ from spikewright.evaluation.sweeping.readings import Reading, readings_of
 from spikewright.evaluation.sweeping.result import Sweep
 from spikewright.evaluation.sweeping.settings import Setting, settings_of
 from spikewright.frontends import example_for
-from spikewright.lower.speaking import silently
+from spikewright.lower.speaking import say, silently
 from spikewright.measure import EveryStep
-from spikewright.measure.energy import cost_table
+from spikewright.measure.energy import DEFAULT_TABLE, cost_table
 from spikewright.quantising import Quantised
 from spikewright.running.stepping import refuse_sequences
 
@@ -33,7 +33,6 @@ SCALES = (1.0, 2.0, 5.0, 10.0, 50.0)
 STEPS = (1, 2, 4, 8, 16, 32)
 
 
-@silently()
 @spelled()
 def sweep(
     model: Any,
@@ -64,7 +63,7 @@ def sweep(
     batch_size: int | None = None,
     threads: int | None = None,
     encoder: Any = None,
-    energy_table: str = "45nm-fp32",
+    energy_table: str = DEFAULT_TABLE,
     checkpoint: str | Path | None = None,
     executor: Any = "local",
     address: str | None = None,
@@ -112,7 +111,8 @@ def sweep(
     base = model
     if not isinstance(model, Conversion):
         example = example_for(model, example_input, x)
-        base = convert(model, example_input=example, outputs=outputs)
+        with silently():
+            base = convert(model, example_input=example, outputs=outputs)
     refuse_sequences(base.lowered.stepping, "sweep")
     if not base.populations():
         raise SimulationError(
@@ -120,10 +120,20 @@ def sweep(
         )
     folder = None if checkpoint is None else Path(checkpoint)
     measuring = Measuring(base, settings, executors.get(executor, address), folder)
-    tried = measuring.all(wanted, x, y, progress)
+    with silently():
+        tried = measuring.all(wanted, x, y, progress)
+    _warn_of_lengths(tried)
     readings = [p for t in tried for p in readings_of(t, settings.readouts, energy_table)]
     named = source_text(model, example_input, x)
     return Sweep(tuple(tried), tuple(readings), float(within), minimise, named, energy_table)
+
+
+def _warn_of_lengths(tried: Sequence[Tried]) -> None:
+    """Warn of settings that are measured at no length that is right for them, in one sentence."""
+    doubts = [t.doubt for t in tried if t.doubt]
+    if doubts:
+        others = f" (so it is with {len(doubts) - 1} more settings)" if len(doubts) > 1 else ""
+        say(f"{doubts[0]}{others}")
 
 
 def _steps(steps: Any) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from spikewright._base.progress import progress_bar
 from spikewright.conversion import Conversion
+from spikewright.conversion.length import doubt_of_length
 from spikewright.errors import MissingExtraError, SimulationError, SpikewrightError
 from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.evaluation.data import Shard
@@ -31,13 +32,14 @@ class Tried:
 
     The evaluation holds its records alone, as one that was loaded from a file: data of each sample
     and neuron would add up over many settings. `resolved` are the arguments of `sw.convert`, with
-    numbers in the place of rules.
+    numbers in the place of rules. `doubt` says why no length of the runs is a right one, if so.
     """
 
     setting: Setting
     evaluation: Evaluation | None
     reason: str = ""
     resolved: Mapping[str, Any] = field(default_factory=dict)
+    doubt: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,9 @@ class Measuring:
         except SpikewrightError as error:
             return Tried(setting, None, _reason(error))
         evaluation = Evaluation(found.records, found.settings)
-        return Tried(setting, evaluation, "", conversion.resolved)
+        given = self.settings
+        doubt = doubt_of_length(conversion, given.at, given.dt, "the longest run has")
+        return Tried(setting, evaluation, "", conversion.resolved, doubt)
 
     def _store(self, work: Evaluating, shards: Sequence[Shard]) -> Checkpoint | None:
         """The folder of one setting's results, named after everything that they depend on."""

@@ -10,7 +10,7 @@ from spikewright.choosing.search.choice import Minimise
 from spikewright.evaluation.sweeping.measuring import Tried
 from spikewright.measure import EveryStep
 from spikewright.measure.readout import readout_name
-from spikewright.records import Record, Worth, select, worths
+from spikewright.records import Record, Worth, own_energies, select, worths
 
 _OF_TRUTH = ("accuracy", "relative error")
 _EQUAL = 1e-12  # losses that differ by less are the same: means are rounded
@@ -101,7 +101,7 @@ def readings_of(tried: Tried, readouts: Sequence[EveryStep], table: str) -> Iter
     for steps in given["at"]:
         at = [r for r in whole if r.how.get("steps") == steps]
         costs = select(at, "spikes per sample")
-        costs += select(at, "energy", network="spiking", table=table) if costs else []
+        costs += own_energies(at, table=table) if costs else []
         for readout in readouts:
             read = [r for r in at if r.how.get("readout") == readout_name(readout)]
             judged = tuple(_judged(w, output, read, whole) for output, w in measures.items())

@@ -15,7 +15,7 @@ from spikewright.evaluation.sweeping.measuring import Tried
 from spikewright.evaluation.sweeping.readings import Reading, cheapest, nearest
 from spikewright.evaluation.sweeping.words import found_nothing, found_one
 from spikewright.measure import Evaluation
-from spikewright.records import Record
+from spikewright.records import DEFAULT_TABLE, Record
 from spikewright.report import figures
 from spikewright.report.sweeps import sweep_table
 from spikewright.report.tables import Table
@@ -36,7 +36,7 @@ class Sweep(Shown):
     within: float
     minimised: Minimise
     model: str
-    energy_table: str = "45nm-fp32"
+    energy_table: str = DEFAULT_TABLE
 
     @cached_property
     def best(self) -> Reading | None:
@@ -166,4 +166,5 @@ class Sweep(Shown):
             "lost": reading.lost,
             "spikes": reading.spikes,
             "energy": reading.energy,
+            "energy_table": self.energy_table,
         }

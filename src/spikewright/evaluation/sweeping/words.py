@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from spikewright._base.amounts import format_difference, format_energy, loss_unit, number
 from spikewright.choosing.search.choice import ONE_STEP, Minimise
 from spikewright.evaluation.sweeping.readings import Judged, Reading
 from spikewright.measure.readout import readout_name
-from spikewright.report.tables import joules, number, shown
+from spikewright.records import own_energies
+from spikewright.report.tables import shown
 
 _PRICE = {"spikes": "in spikes", "energy": "in energy", "latency": "in steps"}
 
@@ -69,24 +71,16 @@ def _value(part: Judged) -> str:
 
 def _lost(reading: Reading) -> str:
     """The loss or gain of one output, on the same samples."""
-    drop = reading.judged[0].drop
-    if drop is None or drop.interval is None or len(reading.judged) > 1:
+    part, *others = reading.judged
+    if part.drop is None or others:
         return ""
-    gained = drop.value < 0
-    ends = (-end for end in reversed(drop.interval)) if gained else drop.interval
-    low, high = (_amount(end, reading.judged[0]) for end in ends)
-    unit = " points" if reading.judged[0].worth.fraction else ""
-    amount = _amount(abs(drop.value), reading.judged[0])
-    return f", {amount}{unit} {'gained' if gained else 'lost'} ({low} to {high})"
-
-
-def _amount(value: float, part: Judged) -> str:
-    return f"{100 * value:.1f}" if part.worth.fraction else number(value)
+    unit = loss_unit(part.worth.fraction)
+    return f", {format_difference(part.drop.value, part.drop.interval, unit)}"
 
 
 def _costs(reading: Reading) -> str:
     told = [] if reading.spikes is None else [f"{number(reading.spikes)} spikes"]
-    told += [] if reading.energy is None else [joules(reading.energy)]
+    told += [format_energy(r.value, r.how["table"]) for r in own_energies(reading.costs)]
     return " and ".join(told) or "no spikes"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,12 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_number
 from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
-from spikewright.errors import NetworkError, Refusal, UnsupportedLayerError
+from spikewright.errors import (
+    ConversionWarning,
+    NetworkError,
+    Refusal,
+    UnsupportedLayerError,
+)
 from spikewright.exchange.nir.dialects import rule_of
 from spikewright.exchange.nir.primitives import (
     READERS,
@@ -37,9 +43,18 @@ from spikewright.network.transforms import Chain, Dense, Reshape, Shape, Sparse,
 _RESETS = ("zero", "subtract")
 
 
+ASSUMED = 0.001
+"""Seconds of a step, and of the unit of time, of a file that states none."""
+
+
 @spelled()
 def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None = None) -> Network:
-    """Read a NIR file, or a `nir.NIRGraph`, as a network for steps of `dt`, in the file's time.
+    """Read a NIR file, or a `nir.NIRGraph`, as a network in seconds, for steps of `network.dt`.
+
+    The step is the one that the file states, as those of `save` do; then `dt` may be left out, and
+    another one is an error. A file that states none is read with its time constants in seconds, for
+    steps of `dt`; without `dt` for steps of 1 ms, which a `ConversionWarning` says.
+    `sw.Simulator(network)` takes the step.
 
     NIR's equations are solved exactly for inputs that are constant within a step. `IF` is
     `v := v + dt r I`; `LIF`, `LI` and the synapses of `CubaLIF` and `CubaLI` decay by
@@ -47,8 +62,7 @@ def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None
     same step; in a loop it reaches neurons one step later. With `reset="zero"`, NIR's own, neurons
     fire where `v > v_threshold`, once a step, and begin again at `v_reset`. With `"subtract"` they
     fire as often as the threshold fits into `v`, and keep the rest. By default nodes whose metadata
-    state a reset have that, and others NIR's; `dt` is the one that the file states. Run the network
-    with this `dt`: `sw.Simulator(network, dt)`. A file that `save` wrote in the dialect of a reader
+    state a reset have that, and others NIR's. A file that `save` wrote in the dialect of a reader
     with another rule of time is read by that rule.
 
     `network.inputs` and `network.outputs` are nodes by name; every output has a probe.
@@ -61,20 +75,53 @@ def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None
     if reset not in (None, *_RESETS):
         raise NetworkError(f"reset must be one of {_RESETS}, or None, got {reset!r}")
     flat = read_flat(source)
-    return _Loading(flat, Time(step_of(flat.metadata, dt), reset, rule_of(flat.metadata))).network()
+    step = step_of(flat.metadata, dt)
+    if step is None:
+        step = Step(ASSUMED, ASSUMED)
+        place = source if isinstance(source, str | Path) else type(source).__name__
+        warnings.warn(
+            f"{place}: it does not state the length of a step, so steps of {ASSUMED:g} s are "
+            "assumed, with time constants in seconds. Give dt, in the unit of its time constants",
+            ConversionWarning,
+            stacklevel=3,
+        )
+    return network_of(flat, step, reset)
 
 
-def step_of(metadata: Mapping[str, Any], dt: Any = None) -> float:
-    """The length of a step: `dt`, or what a graph's metadata state; raises `NetworkError`."""
+@dataclass(frozen=True)
+class Step:
+    """The length of a step in the file's unit of time, and in seconds."""
+
+    units: float
+    seconds: float
+
+
+def step_of(metadata: Mapping[str, Any], dt: Any = None) -> Step | None:
+    """The step that a graph's metadata state, else one of `dt` units of time, which are seconds.
+
+    None where there is neither. Raises `NetworkError` for a `dt` that is no step, or another than
+    is stated.
+    """
     if dt is not None and not (is_number(dt) and dt > 0):
         raise NetworkError(f"dt must be above 0, got {dt!r}")
-    given: Any = metadata.get("dt") if dt is None else dt
-    if not (is_number(given) and given > 0):
+    units: Any = metadata.get("dt")
+    seconds: Any = metadata.get("seconds_per_step", units)
+    if not all(is_number(value) and value > 0 for value in (units, seconds)):
+        return None if dt is None else Step(float(dt), float(dt))
+    if dt is not None and not math.isclose(dt, seconds, rel_tol=1e-9):
         raise NetworkError(
-            "dt: the file does not state the length of a step; give dt, in the unit of its time "
-            "constants"
+            f"dt={dt!r}: the file states steps of {float(seconds)!r} s, which its parameters are "
+            "for. Leave dt out, or save the network again with another"
         )
-    return float(given)
+    return Step(float(units), float(seconds))
+
+
+def network_of(flat: Flat, step: Step, reset: str | None) -> Network:
+    """The network of a graph, for steps of a length; raises as `load` does."""
+    time = Time(step.units, reset, rule_of(flat.metadata), step.seconds)
+    network = _Loading(flat, time).network()
+    network.dt = step.seconds
+    return network
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +252,7 @@ class _Loading:
                 gain=cell.gain,
                 bias=cell.bias + constant,
                 initial_voltage=cell.start,
+                rate_scale=cell.rate_scale,
                 label=label,
             )
             self.connect(arriving, made.neurons)
@@ -249,7 +297,7 @@ class _Loading:
             if len(places):
                 ones = np.ones(len(places))
                 move = Sparse(places, places, ones, arriving.shape, steps.size)
-                seconds = steps.ravel()[places] * self.time.dt
+                seconds = steps.ravel()[places] * self.time.seconds
                 delay = seconds if seconds.any() else 0.0
                 Connection(term.end, junction, synapse=None, transform=move, delay=delay)
         return _Value(arriving.shape, (_Term(junction),))
@@ -280,7 +328,7 @@ class _Loading:
         """Connections for the terms of a value, some steps later."""
         for term in value.terms:
             transform = Chain(term.chain) if term.chain else None
-            delay = (term.steps + more) * self.time.dt
+            delay = (term.steps + more) * self.time.seconds
             Connection(term.end, post, synapse=None, transform=transform, delay=delay)
 
     def close(self, pre: str, post: str) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows
-from spikewright.exchange.nir.checking.semantics import OURS, Semantics
+from spikewright.exchange.nir.checking.semantics import Semantics
 from spikewright.exchange.nir.maps import by_channel
 from spikewright.exchange.nir.reading import Record
 from spikewright.exchange.nir.refusal import NoForm
@@ -22,14 +22,15 @@ from spikewright.network.transforms import Shape
 
 @dataclass(frozen=True)
 class Time:
-    """Steps of `dt`, in the file's unit, and the reset; None for what nodes state.
+    """Steps of `dt`, in the file's unit, and of so many seconds; None as the reset: as nodes state.
 
     Values decay, and currents add to them, by the `rule` of some reader.
     """
 
     dt: float
     reset: str | None
-    rule: Semantics = OURS
+    rule: Semantics
+    seconds: float
 
     def resets(self, node: Record) -> str:
         """The reset of a node: "zero" or "subtract"."""
@@ -50,13 +51,17 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A population: its type, `J = gain x + bias`, and where its voltage starts, in thresholds."""
+    """A population: its type, `J = gain x + bias`, and where its voltage starts, in thresholds.
+
+    `rate_scale` makes a current of the file's unit of time one of seconds.
+    """
 
     neuron_type: NeuronType
     gain: NDArray
     bias: NDArray
     start: NDArray
     shape: Shape
+    rate_scale: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +222,7 @@ def _delay(node: Record, shape: Shape, time: Time) -> Form:
 def _threshold(node: Record, shape: Shape, time: Time) -> Form:
     """A spike where the input is above the threshold, in every step: nothing is left of a step."""
     threshold = node.numbers("threshold")
-    kind = DiscreteLIF(np.zeros(()), amplitude=time.dt)
+    kind = DiscreteLIF(np.zeros(()), amplitude=time.seconds)
     return _one(node, kind, np.ones(()), 1.0 - threshold, threshold.shape)
 
 
@@ -240,15 +245,15 @@ def _spiking(node: Record, shape: Shape, time: Time) -> Form:
     r, threshold = node.same_shape("r", "v_threshold")
     reset = _reset(node, threshold, time)
     gain = r / threshold
-    if reset is None:
-        floor, cap = node.stated("voltage_floor"), node.stated("max_spikes")
-        kind: NeuronType = IntegrateAndFire(
-            time.dt, None if floor is None else float(floor), None if cap is None else int(cap)
-        )
-    else:
-        kind = DiscreteLIF(np.ones(()), "zero", reset, amplitude=time.dt)
-        gain = gain * time.dt
-    return _one(node, kind, gain, np.zeros(()), r.shape, threshold)
+    if reset is not None:
+        hard = DiscreteLIF(np.ones(()), "zero", reset, amplitude=time.seconds)
+        return _one(node, hard, gain * time.dt, np.zeros(()), r.shape, threshold)
+    floor, cap = node.stated("voltage_floor"), node.stated("max_spikes")
+    soft = IntegrateAndFire(
+        time.dt, None if floor is None else float(floor), None if cap is None else int(cap)
+    )
+    (cell,) = _one(node, soft, gain, np.zeros(()), r.shape, threshold).stages
+    return Cells((replace(cell, rate_scale=time.dt / time.seconds),))
 
 
 @reads("LIF")
@@ -281,7 +286,7 @@ def _membrane(
     decay = time.decay(_above_zero(node, name, tau))
     reset = _reset(node, threshold, time)
     how = {"reset": "subtract"} if reset is None else {"reset": "zero", "reset_voltage": reset}
-    kind = DiscreteLIF(_few(decay), amplitude=time.dt, **how)
+    kind = DiscreteLIF(_few(decay), amplitude=time.seconds, **how)
     gain, bias = time.rule.gain(node.kind, r, decay) / threshold, (1 - decay) * leak / threshold
     return _one(node, kind, gain, bias, tau.shape, threshold).stages[0]
 

@@ -3,7 +3,9 @@
 Sums over numbers of spikes that a cap bounds are sums of bytes times bytes: a weight on the grid is
 a whole number, and that is four limbs of seven bits. With eight, processors without VNNI would add
 two products in sixteen bits, where 2 x 255 x 128 saturates; 2 x 255 x 64 does not. Other sums are
-products of matrices in float64, of limbs that are narrow enough (`spikewright.engines.grid`).
+products of matrices in float64, of limbs that are narrow enough (`spikewright.engines.grid`). What
+limbs and the grid leave out of sums over analog values is added as well; this alone is rounded in
+the order of the runtime (`spikewright.engines.compensation`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from spikewright._base.windows import channels_last
-from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Precision, integer_weights, weight_limbs
+from spikewright.engines.compensation import Compensation
+from spikewright.engines.grid import (
+    GRIDS,
+    MAX_FAN_IN,
+    Grid,
+    Precision,
+    integer_weights,
+    weight_limbs,
+)
 from spikewright.engines.program import Linear
 from spikewright.engines.reference.linear import LinearKernel
 from spikewright.exchange.onnx.functions import OnnxFunctions, numbered, taps
@@ -71,7 +81,25 @@ class Signal:
         return self.bounds is not None and self.bounds.zero_point is not None
 
 
-Map = Callable[[Signal, Any, OnnxFunctions, Precision], Symbol]
+@dataclass(frozen=True)
+class Sums:
+    """Sums over weights of a precision, `compensated` where they are over analog values."""
+
+    xp: OnnxFunctions
+    precision: Precision
+    compensated: Compensation | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the weights."""
+        return GRIDS[self.precision] if self.compensated is None else self.compensated.grid
+
+    def in_bytes(self, x: Signal) -> bool:
+        """Whether sums over a signal are those of bytes times bytes."""
+        return x.small and self.compensated is None
+
+
+Map = Callable[[Signal, Any, Sums], Symbol]
 
 
 def applied(op: Linear, x: Signal, xp: OnnxFunctions, precision: Precision) -> Signal:
@@ -79,7 +107,7 @@ def applied(op: Linear, x: Signal, xp: OnnxFunctions, precision: Precision) -> S
     transform = op.transform
     if isinstance(transform, MOVES):
         return Signal(_moved(op, x.values), _with_zero(x.bounds) if op.factor == 1.0 else None)
-    y = MAPS[type(transform)](x, transform, xp, precision)
+    y = MAPS[type(transform)](x, transform, Sums(xp, precision, op.compensation))
     return Signal(y if op.factor == 1.0 else y * op.factor)
 
 
@@ -99,7 +127,7 @@ def _moved(op: Linear, x: Symbol) -> Symbol:
     return found
 
 
-def _scale(x: Signal, transform: Scale, xp: OnnxFunctions, precision: Precision) -> Symbol:
+def _scale(x: Signal, transform: Scale, sums: Sums) -> Symbol:
     factor = np.asarray(transform.factor, np.float64)
     if factor.ndim == 0 and factor == 1.0:
         return x.values
@@ -107,7 +135,7 @@ def _scale(x: Signal, transform: Scale, xp: OnnxFunctions, precision: Precision)
     return found
 
 
-def _sum_pool(x: Signal, transform: SumPool, xp: OnnxFunctions, precision: Precision) -> Symbol:
+def _sum_pool(x: Signal, transform: SumPool, sums: Sums) -> Symbol:
     views = taps(x.values, transform.windows, transform.channels_last, 0.0)
     factor = np.asarray(transform.factor, np.float64)[..., None]
     if factor.ndim > 1 and not transform.channels_last:
@@ -116,32 +144,32 @@ def _sum_pool(x: Signal, transform: SumPool, xp: OnnxFunctions, precision: Preci
     return found
 
 
-def _dense(x: Signal, transform: Dense, xp: OnnxFunctions, precision: Precision) -> Symbol:
-    return _product(x, transform.matrix, xp, precision)
+def _dense(x: Signal, transform: Dense, sums: Sums) -> Symbol:
+    return _product(x, transform.matrix, sums)
 
 
-def _sparse(x: Signal, transform: Sparse, xp: OnnxFunctions, precision: Precision) -> Symbol:
+def _sparse(x: Signal, transform: Sparse, sums: Sums) -> Symbol:
     matrix = np.zeros((int(np.prod(transform.shape_out)), transform.size_in))
     np.add.at(matrix, (transform.rows, transform.columns), transform.values)
     flat = Signal(x.values.reshape(1, -1), x.bounds)
-    found: Symbol = _product(flat, matrix, xp, precision).reshape(1, *transform.shape_out)
+    found: Symbol = _product(flat, matrix, sums).reshape(1, *transform.shape_out)
     return found
 
 
-def _axis_map(x: Signal, transform: AxisMap, xp: OnnxFunctions, precision: Precision) -> Symbol:
+def _axis_map(x: Signal, transform: AxisMap, sums: Sums) -> Symbol:
     axes = list(range(x.values.ndim))
     axes.append(axes.pop(transform.axis + 1))
     moved = Signal(x.values.transpose(axes), x.bounds)
-    y = _product(moved, transform.matrix, xp, precision)
+    y = _product(moved, transform.matrix, sums)
     found: Symbol = y.transpose([axes.index(i) for i in range(len(axes))])
     return found
 
 
-def _product(x: Signal, matrix: NDArray, xp: OnnxFunctions, precision: Precision) -> Symbol:
+def _product(x: Signal, matrix: NDArray, sums: Sums) -> Symbol:
     """`x @ matrix.T` over the last axis."""
     shape = (*x.values.shape[:-1], len(matrix))
-    if x.small:
-        return _in_bytes(x, matrix, precision, _MatMul(shape))
+    if sums.in_bytes(x):
+        return _in_bytes(x, matrix, sums.precision, _MatMul(shape))
     starts = range(0, matrix.shape[1], MAX_FAN_IN)
 
     def apply(limb: Symbol, weight: NDArray) -> Symbol:
@@ -153,28 +181,25 @@ def _product(x: Signal, matrix: NDArray, xp: OnnxFunctions, precision: Precision
         ]
         return reduce(lambda a, b: a + b, parts)
 
-    return _in_limbs(x, matrix, matrix.shape[1], xp, precision, apply)
+    return _in_limbs(x, matrix, sums, apply)
 
 
-def _convolution(
-    x: Signal, transform: Convolution, xp: OnnxFunctions, precision: Precision
-) -> Symbol:
+def _convolution(x: Signal, transform: Convolution, sums: Sums) -> Symbol:
     rank, last = transform.kernel.ndim - 2, transform.channels_last
     first = [0, rank + 1, *range(1, rank + 1)]
-    if x.small:
+    if sums.in_bytes(x):
         images = x.values.transpose(first) if last else x.values
-        y = _in_bytes(Signal(images, x.bounds), transform.kernel, precision, _Convolve(transform))
+        images = Signal(images, x.bounds)
+        y = _in_bytes(images, transform.kernel, sums.precision, _Convolve(transform))
     else:
-        y = _by_patches(x, transform, xp, precision)
+        y = _by_patches(x, transform, sums)
     if not last:
         return y
     back: Symbol = y.transpose([0, *range(2, rank + 2), 1])
     return back
 
 
-def _by_patches(
-    x: Signal, transform: Convolution, xp: OnnxFunctions, precision: Precision
-) -> Symbol:
+def _by_patches(x: Signal, transform: Convolution, sums: Sums) -> Symbol:
     """`(1, out, *extent)`: windows laid out as rows, times the kernel, group by group."""
     kernel, groups, windows = transform.kernel, transform.groups, transform.windows
     out, inner = kernel.shape[:2]
@@ -190,7 +215,7 @@ def _by_patches(
         found: Symbol = limb.gather_padded(rows, 0.0).make("MatMul", matrix, shape=shape)
         return found
 
-    y = _in_limbs(x, kernel, count * inner, xp, precision, apply)
+    y = _in_limbs(x, kernel, sums, apply)
     found: Symbol = y.transpose([0, 1, 3, 2]).reshape(1, out, *extent)
     return found
 
@@ -198,35 +223,49 @@ def _by_patches(
 def _in_limbs(
     x: Signal,
     weight: NDArray,
-    fan_in: int,
-    xp: OnnxFunctions,
-    precision: Precision,
+    sums: Sums,
     apply: Callable[[Symbol, NDArray], Symbol],
 ) -> Symbol:
-    """The sum of `apply(limb, weight)` over limbs of inputs and weights, in the engines' order."""
-    weights = weight_limbs(weight, GRIDS[precision])
-    limbs = _limbs(x, fan_in, xp, precision)
-    return reduce(lambda a, b: a + b, [apply(limb, w) for limb in limbs for w in weights])
+    """The sum of `apply(limb, weight)` over limbs of inputs and weights, in the engines' order.
+
+    The remainders of inputs and the residuals of weights follow where they are added.
+    """
+    weights = weight_limbs(weight, sums.grid)
+    limbs, rest = _limbs(x, int(np.prod(weight.shape[1:])), sums)
+    parts = [apply(limb, w) for limb in limbs for w in weights]
+    if rest is not None:
+        parts.append(apply(rest, sum(weights[1:], start=weights[0])))
+    if sums.compensated is not None:
+        residuals = sums.compensated.residual_weights()
+        parts += [apply(x.values, residuals)] if residuals.any() else []
+    return reduce(lambda a, b: a + b, parts)
 
 
-def _limbs(x: Signal, fan_in: int, xp: OnnxFunctions, precision: Precision) -> list[Any]:
-    """A sample's values as limbs relative to its largest (`spikewright.engines.grid.limbs`).
+def _limbs(x: Signal, fan_in: int, sums: Sums) -> tuple[list[Any], Any]:
+    """A sample's limbs and remainders, or None (`spikewright.engines.grid.split_inputs`).
 
     Whole numbers that are known to fit one limb are one.
     """
-    bits, count = GRIDS[precision].input_limbs(min(fan_in, MAX_FAN_IN))
+    xp = sums.xp
+    bits, count = sums.grid.input_limbs(min(fan_in, MAX_FAN_IN))
     rest: Any = x.values
     if x.bounds is not None and max(-x.bounds.low, x.bounds.high) <= 2 ** (bits - 1):
-        return [rest]
+        return [rest], None
     axes = tuple(range(1, rest.ndim))
     largest = xp.maximum(xp.amax(xp.abs(rest), axes, keepdims=True), 1e-290)
     step = _power_of_two(largest, xp) * 2.0 ** (1 - bits)
+    unit = step
     parts = []
     for _ in range(count):
         part = (rest / step).make("Round") * step
         parts.append(part)
         rest, step = rest - part, step * 2.0**-bits
-    return parts
+    if sums.compensated is None:
+        return parts, None
+    sizes, (wide, reach) = xp.abs(x.values), sums.compensated.limits
+    small = xp.where(sizes > 0.0, xp.where(sizes < unit * wide, 1.0, 0.0), 0.0)
+    added = xp.where(sizes < unit * reach, rest, 0.0)
+    return parts, added * xp.amax(small, axes, keepdims=True)
 
 
 def _power_of_two(x: Symbol, xp: OnnxFunctions) -> Any:

@@ -11,8 +11,8 @@ import numpy as np
 from onnx import ModelProto, checker, helper
 
 from spikewright._base.keywords import spelled
-from spikewright._base.writing import check_place, replace_file
-from spikewright.engines import Precision, compile_network
+from spikewright._base.writing import begins_with, check_target, file_kind, write_file
+from spikewright.engines import Precision, compile_network, step_for
 from spikewright.engines.program import Recording
 from spikewright.errors import ExchangeError
 from spikewright.exchange.ends import Ends, ends_of
@@ -28,15 +28,19 @@ OPSET, IR = 18, 8
 
 MEAN, SPIKES = "mean ", "spikes "
 
+STEP = file_kind("a time step that Spikewright wrote", begins_with(rb"\x08.\x12\x0bspikewright"))
+"""The kind of file that is written: models whose producer is this package."""
+
 
 @spelled()
 def save_step(
     model: Any,
     path: str | Path,
     *,
-    dt: float = 0.001,
+    dt: float | None = None,
     precision: Precision = "float32",
     spikes: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Write one time step of a conversion, or of a network made by hand, as an ONNX model.
 
@@ -44,25 +48,29 @@ def save_step(
     which counts from 0, and states in float64, whose values at step 0 are ignored. Its outputs are
     the network's at this step; `mean NAME`, an output's mean until now with its last activation;
     with `spikes=True`, `spikes LAYER`; and `next STATE`, for every state its value at the next
-    step. The model's metadata list the states. `dt` is in seconds.
+    step. The model's metadata list the states. `dt` is in seconds (default: the network's `dt`,
+    else 1 ms).
 
     Numbers of spikes are those of the engines in the same `precision`: sums are exact. Only
     functions such as `exp` may differ in their last place. In a network made by hand constant nodes
-    are the inputs, and probes the outputs.
+    are the inputs, and probes the outputs. An older step is replaced, any other file only with
+    `overwrite`.
 
-    Raises `ExchangeError`, which lists what ONNX cannot say, `NetworkError` for another model, and
-    `OSError` where the file cannot be written.
+    Raises `ExchangeError`, which lists what ONNX cannot say, `NetworkError` for another model,
+    `BuildError` for a step that the network is not for, `ExistingFileError` for a file that is not
+    replaced, and `OSError` where none can be written.
     """
-    target = check_place(path)
+    target = check_target(path, STEP, overwrite=overwrite)
     ends = ends_of(model)
     counted = {} if ends.lowered is None or not spikes else _counted(ends.lowered)
     probes = [*ends.outputs.values(), *counted.values()]
-    program = compile_network(ends.network, dt, 0, precision, probes)
+    step = step_for(ends.network, dt)
+    program = compile_network(ends.network, step, 0, precision, probes)
     names = {node: name for name, node in ends.inputs.items()}
     if found := refusals(program, names):
         raise ExchangeError(found)
     made = _model(written(program, names), ends, counted)
-    replace_file(target, made.SerializeToString())
+    write_file(target, made.SerializeToString(), STEP, overwrite=overwrite)
 
 
 def _counted(lowered: Lowered) -> dict[str, Probe]:

@@ -206,7 +206,7 @@ function showMeasured(message) {
   element("interval").textContent = `${between}on ${message.samples} of ${message.of} samples${source}`;
   const costs = [["Spikes a sample", message.spikes.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })]];
   for (const layer of message.layers) costs.push([layer.name, `${layer.rate.toFixed(2)} Hz`]);
-  if (message.energy !== null) costs.push(["Energy a sample", `${(1e9 * message.energy).toPrecision(3)} nJ`]);
+  if (message.energy !== null) costs.push(["Energy a sample", message.energy_text]);
   element("costs").replaceChildren(...costs.flatMap(([name, value]) => {
     const [term, told] = [document.createElement("dt"), document.createElement("dd")];
     [term.textContent, told.textContent] = [name, value];
@@ -226,15 +226,13 @@ function drawCurve() {
   if (any) drawing.curve(element("curve"), points, measured, any.source, any.fraction, facts.scales);
 }
 
-function showAdvice({ text, samples, points: fraction, layers, proposals }) {
-  const lost = (value) => (fraction ? `${(100 * value).toFixed(1)} points` : value.toPrecision(3));
-  const most = layers.slice(0, 3).map(({ name, lost: value }) => `${name} ${lost(value)}`);
-  const costs = most.length ? `Lost by each layer alone, over ${samples} samples: ${most.join(", ")}.` : "";
+function showAdvice({ text, samples, layers, proposals }) {
+  const most = layers.slice(0, 3).map(({ name, text: lost }) => `${name} ${lost}`);
+  const costs = most.length ? `Each layer alone, over ${samples} samples: ${most.join(", ")}.` : "";
   element("advice").textContent = `${costs} ${text}`.trim();
   element("proposals").replaceChildren(...proposals.map((proposal) => {
     const [item, told] = [document.createElement("li"), document.createElement("span")];
-    const spikes = Math.round(proposal.price).toLocaleString("en");
-    told.textContent = `${proposal.text}: ${lost(proposal.gain)} better, ${spikes} more spikes`;
+    told.textContent = `${proposal.text}: ${proposal.gain}, ${proposal.price}`;
     item.append(told);
     if (proposal.changes) {
       const button = document.createElement("button");

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.frontends.keras.activations import add_with_activation
+from spikewright.frontends.keras.quantized import bias_of, kernel_of, note_inputs
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -21,24 +20,10 @@ from spikewright.frontends.reading.normalization import by_statistics
 from spikewright.graph.layers import Add, Affine, ScaleShift, Shape
 
 
-def kernel_of(layer: Any) -> NDArray:
-    """The kernel of a layer; raises `Unreadable` if it holds integers in place of its weights."""
-    mode = getattr(layer, "quantization_mode", None)
-    if mode is None and "int" in str(layer.kernel.dtype):  # before Keras 3.5 there is no mode
-        mode = layer.kernel.dtype
-    if mode is not None:
-        raise Unreadable(f"its weights are quantized ({mode})", "Read the model before quantizing")
-    return array(layer.kernel)
-
-
-def bias_of(layer: Any) -> NDArray | None:
-    """The bias of a layer, or None."""
-    return None if layer.bias is None else array(layer.bias)
-
-
 @reads("Dense")
 def dense(call: Call) -> Value:
     """`kernel` is (in, out)."""
+    note_inputs(call.builder, call.layer, call.source)
     return add_with_activation(call, Affine(kernel_of(call.layer).T, bias_of(call.layer)))
 
 

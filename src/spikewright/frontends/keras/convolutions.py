@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright._base.windows import Pairs, split_shape
 from spikewright.frontends.keras.activations import add_with_activation
-from spikewright.frontends.keras.affine import bias_of, kernel_of
+from spikewright.frontends.keras.quantized import bias_of, kernel_of
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
 from spikewright.frontends.reading.windows import same_padding
 from spikewright.graph.layers import Convolution, ConvolutionTranspose

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spikewright.frontends.keras.activations import activate, is_linear, of_function
-from spikewright.frontends.keras.affine import bias_of, kernel_of
+from spikewright.frontends.keras.quantized import bias_of, kernel_of, note_inputs
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
 from spikewright.frontends.reading.equation import parsed
 from spikewright.frontends.reading.layout import BATCH_FIRST
@@ -21,6 +21,7 @@ from spikewright.frontends.reading.products import (
 
 def dense(call: Call, layer: Any, value: Value, part: str = "") -> Value:
     """An EinsumDense layer on a value."""
+    note_inputs(call.builder, layer, call.source)
     operands, bias, function = (value, kernel_of(layer)), bias_of(layer), layer.activation
     labels, result = parsed(layer.equation, ranks(call, operands))
     plain = is_linear(function)

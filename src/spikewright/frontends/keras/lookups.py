@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
+from spikewright.frontends.keras.quantized import note_inputs, reversed_table_of, table_of
+from spikewright.frontends.keras.registry import Call, Unreadable, Value, reads
 from spikewright.graph.layers import Activation, Affine, Layer, Lookup, ScaleShift
 
 
 @reads("Embedding")
 def embedding(call: Call) -> Value:
     """The row of each number."""
-    return call.add(Lookup(array(call.layer.embeddings)))
+    return call.add(Lookup(table_of(call.layer)))
 
 
 @reads("ReversibleEmbedding", arguments=("reverse",))
@@ -19,9 +20,9 @@ def reversible_embedding(call: Call) -> Value:
     """The row of each number, or (in reverse) the products of a value with all rows."""
     layer = call.layer
     if not call.arguments.get("reverse"):
-        return call.add(Lookup(array(layer.embeddings)))
-    weight = layer.embeddings if layer.tie_weights else layer.reverse_embeddings
-    rows = array(weight) if layer.tie_weights else array(weight).T
+        return call.add(Lookup(table_of(layer)))
+    note_inputs(call.builder, layer, call.source)
+    rows = reversed_table_of(layer).T
     cap = layer.logit_soft_cap
     steps: list[tuple[str, Layer]] = [("", Affine(rows))]
     if cap is not None:

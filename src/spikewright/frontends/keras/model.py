@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,7 +49,8 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     if isinstance(model, str | Path):
         if not Path(model).is_file():
             raise FileNotFoundError(f"{model}: no such file")
-        model = load(Path(model))
+        loaded = load(Path(model))
+        return replace(read(loaded, example_input, outputs), loaded=loaded)
     if is_code(model):
         return read_model(model, example_input, outputs)
     keras_graph = _graph(keras, model)
@@ -71,10 +73,12 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
             builder.refuse(name, "output", "it is minus infinity in places", _KEEP)
     graph = builder.build(found)
     seen = {place: node for place, node in reading.nodes.items() if node not in reading.hidden}
-    run = partial(activations, keras_graph, tensors, names, seen, graph)
+    run = partial(activations, model, keras_graph, tensors, names, seen, graph)
     own = list(_ends(keras_graph, reading, None))
     ask = partial(call, model, keras_graph, names, own, graph)
-    return Source(graph, "keras", run, ask, ran, precision_of(model))
+    notes = builder.notes_of(graph)
+    ran_by = partial(ran, as_they_are=bool(notes))
+    return Source(graph, "keras", run, ask, ran_by, precision_of(model), notes=notes)
 
 
 _KEEP = "Name the outputs to keep: outputs=[...]"

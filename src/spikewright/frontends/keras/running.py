@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spikewright._base.arrays import readable
 from spikewright._base.optional import require
 from spikewright.errors import GraphError
+from spikewright.frontends.keras.quantized import inputs_as_they_are
 from spikewright.frontends.keras.registry import array
 from spikewright.frontends.keras.walking import Application, Walk
 from spikewright.frontends.source import COARSEST_FIRST, Values
@@ -50,6 +51,7 @@ def run_operation(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 
 
 def activations(
+    model: Any,
     keras_graph: Any,
     ends: Sequence[Any],
     names: Sequence[str],
@@ -65,7 +67,7 @@ def activations(
     """
     arrays, tensors = _given(keras_graph, names, graph, inputs)
     running = Running(keras_graph, {key: node for key, node in nodes.items() if node in graph})
-    with without_gradients():
+    with without_gradients(), inputs_as_they_are(model):
         running.through(keras_graph, tensors, ends=ends)
     return {**arrays, **running.values}
 
@@ -80,13 +82,15 @@ def call(
 ) -> dict[str, NDArray]:
     """Call the model itself on `{input name: (batch, *shape)}`: `{output name: value}`.
 
+    Quantised layers take their inputs as they are.
+
     `names` are its inputs and `outputs` its outputs in Keras's order. Raises as `activations` does.
     """
     _, tensors = _given(keras_graph, names, graph, inputs)
     if any(tensor is None for tensor in tensors):
         return {}  # it cannot be called without
     tree = require("keras").tree
-    with without_gradients():
+    with without_gradients(), inputs_as_they_are(model):
         made = model(tree.pack_sequence_as(keras_graph._inputs_struct, tensors), training=False)
     found = zip(outputs, tree.flatten(made), strict=True)
     return {name: array(value) for name, value in found if name in graph.outputs}
@@ -110,10 +114,14 @@ def _given(
     return arrays, tensors
 
 
-def ran() -> str:
-    """The framework that runs a model: Keras's version and backend."""
+def ran(as_they_are: bool = False) -> str:
+    """The framework that runs a model: Keras's version and backend.
+
+    `as_they_are` says that it rounds inputs of layers, and was run without that.
+    """
     keras = require("keras")
-    return f"Keras {keras.__version__} on {keras.backend.backend()}"
+    without = ", its inputs of layers not rounded," if as_they_are else ""
+    return f"Keras {keras.__version__} on {keras.backend.backend()}{without}"
 
 
 def precision_of(model: Any) -> str:

@@ -41,6 +41,14 @@ _PARTS = (
 )
 """Modules of Keras whose objects a layer's description may hold."""
 
+_QUANTIZERS = frozenset(
+    {
+        "AbsMaxQuantizer", "Float8QuantizationConfig", "Int4QuantizationConfig",
+        "Int8QuantizationConfig",
+    }
+)  # fmt: skip
+"""Parts of quantised layers, of `keras.quantizers`, that hold numbers alone."""
+
 _OURS = frozenset({"spikewright>RateRange", "spikewright>RoundedReLU"})
 """Names under which our own parts are registered, which hold numbers alone."""
 
@@ -163,6 +171,8 @@ def _harmless(entry: Mapping[str, Any]) -> bool:
         return True  # values, and functions that Keras looks up among its own by name
     if module == "keras.layers":
         return name in READERS or name in _CELLS
+    if module == "keras.quantizers":
+        return name in _QUANTIZERS
     if module == "keras":
         return name.endswith("DTypePolicy")
     if module is not None:

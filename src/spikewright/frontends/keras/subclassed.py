@@ -59,7 +59,11 @@ def read_model(model: Any, example_input: Any, outputs: Sequence[str] | None) ->
     nodes = graft.add(source.graph, inputs)
     graph = builder.build({code.shown(n): nodes[end] for n, end in source.graph.outputs.items()})
     renamed = _Renamed(source, graph, code, inputs, nodes)
-    return Source(graph, "keras", renamed.activations, renamed.call, ran, source.precision)
+    notes = builder.notes_of(graph)
+    ran_by = partial(ran, as_they_are=bool(notes))
+    return Source(
+        graph, "keras", renamed.activations, renamed.call, ran_by, source.precision, notes=notes
+    )
 
 
 @dataclass(frozen=True)

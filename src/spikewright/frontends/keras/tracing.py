@@ -21,6 +21,7 @@ from spikewright._base.optional import require
 from spikewright._base.structure import Place
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read
+from spikewright.frontends.keras.quantized import inputs_as_they_are, note_inputs
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Node
@@ -52,7 +53,7 @@ class Code:
     """
 
     def __init__(self, layer: Any, function: Callable[[Any], Any]) -> None:
-        self.module, self.own = _module(layer, function), layer.name
+        self.module, self.own, self.layer = _module(layer, function), layer.name, layer
         known = {id(part): name for name, part in _parts(layer)}
         self.names = {
             path: known[id(module)]
@@ -98,14 +99,18 @@ def _plain_errors() -> Iterator[None]:
 
 
 def called(layer: Any, arguments: Mapping[str, Any]) -> Any:
-    """The result of a layer's call at inference; tensors go by position."""
+    """The result of a layer's call at inference, without rounding of inputs in it.
+
+    Tensors go by position.
+    """
     signature = inspect.signature(layer.call)
     bound = signature.bind_partial()
     bound.arguments.update(arguments)
     tensors = list(takewhile(_is_of_tensors, bound.args))
     others = dict(zip(signature.parameters, bound.args, strict=False))
     named = {name: others[name] for name in list(others)[len(tensors) :]}
-    return layer(*tensors, **{**named, **bound.kwargs, "training": False})
+    with inputs_as_they_are(layer):
+        return layer(*tensors, **{**named, **bound.kwargs, "training": False})
 
 
 def _is_of_tensors(argument: Any) -> bool:
@@ -170,6 +175,8 @@ class Graft:
     def add(self, nodes: Iterable[Node], inputs: Mapping[str, str | None]) -> dict[str, str | None]:
         """Add nodes behind others: the builder's names of all, None for those that are unknown."""
         known = dict(inputs)
+        for name, part in _parts(self.code.layer):
+            note_inputs(self.builder, part, _below(self.source, name))
         for node in nodes:
             if node.name not in known and not isinstance(node.layer, Input):
                 own, layer = self.code.shown(node.source), node.layer

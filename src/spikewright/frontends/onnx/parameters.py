@@ -22,6 +22,11 @@ def parameters(model: Any) -> dict[str, NDArray]:
     return {tensor.name: np.array(helper.to_array(tensor)) for tensor in _tensors(model)}
 
 
+def frozen(model: Any) -> set[str]:
+    """None: an ONNX model does not say what was trained."""
+    return set()
+
+
 def copied(model: Any, values: Mapping[str, NDArray]) -> Any:
     """A copy of a model with other values; the model is left as it is."""
     return write(model, values)

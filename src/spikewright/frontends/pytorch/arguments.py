@@ -122,7 +122,10 @@ def _is_number(value: Any) -> bool:
 
 def _tensor(value: Any) -> Any:
     if not isinstance(value, torch.Tensor):
-        array = np.asarray(readable(value))
+        try:
+            array = np.asarray(readable(value))
+        except TypeError as error:
+            raise ReadError(f"the example input cannot be read: {error}") from None
         if array.dtype.kind not in "fiub":
             raise ReadError(
                 f"an example input of type {type(value).__name__} is not an array of numbers. "

@@ -14,6 +14,7 @@ import json
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def read_file(path: Path, outputs: Sequence[str] | None = None) -> Source:
     """Read the program in a file; raises the errors of `load` and `read_program`."""
     exported = load(path)
     try:
-        return read_program(exported, outputs)
+        return replace(read_program(exported, outputs), loaded=exported)
     except SpikewrightError:
         raise
     except Exception as error:

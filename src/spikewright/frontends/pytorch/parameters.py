@@ -1,4 +1,4 @@
-"""The parameters and buffers of PyTorch modules, by the names of their state dict."""
+"""The parameters and buffers of PyTorch modules and programs, by the names of their state dict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spikewright.frontends.preserving import preserved
 
 
 def parameters(model: Any) -> dict[str, NDArray]:
-    """All that hold real numbers, as float32 or float64; raises `ReadError` for no live module.
+    """All that hold real numbers, as float32 or float64; raises `ReadError` for other models.
 
     Names of one tensor, as of modules that share a weight, have one array.
     """
@@ -23,10 +23,19 @@ def parameters(model: Any) -> dict[str, NDArray]:
     return {name: arrays[id(tensor)] for name, tensor in tensors.items()}
 
 
+def frozen(model: Any) -> set[str]:
+    """The names of those that PyTorch does not train: `requires_grad=False`, and all buffers."""
+    return {name for name, tensor in _tensors(model).items() if not tensor.requires_grad}
+
+
 def copied(model: Any, values: Mapping[str, NDArray]) -> Any:
-    """A copy of a module with other values; the module is left as it is."""
-    with preserved(model):
-        made = copy.deepcopy(model)
+    """A copy of a module or program with other values; the model is left as it is."""
+    if isinstance(model, torch.export.ExportedProgram):
+        made = copy.copy(model)  # a deep copy has other names
+        made._state_dict = copy.deepcopy(model.state_dict)
+    else:
+        with preserved(model):
+            made = copy.deepcopy(model)
     write(made, values)
     return made
 
@@ -41,12 +50,15 @@ def write(model: Any, values: Mapping[str, NDArray]) -> Any:
 
 
 def _tensors(model: Any) -> dict[str, Any]:
-    if not isinstance(model, torch.nn.Module):
+    if isinstance(model, torch.nn.Module):
+        with preserved(model):  # hooks of its state dict may do anything
+            state = model.state_dict(keep_vars=True)
+    elif isinstance(model, torch.export.ExportedProgram):
+        state = model.state_dict
+    else:
         raise ReadError(
             f"a {type(model).__name__} holds no parameters to write to. Give the torch.nn.Module"
         )
-    with preserved(model):  # hooks of its state dict may do anything
-        state = model.state_dict(keep_vars=True)
     return {name: value for name, value in state.items() if value.is_floating_point()}
 
 

@@ -11,11 +11,13 @@ from spikewright.measure.energy.published import (
 from spikewright.measure.energy.report import energy_records
 from spikewright.measure.energy.rivals import rival_records, rivals, twin_bits
 from spikewright.measure.energy.tables import TABLES, CostTable, cost_table, register
+from spikewright.records import DEFAULT_TABLE
 
 __all__ = [
     "CMOS_45NM_FP32",
     "CMOS_45NM_FP32_SRAM",
     "CMOS_45NM_INT8",
+    "DEFAULT_TABLE",
     "LOIHI",
     "SPINNAKER2",
     "TABLES",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright.errors import SimulationError
 from spikewright.measure.energy.tables import CostTable, cost_table
 from spikewright.measure.operations import Operations
-from spikewright.records import Record
+from spikewright.records import OwnNetwork, Record
 
 Bursts = Literal["spikes", "events"]
 
@@ -21,7 +21,8 @@ Bursts = Literal["spikes", "events"]
 class Energy:
     """Joules by part: "synapses", "input", "neurons", "memory".
 
-    Arrays are `(samples,)`, or `(1,)` sums over the `n` samples, as the operations' were.
+    Arrays are `(samples,)`, or `(1,)` sums over the `n` samples, as the operations' were. `network`
+    says whether a neuron of the network spikes.
     """
 
     table: CostTable
@@ -30,6 +31,7 @@ class Energy:
     steps: int
     bursts: Bursts
     input: str
+    network: OwnNetwork = "spiking"
 
     @property
     def total(self) -> NDArray:
@@ -47,7 +49,7 @@ class Energy:
         told = {
             **(how or {}),
             "table": self.table.name,
-            "network": "spiking",
+            "network": self.network,
             "precision": self.table.precision,
             "steps": self.steps,
             "input": self.input,
@@ -88,4 +90,5 @@ def energy(operations: Operations, table: CostTable | str, bursts: Bursts = "spi
         "neurons": np.full(len(analog), costs.neuron_update * updates),
         "memory": read + kept,
     }
-    return Energy(costs, parts, operations.n, operations.steps, bursts, operations.input)
+    counted = operations.n, operations.steps, bursts, operations.input
+    return Energy(costs, parts, *counted, "spiking" if operations.spiking else "rate")

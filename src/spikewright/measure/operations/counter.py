@@ -63,6 +63,7 @@ class Counter:
         self.state_bytes = state_bytes(links, self._wiring)
         self._filtered = sum(link.values for link in links)
         self._binary = self._wiring.binary()
+        self._spiking = any(e.neuron_type.spiking for e in network.all_ensembles)
 
     def _named(self, network: Network) -> dict[Item, str]:
         """A name for every place: the population's or input's, else its label."""
@@ -158,9 +159,8 @@ class Counter:
             layers[name] = layers[name].plus(found) if name in layers else found
         exact = all(known for _, known in happened.values())
         sizes = {name: neurons.ensemble.n_neurons for name, neurons in self._populations.items()}
-        return Operations(
-            layers, batch, steps, sizes, self._filtered, True, exact, self.not_counted
-        )
+        more = self.not_counted, self._spiking
+        return Operations(layers, batch, steps, sizes, self._filtered, True, exact, *more)
 
     def _of_inputs(self, inputs: Mapping[str, ArrayLike], steps: int) -> Operations:
         """`count` of these analog inputs alone."""

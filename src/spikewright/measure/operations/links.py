@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines import compile_network
+from spikewright.engines import compile_network, step_for
 from spikewright.engines.program import Program
 from spikewright.engines.vectors import decoding, encoding
 from spikewright.network import Connection, Ensemble, Network, Node
@@ -92,7 +92,8 @@ class Links:
     def __init__(self, network: Network, program: Program | None = None) -> None:
         self.network = network
         if program is None and any(map(_represents, network.all_ensembles)):
-            program = compile_network(network, 0.001, network.seed or 0, "float64", ())
+            dt = step_for(network, None)
+            program = compile_network(network, dt, network.seed or 0, "float64", ())
         self._program = program
         self._links = list(self._all())
 
@@ -102,7 +103,7 @@ class Links:
     @property
     def delayed(self) -> int:
         """Values that wait for delays: of each sender in as many steps as its longest delay has."""
-        dt = 0.001 if self._program is None else self._program.dt
+        dt = step_for(self.network, None) if self._program is None else self._program.dt
         longest: dict[Node | Neurons | Ensemble, float] = {}
         for connection in self.network.all_connections:
             pre = connection.pre_obj

@@ -69,6 +69,7 @@ class Operations:
     population, `filtered` the number of values that synapses filter. `constant_input` says whether
     every analog input was held, `exact_events` whether the number of (neuron, step) pairs with a
     spike is known or bounded from above by the spikes; `not_counted` names work that has no count.
+    `spiking` is false where no neuron of the network spikes.
     """
 
     layers: Mapping[str, LayerOperations]
@@ -79,6 +80,7 @@ class Operations:
     constant_input: bool
     exact_events: bool
     not_counted: tuple[str, ...] = ()
+    spiking: bool = True
 
     def __repr__(self) -> str:
         return f"<Operations of {self.n} samples, {self.steps} steps, {len(self.layers)} layers>"

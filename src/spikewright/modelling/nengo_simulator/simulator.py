@@ -21,7 +21,6 @@ from spikewright.modelling.nengo_simulator.built import BuiltModel, tagged
 from spikewright.modelling.nengo_simulator.data import NengoData
 from spikewright.modelling.nengo_simulator.progress import Progress, run_watched, shown, watches
 from spikewright.modelling.nengo_simulator.sampling import Sampling, kept_steps
-from spikewright.modelling.nengo_simulator.sharing import share_state
 from spikewright.simulator import Simulator
 
 _HINTS = {
@@ -89,12 +88,9 @@ class NengoSimulator:
                 probe: Sampling.of(probe, self.network.of[probe], self.dt)
                 for probe in model.all_probes
             }
-            # A single step is too short for threads to share.
-            turns = share_state(model)
-            in_turn: dict[str, Any] = {"block": 1, "threads": 1} if turns else {"threads": threads}
             self.simulator = Simulator(
                 self.network, self.dt, self.seed, engine=engine, precision=precision,
-                progress=bool(bar) and not watches(bar), **in_turn,
+                progress=bool(bar) and not watches(bar), threads=threads,
             )  # fmt: skip
 
     @property

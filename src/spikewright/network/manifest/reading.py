@@ -81,6 +81,7 @@ class Reader:
     def _tree(self, content: Any, nets: list[tuple[Network, Any]]) -> Network:
         """The networks alone, each with its data, outer ones first."""
         net = Network(self._text(content["label"]), content["seed"])
+        net.dt = content.get("dt")
         nets.append((net, content))
         for inner in content["networks"]:
             net.add(self._tree(inner, nets))

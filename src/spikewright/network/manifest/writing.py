@@ -53,6 +53,7 @@ class Writer:
         return {
             "label": _label(network),
             "seed": network.seed,
+            **({} if network.dt is None else {"dt": float(network.dt)}),
             "nodes": [self._node(node) for node in network.nodes],
             "ensembles": [self._ensemble(ensemble) for ensemble in network.ensembles],
             "connections": [self._connection(connection) for connection in network.connections],

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_real_number
+from spikewright._base.arguments import as_numbers, is_real_number
 from spikewright._base.arrays import EqualByValue
 from spikewright._base.equations import CURVES, Curve
 from spikewright.errors import NetworkError
@@ -109,7 +109,7 @@ class ParametricReLU(EqualByValue, NeuronType):
     def __post_init__(self) -> None:
         super().__post_init__()
         try:
-            slope = np.array(self.slope, np.float64)
+            slope = as_numbers(self.slope)
         except (TypeError, ValueError):
             raise NetworkError(
                 f"ParametricReLU.slope must be numbers, got {self.slope!r}"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import as_numbers
 from spikewright._base.arrays import EqualByValue
 from spikewright.errors import NetworkError
 from spikewright.network.functions import Array, NodeFunction, register
@@ -29,7 +30,7 @@ class Lookup(EqualByValue, NodeFunction):
 
     def __post_init__(self) -> None:
         try:
-            table = np.array(self.table, np.float64)
+            table = as_numbers(self.table)
         except (TypeError, ValueError):
             raise NetworkError(f"Lookup.table must be numbers, got {self.table!r}") from None
         if table.ndim < 1 or not table.size or not np.all(np.isfinite(table)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ class PythonCall(NodeFunction):
     made: Shape
     called: str
     accumulate: bool = False
+    stateless: ClassVar[bool] = True
 
     def output_shape(self, shape: Shape) -> Shape:
         size = sum(map(math.prod, self.shapes))

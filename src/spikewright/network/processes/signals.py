@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number
+from spikewright._base.arguments import as_numbers, is_number
 from spikewright._base.optional import require
 from spikewright.errors import NetworkError
 from spikewright.network.processes.base import (
@@ -20,7 +20,7 @@ from spikewright.network.processes.base import (
     check_no_input,
     register,
 )
-from spikewright.network.shapes import Shape, as_seed
+from spikewright.network.shapes import Shape, as_real, as_seed
 
 _EARLY = 1e-7  # of a step or presentation by which a change may come early: rounding of times
 
@@ -96,7 +96,7 @@ class PresentInput(Process):
 
     def __post_init__(self) -> None:
         try:
-            inputs = np.array(self.inputs, np.float64)
+            inputs = np.array(as_real(self.inputs))
         except (TypeError, ValueError):
             inputs = np.array(np.nan)
         if inputs.ndim < 1 or inputs.size == 0 or not np.all(np.isfinite(inputs)):
@@ -145,7 +145,7 @@ class EachStep(Process):
 
     def __post_init__(self) -> None:
         try:
-            values = np.array(self.values, np.float64)
+            values = as_numbers(self.values)
         except (TypeError, ValueError):
             values = np.array(np.nan)
         if values.ndim < 1 or len(values) == 0 or not np.all(np.isfinite(values)):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import as_numbers
 from spikewright.errors import NetworkError
 from spikewright.network.solvers.base import Solution, Solver, register, solution
 from spikewright.network.solvers.cholesky import normal_solution
@@ -146,7 +147,7 @@ class NoSolver(Solver):
         if self.values is None:
             return
         try:
-            values = np.array(self.values, np.float64)
+            values = as_numbers(self.values)
         except (TypeError, ValueError):
             values = np.array(np.nan)
         if values.ndim != 2 or not np.all(np.isfinite(values)):

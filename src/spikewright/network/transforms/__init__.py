@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from spikewright._base.arguments import as_numbers
 from spikewright.errors import NetworkError
 from spikewright.network.shapes import Shape
 from spikewright.network.transforms.base import TRANSFORMS, Transform, register
@@ -57,7 +56,7 @@ def as_transform(value: Any, where: str) -> Transform | None:
     if hasattr(value, "tocoo"):  # a sparse matrix of SciPy's
         return Sparse(value.shape, init=value)
     try:
-        array = np.asarray(value, np.float64)
+        array = as_numbers(value)
     except (TypeError, ValueError):
         raise NetworkError(
             f"{where}: a transform is None, a number, a vector, a matrix, a distribution or a "

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.arguments import check_unmasked
 from spikewright._base.arrays import immutable
 from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
@@ -60,6 +61,10 @@ def freeze_array(owner: Transform, name: str, value: ArrayLike) -> NDArray:
 
     An array that nobody can write is not copied.
     """
+    try:
+        check_unmasked(value)
+    except TypeError as error:
+        raise NetworkError(f"{type(owner).__name__}.{name}: {error}") from None
     array = value if immutable(value) else np.array(value)
     if array.dtype.kind not in "fiub":
         raise NetworkError(f"{type(owner).__name__}.{name} must be real numbers, got {value!r}")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import is_whole
+from spikewright._base.arguments import as_numbers, is_whole
 from spikewright._base.arrays import frozen
 from spikewright.network.distributions import Distribution, Uniform
 from spikewright.network.geometry import whole_numbers
@@ -211,7 +211,7 @@ def is_matrix_shape(value: Any) -> bool:
 
 def _numbers(what: str, values: Any) -> NDArray:
     try:
-        found = np.array(values, np.float64)
+        found = as_numbers(values)
     except (TypeError, ValueError):
         found = np.array(np.nan)
     require(

@@ -3,7 +3,7 @@
 Tests and other renderers use the data; every saved picture has its data beside it as CSV.
 """
 
-from spikewright.report.figures.base import Info, Row, csv_text, save
+from spikewright.report.figures.base import Info, Row, check_picture, csv_text, save
 from spikewright.report.figures.curves import (
     CurvesInfo,
     draw_curves,
@@ -45,6 +45,7 @@ __all__ = [
     "SpikesInfo",
     "SweepInfo",
     "TradeOffInfo",
+    "check_picture",
     "csv_text",
     "decoded_info",
     "draw_curves",

@@ -10,9 +10,15 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
+from spikewright._base.amounts import number
 from spikewright._base.optional import require
-from spikewright._base.writing import check_place, replace_file
-from spikewright.report.tables import number
+from spikewright._base.writing import (
+    FileKind,
+    check_target,
+    file_kind,
+    head_and_tail,
+    write_file,
+)
 
 Cell = str | float | int
 Row = Sequence[Cell]
@@ -24,7 +30,29 @@ BLACK, GREY = "#222222", "#9A9A9A"
 PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 
 _on_screen: ContextVar[bool] = ContextVar("on_screen", default=False)
+_MADE_BY = "Spikewright"
+_MARKS: dict[str, dict[str, str | None]] = {
+    "png": {"Software": _MADE_BY},
+    "svg": {"Creator": _MADE_BY, "Date": None},
+    "pdf": {"Creator": _MADE_BY, "CreationDate": None},
+}
+"""What pictures say of themselves, by their format."""
+_COLUMNS = 3  # columns by which the data of a picture are known
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def is_picture(path: Path) -> bool:
+    """True for a picture that `save` wrote."""
+    head, tail = head_and_tail(path)
+    if head.startswith(b"\x89PNG"):
+        return b"tEXtSoftware\0" + _MADE_BY.encode() in head
+    if head.startswith(b"%PDF"):
+        return f"/Creator ({_MADE_BY})".encode() in tail
+    return b"<svg" in head and f"<dc:title>{_MADE_BY}</dc:title>".encode() in head
+
+
+PICTURE = file_kind("a picture that Spikewright drew", is_picture)
+"""The kind of file that a picture is; what others draw is never replaced unasked."""
 
 
 class Info(Protocol):
@@ -50,22 +78,51 @@ def _harmless(row: Row) -> list[Cell]:
     return [f"'{c}" if isinstance(c, str) and c.startswith(_FORMULA) else c for c in row]
 
 
-def save(figure: Any, info: Info, path: Path) -> tuple[Path, Path]:
-    """Write the picture to `path` (`.png`, `.svg`), its data beside it as CSV; returns both paths.
+def save(
+    figure: Any, info: Info, path: str | Path, *, overwrite: bool = False
+) -> tuple[Path, Path]:
+    """Write the picture to `path` (`.png`, `.svg`, `.pdf`), its data beside it as CSV.
 
-    In an SVG texts stay texts, and it is the same file every time. Raises `OSError` where either
-    cannot be written, and then writes neither.
+    Returns both paths. In an SVG texts stay texts, and it is the same file every time. An older
+    picture of this package and its data are replaced, any other file only with `overwrite`. Raises
+    `ExistingFileError` where one is not replaced, and `OSError` where either cannot be written, and
+    then writes neither.
     """
     matplotlib = require("matplotlib")
-    data, picture = check_place(path.with_suffix(".csv")), io.BytesIO()
-    check_place(path)
+    picture, data = Path(path), Path(path).with_suffix(".csv")
+    rows, content = info.rows(), io.BytesIO()
+    columns = [str(cell) for cell in rows[0]]
+    check_picture(picture, columns, overwrite=overwrite)
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spikewright"}):
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        kind = path.suffix.lower().removeprefix(".") or "png"
-        figure.savefig(picture, dpi=150, metadata=metadata, format=kind)
-    replace_file(path, picture.getvalue())
-    replace_file(data, csv_text(info.rows()).encode())
-    return path, data
+        form = picture.suffix.lower().removeprefix(".") or "png"
+        figure.savefig(content, dpi=150, metadata=_MARKS.get(form), format=form)
+    write_file(picture, content.getvalue(), PICTURE, overwrite=overwrite)
+    kind = _data_of(picture, columns)
+    write_file(data, csv_text(rows).encode(), kind, overwrite=overwrite)
+    return picture, data
+
+
+def check_picture(path: str | Path, columns: Sequence[str], *, overwrite: bool = False) -> Path:
+    """The path, if `save` may write a picture there, and beside it data that begin with columns.
+
+    Raises as `save` does.
+    """
+    picture = Path(path)
+    check_target(picture, PICTURE, overwrite=overwrite)
+    data = _data_of(picture, columns)
+    check_target(picture.with_suffix(".csv"), data, overwrite=overwrite)
+    return picture
+
+
+def _data_of(picture: Path, columns: Sequence[str]) -> FileKind:
+    """The kind of CSV beside a picture of ours; its first columns tell it."""
+    known = list(columns[:_COLUMNS])
+
+    def recognises(path: Path) -> bool:
+        line = head_and_tail(path)[0].decode(errors="replace").partition("\n")[0]
+        return is_picture(picture) and next(csv.reader([line]), [])[:_COLUMNS] == known
+
+    return FileKind("the data of a picture", recognises)
 
 
 @contextmanager

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright.records import Record, select
+from spikewright._base.amounts import joules
+from spikewright.records import OWN_NETWORKS, Record, select
 from spikewright.report.figures.base import PALETTE, Row, clean, count_in_plain_numbers, new_figure
-from spikewright.report.tables import joules
+from spikewright.report.tables import network_text
 
 MARKERS = ("o", "s", "D", "^")
 
@@ -19,6 +20,12 @@ class EnergiesInfo:
 
     tables: Mapping[str, Mapping[str, float]]
     steps: int
+
+    @property
+    def own(self) -> str | None:
+        """The network that was measured, whose rivals the others are."""
+        names = [network_text(network) for network in OWN_NETWORKS]
+        return next((name for name in self.networks if name in names), None)
 
     @property
     def networks(self) -> list[str]:
@@ -44,7 +51,8 @@ def energies_info(records: Iterable[Record]) -> EnergiesInfo:
     tables: dict[str, dict[str, float]] = {}
     for record in select(found, "energy", steps=steps):
         network, precision = str(record.how["network"]), record.how.get("precision")
-        name = network if network == "spiking" or precision is None else f"{network}, {precision}"
+        own = network in OWN_NETWORKS or precision is None
+        name = network_text(network) if own else f"{network}, {precision}"
         tables.setdefault(str(record.how["table"]), {})[name] = record.value
     return EnergiesInfo(tables, steps)
 

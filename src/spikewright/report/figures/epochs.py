@@ -16,13 +16,15 @@ MEASURES = ("loss", "accuracy", "score", "spikes per sample", "energy")
 class EpochsInfo:
     """One measure by epoch: `lines` of `(epoch, value)` by the samples that it is of.
 
-    `kept` is the number of the epoch that was kept, None where the network is as it began.
+    `kept` is the number of the epoch that was kept, None where the network is as it began. The
+    measure of an energy names its cost table.
     """
 
     measure: str
     lines: Mapping[str, tuple[tuple[int, float], ...]]
     kept: int | None
     fraction: bool
+    unit: str = ""
 
     def rows(self) -> list[Row]:
         """One row a kind of samples and epoch, header first."""
@@ -39,12 +41,15 @@ def epochs_infos(records: Iterable[Record]) -> list[EpochsInfo]:
     infos = []
     for measure in MEASURES:
         lines: dict[str, list[tuple[int, float]]] = {}
-        for record in select(found, measure):
+        records_of_it = select(found, measure)
+        for record in records_of_it:
             line = lines.setdefault(str(record.how["samples"]), [])
             line.append((int(record.how["epoch"]), record.value))
         if lines:
             ordered = {samples: tuple(sorted(line)) for samples, line in lines.items()}
-            infos.append(EpochsInfo(measure, ordered, kept, measure == "accuracy"))
+            first = records_of_it[0]
+            name = f"{measure} under {first.how['table']}" if "table" in first.how else measure
+            infos.append(EpochsInfo(name, ordered, kept, measure == "accuracy", first.unit))
     return infos
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from spikewright._base.amounts import number
 from spikewright.records import Record, Worth, select, worths
 from spikewright.report.figures.base import BLACK, PALETTE, Cell, Row, clean, new_figure
-from spikewright.report.tables import number
 
 Point = tuple[int, float, float, float]
 """Step, value and its 95 % interval."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,6 +50,8 @@ class RasterInfo:
     picked: Mapping[str, NDArray] = field(default_factory=dict)
     outputs: NDArray | None = None
     picture: NDArray | None = None
+    columns: ClassVar[tuple[str, ...]] = ("what", "layer", "index")
+    """The first columns of the data, by which an older file of them is known."""
 
     @property
     def time_ms(self) -> NDArray:
@@ -131,7 +133,7 @@ class RasterInfo:
             body += [("running mean", "output", i, float(step), float(v)) for i, v in pairs]
         pairs = zip(numbers, self.source, strict=True)
         body += [("source", "output", i, "", float(v)) for i, v in pairs]
-        return [("what", "layer", "index", "time_ms", "value"), *body]
+        return [(*self.columns, "time_ms", "value"), *body]
 
 
 def _at(values: Mapping[str, NDArray], places: Mapping[str, NDArray]) -> dict[str, NDArray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,8 @@ class SweepInfo:
     dt: float
     n: int
     output: str | None = None
+    columns: ClassVar[tuple[str, ...]] = ("setting", "scale", "steps")
+    """The first columns of the data, by which an older file of them is known."""
 
     @property
     def numbers(self) -> bool:
@@ -89,7 +91,7 @@ class SweepInfo:
     def rows(self) -> list[Row]:
         """One row a point, header first."""
         key = self.worth.name.replace(" ", "_")
-        header = ("setting", "scale", "steps", "time_ms", "readout", key, f"{key}_low")
+        header = (*self.columns, "time_ms", "readout", key, f"{key}_low")
         body = [
             (
                 curve.name or "default", self.scales[point.place], curve.steps,

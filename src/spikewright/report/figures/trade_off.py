@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spikewright.records import SCORE, Record, Worth, select, worths
+from spikewright._base.amounts import joules, number
+from spikewright.records import (
+    DEFAULT_TABLE,
+    OWN_NETWORKS,
+    SCORE,
+    Record,
+    Worth,
+    own_energies,
+    select,
+    worths,
+)
 from spikewright.report.figures.base import (
     BLACK,
     BLUE,
@@ -17,7 +27,6 @@ from spikewright.report.figures.base import (
     count_in_plain_numbers,
     new_figure,
 )
-from spikewright.report.tables import joules, number
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,8 @@ class TradeOffInfo:
     """Settings by cost; `worth` is their measure, such as accuracy or its drop.
 
     `source` is the score of the source, None where it is unknown, or a drop is judged. `cost` names
-    the cost and `unit` its unit: "spikes per sample" in "spikes", "energy under" a cost table in
-    "J".
+    the cost and `unit` its unit: "spikes per sample" in "spikes", "energy under" a cost table,
+    which is `table`, in "J".
     """
 
     worth: Worth
@@ -49,6 +58,7 @@ class TradeOffInfo:
     settings: tuple[Setting, ...]
     source: float | None = None
     n: int = 1
+    table: str | None = None
 
     @property
     def front(self) -> tuple[Setting, ...]:
@@ -81,8 +91,8 @@ def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -
         names = [name for name in values if name in costs]
         if len(names) > 1:
             first, n = costs[names[0]], values[names[0]].n
-            source = select(found, f"source {worth.name}")
-            paid = f"{cost} under {first.how['table']}" if "table" in first.how else cost
+            source, table = select(found, f"source {worth.name}"), first.how.get("table")
+            paid = cost if table is None else f"{cost} under {table}"
             settings = [
                 Setting(
                     str(name),
@@ -94,7 +104,7 @@ def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -
             ]
             ordered = _with_front(settings, worth.sign)
             own = source[0].value if source else None
-            return TradeOffInfo(worth, paid, first.unit, ordered, own, n)
+            return TradeOffInfo(worth, paid, first.unit, ordered, own, n, table)
     raise ValueError(
         f"a trade-off needs accuracy, or its drop, and {cost} of at least two settings, each named "
         'in how["setting"]'
@@ -108,10 +118,15 @@ def _judged(records: list[Record]) -> list[Worth]:
 
 
 def _paid(records: list[Record], cost: str) -> list[Record]:
-    """The costs of settings; energies of the spiking network under the first cost table."""
+    """The costs of settings; energies of the network itself under one cost table.
+
+    That is the default, or the first there is.
+    """
     found = [r for r in select(records, cost) if "setting" in r.how]
-    found = [r for r in found if r.how.get("network", "spiking") == "spiking"]
-    return [r for r in found if r.how.get("table") == found[0].how.get("table")]
+    found = [r for r in found if r.how.get("network", OWN_NETWORKS[0]) in OWN_NETWORKS]
+    tables = [r.how.get("table") for r in found]
+    table = DEFAULT_TABLE if DEFAULT_TABLE in tables else next(iter(tables), None)
+    return [r for r in found if r.how.get("table") == table]
 
 
 def of_search(records: Iterable[Record]) -> dict[str, list[Record]]:
@@ -157,7 +172,7 @@ def over_steps(records: Iterable[Record], readout: str = "mean") -> list[Record]
     taken = [
         *(r for r in spikes if r.how.get("steps") in at),
         *(r for r in select(found, name, readout=readout) if r.how.get("steps") in at),
-        *(r for r in select(found, "energy", network="spiking") if r.how.get("steps") in at),
+        *(r for r in own_energies(found) if r.how.get("steps") in at),
     ]
     named = [
         replace(r, how={**r.how, "setting": _steps(int(r.how["steps"]))})

@@ -1,6 +1,5 @@
 """A page: everything about a spiking network in one HTML file, made from records."""
 
-from spikewright.report.page.document import write_html
-from spikewright.report.page.target import check_target
+from spikewright.report.page.document import PAGE, write_html
 
-__all__ = ["check_target", "write_html"]
+__all__ = ["PAGE", "write_html"]

@@ -30,7 +30,8 @@ class Traced(Protocol):
 
     @property
     def status(self) -> str:
-        """The guarantee of the step: "exact", "convergent", "approximated", or "warning"."""
+        """The guarantee of the step: "exact", "exact after 4 steps", "convergent", "approximated";
+        or "warning"."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,13 +10,18 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from spikewright._base.markup import Markup, el, html
-from spikewright._base.writing import replace_file
+from spikewright._base.writing import begins_with, check_target, file_kind, write_file
 from spikewright.records import Record
 from spikewright.report.figures import RasterInfo
 from spikewright.report.page.contents import Contents, Traced
 from spikewright.report.page.sections import SECTIONS
 from spikewright.report.page.summary import sentence
-from spikewright.report.page.target import GENERATOR, check_target
+
+GENERATOR = "Spikewright report"
+PAGE = file_kind(
+    "a report", begins_with(rb'.*<meta name="generator" content="' + GENERATOR.encode())
+)
+"""The kind of file that a report is."""
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
 
@@ -49,10 +54,10 @@ def write_html(
     replaces the sentence that is made from records; `reproduce` are commands or lines of Python,
     `facts` settings by name.
 
-    A page replaces an older one; another file is left alone (`FileExistsError`) unless `overwrite`.
+    An older page is replaced, any other file only with `overwrite` (`ExistingFileError`).
     Raises `FileNotFoundError` where the folder does not exist.
     """
-    target = check_target(path, overwrite)
+    target = check_target(path, PAGE, overwrite=overwrite)
     contents = Contents(
         tuple(records),
         tuple(trace),
@@ -67,8 +72,7 @@ def write_html(
     )
     said = sentence(contents.records or contents.diagnosis) if summary is None else summary
     page = document(title, said, [make(contents) for make in SECTIONS])
-    replace_file(target, page.encode("utf-8"))
-    return target
+    return write_file(target, page.encode("utf-8"), PAGE, overwrite=overwrite)
 
 
 def document(title: str, summary: str, sections: Iterable[Markup | None]) -> str:

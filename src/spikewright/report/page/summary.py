@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spikewright.records import Record, Worth, select, worths
-from spikewright.report.losses import points
-from spikewright.report.tables import number, shown
+from spikewright._base.amounts import format_difference, loss_unit, number
+from spikewright.records import Record, Worth, interval_kind, select, worths
+from spikewright.report.tables import shown
 
 _SAID = {
     "accuracy": "{network} answers {value} of {n} samples right",
@@ -78,7 +78,8 @@ def _interval(record: Record, worth: Worth) -> str:
     if "readout" in record.how:
         told.append(f"{record.how['readout']} readout")
     if record.interval is not None:
-        told.append(f"95 % interval {show(record.interval[0])} to {show(record.interval[1])}")
+        low, high = map(show, record.interval)
+        told.append(f"{interval_kind(record)} {low} to {high}")
     return f" ({'; '.join(told)})" if told else ""
 
 
@@ -90,23 +91,14 @@ def _against(worth: Worth, record: Record, last: list[Record], found: list[Recor
     text = f", its source {shown(worth)(source[0].value)}"
     same = {k: record.how[k] for k in ("readout", "output") if k in record.how}
     drops = select(last, f"{worth.name} drop", **same)
-    return f"{text}{_rounded(worth, same, last)}: {_lost(drops[0], worth)}" if drops else text
+    if not drops:
+        return text
+    (drop, *_), unit = drops, loss_unit(worth.fraction)
+    lost = format_difference(drop.value, drop.interval, unit, interval_kind(drop))
+    return f"{text}{_rounded(worth, same, last)}: {lost}"
 
 
 def _rounded(worth: Worth, same: Mapping[str, Any], last: list[Record]) -> str:
     """The score of the rounded twin, below which timing alone leads."""
     found = select(last, f"rounded {worth.name}", output=same.get("output"))
     return f" ({shown(worth)(found[0].value)} if no spike came early or late)" if found else ""
-
-
-def _lost(drop: Record, worth: Worth) -> str:
-    """A drop with its interval: points of accuracy, or of a metric as it is."""
-    show = points if worth.fraction else number
-    text = "nothing is lost"
-    if drop.value != 0:
-        text = f"{show(abs(drop.value))} are {'lost' if drop.value > 0 else 'gained'}"
-    if drop.interval is not None:
-        unit = (lambda v: f"{100 * v:.1f}") if worth.fraction else number
-        low, high = map(unit, drop.interval)
-        text += f" (between {low} and {high} with 95 % confidence)"
-    return text

@@ -18,6 +18,7 @@ from spikewright.testing.engines.nodes import NodeTests
 from spikewright.testing.engines.parts import PartTests
 from spikewright.testing.engines.probes import ProbeTests
 from spikewright.testing.engines.steps import StepTests
+from spikewright.testing.engines.sums import SumTests
 from spikewright.testing.engines.windows import WindowTests
 from spikewright.testing.functions import function_examples
 from spikewright.testing.learning import rule_examples
@@ -40,6 +41,7 @@ __all__ = [
 class EngineSuite(
     StepTests,
     PartTests,
+    SumTests,
     NodeTests,
     FunctionTests,
     WindowTests,

@@ -34,7 +34,8 @@ class NodeTests(Suite):
             return [x[0] * t, x[1] + 1.0, x[0] - x[1]]
 
         with Network() as net:
-            source, stimulus, mixed = Node(ramp), Node([0.0]), Node(mix, size_in=2)
+            source, stimulus = Node(ramp), Node([0.0])
+            mixed = Node(mix, size_in=2, stateless=True)
             Connection(source, mixed, None)
             Connection(stimulus, mixed[0], None)
             probe = Probe(mixed)

@@ -122,7 +122,8 @@ class Fitting:
     def __init__(self, job: Job) -> None:
         self.job, self.settings = job, job.settings
         device = chosen_device(self.settings.device)
-        self.network = RoundedNetwork(job.graph, job.sites, self.settings.steps, fixed=job.fixed)
+        fixed = {*job.fixed, *job.frozen}
+        self.network = RoundedNetwork(job.graph, job.sites, self.settings.steps, fixed=fixed)
         self.network.to(device)
         self.judge = judge_of(job, self.network, device)
         groups = groups_of(self.network, self.settings)

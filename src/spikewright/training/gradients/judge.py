@@ -156,15 +156,16 @@ class _Sums:
         """What was measured, a sample."""
         seconds = self.judge.network.steps * self.judge.dt * samples
         pairs = zip(self.spent, self.bounds, strict=True)
-        joules = [s / samples + b.fixed for s, b in pairs if b.unit == "J"]
+        joules = [(s / samples + b.fixed, b.table) for s, b in pairs if b.unit == "J"]
         scores: Any = np.concatenate(self.scores).mean() if self.scores else None
         return Measured(
             self.loss / samples,
             self.hits / self.labelled if self.labelled else None,
             sum(self.counts.values()) / samples,
             {n: total / (self.sizes[n] * seconds) for n, total in self.counts.items()},
-            joules[0] if joules else None,
+            joules[0][0] if joules else None,
             None if scores is None else float(scores),
+            joules[0][1] if joules else None,
         )
 
 

@@ -11,13 +11,8 @@ from torch import nn
 
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Graph
+from spikewright.training.shared import memory_of
 from spikewright.training.trainable import TRAINED, Group
-
-
-def _memory(array: NDArray) -> object:
-    """What tells arrays apart that are not the same values of memory."""
-    found = array.__array_interface__
-    return found["data"][0], array.shape, array.strides, array.dtype
 
 
 class Parameters(nn.Module):
@@ -39,7 +34,7 @@ class Parameters(nn.Module):
             places = self._places[node.name] = {}
             groups = TRAINED.get(type(node.layer), {})
             for field, array in node.layer.arrays().items():
-                if (memory := _memory(array)) not in known:
+                if (memory := memory_of(array)) not in known:
                     known[memory] = len(self._arrays)
                     tensor = torch.tensor(array, dtype=dtype)
                     self._arrays.append(nn.Parameter(tensor, requires_grad=False))

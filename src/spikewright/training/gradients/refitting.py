@@ -204,8 +204,9 @@ class _Problem:
     def _owner_of_bias(self, name: str) -> tuple[str, str] | None:
         """The array that a change of a layer's bias goes to; None where none may change."""
         after = self._behind.get(name)
-        place = (name, "bias") if after is None else (after, "beta")
-        return None if self._network.arrays.own(*place) is None else place
+        places = [] if after is None else [(after, "beta")]
+        own = self._network.arrays.own
+        return next((p for p in (*places, (name, "bias")) if own(*p) is not None), None)
 
     def solve(self) -> None:
         """Find the changes, and bring them into the network."""
@@ -246,11 +247,11 @@ class _Problem:
         return values
 
     def _bring(self, name: str, field: str, change: Tensor) -> None:
-        """Change the source's own array; a normalisation behind its weights scales them again."""
+        """Change the source's own array; a normalisation behind it scales its values again."""
         arrays, after = self._network.arrays, self._behind.get(name)
         owner = self._owner_of_bias(name) if field == "bias" else (name, field)
         assert owner is not None
-        if field == "weight" and after is not None:
+        if owner[0] == name and after is not None:
             layer = self._network.graph[after].layer
             assert isinstance(layer, BatchNormalization)
             scale, _ = normalisation(layer, arrays.of(after))

@@ -94,7 +94,7 @@ inline void split_step(const Context& c, const Instruction& op, std::size_t chan
                        std::size_t t, Lists& to) {
     const Layer& l = *op.layer;
     split(c.values(op.input, s, t), l.input_pixels(), channels, l.limbs,
-          to.values[s * c.job->block + t], largest_elsewhere(c, op.input, s, t));
+          to.values[s * c.job->block + t], extent_elsewhere(c, op.input, s, t));
 }
 
 // Every member finds out how a slab is split; sheets are laid out by one, lists are made by all.
@@ -128,9 +128,12 @@ inline void run_analog(const Context& c, const Instruction& op, const Lists& lis
         for (std::size_t t = 0; t < c.steps; t += kSlab) {
             const std::size_t steps = c.steps - t < kSlab ? c.steps - t : kSlab;
             if (strip.sheet(t).laid_out)
-                sum_sheet<lanes()>(strip, strip.sheet(t), scratch.segments, t, steps);
+                sum_sheet<lanes()>(strip, pixel, strip.sheet(t), scratch.segments, t, steps);
             else
-                for (std::size_t u = t; u < t + steps; ++u) sum_values<lanes()>(strip, u);
+                for (std::size_t u = t; u < t + steps; ++u) {
+                    sum_values<lanes()>(strip, u);
+                    compensate<lanes()>(strip, pixel, &strip.split(u), u);
+                }
         }
     });
     scratch.rough = false;

@@ -124,6 +124,7 @@ void sum_depthwise(const Strip& strip, std::size_t pixel) {
         const Frames& slab = strip.frames(t);
         if (!slab.whole) {
             sum_tap_values<lanes>(strip, t);
+            compensate<lanes>(strip, pixel, &strip.split(t), t);
             continue;
         }
         const std::int8_t* frame = (counts ? c.counts(strip.op.input, strip.sample, t)
@@ -135,6 +136,7 @@ void sum_depthwise(const Strip& strip, std::size_t pixel) {
         if (!l.low.empty())
             sum_tap_counts<lanes>(strip, l.low.data() + at, frame, most, l.low_budget, t,
                                   strip.scratch.low);
+        if (!counts) compensate<lanes>(strip, pixel, nullptr, t);
     }
 }
 

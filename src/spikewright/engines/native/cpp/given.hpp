@@ -53,6 +53,27 @@ inline void set_entries(SparseRows& rows, const std::vector<std::int64_t>& start
     rows.values.assign(values.data(), values.data() + values.size());
 }
 
+// Sets residuals of a layer's weights, in `units` of each output channel; a row is a tap and one of its
+// `channels`, which is the output channel itself in depthwise layers.
+inline void set_residuals(Layer& l, const std::vector<double>& units, bool depthwise, std::size_t channels,
+                          const std::vector<std::int64_t>& starts, const Integers& rows, const Doubles& values) {
+    SparseRows found;
+    set_entries(found, starts, rows, values, 1.0, l.taps() * channels);
+    require(starts.size() == units.size() + 1, "residuals are by output channel");
+    l.residuals = {};
+    for (std::size_t out = 0; out < units.size(); ++out) {
+        const auto begin = std::size_t(starts[out]), end = std::size_t(starts[out + 1]);
+        if (begin < end) l.residuals.rows.push_back({out, begin, end});
+        for (std::size_t i = begin; i < end; ++i) {
+            const auto tap = found.columns[i] / std::int32_t(channels), width = std::int32_t(l.kernel_width);
+            const auto channel = depthwise ? std::int32_t(out) : found.columns[i] % std::int32_t(channels);
+            l.residuals.entries.push_back({tap / width * std::int32_t(l.dilation_y),
+                                           tap % width * std::int32_t(l.dilation_x), channel,
+                                           found.values[i] / units[out]});
+        }
+    }
+}
+
 // Whether all are from `least` up to `limit`, without it.
 inline bool within(const Integers& index, std::int64_t least, std::size_t limit) {
     return std::all_of(index.data(), index.data() + index.size(), [&](std::int32_t i) {

@@ -239,7 +239,7 @@ template <std::size_t lanes, bool uniform, Firing firing>
 
 // Adds up all limbs of the values of a pixel whose sums are rough (`sheets.hpp`).
 template <std::size_t lanes>
-void sum_finely(const Strip& strip);
+void sum_finely(const Strip& strip, std::size_t pixel);
 
 // The same of neurons that follow the mean of their current, some at a time.
 template <std::size_t lanes, bool uniform>
@@ -265,7 +265,7 @@ template <std::size_t lanes, bool uniform>
             continue;
         }
         ++scratch.followed;
-        if (scratch.rough) sum_finely<lanes>(strip);
+        if (scratch.rough) sum_finely<lanes>(strip, pixel);
         run_following<uniform>(c, place, numbers, current, to);
     }
 }

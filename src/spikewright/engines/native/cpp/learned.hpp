@@ -23,7 +23,7 @@ class Sent {
             return;
         }
         split(c_.values(op_.input, sample_, t), 1, w.in, w.limbs, frame_,
-              largest_elsewhere(c_, op_.input, sample_, t));
+              extent_elsewhere(c_, op_.input, sample_, t));
     }
 
     // The sum of a row whose largest magnitude is known, the weights on the grid.

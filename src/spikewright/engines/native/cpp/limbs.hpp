@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "context.hpp"
+#include "simd.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
@@ -14,6 +16,9 @@ struct Split {
     Array<std::uint32_t> codes, offsets;
     Array<double> parts[kMostLimbs];
     int limbs = 0;  // in use
+    // What limbs leave of values, where a value is so small that it may matter; by ascending position.
+    std::vector<std::uint32_t> remainder_codes;
+    std::vector<double> remainders;
 
     void reserve(std::size_t size, int most) {
         for (int l = 0; l < most; ++l) parts[l].reserve(size + kLine, 0);
@@ -68,52 +73,94 @@ inline void take_limbs(Split& to, std::size_t n, double largest, const Limbs& li
     to.limbs = take_limbs(parts, n, largest, limbs);
 }
 
+// The smallest magnitude beside zero, and the largest.
+struct Extent {
+    double least = std::numeric_limits<double>::infinity(), largest = 0.0;
+
+    void add(double value) {
+        const double size = std::fabs(value);
+        largest = size > largest ? size : largest;
+        least = (size != 0.0) & (size < least) ? size : least;
+    }
+    void add(const double* from, std::size_t size) {
+        const doubles none = splat(std::numeric_limits<double>::infinity());
+        doubles most{}, few = none;
+        std::size_t i = 0;
+        for (; i + kDoubles <= size; i += kDoubles) {
+            const doubles x = magnitude_of(load<doubles>(from + i)), used = x > doubles{} ? x : none;
+            most = x > most ? x : most;
+            few = used < few ? used : few;
+        }
+        for (std::size_t k = 0; k < kDoubles; ++k) {
+            largest = larger(largest, most[k]);
+            least = std::min(least, few[k]);
+        }
+        for (; i < size; ++i) add(from[i]);
+    }
+    // Whether a value is so small that what limbs leave of it may matter.
+    bool is_wide(const Limbs& limbs) const { return least < limb_step(largest, limbs.bits) * limbs.wide; }
+};
+
+// Finds the remainders of a frame in limbs; limb i is that of value `place(i)`.
+template <class Position>
+inline void find_remainders(const double* from, std::size_t n, const Extent& extent, const Limbs& limbs, Split& to,
+                            Position&& position) {
+    to.remainder_codes.clear(), to.remainders.clear();
+    if (to.limbs < limbs.most || !extent.is_wide(limbs)) return;
+    const double least = limb_step(extent.largest, limbs.bits) * limbs.reach;
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::uint32_t code = position(i);
+        double rest = from[code];
+        if (std::fabs(rest) >= least) continue;
+        for (int l = 0; l < to.limbs; ++l) rest -= to.parts[l][i];
+        if (rest == 0.0) continue;
+        to.remainder_codes.push_back(code);
+        to.remainders.push_back(rest);
+    }
+}
+
 // Splits a frame of values, zeros left out. Limbs are relative to the largest magnitude of the whole
-// signal, of which `from` may be a part: `elsewhere` is that of the rest, or of all.
+// signal, of which `from` may be a part: `extent` is that of the rest, or of all.
 inline void split(const double* from, std::size_t pixels, std::size_t channels, const Limbs& limbs,
-                  Split& to, double elsewhere) {
+                  Split& to, Extent extent) {
     to.codes.reserve(pixels * channels + kLine, 0);
     to.offsets.reserve(pixels + 1, 0);
     to.reserve(pixels * channels, limbs.most);
+    extent.add(from, pixels * channels);
     std::uint32_t n = 0;
-    double most = elsewhere;
     double* values = to.parts[0].data();
     for (std::size_t p = 0; p < pixels; ++p) {
         to.offsets[p] = n;
         for (std::size_t i = p * channels; i < (p + 1) * channels; ++i) {
             to.codes[n] = std::uint32_t(i);
             values[n] = from[i];
-            most = larger(most, from[i]);
             n += from[i] != 0.0;
         }
     }
     to.offsets[pixels] = n;
-    take_limbs(to, n, most, limbs);
+    take_limbs(to, n, extent.largest, limbs);
+    find_remainders(from, n, extent, limbs, to, [&](std::size_t i) { return to.codes[i]; });
 }
 
 // Splits a frame of values, each at its own place. Lanes behind the last channel read on: zeros.
 inline void split_dense(const double* from, std::size_t size, const Limbs& limbs, Split& to) {
     to.reserve(size, limbs.most);
-    double most = 0.0;
-    double* values = to.parts[0].data();
-    for (std::size_t i = 0; i < size; ++i) {
-        values[i] = from[i];
-        most = larger(most, from[i]);
-    }
-    take_limbs(to, size, most, limbs);
+    Extent extent;
+    extent.add(from, size);
+    std::copy_n(from, size, to.parts[0].data());
+    take_limbs(to, size, extent.largest, limbs);
     for (int l = 0; l < limbs.most; ++l) std::fill_n(to.parts[l].data() + size, kLine, 0.0);
+    find_remainders(from, size, extent, limbs, to, [](std::size_t i) { return std::uint32_t(i); });
 }
 
-// The largest magnitude of the signal of which this buffer holds a part; 0 where it holds all.
-inline double largest_elsewhere(const Context& c, std::int32_t buffer, std::size_t sample,
-                                std::size_t step) {
+// The extent of the signal of which this buffer holds a part; none where it holds all.
+inline Extent extent_elsewhere(const Context& c, std::int32_t buffer, std::size_t sample,
+                               std::size_t step) {
     const Buffer& part = c.job->plan->buffers[std::size_t(buffer)];
     const std::int32_t whole = part.parent;
-    double most = 0.0;
-    if (whole < 0 || part.own) return most;
-    const double* x = c.values(whole, sample, step);
-    for (std::size_t i = 0; i < c.size(whole); ++i) most = larger(most, x[i]);
-    return most;
+    Extent extent;
+    if (whole >= 0 && !part.own) extent.add(c.values(whole, sample, step), c.size(whole));
+    return extent;
 }
 
 }  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -28,13 +28,35 @@ inline void run_sparse(const Context& c, const Instruction& op) {
 
 // to = the sum of one row's entries, or their second limbs, times the lines of `from`.
 template <class T>
-inline void add_lines(const AxisRows& m, const std::vector<double>& values, std::size_t row,
-                      const T* from, double* to) {
-    std::fill_n(to, m.inner, 0.0);
+inline void add_lines(const SparseRows& m, const std::vector<double>& values, std::size_t row,
+                      const T* from, std::size_t inner, double* to) {
+    std::fill_n(to, inner, 0.0);
     for (auto i = std::size_t(m.starts[row]); i < std::size_t(m.starts[row + 1]); ++i) {
-        const T* line = from + std::size_t(m.columns[i]) * m.inner;
+        const T* line = from + std::size_t(m.columns[i]) * inner;
         const double weight = values[i];
-        for (std::size_t k = 0; k < m.inner; ++k) to[k] += weight * double(line[k]);
+        for (std::size_t k = 0; k < inner; ++k) to[k] += weight * double(line[k]);
+    }
+}
+
+// Adds to each line of a frame's sums: remainders of values times weights, then residuals of weights times
+// values, each in a sum of its own (`compensation.hpp`).
+inline void compensate_frame(const AxisRows& m, const double* from, const Split& frame, double* to) {
+    const std::size_t size = m.outer * m.axis * m.inner;
+    std::vector<double> rest(size), line(m.inner), whole(m.values);
+    for (std::size_t i = 0; i < frame.remainders.size(); ++i) rest[frame.remainder_codes[i]] = frame.remainders[i];
+    for (std::size_t i = 0; i < m.low.size(); ++i) whole[i] += m.low[i];
+    const auto add = [&](const SparseRows& rows, const std::vector<double>& values, const double* x, double* sums) {
+        for (std::size_t row = 0; row < m.out; ++row) {
+            if (rows.starts[row] == rows.starts[row + 1]) continue;
+            add_lines(rows, values, row, x, m.inner, line.data());
+            for (std::size_t k = 0; k < m.inner; ++k) sums[row * m.inner + k] += line[k];
+        }
+    };
+    for (std::size_t o = 0; o < m.outer; ++o) {
+        const std::size_t at = o * m.axis * m.inner;
+        double* sums = to + o * m.out * m.inner;
+        if (!frame.remainders.empty()) add(m, whole, rest.data() + at, sums);
+        if (!m.residuals.values.empty()) add(m.residuals, m.residuals.values, from + at, sums);
     }
 }
 
@@ -45,7 +67,7 @@ inline void map_frame(const AxisRows& m, const T* from, double* to, bool adds, d
             double* at = to + (o * m.out + row) * m.inner;
             const T* lines = from + o * m.axis * m.inner;
             const auto add = [&](const std::vector<double>& values, double* sums) {
-                add_lines(m, values, row, lines, sums);
+                add_lines(m, values, row, lines, m.inner, sums);
                 if (sums == line)
                     for (std::size_t k = 0; k < m.inner; ++k) at[k] += line[k];
             };
@@ -69,6 +91,8 @@ inline void run_axis_map(const Context& c, const Instruction& op) {
             if (frame.limbs == 0) std::fill_n(to, out, 0.0);
             for (int l = 0; l < frame.limbs; ++l)
                 map_frame(m, frame.parts[l].data(), to, l > 0, line.data());
+            if (!frame.remainders.empty() || !m.residuals.values.empty())
+                compensate_frame(m, c.values(op.input, s, t), frame, to);
         }
         if (m.factor != 1.0)
             for (std::size_t k = 0; k < out; ++k) to[k] *= m.factor;

@@ -327,8 +327,9 @@ void bind_enum(nb::module_& m, const char* name) {
 
 // Weights `(out, ...)` of a network as kernels read them; row k of the lanes is column `order[k]`.
 Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights, const Integers& order,
-              const std::vector<std::size_t>& widths, Reading reading, std::size_t channels,
+              const std::vector<std::size_t>& widths, Reading reading, std::size_t channels, int bits,
               std::size_t limbs, std::size_t threads) {
+    require(bits > 1 && bits <= 27, "a limb of a weight has at most 27 bits");
     require(limbs >= 1 && limbs <= kMostWeightLimbs, "weights are one limb or two");
     require(weights.ndim() > 0 && weights.shape(0) > 0, "weights are (out, ...)");
     const std::size_t out = weights.shape(0), columns = weights.size() / out;
@@ -345,7 +346,7 @@ Packed packed(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& weights,
     const Order held{order.size() ? order.data() : nullptr, rows};
     const auto make = [&](const auto* values) {
         const nb::gil_scoped_release release;
-        return pack(values, out, columns, held, widths, reading, channels, limbs, threads);
+        return pack(values, out, columns, held, widths, reading, channels, bits, limbs, threads);
     };
     if (weights.dtype() == nb::dtype<float>()) return make(static_cast<const float*>(weights.data()));
     require(weights.dtype() == nb::dtype<double>(), "weights are float32 or float64");
@@ -371,7 +372,7 @@ void bind_packing(nb::module_& m) {
         .def_prop_ro("weights", [](const Packed& p) { return copy_of(p.weights); })
         .def_prop_ro("low", [](const Packed& p) { return copy_of(p.low); });
     m.def("pack", &packed, "weights"_a, nb::kw_only(), "order"_a = nb::none(), "widths"_a, "reading"_a,
-          "channels"_a = 0, "limbs"_a = 1, "threads"_a = 1);
+          "channels"_a = 0, "bits"_a, "limbs"_a = 1, "threads"_a = 1);
 }
 
 // Integrators through all steps; arrays of one precision.
@@ -429,11 +430,12 @@ void bind_descriptions(nb::module_& m) {
     using Two = std::array<std::int64_t, 2>;
     using Three = std::array<std::int64_t, 3>;
     nb::class_<Limbs>(m, "Limbs")
-        .def("__init__", [](Limbs* to, int bits, int most, int weights) {
+        .def("__init__", [](Limbs* to, int bits, int most, int weights, double wide, double reach) {
             require(bits > 1 && bits < 52 && most > 0 && most <= kMostLimbs, "limbs");
             require(weights >= 1 && weights <= int(kMostWeightLimbs), "limbs of weights");
-            new (to) Limbs{bits, most, weights};
-        }, nb::kw_only(), "bits"_a, "most"_a, "weights"_a);
+            new (to) Limbs{bits, most, weights, wide, reach};
+        }, nb::kw_only(), "bits"_a, "most"_a, "weights"_a, "wide"_a = 0.0,
+           "reach"_a = 0.0);
     nb::class_<SenderForm>(m, "SenderForm")
         .def("__init__", [](SenderForm* to, const Integers& receivers, const Integers& senders,
                             const Doubles& values, const Doubles& steps, std::size_t count) {
@@ -511,7 +513,8 @@ NB_MODULE(_kernels, m) {
         .def("layer", &Region::layer, by_name, "action"_a, input, output, "population"_a, "geometry"_a,
              "gain"_a.none(), "bias"_a, "joined"_a, "factor"_a.none(), "limbs"_a.none(),
              "weight_limbs"_a)
-        .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a)
+        .def("fill", &Region::fill, "number"_a, by_name, "packed"_a, "factor"_a, "starts"_a,
+             "rows"_a, "values"_a)
         .def("bytes", &Region::bytes)
         .def("tiled_bytes", &Region::tiled_bytes)
         .def("fire", &Region::fire, by_name, input, "external"_a, output, "population"_a,
@@ -552,7 +555,8 @@ NB_MODULE(_kernels, m) {
         .def("fill_arrivals", &Region::fill_arrivals, "number"_a, by_name, "receivers"_a, "senders"_a,
              "delays"_a, "values"_a)
         .def("axis_map", &Region::axis_map, by_name, input, output, "outer"_a, "axis"_a, "inner"_a,
-             "starts"_a, "columns"_a, "values"_a, "low"_a.none(), "factor"_a, "limbs"_a)
+             "starts"_a, "columns"_a, "values"_a, "low"_a.none(), "factor"_a, "limbs"_a,
+             "residual_starts"_a, "residual_columns"_a, "residuals"_a)
         .def("arrange", &Region::arrange);
     nb::class_<Running>(m, "Running")
         .def(nb::init<const Region&, std::size_t>(), nb::keep_alive<1, 2>())

@@ -10,8 +10,7 @@
 namespace spikewright {
 namespace {
 
-constexpr int kWeightBits = 25;  // of a weight of one limb on the grid, sign included
-constexpr int kLimbBits = 27;    // of each of two
+constexpr int kMostBits = 27;  // of a limb of a weight, sign included; of each of two
 constexpr std::int64_t kMostSum = (std::int64_t(1) << 31) - 1;
 
 // The step of a channel's grid of so many bits, as `engines/grid.py` says.
@@ -27,8 +26,8 @@ class Column {
   public:
     // Returns the value of one unit.
     template <class T>
-    double read(const T* from, std::size_t n, const Order& order, std::int32_t* to) {
-        const double step = grid_step(largest_of(from, n), kWeightBits), inverse = 1.0 / step;
+    double read(const T* from, std::size_t n, const Order& order, int bits, std::int32_t* to) {
+        const double step = grid_step(largest_of(from, n), bits), inverse = 1.0 / step;
         if (order.columns)
             for (std::size_t k = 0; k < order.rows; ++k)
                 to[k] = std::int32_t(double(from[order.columns[k]]) * inverse + kWhole - kWhole);
@@ -43,7 +42,7 @@ class Column {
     // first.
     template <class T>
     double read(const T* from, std::size_t n, const Order& order, std::int32_t* to, std::int32_t* low) {
-        const double step = grid_step(largest_of(from, n), kLimbBits), inverse = 1.0 / step;
+        const double step = grid_step(largest_of(from, n), kMostBits), inverse = 1.0 / step;
         for (std::size_t k = 0; k < order.rows; ++k) {
             const double value = double(from[order.columns ? std::size_t(order.columns[k]) : k]) * inverse;
             const double whole = value + kWhole - kWhole;
@@ -78,7 +77,7 @@ class Column {
 
   private:
     static constexpr int kShift = 14;  // entries are sorted coarsely by their upper bits
-    static constexpr std::size_t kBins = (std::size_t(1) << (kWeightBits - 1 - kShift)) + 1;
+    static constexpr std::size_t kBins = (std::size_t(1) << (kMostBits - 1 - kShift)) + 1;
 
     static std::int64_t budget_of(std::int64_t sum) { return sum ? kMostSum / sum : kNoBudget; }
 
@@ -195,9 +194,9 @@ template <class T>
 class Packer {
   public:
     Packer(const T* weights, std::size_t columns, const Order& order, Reading reading,
-           std::size_t channels, std::size_t limbs, Packed& packed, Array<std::int32_t>* to)
+           std::size_t channels, int bits, std::size_t limbs, Packed& packed, Array<std::int32_t>* to)
         : weights_(weights), columns_(columns), order_(order), reading_(reading), channels_(channels),
-          limbs_(limbs), packed_(packed), to_(to), made_(Array<std::int32_t>::raw(limbs * room())) {
+          limbs_(limbs), bits_(bits), packed_(packed), to_(to), made_(Array<std::int32_t>::raw(limbs * room())) {
         std::fill_n(budgets_, kMostRepeats + 1, kNoBudget);
     }
 
@@ -225,7 +224,7 @@ class Packer {
     void read(std::size_t channel, std::int32_t* made) {
         const T* from = weights_ + channel * columns_;
         if (limbs_ == 1) {
-            packed_.units[channel] = column_.read(from, columns_, order_, made);
+            packed_.units[channel] = column_.read(from, columns_, order_, bits_, made);
             return column_.limit(made, order_.rows, reading_, budgets_);
         }
         std::int32_t* low = made + room();
@@ -240,6 +239,7 @@ class Packer {
     const Order& order_;
     Reading reading_;
     std::size_t channels_, limbs_;
+    int bits_;
     Packed& packed_;
     Array<std::int32_t>* to_;
     Array<std::int32_t> made_;
@@ -251,7 +251,7 @@ class Packer {
 
 template <class T>
 Packed pack(const T* weights, std::size_t out, std::size_t columns, const Order& order,
-            const std::vector<std::size_t>& widths, Reading reading, std::size_t channels,
+            const std::vector<std::size_t>& widths, Reading reading, std::size_t channels, int bits,
             std::size_t limbs, std::size_t threads) {
     const std::size_t held = reading == Reading::both ? 2 * order.rows : order.rows;
     Packed packed;
@@ -271,7 +271,7 @@ Packed pack(const T* weights, std::size_t out, std::size_t columns, const Order&
     std::mutex mutex;
     std::atomic<std::size_t> next{0};
     const auto work = [&] {
-        Packer<T> packer(weights, columns, order, reading, channels, limbs, packed, integers);
+        Packer<T> packer(weights, columns, order, reading, channels, bits, limbs, packed, integers);
         for (std::size_t b = next++; b < packed.lanes.size(); b = next++) packer.pack(packed.lanes[b]);
         const std::lock_guard lock(mutex);
         packer.limit();
@@ -288,9 +288,9 @@ Packed pack(const T* weights, std::size_t out, std::size_t columns, const Order&
     return packed;
 }
 
-template Packed pack(const float*, std::size_t, std::size_t, const Order&,
-                     const std::vector<std::size_t>&, Reading, std::size_t, std::size_t, std::size_t);
-template Packed pack(const double*, std::size_t, std::size_t, const Order&,
-                     const std::vector<std::size_t>&, Reading, std::size_t, std::size_t, std::size_t);
+template Packed pack(const float*, std::size_t, std::size_t, const Order&, const std::vector<std::size_t>&,
+                     Reading, std::size_t, int, std::size_t, std::size_t);
+template Packed pack(const double*, std::size_t, std::size_t, const Order&, const std::vector<std::size_t>&,
+                     Reading, std::size_t, int, std::size_t, std::size_t);
 
 }  // namespace spikewright

@@ -41,8 +41,11 @@ struct Delaying {
 
 // The numbers into which values are split for exact sums, as `engines/grid.py` says: at most `most`,
 // of so many bits each. `most` is 0 where nothing is split. They meet `weights` limbs of every weight.
+// Where a value is smaller than `wide` units of the first limb, remainders are added of the values that are
+// smaller than `reach` units (`compensation.hpp`).
 struct Limbs {
     int bits = 0, most = 0, weights = 1;
+    double wide = 0.0, reach = 0.0;
 };
 constexpr int kMostLimbs = 5;
 constexpr std::size_t kMostWeightLimbs = 2;
@@ -184,6 +187,7 @@ struct AxisRows : SparseRows {
     std::size_t outer = 1, axis = 1, inner = 1, out = 1;
     std::vector<double> low;
     Limbs limbs;  // of values
+    SparseRows residuals;  // of the weights
 };
 
 }  // namespace spikewright

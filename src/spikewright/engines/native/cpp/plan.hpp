@@ -163,6 +163,20 @@ class SharedWeights {
     std::shared_ptr<const Array<std::int32_t>> values_;
 };
 
+// Parts of weights that the grid leaves out, in units of the weights' last limb. Rows are output channels
+// that have some; each part has its place in the window, and its input channel.
+struct Residual {
+    std::int32_t down, right, channel;  // pixels from the window's first one
+    double value;
+};
+struct ResidualRow {
+    std::size_t out, begin, end;
+};
+struct Residuals {
+    std::vector<ResidualRow> rows;
+    std::vector<Residual> entries;
+};
+
 // A matrix product or convolution of counts with integer weights.
 struct Layer : Geometry {
     std::vector<Lanes> lanes;
@@ -179,6 +193,7 @@ struct Layer : Geometry {
     Parameter gain, bias;
     Parameter joined;             // of the counts that join the sums, where an operand does
     Limbs limbs;                  // of values, where the input is no counts
+    Residuals residuals;          // of weights that meet values
     std::shared_ptr<TiledWeights> tiled;  // the same in tiles; none where they would not pay
     std::shared_ptr<TiledWeights> by_line;  // each row of a window in tiles of its own; of convolutions
 };

@@ -102,17 +102,20 @@ class Region {
         return last();
     }
 
-    // Gives a layer its weights; sums are taken `factor` times.
-    void fill(int number, const Packed& packed, double factor) {
+    // Gives a layer its weights; sums are taken `factor` times. `starts`, `rows` and `values` are residuals by
+    // output channel: rows of the kernels' form, and parts of weights that the grid leaves out.
+    void fill(int number, const Packed& packed, double factor, const std::vector<std::int64_t>& starts,
+              const Integers& rows, const Doubles& values) {
         Instruction& op = plan.instructions.at(std::size_t(number));
         require(bool(op.layer), "a layer is filled");
         Layer& l = *op.layer;
         const std::size_t out = std::size_t(l.out_channels);
         const bool depthwise = op.action == Action::depthwise;
-        const std::size_t rows = l.taps() * (depthwise ? 1 : std::size_t(l.channels));
+        const std::size_t channels = depthwise ? 1 : std::size_t(l.channels), size = l.taps() * channels;
         require(packed.units.size() == out, "weights have a unit per output channel");
         const Lanes& last = packed.lanes.back();
-        require(packed.weights.size() == last.offset + rows * last.width, "weights are of this layer");
+        require(packed.weights.size() == last.offset + size * last.width, "weights are of this layer");
+        set_residuals(l, packed.units, depthwise, channels, starts, rows, values);
         l.lanes = packed.lanes, l.weights = packed.weights, l.low = packed.low;
         l.low_budget = packed.low_budget;
         l.scale.resize(rounded_up(out, 64));
@@ -492,14 +495,18 @@ class Region {
     }
 
     // y[o] = factor * (sum of values x[column] of row o) along one axis of `(outer, axis, inner)`; `low`
-    // are the values' second limbs, if they have two.
+    // are the values' second limbs, if they have two. Residuals are what the grid leaves out of weights.
     void axis_map(int input, int output, std::size_t outer, std::size_t axis, std::size_t inner,
                   const std::vector<std::int64_t>& starts, const Integers& columns,
-                  const Doubles& values, const Doubles& low, double factor, const Limbs& limbs) {
+                  const Doubles& values, const Doubles& low, double factor, const Limbs& limbs,
+                  const std::vector<std::int64_t>& residual_starts, const Integers& residual_columns,
+                  const Doubles& residuals) {
         auto m = std::make_shared<AxisRows>();
         require(low.size() == 0 || low.size() == values.size(), "a second limb of every value");
         m->low.assign(low.data(), low.data() + low.size());
         set_entries(*m, starts, columns, values, factor, axis);
+        set_entries(m->residuals, residual_starts, residual_columns, residuals, 1.0, axis);
+        require(residual_starts.size() == starts.size(), "residuals have the rows of the weights");
         m->outer = outer, m->axis = axis, m->inner = inner, m->out = starts.size() - 1, m->limbs = limbs;
         require(size_of(input) == outer * axis * inner && size_of(output) == outer * m->out * inner,
                 "an axis map's buffers have its sizes");

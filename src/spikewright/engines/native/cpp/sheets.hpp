@@ -4,6 +4,7 @@
 // (`certain.hpp`) values are not split: sums are rounded, with known errors, and made again where these matter.
 #pragma once
 
+#include "compensation.hpp"
 #include "layer.hpp"
 
 namespace spikewright::SPIKEWRIGHT_ISA {
@@ -16,32 +17,41 @@ constexpr std::size_t kTogether = kBytes == 64 ? 8 : 4;  // steps whose sums sta
 struct Survey {
     double largest[kSlab] = {};
     std::size_t used = 0;
-    bool tiny = false, pays = false;  // reciprocals of units of tiny values do not exist
+    // Reciprocals of units of tiny values do not exist; remainders are added to lists.
+    bool tiny = false, pays = false;
 
     Survey(const Context& c, const Instruction& op, std::size_t s, std::size_t t, std::size_t steps) {
         const std::size_t size = op.layer->input_pixels() * std::size_t(op.layer->channels);
         const std::size_t groups = rounded_up(steps, kTogether);
         if (op.layer->limbs.weights != 1 || 2 * steps < groups) return;
         for (std::size_t u = 0; u < steps; ++u) {
-            largest[u] = largest_elsewhere(c, op.input, s, t + u);
-            look(c.values(op.input, s, t + u), size, u);
+            Extent extent = extent_elsewhere(c, op.input, s, t + u);
+            look(c.values(op.input, s, t + u), size, extent);
+            largest[u] = extent.largest;
             if (largest[u] > 0.0 && largest[u] < 0x1p-900) tiny = true;
+            if (extent.is_wide(op.layer->limbs)) tiny = true;
         }
         pays = 2 * used >= size * groups && !tiny;
     }
 
   private:
-    void look(const double* from, std::size_t size, std::size_t t) {
-        doubles most{};
+    void look(const double* from, std::size_t size, Extent& extent) {
+        const doubles none = splat(extent.least);
+        doubles most{}, least = none;
         std::size_t i = 0;
         for (; i + kDoubles <= size; i += kDoubles) {
             const doubles x = magnitude_of(load<doubles>(from + i));
             most = x > most ? x : most;
+            const doubles used_size = x > doubles{} ? x : none;
+            least = used_size < least ? used_size : least;
             used += std::size_t(__builtin_popcount(bits_of(at_least(x, splat(0x1p-1074)))));
         }
-        for (std::size_t k = 0; k < kDoubles; ++k) largest[t] = larger(largest[t], most[k]);
+        for (std::size_t k = 0; k < kDoubles; ++k) {
+            extent.largest = larger(extent.largest, most[k]);
+            extent.least = std::min(extent.least, least[k]);
+        }
         for (; i < size; ++i) {
-            largest[t] = larger(largest[t], from[i]);
+            extent.add(from[i]);
             used += from[i] != 0.0;
         }
     }
@@ -157,8 +167,8 @@ template <std::size_t lanes, std::size_t limbs, std::size_t together = kTogether
 
 // Adds up the weights of a slab in the segments of a window.
 template <std::size_t lanes>
-inline void sum_sheet(const Strip& strip, const Sheet& sheet, const std::vector<Segment>& segments, std::size_t t,
-                      std::size_t steps) {
+inline void sum_sheet(const Strip& strip, std::size_t pixel, const Sheet& sheet,
+                      const std::vector<Segment>& segments, std::size_t t, std::size_t steps) {
     const std::int32_t* weights = strip.op.layer->weights.data() + strip.block.offset;
     const auto channels = std::size_t(strip.op.layer->channels);
     SumBuffer& sums = strip.scratch.sums;
@@ -173,6 +183,7 @@ inline void sum_sheet(const Strip& strip, const Sheet& sheet, const std::vector<
             else add(add_sheet<lanes, 3>);
         }
     std::fill_n(sums.is_wide.begin() + std::ptrdiff_t(t), steps, 1);
+    for (std::size_t u = t; u < t + steps; ++u) compensate<lanes>(strip, pixel, nullptr, u);
 }
 
 // The most that currents are off in all steps, of a block of lanes of a sample.
@@ -191,7 +202,7 @@ inline void find_errors(const Strip& strip, double* errors) {
 
 // Adds up all limbs of the window of a pixel.
 template <std::size_t lanes>
-void sum_finely(const Strip& strip) {
+void sum_finely(const Strip& strip, std::size_t pixel) {
     const Context& c = strip.context;
     const Layer& l = *strip.op.layer;
     const auto channels = std::size_t(l.channels);
@@ -217,7 +228,7 @@ void sum_finely(const Strip& strip) {
             scratch.fine_segments.push_back({std::uint32_t(at), std::uint32_t(at + size), base});
             at += size;
         }
-        sum_sheet<lanes>(strip, fine, scratch.fine_segments, t, steps);
+        sum_sheet<lanes>(strip, pixel, fine, scratch.fine_segments, t, steps);
     }
 }
 

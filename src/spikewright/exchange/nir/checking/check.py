@@ -22,7 +22,9 @@ from spikewright.exchange.nir.checking.result import Check, Layer, Outcome, Row
 from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
 from spikewright.exchange.nir.checking.wiring import Wiring, wiring_of
 from spikewright.exchange.nir.dialects import rule_of
-from spikewright.exchange.nir.loading import load, step_of
+from spikewright.exchange.nir.loading import network_of, step_of
+from spikewright.exchange.nir.reading import read_flat
+from spikewright.network import Network
 
 _EXPLAINED = 4  # samples whose every spike is compared
 _FOLLOWED = 32  # samples with other counts, whose spikes are compared where those four say nothing
@@ -57,10 +59,10 @@ def check(
     """Run a NIR file in other simulators, and say by how much their spikes differ and why.
 
     `x` are samples `(batch, *shape)`, held for `steps` time steps, or `(batch, steps, *shape)`;
-    `shape` is that of the file's input, channels first. `dt` is the length of a step in the file's
-    unit of time, as `load` takes it: by default what the file states. With class labels `(batch,)`
-    accuracies stand beside each other, of the mean output. `reset` is the one that the file is read
-    with here, as `load` takes it: "subtract" or "zero".
+    `shape` is that of the file's input, channels first. `dt` is the length of a step in the unit of
+    time of a file that states none, and needed there; of others leave it out. With class labels
+    `(batch,)` accuracies stand beside each other, of the mean output. `reset` is the one that the
+    file is read with here, as `load` takes it: "subtract" or "zero".
 
     `readers` None are all readers that are installed beside this project. A folder holds an
     environment a reader, as `scripts/nir_readers.py` makes it; a mapping has such environments, or
@@ -79,8 +81,9 @@ def check(
         )
     if reset not in RESETS:
         raise NetworkError(f"reset must be one of {', '.join(RESETS)}, got {reset!r}")
-    network, graph = load(path, dt, reset=reset), _graph(Path(path))
-    wiring, step = wiring_of(graph), step_of(graph.metadata, dt)
+    network, step = _read(path, dt, reset)
+    graph = _graph(Path(path))
+    wiring = wiring_of(graph)
     values, timed, count = _samples(wiring, np.asarray(x), steps)
     truth = None if labels is None else _labels(labels, len(values))
     job = Job(Path(path), wiring.spiking, values, count, timed, step, _EXPLAINED)
@@ -91,6 +94,19 @@ def check(
     rows = tuple(_row(place, subject, bounds) for place in where)
     totals = {name: float(c.sum() / len(values)) for name, c in here.counts.items()}
     return Check(Path(path), len(values), count, totals, _accuracy(here, truth), rows)
+
+
+def _read(path: str | Path, dt: float | None, reset: str) -> tuple[Network, float]:
+    """The network of a file, and its step, in the file's unit of time, as readers have it."""
+    require("nir")
+    flat = read_flat(path)
+    step = step_of(flat.metadata, dt)
+    if step is None:
+        raise NetworkError(
+            "dt: the file does not state the length of a step; give dt, in the unit of its time "
+            "constants"
+        )
+    return network_of(flat, replace(step, seconds=step.units), reset), step.units
 
 
 def _graph(path: Path) -> Any:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from spikewright._base.amounts import number, percent
 from spikewright._base.notebooks import Rows, Shown
-from spikewright.report.tables import Column, Table, number, percent
+from spikewright.report.tables import Column, Table
 
 Outcome = Literal["ran", "linted", "refused", "failed", "missing"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from spikewright._base.amounts import joules
 from spikewright._base.markup import Markup
 from spikewright.report.figures import EnergiesInfo
 from spikewright.report.page.drawing import SERIES, Drawing, legend, mark_key
 from spikewright.report.page.scale import Scale
-from spikewright.report.tables import joules
 
 _ROW, _TOP, _BOTTOM, _RIGHT = 30, 8, 44, 26
 
@@ -30,7 +30,7 @@ def draw(info: EnergiesInfo, width: int) -> Drawing:
 
 
 def _style(index: int) -> tuple[str, int]:
-    order = (1, 0, 4, 2, 3, 5)  # the spiking network stands out
+    order = (1, 0, 4, 2, 3, 5)  # the network itself, the first, stands out
     return f"mark c{order[index % SERIES]}", index
 
 

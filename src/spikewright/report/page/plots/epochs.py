@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from spikewright._base.amounts import joules, number, percent
 from spikewright.report.figures import EpochsInfo
 from spikewright.report.page.drawing import Drawing
 from spikewright.report.page.scale import EACH, Scale, Show, linear_ticks, plain, spread
-from spikewright.report.tables import number, percent
 
 _TOP, _BOTTOM, _LEFT = 14, 44, 56
 _MARKED = 40  # epochs up to which each gets a mark
@@ -46,12 +46,14 @@ def _range(info: EpochsInfo) -> tuple[float, float]:
 
 
 def _ticks(info: EpochsInfo) -> Show:
+    if info.unit == "J":
+        return joules
     return (lambda v: f"{100 * v:g} %") if info.fraction else plain
 
 
 def describe(info: EpochsInfo) -> str:
     """A description of the figure, in words."""
-    show = percent if info.fraction else number
+    show = percent if info.fraction else joules if info.unit == "J" else number
     lines = "; ".join(
         f"of samples {samples} from {show(line[0][1])} in epoch {line[0][0]} to "
         f"{show(line[-1][1])} in epoch {line[-1][0]}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from spikewright._base.amounts import percent
 from spikewright._base.markup import Markup
 from spikewright.report.figures import GapsInfo
 from spikewright.report.page.drawing import SERIES, Drawing, box_key, legend
 from spikewright.report.page.scale import Scale, linear_ticks
-from spikewright.report.tables import percent
 
 _ROW, _TOP, _BOTTOM, _RIGHT = 24, 8, 44, 18
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from spikewright._base.amounts import number, percent
 from spikewright.report.figures import OverTimeInfo
 from spikewright.report.page.drawing import SERIES, Drawing
 from spikewright.report.page.scale import EACH, Scale, Show, linear_ticks, plain, spread, step_ticks
-from spikewright.report.tables import number, percent
 
 _TOP, _BOTTOM, _LEFT = 14, 44, 48
 _MARKED = 16  # steps up to which each gets a mark

@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.amounts import number
 from spikewright._base.markup import Markup
 from spikewright.report.figures import RasterInfo
 from spikewright.report.page.drawing import Drawing, box_key, legend, line_key
 from spikewright.report.page.scale import Scale, linear_ticks, shortened, spread
-from spikewright.report.tables import number
 
 _LEFT, _GAP, _HEAD, _BOTTOM, _OUTPUT = 44, 12, 22, 44, 150
 _PICTURE, _LEVELS = 96.0, 8  # height of the input, and greys of it

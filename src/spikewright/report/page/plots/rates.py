@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from spikewright._base.amounts import number, percent
 from spikewright._base.markup import Markup
 from spikewright.report.figures import RatesInfo
 from spikewright.report.page.drawing import Drawing, box_key, legend, line_key, mark_key
 from spikewright.report.page.scale import Scale, linear_ticks
-from spikewright.report.tables import number, percent
 
 _ROW, _TOP, _BOTTOM, _RIGHT = 24, 8, 44, 18
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from spikewright._base.amounts import number
 from spikewright._base.markup import Markup
 from spikewright.report.figures import SweepInfo
 from spikewright.report.figures.sweep import Curve, Point
 from spikewright.report.page.drawing import SERIES, Drawing, legend, line_key, mark_key
 from spikewright.report.page.scale import EACH, Scale, Show, linear_ticks, plain, shortened
 from spikewright.report.sweeps import scale_text
-from spikewright.report.tables import number, shown
+from spikewright.report.tables import shown
 
 _TOP, _BOTTOM, _LEFT, _RIGHT = 14, 44, 52, 22
 _DASHES = ("", "dash1", "dash2")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from spikewright._base.amounts import format_energy, joules, loss_unit, number
 from spikewright._base.markup import Markup
 from spikewright.report.figures import Setting, TradeOffInfo
-from spikewright.report.losses import points
 from spikewright.report.page.drawing import Drawing, legend, line_key, mark_key
 from spikewright.report.page.scale import Scale, Show, linear_ticks, plain, shortened
-from spikewright.report.tables import joules, number, shown
+from spikewright.report.tables import shown
 
 _TOP, _BOTTOM, _LEFT, _RIGHT = 14, 44, 52, 16
 _MOST_LABELS = 24
@@ -102,11 +102,15 @@ def keys(info: TradeOffInfo) -> Markup:
 
 
 def _title(setting: Setting, info: TradeOffInfo) -> str:
-    show = joules if info.unit == "J" else number
-    unit = "" if info.unit == "J" else f" {info.cost}"
-    is_points = info.worth.fraction and info.worth.name.endswith(" drop")
-    worth = (points if is_points else shown(info.worth))(setting.worth)
-    return f"{setting.name}: {worth}, {show(setting.cost)}{unit}"
+    is_loss = info.worth.name.endswith(" drop")
+    worth = (loss_unit(info.worth.fraction).format if is_loss else shown(info.worth))(setting.worth)
+    return f"{setting.name}: {worth}, {_price(setting.cost, info)}"
+
+
+def _price(cost: float, info: TradeOffInfo) -> str:
+    if info.unit != "J":
+        return f"{number(cost)} {info.cost}"
+    return joules(cost) if info.table is None else format_energy(cost, info.table)
 
 
 def describe(info: TradeOffInfo) -> str:

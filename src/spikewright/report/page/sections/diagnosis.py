@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spikewright._base.amounts import number, percent
 from spikewright._base.markup import Child, Markup, el
 from spikewright.records import Record, select, worths
 from spikewright.report.figures import gaps_info
@@ -12,7 +13,7 @@ from spikewright.report.page.contents import Contents, section
 from spikewright.report.page.figure import Figure
 from spikewright.report.page.plots import gaps
 from spikewright.report.page.tables import table_markup
-from spikewright.report.tables import number, percent, shown
+from spikewright.report.tables import shown
 
 PARTS = {
     "inherited": "what earlier layers have lost, passed on",

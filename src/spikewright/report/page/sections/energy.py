@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from spikewright._base.amounts import number
 from spikewright._base.markup import Child, Markup, el
-from spikewright.records import Record, select
+from spikewright.records import Record, own_energies, select
 from spikewright.report.figures import EnergiesInfo, energies_info
 from spikewright.report.page.contents import Contents, section
 from spikewright.report.page.figure import Figure
 from spikewright.report.page.plots import energies
 from spikewright.report.page.tables import table_markup
-from spikewright.report.tables import energy_table, number, operations_table
+from spikewright.report.tables import energy_table, operations_table
 
 
 def energy(contents: Contents) -> Markup | None:
@@ -42,25 +43,25 @@ def energy(contents: Contents) -> Markup | None:
 
 
 def verdict(info: EnergiesInfo) -> str:
-    """The spiking network's energy against the cheapest of its rivals, table by table."""
-    told = []
+    """The network's energy against the cheapest of its rivals, table by table."""
+    own, told = info.own or "", []
     for table, costs in info.tables.items():
-        rivals = {name: joules for name, joules in costs.items() if name != "spiking"}
-        cheapest = min(rivals, key=rivals.__getitem__, default="")
-        if "spiking" in costs and cheapest and rivals[cheapest] > 0:
-            told.append(f"{number(costs['spiking'] / rivals[cheapest])} times under {table}")
+        rivals = [joules for name, joules in costs.items() if name != own]
+        if own in costs and min(rivals, default=0.0) > 0:
+            told.append(f"{number(costs[own] / min(rivals))} times with {table}")
     if not told:
         return "There is no rival to compare with."
+    network = own if own.endswith("network") else f"{own} network"
     return (
-        "Beside the cheapest of its rivals, the source and its quantised twin, the energy of the "
-        f"spiking network is {', '.join(told)}."
+        f"Energy of the {network}, by cost table, as a multiple of that of its cheapest rival "
+        f"(the source, or its quantised twin): {', '.join(told)}."
     )
 
 
 def _assumptions(records: Iterable[Record], info: EnergiesInfo) -> Markup | None:
     spiking = [
         r
-        for r in select(records, "energy", network="spiking", steps=info.steps)
+        for r in own_energies(records, steps=info.steps)
         if "citation" in r.how or "assumptions" in r.how
     ]
     if not spiking:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
@@ -13,6 +14,7 @@ from spikewright.report.page.figure import scrolling
 
 STATUSES = {
     "exact": "leaves every value as it was",
+    "exact after": "has the source's values at that number of steps alone",
     "convergent": "tends to the source's values as scale times steps grows",
     "approximated": "was asked for, and does not tend to them",
 }
@@ -25,7 +27,7 @@ def trace(contents: Contents) -> Markup | None:
     if not entries:
         return None
     counts = Counter(entry.status for entry in entries)
-    told = ", ".join(f"{counts[s]} {s} ({words})" for s, words in STATUSES.items() if counts[s])
+    told = ", ".join(f"{n} {s} ({words})" for s, n, words in _counted(counts))
     warned = [entry for entry in entries if entry.status == "warning"]
     others = [entry for entry in entries if entry.status != "warning"][:_MOST]
     left_out = len(entries) - len(warned) - len(others)
@@ -39,6 +41,16 @@ def trace(contents: Contents) -> Markup | None:
         scrolling(_entries(others), "Trace of the conversion") if others else None,
         el("p", f"{left_out:,} more entries are left out.") if left_out else None,
     )  # fmt: skip
+
+
+def _counted(counts: Counter[str]) -> Iterator[tuple[str, int, str]]:
+    """Every guarantee in the order of their kinds, the number of its entries, and its meaning."""
+    for kind, words in STATUSES.items():
+        yield from ((s, n, words) for s, n in counts.items() if _kind(s) == kind)
+
+
+def _kind(status: str) -> str:
+    return "exact after" if status.startswith("exact after ") else status
 
 
 def _entries(entries: list[Traced]) -> Markup:
@@ -57,7 +69,8 @@ def _entries(entries: list[Traced]) -> Markup:
 
 
 def _class(status: str) -> str:
-    return status if status in STATUSES else "other"
+    kind = _kind(status)
+    return kind.replace(" ", "-") if kind in STATUSES else "other"
 
 
 def reproduction(contents: Contents) -> Markup | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spikewright._base.markup import Markup
+from spikewright.records import DEFAULT_TABLE, own_energies
 from spikewright.report.figures import sweep_info
 from spikewright.report.page.contents import Contents, section
 from spikewright.report.page.figure import Figure
@@ -28,7 +29,8 @@ def sweep(contents: Contents) -> Markup | None:
         plot.keys(info),
         f"{info.n:,} samples; bars are 95 % intervals.",
     )
-    table = sweep_table(contents.sweep, steps_of_spikes(contents.sweep), "Every setting")
+    at = steps_of_spikes(contents.sweep)
+    table = sweep_table(contents.sweep, at, "Every setting", energies=_energies(contents))
     rates = rates_table(contents.sweep, steps, f"Mean firing rates in Hz, {after}")
     return section(
         "sweep",
@@ -37,3 +39,9 @@ def sweep(contents: Contents) -> Markup | None:
         table_markup(table, "Every setting"),
         None if rates is None else table_markup(rates, "Firing rates by setting"),
     )
+
+
+def _energies(contents: Contents) -> str:
+    """The cost table by which settings were compared, or the default."""
+    tables = (record.how.get("table") for record in own_energies(contents.search))
+    return next((str(table) for table in tables if table is not None), DEFAULT_TABLE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spikewright._base.amounts import number, percent
 from spikewright._base.markup import Markup
 from spikewright.records import Record
 from spikewright.report.figures import epochs_infos
@@ -11,7 +12,7 @@ from spikewright.report.page.contents import Contents, section
 from spikewright.report.page.figure import Figure
 from spikewright.report.page.plots import epochs
 from spikewright.report.page.tables import table_markup
-from spikewright.report.tables import Column, Table, number, percent
+from spikewright.report.tables import Column, Table
 
 _CHANGES = (
     Column("change of weights", "weights,\nchange", percent),

@@ -1,0 +1,156 @@
+"""Features of any size: networks that hold their features' scaler, and sums that span 24 decades.
+
+    python -m benchmarks.raw_features [--samples 10000]
+
+Small classifiers are trained on standardised features; then the scaler is folded into the first
+layer, in float32, so that the network reads features as they were measured: wine and breast cancer
+(scikit-learn), and two synthetic sets whose three features have very different spreads. A last row
+has random weights and inputs from 1e-12 to 1e12. Each row is evaluated in float64, in PyTorch
+(float32), and as a rate network on every engine. Printed: the largest error of an output from
+float64, as a part of the magnitudes of its terms in the last layer and in the first one carried
+through it; how many times PyTorch's own error that is; decisions that differ from float64's; and
+how many of these differ although float64's margin is above the bound of rounding, which must be
+none.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.datasets import load_breast_cancer, load_wine
+
+import spikewright as sw
+from benchmarks.results import markdown_table
+
+SPREADS = {"spreads 1, 3e4, .01": (1.0, 3e4, 0.01), "spreads .05, 1e6, 1": (0.05, 1e6, 1.0)}
+ENGINES = ("reference", "native", "torch")
+UNIT = 2.0**-24
+HIDDEN, EPOCHS = 32, 300
+
+
+class Row(NamedTuple):
+    """A network, its inputs, and the number of classes it decides between (0: none)."""
+
+    name: str
+    model: torch.nn.Sequential
+    x: NDArray[np.float32]
+    decides: bool
+
+
+def rows(samples: int) -> Iterator[Row]:
+    """All rows, the synthetic ones of this many samples."""
+    wine, cancer = load_wine(), load_breast_cancer()
+    yield _classifier("wine", wine.data, wine.target)
+    yield _classifier("breast cancer", cancer.data, cancer.target)
+    rng = np.random.default_rng(0)
+    for name, spread in SPREADS.items():
+        features = rng.standard_normal((samples, 3))
+        labels = np.argmax(np.sin(2.0 * features @ rng.standard_normal((3, 3))), axis=1)
+        offsets = rng.standard_normal(3)
+        yield _classifier(name, (features + offsets) * spread, labels)
+    size = 64
+    model = torch.nn.Sequential(torch.nn.Linear(size, size))
+    with torch.no_grad():
+        model[0].weight[:] = torch.from_numpy(_decades(rng, (size, size)))
+        model[0].bias.zero_()
+    yield Row("1e-12 to 1e12", model, _decades(rng, (samples, size)), False)
+
+
+def _decades(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    signs = rng.choice([-1.0, 1.0], shape)
+    return (signs * 10.0 ** rng.uniform(-12.0, 12.0, shape)).astype(np.float32)
+
+
+def _classifier(name: str, features: NDArray, labels: NDArray) -> Row:
+    """Trained on standardised features; the scaler is folded into the first layer."""
+    mean, spread = features.mean(axis=0), features.std(axis=0)
+    torch.manual_seed(0)
+    classes = int(labels.max()) + 1
+    model = torch.nn.Sequential(
+        torch.nn.Linear(features.shape[1], HIDDEN),
+        torch.nn.ReLU(),
+        torch.nn.Linear(HIDDEN, classes),
+    )
+    x = torch.from_numpy(((features - mean) / spread).astype(np.float32))
+    y = torch.from_numpy(labels.astype(np.int64))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(EPOCHS):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    with torch.no_grad():
+        weight = model[0].weight.double().numpy() / spread
+        bias = model[0].bias.double().numpy() - weight @ mean
+        model[0].weight[:] = torch.from_numpy(weight.astype(np.float32))
+        model[0].bias[:] = torch.from_numpy(bias.astype(np.float32))
+    return Row(name, model.eval(), features.astype(np.float32), True)
+
+
+def exact(model: torch.nn.Sequential, x: NDArray) -> tuple[NDArray, NDArray]:
+    """Outputs in extended precision, and the bound of rounding of each.
+
+    The bound is `n u` times the magnitudes of the terms of each sum, carried through the layers.
+    """
+    value, bound = x.astype(np.longdouble), np.zeros(x.shape)
+    for layer in model:
+        if isinstance(layer, torch.nn.Linear):
+            weight = layer.weight.detach().numpy().astype(np.longdouble)
+            bias = layer.bias.detach().numpy().astype(np.longdouble)
+            sizes = np.abs(value) @ np.abs(weight).T + np.abs(bias)
+            bound = bound @ np.abs(weight).T + (weight.shape[1] + 2) * UNIT * sizes
+            value = value @ weight.T + bias
+        else:
+            value = np.maximum(value, 0.0)
+    return value, bound
+
+
+def measured(row: Row) -> list[list[str]]:
+    """A row of the table for PyTorch and for each engine."""
+    wanted, bound = exact(row.model, row.x)
+    with torch.no_grad():
+        outputs = {"PyTorch": row.model(torch.from_numpy(row.x)).numpy()}
+    conversion = sw.convert(row.model, example_input=row.x[:1])
+    for engine in ENGINES:
+        outputs[engine] = conversion.run(row.x, steps=1, engine=engine, progress=False).predict()
+    errors = {name: float(np.max(np.abs(y - wanted) / bound)) for name, y in outputs.items()}
+    found = []
+    for name, y in outputs.items():
+        differ = outside = "-"
+        if row.decides:
+            other = np.argmax(y, axis=1) != np.argmax(wanted, axis=1)
+            top = np.sort(wanted, axis=1)
+            close = top[:, -1] - top[:, -2] <= 2.0 * bound.max(axis=1)
+            differ, outside = str(int(other.sum())), str(int((other & ~close).sum()))
+        ratio = errors[name] / errors["PyTorch"]
+        largest = float(np.max(np.abs(y - wanted)))
+        found.append(
+            [
+                row.name,
+                name,
+                f"{largest:.1e}",
+                f"{errors[name]:.3f}",
+                f"{ratio:.2f}",
+                differ,
+                outside,
+            ]
+        )
+    return found
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--samples", type=int, default=10_000)
+    arguments = parser.parse_args()
+    head = ["features", "computed by", "largest error", "of its bound", "of PyTorch's", "decisions",
+            "outside the bound"]  # fmt: skip
+    print(markdown_table(head, [line for row in rows(arguments.samples) for line in measured(row)]))
+
+
+if __name__ == "__main__":
+    main()

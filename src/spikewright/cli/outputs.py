@@ -1,0 +1,71 @@
+"""Options that name files which a command writes: no file of another kind is replaced unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from spikewright._base.storage import SAVED
+from spikewright._base.writing import FileKind, check_target
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FORCED = "spikewright.force"
+"""The key in the context's `meta` that tells whether --force was given."""
+
+
+class OutputPath(click.Path):
+    """A place that a command writes to, checked before the command does anything.
+
+    `check(path, overwrite=...)` raises `ExistingFileError` for what stands there and is not
+    replaced; `overwrite` is True with `--force`.
+    """
+
+    def __init__(self, check: Callable[..., Any], folder: bool = False) -> None:
+        super().__init__(dir_okay=folder, file_okay=not folder, path_type=Path)
+        self.check = check
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, once nothing stands there that the command does not replace."""
+        path = super().convert(value, param, ctx)
+        self.check(path, overwrite=bool(ctx is not None and ctx.meta.get(_FORCED)))
+        return path
+
+
+def file_of(kind: FileKind) -> OutputPath:
+    """The type of an option that names a file of a kind."""
+
+    def check(path: Path, *, overwrite: bool) -> None:
+        check_target(path, kind, overwrite=overwrite)
+
+    return OutputPath(check)
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    ctx.meta[_FORCED] = value
+
+
+force = click.option(
+    "--force",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_keep,
+    help="Replace whatever stands where this command writes (default: only older files of the same "
+    "kind).",
+)
+
+
+def forced() -> bool:
+    """True where the running command was given --force."""
+    return bool(click.get_current_context().meta.get(_FORCED))
+
+
+def out(
+    what: str, kind: FileKind = SAVED["conversion"], required: bool = False
+) -> Callable[[F], F]:
+    """The file of a kind that a command saves."""
+    return click.option("-o", "--out", required=required, type=file_of(kind), help=f"Save {what}.")

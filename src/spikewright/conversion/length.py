@@ -1,0 +1,96 @@
+"""Warnings about the length of a run: some networks have their source's values at one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from spikewright.errors import listed
+from spikewright.lower.rounding import seconds_until_exact
+from spikewright.lower.status import kind_of, steps_in
+from spikewright.running.converted import Converted
+
+_RUN = "this run has"
+
+
+def warn_of_length(conversion: Converted, steps: int, dt: float, about: str = _RUN) -> None:
+    """Warn of a run of another length than the right one, once per conversion and length."""
+    doubt = doubt_of_length(conversion, (steps,), dt, about)
+    if doubt:
+        conversion.trace.say(f"run of {steps} x {dt}" if about == _RUN else about, doubt)
+
+
+def doubt_of_length(
+    conversion: Converted, lengths: Sequence[int], dt: float, about: str = _RUN
+) -> str:
+    """The sentences on runs that are read out after these numbers of steps, if none is right.
+
+    Layers that round by themselves are exact after a number of steps; input that comes at once is
+    that of a number of steps, and of a shorter run it is too much. With `sequence_step` each step
+    of the sequence is a run.
+    """
+    lowered = conversion.lowered
+    if lowered.stepping is not None:
+        lengths, about = (lowered.stepping.steps,), "a step of the sequence has"
+    longest = max(lengths)
+    return _too_short(lowered.at_once, longest, about) or _not_exact(
+        _lengths(conversion), lengths, dt, f"{about} {_steps(longest)} of {dt * 1000:g} ms"
+    )
+
+
+def _too_short(at_once: int, steps: int, about: str) -> str:
+    if steps >= at_once:
+        return ""
+    return (
+        f"{about} {_steps(steps)}, and the input of {at_once} comes at once in the first, so that "
+        f"every value is {at_once / steps:.3g} times too large. Give {at_once} steps or more, or "
+        "choose neurons for fewer: sw.BipolarIntegrateAndFire.in_steps(steps)"
+    )
+
+
+def _lengths(conversion: Converted) -> dict[str, float]:
+    """The seconds after which each layer is exact, of those that were promised to be and still are.
+
+    A layer that a correction fitted to a number of steps is exact after none.
+    """
+    promised = {e.layer for e in conversion.trace if kind_of(e.status) == "exact after"}
+    fitted = {e.layer for e in conversion.trace if e.stage == "correct"}
+    found = {
+        name: seconds_until_exact(conversion.canonical[name].layer, ensemble)
+        for name, ensemble in conversion.populations().items()
+        if name in promised - fitted
+    }
+    return {name: seconds for name, seconds in found.items() if seconds is not None}
+
+
+def _not_exact(found: Mapping[str, float], lengths: Sequence[int], dt: float, has: str) -> str:
+    """The sentences on layers that are exact after none of the numbers of steps, or nothing."""
+    steps = {name: steps_in(seconds, dt) for name, seconds in found.items()}
+    numbers = set(steps.values())
+    if not found or (len(numbers) == 1 and numbers <= set(lengths)):
+        return ""
+    shown = {name: _time(found[name], dt) for name in found}
+    if len(set(shown.values())) > 1:
+        each = listed([f"{name} after {time}" for name, time in shown.items()])
+        longest = max(found.values())
+        return (
+            f"layers that round are exact after different numbers of steps ({each}), so that no "
+            f"run has the source's values, and {has}. With the firing-rate scale levels / "
+            f"(threshold x {longest:.6g}) for each of them all are exact after "
+            f"{_time(longest, dt)}"
+        )
+    time = next(iter(shown.values()))
+    return (
+        f"layers that round ({listed(list(found))}) are exact after {time} and at no other "
+        f"length, and {has}: outputs are not the source's. Run {time}, or train the source with "
+        "as many levels as there are to be steps"
+    )
+
+
+def _time(seconds: float, dt: float) -> str:
+    """A number of steps, or milliseconds where no whole number of steps lasts so long."""
+    steps = steps_in(seconds, dt)
+    return f"{seconds * 1000:.6g} ms" if steps is None else _steps(steps)
+
+
+def _steps(number: int) -> str:
+    return f"{number} step{'s' * (number != 1)}"

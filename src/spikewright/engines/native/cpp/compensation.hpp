@@ -1,0 +1,102 @@
+// The parts of sums over values that limbs, and weights on the grid, leave out: remainders of values times
+// weights on the grid, then residuals of weights times values. They are added one after the other, in the
+// order of taps and channels; see `engines/compensation.py`.
+#pragma once
+
+#include "strips.hpp"
+
+namespace spikewright::SPIKEWRIGHT_ISA {
+
+// f(code, remainder) for the remainders at places from one on up to another.
+template <class F>
+inline void each_remainder(const Split& frame, std::size_t begin, std::size_t end, F&& f) {
+    const auto& codes = frame.remainder_codes;
+    auto at = std::lower_bound(codes.begin(), codes.end(), std::uint32_t(begin));
+    for (; at != codes.end() && *at < end; ++at)
+        f(std::size_t(*at), frame.remainders[std::size_t(at - codes.begin())]);
+}
+
+// A step's sums as doubles, of both limbs of weights together, in units of the last one.
+template <std::size_t lanes>
+inline double* whole_sums(const Strip& strip, std::size_t t) {
+    const auto widened = [&](SumBuffer& sums) {
+        const std::int32_t* narrow = sums.narrow.data() + t * 64;
+        const bool was_wide = sums.is_wide[t];
+        double* to = sums.doubles_of(t);
+        for (std::size_t k = 0; !was_wide && k < lanes; ++k) to[k] = double(narrow[k]);
+        return to;
+    };
+    double* high = widened(strip.scratch.sums);
+    if (strip.op.layer->low.empty()) return high;
+    double* low = widened(strip.scratch.low);
+    for (std::size_t k = 0; k < lanes; ++k) low[k] = high[k] * kLimb + low[k], high[k] = 0.0;
+    return low;
+}
+
+// Weights of a row of lanes times a remainder.
+template <std::size_t lanes>
+inline double weighed(const Strip& strip, std::int64_t row, std::size_t k, double remainder) {
+    const Layer& l = *strip.op.layer;
+    const std::size_t at = strip.block.offset + std::size_t(row) * lanes + k;
+    const double weight = double(l.weights.data()[at]);
+    return (l.low.empty() ? weight : weight * kLimb + double(l.low.data()[at])) * remainder;
+}
+
+// Remainders of a step's values in the window of a pixel, times weights on the grid.
+template <std::size_t lanes>
+inline void add_remainders(const Strip& strip, const Split& frame, std::size_t t) {
+    if (frame.remainders.empty()) return;
+    const auto channels = std::size_t(strip.op.layer->channels);
+    const std::size_t channel = strip.block.channel, valid = strip.valid();
+    double sums[lanes] = {};
+    for (const Segment& s : strip.scratch.segments) {
+        if (strip.op.action == Action::depthwise) {
+            const std::size_t first = s.begin * channels + channel;
+            each_remainder(frame, first, first + valid, [&](std::size_t code, double remainder) {
+                sums[code - first] += weighed<lanes>(strip, s.base, code - first, remainder);
+            });
+            continue;
+        }
+        each_remainder(frame, s.begin * channels, s.end * channels, [&](std::size_t code, double remainder) {
+            for (std::size_t k = 0; k < lanes; ++k)
+                sums[k] += weighed<lanes>(strip, std::int64_t(code) + s.base, k, remainder);
+        });
+    }
+    double* to = whole_sums<lanes>(strip, t);
+    for (std::size_t k = 0; k < lanes; ++k) to[k] += sums[k];
+}
+
+// Residuals of weights times a step's values in the window of a pixel.
+template <std::size_t lanes>
+inline void add_residuals(const Strip& strip, std::size_t pixel, std::size_t t) {
+    const Layer& l = *strip.op.layer;
+    const std::size_t first = strip.block.channel, behind = first + strip.valid();
+    const auto row_of = [&](std::size_t out) {
+        return std::ranges::lower_bound(l.residuals.rows, out, {}, &ResidualRow::out);
+    };
+    const double* values = strip.context.values(strip.op.input, strip.sample, t);
+    const std::int64_t top = std::int64_t(pixel) / l.out_width * l.stride_y - l.pad_y;
+    const std::int64_t left = std::int64_t(pixel) % l.out_width * l.stride_x - l.pad_x;
+    double* to = nullptr;
+    for (auto row = row_of(first); row != l.residuals.rows.end() && row->out < behind; ++row) {
+        double sum = 0.0;
+        for (std::size_t i = row->begin; i < row->end; ++i) {
+            const Residual& part = l.residuals.entries[i];
+            const std::int64_t y = top + part.down, x = left + part.right;
+            if (std::uint64_t(y) >= std::uint64_t(l.height) || std::uint64_t(x) >= std::uint64_t(l.width)) continue;
+            sum += part.value * values[(y * l.width + x) * l.channels + part.channel];
+        }
+        if (!to) to = whole_sums<lanes>(strip, t);
+        to[row->out - first] += sum;
+    }
+}
+
+// Adds both for a step of a pixel whose segments are found. Without a `frame` no value of the step has a
+// remainder that is added.
+template <std::size_t lanes>
+inline void compensate(const Strip& strip, std::size_t pixel, const Split* frame, std::size_t t) {
+    if (frame) add_remainders<lanes>(strip, *frame, t);
+    if (!strip.op.layer->residuals.rows.empty()) add_residuals<lanes>(strip, pixel, t);
+}
+
+}  // namespace spikewright::SPIKEWRIGHT_ISA

@@ -1,0 +1,245 @@
+"""Python that a network calls at every step, and what it may share with others.
+
+A step that may share something, with another one or with the world, is called in turn with the
+others: step by step, in the network's order. It is known to share nothing where it is of NumPy or
+of the library, is marked `stateless`, or reaches nothing that can change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from spikewright.engines.program import Apply, Generate, Learned, Neurons, Operator, Source
+from spikewright.errors import BuildError, SimulationError
+from spikewright.network import Node, NodeFunction
+from spikewright.network.processes import Process
+from spikewright.network.python_copies import copied, why_not_copied
+from spikewright.network.python_state import State, find_state
+
+_ALONE = "run one sample at a time, without batch_size"
+_INSTEAD = (
+    "keep that in an object that the function holds (a bound method, a closure or "
+    f"functools.partial), or {_ALONE}"
+)
+
+
+Turns = Literal["shared", "all", "none"]
+"""Which Python steps are called in turn: those that may share something, all, or none."""
+
+
+def taking_turns(operators: Sequence[Operator], turns: Turns) -> frozenset[Operator]:
+    """The operators that are called in turn; one alone needs no turn."""
+    if turns == "none":
+        return frozenset()
+    found = frozenset(
+        op for op in operators if (turns == "all" and calls_python(op)) or _may_share(op)
+    )
+    return found if len(found) > 1 else frozenset()
+
+
+def calls_python(op: Operator) -> bool:
+    """Whether an operator calls a function sample by sample that may be a user's."""
+    if isinstance(op, Generate):
+        return True
+    return isinstance(op, Apply) and not isinstance(op.node.output, NodeFunction)
+
+
+def _may_share(op: Operator) -> bool:
+    """Whether an operator calls Python that is not known to share nothing."""
+    return any(not pure(target, *entries) for target, entries in _called(op))
+
+
+def pure(target: Any, *entries: str) -> bool:
+    """Whether a function, or these methods of an object, are known to share nothing."""
+    return _marked(target) or find_state(target, *entries).pure
+
+
+def node_may_share(node: Node) -> bool:
+    """Whether a node's output is a function that is not known to share nothing."""
+    return callable(node.output) and not (node.stateless or pure(node.output))
+
+
+def _marked(target: Any) -> bool:
+    return getattr(target, "stateless", False) is True
+
+
+def _called(op: Operator) -> list[tuple[Any, tuple[str, ...]]]:
+    """What an operator calls that may be a user's, and the methods by which it does."""
+    if isinstance(op, Apply | Source):
+        function = op.node.output
+        if isinstance(function, NodeFunction):
+            return [(function, ("apply", "reached"))]
+        return [(function, ())] if callable(function) and not op.node.stateless else []
+    if isinstance(op, Generate):
+        return [(op.process, ("make_state", "make_step"))]
+    if isinstance(op, Neurons):
+        return [(op.neuron_type, ("step",))]
+    if isinstance(op, Learned):
+        return [(learning.rule, ("delta", "initial_state")) for learning in op.rules]
+    return []
+
+
+class PythonStep:
+    """A function or process of one execution: the same for all samples, or one for each.
+
+    One with `inputs` may be given other values in each sample.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        what: str,
+        find: Callable[[], Any],
+        begin: Callable[[], None] = lambda: None,
+        stateless: bool = False,
+        inputs: bool = False,
+    ) -> None:
+        self._marked, self.inputs = stateless, inputs
+        self.label, self.what, self._find, self.begin = label, what, find, begin
+        self.original: Any = find()
+        self.copies: tuple[Any, ...] = (self.original,)  # one, or one for each sample
+
+    @property
+    def changed(self) -> bool:
+        """Whether the network has another function there now."""
+        return self._find() is not self.original
+
+    @property
+    def alike(self) -> bool:
+        """Whether all samples call the same function."""
+        return len(self.copies) == 1
+
+    @property
+    def stateless(self) -> bool:
+        """Whether the function is marked as one that shares nothing."""
+        return self._marked or _marked(self.original)
+
+    def look(self) -> None:
+        """Take the function that the network has now."""
+        self.original = self._find()
+        self.copies = (self.original,)
+
+    def of(self, sample: int) -> Any:
+        """The function of one sample."""
+        return self.copies[0 if self.alike else sample]
+
+
+class Functions:
+    """The Python functions of an execution: what nodes have, and what samples call.
+
+    Raises `BuildError` naming a function with state that cannot be copied for each sample.
+    """
+
+    def __init__(
+        self, steps: Sequence[PythonStep], operators: Sequence[Operator], samples: int
+    ) -> None:
+        self._steps, self._samples = steps, samples
+        nodes = (op.node for op in operators if isinstance(op, Apply | Source))
+        self._given: dict[Node, Any] = {
+            node: node.output for node in nodes if callable(node.output)
+        }
+        share_out(steps, operators, samples)
+
+    def check(self) -> None:
+        """Take functions that nodes have been given since the last run.
+
+        Raises `SimulationError` where samples would lose what theirs have kept, and where the new
+        function may share something, so that it has to be called in turn.
+        """
+        for node, function in self._given.items():
+            if node.output is not function:
+                self._take(node, function)
+        for step in self._steps:
+            if step.changed:
+                step.look()
+
+    def _take(self, node: Node, before: Any) -> None:
+        if self._samples > 1 and node_may_share(node):
+            raise SimulationError(
+                f"{node!r} has another function than its {self._samples} samples were begun with: "
+                "reset() before the next run"
+            )
+        if node_may_share(node) and pure(before):
+            raise SimulationError(
+                f"{node!r} has a function now that may share something with another one: reset() "
+                "before the next run, which then calls them in turn"
+            )
+        self._given[node] = node.output
+
+
+def share_out(steps: Sequence[PythonStep], operators: Sequence[Operator], samples: int) -> None:
+    """Give every sample its own copies of functions, with one memo for all that belong to it.
+
+    Raises `BuildError` naming a function with state that cannot be copied.
+    """
+    if samples > 1:
+        for op in operators:
+            _check_arrays(op, samples)
+        _copy([step for step in steps if not step.stateless], samples)
+    for step in steps:
+        step.begin()
+
+
+def _copy(steps: Sequence[PythonStep], samples: int) -> None:
+    states = [find_state(step.original, *_entries(step.original)) for step in steps]
+    for number, why in why_not_copied(states).items():
+        step = steps[number]
+        remedy = _ALONE if "cannot be copied" in why else _INSTEAD
+        raise BuildError(
+            f"{step.label}: its {step.what} {why}, so that {samples} samples would share it; "
+            f"{remedy}"
+        )
+    differs = _differing(steps, states)
+    steps = [step for step, kept in zip(steps, differs, strict=True) if kept]
+    states = [state for state, kept in zip(states, differs, strict=True) if kept]
+    try:
+        found = copied([step.original for step in steps], states, samples)
+    except Exception as error:
+        labels = ", ".join(s.label for s, state in zip(steps, states, strict=True) if state.held)
+        raise BuildError(
+            f"{labels}: what the function holds cannot be copied for each of {samples} samples "
+            f"({type(error).__name__}: {error}); {_ALONE}"
+        ) from error
+    for step, copies in zip(steps, found, strict=True):
+        if any(copy is not step.original for copy in copies):
+            step.copies = copies
+
+
+def _differing(steps: Sequence[PythonStep], states: Sequence[State]) -> list[bool]:
+    """Whether a function may give other values in each sample: it has an input, or reaches what
+    such a function reaches.
+    """
+    differs = [step.inputs for step in steps]
+    known: set[int] = set()
+    size = -1
+    while size < len(known):
+        size = len(known)
+        for number, state in enumerate(states):
+            differs[number] = differs[number] or not known.isdisjoint(state.reached)
+            known.update(state.reached if differs[number] else ())
+    return differs
+
+
+def _entries(target: Any) -> tuple[str, ...]:
+    return ("make_state", "make_step") if isinstance(target, Process) else ()
+
+
+def _check_arrays(op: Operator, samples: int) -> None:
+    """Refuse state of what is called once for all samples, on arrays."""
+    for target, entries in _called(op):
+        arrays = isinstance(target, NodeFunction) or isinstance(op, Neurons | Learned)
+        if not arrays or _marked(target):
+            continue
+        state = find_state(target, *entries)
+        if not state.pure and _keeps(state):
+            raise BuildError(
+                f"{op.label}: {target!r} keeps something outside the network, which {samples} "
+                f"samples would share; {_ALONE}"
+            )
+
+
+def _keeps(state: State) -> bool:
+    """Whether the results of one sample may change those of another."""
+    shared = any(not state.looked_at(one.value) for one in state.shared)
+    return bool(state.wrong or state.rebinds or shared or (state.assigns and state.held))

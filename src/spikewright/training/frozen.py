@@ -1,0 +1,78 @@
+"""Frozen layers: their weights and biases stay as they are, thresholds and starts may move."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from spikewright._base.keywords import meant
+from spikewright.errors import TrainingError, listed
+from spikewright.frontends.origins import Place
+from spikewright.graph import Graph, Node
+from spikewright.training.shared import with_sharing
+from spikewright.training.trainable import TRAINED
+
+
+def arrays_of(graph: Graph, names: Sequence[str] | None) -> set[Place] | None:
+    """The arrays of layers, each by its own name or that of the model or module around it.
+
+    None without names. Raises `TrainingError` for a name of no layer.
+    """
+    if names is None:
+        return None
+    found: set[Place] = set()
+    for name in names:
+        nodes = [node for node in graph if _is_in(node, name)]
+        if not nodes:
+            layers = list(dict.fromkeys(node.source or node.name for node in graph))
+            hint = meant(name, layers) or f"Its layers are {listed(layers)}"
+            raise TrainingError(f"frozen: the model has no layer {name!r}. {hint}")
+        found.update((node.name, entry) for node in nodes for entry in node.layer.arrays())
+    return found
+
+
+def frozen_arrays(graph: Graph, given: Collection[Place]) -> frozenset[Place]:
+    """Of given arrays those that could be trained, and all that are the same values.
+
+    An array that several layers share is frozen with any of them.
+    """
+    return frozenset(with_sharing(given, graph)) & frozenset(_trained(graph))
+
+
+def frozen_layers(graph: Graph, frozen: Collection[Place]) -> dict[str, tuple[str, ...]]:
+    """The source's layers with frozen arrays, and the names of these."""
+    found: dict[str, dict[str, None]] = {}
+    for node, entry in _trained(graph):
+        if (node, entry) in frozen:
+            found.setdefault(graph[node].source or node, {})[entry] = None
+    return {layer: tuple(entries) for layer, entries in found.items()}
+
+
+def in_words(layers: Mapping[str, Sequence[str]]) -> str:
+    """Layers and their frozen arrays, in words: of many the first."""
+    return listed([f"{layer} ({', '.join(arrays)})" for layer, arrays in layers.items()])
+
+
+def all_frozen(graph: Graph, frozen: Collection[Place]) -> bool:
+    """True where there are weights, and none may change."""
+    return bool(frozen) and all(place in frozen for place in _trained(graph))
+
+
+def in_part_of(graph: Graph, frozen: Collection[Place]) -> frozenset[Place]:
+    """All arrays of those layers of a rewritten graph that frozen ones became part of.
+
+    A convolution that took in a frozen normalisation has no array of which only a factor may move.
+    """
+    names = {graph.aliases.get(name, name) for name, _ in frozen}
+    return frozenset(place for place in _trained(graph) if place[0] in names)
+
+
+def _trained(graph: Graph) -> Iterator[Place]:
+    """The arrays that may be trained by their kind of layer."""
+    for node in graph:
+        arrays = node.layer.arrays()
+        yield from ((node.name, f) for f in TRAINED.get(type(node.layer), {}) if f in arrays)
+
+
+def _is_in(node: Node, name: str) -> bool:
+    paths = (node.name, node.source)
+    return name in paths or any(path.startswith((f"{name}.", f"{name}/")) for path in paths)

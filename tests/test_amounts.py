@@ -1,0 +1,135 @@
+"""Measured numbers as text: what is read off a sentence is what was measured."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from spikewright._base.amounts import (
+    POINTS,
+    SPIKES,
+    Unit,
+    format_difference,
+    format_energy,
+    format_interval,
+    loss_unit,
+    percent,
+    points,
+)
+
+UNITS = {
+    "points": POINTS,
+    "two decimals": Unit("points", 100.0, 2, 1e-12),
+    "a metric": loss_unit(False),
+    "spikes": SPIKES,
+    "percent": Unit("%", 100.0, 1),
+    "joules": Unit("nJ", 1e9, above="more", below="less"),
+    "milliseconds": Unit("ms", 1e3, 3, above="later", below="earlier"),
+}
+NUMBERS = st.one_of(
+    st.just(0.0), st.integers(-1000, 1000).map(lambda n: n / 1000), st.floats(-1e6, 1e6)
+)
+
+
+@st.composite
+def differences(draw: st.DrawFn) -> tuple[float, float, float]:
+    """A lower end, a value between, and an upper end; the value may be at an end."""
+    low, value, high = sorted(draw(st.tuples(NUMBERS, NUMBERS, NUMBERS)))
+    return low, value, high
+
+
+def amounts(text: str, unit: Unit, usual: float) -> list[float]:
+    """All amounts of a text with the sign of their word, the usual one where there is no word."""
+    signs = {unit.above: 1.0, unit.below: -1.0, "": usual}
+    name = rf"(?: {re.escape(unit.name)})?" if unit.name else ""
+    word = rf"(?: ({unit.above}|{unit.below}))?"
+    found = re.findall(rf"([\d,.]+(?:e[+-]?\d+)?){name}{word}", text)
+    return [signs[word] * float(number.replace(",", "")) for number, word in found]
+
+
+def read(text: str, unit: Unit) -> tuple[float, float, float]:
+    """Value, lower and upper end as a reader takes them: an end without a word goes with the value.
+
+    The ends stand in the order of the value's direction.
+    """
+    headline, _, rest = text.partition(" (95 % interval ")
+    (value,) = amounts(headline, unit, math.nan)
+    first, second = amounts(rest, unit, math.copysign(1.0, value))
+    low, high = (second, first) if value < 0 else (first, second)
+    assert low <= high
+    return value, low, high
+
+
+@pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS)
+@given(found=differences())
+@example(found=(-0.018, -0.004, 0.009))
+@example(found=(0.0, 0.0, 0.0))
+@example(found=(-0.002, 0.0, 0.004))
+@example(found=(0.0, 0.004, 0.009))
+@example(found=(-0.009, -0.004, 0.0))
+@example(found=(-0.0001, 0.0001, 0.0004))
+@example(found=(-1e-170, 1e-170, 1e-170))
+def test_value_and_ends_are_read_back_with_their_signs(
+    unit: Unit, found: tuple[float, float, float]
+) -> None:
+    """Whatever the sentence says has the sign and, as far as digits are shown, the size it has."""
+    low, value, high = found
+    largest = max(map(abs, found))
+    said = read(format_difference(value, (low, high), unit), unit)
+    for text, exact in zip(said, (value, low, high), strict=True):
+        exact *= unit.factor
+        if abs(exact) > 2 * unit.factor * max(1e-12 * largest, unit.least):
+            assert math.copysign(1.0, text) == math.copysign(1.0, exact) and text != 0
+        step = 0.5 * 10.0**-unit.decimals if unit.decimals is not None else 0.0
+        assert abs(text - exact) <= max(
+            step * 1.001, 0.51 * abs(exact), 1e-9 * unit.factor * largest
+        )
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "text"),
+    [
+        (-0.004, (-0.018, 0.009), "0.4 points gained (95 % interval 0.9 lost to 1.8 gained)"),
+        (0.004, (-0.018, 0.009), "0.4 points lost (95 % interval 1.8 gained to 0.9 lost)"),
+        (0.004, (0.001, 0.009), "0.4 points lost (95 % interval 0.1 to 0.9)"),
+        (-0.004, (-0.009, -0.001), "0.4 points gained (95 % interval 0.1 to 0.9)"),
+        (0.0, (-0.012, 0.012), "0 points lost (95 % interval 1.2 gained to 1.2 lost)"),
+        (0.0, (0.0, 0.0), "0 points lost (95 % interval 0 to 0)"),
+        (0.004, (0.0, 0.009), "0.4 points lost (95 % interval 0 to 0.9)"),
+        (-0.004, (-0.009, 0.0), "0.4 points gained (95 % interval 0 to 0.9)"),
+        (0.0002, (-0.0003, 0.0007), "0.02 points lost (95 % interval 0.03 gained to 0.1 lost)"),
+        (0.004, (1e-17, 0.009), "0.4 points lost (95 % interval 0 to 0.9)"),
+        (-0.004, None, "0.4 points gained"),
+    ],
+)
+def test_a_difference_in_points(
+    value: float, interval: tuple[float, float] | None, text: str
+) -> None:
+    """Ends have words of their own where they are on both sides of 0, and none where they are not.
+
+    Only 0 is shown as 0, and round-off is 0.
+    """
+    assert format_difference(value, interval) == text
+
+
+def test_a_difference_in_another_unit() -> None:
+    """Costs are more or fewer, scores have no unit, and the kind of the interval is named."""
+    assert format_difference(-12.0, (-30.0, 1500.0), SPIKES) == (
+        "12 spikes fewer (95 % interval 1,500 more to 30 fewer)"
+    )
+    assert format_difference(0.25, (0.1, 0.5), loss_unit(False), "range of 5 draws") == (
+        "0.25 lost (range of 5 draws 0.1 to 0.5)"
+    )
+    assert format_interval(0.25, (-0.1, 0.5), loss_unit(False)) == "0.1 gained to 0.5 lost"
+
+
+def test_amounts_without_a_direction() -> None:
+    """Percentages and points have no minus before zero; joules have their cost table."""
+    assert [percent(-0.0004), points(-0.0004), points(-0.003)] == [
+        "0.0 %", "0.0 points", "-0.3 points",
+    ]  # fmt: skip
+    assert format_energy(1.561e-6, "45nm-fp32") == "1.56 µJ (45nm-fp32)"
