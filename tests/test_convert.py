@@ -491,7 +491,7 @@ def test_a_damaged_conversion_is_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(DamagedFileError, match="network"):
             sw.load(path)
-    save_graph(models.mlp(), path)
+    save_graph(models.mlp(), path, overwrite=True)
     with pytest.raises(DamagedFileError, match="graph"):
         sw.load(path)
     with pytest.raises(FileNotFoundError):

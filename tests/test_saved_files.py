@@ -54,15 +54,15 @@ def test_statistics_are_those_of_the_model() -> None:
 
 
 def test_an_evaluation_is_what_is_measured_today() -> None:
-    """Record by record."""
+    """Record by record, up to the rounding of sums over inputs, which keep more than they did."""
     loaded = sw.Evaluation.load(SAVED / "evaluation.json")
     conversion = sw.load(SAVED / "conversion.safetensors")
     again = conversion.evaluate(X, Y, steps=60, progress=False)
 
     assert loaded.accuracy().value == again.accuracy().value
-    assert [record.value for record in loaded.records] == [
-        record.value for record in again.records if record.name in {r.name for r in loaded.records}
-    ]
+    names = {record.name for record in loaded.records}
+    values = [record.value for record in again.records if record.name in names]
+    assert [record.value for record in loaded.records] == pytest.approx(values, rel=1e-7)
 
 
 def test_a_study_goes_on(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_frozen_layers(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
     np.savez(tmp_path / "x.npz", x=x)
     back = tmp_path / "back.keras"
-    given = ["--epochs", "1", "--learning-rate", "0.01", "--write-back", str(back)]
+    given = ["--epochs", "1", "--learning-rate", "0.01", "--write-back", str(back), "--force"]
     for arguments, names in (
         ([], ["first"]),
         (["--frozen", "last"], ["last"]),

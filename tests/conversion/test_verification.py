@@ -144,7 +144,7 @@ def test_drawn_inputs_are_scaled_to_weights_of_many_sizes(monkeypatch: pytest.Mo
     assert cancelling().verify().scaled == ()
     level = cancelling().canonical
     np.testing.assert_array_equal(
-        random_inputs_for(level, 3).values["x"], random_inputs(level, 3)["x"]
+        random_inputs_for(level, level, 3).values["x"], random_inputs(level, 3)["x"]
     )
     without_compensation(monkeypatch)
     with pytest.raises(VerificationError, match="the rate network is off by"):

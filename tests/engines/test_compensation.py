@@ -21,9 +21,10 @@ from spikewright.engines.program import DelayedLinear, Linear
 both = pytest.mark.parametrize("precision", PRECISIONS)
 every_engine = pytest.mark.parametrize("engine", engines.available())
 floats = st.builds(
-    lambda mantissa, exponent: float(np.float32(mantissa * 2.0**exponent)),
-    st.floats(-2.0, 2.0, width=32),
+    lambda mantissa, exponent, sign: sign * float(np.float32(mantissa * 2.0**exponent)),
+    st.floats(1.0, 2.0, width=32),
     st.integers(-50, 50),
+    st.sampled_from([-1.0, 0.0, 1.0]),
 )
 
 

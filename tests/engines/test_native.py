@@ -206,7 +206,9 @@ def budgets(rows: np.ndarray, reading: Reading = Reading.plain) -> list[int]:
     channels = len(rows) if reading is Reading.both else 0
     widths = lane_widths(rows.shape[1], len(rows))
     columns = np.ascontiguousarray(marked.T)
-    return pack(columns, order=kept, widths=widths, reading=reading, channels=channels).budgets
+    return pack(
+        columns, order=kept, widths=widths, reading=reading, channels=channels, bits=25
+    ).budgets
 
 
 def _largest_sum(rows: np.ndarray, events: int, repeats: int) -> int:

@@ -104,7 +104,7 @@ def test_sums_are_rounded_once(isa: str, monkeypatch: pytest.MonkeyPatch) -> Non
     """
     monkeypatch.setenv("SPIKEWRIGHT_ISA", isa)
     matrix = np.random.default_rng(1).normal(size=(37, 500))
-    budget = pack(matrix, widths=[64], reading=Reading.plain, limbs=2).budgets[0]
+    budget = pack(matrix, widths=[64], reading=Reading.plain, bits=27, limbs=2).budgets[0]
     net = between(matrix)
     sums, counts = recorded(net, NativeEngine(1), "float64", 20)
     assert budget < 64 < counts[0, -1].sum()

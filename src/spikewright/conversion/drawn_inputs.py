@@ -23,20 +23,23 @@ class DrawnInputs(NamedTuple):
     scaled: tuple[str, ...]
 
 
-def random_inputs_for(graph: Graph, seed: int) -> DrawnInputs:
-    """Seeded normal inputs, as `random_inputs` draws them.
+def random_inputs_for(graph: Graph, canonical: Graph, seed: int) -> DrawnInputs:
+    """Seeded normal inputs for a graph, as `random_inputs` draws them.
 
+    `canonical` is the graph whose first layers read them: its weights have normalisations in them.
     Where a first layer's weights differ between features by more than a factor of sixteen, as
     those of unscaled features do, each feature is multiplied by the power of two that is nearest to
     the inverse of its largest weight. So all features matter to the layer's sums.
     """
     values, scaled = dict(random_inputs(graph, seed)), []
     for name in graph.inputs:
-        for reader in graph.consumers[name]:
-            scales = _scales(graph[reader], values[name].shape[1:])
+        if canonical.shapes.get(name) != graph.shapes[name]:  # of one step of a sequence
+            continue
+        for reader in canonical.consumers[name]:
+            scales = _scales(canonical[reader], values[name].shape[1:])
             if scales is not None:
                 values[name] = values[name] * scales
-                scaled.append(graph[reader].source or reader)
+                scaled.append(canonical[reader].source or reader)
                 break
     return DrawnInputs(values, tuple(scaled))
 

@@ -47,7 +47,8 @@ def verify(
     also compared with its own sum, so that no small one is lost beside large ones.
     """
     graph = conversion.graph
-    drawn = random_inputs_for(conversion.canonical, seed) if x is None else DrawnInputs(x, ())
+    canonical = conversion.canonical
+    drawn = random_inputs_for(graph, canonical, seed) if x is None else DrawnInputs(x, ())
     inputs = _several(graph, drawn.values)
     read = evaluate_all(graph, inputs)
     network = network_values(conversion.canonical, inputs, conversion.lowered.stepping)
