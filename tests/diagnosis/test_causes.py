@@ -66,10 +66,22 @@ def cancelling_sums() -> Case:
     return Case(both, x, {"scale_firing_rates": 200.0}, {"boxes"})
 
 
+def rounded_sums() -> Case:
+    """A channel of large values behind a small weight, beside a large weight that meets nothing."""
+    layers = {
+        "first": Affine(np.array([[-1.0, 0.0], [0.0, 1e9]])),
+        "act": Activation("relu"),
+        "head": Affine(np.array([[1.0, 1e-9], [0.0, 1e-9]])),
+    }
+    x = np.random.default_rng(0).uniform(1.0, 2.0, (40, 2))
+    return Case(wide.chain((2,), **layers), x, {"scale_firing_rates": 1e-6}, {"head"})
+
+
 MADE: Mapping[str, Callable[[], Case]] = {
     "narrow channels": narrow_channels,
     "narrow sign": narrow_sign,
     "cancelling sums": cancelling_sums,
+    "rounded sums": rounded_sums,
 }
 """A network for each cause of the registry."""
 

@@ -20,6 +20,7 @@ from spikewright.diagnosis.remedies import Diagnosed
 from spikewright.diagnosis.sites import MeanFlow, Site
 from spikewright.diagnosis.survey import LayerLoss
 from spikewright.diagnosis.what_if import change_alone, change_if_sent
+from spikewright.engines.grid import on_grid
 from spikewright.graph import Node
 from spikewright.graph.layers import Affine, Convolution
 
@@ -138,6 +139,67 @@ def _cancelling_sums(case: Diagnosed) -> Iterator[Cause]:
                 f"{names}, or as many times the steps"
             )
             yield Cause("cancelling sums", node.name, text, move, leaving, arriving)
+
+
+@_register("rounded sums")
+def _rounded_sums(case: Diagnosed) -> Iterator[Cause]:
+    """Weights of spikes so small beside others of their channel that 24 bits do not hold them."""
+    plan, batch = case.samples.plan, case.samples.first
+    values = present(plan, batch.source, batch.disorder)
+    for node in plan.graph:
+        if not isinstance(node.layer, Affine | Convolution) or not _reads_spikes(plan, node):
+            continue
+        read, exact = values[node.inputs[0]], batch.source[node.name]
+        axis = channel_axis(plan.graph, node.name)
+        held = replace(node.layer, weight=_weights_on_grid(plan, node))
+        before, after = (
+            _errors_by_channel(exact, layer.evaluate(read), axis) for layer in (held, node.layer)
+        )
+        worst = int(np.argmax(before - after))
+        if before[worst] < _LEAST or after[worst] > _HALF * before[worst]:
+            continue
+        text = (
+            f"sums over spikes hold weights to 24 bits of a channel's largest, and channel {worst} "
+            f"has smaller ones that matter: its values are {_percent(before[worst])} off, and "
+            f"{_percent(after[worst])} with all bits"
+        )
+        move = (
+            'Run it with precision="float64", which holds 53 bits, or choose scales by channel, so '
+            "that heights of spikes level the weights"
+        )
+        yield Cause(
+            "rounded sums", node.name, text, move, float(before[worst]), float(after[worst])
+        )
+
+
+def _reads_spikes(plan: MeanFlow, node: Node) -> bool:
+    """Whether populations that spike are all that a layer reads."""
+    cells = [plan.sites[name].cells for name in _senders(plan, node)]
+    return bool(cells) and all(c is not None and c.neuron_type.spiking for c in cells)
+
+
+def _weights_on_grid(plan: MeanFlow, node: Node) -> NDArray:
+    """A layer's weights as sums over spikes hold them, times heights that differ by channel."""
+    weight = np.asarray(node.layer.weight, np.float64)  # type: ignore[attr-defined]
+    sender = plan.sites.get(node.inputs[0])
+    heights = np.ones(1)
+    if sender is not None and sender.cells is not None and np.ndim(sender.cells.height):
+        shape = plan.graph.shapes[sender.name]
+        each = np.broadcast_to(sender.cells.height, (1, *shape))
+        heights = by_channel(each, channel_axis(plan.graph, sender.name)).mean(axis=1)
+    if len(heights) != weight.shape[1]:
+        return on_grid(weight, "float32")
+    scaled = heights.reshape(1, -1, *[1] * (weight.ndim - 2))
+    found: NDArray = on_grid(weight * scaled, "float32") / scaled
+    return found
+
+
+def _errors_by_channel(exact: NDArray, found: NDArray, axis: int | None) -> NDArray:
+    """The distance of each channel's values from the source's, relative to these."""
+    apart, whole = (
+        np.linalg.norm(by_channel(value, axis), axis=1) for value in (exact - found, exact)
+    )
+    return np.asarray(apart / np.where(whole > 0.0, whole, 1.0) * (whole > 0.0))
 
 
 def _losing(case: Diagnosed) -> Iterator[tuple[LayerLoss, Site]]:
