@@ -25,7 +25,7 @@ _INSTEAD = (
 
 
 Turns = Literal["shared", "all", "none"]
-"""Which Python steps are called in turn: those that may share something, all, or none."""
+"""The Python steps that are called in turn: those that may share something, all, or none."""
 
 
 def taking_turns(operators: Sequence[Operator], turns: Turns) -> frozenset[Operator]:
@@ -65,7 +65,7 @@ def _marked(target: Any) -> bool:
 
 
 def _called(op: Operator) -> list[tuple[Any, tuple[str, ...]]]:
-    """What an operator calls that may be a user's, and the methods by which it does."""
+    """The objects that an operator calls and that may be a user's, with the methods called."""
     if isinstance(op, Apply | Source):
         function = op.node.output
         if isinstance(function, NodeFunction):

@@ -1,4 +1,4 @@
-"""What the code of a Python function names, reads and writes."""
+"""The names that the code of a Python function uses, reads and writes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Code:
 
 @lru_cache(maxsize=4096)
 def code_of(code: CodeType) -> Code:
-    """What a function's code does, that of functions inside it included."""
+    """The names used by a function's code, that of functions inside it included."""
     found = Code()
     for one in _nested(code):
         _read(one, found)

@@ -68,7 +68,7 @@ def known_module(item: Any) -> bool:
 
 
 def foreign(value: Any) -> list[Any]:
-    """What may be a user's in a value that the library holds."""
+    """The parts of a value of the library's that may be a user's."""
     if isinstance(value, list | tuple | dict | types.MappingProxyType):
         inside = value if isinstance(value, list | tuple) else value.values()
         return [other for one in inside for other in foreign(one)]

@@ -70,7 +70,7 @@ class Shared(NamedTuple):
 
 
 class State:
-    """What a function, or an object whose methods are called, reaches beside its arguments."""
+    """The values that a function, or an object whose methods are called, reaches beside arguments."""
 
     def __init__(self) -> None:
         self.pure = True
@@ -87,7 +87,7 @@ class State:
 
     @property
     def reached(self) -> set[int]:
-        """What may change, by identity: objects and variables."""
+        """The objects and variables that may change, by identity."""
         shared = (one.value for one in self.shared)
         return {id(thing) for thing in (*self.held, *self.cells, *shared)}
 

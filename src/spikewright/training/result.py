@@ -44,7 +44,7 @@ class Training(Shown, Generic[Made]):
 
     @property
     def _summary(self) -> str:
-        """How long it took, what was kept and what was frozen, in words."""
+        """The time that it took, the epoch that was kept and the frozen layers, in words."""
         count = len(self.history)
         parts = [f"{count} epoch{'s' * (count != 1)}"]
         if self._kept_nothing:

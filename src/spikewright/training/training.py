@@ -90,7 +90,7 @@ class _Source:
 
     @classmethod
     def of(cls, graph: Graph, model: Reading | None, live: Reading | None) -> _Source:
-        """What is known of a graph's source: by the model, and by what the graph keeps of it."""
+        """The facts known of a graph's source, from the model and from the graph."""
         if live is not None:
             origins = live.origins(graph)
             return cls(origins, graph.frozen | live.frozen(graph, origins))

@@ -177,7 +177,7 @@ def _weights(layer: Any, of: Weights, shape: tuple[int, ...]) -> NDArray:
 
 
 def _adapted(layer: Any, of: Weights) -> NDArray | float:
-    """What low-rank adaptation (LoRA) adds to the weights."""
+    """The part that low-rank adaptation (LoRA) adds to the weights."""
     if not getattr(layer, "lora_enabled", False) or of is REVERSED:
         return 0.0
     parts = "lora_embeddings" if of is TABLE else "lora_kernel"
@@ -259,4 +259,4 @@ _Mode = Callable[[Any, Weights, tuple[int, ...]], NDArray]
 MODES: Mapping[str, _Mode] = MappingProxyType(
     {"int8": _int8, "int4": _int4, "float8": _float8, "gptq": _grouped, "awq": _grouped}
 )
-"""How weights are read, by the mode of quantisation."""
+"""Readers of weights, by the mode of quantisation."""

@@ -159,7 +159,7 @@ class Snapshot:
 
 
 class _Class(NamedTuple):
-    """How objects of a class are noted.
+    """The form in which objects of a class are noted.
 
     `note` returns what is to be put back and the objects that it leads to. Attributes are noted of
     a class that is `open`; nothing is of a `leaf`.

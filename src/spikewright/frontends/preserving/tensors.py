@@ -67,7 +67,7 @@ class TensorState:
 
 
 def _layout(tensor: Any) -> tuple[Any, ...]:
-    """What tells one piece of memory, and a view of it, from others."""
+    """The identity of a piece of memory, and of a view of it."""
     storage = storage_of(tensor)
     if storage is None:
         return (tensor.dtype, tensor.shape)

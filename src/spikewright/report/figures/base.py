@@ -36,7 +36,7 @@ _MARKS: dict[str, dict[str, str | None]] = {
     "svg": {"Creator": _MADE_BY, "Date": None},
     "pdf": {"Creator": _MADE_BY, "CreationDate": None},
 }
-"""What pictures say of themselves, by their format."""
+"""The marks by which pictures are recognised, by their format."""
 _COLUMNS = 3  # columns by which the data of a picture are known
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
