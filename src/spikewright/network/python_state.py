@@ -70,7 +70,7 @@ class Shared(NamedTuple):
 
 
 class State:
-    """The values that a function, or an object whose methods are called, reaches beside arguments."""
+    """The values that a function, or an object with methods, reaches beside its arguments."""
 
     def __init__(self) -> None:
         self.pure = True
