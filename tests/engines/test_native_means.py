@@ -136,7 +136,7 @@ def test_means_are_rounded_once_whatever_their_size() -> None:
     sizes = 2.0 ** rng.uniform(-1074, 1000, (2, 1, 96))
     sizes[:, :, :48] = 2.0 ** rng.uniform(-3, 3, (2, 1, 48))  # most are as usual
     fed = sizes * rng.choice([-1.0, 1.0, 1.0], (2, 70, 96))
-    for most in (2.0, 1e-305):
+    for most in (2.0, 1e-35):
         kind = RunningMeanSpiking(ClippedReLU(most))
         with sw.Network(seed=0) as net:
             stimulus = sw.Node(np.zeros(96))

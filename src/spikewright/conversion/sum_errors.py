@@ -32,6 +32,7 @@ from spikewright.graph.layers import (
 )
 
 _RECORDED = 2  # roundings of values as they are recorded
+_SMALLEST = 2.0**-126  # below it single precision has fewer bits
 
 
 class SumError(NamedTuple):
@@ -74,8 +75,9 @@ def _expected(graph: Graph, node: Node, values: Mapping[str, NDArray]) -> _Expec
     if not (node.layer.linear and node.inputs and all(name in values for name in node.inputs)):
         return None
     read = [np.asarray(values[name], np.float64) for name in node.inputs]
+    recorded = [np.abs(value) + _SMALLEST for value in read]
     unit = (max(1.0, _longest(graph, node)) + _RECORDED) * UNITS["float32"]
-    sizes = np.abs(_absolute(node.layer).evaluate(*map(np.abs, read)))
+    sizes = np.abs(_absolute(node.layer).evaluate(*recorded)) + _SMALLEST
     return _Expected(node.layer.evaluate(*read), unit * sizes, unit)
 
 

@@ -16,7 +16,7 @@ from spikewright.network import Ensemble, Network
 DEFAULT_DT = 0.001
 """Seconds of a step, where neither a call nor a network states them."""
 
-LEAST, MOST = 1e-30, 1e30
+LEAST, MOST = 1e-36, 1e36
 """The range of steps, thresholds and heights: float32 holds them, and their products with counts of
 spikes, on every engine."""
 _ROUNDED = 1.0 - 1e-9

@@ -115,12 +115,14 @@ def check_picture(path: str | Path, columns: Sequence[str], *, overwrite: bool =
 
 
 def _data_of(picture: Path, columns: Sequence[str]) -> FileKind:
-    """The kind of CSV beside a picture of ours; its first columns tell it."""
+    """The kind of CSV beside a picture of ours, of any format; its first columns tell it."""
     known = list(columns[:_COLUMNS])
+    pictures = [picture.with_suffix(f".{form}") for form in ("png", "svg", "pdf")]
 
     def recognises(path: Path) -> bool:
         line = head_and_tail(path)[0].decode(errors="replace").partition("\n")[0]
-        return is_picture(picture) and next(csv.reader([line]), [])[:_COLUMNS] == known
+        drawn = any(one.is_file() and is_picture(one) for one in (picture, *pictures))
+        return drawn and next(csv.reader([line]), [])[:_COLUMNS] == known
 
     return FileKind("the data of a picture", recognises)
 
