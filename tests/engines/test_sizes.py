@@ -39,15 +39,15 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "of a rate network": (
         {"scale_firing_rates": 1e-310, "spiking": False}, {}, "firing-rate scale is 1e-310"
     ),
-    "dt too small": ({}, {"dt": 1e-310}, "dt must be from 1e-30 to 1e+30 s, got 1e-310"),
-    "dt too large": ({}, {"dt": 1e300}, "dt must be from 1e-30 to 1e+30 s, got 1e+300"),
+    "dt too small": ({}, {"dt": 1e-310}, "dt must be from 1e-36 to 1e+36 s, got 1e-310"),
+    "dt too large": ({}, {"dt": 1e300}, "dt must be from 1e-36 to 1e+36 s, got 1e+300"),
     "the product": (
         {"scale_firing_rates": 1e-20}, {"dt": 1e-20}, "threshold, 1 / (scale dt), is 1e+40"
     ),
     "the amplitude": (AMPLITUDE, {}, "amplitude is 1e+300"),
     "the height": (
-        {"scale_firing_rates": 1e-17, "spiking": {"relu": sw.IntegrateAndFire(1e17)}}, {},
-        "amplitude / scale is 1e+34",
+        {"scale_firing_rates": 1e-19, "spiking": {"relu": sw.IntegrateAndFire(1e19)}}, {},
+        "amplitude / scale is 1e+38",
     ),
     "the start": ({"initial_voltage": -1e300}, {}, "initial voltage times the threshold is 1e+303"),
 }  # fmt: skip
@@ -68,7 +68,7 @@ def test_sizes_outside_the_range_are_refused_alike(case: str, engine: str) -> No
     for precision in ("float32", "float64"):
         with pytest.raises((BuildError, SimulationError), match=re.escape(words)) as found:
             conversion.run(X, 4, engine=engine, precision=precision, progress=False, **settings)  # type: ignore[arg-type]
-        assert "1e-30 to 1e+30" in str(found.value)
+        assert "1e-36 to 1e+36" in str(found.value)
 
 
 @pytest.mark.parametrize("engine", engines.available())
@@ -98,7 +98,7 @@ def test_every_neuron_type_is_checked(name: str) -> None:
         cells = sw.Ensemble((3,), None, neuron_type=kind, gain=1.0, bias=0.5)
         sw.Probe(cells.neurons)
     for dt in (1e-310, 1e-40, 1e40):
-        with pytest.raises(BuildError, match="dt must be from 1e-30 to"):
+        with pytest.raises(BuildError, match="dt must be from 1e-36 to"):
             sw.Simulator(network, dt=dt, progress=False)
     if kind.scaling != "refused":
         cells.rate_scale = 1e-310

@@ -22,7 +22,7 @@ from spikewright.choosing import Choice
 from spikewright.choosing.meter import Batches, Meter
 from spikewright.choosing.rules.spending import Spent, Split
 from spikewright.choosing.scales import Budget, Chosen
-from spikewright.errors import ConversionError
+from spikewright.errors import BuildError, ConversionError
 from spikewright.running.converted import Made
 
 CLOSE = 0.02
@@ -183,7 +183,10 @@ class _Keeping:
                 return
             place = _next_place(seen, turn)
             factors = dict(zip(split.thresholds, np.exp(place * powers), strict=True))
-            found = self._tried(self.budget.spending.divided(split, factors))
+            try:
+                found = self._tried(self.budget.spending.divided(split, factors))
+            except BuildError:  # scales that no engine computes with: there is nothing farther
+                return
             yield found
             if found.off <= CLOSE:
                 return
