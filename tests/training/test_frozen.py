@@ -296,7 +296,7 @@ def test_a_model_that_keras_cannot_copy(tmp_path: Path) -> None:
     model(x)
     conversion = sw.convert(model, spiking=True, example_input=x[:1])
     conversion.save(tmp_path / "all_trains.sw")
-    with pytest.raises(ReadError, match=r"Keras cannot copy the model 'own'.*register_keras"):
+    with pytest.raises(ReadError, match=r"Keras cannot copy the model 'own.*register_keras"):
         fitted(conversion, x)
     model.first.trainable = False
     with pytest.warns(ConversionWarning, match=r"does not say which layers are frozen.*frozen=\["):
