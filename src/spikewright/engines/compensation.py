@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.grid import (
     ANALOG_GRIDS,
+    GRIDS,
     MAX_FAN_IN,
     Grid,
     Precision,
@@ -121,6 +122,11 @@ class Compensation:
             every = _MANY * matters.sum(axis=1, keepdims=True) > self.fan_in
             rows, places = np.nonzero(np.where(every, residual != 0.0, matters))
             yield len(weight), rows, places.astype(np.int32), residual[rows, places]
+
+
+def grid_of(precision: Precision, compensation: Compensation | None) -> Grid:
+    """The grid of the weights of a sum, which may be compensated."""
+    return GRIDS[precision] if compensation is None else compensation.grid
 
 
 def residuals_of(compensation: Compensation | None, channels: int) -> Residuals:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import immutable
-from spikewright.engines.compensation import Compensation, Residuals, residuals_of
-from spikewright.engines.grid import GRIDS, Grid, Precision
+from spikewright.engines.compensation import Compensation, Residuals, grid_of, residuals_of
+from spikewright.engines.grid import Grid, Precision
 from spikewright.engines.native._kernels import Action, Geometry, Packed, Reading, Region, pack
 from spikewright.engines.native.lanes import lane_widths
 
@@ -80,7 +80,7 @@ class Filling:
 
     @property
     def _grid(self) -> Grid:
-        return GRIDS[self.precision] if self.compensation is None else self.compensation.grid
+        return grid_of(self.precision, self.compensation)
 
     @property
     def _limbs(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import split_shape
-from spikewright.engines.grid import GRIDS
+from spikewright.engines.compensation import grid_of
 from spikewright.engines.native._kernels import Action, Geometry
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.filling import Filling, Weights, listed
@@ -95,7 +95,7 @@ class _Ends:
             populations = integrators(b, self.neurons, *shape)
         size = b.size(self.output) // self.pieces
         shortcut, counts = self.shortcut, op.inputs[0] in b.op.counts
-        grid = GRIDS[b.program.precision] if op.compensation is None else op.compensation.grid
+        grid = grid_of(b.program.precision, op.compensation)
         _, limbs = grid.input_limbs(fan_in)
         for i, made in enumerate(weights):
             number = b.kernels.layer(

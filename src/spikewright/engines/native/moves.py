@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.compensation import residuals_of
-from spikewright.engines.grid import GRIDS, weight_limbs
+from spikewright.engines.compensation import grid_of, residuals_of
+from spikewright.engines.grid import weight_limbs
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.orders import (
     Stored,
@@ -119,8 +119,7 @@ def add_axis_map(b: Buffers, op: Linear, transform: AxisMap) -> None:
     outer = int(np.prod(shape[1 if turned else 0 : axis]))
     matrix = transform.matrix
     rows, columns = np.nonzero(matrix)
-    grid = GRIDS[b.program.precision] if op.compensation is None else op.compensation.grid
-    limbs = weight_limbs(matrix, grid)
+    limbs = weight_limbs(matrix, grid_of(b.program.precision, op.compensation))
     starts = np.searchsorted(rows, np.arange(len(matrix) + 1))
     values = [limb[rows, columns] for limb in limbs]
     residuals = residuals_of(op.compensation, len(matrix))

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spikewright.engines.compensation import Compensation
-from spikewright.engines.grid import GRIDS
+from spikewright.engines.compensation import Compensation, grid_of
 from spikewright.engines.native._kernels import Action, Limbs, Term
 from spikewright.engines.native.buffers import Buffers, Kept
 from spikewright.engines.native.joint import joined
@@ -101,7 +100,7 @@ def add_scale(b: Buffers, op: Linear, transform: Scale) -> None:
 
 def limbs_of(b: Buffers, fan_in: int, compensation: Compensation | None = None) -> Limbs:
     """The limbs of values that `engines.grid.split_inputs` makes for sums of `fan_in` terms."""
-    grid = GRIDS[b.program.precision] if compensation is None else compensation.grid
+    grid = grid_of(b.program.precision, compensation)
     bits, most = grid.input_limbs(fan_in)
     limits = (0.0, 0.0) if compensation is None else compensation.limits
     return Limbs(bits=bits, most=most, weights=grid.weight_limbs, wide=limits[0], reach=limits[1])

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.windows import Windows, channels_last, restore_channels
 from spikewright.engines.base import Array, Kernel
-from spikewright.engines.compensation import Compensation, ordered_sum, residual_sum
-from spikewright.engines.grid import GRIDS, MAX_FAN_IN, Grid, Precision, split_inputs, weight_limbs
+from spikewright.engines.compensation import Compensation, grid_of, ordered_sum, residual_sum
+from spikewright.engines.grid import MAX_FAN_IN, Grid, Precision, split_inputs, weight_limbs
 from spikewright.engines.kernels import DelayedLinearKernel
 from spikewright.engines.program import Linear
 from spikewright.engines.working import PATCH_VALUES, SPARSE_TERMS
@@ -71,7 +71,7 @@ class Sums:
     @property
     def grid(self) -> Grid:
         """The grid of the weights."""
-        return GRIDS[self.precision] if self.compensated is None else self.compensated.grid
+        return grid_of(self.precision, self.compensated)
 
     def made(
         self, x: NDArray, weights: Sequence[NDArray], fan_in: int, apply: Exact, over: Over

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from spikewright._base.windows import channels_last
-from spikewright.engines.compensation import Compensation
+from spikewright.engines.compensation import Compensation, grid_of
 from spikewright.engines.grid import (
     GRIDS,
     MAX_FAN_IN,
@@ -92,7 +92,7 @@ class Sums:
     @property
     def grid(self) -> Grid:
         """The grid of the weights."""
-        return GRIDS[self.precision] if self.compensated is None else self.compensated.grid
+        return grid_of(self.precision, self.compensated)
 
     def in_bytes(self, x: Signal) -> bool:
         """Whether sums over a signal are those of bytes times bytes."""
