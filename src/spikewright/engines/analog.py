@@ -10,10 +10,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from math import prod
 
-import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.compensation import Compensation
+from spikewright.engines.factors import carries
 from spikewright.engines.grid import Precision, entries_on_grid
 from spikewright.engines.program import (
     Apply,
@@ -25,21 +25,7 @@ from spikewright.engines.program import (
     Sum,
 )
 from spikewright.network import MaxPool
-from spikewright.network.transforms import (
-    AxisMap,
-    Convolution,
-    Dense,
-    Permute,
-    Place,
-    Reshape,
-    Slice,
-    Sparse,
-    SumPool,
-    Take,
-    Transform,
-)
-
-_MOVES = (Permute, Place, Reshape, Slice, SumPool, Take)
+from spikewright.network.transforms import AxisMap, Convolution, Dense, Sparse, Transform
 
 
 def with_weights_held(
@@ -102,8 +88,7 @@ def _gives_counts(op: Operator, counts: set[int]) -> bool:
     if isinstance(op, Sum):
         return op.gain is None and op.bias is None
     if isinstance(op, Linear):
-        plain = not isinstance(op.transform, SumPool) or bool(np.all(op.transform.factor == 1.0))
-        return isinstance(op.transform, _MOVES) and plain and op.factor == 1.0
+        return carries(op.transform) == 1.0 == op.factor
     if isinstance(op, Apply):
         return isinstance(op.node.output, MaxPool)
     return isinstance(op, Delay)
