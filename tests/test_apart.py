@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from benchmarks.families import apart
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are bounded by rlimits")
+
 
 def _done(key: str) -> dict[str, Any]:
     sys.stdout.write("not a row")

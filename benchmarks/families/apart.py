@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-import resource
 import textwrap
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -52,6 +51,8 @@ def _send(
     answer: Connection, work: Callable[[str], Row], key: str, longest: int, most: int
 ) -> None:
     """Do it unheard: exporters print, also from libraries in C++."""
+    import resource  # here, so that the rest can be read where there are no such limits
+
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     # Where nobody is left to wait. Who waits ends it first, also on a busy machine.
     resource.setrlimit(resource.RLIMIT_CPU, (longest + SPARE, longest + SPARE))
