@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.budget import Budget, budget_of
 from spikewright._base.writing import FileKind, begins_with, file_kind, write_file
 from spikewright.errors import DamagedFileError
 
@@ -170,7 +171,23 @@ def packed(what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> bytes:
     return save(dict(arrays), metadata={"spikewright": json.dumps(document)})
 
 
-def read(path: str | Path, what: str) -> tuple[Any, dict[str, NDArray]]:
+class Arrays(dict[str, NDArray]):
+    """The arrays of a file by name: each time that one is looked up, its budget pays for it.
+
+    A manifest may name one array any number of times, and every object that takes it copies it.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray], budget: Budget) -> None:
+        super().__init__(arrays)
+        self._budget = budget
+
+    def __getitem__(self, name: str) -> NDArray:
+        array = super().__getitem__(name)
+        self._budget.take(array.nbytes, f"its array {name!r:.80}")
+        return array
+
+
+def read(path: str | Path, what: str) -> tuple[Any, Arrays]:
     """Read `(manifest, arrays)`.
 
     Raises `FileNotFoundError`, or `DamagedFileError` naming the fault of the file.
@@ -200,7 +217,7 @@ def read(path: str | Path, what: str) -> tuple[Any, dict[str, NDArray]]:
             f"{source}: its content does not match its checksum, so it was damaged after it was "
             f"written. Copy or save it again."
         )
-    return content, arrays
+    return content, Arrays(arrays, budget_of(source))
 
 
 def holds(path: str | Path, what: str) -> bool:

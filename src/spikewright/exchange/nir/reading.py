@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.budget import budget_of
 from spikewright._base.hdf5 import look_through
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError
@@ -99,7 +100,7 @@ def read_flat(source: Any) -> Flat:
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    look_through(path, path)
+    look_through(path, path, budget=budget_of(path))
     with require("h5py").File(path, "r") as file:
         if "node" not in file:
             raise DamagedFileError(f"{path}: it is an HDF5 file without a NIR graph in it.")
