@@ -27,6 +27,7 @@ BYTES_PER_SECOND = 5_000_000
 """The additional time for a large one."""
 
 _DEEPEST = 64
+_SMALLEST = 32  # bytes of an object with its link, at least
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def look_through(
 def main(path: str, most: str, *attributes: str) -> None:
     """Print the result of `look_through`, in the process that it starts: `most` bytes are left."""
     _limit_memory(int(most))
-    reading = _Reading(int(most), Path(path).stat().st_size)
+    reading = _Reading(int(most), Path(path).stat().st_size // _SMALLEST)
     with require("h5py").File(path, "r") as file:
         reading.group(file, 0)
         found = {name: file.attrs[name] for name in attributes if name in file.attrs}

@@ -63,4 +63,4 @@ def _array(path: Path, name: str, content: bytes) -> NDArray:
         raise ValueError(f"its array {name!r:.80} has not the bytes of shape {shape}")
     order = "F" if by_columns else "C"
     values: NDArray = np.frombuffer(content, dtype, offset=stream.tell()).copy()
-    return values.reshape(shape, order=order)  # type: ignore[call-overload, no-any-return]
+    return values.reshape(shape, order=order)  # type: ignore[call-overload]
