@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.archives import UNREADABLE, Archive
 from spikewright._base.budget import budget_of
+from spikewright._base.files import file_at
 from spikewright.errors import DamagedFileError
 
 _MAGIC = b"\x93NUMPY"
@@ -24,7 +25,7 @@ def read_npz(path: Path) -> dict[str, NDArray]:
 
     Raises `DamagedFileError` for any other file, and `OSError` where it cannot be read.
     """
-    with path.open("rb") as stream:
+    with file_at(path).open("rb") as stream:
         if stream.read(len(_MAGIC)) == _MAGIC:
             raise DamagedFileError(
                 f"{path}: is no .npz file of numbers (it holds a single array). Write one with "

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.budget import Budget, budget_of
+from spikewright._base.files import file_at
 from spikewright._base.writing import FileKind, begins_with, file_kind, write_file
 from spikewright.errors import DamagedFileError
 
@@ -190,11 +191,9 @@ class Arrays(dict[str, NDArray]):
 def read(path: str | Path, what: str) -> tuple[Any, Arrays]:
     """Read `(manifest, arrays)`.
 
-    Raises `FileNotFoundError`, or `DamagedFileError` naming the fault of the file.
+    Raises `MissingFileError`, or `DamagedFileError` naming the fault of the file.
     """
-    source = Path(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: no such file")
+    source = file_at(path)
     text, arrays = _open(source)
     try:
         document = json.loads(text)
@@ -223,7 +222,7 @@ def read(path: str | Path, what: str) -> tuple[Any, Arrays]:
 def holds(path: str | Path, what: str) -> bool:
     """True for a file that says that it holds `what`; of any other `read` tells the fault."""
     try:
-        return bool(json.loads(_open(Path(path))[0])["what"] == what)
+        return bool(json.loads(_open(file_at(path))[0])["what"] == what)
     except (DamagedFileError, LookupError, TypeError, ValueError, RecursionError):
         return False
 

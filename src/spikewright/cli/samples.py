@@ -23,7 +23,7 @@ class Samples:
 def load_samples(path: Path, limit: int | None = None) -> Samples:
     """Read a data file, the first `limit` samples of it; runs no code from it.
 
-    Raises `FileNotFoundError`, `DamagedFileError` for files that are not a `.npz` of real numbers,
+    Raises `MissingFileError`, `DamagedFileError` for files that are not a `.npz` of real numbers,
     and `SimulationError` where it holds no input, no samples, or another number of y than of x.
     """
     arrays = read_npz(path)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole, refuse
+from spikewright._base.files import path_of
 from spikewright._base.keywords import meant, spelled
 from spikewright._base.notebooks import Rows, Shown
 from spikewright.chips import Chip, Fit, fits, profile
@@ -376,7 +377,7 @@ class Conversion(Shown):
         def one(draw: int) -> Evaluation:
             chip = noise.chip(self, draw)
             mine = replace(settings, seed=settings.seed + draw)
-            folder = None if checkpoint is None else Path(checkpoint) / f"draw {draw}"
+            folder = None if checkpoint is None else path_of(checkpoint) / f"draw {draw}"
             return evaluate(chip, chip._runner, x, y, mine, folder, *rest)
 
         if not isinstance(noise, Mismatch):
@@ -845,7 +846,7 @@ class Conversion(Shown):
     def load(cls, path: str | Path) -> Conversion:
         """Read a conversion that was saved; the source framework is not needed.
 
-        Raises `FileNotFoundError` or `DamagedFileError`.
+        Raises `MissingFileError` or `DamagedFileError`.
         """
         return saved(cls, load_parts(path))
 

@@ -67,7 +67,7 @@ def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None
 
     `network.inputs` and `network.outputs` are nodes by name; every output has a probe.
     `network.layers` are the ensembles by the name of their node, or the layer that its metadata
-    name. Raises `FileNotFoundError`, `DamagedFileError` for a file that is no NIR graph or cannot
+    name. Raises `MissingFileError`, `DamagedFileError` for a file that is no NIR graph or cannot
     be one, `UnsupportedLayerError` with all nodes that have no form here, and `NetworkError` for
     wrong arguments.
     """

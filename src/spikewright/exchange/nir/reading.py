@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.budget import budget_of
+from spikewright._base.files import file_at
 from spikewright._base.hdf5 import look_through
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError
@@ -93,13 +93,11 @@ class Flat:
 def read_flat(source: Any) -> Flat:
     """The graph of a file, or of a `nir.NIRGraph`, with its subgraphs written out.
 
-    Raises `FileNotFoundError`, and `DamagedFileError` for what is no NIR graph.
+    Raises `MissingFileError`, and `DamagedFileError` for what is no NIR graph.
     """
     if hasattr(source, "to_dict"):
         return _flat(source.to_dict(), f"{type(source).__name__}")
-    path = Path(source)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+    path = file_at(source)
     look_through(path, path, budget=budget_of(path))
     with require("h5py").File(path, "r") as file:
         if "node" not in file:

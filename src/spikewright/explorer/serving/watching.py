@@ -15,7 +15,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.explorer.live.request import Request, request_of
 from spikewright.explorer.live.run import LiveRun
 from spikewright.explorer.live.telling import curves, facts, news
-from spikewright.explorer.serving.talk import LONGEST
+from spikewright.explorer.message import messages
 
 _FRAME = 0.04  # seconds from one block to the next: 25 pictures a second
 
@@ -114,7 +114,7 @@ class Watch:
         self._stage.join(self._news)
         self._start(self._report())
         try:
-            async for text in self._socket.iter_text():
+            async for text in messages(self._socket):
                 self._start(self._follow(text))
         finally:
             self._stage.leave(self._news)
@@ -141,10 +141,8 @@ class Watch:
             except (WebSocketDisconnect, RuntimeError):
                 return
 
-    async def _follow(self, text: str) -> None:
+    async def _follow(self, text: str | bytes) -> None:
         try:
-            if len(text) > LONGEST:
-                raise SpikewrightError(f"a request has at most {LONGEST} characters")
             request = request_of(text, self._stage.run)
             self._number = max(self._number, request.number)
             await self._stage.follow(request)

@@ -48,7 +48,7 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
 
     Raises `UnsupportedLayerError` that lists every node that cannot be read, and `ReadError` for
     an opset below 7 or an input that cannot be read. Raises `GraphError` for parameters that are
-    not finite, `DamagedFileError`, `FileNotFoundError`, or `MissingExtraError` without onnx.
+    not finite, `DamagedFileError`, `MissingFileError`, or `MissingExtraError` without onnx.
     """
     proto, place, budget = load(model)
     with spending(budget):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spikewright._base.budget import Budget, budget_of
+from spikewright._base.files import file_at
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends.onnx.inlining import inlined, subgraphs
@@ -18,12 +19,12 @@ _LARGEST = 2**31 - 1  # protobuf's limit, hence that of ONNX's checker
 def load(model: Any) -> tuple[Any, str, Budget]:
     """A checked copy of the model with its external data inside, and the place it came from.
 
-    Also the budget of all that reading it makes. Raises `FileNotFoundError`, `DamagedFileError` for
+    Also the budget of all that reading it makes. Raises `MissingFileError`, `DamagedFileError` for
     an invalid model, `ReadError` for an opset that is too old or too new.
     """
     onnx = require("onnx")
     if isinstance(model, str | Path):
-        path = Path(model)
+        path = file_at(model)
         place = str(path)
         proto, budget = _parse(path), budget_of(path)
         _embed_all(proto, path, budget)
