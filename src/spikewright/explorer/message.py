@@ -39,7 +39,7 @@ def received(text: str | bytes) -> dict[str, Any]:
     try:
         given = json.loads(text)
     except RecursionError:
-        raise SimulationError("a request is JSON of a few brackets in each other, not of thousands") from None
+        raise SimulationError("a request is JSON, and no lists in lists a thousand deep") from None
     except ValueError as error:
         raise SimulationError(f"a request is JSON: {error}") from None
     if not isinstance(given, dict):
@@ -51,7 +51,8 @@ def check(given: Mapping[str, Any], checks: Checks) -> None:
     """Raise `SimulationError` for an unknown name, or a value that may not stand in its field."""
     unknown = sorted(set(given) - set(checks))
     if unknown:
-        raise SimulationError(f"{shown(unknown[0])} is no part of a request: {', '.join(checks)} are")
+        names = ", ".join(checks)
+        raise SimulationError(f"{shown(unknown[0])} is no part of a request: {names} are")
     for name, value in given.items():
         holds, what = checks[name]
         if not holds(value):

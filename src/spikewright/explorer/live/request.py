@@ -63,7 +63,8 @@ def request_of(text: str | bytes, run: LiveRun) -> Request:
 def _moved(place: str, values: Any, run: LiveRun) -> tuple[int, tuple[float, ...]]:
     """The place of an input, and its values, if they are values of that input."""
     if place not in map(str, range(len(run.inputs))):
-        raise SimulationError(f"values: inputs are numbered below {len(run.inputs)}, got {shown(place)}")
+        count = len(run.inputs)
+        raise SimulationError(f"values: inputs are numbered below {count}, got {shown(place)}")
     given = run.inputs[int(place)]
     size, bound = given.node.size_out, given.bound
     if not (

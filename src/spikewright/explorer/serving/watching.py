@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from spikewright.errors import SpikewrightError
+from spikewright.errors import SpikewrightError, printable
 from spikewright.explorer.live.request import Request, request_of
 from spikewright.explorer.live.run import LiveRun
 from spikewright.explorer.live.telling import curves, facts, news
@@ -70,7 +70,7 @@ class Stage:
             await self.alone(work)
             self.wrong = None
         except Exception as error:  # a model's own functions may raise anything
-            self.wrong, self.playing = str(error) or repr(error), False
+            self.wrong, self.playing = printable(str(error) or repr(error)), False
         self._tell()
 
     def _wind(self) -> None:
@@ -153,3 +153,6 @@ class Watch:
             await self._socket.send_json({"kind": "error", "text": str(error)})
         except WebSocketDisconnect:
             return
+        except Exception as error:  # a model's own functions may raise anything
+            text = printable(f"{type(error).__name__}: {error}")
+            await self._socket.send_json({"kind": "error", "text": text})
