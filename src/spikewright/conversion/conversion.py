@@ -30,7 +30,7 @@ from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
 from spikewright.engines import Memory, Plan, Precision
-from spikewright.errors import SimulationError
+from spikewright.errors import SimulationError, printable
 from spikewright.evaluation import checked, evaluate
 from spikewright.evaluation.mismatch import Mismatch, over_draws
 from spikewright.evaluation.settings import Settings
@@ -179,7 +179,7 @@ class Conversion(Shown):
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {e.n_neurons}" for name, e in self.populations().items())
-        return f"<Conversion with neurons {sizes or 'nowhere'}>"
+        return printable(f"<Conversion with neurons {sizes or 'nowhere'}>")
 
     def _told(self) -> tuple[str, Rows]:
         rows = [
