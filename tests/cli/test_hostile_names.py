@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,17 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 import spikewright as sw
+from hostile_uses import hidden
 from spikewright import demo
 from spikewright.cli import main
 from spikewright.errors import ConversionWarning, SpikewrightError, printable, short_name
 
 BAD = "\x1b]0;owned\x07\x1b[2J\x9b1m\u202etxt\u2066\u200f\x00\x7f\u2028"
-UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
-
-def hidden(text: str) -> list[str]:
-    """The characters of a text that show nothing, or that a terminal obeys."""
-    return [c for c in text if c != "\n" and unicodedata.category(c) in UNSEEN]
 
 
 def renamed(path: Path) -> Path:
