@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import traceback
 import unicodedata
 import warnings
 from collections.abc import Callable
@@ -41,6 +42,7 @@ def _saved(path: Path) -> None:
 
 def _paths(path: Path) -> None:
     """Every text as a path for every opener and writer, in a folder of its own."""
+    from test_paths import OPENERS, WRITERS
 
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -112,6 +114,19 @@ def use(path: str) -> None:
         except SpikewrightError as error:
             shown(str(error))
             raise
+
+
+def use_all(path: str) -> None:
+    """Use every file that a list names; raises `AssertionError` that lists all raw errors."""
+    raw = []
+    for name in json.loads(Path(path).read_text()):
+        try:
+            use(name)
+        except SpikewrightError:
+            continue
+        except Exception:
+            raw.append(f"{Path(name).name}: {traceback.format_exc()[-1200:]}")
+    assert not raw, "\n".join(raw)
 
 
 def prepare(kind: str) -> None:
