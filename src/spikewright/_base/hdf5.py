@@ -150,7 +150,9 @@ def _limit_memory(data: int) -> None:
         import resource
     except ImportError:
         return  # not on this system
-    resource.setrlimit(resource.RLIMIT_AS, (2 * data + (2 << 30),) * 2)
+    wanted, allowed = 2 * data + (2 << 30), resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = wanted if allowed == resource.RLIM_INFINITY else min(wanted, allowed)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 if __name__ == "__main__":
