@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from hostile import verdicts
-from hostile_inputs import ESCAPES, KINDS, drawn
+from hostile_inputs import KINDS, drawn
+from hostile_models import ESCAPES
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name", "ignore:__array__")
 TESTS = Path(__file__).parent

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 import spikewright as sw
 from hostile_uses import hidden
-from spikewright import demo
+from spikewright import cli, demo
 from spikewright.cli import main
 from spikewright.errors import ConversionWarning, SpikewrightError, printable, short_name
 
@@ -175,3 +175,12 @@ def test_long_names_are_shortened_in_messages() -> None:
     shown = short_name("a\n" + "x" * 5000 + "z")
     assert shown.startswith("a\\x0ax") and shown.endswith("xz") and "(5003 characters)" in shown
     assert len(shown) < 560
+
+
+def test_all_commands_print_by_one_function() -> None:
+    """`tell`, `show`, `say` and `emit` make text printable; no command writes past them."""
+    folder = Path(cli.__file__).parent
+    texts = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
+    assert "click.echo(" in texts.pop("output.py")
+    for word in ("click.echo(", "click.secho(", " print(", "sys.stdout.write("):
+        assert [name for name, text in texts.items() if word in text] == []

@@ -12,12 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-    UnsupportedOperatorException,
-)
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 from spikewright._base.budget import current
@@ -50,12 +45,6 @@ _FOLDABLE = frozenset(
     triu_indices.default vdot.default vstack.default zero.default zeros.default zeros_like.default
     """.split()  # noqa: SIM905
 )
-
-
-_OF_VALUES = (
-    DynamicOutputShapeException, DataDependentOutputException, UnsupportedOperatorException,
-)  # fmt: skip
-"""PyTorch's errors for operators whose shapes follow from values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,16 +111,15 @@ def fold(target: Any, args: list[Any], kwargs: dict[str, Any], batch: Batch) -> 
 def _afford(target: Any, args: Any, kwargs: Any) -> None:
     """Count the values of a result, known by their shapes; raises `Unreadable` for too many.
 
-    Only operators whose shapes follow from values are computed uncounted: these are no larger than
-    their operands.
+    Operators whose shapes follow from values, or that PyTorch cannot foresee, are computed at once.
     """
     if current() is None:
         return
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
             made = target(*args, **kwargs)
-    except _OF_VALUES:
-        return
+    except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError):
+        return  # computing it says what is wrong
     tensors = [leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, torch.Tensor)]
     afford(sum(tensor.numel() for tensor in tensors))
 
