@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pages import Page
-from spikewright.frontends.onnx.control import MOST_NODES
+from spikewright._base.budget import NODES
 
 PAGE = Page("onnx.md")
 
@@ -15,4 +15,4 @@ def test_the_example_runs_and_prints_what_is_printed_below_it() -> None:
 
 def test_the_page_names_the_limit_of_loops() -> None:
     """As the code has it."""
-    assert f"up to {MOST_NODES} nodes" in PAGE.text
+    assert f"up to {NODES} nodes" in PAGE.text

@@ -18,6 +18,9 @@
     ├── SimulationError      a run met bad input, NaN, or a misbehaving node
     ├── TuningError          a search was asked for what it cannot do (also a ValueError)
     ├── TrainingError        a training was asked for what it cannot do (also a ValueError)
+    ├── FileError            a path leads to nothing that can be read or written (also an OSError)
+    │   ├── MissingFileError       there is no such file (also a FileNotFoundError)
+    │   └── FolderError            it is a folder (also an IsADirectoryError)
     ├── ExistingFileError    a file of another kind stands in the way (also a FileExistsError)
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
@@ -27,6 +30,7 @@ anything else about a conversion: through `warnings`, once, and to the logger `s
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +38,49 @@ from typing import Any
 _NAMED = 8  # layers that a sentence names where it speaks of more
 
 
+_SHORT = 500  # characters of a name in a message; of a longer one both ends stand there
+_JOINING = "\u200c\u200d"  # they join letters and pictures, and move nothing
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+"""Categories of characters that show nothing, or that a terminal obeys."""
+
+
+def printable(text: str) -> str:
+    """A text whose characters all show what they are: escapes stand for those that cannot.
+
+    Names come from files, and a terminal obeys the escape sequences in them, while marks of writing
+    direction turn the text around. Lines and tabs stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if _shows(c) else _escaped(c) for c in text)
+
+
+def short_name(name: str) -> str:
+    """A name or a path in a message: on one line, printable, of at most some 500 characters."""
+    if len(name) > _SHORT:
+        half = _SHORT // 2 - 10
+        name = f"{name[:half]}...({len(name)} characters)...{name[-half:]}"
+    return "".join(_escaped(c) if c in "\n\t" else c for c in printable(name))
+
+
+def _shows(character: str) -> bool:
+    if character in "\n\t" or character in _JOINING:
+        return True
+    return unicodedata.category(character) not in _UNSEEN
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 class SpikewrightError(Exception):
-    """Base of all errors that Spikewright raises on purpose."""
+    """Base of all errors that Spikewright raises on purpose; what they say is printable."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ReadError(SpikewrightError, ValueError):
@@ -207,6 +252,18 @@ class TuningError(SpikewrightError, ValueError):
     """A search was asked for the impossible, or was given the study of another search."""
 
 
+class FileError(SpikewrightError, OSError):
+    """A path, or what was given as one, leads to nothing that can be read or written."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """There is no file, or no folder, at a path."""
+
+
+class FolderError(FileError, IsADirectoryError):
+    """A folder is where a file is needed."""
+
+
 class ExistingFileError(SpikewrightError, FileExistsError):
     """A file was not replaced, because it is not of the kind that was to be written.
 
@@ -231,3 +288,6 @@ class MissingExtraError(SpikewrightError, ImportError):
 
 class ConversionWarning(UserWarning):
     """Something about a conversion that a user should know, such as layers that hardly spike."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())

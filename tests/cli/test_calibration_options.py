@@ -154,7 +154,7 @@ def test_rules_are_for_the_steps_of_the_run(data) -> None:
         (("--scale", "relu1=percentile", "--scale", "percentile"), "LAYER=SCALE"),
         (("--scale", "percentile"), "needs data"),
         (("--scale", "percentile", "--calibration", "nowhere"), "no such file"),
-        (("--scale", "percentile", "--calibration", "nowhere.npz"), "No such file"),
+        (("--scale", "percentile", "--calibration", "nowhere.npz"), "no such file"),
         (("--spiking", "--bias-correction", "4"), "runs the network on data"),
         (("--spiking", "--bias-correction", "each:4"), "runs the network on data"),
         (("--bias-correction", "every:4"), "'every:4' is no number of steps such as 8 or each:8"),

@@ -27,7 +27,7 @@ WRONG: dict[str, tuple[NDArray, str]] = {
     "complex": (X + 1j, "'x' holds complex64, which are no real numbers"),
     "structured": (PAIRS, "'x' holds [('a', '<f8'), ('b', '<f8')], which are no real numbers"),
     "times": (np.zeros(3, "M8[s]"), "'x' holds datetime64[s], which are no real numbers"),
-    "objects": (np.array([None, 1, 2]), "is no .npz file of numbers (Object arrays"),
+    "objects": (np.array([None, 1, 2]), "is no .npz file of numbers (its array "),
     "no samples": (X[:0], "'x' is empty, of shape (0, 1, 8, 8)"),
     "no values": (np.zeros((3, 0)), "'x' is empty, of shape (3, 0)"),
     "no batch": (np.float64(1), "'x' has no batch axis"),

@@ -78,7 +78,7 @@ MESSAGES = [
     ),
     (
         ("run", MODEL, "--data", "none.npz", "--steps", "3"),
-        "Error: none.npz: No such file or directory\n",
+        "Error: none.npz: no such file\n",
     ),
     (
         ("run", MODEL, "--data", "narrow.npz", "--steps", "3"),

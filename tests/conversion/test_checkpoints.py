@@ -16,7 +16,13 @@ import pytest
 
 import models
 import spikewright as sw
-from spikewright.errors import DamagedFileError, ExistingFileError, NetworkError, SimulationError
+from spikewright.errors import (
+    DamagedFileError,
+    ExistingFileError,
+    FileError,
+    NetworkError,
+    SimulationError,
+)
 from spikewright.evaluation import sharded
 from spikewright.evaluation.work import Work
 
@@ -202,9 +208,9 @@ def test_shards_of_nobody_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    """The operating system's own error, which names it."""
+    """The error names it."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileExistsError, match="file"):
+    with pytest.raises(FileError, match="file"):
         evaluate(tmp_path / "file")
 
 

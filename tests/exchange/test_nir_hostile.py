@@ -64,6 +64,9 @@ CHANGES = {
     "no pairs of names": _set("node/edges", np.ones((2, 3))),
     "no such end": _set("node/edges", [[b"input", b"nowhere"]]),
     "twice": _set("node/edges", [[b"input", b"affine"]] * 2),
+    "has a weight without values": _set(NODES + "affine/weight", np.zeros((0, 4))),
+    "is a dataset without values": _set(NODES + "affine/bias", h5py.Empty("f4")),
+    "node 'input' of shape": _set(NODES + "input/shape", np.array([2**62])),
     "lies elsewhere": _linked,
     "claims": _huge,
 }

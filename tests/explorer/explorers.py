@@ -47,3 +47,32 @@ def accuracy(told: dict[str, Any], steps: int) -> float:
     how = {"steps": steps, "readout": "mean"}.items()
     (found,) = (r for r in told["records"] if r["name"] == "accuracy" and how <= r["how"].items())
     return float(found["value"])
+
+
+HOSTILE: list[tuple[str | bytes, str]] = [
+    ("[" * 100_000, "JSON"),
+    ('{"a":' * 100_000, "JSON"),
+    ('{"number": ' + "[" * 900 + "]" * 900 + "}", "number"),
+    ('{"number": 1' + "0" * 5000 + "}", "JSON"),
+    ('{"number": 1e400}', "number"),
+    ('{"number": "' + "x" * 5000 + '"}', "number"),
+    ('{"' + "x" * 5000 + '": 1}', "no part of a request"),
+    ('{"\\ud800\\u202e\\u001b[2J": 1}', "no part of a request"),
+    ("[1]", "object"),
+    ("null", "object"),
+    ("", "JSON"),
+    ("\x00", "JSON"),
+    ("x" * ((1 << 20) + 1), "characters"),
+    (b"", "binary"),
+    (b"\x00\xff\xfe", "binary"),
+    (b'{"number": 1}', "binary"),
+]
+"""Messages that no page of ours sends, and a word of the answer."""
+
+
+def send(socket: Any, message: str | bytes) -> None:
+    """Send a text, or bytes as they are."""
+    if isinstance(message, bytes):
+        socket.send_bytes(message)
+    else:
+        socket.send_text(message)

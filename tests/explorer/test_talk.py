@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from explorers import HEADERS, OWN, PORT, SAMPLES, TOKEN, accuracy, subject, unpacked
+from explorers import HEADERS, HOSTILE, OWN, PORT, SAMPLES, TOKEN, accuracy, send, subject, unpacked
 from starlette.testclient import TestClient
 
 import spikewright as sw
@@ -280,6 +280,38 @@ def test_a_wrong_wish_is_answered_with_a_sentence(page: Page, text: str, named: 
     assert found["kind"] == "error"
     assert named in found["text"]
 
+    page.wish(2, **FEW)
+    assert page.read()[0]["kind"] == "sample"
+
+
+@pytest.mark.parametrize("message, word", HOSTILE, ids=[repr(m)[:30] for m, _ in HOSTILE])
+def test_a_hostile_message_is_answered(
+    page: Page, message: str | bytes, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a short sentence, nothing on the server, and the talk goes on."""
+    send(page.socket, message)
+    found, _ = page.read()
+    assert found["kind"] == "error"
+    assert word in found["text"]
+    assert len(found["text"]) < 1000 and found["text"].isprintable()
+    assert not caplog.records
+
+    page.wish(2, **FEW)
+    assert page.read()[0]["kind"] == "sample"
+
+
+def test_any_error_of_a_network_is_answered(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers of the user's own may raise anything: the page is told, and the talk goes on."""
+
+    def broken(*arguments: Any) -> Any:
+        raise ZeroDivisionError("by \x1b[2J nothing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("spikewright.explorer.serving.talk.look", broken)
+        page.wish(1, **FEW)
+        found, _ = page.read()
+    assert (found["kind"], found["number"]) == ("error", 1)
+    assert found["text"] == "ZeroDivisionError: by \\x1b[2J nothing"
     page.wish(2, **FEW)
     assert page.read()[0]["kind"] == "sample"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from explorers import HEADERS, OWN, PORT, TOKEN, unpacked
+from explorers import HEADERS, HOSTILE, OWN, PORT, TOKEN, send, unpacked
 from networks import network, run
 from starlette.testclient import TestClient
 
@@ -223,18 +223,23 @@ WRONG = [
     ('{"values": {"0": ["a"]}}', "stimulus"),
     ('{"values": {"0": [1' + 400 * "0" + "]}}", "stimulus"),
     ("1" * (LONGEST + 1), "characters"),
+    *HOSTILE,
 ]
 
 
-@pytest.mark.parametrize("text, named", WRONG, ids=[text[:40] for text, _ in WRONG])
-def test_a_wrong_request_is_answered_with_a_sentence(page: Page, text: str, named: str) -> None:
+@pytest.mark.parametrize("text, named", WRONG, ids=[repr(text)[:40] for text, _ in WRONG])
+def test_a_wrong_request_is_answered_with_a_sentence(
+    page: Page, text: str | bytes, named: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """It names what is wrong, changes nothing, and the talk goes on."""
     before = {name: page.state[name] for name in ("values", "speed", "playing", "step")}
-    page.socket.send_text(text)
+    send(page.socket, text)
     found = page.read()
     while found["kind"] != "error":
         found = page.read()
     assert named in found["text"]
+    assert len(found["text"]) < 1000 and found["text"].isprintable()
+    assert not caplog.records
 
     page.ask()
     assert {name: page.state[name] for name in before} == before

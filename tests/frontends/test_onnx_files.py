@@ -172,6 +172,8 @@ def test_data_saved_by_onnx(tmp_path: Path) -> None:
         ({"location": "../weights.bin"}, "outside the model's folder"),
         ({"location": "/etc/hostname"}, "'/etc/hostname', outside the model's folder"),
         ({"location": ""}, "outside the model's folder"),
+        ({"location": "a\0b"}, r"'a\\x00b', which is no name of a file"),
+        ({"location": "a" * 300}, "which is no name of a file"),
         ({"length": 40}, "not a valid ONNX model|cannot be decoded"),
     ],
 )

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikewright._base import storage as _storage
-from spikewright.errors import DamagedFileError
+from spikewright.errors import DamagedFileError, FolderError, MissingFileError
 from spikewright.graph import Graph, Node, evaluate, load, save, to_text
 from spikewright.graph.layers import Activation, Affine, Constant, Input, Take
 from spikewright.graph.storage import to_manifest
@@ -364,9 +364,9 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_missing_not_damaged(tmp_path: Path) -> None:
-    """No file, or a folder, is a `FileNotFoundError` with the path."""
-    for path in (tmp_path / "nothing", tmp_path):
-        with pytest.raises(FileNotFoundError, match=str(path)):
+    """No file, or a folder, is an error with the path that says which."""
+    for path, error in ((tmp_path / "nothing", MissingFileError), (tmp_path, FolderError)):
+        with pytest.raises(error, match=str(path)):
             load(path)
 
 

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.budget import Budget, budget_of
+from spikewright._base.files import file_at
 from spikewright._base.writing import FileKind, begins_with, file_kind, write_file
 from spikewright.errors import DamagedFileError
 
@@ -170,14 +172,28 @@ def packed(what: str, manifest: Any, arrays: Mapping[str, NDArray]) -> bytes:
     return save(dict(arrays), metadata={"spikewright": json.dumps(document)})
 
 
-def read(path: str | Path, what: str) -> tuple[Any, dict[str, NDArray]]:
+class Arrays(dict[str, NDArray]):
+    """The arrays of a file by name: each time that one is looked up, its budget pays for it.
+
+    A manifest may name one array any number of times, and every object that takes it copies it.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray], budget: Budget) -> None:
+        super().__init__(arrays)
+        self._budget = budget
+
+    def __getitem__(self, name: str) -> NDArray:
+        array = super().__getitem__(name)
+        self._budget.take(array.nbytes, f"its array {name!r:.80}")
+        return array
+
+
+def read(path: str | Path, what: str) -> tuple[Any, Arrays]:
     """Read `(manifest, arrays)`.
 
-    Raises `FileNotFoundError`, or `DamagedFileError` naming the fault of the file.
+    Raises `MissingFileError`, or `DamagedFileError` naming the fault of the file.
     """
-    source = Path(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: no such file")
+    source = file_at(path)
     text, arrays = _open(source)
     try:
         document = json.loads(text)
@@ -200,13 +216,13 @@ def read(path: str | Path, what: str) -> tuple[Any, dict[str, NDArray]]:
             f"{source}: its content does not match its checksum, so it was damaged after it was "
             f"written. Copy or save it again."
         )
-    return content, arrays
+    return content, Arrays(arrays, budget_of(source))
 
 
 def holds(path: str | Path, what: str) -> bool:
     """True for a file that says that it holds `what`; of any other `read` tells the fault."""
     try:
-        return bool(json.loads(_open(Path(path))[0])["what"] == what)
+        return bool(json.loads(_open(file_at(path))[0])["what"] == what)
     except (DamagedFileError, LookupError, TypeError, ValueError, RecursionError):
         return False
 

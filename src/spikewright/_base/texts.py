@@ -7,6 +7,8 @@ from dataclasses import MISSING, Field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from spikewright.errors import printable
+
 T = TypeVar("T")
 
 
@@ -112,6 +114,7 @@ def _usage(takes: Mapping[str, Field[Any]]) -> str:
 
 def aligned(rows: Sequence[Sequence[str]], numbers: bool = False) -> str:
     """Rows of one length as a table: all to the left, or `numbers` to the right, but the first."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

@@ -1,7 +1,7 @@
 """Files that are written in one step, whole or not at all, and that replace no file of a user's.
 
 Writing goes to a temporary file beside the target that replaces it at the end. A failure
-leaves everything as it was, and is an `OSError` that names the given path. A file that is there
+leaves everything as it was, and is a `FileError` that names the given path. A file that is there
 already is replaced only where it is of the kind that is written, which its content decides.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from spikewright.errors import ExistingFileError
+from spikewright._base.files import naming, path_of, shown
+from spikewright.errors import ExistingFileError, FileError, FolderError, MissingFileError
 
 _LONGEST = 120  # bytes of a name that its temporary file repeats; systems allow 255 in all
 _ENDS = 4096  # bytes at each end of a file that show its kind
@@ -59,7 +59,7 @@ def head_and_tail(path: Path) -> tuple[bytes, bytes]:
             head = file.read(_ENDS)
             file.seek(max(0, path.stat().st_size - _ENDS))
             return head, file.read(_ENDS)
-    except OSError:
+    except (OSError, ValueError):
         return b"", b""
 
 
@@ -68,7 +68,7 @@ def write_file(
 ) -> Path:
     """Put `content` at `path` in one step, or leave the old file; raises as `check_target`."""
     target = check_target(path, kind, overwrite=overwrite)
-    with _naming(target):
+    with naming(target, "written"):
         _replace(target, content)
     return target
 
@@ -90,41 +90,28 @@ def check_target(path: str | Path, kind: FileKind, *, overwrite: bool = False) -
 def check_place(path: str | Path) -> Path:
     """The path, if a file may be written there.
 
-    Raises `FileNotFoundError` where its folder does not exist, `IsADirectoryError` for a folder,
-    and `OSError` for a path that is no file, such as a device, or cannot be one.
+    Raises `MissingFileError` where its folder does not exist, `FolderError` for a folder, and
+    `FileError` for a path that is no file, such as a device, or cannot be one.
     """
-    target = Path(path)
-    with _naming(target):
+    target = path_of(path)
+    with naming(target, "written"):
         if not target.parent.is_dir():
-            raise FileNotFoundError(f"{target}: its folder does not exist")
+            raise MissingFileError(f"{shown(target)}: its folder does not exist")
         if target.is_dir():
-            raise IsADirectoryError(f"{target}: is a folder; name a file in it")
+            raise FolderError(f"{shown(target)}: is a folder; name a file in it")
         if target.exists() and not target.is_file():
-            raise OSError(f"{target}: is no file that another could take the place of")
+            raise FileError(f"{shown(target)}: is no file that another could take the place of")
     return target
 
 
 def make_folder(path: str | Path) -> Path:
-    """The folder, made where it is missing; raises `OSError` naming it where it cannot be."""
-    folder = Path(path)
-    with _naming(folder):
+    """The folder, made where it is missing; raises `FileError` naming it where it cannot be."""
+    folder = path_of(path)
+    with naming(folder, "written"):
         if folder.exists() and not folder.is_dir():
-            raise FileExistsError(f"{folder}: is a file, and a folder is needed")
+            raise FileError(f"{shown(folder)}: is a file, and a folder is needed")
         folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-@contextmanager
-def _naming(target: Path) -> Iterator[None]:
-    """Errors of the system as ones that name the target, and no temporary file."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise  # it says so already
-        raise type(error)(f"{target}: cannot be written ({error.strerror})") from error
-    except ValueError as error:  # a name that no file can have
-        raise OSError(f"{str(target)!r}: cannot be written ({error})") from error
 
 
 def _replace(target: Path, content: bytes) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NotRequired, TypedDict
 
+from spikewright._base.files import file_at
 from spikewright._base.keywords import meant
 from spikewright._base.schema import check
 from spikewright.chips.chip import (
@@ -21,7 +22,7 @@ from spikewright.chips.chip import (
     Placement,
     Source,
 )
-from spikewright.errors import ChipError, DamagedFileError
+from spikewright.errors import ChipError, DamagedFileError, short_name
 
 _FOLDER = Path(__file__).with_name("data")
 _SECTIONS: dict[str, type] = {"limits": Limits, "arithmetic": Arithmetic}
@@ -60,24 +61,28 @@ def profile(chip: str | Path | Mapping[str, Any] | Chip) -> Chip:
 
     A `.toml` file or a mapping has what the files of the package have (docs/chips.md describes
     them). Raises `ChipError` for an unknown name and for a profile that lacks something,
-    `DamagedFileError` for a file that is no TOML, and `FileNotFoundError`.
+    `DamagedFileError` for a file that is no TOML, and `MissingFileError`.
     """
     if isinstance(chip, Chip):
         return chip
     if isinstance(chip, Mapping):
         return _made(dict(chip), "the profile")
+    if not isinstance(chip, str | Path):
+        raise ChipError(
+            f"{chip!r} is no chip. Give a name, a path ending in .toml, a mapping or a Chip"
+        )
     if isinstance(chip, Path) or chip.endswith(".toml"):
         return _made(_read(Path(chip)), str(chip))
     if chip not in names():
         hint = meant(chip, names())
         known = f"there are {', '.join(names())}, and files of your own that end in .toml"
-        raise ChipError(f"no chip is named {chip!r}. {hint}".rstrip() + f" ({known})")
+        raise ChipError(f"no chip is named {short_name(chip)!r}. {hint}".rstrip() + f" ({known})")
     return _made(_read(_FOLDER / f"{chip}.toml"), chip)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(file_at(path).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedFileError(f"{path} is no TOML file: {error}") from None
 

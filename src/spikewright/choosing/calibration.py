@@ -35,7 +35,7 @@ class Calibration:
         """Statistics of layers from data, from `Statistics` or from a file of them.
 
         Raises `ConversionError` for data that does not fit and for statistics of another model;
-        `FileNotFoundError` and `DamagedFileError` for files.
+        `MissingFileError` and `DamagedFileError` for files.
         """
         mark = fingerprint(graph)
         if is_statistics(data):

@@ -13,7 +13,7 @@ from spikewright._base.storage import SAVED
 from spikewright.choosing import Statistics
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
-from spikewright.cli.output import emit, show
+from spikewright.cli.output import emit, show, tell
 from spikewright.cli.samples import load_samples
 from spikewright.report.tables import Column, Table, Value
 
@@ -73,7 +73,7 @@ def calibrate(
         emit({"samples": found.samples, "layers": table.as_dicts(), "saved": str(out)})
         return
     show(table)
-    click.echo(f"Saved as {out}")
+    tell(f"Saved as {out}")
 
 
 def statistics_table(statistics: Statistics) -> Table:

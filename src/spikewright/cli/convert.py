@@ -11,7 +11,7 @@ import click
 from spikewright._base.writing import check_target
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
-from spikewright.cli.output import emit
+from spikewright.cli.output import emit, tell
 from spikewright.conversion import Conversion
 from spikewright.conversion.verified import Verification
 
@@ -61,15 +61,15 @@ def convert(
     if as_json:
         emit(_plain(conversion, verification, out, step))
         return
-    click.echo(str(conversion.trace))
+    tell(str(conversion.trace))
     neurons, guarantee = conversion.network.n_neurons, conversion.trace.guarantee
-    click.echo(f"\n{neurons:,} neurons; the network is {guarantee}, as the weakest of its layers.")
+    tell(f"\n{neurons:,} neurons; the network is {guarantee}, as the weakest of its layers.")
     if verification is not None:
-        click.echo(f"Verified: {verification}.")
+        tell(f"Verified: {verification}.")
     if out is not None:
-        click.echo(f"Saved as {out}")
+        tell(f"Saved as {out}")
     if step is not None:
-        click.echo(f"One time step saved as {step}")
+        tell(f"One time step saved as {step}")
 
 
 def _save_step(conversion: Conversion, path: Path, dt: float) -> None:

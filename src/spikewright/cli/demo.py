@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from spikewright.cli import options, outputs
-from spikewright.cli.output import emit, say, show
+from spikewright.cli.output import emit, say, show, tell
 from spikewright.report.sweeps import scale_table
 from spikewright.showing import demo as library
 
@@ -63,7 +63,7 @@ def demo(
     )
     say(f"{shown.conclusion}\n")
     if shown.sweep.call:
-        click.echo(f"{shown.sweep.call}\n")
+        tell(f"{shown.sweep.call}\n")
     say(
         "As a rate network it equals the ONNX model layer by layer, within "
         f"{shown.agreement:.0e} of the largest value."

@@ -9,7 +9,7 @@ import click
 
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import is_model, open_conversion
-from spikewright.cli.output import emit
+from spikewright.cli.output import emit, tell
 from spikewright.cli.reporting import Subject, report_option, write_report
 from spikewright.cli.samples import load_samples
 
@@ -65,4 +65,4 @@ def diagnose(
     if as_json:
         emit(found.as_dict())
     else:
-        click.echo(str(found))
+        tell(str(found))

@@ -10,7 +10,7 @@ import click
 from spikewright._base.amounts import number
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
-from spikewright.cli.output import duration, emit, show, warnings_of
+from spikewright.cli.output import duration, emit, show, tell, warnings_of
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
 from spikewright.engines import Precision
@@ -81,7 +81,7 @@ def evaluate(
         return
     _print(found)
     if out is not None:
-        click.echo(f"Saved as {out}")
+        tell(f"Saved as {out}")
 
 
 def _write(path: Path, subject: Subject, found: Evaluation, settings: dict[str, Any]) -> None:
@@ -113,9 +113,9 @@ def _print(found: Evaluation) -> None:
         if ends and record.name.startswith(("source ", "rounded ")):
             output = f" of {record.how['output']}" if "output" in record.how else ""
             value = f"{record.value:.2%}" if record.unit == "fraction" else number(record.value)
-            click.echo(f"{record.name}{output} {value}")
+            tell(f"{record.name}{output} {value}")
     for name in ("spikes per sample", "spikes per active neuron", BITS):
         for record in select(last, name, layer=None):
-            click.echo(f"{number(record.value)} {name}")
+            tell(f"{number(record.value)} {name}")
     if select(last, "energy"):
         show(energy_table(last, "Energy per sample"))

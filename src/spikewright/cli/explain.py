@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from spikewright.cli import options
-from spikewright.cli.output import emit, pipes
+from spikewright.cli.output import emit, pipes, tell
 from spikewright.engines import Precision
 from spikewright.showing.explain import DT, STEPS, WorkedExample, worked_example
 
@@ -36,20 +36,20 @@ def explain(scales: tuple[float, ...], engine: str, precision: Precision, as_jso
     if as_json:
         emit({"dt": DT, "steps": STEPS, "examples": [_plain(e) for e in (rate, *spiking)]})
         return
-    click.echo("input --(x1)--> A --(x2)--> B --> output")
-    click.echo(f"constant input 1, dt = {DT} s, no synapse, v(0) = 0\n")
+    tell("input --(x1)--> A --(x2)--> B --> output")
+    tell(f"constant input 1, dt = {DT} s, no synapse, v(0) = 0\n")
     steps = ("step", [str(step) for step in range(1, STEPS + 1)])
     rows = [steps, *(row for example in (rate, *spiking) for row in example.rows)]
-    click.echo(pipes([name, *cells] for name, cells in rows))
-    click.echo("\nWhat changed (A and B alike):")
-    click.echo(pipes(_changed([rate, *spiking])))
+    tell(pipes([name, *cells] for name, cells in rows))
+    tell("\nWhat changed (A and B alike):")
+    tell(pipes(_changed([rate, *spiking])))
     first, second = rate.weights
     same = all(example.weights == rate.weights for example in spiking)
-    click.echo(
+    tell(
         f"\nWhat did not: the weights are {first:g} and {second:g}"
         f"{' at every scale' if same else ' in the rate network alone'}; means over one second:"
     )
-    click.echo(pipes(_means([rate, *spiking])))
+    tell(pipes(_means([rate, *spiking])))
 
 
 def _name(example: WorkedExample) -> str:

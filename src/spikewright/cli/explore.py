@@ -9,7 +9,7 @@ import click
 from spikewright._base.storage import holds
 from spikewright.cli import options
 from spikewright.cli.opening import is_model, open_conversion
-from spikewright.cli.output import emit
+from spikewright.cli.output import emit, tell
 from spikewright.cli.samples import load_samples
 from spikewright.conversion import Conversion
 from spikewright.explorer import explore as library
@@ -65,7 +65,7 @@ def explore(
         if as_json:
             emit({"url": found.url})
         else:
-            click.echo(found.url)
+            tell(found.url)
         found.wait()
     finally:
         found.close()

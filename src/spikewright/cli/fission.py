@@ -11,7 +11,7 @@ from spikewright.choosing.correction import looks_at_data
 from spikewright.choosing.rules import MinimumError
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import is_model, open_conversion
-from spikewright.cli.output import emit
+from spikewright.cli.output import emit, tell
 from spikewright.cli.samples import load_samples
 
 
@@ -63,9 +63,9 @@ def fission(
         emit({"layers": layers, "neurons": {"before": before, "after": after}, "saved": str(out)})
         return
     for entry in told:
-        click.echo(f"{entry.layer}: {entry.text}")
-    click.echo(f"{before} neurons before, {after} now")
-    click.echo(f"Saved as {out}")
+        tell(f"{entry.layer}: {entry.text}")
+    tell(f"{before} neurons before, {after} now")
+    tell(f"Saved as {out}")
 
 
 def _neurons(conversion: Any) -> int:

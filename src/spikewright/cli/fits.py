@@ -12,7 +12,7 @@ from spikewright.chips import Fit, names
 from spikewright.chips.fit import cores_in_words, shares_in_words
 from spikewright.cli import options
 from spikewright.cli.opening import is_model, open_conversion
-from spikewright.cli.output import emit, show
+from spikewright.cli.output import emit, show, tell
 from spikewright.report.tables import Column, Table
 
 _ALL = "all"
@@ -61,9 +61,9 @@ def _asked(chips: tuple[str, ...]) -> list[str]:
 
 def _print(fit: Fit) -> None:
     show(_layers(fit))
-    click.echo(repr(fit))
+    tell(repr(fit))
     for broken in fit.broken:
-        click.echo(f"  {broken.rule}: {broken.source}")
+        tell(f"  {broken.rule}: {broken.source}")
 
 
 def _layers(fit: Fit) -> Table:

@@ -22,6 +22,7 @@ from spikewright.cli.fission import fission
 from spikewright.cli.fits import fits
 from spikewright.cli.inspect import inspect
 from spikewright.cli.nir import nir
+from spikewright.cli.output import tell
 from spikewright.cli.printing import nothing_lost
 from spikewright.cli.reconstruct import reconstruct
 from spikewright.cli.reporting import ARGUMENTS
@@ -34,6 +35,7 @@ from spikewright.errors import (
     ExistingFileError,
     ReadError,
     SpikewrightError,
+    printable,
 )
 
 _DEBUG = "--debug"
@@ -45,6 +47,9 @@ class UserError(click.ClickException):
     """A mistake that a sentence on standard error explains; the program exits with 2."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class Commands(click.Group):
@@ -76,7 +81,7 @@ class Commands(click.Group):
             raise UserError(error.advising("--force")) from error
         except SpikewrightError as error:
             if ctx.meta[DEBUG]:
-                click.echo(_behind(error), err=True)
+                tell(_behind(error), err=True)
             raise UserError(str(error)) from error
         except click.UsageError as error:
             command = "spikewright" if error.ctx is None else error.ctx.command_path
@@ -97,9 +102,9 @@ def _show(
 ) -> None:
     """Print warnings of a conversion as one sentence, and other warnings as usual."""
     if issubclass(category, ConversionWarning):
-        click.echo(f"warning: {message}", err=True)
+        tell(f"warning: {message}", err=True)
     else:
-        otherwise(message, category, *where)
+        otherwise(printable(str(message)), category, *where)
 
 
 def _describe(error: OSError) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from spikewright.cli import options
-from spikewright.cli.output import emit, show
+from spikewright.cli.output import emit, show, tell
 from spikewright.cli.samples import load_samples
 from spikewright.errors import SimulationError
 from spikewright.exchange.nir import READERS
@@ -104,7 +104,7 @@ def check(
     show(found.layer_table())
     for row in found.rows:
         for note in row.notes if row.outcome == "ran" else ():
-            click.echo(f"{row.reader}: {note}")
+            tell(f"{row.reader}: {note}")
 
 
 def _readers(named: tuple[str, ...], folder: Path | None) -> dict[str, Path | None] | Path | None:

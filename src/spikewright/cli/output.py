@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from spikewright.conversion import Conversion
+from spikewright.errors import printable
 from spikewright.report.tables import Table
 from spikewright.report.terminal import to_rich
 
@@ -22,6 +23,11 @@ def emit(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
+def tell(text: str, err: bool = False) -> None:
+    """Print lines of text; characters that a terminal would obey are shown as escapes."""
+    click.echo(printable(text), err=err)
+
+
 def show(table: Table) -> None:
     """Print a table, as wide as the terminal allows; never wrapped in files and pipes."""
     _console().print(to_rich(table))
@@ -29,7 +35,7 @@ def show(table: Table) -> None:
 
 def say(text: str) -> None:
     """Print a paragraph, wrapped between words where a terminal is narrow."""
-    _console().print(text, markup=False)
+    _console().print(printable(text), markup=False)
 
 
 def _console() -> Console:

@@ -9,7 +9,7 @@ import click
 
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import is_model, open_conversion
-from spikewright.cli.output import emit
+from spikewright.cli.output import emit, tell
 from spikewright.cli.samples import load_samples
 
 
@@ -60,5 +60,5 @@ def reconstruct(
         emit({"layers": {e.layer: e.text for e in told}, "saved": str(out)})
         return
     for entry in told:
-        click.echo(f"{entry.layer}: {entry.text}")
-    click.echo(f"Saved as {out}")
+        tell(f"{entry.layer}: {entry.text}")
+    tell(f"Saved as {out}")

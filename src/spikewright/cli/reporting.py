@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from spikewright.choosing.tuning.reproduce import again, call, imports
 from spikewright.cli import outputs
 from spikewright.cli.opening import is_model
+from spikewright.cli.output import tell
 from spikewright.cli.samples import Samples
 from spikewright.conversion import Conversion, watch
 from spikewright.measure.truth import Truth
@@ -131,7 +132,7 @@ def write_report(
         overwrite=outputs.forced(),
         **parts,
     )
-    click.echo(f"Report: {path}", err=True)
+    tell(f"Report: {path}", err=True)
 
 
 def _python(subject: Subject) -> str:

@@ -10,7 +10,7 @@ import click
 from spikewright._base.amounts import number
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import open_conversion
-from spikewright.cli.output import duration, emit, show, warnings_of
+from spikewright.cli.output import duration, emit, show, tell, warnings_of
 from spikewright.cli.reporting import Subject, report_option, write_report
 from spikewright.cli.samples import load_samples
 from spikewright.engines import Precision
@@ -89,4 +89,4 @@ def _print(records: list[Record], title: str) -> None:
     show(layer_table(records, title))
     total = [r for r in select(records, "spikes per sample") if "layer" not in r.how]
     for record in total:
-        click.echo(f"{number(record.value)} spikes per sample over {record.n} samples")
+        tell(f"{number(record.value)} spikes per sample over {record.n} samples")

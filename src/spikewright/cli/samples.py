@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from spikewright.errors import DamagedFileError, SimulationError
+from spikewright._base.npz import read_npz
+from spikewright.errors import SimulationError
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +23,10 @@ class Samples:
 def load_samples(path: Path, limit: int | None = None) -> Samples:
     """Read a data file, the first `limit` samples of it; runs no code from it.
 
-    Raises `FileNotFoundError`, `DamagedFileError` for files that are not a `.npz` of real numbers,
+    Raises `MissingFileError`, `DamagedFileError` for files that are not a `.npz` of real numbers,
     and `SimulationError` where it holds no input, no samples, or another number of y than of x.
     """
-    arrays = _arrays(path)
+    arrays = read_npz(path)
     if set(arrays) <= {"y"}:
         raise SimulationError(
             f"{path}: holds no array x of inputs. Write one with np.savez({path.name!r}, x=x, y=y)"
@@ -36,24 +35,6 @@ def load_samples(path: Path, limit: int | None = None) -> Samples:
     cut = {name: array[:limit] for name, array in arrays.items()}
     y = cut.pop("y", None)
     return Samples(cut["x"] if set(cut) == {"x"} else cut, y)
-
-
-def _arrays(path: Path) -> dict[str, NDArray]:
-    with path.open("rb") as stream:
-        try:
-            file = np.load(stream, allow_pickle=False)
-            if not isinstance(file, NpzFile):
-                raise ValueError("it holds a single array")
-            arrays = {name: file[name] for name in file.files}
-        except Exception as error:  # whatever the parsers of archives, headers and data raise
-            raise DamagedFileError(f"{path}: is no .npz file of numbers ({error})") from error
-    for name, array in arrays.items():
-        if array.dtype.kind not in "biuf":
-            raise DamagedFileError(
-                f"{path}: {name!r} holds {array.dtype}, which are no real numbers. Give floats, "
-                "whole numbers or truth values"
-            )
-    return arrays
 
 
 def _check_lengths(path: Path, arrays: Mapping[str, NDArray]) -> None:

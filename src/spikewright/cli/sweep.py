@@ -10,7 +10,7 @@ import click
 
 from spikewright.choosing.rules.text import is_rule
 from spikewright.cli import options, outputs
-from spikewright.cli.output import emit, say, show
+from spikewright.cli.output import emit, say, show, tell
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
 from spikewright.conversion.pipeline import convert
@@ -123,7 +123,7 @@ def sweep(
     if picture is not None:
         info = figures.sweep_info(found.records)
         figures.save(figures.draw_sweep(info), info, picture, overwrite=outputs.forced())
-        click.echo(f"Picture: {picture}", err=True)
+        tell(f"Picture: {picture}", err=True)
     if report is not None:
         example = choices.get("example_input")
         made = convert(model, example_input=example, **found.shown.tried.resolved)
@@ -176,4 +176,4 @@ def _print(found: Sweep, model: Path) -> None:
         say(f"failed: {name}: {reason}\n")
     say(f"{found.conclusion}\n")
     if found.call:
-        click.echo(found.call)
+        tell(found.call)

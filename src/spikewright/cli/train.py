@@ -13,7 +13,7 @@ from spikewright._base.amounts import number, percent
 from spikewright._base.writing import file_kind, write_file
 from spikewright.cli import options, outputs
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
-from spikewright.cli.output import duration, emit, say, show
+from spikewright.cli.output import duration, emit, say, show, tell
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
 from spikewright.conversion import Conversion
@@ -175,9 +175,9 @@ def train(
         say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
     if trained.frozen:
         say(f"Frozen: {in_words(trained.frozen)}.")
-    click.echo(f"Saved as {out}")
+    tell(f"Saved as {out}")
     if write_back is not None:
-        click.echo(f"Weights written to {write_back}")
+        tell(f"Weights written to {write_back}")
 
 
 def _write(

@@ -15,7 +15,7 @@ from spikewright.choosing.search.choice import Choice, unit_of
 from spikewright.choosing.tuning import tune as library
 from spikewright.choosing.tuning.reproduce import run_line
 from spikewright.cli import options, outputs
-from spikewright.cli.output import duration, emit, say, show
+from spikewright.cli.output import duration, emit, say, show, tell
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import Samples, load_samples
 from spikewright.conversion import Conversion
@@ -162,7 +162,7 @@ def tune(
     for reason, count in choice.failures.items():
         say(f"{count} x failed: {reason}")
     say(f"Searched on {choice.searched_on} samples; trials: {counts}. To make the network again:\n")
-    click.echo(_lines(choice, out))
+    tell(_lines(choice, out))
     if out is not None:
         say(f"\nSaved as {out}")
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole, refuse
+from spikewright._base.files import path_of
 from spikewright._base.keywords import meant, spelled
 from spikewright._base.notebooks import Rows, Shown
 from spikewright.chips import Chip, Fit, fits, profile
@@ -29,7 +30,7 @@ from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
 from spikewright.engines import Memory, Plan, Precision
-from spikewright.errors import SimulationError
+from spikewright.errors import SimulationError, printable
 from spikewright.evaluation import checked, evaluate
 from spikewright.evaluation.mismatch import Mismatch, over_draws
 from spikewright.evaluation.settings import Settings
@@ -178,7 +179,7 @@ class Conversion(Shown):
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {e.n_neurons}" for name, e in self.populations().items())
-        return f"<Conversion with neurons {sizes or 'nowhere'}>"
+        return printable(f"<Conversion with neurons {sizes or 'nowhere'}>")
 
     def _told(self) -> tuple[str, Rows]:
         rows = [
@@ -376,7 +377,7 @@ class Conversion(Shown):
         def one(draw: int) -> Evaluation:
             chip = noise.chip(self, draw)
             mine = replace(settings, seed=settings.seed + draw)
-            folder = None if checkpoint is None else Path(checkpoint) / f"draw {draw}"
+            folder = None if checkpoint is None else path_of(checkpoint) / f"draw {draw}"
             return evaluate(chip, chip._runner, x, y, mine, folder, *rest)
 
         if not isinstance(noise, Mismatch):
@@ -845,7 +846,7 @@ class Conversion(Shown):
     def load(cls, path: str | Path) -> Conversion:
         """Read a conversion that was saved; the source framework is not needed.
 
-        Raises `FileNotFoundError` or `DamagedFileError`.
+        Raises `MissingFileError` or `DamagedFileError`.
         """
         return saved(cls, load_parts(path))
 

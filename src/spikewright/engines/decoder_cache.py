@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
 from spikewright._base.arguments import is_number
+from spikewright._base.files import path_of
 from spikewright._base.writing import make_folder
-from spikewright.errors import BuildError, DamagedFileError
+from spikewright.errors import BuildError, DamagedFileError, FileError
 from spikewright.network.solvers import Solution
 
 MODE, FOLDER, SIZE = (
@@ -100,7 +101,7 @@ class DecoderCache:
                 f"DecoderCache: size_limit must be above 0 bytes, got {size_limit!r}; to keep "
                 f"nothing, give decoder_cache=False to the Simulator or set {MODE}=off"
             )
-        self.folder = default_folder() if folder is None else Path(folder)
+        self.folder = default_folder() if folder is None else path_of(folder)
         self.read_only, self.size_limit = bool(read_only), int(size_limit)
         self._memory = _Memory(_MEMORY)
         self._unusable = False
@@ -167,7 +168,7 @@ class DecoderCache:
         try:
             content, arrays = _storage.read(path, _WHAT)
             solution = _solution(content, arrays, path, shape)
-        except FileNotFoundError:
+        except FileError:
             return None
         except DamagedFileError as error:
             warnings.warn(f"{error} Its decoders are solved again.", stacklevel=2)

@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from spikewright.errors import SimulationError, short_name
 
 Function = Callable[[Any, Any, int | None], Any]
 """`function(shared, task, threads)`; `threads` is its share of the machine, or None for all."""
+
+
+@contextmanager
+def connecting(cluster: str, address: Any, example: str) -> Iterator[None]:
+    """Errors in reaching a cluster as `SimulationError`s that name its address."""
+    if address is not None and not (isinstance(address, str) and address.isprintable()):
+        raise SimulationError(
+            f"address={short_name(repr(address))} is no address of a {cluster} cluster. Give a "
+            f'text such as "{example}"'
+        )
+    try:
+        yield
+    except Exception as error:  # whatever names, sockets and protocols raise
+        where = "on this machine" if address is None else f"at address={short_name(repr(address))}"
+        raise SimulationError(
+            f"no {cluster} cluster can be reached {where} ({type(error).__name__}: "
+            f"{short_name(str(error))}). Give the address that it printed when it began, such as "
+            f'"{example}"'
+        ) from error
 
 
 class Executor(ABC):

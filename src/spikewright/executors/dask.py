@@ -9,7 +9,7 @@ from typing import Any
 
 from spikewright._base.optional import require
 from spikewright.errors import SimulationError
-from spikewright.executors.base import Executor, Function
+from spikewright.executors.base import Executor, Function, connecting
 
 _AHEAD = 2  # tasks a thread of the cluster, so that none waits for the next
 _QUIET = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
@@ -30,9 +30,10 @@ class Dask(Executor):
     def _client(self) -> AbstractContextManager[Any]:
         if self._given is not None:
             return nullcontext(self._given)
-        client: AbstractContextManager[Any] = self._distributed.Client(
-            self._address, set_as_default=False
-        )
+        with connecting("Dask", self._address, "tcp://10.0.0.5:8786"):
+            client: AbstractContextManager[Any] = self._distributed.Client(
+                self._address, set_as_default=False
+            )
         return client
 
     def completed(self, function: Function, shared: Any, tasks: Iterable[Any]) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from spikewright._base.optional import require
-from spikewright.executors.base import Executor, Function
+from spikewright.executors.base import Executor, Function, connecting
 
 _AHEAD = 2  # tasks a processor of the cluster, so that none waits for the next
 
@@ -26,7 +26,8 @@ class Ray(Executor):
         ray = self._ray
         ours = not ray.is_initialized()
         if ours:
-            ray.init(address=self._address)
+            with connecting("Ray", self._address, "10.0.0.5:6379"):
+                ray.init(address=self._address)
         try:
             remote = ray.remote(num_cpus=1, max_retries=3)(function)
             held, waiting = ray.put(shared), iter(tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 import threading
@@ -54,6 +55,7 @@ class Explorer:
         token, found = secrets.token_urlsafe(24), self._listening.getsockname()[1]
         self.url = f"http://{_HOST}:{found}/{token}/"
         app = application(subject, token, found)
+        logging.getLogger("uvicorn.error").addFilter(_brief)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app, log_config=None, access_log=False, ws_max_size=LONGEST, lifespan="off"
@@ -88,6 +90,13 @@ class Explorer:
             f'<iframe src="{escape(self.url)}" title="Spikewright explorer" '
             'style="width: 100%; height: 900px; border: 0"></iframe>'
         )
+
+
+def _brief(record: logging.LogRecord) -> bool:
+    """Say in a line, without a traceback, that bytes which came as a text are none."""
+    if record.exc_info and isinstance(record.exc_info[1], UnicodeError):
+        record.exc_info = None
+    return True
 
 
 def explore(

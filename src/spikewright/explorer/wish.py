@@ -180,7 +180,7 @@ _CHECKS: Checks = {
 }
 
 
-def wish_of(text: str) -> tuple[int, Wish]:
+def wish_of(text: str | bytes) -> tuple[int, Wish]:
     """The number of a request, and the wish in it, from JSON.
 
     Raises `SimulationError` naming what is unknown, or the field, its value and what may stand

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from spikewright._base.files import file_at, shown
 from spikewright._base.structure import first_samples
 from spikewright.errors import ReadError
 from spikewright.frontends.fallback import calling_what_is_not_read
@@ -89,7 +90,7 @@ def read(
     that cannot be read is a `PythonCall`.
 
     Raises `ReadError` (and its kinds `UnsupportedLayerError`, `DamagedFileError`), also for unknown
-    names, `FileNotFoundError`, or `MissingExtraError` when the framework is not installed. A live
+    names, `MissingFileError`, or `MissingExtraError` when the framework is not installed. A live
     model is afterwards what it was, also where it is refused, and so are the random states.
     """
     kept = wanted_outputs(outputs)
@@ -98,12 +99,14 @@ def read(
         inside, call = partial(evaluate_all, graph), partial(evaluate, graph)
         return Source(graph, "graph", inside, call, lambda: "the graph that was read", "float64")
     framework, weights = _framework_of(model), instead_of_weights(model)
-    if isinstance(model, str | Path) and (framework or weights) and not Path(model).is_file():
-        raise FileNotFoundError(f"{model}: no such file")
+    if isinstance(model, str | Path) and (framework or weights):
+        file_at(model)
     if weights is not None:
         raise ReadError(weights)
     if framework is None:
-        found = repr(str(model)) if isinstance(model, str | Path) else f"a {type(model).__name__}"
+        found = f"a {type(model).__name__}"
+        if isinstance(model, str | Path):
+            found = f"{shown(model)!r}"
         if isinstance(getattr(model, "graph", None), Graph):
             raise ReadError(
                 f"{found} was made of a model. Give that model, or its graph as it was read: the "

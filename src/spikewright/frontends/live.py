@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from spikewright._base.files import file_at, shown
 from spikewright._base.optional import require
 from spikewright.errors import ReadError
 from spikewright.frontends.preserving import preserved
@@ -17,16 +18,16 @@ _LOADED = (".keras", ".h5", ".hdf5", ".onnx")
 def live(path: Path) -> Any:
     """The model of a Keras or ONNX file; no code of the file is run.
 
-    Raises `ReadError` for other files, `FileNotFoundError`, and as the readers of these do.
+    Raises `ReadError` for other files, `MissingFileError`, and as the readers of these do.
     """
     suffix = path.suffix.lower()
     if suffix not in _LOADED:
+        known = ", ".join(_LOADED)
         raise ReadError(
-            f"{path}: trained weights are written back to files that end in {', '.join(_LOADED)}. "
-            "Load the model in Python, convert that, and use Training.write_back"
+            f"{shown(path)}: trained weights are written back to files that end in {known}. Load "
+            " the model in Python, convert that, and use Training.write_back"
         )
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+    file_at(path)
     if suffix == ".onnx":
         return import_module("spikewright.frontends.onnx.files").load(path)[0]
     require("keras")

@@ -169,13 +169,20 @@ def prune(nodes: Iterable[Node], outputs: Mapping[str, str]) -> tuple[Node, ...]
 
 
 def unique_name(wanted: str, taken: Iterable[str] | Mapping[str, object]) -> str:
-    """`wanted`, or `wanted_1`, `wanted_2`, ... if that is taken."""
+    """`wanted`, or `wanted_1`, `wanted_2`, ... if that is taken.
+
+    Numbers are halved between, so that a thousand layers of one name are no million looks.
+    """
     names = taken if isinstance(taken, Mapping | Set) else set(taken)
-    name, count = wanted, 0
-    while name in names:
-        count += 1
-        name = f"{wanted}_{count}"
-    return name
+    if wanted not in names:
+        return wanted
+    below, free = 0, 1
+    while f"{wanted}_{free}" in names:
+        below, free = free, 2 * free
+    while free - below > 1:
+        middle = (below + free) // 2
+        below, free = (middle, free) if f"{wanted}_{middle}" in names else (below, middle)
+    return f"{wanted}_{free}"
 
 
 def check_finite(nodes: Sequence[Node]) -> None:

@@ -97,6 +97,6 @@ def save(graph: Graph, path: str | Path, *, overwrite: bool = False) -> None:
 
 
 def load(path: str | Path) -> Graph:
-    """Read a graph; raises `FileNotFoundError` or `DamagedFileError`."""
+    """Read a graph; raises `MissingFileError` or `DamagedFileError`."""
     content, arrays = _storage.read(path, "graph")
     return from_manifest(content, arrays, path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spikewright.errors import printable
 from spikewright.graph.graph import Graph, Node
 
 
@@ -36,4 +37,4 @@ def to_text(graph: Graph) -> str:
         reads = f" <- {', '.join(node.inputs)}" if node.inputs else ""
         lines.append(f"{node.name}: [{shape}] = {describe(node)}{reads}")
     lines += [f"output {name} = {node}" for name, node in graph.outputs.items()]
-    return "\n".join(lines)
+    return printable("\n".join(lines))

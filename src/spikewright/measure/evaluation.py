@@ -113,6 +113,6 @@ class Evaluation(Shown):
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:
-        """Read settings and records; raises `FileNotFoundError` or `DamagedFileError`."""
+        """Read settings and records; raises `MissingFileError` or `DamagedFileError`."""
         settings, records = storage.load(path)
         return cls(records, settings)

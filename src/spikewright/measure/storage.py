@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
+from spikewright._base.files import file_at
 from spikewright._base.schema import (
     AboveZero,
     Finite,
@@ -110,8 +111,8 @@ def save(
 
 
 def load(path: str | Path) -> tuple[dict[str, Any], tuple[Record, ...]]:
-    """The contents of a file of `save`; raises `FileNotFoundError` or `DamagedFileError`."""
-    text = Path(path).read_bytes()
+    """The contents of a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
+    text = file_at(path).read_bytes()
     try:
         document = json.loads(text)
         kind, version = document["spikewright"], document["format"]

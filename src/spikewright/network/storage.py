@@ -45,7 +45,7 @@ def save(network: Network, path: str | Path, *, overwrite: bool = False) -> None
 def load(path: str | Path) -> Network:
     """Read a network, which becomes part of no other until it is added there.
 
-    Raises `FileNotFoundError` or `DamagedFileError`.
+    Raises `MissingFileError` or `DamagedFileError`.
     """
     content, arrays = _storage.read(path, "network")
     network, _ = from_manifest(content, arrays, path)

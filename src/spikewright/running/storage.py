@@ -140,7 +140,7 @@ def _read_stepping(whole: Any, decoder: _storage.Decoder) -> Stepping | None:
 
 
 def load_parts(path: str | Path) -> Parts:
-    """The contents of a file of `save`; raises `FileNotFoundError` or `DamagedFileError`."""
+    """The contents of a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
     content, arrays = _storage.read(path, WHAT)
     try:
         check(content, _File)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.files import path_of
 from spikewright._base.optional import require
 from spikewright._base.writing import check_target, make_folder
 from spikewright.choosing.rules import MinimumError
@@ -224,7 +225,7 @@ def check_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
     Raises `ExistingFileError` naming the first file that is no older one of a demonstration, unless
     `overwrite`.
     """
-    place = Path(folder)
+    place = path_of(folder)
     if not place.is_dir():
         return place
     for name, info in ((_CURVE, figures.SweepInfo), (_RASTER, figures.RasterInfo)):

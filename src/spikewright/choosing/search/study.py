@@ -30,7 +30,8 @@ _MOMENT = 0.2  # seconds between looks at trials that name no worker yet
 _NAME = "spikewright"
 _APART = 7919  # between seeds of workers
 _ATTEMPTS = 6  # at opening a study that other workers open at the same time
-_HALF_MADE = ("exist", "UNIQUE", "locked")  # what databases say of tables that are being made
+_HALF_MADE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CONSTRAINT", "SQLITE_ERROR")
+"""The kinds of SQLite's errors while another worker makes the same tables."""
 _MARKS = ("origin", "asked", "key", "values")  # what a setting that is tried again keeps
 
 
@@ -235,7 +236,7 @@ def _begun(storage: str | Path | None, seed: int, pruner: Any) -> Any:
                 load_if_exists=True,
             )  # fmt: skip
         except Exception as error:  # whatever a driver of a database raises
-            if attempt + 1 < _ATTEMPTS and any(word in str(error) for word in _HALF_MADE):
+            if attempt + 1 < _ATTEMPTS and _is_half_made(error):
                 time.sleep(0.5)
                 continue
             reason = str(error).split("\n")[0]
@@ -244,6 +245,19 @@ def _begun(storage: str | Path | None, seed: int, pruner: Any) -> Any:
                 f"{reason}). Give a path for a SQLite file, or a URL that Optuna knows"
             ) from error
     raise TypeError("unreachable: the last attempt returns or raises")
+
+
+def _is_half_made(error: BaseException | None) -> bool:
+    """Whether a database is being made by another worker, by the type of its error or its cause."""
+    exceptions = require("sqlalchemy").exc
+    if isinstance(error, require("optuna").exceptions.DuplicatedStudyError):
+        return True
+    if isinstance(error, exceptions.DBAPIError):
+        name = getattr(error.orig, "sqlite_errorname", None)
+        if name is not None:
+            return str(name).startswith(_HALF_MADE)
+        return isinstance(error, exceptions.IntegrityError | exceptions.ProgrammingError)
+    return error is not None and _is_half_made(error.__cause__)
 
 
 def _storage(where: str | Path | None) -> Any:

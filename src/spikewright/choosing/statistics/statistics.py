@@ -67,7 +67,7 @@ class Statistics:
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:
-        """Read a file of `save`; raises `FileNotFoundError` or `DamagedFileError`."""
+        """Read a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
         return cls(*load_parts(path))
 
 

@@ -75,7 +75,7 @@ def save_parts(
 def load_parts(path: str | Path) -> tuple[dict[str, LayerStatistics], int, str, Examples]:
     """The contents of a file of `save_parts`: layers, number of samples, fingerprint, examples.
 
-    Raises `FileNotFoundError` or `DamagedFileError`.
+    Raises `MissingFileError` or `DamagedFileError`.
     """
     content, arrays = _storage.read(path, "statistics")
     decoder = _storage.Decoder(arrays, {})

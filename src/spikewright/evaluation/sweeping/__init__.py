@@ -8,6 +8,7 @@ from typing import Any
 
 from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.files import path_of
 from spikewright._base.keywords import spelled
 from spikewright.choosing.search.choice import MINIMISED, Minimise
 from spikewright.choosing.tuning.reproduce import source_text
@@ -118,7 +119,7 @@ def sweep(
         raise SimulationError(
             "no layer of the model has neurons, so that there is nothing to scale"
         )
-    folder = None if checkpoint is None else Path(checkpoint)
+    folder = None if checkpoint is None else path_of(checkpoint)
     measuring = Measuring(base, settings, executors.get(executor, address), folder)
     with silently():
         tried = measuring.all(wanted, x, y, progress)

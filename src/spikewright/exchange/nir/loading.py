@@ -18,6 +18,7 @@ from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
 from spikewright.errors import (
     ConversionWarning,
+    DamagedFileError,
     NetworkError,
     Refusal,
     UnsupportedLayerError,
@@ -67,7 +68,7 @@ def load(source: str | Path | Any, dt: float | None = None, *, reset: str | None
 
     `network.inputs` and `network.outputs` are nodes by name; every output has a probe.
     `network.layers` are the ensembles by the name of their node, or the layer that its metadata
-    name. Raises `FileNotFoundError`, `DamagedFileError` for a file that is no NIR graph or cannot
+    name. Raises `MissingFileError`, `DamagedFileError` for a file that is no NIR graph or cannot
     be one, `UnsupportedLayerError` with all nodes that have no form here, and `NetworkError` for
     wrong arguments.
     """
@@ -196,8 +197,12 @@ class _Loading:
         except NoForm as error:
             self.refused.add(node.name)
             self.refusals.append(Refusal(node.name, node.kind, error.reason, error.help))
+        except DamagedFileError:
+            raise
         except NetworkError as error:
             raise node.wrong(f"does not fit what leads to it: {error}".rstrip(".")) from error
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            raise node.wrong(f"has fields that do not fit each other ({error})") from error
 
     def arriving(self, node: Record) -> _Value:
         """The sum of what leads to a node."""

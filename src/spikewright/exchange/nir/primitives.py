@@ -210,12 +210,16 @@ def _flatten(node: Record, shape: Shape, time: Time) -> Form:
     return Linear((t.Reshape((*shape[:first], merged, *shape[last + 1 :])),))
 
 
+_LONGEST_DELAY = 2**31
+
+
 @reads("Delay")
 def _delay(node: Record, shape: Shape, time: Time) -> Form:
     delay = node.numbers("delay")
-    if np.any(delay < 0):
-        raise node.wrong("has a delay below 0")
-    return Delayed(np.round(delay / time.dt))
+    steps = np.round(delay / time.dt)
+    if np.any(delay < 0) or np.any(steps > _LONGEST_DELAY):
+        raise node.wrong(f"has a delay below 0, or of more than {_LONGEST_DELAY} steps")
+    return Delayed(steps)
 
 
 @reads("Threshold")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.budget import Budget, budget_of
+from spikewright._base.files import file_at
 from spikewright._base.hdf5 import look_through
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError
@@ -25,17 +27,23 @@ class Record:
     fields: Mapping[str, Any]
     metadata: Mapping[str, Any]
     place: str
+    budget: Budget | None = None
 
     def wrong(self, what: str) -> DamagedFileError:
         """An error about this node."""
         return DamagedFileError(f"{self.place}: node {self.name!r} ({self.kind}) {what}.")
 
-    def array(self, name: str, default: float | None = None) -> NDArray:
-        """A field of finite numbers, in float64 or the file's own precision."""
+    def array(self, name: str, default: float | None = None, empty: bool = False) -> NDArray:
+        """A field of finite numbers, in float64 or the file's own precision; `empty` where it may.
+
+        Raises `DamagedFileError` for any other.
+        """
         given = self.fields.get(name, default)
         if given is None:
             raise self.wrong(f"has no {name}")
         values = np.asarray(given)
+        if values.size == 0 and not empty:
+            raise self.wrong(f"has a {name} without values")
         if values.dtype.kind not in "fiub" or not np.all(np.isfinite(values)):
             raise self.wrong(f"has a {name} that holds no finite numbers")
         return values if values.dtype.kind == "f" else values.astype(np.float64)
@@ -65,10 +73,13 @@ class Record:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A shape."""
-        values = np.atleast_1d(self.array(name))
+        values = np.atleast_1d(self.array(name, empty=True))
         if values.ndim != 1 or np.any(values != np.round(values)) or np.any(values < 1):
             raise self.wrong(f"has a {name} of {self.fields.get(name)!r}, which is no shape")
-        return tuple(int(v) for v in values)
+        found = tuple(int(v) for v in values)
+        if self.budget is not None:
+            self.budget.take(8 * math.prod(found), f"node {self.name!r:.80} of shape {found!s:.80}")
+        return found
 
     def text(self, name: str) -> str | None:
         """A field that is a text, or None."""
@@ -92,19 +103,17 @@ class Flat:
 def read_flat(source: Any) -> Flat:
     """The graph of a file, or of a `nir.NIRGraph`, with its subgraphs written out.
 
-    Raises `FileNotFoundError`, and `DamagedFileError` for what is no NIR graph.
+    Raises `MissingFileError`, and `DamagedFileError` for what is no NIR graph.
     """
     if hasattr(source, "to_dict"):
-        return _flat(source.to_dict(), f"{type(source).__name__}")
-    path = Path(source)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    look_through(path, path)
+        return _flat(source.to_dict(), f"{type(source).__name__}", None)
+    path = file_at(source)
+    look_through(path, path, budget=(budget := budget_of(path)))
     with require("h5py").File(path, "r") as file:
         if "node" not in file:
             raise DamagedFileError(f"{path}: it is an HDF5 file without a NIR graph in it.")
         content = _content(file["node"])
-    return _flat(content, str(path))
+    return _flat(content, str(path), budget)
 
 
 def _content(group: Any) -> Any:
@@ -115,8 +124,8 @@ def _content(group: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _flat(content: Any, place: str) -> Flat:
-    record = _record("", content, place)
+def _flat(content: Any, place: str, budget: Budget | None) -> Flat:
+    record = _record("", content, place, budget)
     if record.kind != "NIRGraph":
         raise DamagedFileError(f"{place}: its root is {record.kind}, not a NIRGraph.")
     flat = Flat(metadata=record.metadata)
@@ -124,13 +133,14 @@ def _flat(content: Any, place: str) -> Flat:
     return flat
 
 
-def _record(name: str, content: Any, place: str) -> Record:
+def _record(name: str, content: Any, place: str, budget: Budget | None) -> Record:
     kind = content.get("type") if isinstance(content, Mapping) else None
     if not isinstance(kind, str):
         raise DamagedFileError(f"{place}: node {name!r} does not say its type.")
     metadata = content.get("metadata", {})
     fields = {k: v for k, v in content.items() if k not in ("type", "metadata")}
-    return Record(name, kind, fields, metadata if isinstance(metadata, Mapping) else {}, place)
+    told = metadata if isinstance(metadata, Mapping) else {}
+    return Record(name, kind, fields, told, place, budget)
 
 
 def _take(graph: Record, prefix: str, flat: Flat) -> None:
@@ -141,7 +151,7 @@ def _take(graph: Record, prefix: str, flat: Flat) -> None:
     heads: dict[str, list[str]] = {}
     tails: dict[str, list[str]] = {}
     for name, content in nodes.items():
-        record = _record(f"{prefix}{name}", content, graph.place)
+        record = _record(f"{prefix}{name}", content, graph.place, graph.budget)
         heads[name] = tails[name] = [record.name]
         if record.kind != "NIRGraph":
             flat.nodes[record.name] = record

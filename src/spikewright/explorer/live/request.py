@@ -9,7 +9,7 @@ from typing import Any
 from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import SimulationError
 from spikewright.explorer.live.run import LiveRun
-from spikewright.explorer.message import NUMBER, Checks, check, received
+from spikewright.explorer.message import NUMBER, Checks, check, received, shown
 
 SLOWEST, FASTEST = 0.001, 100.0  # seconds of the network in a second
 _ACTS = ("step", "reset")
@@ -45,7 +45,7 @@ _CHECKS: Checks = {
 }
 
 
-def request_of(text: str, run: LiveRun) -> Request:
+def request_of(text: str | bytes, run: LiveRun) -> Request:
     """The request of a page that watches this run.
 
     Raises `SimulationError` naming what is unknown, or the field, its value and what may stand
@@ -63,7 +63,8 @@ def request_of(text: str, run: LiveRun) -> Request:
 def _moved(place: str, values: Any, run: LiveRun) -> tuple[int, tuple[float, ...]]:
     """The place of an input, and its values, if they are values of that input."""
     if place not in map(str, range(len(run.inputs))):
-        raise SimulationError(f"values: inputs are numbered below {len(run.inputs)}, got {place!r}")
+        count = len(run.inputs)
+        raise SimulationError(f"values: inputs are numbered below {count}, got {shown(place)}")
     given = run.inputs[int(place)]
     size, bound = given.node.size_out, given.bound
     if not (
@@ -73,6 +74,6 @@ def _moved(place: str, values: Any, run: LiveRun) -> tuple[int, tuple[float, ...
     ):
         raise SimulationError(
             f"values: {given.name} takes a list of {size} numbers from {-bound:g} to {bound:g}, "
-            f"got {values!r}"
+            f"got {shown(values)}"
         )
     return int(place), tuple(map(float, values))

@@ -9,18 +9,16 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from spikewright.errors import SpikewrightError
+from spikewright.errors import SpikewrightError, printable
 from spikewright.explorer.advising import advised
 from spikewright.explorer.facts import facts
 from spikewright.explorer.looking import look
 from spikewright.explorer.measuring import Stopped, curve, measured
+from spikewright.explorer.message import messages
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish, wish_of
 
 _PAUSE = 0.15  # seconds without a new wish before the data is measured
-
-LONGEST = 1 << 20
-"""Characters of a request, at most."""
 
 Stages = Callable[[Subject, Wish, Callable[[], bool]], Iterator[dict[str, Any]]]
 
@@ -38,7 +36,7 @@ class Talk:
         await self._socket.accept()
         await self._socket.send_bytes(facts(self._subject))
         try:
-            async for text in self._socket.iter_text():
+            async for text in messages(self._socket):
                 self._give_up()
                 self._task = asyncio.create_task(self._answer(text, self._stop))
         finally:
@@ -51,12 +49,10 @@ class Talk:
         if self._task is not None:
             self._task.cancel()
 
-    async def _answer(self, text: str, stop: threading.Event) -> None:
+    async def _answer(self, text: str | bytes, stop: threading.Event) -> None:
         """The sample at once; then, if no other wish came, the data and the curve."""
         number = None
         try:
-            if len(text) > LONGEST:
-                raise SpikewrightError(f"a request has at most {LONGEST} characters")
             number, wish = wish_of(text)
             await self._socket.send_bytes(
                 await asyncio.to_thread(look, self._subject, number, wish)
@@ -69,6 +65,9 @@ class Talk:
             await self._socket.send_json({"kind": "error", "number": number, "text": str(error)})
         except (Stopped, WebSocketDisconnect):
             return
+        except Exception as error:  # layers and rules of the user's own may raise anything
+            text = printable(f"{type(error).__name__}: {error}")
+            await self._socket.send_json({"kind": "error", "number": number, "text": text})
 
     async def _stages(self, number: int, stages: Iterator[dict[str, Any]]) -> None:
         """Send each stage as soon as it is there."""

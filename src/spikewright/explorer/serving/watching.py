@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from spikewright.errors import SpikewrightError
+from spikewright.errors import SpikewrightError, printable
 from spikewright.explorer.live.request import Request, request_of
 from spikewright.explorer.live.run import LiveRun
 from spikewright.explorer.live.telling import curves, facts, news
-from spikewright.explorer.serving.talk import LONGEST
+from spikewright.explorer.message import messages
 
 _FRAME = 0.04  # seconds from one block to the next: 25 pictures a second
 
@@ -70,7 +70,7 @@ class Stage:
             await self.alone(work)
             self.wrong = None
         except Exception as error:  # a model's own functions may raise anything
-            self.wrong, self.playing = str(error) or repr(error), False
+            self.wrong, self.playing = printable(str(error) or repr(error)), False
         self._tell()
 
     def _wind(self) -> None:
@@ -114,7 +114,7 @@ class Watch:
         self._stage.join(self._news)
         self._start(self._report())
         try:
-            async for text in self._socket.iter_text():
+            async for text in messages(self._socket):
                 self._start(self._follow(text))
         finally:
             self._stage.leave(self._news)
@@ -141,10 +141,8 @@ class Watch:
             except (WebSocketDisconnect, RuntimeError):
                 return
 
-    async def _follow(self, text: str) -> None:
+    async def _follow(self, text: str | bytes) -> None:
         try:
-            if len(text) > LONGEST:
-                raise SpikewrightError(f"a request has at most {LONGEST} characters")
             request = request_of(text, self._stage.run)
             self._number = max(self._number, request.number)
             await self._stage.follow(request)
@@ -155,3 +153,6 @@ class Watch:
             await self._socket.send_json({"kind": "error", "text": str(error)})
         except WebSocketDisconnect:
             return
+        except Exception as error:  # a model's own functions may raise anything
+            text = printable(f"{type(error).__name__}: {error}")
+            await self._socket.send_json({"kind": "error", "text": text})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from spikewright._base.archives import UNREADABLE, Archive
+from spikewright._base.budget import Budget, budget_of
 from spikewright._base.hdf5 import look_through
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, ReadError, UnsupportedLayerError
@@ -18,24 +19,7 @@ from spikewright.frontends.keras.building import built, from_archive, from_hdf5
 from spikewright.frontends.keras.legacy import repaired
 from spikewright.frontends.keras.scanning import Scan
 
-_UNREADABLE = (
-    OSError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    RecursionError,
-    RuntimeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""Errors from opening and parsing a damaged file."""
-
 _WEIGHTS = "model.weights.h5"
-_MOST_EXPANSION = 100
-_SMALL = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -65,9 +49,10 @@ def load(path: Path) -> Any:
     if path.suffix not in (".keras", ".h5", ".hdf5"):
         raise ReadError(f"{path}: rename it to end in .keras, .h5 or .hdf5, as Keras expects")
     archive = path.suffix == ".keras"
+    budget = budget_of(path)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            stored = _archive(path, Path(folder)) if archive else _hdf5(path)
+            stored = _archive(path, Path(folder), budget) if archive else _hdf5(path, budget)
             json.dumps(stored.description, ensure_ascii=False).encode()  # names can be printed
             description = repaired(stored.description) if stored.of_keras_2 else stored.description
             import spikewright.sources.keras  # noqa: F401  (a file may hold its layers)
@@ -76,7 +61,7 @@ def load(path: Path) -> Any:
             scan.layer({k: v for k, v in description.items() if k != "compile_config"})
         except DamagedFileError:
             raise
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise DamagedFileError(
                 f"{path}: not a readable Keras model ({type(error).__name__}: {error}). Save it "
                 "again."
@@ -109,35 +94,26 @@ def _rebuilt(path: Path, stored: Stored, own_classes: bool) -> Any:
         raise DamagedFileError(f"{message} Save it again, as .keras.") from error
 
 
-def _archive(path: Path, folder: Path) -> Stored:
+def _archive(path: Path, folder: Path, budget: Budget) -> Stored:
     """The contents of a `.keras` archive; its weights are unpacked into a folder."""
     if not zipfile.is_zipfile(path):
         hint = " It is an HDF5 file: rename it to end in .h5." if _is_hdf5(path) else ""
         raise DamagedFileError(f"{path}: not a zip archive, which a .keras file is.{hint}")
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if member.file_size > max(_SMALL, _MOST_EXPANSION * member.compress_size):
-                raise DamagedFileError(
-                    f"{path}: {member.filename} would grow to {member.file_size} bytes from "
-                    f"{member.compress_size}, as no model does."
-                )
-        broken = archive.testzip()
-        if broken is not None:
-            raise DamagedFileError(f"{path}: {broken} inside it is damaged. Copy or save it again.")
-        description = json.loads(archive.read("config.json"))
-        metadata = json.loads(archive.read("metadata.json"))
-        weights = Path(archive.extract(_WEIGHTS, folder))
-    numbers = look_through(weights, path).numbers
+    with Archive(path, budget) as archive:
+        description = archive.json("config.json")
+        metadata = archive.json("metadata.json")
+        (weights := folder / _WEIGHTS).write_bytes(archive.read(_WEIGHTS))
+    numbers = look_through(weights, path, budget=budget).numbers
     return Stored(description, str(metadata["keras_version"]), weights, numbers)
 
 
-def _hdf5(path: Path) -> Stored:
+def _hdf5(path: Path, budget: Budget) -> Stored:
     """The contents of an HDF5 file."""
     if not _is_hdf5(path):
         raise DamagedFileError(
             f"{path}: not an HDF5 file, which a {path.suffix} file is. Save it again."
         )
-    found = look_through(path, path, ("model_config", "keras_version"))
+    found = look_through(path, path, ("model_config", "keras_version"), budget)
     if "model_config" not in found.attributes:
         raise DamagedFileError(
             f"{path}: holds no model, perhaps weights alone. Save the whole model, with "

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from spikewright._base.files import file_at
 from spikewright._base.structure import Structure
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.examples import named_examples
@@ -42,14 +43,12 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     outputs; layers that these do not need are cut.
 
     Raises `UnsupportedLayerError` listing every layer that cannot be read, `GraphError` naming a
-    layer whose weights are not finite, `DamagedFileError`, `FileNotFoundError`, `ReadError` for an
+    layer whose weights are not finite, `DamagedFileError`, `MissingFileError`, `ReadError` for an
     example that does not fit, or `MissingExtraError`.
     """
     keras = import_keras()
     if isinstance(model, str | Path):
-        if not Path(model).is_file():
-            raise FileNotFoundError(f"{model}: no such file")
-        loaded = load(Path(model))
+        loaded = load(file_at(model))
         return replace(read(loaded, example_input, outputs), loaded=loaded)
     if is_code(model):
         return read_model(model, example_input, outputs)

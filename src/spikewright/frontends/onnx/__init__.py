@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from spikewright._base.budget import spending
 from spikewright.frontends.onnx import quantised_operators as _quantised  # registers them
 from spikewright.frontends.onnx import readers as _readers  # registers the standard operators
 from spikewright.frontends.onnx.cutting import cut
@@ -47,9 +48,15 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
 
     Raises `UnsupportedLayerError` that lists every node that cannot be read, and `ReadError` for
     an opset below 7 or an input that cannot be read. Raises `GraphError` for parameters that are
-    not finite, `DamagedFileError`, `FileNotFoundError`, or `MissingExtraError` without onnx.
+    not finite, `DamagedFileError`, `MissingFileError`, or `MissingExtraError` without onnx.
     """
-    proto, place = load(model)
+    proto, place, budget = load(model)
+    with spending(budget):
+        return _read(proto, place, example_input, outputs)
+
+
+def _read(proto: Any, place: str, example_input: Any, outputs: Sequence[str] | None) -> Source:
+    """Read a model that was loaded; raises as `read` does."""
     own, half = proto, half_of(proto)
     if half:
         own = type(proto).FromString(proto.SerializeToString())

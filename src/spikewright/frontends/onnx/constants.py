@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright.frontends.onnx.operators import operators
 from spikewright.frontends.onnx.values import Constant, Unreadable
+from spikewright.frontends.reading.affording import afford
 from spikewright.graph.layers import Shape
 
 _FOLDABLE = """
@@ -36,7 +37,6 @@ _FOLDABLE = """
 FOLDABLE = frozenset(_FOLDABLE.split())
 """Deterministic operators of the standard domain that are computed when all inputs are known."""
 
-_LARGEST = 2**28  # values in a computed constant: a model file must not exhaust the memory
 _SETTINGS = 64  # values of inputs such as shapes, pads and axes, at most
 
 
@@ -76,7 +76,7 @@ def _run(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[NDArr
     )
     make = require("onnx.reference").ReferenceEvaluator
     try:
-        _refuse_large(node, arrays, opset)
+        afford(_values(node, arrays, opset))
         evaluator = make(graph, opsets={"": opset}, new_ops=operators(opset))
         with np.errstate(all="ignore"):  # an infinity that reaches a parameter is reported there
             outputs = dict(zip(evaluator.output_names, evaluator.run(None, known), strict=True))
@@ -89,20 +89,17 @@ def _run(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[NDArr
     return tuple(np.asarray(outputs.get(name)) for name in node.output)
 
 
-def _refuse_large(node: Any, arrays: Sequence[NDArray | None], opset: int) -> None:
-    """Refuse results that are much larger than their operands."""
+def _values(node: Any, arrays: Sequence[NDArray | None], opset: int) -> int:
+    """The number of values in the largest result of a node, before it is computed."""
     given = [array for array in arrays if array is not None]
     operator = node.op_type
     if operator in ("ConstantOfShape", "Expand", "Tile") and given:
-        values = math.prod(int(n) for n in np.ravel(given[-1]))
-        values *= given[0].size if operator == "Tile" else 1
-    elif operator == "Range" and len(given) == 3:
+        times = math.prod(int(n) for n in np.ravel(given[-1]))
+        return times * given[0].size if operator == "Tile" else times
+    if operator == "Range" and len(given) == 3:
         start, limit, delta = (float(np.ravel(array)[0]) for array in given)
-        values = int(min(abs((limit - start) / delta), 2.0**62)) if delta else 0
-    else:
-        values = _inferred(node, arrays, opset) if given else 0
-    if values > _LARGEST:
-        raise Unreadable(f"it computes a constant of {values} values, more than {_LARGEST}")
+        return int(min(abs((limit - start) / delta), 2.0**62)) if delta else 0
+    return _inferred(node, arrays, opset) if given else 0
 
 
 def _inferred(node: Any, arrays: Sequence[NDArray | None], opset: int) -> int:

@@ -15,9 +15,8 @@ from spikewright._base.optional import require
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.node import Origin
 from spikewright.frontends.onnx.values import Constant, Missing, Signal, Unreadable, Value
+from spikewright.frontends.reading.affording import afford_nodes
 from spikewright.frontends.reading.refusal import Unknown
-
-MOST_NODES = 2**14  # nodes that a loop may become: a model file must not exhaust the memory
 
 
 class Reading(Protocol):
@@ -60,10 +59,12 @@ class Flow:
         trips = None if most is None else self._whole(most)
         goes = going is None or self._truth(going)
         body, scanned = self.attributes["body"], []
+        self._bound(max(trips or 0, 0) if goes else 0, body)
         for trip in count():
             if not goes or (trips is not None and trip >= trips):
                 break
-            self._bound(trip + 1 if trips is None else trips, len(body.node))
+            if trips is None:
+                self._bound(1, body)
             given = (self._constant(np.int64(trip)), self._constant(np.bool_(True)), *carried)
             going, *made = self.walk.inside(body, f"{self.label}/{trip}", given)
             goes, carried = self._truth(going), made[: len(carried)]
@@ -79,8 +80,8 @@ class Flow:
         backwards = self._settings("scan_input_directions", sequences)
         steps = self._extent(scanned[0], axes[0])
         rows = []
+        self._bound(steps, body)
         for step in range(steps):
-            self._bound(steps, len(body.node))
             places = [steps - 1 - step if back else step for back in backwards]
             entries = [
                 self._entry(value, axis, place, f"{self.label}/{step}:{k}")
@@ -98,12 +99,10 @@ class Flow:
     def _settings(self, name: str, length: int) -> list[int]:
         return [int(n) for n in self.attributes.get(name) or [0] * length]
 
-    def _bound(self, trips: int, nodes: int) -> None:
-        if trips * max(nodes, 1) > MOST_NODES:
-            raise Unreadable(
-                f"it runs {nodes} nodes {trips} times, and {MOST_NODES} nodes in all are the limit",
-                "Export the model with fewer steps, or with a recurrent operator",
-            )
+    def _bound(self, trips: int, body: Any) -> None:
+        """Count the nodes that so many runs of a body become, and an entry for each run."""
+        nodes = len(body.node)
+        afford_nodes(trips * max(nodes, 1), f"it runs {nodes} nodes {trips} times")
 
     def _truth(self, value: Value | None) -> bool:
         return bool(self._known(value, "its condition"))

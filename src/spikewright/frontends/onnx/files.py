@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from spikewright._base.budget import Budget, budget_of
+from spikewright._base.files import file_at
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, ReadError
+from spikewright.frontends.onnx.inlining import inlined, subgraphs
 
 OLDEST_OPSET = 7
 _LARGEST = 2**31 - 1  # protobuf's limit, hence that of ONNX's checker
 
 
-def load(model: Any) -> tuple[Any, str]:
+def load(model: Any) -> tuple[Any, str, Budget]:
     """A checked copy of the model with its external data inside, and the place it came from.
 
-    Raises `FileNotFoundError`, `DamagedFileError` for an invalid model, `ReadError` for an
-    opset that is too old or too new.
+    Also the budget of all that reading it makes. Raises `MissingFileError`, `DamagedFileError` for
+    an invalid model, `ReadError` for an opset that is too old or too new.
     """
     onnx = require("onnx")
     if isinstance(model, str | Path):
-        path = Path(model)
+        path = file_at(model)
         place = str(path)
-        proto = _parse(path)
-        for tensor in _tensors(proto):
-            if _is_external(tensor):
-                _embed(tensor, path)
+        proto, budget = _parse(path), budget_of(path)
+        _embed_all(proto, path, budget)
     else:
         proto, place = onnx.ModelProto(), f"the model {model.graph.name!r}"
         proto.CopyFrom(model)
+        budget = Budget(place, proto.ByteSize())
         external = [tensor.name for tensor in _tensors(proto) if _is_external(tensor)]
         if external:
             raise ReadError(
@@ -38,9 +40,8 @@ def load(model: Any) -> tuple[Any, str]:
             )
     _standard_domain(proto)
     _check(proto, place)
-    if proto.functions:
-        proto = require("onnx.inliner").inline_local_functions(proto)
-    return proto, place
+    budget.holds(nodes=len(proto.graph.node))
+    return inlined(proto, place, budget), place, budget
 
 
 def _standard_domain(proto: Any) -> None:
@@ -131,34 +132,57 @@ def _tensors(proto: Any) -> Iterator[Any]:
             yield from graph.initializer
             nodes.extend(graph.node)
             continue
-        for attribute in nodes.pop().attribute:
+        node = nodes.pop()
+        graphs.extend(subgraphs(node))
+        for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
-            if attribute.HasField("g"):
-                graphs.append(attribute.g)
-            graphs.extend(attribute.graphs)
 
 
 def _is_external(tensor: Any) -> bool:
     return bool(tensor.data_location == tensor.EXTERNAL)
 
 
-def _embed(tensor: Any, model_path: Path) -> None:
-    """Read a tensor's bytes from the file beside the model, into the tensor."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    where = f"{model_path}: the data of tensor {tensor.name!r}"
-    location = entries.get("location", "")
-    folder = model_path.resolve().parent
-    file = (folder / location).resolve()
-    if not location or not file.is_relative_to(folder):
+def _embed_all(proto: Any, path: Path, budget: Budget) -> None:
+    """Read the data that is in files beside the model into its tensors."""
+    folder = path.resolve().parent
+    seen: set[Path] = set()
+    for tensor in filter(_is_external, _tensors(proto)):
+        where = f"{path}: the data of tensor {tensor.name!r}"
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        file = _beside(entries.get("location", ""), folder, where)
+        size = file.stat().st_size
+        if file not in seen:
+            seen.add(file)
+            budget.holds(size)
+        _embed(tensor, entries, file, size, where, budget)
+
+
+def _beside(location: str, folder: Path, where: str) -> Path:
+    """The file at a location below the model's folder."""
+    try:
+        file = (folder / location).resolve()
+        inside = bool(location) and file.is_relative_to(folder)
+        there = inside and file.is_file()
+    except (OSError, ValueError, RuntimeError):  # no name of a file, or links in a circle
         raise DamagedFileError(
-            f"{where} is said to be in {location!r}, outside the model's folder {folder}. "
+            f"{where} is said to be in {location!r:.80}, which is no name of a file. Save it again."
+        ) from None
+    if not inside:
+        raise DamagedFileError(
+            f"{where} is said to be in {location!r:.80}, outside the model's folder {folder}. "
             "Put the data beside the model and save it again."
         )
-    if not file.is_file():
+    if not there:
         raise DamagedFileError(f"{where} is missing: there is no {file}. Copy it beside the model.")
-    size = file.stat().st_size
+    return file
+
+
+def _embed(
+    tensor: Any, entries: Mapping[str, str], file: Path, size: int, where: str, budget: Budget
+) -> None:
+    """Read a tensor's bytes from a file of `size` bytes into the tensor."""
     try:
         offset = int(entries.get("offset", 0))
         length = int(entries.get("length", size - offset))
@@ -169,6 +193,7 @@ def _embed(tensor: Any, model_path: Path) -> None:
             f"{where} is at bytes {offset} to {offset + length} of {file.name}, "
             f"which has {size}: the file is truncated. Copy it anew."
         )
+    budget.take(length, f"the data of tensor {tensor.name!r}")
     with file.open("rb") as stream:
         stream.seek(offset)
         tensor.raw_data = stream.read(length)

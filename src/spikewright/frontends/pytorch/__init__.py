@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spikewright._base.files import file_at
 from spikewright._base.optional import require as _require
 
 _require("torch")
@@ -72,7 +73,7 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     """
     with quiet():
         if isinstance(model, str | Path):
-            return read_file(Path(model), outputs)
+            return read_file(file_at(model), outputs)
         if hasattr(model, "graph_signature"):
             return read_program(model, outputs)
         return read_module(model, example_input, outputs)

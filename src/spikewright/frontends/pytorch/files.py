@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves
 
+from spikewright._base.archives import UNREADABLE, Archive
+from spikewright._base.budget import Budget, budget_of, current, spending
 from spikewright.errors import DamagedFileError, ReadError, SpikewrightError
 from spikewright.frontends.pytorch.inspection import Suspicious, clean_payloads, clean_program
 from spikewright.frontends.pytorch.reading import read_program
@@ -37,6 +40,11 @@ _MARKS = ("archive_format", "archive_version", "byteorder", "version", ".data/ve
 
 def read_file(path: Path, outputs: Sequence[str] | None = None) -> Source:
     """Read the program in a file; raises the errors of `load` and `read_program`."""
+    with spending(budget_of(path)):
+        return _read(path, outputs)
+
+
+def _read(path: Path, outputs: Sequence[str] | None) -> Source:
     exported = load(path)
     try:
         return replace(read_program(exported, outputs), loaded=exported)
@@ -54,8 +62,9 @@ def load(path: Path) -> Any:
     Raises `DamagedFileError` when the file is truncated, does not hold a program, or holds
     something that could be executed.
     """
+    budget = current() or budget_of(path)
     try:
-        parts = _Parts(path)
+        parts = _Parts(path, budget)
         archive = _old_archive(parts) if _OLD_MODEL in parts else _archive(parts)
     except ReadError as error:
         raise ReadError(f"{path}: {error}") from None
@@ -64,8 +73,7 @@ def load(path: Path) -> Any:
             f"{path}: {error}. It is not read, since files must be data. Save the model again with "
             "torch.export.save."
         ) from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError, RuntimeError,
-            AttributeError, RecursionError, NotImplementedError) as error:  # fmt: skip
+    except UNREADABLE as error:
         raise DamagedFileError(
             f"{path}: not a file that torch.export.save wrote ({_short(error)}). Save it again."
         ) from error
@@ -88,27 +96,23 @@ class _Parts:
 
     version = "unknown"
 
-    def __init__(self, path: Path) -> None:
-        content = path.read_bytes()
-        self._archive = zipfile.ZipFile(io.BytesIO(content))
-        names = [info.filename for info in self._archive.infolist()]
+    def __init__(self, path: Path, budget: Budget) -> None:
+        self.budget = budget
+        self._archive = Archive(io.BytesIO(path.read_bytes()), budget)
+        names = self._archive.names
         self.root = "" if _OLD_MODEL in names else f"{names[0].split('/')[0]}/"
         self._members = {
-            info.filename.removeprefix(self.root): info
-            for info in self._archive.infolist()
-            if info.filename.startswith(self.root)
+            name.removeprefix(self.root): name for name in names if name.startswith(self.root)
         }
-        if len(set(names)) < len(names):
-            raise Suspicious("it holds two members of one name")
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
 
     def __getitem__(self, name: str) -> bytes:
-        info = self._members[name]
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise Suspicious(f"its member {name!r} is compressed, which PyTorch never does")
-        return self._archive.read(info)
+        member = self._members[name]
+        if not self._archive.stored(member):
+            raise Suspicious(f"its member {name!r:.80} is compressed, which PyTorch never does")
+        return self._archive.read(member)
 
     def program(self, name: str) -> tuple[str, bytes]:
         """The program in a member, checked and without unneeded parts."""
@@ -135,7 +139,7 @@ def _archive(parts: _Parts) -> io.BytesIO:
         for payload in payloads.values():
             name = folder + payload["path_name"]
             members[name] = parts[name]
-            _check_extent(payload, len(members[name]))
+            _check_extent(payload, len(members[name]), parts.budget)
     return _pack(members, "archive/")
 
 
@@ -150,25 +154,36 @@ def _old_archive(parts: _Parts) -> io.BytesIO:
 def _tensors(parts: _Parts, name: str) -> bytes:
     """A pickle that holds nothing but tensors."""
     content = parts[name]
-    if content:
-        try:
-            torch.load(io.BytesIO(content), weights_only=True)
-        except Exception as error:
-            raise Suspicious(
-                f"its member {name!r} holds more than tensors ({_short(error)})"
-            ) from None
+    if not content:
+        return content
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        inner = Archive(io.BytesIO(content), parts.budget)
+        if not all(map(inner.stored, inner.names)):
+            raise Suspicious(f"its member {name!r} is compressed, which PyTorch never does")
+    try:
+        held = torch.load(io.BytesIO(content), weights_only=True)
+    except Exception as error:
+        raise Suspicious(f"its member {name!r} holds more than tensors ({_short(error)})") from None
+    tensors = [leaf for leaf in tree_leaves(held) if isinstance(leaf, torch.Tensor)]
+    parts.budget.take(sum(_size(tensor) for tensor in tensors), f"its member {name!r}")
     return content
 
 
-def _check_extent(payload: Mapping[str, Any], stored: int) -> None:
-    """A tensor must lie in its bytes, and a small file must not claim a huge, repetitive one."""
+def _size(tensor: torch.Tensor) -> int:
+    """The bytes of a tensor's values, however few are stored."""
+    return tensor.numel() * tensor.element_size()
+
+
+def _check_extent(payload: Mapping[str, Any], stored: int, budget: Budget) -> None:
+    """A tensor must lie in its bytes; values that repeat these are taken from the budget."""
     meta = payload["tensor_meta"]
     sizes = [size["as_int"] for size in meta["sizes"]]
     strides = [stride["as_int"] for stride in meta["strides"]]
     reach = sum((n - 1) * stride for n, stride in zip(sizes, strides, strict=True))
     values = math.prod(sizes)
-    if values and not (min(sizes, default=1) > 0 and reach < stored and values <= stored + 2**24):
+    if values and not (min(sizes, default=1) > 0 and 0 <= reach < stored):
         raise ValueError(f"a tensor of shape {tuple(sizes)} has {stored} bytes")
+    budget.take(16 * values, f"a tensor of shape {tuple(sizes)}")
 
 
 def _pack(members: Mapping[str, bytes], root: str) -> io.BytesIO:

@@ -12,11 +12,14 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
+from spikewright._base.budget import current
 from spikewright.frontends.pytorch.call import to_array
 from spikewright.frontends.pytorch.program import Batch
 from spikewright.frontends.pytorch.registry import READERS
+from spikewright.frontends.reading.affording import afford
 from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.values import alike
@@ -97,11 +100,28 @@ def fold(target: Any, args: list[Any], kwargs: dict[str, Any], batch: Batch) -> 
             own_args, own_kwargs = pytree.tree_map(
                 lambda leaf, case=case: _in_case(leaf, batch, case), (args, kwargs)
             )
+            _afford(target, own_args, own_kwargs)
             with torch.no_grad():
                 found.append(target(*own_args, **own_kwargs))
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             raise Unreadable(f"it cannot be computed from its constants: {error}") from None
     return _joined(found)
+
+
+def _afford(target: Any, args: Any, kwargs: Any) -> None:
+    """Count the values of a result, known by their shapes; raises `Unreadable` for too many.
+
+    Operators whose shapes follow from values, or that PyTorch cannot foresee, are computed at once.
+    """
+    if current() is None:
+        return
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            made = target(*args, **kwargs)
+    except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError):
+        return  # computing it says what is wrong
+    tensors = [leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, torch.Tensor)]
+    afford(sum(tensor.numel() for tensor in tensors))
 
 
 def _varies(leaf: Any) -> bool:

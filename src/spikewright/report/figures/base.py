@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from spikewright._base.amounts import number
+from spikewright._base.files import path_of
 from spikewright._base.optional import require
 from spikewright._base.writing import (
     FileKind,
@@ -85,11 +86,12 @@ def save(
 
     Returns both paths. In an SVG texts stay texts, and it is the same file every time. An older
     picture of this package and its data are replaced, any other file only with `overwrite`. Raises
-    `ExistingFileError` where one is not replaced, and `OSError` where either cannot be written, and
-    then writes neither.
+    `ExistingFileError` where one is not replaced, and `FileError` where either cannot be written;
+    then it writes neither.
     """
     matplotlib = require("matplotlib")
-    picture, data = Path(path), Path(path).with_suffix(".csv")
+    picture = path_of(path)
+    data = picture.with_suffix(".csv")
     rows, content = info.rows(), io.BytesIO()
     columns = [str(cell) for cell in rows[0]]
     check_picture(picture, columns, overwrite=overwrite)
@@ -107,7 +109,7 @@ def check_picture(path: str | Path, columns: Sequence[str], *, overwrite: bool =
 
     Raises as `save` does.
     """
-    picture = Path(path)
+    picture = path_of(path)
     check_target(picture, PICTURE, overwrite=overwrite)
     data = _data_of(picture, columns)
     check_target(picture.with_suffix(".csv"), data, overwrite=overwrite)

@@ -55,7 +55,7 @@ def write_html(
     `facts` settings by name.
 
     An older page is replaced, any other file only with `overwrite` (`ExistingFileError`).
-    Raises `FileNotFoundError` where the folder does not exist.
+    Raises `MissingFileError` where the folder does not exist.
     """
     target = check_target(path, PAGE, overwrite=overwrite)
     contents = Contents(

@@ -17,12 +17,12 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.lookup import values_of_a_row
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Unreadable, same
+from spikewright.frontends.reading.affording import afford
 from spikewright.frontends.reading.layout import UNBATCHED, Layout
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Concatenate, Reshape, Take
 
 _SAMPLES = "Only axes beside the batch can be cut"
-_LARGEST = 2**28  # positions: a model file must not exhaust the memory
 
 
 def by_position(
@@ -66,8 +66,7 @@ def _of_a_sample(
     sizes = [int(np.prod(view.shape)) for view in signals]
     width = sum(sizes)
     end = width * batch
-    if end > _LARGEST:
-        raise Unreadable(f"it moves {end} values about, more than {_LARGEST}")
+    afford(end)
     rows = np.split(np.arange(end).reshape(batch, width), np.cumsum(sizes)[:-1], axis=1)
     numbered = iter(
         view.layout.batch_back(part.reshape(batch, *view.shape))

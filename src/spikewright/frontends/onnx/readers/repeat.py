@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.reading.affording import afford
 from spikewright.frontends.reading.layout import Layout
 from spikewright.frontends.reading.selection import Mode, padded, tiled
 from spikewright.frontends.reading.values import Value
@@ -19,8 +21,6 @@ from spikewright.graph.layers import (
     Identity,
     Shape,
 )
-
-_LARGEST = 2**28  # values of one sample: a model file must not exhaust the memory
 
 
 @reads("Concat")
@@ -97,8 +97,7 @@ def _expanded(view: Signal, batch: int, target: tuple[int, ...]) -> tuple[Layout
             raise Unreadable(f"it turns shape {own} into {full}: the batch does not stay")
         beside = view.layout.beside(view.shape)
         sample = (*full[: layout.axis], *beside, *full[layout.axis + 1 :])
-    if np.prod(sample, dtype=np.float64) > _LARGEST:
-        raise Unreadable(f"it makes samples of shape {sample}, more than {_LARGEST} values")
+    afford(math.prod(sample))
     return layout, sample
 
 
@@ -112,8 +111,7 @@ def tile(node: OnnxNode) -> Value:
     axes = tuple(axis for axis, times in enumerate(repeats) if times > 1)
     view = node.view(0, *axes)
     times = {view.axis(axis): repeats[axis] for axis in axes}
-    if np.prod([*view.shape, *times.values()], dtype=np.float64) > _LARGEST:
-        raise Unreadable(f"it makes more than {_LARGEST} values of shape {view.shape}")
+    afford(math.prod((*view.shape, *times.values())))
     return tiled(node, view, times)
 
 

@@ -12,13 +12,12 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.resampling import Convention, positions, weights
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.reading.affording import afford
 from spikewright.frontends.reading.resampling import resampled
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     ScaleShift,
 )
-
-_LARGEST = 2**24  # entries of a matrix: a model file must not exhaust the memory
 
 
 @dataclass(frozen=True)
@@ -133,8 +132,7 @@ def _resized(
     beside, matrices = {}, {}
     for axis, target in targets.items():
         n = view.shape[axis]
-        if target.extent * n > _LARGEST:
-            raise Unreadable(f"it makes {target.extent} values of {n}, which is too large")
+        afford(target.extent * n)
         where = positions(n, target.extent, target.factor, target.region, convention)
         matrices[axis] = weights(where, n, target.factor, convention)
         outside = convention.transform == "tf_crop_and_resize"
