@@ -51,7 +51,7 @@ case $(uname -m) in
         tiles amx amx_int8 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mamx-tile -mamx-int8
         ;;
 esac
-for part in run dispatch functions; do
+for part in run dispatch functions memory threads; do
     $CXX $FLAGS $DEFINES -c "$SOURCE/$part.cpp" -o "$WORK/$part.o"
 done
 for test in "${TESTS[@]}"; do

@@ -37,7 +37,7 @@ class Setting:
     """A program as an engine prepared it, and the number of samples, of which `chunk` run at once.
 
     `given` is the program before preparation. Of nodes in `fed` every sample has a value of its own
-    (None: of all).
+    (None: of all). Where a run is `resumable`, the state before a block of steps is kept beside it.
     """
 
     given: Program
@@ -47,6 +47,7 @@ class Setting:
     chunk: int
     tally: frozenset[Ensemble]
     fed: frozenset[Node] | None = None
+    resumable: bool = False
 
     @classmethod
     def of(
@@ -57,6 +58,7 @@ class Setting:
         tally: Collection[Ensemble] = (),
         chunk: int | None = None,
         fed: Collection[Node] | None = None,
+        resumable: bool = False,
     ) -> Setting:
         """Prepare a program; `chunk` is the engine's choice where it is None."""
         plan = engine.prepare(program)
@@ -64,7 +66,8 @@ class Setting:
         if any(calls_python(op) for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step
         of_each = None if fed is None else frozenset(fed)
-        return cls(program, plan, engine, batch, min(size, batch), frozenset(tally), of_each)
+        names = frozenset(tally)
+        return cls(program, plan, engine, batch, min(size, batch), names, of_each, resumable)
 
     def tallied(self, op: Operator) -> bool:
         """Whether the spikes of an operator's populations are summed."""
@@ -148,6 +151,10 @@ class Setting:
             sizes = self.engine.held_state(op, self.program, tally, self.batch, stretch)
             how = f"of {self.batch} samples"
             parts += [MemoryPart("state", label, size, how) for label, size in sizes.items()]
+            if self.resumable and not (stretch is not None and stretch.last):
+                kept = self.engine.held_state(op, self.program, tally, self.batch, None)
+                how = "before a block of steps, to go on from"
+                parts += [MemoryPart("state", label, size, how) for label, size in kept.items()]
         return _some(*parts)
 
     def kept(self, steps: int) -> Memory:

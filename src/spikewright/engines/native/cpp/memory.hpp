@@ -17,6 +17,16 @@ constexpr std::size_t kLine = 64;        // bytes of a cache line, and of the wi
 constexpr std::size_t kSpare = 4 * kLine;  // bytes that may be read or written behind the end
 constexpr std::size_t kPage = std::size_t(2) << 20;  // bytes of a large page
 
+// Memory of so many bytes, or an OutOfMemory that says how many; aligned to a power of 2.
+void* allocate_bytes(std::size_t bytes, std::size_t alignment);
+
+class OutOfMemory : public std::bad_alloc {
+  public:
+    explicit OutOfMemory(std::size_t bytes) : bytes(bytes) {}
+    const char* what() const noexcept override;
+    const std::size_t bytes;
+};
+
 template <class T>
 class Array {
   public:
@@ -71,7 +81,7 @@ class Array {
     void allocate(std::size_t size) {
         release();
         const std::size_t bytes = size * sizeof(T) + kSpare;
-        data_ = static_cast<T*>(::operator new(bytes, alignment(size)));
+        data_ = static_cast<T*>(allocate_bytes(bytes, std::size_t(alignment(size))));
 #if defined(__linux__)
         if (is_large(size)) madvise(data_, bytes / kPage * kPage, MADV_HUGEPAGE);  // or small ones
 #endif
