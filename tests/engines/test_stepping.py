@@ -117,7 +117,7 @@ def test_a_step_is_one_call_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> N
         sim.step()
         stepper = taken(sim)
         assert stepper is not None
-        monkeypatch.setattr(Execution, "_run", lambda *_: pytest.fail("a step was run as a run"))
+        monkeypatch.setattr(Execution, "_prepared", lambda *_: pytest.fail("a step was run as a run"))
         monkeypatch.setattr(RegionKernel, "run", lambda *_: pytest.fail("a kernel was run"))
         for _ in range(STEPS):
             sim.step()

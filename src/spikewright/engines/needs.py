@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -295,6 +296,19 @@ def last_readers(program: Program) -> Mapping[int, Component]:
 def kept_steps(recording: Recording, first: int, steps: int) -> int:
     """The number of `steps` steps after step `first` that a probe keeps: every n-th one."""
     return (first + steps) // recording.every - first // recording.every
+
+
+def sampled(program: Program, others: Sequence[Operator] = ()) -> dict[int, int]:
+    """Signals that only probes read, and the period of the steps that these keep.
+
+    `others` are operators that read signals beside those of the program.
+    """
+    read = {s for op in (*program.operators, *others) for s in op.inputs}
+    periods: dict[int, int] = {}
+    for recording in program.recordings:
+        if recording.signal not in read:
+            periods[recording.signal] = gcd(periods.get(recording.signal, 0), recording.every)
+    return periods
 
 
 def _in_windows(component: Component) -> bool:

@@ -172,8 +172,9 @@ class Functions:
         }
         self._sources = [op.node for op in operators if isinstance(op, Source)]
         self._recalled: dict[Node, Recalled] = {}
-        for step in steps if calls is not None else ():
-            step.recall(calls)
+        if calls is not None:
+            for step in steps:
+                step.recall(calls)
         share_out(steps, operators, samples)
 
     def of_source(self, node: Node) -> Any:

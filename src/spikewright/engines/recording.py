@@ -66,7 +66,8 @@ class Recorder:
         before = self._count(recording, start)
         if block.shape[1] == 1:  # constant, or a block of one step
             after = self._count(recording, self._steps if start == 0 else start + 1)
-            array[:, before:after] = block * factor
+            if after > before:  # else there may be no values
+                array[:, before:after] = block * factor
             return
         kept = self._kept(recording, start, block.shape[1])
         rows = max(1, PIECE_VALUES // max(1, block[0].size))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Engine, Feeds, Kernel
-from spikewright.engines.memory import Memory, available, lately_available
+from spikewright.engines.memory import Memory, available, lately_available, running_out
 from spikewright.engines.needs import Setting, last_readers
 from spikewright.engines.parts import parts_of
 from spikewright.engines.program import Component, Learned, Program, Source
@@ -58,7 +58,8 @@ class Execution:
         self._block, self._plan = block, self._setting.program
         self._sources = [op for op in self._plan.operators if isinstance(op, Source)]
         self._stages = _stages(self._plan)
-        self._parts = parts_of(self._setting)
+        with running_out(f"{engine.name} engine"):
+            self._parts = parts_of(self._setting)
         kernels = [kernel for part in self._parts for kernel in part.kernels.values()]
         self._kernels = list(dict.fromkeys(kernels))
         steps = [step for kernel in self._kernels for step in kernel.python_steps()]
@@ -98,7 +99,7 @@ class Execution:
         for node in feeds or ():
             self.program.check_fed(node)
         self._begin()
-        with self.engine.working():
+        with running_out(f"{self.engine.name} engine"), self.engine.working():
             run = self._prepared(steps, feeds)
             try:
                 self._advance(run, steps, progress, last)

@@ -542,6 +542,8 @@ void bind_descriptions(nb::module_& m) {
 
 }  // namespace
 
+namespace {
+
 // Raises a SimulationError.
 void raise(const std::string& message) {
     PyErr_SetString(nb::module_::import_("spikewright.errors").attr("SimulationError").ptr(), message.c_str());
@@ -569,6 +571,8 @@ void translate(const std::exception_ptr& thrown, void*) {
         raise(std::string("native engine: the system cannot start thread ") + error.what() + "; give fewer threads=");
     }
 }
+
+}  // namespace
 
 NB_MODULE(_kernels, m) {
     m.doc() = "Kernels of the native engine; see the files in `cpp`.";
@@ -618,7 +622,7 @@ NB_MODULE(_kernels, m) {
         .def("combine", &Region::combine, by_name, output, "terms"_a, "gain"_a = nb::none(),
              "bias"_a = nb::none())
         .def("load", &Region::load, by_name, input, output, "index"_a = nb::none())
-        .def("store", &Region::store, by_name, input, output, "index"_a = nb::none())
+        .def("store", &Region::store, by_name, input, output, "index"_a = nb::none(), "every"_a = 1)
         .def("memory", &Region::memory)
         .def("filter", &Region::filter, by_name, "action"_a, input, output, "A"_a, "B"_a, "C"_a,
              "D"_a.none(), "states"_a, "kept"_a, "line"_a)
@@ -634,7 +638,7 @@ NB_MODULE(_kernels, m) {
         .def("rule", &Region::rule, "number"_a, by_name, "rule"_a, "first"_a, "second"_a, "receivers"_a,
              "senders"_a, "theta"_a, "signal"_a, "delta"_a, "scale"_a.none())
         .def("finish", &Region::finish)
-        .def("recursion", &Region::recursion, by_name, input, output, "inverse"_a, "along"_a, "gain"_a)
+        .def("recursion", &Region::recursion, by_name, input, output, "inverse"_a, "along"_a, "gain"_a, "recorded"_a = -1, "every"_a = 1)
         .def("call", &Region::call, by_name, "inputs"_a, "outputs"_a)
         .def("sparse", &Region::sparse, by_name, input, output, "starts"_a, "columns"_a, "values"_a,
              "factor"_a)
