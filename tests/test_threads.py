@@ -5,16 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from textwrap import dedent
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 
 import spikewright as sw
-from spikewright import engines
+from spikewright import demo, engines
 from spikewright.cli.main import main
 from spikewright.engines.native.engine import THREADS_VARIABLE, NativeEngine
 from spikewright.engines.torch import TorchEngine
@@ -31,24 +31,27 @@ def network() -> sw.Network:
     return net
 
 
+@cache
 def conversion() -> sw.Conversion:
     """A small converted model."""
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
-    return sw.convert(model, input_shape=(4,))
+    return sw.convert(demo.MODEL)
 
 
-X, Y = np.ones((4, 4), np.float32), np.zeros(4, np.int64)
+def data() -> tuple[Any, Any]:
+    """Two samples and their labels."""
+    _, (x, y) = demo.digits()
+    return x[:2], y[:2]
+
 
 ENTRIES: dict[str, Callable[[Any], Any]] = {
     "Simulator": lambda n: sw.Simulator(network(), threads=n),
     "engines.get": lambda n: engines.get("auto", sw.Simulator(network()).program, n),
     "NativeEngine": lambda n: NativeEngine(n),
     "TorchEngine": lambda n: TorchEngine("cpu", n),
-    "run": lambda n: conversion().run(X, steps=2, threads=n),
+    "run": lambda n: conversion().run(data()[0], steps=2, threads=n),
     "stream": lambda n: conversion().stream(threads=n),
-    "evaluate": lambda n: conversion().evaluate(X, Y, steps=2, threads=n),
-    "sweep": lambda n: conversion().sweep(X, Y, steps=2, threads=n),
+    "evaluate": lambda n: conversion().evaluate(*data(), steps=2, threads=n),
+    "sweep": lambda n: conversion().sweep(*data(), steps=2, threads=n),
 }
 
 

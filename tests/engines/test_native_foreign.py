@@ -187,6 +187,10 @@ def two_nodes() -> Loop:
     return loop(middle)
 
 
+class OwnRLS(sw.RLS):
+    """A rule that the kernels do not know."""
+
+
 def learning(rule: Any, *recorded: str, neurons: bool = False) -> Loop:
     """What is decoded, by weights that a rule changes, comes back as their error."""
 
@@ -291,7 +295,7 @@ CASES: dict[str, Callable[[], Loop]] = {
     "mean, filters": lambda: synapse(WindowMean(4, 1.0)),
     "mean, filters and a function": lambda: synapse(WindowMean(4, 1.0), node=True),
     "mean, learning": mean_error,
-    "RLS, recorded": lambda: learning(sw.RLS(1e-3), "inv_gamma", "delta", "error"),
+    "own rule, recorded": lambda: learning(OwnRLS(1e-3), "inv_gamma", "delta", "error"),
     "function, BCM recorded": lambda: learning(sw.BCM(1e-12), "theta", "delta", neurons=True),
 }
 

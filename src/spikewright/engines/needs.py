@@ -144,7 +144,7 @@ class Setting:
 
     def state(self, stretch: Stretch | None = None) -> Memory:
         """State, which lasts from block to block; None: of a run of any number of blocks."""
-        parts = []
+        parts, before = [], 0
         for op in self.program.operators:
             if isinstance(op, Source):
                 continue
@@ -152,11 +152,11 @@ class Setting:
             sizes = self.engine.held_state(op, self.program, tally, self.batch, stretch)
             how = f"of {self.batch} samples"
             parts += [MemoryPart("state", label, size, how) for label, size in sizes.items()]
-            if self.resumable and not (stretch is not None and stretch.last):
-                kept = self.engine.held_state(op, self.program, tally, self.batch, None)
-                how = "before a block of steps, to go on from"
-                parts += [MemoryPart("state", label, size, how) for label, size in kept.items()]
-        return _some(*parts)
+            if self.resumable:
+                held = self.engine.held_state(op, self.program, tally, self.batch, None)
+                before += sum(held.values())
+        how = "to go on from, where a run is interrupted"
+        return _some(*parts, MemoryPart("state", "before a block of steps", before, how))
 
     def kept(self, steps: int) -> Memory:
         """Results that a run from the start keeps: recordings and totals."""

@@ -63,7 +63,8 @@ _FORMS: dict[type[LearningRuleType], Callable[[Any, float, int], Form]] = {
 }
 
 
-_STATE: dict[type[LearningRuleType], tuple[str, ...]] = {RLS: ("inv_gamma",)}  # what kernels give of a rule's state
+# What kernels give of a rule's state.
+_STATE: dict[type[LearningRuleType], tuple[str, ...]] = {RLS: ("inv_gamma",)}
 
 
 def form_of(rule: LearningRuleType, dt: float, senders: int) -> Form:
