@@ -51,7 +51,7 @@ ENTRIES: dict[str, Callable[[Any], Any]] = {
     "run": lambda n: conversion().run(data()[0], steps=2, threads=n),
     "stream": lambda n: conversion().stream(threads=n),
     "evaluate": lambda n: conversion().evaluate(*data(), steps=2, threads=n),
-    "sweep": lambda n: conversion().sweep(*data(), steps=2, threads=n),
+    "sweep": lambda n: sw.sweep(conversion(), *data(), steps=2, threads=n),
 }
 
 

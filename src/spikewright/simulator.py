@@ -164,7 +164,7 @@ class Simulator:
 
     @property
     def n_steps(self) -> int:
-        """Steps done so far."""
+        """Steps done so far; within a function of a node, those before the present one."""
         return self._execution.now
 
     @property

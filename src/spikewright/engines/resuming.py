@@ -23,6 +23,7 @@ class Resuming:
         self.calls = Calls()
         self._step: int | None = None  # that of the mark; None while there is none
         self._again: set[str] = set()  # labels of what counts some steps twice
+        self.ended = False  # whether a run ended early and none has gone on
 
     def mark(self, step: int) -> None:
         """Note the state after step `step`."""
@@ -47,15 +48,16 @@ class Resuming:
         return True
 
     def failed(self, step: int) -> None:
-        """The same, where kernels may be in the middle of the block."""
+        """The same of a run that ended early."""
+        self.ended = True
         if self.settle(step):
             self._again.update(keeping(self._operators))
 
     def go_on(self, functions: Functions) -> None:
         """Call functions again that failed; warns where steps count twice for what they keep."""
         again = self._again | {label for label, pure in functions.forgiven() if not pure}
+        self._again, self.ended = set(), False
         if again:
-            self._again = set()
             warnings.warn(
                 f"{', '.join(sorted(again))}: the last run ended within a step, which is run "
                 "again; what is kept there outside the network counts it twice",

@@ -159,9 +159,10 @@ class Execution:
 
     def _begin(self) -> None:
         """Look for other functions, and see to what an earlier run has left."""
-        if self._resuming is not None:
-            self._resuming.settle(self.step)
-            self._resuming.go_on(self._functions)
+        resuming = self._resuming
+        if resuming is not None and (resuming.ended or resuming.at(self.step)):
+            resuming.failed(self.step)
+            resuming.go_on(self._functions)
         self._functions.check()
 
     def _mark(self) -> None:
