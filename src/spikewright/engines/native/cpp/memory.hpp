@@ -92,8 +92,8 @@ class Array {
         size_ = capacity_ = size;
     }
     // Arrays that a run fills once cost more in page faults than in arithmetic: they take large pages.
-    static bool is_large(std::size_t size) { return size * sizeof(T) + kSpare >= 2 * kPage; }
-    static std::align_val_t alignment(std::size_t size) {
+    SPIKEWRIGHT_INLINE static bool is_large(std::size_t size) { return size * sizeof(T) + kSpare >= 2 * kPage; }
+    SPIKEWRIGHT_INLINE static std::align_val_t alignment(std::size_t size) {
         return std::align_val_t(is_large(size) ? kPage : kLine);
     }
     SPIKEWRIGHT_INLINE void release() {
