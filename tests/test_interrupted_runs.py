@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import copy
 import pickle
 import signal
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -133,6 +135,28 @@ def test_a_failed_run_keeps_the_steps_before(engine: str, block: int | None) -> 
         if engines.get(engine, sim.program).exact:
             same(sim, probes, expected)
         agree(sim, probes)
+
+
+def test_an_interruption_of_kernels_goes_on() -> None:
+    """Ctrl-C while native kernels compute, on two threads: their block is as if never begun."""
+    with sw.Network(seed=0) as net:
+        source = sw.Node(lambda t: np.sin(20.0 * t))
+        cells = [sw.Ensemble(2000, 1) for _ in range(3)]
+        for pre, post in zip([source, *cells], cells, strict=False):
+            sw.Connection(pre, post)
+        probes = [sw.Probe(cells[-1], synapse=0.01), sw.Probe(cells[1].neurons[:9])]
+    sim = simulator(net, "native", threads=2)
+    sim.run_steps(3)
+    timer = threading.Timer(0.3, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        sim.run_steps(10**6)
+    done = sim.n_steps
+    agree(sim, probes)
+    sim.run_steps(50)
+    whole = simulator(net, "native", threads=1)
+    whole.run_steps(done + 50)
+    same(sim, probes, [whole.data[p] for p in probes])
 
 
 @pytest.mark.parametrize("engine", engines.available())

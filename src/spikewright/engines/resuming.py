@@ -33,6 +33,10 @@ class Resuming:
         self.calls.mark()
         self._step = step
 
+    def forget(self) -> None:
+        """Leave out all that was noted: kernels have another state now."""
+        self._step, self.ended, self._again = None, False, set()
+
     def at(self, step: int) -> bool:
         """Whether the mark is at `step`: the block behind it is not done."""
         return self._step == step

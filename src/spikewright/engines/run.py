@@ -155,7 +155,9 @@ class Execution:
         for kernel, one in zip(holding, state["kernels"], strict=True):
             kernel.restore(one)
         self._functions.restore(state["functions"])
-        self.step = state["step"]
+        self.step, self._stepper = state["step"], None
+        if self._resuming is not None:
+            self._resuming.forget()
 
     def _begin(self) -> None:
         """Look for other functions, and see to what an earlier run has left."""
