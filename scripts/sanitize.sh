@@ -4,12 +4,35 @@
 #
 #     scripts/sanitize.sh [thread] [TEST...]     with "thread", the thread sanitizer instead;
 #                                                with names, such as maps_test, those tests alone
+#     scripts/sanitize.sh symbols [OBJECT...]    builds the kernels as releases do, and fails where objects
+#                                                for different instruction sets hold the same weak symbol
+#                                                (with OBJECTs, those, each for a set of its own)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 CXX=${CXX:-g++}
 SOURCE=src/spikewright/engines/native/cpp
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
+# The linker keeps one copy of a weak symbol: code for a processor that this one may not be.
+shared_symbols() {  # shared_symbols FOLDER: each of its folders has the objects for one instruction set
+    local set found
+    found=$(for set in "$1"/*/; do
+        nm "$set"*.o | awk 'NF == 3 && $2 ~ /^[WVuC]$/ && $3 !~ /^DW[.]ref[.]/ {print $3}' | sort -u
+    done | sort | uniq -d | c++filt)
+    [ -z "$found" ] && return
+    echo "$found"
+    echo "$(echo "$found" | wc -l) weak symbols in objects for different instruction sets" >&2
+    return 1
+}
+SYMBOLS=
+if [ "${1:-}" = symbols ]; then
+    SYMBOLS=1
+    shift
+    for object in "$@"; do
+        mkdir "$WORK/$(basename "$object")" && cp "$object" "$WORK/$(basename "$object")/"
+    done
+    [ $# -eq 0 ] || { shared_symbols "$WORK"; exit; }
+fi
 SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all"
 if [ "${1:-}" = thread ]; then
     SANITIZE="-fsanitize=thread"
@@ -22,10 +45,13 @@ for test in "${TESTS[@]}"; do
 done
 BASE="-std=c++20 -ffp-contract=off -Wall -Wextra -Wno-psabi -I $SOURCE"
 FLAGS="$BASE -O1 -g -fno-var-tracking $SANITIZE"
+RELEASE="$BASE -O3 -DNDEBUG -fPIC -fvisibility=hidden -fvisibility-inlines-hidden"
+RELEASE="$RELEASE -fno-trapping-math -fno-math-errno"
+[ -z "$SYMBOLS" ] || FLAGS=$RELEASE
 
 # What this processor has is built with sanitizers; the rest is linked, never run, and built fast.
 flags_for() {  # flags_for FEATURE
-    if [ ! -r /proc/cpuinfo ] || grep -qw "$1" /proc/cpuinfo; then echo "$FLAGS"; else echo "$BASE -O0"; fi
+    if [ -n "$SYMBOLS" ] || [ ! -r /proc/cpuinfo ] || grep -qw "$1" /proc/cpuinfo; then echo "$FLAGS"; else echo "$BASE -O0"; fi
 }
 
 kernels() {  # kernels NAME FEATURE FLAGS...: the kernels for one instruction set
@@ -51,9 +77,22 @@ case $(uname -m) in
         tiles amx amx_int8 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mamx-tile -mamx-int8
         ;;
 esac
-for part in run dispatch functions; do
+for part in run dispatch functions memory threads tiled; do
     $CXX $FLAGS $DEFINES -c "$SOURCE/$part.cpp" -o "$WORK/$part.o"
 done
+if [ -n "$SYMBOLS" ]; then
+    mkdir "$WORK/other"  # all that runs everywhere
+    for object in "$WORK"/*.o; do
+        name=$(basename "$object" .o)
+        case $name in
+            avx2 | avx512) mkdir "$WORK/$name" && mv "$object" "$WORK/$name/" ;;
+            tiles_amx) mkdir -p "$WORK/amx" && mv "$object" "$WORK/amx/" ;;
+            *) mv "$object" "$WORK/other/" ;;
+        esac
+    done
+    shared_symbols "$WORK"
+    exit
+fi
 for test in "${TESTS[@]}"; do
     $CXX $FLAGS $DEFINES "tests/native/$test.cpp" "$WORK"/*.o -pthread -o "$WORK/$test"
     echo "$test"

@@ -11,7 +11,7 @@ import pytest
 import spikewright as sw
 from populations import cells, simulator
 from spikewright.errors import BuildError, MissingExtraError, NetworkError, SimulationError
-from spikewright.simulator import SimulationData
+from spikewright.simulator_data import SimulationData
 from spikewright.testing.mixed import MixedNetwork
 
 both = pytest.mark.parametrize("precision", sw.engines.PRECISIONS)

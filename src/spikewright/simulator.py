@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -15,83 +15,23 @@ from spikewright._base.keywords import spelled
 from spikewright._base.progress import progress_bar as progress
 from spikewright.engines import Memory, Plan, Precision
 from spikewright.engines import built as _built
-from spikewright.engines.built import (
-    connection_parameters,
-    ensemble_parameters,
-    learned_values,
-)
 from spikewright.engines.decoder_cache import DecoderCache
+from spikewright.engines.pickled import check_pickled
 from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.shapes import as_real, as_seed
+from spikewright.simulator_data import LearnedWeights, SimulationData
 
+_SETTINGS = (
+    "network", "dt", "batch_size", "seed", "program",
+    "_progress", "_decoder_cache", "_block", "_threads", "_called", "_closed",
+)  # fmt: skip
 _NENGOS = {
     "model": "A Simulator builds its network itself; for what Nengo has built there is "
     "NengoSimulator(built=).",
     "optimize": "Leave it out: every engine merges operators that can run as one.",
 }
-
-
-class SimulationData(Mapping[Any, Any]):
-    """Recordings and built parameters of a simulator, by object.
-
-    `data[probe]` is `(steps, *shape)`, with a batch `(batch, steps, *shape)`; `data[ensemble]` has
-    `gain`, `bias`, `amplitude`, `max_rates` (Hz) and `initial_voltage` (spikes), the firing-rate
-    scale applied, one value a neuron in the ensemble's shape (read only), and `intercepts`,
-    `encoders`, `scaled_encoders` and `eval_points`; `data[connection]` has `weights`, `decoders`,
-    `solver_info` and `eval_points`.
-    """
-
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
-
-    def __getitem__(self, key: Any) -> Any:
-        program = self._simulator.program
-        if isinstance(key, Probe) and key in self._simulator._recorded:
-            return self._simulator._probe_data(key)
-        if isinstance(key, Ensemble) and key in program.representations:
-            return ensemble_parameters(program, key)
-        if isinstance(key, Connection) and key in program.weights:
-            return connection_parameters(program, key)
-        raise KeyError(
-            f"{key!r} is no probe, ensemble or connection of {self._simulator.network!r}"
-        )
-
-    def __iter__(self) -> Iterator[Any]:
-        program = self._simulator.program
-        yield from self._simulator._recorded
-        yield from program.representations
-        yield from program.weights
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-class LearnedWeights(Mapping[Connection | Ensemble, NDArray]):
-    """The present learned weights.
-
-    `learned[connection]` are the connection's weights, in the form of `data[connection].weights`,
-    `learned[ensemble]` its encoders, in that of `data[ensemble].encoders`, where a rule changes
-    them; with a batch `(batch, ...)`, as every sample learns alone. `data` shows how they began.
-    """
-
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
-
-    def __getitem__(self, key: Connection | Ensemble) -> NDArray:
-        program = self._simulator.program
-        if key not in program.learned:
-            raise KeyError(f"nothing is learned at {key!r}")
-        weights = self._simulator._execution.learned()[program.learned[key]]
-        values = learned_values(program, key, weights)
-        return values[0] if self._simulator.batch_size is None else values
-
-    def __iter__(self) -> Iterator[Connection | Ensemble]:
-        return iter(self._simulator.program.learned)
-
-    def __len__(self) -> int:
-        return len(self._simulator.program.learned)
 
 
 class Simulator:
@@ -141,6 +81,7 @@ class Simulator:
         self._progress = progress if progress_bar is None else bool(progress_bar)
         self._decoder_cache, self._block = decoder_cache, _as_block(block)
         self.program = self._compiled(precision)
+        self._threads = threads
         self._engine = engines.get(engine, self.program, threads)
         self._closed = False
         self.reset()
@@ -186,9 +127,10 @@ class Simulator:
         Raises `SimulationError` for an invalid number of steps.
         """
         _check_steps(steps)
-        return engines.Setting.of(self.program, self._engine, self.batch_size or 1, fed=()).whole(
-            steps
+        setting = engines.Setting.of(
+            self.program, self._engine, self.batch_size or 1, fed=(), resumable=True
         )
+        return setting.whole(steps)
 
     @property
     def data(self) -> SimulationData:
@@ -222,8 +164,8 @@ class Simulator:
 
     @property
     def n_steps(self) -> int:
-        """Steps done so far."""
-        return self._execution.step
+        """Steps done so far; within a function of a node, those before the present one."""
+        return self._execution.now
 
     @property
     def time(self) -> float:
@@ -243,23 +185,27 @@ class Simulator:
             self.seed = _seed(seed, self.network)
         if seed is not None or list(map(id, self._called)) != list(map(id, self._functions())):
             self.program = self._compiled(self.program.precision)
+        self._begin()
+
+    def _begin(self) -> None:
+        """An execution before its first step, and tapes without recordings."""
         self._execution = engines.Execution(
             self.program,
             self._engine,
             1 if self.batch_size is None else self.batch_size,
             block=self._block,
+            resumable=True,
         )
         batch, recordings = self._execution.batch, self.program.recordings
         self._tapes = [engines.Tape.of(self.program, one, batch) for one in recordings]
         self._recorded = {
             one.probe: tape for one, tape in zip(recordings, self._tapes, strict=True)
         }
-        self._broken = False
 
     def clear_probes(self) -> None:
         """Delete the recordings so far; the state stays, and later runs record on."""
         for tape in self._tapes:
-            tape.clear()
+            tape.clear(self._execution.step)
 
     def run(
         self,
@@ -277,10 +223,8 @@ class Simulator:
 
     def step(self) -> None:
         """Run for one step."""
-        self._check_ready()
-        self._broken = True
+        self._check_open()
         self._execution.advance(self._tapes)
-        self._broken = False
 
     def run_steps(
         self,
@@ -294,26 +238,22 @@ class Simulator:
         constant or `{node: (steps, *shape)}`, with the batch axis first where there is a batch.
         `progress_bar` overrides the simulator's choice whether one is shown. Raises
         `SimulationError` for inputs that do not fit or are not finite, and before anything is
-        computed where memory does not suffice (`memory` gives the need). After a run that failed
-        half-way the state is lost; call `reset`.
+        computed where memory does not suffice (`memory` gives the need).
+
+        A run that fails in some step, or is interrupted, keeps the steps before: `data`, `trange`
+        and `n_steps` say how far it came, and the next run goes on from there. Steps are worked on
+        in blocks: an interrupted run goes back to the start of its block, and a function of a node
+        is not called again for steps that it was called for. A warning says where going on is not
+        exact.
         """
-        self._check_ready()
+        self._check_open()
         _check_steps(steps)
         if not isinstance(inputs, Mapping | None):
             raise SimulationError(f"inputs must be {{node: array}}, got a {type(inputs).__name__}")
         feeds = {node: self._feed(node, value, steps) for node, value in (inputs or {}).items()}
-        self._broken = True
         shown = self._progress if progress_bar is None else bool(progress_bar)
         with progress(steps, shown) as advance:
-            arrays = self._execution.run(steps, feeds, advance)
-        self._broken = False
-        for tape, array in zip(self._tapes, arrays, strict=True):
-            tape.add(array)
-
-    def _check_ready(self) -> None:
-        self._check_open()
-        if self._broken:
-            raise SimulationError("the last run failed half-way: reset() before the next one")
+            self._execution.run(steps, feeds, advance, tapes=self._tapes)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -348,11 +288,49 @@ class Simulator:
 
     def _probe_data(self, probe: Probe) -> NDArray:
         samples = self._recorded[probe].array()
-        return samples[0] if self.batch_size is None else samples
+        shown = (samples[0] if self.batch_size is None else samples).view()
+        shown.flags.writeable = False
+        return shown
 
     def close(self) -> None:
         """End: further runs are an error, recordings stay readable."""
         self._closed = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All of it, as it is pickled: the network and program, state and recordings.
+
+        Raises `SimulationError` naming a node or connection whose function cannot be pickled.
+        """
+        check_pickled(self.network)
+        return {**self._settings(), "engine": self.engine, **self._progressed(apart=False)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: state[name] for name in _SETTINGS})
+        self._engine = engines.get(state["engine"], self.program, self._threads)
+        self._begin()
+        self._restore(state)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Simulator:
+        """A simulator of the same network, which goes on by itself: functions are copied."""
+        made = memo[id(self)] = object.__new__(type(self))
+        made.__dict__.update(self._settings())
+        made._engine = self._engine
+        made._begin()
+        made._restore(self._progressed(apart=True))
+        return made
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _SETTINGS}
+
+    def _progressed(self, apart: bool) -> dict[str, Any]:
+        """State and recordings; `apart`: functions are copies."""
+        tapes = [tape.state() for tape in self._tapes]
+        return {"execution": self._execution.state(apart), "tapes": tapes}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._execution.restore(state["execution"])
+        for tape, one in zip(self._tapes, state["tapes"], strict=True):
+            tape.restore(one)
 
     def __enter__(self) -> Simulator:
         return self

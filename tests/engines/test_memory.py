@@ -284,7 +284,7 @@ def test_the_bound_is_a_sum_that_can_be_read() -> None:
     """State per neuron and sample is as documented; only recordings grow with steps."""
     with sw.Simulator(dense(64), batch_size=5, engine="reference", progress=False) as sim:
         few, many = sim.memory(2000), sim.memory(4000)
-    assert [part.bytes for part in few.only("state")] == [8 * 64 * 5, 8 * 3 * 5]
+    assert [part.bytes for part in few.only("state")] == [8 * 64 * 5, 8 * 3 * 5, 8 * 67 * 5]
     assert [part.bytes for part in few.only("recording")] == [4 * 5 * 2000 * 3]
     assert many.bytes - few.bytes == 4 * 5 * 2000 * 3
     assert few.bytes == sum(part.bytes for part in few)

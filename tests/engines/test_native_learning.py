@@ -139,6 +139,52 @@ def test_the_plan_says_what_learns_natively(name: str) -> None:
     assert row.kernel == "native: learned weights"
 
 
+@pytest.mark.parametrize("block", [1, 7, 1000])
+@pytest.mark.parametrize("name", engines.available())
+def test_sampled_matrices_are_those_of_every_step(name: str, block: int) -> None:
+    """What a rule keeps, its deltas and the weights: of every fourth step the same as of all."""
+    built = [decoding(sw.RLS(1e-3), SENDERS["counts"]) for _ in range(2)]
+    for (net, _), every in zip(built, (None, 4 * DT), strict=True):
+        (made,) = (c for c in net.all_connections if c.learning_rule_type is not None)
+        with net:
+            for target, attr in ((made, "weights"), (made.learning_rule, "inv_gamma")):
+                sw.Probe(target, attr, sample_every=every)
+    whole, some = (
+        run(engines.get(name, compile_network(one[0], DT, 0, "float32")), one, block=block)
+        for one in built
+    )
+    for sampled, all_steps in zip(some[3:5], whole[3:5], strict=True):
+        steps = all_steps[:, 3::4]
+        assert steps.any() and steps.shape[1] == 7
+        np.testing.assert_array_equal(sampled, steps)
+
+
+def test_matrices_are_written_where_they_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels give what recursive least squares keep, and nothing between two samples."""
+    net, _ = decoding(sw.RLS(1e-3), SENDERS["counts"])
+    (made,) = (c for c in net.all_connections if c.learning_rule_type is not None)
+    with net:
+        probe = sw.Probe(made.learning_rule, "inv_gamma", sample_every=5 * DT)
+    blocks: list[NDArray] = []
+
+    def untouched(self: RegionKernel, steps: int) -> list[NDArray]:
+        made = [
+            np.full((self._batch, steps, *shape), -7, np.int8 if counts else np.float64)
+            for _, counts, shape in self._built.exports
+        ]
+        blocks.extend(values for values in made if values.shape[2:] == (40, 40))
+        return made
+
+    monkeypatch.setattr(RegionKernel, "_empty", untouched)
+    with sw.Simulator(net, DT, engine="native", progress=False) as sim:
+        assert "called from the native loop" not in str(sim.plan)
+        sim.run_steps(12)
+    assert sim.data[probe].shape == (2, 40, 40)
+    (values,) = blocks
+    written = (values[0] != -7).any(axis=(1, 2))
+    assert np.flatnonzero(written).tolist() == [4, 9]
+
+
 def test_learning_goes_on_where_counts_outgrow_bytes(slow_starts: list[RegionKernel]) -> None:
     """Weights and filters are handed over to the reference in the middle of a run."""
     with sw.Network(seed=3) as net:

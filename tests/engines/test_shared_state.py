@@ -292,7 +292,6 @@ def test_functions_that_may_share_are_put_in_before_a_reset(first: str) -> None:
         for run in (sim.step, lambda: sim.run_steps(1)):
             with pytest.raises(SimulationError, match=r"Node '(sense|act)'.*may share.*reset"):
                 run()
-            sim._broken = False
         sim.reset()
         sim.run_steps(STEPS)
     np.testing.assert_array_equal(sim.data[probe][:, 0], positions(STEPS))

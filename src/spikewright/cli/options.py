@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from spikewright import executors
+from spikewright._base.processors import MOST_THREADS
 from spikewright._base.texts import parsed, split_at
 from spikewright.chips import profile
 from spikewright.choosing.correction import (
@@ -87,7 +88,9 @@ batch_size = click.option(
     "--batch-size", type=click.IntRange(min=1), help="Samples side by side (default: by memory)."
 )
 threads = click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads (default: the engine's choice)."
+    "--threads",
+    type=click.IntRange(1, MOST_THREADS),
+    help="Threads (default: the engine's choice).",
 )
 checkpoint = click.option(
     "--checkpoint",

@@ -7,6 +7,7 @@ import sys
 import warnings
 from functools import cache
 
+from spikewright._base.processors import check_threads
 from spikewright.engines.base import Engine
 from spikewright.engines.compile import compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
@@ -70,8 +71,10 @@ def get(name: str, program: Program, threads: int | None = None) -> Engine:
     choice). It never changes the result of an exact engine; the reference engine has one thread of
     its own beside NumPy's.
 
-    Raises `BuildError` for an unknown name, `MissingExtraError` for one that is not installed.
+    Raises `BuildError` for an unknown name or a number of threads outside 1 to 256,
+    `MissingExtraError` for one that is not installed.
     """
+    check_threads(threads, BuildError)
     if name == "auto":
         name = _automatic(program)
     if name not in NAMES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ from spikewright.engines.program import (
     Source,
 )
 from spikewright.engines.python_steps import PythonStep
+from spikewright.engines.sources import Given
+from spikewright.engines.states import copied, restored
 from spikewright.engines.totals import Sums
 from spikewright.engines.work import multiply_adds
 from spikewright.engines.working import SPARSE_TERMS, Work, size_of
@@ -49,6 +51,9 @@ class Kernel(ABC):
     Constant inputs then give a constant output, so that the kernel runs once per run; and it is
     shared by all chunks of the batch, whatever their size.
     """
+
+    changing: ClassVar[tuple[str, ...]] = ()
+    """Names of the attributes that hold its state: kernels, and what `states.copied` copies."""
 
     @abstractmethod
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
@@ -79,6 +84,30 @@ class Kernel(ABC):
     def restart(self) -> None:
         """Set the state back to that before the first step; totals stay."""
         raise TypeError(f"{type(self).__name__} does not start again")
+
+    def state(self) -> dict[str, Any]:
+        """All that later steps depend on: values that stay when the kernel goes on."""
+        return {name: copied(getattr(self, name)) for name in self.changing}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Return to a state of this kernel, or of another one of the same operator and batch."""
+        for name, value in state.items():
+            setattr(self, name, restored(getattr(self, name), value))
+
+    def mark(self) -> None:
+        """Keep the present state, to which `rewind` returns."""
+        held = {name: getattr(self, name) for name in self.changing}
+        self._within = [value for value in held.values() if isinstance(value, Kernel)]
+        for kernel in self._within:
+            kernel.mark()
+        own = ((name, value) for name, value in held.items() if not isinstance(value, Kernel))
+        self._marked = {name: copied(value) for name, value in own}
+
+    def rewind(self) -> None:
+        """Return to the state of the last `mark`; the mark stays."""
+        for kernel in self._within:
+            kernel.rewind()
+        self.restore(self._marked)
 
     def stepping(self, inputs: Sequence[Array]) -> Stepping | None:
         """The coming steps one by one, between arrays that stay; None where `run` does them.
@@ -198,11 +227,12 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def source(self, op: Source, program: Program, fed: NDArray | None, first: int) -> Kernel:
+    def source(self, op: Source, program: Program, given: Given, first: int) -> Kernel:
         """A kernel for a source of one run.
 
-        `fed` is `(batch, steps or 1, *shape)` or None; the run begins after step `first` of the
-        simulation, and the kernel's `run` is given steps counted from there.
+        `given` stands for the node's output: an array `(batch, steps or 1, *shape)`, or a function
+        of time; None: the output itself. The run begins after step `first` of the simulation, and
+        the kernel's `run` is given steps counted from there.
         """
 
     @abstractmethod

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Call, Stepping
 from spikewright.engines.python_steps import PythonStep
+from spikewright.engines.recalling import reject
 from spikewright.engines.sources import failed, value_of
+from spikewright.errors import SimulationError
 from spikewright.network import Node
 
 _FLOAT64 = np.dtype(np.float64)
@@ -55,12 +57,12 @@ class Caller:
             def call_source(t: int, step: int) -> None:
                 time = (step + 1) * dt
                 alike = python.alike
-                for b, function in enumerate(python.copies):
+                for b, function in enumerate(python.called):
                     try:
                         returned = function(time)
                     except Exception as error:
                         raise self._failed(time, error) from error
-                    write(made, t, slice(None) if alike else b, returned, time)
+                    write(made, t, slice(None) if alike else b, returned, time, function)
 
             return call_source
         samples = range(made.shape[1])
@@ -68,15 +70,16 @@ class Caller:
         constant, wide = x.shape[1] == 1, x.dtype == _FLOAT64
 
         def call(t: int, step: int) -> None:
-            time, at, functions = (step + 1) * dt, 0 if constant else t, python.copies
+            time, at, functions = (step + 1) * dt, 0 if constant else t, python.called
             alike = len(functions) == 1
             for b in samples:
                 try:
                     given = x[b, at].copy() if wide else x[b, at].astype(_FLOAT64)
-                    returned = functions[0 if alike else b](time, given)
+                    function = functions[0 if alike else b]
+                    returned = function(time, given)
                 except Exception as error:
                     raise self._failed(time, error) from error
-                write(made, t, b, returned, time)
+                write(made, t, b, returned, time, function)
 
         return call
 
@@ -84,7 +87,9 @@ class Caller:
         """Steps one by one, between arrays that stay."""
         return _Steps(self, inputs, np.empty((1, self._batch, *self._node.shape_out)))
 
-    def _write(self, made: NDArray, t: int, b: Any, returned: Any, time: float) -> None:
+    def _write(
+        self, made: NDArray, t: int, b: Any, returned: Any, time: float, function: Any
+    ) -> None:
         """Write a checked value; what functions mostly return is checked fast."""
         shape, kind = self._node.shape_out, type(returned)
         if kind is np.ndarray and returned.dtype is _FLOAT64 and returned.shape == shape:
@@ -100,7 +105,11 @@ class Caller:
         elif kind in _NUMBERS and shape == (1,) and isfinite(returned):
             made[t, b, 0] = returned
             return
-        made[t, b] = value_of(returned, self.python.label, "function", shape, time)
+        try:
+            made[t, b] = value_of(returned, self.python.label, "function", shape, time)
+        except SimulationError as error:
+            reject(function, 1, error)
+            raise
 
     def _failed(self, time: float, error: Exception) -> Exception:
         return failed(self.python.label, "function", time, error)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 
 from spikewright.engines.base import Array, Kernel
 from spikewright.engines.program import Generate, Program
 from spikewright.engines.python_steps import PythonStep
+from spikewright.engines.recalling import Recalled
 from spikewright.engines.sources import called
-from spikewright.errors import BuildError, NetworkError
+from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.network.processes import Process, Step
+from spikewright.network.python_held import held_by, holding
 
 
 class ProcessKernel(Kernel):
@@ -28,7 +32,7 @@ class ProcessKernel(Kernel):
     def _begin(self) -> None:
         alike = self._op.shape_in == (0,) and self._python.alike
         samples = range(1 if alike else self._batch)
-        self._steps = [self._made(self._python.of(b)) for b in samples]
+        self._steps = [self._python.recalled(self._made(self._python.of(b))) for b in samples]
 
     def _made(self, process: Process) -> Step:
         op, shapes = self._op, (self._op.shape_in, self._shape)
@@ -55,6 +59,27 @@ class ProcessKernel(Kernel):
 
     def python_steps(self) -> Iterable[PythonStep]:
         yield self._python
+
+    def state(self) -> dict[str, Any]:
+        functions = [getattr(step, "function", step) for step in self._steps]
+        try:
+            return {"steps": deepcopy([held_by(function) for function in functions])}
+        except Exception as error:
+            raise SimulationError(
+                f"{self._op.label}: what its process keeps cannot be copied "
+                f"({type(error).__name__}: {error})"
+            ) from error
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        for step, held in zip(self._steps, state["steps"], strict=True):
+            if isinstance(step, Recalled):
+                step.function = holding(step.function, held)
+
+    def mark(self) -> None:
+        return None  # its steps keep their answers
+
+    def rewind(self) -> None:
+        return None
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         if not self._steps:  # by itself, in no execution

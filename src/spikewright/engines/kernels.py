@@ -35,6 +35,8 @@ class SmoothKernel(Kernel):
     `empty` makes an array for the outputs of some steps.
     """
 
+    changing = ("_filter",)
+
     def __init__(self, filter: DelayedKernel, empty: Callable[[int], Array]) -> None:
         self._filter, self._empty = filter, empty
 
@@ -58,12 +60,17 @@ class DelayKernel(DelayedKernel):
     `kept` are zeros `(batch, steps, *shape)`; `empty` makes an array for the outputs of some steps.
     """
 
+    changing = ("_kept",)
+
     def __init__(self, kept: Array, empty: Callable[[int], Array]) -> None:
         self._kept, self._empty, self._row = kept, empty, 0
 
     def start_from(self, kept: NDArray) -> None:
         """Take over from another engine: what waits, `(batch, steps, *shape)`."""
         self._kept[...] = kept
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._kept[...] = state["_kept"]
 
     def emit(self) -> Array:
         output = self._empty(1)
@@ -124,6 +131,8 @@ class LearningKernel(Kernel):
     Weights are `(batch, out, in)`; `array` makes an engine's own array. In a loop `respond` and
     `finish` are called, else `run`.
     """
+
+    changing = ("_weights", "_states")
 
     xp: Any
     """The array functions of rules."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, overload
@@ -132,6 +133,18 @@ def lately_available() -> int | None:
 
 _seen: tuple[float, int | None] = (float("-inf"), None)
 """When `lately_available` looked, and what there was."""
+
+
+@contextmanager
+def running_out(where: str) -> Iterator[None]:
+    """A context in which memory that runs out is a `SimulationError`: it says for how much."""
+    try:
+        yield
+    except MemoryError as error:
+        what = str(error).rstrip(".") or "the system has no memory left"
+        raise SimulationError(
+            f"{where}: {what}; run fewer samples or steps at once (batch_size=, block=)"
+        ) from error
 
 
 def _given(text: str) -> int:

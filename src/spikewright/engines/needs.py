@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Setting:
     """A program as an engine prepared it, and the number of samples, of which `chunk` run at once.
 
     `given` is the program before preparation. Of nodes in `fed` every sample has a value of its own
-    (None: of all).
+    (None: of all). Where a run is `resumable`, the state before a block of steps is kept beside it.
     """
 
     given: Program
@@ -47,6 +48,7 @@ class Setting:
     chunk: int
     tally: frozenset[Ensemble]
     fed: frozenset[Node] | None = None
+    resumable: bool = False
 
     @classmethod
     def of(
@@ -57,6 +59,7 @@ class Setting:
         tally: Collection[Ensemble] = (),
         chunk: int | None = None,
         fed: Collection[Node] | None = None,
+        resumable: bool = False,
     ) -> Setting:
         """Prepare a program; `chunk` is the engine's choice where it is None."""
         plan = engine.prepare(program)
@@ -64,7 +67,8 @@ class Setting:
         if any(calls_python(op) for op in program.operators):
             size = batch  # a function that keeps something sees all samples step by step
         of_each = None if fed is None else frozenset(fed)
-        return cls(program, plan, engine, batch, min(size, batch), frozenset(tally), of_each)
+        names = frozenset(tally)
+        return cls(program, plan, engine, batch, min(size, batch), names, of_each, resumable)
 
     def tallied(self, op: Operator) -> bool:
         """Whether the spikes of an operator's populations are summed."""
@@ -140,7 +144,7 @@ class Setting:
 
     def state(self, stretch: Stretch | None = None) -> Memory:
         """State, which lasts from block to block; None: of a run of any number of blocks."""
-        parts = []
+        parts, before = [], 0
         for op in self.program.operators:
             if isinstance(op, Source):
                 continue
@@ -148,7 +152,11 @@ class Setting:
             sizes = self.engine.held_state(op, self.program, tally, self.batch, stretch)
             how = f"of {self.batch} samples"
             parts += [MemoryPart("state", label, size, how) for label, size in sizes.items()]
-        return _some(*parts)
+            if self.resumable:
+                held = self.engine.held_state(op, self.program, tally, self.batch, None)
+                before += sum(held.values())
+        how = "to go on from, where a run is interrupted"
+        return _some(*parts, MemoryPart("state", "before a block of steps", before, how))
 
     def kept(self, steps: int) -> Memory:
         """Results that a run from the start keeps: recordings and totals."""
@@ -288,6 +296,19 @@ def last_readers(program: Program) -> Mapping[int, Component]:
 def kept_steps(recording: Recording, first: int, steps: int) -> int:
     """The number of `steps` steps after step `first` that a probe keeps: every n-th one."""
     return (first + steps) // recording.every - first // recording.every
+
+
+def sampled(program: Program, others: Sequence[Operator] = ()) -> dict[int, int]:
+    """Signals that only probes read, and the period of the steps that these keep.
+
+    `others` are operators that read signals beside those of the program.
+    """
+    read = {s for op in (*program.operators, *others) for s in op.inputs}
+    periods: dict[int, int] = {}
+    for recording in program.recordings:
+        if recording.signal not in read:
+            periods[recording.signal] = gcd(periods.get(recording.signal, 0), recording.every)
+    return periods
 
 
 def _in_windows(component: Component) -> bool:

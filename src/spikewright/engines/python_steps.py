@@ -7,10 +7,11 @@ of the library, is marked `stateless`, or reaches nothing that can change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from spikewright.engines.program import Apply, Generate, Learned, Neurons, Operator, Source
+from spikewright.engines.recalling import Calls, Recalled
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Node, NodeFunction
 from spikewright.network.processes import Process
@@ -99,6 +100,9 @@ class PythonStep:
         self.label, self.what, self._find, self.begin = label, what, find, begin
         self.original: Any = find()
         self.copies: tuple[Any, ...] = (self.original,)  # one, or one for each sample
+        self.called: tuple[Any, ...] = self.copies  # the same, as they are called
+        self._calls: Calls | None = None
+        self.recalling: list[Recalled] = []  # of the functions that keep their answers
 
     @property
     def changed(self) -> bool:
@@ -118,7 +122,29 @@ class PythonStep:
     def look(self) -> None:
         """Take the function that the network has now."""
         self.original = self._find()
-        self.copies = (self.original,)
+        self.take((self.original,))
+
+    def take(self, copies: tuple[Any, ...]) -> None:
+        """Call these functions from now on."""
+        self.copies = copies
+        if self._calls is not None:
+            self._calls.drop(self.recalling)
+            self.recalling.clear()
+        whole = self.what == "function"  # of a process its steps are called
+        self.called = tuple(map(self.recalled, copies)) if whole else copies
+
+    def recall(self, calls: Calls) -> None:
+        """Keep the answers of functions from now on."""
+        self._calls = calls
+        self.take(self.copies)
+
+    def recalled(self, function: Any) -> Any:
+        """A function that keeps its answers, where they are kept; others are as they are."""
+        if self._calls is None:
+            return function
+        made = self._calls.of(function, self.label)
+        self.recalling.append(made)
+        return made
 
     def of(self, sample: int) -> Any:
         """The function of one sample."""
@@ -128,18 +154,72 @@ class PythonStep:
 class Functions:
     """The Python functions of an execution: what nodes have, and what samples call.
 
-    Raises `BuildError` naming a function with state that cannot be copied for each sample.
+    With `calls` they keep their answers there. Raises `BuildError` naming a function with state
+    that cannot be copied for each sample.
     """
 
     def __init__(
-        self, steps: Sequence[PythonStep], operators: Sequence[Operator], samples: int
+        self,
+        steps: Sequence[PythonStep],
+        operators: Sequence[Operator],
+        samples: int,
+        calls: Calls | None = None,
     ) -> None:
-        self._steps, self._samples = steps, samples
-        nodes = (op.node for op in operators if isinstance(op, Apply | Source))
+        self.steps, self._samples, self._calls = steps, samples, calls
+        nodes = [op.node for op in operators if isinstance(op, Apply | Source)]
         self._given: dict[Node, Any] = {
             node: node.output for node in nodes if callable(node.output)
         }
+        self._sources = [op.node for op in operators if isinstance(op, Source)]
+        self._recalled: dict[Node, Recalled] = {}
+        if calls is not None:
+            for step in steps:
+                step.recall(calls)
         share_out(steps, operators, samples)
+
+    def of_source(self, node: Node) -> Any:
+        """The function of time that is called for a node without input; None where it has none."""
+        if not callable(node.output):
+            return None
+        if self._calls is None:
+            return node.output
+        known = self._recalled.get(node)
+        if known is None or known.function is not node.output:
+            self._calls.drop([known])
+            self._recalled[node] = self._calls.of(node.output, f"{node!r}")
+        return self._recalled[node]
+
+    def state(self, apart: bool) -> dict[str, Any]:
+        """The functions of all samples, and answers that steps to come will be given.
+
+        Processes are left out: their kernels hold what they keep. With `apart` functions are
+        copies. Raises `SimulationError` naming one that cannot be copied.
+        """
+        own = [step for step in self.steps if step.what == "function"]
+        copies = _apart(own) if apart else [step.copies for step in own]
+        answers = [[one.answers for one in step.recalling] for step in self.steps]
+        sources = {node: one.answers for node, one in self._recalled.items()}
+        return {"copies": copies, "answers": answers, "sources": sources}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Return to a state."""
+        own = (step for step in self.steps if step.what == "function")
+        for step, copies in zip(own, state["copies"], strict=True):
+            step.take(copies)
+        for step, answers in zip(self.steps, state["answers"], strict=True):
+            for one, known in zip(step.recalling, answers, strict=True):
+                one.answers = known
+        for node, known in state["sources"].items():
+            self.of_source(node).answers = known
+
+    def forgiven(self) -> list[tuple[str, bool]]:
+        """Functions that ended the last run, by label, and whether they are known to keep nothing.
+
+        They are called again for the step in which they did.
+        """
+        called = [(one, step.label) for step in self.steps for one in step.recalling]
+        called += [(one, f"{node!r}") for node, one in self._recalled.items()]
+        return [(label, pure(one.function)) for one, label in called if one.forgive()]
 
     def check(self) -> None:
         """Take functions that nodes have been given since the last run.
@@ -150,7 +230,7 @@ class Functions:
         for node, function in self._given.items():
             if node.output is not function:
                 self._take(node, function)
-        for step in self._steps:
+        for step in self.steps:
             if step.changed:
                 step.look()
 
@@ -203,7 +283,28 @@ def _copy(steps: Sequence[PythonStep], samples: int) -> None:
         ) from error
     for step, copies in zip(steps, found, strict=True):
         if any(copy is not step.original for copy in copies):
-            step.copies = copies
+            step.take(copies)
+
+
+def _apart(steps: Sequence[PythonStep]) -> list[tuple[Any, ...]]:
+    """Copies of the functions of all samples, each sample's with one memo."""
+    made: list[list[Any]] = [[] for _ in steps]
+    for sample in range(max((len(step.copies) for step in steps), default=0)):
+        targets = [step.of(sample) for step in steps]
+        states = [find_state(target) for target in targets]
+        marked = {number for number, step in enumerate(steps) if step.stateless}
+        for number, why in why_not_copied(states).items():
+            if number not in marked:
+                raise SimulationError(f"{steps[number].label}: its function {why}: not copied")
+        try:
+            pairs = copied(targets, states, 2)
+        except Exception as error:
+            labels = ", ".join(step.label for step in steps)
+            raise SimulationError(f"{labels}: cannot be copied ({error})") from error
+        for number, step in enumerate(steps):
+            if sample < len(step.copies):
+                made[number].append(pairs[number][0 if number in marked else 1])
+    return [tuple(copies) for copies in made]
 
 
 def _differing(steps: Sequence[PythonStep], states: Sequence[State]) -> list[bool]:
@@ -237,6 +338,19 @@ def _check_arrays(op: Operator, samples: int) -> None:
                 f"{op.label}: {target!r} keeps something outside the network, which {samples} "
                 f"samples would share; {_ALONE}"
             )
+
+
+def keeping(operators: Sequence[Operator]) -> list[str]:
+    """Labels of operators that call Python on arrays which may keep something outside the network:
+    neuron types, learning rules and node functions of a user's own.
+    """
+    return [
+        op.label
+        for op in operators
+        for target, entries in _called(op)
+        if isinstance(target, NodeFunction) or isinstance(op, Neurons | Learned)
+        if not pure(target, *entries)
+    ]
 
 
 def _keeps(state: State) -> bool:

@@ -31,6 +31,13 @@ class Recorder:
             shape = program.shapes[recording.signal]
             self.arrays.append(_allocate((batch, count, *shape), dtype_of(program), recording))
 
+    def until(self, steps: int) -> list[NDArray]:
+        """What was recorded in the first `steps` steps; a copy where there are more of them."""
+        if steps == self._steps:
+            return self.arrays
+        recordings = zip(self._program.recordings, self.arrays, strict=True)
+        return [array[:, : self._count(one, steps)].copy() for one, array in recordings]
+
     def _count(self, recording: Recording, steps: int) -> int:
         """The number of kept steps among the first `steps` steps of this run."""
         return kept_steps(recording, self._first, steps)
@@ -59,7 +66,8 @@ class Recorder:
         before = self._count(recording, start)
         if block.shape[1] == 1:  # constant, or a block of one step
             after = self._count(recording, self._steps if start == 0 else start + 1)
-            array[:, before:after] = block * factor
+            if after > before:  # else there may be no values
+                array[:, before:after] = block * factor
             return
         kept = self._kept(recording, start, block.shape[1])
         rows = max(1, PIECE_VALUES // max(1, block[0].size))
@@ -77,7 +85,9 @@ class Tape:
 
     def __init__(self, batch: int, shape: Shape, recording: Recording, dtype: type) -> None:
         self._batch, self._shape, self._recording, self._dtype = batch, shape, recording, dtype
+        self._first = 0  # steps done before it began
         self._whole: list[NDArray] = []
+        self._done = 0  # steps in these
         self._rows, self._used = self._empty(0), 0
 
     @classmethod
@@ -86,16 +96,47 @@ class Tape:
         shape = program.shapes[recording.signal]
         return cls(batch, shape, recording, dtype_of(program))
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._whole, self._rows, self._used = [], self._empty(0), 0
+    def clear(self, step: int) -> None:
+        """Forget everything, after step `step`."""
+        rows = self._empty(0)
+        self._first, self._whole, self._done, self._rows, self._used = step, [], 0, rows, 0
 
-    def add(self, array: NDArray) -> None:
-        """Add the steps of a run, `(batch, steps, *shape)`."""
-        if self._used:
-            self._whole.append(self._rows[:, : self._used])
-            self._rows, self._used = self._empty(0), 0
-        self._whole.append(array)
+    def extend(self, array: NDArray, step: int) -> None:
+        """Add the steps of a run up to step `step`, `(batch, steps, *shape)`.
+
+        Those that it has already are left out.
+        """
+        missing = self._expected(step) - self._done - self._used
+        if missing <= 0:
+            return
+        new = array[:, array.shape[1] - missing :]
+        self._put_away(new, self._empty(0))
+
+    def _put_away(self, new: NDArray | None, rows: NDArray) -> None:
+        """Add steps that were written, and new ones, to those of whole runs; go on in `rows`."""
+        more = ([self._rows[:, : self._used]] if self._used else []) + (
+            [] if new is None else [new]
+        )
+        done = self._done + sum(array.shape[1] for array in more)
+        # At once: no signal comes between.
+        self._whole, self._done, self._rows, self._used = [*self._whole, *more], done, rows, 0
+
+    def state(self) -> tuple[int, NDArray]:
+        """The steps done before it began, and all that it holds."""
+        return self._first, self.array().copy()
+
+    def restore(self, state: tuple[int, NDArray]) -> None:
+        """Return to a state."""
+        first, array = state
+        self.clear(first)
+        self._whole, self._done = [array], array.shape[1]
+
+    def cut(self, step: int) -> None:
+        """Forget what single steps behind step `step` have written."""
+        self._used -= max(0, self._done + self._used - self._expected(step))
+
+    def _expected(self, step: int) -> int:
+        return kept_steps(self._recording, self._first, step - self._first)
 
     def write(self, value: NDArray) -> None:
         """Write one more step, `(batch or 1, *shape)`; it counts from `keep` on."""
@@ -108,7 +149,7 @@ class Tape:
         self._used += 1
 
     def array(self) -> NDArray:
-        """All steps `(batch, steps, *shape)`; what is written into it stays."""
+        """All steps `(batch, steps, *shape)`."""
         if self._whole and not self._used:
             if len(self._whole) > 1:
                 self._whole = [np.concatenate(self._whole, axis=1)]
@@ -123,13 +164,12 @@ class Tape:
         steps = sum(part.shape[1] for part in parts)
         rows = self._empty(2 * steps)
         np.concatenate(parts, axis=1, out=rows[:, :steps])
-        self._whole, self._rows, self._used = [], rows, steps
+        self._whole, self._done, self._rows, self._used = [], 0, rows, steps
 
     def _grow(self) -> None:
         step = max(1, self._batch * math.prod(self._shape) * np.dtype(self._dtype).itemsize)
         if self._used and 2 * self._used * step > _MOST_BYTES:
-            self._whole.append(self._rows[:, : self._used])
-            self._rows, self._used = self._empty(max(1, _MOST_BYTES // step)), 0
+            self._put_away(None, self._empty(max(1, _MOST_BYTES // step)))
             return
         rows = self._empty(max(1, _LEAST_BYTES // step, 2 * self._used))
         rows[:, : self._used] = self._rows[:, : self._used]

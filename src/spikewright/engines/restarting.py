@@ -29,6 +29,8 @@ def restarting(
 class RestartingKernel(Kernel):
     """Runs a kernel window by window, each from the start and with its steps counted from there."""
 
+    changing = ("_kernel",)
+
     def __init__(
         self, kernel: Kernel, every: int, op: Operator, program: Program, engine: Engine, batch: int
     ) -> None:

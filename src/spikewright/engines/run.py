@@ -6,18 +6,21 @@ This is the same for every engine; kernels differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.engines.base import Array, Call, Engine, Feeds, Kernel
-from spikewright.engines.memory import Memory, available, lately_available
+from spikewright.engines.base import Array, Engine, Feeds, Kernel
+from spikewright.engines.memory import Memory, available, lately_available, running_out
 from spikewright.engines.needs import Setting, last_readers
-from spikewright.engines.program import Component, Learned, Operator, Program, Source
+from spikewright.engines.parts import parts_of
+from spikewright.engines.program import Component, Learned, Program, Source
 from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Recorder, Tape
-from spikewright.engines.restarting import restarting
+from spikewright.engines.resuming import Resuming
+from spikewright.engines.sources import Given
 from spikewright.engines.stepping import Stepper, constants_of
 from spikewright.engines.totals import Totals
 from spikewright.network import Ensemble
@@ -31,7 +34,8 @@ class Execution:
 
     `batch` samples run side by side, independently. `tally` names the populations whose spikes are
     summed per neuron. `block` and `chunk` fix the number of steps and of samples worked on at once
-    (None: the engine's choice); they change speed, never results beyond the engine's `bound`.
+    (None: the engine's choice); they change speed, never results beyond the engine's `bound`. One
+    that is `resumable` can go on after a run that was interrupted or failed.
     """
 
     def __init__(
@@ -42,23 +46,36 @@ class Execution:
         tally: Iterable[Ensemble] = (),
         block: int | None = None,
         chunk: int | None = None,
+        resumable: bool = False,
     ) -> None:
         self.program, self.engine, self.batch = program, engine, batch
         self.step = 0
-        self._setting = Setting.of(program, engine, batch, frozenset(tally), chunk)
+        self._setting = Setting.of(
+            program, engine, batch, frozenset(tally), chunk, resumable=resumable
+        )
         begun = Memory((*self._setting.state(), *self._setting.missing()))
         self._fit(begun, f"{batch} samples")
         self._block, self._plan = block, self._setting.program
         self._sources = [op for op in self._plan.operators if isinstance(op, Source)]
         self._stages = _stages(self._plan)
-        self._parts = _parts(self._setting)
+        with running_out(f"{engine.name} engine"):
+            self._parts = parts_of(self._setting)
         kernels = [kernel for part in self._parts for kernel in part.kernels.values()]
-        steps = [step for kernel in kernels for step in kernel.python_steps()]
-        self._functions = Functions(steps, program.operators, batch)
+        self._kernels = list(dict.fromkeys(kernels))
+        steps = [step for kernel in self._kernels for step in kernel.python_steps()]
+        self._resuming = Resuming(self._kernels, program.operators) if resumable else None
+        calls = None if self._resuming is None else self._resuming.calls
+        self._functions = Functions(steps, program.operators, batch, calls)
         self._known: set[tuple[int, int, frozenset[int]]] = set()
         self._blocks: dict[frozenset[int], int] = {}
         self._stepper: Stepper | None = None
         self._steps = len(self._parts) == 1  # whether a stepper may do single steps
+
+    @property
+    def now(self) -> int:
+        """Steps done so far; while a function is called for a step, those before it."""
+        time = None if self._resuming is None else self._resuming.calls.moment.time
+        return self.step if time is None else round(time / self.program.dt) - 1
 
     def run(
         self,
@@ -67,57 +84,111 @@ class Execution:
         progress: Callable[[int], None] | None = None,
         *,
         last: bool = False,
+        tapes: Sequence[Tape] = (),
     ) -> list[NDArray]:
         """Advance by `steps` steps; returns one array `(batch, samples, *shape)` per recording.
 
         `feeds` replaces the output of constant nodes by `(batch, steps or 1, *shape)`; `progress`
         is called with the number of steps done after every block. No run follows a `last` one, so
-        that only totals are kept. Raises `SimulationError` before anything is computed where memory
-        does not suffice.
+        that only totals are kept. What is recorded is added to `tapes`, one a recording, if there
+        are any. Raises `SimulationError` before anything is computed where memory does not suffice.
+
+        If it is interrupted, a resumable execution is at the start of the block that was not done;
+        if a step fails, it is before that step. The tapes hold all up to there.
         """
         for node in feeds or ():
             self.program.check_fed(node)
-        self._functions.check()
-        with self.engine.working():
-            return self._run(steps, feeds, progress, last)
+        self._begin()
+        with running_out(f"{self.engine.name} engine"), self.engine.working():
+            run = self._prepared(steps, feeds)
+            try:
+                self._advance(run, steps, progress, last)
+                run.deliver(tapes, self.step)
+            except BaseException as error:
+                self._recover(run, error)
+                run.deliver(tapes, self.step)
+                raise
+        return run.recorder.arrays
 
     def advance(self, tapes: Sequence[Tape]) -> None:
         """Advance by one step without feeds; what is recorded goes to `tapes`, one a recording.
 
         The rest is as in `run`.
         """
-        self._functions.check()
+        self._begin()
         if self._stepper is None and self._steps:
             self._prepare()
-        going = None if self._stepper is None else self._stepper.step(self.step, tapes)
+        if self._stepper is None:
+            self.run(1, tapes=tapes)
+            return
+        try:
+            self._mark()
+            going = self._stepper.step(self.step, tapes)
+            self.step += going is not None
+        except BaseException:
+            self._settle()
+            for tape in tapes:
+                tape.cut(self.step)
+            raise
+        if self._resuming is not None:
+            self._resuming.calls.moment.time = None
         if not going:
             self._stepper = None
-        if going is not None:
-            self.step += 1
-            return
-        for tape, array in zip(tapes, self.run(1), strict=True):
-            tape.add(array)
+        if going is None:
+            self.run(1, tapes=tapes)
+
+    def state(self, apart: bool = False) -> dict[str, Any]:
+        """All that later steps depend on, as values.
+
+        With `apart` functions are copies that share nothing with this execution's. Raises
+        `SimulationError` naming what cannot be copied.
+        """
+        if self._resuming is not None:
+            self._resuming.settle(self.step)
+        kernels = [kernel.state() for kernel in self._kernels if not kernel.stateless]
+        functions = self._functions.state(apart)
+        return {"step": self.step, "kernels": kernels, "functions": functions}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Return to a state of this execution, or of another one of the same program and batch."""
+        holding = (kernel for kernel in self._kernels if not kernel.stateless)
+        for kernel, one in zip(holding, state["kernels"], strict=True):
+            kernel.restore(one)
+        self._functions.restore(state["functions"])
+        self.step, self._stepper = state["step"], None
+        if self._resuming is not None:
+            self._resuming.forget()
+
+    def _begin(self) -> None:
+        """Look for other functions, and see to what an earlier run has left."""
+        resuming = self._resuming
+        if resuming is not None and (resuming.ended or resuming.at(self.step)):
+            resuming.failed(self.step)
+            resuming.go_on(self._functions)
+        self._functions.check()
+
+    def _mark(self) -> None:
+        if self._resuming is not None:
+            self._resuming.mark(self.step)
+
+    def _settle(self) -> None:
+        if self._resuming is not None:
+            self._resuming.failed(self.step)
+        self._stepper = None  # its kernels may step in another way now
 
     def _prepare(self) -> None:
         """Make a stepper, if there is one and its memory need not be looked at again and again."""
         (part,) = self._parts
         with self.engine.working():
-            made = Stepper.of(self.program, self._plan, part.kernels, self.batch)
+            made = Stepper.of(self.program, self._plan, part.kernels, self.batch, self._functions)
             known = frozenset() if made is None else made.constant
             self._steps = made is not None and (1, self._fitting(1, known), known) in self._known
         self._stepper = made if self._steps else None
 
-    def _run(
-        self,
-        steps: int,
-        feeds: Feeds | None,
-        progress: Callable[[int], None] | None,
-        last: bool,
-    ) -> list[NDArray]:
+    def _prepared(self, steps: int, feeds: Feeds | None) -> _Run:
+        """A run that begins: its sources, constants and room for recordings."""
         sources = {
-            op: self.engine.source(
-                op, self.program, None if feeds is None else feeds.get(op.node), self.step
-            )
+            op: self.engine.source(op, self.program, self._given(op, feeds), self.step)
             for op in self._sources
         }
         constant = _read(sources, True, 0, 1)
@@ -126,24 +197,58 @@ class Execution:
         ]
         block = self._fitting(steps, constants[0])
         recorder = Recorder(self.program, self.engine, self.batch, self.step, steps)
-        done = 0
-        while done < steps:
-            count = min(block, steps - done)
-            if last and done + count == steps:
+        return _Run(self.step, block, sources, constants, recorder)
+
+    def _given(self, op: Source, feeds: Feeds | None) -> Given:
+        """What stands for a node's output in a run."""
+        fed = None if feeds is None else feeds.get(op.node)
+        return self._functions.of_source(op.node) if fed is None else fed
+
+    def _advance(
+        self, run: _Run, steps: int, progress: Callable[[int], None] | None, last: bool
+    ) -> None:
+        """Block by block."""
+        while self.step < run.first + steps:
+            count = min(run.block, run.first + steps - self.step)
+            if last and self.step + count == run.first + steps:
                 self._conclude()
-            read = _read(sources, False, done, count)
-            for part, known in zip(self._parts, constants, strict=True):
-                values = {**known, **part.of(read)}
-                for stage in self._stages:
-                    self._run_component(part, stage.component, values, count)
-                    recorder.take(stage.recorded, values, done, part.samples)
-                    for s in stage.dropped:
-                        values.pop(s, None)
-            self.step += count
-            done += count
+            self._do(run, count)
             if progress is not None:
                 progress(count)
-        return recorder.arrays
+
+    def _do(self, run: _Run, count: int) -> None:
+        """One block: all of it is done when `step` says so."""
+        self._mark()
+        run.count = count
+        done = self.step - run.first
+        read = _read(run.sources, False, done, count)
+        for part, known in zip(self._parts, run.constants, strict=True):
+            values = {**known, **part.of(read)}
+            for stage in self._stages:
+                part.run(stage.component, values, self.step, count)
+                run.recorder.take(stage.recorded, values, done, part.samples)
+                for s in stage.dropped:
+                    values.pop(s, None)
+        if self._resuming is not None:
+            self._resuming.calls.moment.time = None
+        self.step += count
+
+    def _recover(self, run: _Run, error: BaseException) -> None:
+        """Leave a run that ended early as `run` says."""
+        if self._resuming is None:
+            return
+        todo = run.count if self._resuming.at(self.step) else 0
+        self._settle()
+        while todo > 1 and isinstance(error, Exception):
+            try:
+                self._do(run, todo // 2)
+                todo -= todo // 2
+            except Exception:
+                self._settle()
+                todo //= 2
+            except BaseException:
+                self._settle()
+                raise
 
     def _conclude(self) -> None:
         for part in self._parts:
@@ -229,81 +334,26 @@ class Execution:
             (memory.only(*machine), left(), ""),
         ]
 
-    def _run_component(
-        self, part: _Part, component: Component, values: dict[int, Array], count: int
-    ) -> None:
-        if component.loops:
-            self._run_loop(part, component, values, count)
-            return
-        (op,) = component.operators
-        if op.output in values:
-            return
-        outputs = part.kernels[op].run([values[s] for s in op.inputs], self.step, count)
-        values.update(zip(op.outputs, outputs, strict=True))
 
-    def _run_loop(
-        self, part: _Part, component: Component, values: dict[int, Array], count: int
-    ) -> None:
-        """Step by step: filters emit first and absorb last, the rest runs in between.
+@dataclass
+class _Run:
+    """A run after step `first`: steps of a block, sources, constants of each part, recordings.
 
-        It runs several steps at once where the outputs of all filters are known already.
-        """
-        kernels = {op: part.kernels[op] for op in component.operators}
-        shapes = self.program.shapes
-        for op in component.operators:
-            for s in op.outputs:
-                values[s] = self.engine.empty(self.program, part.size, count, shapes[s])
-        calls = self._calls(kernels, values)
-        t = 0
-        while t < count:
-            ahead = 1 if component.in_turn else min(kernel.ahead for kernel in kernels.values())
-            now = min(count - t, ahead)
-            self._loop_once(kernels, calls, values, t, now)
-            t += now
+    `count` are the steps of the block that is being done.
+    """
 
-    def _calls(
-        self, kernels: Mapping[Operator, Kernel], values: Mapping[int, Array]
-    ) -> dict[Operator, Call]:
-        """Functions of a step of a block, of operators that fill arrays by themselves."""
-        found: dict[Operator, Call] = {}
-        for op, kernel in kernels.items():
-            made = values[op.output].swapaxes(0, 1)
-            call = kernel.into([values[s] for s in op.inputs], [made])
-            if call is not None:
-                found[op] = call
-        return found
+    first: int
+    block: int
+    sources: Mapping[Source, Kernel]
+    constants: Sequence[dict[int, Array]]
+    recorder: Recorder
+    count: int = 0
 
-    def _loop_once(
-        self,
-        kernels: Mapping[Operator, Kernel],
-        calls: Mapping[Operator, Call],
-        values: dict[int, Array],
-        t: int,
-        now: int,
-    ) -> None:
-        """Steps `t` to `t + now` of a loop."""
-        at: dict[int, Array] = {}
-
-        def read(s: int) -> Array:
-            if s in at:
-                return at[s]
-            value = values[s]
-            return value if value.shape[1] == 1 else value[:, t : t + now]
-
-        for op, kernel in kernels.items():
-            if now == 1 and op in calls:
-                calls[op](t, self.step + t)
-                continue
-            outputs = kernel.begin([read(s) for s in op.prompt], self.step + t, now)
-            for s, output in zip(op.outputs, outputs, strict=False):
-                values[s][:, t : t + now] = output
-                # What waits changes in place; of all else its readers see the kernel's own.
-                at[s] = output if op.prompt else values[s][:, t : t + now]
-        for op, kernel in kernels.items():
-            if op.prompt != op.inputs:
-                late = kernel.end([read(s) for s in op.inputs])
-                for s, output in zip(op.outputs[len(op.outputs) - len(late) :], late, strict=True):
-                    values[s][:, t : t + now] = output
+    def deliver(self, tapes: Sequence[Tape], step: int) -> None:
+        """Add what was recorded up to a step to tapes that do not have it yet."""
+        whole = self.recorder.until(step - self.first)
+        for tape, array in zip(tapes, whole if tapes else (), strict=True):
+            tape.extend(array, step)
 
 
 class _Stage(NamedTuple):
@@ -330,39 +380,6 @@ def _stages(program: Program) -> list[_Stage]:
         dropped = (s for s in (*read, *made) if readers.get(s, component) is component)
         stages.append(_Stage(component, recorded, tuple(dict.fromkeys(dropped))))
     return stages
-
-
-class _Part:
-    """Some samples of the batch, and the kernels that hold their state."""
-
-    def __init__(self, samples: slice, kernels: dict[Operator, Kernel]) -> None:
-        self.samples, self.kernels = samples, kernels
-        self.size = samples.stop - samples.start
-
-    def of(self, values: Mapping[int, Array]) -> dict[int, Array]:
-        """These samples of values of the whole batch (or of one sample that stands for all)."""
-        return {s: v if v.shape[0] == 1 else v[self.samples] for s, v in values.items()}
-
-
-def _parts(setting: Setting) -> list[_Part]:
-    """The batch cut into chunks; kernels without state serve all of them."""
-    parts: list[_Part] = []
-    program, engine = setting.program, setting.engine
-    for start in range(0, setting.batch, setting.chunk):
-        samples = slice(start, min(start + setting.chunk, setting.batch))
-        kernels: dict[Operator, Kernel] = {}
-        for op in program.operators:
-            if isinstance(op, Source):
-                continue
-            shared = parts[0].kernels[op] if parts else None
-            if shared is not None and shared.stateless:
-                kernels[op] = shared
-            else:
-                size = samples.stop - samples.start
-                kernel = engine.kernel(op, program, size, setting.tallied(op))
-                kernels[op] = restarting(kernel, op, program, engine, size)
-        parts.append(_Part(samples, kernels))
-    return parts
 
 
 def _read(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.processors import check_threads
 from spikewright.engines.grid import PRECISIONS
 from spikewright.errors import BuildError, SpikewrightError
 from spikewright.network import Ensemble, Network
@@ -35,8 +36,7 @@ def check_settings(
         raise error(f"precision must be one of {PRECISIONS}, got {precision!r}")
     if batch_size is not None and not (is_whole(batch_size) and batch_size >= 1):
         raise error(f"batch_size must be None or a whole number from 1, got {batch_size!r}")
-    if threads is not None and not (is_whole(threads) and threads >= 1):
-        raise error(f"threads must be None or a whole number from 1, got {threads!r}")
+    check_threads(threads, error)
 
 
 def _check_dt(dt: Any, error: type[SpikewrightError]) -> None:

@@ -10,35 +10,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines.recalling import reject
 from spikewright.errors import SimulationError
 from spikewright.network import Node
 from spikewright.network.node import shares_at_once
 from spikewright.network.shapes import Shape, as_value
 
+Given = NDArray | Callable[..., Any] | None
+"""What stands for a node's output: fed values, or a function of time; None: the output itself."""
 
-def constant_value(node: Node, fed: NDArray | None) -> NDArray | None:
+
+def constant_value(node: Node, given: Given) -> NDArray | None:
     """`(batch or 1, 1, *shape)` where a source does not change during a run, else None."""
     if node.at_once > 1:
         return None
-    if fed is not None:
-        return fed if fed.shape[1] == 1 else None
-    return None if callable(node.output) else np.asarray(node.output)[None, None]
+    if isinstance(given, np.ndarray):
+        return given if given.shape[1] == 1 else None
+    changes = given is not None or callable(node.output)
+    return None if changes else np.asarray(node.output)[None, None]
 
 
-def source_block(
-    node: Node, fed: NDArray | None, start: int, step: int, count: int, dt: float
-) -> NDArray:
+def source_block(node: Node, given: Given, start: int, step: int, count: int, dt: float) -> NDArray:
     """A changing source's values `(batch or 1, count, *shape)`.
 
     `start` counts steps within the run (the index into fed values), `step` those of the whole
     simulation; the first step's time is `dt`.
     """
+    fed = given if isinstance(given, np.ndarray) else None
     if node.at_once > 1:
         return _at_once(node, fed, step, count)
     if fed is not None:
         return fed[:, start : start + count]
     times = [((step + i) * dt,) for i in range(1, count + 1)]
-    return called(_function(node), f"{node!r}", "function", node.shape_out, times)[None]
+    function = given if callable(given) else _function(node)
+    return called(function, f"{node!r}", "function", node.shape_out, times)[None]
 
 
 def _at_once(node: Node, fed: NDArray | None, step: int, count: int) -> NDArray:
@@ -54,17 +59,20 @@ def _at_once(node: Node, fed: NDArray | None, step: int, count: int) -> NDArray:
     return held * shares.reshape(-1, *[1] * (held.ndim - 2))
 
 
-def read_once(node: Node, to: NDArray, time: float) -> None:
-    """Write a changing source's value at one time (in seconds) into an array."""
-    function = _function(node)
+def read_once(node: Node, function: Callable[..., Any], to: NDArray, time: float) -> None:
+    """Write the value that a source's function gives at a time (in seconds) into an array."""
     try:
         returned = function(time)
     except Exception as error:
         raise failed(f"{node!r}", "function", time, error) from error
     if isinstance(returned, float) and to.shape == (1,) and math.isfinite(returned):
         to[0] = returned
-    else:
+        return
+    try:
         to[...] = value_of(returned, f"{node!r}", "function", node.shape_out, time)
+    except SimulationError as error:
+        reject(function, 1, error)
+        raise
 
 
 @contextmanager
@@ -112,8 +120,14 @@ def called(
     alike = values.shape == whole or (shape == (1,) and values.shape == whole[:1])
     if alike and np.isfinite(values).all():
         return values.reshape(whole)
-    rows = zip(returned, arguments, strict=True)
-    return np.stack([value_of(value, label, what, shape, given[0]) for value, given in rows])
+    checked = []
+    for value, given in zip(returned, arguments, strict=True):
+        try:
+            checked.append(value_of(value, label, what, shape, given[0]))
+        except SimulationError as error:
+            reject(function, len(arguments) - len(checked), error)
+            raise
+    return np.stack(checked)
 
 
 def value_of(returned: Any, label: str, what: str, shape: Shape, time: float) -> NDArray:

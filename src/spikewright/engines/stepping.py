@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Kernel
 from spikewright.engines.program import Operator, Program, Source
+from spikewright.engines.python_steps import Functions
 from spikewright.engines.recording import Tape
 from spikewright.engines.sources import constant_value, read_once
 from spikewright.network import Node
@@ -32,14 +34,20 @@ class Stepper:
     """Steps of an execution without feeds, one by one, where its kernels can (`Kernel.stepping`).
 
     `kernels` hold the state of all `batch` samples, in an engine's form `plan` of the `program`.
-    `constant` are the signals that no step changes.
+    `functions` are those that nodes have. `constant` are the signals that no step changes.
     """
 
-    def __init__(self, program: Program, plan: Program, kernels: Kernels, batch: int) -> None:
+    def __init__(
+        self, program: Program, plan: Program, kernels: Kernels, batch: int, functions: Functions
+    ) -> None:
         self._recordings, self._dt = program.recordings, program.dt
         self._plan, self._kernels = plan, kernels
         nodes = [(op.output, op.node) for op in plan.operators if isinstance(op, Source)]
-        self._called = [_Called(s, node) for s, node in nodes if callable(node.output)]
+        self._called = [
+            _Called(s, node, functions.of_source(node))
+            for s, node in nodes
+            if callable(node.output)
+        ]
         self._fixed = [_Fixed(s, node) for s, node in nodes if not callable(node.output)]
         self._values: dict[int, Array] = self._constants()
         self.constant = frozenset(self._values)
@@ -57,13 +65,15 @@ class Stepper:
                 self._units.append(unit)
 
     @staticmethod
-    def of(program: Program, plan: Program, kernels: Kernels, batch: int) -> Stepper | None:
+    def of(
+        program: Program, plan: Program, kernels: Kernels, batch: int, functions: Functions
+    ) -> Stepper | None:
         """A stepper, or None where no kernel steps by itself, or a loop is not one kernel."""
         loops = any(component.loops for component in plan.components)
         sources = (op.node for op in plan.operators if isinstance(op, Source))
         if loops or any(node.at_once > 1 for node in sources):
             return None
-        made = Stepper(program, plan, kernels, batch)
+        made = Stepper(program, plan, kernels, batch, functions)
         return made if any(unit.stepping is not None for unit in made._units) else None
 
     def step(self, number: int, tapes: Sequence[Tape]) -> bool | None:
@@ -75,7 +85,7 @@ class Stepper:
             return None
         time = (number + 1) * self._dt
         for source in self._called:
-            read_once(source.node, source.value[0, 0], time)
+            read_once(source.node, source.recalled, source.value[0, 0], time)
         going = True
         for unit in self._units:
             going = unit.step(number, self._values, going) and going
@@ -117,8 +127,9 @@ class Stepper:
 class _Called:
     """A source that is a function of time, and the array that its values are written into."""
 
-    def __init__(self, signal: int, node: Node) -> None:
+    def __init__(self, signal: int, node: Node, recalled: Any) -> None:
         self.signal, self.node, self.function = signal, node, node.output
+        self.recalled = recalled
         self.value = np.empty((1, 1, *node.shape_out))
 
 

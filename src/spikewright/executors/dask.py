@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from spikewright._base.optional import require
+from spikewright._base.processors import MOST_THREADS
 from spikewright.errors import SimulationError
 from spikewright.executors.base import Executor, Function, connecting
 
@@ -80,4 +81,4 @@ def _itself(shared: Any) -> Any:
 def _on_worker(function: Function, shared: Any, task: Any) -> Any:
     """Do a task with as many threads as the worker was given."""
     worker = require("distributed").get_worker()
-    return function(shared, task, worker.state.nthreads)
+    return function(shared, task, min(worker.state.nthreads, MOST_THREADS))

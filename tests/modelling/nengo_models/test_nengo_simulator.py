@@ -478,3 +478,38 @@ def test_a_learned_error_goes_through_encoders_by_name() -> None:
 
     with sw.NengoSimulator(model, progress_bar=False) as simulator:
         assert [op.tag for op in simulator.model.operators].count("PES:encode") == 1
+
+
+@pytest.mark.parametrize("sample_every", [None, 0.002, 0.0025])
+def test_failed_and_interrupted_runs_keep_what_was_recorded(sample_every: float | None) -> None:
+    """As in Nengo: data, times and steps agree, the step that failed is not done, and it goes on.
+
+    Recordings are read-only.
+    """
+    raised: list[BaseException] = [KeyboardInterrupt(), ZeroDivisionError()]
+    seen: list[tuple[int, float, float]] = []
+
+    def now(t: float) -> float:
+        seen.append((sim.n_steps, sim.time, t))
+        if t > 0.0065 and raised:
+            raise raised.pop()
+        return t
+
+    model = nengo.Network(seed=1)
+    probe = model.probe(model.node(now, size_out=1), "output", sample_every=sample_every)
+    with sw.NengoSimulator(model, progress_bar=False) as sim:
+        seen.clear()
+        with pytest.raises(ZeroDivisionError):
+            sim.run_steps(10)
+        assert sim.n_steps == 6 and sim.time == 0.006
+        again = pytest.warns(UserWarning, match="ended within a step")
+        with again, pytest.raises(KeyboardInterrupt):
+            sim.run_steps(4)
+        with pytest.warns(UserWarning, match="ended within a step"):
+            sim.run_steps(10 - sim.n_steps)
+        times = sim.trange(sample_every=sample_every)
+        assert sim.n_steps == 10 and len(times) == (10 if sample_every is None else len(times))
+        np.testing.assert_allclose(sim.data[probe][:, 0], times)
+        assert all(n == round(t / 0.001) - 1 and time == n * sim.dt for n, time, t in seen)
+        with pytest.raises(ValueError, match="read-only"):
+            sim.data[probe][0] = 1.0

@@ -28,6 +28,7 @@ from spikewright.engines.native.orders import (
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.senders import ArrivalFilling, SenderFilling
 from spikewright.engines.native.support import is_integrator
+from spikewright.engines.needs import sampled
 from spikewright.engines.program import Neurons, Operator, Program
 from spikewright.network.transforms import Shape
 
@@ -84,6 +85,8 @@ class Buffers:
         self.fused: set[Operator] = set()
         self.roots: dict[int, tuple[int, int]] = {}  # of parts: the whole buffer, and the start
         self.preferred = preferred_orders(region.operators, program.shapes)
+        # Of signals that only probes read: the period of the steps that these keep.
+        self.every = {} if region.restart else sampled(program, region.operators)
 
     def fires_bytes(self, op: Neurons) -> bool:
         """Whether a population runs in the fastest kernels: its counts fit bytes."""

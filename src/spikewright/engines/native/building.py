@@ -133,7 +133,8 @@ def _built(b: Buffers) -> Built:
     for number, signal in enumerate(b.op.exported):
         stored = b.stored[signal]
         index = None if stored.order is None else positions(stored.order, b.size(signal))
-        b.kernels.store(input=stored.buffer, output=number, index=index)
+        every = b.every.get(signal, 1)
+        b.kernels.store(input=stored.buffer, output=number, index=index, every=every)
         exports.append((signal, signal in b.op.counts, b.program.shapes[signal]))
     state = Counter(b.population_bytes)
     for owner, kept in (*b.kept.items(), *b.totals.items()):

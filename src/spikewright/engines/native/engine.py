@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.processors import processors
+from spikewright._base.processors import MOST_THREADS, check_threads, processors
 from spikewright.engines.base import Array, Call, Engine, Held, Kernel, Stepping, Stretch
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.building import build
@@ -28,6 +28,7 @@ from spikewright.engines.plan import Plan
 from spikewright.engines.program import Generate, Learned, Operator, Program, Source
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
+from spikewright.engines.sources import Given
 from spikewright.engines.totals import Sums
 from spikewright.errors import BuildError
 from spikewright.network.transforms import Shape
@@ -73,6 +74,7 @@ class NativeEngine(Engine):
     )
 
     def __init__(self, threads: int | None = None) -> None:
+        check_threads(threads, BuildError)
         self.threads = _threads() if threads is None else threads
         self.isa = os.environ.get(ISA_VARIABLE, "") or instruction_sets()[-1]
         if self.isa not in instruction_sets():
@@ -155,8 +157,8 @@ class NativeEngine(Engine):
                 forms.made[forms.signals] = found
             return forms.made[forms.signals]
 
-    def source(self, op: Source, program: Program, fed: NDArray | None, first: int) -> Kernel:
-        return self._reference.source(op, program, fed, first)
+    def source(self, op: Source, program: Program, given: Given, first: int) -> Kernel:
+        return self._reference.source(op, program, given, first)
 
     def empty(self, program: Program, batch: int, steps: int, shape: Shape) -> Array:
         return np.empty((batch, steps, *shape))
@@ -226,10 +228,10 @@ class NativeEngine(Engine):
 def _threads() -> int:
     given = os.environ.get(THREADS_VARIABLE, "")
     if not given:
-        return processors()
-    if not given.isdecimal() or int(given) < 1:
-        raise BuildError(f"{THREADS_VARIABLE} must be a whole number from 1, got {given!r}")
-    return int(given)
+        return min(processors(), MOST_THREADS)
+    threads = int(given) if given.isdecimal() and len(given) < 10 else given
+    check_threads(threads, BuildError, THREADS_VARIABLE)
+    return int(threads)
 
 
 def _values(inputs: Sequence[Array]) -> list[Array]:
@@ -239,6 +241,8 @@ def _values(inputs: Sequence[Array]) -> list[Array]:
 
 class _Fallback(Kernel):
     """A kernel of the reference engine."""
+
+    changing = ("_kernel",)
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,8 @@ class Foreign(Kernel):
     Its outputs of a run are kept. A run that begins again, as a count exceeds a byte, reads them
     first, so that nothing is computed twice.
     """
+
+    changing = ("_kernel",)
 
     def __init__(self, op: Operator, kernel: Kernel, program: Program, batch: int) -> None:
         self._op, self._kernel, self._batch = op, kernel, batch
@@ -114,6 +117,10 @@ class Foreign(Kernel):
         if self._now < self._ended:
             return self._replayed(self._late)
         return self._kernel.end(inputs)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self._begun = self._ended = 0  # what is kept is of another run
 
     def _replayed(self, signals: Iterable[int]) -> list[Array]:
         return [self._made[s][self._now][:, None] for s in signals]

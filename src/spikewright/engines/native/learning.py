@@ -22,6 +22,8 @@ def add_learned(b: Buffers, op: Learned) -> None:
     kept = b.kept[op] = _kept(b, op, forms)
     counts = signal in b.op.counts and signal not in b.op.whole
     source = b.held_in(signal) if counts else b.values_in(signal)
+    for s in op.late:
+        b.buffer(False, s)
     read: dict[int, int] = {}  # buffers of what rules read; outside loops weights read them at once
     gains: list[int] = []
     if not b.op.loops:
@@ -39,8 +41,6 @@ def add_learned(b: Buffers, op: Learned) -> None:
         weight_bits=GRIDS[b.program.precision].weight_bits,
         limbs=limbs_of(b, op.initial.shape[1]),
     )
-    for s in op.late:
-        b.buffer(False, s)
     if not b.op.loops:
         _add_rules(b, op, forms, number, read, gains)
         return
@@ -96,7 +96,12 @@ def _add_recursions(
             gain = b.scratch(False, op.initial.shape[1])
             names = ("inverse", "along", "gain")
             memories = {name: kept.memories[_named(i, name)] for name in names}
-            b.kernels.recursion(input=activities, output=gain, **memories)
+            matrix = learning.recorded.get("inv_gamma")
+            recorded = -1 if matrix is None else b.stored[matrix].buffer
+            every = 1 if matrix is None else b.every.get(matrix, 1)
+            b.kernels.recursion(
+                input=activities, output=gain, **memories, recorded=recorded, every=every
+            )
             activities = gain
         senders.append(activities)
     return senders

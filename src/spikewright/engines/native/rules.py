@@ -63,6 +63,10 @@ _FORMS: dict[type[LearningRuleType], Callable[[Any, float, int], Form]] = {
 }
 
 
+# What kernels give of a rule's state.
+_STATE: dict[type[LearningRuleType], tuple[str, ...]] = {RLS: ("inv_gamma",)}
+
+
 def form_of(rule: LearningRuleType, dt: float, senders: int) -> Form:
     """A rule's form, for steps of `dt` seconds."""
     return _FORMS[type(rule)](rule, dt, senders)
@@ -74,7 +78,7 @@ def why_not(op: Learned) -> str | None:
         name = type(learning.rule).__name__
         if type(learning.rule) not in _FORMS:
             return f"{name} has no native kernel"
-        if not {"delta"}.issuperset(learning.recorded):
+        if not {"delta", *_STATE.get(type(learning.rule), ())}.issuperset(learning.recorded):
             return f"state of {name} is recorded, which kernels do not give"
     if len(op.rules) > MOST_RULES:
         return f"{len(op.rules)} rules for the same weights, above {MOST_RULES}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ from spikewright.engines.native.linear import as_read
 from spikewright.engines.native.orders import Order, unpacked
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.runs import Runs
-from spikewright.engines.native.slow import Slow, SlowRegion, joined
+from spikewright.engines.native.single import RegionSteps
+from spikewright.engines.native.slow import Slow, SlowRegion, WideRegion, in_doubles, joined
 from spikewright.engines.native.support import followed
 from spikewright.engines.native.taking import TakenOver
 from spikewright.engines.native.wide import Form, as_bytes
@@ -27,6 +29,7 @@ from spikewright.engines.program import Learned, Neurons, Operator, Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.restarting import restarting
+from spikewright.engines.states import copied
 from spikewright.engines.totals import Sums, total_type
 
 Wider = Callable[[Region, Program, frozenset[int]], Form | None]
@@ -70,6 +73,7 @@ class RegionKernel(Kernel):
         self._earlier: list[Sums] = []  # totals from before the last restart
 
         self._learned = [o for o in built.kept if isinstance(o, Learned)]
+        self._mark: tuple[Any, ...] = ()
 
     def _reference_kernel(self, op: Operator) -> Kernel:
         kernel = self._reference.kernel(op, self._program, self._batch, self._tally)
@@ -82,6 +86,40 @@ class RegionKernel(Kernel):
 
     def conclude(self) -> None:
         self._last = True
+
+    def mark(self) -> None:
+        self._state.save()
+        for kernel in (*self._foreign.values(), *(slow.region for slow in self._slow)):
+            kernel.mark()
+        self._mark = self._state, self._slow, self._outgrown, self._steps, self._earlier
+
+    def rewind(self) -> None:
+        self._state, self._slow, self._outgrown, self._steps, self._earlier = self._mark
+        self._state.undo()
+        for kernel in (*self._foreign.values(), *(slow.region for slow in self._slow)):
+            kernel.rewind()
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "arrays": self._state.arrays(),
+            "foreign": [foreign.state() for foreign in self._foreign.values()],
+            "slow": [(s.samples, s.region.outgrown, s.region.state()) for s in self._slow],
+            "counters": (self._outgrown, self._steps, copied(self._earlier)),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._state = _kernels.Running(self._built.region, self._batch)
+        if state["arrays"] is not None:
+            self._state.restore(state["arrays"])
+        for foreign, one in zip(self._foreign.values(), state["foreign"], strict=True):
+            foreign.restore(one)
+        self._slow = []
+        for samples, outgrown, one in state["slow"]:
+            self._outgrown = outgrown
+            region = self._holding(len(samples))
+            region.restore(one)
+            self._slow.append(Slow(samples, region))
+        self._outgrown, self._steps, self._earlier = state["counters"]
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         given = dict(zip(self._op.inputs, inputs, strict=True))
@@ -98,7 +136,7 @@ class RegionKernel(Kernel):
         kinds = {s: np.int8 if counts else np.float64 for s, counts in self._built.inputs}
         if self._slow or any(given[s].dtype != kind for s, kind in kinds.items()):
             return None
-        return _Steps(self, given)
+        return RegionSteps(self, given)
 
     def _finish_slowly(
         self,
@@ -166,7 +204,8 @@ class RegionKernel(Kernel):
             wider,
             self._first,
         )
-        return WideRegion(kernel, TakenOver(built, kernel._state))
+        outgrown = self._first.counts - region.counts
+        return WideRegion(kernel, TakenOver(built, kernel._state), outgrown)
 
     def _state_of(self, op: Neurons, order: Order, numbers: tuple[int, ...]) -> dict[str, NDArray]:
         """State of a population by name, `(batch, *shape)`; none before the first block."""
@@ -296,7 +335,7 @@ class RegionKernel(Kernel):
             return sums
         if op in self._told:  # of the samples that were finished
             self._take_over(sums, self._native_total(op))
-        sums = _in_doubles(sums)
+        sums = in_doubles(sums)
         arrays = {id(array): array for array in sums}.values()  # one where they are the same
         for slow in self._slow:
             for array, more in zip(arrays, slow.region.total(op), strict=False):
@@ -344,61 +383,6 @@ class RegionKernel(Kernel):
         return [arrays[number] for number in sorted(arrays)]
 
 
-class WideRegion:
-    """Some samples of a region in a form that holds their counts."""
-
-    def __init__(self, kernel: RegionKernel, state: TakenOver) -> None:
-        self._kernel, self._before = kernel, state.before
-        self.start_from, self.start_total = state.start_from, state.start_total
-        self.learned = kernel.learned
-
-    def total(self, op: Neurons) -> Sums:
-        """A population's summed outputs since then."""
-        sums = _in_doubles(self._kernel._total(op))
-        return sums if op not in self._before else Sums(sums.sent, sums.net - self._before[op])
-
-    def run(self, given: dict[int, Array], step: int, steps: int) -> list[Array]:
-        """Advance; inputs `given` and outputs are as of `Kernel.run`, by signal."""
-        return [*self._kernel.run([given[s] for s in self._kernel._op.inputs], step, steps)]
-
-
-def _in_doubles(sums: Sums) -> Sums:
-    """Arrays that hold any sum."""
-    sent = np.array(sums.sent, np.float64)
-    return Sums(sent, sent if sums.net is sums.sent else np.array(sums.net, np.float64))
-
-
 def _other(sums: Sums) -> NDArray | None:
     """The second array, where there are two."""
     return None if sums.net is sums.sent else sums.net
-
-
-class _Steps(Stepping):
-    """Steps of a region, each one call of its kernels: arrays and buffers stay."""
-
-    def __init__(self, kernel: RegionKernel, given: dict[int, Array]) -> None:
-        self._kernel, self._given, self.outputs = kernel, given, kernel._empty(1)
-        kinds = (
-            (given[s], np.int8 if counts else np.float64) for s, counts in kernel._built.inputs
-        )
-        self._arrays = {
-            "inputs": [as_read(value, kind) for value, kind in kinds],
-            "outputs": self.outputs,
-        }
-        self._native = kernel._runs.stepping(kernel._state, kernel._batch, **self._arrays)
-
-    def step(self, number: int) -> Sequence[Array]:
-        kernel = self._kernel
-        kernel._steps = number + 1
-        calls = kernel._calls(number, 1) if kernel._foreign else []
-        if kernel._runs.alone(kernel._batch):
-            overflown = kernel._runs.step(self._native, kernel._batch, number, calls)
-        else:
-            given = {**self._arrays, "first": number, "last": False, "calls": calls, "totals": []}
-            overflown = kernel._runs.run(kernel._state, kernel._batch, 1, **given)
-        if overflown:
-            finished, kernel._outgrown = kernel._finished(), kernel._overflown()
-            return kernel._finish_slowly(self._given, number, 1, self.outputs, finished)
-        if kernel._learned:
-            kernel._check_weights()
-        return self.outputs

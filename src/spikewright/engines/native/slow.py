@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Kernel
 from spikewright.engines.native.regions import Region
+from spikewright.engines.native.taking import TakenOver
 from spikewright.engines.program import Learned, Neurons, Operator, Program
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import Sums
@@ -88,6 +89,64 @@ class SlowRegion:
         """A population's summed outputs."""
         (sums,) = self._kernels[op].totals()
         return sums
+
+    outgrown: frozenset[int] | None = None
+    """The counts in doubles; None: all are on the reference."""
+
+    def mark(self) -> None:
+        """Keep the present state, to which `rewind` returns."""
+        for kernel in self._kernels.values():
+            kernel.mark()
+
+    def rewind(self) -> None:
+        """Return to the state of the last `mark`."""
+        for kernel in self._kernels.values():
+            kernel.rewind()
+
+    def state(self) -> list[Any]:
+        """All that later steps depend on."""
+        return [kernel.state() for kernel in self._kernels.values()]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        """Return to a state."""
+        for kernel, one in zip(self._kernels.values(), state, strict=True):
+            kernel.restore(one)
+
+
+class WideRegion:
+    """Some samples of a region in a form that holds their counts: `outgrown` ones in doubles."""
+
+    def __init__(self, kernel: Any, state: TakenOver, outgrown: frozenset[int]) -> None:
+        self._kernel, self._before, self.outgrown = kernel, state.before, outgrown
+        self.mark, self.rewind = kernel.mark, kernel.rewind
+        self.start_from, self.start_total = state.start_from, state.start_total
+        self.learned = kernel.learned
+
+    def total(self, op: Neurons) -> Sums:
+        """A population's summed outputs since then."""
+        sums = in_doubles(self._kernel._total(op))
+        return sums if op not in self._before else Sums(sums.sent, sums.net - self._before[op])
+
+    def run(self, given: dict[int, Array], step: int, steps: int) -> list[Array]:
+        """Advance; inputs `given` and outputs are as of `Kernel.run`, by signal."""
+        return [*self._kernel.run([given[s] for s in self._kernel._op.inputs], step, steps)]
+
+    def state(self) -> dict[str, Any]:
+        """All that later steps depend on."""
+        before = [self._before.get(op) for op in self._kernel._op.operators]
+        return {"kernel": self._kernel.state(), "before": before}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Return to a state."""
+        self._kernel.restore(state["kernel"])
+        pairs = zip(self._kernel._op.operators, state["before"], strict=True)
+        self._before.update({op: value for op, value in pairs if value is not None})
+
+
+def in_doubles(sums: Sums) -> Sums:
+    """Arrays that hold any sum."""
+    sent = np.array(sums.sent, np.float64)
+    return Sums(sent, sent if sums.net is sums.sent else np.array(sums.net, np.float64))
 
 
 class Slow(NamedTuple):

@@ -36,7 +36,7 @@ from spikewright.engines.program import (
 from spikewright.engines.reference.functions import apply_kernel
 from spikewright.engines.reference.learning import LearnedKernel
 from spikewright.engines.reference.linear import LinearKernel, SparseArrivals
-from spikewright.engines.sources import constant_value, source_block
+from spikewright.engines.sources import Given, constant_value, source_block
 from spikewright.network.neurons import Clock, integrate
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
@@ -80,8 +80,8 @@ class ReferenceEngine(Engine):
             return _Neurons(op, program.dt, batch, tally)
         raise TypeError(f"the reference engine has no kernel for {type(op).__name__}")
 
-    def source(self, op: Source, program: Program, fed: NDArray | None, first: int) -> Kernel:
-        return _Source(op, program.dt, fed, first)
+    def source(self, op: Source, program: Program, given: Given, first: int) -> Kernel:
+        return _Source(op, program.dt, given, first)
 
     def empty(self, program: Program, batch: int, steps: int, shape: tuple[int, ...]) -> Array:
         return np.empty((batch, steps, *shape))
@@ -97,15 +97,15 @@ class ReferenceEngine(Engine):
 class _Source(Kernel):
     """Runs by the steps done in this *run*; `first` is the number of steps before it."""
 
-    def __init__(self, op: Source, dt: float, fed: NDArray | None, first: int) -> None:
-        self._node, self._dt, self._fed, self._first = op.node, dt, fed, first
-        self._constant = constant_value(op.node, fed)
+    def __init__(self, op: Source, dt: float, given: Given, first: int) -> None:
+        self._node, self._dt, self._given, self._first = op.node, dt, given, first
+        self._constant = constant_value(op.node, given)
         self.stateless = self._constant is not None
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:
         if self._constant is not None:
             return [self._constant]
-        return [source_block(self._node, self._fed, step, self._first + step, steps, self._dt)]
+        return [source_block(self._node, self._given, step, self._first + step, steps, self._dt)]
 
 
 class _Sum(Kernel):
@@ -124,6 +124,8 @@ class _Sum(Kernel):
 
 class _Filter(DelayedKernel):
     """`x_t = A x_(t-1) + B u_t`, elementwise over the signal, order by order."""
+
+    changing = ("_state", "_output")
 
     def __init__(self, op: Filter | Smooth, batch: int, shape: tuple[int, ...]) -> None:
         self._filter = op.filter
@@ -153,6 +155,8 @@ class _Filter(DelayedKernel):
 
 class _Average(DelayedKernel):
     """Sums of a window, step by step so that their order is that of time; then their mean."""
+
+    changing = ("_done", "_sum", "_mean")
 
     def __init__(self, op: Average, batch: int, shape: tuple[int, ...]) -> None:
         self._steps, self._done = op.steps, 0
@@ -196,6 +200,8 @@ _NAMESPACE: Any = _Namespace()
 
 
 class _Neurons(NeuronKernel):
+    changing = ("_state", "total", "net")
+
     def __init__(self, op: Neurons, dt: float, batch: int, tally: bool) -> None:
         self._op, self._dt, self._batch = op, dt, batch
         shape = (batch, *op.ensemble.shape)

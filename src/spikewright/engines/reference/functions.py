@@ -56,6 +56,8 @@ class _Present(Kernel):
 class _Accumulated(Kernel):
     """`t f(X_t / t)` less the earlier outputs, `X` the running sums; `f(X_t)` if homogeneous."""
 
+    changing = ("_sums", "_sent")
+
     def __init__(self, node: Node, function: NodeFunction, batch: int) -> None:
         self._function = function
         self._sums = np.zeros((batch, *node.shape_in))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,10 @@ class LearnedKernel(LearningKernel):
         for key, value in states.items():
             number, name = key.split()
             self._states[int(number)][name] = np.array(value)
+        self._put_on_grid()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
         self._put_on_grid()
 
     def _put_on_grid(self) -> None:

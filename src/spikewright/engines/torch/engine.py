@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikewright._base.processors import check_threads
 from spikewright.engines.base import Array, Engine, Held, Kernel, number_of_weights
 from spikewright.engines.kernels import DelayKernel, SmoothKernel
 from spikewright.engines.program import (
@@ -29,6 +30,7 @@ from spikewright.engines.program import (
     Source,
     Sum,
 )
+from spikewright.engines.sources import Given
 from spikewright.engines.torch.device import Tensors, chosen_device, numpy_of
 from spikewright.engines.torch.functions import GeneratedKernel, apply_kernel
 from spikewright.engines.torch.fusion import Affine, fuse
@@ -44,6 +46,7 @@ from spikewright.engines.torch.learning import LearnedKernel
 from spikewright.engines.torch.maps import linear_map
 from spikewright.engines.torch.neurons import NeuronsKernel
 from spikewright.engines.working import Work
+from spikewright.errors import BuildError
 from spikewright.network.transforms import Shape
 
 # Sizes of the work, in values of the widest signal. A chunk of samples gives each thread enough to
@@ -77,6 +80,7 @@ class TorchEngine(Engine):
 
     def __init__(self, device: Any = None, threads: int | None = None) -> None:
         self.device = chosen_device(device)
+        check_threads(threads, BuildError)
         self.threads = threads
         self._prepared: WeakKeyDictionary[Program, Program] = WeakKeyDictionary()
         self._linear: WeakKeyDictionary[Linear, LinearKernel] = WeakKeyDictionary()
@@ -137,8 +141,9 @@ class TorchEngine(Engine):
             self._linear[op] = LinearKernel(function)
         return self._linear[op]
 
-    def source(self, op: Source, program: Program, fed: NDArray | None, first: int) -> Kernel:
-        return SourceKernel(op, program.dt, fed, first, Tensors.on(self.device, program.precision))
+    def source(self, op: Source, program: Program, given: Given, first: int) -> Kernel:
+        tensors = Tensors.on(self.device, program.precision)
+        return SourceKernel(op, program.dt, given, first, tensors)
 
     def empty(self, program: Program, batch: int, steps: int, shape: Shape) -> Array:
         return Tensors.on(self.device, program.precision).empty((batch, steps, *shape))

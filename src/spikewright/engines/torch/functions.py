@@ -123,6 +123,8 @@ class AccumulatedKernel(Kernel):
     The running sums `X` and the function's values are in float64: their differences are small.
     """
 
+    changing = ("_sums", "_sent")
+
     def __init__(self, op: Apply, function: NodeFunction, batch: int, tensors: Tensors) -> None:
         self._function, self._tensors = function, tensors
         self._xp = Functions(tensors.wide)
@@ -191,6 +193,8 @@ class CallableKernel(Kernel):
 
 class GeneratedKernel(Kernel):
     """A process, on NumPy's arrays."""
+
+    changing = ("_kernel",)
 
     def __init__(self, op: Generate, program: Program, batch: int, tensors: Tensors) -> None:
         self._kernel, self._tensors = ProcessKernel(op, program, batch), tensors

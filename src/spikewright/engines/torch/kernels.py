@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikewright.engines.base import Call, DelayedKernel, Kernel
 from spikewright.engines.kernels import DelayedLinearKernel, adding
 from spikewright.engines.program import Average, DelayedLinear, Filter, Smooth, Source, Sum
-from spikewright.engines.sources import constant_value, source_block
+from spikewright.engines.sources import Given, constant_value, source_block
 from spikewright.engines.torch.device import Tensor, Tensors, numpy_of
 from spikewright.engines.torch.maps import Map
 from spikewright.network.transforms import Shape
@@ -20,12 +20,10 @@ from spikewright.network.transforms import Shape
 class SourceKernel(Kernel):
     """Runs by the steps done in this *run*; `first` is the number of steps before it."""
 
-    def __init__(
-        self, op: Source, dt: float, fed: NDArray | None, first: int, tensors: Tensors
-    ) -> None:
-        self._node, self._dt, self._fed, self._first = op.node, dt, fed, first
+    def __init__(self, op: Source, dt: float, given: Given, first: int, tensors: Tensors) -> None:
+        self._node, self._dt, self._given, self._first = op.node, dt, given, first
         self._tensors = tensors
-        constant = constant_value(op.node, fed)
+        constant = constant_value(op.node, given)
         self._constant = None if constant is None else tensors.of(constant)
         self.stateless = constant is not None
 
@@ -33,7 +31,7 @@ class SourceKernel(Kernel):
         if self._constant is not None:
             return [self._constant]
         first = self._first + step
-        block = source_block(self._node, self._fed, step, first, steps, self._dt)
+        block = source_block(self._node, self._given, step, first, steps, self._dt)
         return [self._tensors.of(block)]
 
 
@@ -98,6 +96,8 @@ class SumKernel(Kernel):
 class LowpassKernel(DelayedKernel):
     """`y_t = y_(t-1) + share (u_t - y_(t-1))`, one pass over the signal a step."""
 
+    changing = ("_output",)
+
     def __init__(self, share: float, batch: int, shape: Shape, tensors: Tensors) -> None:
         self._share, self._tensors = share, tensors
         self._output = tensors.zeros((batch, *shape))
@@ -125,6 +125,8 @@ class FilterKernel(DelayedKernel):
 
     State and output are buffers that are changed in place.
     """
+
+    changing = ("_state", "_output")
 
     def __init__(self, op: Filter | Smooth, batch: int, shape: Shape, tensors: Tensors) -> None:
         self._filter, self._tensors = op.filter, tensors
@@ -175,6 +177,8 @@ class FilterKernel(DelayedKernel):
 
 class AverageKernel(DelayedKernel):
     """Sums of a window in float64, then their mean."""
+
+    changing = ("_done", "_sum", "_mean")
 
     def __init__(self, op: Average, batch: int, shape: Shape, tensors: Tensors) -> None:
         self._steps, self._done, self._tensors = op.steps, 0, tensors

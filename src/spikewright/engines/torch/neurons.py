@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -102,6 +102,8 @@ class NeuronsKernel(NeuronKernel):
     a float32 sum of probabilities ends before 1.
     """
 
+    changing = ("_state", "_tally", "_net_tally")
+
     def __init__(self, op: Neurons, dt: float, batch: int, tally: bool, tensors: Tensors) -> None:
         neuron_type = op.neuron_type
         self._op, self._dt, self._batch = op, dt, batch
@@ -124,6 +126,10 @@ class NeuronsKernel(NeuronKernel):
         if op.neuron_type.has_voltage:
             start = np.broadcast_to(op.initial_voltage, shape)
             self._state["voltage"] = self._xp.voltage = self._tensors.of(start)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self._xp.voltage = self._state.get("voltage")
 
     def run(self, inputs: Sequence[Tensor], step: int, steps: int) -> Sequence[Tensor]:
         (current,) = inputs
@@ -198,6 +204,16 @@ class _Tally:
         self._total = tensors.wide.zeros(shape)
         self._recent = tensors.zeros(shape) if spiking else self._total
         self._steps = 0
+
+    def state(self) -> tuple[Tensor, Tensor, int]:
+        """The sums, those of the last blocks, and their steps."""
+        return self._total.clone(), self._recent.clone(), self._steps
+
+    def restore(self, state: tuple[Tensor, Tensor, int]) -> None:
+        """Return to a state."""
+        total, recent, self._steps = state
+        self._total.copy_(total)
+        self._recent.copy_(recent)
 
     def add(self, outputs: Tensor) -> None:
         """Add a block `(batch, steps, *shape)`."""

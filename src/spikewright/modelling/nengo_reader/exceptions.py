@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,6 +17,7 @@ from spikewright.errors import (
     SpikewrightError,
 )
 
+_CALLER = "spikewright.engines.recalling"  # the module that calls a user's function
 _NAMES = {NetworkError: "BuildError", ReadError: "BuildError", BuildError: "BuildError",
           SimulationError: "SimulationError"}  # fmt: skip
 
@@ -38,8 +40,9 @@ def _is_users(error: BaseException) -> bool:
     """Whether an error comes from the called function, not from its return value."""
     if isinstance(error, SpikewrightError):
         return False
-    inner = error.__traceback__.tb_next if error.__traceback__ is not None else None
-    return inner is None or not inner.tb_frame.f_globals["__name__"].startswith("spikewright")
+    frames = [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inner = [name for name in frames[1:] if name != _CALLER]
+    return not inner or not inner[-1].startswith("spikewright")
 
 
 def nengos_warning() -> type[Warning]:

@@ -110,7 +110,7 @@ class NengoSimulator:
 
     @property
     def n_steps(self) -> int:
-        """Steps done so far."""
+        """Steps done so far; within a function of a node, those before the present one."""
         return self.simulator.n_steps
 
     @property
@@ -220,7 +220,9 @@ class NengoSimulator:
         if probe not in self._kept:
             return None
         samples = self.simulator.data[self.network.of[probe]]
-        return self._kept[probe].kept(samples, self._cleared)
+        kept = self._kept[probe].kept(samples, self._cleared)
+        kept.flags.writeable = False
+        return kept
 
 
 def _next(seed: int | None) -> int:

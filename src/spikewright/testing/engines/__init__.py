@@ -17,6 +17,7 @@ from spikewright.testing.engines.learning import LearningTests
 from spikewright.testing.engines.nodes import NodeTests
 from spikewright.testing.engines.parts import PartTests
 from spikewright.testing.engines.probes import ProbeTests
+from spikewright.testing.engines.resuming import ResumingTests
 from spikewright.testing.engines.steps import StepTests
 from spikewright.testing.engines.sums import SumTests
 from spikewright.testing.engines.windows import WindowTests
@@ -49,5 +50,6 @@ class EngineSuite(
     ProbeTests,
     DelayTests,
     CutTests,
+    ResumingTests,
 ):
     """All tests of one engine; subclasses name it in `engine`."""

@@ -34,7 +34,7 @@ class _Setting(NamedTuple):
     probes: dict[str, Probe]
 
 
-def _setting(
+def learning_setting(
     rules: Any, modifies: str, steps: int, *, batch: int = 1, errors: float = 1.0
 ) -> _Setting:
     """Neurons that send to neurons, or values to an ensemble, on inputs of their own.
@@ -105,7 +105,7 @@ class LearningTests(Suite):
         applied in that step.
         """
         steps = 40
-        setting = _setting(example.rule, example.rule.modifies, steps)
+        setting = learning_setting(example.rule, example.rule.modifies, steps)
         found = {k: v[0] for k, v in self._recorded(setting, steps, precision).items()}
         reach = 256 * EPSILON[precision]
         for name, (side, synapse) in example.rule.filtered.items():
@@ -163,8 +163,8 @@ class LearningTests(Suite):
         """A learning rate of 0 is no rule: to the bit where the engine is exact."""
         steps = 30
         rule: LearningRuleType = replace(example.rule, learning_rate=0.0)  # type: ignore[type-var]
-        learning = _setting(rule, rule.modifies, steps)
-        plain = _setting(None, rule.modifies, steps)
+        learning = learning_setting(rule, rule.modifies, steps)
+        plain = learning_setting(None, rule.modifies, steps)
         found, wanted = (self._recorded(s, steps, precision) for s in (learning, plain))
         for name in ("delivered", "receivers", "senders", "weights"):
             if self.is_exact():
@@ -180,7 +180,7 @@ class LearningTests(Suite):
         self, rule: LearningRuleType, precision: Precision
     ) -> None:
         """Rules that follow an error leave weights as they are where it is zero."""
-        setting = _setting(rule, "decoders", 20, errors=0.0)
+        setting = learning_setting(rule, "decoders", 20, errors=0.0)
         found = self._recorded(setting, 20, precision)
         np.testing.assert_array_equal(found["delta 0"], 0.0)
         np.testing.assert_array_equal(found["weights"], found["weights"][:, :1].repeat(20, 1))
@@ -190,7 +190,7 @@ class LearningTests(Suite):
     def test_every_sample_learns_alone(self, example: RuleExample, precision: Precision) -> None:
         """A batch, whatever its order and the time block, is its samples one by one."""
         steps, batch = 24, 3
-        setting = _setting(example.rule, example.rule.modifies, steps, batch=batch)
+        setting = learning_setting(example.rule, example.rule.modifies, steps, batch=batch)
         together = self._recorded(setting, steps, precision)
         cut = self._recorded(setting, steps, precision, block=5, chunk=2)
         turned = setting._replace(inputs={n: v[::-1] for n, v in setting.inputs.items()})
@@ -208,7 +208,7 @@ class LearningTests(Suite):
     @both
     def test_weights_that_grow_out_of_bounds_are_an_error(self, precision: Precision) -> None:
         """The error names the connection, the rule and its rate, and says what to do."""
-        setting = _setting(Oja(1e9, None), "weights", 30)
+        setting = learning_setting(Oja(1e9, None), "weights", 30)
         message = r"weights of <Connection .* are no longer finite: Oja\(learning_rate=.*; lower"
         with pytest.raises(SimulationError, match=message):
             self._recorded(setting, 30, precision)
@@ -220,7 +220,7 @@ class LearningTests(Suite):
         steps = 30
         rules: Any = [BCM(1e-6, theta_synapse=Lowpass(0.05)), Oja(1e-4)]
         given = rules if form is list else dict(zip("ab", rules, strict=True))
-        setting = _setting(given, "weights", steps)
+        setting = learning_setting(given, "weights", steps)
         found = {k: v[0] for k, v in self._recorded(setting, steps, precision).items()}
         deltas = found["delta 0"] + found["delta 1"]
         assert found["delta 0"].any() and found["delta 1"].any()

@@ -52,7 +52,7 @@ struct Context {
         return {count * rank / members, count * (rank + 1) / members};
     }
     // Counts outgrow the bytes of this buffer.
-    void too_many_spikes(std::int32_t buffer) const {
+    SPIKEWRIGHT_INLINE void too_many_spikes(std::int32_t buffer) const {
         const std::int32_t parent = job->plan->buffers[std::size_t(buffer)].parent;
         for (std::int32_t one : {buffer, parent})
             if (one >= 0)
@@ -61,37 +61,39 @@ struct Context {
     }
 
     template <class T>
-    T* at(std::int32_t buffer, std::size_t sample, std::size_t step) const {
-        const Buffer& b = job->plan->buffers[std::size_t(buffer)];
-        if (b.parent >= 0) return at<T>(b.parent, sample, step) + b.offset;
-        const std::size_t slot = job->plan->slots.empty() ? std::size_t(buffer) : b.slot;
+    SPIKEWRIGHT_INLINE T* at(std::int32_t buffer, std::size_t sample, std::size_t step) const {
+        std::size_t offset = 0;
+        const Buffer* b = &job->plan->buffers[std::size_t(buffer)];
+        for (; b->parent >= 0; b = &job->plan->buffers[std::size_t(buffer)]) offset += b->offset, buffer = b->parent;
+        const std::size_t slot = job->plan->slots.empty() ? std::size_t(buffer) : b->slot;
         auto* base = reinterpret_cast<T*>((*buffers)[slot].data());
-        return base + (sample * job->block + step) * b.stride();
+        return base + (sample * job->block + step) * b->stride() + offset;
     }
-    std::size_t stride(std::int32_t b) const {
-        const Buffer& buffer = job->plan->buffers[std::size_t(b)];
-        return buffer.parent >= 0 ? stride(buffer.parent) : buffer.stride();
+    SPIKEWRIGHT_INLINE std::size_t stride(std::int32_t number) const {
+        const Buffer* b = &job->plan->buffers[std::size_t(number)];
+        while (b->parent >= 0) b = &job->plan->buffers[std::size_t(b->parent)];
+        return b->stride();
     }
     Kind kind(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].kind; }
     std::size_t size(std::int32_t b) const { return job->plan->buffers[std::size_t(b)].size; }
     template <class T>
-    Track<T> track(std::int32_t buffer, std::size_t sample, std::size_t offset = 0) const {
+    SPIKEWRIGHT_INLINE Track<T> track(std::int32_t buffer, std::size_t sample, std::size_t offset = 0) const {
         return {at<T>(buffer, sample, 0) + offset, stride(buffer)};
     }
-    std::int8_t* counts(std::int32_t b, std::size_t s, std::size_t t) const {
+    SPIKEWRIGHT_INLINE std::int8_t* counts(std::int32_t b, std::size_t s, std::size_t t) const {
         return at<std::int8_t>(b, s, t);
     }
-    double* values(std::int32_t b, std::size_t s, std::size_t t) const { return at<double>(b, s, t); }
+    SPIKEWRIGHT_INLINE double* values(std::int32_t b, std::size_t s, std::size_t t) const { return at<double>(b, s, t); }
 
     template <class T>
-    const T* input(std::size_t number, std::size_t sample, std::size_t step) const {
+    SPIKEWRIGHT_INLINE const T* input(std::size_t number, std::size_t sample, std::size_t step) const {
         const Input& in = job->inputs[number];
         return static_cast<const T*>(in.data) + (first_sample + sample) * in.sample_stride +
                (first_step + step) * in.step_stride;
     }
 
     template <class T>
-    Track<const T> input_track(std::size_t number, std::size_t sample) const {
+    SPIKEWRIGHT_INLINE Track<const T> input_track(std::size_t number, std::size_t sample) const {
         return {input<T>(number, sample, 0), job->inputs[number].step_stride};
     }
 
@@ -100,7 +102,7 @@ struct Context {
         const double* from;
         double* to;
     };
-    Kept memory(std::int32_t number, std::size_t sample) const {
+    SPIKEWRIGHT_INLINE Kept memory(std::int32_t number, std::size_t sample) const {
         const State& s = *job->state;
         const auto slot = std::size_t(number);
         const Memory& m = job->plan->memories[slot];
@@ -111,12 +113,17 @@ struct Context {
     }
 
     // Copies a part of a memory, `n` values from `at` on, if there is a memory (-1: none).
-    void fetch(std::int32_t number, std::size_t sample, std::size_t at, std::size_t n, double* to) const {
+    SPIKEWRIGHT_INLINE void fetch(std::int32_t number, std::size_t sample, std::size_t at, std::size_t n, double* to) const {
         if (number >= 0) std::memcpy(to, memory(number, sample).from + at, n * sizeof(double));
     }
-    void store(std::int32_t number, std::size_t sample, std::size_t at, std::size_t n,
+    SPIKEWRIGHT_INLINE void store(std::int32_t number, std::size_t sample, std::size_t at, std::size_t n,
                const double* from) const {
         if (number >= 0) std::memcpy(memory(number, sample).to + at, from, n * sizeof(double));
+    }
+
+    // Whether the step behind this one, of the simulation, is the last one of every so many.
+    SPIKEWRIGHT_INLINE bool is_sampled(std::size_t t, std::size_t every) const {
+        return every == 1 || (job->first + first_step + t + 1) % every == 0;
     }
 
     // Whether no step follows in which anything would be read.
@@ -134,7 +141,7 @@ struct Context {
                 next_total[k] = (total ? total[k] : 0) + sums[k];
         }
     };
-    Stretch state(std::size_t population, std::size_t sample, std::size_t pixel,
+    SPIKEWRIGHT_INLINE Stretch state(std::size_t population, std::size_t sample, std::size_t pixel,
                   std::size_t channel) const {
         const State& s = *job->state;
         const Population& p = job->plan->populations[population];
@@ -151,14 +158,14 @@ struct Context {
     }
 
     // Sums in bytes, of a `brief` run.
-    std::int8_t* brief_total(std::size_t population, std::size_t sample, std::size_t offset) const {
+    SPIKEWRIGHT_INLINE std::int8_t* brief_total(std::size_t population, std::size_t sample, std::size_t offset) const {
         return brief(next->total[population], population, sample) + offset;
     }
-    std::int8_t* brief_sent(std::size_t population, std::size_t sample, std::size_t offset) const {
+    SPIKEWRIGHT_INLINE std::int8_t* brief_sent(std::size_t population, std::size_t sample, std::size_t offset) const {
         return brief(next->sent[population], population, sample) + offset;
     }
     template <class T>
-    std::int8_t* brief(Array<T>& sums, std::size_t population, std::size_t sample) const {
+    SPIKEWRIGHT_INLINE std::int8_t* brief(Array<T>& sums, std::size_t population, std::size_t sample) const {
         return reinterpret_cast<std::int8_t*>(sums.data()) +
                sample * job->plan->populations[population].state_size();
     }
@@ -168,7 +175,7 @@ struct Context {
         const std::int32_t* from;
         std::int32_t* to;
     };
-    Sent sent(std::size_t population, std::size_t sample, std::size_t offset) const {
+    SPIKEWRIGHT_INLINE Sent sent(std::size_t population, std::size_t sample, std::size_t offset) const {
         const State& s = *job->state;
         const Population& p = job->plan->populations[population];
         std::int32_t* to = next->sent[population].data() + sample * p.state_size() + offset;
@@ -182,7 +189,7 @@ struct Context {
         const double *sum, *target;
         double *next_sum, *next_target;
     };
-    Followed followed(std::size_t population, std::size_t sample, std::size_t offset) const {
+    SPIKEWRIGHT_INLINE Followed followed(std::size_t population, std::size_t sample, std::size_t offset) const {
         const State& s = *job->state;
         const Population& p = job->plan->populations[population];
         const std::size_t there = sample * p.state_size() + offset;

@@ -17,44 +17,58 @@ constexpr std::size_t kLine = 64;        // bytes of a cache line, and of the wi
 constexpr std::size_t kSpare = 4 * kLine;  // bytes that may be read or written behind the end
 constexpr std::size_t kPage = std::size_t(2) << 20;  // bytes of a large page
 
+// Memory of so many bytes, or an OutOfMemory that says how many; aligned to a power of 2.
+void* allocate_bytes(std::size_t bytes, std::size_t alignment);
+
+class OutOfMemory : public std::bad_alloc {
+  public:
+    explicit OutOfMemory(std::size_t bytes) : bytes(bytes) {}
+    const char* what() const noexcept override;
+    const std::size_t bytes;
+};
+
+// Of functions that several objects hold, compiled for different instruction sets: the linker keeps one
+// copy of those that are not part of their callers.
+#define SPIKEWRIGHT_INLINE [[gnu::always_inline]] inline
+
 template <class T>
 class Array {
   public:
     Array() = default;
-    explicit Array(std::size_t size) { resize(size); }
-    Array(const T* values, std::size_t size) : Array(size) {
+    SPIKEWRIGHT_INLINE explicit Array(std::size_t size) { resize(size); }
+    SPIKEWRIGHT_INLINE Array(const T* values, std::size_t size) : Array(size) {
         if (size) std::memcpy(data_, values, size * sizeof(T));
     }
-    Array(const Array& other) : Array(other.data_, other.size_) {}
-    Array(Array&& other) noexcept { swap(other); }
-    Array& operator=(Array other) noexcept {
+    SPIKEWRIGHT_INLINE Array(const Array& other) : Array(other.data_, other.size_) {}
+    SPIKEWRIGHT_INLINE Array(Array&& other) noexcept { swap(other); }
+    SPIKEWRIGHT_INLINE Array& operator=(Array other) noexcept {
         swap(other);
         return *this;
     }
-    ~Array() { release(); }
+    SPIKEWRIGHT_INLINE ~Array() { release(); }
 
     // Becomes zeros of this size.
-    void resize(std::size_t size) {
+    SPIKEWRIGHT_INLINE void resize(std::size_t size) {
         allocate(size);
         std::memset(static_cast<void*>(data_), 0, size * sizeof(T) + kSpare);
     }
 
     // An array whose values nobody has set.
-    static Array raw(std::size_t size) {
+    SPIKEWRIGHT_INLINE static Array raw(std::size_t size) {
         Array array;
         array.allocate(size);
         return array;
     }
 
     // Room for `size` values; the first `kept` are kept.
-    void reserve(std::size_t size, std::size_t kept) {
+    SPIKEWRIGHT_INLINE void reserve(std::size_t size, std::size_t kept) {
         if (size <= capacity_) return;
         Array grown = raw(size + size / 2);
         if (kept) std::memcpy(grown.data_, data_, kept * sizeof(T));
         swap(grown);
     }
 
-    void swap(Array& other) noexcept {
+    SPIKEWRIGHT_INLINE void swap(Array& other) noexcept {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
         std::swap(capacity_, other.capacity_);
@@ -68,21 +82,21 @@ class Array {
     const T& operator[](std::size_t i) const { return data_[i]; }
 
   private:
-    void allocate(std::size_t size) {
+    SPIKEWRIGHT_INLINE void allocate(std::size_t size) {
         release();
         const std::size_t bytes = size * sizeof(T) + kSpare;
-        data_ = static_cast<T*>(::operator new(bytes, alignment(size)));
+        data_ = static_cast<T*>(allocate_bytes(bytes, std::size_t(alignment(size))));
 #if defined(__linux__)
         if (is_large(size)) madvise(data_, bytes / kPage * kPage, MADV_HUGEPAGE);  // or small ones
 #endif
         size_ = capacity_ = size;
     }
     // Arrays that a run fills once cost more in page faults than in arithmetic: they take large pages.
-    static bool is_large(std::size_t size) { return size * sizeof(T) + kSpare >= 2 * kPage; }
-    static std::align_val_t alignment(std::size_t size) {
+    SPIKEWRIGHT_INLINE static bool is_large(std::size_t size) { return size * sizeof(T) + kSpare >= 2 * kPage; }
+    SPIKEWRIGHT_INLINE static std::align_val_t alignment(std::size_t size) {
         return std::align_val_t(is_large(size) ? kPage : kLine);
     }
-    void release() {
+    SPIKEWRIGHT_INLINE void release() {
         if (data_) ::operator delete(data_, alignment(capacity_));
         data_ = nullptr;
         size_ = capacity_ = 0;

@@ -1,7 +1,10 @@
 // The Python module: plans are built piece by piece, states are run.
 
+#include <cstring>
+#include <iomanip>
 #include <optional>
 #include <sstream>
+#include <system_error>
 
 #include "calls.hpp"
 #include "dispatch.hpp"
@@ -101,6 +104,50 @@ class Running {
                         nb::rv_policy::copy);
     }
 
+    // Keeps the present state, to which `undo` returns.
+    void save() {
+        saved_started_ = state_.started;
+        if (!state_.started) return;
+        if (!saved_) saved_.emplace(region_->plan, batch_);
+        each_array(*saved_, [](auto& to, const auto& from) {
+            std::memcpy(to.data(), from.data(), from.size() * sizeof(from[0]));
+        });
+    }
+
+    void undo() {
+        state_.started = saved_started_;
+        if (saved_started_)
+            each_array(*saved_, [](const auto& from, auto& to) {
+                std::memcpy(to.data(), from.data(), from.size() * sizeof(from[0]));
+            });
+    }
+
+    // All of the state, array by array; None before the first run.
+    nb::object arrays() {
+        if (!state_.started) return nb::none();
+        nb::list found;
+        each_array(state_, [&](auto& values, auto&) {
+            using T = std::remove_cvref_t<decltype(values[0])>;
+            found.append(nb::cast(nb::ndarray<nb::numpy, T>(values.data(), {values.size()}),
+                                  nb::rv_policy::copy));
+        });
+        return found;
+    }
+
+    // The state becomes that of these arrays.
+    void restore(const std::vector<Taken>& given) {
+        std::size_t n = 0;
+        each_array(state_, [&](auto& values, auto&) {
+            using T = std::remove_cvref_t<decltype(values[0])>;
+            require(n < given.size() && given[n].size() == values.size() &&
+                        given[n].dtype() == nb::dtype<T>(),
+                    "a state has the region's arrays");
+            std::memcpy(values.data(), given[n++].data(), values.size() * sizeof(T));
+        });
+        require(n == given.size(), "a state has the region's arrays");
+        state_.started = true;
+    }
+
     // The state becomes that of the beginning; parts of it are then taken over from elsewhere.
     void begin() {
         spikewright::begin(region_->plan, state_, 0, batch_);
@@ -194,6 +241,20 @@ class Running {
     }
 
   private:
+    // f(array of the other state, array of this one), for all of them.
+    template <class F>
+    void each_array(State& other, F&& f) {
+        const auto both = [&](auto& first, auto& second) {
+            for (std::size_t i = 0; i < first.size(); ++i) f(first[i], second[i]);
+        };
+        both(other.voltage, state_.voltage);
+        both(other.total, state_.total);
+        both(other.sent, state_.sent);
+        both(other.sum, state_.sum);
+        both(other.target, state_.target);
+        both(other.memory, state_.memory);
+    }
+
     template <class T>
     void spread(const Population& p, const Doubles& given, Array<T>& to) const {
         require(to.size() == batch_ * p.state_size(), "a population has no such state");
@@ -286,6 +347,8 @@ class Running {
     const Region* region_;
     std::size_t batch_;
     State state_;
+    std::optional<State> saved_;  // once something has been
+    bool saved_started_ = false;
 };
 
 // Steps of a region one by one, on arrays that stay the same: `inputs` are `(batch or 1, 1, size)`,
@@ -479,8 +542,41 @@ void bind_descriptions(nb::module_& m) {
 
 }  // namespace
 
+namespace {
+
+// Raises a SimulationError.
+void raise(const std::string& message) {
+    PyErr_SetString(nb::module_::import_("spikewright.errors").attr("SimulationError").ptr(), message.c_str());
+}
+
+std::string of_memory(std::size_t bytes) {
+    std::ostringstream text;
+    text << "the system has no memory left for " << bytes << " bytes";
+    if (bytes >= std::size_t(1) << 30) text << std::fixed << std::setprecision(1) << " (" << double(bytes) / (1 << 30) << " GiB)";
+    return text.str();
+}
+
+// What C++ throws, as Python's errors: nothing else leaves the extension.
+void translate(const std::exception_ptr& thrown, void*) {
+    const std::string advice = "; run fewer samples or steps at once (batch_size=, block=), or on fewer threads=";
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const OutOfMemory& error) {
+        raise("native engine: " + of_memory(error.bytes) + advice);
+    } catch (const std::bad_alloc&) {
+        raise("native engine: the system has no memory left" + advice);
+    } catch (const std::length_error&) {
+        raise("native engine: an array would be larger than any memory" + advice);
+    } catch (const std::system_error& error) {
+        raise(std::string("native engine: the system cannot start thread ") + error.what() + "; give fewer threads=");
+    }
+}
+
+}  // namespace
+
 NB_MODULE(_kernels, m) {
     m.doc() = "Kernels of the native engine; see the files in `cpp`.";
+    nb::register_exception_translator(translate);
     // A program may end while something still holds a network; that is nothing to warn of.
     nb::set_leak_warnings(false);
     m.def("instruction_sets", [] {
@@ -526,7 +622,7 @@ NB_MODULE(_kernels, m) {
         .def("combine", &Region::combine, by_name, output, "terms"_a, "gain"_a = nb::none(),
              "bias"_a = nb::none())
         .def("load", &Region::load, by_name, input, output, "index"_a = nb::none())
-        .def("store", &Region::store, by_name, input, output, "index"_a = nb::none())
+        .def("store", &Region::store, by_name, input, output, "index"_a = nb::none(), "every"_a = 1)
         .def("memory", &Region::memory)
         .def("filter", &Region::filter, by_name, "action"_a, input, output, "A"_a, "B"_a, "C"_a,
              "D"_a.none(), "states"_a, "kept"_a, "line"_a)
@@ -542,7 +638,7 @@ NB_MODULE(_kernels, m) {
         .def("rule", &Region::rule, "number"_a, by_name, "rule"_a, "first"_a, "second"_a, "receivers"_a,
              "senders"_a, "theta"_a, "signal"_a, "delta"_a, "scale"_a.none())
         .def("finish", &Region::finish)
-        .def("recursion", &Region::recursion, by_name, input, output, "inverse"_a, "along"_a, "gain"_a)
+        .def("recursion", &Region::recursion, by_name, input, output, "inverse"_a, "along"_a, "gain"_a, "recorded"_a = -1, "every"_a = 1)
         .def("call", &Region::call, by_name, "inputs"_a, "outputs"_a)
         .def("sparse", &Region::sparse, by_name, input, output, "starts"_a, "columns"_a, "values"_a,
              "factor"_a)
@@ -568,6 +664,10 @@ NB_MODULE(_kernels, m) {
         .def("followed", &Running::followed)
         .def("overflown", &Running::overflown)
         .def("begin", &Running::begin)
+        .def("save", &Running::save)
+        .def("undo", &Running::undo)
+        .def("arrays", &Running::arrays)
+        .def("restore", &Running::restore)
         .def("take_over", &Running::take_over)
         .def("take_over_memory", &Running::take_over_memory, "number"_a, by_name, "offset"_a, "given"_a)
         .def("voltage", &Running::voltage)

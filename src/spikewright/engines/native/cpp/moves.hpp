@@ -141,6 +141,7 @@ inline void run_store(const Context& c, const Instruction& op) {
     const Output& out = c.job->outputs[std::size_t(op.output)];
     by_kind(out.kind, [&]<class T>(T) {
         each_step(c, [&](std::size_t s, std::size_t t) {
+            if (!c.is_sampled(t, op.every)) return;
             const std::size_t row = (c.first_sample + s) * c.job->steps + c.first_step + t;
             T* to = static_cast<T*>(out.data) + row * out.size;
             pick(op.index, c.at<T>(op.input, s, t), to, out.size);

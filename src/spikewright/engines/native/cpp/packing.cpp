@@ -1,11 +1,12 @@
 #include "packing.hpp"
 
+#include "threads.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <functional>
 #include <mutex>
-#include <thread>
 
 namespace spikewright {
 namespace {
@@ -270,16 +271,13 @@ Packed pack(const T* weights, std::size_t out, std::size_t columns, const Order&
     packed.low_budget = kNoBudget;
     std::mutex mutex;
     std::atomic<std::size_t> next{0};
-    const auto work = [&] {
+    const auto work = [&](std::size_t) {
         Packer<T> packer(weights, columns, order, reading, channels, bits, limbs, packed, integers);
         for (std::size_t b = next++; b < packed.lanes.size(); b = next++) packer.pack(packed.lanes[b]);
         const std::lock_guard lock(mutex);
         packer.limit();
     };
-    std::vector<std::thread> others;
-    for (std::size_t i = 1; i < std::min(threads, packed.lanes.size()); ++i) others.emplace_back(work);
-    work();
-    for (std::thread& thread : others) thread.join();
+    on_threads(std::max(std::size_t(1), std::min(threads, packed.lanes.size())), work);
     packed.weights = std::move(integers[0]);
     if (packed.low_budget < kNoBudget) {  // something of the second limb is not zero
         packed.low = std::move(integers[1]);

@@ -158,6 +158,8 @@ constexpr std::size_t kMostRules = 4;  // of one operator
 // kept as it was before the last change; that follows from `along` = P r and `gain`, which are kept too.
 struct Recursion {
     std::int32_t inverse = -1, along = -1, gain = -1;  // memories
+    std::int32_t recorded = -1;  // the buffer of the matrix behind a step, of every so many steps
+    std::size_t every = 1;
 };
 
 // y = factor * (W x) with weights that change: `weights` is a memory, `(out, in)`, `largest` the largest

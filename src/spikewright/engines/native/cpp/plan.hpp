@@ -249,6 +249,7 @@ struct Instruction {
     Parameter gain, bias;      // `sum`: over the whole signal
     bool has_gain = false, has_bias = false;
     bool plus = false;         // `put`: zero is added
+    std::size_t every = 1;     // `store`: of every so many steps of the simulation the last one
     Index index;
     std::vector<Run> runs;     // of `index`, where neighbours move together
 

@@ -101,6 +101,11 @@ inline void run_recursion(const Context& c, const Instruction& op) {
                 along.to[k] = next[k];
                 gain.to[k] = out[k] = next[k] * share_of;
             }
+            if (r.recorded >= 0 && c.is_sampled(t, r.every)) {
+                double* behind = c.values(r.recorded, s, t);
+                for (std::size_t k = 0; k < n; ++k)
+                    change_row(inverse.to + k * n, along.to[k], gain.to, behind + k * n, n);
+            }
         }
     }
 }

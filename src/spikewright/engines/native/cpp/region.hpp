@@ -222,8 +222,11 @@ class Region {
         add(Action::load, input, output).index = index_of(index, size_of(output), size_of(output));
     }
 
-    void store(int input, int output, const Integers& index) {
-        add(Action::store, input, output).index = index_of(index, size_of(input), size_of(input));
+    void store(int input, int output, const Integers& index, std::size_t every) {
+        require(every > 0, "a period has steps");
+        Instruction& op = add(Action::store, input, output);
+        op.index = index_of(index, size_of(input), size_of(input));
+        op.every = every;
     }
 
     // State of a population, filter or pool, one number per value of `start`.
@@ -514,14 +517,16 @@ class Region {
     }
 
     // Recursive least squares: the gain of `(n,)` activities, from memories of n * n, n and n numbers.
-    void recursion(int input, int output, std::int32_t inverse, std::int32_t along, std::int32_t gain) {
+    void recursion(int input, int output, std::int32_t inverse, std::int32_t along, std::int32_t gain,
+                   std::int32_t recorded, std::size_t every) {
         const std::size_t n = size_of(input);
         require(size_of(output) == n, "a gain for each activity");
         require_memory(inverse, n * n);
         require_memory(along, n);
         require_memory(gain, n);
+        require(every > 0 && (recorded < 0 || size_of(recorded) == n * n), "a matrix is recorded");
         add(Action::recur, input, output).recursion =
-            std::make_shared<Recursion>(Recursion{inverse, along, gain});
+            std::make_shared<Recursion>(Recursion{inverse, along, gain, recorded, every});
     }
 
     // The plan is complete: places for its buffers, shared where the instructions run one after the

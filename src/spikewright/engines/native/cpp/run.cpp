@@ -2,6 +2,7 @@
 
 #include "calls.hpp"
 #include "keeping.hpp"
+#include "threads.hpp"
 
 #include <chrono>
 #include <exception>
@@ -89,12 +90,13 @@ class Runner {
 
     Outcome run() {
         const std::size_t threads = job_.threads;
+        const auto stop = [this] { stopped_ = true; };
         if (threads <= 1 || groups() >= threads) {
             on_threads(threads, [&](std::size_t rank) {
                 Bench bench(job_, kernels_);
                 const Scratch scratch = make_scratch(kernels_);
                 each_group(bench, scratch.get(), rank);
-            });
+            }, stop);
         } else {
             Bench bench(job_, kernels_);
             Team team;
@@ -105,7 +107,7 @@ class Runner {
                 Team::Member member(team);
                 for (std::size_t g = 0; g < groups() && !stopped_; ++g)
                     work(bench, scratch.get(), {g, rank, kTasks * threads}, ends[g], member);
-            });
+            }, stop);
         }
         return outcome();
     }
@@ -148,20 +150,9 @@ class Runner {
             f();
         } catch (...) {
             const std::lock_guard lock(mutex_);
-            failure_ = std::current_exception();
+            if (!failure_) failure_ = std::current_exception();
             stopped_ = true;
         }
-    }
-
-    // The calling thread is number 0. Threads are made for each run, some 20 microseconds each: a
-    // pool that lives on would have to be remade after a fork.
-    template <class F>
-    void on_threads(std::size_t threads, F&& f) {
-        std::vector<std::thread> others;
-        for (std::size_t rank = 1; rank < threads; ++rank)
-            others.emplace_back([&, rank] { guarded([&] { f(rank); }); });
-        guarded([&] { f(0); });
-        for (std::thread& thread : others) thread.join();
     }
 
     struct Place {

@@ -33,6 +33,7 @@ inline std::vector<Life> lives_of(const Plan& plan) {
         if (op.cells)
             for (std::int32_t recorded : op.cells->recorded)
                 if (recorded >= 0) use(recorded);
+        if (op.recursion && op.recursion->recorded >= 0) use(op.recursion->recorded);
         if (op.readouts)
             for (const Readout& member : op.readouts->members) use(member.source);
         if (op.scatter)

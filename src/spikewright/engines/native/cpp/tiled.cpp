@@ -1,0 +1,31 @@
+#include "plan.hpp"
+#include "tiles.hpp"
+
+namespace spikewright {
+
+void TiledWeights::make(const Layer& l) {
+    std::call_once(made_, [&] {
+        limbs_.resize(bytes());
+        for (const Lanes& block : l.lanes)
+            for (std::size_t lane = 0; lane < block.width; lane += kTileLanes)
+                pack(l.weights.data() + block.offset + lane, block.width, block.channel + lane);
+    });
+}
+
+void TiledWeights::pack(const std::int32_t* rows, std::size_t width, std::size_t lane) {
+    auto* to = const_cast<std::uint8_t*>(of(lane));
+    for (std::size_t i = 0; i < inputs_; ++i) {
+        const std::size_t row = i / channels_ * channels_ * halves_ + i % channels_;
+        const std::size_t at = i / line_ * rounded_up(line_, kTileInputs) + i % line_;
+        const std::size_t chunk = at / kTileInputs, in = at % kTileInputs;
+        for (std::size_t n = 0; n < kTileLanes; ++n) {
+            const auto weight = std::uint32_t(rows[row * width + n]);
+            const std::size_t place = in / 4 * kTileInputs + 4 * n + in % 4;
+            for (std::size_t limb = 0; limb < kWeightLimbs; ++limb)
+                to[((limb / 2 * chunks() + chunk) * 2 + limb % 2) * kTileBytes + place] =
+                    std::uint8_t(weight >> (8 * limb));
+        }
+    }
+}
+
+}  // namespace spikewright

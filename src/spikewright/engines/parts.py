@@ -1,0 +1,119 @@
+"""Some samples of a batch, the kernels that hold their state, and how these run a block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spikewright.engines.base import Array, Call, Kernel
+from spikewright.engines.needs import Setting
+from spikewright.engines.program import Component, Operator, Source
+from spikewright.engines.restarting import restarting
+
+
+class Part:
+    """Some samples of the batch, and the kernels that hold their state."""
+
+    def __init__(self, samples: slice, kernels: dict[Operator, Kernel], setting: Setting) -> None:
+        self.samples, self.kernels = samples, kernels
+        self.size = samples.stop - samples.start
+        self._program, self._engine = setting.given, setting.engine
+
+    def of(self, values: Mapping[int, Array]) -> dict[int, Array]:
+        """These samples of values of the whole batch (or of one sample that stands for all)."""
+        return {s: v if v.shape[0] == 1 else v[self.samples] for s, v in values.items()}
+
+    def run(self, component: Component, values: dict[int, Array], step: int, count: int) -> None:
+        """Advance a component by `count` steps after step `step`, from signals to signals."""
+        if component.loops:
+            self._run_loop(component, values, step, count)
+            return
+        (op,) = component.operators
+        if op.output in values:
+            return
+        outputs = self.kernels[op].run([values[s] for s in op.inputs], step, count)
+        values.update(zip(op.outputs, outputs, strict=True))
+
+    def _run_loop(
+        self, component: Component, values: dict[int, Array], step: int, count: int
+    ) -> None:
+        """Step by step: filters emit first and absorb last, the rest runs in between.
+
+        It runs several steps at once where the outputs of all filters are known already.
+        """
+        kernels = {op: self.kernels[op] for op in component.operators}
+        shapes = self._program.shapes
+        for op in component.operators:
+            for s in op.outputs:
+                values[s] = self._engine.empty(self._program, self.size, count, shapes[s])
+        calls = _calls(kernels, values)
+        t = 0
+        while t < count:
+            ahead = 1 if component.in_turn else min(kernel.ahead for kernel in kernels.values())
+            now = min(count - t, ahead)
+            _loop_once(kernels, calls, values, step, t, now)
+            t += now
+
+
+def parts_of(setting: Setting) -> list[Part]:
+    """The batch cut into chunks; kernels without state serve all of them."""
+    parts: list[Part] = []
+    program, engine = setting.program, setting.engine
+    for start in range(0, setting.batch, setting.chunk):
+        samples = slice(start, min(start + setting.chunk, setting.batch))
+        kernels: dict[Operator, Kernel] = {}
+        for op in program.operators:
+            if isinstance(op, Source):
+                continue
+            shared = parts[0].kernels[op] if parts else None
+            if shared is not None and shared.stateless:
+                kernels[op] = shared
+            else:
+                size = samples.stop - samples.start
+                kernel = engine.kernel(op, program, size, setting.tallied(op))
+                kernels[op] = restarting(kernel, op, program, engine, size)
+        parts.append(Part(samples, kernels, setting))
+    return parts
+
+
+def _calls(kernels: Mapping[Operator, Kernel], values: Mapping[int, Array]) -> dict[Operator, Call]:
+    """Functions of a step of a block, of operators that fill arrays by themselves."""
+    found: dict[Operator, Call] = {}
+    for op, kernel in kernels.items():
+        made = values[op.output].swapaxes(0, 1)
+        call = kernel.into([values[s] for s in op.inputs], [made])
+        if call is not None:
+            found[op] = call
+    return found
+
+
+def _loop_once(
+    kernels: Mapping[Operator, Kernel],
+    calls: Mapping[Operator, Call],
+    values: dict[int, Array],
+    step: int,
+    t: int,
+    now: int,
+) -> None:
+    """Steps `t` to `t + now` of a loop, in a block behind step `step`."""
+    at: dict[int, Array] = {}
+
+    def read(s: int) -> Array:
+        if s in at:
+            return at[s]
+        value = values[s]
+        return value if value.shape[1] == 1 else value[:, t : t + now]
+
+    for op, kernel in kernels.items():
+        if now == 1 and op in calls:
+            calls[op](t, step + t)
+            continue
+        outputs = kernel.begin([read(s) for s in op.prompt], step + t, now)
+        for s, output in zip(op.outputs, outputs, strict=False):
+            values[s][:, t : t + now] = output
+            # What waits changes in place; of all else its readers see the kernel's own.
+            at[s] = output if op.prompt else values[s][:, t : t + now]
+    for op, kernel in kernels.items():
+        if op.prompt != op.inputs:
+            late = kernel.end([read(s) for s in op.inputs])
+            for s, output in zip(op.outputs[len(op.outputs) - len(late) :], late, strict=True):
+                values[s][:, t : t + now] = output
