@@ -1,0 +1,24 @@
+"""Parts of pages that are measured: each benchmark writes its own between its marks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def put(section: str, text: str, path: Path) -> None:
+    """Replace the text between the marks of a section; raises `ValueError` without marks."""
+    first, last = (f"<!-- {section}: {word} -->" for word in ("measured", "end"))
+    page = path.read_text(encoding="utf-8")
+    if page.count(first) != 1 or page.count(last) != 1:
+        raise ValueError(f"{path}: the section {section!r} needs the marks {first} and {last}")
+    before, rest = page.split(first)
+    made = f"{before}{first}\n\n{text.strip()}\n\n{last}{rest.split(last)[1]}"
+    path.write_text(made, encoding="utf-8")
+
+
+def names(page: str) -> list[str]:
+    """The sections of a page, in their order."""
+    return re.findall(r"^<!-- ([\w ]+): measured -->$", page, re.MULTILINE)
