@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
-from benchmarks import marked
 from benchmarks.sources import Source
 from spikewright.measure.intervals import paired_interval
 from spikewright.records import select
@@ -117,17 +114,3 @@ def answered(
     interval = paired_interval(*(int(np.count_nonzero(pair)) for pair in pairs))
     before = float(source.mean())
     return Told(before, before - float(right.mean()), *interval, spikes=spikes / len(some))
-
-
-def add_document(parser: argparse.ArgumentParser, page: str) -> None:
-    """The option that names the page to write into; without it a table is only printed."""
-    parser.add_argument(
-        "--document", type=Path, nargs="?", const=marked.DOCS / page, help=f"write docs/{page}"
-    )
-
-
-def tell(section: str, text: str, page: Path | None) -> None:
-    """Print a part of a page, and write it where a page is given."""
-    print(text, flush=True)
-    if page is not None:
-        marked.put(section, text, page)

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import spikewright as sw
-from benchmarks.answers import IMAGES, add_document, answered, tell
+from benchmarks.answers import IMAGES, answered
+from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
 from benchmarks.sources import Source, source
 from spikewright import chips

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from benchmarks import kept
-from benchmarks.answers import IMAGES, SHORT, Told, add_document, answered, tell
+from benchmarks.answers import IMAGES, SHORT, Told, answered
 from benchmarks.image_sets import load
+from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
 from benchmarks.sources import Source, add_arguments, source
 from benchmarks.timing import with_threads
@@ -39,7 +40,7 @@ FITTED: Mapping[str, tuple[str, float]] = {
 """Thresholds that are fitted where weights stay, and the rate of learning."""
 OF_NEURONS = ("scale_firing_rates", "initial_voltage")
 """Arguments of `convert` that are kept of each layer."""
-HEAD = ("network", "steps", "spikes a step", "heights", "more neurons", "weights", "budget",
+HEAD = ("network", "steps", "spikes a step", "heights", "weights", "budget",
         "source", "points lost", "spikes an inference")  # fmt: skip
 
 
@@ -47,9 +48,9 @@ HEAD = ("network", "steps", "spikes a step", "heights", "more neurons", "weights
 class Plan:
     """One training: of a network, for so many steps, in so many epochs or minutes at most.
 
-    `spikes` is a budget. `extra` neurons are added for each one, by fission. Where weights are not
-    `trained`, thresholds, biases and starts alone are fitted. Where spikes of the first steps are
-    worth `heights`, neurons have biases of each step, which are measured before, and stay.
+    `spikes` is a budget. Where weights are not `trained`, thresholds, biases and starts alone are
+    fitted. Where spikes of the first steps are worth `heights`, neurons have biases of each step,
+    which are measured before, and stay.
     """
 
     network: str
@@ -57,7 +58,6 @@ class Plan:
     minutes: float = 25.0
     spikes: float | None = None
     cap: int | None = 1
-    extra: float = 0.0
     heights: tuple[int, ...] = ()
     trained: bool = False
     epochs: int = 100
@@ -76,7 +76,6 @@ PLANS: Mapping[str, Plan] = {
     "fashion_4_fitted": Plan("fashion_mnist", 4, 10),
     "cifar10_1_fitted": Plan("cifar10", 1, 9, cap=7),
     "cifar10_4_fitted": Plan("cifar10", 4),
-    "cifar10_4_fitted_neurons": Plan("cifar10", 4, extra=0.5),
     "cifar10_4_fitted_heights": Plan("cifar10", 4, 10, heights=(6, 4, 3, 3)),
 }
 
@@ -133,11 +132,8 @@ def origin(name: str, found: Source) -> kept.Origin:
 def begun(plan: Plan, found: Source, images: Varied) -> sw.Conversion:
     """The network before its training."""
     measured: dict[str, Any] = {}
-    if plan.extra:
-        measured["fission"] = sw.Fission(plan.steps, plan.extra)
     if plan.heights:
         measured["bias_correction"] = sw.StepCorrection(plan.steps)
-    if measured:
         measured["scale_firing_rates"] = sw.MinimumError(plan.steps)
         measured["calibration"] = images.validation[0][:SEEN]
     return sw.convert(
@@ -208,7 +204,8 @@ def made(name: str, found: Source, path: Path) -> sw.Conversion:
         argument, _, layer = key.partition(" of ")
         if argument in OF_NEURONS:
             numbers[argument][layer] = array
-    numbers |= {key: before[key] for key in ("fission", "bias_correction") if before.get(key)}
+    if plan.heights:
+        numbers["bias_correction"] = before["bias_correction"]
     put({key: array for key, array in arrays.items() if " of " not in key}, found.model)
     return sw.convert(
         found.model,
@@ -240,7 +237,6 @@ def _line(plan: Plan, told: Told) -> list[str]:
         str(plan.steps),
         "any" if plan.cap is None else str(plan.cap),
         " ".join(map(str, plan.heights)) or "-",
-        f"{100 * plan.extra:.0f} %" if plan.extra else "-",
         "trained" if plan.trained else "stay",
         "-" if plan.spikes is None else f"{plan.spikes:,.0f}",
         f"{100 * told.source:.2f} %",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
@@ -22,3 +23,17 @@ def put(section: str, text: str, path: Path) -> None:
 def names(page: str) -> list[str]:
     """The sections of a page, in their order."""
     return re.findall(r"^<!-- ([\w ]+): measured -->$", page, re.MULTILINE)
+
+
+def add_document(parser: argparse.ArgumentParser, page: str) -> None:
+    """The option that names the page to write into; without it a table is only printed."""
+    parser.add_argument(
+        "--document", type=Path, nargs="?", const=DOCS / page, help=f"write docs/{page}, or there"
+    )
+
+
+def tell(section: str, text: str, page: Path | None) -> None:
+    """Print a part of a page, and write it where a page is given."""
+    print(text, flush=True)
+    if page is not None:
+        put(section, text, page)
