@@ -1,25 +1,23 @@
-"""The benchmark of fine-tuning: varied images, rows in a chain, weights that are kept, a page."""
+"""The benchmark of fine-tuning: varied images, and rows that are run from what is kept."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from benchmarks import fine_tuning, kept, sources
+from benchmarks import answers, fine_tuning, kept, sources
 from benchmarks.fine_tuning import Plan, Varied
 from safetensors import safe_open
 
-import spikewright as sw
 from small_images import small_images
 
-FIRST = Plan("fashion_mnist", 2, 0.02, assumed=2, by_step=True)
-FITTED = Plan("fashion_mnist", 1, 0.02, cap=None, weights=False)
+TRAINED = Plan("fashion_mnist", 2, 0.02, trained=True, epochs=2)
 PLANS = {
-    "first": FIRST, "second": replace(FIRST, steps=1, labels=True, after="first"), "fitted": FITTED
-}  # fmt: skip
+    "trained": TRAINED,
+    "fitted": Plan("fashion_mnist", 1, 0.02, cap=None),
+    "heights": Plan("fashion_mnist", 2, 0.02, heights=(2, 1)),
+}
 
 
 @pytest.fixture
@@ -27,72 +25,57 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of small sets of bright and dark images; all that is kept is kept elsewhere."""
     path = small_images(tmp_path, monkeypatch, 200, 100)
     monkeypatch.setattr(fine_tuning, "PLANS", PLANS)
-    monkeypatch.setattr(fine_tuning, "TABLE", tmp_path / "rows.csv")
-    monkeypatch.setattr(fine_tuning, "PAGE", tmp_path / "page.md")
     return path
 
 
 def test_every_epoch_varies_the_images_that_are_not_held_back(images: Path, tmp_path: Path) -> None:
     """All of them once, with the outputs of the source; the same for the same seed."""
     found = sources.source("fashion_mnist", images, tmp_path)
-    batches = Varied(found, images, FIRST, 0)
+    batches = Varied(found, images, TRAINED)
     epochs = [list(batches) for _ in range(2)]
     assert [sum(len(x) for x, _ in epoch) for epoch in epochs] == [180, 180]
     assert not np.array_equal(epochs[0][0][0], epochs[1][0][0])
     x, outputs = epochs[0][0]
     np.testing.assert_array_equal(outputs, found.outputs(x))
-    again = Varied(found, images, replace(FIRST, labels=True), 0)
-    x, labels = next(iter(again))
-    np.testing.assert_array_equal(x, epochs[0][0][0])
-    assert set(labels) == {0, 1} and len(again.validation[0]) == 20
+    again, _ = next(iter(Varied(found, images, TRAINED)))
+    np.testing.assert_array_equal(again, x)
+    assert len(batches.validation[0]) == 20
 
 
-def test_rows_are_trained_in_a_chain_and_kept(
-    images: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """The second begins with the weights of the first, and waits for them; rows are on the page."""
-    given = ["x", "--fashion-mnist", str(images), "--cache", str(tmp_path)]
-    monkeypatch.setattr("sys.argv", [*given, "--rows", "second"])
-    fine_tuning.main()
-    assert "row first, seed 0, is not trained yet" in capsys.readouterr().out
-    assert fine_tuning.rows() == {}
-
-    monkeypatch.setattr("sys.argv", [*given, "--rows", "first", "second"])
-    fine_tuning.main()
-    rows = fine_tuning.rows()
-    assert list(rows) == [("first", 0), ("second", 0)]
-    assert all(row.spikes > 0 and row.epochs >= 1 for row in rows.values())
-    for name in rows:
-        path = kept.FOLDER / f"tuned_{name[0]}_0.safetensors"
-        with safe_open(path, "numpy") as file:
-            assert float(file.metadata()["accuracy"]) == pytest.approx(rows[name].spiking, abs=1e-4)
-    text = fine_tuning.PAGE.read_text(encoding="utf-8")
-    assert text.count("| fashion_mnist |") == 2 and "| yes |" in text
-
-
-def test_where_weights_stay_the_numbers_of_neurons_are_kept(images: Path, tmp_path: Path) -> None:
-    """Beside the source's own weights: what is kept makes the same network again."""
-    row = fine_tuning.measured("fitted", 0, images, tmp_path)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLANS)
+def test_what_is_kept_makes_the_same_network_again(name: str, images: Path, tmp_path: Path) -> None:
+    """Answers and spikes are those of the trained network; weights are kept where they changed."""
     found = sources.source("fashion_mnist", images, tmp_path)
-    arrays = kept.load(fine_tuning.origin("fitted", FITTED, 0, found))
-    assert arrays is not None
-    for name, value in found.model.state_dict().items():
-        if name in arrays and not name.endswith("bias"):
-            np.testing.assert_array_equal(arrays[name], value.numpy(), err_msg=name)
+    with pytest.raises(LookupError, match=f"row {name} is not trained yet"):
+        fine_tuning.made(name, found, images)
+    path = fine_tuning.train(name, found, images)
+    with safe_open(path, "numpy") as file:
+        accuracy, names = float(file.metadata()["accuracy"]), set(file.keys())
+    kinds = {key.partition(" of ")[0] for key in names}
+    assert set(fine_tuning.OF_NEURONS) <= kinds
+    assert ("0.weight" in names) is PLANS[name].trained
+    again = sources.source("fashion_mnist", images, tmp_path)
+    told = fine_tuning.measured(name, again, images, 100)
+    assert told.source - told.drop == pytest.approx(accuracy, abs=1e-4)
+    assert told.spikes > 0
 
-    numbers = {
-        argument: {
-            name.removeprefix(f"{argument} of "): array
-            for name, array in arrays.items()
-            if name.startswith(f"{argument} of ")
-        }
-        for argument in ("scale_firing_rates", "initial_voltage")
-    }
-    state = {name: torch.from_numpy(array) for name, array in arrays.items() if " of " not in name}
-    found.model.load_state_dict(state, strict=False)
-    made = sw.convert(found.model, spiking=True, example_input=found.example, **numbers)
-    _, spikes = fine_tuning.answered(made, found.x_test, 1)
-    assert spikes == pytest.approx(row.spikes, rel=0.01)
+
+def test_a_file_of_another_plan_is_not_taken(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text of the plan is part of what is kept."""
+    found = sources.source("fashion_mnist", images, tmp_path)
+    kept.save({"0.bias": np.zeros(2, np.float32)}, fine_tuning.origin("fitted", found), 0.5)
+    assert kept.load(fine_tuning.origin("fitted", found)) is not None
+    monkeypatch.setitem(PLANS, "fitted", Plan("fashion_mnist", 1, 0.03, cap=None))
+    assert kept.load(fine_tuning.origin("fitted", found)) is None
+
+
+def test_test_images_are_drawn_at_random_and_in_order(images: Path, tmp_path: Path) -> None:
+    """The same for every row; all of them where fewer are there."""
+    found = sources.source("fashion_mnist", images, tmp_path)
+    some = answers.drawn(found, 30)
+    assert len(set(some)) == 30 and list(some) == sorted(some)
+    np.testing.assert_array_equal(some, answers.drawn(found, 30))
+    assert len(answers.drawn(found, 1000)) == 100

@@ -334,15 +334,14 @@ def test_weights_that_are_too_large_are_not_kept(
 def test_kept_weights_say_how_they_were_made(path: Path) -> None:
     """Recipe, data and an accuracy that is good enough; the names are those of the network.
 
-    Where weights stayed, they are not kept: biases are, and what neurons were given by layer.
+    Of what was trained by `fine_tuning` also what neurons were given by layer.
     """
     assert path.stat().st_size <= kept.LARGEST
     name = path.stem.rpartition("_")[0]
     tuned = name.startswith("tuned_")
-    fitted = False
     if tuned:
         plan = fine_tuning.PLANS[name.removeprefix("tuned_")]
-        name, fitted = plan.network, not plan.weights
+        name = plan.network
     with safe_open(path, "numpy") as file:
         origin, names = file.metadata(), set(file.keys())
     assert len(origin["data"]) == 64 and "recipe" in origin
@@ -351,10 +350,13 @@ def test_kept_weights_say_how_they_were_made(path: Path) -> None:
         expected = {weight.path for weight in IN_KERAS[name]().weights}
     else:
         expected = set(sources.NETWORKS[name][0]().state_dict())
-    if fitted:
+    if tuned:
+        assert origin["recipe"] == f"{plan}, seed 0"
         of_neurons = {name for name in names if name.split(" of ")[0] in fine_tuning.OF_NEURONS}
-        assert of_neurons and all(name.endswith(".bias") for name in names - of_neurons)
+        assert of_neurons
         names -= of_neurons
+        if not plan.trained:
+            assert all(name.endswith(".bias") for name in names)
     assert names <= expected if tuned else names == expected
 
 
