@@ -32,10 +32,8 @@ from benchmarks.results import Results
 from benchmarks.workloads import ConvSpec, DenseSpec, Spec
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import nn
 
-import spikewright as sw
 from spikewright.graph import evaluate
 
 DENSE = Spec("dense", 8, 30, (64,), (DenseSpec(24), DenseSpec(16), DenseSpec(5)))
