@@ -64,10 +64,9 @@ FIGURES = (
     _few_steps("ways", 1500, SOURCES),
     _few_steps("levels", 150, SOURCES[:2]),
     Figures(
-        "trainings", "fine_tuning.md", "trainings", f"fine_tuning {MNIST} {FASHION} {CIFAR}", 500,
-        (*SOURCES, "tuned_mnist_1000_0", "tuned_fashion_1_fitted_0", "tuned_fashion_4_fitted_0",
-         "tuned_cifar10_1_fitted_0", "tuned_cifar10_4_fitted_0",
-         "tuned_cifar10_4_fitted_heights_0"),
+        "fits", "few_step_accuracy.md", "fits", f"fits {FASHION} {CIFAR}", 250,
+        (*SOURCES[1:], "fitted_fashion_1_0", "fitted_fashion_4_0", "fitted_cifar10_1_0",
+         "fitted_cifar10_4_0"),
     ),
     Figures(
         "families", "trained_families.md", "families", f"trained_families {FASHION} {CIFAR}", 500,
