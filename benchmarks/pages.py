@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.marked import DOCS
+from benchmarks.timing import thread_environment
 
 ROOT = DOCS.parent
 IMAGES = {name: f"--{name.replace('_', '-')} {{{name}}}" for name in
@@ -117,7 +118,8 @@ def run(figures: Figures, places: dict[str, str], write: bool) -> str:
         shutil.copy(page, copy)
         module, *options = shlex.split(figures.command.format(**places))
         command = [sys.executable, "-m", f"benchmarks.{module}", *options, "--document", str(copy)]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+        environment = {**thread_environment(1), "KERAS_BACKEND": "torch"}
+        subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr, env=environment)
         after = copy.read_text(encoding="utf-8")
     if write:
         page.write_text(after, encoding="utf-8")
