@@ -1,6 +1,6 @@
 """Spikewright's engines and every installed peer, against forward passes of the source network.
 
-    python -m benchmarks.peers [--workloads W1 W2 W3] [--rates 2 10 50] [--document]
+    python -m benchmarks.peers [--workloads W1 W2] [--rates 2 10 50] [--document]
 
     pip install snntorch spikingjelly norse sinabs
 
@@ -254,7 +254,7 @@ def compared(
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    p.add_argument("--workloads", nargs="+", choices=tuple(SPECS), default=list(SPECS))
+    p.add_argument("--workloads", nargs="+", choices=tuple(SPECS), default=["W1", "W2"])
     p.add_argument("--rates", nargs="+", type=float, default=[100 * r for r in RATES])
     p.add_argument("--rounds", type=int, default=5, help=f"at least {MIN_ROUNDS}")
     p.add_argument("--budget", type=float, default=300.0, help="seconds of rounds per table")
