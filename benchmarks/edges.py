@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from pathlib import Path
 
 from benchmarks import document
 from benchmarks.results import Results
 from benchmarks.timing import versions
-from benchmarks.workloads import CACHE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that keep results; without `--keep` they are only printed."""
-    parser.add_argument("--keep", action="store_true", help="write them into the document")
-    parser.add_argument("--cache", type=Path, default=CACHE)
-    parser.add_argument("--document", type=Path, default=document.PATH)
+    """Add the options that keep results."""
+    document.add_arguments(parser)
 
 
 def tell(title: str, parts: Iterable[str], how: argparse.Namespace, *used: str) -> None:
@@ -28,7 +24,7 @@ def tell(title: str, parts: Iterable[str], how: argparse.Namespace, *used: str) 
     for part in parts:
         print(part + "\n", flush=True)
         found.append(part)
-    if how.keep:
+    if how.document is not None:
         results = Results.here(how.cache)
         entry = {"text": "\n\n".join(found), "versions": versions(("spikewright", "torch", *used))}
         results.put("edges", title, entry)

@@ -1,6 +1,6 @@
 """Times of the explorer: of its answers, of its page's longest task, of its server's wait.
 
-    python -m benchmarks.explorer --mnist mnist.npz [--moves 9] [--document docs/explore.md]
+    python -m benchmarks.explorer --mnist mnist.npz [--moves 9] [--document]
 
 In the machine's Chromium, one network after the other: the shipped digits, the published network of
 MNIST with its kept weights, one of ten million parameters with random weights, and one made by hand
@@ -28,10 +28,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import spikewright as sw
+from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
 from spikewright.errors import SpikewrightError
 
-MARK = "<!-- measured by benchmarks.explorer -->"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _WATCH = """(() => {
   window.tasks = [0];
@@ -192,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mnist", type=Path, required=True, help="see image_sets.py")
     parser.add_argument("--moves", type=int, default=9)
-    parser.add_argument("--document", type=Path, help="whose table is replaced, between its marks")
+    add_document(parser, "explore.md")
     given = parser.parse_args()
     head = ["network", "answer, median", "answer, longest", "page's longest task", "server's wait"]
     found = []
@@ -201,10 +201,7 @@ def main() -> None:
         row = measured(name, opened(given.mnist), answers, given.moves)
         print(*row.cells(), sep="\t", flush=True)
         found.append(row.cells())
-    if given.document is not None:
-        before, _, after = given.document.read_text(encoding="utf-8").split(MARK)
-        table = markdown_table(head, found)
-        given.document.write_text(f"{before}{MARK}\n{table}\n{MARK}{after}", encoding="utf-8")
+    tell("explorer", markdown_table(head, found), given.document)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """Large networks beside their source: VGG16 and ResNet-50 of torchvision at 224 x 224, one sample.
 
-    python -m benchmarks.large [first] [once] [many] [--steps 16] [--rounds 5]
+    python -m benchmarks.large [once] [many] [--steps 16] [--rounds 5] [--document]
 
-* `first`: the first step of VGG16, compiling and building included, and the most memory that the
-  process held beyond its imports, over the bytes of the weights; with what `memory()` said.
 * `once`: VGG16 and ResNet-50, one spike a step at most.
 * `many`: ResNet-50, `TargetRate(600)`, any number of spikes, up to hundreds of thousands a step.
 
@@ -14,7 +12,6 @@ Figures are ratios to as many forward passes of the source as there are steps, r
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 from itertools import chain
@@ -24,14 +21,11 @@ import numpy as np
 
 import spikewright as sw
 from benchmarks import edges
-from benchmarks.memory import ROOT, peak_mib
+from benchmarks.memory import ROOT
 from benchmarks.mobile import medians, passes, spikes_of
-from benchmarks.peer.base import clocked
 from benchmarks.timing import thread_environment
 
-MIB = 2**20
 CASES = {
-    "first": [("vgg16", "first")],
     "once": [("vgg16", "once"), ("resnet50", "once")],
     "many": [("resnet50", "many")],
 }
@@ -56,37 +50,11 @@ def converted(case: str, model: Any, x: Any) -> Any:
     """The spiking network of a case."""
     import torch
 
-    how: dict[str, Any] = {}
-    if case != "first":
-        seen = torch.randn(2, 3, 224, 224).numpy()
-        how = {"scale_firing_rates": sw.TargetRate(600), "calibration": seen}
+    seen = torch.randn(2, 3, 224, 224).numpy()
+    how: dict[str, Any] = {"scale_firing_rates": sw.TargetRate(600), "calibration": seen}
     if case == "once":
         how["max_spikes_per_step"] = 1
     return sw.convert(model, example_input=x, spiking=True, **how)
-
-
-def measure_first(steps: int) -> None:
-    """Print the time of VGG16's first step, and its peak memory."""
-    import torch
-    import torchvision  # noqa: F401
-
-    before = peak_mib()
-    model, x = source("vgg16")
-    weights = sum(p.numel() * p.element_size() for p in model.parameters()) / MIB
-    with torch.no_grad():
-        once = statistics.median(clocked(lambda: model(x))[0] for _ in range(5))
-    reading: list[Any] = []
-    convert, _ = clocked(lambda: reading.append(converted("first", model, x)))
-    (conversion,) = reading
-    known = peak_mib()
-    needed = conversion.memory(1, 1).bytes / MIB
-    first, _ = clocked(lambda: conversion.run(x.numpy(), 1, threads=1, progress=False))
-    peak = peak_mib()
-    print(
-        f"vgg16, first step: {first / (steps * once):.2f} x {steps} forward passes "
-        f"({first:.2f} s; converting {convert:.2f} s), peak {(peak - before) / weights:.2f} x the "
-        f"weights ({weights:.0f} MiB), memory() {needed:.0f} MiB of {peak - known:.0f} MiB"
-    )
 
 
 def measure(name: str, case: str, steps: int, rounds: int) -> None:
@@ -98,8 +66,8 @@ def measure(name: str, case: str, steps: int, rounds: int) -> None:
         return conversion.run(x.numpy(), steps, threads=1, progress=False)
 
     last = run()
-    times = medians([run, *passes(model, x, steps)], rounds)[:, 0]
-    ours, theirs = times[0], times[1:].min()
+    ours, *formats = medians([run, *passes(model, x, steps)], rounds)
+    theirs = min(formats)
     counts = [np.asarray(p.totals) for p in last.populations.values() if p.spiking]
     sent = spikes_of(last, sum(count.size for count in counts), steps)
     most = max(float(count.max()) for count in counts) / steps
@@ -120,10 +88,7 @@ def main() -> None:
     how = p.parse_args()
     if how.child:
         name, case = how.child
-        if case == "first":
-            measure_first(how.steps)
-        else:
-            measure(name, case, how.steps, how.rounds)
+        measure(name, case, how.steps, how.rounds)
         return
     children = [child for row in how.rows or CASES for child in CASES[row]]
     what = "VGG16 and ResNet-50 at 224 x 224, one sample (`python -m benchmarks.large`):"

@@ -1,6 +1,6 @@
 """Peak memory of a whole process that runs W3, for a short and for a long run.
 
-    python -m benchmarks.memory [--steps 32 3200] [--engines native]
+    python -m benchmarks.memory [--steps 32 3200] [--engines native] [--document]
 
 Each run is a process of its own, at 10 %, one thread: it reads the network, converts it, runs it
 once, and reports the most memory that it ever held. Only outputs are recorded, so the steps should
@@ -19,8 +19,7 @@ from benchmarks import document
 from benchmarks.network import load
 from benchmarks.results import Results, markdown_table
 from benchmarks.timing import thread_environment, versions
-from benchmarks.workloads import CACHE, stored
-from spikewright import engines
+from benchmarks.workloads import stored
 
 RATE = 0.10
 ROOT = Path(__file__).parents[1]
@@ -96,11 +95,10 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     p.add_argument("--steps", nargs="+", type=int, default=[32, 3200])
-    p.add_argument("--engines", nargs="+", default=list(engines.available()))
+    p.add_argument("--engines", nargs="+", default=["native"])
     p.add_argument("--batch", type=int, help="another batch size (not written to the document)")
     p.add_argument("--timeout", type=float, default=1500.0, help="seconds for one run")
-    p.add_argument("--cache", type=Path, default=CACHE)
-    p.add_argument("--document", type=Path, default=document.PATH)
+    document.add_arguments(p)
     p.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     return p
 
@@ -122,7 +120,8 @@ def main() -> None:
         results = Results.here(how.cache)
         used = versions(("spikewright", "numpy", "torch"))
         results.put("memory", "W3", {"rows": rows, "steps": how.steps, "versions": used})
-        document.write(results, how.document)
+        if how.document is not None:
+            document.write(results, how.document)
 
 
 if __name__ == "__main__":

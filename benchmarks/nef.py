@@ -1,7 +1,6 @@
 """Networks made by hand, side by side with Nengo's own simulator: time of a step, and of building.
 
-    python -m benchmarks.nef --nengo PYTHON [--threads 1 2] [--models chain array] [--document]
-    python -m benchmarks.nef --nengo PYTHON --precision float64
+    python -m benchmarks.nef --nengo PYTHON [--models chain array] [--document]
 
 Both libraries build the same networks from the same lines (`nef_models`), each in a process of its
 own; PYTHON is one that has Nengo 4 and SciPy. Nengo runs with its optimiser, no library may keep
@@ -17,7 +16,6 @@ import argparse
 import statistics
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +25,6 @@ from benchmarks.nef_models import DT, MODELS
 from benchmarks.peer.client import Client, Library, WorkerError, by_label, missing
 from benchmarks.results import Results
 from benchmarks.timing import MIN_ROUNDS, Timed, interleave
-from benchmarks.workloads import CACHE
 from spikewright.engines.grid import PRECISIONS
 
 OWN = Library("Spikewright", "spikewright", ("spikewright",), ("spikewright", "numpy"))
@@ -44,7 +41,6 @@ def measure(
     rounds: int,
     builds: int,
     steps: int,
-    wait: float,
     precision: str = "float32",
 ) -> dict[str, Any]:
     """One model: seconds of building, microseconds of a step, and how far decoded values differ."""
@@ -60,25 +56,19 @@ def measure(
         client.ask("run", model=model, steps=max(WARMING, steps))
         last = min(COMPARED, steps)
         values.append(np.array(client.ask("values", model=model, last=last)["values"]))
-    runs: dict[str, Timed] = {n: _timed(c, model, steps) for n, c in workers.items()}
-    timings = interleave(runs, rounds, wait=wait)
+    runs: dict[str, Timed] = {
+        name: lambda client=client: client.ask("run", model=model, steps=steps)["seconds"]  # type: ignore[misc]
+        for name, client in workers.items()
+    }
+    timings = interleave(runs, rounds)
     return {
         "model": model + ", float64" * (precision == "float64"),
         "neurons": neurons,
         "build_seconds": {name: statistics.median(seconds) for name, seconds in built.items()},
         "microseconds": {name: 1e6 * t.median / steps for name, t in timings.items()},
-        "disturbed": any(t.disturbed for t in timings.values()),
         "apart": _rms(values[0] - values[1]),
         "size": _rms(values[1]),
     }
-
-
-def _timed(client: Client, model: str, steps: int) -> Timed:
-    def timed() -> tuple[float, float]:
-        answer = client.ask("run", model=model, steps=steps)
-        return answer["seconds"], answer["cpu_seconds"]
-
-    return timed
 
 
 def _rms(values: np.ndarray) -> float:
@@ -90,20 +80,11 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     p.add_argument("--nengo", default=sys.executable, metavar="PYTHON", help="has Nengo and SciPy")
     p.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
-    p.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     p.add_argument("--precision", choices=PRECISIONS, default="float32", help="of Spikewright")
-    p.add_argument("--rounds", type=int, default=7, help=f"at least {MIN_ROUNDS}")
-    p.add_argument("--builds", type=int, default=5, help="how often each network is built")
+    p.add_argument("--rounds", type=int, default=5, help=f"at least {MIN_ROUNDS}")
+    p.add_argument("--builds", type=int, default=3, help="how often each network is built")
     p.add_argument("--steps", type=int, default=STEPS)
-    p.add_argument("--wait", type=float, default=0.5, help="longest wait for a quiet machine")
-    p.add_argument("--cache", type=Path, default=CACHE)
-    p.add_argument(
-        "--document",
-        type=Path,
-        nargs="?",
-        const=document.PATH,
-        help="write what was measured into docs/benchmarks.md, or there",
-    )
+    document.add_arguments(p)
     return p
 
 
@@ -118,21 +99,17 @@ def main() -> None:
             raise SystemExit(f"{pythons[library.module]} lacks {', '.join(lacking)}")
         versions |= found
     results = Results.here(how.cache)
-    for threads in how.threads:
-        rows = []
-        with by_label((OWN, NENGO), threads, pythons, WORKER) as workers:
-            for model in how.models:
-                try:
-                    row = measure(
-                        model, workers, how.rounds, how.builds, how.steps, how.wait, how.precision
-                    )
-                except WorkerError as error:
-                    raise SystemExit(str(error)) from None
-                rows.append(row)
-                kept = {**row, "threads": threads, "versions": versions}
-                results.put("nef", f"{row['model']}, {threads}", kept)
-        print(f"{threads} thread{'s' * (threads > 1)}, {how.steps} steps of {DT:g} s\n")
-        print(document.nef_table(rows) + "\n")
+    rows = []
+    with by_label((OWN, NENGO), pythons, WORKER) as workers:
+        for model in how.models:
+            try:
+                row = measure(model, workers, how.rounds, how.builds, how.steps, how.precision)
+            except WorkerError as error:
+                raise SystemExit(str(error)) from None
+            rows.append(row)
+            results.put("nef", row["model"], {**row, "versions": versions})
+    print(f"{how.steps} steps of {DT:g} s\n")
+    print(document.nef_table(rows) + "\n")
     if how.document is not None:
         document.write(results, how.document)
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
-from benchmarks import nengo_page
+from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
 
 LIBRARIES: dict[str, Any] = {"Nengo": nengo, "Spikewright": sw}
@@ -164,16 +164,14 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--document", action="store_true", help="write docs/nengo.md")
+    add_document(parser, "nengo.md")
     options = parser.parse_args()
     text = (
         f"Root mean square errors, mean ± standard error of {options.seeds} seeds:\n\n"
         f"{tasks_table(options.seeds)}\n\nOne population, by its number of neurons:\n\n"
         f"{sizes_table(options.seeds)}"
     )
-    print(text)
-    if options.document:
-        nengo_page.put("errors", text)
+    tell("errors", text, options.document)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import nengo
 import numpy as np
 
 import spikewright as sw
-from benchmarks import nengo_page
+from benchmarks.marked import add_document, tell
 from benchmarks.results import markdown_table
 
 MODELS: dict[str, Callable[[], list[Any]]] = {}
@@ -187,7 +187,7 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--document", action="store_true", help="write docs/nengo.md")
+    add_document(parser, "nengo.md")
     options = parser.parse_args()
     rows = []
     for name in MODELS:
@@ -201,9 +201,7 @@ def main() -> None:
     head = ["model", "neurons", "spikes", "spike counts differ by", "outputs differ by (of the "
             "radius)", "more than 1e-3 apart"]  # fmt: skip
     text = f"Over {options.seconds:g} s, float64:\n\n{markdown_table(head, rows)}"
-    print(text)
-    if options.document:
-        nengo_page.put("models", text)
+    tell("models", text, options.document)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import nengo_page
+from benchmarks.marked import add_document, tell
 from benchmarks.nengo_reasons import REASONS
 from benchmarks.results import markdown_table
 
@@ -43,16 +43,14 @@ def main() -> None:
             for name in SIMULATORS
         }
     text = report(found["nengo"], found["spikewright"])
-    print(text)
-    if options.document:
-        nengo_page.put("suite", text)
+    tell("suite", text, options.document)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="a part of the names of modules")
     parser.add_argument("--keep", help="a directory that remembers outcomes")
-    parser.add_argument("--document", action="store_true", help="write docs/nengo.md")
+    add_document(parser, "nengo.md")
     return parser.parse_args()
 
 

@@ -1,15 +1,17 @@
 """Spikewright's engines and every installed peer, against forward passes of the source network.
 
-    python -m benchmarks.peers [--workloads W1 W2 W3 W2x1] [--rates 2 10 50] [--threads 1 2]
+    python -m benchmarks.peers [--workloads W1 W2] [--rates 2 10 50] [--document]
+
+    pip install snntorch spikingjelly norse sinabs
 
 The yardstick L1 is as many forward passes of the source network in PyTorch (float32,
-`torch.inference_mode`, the faster memory format) as there are steps. For each workload, rate and
-number of threads: every contestant first computes a small batch, and its spikes and outputs are
-compared with the reference engine in float64; those that agree are then timed in turn. Printed are
-medians and ratios to L1; `docs/benchmarks.md` is written from all that was measured on this
-machine. Contestants that compute another model are named, not ranked; libraries that are not
-installed are listed. `--python nengo_dl=PATH` runs one in another Python. Parts that were
-measured are kept, so that a comparison can be done in pieces.
+`torch.inference_mode`, the faster memory format) as there are steps. For each workload and rate:
+every contestant first computes a small batch, and its spikes and outputs are compared with the
+reference engine in float64; those that agree are then timed in turn, on one thread. What peers do
+does not depend on the rate, so that they run at one alone. Printed are medians and ratios to L1.
+Contestants that compute another model are named, not ranked; libraries that are not installed are
+listed. `--python norse=PATH` runs one in another Python. Parts that were measured are kept, so that
+a comparison can be done in pieces.
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ from benchmarks.peer.base import Outcome, Spikes
 from benchmarks.peer.client import LIBRARIES, Client, Described, WorkerError, missing, started
 from benchmarks.results import Results
 from benchmarks.timing import MIN_ROUNDS, interleave, repeats_for, versions
-from benchmarks.workloads import CACHE, RATES, VARIANTS, Variant, stored
+from benchmarks.workloads import RATES, SPECS, Spec, stored
 
 SLACK = 3.0
 """Times what rounding moves the reference engine's own results by: what is left to contestants."""
 SPIKES_FREE = 3.0
 OUTPUTS_FREE = 0.005
 """What is left to them where nothing moved: some spikes that rounding shifts by a step."""
+OURS = {"source", "engines"}
 SHARE_CHECKED = 8  # one sample in so many is compared with the reference engine
 
 
@@ -119,11 +122,10 @@ def compare(found: Outcome, truth: Truth) -> Agreement:
 
 @dataclass(frozen=True)
 class Settings:
-    """How thorough a comparison is; `budget` is in seconds for one workload, rate and threads."""
+    """How thorough a comparison is; `budget` is in seconds for one workload and rate."""
 
     rounds: int
     budget: float
-    wait: float
     batch: int
     steps: int
 
@@ -161,7 +163,7 @@ def measure(
     for client in clients:
         client.ask("open", path=str(path), batch=settings.batch, steps=settings.steps)
     rows: dict[str, dict[str, Any]] = {}
-    timers, repeats = {}, {}
+    timers = {}
     for client, contestant in _all(clients):
         agreement = checks.get(contestant.name)
         if isinstance(agreement, str):
@@ -171,22 +173,17 @@ def measure(
         except WorkerError as error:
             checks[contestant.name] = str(error)
             continue
-        repeats[contestant.name] = repeats_for(ready["seconds"])
-        timers[contestant.name] = client.timer(contestant.name, repeats[contestant.name])
+        timers[contestant.name] = client.timer(contestant.name, repeats_for(ready["seconds"]))
         rows[contestant.name] = {
             **asdict(contestant),
             "layout": ready["layout"],
-            "build_seconds": ready["build_seconds"],
             "agreement": None if agreement is None else asdict(agreement),
             "same_model": agreement is None or agreement.same_model,
         }
-    timings = interleave(
-        timers, settings.rounds, repeats=repeats, budget=settings.budget, wait=settings.wait
-    )
+    timings = interleave(timers, settings.rounds, budget=settings.budget)
     yardstick = min(timings[n].median for n, row in rows.items() if row["role"] == "yardstick")
     for name, row in rows.items():
         row["timing"] = timings[name].as_dict()
-        row["disturbed"] = timings[name].disturbed
         row["ratio"] = timings[name].median / yardstick
     return list(rows.values())
 
@@ -206,7 +203,7 @@ def installed(pythons: Mapping[str, str]) -> tuple[list, dict[str, str], dict[st
         there.append(library)
         python = brought.pop("Python", None)
         found.update({n: f"{v} (Python {python})" if python else v for n, v in brought.items()})
-    needed = {"source", "engines"} - {library.module for library in there}
+    needed = OURS - {library.module for library in there}
     if needed:
         raise SystemExit(f"{absent}: the comparison needs both PyTorch and Spikewright")
     return there, found, absent
@@ -216,44 +213,39 @@ def run(arguments: argparse.Namespace, results: Results) -> None:
     """Check and time everything asked for; keep each part as soon as it is done."""
     pythons = dict(entry.split("=", 1) for entry in arguments.python)
     libraries, found, absent = installed(pythons)
-    wanted = None if arguments.only is None else {"source", "engines", *arguments.only}
-    chosen = [library for library in libraries if wanted is None or library.module in wanted]
     for label, reason in absent.items():
         print(f"{label}: {reason}")
-    for threads in arguments.threads:
-        broken: dict[str, str] = {}
-        with started(chosen, threads, pythons, arguments.isas, broken) as clients:
-            modules = {client.library.module for client in clients}
-            if not {"source", "engines"} <= modules:
-                raise SystemExit(f"the comparison needs both PyTorch and Spikewright: {broken}")
-            for name, percent in product(arguments.workloads, arguments.rates):
-                begin = time.monotonic()
-                print(f"\n{name} at {percent:g} %, {threads} thread{'s' * (threads > 1)}")
-                cell = {
-                    "workload": name,
-                    "rate": percent,
-                    "threads": threads,
-                    "absent": {**absent, **broken},
-                    "versions": found,
-                    **compared(clients, VARIANTS[name], percent, arguments),
-                }
-                results.put("peers", f"{name} {percent:g} {threads}", cell)
-                print(f"\n{document.cell_table(cell)}")
-                print(f"\n({time.monotonic() - begin:.0f} s)", flush=True)
+    broken: dict[str, str] = {}
+    with started(libraries, pythons, arguments.isas, broken) as clients:
+        if OURS - {client.library.module for client in clients}:
+            raise SystemExit(f"the comparison needs both PyTorch and Spikewright: {broken}")
+        for name, percent in product(arguments.workloads, arguments.rates):
+            begin = time.monotonic()
+            print(f"\n{name} at {percent:g} %")
+            some = [c for c in clients if percent == document.PEERS_AT or c.library.module in OURS]
+            cell = {
+                "workload": name,
+                "rate": percent,
+                "absent": {**absent, **broken},
+                "versions": found,
+                **compared(some, SPECS[name], percent, arguments),
+            }
+            results.put("peers", f"{name} {percent:g}", cell)
+            print(f"\n{document.cell_table(cell)}")
+            print(f"\n({time.monotonic() - begin:.0f} s)", flush=True)
 
 
 def compared(
-    clients: Sequence[Client], variant: Variant, percent: float, arguments: argparse.Namespace
+    clients: Sequence[Client], spec: Spec, percent: float, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Rows of everything that ran, and why the rest did not, for one workload at one rate."""
     settings = Settings(
         arguments.rounds,
         arguments.budget,
-        arguments.wait,
-        arguments.batch or variant.batch,
-        arguments.steps or variant.steps,
+        arguments.batch or spec.batch,
+        arguments.steps or spec.steps,
     )
-    path = stored(variant.of, percent / 100, arguments.cache)
+    path = stored(spec.name, percent / 100, arguments.cache)
     checks = check(clients, path, settings)
     rows = measure(clients, path, checks, settings)
     return {"rows": rows, "failed": {n: why for n, why in checks.items() if isinstance(why, str)}}
@@ -262,19 +254,15 @@ def compared(
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    p.add_argument("--workloads", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
+    p.add_argument("--workloads", nargs="+", choices=tuple(SPECS), default=["W1", "W2"])
     p.add_argument("--rates", nargs="+", type=float, default=[100 * r for r in RATES])
-    p.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    p.add_argument("--rounds", type=int, default=7, help=f"at least {MIN_ROUNDS}")
+    p.add_argument("--rounds", type=int, default=5, help=f"at least {MIN_ROUNDS}")
     p.add_argument("--budget", type=float, default=300.0, help="seconds of rounds per table")
-    p.add_argument("--wait", type=float, default=1.0, help="longest wait for a quiet machine")
-    p.add_argument("--only", nargs="*", help="modules of the peers to run; none: engines alone")
-    p.add_argument("--isas", nargs="*", default=[], help="instruction sets to limit native to")
+    p.add_argument("--isas", nargs="*", default=["avx2"], help="instruction sets of native")
     p.add_argument("--python", nargs="*", default=[], metavar="MODULE=PATH")
     p.add_argument("--batch", type=int, help="another batch size (not written to the document)")
     p.add_argument("--steps", type=int, help="another number of steps (likewise)")
-    p.add_argument("--cache", type=Path, default=CACHE)
-    p.add_argument("--document", type=Path, default=document.PATH)
+    document.add_arguments(p)
     return p
 
 
@@ -287,8 +275,8 @@ def main() -> None:
         run(arguments, results)
         return
     run(arguments, results)
-    document.write(results, arguments.document)
-    print(f"\nwritten: {arguments.document.name}")
+    if arguments.document is not None:
+        document.write(results, arguments.document)
 
 
 if __name__ == "__main__":

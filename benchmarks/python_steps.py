@@ -58,7 +58,7 @@ def seconds(nodes: int, steps: int, rounds: int) -> dict[str, float]:
     made = simulators(nodes)
     for _ in range(rounds):
         for name, simulator in made.items():
-            _, spent = clocked(lambda run=simulator.run_steps: run(steps, progress_bar=False))
+            spent = clocked(lambda run=simulator.run_steps: run(steps, progress_bar=False))
             found.setdefault(name, []).append(spent)
     for simulator in made.values():
         simulator.close()

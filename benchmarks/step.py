@@ -1,6 +1,6 @@
 """One step at a time, beside Nengo: microseconds of `Simulator.step()`.
 
-    python -m benchmarks.step [--threads 1] [--rounds 7]
+    python -m benchmarks.step [--rounds 5] [--document]
 
 Chains of ensembles of 100 LIF neurons with a decoded probe, driven by a constant or by a function
 of time; Nengo's optimiser is on. `NengoSimulator` steps Nengo's own model, so with Nengo's drawn
@@ -36,13 +36,13 @@ def chain(words: Any, ensembles: int, called: bool) -> Any:
     return network
 
 
-def simulators(ensembles: int, called: bool, threads: int | None) -> dict[str, Any]:
+def simulators(ensembles: int, called: bool) -> dict[str, Any]:
     """Simulators of one model, by name."""
     theirs = chain(nengo, ensembles, called)
     return {
         "Nengo": nengo.Simulator(theirs, progress_bar=False),
-        "NengoSimulator": sw.NengoSimulator(theirs, progress_bar=False, threads=threads),
-        "Simulator": sw.Simulator(chain(sw, ensembles, called), progress=False, threads=threads),
+        "NengoSimulator": sw.NengoSimulator(theirs, progress_bar=False, threads=1),
+        "Simulator": sw.Simulator(chain(sw, ensembles, called), progress=False, threads=1),
     }
 
 
@@ -56,9 +56,9 @@ def stepping(simulator: Any) -> Timed:
     return lambda: clocked(steps)
 
 
-def measure(ensembles: int, called: bool, threads: int | None, rounds: int) -> dict[str, float]:
+def measure(ensembles: int, called: bool, rounds: int) -> dict[str, float]:
     """Microseconds of a step, by simulator."""
-    made = simulators(ensembles, called, threads)
+    made = simulators(ensembles, called)
     runs: dict[str, Timed] = {}
     for name, simulator in made.items():
         for _ in range(WARMING):
@@ -70,12 +70,12 @@ def measure(ensembles: int, called: bool, threads: int | None, rounds: int) -> d
     return {name: 1e6 * timing.median / STEPS for name, timing in timings.items()}
 
 
-def table(threads: int | None, rounds: int, sizes: tuple[int, ...] = (1, 5)) -> str:
+def table(rounds: int, sizes: tuple[int, ...] = (1, 5)) -> str:
     """A row for each model; in brackets how many times Nengo's speed."""
     rows = []
     for ensembles in sizes:
         for called in (False, True):
-            found = measure(ensembles, called, threads, rounds)
+            found = measure(ensembles, called, rounds)
             model = f"{ensembles} ensemble{'s' * (ensembles > 1)} behind a "
             cells = [
                 f"{us:.1f}" if name == "Nengo" else f"{us:.1f} ({found['Nengo'] / us:.1f} x)"
@@ -88,13 +88,12 @@ def table(threads: int | None, rounds: int, sizes: tuple[int, ...] = (1, 5)) -> 
 def main() -> None:
     """Run from the command line."""
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    p.add_argument("--threads", type=int, default=None, help="of Spikewright; its own choice else")
-    p.add_argument("--rounds", type=int, default=7, help=f"at least {MIN_ROUNDS}")
+    p.add_argument("--rounds", type=int, default=5, help=f"at least {MIN_ROUNDS}")
     edges.add_arguments(p)
     how = p.parse_args()
-    with_threads(how.threads or 1)
+    with_threads(1)
     what = "Chains of ensembles of 100 LIF neurons (`python -m benchmarks.step`)."
-    edges.tell("One step at a time", [what, table(how.threads, how.rounds)], how, "nengo")
+    edges.tell("One step at a time", [what, table(how.rounds)], how, "nengo")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Fair timing on a machine that others may use, and a description of that machine.
+"""Fair timing on a machine that others use too, and a description of that machine.
 
+All work has one thread, and what counts is its processor time, which others change little.
 Contestants run in turn, once a round, and the order moves on by one every round, so that a slow
-minute or a neighbour's leftovers in the cache strike all alike. What counts is the median of the
-samples during which other processes used less than `QUIET` of a core; where fewer than
-`MIN_ROUNDS` of them were that quiet, the median of all, marked as disturbed.
+minute or a neighbour's leftovers in the cache strike all alike; given are medians.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from typing import Any
 import psutil
 
 MIN_ROUNDS = 5
-QUIET = 0.15  # cores that others may use during a sample that counts as undisturbed
 SHORTEST = 0.05  # seconds: shorter work is repeated within a sample
 
 THREAD_VARIABLES = (
@@ -62,41 +60,26 @@ FLAGS = (
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One timed run: its wall and processor time in seconds, and the cores that others used."""
-
-    seconds: float
-    cpu_seconds: float
-    others: float
-
-
-@dataclass(frozen=True)
 class Timing:
-    """Seconds of one run: the median, the extremes, and how many samples are behind it.
-
-    `quiet` of the `n` samples were undisturbed; `others` is the median of the cores that other
-    processes used; `disturbed` says that the median is over all samples.
-    """
+    """Seconds of one run: the median, the extremes, and how many samples are behind it."""
 
     median: float
     low: float
     high: float
     n: int
-    quiet: int
-    others: float
 
-    @property
-    def disturbed(self) -> bool:
-        """Whether too few samples were undisturbed."""
-        return self.quiet < MIN_ROUNDS
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Timing:
+        """A summary of samples."""
+        return cls(statistics.median(seconds), min(seconds), max(seconds), len(seconds))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
         return asdict(self)
 
 
-Timed = Callable[[], tuple[float, float]]
-"""Runs once; returns wall and processor seconds of the process that did the work."""
+Timed = Callable[[], float]
+"""Runs once; returns seconds of processor time of the process that did the work."""
 
 
 def repeats_for(seconds: float) -> int:
@@ -104,72 +87,28 @@ def repeats_for(seconds: float) -> int:
     return max(1, math.ceil(SHORTEST / max(seconds, 1e-6)))
 
 
-def _busy() -> float:
-    """Core-seconds that all processes of this machine have used so far."""
-    times = psutil.cpu_times()
-    idle = times.idle + getattr(times, "iowait", 0.0)
-    return sum(times[:8]) - idle  # what follows is contained in what precedes
-
-
-def wait_until_quiet(longest: float) -> None:
-    """Wait until others use less than `QUIET` of a core, at most `longest` seconds."""
-    end = time.monotonic() + longest
-    while time.monotonic() < end:
-        before, start = _busy(), time.monotonic()
-        time.sleep(0.1)
-        if (_busy() - before) / (time.monotonic() - start) < QUIET:
-            return
-
-
-def sample(timed: Timed, repeats: int = 1) -> Sample:
-    """Time once; `repeats` is how often `timed` runs the work that it gives the mean of."""
-    before, start = _busy(), time.monotonic()
-    seconds, cpu_seconds = timed()
-    elapsed = time.monotonic() - start
-    others = (_busy() - before - cpu_seconds * repeats) / elapsed
-    return Sample(seconds, cpu_seconds, max(0.0, others))
-
-
-def summary(samples: Sequence[Sample]) -> Timing:
-    """The median of undisturbed samples, or of all where there are too few."""
-    quiet = [s.seconds for s in samples if s.others < QUIET]
-    every = [s.seconds for s in samples]
-    return Timing(
-        statistics.median(quiet if len(quiet) >= MIN_ROUNDS else every),
-        min(every),
-        max(every),
-        len(every),
-        len(quiet),
-        statistics.median(s.others for s in samples),
-    )
-
-
 def interleave(
     contestants: Mapping[str, Timed],
     rounds: int,
     *,
-    repeats: Mapping[str, int] | None = None,
     budget: float = float("inf"),
-    wait: float = 0.0,
 ) -> dict[str, Timing]:
     """Time all contestants, already warm, in turn; after `budget` seconds no round is begun.
 
-    `repeats` says how often each one's timer runs its work; at least `MIN_ROUNDS` rounds are done
-    whatever the budget. Before each sample it waits up to `wait` seconds for a quiet machine.
+    At least `MIN_ROUNDS` rounds are done whatever the budget.
     """
     if rounds < MIN_ROUNDS:
         raise ValueError(f"a median needs at least {MIN_ROUNDS} rounds, got {rounds}")
     names = list(contestants)
-    samples: dict[str, list[Sample]] = {name: [] for name in names}
+    samples: dict[str, list[float]] = {name: [] for name in names}
     start = time.monotonic()
     for index in range(rounds):
         if index >= MIN_ROUNDS and time.monotonic() - start > budget:
             break
         first = index % max(1, len(names))
         for name in names[first:] + names[:first]:
-            wait_until_quiet(wait)
-            samples[name].append(sample(contestants[name], (repeats or {}).get(name, 1)))
-    return {name: summary(values) for name, values in samples.items()}
+            samples[name].append(contestants[name]())
+    return {name: Timing.of(values) for name, values in samples.items()}
 
 
 def thread_environment(threads: int) -> dict[str, str]:

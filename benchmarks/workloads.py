@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -89,23 +88,6 @@ SPECS = {
         ),
     )
 }
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A network of `SPECS` run with another batch and other steps."""
-
-    name: str
-    of: str
-    batch: int
-    steps: int
-
-
-VARIANTS = {
-    **{name: Variant(name, name, spec.batch, spec.steps) for name, spec in SPECS.items()},
-    "W2x1": Variant("W2x1", "W2", 1, 100),
-}
-"""What is timed: every network as it is, and W2 with one sample at a time."""
 
 
 def workload(spec: Spec | str, rate: float, cache: Path = CACHE) -> Workload:
@@ -205,23 +187,6 @@ def forward(layer: Layer, values: NDArray) -> NDArray:
     with torch.inference_mode():
         result = torch_module(layer)(flat).numpy()
     return result.reshape(*values.shape[:2], *result.shape[1:])
-
-
-def populations(work: Workload) -> list[tuple[int, int]]:
-    """Each layer of neurons: how many, and the synapses behind them.
-
-    A synapse is a pair of a neuron and a weight that its spikes meet.
-    """
-    values, found = np.ones((1, 1, *work.x.shape[1:]), np.float32), []
-    for layer in work.layers:
-        if isinstance(layer, Weighted):
-            ones, zeros = np.ones_like(layer.weight), np.zeros_like(layer.bias)
-            met = forward(replace(layer, weight=ones, bias=zeros), values)
-            found.append((met.size, round(float(met.sum(dtype=np.float64)))))
-            values = np.ones_like(met)
-        else:
-            values = forward(layer, values)
-    return [(n, m) for (n, _), (_, m) in pairwise(found)]
 
 
 def _sums(currents: NDArray, steps: int) -> Iterator[NDArray]:

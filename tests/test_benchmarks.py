@@ -6,6 +6,7 @@ import argparse
 import ast
 import platform
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,30 +17,24 @@ import torch
 from benchmarks import (
     document,
     edges,
-    hand_made,
     memory,
     network,
     peers,
-    scaling,
-    scaling_figures,
     timing,
     workloads,
 )
 from benchmarks.network import Flatten, Pool, Workload
 from benchmarks.peer import engines as own
-from benchmarks.peer.base import Outcome
+from benchmarks.peer.base import Outcome, clocked
 from benchmarks.peer.client import LIBRARIES, Client, Library, WorkerError, missing, started
 from benchmarks.peer.torch_modules import TorchRunner, formatted, modules
 from benchmarks.results import Results
 from benchmarks.workloads import ConvSpec, DenseSpec, Spec
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import nn
 
-import spikewright as sw
 from spikewright.graph import evaluate
-from spikewright.records import Record
 
 DENSE = Spec("dense", 8, 30, (64,), (DenseSpec(24), DenseSpec(16), DenseSpec(5)))
 CONV = Spec(
@@ -116,18 +111,6 @@ def test_graph_and_torch_module_are_the_same_network(spec: Spec, cache: Path) ->
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_synapses_are_pairs_of_a_neuron_and_a_weight() -> None:
-    """All to all between dense layers; a spike at the edge of an image meets fewer weights."""
-    assert workloads.populations(workloads.calibrated(DENSE, 0.1)) == [(24, 24 * 16), (16, 16 * 5)]
-    conv = ConvSpec(2, padding=1)
-    spec = Spec("images", 2, 5, (1, 4, 4), (conv, conv, Flatten(), DenseSpec(3)))
-    in_reach = 4 * 3 - 2  # pairs along one side: three for each pixel, but two at both edges
-    assert workloads.populations(workloads.calibrated(spec, 0.1)) == [
-        (32, in_reach**2 * 2 * 2),
-        (32, 32 * 3),
-    ]
-
-
 def test_a_workload_survives_its_file_and_is_drawn_once(cache: Path) -> None:
     """What is read is what was written; a second request reads the file of the first."""
     path = workloads.stored(CONV, 0.1, cache)
@@ -161,9 +144,9 @@ def test_contestants_take_turns_and_the_order_moves_on() -> None:
     calls: list[str] = []
 
     def timer(name: str) -> timing.Timed:
-        def timed() -> tuple[float, float]:
+        def timed() -> float:
             calls.append(name)
-            return 0.01, 0.01
+            return 0.01
 
         return timed
 
@@ -176,18 +159,20 @@ def test_too_few_rounds_are_refused_and_a_budget_leaves_enough() -> None:
     """A median of less than five samples is not given, whatever the budget."""
     with pytest.raises(ValueError, match="at least 5 rounds"):
         timing.interleave({}, 4)
-    timings = timing.interleave({"a": lambda: (1.0, 1.0)}, 50, budget=0.0)
+    timings = timing.interleave({"a": lambda: 1.0}, 50, budget=0.0)
     assert timings["a"].n == timing.MIN_ROUNDS
 
 
-def test_the_median_is_of_quiet_samples_where_there_are_enough() -> None:
-    """Disturbed samples count only where fewer than five were quiet, and then it is said."""
-    quiet = [timing.Sample(1.0, 1.0, 0.0)] * 5
-    loud = [timing.Sample(9.0, 1.0, 1.0)] * 6
-    found = timing.summary(quiet + loud)
-    assert (found.median, found.quiet, found.n, found.disturbed) == (1.0, 5, 11, False)
-    found = timing.summary(quiet[:4] + loud)
-    assert (found.median, found.quiet, found.disturbed) == (9.0, 4, True)
+def test_given_is_the_median_of_all_samples() -> None:
+    """With the extremes, and their number."""
+    found = timing.Timing.of([3.0, 1.0, 9.0, 2.0, 4.0])
+    assert (found.median, found.low, found.high, found.n) == (3.0, 1.0, 9.0, 5)
+
+
+def test_what_is_timed_is_the_processor() -> None:
+    """A wait takes no time; work does."""
+    assert clocked(lambda: time.sleep(0.2)) < 0.1
+    assert clocked(lambda: sum(range(1_000_000)), 3) > 0.001
 
 
 def test_short_work_is_repeated_within_a_sample() -> None:
@@ -307,7 +292,7 @@ def clients() -> Iterator[list[Client]]:
     Without what has to be compiled, which takes minutes.
     """
     libraries = [library for library in LIBRARIES if not missing(library)[0]]
-    with started(libraries, 1) as running:
+    with started(libraries) as running:
         for client in running:
             client.contestants = [made for made in client.contestants if not made.compiled]
         yield running
@@ -317,10 +302,10 @@ def clients() -> Iterator[list[Client]]:
 def test_all_that_is_installed_is_checked_and_timed(clients: list[Client], cache: Path) -> None:
     """Each contestant has a row with its agreement; L1 is the faster yardstick, ratio 1."""
     path = workloads.stored(CONV, 0.1, cache)
-    settings = peers.Settings(rounds=5, budget=0.0, wait=0.0, batch=CONV.batch, steps=CONV.steps)
+    settings = peers.Settings(rounds=5, budget=0.0, batch=CONV.batch, steps=CONV.steps)
     checks = peers.check(clients, path, settings)
     rows = {row["name"]: row for row in peers.measure(clients, path, checks, settings)}
-    assert {f"Spikewright {name}" for name in sw.engines.available()} <= set(rows)
+    assert {"Spikewright native", "Spikewright torch"} <= set(rows)
     assert all(row["same_model"] for row in rows.values() if row["role"] == "own")
     yardsticks = [row for row in rows.values() if row["role"] == "yardstick"]
     assert len(yardsticks) == 2
@@ -342,7 +327,7 @@ def test_a_worker_that_dies_says_its_last_words() -> None:
     """A module that cannot be imported ends its process; the error quotes why."""
     with (
         pytest.raises(WorkerError, match="no_such_peer"),
-        started([Library("Nobody", "no_such_peer", (), ())], 1),
+        started([Library("Nobody", "no_such_peer", (), ())]),
     ):
         pass
 
@@ -351,7 +336,7 @@ def test_a_library_that_cannot_start_leaves_the_others_running() -> None:
     """Where it is asked for, the reason is kept and the rest goes on."""
     broken: dict[str, str] = {}
     libraries = [Library("Nobody", "no_such_peer", (), ()), LIBRARIES[0]]
-    with started(libraries, 1, broken=broken) as running:
+    with started(libraries, broken=broken) as running:
         assert [client.library.label for client in running] == ["PyTorch"]
     assert "no_such_peer" in broken["Nobody"]
 
@@ -399,11 +384,9 @@ def row(name: str, role: str, ratio: float, same: bool = True, **changed: Any) -
         "spikes": "many",
         "compiled": False,
         "layout": "contiguous",
-        "build_seconds": 0.1,
         "agreement": None if role == "yardstick" else agreement,
         "same_model": same,
-        "timing": {"median": ratio / 10, "n": 5, "quiet": 5, "others": 0.02},
-        "disturbed": False,
+        "timing": {"median": ratio / 10, "n": 5},
         "ratio": ratio,
         **changed,
     }
@@ -414,12 +397,13 @@ def test_the_document_ranks_one_model_and_names_what_it_does_not_rank(tmp_path: 
     cell = {
         "workload": "W1",
         "rate": 10.0,
-        "threads": 1,
         "rows": [
             row("forward passes", "yardstick", 1.0),
-            row("Spikewright torch", "own", 0.5),
+            row("Spikewright native", "own", 0.5),
             row("Peer", "peer", 3.0),
-            row("Peer, compiled", "peer", 1.5, compiled=True, disturbed=True),
+            row("Peer, first layer once", "peer", 2.0),
+            row("Peer, compiled", "peer", 1.5, compiled=True),
+            row("Peer, compiled, first layer once", "peer", 1.25, compiled=True),
             row("Other", "peer", 0.1, same=False),
         ],
         "failed": {"Broken": "no compiler"},
@@ -427,37 +411,23 @@ def test_the_document_ranks_one_model_and_names_what_it_does_not_rank(tmp_path: 
         "versions": {"torch": "2.0"},
     }
     results = Results(tmp_path / "results.json", {"processor": "one"})
-    results.put("peers", "W1 10 1", cell)
+    results.put("peers", "W1 10", cell)
     document.write(results, tmp_path / "benchmarks.md")
     text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     ranking = text.split("### W1")[1].split("Not ranked:")[0]
     order = [line.split("|")[1].strip(" *") for line in ranking.splitlines() if "(" in line]
-    assert order[1:] == ["Spikewright torch", "forward passes", "Peer, compiled", "Peer"]
-    assert r"1.50\* (150)" in ranking
+    assert order[1:] == [
+        "Spikewright native", "forward passes", "Peer, compiled, first layer once",
+        "Peer, compiled", "Peer, first layer once", "Peer",
+    ]  # fmt: skip
+    assert "1.50 (150)" in ranking
     below = text.split("Not ranked:")[1].split("###")[0]
     for expected in ("Other: other model: spikes of a layer differ by 40%", "Broken: no compiler"):
         assert expected in below
     assert "Missing: missing not installed" in below
-    assert "6.0 x (Peer)" in text
-    assert "3.0 x (Peer, compiled)" in text
+    assert "| W1, 10 % | 6.0 x (Peer) | 4.0 x (Peer) | 3.0 x (Peer) | 2.5 x (Peer) |" in text
     assert "processor: one" in text
     assert "torch 2.0" in text
-
-
-@pytest.mark.parametrize(
-    ("sets", "title"),
-    [
-        ("avx2, fma, avx512f, amx_tile, amx_int8", "# Benchmarks with AMX"),
-        ("avx2, fma, avx512f", "# Benchmarks with AVX-512"),
-        ("avx2, fma", "# Benchmarks with AVX2 alone"),
-        ("not known", "# Benchmarks"),
-    ],
-)
-def test_pages_of_several_machines_are_told_apart(tmp_path: Path, sets: str, title: str) -> None:
-    """A page's title says what kernels find in the processor."""
-    page = tmp_path / "benchmarks.md"
-    document.write(Results(tmp_path / "results.json", {"instruction sets": sets}), page)
-    assert page.read_text(encoding="utf-8").splitlines()[0] == title
 
 
 def test_the_document_keeps_what_was_measured_before_on_the_same_machine(tmp_path: Path) -> None:
@@ -466,15 +436,14 @@ def test_the_document_keeps_what_was_measured_before_on_the_same_machine(tmp_pat
     memory_alone = Results(tmp_path / "memory.json", {"processor": "one"})
     memory_alone.put("memory", "native", {"rows": [engines], "steps": [32], "versions": {"a": "1"}})
     document.write(memory_alone, page)
-    by_hand = {"engine": "native", "variant": "dense", "microseconds": 2.0, "disturbed": False}
     for processor, kept in (("one", True), ("another", False)):
         later = Results(tmp_path / f"{processor}.json", {"processor": processor})
-        later.put("hand_made", "native", {"rows": [by_hand], "versions": {"b": "2"}})
+        later.put("edges", "Four steps", {"text": "2.0 x", "versions": {"b": "2"}})
         document.write(later, page)
         found = document.sections(page.read_text(encoding="utf-8"))
         assert ("Memory" in found) is kept
-        assert "| native | dense | 2.0 |" in found["A recurrent network made by hand"]
-        assert "Versions: b 2." in found["A recurrent network made by hand"]
+        assert "2.0 x" in found["Four steps"]
+        assert "Versions: b 2." in found["Four steps"]
         assert not kept or "Versions: a 1." in found["Memory"]
 
 
@@ -491,80 +460,21 @@ def test_a_part_measured_again_replaces_itself_alone(tmp_path: Path) -> None:
 def test_what_is_measured_at_an_edge_is_printed_and_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each part as it is made; with `--keep` all of them under their title in the document."""
+    """Each part as it is made; with `--document` all of them under their title in the document."""
     parser = argparse.ArgumentParser()
     edges.add_arguments(parser)
-    places = ["--cache", str(tmp_path), "--document", str(tmp_path / "page.md")]
-    edges.tell("Few", iter(["one", "two"]), parser.parse_args(places))
+    cache = ["--cache", str(tmp_path)]
+    edges.tell("Four steps", iter(["one", "two"]), parser.parse_args(cache))
     assert capsys.readouterr().out == "one\n\ntwo\n\n"
     assert not (tmp_path / "page.md").exists()
 
-    edges.tell("Few", ["one", "two"], parser.parse_args([*places, "--keep"]))
+    places = [*cache, "--document", str(tmp_path / "page.md")]
+    edges.tell("Four steps", ["one", "two"], parser.parse_args(places))
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
-    assert "## At the edges" in page
-    assert "### Few\n\none\n\ntwo\n" in page
+    assert "## Four steps\n\none\n\ntwo\n" in page
 
 
 # -- the other commands --
-
-
-@given(st.floats(-2.0, 2.0), st.floats(0.1, 10.0))
-def test_a_power_law_has_its_exponent_as_slope(exponent: float, factor: float) -> None:
-    """Points at zero are left out, as they have no place on a log-log plot."""
-    x = [0.0, 1.0, 2.0, 4.0, 8.0]
-    y = [1.0, *(factor * a**exponent for a in x[1:])]
-    assert scaling.slope(x, y) == pytest.approx(exponent, abs=1e-6)
-
-
-def test_a_single_point_has_no_slope() -> None:
-    """With one core, the axis of threads has one point."""
-    assert scaling.slope([1.0], [2.0]) is None
-
-
-@pytest.mark.parametrize("quick", [True, False])
-def test_each_axis_changes_its_own_quantity_and_names_the_others(quick: bool) -> None:
-    """What varies is a field of the setting, and is left out of what is said to be fixed."""
-    for axis in scaling.axes(quick, cores=2):
-        settings = list(axis.settings())
-        assert [getattr(setting, axis.varies) for _, setting in settings] == list(axis.values)
-        assert len({setting.described(axis.varies) for _, setting in settings}) == 1
-
-
-@pytest.mark.slow
-def test_scaling_measures_every_engine_and_draws_it(cache: Path, tmp_path: Path) -> None:
-    """One record per engine and point, a figure, a CSV with every point, and slopes."""
-    few = scaling.Setting(width=16, batch=2, steps=10)
-    chosen = [scaling.Axis("spikes", "rate", (0.0, 0.1, 0.5), few, "spikes")]
-    how = scaling.parser().parse_args(["--cache", str(cache), "--budget", "0", "--wait", "0"])
-    records: list[Record] = scaling.measured(chosen, how)
-    names = {record.how["engine"] for record in records}
-    assert names == set(sw.engines.available())
-    assert len(records) == 3 * len(names)
-    spikes, seconds = scaling.line(records, chosen[0], "reference")
-    assert spikes[0] == 0 < spikes[1] < spikes[2]
-    assert min(seconds) > 0
-    assert scaling.pictures(records, chosen[0], tmp_path).stat().st_size > 1000
-    scaling_figures.write_csv(records, tmp_path / "scaling.csv")
-    lines = (tmp_path / "scaling.csv").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 1 + len(records)
-    assert {entry["engine"] for entry in scaling.slopes(records, chosen)} == names
-
-
-@pytest.mark.parametrize("variant", hand_made.VARIANTS)
-def test_both_populations_of_the_network_made_by_hand_keep_firing(variant: str) -> None:
-    """In the second half of a run both fire at 20 to 200 Hz: neither is silent nor runs away."""
-    built, probes = hand_made.VARIANTS[variant](100)
-    with sw.Simulator(built, hand_made.DT, engine="reference", progress=False) as simulator:
-        simulator.run_steps(400)
-    rates: list[NDArray] = [simulator.data[probe][200:].mean() for probe in probes]
-    assert all(20 < rate < 200 for rate in rates)
-
-
-def test_the_network_made_by_hand_is_timed_on_every_engine() -> None:
-    """One row per engine and variant, with microseconds a step."""
-    rows = hand_made.measure(neurons=20, steps=20, rounds=5, wait=0.0)
-    assert len(rows) == len(hand_made.VARIANTS) * len(sw.engines.available())
-    assert all(entry["microseconds"] > 0 for entry in rows)
 
 
 def test_peak_memory_is_that_of_a_process_of_its_own(cache: Path) -> None:

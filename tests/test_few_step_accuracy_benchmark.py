@@ -1,74 +1,58 @@
-"""The benchmark of few steps: every way is measured, rows are kept, and a page is written."""
+"""The benchmark of few steps: every way, rule and level is measured and written into its page."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchmarks import few_step_accuracy, few_step_choices, few_step_levels
-from benchmarks.few_step_accuracy import EVERY, MADE, MORE, Plan
+from benchmarks import few_step_accuracy, few_step_levels
+from benchmarks.few_step_accuracy import MADE, PARTS, Plan
 
 from small_images import small_images
 
-PLANS = {f"row {i}": Plan("fashion_mnist", 2, 1, what, 99.0) for i, what in enumerate(MADE)}
+PLANS = tuple(Plan("fashion_mnist", 2, 1, what) for what in MADE)
 
 
 @pytest.fixture
-def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of a few bright and dark images; all that is kept is kept elsewhere."""
-    path = small_images(tmp_path, monkeypatch, 60, 40)
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command on a few bright and dark images, and a page; all that is kept is kept there."""
+    images = small_images(tmp_path, monkeypatch, 60, 40)
     monkeypatch.setattr(few_step_accuracy, "with_threads", lambda threads: None)
     monkeypatch.setattr(few_step_accuracy, "SEEN", 20)
-    monkeypatch.setattr(few_step_accuracy, "PLANS", PLANS)
-    monkeypatch.setattr(few_step_accuracy, "TABLE", tmp_path / "rows.csv")
-    monkeypatch.setattr(few_step_accuracy, "PAGE", tmp_path / "page.md")
-    return path
-
-
-@pytest.mark.slow
-def test_every_way_is_a_row(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    """Only those with more neurons have more; a row that is there is not measured again."""
-    given = ["x", "--fashion-mnist", str(images), "--cache", str(tmp_path)]
-    monkeypatch.setattr("sys.argv", given)
-    few_step_accuracy.main()
-    rows = few_step_accuracy.rows()
-    assert list(rows) == list(PLANS)
-    neurons = {PLANS[name].what: row.neurons for name, row in rows.items()}
-    assert neurons[EVERY] < neurons[MORE] <= 1.5 * neurons[EVERY]
-    assert all(row.spikes > 0 and row.low <= row.drop <= row.high for row in rows.values())
-    text = few_step_accuracy.PAGE.read_text(encoding="utf-8")
-    assert text.count("| 2 | 1 |") == len(PLANS)
-
-    capsys.readouterr()
-    few_step_accuracy.main()
-    assert "Row(" not in capsys.readouterr().out
-    assert few_step_accuracy.PAGE.read_text(encoding="utf-8") == text
-
-
-@pytest.mark.slow
-def test_levels_and_choices_are_parts_of_the_page(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rules at several levels, and a choice beside others; what is there is not measured again."""
-    monkeypatch.setattr(few_step_levels, "TABLE", tmp_path / "levels.csv")
     monkeypatch.setattr(few_step_levels, "SEEN", 20)
-    monkeypatch.setattr(few_step_choices, "TABLE", tmp_path / "choices.csv")
-    monkeypatch.setattr(few_step_choices, "SEEN", 20)
-    given = ["x", "--fashion-mnist", str(images), "--cache", str(tmp_path), "--steps", "2"]
-    monkeypatch.setattr("sys.argv", [*given, "--parts", *few_step_accuracy.PARTS])
-    few_step_accuracy.main()
+    monkeypatch.setattr(few_step_accuracy, "PLANS", PLANS)
+    monkeypatch.setattr(few_step_accuracy, "AFTER", {"fashion_mnist": (2,)})
+    page = tmp_path / "page.md"
+    marks = (f"<!-- {part}: measured -->\n<!-- {part}: end -->\n" for part in PARTS)
+    page.write_text("".join(marks), encoding="utf-8")
+    given = ["x", "--fashion-mnist", str(images), "--cache", str(tmp_path)]
+    return [*given, "--document", str(page)]
 
-    levels, choices = few_step_levels.rows(), few_step_choices.rows()
-    assert len(levels) == len(few_step_levels.RULES) * len(few_step_levels.LEVELS)
-    assert {row.levels: row.bits for row in levels.values()} == {3: 2.0, 7: 3.0, 15: 4.0}
-    assert [row.chosen for row in choices] == [1] + [0] * (len(choices) - 1)
-    assert len(choices) > 2
-    assert choices[0].behind == 0
-    for row in choices:
-        assert row.behind == pytest.approx(row.spiking - choices[0].spiking)
-    text = few_step_accuracy.PAGE.read_text(encoding="utf-8")
-    assert "7 levels, 3 bits" in text and f"| 2 | {choices[0].candidate} |" in text
+
+@pytest.mark.slow
+def test_every_part_is_written(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row for each way and rule; the same figures once more."""
+    monkeypatch.setattr("sys.argv", command)
     few_step_accuracy.main()
-    assert (levels, choices) == (few_step_levels.rows(), few_step_choices.rows())
+    page = Path(command[-1])
+    text = page.read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| 2 | 1 |")
+    ]
+    assert [row[4] for row in rows] == list(MADE)
+    assert all(float(row[-1]) > 0 for row in rows)
+    assert all(f"| {rule} |" in text for rule in few_step_accuracy.RULES)
+    assert "| Fashion-MNIST, 2 steps |" in text and "| 15 levels |" in text
+    assert text.count("| Fashion-MNIST |") == len(few_step_levels.RULES)
+    few_step_accuracy.main()
+    assert page.read_text(encoding="utf-8") == text
+
+
+def test_a_plan_names_its_neurons() -> None:
+    """What is taken as sent, and heights, are those of the type."""
+    plan = replace(PLANS[0], assumed=1, heights=(4, 3))
+    assert plan.neurons.assumed == (1,) and plan.neurons.spike_heights == (4, 3)
+    assert plan.neurons.max_spikes_per_step == 1

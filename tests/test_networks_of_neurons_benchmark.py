@@ -26,8 +26,11 @@ TINY = {
 
 def lively() -> Model:
     """The microcircuit with so few neurons that it needs more input to spike."""
-    model = models.microcircuit(0.005, noisy=False)
-    return replace(model, drive=2.0 * model.drive)
+    model = models.microcircuit(0.005)
+    outside = model.background * model.background_weight * model.tau_exc
+    return replace(
+        model, drive=2.0 * (model.drive + outside), background=np.zeros_like(model.background)
+    )
 
 
 def spikes_of(model: Model, steps: int) -> tuple[list[int], list[int]]:
@@ -57,16 +60,15 @@ def spikes_of(model: Model, steps: int) -> tuple[list[int], list[int]]:
 
 @pytest.mark.parametrize("name", TINY)
 def test_spikewright_runs_what_is_described(name: str) -> None:
-    """The spikes of the definition, of which many are answers to others; on two threads too."""
+    """The spikes of the definition, of which many are answers to others."""
     model = TINY[name]()
     steps = 1200
     alone = replace(model, wiring=model.wiring.part(np.zeros(len(model.wiring), bool)))
-    for threads in (1, 2):
-        simulation = in_spikewright.Simulation(model, threads, True)
-        simulation.run(700)
-        simulation.run(steps - 700)
-        found = [x.tolist() for x in simulation.spikes()]
-        assert found == [list(x) for x in spikes_of(model, steps)]
+    simulation = in_spikewright.Simulation(model, True)
+    simulation.run(700)
+    simulation.run(steps - 700)
+    found = [x.tolist() for x in simulation.spikes()]
+    assert found == [list(x) for x in spikes_of(model, steps)]
     assert len(found[0]) > 60
     assert found != [list(x) for x in spikes_of(alone, steps)]
     assert simulation.simulator.engine == "native"
@@ -93,7 +95,7 @@ def test_a_model_is_what_its_file_holds(tmp_path: Path) -> None:
     model = models.microcircuit(0.005)
     model.save(tmp_path / "model.npz")
     again = Model.load(tmp_path / "model.npz")
-    assert (again.name, again.sizes, again.published) == (model.name, model.sizes, model.published)
+    assert (again.name, again.sizes) == (model.name, model.sizes)
     for name in ("drive", "start", "background"):
         np.testing.assert_array_equal(getattr(again, name), getattr(model, name))
     for name in ("firsts", "targets", "weights", "delays"):
@@ -116,23 +118,27 @@ def test_wiring_keeps_every_synapse() -> None:
 
 
 def test_the_microcircuit_has_the_published_numbers() -> None:
-    """77 169 neurons and 0.3 billion synapses in full; a fifth; 0.15 mV; the mean input is kept."""
+    """77 169 neurons and 0.3 billion synapses in full; a fifth; 0.15 mV; the mean input in full."""
     assert models.SIZES.sum() == 77169
     assert models.synapse_numbers().sum() == pytest.approx(2.99e8, rel=0.005)
     assert (models.synapse_numbers().sum() * 0.04) == pytest.approx(12e6, rel=0.01)
     weight = models.mean_weights()[0, 0]
     assert weight * peak(0.01, 0.0005) * 15 == pytest.approx(0.15)
     assert weight * 15 * 250 / 10 == pytest.approx(87.8, abs=0.05)  # pA
-    outside = weight * models.EXTERNAL * 8.0 * 0.0005
-    for share in (0.2, 1.0):
-        noisy, constant = (
-            models.microcircuit(share * 0.01),
-            models.microcircuit(share * 0.01, False),
-        )
-        random = noisy.background * noisy.background_weight * noisy.tau_exc
-        np.testing.assert_allclose(constant.drive, noisy.drive + random, rtol=1e-12)
-        assert noisy.n == constant.n and noisy.noisy != constant.noisy
-    np.testing.assert_allclose(models._input(1.0, False)[0], outside)
+    drive, spikes = models._input(1.0)
+    assert not drive.any()
+    np.testing.assert_array_equal(spikes, models.EXTERNAL * 8.0)
+    drive, spikes = models._input(0.25)
+    np.testing.assert_array_equal(4 * spikes, models.EXTERNAL * 8.0)
+    assert (drive > 0).all()
+
+
+def test_a_finer_step_leaves_delays_and_neurons_as_they_are() -> None:
+    """Brunel's network in steps of a tenth: ten of them make the same delay."""
+    coarse, fine = models.brunel(50), models.brunel(50, 0.0001)
+    np.testing.assert_array_equal(fine.wiring.targets, coarse.wiring.targets)
+    np.testing.assert_array_equal(fine.wiring.delays, 10 * coarse.wiring.delays)
+    assert (coarse.dt, fine.dt) == (0.001, 0.0001)
 
 
 def test_regular_and_random_trains_are_told_apart() -> None:
@@ -175,20 +181,18 @@ def test_all_sides_are_measured_and_shown(tmp_path: Path, monkeypatch: pytest.Mo
     """A row a model, with Spikewright in the peers' places here; the document has it."""
     peer = replace(benchmark.OWN, label="NEST")
     monkeypatch.setitem(benchmark.MODELS, "tiny", lively)
-    how = benchmark.Settings(5, 0.0, 0.1, 0.01, "processor")
+    how = benchmark.Settings(5, 0.1, 0.01)
     pythons = {peer.module: sys.executable}
-    row = benchmark.row("tiny", 1, (peer, benchmark.OWN), how, pythons)
+    row = benchmark.row("tiny", (peer, benchmark.OWN), how, pythons)
     agreement = row["compared"]["agreement"]["NEST"]
     assert agreement == {"same_seconds": 0.1, "distance": 0.0, "apart": []}
     assert all(row["seconds"][name] > 0 for name in ("NEST", "Spikewright"))
     assert row["compared"]["spikes_per_second"] > 0
     results = Results(tmp_path / "results.json", {"processor": "this one"})
-    results.put("networks_of_neurons", "tiny, 1", {**row, "versions": {"nest-simulator": "3.10"}})
+    results.put("networks_of_neurons", "tiny", {**row, "versions": {"nest-simulator": "3.10"}})
     document.write(results, tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
-    assert "1 thread, processor time:" in text
     assert "## Random networks of neurons" in text and "nest-simulator 3.10" in text
-    assert "| microcircuit with constant input, 385 neurons, 7 k synapses |" in text
-    assert "| microcircuit, 385, constant input, NEST | 100 of 100 ms | agree | 0.000 |" in text
-    assert "| L2/3E | 0.90 |" in text
+    assert "| microcircuit, 385 neurons, 7 k synapses | 0.1 ms | 0.1 to " in text
+    assert "| microcircuit, 385, 0.1 ms, NEST | 100 of 100 ms | agree | 0.000 |" in text
     assert page.times([row]).count("|") > 10

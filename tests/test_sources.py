@@ -12,7 +12,7 @@ import pytest
 import torch
 from benchmarks import (
     family_networks,
-    fine_tuning,
+    fits,
     image_sets,
     kept,
     published_curve,
@@ -334,28 +334,29 @@ def test_weights_that_are_too_large_are_not_kept(
 def test_kept_weights_say_how_they_were_made(path: Path) -> None:
     """Recipe, data and an accuracy that is good enough; the names are those of the network.
 
-    Where weights stayed, they are not kept: biases are, and what neurons were given by layer.
+    Of what `fits` has fitted biases, and what neurons were given by layer.
     """
     assert path.stat().st_size <= kept.LARGEST
     name = path.stem.rpartition("_")[0]
-    tuned = name.startswith("tuned_")
-    fitted = False
-    if tuned:
-        plan = fine_tuning.PLANS[name.removeprefix("tuned_")]
-        name, fitted = plan.network, not plan.weights
+    fitted = name.startswith("fitted_")
+    if fitted:
+        plan = fits.PLANS[name.removeprefix("fitted_")]
+        name = plan.network
     with safe_open(path, "numpy") as file:
         origin, names = file.metadata(), set(file.keys())
     assert len(origin["data"]) == 64 and "recipe" in origin
-    assert float(origin["accuracy"]) >= (0.6 if tuned else sources.GOOD.get(name, 0.96))
+    assert float(origin["accuracy"]) >= (0.6 if fitted else sources.GOOD.get(name, 0.96))
     if name in IN_KERAS:
         expected = {weight.path for weight in IN_KERAS[name]().weights}
     else:
         expected = set(sources.NETWORKS[name][0]().state_dict())
-    if fitted:
-        of_neurons = {name for name in names if name.split(" of ")[0] in fine_tuning.OF_NEURONS}
-        assert of_neurons and all(name.endswith(".bias") for name in names - of_neurons)
-        names -= of_neurons
-    assert names <= expected if tuned else names == expected
+    if not fitted:
+        assert names == expected
+        return
+    assert origin["recipe"] == f"{plan}, seed 0"
+    of_neurons = {name for name in names if name.split(" of ")[0] in fits.OF_NEURONS}
+    assert of_neurons and names - of_neurons <= expected
+    assert all(name.endswith(".bias") for name in names - of_neurons)
 
 
 def test_the_command_names_a_source_that_is_not_good_enough(

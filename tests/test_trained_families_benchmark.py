@@ -1,11 +1,10 @@
-"""The benchmark of trained families: every plan is a row, rows are kept, and a page is written."""
+"""The benchmark of trained families: every plan is a row of its network on the page."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from benchmarks import sources, trained_families
 from benchmarks.family_networks import Rows, VisionTransformer
@@ -20,9 +19,9 @@ FEW = {
 }
 
 
-@pytest.fixture
-def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of a few bright and dark images; smaller networks; all is kept elsewhere."""
+@pytest.mark.slow
+def test_every_plan_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shown row by row a network has neurons of one row, and no rounded twin."""
     path = small_images(tmp_path, monkeypatch, 60, 40)
     for name, make in {
         "gru": lambda: Rows(28, 4),
@@ -33,37 +32,24 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(trained_families, "with_threads", lambda threads: None)
     monkeypatch.setattr(trained_families, "SEEN", 12)
     monkeypatch.setattr(trained_families, "PLANS", FEW)
-    monkeypatch.setattr(trained_families, "TABLE", tmp_path / "rows.csv")
-    monkeypatch.setattr(trained_families, "PAGE", tmp_path / "page.md")
-    return path
-
-
-@pytest.mark.slow
-def test_every_plan_is_a_row(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    """Shown row by row a network has neurons of one row; a row that is there is only read."""
-    given = ["x", "--fashion-mnist", str(images), "--cache", str(tmp_path), "--images", "20"]
-    monkeypatch.setattr("sys.argv", given)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- families: measured -->\n<!-- families: end -->\n", encoding="utf-8")
+    given = ["x", "--fashion-mnist", str(path), "--cache", str(tmp_path), "--images", "20"]
+    monkeypatch.setattr("sys.argv", [*given, "--document", str(page)])
     trained_families.main()
-    rows = trained_families.rows()
-    assert set(rows) == set(FEW)
-    assert all(row.images == 20 and row.spikes > 0 for row in rows.values())
-    assert all(row.low <= row.drop <= row.high for row in rows.values())
-    assert 28 * rows["gru_by_row_16"].neurons > rows["gru_16"].neurons
-    assert rows["gru_by_row_16"].neurons < rows["gru_16"].neurons / 20
-    assert np.isnan(rows["gru_by_row_16"].rounding) and not np.isnan(rows["gru_16"].rounding)
-    text = trained_families.PAGE.read_text(encoding="utf-8")
-    assert text.count("| 16 | whole |") == text.count("| 16 | row by row |") == 1
-
-    capsys.readouterr()
-    trained_families.main()
-    assert "Row(" not in capsys.readouterr().out
-    assert trained_families.PAGE.read_text(encoding="utf-8") == text
+    rows = {}
+    for line in page.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] in ("16", "64"):
+            rows[cells[0], cells[1]] = cells
+    assert set(rows) == {("16", "whole"), ("64", "whole"), ("16", "row by row")}
+    whole, turned = rows["16", "whole"], rows["16", "row by row"]
+    assert 20 * int(turned[2]) < int(whole[2].replace(",", "")) < 28 * int(turned[2])
+    assert turned[4] == turned[6] == "" and whole[4] and float(whole[6]) > 0
 
 
-def test_every_family_has_a_goal_after_either_number_of_steps() -> None:
-    """The table of the page has a line for each, and names the network."""
+def test_every_family_is_on_the_page() -> None:
+    """The table of the page names the network, and has a line of it in 16 steps."""
     for network in sources.FAMILIES:
-        assert {p.steps for p in PLANS.values() if p.network == network} == {16, 64}
+        assert 16 in {plan.steps for plan in PLANS.values() if plan.network == network}
         assert network in trained_families.NAMES

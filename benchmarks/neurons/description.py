@@ -74,8 +74,7 @@ class Model:
     """A network; arrays hold one value a neuron.
 
     `sizes` are those of the populations, in their order. `background` is the mean number of spikes
-    a second that arrive from outside, Poisson, each of weight `background_weight`; `published` has
-    values of the literature by population.
+    a second that arrive from outside, Poisson, each of weight `background_weight`.
     """
 
     name: str
@@ -90,7 +89,6 @@ class Model:
     wiring: Wiring
     background: NDArray
     background_weight: float
-    published: Mapping[str, Mapping[str, float]]
 
     @property
     def n(self) -> int:

@@ -25,9 +25,7 @@ drive : 1 (constant)
 class Simulation:
     """The network, ready to run; `recorded` says whether spikes are kept."""
 
-    def __init__(self, model: Model, threads: int, recorded: bool) -> None:
-        if threads != 1:
-            raise ValueError("Brian 2's code for Cython runs on one thread")
+    def __init__(self, model: Model, recorded: bool) -> None:
         b2.prefs.codegen.target = "cython"
         b2.defaultclock.dt = model.dt * b2.second
         self._dt = model.dt

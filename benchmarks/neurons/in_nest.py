@@ -15,13 +15,13 @@ _MS = 1000.0  # in a second
 
 
 class Simulation:
-    """The network, ready to run on so many threads; `recorded` says whether spikes are kept."""
+    """The network, ready to run; `recorded` says whether spikes are kept."""
 
-    def __init__(self, model: Model, threads: int, recorded: bool) -> None:
+    def __init__(self, model: Model, recorded: bool) -> None:
         nest.verbosity = nest.VerbosityLevel.ERROR
         nest.ResetKernel()
         nest.resolution = model.dt * _MS
-        nest.local_num_threads = threads
+        nest.local_num_threads = 1
         self._dt = model.dt
         self._neurons = nest.Create("iaf_psc_exp", model.n, params=_parameters(model))
         for sign in (1.0, -1.0):

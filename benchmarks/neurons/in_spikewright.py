@@ -15,16 +15,16 @@ _BLOCK = 500  # steps that are recorded before their spikes are listed
 
 
 class Simulation:
-    """The network, ready to run on so many threads; `recorded` says whether spikes are kept."""
+    """The network, ready to run; `recorded` says whether spikes are kept."""
 
-    def __init__(self, model: Model, threads: int, recorded: bool) -> None:
+    def __init__(self, model: Model, recorded: bool) -> None:
         self._spikes: list[tuple[NDArray, NDArray]] = []
         self.network, neurons = made(model)
         self._probe = None
         if recorded:
             with self.network:
                 self._probe = sw.Probe(neurons, "spike_count")
-        self.simulator = sw.Simulator(self.network, model.dt, progress=False, threads=threads)
+        self.simulator = sw.Simulator(self.network, model.dt, progress=False, threads=1)
 
     def run(self, steps: int) -> None:
         """Some steps more."""

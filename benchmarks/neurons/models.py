@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from benchmarks.neurons.description import Model, Wiring, peak
 
 
-def brunel(n: int, seed: int = 1) -> Model:
+def brunel(n: int, dt: float = 0.001, seed: int = 1) -> Model:
     """Four fifths excite, one fifth inhibits five times as much (Brunel 2000, J. Comput. Neurosci.
     8, 183-208), with synaptic currents of 2 ms in place of pulses.
 
     Every neuron has a tenth of both as its senders. The integral of a synaptic current, in
     thresholds and seconds, is 0.8 over the number of exciting senders. Drives are drawn around 1.3,
-    so that nothing random comes from outside; delays are one step of 1 ms.
+    so that nothing random comes from outside; delays are 1 ms.
     """
     rng = np.random.default_rng(seed)
     exciting = 4 * n // 5
@@ -27,10 +27,11 @@ def brunel(n: int, seed: int = 1) -> Model:
         senders.append(rng.integers(first, first + size, (n, size // 10)).ravel())
         weights.append(np.full(senders[-1].size, sign * strength / tau_s))
     targets = [np.repeat(np.arange(n), s.size // n) for s in senders]
-    wiring = Wiring.of(n, *map(np.concatenate, (senders, targets, weights)), 1)  # type: ignore[arg-type]
+    delay = round(0.001 / dt)
+    wiring = Wiring.of(n, *map(np.concatenate, (senders, targets, weights)), delay)  # type: ignore[arg-type]
     return Model(
         name=f"Brunel, {n}",
-        dt=0.001,
+        dt=dt,
         tau_m=0.02,
         tau_ref=0.002,
         tau_exc=tau_s,
@@ -41,7 +42,6 @@ def brunel(n: int, seed: int = 1) -> Model:
         wiring=wiring,
         background=np.zeros(n),
         background_weight=0.0,
-        published={},
     )
 
 
@@ -72,7 +72,6 @@ def cuba(n: int = 4000, seed: int = 2) -> Model:
         wiring=Wiring.of(n, senders, targets, weights, 1),
         background=np.zeros(n),
         background_weight=0.0,
-        published={},
     )
 
 
@@ -122,14 +121,13 @@ def mean_weights() -> NDArray:
     return weights
 
 
-def microcircuit(share: float = 0.2, noisy: bool = True, seed: int = 3) -> Model:
+def microcircuit(share: float = 0.2, seed: int = 3) -> Model:
     """The cortical microcircuit (Potjans & Diesmann 2014, Cerebral Cortex 24, 785-806).
 
     A `share` of the neurons and of each one's inputs; weights grow with the inverse root of it,
     and a constant current takes the place of the mean input that is left out, as by van Albada,
     Helias & Diesmann (2015, PLoS Comput. Biol. 11, e1004490). Weights are normal with a deviation
-    of a tenth, delays normal, in steps of 0.1 ms. Input from outside is Poisson, or its mean with
-    `noisy=False`.
+    of a tenth, delays normal, in steps of 0.1 ms. Input from outside is Poisson.
     """
     rng = np.random.default_rng(seed)
     sizes = np.round(SIZES * share).astype(int)
@@ -150,10 +148,10 @@ def microcircuit(share: float = 0.2, noisy: bool = True, seed: int = 3) -> Model
             )
         )
     senders, targets, weights, delays = map(np.concatenate, zip(*parts, strict=True))
-    drive, background = _input(share, noisy)
+    drive, background = _input(share)
     first = rng.normal(np.repeat(STARTS[0], sizes), np.repeat(STARTS[1], sizes))
     return Model(
-        name=f"microcircuit, {n}{'' if noisy else ', constant input'}",
+        name=f"microcircuit, {n}",
         dt=_DT,
         tau_m=_TAU_M,
         tau_ref=0.002,
@@ -165,7 +163,6 @@ def microcircuit(share: float = 0.2, noisy: bool = True, seed: int = 3) -> Model
         wiring=Wiring.of(n, senders, targets, weights, delays),
         background=np.repeat(background, sizes),
         background_weight=float(grown[0, 0]),
-        published={"rate": dict(zip(LAYERS, RATES.tolist(), strict=True))},
     )
 
 
@@ -174,22 +171,19 @@ def _delays(rng: np.random.Generator, law: tuple[float, float], count: int) -> N
     return np.clip(np.round(rng.normal(*law, count) / _DT), 1, 255)
 
 
-def _input(share: float, noisy: bool) -> tuple[NDArray, NDArray]:
+def _input(share: float) -> tuple[NDArray, NDArray]:
     """Constant input in thresholds and spikes a second from outside, of each population."""
     degrees = synapse_numbers() / SIZES[:, None]
     inside = (mean_weights() * degrees) @ RATES * _TAU_S
     outside = mean_weights()[0, 0] * EXTERNAL * EXTERNAL_RATE * _TAU_S
     missing = 1.0 - math.sqrt(share)
-    if noisy:
-        return missing * (inside + outside), share * EXTERNAL * EXTERNAL_RATE
-    return missing * inside + outside, np.zeros(8)
+    return missing * (inside + outside), share * EXTERNAL * EXTERNAL_RATE
 
 
 MODELS: dict[str, Callable[[], Model]] = {
-    "brunel-2000": lambda: brunel(2_000),
-    "brunel-10000": lambda: brunel(10_000),
+    "brunel": lambda: brunel(10_000),
+    "brunel-fine": lambda: brunel(10_000, 0.0001),
     "cuba": cuba,
-    "microcircuit-constant": lambda: microcircuit(noisy=False),
     "microcircuit": microcircuit,
 }
 """By the names of the command line."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +24,18 @@ class Worker:
     def __init__(self, simulator: str) -> None:
         self._make = importlib.import_module(f"benchmarks.neurons.{simulator}").Simulation
         self._simulation: Any = None
-        self._model: Model | None = None
 
-    def build(self, path: str, threads: int, recorded: bool) -> dict[str, Any]:
-        """Make a network anew; seconds from the description to where it can run."""
+    def build(self, path: str, recorded: bool) -> dict[str, Any]:
+        """Make a network anew."""
         self._simulation = None
         gc.collect()
-        self._model = Model.load(Path(path))
-        begin = time.perf_counter()
-        self._simulation = self._make(self._model, threads, recorded)
-        return {"seconds": time.perf_counter() - begin}
+        self._simulation = self._make(Model.load(Path(path)), recorded)
+        return {}
 
     def run(self, steps: int) -> dict[str, Any]:
-        """Wall and processor seconds of some steps more, beyond those of a run of no step."""
+        """Seconds of processor time of some steps more, beyond those of a run of no step."""
         idle = clocked(lambda: self._simulation.run(0))
-        seconds, cpu_seconds = clocked(lambda: self._simulation.run(steps))
-        return {"seconds": seconds - idle[0], "cpu_seconds": cpu_seconds - idle[1]}
+        return {"seconds": clocked(lambda: self._simulation.run(steps)) - idle}
 
     def spikes(self, path: str) -> dict[str, Any]:
         """Write steps and neurons of all spikes so far, in the order of time, to a file."""

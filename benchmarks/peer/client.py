@@ -39,12 +39,6 @@ LIBRARIES = (
     Library("snnTorch", "snntorch", ("snntorch", "torch"), ("snntorch",)),
     Library("Norse", "norse", ("norse", "torch"), ("norse",)),
     Library("sinabs", "sinabs", ("sinabs", "torch"), ("sinabs",)),
-    Library(
-        "NengoDL",
-        "nengo_dl",
-        ("nengo_dl", "tensorflow"),
-        ("nengo-dl", "nengo", "tensorflow", "tensorflow-cpu"),
-    ),
 )
 
 _PROBE = """
@@ -91,7 +85,6 @@ class Client:
     def __init__(
         self,
         library: Library,
-        threads: int,
         python: str,
         errors: IO[str],
         worker: str,
@@ -100,7 +93,7 @@ class Client:
         self._process = subprocess.Popen(
             [python, "-m", worker, library.module],
             cwd=ROOT,
-            env=thread_environment(threads),
+            env=thread_environment(1),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -145,9 +138,9 @@ class Client:
     def timer(self, name: str, repeats: int) -> Timed:
         """A timer of a prepared contestant."""
 
-        def timed() -> tuple[float, float]:
-            answer = self.ask("clock", name=name, repeats=repeats)
-            return answer["seconds"], answer["cpu_seconds"]
+        def timed() -> float:
+            seconds: float = self.ask("clock", name=name, repeats=repeats)["seconds"]
+            return seconds
 
         return timed
 
@@ -168,7 +161,6 @@ class Client:
 @contextmanager
 def by_label(
     libraries: Iterable[Library],
-    threads: int,
     pythons: Mapping[str, str] | None = None,
     worker: str = WORKER,
 ) -> Iterator[dict[str, Client]]:
@@ -181,7 +173,7 @@ def by_label(
         for library in libraries:
             errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
             python = (pythons or {}).get(library.module, sys.executable)
-            client = made[library.label] = Client(library, threads, python, errors, worker)
+            client = made[library.label] = Client(library, python, errors, worker)
             stack.callback(client.close)
         yield made
 
@@ -189,7 +181,6 @@ def by_label(
 @contextmanager
 def started(
     libraries: Iterable[Library],
-    threads: int,
     pythons: Mapping[str, str] | None = None,
     isas: Sequence[str] = (),
     broken: dict[str, str] | None = None,
@@ -199,7 +190,7 @@ def started(
     The native engine is run once more for each of `isas`. A library that cannot be started raises
     `WorkerError`, or is put into `broken` with the reason.
     """
-    with by_label(libraries, threads, pythons) as workers:
+    with by_label(libraries, pythons) as workers:
         clients = []
         for label, client in workers.items():
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 import spikewright as sw
 from benchmarks.network import Workload, as_graph
 from benchmarks.peer.base import Contestant, Layout, Outcome, Runner, Spikes
-from spikewright import engines
 
 NUDGE = 2.0**-15
 """Of a spike: twice the tolerance with which the engines compare a voltage with the threshold."""
@@ -33,15 +31,8 @@ def converted(
 
 
 def run(conversion: sw.Conversion, work: Workload, **how: Any) -> sw.Run:
-    """One run with `dt = 1`, on as many threads as this process was given."""
-    if "threads" in inspect.signature(conversion.run).parameters:
-        how["threads"] = _threads()
-    return conversion.run(work.x, steps=work.steps, dt=1.0, progress=False, **how)
-
-
-def _threads() -> int:
-    """What this process was told to use."""
-    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    """One run with `dt = 1`, on one thread."""
+    return conversion.run(work.x, steps=work.steps, dt=1.0, threads=1, progress=False, **how)
 
 
 class EngineRunner(Runner):
@@ -53,7 +44,7 @@ class EngineRunner(Runner):
         if how["engine"] == "torch":
             import torch
 
-            torch.set_num_threads(_threads())
+            torch.set_num_threads(1)
         self.work, self.isa, self.how = work, isa, how
         self.conversion = converted(work, spikes)
 
@@ -75,25 +66,17 @@ def _read(done: sw.Run) -> Outcome:
 
 
 def contestants(isas: Sequence[str] = ()) -> list[Contestant]:
-    """Every engine that can run here, the best one also in the peers' model.
+    """The native engine, also in the peers' model and limited to each of `isas`, and torch.
 
-    That model sends at most one spike a step. `precision="fast"` is timed where an engine has it,
-    and the native engine limited to each of `isas`.
+    That model sends at most one spike a step. The reference engine is what all are checked against.
     """
-    order = ("native", "torch", "reference")  # by speed; what is not known here comes last
-    names = [name for name in order if name in engines.available()]
-    names += [name for name in engines.available() if name not in order]
-    best = names[0]
+    native: dict[str, Any] = {"engine": "native"}
     ways: list[tuple[str, Spikes, dict[str, Any]]] = [
-        (f"Spikewright {name}", "many", {"engine": name}) for name in names
+        ("Spikewright native", "many", native),
+        ("Spikewright native, one spike a step", "one", native),
+        *((f"Spikewright native, {isa} alone", "many", {**native, "isa": isa}) for isa in isas),
+        ("Spikewright torch", "many", {"engine": "torch"}),
     ]
-    ways.insert(1, (f"Spikewright {best}, one spike a step", "one", {"engine": best}))
-    if "native" in names and "fast" in engines.PRECISIONS:
-        fast = {"engine": "native", "precision": "fast"}
-        ways.insert(1, ("Spikewright native, precision fast", "many", fast))
-    if "native" in names:
-        limited: dict[str, dict[str, Any]] = {i: {"engine": "native", "isa": i} for i in isas}
-        ways += [(f"Spikewright native, {isa} alone", "many", how) for isa, how in limited.items()]
     return [
         Contestant(name, "own", spikes, partial(EngineRunner, spikes=spikes, **how))
         for name, spikes, how in ways

@@ -13,13 +13,16 @@ import torch
 
 from benchmarks.network import Workload
 from benchmarks.peer.base import Contestant, Layout
-from benchmarks.peer.torch_modules import LAYOUTS, TorchRunner, compiled, formatted, modules
+from benchmarks.peer.torch_modules import TorchRunner, compiled, formatted, modules
+from benchmarks.peer.torch_modules import contestants as made_both
 
 
 class Norse(TorchRunner):
     """State goes in and comes out, as Norse has it."""
 
-    def __init__(self, work: Workload, layout: Layout, compile: bool = False) -> None:
+    def __init__(
+        self, work: Workload, layout: Layout, compile: bool = False, once: bool = False
+    ) -> None:
         from norse.torch import SequentialState
         from norse.torch.functional.iaf import IAFFeedForwardState, IAFParameters
         from norse.torch.functional.threshold import threshold
@@ -34,7 +37,8 @@ class Norse(TorchRunner):
             return IAFFeedForwardState(v=torch.zeros_like(current))
 
         cell = partial(SNNCell, step, start, IAFParameters())
-        net, self.x = formatted(SequentialState(*modules(work, cell)), work, layout)
+        layers = self.made(modules(work, cell), work, layout, once)
+        net, _ = formatted(SequentialState(*layers), work, layout)
         self.neurons = [m for m in net.modules() if isinstance(m, SNNCell)]
         self.net = compiled(net) if compile else net
         self.steps = work.steps
@@ -43,23 +47,15 @@ class Norse(TorchRunner):
         return output[0]
 
     def simulate(self) -> torch.Tensor:
-        outputs, state = self.net(self.x, None)
+        x = self.input
+        outputs, state = self.net(x, None)
         for _ in range(self.steps - 1):
-            value, state = self.net(self.x, state)
+            value, state = self.net(x, state)
             outputs = outputs + value
         return outputs
 
 
 def contestants() -> list[Contestant]:
     """The loop as it is, and with its step compiled."""
-    return [
-        Contestant("Norse, SNNCell loop", "peer", "one", Norse, False, LAYOUTS),
-        Contestant(
-            "Norse, SNNCell loop, torch.compile",
-            "peer",
-            "one",
-            partial(Norse, compile=True),
-            True,
-            LAYOUTS,
-        ),
-    ]
+    compiling = partial(Norse, compile=True)
+    return made_both([("Norse", Norse, False), ("Norse, compiled", compiling, True)])

@@ -9,7 +9,8 @@ from torch import nn
 
 from benchmarks.network import Workload
 from benchmarks.peer.base import Contestant, Layout
-from benchmarks.peer.torch_modules import LAYOUTS, TorchRunner, compiled, formatted, modules
+from benchmarks.peer.torch_modules import TorchRunner, compiled, formatted, modules
+from benchmarks.peer.torch_modules import contestants as made_both
 
 
 class Step(nn.Module):
@@ -37,13 +38,15 @@ class Step(nn.Module):
 class SnnTorch(TorchRunner):
     """The loop that snnTorch's own examples write."""
 
-    def __init__(self, work: Workload, layout: Layout, compile: bool = False) -> None:
+    def __init__(
+        self, work: Workload, layout: Layout, compile: bool = False, once: bool = False
+    ) -> None:
         import snntorch
 
         node = partial(snntorch.Leaky, beta=1.0, threshold=1.0, reset_mechanism="subtract")
-        layers = modules(work, node)
+        layers = self.made(modules(work, node), work, layout, once)
         spiking = [isinstance(layer, snntorch.Leaky) for layer in layers]
-        net, self.x = formatted(Step(layers, spiking), work, layout)
+        net, _ = formatted(Step(layers, spiking), work, layout)
         self.neurons = [layer for layer in layers if isinstance(layer, snntorch.Leaky)]
         self.zeros = self._voltages(layers)
         self.net = compiled(net) if compile else net
@@ -51,8 +54,9 @@ class SnnTorch(TorchRunner):
 
     def _voltages(self, layers: list[nn.Module]) -> list[torch.Tensor]:
         """A zero for every neuron, in the format of what arrives there."""
-        zeros, value = [], self.x
+        zeros = []
         with torch.inference_mode():
+            value = self.input
             for layer in layers:
                 if layer in self.neurons:
                     zeros.append(torch.zeros_like(value))
@@ -64,23 +68,15 @@ class SnnTorch(TorchRunner):
         return output[0]
 
     def simulate(self) -> torch.Tensor:
-        outputs, voltages = self.net(self.x, [torch.zeros_like(zero) for zero in self.zeros])
+        x = self.input
+        outputs, voltages = self.net(x, [torch.zeros_like(zero) for zero in self.zeros])
         for _ in range(self.steps - 1):
-            value, voltages = self.net(self.x, voltages)
+            value, voltages = self.net(x, voltages)
             outputs = outputs + value
         return outputs
 
 
 def contestants() -> list[Contestant]:
     """The loop as it is, and with its step compiled."""
-    return [
-        Contestant("snnTorch, loop", "peer", "one", SnnTorch, False, LAYOUTS),
-        Contestant(
-            "snnTorch, loop, torch.compile",
-            "peer",
-            "one",
-            partial(SnnTorch, compile=True),
-            True,
-            LAYOUTS,
-        ),
-    ]
+    compiling = partial(SnnTorch, compile=True)
+    return made_both([("snnTorch", SnnTorch, False), ("snnTorch, compiled", compiling, True)])

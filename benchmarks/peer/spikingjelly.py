@@ -10,14 +10,8 @@ from torch import nn
 
 from benchmarks.network import Workload
 from benchmarks.peer.base import Contestant, Layout
-from benchmarks.peer.torch_modules import (
-    LAYOUTS,
-    Makers,
-    TorchRunner,
-    compiled,
-    formatted,
-    modules,
-)
+from benchmarks.peer.torch_modules import Makers, TorchRunner, compiled, formatted, modules
+from benchmarks.peer.torch_modules import contestants as made_both
 
 Mode = Literal["s", "m"]
 
@@ -25,7 +19,9 @@ Mode = Literal["s", "m"]
 class SpikingJelly(TorchRunner):
     """`mode` is SpikingJelly's step mode: "s" is called once a step, "m" once a run."""
 
-    def __init__(self, work: Workload, layout: Layout, mode: Mode, compile: bool = False) -> None:
+    def __init__(
+        self, work: Workload, layout: Layout, mode: Mode, compile: bool = False, once: bool = False
+    ) -> None:
         from spikingjelly.activation_based import functional, layer, neuron
 
         makers = Makers(
@@ -35,7 +31,8 @@ class SpikingJelly(TorchRunner):
             )
         )
         node = partial(neuron.IFNode, v_threshold=1.0, v_reset=None, step_mode=mode)
-        net, self.x = formatted(nn.Sequential(*modules(work, node, makers)), work, layout)
+        layers = self.made(modules(work, node, makers), work, layout, once)
+        net, _ = formatted(nn.Sequential(*layers), work, layout)
         self.neurons = [m for m in net if isinstance(m, neuron.IFNode)]
         self.reset = partial(functional.reset_net, net)
         self.net = compiled(net) if compile else net
@@ -43,29 +40,22 @@ class SpikingJelly(TorchRunner):
 
     def simulate(self) -> torch.Tensor:
         self.reset()
+        x = self.input
         if self.mode == "m":
-            return self.net(self.x.expand(self.steps, *self.x.shape)).sum(0)
-        outputs = self.net(self.x)
+            return self.net(x.expand(self.steps, *x.shape)).sum(0)
+        outputs = self.net(x)
         for _ in range(self.steps - 1):
-            outputs = outputs + self.net(self.x)
+            outputs = outputs + self.net(x)
         return outputs
 
 
 def contestants() -> list[Contestant]:
     """Both step modes, and the single step compiled."""
-    ways: list[tuple[str, Mode, bool]] = [
-        ("SpikingJelly, single step", "s", False),
-        ("SpikingJelly, multi step", "m", False),
-        ("SpikingJelly, single step, torch.compile", "s", True),
-    ]
-    return [
-        Contestant(
-            name,
-            "peer",
-            "one",
-            partial(SpikingJelly, mode=mode, compile=compiled),
-            compiled=compiled,
-            layouts=LAYOUTS,
-        )
-        for name, mode, compiled in ways
-    ]
+    single, multi = (partial(SpikingJelly, mode=mode) for mode in ("s", "m"))
+    return made_both(
+        [
+            ("SpikingJelly, single step", single, False),
+            ("SpikingJelly, multi step", multi, False),
+            ("SpikingJelly, single step, compiled", partial(single, compile=True), True),
+        ]
+    )

@@ -5,14 +5,24 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.network import Conv, Dense, Flatten, Pool, Weighted, Workload, set_weights
-from benchmarks.peer.base import Layout, Outcome, Runner
+from benchmarks.network import (
+    Conv,
+    Dense,
+    Flatten,
+    Pool,
+    Weighted,
+    Workload,
+    set_weights,
+    torch_module,
+)
+from benchmarks.peer.base import Contestant, Layout, Outcome, Runner, Spikes
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 LAYOUTS: tuple[Layout, ...] = ("contiguous", "channels_last")
@@ -68,10 +78,30 @@ class TorchRunner(Runner):
     """Runs under `torch.inference_mode`; spikes are counted by hooks on the neurons.
 
     `neurons` are the modules that spike. Hooks stand before anything is compiled, so that the
-    compiled code counts too; a runner that has counted is not timed.
+    compiled code counts too; a runner that has counted is not timed. Where the first layer is
+    computed `once` in a run, since its input is constant, `first` is that layer, and the network
+    begins with its neurons.
     """
 
     neurons: Sequence[nn.Module]
+    x: torch.Tensor
+    first: nn.Module | None = None
+
+    def made(
+        self, layers: list[nn.Module], work: Workload, layout: Layout, once: bool
+    ) -> list[nn.Module]:
+        """The modules of a step; sets `x` and `first`."""
+        first = torch_module(work.layers[0])
+        first, self.x = formatted(first, work, layout)
+        if not once:
+            return layers
+        self.first = first
+        return layers[1:]
+
+    @property
+    def input(self) -> torch.Tensor:
+        """The input of a step."""
+        return self.x if self.first is None else self.first(self.x)
 
     @abstractmethod
     def simulate(self) -> torch.Tensor:
@@ -106,3 +136,21 @@ def compiled(net: Any) -> Any:
     """The network as one graph: what cannot be compiled whole is an error, not a fallback."""
     torch.compiler.reset()  # shapes and hooks of an earlier network would be looked up otherwise
     return torch.compile(net, fullgraph=True, dynamic=False)
+
+
+def contestants(
+    ways: Sequence[tuple[str, Callable[..., Runner], bool]], spikes: Spikes = "one"
+) -> list[Contestant]:
+    """Each way as it is, and with its first layer computed once; each says if it is compiled."""
+    return [
+        Contestant(
+            f"{name}{', first layer once' * once}",
+            "peer",
+            spikes,
+            partial(build, once=once),
+            is_compiled,
+            LAYOUTS,
+        )
+        for name, build, is_compiled in ways
+        for once in (False, True)
+    ]

@@ -2,8 +2,8 @@
 
     python -m benchmarks.peer.worker MODULE
 
-A library of its own process has the number of threads that its environment says, cannot disturb
-another one's memory, and may live in another Python.
+A library of its own process has one thread, cannot disturb another one's memory, and may live in
+another Python.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import gc
 import importlib
 import os
 import sys
-import time
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -58,7 +57,7 @@ class Worker:
     def prepare(self, name: str) -> dict[str, Any]:
         """Build a contestant in its faster memory format and run it until it is warm.
 
-        `build_seconds` are those of building and of the first run, `seconds` those of a later one.
+        `seconds` are those of a later run.
         """
         layouts = self.contestants[name].layouts
         if not self._opened().convolutional:
@@ -67,18 +66,15 @@ class Worker:
         for layout in layouts if len(layouts) > 1 else ():
             runner = self._build(name, layout)
             runner.run()
-            took[layout] = min(clocked(runner.run)[0] for _ in range(TRIALS))
+            took[layout] = min(clocked(runner.run) for _ in range(TRIALS))
         best = min(took, key=lambda layout: took[layout]) if took else layouts[0]
-        start = time.perf_counter()
         self.runners[name] = runner = self._build(name, best)
         runner.run()
-        built = time.perf_counter() - start
-        return {"layout": best, "build_seconds": built, "seconds": clocked(runner.run)[0]}
+        return {"layout": best, "seconds": clocked(runner.run)}
 
     def clock(self, name: str, repeats: int) -> dict[str, Any]:
-        """Wall and processor seconds of one of `repeats` runs."""
-        seconds, cpu_seconds = clocked(self.runners[name].run, repeats)
-        return {"seconds": seconds, "cpu_seconds": cpu_seconds}
+        """Seconds of processor time of one of `repeats` runs."""
+        return {"seconds": clocked(self.runners[name].run, repeats)}
 
     def _opened(self) -> Workload:
         if self.work is None:

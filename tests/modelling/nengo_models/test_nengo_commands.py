@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks import nengo_page
+from benchmarks import marked
 from benchmarks.nengo_reasons import REASONS
 from benchmarks.nengo_suite import report
 
@@ -54,18 +54,18 @@ def test_a_section_of_the_page_is_replaced_and_nothing_else(tmp_path: Path) -> N
     path = tmp_path / "page.md"
     path.write_text("a\n<!-- x: measured -->\nold\n<!-- x: end -->\nb\n")
 
-    nengo_page.put("x", "new", path)
-    nengo_page.put("x", "newer\n", path)
+    marked.put("x", "new", path)
+    marked.put("x", "newer\n", path)
 
     assert path.read_text() == "a\n<!-- x: measured -->\n\nnewer\n\n<!-- x: end -->\nb\n"
     with pytest.raises(ValueError, match="'y' needs the marks"):
-        nengo_page.put("y", "new", path)
+        marked.put("y", "new", path)
 
 
 @pytest.mark.parametrize("section", ["models", "errors", "suite"])
 def test_every_section_of_the_page_has_been_measured(section: str) -> None:
     """A table stands between the marks."""
-    text = nengo_page.PATH.read_text()
+    text = (marked.DOCS / "nengo.md").read_text(encoding="utf-8")
     measured = text.split(f"<!-- {section}: measured -->")[1].split(f"<!-- {section}: end -->")[0]
 
     assert measured.count("\n|") > 3

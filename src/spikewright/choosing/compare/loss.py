@@ -65,8 +65,8 @@ def loss(output: Output, source: NDArray, found: NDArray) -> float:
     mean over the classes of a sample, and with the common factor for what was found at which it is
     least: neither changes an answer. It is 0 where outputs are the source's in this sense, and 1
     where nothing follows from them. Measured on 128 samples, its choice among candidates loses less
-    accuracy than that of other measures (`benchmarks/rule_measures.py`). Of other values the
-    squared difference over the source's variance.
+    accuracy than that of other measures. Of other values the squared difference over the source's
+    variance.
     """
     return float(Distance.of(output, source, found).losses.mean())
 

@@ -1,0 +1,160 @@
+"""Every measured table of docs/ is made again by one command, from weights that are kept."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from benchmarks import kept, marked, pages
+from benchmarks.pages import FIGURES, STATED, Figures
+
+from pages import DOCS
+
+GENERATED = {"reference.md", "support.md", "cli.md"}
+"""Pages whose tables say what there is."""
+WRITTEN = [path for path in sorted(DOCS.glob("*.md")) if path.name not in GENERATED]
+LARGEST = 12_000_000
+SLOWEST = 3600
+FIGURE = re.compile(r"[-+<]?\d[\d,]*(\.\d+)?([eE][-+]?\d+)?( ?(%|x|ms|s|MiB|pJ|spikes)\b)?.*")
+
+
+def tables(page: str) -> list[tuple[str, str]]:
+    """Tables outside of marks whose cells are figures for the most part: heading, first head."""
+    found, heading, inside = [], "", False
+    lines = page.splitlines()
+    for index, line in enumerate(lines):
+        if line.startswith("<!--"):
+            inside = line.endswith(": measured -->")
+        if line.startswith("#"):
+            heading = line.strip("# ")
+        if not re.match(r"\|[-: |]+\|$", line):
+            continue
+        rows = []
+        for row in lines[index + 1 :]:
+            if not row.startswith("|"):
+                break
+            rows += [cell.strip(" *") for cell in row.strip("|").split("|")[1:]]
+        cells = [cell for cell in rows if cell not in ("", "-")]
+        of_figures = sum(bool(FIGURE.fullmatch(cell)) for cell in cells)
+        if not inside and 2 * of_figures >= len(cells) > 0:
+            found.append((heading, lines[index - 1].split("|")[1].strip()))
+    return found
+
+
+def parts_of(page: str) -> set[str]:
+    """The registered parts of a page."""
+    return {figures.part for figures in FIGURES if figures.page == page}
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_every_table_of_figures_is_registered(path: Path) -> None:
+    """Between marks, below a heading of a page that is written as a whole, or stated as such."""
+    page, parts = path.read_text(encoding="utf-8"), parts_of(path.name)
+    if "" in parts:
+        return
+    assert set(marked.names(page)) <= parts
+    headings = {line.strip("# ") for line in page.splitlines() if line.startswith("## ")}
+    assert parts <= headings | set(marked.names(page))
+    for heading, first in tables(page):
+        above = page[: page.index(f"# {heading}\n")].split("\n## ")
+        chapter = heading if heading in parts else above[-1].splitlines()[0]
+        assert chapter in parts or (path.name, first) in STATED, f"{heading}: {first}"
+
+
+def test_tables_of_figures_are_found() -> None:
+    """Outside of marks, by what their cells hold; words and marks make none."""
+    page = """# A
+
+| a | b |
+|---|--:|
+| x | 1.5 (0.1 to 2) |
+
+## B
+
+| a | b |
+|---|---|
+| x | a word |
+
+<!-- c: measured -->
+| a | b |
+|---|--:|
+| x | 3 % |
+<!-- c: end -->
+
+| d | b |
+|---|--:|
+| x | 1,200 |
+"""
+    assert tables(page) == [("A", "a"), ("B", "d")]
+    assert marked.names(page) == ["c"]
+
+
+@pytest.mark.parametrize("figures", FIGURES, ids=lambda figures: figures.name)
+def test_a_command_writes_its_page_within_an_hour(figures: Figures) -> None:
+    """Its module is there and takes the page's name; one core is enough."""
+    module = figures.command.split()[0]
+    spec = find_spec(f"benchmarks.{module}")
+    assert spec is not None and spec.origin is not None
+    source = Path(spec.origin)
+    if source.name == "__init__.py":
+        source = source.with_name("__main__.py")
+    assert re.search(r"--document|add_document|document\.add|edges\.add", source.read_text("utf-8"))
+    assert 0 < figures.seconds <= SLOWEST
+    assert (DOCS / figures.page).exists()
+
+
+def test_kept_weights_are_few_and_each_is_read() -> None:
+    """All of them are at most 12 MB, and some command reads each."""
+    files = {path.stem: path for path in kept.FOLDER.glob("*.safetensors")}
+    read = {name for figures in FIGURES for name in figures.weights}
+    assert read == set(files)
+    assert sum(path.stat().st_size for path in files.values()) <= LARGEST
+
+
+def test_goals_are_not_on_pages() -> None:
+    """They are the project's own: no column and no verdict."""
+    for path in WRITTEN:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\| goal \||not reached|goals that", text, re.IGNORECASE), path.name
+
+
+def test_names_are_given_once() -> None:
+    """A name stands for one part of one page."""
+    assert len({figures.name for figures in FIGURES}) == len(FIGURES)
+    places = {(figures.page, figures.part) for figures in FIGURES}
+    assert len(places) == len(FIGURES)
+
+
+def test_the_list_names_every_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """With seconds and the command."""
+    text = pages.listed()
+    for figures in FIGURES:
+        assert f"  {figures.name}: " in text
+        assert f"python -m benchmarks.{figures.command} --document" in text
+
+
+def test_what_is_made_again_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal figures are no difference; others are shown, and written only where that is asked."""
+    (tmp_path / "page.md").write_text("<!-- x: measured -->\n\n1\n\n<!-- x: end -->\n")
+    monkeypatch.setattr(pages, "DOCS", tmp_path)
+
+    def running(text: str):
+        def run(command: list[str], **how: object) -> subprocess.CompletedProcess:
+            assert command[:3] == [sys.executable, "-m", "benchmarks.some"]
+            marked.put("x", text, Path(command[-1]))
+            return subprocess.CompletedProcess(command, 0)
+
+        return run
+
+    figures = Figures("x", "page.md", "x", "some --mnist {mnist}", 1)
+    monkeypatch.setattr(subprocess, "run", running("1"))
+    assert pages.run(figures, {"mnist": "mnist.npz"}, False) == ""
+    monkeypatch.setattr(subprocess, "run", running("2"))
+    assert pages.run(figures, {"mnist": "mnist.npz"}, False).splitlines()[-2:] == ["-1", "+2"]
+    assert "2" not in (tmp_path / "page.md").read_text()
+    pages.run(figures, {"mnist": "mnist.npz"}, True)
+    assert "2" in (tmp_path / "page.md").read_text()
