@@ -420,11 +420,14 @@ class Connection(Checked):
             return tuple(flatten(self.pre.select(output_shape(self.pre.target))))
         return ()
 
-    def _chain(self, transform: Transform | None) -> tuple[Transform, ...]:
-        maps = [*self._selection(), *flatten(transform)]
+    def placing(self) -> tuple[Transform, ...]:
+        """The maps at the end of the chain that put what is sent into its part of `post`."""
         if isinstance(self.post, ObjView):
-            maps += flatten(self.post.place(input_shape(self.post.target))[1])
-        return tuple(maps)
+            return flatten(self.post.place(input_shape(self.post.target))[1])
+        return ()
+
+    def _chain(self, transform: Transform | None) -> tuple[Transform, ...]:
+        return (*self._selection(), *flatten(transform), *self.placing())
 
     def __repr__(self) -> str:
         if self.label:
