@@ -17,13 +17,13 @@ from spikewright.engines.program import (
     Delay,
     DelayedLinear,
     Filter,
+    Generate,
     Linear,
     Neurons,
     Operator,
     Parameters,
     Recording,
     Smooth,
-    Source,
     Sum,
 )
 from spikewright.engines.signals import Signals
@@ -31,7 +31,6 @@ from spikewright.engines.vectors import Vectors, identity_of
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, LearningRule, Network, Node, ObjView, Probe
 from spikewright.network import Neurons as NeuronsView
-from spikewright.network.network import detached
 from spikewright.network.processes import EachStep
 from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Transform, flatten
@@ -216,10 +215,9 @@ class Probed:
 
     def _in_the_first_step(self, values: NDArray, label: str) -> int:
         """A signal of values in the first step, and of zeros after it."""
-        with detached(), Network():
-            node = Node(EachStep(values[None]), size_out=values.shape, label=label)
         signal = self.draft.signal(values.shape, label)
-        self.draft.operators.append(Source(label, (), signal, node))
+        process = EachStep(values[None])
+        self.draft.operators.append(Generate(label, (), signal, process, (0,), (0, 0)))
         return signal
 
     def _weights(self, connection: Connection) -> Found:
