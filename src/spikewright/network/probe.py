@@ -42,10 +42,11 @@ class Probe(Checked):
     `amplitude / (s dt)`, or rates; "spikes" and "rates" mean the same), "input" (the current),
     "spike_count", or a state variable of the neuron type: "voltage" (in spikes), "refractory_time"
     (seconds), "adaptation", "recovery" and so on, "rate_out" (Hz) of types that make spikes of
-    rates; of a connection "output" (the delivered value; behind a synapse, which delays, that of
-    the next step), "input" (of a decoded one the neurons' output) or "weights"; of a rule one of
-    its `probeable`. `obj` is the whole of `target`. A `synapse` filters the recording and delays it
-    by one step. `solver` defaults to that of connections made at this place.
+    rates; of a connection "output" (the value that it sends, in its own order; at the end of a
+    step, so that behind a synapse it is what arrives in the next one), "input" (the whole output of
+    `pre`; of a decoded one the neurons' output) or "weights"; of a rule one of its `probeable`.
+    `obj` is the whole of `target`. A `synapse` filters the recording and delays it by one step: it
+    reads what arrives in a step, and what a rule made in the step before. `solver` defaults to that of connections made at this place.
     """
 
     _from_defaults: frozenset[str] = frozenset()
