@@ -46,7 +46,8 @@ class Probe(Checked):
     step, so that behind a synapse it is what arrives in the next one), "input" (the whole output of
     `pre`; of a decoded one the neurons' output) or "weights"; of a rule one of its `probeable`.
     `obj` is the whole of `target`. A `synapse` filters the recording and delays it by one step: it
-    reads what arrives in a step, and what a rule made in the step before. `solver` defaults to that of connections made at this place.
+    reads what arrives in a step, and what a rule made in the step before. `solver` defaults to that
+    of connections made at this place.
     """
 
     _from_defaults: frozenset[str] = frozenset()
