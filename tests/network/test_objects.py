@@ -493,3 +493,25 @@ def test_views_of_shaped_objects() -> None:
         np.testing.assert_array_equal(received[key].reshape(shape), expected)
         assert received.sum() == expected.sum()
     assert repr(node[1:2, ..., ::3]) == "<Node 'n'>[1:2, ..., ::3]"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda a: sw.Connection(a, a, 0.01, np.square), "a function by its name, function="),
+        (lambda a: sw.Connection(a, a, 0.01, None, 2.0), r"text, got 2.0. Did you mean transform="),
+        (lambda a: sw.Network(5), "a label is None or text, got 5. Did you mean seed=5"),
+        (lambda a: sw.Node([1.0], None, None, 5), "Node: a label is None or text, got 5"),
+        (lambda a: sw.Ensemble(5, label=5), "Ensemble: a label is None or text, got 5"),
+        (lambda a: sw.Probe(a, label=5), "Probe: a label is None or text, got 5"),
+        (lambda a: sw.solvers.LstsqL2(0.05), "Did you mean reg=0.05"),
+    ],
+)
+def test_what_stands_in_another_place_in_nengo_is_refused(make: Any, message: str) -> None:
+    """By position too nothing is taken for another argument without a word."""
+    with sw.Network():
+        ensemble = sw.Ensemble(5, 1)
+        with pytest.raises(NetworkError, match=message):
+            make(ensemble)
+        with pytest.raises(TypeError, match="positional"):
+            sw.Node([1.0], None, None, "label", 5)  # type: ignore[misc]

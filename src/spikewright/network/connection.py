@@ -21,7 +21,7 @@ from spikewright.network.learning.given import learned_given, rules_given
 from spikewright.network.network import container, entropy
 from spikewright.network.node import Node
 from spikewright.network.pointwise import Pointwise
-from spikewright.network.shapes import as_delay, as_seed, as_value
+from spikewright.network.shapes import as_delay, as_label, as_seed, as_value
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import Lowpass, Synapse, as_synapse
 from spikewright.network.transforms import (
@@ -87,7 +87,7 @@ class Connection(Checked):
         seed: int | None = None,
         delay: float | ArrayLike = 0.0,
     ) -> None:
-        self.label = label
+        self.label = as_label(label, "Connection", "transform")
         self._rules: tuple[LearningRule, ...] = ()
         self._learned: dict[str, NDArray] = {}
         self.pre = self._checked(pre, "pre")

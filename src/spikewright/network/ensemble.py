@@ -19,7 +19,7 @@ from spikewright.network.distributions import Distribution, ScatteredHypersphere
 from spikewright.network.network import container
 from spikewright.network.neurons import LIF, Direct, NeuronType
 from spikewright.network.processes import EachStep, Process
-from spikewright.network.shapes import Shape, as_period, as_seed, as_shape
+from spikewright.network.shapes import Shape, as_label, as_period, as_seed, as_shape
 from spikewright.network.view import ObjView
 
 Drawn = NDArray | Distribution
@@ -83,7 +83,7 @@ class Ensemble(Checked):
         seed: int | None = None,
         label: str | None = None,
     ) -> None:
-        self.label = label
+        self.label = as_label(label, "Ensemble")
         self.shape = as_shape(n_neurons, f"{self!r}: n_neurons", empty=False)
         self.dimensions = self._dimensions(dimensions)
         self._rate_scale: NDArray = np.array(1.0)

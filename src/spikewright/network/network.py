@@ -14,7 +14,7 @@ from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import Config, no_defaults
-from spikewright.network.shapes import as_seed
+from spikewright.network.shapes import as_label, as_seed
 
 if TYPE_CHECKING:
     from spikewright.network.connection import Connection
@@ -49,7 +49,7 @@ class Network(Checked):
     dt: float | None = None
 
     def __init__(self, label: str | None = None, seed: int | None = None) -> None:
-        self.label = label
+        self.label = as_label(label, "Network", "seed")
         self.seed = as_seed(seed, f"{self!r}")
         self.nodes: list[Node] = []
         self.ensembles: list[Ensemble] = []

@@ -13,7 +13,7 @@ from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.learning import LearningRule
 from spikewright.network.network import container
 from spikewright.network.node import Node
-from spikewright.network.shapes import Shape
+from spikewright.network.shapes import Shape, as_label
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import as_synapse
 from spikewright.network.view import ObjView
@@ -62,7 +62,7 @@ class Probe(Checked):
         label: str | None = None,
         solver: Solver | None = None,
     ) -> None:
-        self.label = label
+        self.label = as_label(label, "Probe")
         if isinstance(target, Ensemble) and not target.represents:
             target = target.neurons
         self.target = target
