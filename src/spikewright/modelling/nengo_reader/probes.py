@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.optional import require
 from spikewright.errors import BuildError
 from spikewright.modelling.nengo_reader.connections import part
 from spikewright.modelling.nengo_reader.kinds import is_a, name_of, whole
@@ -85,8 +86,7 @@ def _entries(weights: Any) -> tuple[NDArray, Form]:
     rows, columns, values = entries_of(weights)
 
     def matrices(samples: NDArray) -> NDArray:
-        from scipy.sparse import csr_matrix
-
+        csr_matrix = require("scipy.sparse").csr_matrix
         made = np.empty(len(samples), object)
         for i, sample in enumerate(samples):
             made[i] = csr_matrix((sample, (rows, columns)), shape=tuple(weights.shape))
