@@ -150,8 +150,8 @@ class Probed:
             return self._weights(connection)
         if probe.attr == "input":
             pre = connection.pre_obj
-            neurons = connection.decodes and isinstance(pre, Ensemble)
-            return self.signals.value(pre.neurons if neurons else pre)
+            decodes = isinstance(pre, Ensemble) and connection.decodes
+            return self.signals.value(pre.neurons if decodes else pre)  # type: ignore[union-attr]
         decoded, post = self.vectors.decodings.get(connection), connection.post_obj
         if decoded is not None and decoded.full is not None and isinstance(post, Ensemble):
             gain = self.vectors.representations[post].gain  # it is a current, of all neurons

@@ -379,6 +379,12 @@ def _config(n: Any) -> None:
         n.Connection(_wave(n), n.Ensemble(30, 1))
 
 
+@model("gains and biases that are drawn")
+def _drawn_gains(n: Any) -> None:
+    given = {"gain": n.dists.Uniform(1, 5), "bias": n.dists.Gaussian(1, 0.5)}
+    n.Connection(_driven(n, **given), _cells(n, 2, **given), function=lambda x: [x[0], 0.5])
+
+
 @model("gating by inhibition")
 def _inhibition(n: Any) -> None:
     a, b, gate = _driven(n), _cells(n), n.Node(lambda t: float(0.03 < t < 0.07))

@@ -54,7 +54,7 @@ class Solver(ABC):
         """
         if not isinstance(self.weights, bool | np.bool_):
             kind = type(self).__name__
-            numbers = [f.name for f in fields(self) if isinstance(f.default, float)]  # type: ignore[arg-type]
+            numbers = [f.name for f in fields(self) if isinstance(f.default, float)]
             hint = f"Did you mean {numbers[0]}={self.weights!r}?" if numbers else ""
             raise NetworkError(
                 f"{kind}.weights must be True or False, got {self.weights!r}. {hint}".rstrip()
