@@ -25,6 +25,7 @@ from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError, SimulationError
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.shapes import as_real, as_seed
+from spikewright.network.summary import listed, of_connection, of_ensemble
 
 _NENGOS = {
     "model": "A Simulator builds its network itself; for what Nengo has built there is "
@@ -66,6 +67,13 @@ class SimulationData(Mapping[Any, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        simulator, program = self._simulator, self._simulator.program
+        entries = [(probe, f"{self[probe].shape}") for probe in simulator._recorded]
+        entries += [(ensemble, of_ensemble(ensemble)) for ensemble in program.representations]
+        entries += [(connection, of_connection(connection)) for connection in program.weights]
+        return listed(f"Data of {simulator.n_steps} steps of {simulator.network!r}:", entries)
 
 
 class LearnedWeights(Mapping[Connection | Ensemble, NDArray]):

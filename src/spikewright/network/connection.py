@@ -226,8 +226,22 @@ class Connection(Checked):
         post = self.post_obj
         if isinstance(post, Neurons) and post.ensemble.represents:
             return post.ensemble.dimensions
-        shape = self.receiver_shape
-        return self.post.numbers(shape).size if isinstance(self.post, ObjView) else math.prod(shape)
+        return self.size_out
+
+    @property
+    def size_in(self) -> int:
+        """Number of values of `pre`, of the part where it is one."""
+        return math.prod(self.part_shape)
+
+    @property
+    def size_mid(self) -> int:
+        """Number of values of the function, which the transform takes."""
+        return math.prod(self.sent_shape)
+
+    @property
+    def size_out(self) -> int:
+        """Number of values that arrive at `post`, at the part where it is one."""
+        return self.post.size_in
 
     @property
     def receiver_shape(self) -> Shape:
@@ -437,13 +451,9 @@ class Connection(Checked):
 
 def output_shape(item: Sender) -> Shape:
     """Shape of an object's output; of an ensemble that of the vector it represents."""
-    if isinstance(item, Ensemble):
-        return (item.dimensions,)
-    return item.shape_out if isinstance(item, Node) else item.shape
+    return item.shape_out
 
 
 def input_shape(item: Whole) -> Shape:
     """Shape of an object's input."""
-    if isinstance(item, Ensemble):
-        return (item.dimensions,)
-    return item.shape if isinstance(item, Neurons) else item.shape_in
+    return item.shape_in

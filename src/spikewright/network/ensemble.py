@@ -371,6 +371,26 @@ class Ensemble(Checked):
         """The neurons themselves, to connect to and from and to probe."""
         return Neurons(self)
 
+    @property
+    def shape_in(self) -> Shape:
+        """Shape of the represented vector; of the population where there is none."""
+        return (self.dimensions,) if self.represents else self.shape
+
+    @property
+    def shape_out(self) -> Shape:
+        """As `shape_in`."""
+        return self.shape_in
+
+    @property
+    def size_in(self) -> int:
+        """Number of values that a connection to it delivers."""
+        return math.prod(self.shape_in)
+
+    @property
+    def size_out(self) -> int:
+        """Number of values that a connection from it takes."""
+        return self.size_in
+
     def __repr__(self) -> str:
         return f"<Ensemble {self.label!r}>" if self.label else f"<Ensemble at {id(self):#x}>"
 
@@ -386,6 +406,26 @@ class Neurons(Checked):
     def shape(self) -> Shape:
         """Shape of the population."""
         return self.ensemble.shape
+
+    @property
+    def shape_in(self) -> Shape:
+        """As `shape`."""
+        return self.shape
+
+    @property
+    def shape_out(self) -> Shape:
+        """As `shape`."""
+        return self.shape
+
+    @property
+    def size_in(self) -> int:
+        """Number of neurons; 0 with `Direct()`, which has none."""
+        return 0 if self.ensemble.is_direct else self.ensemble.n_neurons
+
+    @property
+    def size_out(self) -> int:
+        """As `size_in`."""
+        return self.size_in
 
     def __getitem__(self, key: Any) -> ObjView:
         return ObjView(self, key)

@@ -86,6 +86,16 @@ class Probe(Checked):
         """The whole object that `target` is (a part of)."""
         return self.target.target if isinstance(self.target, ObjView) else self.target
 
+    @property
+    def size_in(self) -> int:
+        """Number of values that the target sends."""
+        return self.target.size_out
+
+    @property
+    def size_out(self) -> int:
+        """0: a probe sends nothing."""
+        return 0
+
     def _checked(self, attr: str | None) -> str:
         """The checked attribute to record; raises `NetworkError` where the target lacks it."""
         whole = self.obj

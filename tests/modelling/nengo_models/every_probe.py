@@ -9,6 +9,8 @@ import nengo
 import numpy as np
 from numpy.typing import NDArray
 
+nengo.rc.set("decoder_cache", "enabled", "False")  # decoders are solved here, by this NumPy
+
 LARGE = frozenset({"weights", "scaled_encoders", "delta", "inv_gamma"})
 """Attributes with values for two axes: a sample now and then is enough."""
 
