@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("nengo.exceptions", reason="Nengo is not installed: pip install 'nengo>=4.1'")
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import nengo
@@ -16,6 +17,20 @@ from every_probe import add, differences, objects, requests
 import spikewright as sw
 
 SECONDS, SEED = 0.1, 11
+LONG = frozenset(
+    {
+        "neurons of type Izhikevich", "circular convolution", "basal ganglia and thalamus",
+        "routing", "a cleanup memory", "solvers", "synapses",
+    }
+)  # fmt: skip
+"""Models with so many probes, or such rates, that they are left to the slow suite."""
+
+
+def named(names: Iterable[str]) -> Iterator[Any]:
+    """Models to run a test over, long ones marked."""
+    for name in names:
+        marks = [pytest.mark.slow] if name in LONG else []
+        yield pytest.param(name, marks=marks)
 
 
 def run_in_nengo(model: Any) -> Any:
@@ -25,7 +40,7 @@ def run_in_nengo(model: Any) -> Any:
     return simulator
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", named(MODELS))
 def test_every_probe_of_a_model_of_nengos_is_the_same(name: str) -> None:
     """All attributes of all objects, in float64 to rounding, filters, periods and parts too."""
     with nengo.Network(seed=SEED) as model:
@@ -64,7 +79,7 @@ def copy_parameters(model: Any, built: Any, ours: sw.Network) -> None:
             mine.transform = np.array(weights)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in ONLY_READ])
+@pytest.mark.parametrize("name", named(name for name in MODELS if name not in ONLY_READ))
 def test_a_model_made_here_is_the_same_once_its_parameters_are_copied(name: str) -> None:
     """The same words with Spikewright's classes: every probe, in float64 to rounding."""
     with nengo.Network(seed=SEED) as model:

@@ -478,3 +478,15 @@ def test_a_learned_error_goes_through_encoders_by_name() -> None:
 
     with sw.NengoSimulator(model, progress_bar=False) as simulator:
         assert [op.tag for op in simulator.model.operators].count("PES:encode") == 1
+
+
+def test_recordings_of_a_model_say_what_there_is() -> None:
+    """By the model's own objects, with shapes."""
+    model, probe = clock()
+    ensemble = model.ensemble(20, 2)
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        simulator.run_steps(3)
+        lines = repr(simulator.data).splitlines()
+    assert lines[0].startswith("Data of 3 steps of ")
+    assert f"  {ensemble!r}: gain, bias and encoders (20, 2)" in lines
+    assert f"  {probe!r}: (3, 1)" in lines
