@@ -98,7 +98,13 @@ def _every_network() -> Iterator[sw.Network]:
     processes = {**test_processes.SIZED, **test_processes.UNSIZED}
     yield from (_of_process(made) for name, made in processes.items() if name in PROCESSES)
     yield from (
-        _of_solver(None, f) for f in (pointwise.Square(), pointwise.Above(0.5), pointwise.Step(0.5))
+        _of_solver(None, f)
+        for f in (
+            pointwise.Square(),
+            pointwise.Above(0.5),
+            pointwise.Step(0.5),
+            pointwise.SmoothStep(0.5, 0.1),
+        )
     )
     yield _of_solver(None, pointwise.Square(), sw.Direct())
 

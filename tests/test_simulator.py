@@ -451,3 +451,35 @@ def test_progress_bars_by_nengos_name(monkeypatch: pytest.MonkeyPatch) -> None:
             sw.Simulator(net, **{name: 1})
     with pytest.raises(BuildError, match="models of Nengo's are for NengoSimulator"):
         sw.Simulator(object())  # type: ignore[arg-type]
+
+
+def test_recordings_say_what_there_is() -> None:
+    """Each probe, ensemble and connection with the shapes of what it has; of many the first."""
+    with sw.Network(label="model", seed=0) as net:
+        cells = sw.Ensemble(50, 2, label="cells")
+        sw.Connection(
+            cells, sw.Ensemble(4, None, gain=1.0, bias=0.0, label="layer")[:2], label="on"
+        )
+        sw.Connection(sw.Node([1.0]), sw.Ensemble(1, neuron_type=sw.Direct(), label="direct"))
+        sw.Probe(cells, label="seen")
+    with sw.Simulator(net, progress=False) as sim:
+        sim.run_steps(10)
+        text = repr(sim.data)
+    first, *lines = text.splitlines()
+    assert first == (
+        "Data of 10 steps of <Network 'model' with 3 ensembles (55 neurons), 1 node, "
+        "2 connections, 1 probe>:"
+    )
+    for line in (
+        "  <Probe 'seen'>: (10, 2)",
+        "  <Ensemble 'cells'>: gain, bias and encoders (50, 2)",
+        "  <Ensemble 'layer'>: gain and bias (4,)",
+        "  <Ensemble 'direct'>: eval_points (points, 1)",
+        "  <Connection 'on'>: weights and decoders (2, 50)",
+    ):
+        assert line in lines
+    with sw.Network() as many:
+        sw.networks.EnsembleArray(5, 30)
+    with sw.Simulator(many, progress=False) as sim:
+        assert repr(sim.data).splitlines()[-1].startswith("  ... and ")
+        assert len(repr(sim.data).splitlines()) < 20

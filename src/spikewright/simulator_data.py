@@ -13,6 +13,7 @@ from spikewright.engines.built import (
     learned_values,
 )
 from spikewright.network import Connection, Ensemble, Probe
+from spikewright.network.summary import listed, of_connection, of_ensemble
 
 
 class SimulationData(Mapping[Any, Any]):
@@ -48,6 +49,13 @@ class SimulationData(Mapping[Any, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        simulator, program = self._simulator, self._simulator.program
+        entries = [(probe, f"{self[probe].shape}") for probe in simulator._recorded]
+        entries += [(ensemble, of_ensemble(ensemble)) for ensemble in program.representations]
+        entries += [(connection, of_connection(connection)) for connection in program.weights]
+        return listed(f"Data of {simulator.n_steps} steps of {simulator.network!r}:", entries)
 
 
 class LearnedWeights(Mapping[Connection | Ensemble, NDArray]):

@@ -132,6 +132,7 @@ def test_one_dimension_on_the_surface_is_both_signs_alike() -> None:
     [
         (lambda: d.Uniform(1.0, 0.0), r"Uniform: low 1.0 is above high 0.0"),
         (lambda: d.Uniform(np.nan, 1.0), r"Uniform.low must be a finite number, got nan"),
+        (lambda: d.Uniform(0, 1, "integer"), r"Uniform.integer must be True or False, got 'integ"),
         (lambda: d.Uniform(0.2, 0.8, integer=True), r"no whole number from 0.2 to below 0.8"),
         (lambda: d.Gaussian(0.0, 0.0), r"Gaussian.std must be above 0, got 0.0"),
         (lambda: d.Exponential(-1.0), r"Exponential.scale must be above 0"),

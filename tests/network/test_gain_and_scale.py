@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikewright as sw
-from spikewright.errors import NetworkError
+from spikewright.errors import NetworkError, SpikewrightError
+from spikewright.network import load, save
 from spikewright.network.neurons import NUMPY_RATES
 
 # Gain and bias
@@ -186,3 +189,44 @@ def test_curved_responses_keep_their_gain_under_a_scale() -> None:
     np.testing.assert_array_equal(data[ensemble].bias, data[plain].bias)
     assert np.all(data[ensemble].amplitude == 0.1)
     np.testing.assert_allclose(data[ensemble].max_rates, 3000.0)
+
+
+def test_gain_and_bias_may_be_drawn(tmp_path: Path) -> None:
+    """One value a neuron of each distribution, the same for the same seed, and in a file."""
+    dists = sw.distributions
+    with sw.Network(seed=3) as net:
+        drawn = sw.Ensemble(400, 1, gain=dists.Uniform(1, 2), bias=dists.Gaussian(0.9, 0.1))
+        half = sw.Ensemble(4, 1, gain=dists.Choice([2.0, 3.0]), bias=1.5, seed=1)
+        sw.Connection(drawn, half)
+        probe = sw.Probe(half)
+    save(net, tmp_path / "net.sw")
+    built = []
+    for network in (net, net, load(tmp_path / "net.sw")):
+        with sw.Simulator(network, progress=False) as sim:
+            sim.run_steps(20)
+            data = [sim.data[ensemble] for ensemble in network.ensembles]
+            probed = sim.data[network.probes[0]]
+        built.append([data[0].gain, data[0].bias, data[1].gain, data[1].bias, probed])
+    gain, bias, few, same, values = built[0]
+    assert 1 <= gain.min() < 1.1 and 1.9 < gain.max() <= 2 and len(set(gain)) == 400
+    assert bias.mean() == pytest.approx(0.9, abs=0.02) and bias.std() == pytest.approx(
+        0.1, abs=0.02
+    )
+    assert set(few) <= {2.0, 3.0} and set(np.ravel(same)) == {1.5}
+    assert abs(np.corrcoef(gain, bias)[0, 1]) < 0.2
+    for other in built[1:]:
+        for first, second in zip(built[0], other, strict=True):
+            np.testing.assert_array_equal(first, second)
+    assert np.any(values) and probe.target is half
+
+
+def test_drawn_gains_are_numbers_in_a_file_for_other_simulators(tmp_path: Path) -> None:
+    """NIR has no distributions: the error says to give what was drawn."""
+    with sw.Network() as net:
+        one = sw.distributions.Uniform(1, 2)
+        cells = sw.Ensemble(3, None, neuron_type=sw.GridLIF(), gain=one, bias=0.0)
+        stimulus = sw.Node(np.zeros(3))
+        sw.Connection(stimulus, cells.neurons, None)
+        sw.Probe(cells.neurons)
+    with pytest.raises(SpikewrightError, match=r"gain and bias are drawn.*arrays that sim\.data"):
+        sw.nir.save(net, tmp_path / "net.nir")

@@ -206,7 +206,7 @@ def test_a_rule_of_a_connection_elsewhere_is_named() -> None:
     net.connections.remove(link)
     with net:
         sw.Probe(foreign.learning_rule, label="look")
-    with pytest.raises(BuildError, match="'look'>: its target is not in <Network 'mine'>"):
+    with pytest.raises(BuildError, match="'look'>: its target is not in <Network 'mine' with"):
         sw.Simulator(net)
 
 

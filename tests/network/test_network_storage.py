@@ -293,7 +293,7 @@ def refused_networks() -> list[tuple[sw.Network, str]]:
         sw.Probe(sw.Node([1.0]), synapse=Delay(), label="look")
     found.append((six, r"'look'> cannot be saved: Delay is not registered"))
     with sw.Network() as seven:
-        sw.Node([1.0], label=3)  # type: ignore[arg-type]
+        sw.Node([1.0]).label = 3  # type: ignore[assignment]
     found.append((seven, r"a label must be text to be saved, got 3"))
     with sw.Network() as eight:
         sw.Ensemble(1, neuron_type=sw.LeakyReLU(np.float64(0.5)), label="fine")

@@ -42,7 +42,10 @@ def test_objects_land_in_the_innermost_network() -> None:
     assert outer.all_nodes == [a, c] and outer.all_ensembles == [b]
     assert outer.all_connections == [link] and len(outer.all_probes) == 1
     assert outer.n_neurons == 4 and inner.n_neurons == 4
-    assert repr(outer) == "<Network 'outer'>"
+    assert outer.all_objects == [b, a, c, *inner.nodes, link, inner, *outer.all_probes]
+    held = "1 ensemble (4 neurons), 2 nodes, 1 connection, 1 probe"
+    assert repr(outer) == f"<Network 'outer' with {held}>"
+    assert repr(sw.Network("empty")) == "<Network 'empty'>"
 
 
 def test_an_exception_leaves_no_network_open() -> None:
@@ -493,3 +496,52 @@ def test_views_of_shaped_objects() -> None:
         np.testing.assert_array_equal(received[key].reshape(shape), expected)
         assert received.sum() == expected.sum()
     assert repr(node[1:2, ..., ::3]) == "<Node 'n'>[1:2, ..., ::3]"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda a: sw.Connection(a, a, 0.01, np.square), "a function by its name, function="),
+        (lambda a: sw.Connection(a, a, 0.01, None, 2.0), r"text, got 2.0. Did you mean transform="),
+        (lambda a: sw.Network(5), "a label is None or text, got 5. Did you mean seed=5"),
+        (lambda a: sw.Node([1.0], None, None, 5), "Node: a label is None or text, got 5"),
+        (lambda a: sw.Ensemble(5, label=5), "Ensemble: a label is None or text, got 5"),
+        (lambda a: sw.Probe(a, label=5), "Probe: a label is None or text, got 5"),
+        (lambda a: sw.solvers.LstsqL2(0.05), "Did you mean reg=0.05"),
+    ],
+)
+def test_what_stands_in_another_place_in_nengo_is_refused(make: Any, message: str) -> None:
+    """By position too nothing is taken for another argument without a word."""
+    with sw.Network():
+        ensemble = sw.Ensemble(5, 1)
+        with pytest.raises(NetworkError, match=message):
+            make(ensemble)
+        with pytest.raises(TypeError, match="positional"):
+            sw.Node([1.0], None, None, "label", 5)  # type: ignore[misc]
+
+
+def test_every_object_knows_its_sizes() -> None:
+    """As in Nengo: values that come in and go out, of parts, connections, rules and probes too."""
+    with sw.Network():
+        node, ensemble = sw.Node([1.0, 2.0, 3.0]), sw.Ensemble(10, 2)
+        direct = sw.Ensemble(1, 2, neuron_type=sw.Direct())
+        layer = sw.Ensemble((3, 4), None, gain=1.0, bias=0.0)
+        into = sw.Connection(node[:2], ensemble[[1]], transform=[[1.0, 1.0]])
+        learns = sw.Connection(
+            ensemble, direct[0], function=lambda x: [x[0], 1.0, 2.0], transform=np.ones((1, 3)),
+            learning_rule_type=sw.PES(),
+        )  # fmt: skip
+        tells = sw.Connection(node[0], learns.learning_rule)
+        spikes = sw.Connection(layer.neurons[1], sw.Node(size_in=4))
+        probes = [sw.Probe(node), sw.Probe(ensemble.neurons[::3]), sw.Probe(learns, "weights")]
+    wanted = [
+        (node, 0, 3), (node[::2], 0, 2), (ensemble, 2, 2), (ensemble[1:], 1, 1),
+        (ensemble.neurons, 10, 10), (ensemble.neurons[[1, 2, 3]], 3, 3), (direct, 2, 2),
+        (direct.neurons, 0, 0), (layer, 12, 12), (layer.neurons[1], 4, 4), (into, 2, 1),
+        (learns, 2, 1), (tells, 1, 1), (spikes, 4, 4), (learns.learning_rule, 1, 0),
+        (probes[0], 3, 0), (probes[1], 4, 0), (probes[2], 1, 0),
+    ]  # fmt: skip
+    assert [(each.size_in, each.size_out) for each, _, _ in wanted] == [
+        (i, o) for _, i, o in wanted
+    ]
+    assert (into.size_mid, learns.size_mid) == (2, 3)

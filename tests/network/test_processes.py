@@ -137,14 +137,14 @@ def test_pieces_begin_at_their_times() -> None:
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("linear", [0.0, 0.5, 1.0, 2.5, 4.0, 4.0]),
-        ("nearest", [0.0, 0.0, 1.0, 1.0, 4.0, 4.0]),
-        ("slinear", [0.0, 0.5, 1.0, 2.5, 4.0, 4.0]),
-        ("quadratic", [0.0, 0.25, 1.0, 2.25, 4.0, 4.0]),
+        ("linear", [0.0, 0.5, 1.0, 2.5, 4.0, 0.0]),
+        ("nearest", [0.0, 0.0, 1.0, 1.0, 4.0, 0.0]),
+        ("slinear", [0.0, 0.5, 1.0, 2.5, 4.0, 0.0]),
+        ("quadratic", [0.0, 0.25, 1.0, 2.25, 4.0, 0.0]),
     ],
 )
 def test_values_between_pieces(kind: Any, expected: list[float]) -> None:
-    """A line, the nearest, or a parabola through them; the last one holds."""
+    """A line, the nearest, or a parabola through them; zero after the last, as in Nengo."""
     data = {0.0: 0.0, 0.5: 1.0, 1.0: 4.0}
     step = p.Piecewise(data, kind).make_step((0,), (1,), 0.25, np.random.default_rng(0), {})
     found = [float(step(t)[0]) for t in (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)]

@@ -48,6 +48,21 @@ def test_every_solver_is_registered_and_has_an_example() -> None:
         s.register(s.LstsqL2)
 
 
+@pytest.mark.parametrize("name", sorted(s.SOLVERS))
+@pytest.mark.parametrize("given", [0.05, 1, None, "yes"])
+def test_a_number_given_first_is_refused(name: str, given: Any) -> None:
+    """The first argument is `weights`, True or False, as in Nengo: a penalty there says which
+    argument it is."""
+    named = {"LstsqL2": "reg", "Lstsq": "rcond", "LstsqNoise": "noise", "LstsqL1": "l1",
+             "LstsqDrop": "drop", "NnlsL2nz": "reg"}  # fmt: skip
+    solver = s.SOLVERS[name]
+    with pytest.raises(NetworkError, match=rf"{name}.weights must be True or False, got") as error:
+        solver(weights=given)  # type: ignore[call-arg]
+    if name in named:
+        assert str(error.value).endswith(f"Did you mean {named[name]}={given!r}?")
+    assert solver(weights=np.bool_(True)).weights is True  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize("m", [300, 25])
 def test_the_default_is_its_closed_form(m: int) -> None:
     """D = (A'A + m sigma^2 I)^-1 A'Y with sigma = reg max A, to 1e-10, in both dimensions."""

@@ -90,8 +90,11 @@ def affine(ensemble: Ensemble, solved: Solved) -> tuple[NDArray | None, NDArray 
 
 
 def _gain_bias(ensemble: Ensemble, key: tuple[int, int]) -> tuple[NDArray, NDArray]:
+    if ensemble.given_gain_bias is not None:
+        return ensemble.given_gain_bias
     if ensemble.gain is not None and ensemble.bias is not None:
-        return ensemble.gain, ensemble.bias
+        gain = _values(ensemble, ensemble.gain, key, 2)
+        return gain, _values(ensemble, ensemble.bias, key, 3)
     try:
         rates, intercepts = (
             _values(ensemble, spec, key, 2 + index)

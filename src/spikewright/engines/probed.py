@@ -17,18 +17,22 @@ from spikewright.engines.program import (
     Delay,
     DelayedLinear,
     Filter,
+    Generate,
     Linear,
     Neurons,
     Operator,
     Parameters,
     Recording,
     Smooth,
+    Sum,
 )
 from spikewright.engines.signals import Signals
 from spikewright.engines.vectors import Vectors, identity_of
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, LearningRule, Network, Node, ObjView, Probe
 from spikewright.network import Neurons as NeuronsView
+from spikewright.network.processes import EachStep
+from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Transform, flatten
 
 Found = tuple[int, NDArray | float]
@@ -64,6 +68,7 @@ class Probed:
             every = max(1, round(probe.sample_every / self.draft.dt))
         if probe.synapse is not None:
             shape = self.draft.shapes[signal]
+            signal = self._at_the_start(probe, signal)
             signal = self.draft.filter(signal, probe.synapse, shape, f"{probe!r}", factor)
         return Recording(probe, signal, np.asarray(factor, np.float64), every)
 
@@ -139,54 +144,81 @@ class Probed:
         return self.draft.constant(values, f"scaled encoders of {ensemble!r}"), 1.0
 
     def of_connection(self, probe: Probe, connection: Connection) -> Found:
-        """The output of a connection, its input, or its weights."""
+        """The output of a connection, the whole output of its `pre`, or its weights."""
         self._known(probe, connection, self.signals.delivered)
         if probe.attr == "weights":
             return self._weights(connection)
-        if probe.attr == "output":
-            signal, factor = self.signals.delivered[connection]
-            if connection.synapse is not None:
-                signal = self._at_the_end(probe, signal)
-            decoded, post = self.vectors.decodings.get(connection), connection.post_obj
-            if decoded is not None and decoded.full is not None and isinstance(post, Ensemble):
-                gain = self.vectors.representations[post].gain  # it is a current, of all neurons
-                return signal, factor * gain.reshape(post.shape)
-            return self._placed(probe, connection.post, signal), factor
-        pre = connection.pre_obj
-        if connection.decodes and isinstance(pre, Ensemble):
-            return self.signals.value(pre.neurons)
-        signal, factor = self.signals.value(pre)
-        return self._placed(probe, connection.pre, signal), factor
+        if probe.attr == "input":
+            pre = connection.pre_obj
+            decodes = isinstance(pre, Ensemble) and connection.decodes
+            return self.signals.value(pre.neurons if decodes else pre)  # type: ignore[union-attr]
+        decoded, post = self.vectors.decodings.get(connection), connection.post_obj
+        if decoded is not None and decoded.full is not None and isinstance(post, Ensemble):
+            gain = self.vectors.representations[post].gain  # it is a current, of all neurons
+            signal, factor = self._sent(probe, connection, 0)
+            return signal, factor * gain.reshape(post.shape)
+        return self._sent(probe, connection, len(connection.placing()))
 
-    def _at_the_end(self, probe: Probe, signal: int) -> int:
-        """The synapse's output at the end of the step, which connections deliver in the next.
+    def _sent(self, probe: Probe, connection: Connection, placing: int) -> Found:
+        """What a connection sends, without the last `placing` maps, which place it in `post`.
 
-        Its filter and what lies behind it are made once more, without the filter's step; a mean
-        over windows is not changed.
+        A recording that is not filtered is of the end of a step: of what the connection's synapse
+        delivers in the next one. What lies behind the synapse, or the maps that place, is made
+        once more for the probe; a mean over windows is not changed.
         """
+        signal, factor = self.signals.delivered[connection]
+        by_windows = isinstance(connection.synapse, WindowMean)
+        at_the_end = connection.synapse is not None and probe.synapse is None and not by_windows
         producers = {s: op for op in self.draft.operators for s in op.outputs}
-        maps: list[Operator] = []
-        op = producers[signal]
-        while isinstance(op, Linear | Delay | DelayedLinear):
-            maps.append(op)
-            op = producers[op.inputs[0]]
-        if not isinstance(op, Filter):
-            return signal
-        now = self.draft.signal(self.draft.shapes[op.output], f"end of step for {probe!r}")
-        self.draft.operators.append(Smooth(f"{probe!r}", op.inputs, now, op.filter))
-        for each in reversed(maps):
-            made = self.draft.signal(self.draft.shapes[each.output], f"end of step for {probe!r}")
-            self.draft.operators.append(replace(each, inputs=(now,), output=made))
-            now = made
-        return now
+        behind: list[Operator] = []
+        filters = int(at_the_end)
+        while placing or filters:
+            op = producers[signal]
+            if isinstance(op, Linear) and placing:
+                placing, factor = placing - 1, factor * op.factor
+            elif isinstance(op, Linear | Delay | DelayedLinear | Filter):
+                behind.append(op)
+                filters -= isinstance(op, Filter) and at_the_end
+            else:
+                raise BuildError(f"{probe!r}: what {connection!r} sends cannot be told apart")
+            signal = op.inputs[0]
+        for op in reversed(behind):
+            signal = self._once_more(probe, op, signal, at_the_end)
+        return signal, factor
 
-    def _placed(self, probe: Probe, end: object, signal: int) -> int:
-        """The part of a signal that a connection ends at."""
-        shape = self.draft.shapes[signal]
-        if not isinstance(end, ObjView) or end.place(shape)[0] == shape:
+    def _once_more(self, probe: Probe, op: Operator, signal: int, at_the_end: bool) -> int:
+        """An operator of a connection on another signal; a filter without its step `at_the_end`."""
+        moves = isinstance(op, Linear | DelayedLinear)
+        shape = self.draft.shapes[op.output if moves else signal]
+        made = self.draft.signal(shape, f"output for {probe!r}")
+        if at_the_end and isinstance(op, Filter):
+            self.draft.operators.append(Smooth(f"{probe!r}", (signal,), made, op.filter))
+        else:
+            self.draft.operators.append(replace(op, inputs=(signal,), output=made))
+        return made
+
+    def _at_the_start(self, probe: Probe, signal: int) -> int:
+        """A signal as a filter reads it: one that a step makes at its end, a step later."""
+        rule = probe.obj
+        late = (s for op in self.learners.operators.values() for s in op.late)
+        if signal not in late or not isinstance(rule, LearningRule):
             return signal
-        chain = tuple(flatten(end.select(shape)))
-        return self.draft.map(Scaled(signal, 1.0), chain, shape, f"part for {probe!r}").signal
+        shape, label = self.draft.shapes[signal], f"last step's {probe.attr} for {probe!r}"
+        before = self.draft.signal(shape, label)
+        self.draft.operators.append(Delay(label, (signal,), before, 1))
+        begins = rule.learning_rule_type.initial_state(shape[-1], self.draft.dt).get(probe.attr)
+        if begins is None:
+            return before
+        first, total = self._in_the_first_step(begins, label), self.draft.signal(shape, label)
+        self.draft.operators.append(Sum(label, (before, first), total))
+        return total
+
+    def _in_the_first_step(self, values: NDArray, label: str) -> int:
+        """A signal of values in the first step, and of zeros after it."""
+        signal = self.draft.signal(values.shape, label)
+        process = EachStep(values[None])
+        self.draft.operators.append(Generate(label, (), signal, process, (0,), (0, 0)))
+        return signal
 
     def _weights(self, connection: Connection) -> Found:
         learned = self.learners.operators.get(connection)

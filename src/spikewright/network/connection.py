@@ -21,7 +21,7 @@ from spikewright.network.learning.given import learned_given, rules_given
 from spikewright.network.network import container, entropy
 from spikewright.network.node import Node
 from spikewright.network.pointwise import Pointwise
-from spikewright.network.shapes import as_delay, as_seed, as_value
+from spikewright.network.shapes import as_delay, as_label, as_seed, as_value
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import Lowpass, Synapse, as_synapse
 from spikewright.network.transforms import (
@@ -87,7 +87,7 @@ class Connection(Checked):
         seed: int | None = None,
         delay: float | ArrayLike = 0.0,
     ) -> None:
-        self.label = label
+        self.label = as_label(label, "Connection", "transform")
         self._rules: tuple[LearningRule, ...] = ()
         self._learned: dict[str, NDArray] = {}
         self.pre = self._checked(pre, "pre")
@@ -226,8 +226,22 @@ class Connection(Checked):
         post = self.post_obj
         if isinstance(post, Neurons) and post.ensemble.represents:
             return post.ensemble.dimensions
-        shape = self.receiver_shape
-        return self.post.numbers(shape).size if isinstance(self.post, ObjView) else math.prod(shape)
+        return self.size_out
+
+    @property
+    def size_in(self) -> int:
+        """Number of values of `pre`, of the part where it is one."""
+        return math.prod(self.part_shape)
+
+    @property
+    def size_mid(self) -> int:
+        """Number of values of the function, which the transform takes."""
+        return math.prod(self.sent_shape)
+
+    @property
+    def size_out(self) -> int:
+        """Number of values that arrive at `post`, at the part where it is one."""
+        return self.post.size_in
 
     @property
     def receiver_shape(self) -> Shape:
@@ -420,11 +434,14 @@ class Connection(Checked):
             return tuple(flatten(self.pre.select(output_shape(self.pre.target))))
         return ()
 
-    def _chain(self, transform: Transform | None) -> tuple[Transform, ...]:
-        maps = [*self._selection(), *flatten(transform)]
+    def placing(self) -> tuple[Transform, ...]:
+        """The maps at the end of the chain that put what is sent into its part of `post`."""
         if isinstance(self.post, ObjView):
-            maps += flatten(self.post.place(input_shape(self.post.target))[1])
-        return tuple(maps)
+            return flatten(self.post.place(input_shape(self.post.target))[1])
+        return ()
+
+    def _chain(self, transform: Transform | None) -> tuple[Transform, ...]:
+        return (*self._selection(), *flatten(transform), *self.placing())
 
     def __repr__(self) -> str:
         if self.label:
@@ -434,13 +451,9 @@ class Connection(Checked):
 
 def output_shape(item: Sender) -> Shape:
     """Shape of an object's output; of an ensemble that of the vector it represents."""
-    if isinstance(item, Ensemble):
-        return (item.dimensions,)
-    return item.shape_out if isinstance(item, Node) else item.shape
+    return item.shape_out
 
 
 def input_shape(item: Whole) -> Shape:
     """Shape of an object's input."""
-    if isinstance(item, Ensemble):
-        return (item.dimensions,)
-    return item.shape if isinstance(item, Neurons) else item.shape_in
+    return item.shape_in

@@ -19,7 +19,7 @@ from spikewright.network.distributions import Distribution, ScatteredHypersphere
 from spikewright.network.network import container
 from spikewright.network.neurons import LIF, Direct, NeuronType
 from spikewright.network.processes import EachStep, Process
-from spikewright.network.shapes import Shape, as_period, as_seed, as_shape
+from spikewright.network.shapes import Shape, as_label, as_period, as_seed, as_shape
 from spikewright.network.view import ObjView
 
 Drawn = NDArray | Distribution
@@ -34,8 +34,9 @@ class Ensemble(Checked):
     """A population of neurons, flat or shaped, which may represent a vector.
 
     `n_neurons` is a number or a shape. A neuron's current is `J = gain * input + bias`; both are
-    scalars or broadcast to the shape. Where they are not given they follow from `max_rates` (Hz)
-    and `intercepts`, arrays, distributions or `(low, high)` ranges drawn from uniformly.
+    scalars, arrays that broadcast to the shape, or distributions. Where they are not given they
+    follow from `max_rates` (Hz) and `intercepts`, arrays, distributions or `(low, high)` ranges
+    drawn from uniformly.
 
     Connections to the ensemble itself deliver a vector `x` of `dimensions`; the neurons' input is
     `encoders . x / radius` (plus the input of `.neurons`), and connections from it decode functions
@@ -66,8 +67,8 @@ class Ensemble(Checked):
         dimensions: int | None = 1,
         *,
         neuron_type: NeuronType | None = None,
-        gain: ArrayLike | None = None,
-        bias: ArrayLike | None = None,
+        gain: ArrayLike | Distribution | None = None,
+        bias: ArrayLike | Distribution | None = None,
         max_rates: ArrayLike | Distribution | tuple[float, float] = (200.0, 400.0),
         intercepts: ArrayLike | Distribution | tuple[float, float] = (-1.0, 0.9),
         radius: float = 1.0,
@@ -83,7 +84,7 @@ class Ensemble(Checked):
         seed: int | None = None,
         label: str | None = None,
     ) -> None:
-        self.label = label
+        self.label = as_label(label, "Ensemble")
         self.shape = as_shape(n_neurons, f"{self!r}: n_neurons", empty=False)
         self.dimensions = self._dimensions(dimensions)
         self._rate_scale: NDArray = np.array(1.0)
@@ -236,22 +237,29 @@ class Ensemble(Checked):
         return self._per_neuron(name, value)
 
     @property
-    def gain(self) -> NDArray | None:
+    def gain(self) -> Drawn | None:
         """The factor of a neuron's input, unscaled; None: solved from rates and intercepts."""
         return self._gain
 
     @gain.setter
-    def gain(self, value: ArrayLike | None) -> None:
-        self._gain = None if value is None else self._per_neuron("gain", value)
+    def gain(self, value: ArrayLike | Distribution | None) -> None:
+        self._gain = None if value is None else self._drawn_or_values("gain", value)
 
     @property
-    def bias(self) -> NDArray | None:
+    def bias(self) -> Drawn | None:
         """The constant part of a neuron's current, unscaled; None as for `gain`."""
         return self._bias
 
     @bias.setter
-    def bias(self, value: ArrayLike | None) -> None:
-        self._bias = None if value is None else self._per_neuron("bias", value)
+    def bias(self, value: ArrayLike | Distribution | None) -> None:
+        self._bias = None if value is None else self._drawn_or_values("bias", value)
+
+    @property
+    def given_gain_bias(self) -> tuple[NDArray, NDArray] | None:
+        """Gain and bias where both are given as numbers; None where they are drawn or solved."""
+        gain, bias = self._gain, self._bias
+        numbers = isinstance(gain, np.ndarray) and isinstance(bias, np.ndarray)
+        return (gain, bias) if numbers else None  # type: ignore[return-value]
 
     @property
     def neuron_type(self) -> NeuronType:
@@ -363,6 +371,26 @@ class Ensemble(Checked):
         """The neurons themselves, to connect to and from and to probe."""
         return Neurons(self)
 
+    @property
+    def shape_in(self) -> Shape:
+        """Shape of the represented vector; of the population where there is none."""
+        return (self.dimensions,) if self.represents else self.shape
+
+    @property
+    def shape_out(self) -> Shape:
+        """As `shape_in`."""
+        return self.shape_in
+
+    @property
+    def size_in(self) -> int:
+        """Number of values that a connection to it delivers."""
+        return math.prod(self.shape_in)
+
+    @property
+    def size_out(self) -> int:
+        """Number of values that a connection from it takes."""
+        return self.size_in
+
     def __repr__(self) -> str:
         return f"<Ensemble {self.label!r}>" if self.label else f"<Ensemble at {id(self):#x}>"
 
@@ -378,6 +406,26 @@ class Neurons(Checked):
     def shape(self) -> Shape:
         """Shape of the population."""
         return self.ensemble.shape
+
+    @property
+    def shape_in(self) -> Shape:
+        """As `shape`."""
+        return self.shape
+
+    @property
+    def shape_out(self) -> Shape:
+        """As `shape`."""
+        return self.shape
+
+    @property
+    def size_in(self) -> int:
+        """Number of neurons; 0 with `Direct()`, which has none."""
+        return 0 if self.ensemble.is_direct else self.ensemble.n_neurons
+
+    @property
+    def size_out(self) -> int:
+        """As `size_in`."""
+        return self.size_in
 
     def __getitem__(self, key: Any) -> ObjView:
         return ObjView(self, key)

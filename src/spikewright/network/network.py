@@ -14,7 +14,8 @@ from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import Config, no_defaults
-from spikewright.network.shapes import as_seed
+from spikewright.network.shapes import as_label, as_seed
+from spikewright.network.summary import contents
 
 if TYPE_CHECKING:
     from spikewright.network.connection import Connection
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from spikewright.network.node import Node
     from spikewright.network.probe import Probe
 
+_KINDS = ("ensembles", "nodes", "connections", "networks", "probes")
 _stack = threading.local()
 
 
@@ -49,7 +51,7 @@ class Network(Checked):
     dt: float | None = None
 
     def __init__(self, label: str | None = None, seed: int | None = None) -> None:
-        self.label = label
+        self.label = as_label(label, "Network", "seed")
         self.seed = as_seed(seed, f"{self!r}")
         self.nodes: list[Node] = []
         self.ensembles: list[Ensemble] = []
@@ -82,8 +84,7 @@ class Network(Checked):
 
     def __contains__(self, item: object) -> bool:
         """Whether an object is a part of this network, or of one inside."""
-        kinds = ("ensembles", "nodes", "connections", "probes", "networks")
-        return any(item is part for kind in kinds for part in self._all(kind))
+        return any(item is part for part in self.all_objects)
 
     def copy(self) -> Network:
         """A network like this one, with objects of its own; part of the network being filled.
@@ -97,8 +98,8 @@ class Network(Checked):
         return made
 
     def __repr__(self) -> str:
-        kind = type(self).__name__
-        return f"<{kind} {self.label!r}>" if self.label else f"<{kind} at {id(self):#x}>"
+        name, held = repr(self.label) if self.label else f"at {id(self):#x}", contents(self)
+        return f"<{type(self).__name__} {name}{held and f' with {held}'}>"
 
     def add(self, network: Network) -> Network:
         """Make `network` a part of this one; raises `NetworkError` if it is already, or a cycle."""
@@ -138,6 +139,11 @@ class Network(Checked):
     def all_probes(self) -> list[Probe]:
         """Probes of this network and of every one inside."""
         return self._all("probes")
+
+    @property
+    def all_objects(self) -> list[Any]:
+        """All that is in this network and in every one inside, the networks inside included."""
+        return [item for kind in _KINDS for item in self._all(kind)]
 
     @property
     def n_neurons(self) -> int:

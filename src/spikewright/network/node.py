@@ -15,7 +15,15 @@ from spikewright.network.config import configurable
 from spikewright.network.functions import NodeFunction
 from spikewright.network.network import container
 from spikewright.network.processes import Process
-from spikewright.network.shapes import Shape, as_at_once, as_period, as_real, as_shape, as_value
+from spikewright.network.shapes import (
+    Shape,
+    as_at_once,
+    as_label,
+    as_period,
+    as_real,
+    as_shape,
+    as_value,
+)
 from spikewright.network.view import ObjView
 
 
@@ -56,11 +64,12 @@ class Node(Checked):
         size_in: int | tuple[int, ...] | None = None,
         size_out: int | tuple[int, ...] | None = None,
         label: str | None = None,
+        *,
         restart_every: int | None = None,
         at_once: int = 1,
         stateless: bool = False,
     ) -> None:
-        self.label = label
+        self.label = as_label(label, "Node")
         self.stateless = self._as_stateless(stateless, output)
         self.at_once: float = as_at_once(at_once, f"{self!r}")
         self.restart_every = as_period(restart_every, f"{self!r}")

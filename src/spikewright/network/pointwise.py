@@ -76,6 +76,23 @@ class Step(Pointwise):
         return np.where(x > self.threshold, 1.0, 0.0)
 
 
+@register
+@dataclass(frozen=True)
+class SmoothStep(Pointwise):
+    """`1 - exp(-(x - threshold) / width)` where values are above `threshold`, 0 elsewhere."""
+
+    threshold: float
+    width: float
+
+    def __post_init__(self) -> None:
+        _check(self, self.threshold)
+        if not (is_number(self.width) and self.width > 0):
+            raise NetworkError(f"SmoothStep.width must be a number above 0, got {self.width!r}")
+
+    def __call__(self, x: NDArray) -> NDArray:
+        return -np.expm1(-np.maximum(x - self.threshold, 0.0) / self.width)
+
+
 def _check(function: Pointwise, threshold: float) -> None:
     if not is_number(threshold):
         name = type(function).__name__

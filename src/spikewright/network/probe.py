@@ -13,7 +13,7 @@ from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.learning import LearningRule
 from spikewright.network.network import container
 from spikewright.network.node import Node
-from spikewright.network.shapes import Shape
+from spikewright.network.shapes import Shape, as_label
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import as_synapse
 from spikewright.network.view import ObjView
@@ -42,10 +42,12 @@ class Probe(Checked):
     `amplitude / (s dt)`, or rates; "spikes" and "rates" mean the same), "input" (the current),
     "spike_count", or a state variable of the neuron type: "voltage" (in spikes), "refractory_time"
     (seconds), "adaptation", "recovery" and so on, "rate_out" (Hz) of types that make spikes of
-    rates; of a connection "output" (the delivered value; behind a synapse, which delays, that of
-    the next step), "input" (of a decoded one the neurons' output) or "weights"; of a rule one of
-    its `probeable`. `obj` is the whole of `target`. A `synapse` filters the recording and delays it
-    by one step. `solver` defaults to that of connections made at this place.
+    rates; of a connection "output" (the value that it sends, in its own order; at the end of a
+    step, so that behind a synapse it is what arrives in the next one), "input" (the whole output of
+    `pre`; of a decoded one the neurons' output) or "weights"; of a rule one of its `probeable`.
+    `obj` is the whole of `target`. A `synapse` filters the recording and delays it by one step: it
+    reads what arrives in a step, and what a rule made in the step before. `solver` defaults to that
+    of connections made at this place.
     """
 
     _from_defaults: frozenset[str] = frozenset()
@@ -60,7 +62,7 @@ class Probe(Checked):
         label: str | None = None,
         solver: Solver | None = None,
     ) -> None:
-        self.label = label
+        self.label = as_label(label, "Probe")
         if isinstance(target, Ensemble) and not target.represents:
             target = target.neurons
         self.target = target
@@ -83,6 +85,16 @@ class Probe(Checked):
     def obj(self) -> Target:
         """The whole object that `target` is (a part of)."""
         return self.target.target if isinstance(self.target, ObjView) else self.target
+
+    @property
+    def size_in(self) -> int:
+        """Number of values that the target sends."""
+        return self.target.size_out
+
+    @property
+    def size_out(self) -> int:
+        """0: a probe sends nothing."""
+        return 0
 
     def _checked(self, attr: str | None) -> str:
         """The checked attribute to record; raises `NetworkError` where the target lacks it."""

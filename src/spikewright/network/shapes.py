@@ -40,6 +40,14 @@ def as_seed(value: Any, what: str) -> int | None:
     return int(value)
 
 
+def as_label(value: Any, what: str, meant: str = "") -> str | None:
+    """A label, None or text; raises `NetworkError` naming `what` and the argument `meant` else."""
+    if value is None or isinstance(value, str):
+        return value
+    hint = f". Did you mean {meant}={value!r}?" if meant else ""
+    raise NetworkError(f"{what}: a label is None or text, got {value!r}{hint}")
+
+
 def as_period(value: Any, what: str) -> int | None:
     """None or a whole number of steps from 1; raises `NetworkError` naming `what` otherwise."""
     if value is None:

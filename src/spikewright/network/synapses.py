@@ -18,6 +18,7 @@ from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.shapes import as_real
+from spikewright.network.units import warn_of_milliseconds
 
 Method = Literal["zoh", "bilinear", "euler", "backward_diff"]
 _METHODS = ("zoh", "bilinear", "euler", "backward_diff")
@@ -188,6 +189,7 @@ class Lowpass(Synapse):
 
     def __post_init__(self) -> None:
         _check_tau(self, self.tau)
+        warn_of_milliseconds(self, "tau")
 
     def discretise(self, dt: float) -> DiscreteFilter:
         """`y_t = p y_(t-1) + (1 - p) u_t`, `p = exp(-dt / tau)`."""
@@ -204,6 +206,7 @@ class Alpha(Synapse):
 
     def __post_init__(self) -> None:
         _check_tau(self, self.tau)
+        warn_of_milliseconds(self, "tau")
 
     def discretise(self, dt: float) -> DiscreteFilter:
         if self.tau == 0:
@@ -224,6 +227,7 @@ class Triangle(Synapse):
     def __post_init__(self) -> None:
         if not (is_number(self.t) and self.t >= 0):
             raise NetworkError(f"Triangle.t must be 0 s or more, got {self.t!r}")
+        warn_of_milliseconds(self, "t")
 
     def discretise(self, dt: float) -> DiscreteFilter:
         count = round(self.t / dt) + 1

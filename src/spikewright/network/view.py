@@ -52,6 +52,16 @@ class ObjView(Checked):
             picked.ravel(), np.arange(picked.size), np.ones(picked.size), shape, picked.size
         )
 
+    @property
+    def size_in(self) -> int:
+        """Number of values of the part that take input; 0 where the whole takes none."""
+        return self.numbers(self.target.shape_in).size if self.target.size_in else 0
+
+    @property
+    def size_out(self) -> int:
+        """Number of values that the part sends; 0 where the whole sends none."""
+        return self.numbers(self.target.shape_out).size if self.target.size_out else 0
+
     def numbers(self, shape: Shape) -> NDArray:
         """Indices of the part's values in a flat array of `shape`, in the part's shape."""
         self._ranges(shape)  # what is out of range has one message

@@ -9,6 +9,7 @@ from typing import Any
 import nengo
 import numpy as np
 
+nengo.rc.set("decoder_cache", "enabled", "False")  # decoders are solved here, by this NumPy
 Fill = Callable[[], list[Any]]
 SEED = 11
 

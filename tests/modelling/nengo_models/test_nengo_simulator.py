@@ -508,8 +508,20 @@ def test_failed_and_interrupted_runs_keep_what_was_recorded(sample_every: float 
         with pytest.warns(UserWarning, match="ended within a step"):
             sim.run_steps(10 - sim.n_steps)
         times = sim.trange(sample_every=sample_every)
-        assert sim.n_steps == 10 and len(times) == (10 if sample_every is None else len(times))
+        assert sim.n_steps == 10 and len(times) == {None: 10, 0.002: 5, 0.0025: 4}[sample_every]
         np.testing.assert_allclose(sim.data[probe][:, 0], times)
         assert all(n == round(t / 0.001) - 1 and time == n * sim.dt for n, time, t in seen)
         with pytest.raises(ValueError, match="read-only"):
             sim.data[probe][0] = 1.0
+
+
+def test_recordings_of_a_model_say_what_there_is() -> None:
+    """By the model's own objects, with shapes."""
+    model, probe = clock()
+    ensemble = model.ensemble(20, 2)
+    with sw.NengoSimulator(model, progress_bar=False) as simulator:
+        simulator.run_steps(3)
+        lines = repr(simulator.data).splitlines()
+    assert lines[0].startswith("Data of 3 steps of ")
+    assert f"  {ensemble!r}: gain, bias and encoders (20, 2)" in lines
+    assert f"  {probe!r}: (3, 1)" in lines

@@ -23,6 +23,9 @@ EXAMPLES: dict[str, Callable[[], sw.Network]] = {
     "AssociativeMemory": lambda: sw.networks.AssociativeMemory(
         [*DIRECTIONS, *-DIRECTIONS], threshold=[0.1, 0.2, 0.3] * 2, inhibitable=True
     ),
+    "ThresholdingAssociativeMemory": lambda: sw.networks.ThresholdingAssociativeMemory(
+        [*DIRECTIONS, *-DIRECTIONS], threshold=[0.1, 0.2, 0.3] * 2, inhibitable=True
+    ),
 }
 
 

@@ -96,9 +96,62 @@ def recalled(x: NDArray, make: Any, extra: Any = None) -> tuple[NDArray, NDArray
     return first, second
 
 
-def cleanup(**options: Any) -> sw.networks.AssociativeMemory:
-    """A memory of four directions."""
+def cleanup(**options: Any) -> sw.networks.ThresholdingAssociativeMemory:
+    """A memory of four directions, which come through as long as they are similar."""
+    return sw.networks.ThresholdingAssociativeMemory(VECTORS, label="memory", **options)
+
+
+def whole(**options: Any) -> sw.networks.AssociativeMemory:
+    """A memory of the same directions, which come through in full length."""
     return sw.networks.AssociativeMemory(VECTORS, label="memory", **options)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize("wins", [False, True], ids=["alone", "inhibiting each other"])
+def test_a_memory_of_nengos_words_recalls_in_full_length(threshold: float, wins: bool) -> None:
+    """A utility is 0 below the threshold, 1 from .3 above it on, and between them near it: the
+    step is decoded. Nengo's network of this name has the same utilities
+    (tests/modelling/nengo_models/test_networks_against_nengo.py)."""
+    found = []
+    for similarity in (threshold - 0.1, threshold + 0.1, threshold + 0.3):
+        activations, output = recalled(
+            similarity * VECTORS[1],
+            lambda: whole(threshold=threshold),
+            (lambda m: m.add_wta_network()) if wins else None,
+        )
+        found.append(activations[1])
+        np.testing.assert_allclose(output, activations @ VECTORS, atol=0.02)
+    below, near, above = found
+    assert below == pytest.approx(0, abs=1e-3)
+    assert near == pytest.approx(0.63, abs=0.1)
+    assert above == pytest.approx(1, abs=0.05)
+
+
+def test_a_memory_of_nengos_words_has_the_same_methods() -> None:
+    """Competition, thresholds, a default and inhibition act as in the other memory."""
+    default = directions(1, 32, seed=7)[0]
+
+    def make(memory: Any) -> None:
+        memory.add_wta_network()
+        memory.add_threshold_to_outputs()
+        memory.add_default_output_vector(default)
+
+    stronger, _ = recalled(0.9 * VECTORS[0] + 0.7 * VECTORS[3], whole, make)
+    np.testing.assert_allclose(stronger, [1, 0, 0, 0], atol=0.05)
+    _, nothing = recalled(0.05 * VECTORS[0], whole, make)
+    np.testing.assert_allclose(nothing @ default, 1, atol=0.1)
+
+
+@pytest.mark.parametrize("make", [cleanup, whole])
+def test_what_is_silenced_sends_no_default_either(make: Any) -> None:
+    """`inhibit` at 1 stops all that reaches the output."""
+    with sw.Network(seed=0) as net:
+        memory = make(inhibitable=True)
+        memory.add_threshold_to_outputs()
+        memory.add_default_output_vector(VECTORS[2])
+        sw.Connection(sw.Node([1.0]), memory.inhibit, None)
+        probe = sw.Probe(memory.output, synapse=0.01)
+    assert np.abs(run(net, probe, 200)[100:]).max() < 0.01
 
 
 def test_a_memory_finds_what_is_most_similar() -> None:
@@ -204,7 +257,7 @@ def test_thresholding_ensembles_are_silent_below(threshold: float) -> None:
         (lambda: sw.networks.BasalGanglia(2, output_weight=np.nan), "output_weight .* got nan"),
         (lambda: sw.networks.Thalamus(2, threshold=1.0, label="t"), "'t'>: threshold must be from"),
         (lambda: sw.networks.ThresholdingEnsembles(2.0), "between -radius and radius = 1.0"),
-        (lambda: sw.networks.AssociativeMemory([1.0]), r"must be \(n, dimensions\)"),
+        (lambda: sw.networks.ThresholdingAssociativeMemory([1.0]), r"must be \(n, dimensions\)"),
         (lambda: sw.networks.AssociativeMemory([[np.nan]]), "hold NaN"),
         (lambda: cleanup(threshold=[0.1, 0.2]), "'memory'>: threshold must be one number, or one"),
         (lambda: cleanup(output_vectors=[[1.0]]), "one for each of 4 pairs, got 1"),

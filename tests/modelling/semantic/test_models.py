@@ -215,7 +215,10 @@ def broken(ask: Any) -> None:
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda m: semantic.Cortical("stat = A"), "'mind'> has no module 'stat'; there are: state"),
+        (
+            lambda m: semantic.Cortical("stat = A"),
+            "'mind' with .*> has no module 'stat'; there are: state",
+        ),
         (lambda m: semantic.Cortical("state = X"), "'letters'> has no pointer 'X'"),
         (lambda m: semantic.Cortical("state = cue"), "cue has pointers of .*'other'>.*'letters'"),
         (lambda m: semantic.Cortical("bind = state"), "no single input; there are: a, b"),

@@ -66,6 +66,11 @@ def cell_of(ensemble: Ensemble, dt: float) -> Cell:
             "it represents a vector, and NIR has neurons alone",
             "Give the ensemble dimensions=None, a gain and a bias, and connect its neurons",
         )
+    if ensemble.given_gain_bias is None:
+        raise NoForm(
+            "its gain and bias are drawn, and NIR has numbers",
+            "Give it the arrays that sim.data[ensemble] has",
+        )
     if ensemble.noise is not None or ensemble.restart_every is not None:
         what = "noise" if ensemble.noise is not None else "a restart every few steps"
         raise NoForm(f"it has {what}, and NIR has none", "Leave it out")

@@ -115,7 +115,7 @@ class Links:
         if self._program is None:
             return
         for ensemble, built in self._program.representations.items():
-            if _represents(ensemble) and not ensemble.is_direct and ensemble.gain is None:
+            if _represents(ensemble) and not ensemble.is_direct and not ensemble.given_gain_bias:
                 yield from (built.gain, built.bias)
 
     def _all(self) -> Iterator[Link]:

@@ -44,8 +44,8 @@ def _parameters(links: Links) -> Iterator[NDArray]:
                 yield part.weights
     yield from links.parameters()
     for ensemble in network.all_ensembles:
-        for value in (ensemble.gain, ensemble.bias, ensemble.rate_scale):
-            if value is not None and value.ndim:
+        for value in (*(ensemble.given_gain_bias or ()), ensemble.rate_scale):
+            if value.ndim:
                 yield _narrow(value)
     fed = {c.pre_obj for c in network.all_connections}
     for node in network.all_nodes:

@@ -14,7 +14,7 @@ from spikewright.modelling.nengo_reader.kinds import is_a, name_of
 from spikewright.modelling.nengo_reader.learning import parts_of
 from spikewright.modelling.nengo_reader.neurons import UserNeurons, neuron_type_of
 from spikewright.modelling.nengo_reader.populations import Population, population
-from spikewright.modelling.nengo_reader.probes import make_probe
+from spikewright.modelling.nengo_reader.probes import Form, make_probe
 from spikewright.modelling.nengo_reader.processes import Drawing, process_of
 from spikewright.modelling.nengo_reader.seeds import Seeds, fresh_seed, seeds_of
 from spikewright.modelling.nengo_reader.transforms import Sampled
@@ -54,7 +54,8 @@ class NengoNetwork(Network):
     """A `Network` read from Nengo's; `of[object]` is the object that one of the model became.
 
     `drawn[ensemble]` are an ensemble's parameters as arrays, `sampled[connection]` a connection's
-    transform, `seeds[object]` the seeds that were drawn from. `seed_processes` draws new initial
+    transform, `seeds[object]` the seeds that were drawn from. `forms[probe]` gives recordings the
+    shape that they have in Nengo, where it is another one. `seed_processes` draws new initial
     values of processes.
     """
 
@@ -64,6 +65,7 @@ class NengoNetwork(Network):
         self.of: Mapping[Any, Any] = Objects()
         self.drawn: dict[Any, Population] = {}
         self.sampled: dict[Any, Sampled] = {}
+        self.forms: dict[Any, Form] = {}
         self._drawing = Drawing()
 
     def seed_processes(self, seed: int) -> None:
@@ -132,7 +134,7 @@ class _Reader:
         for theirs, ours in self.places:
             with ours:
                 for probe in theirs.probes:
-                    self._keep(probe, make_probe(probe, self.found.of, self.seeds[probe]))
+                    self._keep(probe, make_probe(probe, self.found, self.seeds[probe]))
 
     def _walk(self, model: Any, into: Network) -> None:
         self.places.append((model, into))

@@ -48,14 +48,17 @@ def _dense(theirs: Any, weights: Any) -> OurTransform:
 
 
 def _sparse(theirs: Any, weights: Any) -> OurTransform:
+    out, size = theirs.shape
+    return Sparse(*entries_of(weights), (int(out),), int(size))
+
+
+def entries_of(weights: Any) -> tuple[NDArray, NDArray, NDArray]:
+    """Rows, columns and values of sparse weights, SciPy's or Nengo's."""
     if hasattr(weights, "tocoo"):
         entries = weights.tocoo()
-        rows, columns, values = entries.row, entries.col, entries.data
-    else:
-        rows, columns = np.asarray(weights.indices).reshape(-1, 2).T
-        values = np.broadcast_to(weights.data, rows.shape)
-    out, size = theirs.shape
-    return Sparse(rows, columns, np.array(values, np.float64), (int(out),), int(size))
+        return entries.row, entries.col, np.array(entries.data, np.float64)
+    rows, columns = np.asarray(weights.indices).reshape(-1, 2).T
+    return rows, columns, np.array(np.broadcast_to(weights.data, rows.shape), np.float64)
 
 
 def _shape(theirs: Any) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from spikewright.modelling.nengo_reader import NengoNetwork
 from spikewright.modelling.nengo_reader.kinds import own_kind
-from spikewright.network import Connection
+from spikewright.network import Connection, Ensemble
+from spikewright.network.summary import listed, of_connection, of_ensemble
 from spikewright.simulator import Simulator
 
 
@@ -70,6 +71,22 @@ class NengoData(Mapping[Any, Any]):
 
     def __len__(self) -> int:
         return len(self._network.of)
+
+    def __repr__(self) -> str:
+        """Every object of the model with what is known of it."""
+        entries = [(key, self._words(key)) for key in self]
+        return listed(
+            f"Data of {self._simulator.n_steps} steps of {self._network.model!r}:",
+            [(key, words) for key, words in entries if words],
+        )
+
+    def _words(self, theirs: Any) -> str:
+        samples, ours = self._recorded(theirs), self._network.of[theirs]
+        if samples is not None:
+            return f"{samples.shape}"
+        if isinstance(ours, Ensemble):
+            return of_ensemble(ours)
+        return of_connection(ours) if isinstance(ours, Connection) else ""
 
     def _parameters(self, theirs: Any, ours: Any) -> BuiltEnsemble | BuiltConnection | None:
         if theirs in self._network.drawn:

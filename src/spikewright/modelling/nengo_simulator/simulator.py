@@ -85,7 +85,9 @@ class NengoSimulator:
             self.network = from_nengo(model, built, seed=_inner(self.seed))
             self.network.seed_processes(self.seed)
             self._kept = {
-                probe: Sampling.of(probe, self.network.of[probe], self.dt)
+                probe: Sampling.of(
+                    probe, self.network.of[probe], self.dt, self.network.forms.get(probe)
+                )
                 for probe in model.all_probes
             }
             self.simulator = Simulator(

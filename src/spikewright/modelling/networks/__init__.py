@@ -1,6 +1,9 @@
 """Ready-made networks: populations that multiply, bind, integrate, remember and choose."""
 
-from spikewright.modelling.networks.associative_memory import AssociativeMemory
+from spikewright.modelling.networks.associative_memory import (
+    AssociativeMemory,
+    ThresholdingAssociativeMemory,
+)
 from spikewright.modelling.networks.basal_ganglia import BasalGanglia
 from spikewright.modelling.networks.circular_convolution import CircularConvolution
 from spikewright.modelling.networks.ensemble_array import EnsembleArray
@@ -23,6 +26,7 @@ __all__ = [
     "Oscillator",
     "Product",
     "Thalamus",
+    "ThresholdingAssociativeMemory",
     "ThresholdingEnsembles",
     "dot_product_transform",
 ]

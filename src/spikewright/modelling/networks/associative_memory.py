@@ -12,22 +12,23 @@ from spikewright.modelling.networks.checks import above_zero, count, free_name, 
 from spikewright.modelling.networks.ensemble_array import EnsembleArray
 from spikewright.modelling.networks.presets import ThresholdingEnsembles
 from spikewright.network import Connection, Ensemble, Network, Node
+from spikewright.network.pointwise import SmoothStep
+
+_UTILITY = SmoothStep(0.0, 1 / 15)  # of what an item is similar by, above its threshold
+_STEP_POINTS = 5000  # evaluation points of a step, which is steep
+_INHIBITION = -1.5  # of what `inhibit` silences: more than a similarity or a bias of 1
 
 
-class AssociativeMemory(Network):
-    """Recalls the output vector of each input vector that the input is similar to.
+class _Memory(Network):
+    """What associative memories share: items with utilities, input and output mappings.
 
-    One small ensemble for each pair: its input is the dot product of `input` with its input vector,
-    times `input_scales`, and it is silent below `threshold`. The value that it represents, its
-    utility, scales its output vector at `output` (None: the input vectors, so that the memory
-    cleans up). `input_vectors` are `(pairs, d)`, `output_vectors` `(pairs, d_out)`; `input_scales`
-    and `threshold` one number or one for each pair. `inhibitable` adds a node `inhibit`, where an
-    input of 1 silences the memory.
-
-    Further inputs, outputs and properties are added by methods. `utilities` is the node of all
-    utilities, `activations` the node that scales the outputs. Raises `NetworkError` naming the
-    memory.
+    `_add_items` makes the ensembles, `elem_input`, `elem_output` and what `inhibit` reaches.
     """
+
+    elem_input: Node
+    elem_output: Node
+    _default_threshold = 0.5
+    """The threshold of the ensemble that sends a default vector, whose bias is 1."""
 
     def __init__(
         self,
@@ -46,19 +47,29 @@ class AssociativeMemory(Network):
         n = count(n_neurons, f"{self!r}: n_neurons")
         thresholds = self._one_each("threshold", threshold)
         self._name = "memory" if label is None else label
+        self.inhibit: Node | None = None
         with self:
-            self.ensembles_of_items = _thresholding(n, thresholds, self._name)
-            self.utilities = self.ensembles_of_items.output
-            self.activations = Node(size_in=self.n_items, label=f"activations of {self._name}")
-            self._direct: Connection | None = Connection(self.utilities, self.activations, None)
             if inhibitable:
                 self.inhibit = Node(size_in=1, label=f"inhibit of {self._name}")
-                self.ensembles_of_items.silenced_by(self.inhibit)
+            self._add_items(n, thresholds)
+            self.utilities = self.elem_output
+            self.activations = Node(size_in=self.n_items, label=f"activations of {self._name}")
+            self._direct: Connection | None = Connection(self.utilities, self.activations, None)
         self.default: Ensemble | None = None
         self.input = self.add_input_mapping("input", given, input_scales)
         self.output = self.add_output_mapping(
             "output", given if output_vectors is None else output_vectors
         )
+
+    def _add_items(self, n: int, thresholds: NDArray) -> None:
+        """Make an ensemble of `n` neurons for each item."""
+        raise NotImplementedError
+
+    def _silenced(self, end: Node | Ensemble, size: int) -> None:
+        """Let `inhibit`, if there is one, take more from each value of `end` than a bias gives."""
+        if self.inhibit is not None:
+            weights = np.full((size, 1), _INHIBITION)
+            Connection(self.inhibit, end, None, transform=weights)
 
     def _one_each(self, name: str, value: ArrayLike) -> NDArray:
         """Finite numbers, one for each pair."""
@@ -98,7 +109,7 @@ class AssociativeMemory(Network):
         scaled = given * self._one_each("input_scales", input_scales)[:, None]
         node = self._add(name, given.shape[1])
         with self:
-            Connection(node, self.ensembles_of_items.input, None, transform=scaled)
+            Connection(node, self.elem_input, None, transform=scaled)
         return node
 
     def add_output_mapping(self, name: str, output_vectors: ArrayLike) -> Node:
@@ -130,6 +141,7 @@ class AssociativeMemory(Network):
                 Connection(bias, array.input, None)
             Connection(self.utilities, silent.input, 0.005, transform=-scale)
             Connection(silent.output, loud.input, 0.005, transform=-scale)
+            self._silenced(loud.input, self.n_items)
             Connection(loud.output, self.activations, None)
         self.thresholded_utilities = loud.output
 
@@ -139,9 +151,8 @@ class AssociativeMemory(Network):
         if inhibit_synapse is None:
             raise NetworkError(f"{self!r}: inhibit_synapse must be a synapse: it closes a loop")
         others = scale * (np.eye(self.n_items) - 1.0)
-        array = self.ensembles_of_items
         with self:
-            Connection(array.output, array.input, inhibit_synapse, transform=others)
+            Connection(self.elem_output, self.elem_input, inhibit_synapse, transform=others)
 
     def add_default_output_vector(
         self,
@@ -166,13 +177,66 @@ class AssociativeMemory(Network):
                 f"{self!r}: output_vector must be {node.size_in} values, got {vector.size}"
             )
         with self:
-            with ThresholdingEnsembles(0.5):
+            with ThresholdingEnsembles(self._default_threshold):
                 self.default = Ensemble(n, 1, label=f"default of {self._name}")
             bias = Node([1.0], label=f"bias of default of {self._name}")
             Connection(bias, self.default, None)
             inhibit = np.full((1, self.n_items), -1.0 / least)
             Connection(self.activations, self.default, 0.005, transform=inhibit)
+            self._silenced(self.default, 1)
             Connection(self.default, node, None, transform=vector.T)
+
+
+class AssociativeMemory(_Memory):
+    """Recalls the output vector of each input vector that the input is similar to, in full length.
+
+    One small ensemble for each pair: its input is the dot product of `input` with its input vector,
+    times `input_scales`, and its utility is 0 up to `threshold` and 1 from some .25 above it on.
+    Between, a smooth step, `1 - exp(-15 x)` of the excess, is decoded. Utilities scale the output
+    vectors at `output` (None: the input vectors, so that the memory cleans up). `input_vectors` are
+    `(pairs, d)`, `output_vectors` `(pairs, d_out)`; `input_scales` and `threshold` one number or
+    one for each pair. `inhibitable` adds a node `inhibit`, where an input of 1 silences the memory.
+    So it is Nengo's network of that name; `ThresholdingAssociativeMemory` recalls a vector as long
+    as it is similar.
+
+    Further inputs, outputs and properties are added by methods. `elem_input` is the node of all
+    similarities, `elem_output` (`utilities`) of all utilities, `activations` the node that scales
+    the outputs. Raises `NetworkError` naming the memory.
+    """
+
+    _default_threshold = 0.0
+
+    def _add_items(self, n: int, thresholds: NDArray) -> None:
+        self.elem_input = Node(size_in=self.n_items, label=f"elements in {self._name}")
+        self.elem_output = Node(size_in=self.n_items, label=f"elements out of {self._name}")
+        self.bias_node = Node(-thresholds, label=f"thresholds of {self._name}")
+        self.am_ensembles = []
+        for i in range(self.n_items):
+            with ThresholdingEnsembles(0.0):
+                item = Ensemble(n, 1, n_eval_points=_STEP_POINTS, label=f"{self._name}[{i}]")
+            self.am_ensembles.append(item)
+            Connection(self.bias_node[i], item, None)
+            Connection(self.elem_input[i], item, None)
+            Connection(item, self.elem_output[i], None, function=_UTILITY)
+        self._silenced(self.elem_input, self.n_items)
+
+
+class ThresholdingAssociativeMemory(_Memory):
+    """Recalls the output vector of each similar input vector, as long as they are similar.
+
+    One small ensemble for each pair: its input is the dot product of `input` with its input vector,
+    times `input_scales`, and it is silent below `threshold`. The value that it represents, its
+    utility, scales its output vector at `output`. Arguments, methods and nodes are those of
+    `AssociativeMemory`; `ensembles_of_items` is the array of all ensembles. Raises `NetworkError`
+    naming the memory.
+    """
+
+    def _add_items(self, n: int, thresholds: NDArray) -> None:
+        array = _thresholding(n, thresholds, self._name)
+        self.ensembles_of_items = array
+        self.elem_input, self.elem_output = array.input, array.output
+        if self.inhibit is not None:
+            array.silenced_by(self.inhibit)
 
 
 def _thresholding(n: int, thresholds: NDArray, label: str) -> EnsembleArray:

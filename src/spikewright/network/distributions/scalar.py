@@ -30,6 +30,10 @@ class Uniform(Distribution):
     def __post_init__(self) -> None:
         check_numbers(self, low=self.low, high=self.high)
         require(self.low <= self.high, f"Uniform: low {self.low} is above high {self.high}")
+        require(
+            isinstance(self.integer, bool),
+            f"Uniform.integer must be True or False, got {self.integer!r}",
+        )
         if self.integer:
             require(
                 math.ceil(self.low) < math.ceil(self.high),

@@ -45,6 +45,11 @@ class LearningRule(Checked):
         return (self.size_in,)
 
     @property
+    def size_out(self) -> int:
+        """0: a rule sends nothing."""
+        return 0
+
+    @property
     def probeable(self) -> tuple[str, ...]:
         """The signals that a probe may record."""
         return self.learning_rule_type.probeable

@@ -24,8 +24,8 @@ TYPES: dict[str, type] = {**NEURON_TYPES, "Direct": Direct}
 RANDOM: dict[str, type] = {**DISTRIBUTIONS, **PROCESSES, **SYNAPSES}
 OUTPUTS: dict[str, type] = {**FUNCTIONS, **RANDOM}
 RULES: dict[str, type] = {**LEARNING_RULES, **SYNAPSES}
-VALUES = ("gain", "bias", "rate_scale")
-DRAWN = ("max_rates", "intercepts", "encoders", "eval_points", "noise")
+VALUES = ("rate_scale",)
+DRAWN = ("gain", "bias", "max_rates", "intercepts", "encoders", "eval_points", "noise")
 PLAIN = ("radius", "n_eval_points", "normalize_encoders")
 
 

@@ -29,6 +29,7 @@ from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.neurons.integrator import integrate
+from spikewright.network.units import warn_of_milliseconds
 
 Array = Any  # an array of whatever library the engine computes with
 State = dict[str, Array]
@@ -176,6 +177,8 @@ class NeuronType(ABC):
         check_positive(self, **{name: getattr(self, name) for name in self.above_zero})
         check_from_zero(self, **{name: getattr(self, name) for name in self.from_zero})
         check_cap(self, getattr(self, "max_spikes_per_step", None))
+        if hasattr(self, "tau_rc"):
+            warn_of_milliseconds(self, "tau_rc", "tau_ref")
 
     @property
     def most_spikes(self) -> int | None:

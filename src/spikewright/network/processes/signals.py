@@ -193,8 +193,8 @@ class Piecewise(Process):
 
     Keys are seconds; before the first the output is zero. With `interpolation` "zero" each value
     holds, or each function of time is called, until the next time; "linear", "nearest", "slinear",
-    "quadratic" and "cubic" (the last three need SciPy) go through values, and hold the first and
-    the last one outside.
+    "quadratic" and "cubic" (the last three need SciPy) go through values; before the first time and
+    after the last the output is zero, as in Nengo.
     """
 
     def __init__(
@@ -248,12 +248,22 @@ class Piecewise(Process):
     ) -> Step:
         times = np.array(list(self.data), np.float64)
         if self.interpolation != "zero":
-            path = self._path(times)
-            return lambda t: path(t).reshape(shape_out)
+            return self._between(times, shape_out, _EARLY * dt)
 
         def step(t: float) -> NDArray:
             index = int(np.searchsorted(times, t + _EARLY * dt, "right")) - 1
             return np.zeros(shape_out) if index < 0 else self._pieces[index](t).reshape(shape_out)
+
+        return step
+
+    def _between(self, times: NDArray, shape_out: Shape, rounding: float) -> Step:
+        """The step of values that are interpolated, zeros outside of the times."""
+        path, first, last = self._path(times), times[0], times[-1]
+
+        def step(t: float) -> NDArray:
+            if not first - rounding <= t <= last + rounding:
+                return np.zeros(shape_out)
+            return path(min(max(t, first), last)).reshape(shape_out)
 
         return step
 
@@ -264,7 +274,7 @@ class Piecewise(Process):
         if self.interpolation == "linear":
             return lambda t: np.array([np.interp(t, times, v) for v in values.T])
         if self.interpolation == "nearest":
-            return lambda t: values[np.argmin(np.abs(times - t))]
+            halves = (times[1:] + times[:-1]) / 2
+            return lambda t: values[np.searchsorted(halves, t)]
         made = require("scipy.interpolate").interp1d(times, values, self.interpolation, axis=0)
-        first, last = times[0], times[-1]
-        return lambda t: np.asarray(made(min(max(t, first), last)))
+        return lambda t: np.asarray(made(t))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -40,10 +41,25 @@ class Solver(ABC):
     """Fields that are finite numbers from 0."""
 
     def __post_init__(self) -> None:
+        self._check_weights()
         for name in self.from_zero:
             value = getattr(self, name)
             if not (is_number(value) and value >= 0):
                 raise NetworkError(f"{type(self).__name__}.{name} must be 0 or more, got {value!r}")
+
+    def _check_weights(self) -> None:
+        """Raise `NetworkError` unless `weights` is a truth value, as a penalty given first is not.
+
+        A truth value of NumPy's becomes Python's.
+        """
+        if not isinstance(self.weights, bool | np.bool_):
+            kind = type(self).__name__
+            numbers = [f.name for f in fields(self) if isinstance(f.default, float)]
+            hint = f"Did you mean {numbers[0]}={self.weights!r}?" if numbers else ""
+            raise NetworkError(
+                f"{kind}.weights must be True or False, got {self.weights!r}. {hint}".rstrip()
+            )
+        object.__setattr__(self, "weights", bool(self.weights))
 
     @abstractmethod
     def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:

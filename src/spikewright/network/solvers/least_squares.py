@@ -144,6 +144,7 @@ class NoSolver(Solver):
     weights: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.values is None:
             return
         try:

@@ -64,6 +64,7 @@ class LstsqDrop(Solver):
     compositional: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (is_number(self.drop) and 0 <= self.drop < 1):
             raise NetworkError(f"LstsqDrop.drop must lie in [0, 1), got {self.drop!r}")
         for name in ("solver1", "solver2"):

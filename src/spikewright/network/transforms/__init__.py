@@ -58,9 +58,10 @@ def as_transform(value: Any, where: str) -> Transform | None:
     try:
         array = as_numbers(value)
     except (TypeError, ValueError):
+        hint = "; give a function by its name, function=" if callable(value) else ""
         raise NetworkError(
             f"{where}: a transform is None, a number, a vector, a matrix, a distribution or a "
-            f"Transform, got {value!r}"
+            f"Transform, got {value!r}{hint}"
         ) from None
     if array.ndim == 2:
         return Dense(array)

@@ -146,6 +146,12 @@ class Chain(Transform):
             shape = part.output_shape(shape)
         return shape
 
+    @property
+    def weights(self) -> NDArray:
+        """Those of the one part that has weights."""
+        weighted = [p for p in flatten(self) if type(p).weights is not Transform.weights]
+        return weighted[0].weights if len(weighted) == 1 else super().weights
+
     def made(self, rng: np.random.Generator) -> Transform:
         made = tuple(part.made(rng) for part in self.parts)
         alike = all(a is b for a, b in zip(made, self.parts, strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks import AssociativeMemory
+from spikewright.modelling.networks import ThresholdingAssociativeMemory
 from spikewright.modelling.semantic.ends import End
 from spikewright.modelling.semantic.module import Module, as_vocabulary
 from spikewright.modelling.semantic.vocabulary import Vocabulary
@@ -21,7 +21,7 @@ class Cleanup(Module):
     `keys` are the names it knows (None: all of `vocabulary` at present). With `mapping`, names or
     expressions of `vocabulary` to expressions of `output_vocabulary` (None: the same), it is a
     hetero-associative memory. `sharp` gives recalled pointers full length, whatever the similarity.
-    Further arguments are those of `AssociativeMemory`; its other properties are at `memory`.
+    `memory` is the `ThresholdingAssociativeMemory` inside, which takes all further arguments.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Cleanup(Module):
         found = pairs(self, vocabulary, keys, mapping, output_vocabulary)
         self.vocabulary, self.output_vocabulary = found.vocabulary, found.output_vocabulary
         with self:
-            self.memory = AssociativeMemory(
+            self.memory = ThresholdingAssociativeMemory(
                 found.inputs, found.outputs, n_neurons, threshold, label=self.name, **memory_kwargs
             )
             if sharp:
