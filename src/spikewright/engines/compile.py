@@ -414,5 +414,5 @@ def _restart(item: Ensemble | Node) -> int | None:
         keeps = isinstance(function, NodeFunction) and function.accumulate
     else:
         kind = item.neuron_type
-        keeps = kind.has_voltage or bool(kind.initial_state())
+        keeps = kind.has_voltage or bool(kind.initial_values())
     return item.restart_every if keeps else None

@@ -212,7 +212,7 @@ class Neurons(Operator):
     @property
     def initial_state(self) -> dict[str, Any]:
         """State variables of the neurons, without the voltage, before the first step."""
-        return {**self.neuron_type.initial_state(), **self.begins}
+        return {**self.neuron_type.initial_values(), **self.begins}
 
     @property
     def voltage(self) -> int | None:
@@ -378,7 +378,7 @@ class Program:
 def keeps(op: Operator) -> bool:
     """Whether an operator has state from step to step; means over windows do not count."""
     if isinstance(op, Neurons):
-        return op.neuron_type.has_voltage or bool(op.neuron_type.initial_state())
+        return op.neuron_type.has_voltage or bool(op.neuron_type.initial_values())
     if isinstance(op, Apply):
         function = op.node.output
         return isinstance(function, NodeFunction) and function.accumulate

@@ -243,7 +243,7 @@ def neuron_outputs(
     threshold = np.array(1.0 / (scale * dt))
     unit = np.asarray(neuron_type.voltage_unit(threshold))
     n = currents.shape[1]
-    state = {name: np.full(n, value) for name, value in neuron_type.initial_state().items()}
+    state = {name: np.full(n, value) for name, value in neuron_type.initial_values().items()}
     state["voltage"] = start * unit
     outputs, states = [], []
     for step, current in enumerate(currents, start=1):

@@ -51,7 +51,7 @@ def described(kind: NeuronType, dt: float) -> Cells | None:
 
 def states(kind: NeuronType) -> tuple[str | None, str | None]:
     """Names of a type's state beside the voltage: those of `Cells.second` and `Cells.third`."""
-    second, third, *_ = (*kind.initial_state(), None, None)
+    second, third, *_ = (*kind.initial_values(), None, None)
     return second, third
 
 

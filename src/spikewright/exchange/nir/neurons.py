@@ -69,8 +69,8 @@ def cell_of(ensemble: Ensemble, dt: float) -> Cell:
     if ensemble.noise is not None or ensemble.restart_every is not None:
         what = "noise" if ensemble.noise is not None else "a restart every few steps"
         raise NoForm(f"it has {what}, and NIR has none", "Leave it out")
-    if ensemble.initial_state:
-        raise NoForm(f"it has an initial {', '.join(ensemble.initial_state)}", "Leave it out")
+    if ensemble.starts:
+        raise NoForm(f"it has an initial {', '.join(ensemble.starts)}", "Leave it out")
     return make(ensemble, ensemble.neuron_type, dt)
 
 

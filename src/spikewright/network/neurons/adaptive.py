@@ -37,7 +37,7 @@ class _Adaptive(NeuronType):
     above_zero = ("tau_n", "inc_n", "tau_rc", "amplitude")
     from_zero = ("tau_ref",)
 
-    def initial_state(self) -> Mapping[str, float]:
+    def initial_values(self) -> Mapping[str, float]:
         return {"adaptation": 0.0}
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
@@ -100,7 +100,7 @@ class AdaptiveLIF(_Adaptive):
     def most_spikes(self) -> int:
         return 1
 
-    def initial_state(self) -> Mapping[str, float]:
+    def initial_values(self) -> Mapping[str, float]:
         return {"refractory_time": 0.0, "adaptation": 0.0}
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:

@@ -28,7 +28,9 @@ from spikewright._base.equations import NUMPY
 from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
+from spikewright.network.distributions import Distribution
 from spikewright.network.neurons.integrator import integrate
+from spikewright.network.neurons.starts import Starting, as_initial_state
 
 Array = Any  # an array of whatever library the engine computes with
 State = dict[str, Array]
@@ -127,7 +129,7 @@ def no_draws(index: int) -> Array:
     raise AssertionError("neurons that draw random numbers are refused before")
 
 
-class NeuronType(ABC):
+class NeuronType(Starting, ABC):
     """A neuron type: frozen parameters, a rate function and a step.
 
     Class attributes: `spiking` types emit counts of spikes, the others a rate; `negative` says
@@ -176,6 +178,8 @@ class NeuronType(ABC):
         check_positive(self, **{name: getattr(self, name) for name in self.above_zero})
         check_from_zero(self, **{name: getattr(self, name) for name in self.from_zero})
         check_cap(self, getattr(self, "max_spikes_per_step", None))
+        state = as_initial_state(self, self.initial_state, self.state_names)
+        object.__setattr__(self, "initial_state", state)
 
     @property
     def most_spikes(self) -> int | None:
@@ -231,18 +235,23 @@ class NeuronType(ABC):
         check_cap(self, most)
         if self.most_spikes is not None and self.most_spikes <= most:
             return self
-        if not any(f.name == "max_spikes_per_step" for f in fields(self)):  # type: ignore[arg-type]
+        if not any(f.name == "max_spikes_per_step" for f in fields(self)):
             raise NetworkError(f"{type(self).__name__} has no cap on its spikes a step")
-        return replace(self, max_spikes_per_step=most)  # type: ignore[type-var]
+        return replace(self, max_spikes_per_step=most)  # type: ignore[call-arg]
 
     @property
     def guarded(self) -> bool:
         """Whether the rate function is not defined, or grows out of bounds, at some currents."""
         return False
 
-    def initial_state(self) -> Mapping[str, float]:
-        """State variables and their values before the first step, without the voltage."""
+    def initial_values(self) -> Mapping[str, float]:
+        """State variables and their usual values before the first step, without the voltage."""
         return {}
+
+    @property
+    def starts(self) -> Mapping[str, NDArray | Distribution]:
+        """Initial values that a user gave, the voltage among them: those of `initial_state`."""
+        return self.initial_state  # type: ignore[return-value]
 
     @property
     def has_voltage(self) -> bool:
@@ -252,7 +261,7 @@ class NeuronType(ABC):
     @property
     def state_names(self) -> tuple[str, ...]:
         """Names of the state variables, the voltage first."""
-        return (*(("voltage",) if self.has_voltage else ()), *self.initial_state())
+        return (*(("voltage",) if self.has_voltage else ()), *self.initial_values())
 
     counted_names: ClassVar[tuple[str, ...]] = ()
     """State variables that are numbers of spikes."""
@@ -324,7 +333,7 @@ _SWEEP, _FIRST_REACH, _DOUBLINGS = 101, 10.0, 10
 
 def settled_rates(neuron: NeuronType, current: NDArray) -> NDArray:
     """Mean output in Hz over 1 s of a constant current, after 1 ms; random draws are seeded."""
-    state = {name: np.full(current.shape, v) for name, v in neuron.initial_state().items()}
+    state = {name: np.full(current.shape, v) for name, v in neuron.initial_values().items()}
     threshold = np.array(1.0 / _RATE_DT)
     if neuron.has_voltage:
         state["voltage"] = np.zeros(current.shape)
@@ -394,6 +403,13 @@ T = TypeVar("T", bound=type[NeuronType])
 
 def register(cls: T) -> T:
     """Class decorator: make a neuron type known to files, engines' tests and documentation."""
+    plain = cls.__repr__
+
+    def shown(self: NeuronType) -> str:
+        text, given = plain(self), self.initial_state
+        return f"{text[:-1]}{', ' * (text[-2] != '(')}initial_state={given!r})" if given else text
+
+    cls.__repr__ = shown  # type: ignore[method-assign, assignment]
     return enter(_registry, fixed(cls), "neuron type")
 
 

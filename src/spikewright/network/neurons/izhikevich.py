@@ -61,7 +61,7 @@ class Izhikevich(NeuronType):
     def most_spikes(self) -> int:
         return 1
 
-    def initial_state(self) -> Mapping[str, float]:
+    def initial_values(self) -> Mapping[str, float]:
         return {"recovery": 0.0}
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:

@@ -143,7 +143,7 @@ class LIF(NeuronType):
     def most_spikes(self) -> int:
         return 1
 
-    def initial_state(self) -> Mapping[str, float]:
+    def initial_values(self) -> Mapping[str, float]:
         return {"refractory_time": 0.0}
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
@@ -199,7 +199,7 @@ class GridLIF(NeuronType):
         """The number of steps of `dt` seconds without integration behind a spike."""
         return float(round(self.tau_ref / dt))
 
-    def initial_state(self) -> Mapping[str, float]:
+    def initial_values(self) -> Mapping[str, float]:
         return {"refractory_steps": 0.0}
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
