@@ -17,6 +17,7 @@ from spikewright.engines.program import (
     Delay,
     DelayedLinear,
     Filter,
+    Generate,
     Linear,
     Neurons,
     Operator,
@@ -29,6 +30,7 @@ from spikewright.engines.vectors import Vectors, identity_of
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, LearningRule, Network, Node, ObjView, Probe
 from spikewright.network import Neurons as NeuronsView
+from spikewright.network.synapses import Synapse
 from spikewright.network.transforms import Transform, flatten
 
 Found = tuple[int, NDArray | float]
@@ -58,14 +60,14 @@ class Probed:
 
     def recording(self, probe: Probe) -> Recording:
         """The recording of a probe: signal, factor, filter and period."""
-        signal, factor = self._part(probe, *self._whole(probe))
+        sent = Scaled(*self._part(probe, *self._whole(probe)))  # type: ignore[arg-type]
         every = 1
         if probe.sample_every is not None:
             every = max(1, round(probe.sample_every / self.draft.dt))
         if probe.synapse is not None:
-            shape = self.draft.shapes[signal]
-            signal = self.draft.filter(signal, probe.synapse, shape, f"{probe!r}", factor)
-        return Recording(probe, signal, np.asarray(factor, np.float64), every)
+            shape = self.draft.shapes[sent.signal]
+            sent = self.draft.filtered(sent, probe.synapse, shape, f"{probe!r}", probe)
+        return Recording(probe, sent.signal, np.asarray(sent.factor, np.float64), every)
 
     def _whole(self, probe: Probe) -> Found:
         """The signal of all of a probe's target."""
@@ -168,12 +170,18 @@ class Probed:
         maps: list[Operator] = []
         op = producers[signal]
         while isinstance(op, Linear | Delay | DelayedLinear):
+            before = producers[op.inputs[0]]
+            if isinstance(before, Generate) and isinstance(before.process, Synapse):
+                break
             maps.append(op)
-            op = producers[op.inputs[0]]
-        if not isinstance(op, Filter):
+            op = before
+        if isinstance(op, Filter):
+            now = self.draft.signal(self.draft.shapes[op.output], f"end of step for {probe!r}")
+            self.draft.operators.append(Smooth(f"{probe!r}", op.inputs, now, op.filter))
+        elif isinstance(op, Delay):  # the step behind a synapse that has a step of its own
+            (now,) = op.inputs
+        else:
             return signal
-        now = self.draft.signal(self.draft.shapes[op.output], f"end of step for {probe!r}")
-        self.draft.operators.append(Smooth(f"{probe!r}", op.inputs, now, op.filter))
         for each in reversed(maps):
             made = self.draft.signal(self.draft.shapes[each.output], f"end of step for {probe!r}")
             self.draft.operators.append(replace(each, inputs=(now,), output=made))

@@ -24,7 +24,7 @@ from spikewright.network import Connection, Ensemble, Node, NodeFunction, Probe
 from spikewright.network.learning import LearningRuleType
 from spikewright.network.neurons import NeuronType
 from spikewright.network.processes import Process
-from spikewright.network.synapses import DiscreteFilter
+from spikewright.network.synapses import DiscreteFilter, Synapse
 from spikewright.network.transforms import Shape, Sparse, Transform
 
 
@@ -182,12 +182,12 @@ class Apply(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Generate(Operator):
-    """A process, with one input or none; `key` fixes its random numbers.
+    """A process, with one input or none, or a synapse's step; `key` fixes its random numbers.
 
     `shape_in` is `(0,)` where it has no input.
     """
 
-    process: Process
+    process: Process | Synapse
     shape_in: Shape
     key: tuple[int, int]
 

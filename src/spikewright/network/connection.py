@@ -414,6 +414,13 @@ class Connection(Checked):
         """The position of the transform in the chain of maps."""
         return len(self._selection())
 
+    @property
+    def placing(self) -> tuple[Transform, ...]:
+        """The last maps of the chain, those that put values to their places in `post`."""
+        if not isinstance(self.post, ObjView):
+            return ()
+        return flatten(self.post.place(input_shape(self.post.target))[1])
+
     def _selection(self) -> tuple[Transform, ...]:
         """The maps that take a part of `pre`."""
         if isinstance(self.pre, ObjView) and not self._selects:
@@ -421,10 +428,7 @@ class Connection(Checked):
         return ()
 
     def _chain(self, transform: Transform | None) -> tuple[Transform, ...]:
-        maps = [*self._selection(), *flatten(transform)]
-        if isinstance(self.post, ObjView):
-            maps += flatten(self.post.place(input_shape(self.post.target))[1])
-        return tuple(maps)
+        return (*self._selection(), *flatten(transform), *self.placing)
 
     def __repr__(self) -> str:
         if self.label:

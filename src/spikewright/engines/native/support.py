@@ -104,6 +104,8 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
     if isinstance(op, Neurons):
         return _neurons(op, kinds, program)
     if isinstance(op, Filter | Smooth):
+        if op.filter.varies:
+            return Verdict(None, "a filter with a time constant for each value")
         if op.filter.order == 0 and op.filter.feedthrough is None:
             return Verdict(None, "a filter without order or feedthrough")
         if op.filter.order > MOST_ORDER and not is_line(op.filter):

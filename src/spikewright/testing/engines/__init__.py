@@ -19,6 +19,7 @@ from spikewright.testing.engines.parts import PartTests
 from spikewright.testing.engines.probes import ProbeTests
 from spikewright.testing.engines.steps import StepTests
 from spikewright.testing.engines.sums import SumTests
+from spikewright.testing.engines.synapses import SynapseTests
 from spikewright.testing.engines.windows import WindowTests
 from spikewright.testing.functions import function_examples
 from spikewright.testing.learning import rule_examples
@@ -49,5 +50,6 @@ class EngineSuite(
     ProbeTests,
     DelayTests,
     CutTests,
+    SynapseTests,
 ):
     """All tests of one engine; subclasses name it in `engine`."""
