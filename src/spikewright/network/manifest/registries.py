@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -20,10 +21,18 @@ from spikewright.network.processes import PROCESSES
 from spikewright.network.synapses import SYNAPSES
 
 Object = Node | Ensemble | Connection | Probe
-TYPES: dict[str, type] = {**NEURON_TYPES, "Direct": Direct, **DISTRIBUTIONS}
-RANDOM: dict[str, type] = {**DISTRIBUTIONS, **PROCESSES, **SYNAPSES}
-OUTPUTS: dict[str, type] = {**FUNCTIONS, **RANDOM}
-RULES: dict[str, type] = {**LEARNING_RULES, **SYNAPSES}
+Registry = Mapping[str, type]
+
+
+def _all(*registries: Any) -> Registry:
+    """Registries as one, with what is registered later."""
+    return ChainMap({}, *registries)
+
+
+TYPES = _all(NEURON_TYPES, {"Direct": Direct}, DISTRIBUTIONS)
+RANDOM = _all(DISTRIBUTIONS, PROCESSES, SYNAPSES)
+OUTPUTS = _all(FUNCTIONS, RANDOM)
+RULES = _all(LEARNING_RULES, SYNAPSES)
 VALUES = ("gain", "bias", "rate_scale")
 DRAWN = ("max_rates", "intercepts", "encoders", "eval_points", "noise")
 PLAIN = ("radius", "n_eval_points", "normalize_encoders")

@@ -343,7 +343,7 @@ def settled_rates(neuron: NeuronType, current: NDArray) -> NDArray:
         clock = Clock(step, _RATE_DT, threshold, lambda index: rng.random(current.shape))
         output = neuron.step(NUMPY_NEURONS, current, state, clock)
         if step > _SETTLE:
-            total += output
+            total = total + output
     return total if neuron.spiking else total / _MEASURED
 
 
@@ -352,7 +352,7 @@ def _sweep(neuron: NeuronType, wanted: float) -> tuple[NDArray, NDArray]:
     reach = _FIRST_REACH
     for _ in range(_DOUBLINGS):
         currents = np.linspace(-reach, reach, _SWEEP)
-        rates = np.asarray(neuron.rates(NUMPY_NEURONS, currents))
+        rates = _swept(neuron, currents)
         if rates.max() > wanted and np.any(rates <= 0):
             return currents, rates
         reach *= 2
@@ -360,6 +360,20 @@ def _sweep(neuron: NeuronType, wanted: float) -> tuple[NDArray, NDArray]:
         f"{type(neuron).__name__}: no current up to {reach / 2:g} gives {wanted:g} Hz, or none "
         "keeps it silent, so that gain and bias cannot be found: give gain= and bias="
     )
+
+
+def _swept(neuron: NeuronType, currents: NDArray) -> NDArray:
+    """Rates at each of some currents, of a type that is the same for all neurons."""
+    try:
+        rates = np.asarray(neuron.rates(NUMPY_NEURONS, currents))
+    except ValueError:  # parameters that are arrays
+        rates = np.zeros(())
+    if rates.shape != currents.shape:
+        raise NetworkError(
+            f"{type(neuron).__name__}: its neurons differ, and gain and bias are searched for one: "
+            "give gain= and bias=, or the class a gain_bias()"
+        )
+    return rates
 
 
 def _onset(currents: NDArray, rates: NDArray) -> tuple[float, int]:
