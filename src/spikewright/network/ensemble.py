@@ -267,6 +267,9 @@ class Ensemble(Checked):
         self._check_kept(value, self._initial_state)
         for name, start in value.starts.items():
             self._drawn_or_values(f"initial_state[{name!r}] of its neuron type", start)
+        for kind in (value, getattr(value, "base_type", value)):
+            for name, values in kind.arrays.items():
+                self._per_neuron(f"{name} of its neuron type", values)
         self._neuron_type = value
 
     @property

@@ -195,6 +195,10 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
         return Verdict(None, _RESTARTS)
     if is_integrator(op):
         return Verdict(spikes(kind), "integrate and fire")
+    base = getattr(kind, "base_type", kind)
+    if kind.arrays or base.arrays:
+        each = ", ".join({**base.arrays, **kind.arrays})
+        return Verdict(None, f"{_named(kind)} with {each} for each neuron has no native kernel")
     if described(kind, program.dt) is None:
         return Verdict(None, f"{_named(kind)} has no native kernel")
     made = next((name for name in op.states if name in kind.made_names), None)

@@ -31,6 +31,7 @@ from spikewright.network.attributes import fixed
 from spikewright.network.distributions import Distribution
 from spikewright.network.neurons.integrator import integrate
 from spikewright.network.neurons.starts import Starting, as_initial_state
+from spikewright.network.shapes import fixed_numbers
 
 Array = Any  # an array of whatever library the engine computes with
 State = dict[str, Array]
@@ -173,13 +174,24 @@ class NeuronType(Starting, ABC):
     above_zero: ClassVar[tuple[str, ...]] = ()
     from_zero: ClassVar[tuple[str, ...]] = ()
     """Fields that are checked when a type is made: finite numbers above 0, and from 0."""
+    per_neuron: ClassVar[tuple[str, ...]] = ()
+    """Fields that may be arrays with a value for each neuron, which broadcast to a population."""
 
     def __post_init__(self) -> None:
+        for name in self.per_neuron:
+            if np.ndim(getattr(self, name)):
+                fixed_numbers(self, name)
         check_positive(self, **{name: getattr(self, name) for name in self.above_zero})
         check_from_zero(self, **{name: getattr(self, name) for name in self.from_zero})
         check_cap(self, getattr(self, "max_spikes_per_step", None))
         state = as_initial_state(self, self.initial_state, self.state_names)
         object.__setattr__(self, "initial_state", state)
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray]:
+        """Parameters with a value for each neuron, by name."""
+        given = {name: getattr(self, name) for name in self.per_neuron}
+        return {name: value for name, value in given.items() if isinstance(value, np.ndarray)}
 
     @property
     def most_spikes(self) -> int | None:
@@ -427,17 +439,28 @@ def register(cls: T) -> T:
     return enter(_registry, fixed(cls), "neuron type")
 
 
-def check_positive(owner: object, **values: float) -> None:
+def each_of(xp: ArrayNamespace, value: float | NDArray) -> Any:
+    """A parameter as equations take it: the number, or one for each neuron."""
+    return xp.constant(value) if isinstance(value, np.ndarray) else value
+
+
+def _finite(owner: object, name: str, value: Any) -> bool:
+    """Whether a value is a finite number, or one for each neuron where there may be."""
+    each = isinstance(value, np.ndarray) and name in getattr(owner, "per_neuron", ())
+    return bool(np.isfinite(value).all()) if each else is_number(value)
+
+
+def check_positive(owner: object, **values: float | NDArray) -> None:
     """Raise `NetworkError` unless every value is a finite number above zero."""
     for name, value in values.items():
-        if not (is_number(value) and value > 0):
+        if not (_finite(owner, name, value) and np.all(value > 0)):
             raise NetworkError(f"{type(owner).__name__}.{name} must be above 0, got {value!r}")
 
 
-def check_from_zero(owner: object, **values: float) -> None:
+def check_from_zero(owner: object, **values: float | NDArray) -> None:
     """Raise `NetworkError` unless every value is a finite number from zero."""
     for name, value in values.items():
-        if not (is_number(value) and value >= 0):
+        if not (_finite(owner, name, value) and np.all(value >= 0)):
             raise NetworkError(f"{type(owner).__name__}.{name} must be 0 or above, got {value!r}")
 
 
