@@ -32,6 +32,8 @@ def run(path: Path) -> None:
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
     for cell in notebook.cells:
         cell.metadata = {}
+        if "outputs" in cell:  # progress bars are displayed: what is left of them is empty
+            cell.outputs = [o for o in cell.outputs if o.output_type != "display_data"]
         for output in cell.get("outputs", ()):
             if "text/html" in output.get("data", ()):  # its text says the same
                 output.data = {"text/html": output.data["text/html"]}

@@ -119,3 +119,49 @@ def test_pictures_that_are_saved_stay_out_of_pyplot() -> None:
     figures.draw_rates(figures.rates_info({"a": np.ones(3)}))
 
     assert len(before) == 1 and plt.get_fignums() == before
+
+
+def spiking_network() -> tuple[sw.Network, sw.Probe, sw.Probe]:
+    """Two populations with a probe of their spikes each."""
+    with sw.Network(seed=0) as net:
+        stimulus = sw.Node(lambda t: np.sin(12 * t))
+        a, b = sw.Ensemble(40, 1, label="sine"), sw.Ensemble(20, 1)
+        sw.Connection(stimulus, a)
+        sw.Connection(a, b)
+        return net, sw.Probe(a.neurons), sw.Probe(b.neurons, "spike_count")
+
+
+def test_a_raster_of_a_probe() -> None:
+    """A dot a spike, a panel a probe, on the time axis of the simulation."""
+    net, probe, other = spiking_network()
+    with sw.Simulator(net, progress=False) as sim:
+        sim.run_steps(100)
+        sim.clear_probes()
+        sim.run_steps(200)
+    axes = sw.plot.raster(sim, probe)
+    assert is_shown(axes) and axes.get_ylabel() == "sine\nneuron"
+    times, neurons = np.array(axes.collections[0].get_offsets()).T
+    for number, found in enumerate(sim.spike_times(probe)):
+        np.testing.assert_allclose(np.sort(times[neurons == number]), found)
+    assert len(times) > 100 and axes.get_xlim() == pytest.approx((0.1, 0.3))
+    panels = sw.plot.raster(sim, [probe, other]).figure.axes
+    assert [panel.get_ylabel().split("\n")[0] for panel in panels] == ["sine", "population 2"]
+
+
+def test_a_raster_of_a_sample_of_a_batch() -> None:
+    """Named by its number, which is asked for and checked."""
+    net, probe, _ = spiking_network()
+    with sw.Simulator(net, batch_size=2, progress=False) as sim:
+        sim.run_steps(50)
+    assert sw.plot.raster(sim, probe, sample=1).figure
+    for sample in (None, 2, -1):
+        with pytest.raises(SimulationError, match="name one of 2 samples with sample="):
+            sw.plot.raster(sim, probe, sample=sample)
+    with sw.Simulator(net, progress=False) as alone:
+        with pytest.raises(SimulationError, match="run the simulator first"):
+            sw.plot.raster(alone, probe)
+        alone.run_steps(1)
+        with pytest.raises(SimulationError, match="sample= is for simulators with a batch_size"):
+            sw.plot.raster(alone, probe, sample=0)
+        with pytest.raises(SimulationError, match="nothing to draw: name a probe"):
+            sw.plot.raster(alone, [])

@@ -18,6 +18,7 @@ from spikewright._base.schema import (
     Where,
     check,
     check_types,
+    declares_fields,
     is_plain,
     row,
 )
@@ -159,3 +160,16 @@ def test_what_is_missing_is_named(missing: str) -> None:
     del whole[missing]
     with pytest.raises(TypeError, match=f"{missing} is missing"):
         check(whole, Whole)
+
+
+def test_a_plain_class_declares_no_fields_of_its_own() -> None:
+    """Though its base is a dataclass: what it adds is not known, so no file or key may hold it."""
+
+    @dataclass(frozen=True)
+    class Declared:
+        x: int = 0
+
+    class Plain(Declared):
+        pass
+
+    assert declares_fields(Declared) and not declares_fields(Plain)

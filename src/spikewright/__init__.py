@@ -47,8 +47,8 @@ _NAMES = {
     """,
     "network.synapses": "Alpha LinearFilter Lowpass Synapse Triangle WindowMean",
     "network.transforms": """
-        AxisMap Convolution Dense Permute Place Reshape Scale Slice Sparse SumPool Take
-        Transform
+        AxisMap Convolution ConvolutionTranspose Dense Permute Place Reshape Scale Slice Sparse
+        SumPool Take Transform
     """,
     "conversion.pipeline": "convert",
     "quantising": "Quantised",

@@ -117,6 +117,7 @@ from spikewright.network.synapses import (
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,
+    ConvolutionTranspose,
     Dense,
     Permute,
     Place,
@@ -159,6 +160,7 @@ __all__ = [
     "Connection",
     "Conversion",
     "Convolution",
+    "ConvolutionTranspose",
     "DecoderCache",
     "Default",
     "Dense",

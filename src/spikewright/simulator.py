@@ -178,6 +178,21 @@ class Simulator:
         numbers = np.arange(1, self.n_steps + 1)
         return numbers[numbers % every == 0] * self.dt
 
+    def spike_times(self, probe: Probe) -> list[Any]:
+        """Times in seconds of the spikes of each neuron that a probe recorded, one array a neuron.
+
+        A spike's time is the end of its step, as in `trange`; a neuron that sends several in one
+        step has that time as often. Spikes below zero count as those above. Neurons are in
+        row-major order; with a batch there is such a list for every sample. Raises
+        `SimulationError` unless the probe records every spike: `Probe(ensemble.neurons)` of a
+        spiking type, without `synapse` and `sample_every`.
+        """
+        if probe not in self._recorded:
+            raise SimulationError(f"{probe!r} is no probe of {self.network!r}")
+        recorded = self._recorded[probe].array()
+        times = engines.spike_times(self.program, probe, recorded, self.n_steps)
+        return times[0] if self.batch_size is None else times
+
     def reset(self, seed: int | None = None) -> None:
         """Return to before the first step; with a `seed`, random values are drawn anew from it."""
         self._check_open()

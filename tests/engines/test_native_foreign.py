@@ -140,7 +140,7 @@ class Keeping(NeuronType):
     def has_voltage(self) -> bool:
         return True
 
-    def initial_state(self) -> dict[str, float]:
+    def initial_values(self) -> dict[str, float]:
         return {"before": 0.0}
 
     def rates(self, xp: Any, current: Any) -> Any:

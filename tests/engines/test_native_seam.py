@@ -76,7 +76,7 @@ def test_kernels_absorb_the_rounding_that_neurons_do() -> None:
 @pytest.mark.parametrize("kind", [kind for kind, _ in _described()], ids=repr)
 def test_state_beside_the_voltage_has_a_memory_of_its_own(kind: NeuronType) -> None:
     """Kernels keep two such numbers a neuron: no described type has more."""
-    assert tuple(kind.initial_state()) == tuple(name for name in states(kind) if name is not None)
+    assert tuple(kind.initial_values()) == tuple(name for name in states(kind) if name is not None)
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -323,7 +323,7 @@ class Keeping(NeuronType):
         state["old"] = 0.5 * state["old"] + current
         return state["old"].copy()
 
-    def initial_state(self) -> dict[str, float]:
+    def initial_values(self) -> dict[str, float]:
         return {"old": 0.0}
 
 

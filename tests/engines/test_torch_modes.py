@@ -278,7 +278,7 @@ class _Twice(NeuronType):
     amplitude: float = 1.0
     spiking = True
 
-    def initial_state(self) -> dict[str, float]:
+    def initial_values(self) -> dict[str, float]:
         return {"other": 0.25}
 
     def rates(self, xp: Any, current: Any) -> Any:

@@ -96,7 +96,7 @@ def _is_apart(layer: Layer, neuron_type: NeuronType, doubt: str, why: str) -> No
     """What is approximated has a reason; where that is a difference it is shown and real."""
     found = parting(layer, neuron_type, ANY)
     if found is None:
-        changes = not neuron_type.spiking and bool(neuron_type.initial_state())
+        changes = not neuron_type.spiking and bool(neuron_type.initial_values())
         capped = neuron_type.spiking and neuron_type.most_spikes is not None
         strays = neuron_type.spiking and not neuron_type.follows_mean
         strays = strays or neuron_type.rounds_charge

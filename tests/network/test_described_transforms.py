@@ -6,6 +6,7 @@ import copy
 import itertools
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import spikewright as sw
 from spikewright.errors import NetworkError
 from spikewright.network import load, save
 from spikewright.network.transforms import Reshape, flatten
+from spikewright.testing.oracle import apply_transform
 
 RNG = np.random.default_rng(0)
 UNIFORM = sw.distributions.Uniform(-1.0, 1.0)
@@ -122,6 +124,86 @@ def test_filters(strides: tuple[int, int], padding: Any, groups: int, last: bool
     found = mapped(filters, x.ravel(), size_out)
     expected = wanted if last else np.moveaxis(wanted, 2, 0)
     np.testing.assert_allclose(found, expected.ravel(), rtol=1e-9, atol=1e-12)
+
+
+def _matrix(transform: Any) -> NDArray:
+    """A described map with weights, as a matrix."""
+    made = transform.made(np.random.default_rng(0))
+    columns = [apply_transform(made, row).ravel() for row in np.eye(transform.size_in)]
+    return np.stack(columns, axis=1)
+
+
+TRANSPOSED = [
+    ((5, 6), (3, 2), (1, 1), "valid", 1), ((5, 6), (3, 2), (1, 1), "same", 2),
+    ((7, 8), (3, 2), (2, 3), "valid", 2), ((8, 9), (3, 2), (2, 3), "valid", 1),
+    ((7, 5), (3, 4), (2, 3), "same", 1), ((8, 6), (1, 5), (3, 2), "same", 2),
+    ((9, 4), (2, 1), (3, 3), "same", 1), ((5,), (2,), (3,), "valid", 1),
+    ((3, 4, 5), (2, 2, 3), (1, 2, 2), "same", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize(("size", "kernel_size", "strides", "padding", "groups"), TRANSPOSED)
+def test_a_transposed_convolution_is_the_transpose_of_one(
+    size: Any, kernel_size: Any, strides: Any, padding: Any, groups: int, last: bool
+) -> None:
+    """The matrices are each other's transpose, of every size that has such an image."""
+    channels, filters = 2 * groups, 3 * groups
+    forth = RNG.normal(size=(*kernel_size, channels // groups, filters))
+    apart = forth.reshape(*kernel_size, channels // groups, groups, filters // groups)
+    back = np.swapaxes(np.moveaxis(apart, -2, -3), -1, -2)  # by group: filters, then channels
+    back = np.moveaxis(back, -3, -2).reshape(*kernel_size, filters // groups, channels)
+
+    def shape(extent: Any, n: int) -> tuple[int, ...]:
+        return (*extent, n) if last else (n, *extent)
+
+    given: dict[str, Any] = {
+        "kernel_size": kernel_size, "strides": strides, "padding": padding,
+        "channels_last": last, "groups": groups,
+    }  # fmt: skip
+    convolution = sw.Convolution(filters, shape(size, channels), init=forth, **given)
+    extents = (
+        -(-n // s) if padding == "same" else (n - k) // s + 1
+        for n, k, s in zip(size, kernel_size, strides, strict=True)
+    )
+    made = sw.ConvolutionTranspose(
+        channels, shape(tuple(extents), filters), shape(size, channels), init=back, **given
+    )
+    np.testing.assert_allclose(_matrix(made), _matrix(convolution).T, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n", "stride", "k", "padding", "size"),
+    [
+        (3, 1, 3, "valid", 5), (4, 2, 3, "valid", 9), (5, 3, 5, "valid", 17), (4, 2, 1, "valid", 7),
+        (3, 1, 3, "same", 3), (4, 2, 3, "same", 7), (5, 3, 5, "same", 13),
+    ],
+)  # fmt: skip
+def test_the_smallest_output_is_the_usual_one(
+    n: int, stride: int, k: int, padding: Any, size: int
+) -> None:
+    """As that of Nengo 4.1; up to a stride less one more may be asked for."""
+    for more in range(-1, stride + 1):
+        given: Any = {"kernel_size": (k,), "strides": (stride,), "padding": padding}
+        make = partial(sw.ConvolutionTranspose, 2, (n, 1), (size + more, 2), **given)
+        if 0 <= more < stride:
+            assert make().size_out == 2 * (size + more)
+        else:
+            with pytest.raises(NetworkError, match=rf"ConvolutionTranspose: no .*\({size}, 2\)"):
+                make()
+    assert sw.ConvolutionTranspose(2, (n, 1), **given).size_out == 2 * size
+
+
+def test_a_transposed_convolution_draws_its_kernel_and_names_itself() -> None:
+    """When a connection is made, from the network's seed."""
+    made = sw.ConvolutionTranspose(3, (4, 4, 2))
+    first, again = (_weights(connected(made, 32, 108, seed)) for seed in (0, 0))
+    np.testing.assert_array_equal(first, again)
+    assert first.size == 3 * 3 * 2 * 3 and repr(made) == "<ConvolutionTranspose(3, (4, 4, 2), ...)>"
+    with pytest.raises(NetworkError, match="ConvolutionTranspose: init is a kernel"):
+        sw.ConvolutionTranspose(3, (4, 4, 2), init=np.ones((3, 3)))
+    with pytest.raises(NetworkError, match=r"ConvolutionTranspose: no .* output_shape \(6, 6, 2\)"):
+        sw.ConvolutionTranspose(3, (4, 4, 2), (6, 6, 2))
 
 
 DRAWN: dict[str, tuple[Callable[[], Any], int, int, float]] = {

@@ -336,7 +336,7 @@ def _left(neuron_type: sw.NeuronType, start: float) -> float:
     unit = neuron_type.voltage_unit(threshold)
     number = start * unit
     begin = np.floor(number) if neuron_type.rounds_charge else number
-    state = {name: np.full(1, v) for name, v in neuron_type.initial_state().items()}
+    state = {name: np.full(1, v) for name, v in neuron_type.initial_values().items()}
     state["voltage"] = np.full(1, begin)
     clock = Clock(1, MILLISECOND, threshold, lambda index: np.full(1, 0.5))
     neuron_type.step(NUMPY_NEURONS, np.zeros(1), state, clock)

@@ -196,6 +196,19 @@ def test_neurons_of_a_user_that_hold_numbers_alone_are_known() -> None:
     assert find_state(Leaky(), "step").pure
 
 
+def test_neurons_of_a_user_that_count_are_not() -> None:
+    """Though parameters of their base, all neuron types', cannot be set."""
+
+    class Counts(sw.NeuronType):
+        calls = 0
+
+        def step(self, xp: Any, current: Any, state: Any, clock: Any) -> Any:
+            self.calls += 1
+            return current * self.calls
+
+    assert not find_state(Counts(), "step").pure
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "a list": (lambda t: LOG.append(t), "reads the global 'LOG'"),
     "a helper": (lambda t: writer(t), "reads the global 'LOG'"),

@@ -287,13 +287,14 @@ def test_signals_that_cannot_be_filtered_are_refused(call: Any, message: str) ->
 
 
 def test_what_serves_as_a_synapse() -> None:
-    """None, a synapse, or a number of seconds, which means `Lowpass`; anything else is refused."""
+    """None, a synapse, or seconds, one or several, which means `Lowpass`; else it is refused."""
     assert as_synapse(None, "here") is None
     assert as_synapse(np.float32(0.5), "here") == sw.Lowpass(0.5)
     assert as_synapse(0, "here") == sw.Lowpass(0.0)
     alpha = sw.Alpha(0.01)
     assert as_synapse(alpha, "here") is alpha
-    for wrong in ("0.1", True, [0.1]):
+    assert as_synapse([0.1], "here") == sw.Lowpass(np.array([0.1]))
+    for wrong in ("0.1", True, {0.1}):
         with pytest.raises(NetworkError, match="here: a synapse is None, a time constant"):
             as_synapse(wrong, "here")
     assert set(SYNAPSES) == {"Lowpass", "Alpha", "LinearFilter", "Triangle", "WindowMean"}

@@ -15,7 +15,7 @@ from spikewright.network.neurons import NUMPY_NEURONS, Clock
 
 def final_state(kind: sw.NeuronType, current: float, steps: int, start: float = 0.0) -> Any:
     """State and outputs of one neuron on a constant current."""
-    state = {name: np.full(1, value) for name, value in kind.initial_state().items()}
+    state = {name: np.full(1, value) for name, value in kind.initial_values().items()}
     if kind.has_voltage:
         state["voltage"] = np.full(1, start)
     outputs = []

@@ -84,6 +84,14 @@ def check(value: Any, hint: Any) -> None:
     raise TypeError(f"{place} holds {short}, where it takes {_described(wrong.hint)}")
 
 
+def declares_fields(kind: type) -> bool:
+    """Whether a class is a dataclass itself, so that all its fields are known.
+
+    A plain class with a base that is one has others beside those of its base.
+    """
+    return "__dataclass_fields__" in vars(kind)
+
+
 def check_types(value: Any) -> None:
     """Raise `TypeError` naming the first field of a dataclass that is not of its annotated type."""
     kind: type = type(value)

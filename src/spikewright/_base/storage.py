@@ -73,6 +73,8 @@ class Encoder:
             return {"array": self._keep(value)}
         if isinstance(value, np.generic):
             return value.item()
+        if isinstance(value, Mapping):
+            return {"map": {str(key): self.encode(item) for key, item in value.items()}}
         if is_dataclass(value) and not isinstance(value, type):
             entries = {f.name: self.encode(getattr(value, f.name)) for f in _written(value)}
             if "type" in entries:
@@ -80,8 +82,6 @@ class Encoder:
             return {"type": type(value).__name__, **entries}
         if isinstance(value, tuple | list):
             return [self.encode(item) for item in value]
-        if isinstance(value, Mapping):
-            return {"map": {str(key): self.encode(item) for key, item in value.items()}}
         if value is None or isinstance(value, bool | int | float | str):
             return value
         raise TypeError(f"a {type(value).__name__} cannot be saved: {value!r}")

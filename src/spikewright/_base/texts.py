@@ -28,7 +28,7 @@ def _truth(text: str) -> bool:
 
 
 _KINDS: Mapping[str, Callable[[str], Any]] = {
-    "float": float, "int": int, "float | None": float, "int | None": int,
+    "float": float, "float | NDArray": float, "int": int, "float | None": float, "int | None": int,
     "tuple[int, ...]": _whole_numbers, "int | tuple[int, ...]": _one_or_several, "bool": _truth,
 }  # fmt: skip
 _WORDS: Mapping[Callable[[str], Any], str] = {

@@ -271,7 +271,9 @@ def _is_neuron_type(text: str) -> bool:
 def _neurons(text: str) -> NeuronType:
     """A neuron type as text: `IntegrateAndFire:max_spikes_per_step=1`, `RegularSpiking:Tanh`."""
     try:
-        return parsed(text, NEURON_TYPES, "neuron type", {"NeuronType": _neurons})
+        return parsed(
+            text, NEURON_TYPES, "neuron type", {"NeuronType": _neurons, "Mapping[str, Start]": None}
+        )
     except (NetworkError, TypeError) as error:
         raise ValueError(f"{text!r}: {error}") from None
 

@@ -19,6 +19,7 @@ from spikewright.engines.recording import Tape
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.run import Execution
 from spikewright.engines.settings import step_for
+from spikewright.engines.spike_times import spike_times
 from spikewright.engines.totals import Totals
 from spikewright.errors import BuildError, MissingExtraError
 
@@ -39,6 +40,7 @@ __all__ = [
     "available",
     "compile_network",
     "get",
+    "spike_times",
     "step_for",
 ]
 

@@ -271,7 +271,7 @@ class Engine(ABC):
         if isinstance(op, Neurons):
             kind = op.neuron_type
             item = 8 if kind.stochastic else self.value_bytes(program)
-            held = len(kind.initial_state()) + kind.has_voltage
+            held = len(kind.initial_values()) + kind.has_voltage
             recent = self.value_bytes(program) if kind.spiking else 0  # sums of the last steps
             sums = (8 + recent) * (1 + kind.negative) * tally
             return {op.label: size * (item * held + sums)}

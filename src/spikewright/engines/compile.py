@@ -65,7 +65,7 @@ from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Transform
 
 # Words of keys that no index reaches, beside those of `engines.parameters`.
-_CONNECTION, _NODE, _NOISE = 2**32 - 3, 2**32 - 4, 2**32 - 5
+_CONNECTION, _NODE, _NOISE, _PROBE = 2**32 - 3, 2**32 - 4, 2**32 - 5, 2**32 - 6
 
 
 def compile_network(
@@ -109,7 +109,8 @@ class _Compiler:
         self.signals = Signals(self.draft)
         self.populations: dict[NeuronsView, Neurons] = {}
         self.parameters: dict[Ensemble, Parameters] = {}
-        self.keys: dict[Ensemble | Connection | Node, tuple[int, int]] = {}
+        self.keys: dict[Ensemble | Connection | Node | Probe, tuple[int, int]] = {}
+        self.draft.keys = self.keys
         self.affine: dict[NeuronsView, tuple[NDArray | None, NDArray | None]] = {}
 
     def program(self, turns: Turns) -> Program:
@@ -176,6 +177,8 @@ class _Compiler:
                 self.keys[connection] = connection_key(base, index, connection.seed, _CONNECTION)
             for index, node in enumerate(net.nodes):
                 self.keys[node] = object_key(*base, _NODE, index)
+            for index, probe in enumerate(net.probes):
+                self.keys[probe] = object_key(*base, _PROBE, index)
 
     def declare(self, ensemble: Ensemble, key: tuple[int, int]) -> None:
         """Solve an ensemble's parameters and add its neurons."""
@@ -270,22 +273,29 @@ class _Compiler:
         fewer = bool(np.prod(shape_in) < np.prod(shape_out))
         fewer = fewer and not reads_spikes_sparsely(connection)
         by_windows = isinstance(synapse, WindowMean)
+        last = synapse is not None and not synapse.commutes  # of the values that are delivered
+        stepped = synapse is not None and synapse.stepped
         delay, delays = connection.delay, NO_DELAYS
         if isinstance(delay, np.ndarray):  # each synapse waits by itself
             delays, delay = {connection.transform_place: delay}, 0.0
-        if not by_windows:  # spikes wait as counts
+        if not (by_windows or stepped):  # spikes wait as counts
             sent = self.draft.delayed(sent, delay, f"{connection!r}")
-        first = by_windows or (synapse is not None and fewer)
+        first = by_windows or (synapse is not None and fewer and not last)
+        label, of = f"{connection!r}", f"synapse of {connection!r}"
         if synapse is not None and first:
-            sent = self.draft.filtered(sent, synapse, shape_in, f"synapse of {connection!r}")
+            sent = self.draft.filtered(sent, synapse, shape_in, of, connection)
         if by_windows:
-            sent = self.draft.delayed(sent, delay, f"{connection!r}")
-        sent = self.draft.map(sent, chain, shape_in, f"{connection!r}", delays)
+            sent = self.draft.delayed(sent, delay, label)
+        cut = len(chain) - (len(connection.placing) if last else 0)
+        sent = self.draft.map(sent, chain[:cut], shape_in, label, delays)
         if self.sparse_input.shares(connection):
             return self.sparse_input.filtered(connection, sent)
+        shape = self.draft.shapes[sent.signal]
         if synapse is not None and not first:
-            sent = self.draft.filtered(sent, synapse, shape_out, f"synapse of {connection!r}")
-        return sent
+            sent = self.draft.filtered(sent, synapse, shape, of, connection)
+        if stepped:
+            sent = self.draft.delayed(sent, delay, label)
+        return self.draft.map(sent, chain[cut:], shape, label)
 
     def _sent(self, connection: Connection) -> tuple[Scaled, tuple[Transform, ...], Shape]:
         """The signal that a connection maps, the chain that maps it, and the signal's shape.
@@ -297,7 +307,9 @@ class _Compiler:
         heights = self.signals.heights
         if connection.post_obj in heights and isinstance(connection.post_obj, Node):
             return Scaled(self.signals.output_of[pre], 1.0), chain, shape
-        plain = connection.function is None and not isinstance(connection.synapse, WindowMean)
+        synapse = connection.synapse
+        last = synapse is not None and not synapse.commutes
+        plain = connection.function is None and not (last or isinstance(synapse, WindowMean))
         each = None if isinstance(pre, Ensemble) else heights.get(pre)
         if plain and each is not None and each.ndim > 0:
             of_counts = with_heights(chain, each, shape)
@@ -414,5 +426,5 @@ def _restart(item: Ensemble | Node) -> int | None:
         keeps = isinstance(function, NodeFunction) and function.accumulate
     else:
         kind = item.neuron_type
-        keeps = kind.has_voltage or bool(kind.initial_state())
+        keeps = kind.has_voltage or bool(kind.initial_values())
     return item.restart_every if keeps else None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
+from spikewright._base.schema import declares_fields
 from spikewright.network.solvers import NoSolver, Solver
 
 WORTH = 1e7
@@ -44,7 +45,7 @@ def can_be_keyed(*objects: Any) -> bool:
 
 
 def _is_own(item: Any) -> bool:
-    if not is_dataclass(item) or isinstance(item, type):
+    if isinstance(item, type) or not declares_fields(type(item)):
         return False
     inner = (getattr(item, f.name) for f in fields(item))
     return type(item).__module__.startswith(_OWN) and all(

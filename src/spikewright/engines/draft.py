@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +16,19 @@ from spikewright.engines.program import (
     Delay,
     DelayedLinear,
     Filter,
+    Generate,
     Linear,
     Operator,
     Source,
+    object_key,
 )
-from spikewright.errors import BuildError
-from spikewright.network import Network, Node
+from spikewright.errors import BuildError, NetworkError
+from spikewright.network import Connection, Network, Node, Probe
 from spikewright.network.network import detached
 from spikewright.network.synapses import Synapse, WindowMean
 from spikewright.network.transforms import Scale, Shape, Sparse, Transform
 
+_SYNAPSE = 101  # a word of a key: the synapse of a connection or probe
 NO_DELAYS: Mapping[int, NDArray] = MappingProxyType({})
 
 
@@ -40,6 +44,8 @@ class Draft:
         self.labels: dict[int, str] = {}
         self.operators: list[Operator] = []
         self.encoders: set[int] = set()
+        self.keys: Mapping[Any, tuple[int, int]] = {}
+        """Keys of random numbers, by connection and probe."""
         self._delayed: dict[tuple[int, int], int] = {}
 
     def signal(self, shape: Shape, label: str) -> int:
@@ -56,26 +62,49 @@ class Draft:
         self.operators.append(Source(label, (), signal, node))
         return signal
 
-    def filtered(self, sent: Scaled, synapse: Synapse, shape: Shape, label: str) -> Scaled:
-        """Values behind a filter; their factor stays separate."""
-        return Scaled(self.filter(sent.signal, synapse, shape, label, sent.factor), sent.factor)
-
-    def filter(
+    def filtered(
         self,
-        signal: int,
+        sent: Scaled,
         synapse: Synapse,
         shape: Shape,
         label: str,
-        factor: float | NDArray,
-    ) -> int:
-        """Add a filter of a signal that values are `factor` times."""
+        owner: Connection | Probe | None,
+    ) -> Scaled:
+        """Values behind the synapse of its owner; behind a linear one their factor stays separate.
+
+        Raises `BuildError` for time constants of another number of values.
+        """
+        if synapse.stepped:
+            return self._stepped(sent, synapse, shape, label, owner)
+        signal, factor = sent
         output = self.signal(shape, label)
         if isinstance(synapse, WindowMean):
             initial = _initial_means(synapse, shape, label) / factor
             self.operators.append(Average(label, (signal,), output, synapse.steps, initial))
         else:
-            self.operators.append(Filter(label, (signal,), output, synapse.discretise(self.dt)))
-        return output
+            discrete = synapse.discretise(self.dt)
+            try:
+                discrete.check_shape(shape, label)
+            except NetworkError as error:
+                raise BuildError(str(error)) from None
+            self.operators.append(Filter(label, (signal,), output, discrete))
+        return Scaled(output, factor)
+
+    def _stepped(
+        self,
+        sent: Scaled,
+        synapse: Synapse,
+        shape: Shape,
+        label: str,
+        owner: Connection | Probe | None,
+    ) -> Scaled:
+        """Values behind a synapse with a step of its own, whose output a step later is read."""
+        source = self.values(sent, shape, label)
+        now, later = self.signal(shape, label), self.signal(shape, label)
+        key = object_key(*self.keys[owner], _SYNAPSE)
+        self.operators.append(Generate(label, (source,), now, synapse, shape, key))
+        self.operators.append(Delay(label, (now,), later, 1))
+        return Scaled(later, 1.0)
 
     def delayed(self, sent: Scaled, seconds: float | NDArray, label: str) -> Scaled:
         """Values so much later, in whole steps; made once however many connections read them.
@@ -166,11 +195,13 @@ class Draft:
 
     def values(self, sent: Scaled, shape: Shape, label: str) -> int:
         """The signal of the values themselves, with a separate factor multiplied in."""
-        if sent.factor == 1.0:
+        if np.all(sent.factor == 1.0):
             return sent.signal
         output = self.signal(shape, label)
-        scale = Scale(np.array(1.0))
-        self.operators.append(Linear(label, (sent.signal,), output, scale, sent.factor))
+        each = np.ndim(sent.factor) > 0
+        scale, factor = (sent.factor, 1.0) if each else (1.0, float(sent.factor))
+        scaled = Linear(label, (sent.signal,), output, Scale(np.asarray(scale)), factor)
+        self.operators.append(scaled)
         return output
 
 

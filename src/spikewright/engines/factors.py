@@ -196,7 +196,9 @@ def _factor_after(
     heights: Mapping[NeuronsView, NDArray],
 ) -> float:
     """The factor of a connection's output."""
-    pre = connection.pre_obj
+    pre, synapse = connection.pre_obj, connection.synapse
+    if synapse is not None and synapse.stepped:
+        return 1.0
     if isinstance(pre, Ensemble) or connection.function is not None:
         factor = 1.0
     elif isinstance(pre, Node):

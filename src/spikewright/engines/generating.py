@@ -16,6 +16,7 @@ from spikewright.engines.sources import called
 from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.network.processes import Process, Step
 from spikewright.network.python_held import held_by, holding
+from spikewright.network.synapses import Synapse
 
 
 class ProcessKernel(Kernel):
@@ -24,8 +25,9 @@ class ProcessKernel(Kernel):
     def __init__(self, op: Generate, program: Program, batch: int) -> None:
         self._op, self._dt, self._batch = op, program.dt, batch
         self._shape = program.shapes[op.output]
+        self._what = "synapse" if isinstance(op.process, Synapse) else "process"
         self._python = PythonStep(
-            op.label, "process", lambda: op.process, self._begin, inputs=op.shape_in != (0,)
+            op.label, self._what, lambda: op.process, self._begin, inputs=op.shape_in != (0,)
         )
         self._steps: list[Step] = []
 
@@ -34,7 +36,7 @@ class ProcessKernel(Kernel):
         samples = range(1 if alike else self._batch)
         self._steps = [self._python.recalled(self._made(self._python.of(b))) for b in samples]
 
-    def _made(self, process: Process) -> Step:
+    def _made(self, process: Process | Synapse) -> Step:
         op, shapes = self._op, (self._op.shape_in, self._shape)
         if process.seed is None:
             rng = np.random.Generator(np.random.Philox(key=np.array(op.key, np.uint64)))
@@ -47,7 +49,7 @@ class ProcessKernel(Kernel):
             raise BuildError(f"{op.label}: {error}") from error
         except Exception as error:
             raise BuildError(
-                f"{op.label}: its process could not begin with input {op.shape_in} and output "
+                f"{op.label}: its {self._what} could not begin with input {op.shape_in} and output "
                 f"{self._shape} ({type(error).__name__}: {error})"
             ) from error
         if not callable(step):
@@ -89,6 +91,6 @@ class ProcessKernel(Kernel):
         made = []
         for b, function in enumerate(self._steps):
             calls = [(t, *(np.array(x[b, i]) for x in given)) for i, t in enumerate(times)]
-            made.append(called(function, self._op.label, "process", self._shape, calls))
+            made.append(called(function, self._op.label, self._what, self._shape, calls))
         values = made[0][None] if len(made) == 1 else np.stack(made)
         return [np.broadcast_to(values, (self._batch, *values.shape[1:]))]

@@ -91,11 +91,17 @@ class Learners:
             sent = Scaled(output, 1.0)
         else:
             sent = self.draft.map(sent, (Dense(weights.matrix),), weights.matrix.shape[1:], label)
-        if connection.synapse is not None:
+        after, synapse = weights.after, connection.synapse
+        if synapse is not None:
+            if not synapse.commutes:  # of the values that are delivered, in their shape
+                whole = decoded is not None and decoded.full is not None
+                cut = len(after) - (0 if whole else len(connection.placing))
+                sent, after = self.draft.map(sent, after[:cut], shape, label), after[cut:]
+                shape = self.draft.shapes[sent.signal]
             what = f"synapse of {connection!r}"
-            sent = self.draft.filtered(sent, connection.synapse, shape, what)
+            sent = self.draft.filtered(sent, synapse, shape, what, connection)
         sent = self.draft.delayed(sent, connection.delay, label)
-        return self.draft.map(sent, weights.after, shape, label)
+        return self.draft.map(sent, after, shape, label)
 
     def _weights(self, connection: Connection, decoded: Decoded | None) -> _Weights:
         if decoded is None:
@@ -115,8 +121,7 @@ class Learners:
         for transform in chain:
             shape = transform.output_shape(shape)
         after = () if len(shape) == 1 else (Reshape(shape),)
-        if isinstance(connection.post, ObjView):
-            after += tuple(flatten(connection.post.place(connection.receiver_shape)[1]))  # type: ignore[assignment]
+        after += connection.placing  # type: ignore[assignment]
         return _Weights(flat, self._held(connection, matrix), after, None)
 
     def _held(self, connection: Connection, built: NDArray, unit: NDArray | None = None) -> NDArray:

@@ -269,7 +269,7 @@ class Setting:
             return not callable(op.node.output)
         if isinstance(op, Neurons):
             kind = op.neuron_type
-            return not (kind.spiking or kind.initial_state() or self.tallied(op))
+            return not (kind.spiking or kind.initial_values() or self.tallied(op))
         return op.stateless
 
 

@@ -123,13 +123,13 @@ def _values(
 
 
 def initial_state(ensemble: Ensemble, key: tuple[int, int]) -> dict[str, NDArray]:
-    """Initial state that an ensemble sets, the voltage apart, by name, `(*shape)` each.
+    """Initial state that an ensemble or its type sets, the voltage apart, `(*shape)` by name.
 
     Raises `NetworkError` for a share of a spike where spikes are counted.
     """
     found = {
         name: np.array(_values(ensemble, spec, key, _STATE + index))
-        for index, (name, spec) in enumerate(ensemble.initial_state.items())
+        for index, (name, spec) in enumerate(ensemble.starts.items())
     }
     for name in found.keys() & set(ensemble.neuron_type.counted_names):
         if not np.array_equal(found[name], np.rint(found[name])):

@@ -32,7 +32,7 @@ from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, LearningRule, Network, Node, ObjView, Probe
 from spikewright.network import Neurons as NeuronsView
 from spikewright.network.processes import EachStep
-from spikewright.network.synapses import WindowMean
+from spikewright.network.synapses import Synapse, WindowMean
 from spikewright.network.transforms import Transform, flatten
 
 Found = tuple[int, NDArray | float]
@@ -62,15 +62,15 @@ class Probed:
 
     def recording(self, probe: Probe) -> Recording:
         """The recording of a probe: signal, factor, filter and period."""
-        signal, factor = self._part(probe, *self._whole(probe))
+        sent = Scaled(*self._part(probe, *self._whole(probe)))  # type: ignore[arg-type]
         every = 1
         if probe.sample_every is not None:
             every = max(1, round(probe.sample_every / self.draft.dt))
         if probe.synapse is not None:
-            shape = self.draft.shapes[signal]
-            signal = self._at_the_start(probe, signal)
-            signal = self.draft.filter(signal, probe.synapse, shape, f"{probe!r}", factor)
-        return Recording(probe, signal, np.asarray(factor, np.float64), every)
+            shape, (signal, factor) = self.draft.shapes[sent.signal], sent
+            sent = Scaled(self._at_the_start(probe, signal), factor)
+            sent = self.draft.filtered(sent, probe.synapse, shape, f"{probe!r}", probe)
+        return Recording(probe, sent.signal, np.asarray(sent.factor, np.float64), every)
 
     def _whole(self, probe: Probe) -> Found:
         """The signal of all of a probe's target."""
@@ -157,7 +157,7 @@ class Probed:
             gain = self.vectors.representations[post].gain  # it is a current, of all neurons
             signal, factor = self._sent(probe, connection, 0)
             return signal, factor * gain.reshape(post.shape)
-        return self._sent(probe, connection, len(connection.placing()))
+        return self._sent(probe, connection, len(connection.placing))
 
     def _sent(self, probe: Probe, connection: Connection, placing: int) -> Found:
         """What a connection sends, without the last `placing` maps, which place it in `post`.
@@ -176,6 +176,8 @@ class Probed:
             op = producers[signal]
             if isinstance(op, Linear) and placing:
                 placing, factor = placing - 1, factor * op.factor
+            elif at_the_end and isinstance(op, Delay) and _steps(producers.get(op.inputs[0])):
+                filters -= 1  # the step between what a synapse of its own gives and its delivery
             elif isinstance(op, Linear | Delay | DelayedLinear | Filter):
                 behind.append(op)
                 filters -= isinstance(op, Filter) and at_the_end
@@ -269,6 +271,11 @@ class GivenWeights(Mapping[Connection, NDArray]):
 
     def __contains__(self, connection: object) -> bool:
         return connection in self._given
+
+
+def _steps(op: Operator | None) -> bool:
+    """Whether an operator is a synapse that has a step of its own."""
+    return isinstance(op, Generate) and isinstance(op.process, Synapse)
 
 
 def weights_of(connection: Connection) -> NDArray:

@@ -24,7 +24,7 @@ from spikewright.network import Connection, Ensemble, Node, NodeFunction, Probe
 from spikewright.network.learning import LearningRuleType
 from spikewright.network.neurons import NeuronType
 from spikewright.network.processes import Process
-from spikewright.network.synapses import DiscreteFilter
+from spikewright.network.synapses import DiscreteFilter, Synapse
 from spikewright.network.transforms import Shape, Sparse, Transform
 
 
@@ -182,12 +182,12 @@ class Apply(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Generate(Operator):
-    """A process, with one input or none; `key` fixes its random numbers.
+    """A process, with one input or none, or a synapse's step; `key` fixes its random numbers.
 
     `shape_in` is `(0,)` where it has no input.
     """
 
-    process: Process
+    process: Process | Synapse
     shape_in: Shape
     key: tuple[int, int]
 
@@ -212,7 +212,7 @@ class Neurons(Operator):
     @property
     def initial_state(self) -> dict[str, Any]:
         """State variables of the neurons, without the voltage, before the first step."""
-        return {**self.neuron_type.initial_state(), **self.begins}
+        return {**self.neuron_type.initial_values(), **self.begins}
 
     @property
     def voltage(self) -> int | None:
@@ -378,7 +378,7 @@ class Program:
 def keeps(op: Operator) -> bool:
     """Whether an operator has state from step to step; means over windows do not count."""
     if isinstance(op, Neurons):
-        return op.neuron_type.has_voltage or bool(op.neuron_type.initial_state())
+        return op.neuron_type.has_voltage or bool(op.neuron_type.initial_values())
     if isinstance(op, Apply):
         function = op.node.output
         return isinstance(function, NodeFunction) and function.accumulate

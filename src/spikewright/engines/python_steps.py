@@ -17,6 +17,7 @@ from spikewright.network import Node, NodeFunction
 from spikewright.network.processes import Process
 from spikewright.network.python_copies import copied, why_not_copied
 from spikewright.network.python_state import State, find_state
+from spikewright.network.synapses import Synapse
 
 _ALONE = "run one sample at a time, without batch_size"
 _INSTEAD = (
@@ -323,7 +324,7 @@ def _differing(steps: Sequence[PythonStep], states: Sequence[State]) -> list[boo
 
 
 def _entries(target: Any) -> tuple[str, ...]:
-    return ("make_state", "make_step") if isinstance(target, Process) else ()
+    return ("make_state", "make_step") if isinstance(target, Process | Synapse) else ()
 
 
 def _check_arrays(op: Operator, samples: int) -> None:

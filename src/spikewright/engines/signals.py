@@ -76,6 +76,7 @@ class Signals:
         if key not in self._smoothed:
             output = self.draft.signal(self.draft.shapes[signal], label)
             filtered = synapse.discretise(self.draft.dt)
+            filtered.check_shape(self.draft.shapes[signal], label)
             self.draft.operators.append(Smooth(label, (signal,), output, filtered))
             self._smoothed[key] = output
         return self._smoothed[key]

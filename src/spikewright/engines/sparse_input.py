@@ -64,7 +64,7 @@ class SparseInput:
             return None
         total = self._draft.signal(shape, label)
         self._sums[key] = total, [values]
-        return self._draft.filtered(Scaled(total, 1.0), synapse, shape, f"synapse of {label}")
+        return self._draft.filtered(Scaled(total, 1.0), synapse, shape, f"synapse of {label}", None)
 
     def finish(self) -> None:
         """Add the sums that are filtered, of all connections."""
@@ -76,6 +76,8 @@ class SparseInput:
 def _key(connection: Connection) -> _Key | None:
     synapse = connection.synapse
     if synapse is None or isinstance(synapse, WindowMean) or connection.function is not None:
+        return None
+    if not synapse.commutes:
         return None
     if connection.learned or connection.learning_rules or not reads_spikes_sparsely(connection):
         return None

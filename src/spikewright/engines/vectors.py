@@ -71,12 +71,16 @@ class Vectors:
         chain, synapse = decoding(connection, decoded), connection.synapse
         if synapse is None and not np.any(connection.delay):
             return self.draft.map(sent, chain, shape, f"{connection!r}")
-        cut = 0 if isinstance(synapse, WindowMean) else smallest(chain, shape)
+        if synapse is not None and not synapse.commutes:  # of the values that are delivered
+            cut = len(chain) - (0 if decoded.full is not None else len(connection.placing))
+        else:
+            cut = 0 if isinstance(synapse, WindowMean) else smallest(chain, shape)
         sent = self.draft.map(sent, chain[:cut], shape, f"{connection!r}")
         for transform in chain[:cut]:
             shape = transform.output_shape(shape)
         if synapse is not None:
-            sent = self.draft.filtered(sent, synapse, shape, f"synapse of {connection!r}")
+            label = f"synapse of {connection!r}"
+            sent = self.draft.filtered(sent, synapse, shape, label, connection)
         sent = self.draft.delayed(sent, connection.delay, f"{connection!r}")
         return self.draft.map(sent, chain[cut:], shape, f"{connection!r}")
 

@@ -130,6 +130,20 @@ def _named(key: Any) -> Any:
     return getattr(key, "__name__", key)
 
 
+def _without_starts(key: Any, kind: NeuronType) -> NeuronType:
+    """The type, unless it says where its neurons begin, which a conversion does."""
+    if not kind.starts:
+        return kind
+    raise ConversionError(
+        [
+            Refusal(
+                str(key), "value of spiking", f"{kind!r} has an initial_state",
+                "Leave it out, and give initial_voltage= to convert",
+            )
+        ]
+    )  # fmt: skip
+
+
 def _instance(key: Any, value: NeuronType | type[NeuronType]) -> NeuronType:
     try:
         made = value() if isinstance(value, type) and issubclass(value, NeuronType) else value
@@ -138,7 +152,7 @@ def _instance(key: Any, value: NeuronType | type[NeuronType]) -> NeuronType:
     else:
         detail = ""
     if isinstance(made, NeuronType):
-        return made
+        return _without_starts(key, made)
     raise ConversionError(
         [
             Refusal(

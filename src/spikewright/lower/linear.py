@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.windows import Windows, join_shape, split_shape
+from spikewright._base.windows import Windows, split_shape
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
     Affine,
@@ -82,41 +82,16 @@ def _convolution_transpose(layer: ConvolutionTranspose, shape: Shape) -> Map:
     """The input dilated by its stride, and a convolution with the flipped kernel over it."""
     inputs, outputs, *size = layer.weight.shape
     grouped = layer.weight.reshape(layer.groups, inputs // layer.groups, outputs, *size)
-    kernel = np.flip(np.swapaxes(grouped, 1, 2), tuple(range(3, grouped.ndim)))
+    kernel = np.swapaxes(grouped, 1, 2)
     kernel = kernel.reshape(layer.groups * outputs, inputs // layer.groups, *size)
-    spatial, channels = split_shape(shape, layer.channels_last)
-    spread = tuple((n - 1) * s + 1 for n, s in zip(spatial, layer.stride, strict=True))
-    margins = [
-        (d * (k - 1) - before, d * (k - 1) - after + more)
-        for d, k, (before, after), more in zip(
-            layer.dilation, size, layer.padding, layer.output_padding, strict=True
-        )
+    dropped = [
+        (before, after - more)
+        for (before, after), more in zip(layer.padding, layer.output_padding, strict=True)
     ]
-    parts: list[t.Transform] = []
-    if spread != spatial:
-        places = tuple((0, n, s) for n, s in zip(spread, layer.stride, strict=True))
-        wide = join_shape(spread, channels, layer.channels_last)
-        parts.append(t.Place(_with_channels(places, channels, layer.channels_last), wide))
-    if any(low < 0 or high < 0 for low, high in margins):
-        kept = tuple(
-            (max(-low, 0), n - max(-high, 0), 1)
-            for n, (low, high) in zip(spread, margins, strict=True)
-        )
-        parts.append(t.Slice(_with_channels(kept, channels, layer.channels_last)))
-    padding = tuple((max(low, 0), max(high, 0)) for low, high in margins)
-    ones = (1,) * len(size)
-    parts.append(
-        t.Convolution(kernel, ones, padding, layer.dilation, layer.groups, layer.channels_last)
+    maps = t.transposed(
+        kernel, shape, layer.stride, dropped, layer.dilation, layer.groups, layer.channels_last
     )
-    return t.Chain(tuple(parts)), _channel_bias(layer)
-
-
-def _with_channels(
-    ranges: tuple[tuple[int, int, int], ...], channels: int, last: bool
-) -> tuple[tuple[int, int, int], ...]:
-    """Ranges of the spatial axes and the whole of the channels'."""
-    whole = (0, channels, 1)
-    return (*ranges, whole) if last else (whole, *ranges)
+    return t.Chain(maps), _channel_bias(layer)
 
 
 def _scale_shift(layer: ScaleShift, shape: Shape) -> Map:

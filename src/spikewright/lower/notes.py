@@ -93,7 +93,7 @@ def _rates(
     """The guarantee of rate neurons for a layer, and the reason."""
     if apart is not None:
         return "approximated", f"they answer {apart}"
-    if neuron_type.initial_state():
+    if neuron_type.initial_values():
         return "approximated", "what they answer changes with time"
     if synapse is not None:
         return "convergent", "rate neurons answer what the layer does, and the synapse delays it"

@@ -261,11 +261,24 @@ def resolve(
     return Choices(
         types,
         or_own(options.scale_firing_rates, "scale_firing_rates", scale or as_scale, "scale"),
-        each(options.synapse, "synapse", lambda value: as_synapse(value, "synapse")),
+        each(options.synapse, "synapse", _synapse),
         or_own(options.initial_voltage, "initial_voltage", lambda value: value, "start"),
         choice.is_spiking,
         None if options.stepping is None else options.stepping.steps,
     )
+
+
+def _synapse(value: object) -> Synapse | None:
+    """A synapse that filters all values of a layer alike; raises `ConversionError` for others."""
+    found = as_synapse(value, "synapse")
+    if found is not None and not found.commutes:
+        raise refuse(
+            "synapse",
+            f"{found!r} is not one linear filter for all values of a layer, so that means of "
+            "spikes are others behind it",
+            "Give a time constant, or a synapse such as sw.Alpha(0.01)",
+        )
+    return found
 
 
 def _types(

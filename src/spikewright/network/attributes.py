@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, NoReturn, TypeVar
 
 from spikewright._base.keywords import meant
+from spikewright._base.schema import declares_fields
 from spikewright.errors import UnknownAttributeError
 
 
@@ -53,6 +54,6 @@ def fixed(cls: T) -> T:
             f"dataclasses.replace(..., {name}={value!r})"
         )
 
-    if dataclasses.is_dataclass(cls):
-        cls.__setattr__ = refuse  # type: ignore[method-assign]
+    if declares_fields(cls):
+        cls.__setattr__ = refuse  # type: ignore[method-assign, assignment]
     return cls

@@ -428,20 +428,21 @@ class Connection(Checked):
         """The position of the transform in the chain of maps."""
         return len(self._selection())
 
+    @property
+    def placing(self) -> tuple[Transform, ...]:
+        """The last maps of the chain, those that put values to their places in `post`."""
+        if not isinstance(self.post, ObjView):
+            return ()
+        return flatten(self.post.place(input_shape(self.post.target))[1])
+
     def _selection(self) -> tuple[Transform, ...]:
         """The maps that take a part of `pre`."""
         if isinstance(self.pre, ObjView) and not self._selects:
             return tuple(flatten(self.pre.select(output_shape(self.pre.target))))
         return ()
 
-    def placing(self) -> tuple[Transform, ...]:
-        """The maps at the end of the chain that put what is sent into its part of `post`."""
-        if isinstance(self.post, ObjView):
-            return flatten(self.post.place(input_shape(self.post.target))[1])
-        return ()
-
     def _chain(self, transform: Transform | None) -> tuple[Transform, ...]:
-        return (*self._selection(), *flatten(transform), *self.placing())
+        return (*self._selection(), *flatten(transform), *self.placing)
 
     def __repr__(self) -> str:
         if self.label:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import as_numbers, is_number, is_whole
-from spikewright._base.keywords import meant
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
 from spikewright.network.distributions import Distribution, ScatteredHypersphere
 from spikewright.network.network import container
 from spikewright.network.neurons import LIF, Direct, NeuronType
+from spikewright.network.neurons.starts import check_kept
 from spikewright.network.processes import EachStep, Process
 from spikewright.network.shapes import Shape, as_label, as_period, as_seed, as_shape
 from spikewright.network.view import ObjView
@@ -53,7 +53,8 @@ class Ensemble(Checked):
     whose response is not linear it acts on the spiking instead; LIF refuses it. `initial_voltage`
     is "zero", "half", "uniform" (seeded, one draw a neuron), an array or a distribution, in spikes;
     `initial_state` gives the same for all state variables of the neuron type, by name:
-    `{"voltage": 0, "refractory_time": Uniform(0, 0.002)}`. These are attributes that may be
+    `{"voltage": 0, "refractory_time": Uniform(0, 0.002)}`. Both come before the `initial_state` of
+    the neuron type; a voltage that neither gives is "uniform". These are attributes that may be
     changed, and so are `gain`, `bias` and `neuron_type`. `restart_every` is None, or the period in
     steps after which all state is set to its initial value; it does not affect stateless types and
     random draws.
@@ -78,7 +79,7 @@ class Ensemble(Checked):
         noise: Process | None = None,
         normalize_encoders: bool = True,
         rate_scale: ArrayLike = 1.0,
-        initial_voltage: str | ArrayLike | Distribution = "uniform",
+        initial_voltage: str | ArrayLike | Distribution | None = None,
         initial_state: Mapping[str, ArrayLike | Distribution] | None = None,
         restart_every: int | None = None,
         seed: int | None = None,
@@ -272,6 +273,11 @@ class Ensemble(Checked):
             raise NetworkError(f"{self!r}: neuron_type must be a NeuronType, got {value!r}")
         self._check_scaling(value, self._rate_scale)
         self._check_kept(value, self._initial_state)
+        for name, start in value.starts.items():
+            self._drawn_or_values(f"initial_state[{name!r}] of its neuron type", start)
+        for kind in (value, getattr(value, "base_type", value)):
+            for name, values in kind.arrays.items():
+                self._per_neuron(f"{name} of its neuron type", values)
         self._neuron_type = value
 
     @property
@@ -306,18 +312,23 @@ class Ensemble(Checked):
 
     @property
     def initial_voltage(self) -> InitialVoltage:
-        """The voltage before the first step, in spikes."""
-        return self._initial_voltage
+        """The voltage before the first step, in spikes; where it is None, the neuron type's."""
+        if self._initial_voltage is not None:
+            return self._initial_voltage
+        return self._neuron_type.starts.get("voltage", "uniform")
 
     @initial_voltage.setter
-    def initial_voltage(self, value: str | ArrayLike | Distribution) -> None:
-        if isinstance(value, str):
+    def initial_voltage(self, value: str | ArrayLike | Distribution | None) -> None:
+        self._initial_voltage: InitialVoltage | None
+        if value is None:
+            self._initial_voltage = None
+        elif isinstance(value, str):
             if value not in _STARTS:
                 raise NetworkError(
                     f"{self!r}: initial_voltage must be one of {_STARTS} or an array in spikes, "
                     f"got {value!r}"
                 )
-            self._initial_voltage: InitialVoltage = value  # type: ignore[assignment]
+            self._initial_voltage = value  # type: ignore[assignment]
         else:
             self._initial_voltage = self._drawn_or_values("initial_voltage", value)
 
@@ -341,16 +352,18 @@ class Ensemble(Checked):
             name: self._drawn_or_values(f"initial_state[{name!r}]", v) for name, v in given.items()
         }
 
+    @property
+    def starts(self) -> dict[str, Drawn]:
+        """Initial values of state that are set here or by the neuron type, the voltage apart."""
+        own = {n: v for n, v in self._neuron_type.starts.items() if n not in self._initial_state}
+        own.pop("voltage", None)
+        return {**self._initial_state, **own}
+
     def _check_kept(self, neuron_type: NeuronType, state: Mapping[str, Any]) -> None:
         """Raise `NetworkError` for a name that is no state variable of the neuron type."""
         names = () if isinstance(neuron_type, Direct) else neuron_type.state_names
         for name in state:
-            if name not in names:
-                kept = f"keeps {', '.join(names)}" if names else "keeps nothing"
-                raise NetworkError(
-                    f"{self!r}: initial_state has {name!r}, and {type(neuron_type).__name__} "
-                    f"{kept} from step to step. {meant(name, names)}".rstrip()
-                )
+            check_kept(type(neuron_type).__name__, name, names, f"{self!r}: initial_state")
 
     @property
     def restart_every(self) -> int | None:

@@ -92,7 +92,7 @@ def fixed(array: np.ndarray[Any, Any]) -> bool:
 
 def is_frozen(item: Any) -> bool:
     """Whether an object is of a frozen dataclass, whose attributes keep their values."""
-    parameters = getattr(type(item), "__dataclass_params__", None)
+    parameters = vars(type(item)).get("__dataclass_params__")  # a plain subclass is none
     return parameters is not None and bool(parameters.frozen)
 
 

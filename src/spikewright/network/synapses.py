@@ -1,97 +1,84 @@
-"""Synapses: linear filters in time, defined in continuous time and discretised for a step.
+"""Synapses: filters in time, linear ones defined in continuous time and discretised for a step.
 
 A synapse on a connection or probe delays by one step; no synapse (`None`) delays by none.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.arguments import as_numbers, is_number, is_whole
+from spikewright._base.arrays import EqualByValue, frozen
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
-from spikewright.network.shapes import as_real
+from spikewright.network.filters import (
+    METHODS,
+    DiscreteFilter,
+    Method,
+    discretised,
+    stacked,
+    state_space,
+)
+from spikewright.network.shapes import Shape, as_real
 from spikewright.network.units import warn_of_milliseconds
 
-Method = Literal["zoh", "bilinear", "euler", "backward_diff"]
-_METHODS = ("zoh", "bilinear", "euler", "backward_diff")
 
+class Synapse:
+    """A filter of the values that a connection delivers, or that a probe records.
 
-@dataclass(frozen=True, eq=False)
-class DiscreteFilter:
-    """A filter for one step size.
-
-    Where `feedthrough` is None: `x_t = A x_(t-1) + B u_t`, `y_t = C x_t`. Else
-    `y_t = C x_t + feedthrough u_t`, then `x_(t+1) = A x_t + B u_t`. `A` is `(order, order)`,
-    `B` and `C` are `(order,)`.
+    A subclass of your own gives `discretise`, where it is a linear filter, or `make_step`, and
+    `make_state` where it keeps state: any function of the values so far, each connection's with a
+    state and random numbers of its own. With a `seed` the random numbers are the same in all
+    connections.
     """
 
-    A: NDArray
-    B: NDArray
-    C: NDArray
-    feedthrough: float | None
+    seed: int | None = None
+
+    def discretise(self, dt: float) -> DiscreteFilter:
+        """The linear filter for steps of `dt` seconds; raises `NetworkError` where it is none."""
+        raise NetworkError(
+            f"{self!r} is no linear filter: it has a step of its own. Where a linear one is needed "
+            "use a Lowpass, Alpha or LinearFilter"
+        )
+
+    def make_state(self, shape_in: Shape, shape_out: Shape, dt: float) -> dict[str, NDArray]:
+        """The arrays of the state before the first step, by name."""
+        return {}
+
+    def make_step(
+        self,
+        shape_in: Shape,
+        shape_out: Shape,
+        dt: float,
+        rng: np.random.Generator,
+        state: dict[str, NDArray],
+    ) -> Callable[[float, NDArray], Any]:
+        """A function `f(t, x)` that returns the values of `shape_out` for the input of a step.
+
+        `shape_in` and `shape_out` are the shape of what is filtered. It may change the arrays of
+        `state` in place and draw from `rng`. `t` is in seconds, `dt` at the first step. A
+        connection delivers the value in the next step.
+        """
+        f = self.discretise(dt)
+        f.check_shape(shape_out, f"{self!r}")
+        x = np.zeros((f.order, *shape_out))
+        return lambda t, u: f.step(x, u)
 
     @property
-    def order(self) -> int:
-        """Number of state variables."""
-        return len(self.B)
+    def stepped(self) -> bool:
+        """Whether it has a step of its own, which need not be linear."""
+        return type(self).make_step is not Synapse.make_step
 
-    def step(self, x: NDArray, u: NDArray) -> NDArray:
-        """The output for an input of any shape; the state `x`, `(order, *shape)`, moves on."""
-        if self.order == 1 and self.feedthrough is None:  # the same, without matrices
-            np.multiply(x, self.A[0, 0], out=x)
-            x[0] += self.B[0] * u
-            return np.asarray(self.C[0] * x[0])
-        before = x.copy()
-        x[:] = np.tensordot(self.A, x, 1) + np.multiply.outer(self.B, u)
-        if self.feedthrough is None:
-            return np.asarray(np.tensordot(self.C, x, 1))
-        return np.asarray(np.tensordot(self.C, before, 1) + self.feedthrough * u)
-
-    def by_line(self, x: Sequence[Any], u: Any, zero: Any) -> tuple[list[Any], Any]:
-        """The states after an input `u`, and the output, line by line in a fixed order.
-
-        States are arrays of any library; entries of 0 are left out. Sums of the output begin with
-        `zero`.
-        """
-        after = [
-            sum((a * x[j] for j, a in enumerate(row) if a != 0.0), start=b * u)
-            for row, b in zip(self.A, self.B, strict=True)
-        ]
-        seen = after if self.feedthrough is None else x
-        output = sum((c * value for c, value in zip(self.C, seen, strict=True)), start=zero)
-        return after, output if self.feedthrough is None else output + self.feedthrough * u
-
-    def steady(self, value: float) -> NDArray:
-        """The state `(order,)` of the constant input whose steady output is `value`.
-
-        Raises `NetworkError` where no constant input does.
-        """
-        rest = np.eye(self.order) - self.A
-        if value == 0 or not self.order:
-            return np.zeros(self.order)
-        with np.errstate(all="ignore"):
-            singular = np.linalg.cond(rest) > 1e12
-            reached = np.zeros(self.order) if singular else np.linalg.solve(rest, self.B)
-            gain = self.C @ reached + (self.feedthrough or 0.0)
-        if abs(gain) < 1e-12:
-            raise NetworkError(f"no constant input keeps its output at y0 = {value!r}; use y0=0")
-        return np.asarray(reached * (value / gain))
-
-
-class Synapse(ABC):
-    """A linear filter."""
-
-    @abstractmethod
-    def discretise(self, dt: float) -> DiscreteFilter:
-        """The filter for steps of `dt` seconds."""
+    @property
+    def commutes(self) -> bool:
+        """Whether it filters all values alike and linearly: before a linear map, or behind it."""
+        return not self.stepped
 
     def filt(
         self,
@@ -113,8 +100,12 @@ class Synapse(ABC):
             raise NetworkError(f"dt must be above 0 s, got {dt!r}")
         if not is_number(y0):
             raise NetworkError(f"y0 must be a finite number, got {y0!r}")
+        if self.stepped:
+            return np.moveaxis(self._stepped(values, dt, y0, filtfilt), 0, axis)
         f = self.discretise(dt)
-        state = np.multiply.outer(f.steady(y0), np.ones(values.shape[1:]))
+        f.check_shape(values.shape[1:], f"{self!r}")
+        state, rest = np.zeros((f.order, *values.shape[1:])), f.steady(y0)
+        state[:] = rest if f.varies else rest.reshape(-1, *(1,) * (values.ndim - 1))
         y = np.empty_like(values)
         for t, u in enumerate(values):
             y[t] = f.step(state, u)
@@ -122,6 +113,17 @@ class Synapse(ABC):
             for t in range(len(y) - 1, -1, -1):
                 y[t] = f.step(state, y[t])
         return np.moveaxis(y, 0, axis)
+
+    def _stepped(self, values: NDArray, dt: float, y0: float, filtfilt: bool) -> NDArray:
+        """Values `(steps, *shape)` through a step of one's own."""
+        if y0 != 0 or filtfilt:
+            what = f"y0 = {y0!r}" if y0 != 0 else "filtfilt"
+            raise NetworkError(f"{self!r} has a step of its own: {what} is for linear filters")
+        shape = values.shape[1:]
+        state, rng = self.make_state(shape, shape, dt), np.random.default_rng(self.seed or 0)
+        step = self.make_step(shape, shape, dt, rng, state)
+        rows = [np.asarray(step((i + 1) * dt, u)) for i, u in enumerate(values)]
+        return np.array(rows, np.float64).reshape(values.shape)
 
     def filtfilt(self, x: ArrayLike, dt: float = 0.001, axis: int = 0, y0: float = 0.0) -> NDArray:
         """A signal filtered forwards and then backwards: see `filt`."""
@@ -168,47 +170,68 @@ class LinearFilter(Synapse):
                 f"LinearFilter: {self.num} / {self.den} is not a causal transfer function; the "
                 "numerator's degree may not exceed the denominator's"
             )
-        if self.method not in _METHODS:
-            raise NetworkError(
-                f"LinearFilter.method must be one of {_METHODS}, got {self.method!r}"
-            )
+        if self.method not in METHODS:
+            raise NetworkError(f"LinearFilter.method must be one of {METHODS}, got {self.method!r}")
 
     def discretise(self, dt: float) -> DiscreteFilter:
-        A, B, C, D = _state_space(self.num, self.den)
+        A, B, C, D = state_space(self.num, self.den)
         if self.analog and len(B):
-            A, B, C, D = _discretised(A, B, C, D, dt, self.method)
+            A, B, C, D = discretised(A, B, C, D, dt, self.method)
         feedthrough = D if D != 0 or not len(B) else None
         return DiscreteFilter(A, B, C, feedthrough)
 
 
-@dataclass(frozen=True)
-class Lowpass(Synapse):
-    """First-order low-pass `1 / (tau s + 1)`; `tau` in seconds, 0 passes its input unchanged."""
+class _OfTau(EqualByValue, Synapse):
+    """A filter with a time constant, or one for each value."""
 
-    tau: float
+    tau: float | NDArray
 
     def __post_init__(self) -> None:
-        _check_tau(self, self.tau)
+        if not (is_number(self.tau) and self.tau >= 0):
+            try:
+                tau = as_numbers(self.tau)
+            except (TypeError, ValueError):
+                tau = np.array(np.nan)
+            if tau.ndim == 0 or tau.size == 0 or not np.all((tau >= 0) & (tau < np.inf)):
+                name = type(self).__name__
+                raise NetworkError(f"{name}.tau must be 0 s or more, got {self.tau!r}")
+            object.__setattr__(self, "tau", frozen(tau))
         warn_of_milliseconds(self, "tau")
+
+    @property
+    def commutes(self) -> bool:
+        """Whether all values have one time constant."""
+        return np.ndim(self.tau) == 0
+
+
+@dataclass(frozen=True, eq=False)
+class Lowpass(_OfTau):
+    """First-order low-pass `1 / (tau s + 1)`; `tau` in seconds, 0 passes its input unchanged.
+
+    An array of time constants has one for each value that is filtered: of a connection those that
+    it delivers, behind its transform. It broadcasts to their shape.
+    """
+
+    tau: float | NDArray
 
     def discretise(self, dt: float) -> DiscreteFilter:
         """`y_t = p y_(t-1) + (1 - p) u_t`, `p = exp(-dt / tau)`."""
+        if isinstance(self.tau, np.ndarray):
+            return _each(Lowpass, self.tau, dt)
         p = float(np.exp(-dt / self.tau)) if self.tau > 0 else 0.0
         q = float(-np.expm1(-dt / self.tau)) if self.tau > 0 else 1.0
         return DiscreteFilter(np.array([[p]]), np.array([q]), np.array([1.0]), None)
 
 
-@dataclass(frozen=True)
-class Alpha(Synapse):
-    """Second-order low-pass `1 / (tau s + 1)^2`; `tau` in seconds."""
+@dataclass(frozen=True, eq=False)
+class Alpha(_OfTau):
+    """Second-order low-pass `1 / (tau s + 1)^2`; `tau` in seconds, or an array as of `Lowpass`."""
 
-    tau: float
-
-    def __post_init__(self) -> None:
-        _check_tau(self, self.tau)
-        warn_of_milliseconds(self, "tau")
+    tau: float | NDArray
 
     def discretise(self, dt: float) -> DiscreteFilter:
+        if isinstance(self.tau, np.ndarray):
+            return _each(Alpha, self.tau, dt)
         if self.tau == 0:
             return Lowpass(0.0).discretise(dt)
         den = (self.tau**2, 2 * self.tau, 1.0)
@@ -271,12 +294,24 @@ SYNAPSES = MappingProxyType(
 
 
 def as_synapse(value: Any, where: str) -> Synapse | None:
-    """A synapse from what a user gave: a number means `Lowpass`.
+    """A synapse from what a user gave: a number means `Lowpass`, several one for each value.
 
     Raises `NetworkError` naming `where` for anything else.
     """
-    if value is None or isinstance(value, Synapse):
+    if isinstance(value, Synapse):
+        if type(value).discretise is Synapse.discretise and not value.stepped:
+            raise NetworkError(
+                f"{where}: {value!r} filters nothing; give its class make_step, or discretise "
+                "where it is a linear filter"
+            )
         return value
+    if value is None:
+        return value
+    if isinstance(value, list | tuple | np.ndarray) and np.ndim(value):
+        try:
+            return Lowpass(value)  # type: ignore[arg-type]
+        except NetworkError as error:
+            raise NetworkError(f"{where}: {error}") from None
     if isinstance(value, int | float | np.number) and not isinstance(value, bool):
         return Lowpass(float(value))
     raise NetworkError(
@@ -284,52 +319,8 @@ def as_synapse(value: Any, where: str) -> Synapse | None:
     )
 
 
-def _check_tau(owner: Synapse, tau: float) -> None:
-    if not (is_number(tau) and tau >= 0):
-        raise NetworkError(f"{type(owner).__name__}.tau must be 0 s or more, got {tau!r}")
-
-
-def _state_space(
-    numerator: tuple[float, ...], denominator: tuple[float, ...]
-) -> tuple[NDArray, NDArray, NDArray, float]:
-    """Controllable canonical form of a transfer function."""
-    num = np.trim_zeros(np.asarray(numerator, np.float64), "f")
-    den = np.trim_zeros(np.asarray(denominator, np.float64), "f")
-    order = len(den) - 1
-    num = np.concatenate([np.zeros(order + 1 - len(num)), num]) / den[0]
-    den = den / den[0]
-    A = np.zeros((order, order))
-    if order:
-        A[0], A[1:, :-1] = -den[1:], np.eye(order - 1)
-    B = np.eye(order)[0] if order else np.zeros(0)
-    return A, B, num[1:] - num[0] * den[1:], float(num[0])
-
-
-def _discretised(
-    A: NDArray, B: NDArray, C: NDArray, D: float, dt: float, method: Method
-) -> tuple[NDArray, NDArray, NDArray, float]:
-    order = len(B)
-    if method == "zoh":
-        block = np.zeros((order + 1, order + 1))
-        block[:order, :order], block[:order, order] = A * dt, B * dt
-        power = _matrix_exponential(block)
-        return power[:order, :order], power[:order, order], C, D
-    alpha = {"bilinear": 0.5, "euler": 0.0, "backward_diff": 1.0}[method]
-    inverse = np.linalg.inv(np.eye(order) - alpha * dt * A)
-    Ad = inverse @ (np.eye(order) + (1 - alpha) * dt * A)
-    Bd = inverse @ B * dt
-    Cd = C @ inverse
-    return Ad, Bd, Cd, float(D + alpha * (C @ Bd))
-
-
-def _matrix_exponential(M: NDArray) -> NDArray:
-    """Scaling and squaring with a Taylor series to machine precision (small matrices only)."""
-    squarings = max(0, int(np.ceil(np.log2(max(np.abs(M).sum(axis=1).max(), 1e-300)))) + 4)
-    scaled = M / 2.0**squarings
-    term = total = np.eye(len(M))
-    for k in range(1, 20):
-        term = term @ scaled / k
-        total = total + term
-    for _ in range(squarings):
-        total = total @ total
-    return total
+def _each(kind: Callable[[float], Synapse], taus: NDArray, dt: float) -> DiscreteFilter:
+    """The filters of one kind for each of some time constants, as one that varies."""
+    distinct, places = np.unique(taus, return_inverse=True)
+    filters = [kind(float(tau)).discretise(dt) for tau in distinct]
+    return stacked(filters, places.reshape(taus.shape))

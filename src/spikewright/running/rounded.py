@@ -62,7 +62,7 @@ def _hold(ensemble: Ensemble, steps: int) -> None:
     if isinstance(kind, BipolarIntegrateAndFire):
         kind = replace(kind, assumed_spikes=0, spike_heights=(last,) if last > 1 else ())
     if most is not None:
-        kind = replace(kind, max_spikes_per_step=most // last)  # type: ignore[type-var]
+        kind = replace(kind, max_spikes_per_step=most // last)  # type: ignore[call-arg]
     ensemble.neuron_type = kind
     if biases is not None:
         ensemble.noise = None

@@ -1,4 +1,4 @@
-"""Pictures in one call each: one sample's spikes, a sweep, firing rates.
+"""Pictures in one call each: spikes of a sample or of probes, a sweep, firing rates.
 
 Each returns the `matplotlib` axes of its first panel; `axes.figure` is the whole picture, which a
 notebook shows, and `axes.figure.savefig("picture.png")` keeps. They need the extra `report`. Their
@@ -11,35 +11,42 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikewright._base.arrays import is_array
 from spikewright.conversion import Conversion, watch
 from spikewright.errors import SimulationError
 from spikewright.evaluation.sweeping import Sweep
 from spikewright.measure import Evaluation, Run, neuron_rates
+from spikewright.network import Probe
 from spikewright.records import Record
 from spikewright.report import figures
 from spikewright.report.figures.base import on_screen
+from spikewright.simulator import Simulator
 
 __all__ = ["raster", "rates", "sweep"]
 
 
 def raster(
-    conversion: Conversion,
+    source: Conversion | Simulator,
     x: Any,
     steps: int = 32,
     dt: float = 0.001,
     *,
     seed: int = 0,
     engine: str = "auto",
+    sample: int | None = None,
 ) -> Any:
-    """One sample, spike by spike: a panel a layer, and the output as it tends to the source's.
+    """Spikes over time, a dot each: of one sample of a conversion, or of a simulator's probes.
 
-    `x` is the sample `(*shape)`, or `(1, *shape)`; with several inputs `{name: array}`. It runs for
-    `steps` steps of `dt` seconds. Raises `SimulationError` for anything else, and where nothing
-    spikes, and `MissingExtraError` without matplotlib.
+    Of a conversion a panel a layer, and the output as it tends to the source's: `x` is the sample
+    `(*shape)`, or `(1, *shape)`; with several inputs `{name: array}`. It runs for `steps` steps of
+    `dt` seconds. `raster(simulator, probe)` draws what a probe of neurons recorded, or several
+    probes, a panel each; with a batch that of one `sample`. Raises `SimulationError` for anything
+    else, and where nothing spikes, and `MissingExtraError` without matplotlib.
     """
+    if isinstance(source, Simulator):
+        return _drawn(figures.draw_spikes, _recorded(source, x, sample))
+    conversion = source
     found = watch(conversion, _one(conversion, x), steps, dt, seed=seed, engine=engine)
     _require(found.counts, "no layer of the network spikes: convert with spiking=True")
     name, answers = next(iter(found.answers.items()))
@@ -71,13 +78,37 @@ def rates(measured: Run | Evaluation) -> Any:
     return _drawn(figures.draw_rates, figures.rates_info(found))
 
 
+def _recorded(simulator: Simulator, probes: Any, sample: int | None) -> figures.SpikesInfo:
+    """Spikes that probes of a simulator recorded, of one sample."""
+    chosen = [probes] if isinstance(probes, Probe) else list(probes)
+    size = simulator.batch_size
+    _require(chosen, "name a probe of neurons")
+    if (sample is None) != (size is None) or not 0 <= (sample or 0) < (size or 1):
+        raise SimulationError(
+            f"sample= is for simulators with a batch_size, got {sample!r}"
+            if size is None
+            else f"name one of {size} samples with sample=, from 0, got {sample!r}"
+        )
+    times: dict[str, Any] = {}
+    for number, probe in enumerate(chosen, 1):
+        found = simulator.spike_times(probe)
+        name = probe.label or getattr(probe.obj, "ensemble", probe).label or f"population {number}"
+        name = f"{name} ({number})" if name in times else name
+        times[name] = found if sample is None else found[sample]
+    steps = {simulator.data[probe].shape[0 if size is None else 1] for probe in chosen}
+    (recorded,) = steps
+    _require(recorded, "nothing was recorded: run the simulator first")
+    before = simulator.n_steps - recorded
+    return figures.spike_times_info(times, recorded, simulator.dt, before)
+
+
 def _drawn(draw: Callable[[Any], Any], info: Any) -> Any:
     """The first axes of a figure that is shown."""
     with on_screen():
         return draw(info).axes[0]
 
 
-def _require(found: Mapping[str, NDArray], reason: str) -> None:
+def _require(found: Any, reason: str) -> None:
     if not found:
         raise SimulationError(f"there is nothing to draw: {reason}")
 

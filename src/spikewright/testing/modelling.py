@@ -50,6 +50,7 @@ from spikewright.network.transforms import (
     AxisMap,
     Chain,
     Convolution,
+    ConvolutionTranspose,
     Dense,
     Permute,
     Place,
@@ -284,7 +285,7 @@ class TransformExample(NamedTuple):
 def transform_examples() -> list[TransformExample]:
     """At least one example of every registered transform; the same values at every call."""
     rng = np.random.default_rng(0)
-    return [*_weighted(rng), *_windowed(rng), *_layout(rng)]
+    return [*_weighted(rng), *_windowed(rng), *_layout(rng), *_transposed()]
 
 
 def _weighted(rng: np.random.Generator) -> Iterator[TransformExample]:
@@ -333,6 +334,19 @@ def _windowed(rng: np.random.Generator) -> Iterator[TransformExample]:
     extent = partial.output_extent(IMAGE[1:])
     yield TransformExample("sum-pool-each", SumPool(partial, some(extent)), IMAGE)
     yield TransformExample("sum-pool-last", SumPool(square, np.array(1.5), True), last)
+
+
+def _transposed() -> Iterator[TransformExample]:
+    """Transposed convolutions in Nengo's words, as a connection makes them."""
+    forms: dict[str, ConvolutionTranspose] = {
+        "convolution-transpose": ConvolutionTranspose(3, (4, 3, 2)),
+        "convolution-transpose-same": ConvolutionTranspose(
+            4, (2, 3, 4), (4, 6, 10), (3, 4), (2, 3), "same", channels_last=False, groups=2
+        ),
+        "convolution-transpose-line": ConvolutionTranspose(2, (5, 3), (10, 2), (1,), (2,), "same"),
+    }
+    for name, form in forms.items():
+        yield TransformExample(name, form.made(np.random.default_rng(4)), (form.size_in,))
 
 
 def _layout(rng: np.random.Generator) -> Iterator[TransformExample]:

@@ -151,12 +151,30 @@ _APPLY: dict[type[Transform], Callable[[Any, NDArray, NDArray], None]] = {
 
 def behind_synapse(synapse: Synapse, u: NDArray, dt: float) -> NDArray:
     """The output of a synapse for `u`, `(steps, n)`."""
+    if synapse.stepped:
+        return _behind_step(synapse, u, dt)
+    if not synapse.commutes:
+        taus = np.broadcast_to(synapse.tau, u.shape[1:])  # type: ignore[attr-defined]
+        kind: Any = type(synapse)
+        each = [filtered(kind(float(tau)).discretise(dt), u[:, [i]]) for i, tau in enumerate(taus)]
+        return np.concatenate(each, axis=1)
     if not isinstance(synapse, WindowMean):
         return filtered(synapse.discretise(dt), u)
     y = np.empty_like(u)
     y[: synapse.steps] = synapse.initial or 0.0
     for start in range(synapse.steps, len(u), synapse.steps):
         y[start : start + synapse.steps] = u[start - synapse.steps : start].mean(axis=0)
+    return y
+
+
+def _behind_step(synapse: Synapse, u: NDArray, dt: float) -> NDArray:
+    """The same of a synapse with a step of its own, one step late; it draws from its seed."""
+    shape = u.shape[1:]
+    state, rng = synapse.make_state(shape, shape, dt), np.random.default_rng(synapse.seed)
+    step = synapse.make_step(shape, shape, dt, rng, state)
+    y = np.zeros_like(u)
+    for t in range(len(u) - 1):
+        y[t + 1] = step((t + 1) * dt, np.array(u[t]))
     return y
 
 
@@ -243,7 +261,7 @@ def neuron_outputs(
     threshold = np.array(1.0 / (scale * dt))
     unit = np.asarray(neuron_type.voltage_unit(threshold))
     n = currents.shape[1]
-    state = {name: np.full(n, value) for name, value in neuron_type.initial_state().items()}
+    state = {name: np.full(n, value) for name, value in neuron_type.initial_values().items()}
     state["voltage"] = start * unit
     outputs, states = [], []
     for step, current in enumerate(currents, start=1):

@@ -12,6 +12,7 @@ from typing import Any
 from spikewright.engines.native._kernels import Cell, Cells, FixedPoint, Rate
 from spikewright.network.neurons import (
     LIF,
+    NUMPY_RATES,
     ROUNDING,
     AdaptiveLIF,
     AdaptiveLIFRate,
@@ -38,11 +39,12 @@ from spikewright.network.neurons import (
     StochasticSpiking,
     Tanh,
 )
+from spikewright.network.neurons.lif import share_of
 
 
 def described(kind: NeuronType, dt: float) -> Cells | None:
     """A type's description, or None where it has no kernel (as a class of a user's own)."""
-    form = _FORMS.get(type(kind))
+    form = None if kind.arrays else _FORMS.get(type(kind))
     made = None if form is None else form(kind, dt)
     if made is not None:
         made.dt = dt
@@ -51,7 +53,7 @@ def described(kind: NeuronType, dt: float) -> Cells | None:
 
 def states(kind: NeuronType) -> tuple[str | None, str | None]:
     """Names of a type's state beside the voltage: those of `Cells.second` and `Cells.third`."""
-    second, third, *_ = (*kind.initial_state(), None, None)
+    second, third, *_ = (*kind.initial_values(), None, None)
     return second, third
 
 
@@ -72,7 +74,7 @@ def _on_grid(kind: GridLIF, dt: float) -> Cells:
     return _cells(
         Cell.grid_leaky,
         min_voltage=kind.min_voltage,
-        most_share=kind.share(dt),
+        most_share=share_of(NUMPY_RATES, dt, kind.tau_rc),
         tau_ref=kind.silent_steps(dt),
     )
 

@@ -163,7 +163,7 @@ def _memories(b: Buffers, ops: Sequence[Neurons], order: Order) -> dict[str, int
     if ops[0].neuron_type.has_voltage:
         start = _stored([op.initial_voltage for op in ops], ops, order)
         memories["voltage"] = b.kernels.memory(start)
-    for name in ops[0].neuron_type.initial_state():
+    for name in ops[0].neuron_type.initial_values():
         begins = _stored([op.initial_state[name] for op in ops], ops, order)
         memories[name] = b.kernels.memory(begins)
     return memories

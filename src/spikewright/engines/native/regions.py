@@ -181,7 +181,7 @@ def _kinds_of_reference(op: Operator) -> dict[int, Kind]:
 def _starts_change(op: Operator) -> bool:
     """Whether its output differs from step to step even where its input does not."""
     if isinstance(op, Neurons):
-        return op.neuron_type.spiking or bool(op.neuron_type.initial_state())
+        return op.neuron_type.spiking or bool(op.neuron_type.initial_values())
     if isinstance(op, Apply):
         function = op.node.output
         return not isinstance(function, NodeFunction) or function.accumulate

@@ -212,7 +212,7 @@ class RegionKernel(Kernel):
         read = {"voltage": self._state.voltage}
         if followed(op.neuron_type) is not None:
             read |= {"total_current": self._state.sum, "sent": self._state.target}
-        elif "sent" in op.neuron_type.initial_state():
+        elif "sent" in op.neuron_type.initial_values():
             read["sent"] = self._state.sent
         state = {}
         for name, of in read.items():

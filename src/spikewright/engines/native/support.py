@@ -104,6 +104,8 @@ def verdict(op: Operator, kinds: dict[int, Kind], program: Program) -> Verdict:
     if isinstance(op, Neurons):
         return _neurons(op, kinds, program)
     if isinstance(op, Filter | Smooth):
+        if op.filter.varies:
+            return Verdict(None, "a filter with a time constant for each value")
         if op.filter.order == 0 and op.filter.feedthrough is None:
             return Verdict(None, "a filter without order or feedthrough")
         if op.filter.order > MOST_ORDER and not is_line(op.filter):
@@ -193,6 +195,10 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
         return Verdict(None, _RESTARTS)
     if is_integrator(op):
         return Verdict(spikes(kind), "integrate and fire")
+    base = getattr(kind, "base_type", kind)
+    if kind.arrays or base.arrays:
+        each = ", ".join({**base.arrays, **kind.arrays})
+        return Verdict(None, f"{_named(kind)} with {each} for each neuron has no native kernel")
     if described(kind, program.dt) is None:
         return Verdict(None, f"{_named(kind)} has no native kernel")
     made = next((name for name in op.states if name in kind.made_names), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -130,6 +131,9 @@ class FilterKernel(DelayedKernel):
 
     def __init__(self, op: Filter | Smooth, batch: int, shape: Shape, tensors: Tensors) -> None:
         self._filter, self._tensors = op.filter, tensors
+        each: Any = tensors.of if op.filter.varies else float
+        self._B, self._C = [each(b) for b in op.filter.B], [each(c) for c in op.filter.C]
+        self._A = [[(j, each(a)) for j, a in enumerate(row) if np.any(a)] for row in op.filter.A]
         self._state = [tensors.zeros((batch, *shape)) for _ in range(op.filter.order)]
         self._output = tensors.zeros((batch, *shape))
 
@@ -159,20 +163,26 @@ class FilterKernel(DelayedKernel):
             self._advance(u)
 
     def _advance(self, u: Tensor) -> None:
-        A, B, x = self._filter.A, self._filter.B, self._state
+        x = self._state
         lines = []
-        for i in range(len(x)):
-            line = u * float(B[i])
-            for j in np.flatnonzero(A[i]):
-                line = line.add(x[j], alpha=float(A[i, j]))
+        for into, row in zip(self._B, self._A, strict=True):
+            line = u * into
+            for j, factor in row:
+                line = self._added(line, x[j], factor)
             lines.append(line)
         for old, new in zip(x, lines, strict=True):
             old.copy_(new)
 
     def _observe(self) -> None:
         self._output.zero_()
-        for c, x in zip(self._filter.C, self._state, strict=True):
-            self._output.add_(x, alpha=float(c))
+        for c, x in zip(self._C, self._state, strict=True):
+            self._added(self._output, x, c, out=self._output)
+
+    def _added(self, to: Tensor, x: Tensor, factor: Any, out: Tensor | None = None) -> Tensor:
+        """`to + factor x`; the factor is a number, or one for each value."""
+        if isinstance(factor, float):
+            return torch.add(to, x, alpha=factor, out=out)
+        return torch.addcmul(to, x, factor, out=out)
 
 
 class AverageKernel(DelayedKernel):
@@ -219,7 +229,7 @@ class AverageKernel(DelayedKernel):
 def filter_kernel(op: Filter | Smooth, batch: int, shape: Shape, tensors: Tensors) -> DelayedKernel:
     """A filter's kernel: one of its own for `y_t = (1 - q) y_(t-1) + q u_t`."""
     f = op.filter
-    plain = f.order == 1 and f.feedthrough is None and f.C[0] == 1.0
+    plain = f.order == 1 and f.feedthrough is None and not f.varies and f.C[0] == 1.0
     if plain and abs(f.A[0, 0] + f.B[0] - 1.0) < 1e-15:
         return LowpassKernel(float(f.B[0]), batch, shape, tensors)
     return FilterKernel(op, batch, shape, tensors)

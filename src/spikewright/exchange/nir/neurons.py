@@ -74,8 +74,8 @@ def cell_of(ensemble: Ensemble, dt: float) -> Cell:
     if ensemble.noise is not None or ensemble.restart_every is not None:
         what = "noise" if ensemble.noise is not None else "a restart every few steps"
         raise NoForm(f"it has {what}, and NIR has none", "Leave it out")
-    if ensemble.initial_state:
-        raise NoForm(f"it has an initial {', '.join(ensemble.initial_state)}", "Leave it out")
+    if ensemble.starts:
+        raise NoForm(f"it has an initial {', '.join(ensemble.starts)}", "Leave it out")
     return make(ensemble, ensemble.neuron_type, dt)
 
 
@@ -107,8 +107,9 @@ def _discrete(ensemble: Ensemble, kind: DiscreteLIF, dt: float) -> Cell:
 
 
 def _on_grid(ensemble: Ensemble, kind: GridLIF, dt: float) -> Cell:
-    if kind.silent_steps(dt):
-        raise NoForm(f"it is silent for {kind.tau_ref:g} s after a spike", "Use tau_ref=0")
+    if np.any(kind.silent_steps(dt)):
+        longest = float(np.max(kind.tau_ref))
+        raise NoForm(f"it is silent for {longest:g} s after a spike", "Use tau_ref=0")
     if np.isfinite(kind.min_voltage):
         raise NoForm("its voltage has a lower bound, and NIR's have none", _NO_FLOOR)
     fields = {"tau": kind.tau_rc / dt, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0}

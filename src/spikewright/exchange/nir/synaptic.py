@@ -117,4 +117,6 @@ def _filter(arriving: Sequence[Connection], dt: float) -> Synapse | None:
     if len(synapses) != 1:
         return None
     (synapse,) = synapses
-    return Synapse(synapse.tau / dt) if isinstance(synapse, Lowpass) and synapse.tau else None
+    if not isinstance(synapse, Lowpass) or isinstance(synapse.tau, np.ndarray):
+        return None
+    return Synapse(synapse.tau / dt) if synapse.tau else None

@@ -54,10 +54,11 @@ def wait_of(connection: Connection, dt: float) -> tuple[int, float]:
     synapse = connection.synapse
     if synapse is None:
         return steps, 0.0
-    if not isinstance(synapse, Lowpass):
+    if not isinstance(synapse, Lowpass) or isinstance(synapse.tau, np.ndarray):
         raise NoForm(
-            f"{connection!r} has the synapse {synapse!r}, and NIR has only first-order filters",
-            "Use a Lowpass",
+            f"{connection!r} has the synapse {synapse!r}, and here NIR has only first-order "
+            "filters of one time constant",
+            "Use a Lowpass with one",
         )
     return steps + 1, synapse.tau / dt
 

@@ -36,12 +36,14 @@ def function_operations(
 
 
 def not_counted(connections: Iterable[Connection]) -> tuple[str, ...]:
-    """The work of connections that has no count: Python functions and learning rules."""
+    """The work of connections that has no count: Python functions, own synapses, rules."""
     others = []
     for connection in connections:
         if connection.function is not None and not connection.decodes:
             size = prod(connection.sent_shape)
             others.append(f"Python function of {connection!r} ({size} values a step)")
+        if connection.synapse is not None and connection.synapse.stepped:
+            others.append(f"synapse {connection.synapse!r} of {connection!r}")
         for rule in connection.learning_rules:
             others.append(f"{type(rule.learning_rule_type).__name__} of {connection!r}")
     return tuple(others)

@@ -67,6 +67,8 @@ class Link:
         synapse = None if self.connection is None else self.connection.synapse
         if isinstance(synapse, WindowMean):
             return 2  # the sum so far, and the mean that is passed on
+        if synapse is not None and synapse.stepped:
+            return len(synapse.make_state(self.shape, self.shape, 0.001))
         return 0 if synapse is None else synapse.discretise(0.001).order
 
     @property

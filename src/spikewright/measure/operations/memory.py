@@ -72,7 +72,7 @@ def state_bytes(links: Links, wiring: Wiring) -> int:
     for ensemble in links.network.all_ensembles:
         if not ensemble.is_direct:
             kind = ensemble.neuron_type
-            values += ensemble.n_neurons * (len(kind.initial_state()) + kind.has_voltage)
+            values += ensemble.n_neurons * (len(kind.initial_values()) + kind.has_voltage)
     values += sum(link.values * link.order for link in links) + links.delayed
     for node in links.network.all_nodes:
         if isinstance(node.output, NodeFunction) and node.output.accumulate:

@@ -59,7 +59,8 @@ def _is_known(theirs: Any) -> bool:
 
 def _known(theirs: Any) -> NeuronType:
     cls: type[NeuronType] = getattr(types, own_kind(theirs))
-    return same_fields(cls, theirs, lambda v: _known(v) if hasattr(v, "step") else v)
+    drawn = ("initial_state",)  # one value a neuron, which the ensemble is given
+    return same_fields(cls, theirs, lambda v: _known(v) if hasattr(v, "step") else v, drawn)
 
 
 class UserNeurons(NeuronType):
@@ -82,7 +83,7 @@ class UserNeurons(NeuronType):
         self._drawing: list[dict[str, Any]] = []
         self._max_rates = max_rates
 
-    def initial_state(self) -> Mapping[str, Any]:
+    def initial_values(self) -> Mapping[str, Any]:
         """State by name, one value a neuron."""
         return self._state
 

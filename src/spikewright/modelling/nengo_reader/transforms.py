@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -11,7 +10,15 @@ from numpy.typing import NDArray
 
 from spikewright.modelling.nengo_reader.kinds import own_kind
 from spikewright.modelling.nengo_reader.refusals import refused
-from spikewright.network.transforms import Chain, Convolution, Dense, Reshape, Scale, Sparse
+from spikewright.network.transforms import (
+    Chain,
+    Convolution,
+    ConvolutionTranspose,
+    Dense,
+    Reshape,
+    Scale,
+    Sparse,
+)
 from spikewright.network.transforms import Transform as OurTransform
 
 
@@ -96,38 +103,20 @@ def _convolution(theirs: Any, weights: Any) -> OurTransform:
 
 
 def _transposed(theirs: Any, weights: Any) -> OurTransform:
-    """The transpose of a convolution: every input value adds a kernel to the output."""
-    kernel = np.array(weights, np.float64)
-    groups = int(getattr(theirs, "groups", 1))
-    small, large = _spatial(theirs, theirs.input_shape), _spatial(theirs, theirs.output_shape)
-    before = np.array([pair[0] for pair in _pads(theirs, large, small)])
-    channels, filters = kernel.shape[-2] * groups, kernel.shape[-1]
-    reads = _numbers(theirs, small, channels)
-    writes = _numbers(theirs, large, filters)
-    rows, columns, values = [], [], []
-    for at in itertools.product(*map(range, kernel.shape[:-2])):
-        places = zip(small, theirs.strides, at, before, strict=True)
-        axes = [np.arange(n) * stride + k - b for n, stride, k, b in places]
-        kept = [(a >= 0) & (a < n) for a, n in zip(axes, large, strict=True)]
-        read = reads[np.ix_(*kept)]
-        write = writes[np.ix_(*(a[k] for a, k in zip(axes, kept, strict=True)))]
-        for f, c in itertools.product(range(filters), range(kernel.shape[-2])):
-            channel = (f * groups // filters) * kernel.shape[-2] + c
-            rows.append(write[..., f].ravel())
-            columns.append(read[..., channel].ravel())
-            values.append(np.full(read[..., channel].size, kernel[(*at, c, f)]))
-    return Sparse(
-        np.concatenate(rows), np.concatenate(columns), np.concatenate(values),
-        (writes.size,), reads.size,
-    )  # fmt: skip
-
-
-def _numbers(theirs: Any, spatial: NDArray, channels: int) -> NDArray:
-    """The index of each value of an image in the flat vector, channels on the last axis."""
-    count = int(np.prod(spatial)) * channels
-    if theirs.channels_last:
-        return np.arange(count).reshape(*spatial, channels)
-    return np.moveaxis(np.arange(count).reshape(channels, *spatial), 0, -1)
+    """The transpose of a convolution, as ours in the same terms."""
+    numbers = np.array(weights, np.float64)
+    found = ConvolutionTranspose(
+        numbers.shape[-1],
+        _shape(theirs.input_shape),
+        _shape(theirs.output_shape),
+        theirs.kernel_size,
+        theirs.strides,
+        theirs.padding,
+        bool(theirs.channels_last),
+        numbers,
+        int(getattr(theirs, "groups", 1)),
+    )
+    return found.make(numbers)
 
 
 _READERS: dict[str, Any] = {

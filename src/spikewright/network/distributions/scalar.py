@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
+from spikewright._base.arrays import EqualByValue
 from spikewright.network.distributions.base import (
     Distribution,
     check_numbers,
@@ -84,7 +85,7 @@ class Exponential(Distribution):
 
 @register
 @dataclass(frozen=True, eq=False)
-class Choice(Distribution):
+class Choice(EqualByValue, Distribution):
     """One of `options`, numbers or vectors `(options, d)`, with probabilities as `weights`."""
 
     options: NDArray
@@ -117,7 +118,7 @@ class Choice(Distribution):
 
 @register
 @dataclass(frozen=True, eq=False)
-class Samples(Distribution):
+class Samples(EqualByValue, Distribution):
     """The given values, `(n, d)` or `(n,)`, in their order."""
 
     samples: NDArray
@@ -136,7 +137,7 @@ class Samples(Distribution):
 
 @register
 @dataclass(frozen=True, eq=False)
-class PDF(Distribution):
+class PDF(EqualByValue, Distribution):
     """The density with values `p` (up to a factor) at points `x`, linear between them."""
 
     x: NDArray

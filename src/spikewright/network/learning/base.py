@@ -112,6 +112,12 @@ class FilteredRule(LearningRuleType):
             synapse = as_synapse(given, f"{name}.{field}")
             if isinstance(synapse, WindowMean):
                 raise NetworkError(f"{name}.{field}: a mean over windows is no filter for a rule")
+            if synapse is not None and synapse.stepped:
+                raise NetworkError(
+                    f"{name}.{field}: a rule reads activities behind a linear filter, got "
+                    f"{synapse!r}; use a Lowpass, or a node with a process and a connection of its "
+                    "output"
+                )
             object.__setattr__(self, field, synapse)
 
     @property

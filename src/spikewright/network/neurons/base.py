@@ -28,7 +28,10 @@ from spikewright._base.equations import NUMPY
 from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
+from spikewright.network.distributions import Distribution
 from spikewright.network.neurons.integrator import integrate
+from spikewright.network.neurons.starts import Starting, as_initial_state
+from spikewright.network.shapes import fixed_numbers
 from spikewright.network.units import warn_of_milliseconds
 
 Array = Any  # an array of whatever library the engine computes with
@@ -128,7 +131,7 @@ def no_draws(index: int) -> Array:
     raise AssertionError("neurons that draw random numbers are refused before")
 
 
-class NeuronType(ABC):
+class NeuronType(Starting, ABC):
     """A neuron type: frozen parameters, a rate function and a step.
 
     Class attributes: `spiking` types emit counts of spikes, the others a rate; `negative` says
@@ -172,13 +175,26 @@ class NeuronType(ABC):
     above_zero: ClassVar[tuple[str, ...]] = ()
     from_zero: ClassVar[tuple[str, ...]] = ()
     """Fields that are checked when a type is made: finite numbers above 0, and from 0."""
+    per_neuron: ClassVar[tuple[str, ...]] = ()
+    """Fields that may be arrays with a value for each neuron, which broadcast to a population."""
 
     def __post_init__(self) -> None:
+        for name in self.per_neuron:
+            if np.ndim(getattr(self, name)):
+                fixed_numbers(self, name)
         check_positive(self, **{name: getattr(self, name) for name in self.above_zero})
         check_from_zero(self, **{name: getattr(self, name) for name in self.from_zero})
         check_cap(self, getattr(self, "max_spikes_per_step", None))
         if hasattr(self, "tau_rc"):
             warn_of_milliseconds(self, "tau_rc", "tau_ref")
+        state = as_initial_state(self, self.initial_state, self.state_names)
+        object.__setattr__(self, "initial_state", state)
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray]:
+        """Parameters with a value for each neuron, by name."""
+        given = {name: getattr(self, name) for name in self.per_neuron}
+        return {name: value for name, value in given.items() if isinstance(value, np.ndarray)}
 
     @property
     def most_spikes(self) -> int | None:
@@ -234,18 +250,23 @@ class NeuronType(ABC):
         check_cap(self, most)
         if self.most_spikes is not None and self.most_spikes <= most:
             return self
-        if not any(f.name == "max_spikes_per_step" for f in fields(self)):  # type: ignore[arg-type]
+        if not any(f.name == "max_spikes_per_step" for f in fields(self)):
             raise NetworkError(f"{type(self).__name__} has no cap on its spikes a step")
-        return replace(self, max_spikes_per_step=most)  # type: ignore[type-var]
+        return replace(self, max_spikes_per_step=most)  # type: ignore[call-arg]
 
     @property
     def guarded(self) -> bool:
         """Whether the rate function is not defined, or grows out of bounds, at some currents."""
         return False
 
-    def initial_state(self) -> Mapping[str, float]:
-        """State variables and their values before the first step, without the voltage."""
+    def initial_values(self) -> Mapping[str, float]:
+        """State variables and their usual values before the first step, without the voltage."""
         return {}
+
+    @property
+    def starts(self) -> Mapping[str, NDArray | Distribution]:
+        """Initial values that a user gave, the voltage among them: those of `initial_state`."""
+        return self.initial_state  # type: ignore[return-value]
 
     @property
     def has_voltage(self) -> bool:
@@ -255,7 +276,7 @@ class NeuronType(ABC):
     @property
     def state_names(self) -> tuple[str, ...]:
         """Names of the state variables, the voltage first."""
-        return (*(("voltage",) if self.has_voltage else ()), *self.initial_state())
+        return (*(("voltage",) if self.has_voltage else ()), *self.initial_values())
 
     counted_names: ClassVar[tuple[str, ...]] = ()
     """State variables that are numbers of spikes."""
@@ -327,7 +348,7 @@ _SWEEP, _FIRST_REACH, _DOUBLINGS = 101, 10.0, 10
 
 def settled_rates(neuron: NeuronType, current: NDArray) -> NDArray:
     """Mean output in Hz over 1 s of a constant current, after 1 ms; random draws are seeded."""
-    state = {name: np.full(current.shape, v) for name, v in neuron.initial_state().items()}
+    state = {name: np.full(current.shape, v) for name, v in neuron.initial_values().items()}
     threshold = np.array(1.0 / _RATE_DT)
     if neuron.has_voltage:
         state["voltage"] = np.zeros(current.shape)
@@ -337,7 +358,7 @@ def settled_rates(neuron: NeuronType, current: NDArray) -> NDArray:
         clock = Clock(step, _RATE_DT, threshold, lambda index: rng.random(current.shape))
         output = neuron.step(NUMPY_NEURONS, current, state, clock)
         if step > _SETTLE:
-            total += output
+            total = total + output
     return total if neuron.spiking else total / _MEASURED
 
 
@@ -346,7 +367,7 @@ def _sweep(neuron: NeuronType, wanted: float) -> tuple[NDArray, NDArray]:
     reach = _FIRST_REACH
     for _ in range(_DOUBLINGS):
         currents = np.linspace(-reach, reach, _SWEEP)
-        rates = np.asarray(neuron.rates(NUMPY_NEURONS, currents))
+        rates = _swept(neuron, currents)
         if rates.max() > wanted and np.any(rates <= 0):
             return currents, rates
         reach *= 2
@@ -354,6 +375,20 @@ def _sweep(neuron: NeuronType, wanted: float) -> tuple[NDArray, NDArray]:
         f"{type(neuron).__name__}: no current up to {reach / 2:g} gives {wanted:g} Hz, or none "
         "keeps it silent, so that gain and bias cannot be found: give gain= and bias="
     )
+
+
+def _swept(neuron: NeuronType, currents: NDArray) -> NDArray:
+    """Rates at each of some currents, of a type that is the same for all neurons."""
+    try:
+        rates = np.asarray(neuron.rates(NUMPY_NEURONS, currents))
+    except ValueError:  # parameters that are arrays
+        rates = np.zeros(())
+    if rates.shape != currents.shape:
+        raise NetworkError(
+            f"{type(neuron).__name__}: its neurons differ, and gain and bias are searched for one: "
+            "give gain= and bias=, or the class a gain_bias()"
+        )
+    return rates
 
 
 def _onset(currents: NDArray, rates: NDArray) -> tuple[float, int]:
@@ -397,20 +432,38 @@ T = TypeVar("T", bound=type[NeuronType])
 
 def register(cls: T) -> T:
     """Class decorator: make a neuron type known to files, engines' tests and documentation."""
+    plain = cls.__repr__
+
+    def shown(self: NeuronType) -> str:
+        text, given = plain(self), self.initial_state
+        return f"{text[:-1]}{', ' * (text[-2] != '(')}initial_state={given!r})" if given else text
+
+    cls.__repr__ = shown  # type: ignore[method-assign, assignment]
     return enter(_registry, fixed(cls), "neuron type")
 
 
-def check_positive(owner: object, **values: float) -> None:
+def each_of(xp: ArrayNamespace, value: float | NDArray) -> Any:
+    """A parameter as equations take it: the number, or one for each neuron."""
+    return xp.constant(value) if isinstance(value, np.ndarray) else value
+
+
+def _finite(owner: object, name: str, value: Any) -> bool:
+    """Whether a value is a finite number, or one for each neuron where there may be."""
+    each = isinstance(value, np.ndarray) and name in getattr(owner, "per_neuron", ())
+    return bool(np.isfinite(value).all()) if each else is_number(value)
+
+
+def check_positive(owner: object, **values: float | NDArray) -> None:
     """Raise `NetworkError` unless every value is a finite number above zero."""
     for name, value in values.items():
-        if not (is_number(value) and value > 0):
+        if not (_finite(owner, name, value) and np.all(value > 0)):
             raise NetworkError(f"{type(owner).__name__}.{name} must be above 0, got {value!r}")
 
 
-def check_from_zero(owner: object, **values: float) -> None:
+def check_from_zero(owner: object, **values: float | NDArray) -> None:
     """Raise `NetworkError` unless every value is a finite number from zero."""
     for name, value in values.items():
-        if not (is_number(value) and value >= 0):
+        if not (_finite(owner, name, value) and np.all(value >= 0)):
             raise NetworkError(f"{type(owner).__name__}.{name} must be 0 or above, got {value!r}")
 
 

@@ -116,7 +116,7 @@ class BipolarIntegrateAndFire(LinearResponse):
     def most_spikes(self) -> int | None:
         return self.max_spikes_per_step
 
-    def initial_state(self) -> Mapping[str, float]:
+    def initial_values(self) -> Mapping[str, float]:
         return {"sent": 0.0}
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:

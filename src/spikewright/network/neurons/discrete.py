@@ -67,7 +67,7 @@ class DiscreteLI(_Decaying):
     negative = True
     above_zero = ("amplitude",)
 
-    def initial_state(self) -> Mapping[str, float]:
+    def initial_values(self) -> Mapping[str, float]:
         return {"potential": 0.0}
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
+from spikewright._base.arrays import EqualByValue
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.neurons.base import (
@@ -19,6 +20,7 @@ from spikewright.network.neurons.base import (
     NeuronType,
     Scaling,
     State,
+    each_of,
     register,
     settled_rates,
 )
@@ -28,31 +30,32 @@ _MILLISECONDS = 1000.0
 
 
 @register
-@dataclass(frozen=True)
-class Izhikevich(NeuronType):
+@dataclass(frozen=True, eq=False)
+class Izhikevich(EqualByValue, NeuronType):
     """Quadratic integrate-and-fire with recovery (Izhikevich 2003), voltages in mV, per ms.
 
     `v += 0.04 v^2 + 5 v + 140 - u + max(J, -30)`; at 30 mV it fires and `v = reset_voltage`; then
     `u += tau_recovery (coupling v - u)`, and `reset_recovery` more where it fired. `tau_recovery`
-    is per ms. The voltage starts at the ensemble's initial voltage in mV. `rates` runs the neuron:
-    the mean of 1 s after 1 ms.
+    is per ms. Each parameter may have a value for each neuron. The voltage starts at the ensemble's
+    initial voltage in mV. `rates` runs the neuron: the mean of 1 s after 1 ms.
     """
 
-    tau_recovery: float = 0.02
-    coupling: float = 0.2
-    reset_voltage: float = -65.0
-    reset_recovery: float = 8.0
+    tau_recovery: float | NDArray = 0.02
+    coupling: float | NDArray = 0.2
+    reset_voltage: float | NDArray = -65.0
+    reset_recovery: float | NDArray = 8.0
     spiking = True
     leaks = True
     hard_reset = True
     scaling: Scaling = "refused"
     threshold_current = None
     above_zero = ("tau_recovery",)
+    per_neuron = ("tau_recovery", "coupling", "reset_voltage", "reset_recovery")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("coupling", "reset_voltage", "reset_recovery"):
-            if not is_number(getattr(self, name)):
+            if name not in self.arrays and not is_number(getattr(self, name)):
                 raise NetworkError(
                     f"Izhikevich.{name} must be a finite number, got {getattr(self, name)!r}"
                 )
@@ -61,7 +64,7 @@ class Izhikevich(NeuronType):
     def most_spikes(self) -> int:
         return 1
 
-    def initial_state(self) -> Mapping[str, float]:
+    def initial_values(self) -> Mapping[str, float]:
         return {"recovery": 0.0}
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
@@ -73,10 +76,11 @@ class Izhikevich(NeuronType):
         drive = xp.maximum(current, _LEAST_CURRENT)
         v = v + time * (0.04 * v * v + 5.0 * v + 140.0 - u + drive)
         fired = xp.greater_equal(v, _PEAK)
-        v = xp.where(fired, self.reset_voltage, v)
-        u = u + time * self.tau_recovery * (self.coupling * v - u)
+        pace, coupling = each_of(xp, self.tau_recovery), each_of(xp, self.coupling)
+        v = xp.where(fired, each_of(xp, self.reset_voltage), v)
+        u = u + time * pace * (coupling * v - u)
         state["voltage"] = v
-        state["recovery"] = xp.where(fired, u + self.reset_recovery, u)
+        state["recovery"] = xp.where(fired, u + each_of(xp, self.reset_recovery), u)
         return xp.where(fired, 1.0, xp.zeros_like(v))
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
+from spikewright._base.arrays import EqualByValue
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import (
     Array,
@@ -19,14 +21,20 @@ from spikewright.network.neurons.base import (
     Scaling,
     State,
     check_gain,
+    each_of,
     register,
 )
 
 _TINY = 1e-200  # keeps a division finite
 
 
-def lif_rates(xp: ArrayNamespace, current: Array, tau_rc: float, tau_ref: float) -> Array:
+Each = float | NDArray
+"""A number for all neurons, or one for each."""
+
+
+def lif_rates(xp: ArrayNamespace, current: Array, tau_rc: Each, tau_ref: Each) -> Array:
     """Rate in Hz at a constant current; `tau_rc` and `tau_ref` are in seconds."""
+    tau_rc, tau_ref = each_of(xp, tau_rc), each_of(xp, tau_ref)
     above = current > 1.0
     excess = xp.where(above, current - 1.0, 1.0)  # keeps the logarithm finite below threshold
     rates = 1.0 / (tau_ref + tau_rc * xp.log1p(1.0 / excess))
@@ -34,7 +42,7 @@ def lif_rates(xp: ArrayNamespace, current: Array, tau_rc: float, tau_ref: float)
 
 
 def lif_gain_bias(
-    neuron: NeuronType, tau_rc: float, tau_ref: float, max_rates: NDArray, intercepts: NDArray
+    neuron: NeuronType, tau_rc: Each, tau_ref: Each, max_rates: NDArray, intercepts: NDArray
 ) -> tuple[NDArray, NDArray]:
     """`gain = (X - 1) / (1 - c)`, `bias = 1 - c gain`, `X - 1 = 1 / expm1((1/M - tau_ref)/tau_rc)`.
 
@@ -42,9 +50,17 @@ def lif_gain_bias(
     """
     with np.errstate(all="ignore"):
         gain = 1.0 / np.expm1((1.0 / max_rates - tau_ref) / tau_rc) / (1.0 - intercepts)
-    limit = f"lie below {1 / tau_ref:g} Hz" if tau_ref > 0 else "be finite"
+    longest = float(np.max(tau_ref))
+    limit = f"lie below {1 / longest:g} Hz" if longest > 0 else "be finite"
     check_gain(neuron, gain, intercepts, f"max rates must {limit}, intercepts below 1")
     return gain, 1.0 - intercepts * gain
+
+
+def share_of(xp: ArrayNamespace, dt: float, tau: Any) -> Any:
+    """The part of the way that a leaky voltage goes in a step, `1 - exp(-dt / tau)`."""
+    if isinstance(tau, float | int):
+        return -math.expm1(-dt / tau)
+    return -(np.expm1(-dt / tau) if isinstance(tau, np.ndarray) else xp.expm1(-dt / tau))
 
 
 def check_min_voltage(owner: NeuronType, floor: float) -> None:
@@ -58,10 +74,10 @@ def lif_step(
     current: Array,
     state: State,
     clock: Clock,
-    constants: tuple[float, float, float],
+    constants: tuple[Each, Each, float],
 ) -> Array:
     """One step of leaky integration with `(tau_rc, tau_ref, min_voltage)`; 1 where it fired."""
-    tau, tau_ref, min_voltage = constants
+    tau, tau_ref, min_voltage = each_of(xp, constants[0]), each_of(xp, constants[1]), constants[2]
     dt = clock.dt
     refractory = state["refractory_time"] - dt
     active = xp.minimum(xp.maximum(dt - refractory, 0.0), dt)  # seconds of this step it integrates
@@ -72,7 +88,7 @@ def lif_step(
     # finite. A start above threshold may have a current below 1, and crosses at once.
     over = xp.where(fired, voltage - 1.0, 1.0)
     drive = xp.where(fired, xp.maximum(current - 1.0, _TINY), 2.0)
-    share = xp.minimum(over / drive, -math.expm1(-dt / tau))
+    share = xp.minimum(over / drive, share_of(xp, dt, tau))
     crossing = dt + tau * xp.log1p(-share)
     state["refractory_time"] = xp.where(fired, tau_ref + crossing, refractory)
     state["voltage"] = xp.where(fired, 0.0, xp.maximum(voltage, min_voltage))
@@ -80,20 +96,22 @@ def lif_step(
 
 
 @register
-@dataclass(frozen=True)
-class LIFRate(NeuronType):
+@dataclass(frozen=True, eq=False)
+class LIFRate(EqualByValue, NeuronType):
     """`y = 1 / (tau_ref + tau_rc ln(1 + 1/(J - 1)))` where `J > 1`, else 0.
 
-    `y` is in Hz; `tau_rc` (the membrane) and `tau_ref` (refractory) are in seconds.
+    `y` is in Hz; `tau_rc` (the membrane) and `tau_ref` (refractory) are in seconds, for all neurons
+    or one for each.
     """
 
     threshold_current = 1.0
 
-    tau_rc: float = 0.02
-    tau_ref: float = 0.002
+    tau_rc: float | NDArray = 0.02
+    tau_ref: float | NDArray = 0.002
     amplitude: float = 1.0
     above_zero = ("tau_rc", "amplitude")
     from_zero = ("tau_ref",)
+    per_neuron = ("tau_rc", "tau_ref")
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return lif_rates(xp, current, self.tau_rc, self.tau_ref)
@@ -106,20 +124,20 @@ class LIFRate(NeuronType):
 
 
 @register
-@dataclass(frozen=True)
-class LIF(NeuronType):
+@dataclass(frozen=True, eq=False)
+class LIF(EqualByValue, NeuronType):
     """Leaky integrate-and-fire, exact for a constant current within a step.
 
     `tau_rc dv/dt = J - v`, `tau_rc` in seconds. The threshold is 1 (strict) and the reset is to 0;
-    then follow `tau_ref` seconds of silence, counted from the crossing inside the step. A neuron
-    fires at most once a step. `min_voltage` is the lower bound of the voltage, in spikes. A
-    firing-rate scale is refused, since the response is not linear and the neuron's own dynamics
-    make its spikes; `skewed_scaling=True` multiplies the gain nevertheless and so changes the
-    output.
+    then follow `tau_ref` seconds of silence, counted from the crossing inside the step. Both may
+    have a value for each neuron. A neuron fires at most once a step. `min_voltage` is the lower
+    bound of the voltage, in spikes. A firing-rate scale is refused, since the response is not
+    linear and the neuron's own dynamics make its spikes; `skewed_scaling=True` multiplies the gain
+    nevertheless and so changes the output.
     """
 
-    tau_rc: float = 0.02
-    tau_ref: float = 0.002
+    tau_rc: float | NDArray = 0.02
+    tau_ref: float | NDArray = 0.002
     min_voltage: float = 0.0
     amplitude: float = 1.0
     skewed_scaling: bool = False
@@ -129,6 +147,7 @@ class LIF(NeuronType):
     threshold_current = 1.0
     above_zero = ("tau_rc", "amplitude")
     from_zero = ("tau_ref",)
+    per_neuron = ("tau_rc", "tau_ref")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,7 +162,7 @@ class LIF(NeuronType):
     def most_spikes(self) -> int:
         return 1
 
-    def initial_state(self) -> Mapping[str, float]:
+    def initial_values(self) -> Mapping[str, float]:
         return {"refractory_time": 0.0}
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
@@ -157,22 +176,22 @@ class LIF(NeuronType):
 
 
 @register
-@dataclass(frozen=True)
-class GridLIF(NeuronType):
+@dataclass(frozen=True, eq=False)
+class GridLIF(EqualByValue, NeuronType):
     """Leaky integrate-and-fire whose spikes and silence lie on the grid of steps.
 
     `tau_rc dv/dt = J - v`, `tau_rc` in seconds, exact for a constant current within a step. A
     neuron whose voltage is above 1 at the end of a step fires there and is reset to 0. It is silent
     in the steps that follow, the whole number nearest to `tau_ref / dt` (`tau_ref` in seconds), and
-    keeps its voltage. So simulators of random networks define it, with "grid-constrained" spikes
-    (Morrison et al. 2007, Neural Computation 19, 47-79); `LIF` counts the silence from the crossing
-    inside the step. `min_voltage` is the lower bound of the voltage, in spikes. The state
-    `refractory_steps` is the number of silent steps that are left. `rates` are those of steps
-    without length. A firing-rate scale is refused, as by `LIF`.
+    keeps its voltage. Both times may have a value for each neuron. So simulators of random networks
+    define it, with "grid-constrained" spikes (Morrison et al. 2007, Neural Computation 19, 47-79);
+    `LIF` counts the silence from the crossing inside the step. `min_voltage` is the lower bound of
+    the voltage, in spikes. The state `refractory_steps` is the number of silent steps that are
+    left. `rates` are those of steps without length. A firing-rate scale is refused, as by `LIF`.
     """
 
-    tau_rc: float = 0.02
-    tau_ref: float = 0.002
+    tau_rc: float | NDArray = 0.02
+    tau_ref: float | NDArray = 0.002
     min_voltage: float = 0.0
     amplitude: float = 1.0
     spiking = True
@@ -182,6 +201,7 @@ class GridLIF(NeuronType):
     threshold_current = 1.0
     above_zero = ("tau_rc", "amplitude")
     from_zero = ("tau_ref",)
+    per_neuron = ("tau_rc", "tau_ref")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -191,15 +211,18 @@ class GridLIF(NeuronType):
     def most_spikes(self) -> int:
         return 1
 
-    def share(self, dt: float) -> float:
-        """The part of the way to its current that the voltage goes in a step of `dt` seconds."""
-        return -math.expm1(-dt / self.tau_rc)
-
-    def silent_steps(self, dt: float) -> float:
+    def silent_steps(self, dt: float) -> Any:
         """The number of steps of `dt` seconds without integration behind a spike."""
-        return float(round(self.tau_ref / dt))
+        steps = self.tau_ref / dt
+        return np.floor(steps + 0.5) if isinstance(steps, np.ndarray) else float(round(steps))
 
-    def initial_state(self) -> Mapping[str, float]:
+    def _silence(self, xp: ArrayNamespace, dt: float) -> Any:
+        """The silent steps behind a spike, as the equation takes them."""
+        if isinstance(self.tau_ref, np.ndarray):
+            return xp.floor(each_of(xp, self.tau_ref) / dt + 0.5)
+        return self.silent_steps(dt)
+
+    def initial_values(self) -> Mapping[str, float]:
         return {"refractory_steps": 0.0}
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
@@ -207,11 +230,12 @@ class GridLIF(NeuronType):
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         voltage, silent = state["voltage"], state["refractory_steps"]
-        moved = voltage + (current - voltage) * self.share(clock.dt)
+        moved = voltage + (current - voltage) * share_of(xp, clock.dt, each_of(xp, self.tau_rc))
         voltage = xp.where(silent > 0.0, voltage, moved)
         fired = xp.greater(voltage, 1.0)
         rest = xp.maximum(silent - 1.0, 0.0)
-        state["refractory_steps"] = xp.where(fired, self.silent_steps(clock.dt), rest)
+        behind = self._silence(xp, clock.dt)
+        state["refractory_steps"] = xp.where(fired, behind, rest)
         state["voltage"] = xp.where(fired, 0.0, xp.maximum(voltage, self.min_voltage))
         return xp.where(fired, 1.0, xp.zeros_like(voltage))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
+from spikewright.network.distributions import Distribution
 from spikewright.network.neurons.base import (
     Array,
     ArrayNamespace,
@@ -50,6 +51,7 @@ class LosingSpikes(Wrapping):
             raise NetworkError(
                 f"LosingSpikes.lost is a probability from 0 and below 1, got {self.lost!r}"
             )
+        super().__post_init__()
 
     amplitude = of_base("amplitude")
     scaling = of_base("scaling")
@@ -70,8 +72,13 @@ class LosingSpikes(Wrapping):
         except NetworkError as error:
             raise NetworkError(f"LosingSpikes: {error}") from None
 
-    def initial_state(self) -> Mapping[str, float]:
-        return self.base_type.initial_state()
+    def initial_values(self) -> Mapping[str, float]:
+        return self.base_type.initial_values()
+
+    @property
+    def starts(self) -> Mapping[str, NDArray | Distribution]:
+        """Those of the base type where it has others."""
+        return {**self.base_type.starts, **super().starts}
 
     def voltage_unit(self, threshold: Array) -> Array:
         return self.base_type.voltage_unit(threshold)

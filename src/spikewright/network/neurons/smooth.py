@@ -9,6 +9,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arrays import EqualByValue
 from spikewright.network.neurons.base import (
     Array,
     ArrayNamespace,
@@ -16,6 +17,7 @@ from spikewright.network.neurons.base import (
     NeuronType,
     State,
     check_gain,
+    each_of,
     no_gain_bias,
     register,
 )
@@ -110,20 +112,21 @@ class ClippedReLU(_RateFunction):
 
 
 @register
-@dataclass(frozen=True)
-class SoftLIFRate(_RateFunction):
+@dataclass(frozen=True, eq=False)
+class SoftLIFRate(EqualByValue, _RateFunction):
     """`LIFRate` with its corner rounded, `J - 1` replaced by `sigma ln(1 + exp((J - 1) / sigma))`.
 
     Hunsberger & Eliasmith 2015 (arXiv:1510.08829). `sigma` is a current, `tau_rc` and `tau_ref` are
-    in seconds. Gain and bias are those of `LIFRate`.
+    in seconds, for all neurons or one for each. Gain and bias are those of `LIFRate`.
     """
 
     sigma: float = 1.0
-    tau_rc: float = 0.02
-    tau_ref: float = 0.002
+    tau_rc: float | NDArray = 0.02
+    tau_ref: float | NDArray = 0.002
     amplitude: float = 1.0
     threshold_current = 1.0
     above_zero = ("sigma", "tau_rc", "tau_ref", "amplitude")
+    per_neuron = ("tau_rc", "tau_ref")
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         j = (current - 1.0) / self.sigma
@@ -132,7 +135,7 @@ class SoftLIFRate(_RateFunction):
         far = j < _FAR_BELOW
         excess = self.sigma * xp.where(far, 1.0, softened)
         inverse = xp.where(far, -j - math.log(self.sigma), xp.log1p(1.0 / excess))
-        return 1.0 / (self.tau_ref + self.tau_rc * inverse)
+        return 1.0 / (each_of(xp, self.tau_ref) + each_of(xp, self.tau_rc) * inverse)
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
         return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)

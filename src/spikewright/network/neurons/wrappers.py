@@ -59,6 +59,11 @@ class _Wrapper(Wrapping):
                 f"{type(self).__name__}.base_type must be a rate type such as Sigmoid(), "
                 f"got {self.base_type!r}"
             )
+        if self.base_type.starts:
+            raise NetworkError(
+                f"{type(self).__name__} takes rates from its base_type, which keeps no state "
+                f"there: leave initial_state={self.base_type.starts!r} out of it"
+            )
         super().__post_init__()
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
@@ -122,7 +127,7 @@ class RunningMeanSpiking(_Wrapper):
     def voltage_unit(self, threshold: Array) -> Array:
         return threshold
 
-    def initial_state(self) -> Mapping[str, float]:
+    def initial_values(self) -> Mapping[str, float]:
         return {"total_current": 0.0, "sent": 0.0}
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:

@@ -79,6 +79,11 @@ class FilteredNoise(_Noise):
         super().__post_init__()
         if not isinstance(self.synapse, Synapse):
             raise NetworkError(f"FilteredNoise.synapse must be a synapse, got {self.synapse!r}")
+        if self.synapse.stepped:
+            raise NetworkError(
+                f"FilteredNoise.synapse must be a linear filter, got {self.synapse!r}; put "
+                "WhiteNoise() in a node, and this synapse on its connection"
+            )
 
     def make_state(self, shape_in: Shape, shape_out: Shape, dt: float) -> State:
         return {"filter": np.zeros((self.synapse.discretise(dt).order, *shape_out))}

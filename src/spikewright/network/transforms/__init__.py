@@ -21,6 +21,7 @@ from spikewright.network.transforms.layout import (
     Take,
     flatten,
 )
+from spikewright.network.transforms.transposed import ConvolutionTranspose, transposed
 from spikewright.network.transforms.weights import AxisMap, Dense, Scale, Sparse
 from spikewright.network.transforms.windows import Convolution, SumPool
 
@@ -29,6 +30,7 @@ __all__ = [
     "AxisMap",
     "Chain",
     "Convolution",
+    "ConvolutionTranspose",
     "Dense",
     "Permute",
     "Place",
@@ -43,6 +45,7 @@ __all__ = [
     "as_transform",
     "flatten",
     "register",
+    "transposed",
 ]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -115,7 +115,7 @@ def entries_of(
 
 @dataclass(frozen=True)
 class Filters:
-    """The arguments of `Convolution(n_filters, input_shape, ...)`, in Nengo's terms.
+    """The arguments of `Convolution(n_filters, input_shape, ...)`, or its transpose, as Nengo's.
 
     `input_shape` is `(*size, channels)`, or `(channels, *size)` without `channels_last`; `init` is
     a kernel `(*kernel_size, channels / groups, n_filters)` or a distribution.
@@ -129,9 +129,10 @@ class Filters:
     channels_last: bool = True
     init: Any = _USUAL
     groups: int = 1
+    what: str = field(default="Convolution", kw_only=True)
 
     def __post_init__(self) -> None:
-        what = "Convolution"
+        what = self.what
         for name in ("input_shape", "kernel_size", "strides"):
             numbers = whole_numbers(f"{what}: {name}", getattr(self, name), 1)
             object.__setattr__(self, name, numbers)
@@ -187,13 +188,13 @@ class Filters:
     def described(self, make: Callable[[NDArray], Transform], size_out: int) -> Described:
         """The map that is to be made."""
         drawn = isinstance(self.init, Distribution)
-        init: Any = self.init if drawn else _numbers("Convolution", self.init)
+        init: Any = self.init if drawn else _numbers(self.what, self.init)
         require(
             drawn or init.shape == self.kernel_shape,
-            f"Convolution: init is a kernel (*kernel_size, channels / groups, n_filters) = "
+            f"{self.what}: init is a kernel (*kernel_size, channels / groups, n_filters) = "
             f"{self.kernel_shape}, or a distribution; got shape {np.shape(init)}",
         )
-        words = f"Convolution({self.n_filters}, {self.input_shape}, ...)"
+        words = f"{self.what}({self.n_filters}, {self.input_shape}, ...)"
         count = (math.prod(self.kernel_shape[:-1]), self.n_filters)
         return Described(words, math.prod(self.input_shape), size_out, init, count, make)
 

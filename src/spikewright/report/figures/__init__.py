@@ -18,7 +18,12 @@ from spikewright.report.figures.over_time import OverTimeInfo, draw_over_time, o
 from spikewright.report.figures.paths import PathInfo, draw_path, path_info
 from spikewright.report.figures.raster import RasterInfo, draw_raster, raster_info
 from spikewright.report.figures.rates import RatesInfo, draw_rates, rates_info
-from spikewright.report.figures.spikes import SpikesInfo, draw_spikes, spikes_info
+from spikewright.report.figures.spikes import (
+    SpikesInfo,
+    draw_spikes,
+    spike_times_info,
+    spikes_info,
+)
 from spikewright.report.figures.sweep import SweepInfo, draw_sweep, sweep_info
 from spikewright.report.figures.trade_off import (
     Setting,
@@ -71,6 +76,7 @@ __all__ = [
     "rates_info",
     "response_curves_info",
     "save",
+    "spike_times_info",
     "spikes_info",
     "sweep_info",
     "trade_off_info",

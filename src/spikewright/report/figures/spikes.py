@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,15 @@ from spikewright.report.figures.base import BLACK, BLUE, GREEN, Row, clean, new_
 class SpikesInfo:
     """Spikes as `(step, neuron, count)` rows, steps counted from 1, for each population.
 
-    `neurons` are their numbers of neurons, `steps` how many steps were recorded, of `dt` seconds.
+    `neurons` are their numbers of neurons, `steps` how many steps were recorded, of `dt` seconds;
+    `before` are the steps before them.
     """
 
     spikes: Mapping[str, NDArray]
     neurons: Mapping[str, int]
     steps: int
     dt: float
+    before: int = 0
 
     def rates(self, population: str) -> float:
         """Mean rate of a neuron in Hz."""
@@ -62,6 +64,23 @@ def spikes_info(
     return SpikesInfo(spikes, neurons, steps, dt)
 
 
+def spike_times_info(
+    times: Mapping[str, Sequence[NDArray]], steps: int, dt: float, before: int = 0
+) -> SpikesInfo:
+    """From times of spikes in seconds, `{population: one array a neuron}`, as simulators give them.
+
+    `steps` of `dt` seconds were recorded, behind `before` others.
+    """
+    spikes = {}
+    for name, neurons in times.items():
+        rows = [np.zeros((0, 3), int)]
+        for number, found in enumerate(neurons):
+            at, counts = np.unique(np.rint(found / dt).astype(int), return_counts=True)
+            rows.append(np.stack([at, np.full(len(at), number), counts], axis=1))
+        spikes[name] = np.concatenate(rows)
+    return SpikesInfo(spikes, {name: len(n) for name, n in times.items()}, steps, dt, before)
+
+
 def draw_spikes(info: SpikesInfo) -> Any:
     """A `matplotlib.figure.Figure`: a panel a population, a dot a spike."""
     heights = [np.sqrt(n) for n in info.neurons.values()]
@@ -74,7 +93,7 @@ def draw_spikes(info: SpikesInfo) -> Any:
         axes.set_title(f"{info.rates(name):.3g} Hz", loc="right", fontsize=9, color=BLACK)
         clean(axes)
     panels[-1].set_xlabel("time (s)")
-    panels[-1].set_xlim(0, info.steps * info.dt)
+    panels[-1].set_xlim(info.before * info.dt, (info.before + info.steps) * info.dt)
     figure.align_ylabels()
     return figure
 

@@ -20,6 +20,7 @@ from spikewright.testing.engines.probes import ProbeTests
 from spikewright.testing.engines.resuming import ResumingTests
 from spikewright.testing.engines.steps import StepTests
 from spikewright.testing.engines.sums import SumTests
+from spikewright.testing.engines.synapses import SynapseTests
 from spikewright.testing.engines.windows import WindowTests
 from spikewright.testing.functions import function_examples
 from spikewright.testing.learning import rule_examples
@@ -51,5 +52,6 @@ class EngineSuite(
     DelayTests,
     CutTests,
     ResumingTests,
+    SynapseTests,
 ):
     """All tests of one engine; subclasses name it in `engine`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,53 @@ class PartTests(Suite):
             spikes = (found - expected) / height
             assert np.abs(np.cumsum(spikes, axis=0)).max() < 1.5, "a spike moved beyond a step"
             assert np.mean(np.abs(spikes) > 0.5) < 0.01, "more than 1 % of the steps differ"
+
+    @both
+    @each(e for e in neuron_type_examples() if e.neuron_type.per_neuron)
+    def test_neurons_that_differ(self, example: NeuronExample, precision: Precision) -> None:
+        """Each neuron obeys the equation with its own parameters, of every type that has such."""
+        steps, n = 60, 8
+        currents, start = example.currents(steps, n), np.arange(n) / n
+        kind: Any = example.neuron_type
+        rng = np.random.default_rng(6)
+        given = {
+            name: getattr(kind, name) * rng.uniform(0.5, 1.5, (2, n // 2))
+            for name in kind.per_neuron
+        }
+        own = [
+            replace(kind, **{name: float(values.flat[i]) for name, values in given.items()})
+            for i in range(n)
+        ]
+        with Network() as net:
+            stimulus = Node(np.zeros((2, n // 2)))
+            cells = Ensemble(
+                (2, n // 2), None, neuron_type=replace(kind, **given), gain=1.0, bias=0.0,
+                rate_scale=example.scale, initial_voltage=start.reshape(2, -1),
+            )  # fmt: skip
+            Connection(stimulus, cells.neurons, None)
+            output = Probe(cells.neurons)
+        fed = {stimulus: currents.reshape(1, steps, 2, -1)}
+        found = self.run(net, steps, dt=example.dt, feeds=fed, precision=precision)[output]
+        skew = example.scale if kind.scaling == "skewed" else 1.0
+        made = [
+            oracle.neuron_outputs(
+                each, currents[:, [i]] * skew, start[[i]], example.dt, example.scale,
+                lambda step, index: np.zeros(1),
+            )[0]
+            for i, each in enumerate(own)
+        ]  # fmt: skip
+        counts = np.concatenate(made, axis=1)
+        height = kind.amplitude / (example.scale * example.dt if kind.spiking else 1.0)
+        assert not np.array_equal(
+            counts,
+            oracle.neuron_outputs(
+                kind, currents * skew, start, example.dt, example.scale,
+                lambda step, index: np.zeros(n),
+            )[0],
+        )  # fmt: skip
+        same = example.exact or self.is_exact()
+        values = found[0].reshape(steps, n)
+        self._compare(values, counts * height, height, example, same, precision)
 
     @both
     @each(synapse_examples())

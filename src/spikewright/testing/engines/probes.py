@@ -27,7 +27,7 @@ from spikewright.testing.modelling import (
 _KEEPING = [
     example
     for example in neuron_type_examples()
-    if example.neuron_type.initial_state() or example.neuron_type.made_names
+    if example.neuron_type.initial_values() or example.neuron_type.made_names
 ]
 
 

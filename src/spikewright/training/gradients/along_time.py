@@ -181,7 +181,9 @@ def check_surrogates(kinds: Mapping[str, NeuronType], xp: Differentiable, dt: fl
 def _has_gradient(kind: NeuronType, xp: Differentiable, dt: float) -> bool:
     """True where some current of a wide range moves what a neuron sends."""
     current = torch.linspace(-100.0, 100.0, 401, dtype=torch.float64, requires_grad=True)
-    starts = {"voltage": 0.0, **kind.initial_state()} if kind.has_voltage else kind.initial_state()
+    starts = (
+        {"voltage": 0.0, **kind.initial_values()} if kind.has_voltage else kind.initial_values()
+    )
     state = {name: torch.full_like(current.detach(), value) for name, value in starts.items()}
     wide: Any = Differentiable(xp.wide, xp.surrogate, xp.detached)
     threshold = torch.tensor(1.0 / dt, dtype=torch.float64)

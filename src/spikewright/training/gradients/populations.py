@@ -134,7 +134,7 @@ def _step_by_step(
     xp: Any = Namespace(Tensors(currents.device, currents.dtype))
     first = currents[0]
     state = {
-        name: torch.full_like(first, float(value)) for name, value in kind.initial_state().items()
+        name: torch.full_like(first, float(value)) for name, value in kind.initial_values().items()
     }
     state["voltage"] = xp.voltage = (start * threshold).expand_as(first).clone()
     counts = _like(currents)
