@@ -272,7 +272,7 @@ def test_a_small_file_makes_no_large_thing(
     begin = time.monotonic()
     with pytest.raises((DamagedFileError, UnsupportedLayerError), match=message) as caught:
         use(path)
-    assert time.monotonic() - begin < 30
+    assert time.monotonic() - begin < (30 if limit else 150)
     if isinstance(caught.value, DamagedFileError):
         assert str(path) in str(caught.value)
 
