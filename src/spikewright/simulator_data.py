@@ -52,7 +52,9 @@ class SimulationData(Mapping[Any, Any]):
 
     def __repr__(self) -> str:
         simulator, program = self._simulator, self._simulator.program
-        entries = [(probe, f"{self[probe].shape}") for probe in simulator._recorded]
+        entries: list[tuple[Any, str]] = [
+            (probe, f"{self[probe].shape}") for probe in simulator._recorded
+        ]
         entries += [(ensemble, of_ensemble(ensemble)) for ensemble in program.representations]
         entries += [(connection, of_connection(connection)) for connection in program.weights]
         return listed(f"Data of {simulator.n_steps} steps of {simulator.network!r}:", entries)

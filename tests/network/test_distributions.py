@@ -46,6 +46,17 @@ def test_draws_have_the_shape_asked_for_and_follow_the_generator(
     assert n == 1 or not np.array_equal(values, draw(dist, n, dims, seed=1))
 
 
+@pytest.mark.parametrize("dist", EXAMPLES, ids=lambda x: type(x).__name__)
+def test_numbers_and_vectors_are_drawn_as_in_nengo(dist: d.Distribution) -> None:
+    """`sample(n)` are numbers, `sample(n, d)` vectors; a seed will do; whole ones are integers."""
+    vectors = dist.sample(5, 3, 7)
+    numbers = dist.sample(5, rng=7)
+    assert vectors.shape == (5, 3) and numbers.shape == (5,) == dist.sample(5).shape
+    np.testing.assert_array_equal(vectors, draw(dist, 5, 3, seed=7))
+    whole = isinstance(dist, d.Uniform) and dist.integer
+    assert numbers.dtype == (np.int64 if whole else np.float64)
+
+
 def test_every_distribution_is_registered_and_has_an_example() -> None:
     """What files can name is what is tested here."""
     assert {type(e).__name__ for e in EXAMPLES} | {"Samples"} == set(d.DISTRIBUTIONS)

@@ -115,7 +115,7 @@ def _values(
     if isinstance(spec, Distribution):
         counter = [0, 0, stream, 0]
         rng = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64), counter=counter))
-        return spec.sample(ensemble.n_neurons, 1, rng).reshape(ensemble.shape)
+        return spec.draw(ensemble.n_neurons, 1, rng).reshape(ensemble.shape)
     if isinstance(spec, tuple):
         low, high = spec
         return low + (high - low) * uniform_draws(key, 0, stream, ensemble.shape)

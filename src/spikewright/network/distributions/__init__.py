@@ -54,7 +54,7 @@ def as_points(
     Raises `NetworkError` for points of another shape and for values that are not finite.
     """
     if isinstance(given, Distribution):
-        points: Any = given.sample(1 if n is None else n, d, rng)
+        points: Any = given.draw(1 if n is None else n, d, rng)
     else:
         points = np.asarray(given, np.float64)
     wanted = (len(points) if n is None and points.ndim else n, d)

@@ -14,6 +14,7 @@ from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 
+Chance = int | np.random.Generator | None
 _registry: dict[str, type[Distribution]] = {}
 DISTRIBUTIONS = MappingProxyType(_registry)
 """Every registered distribution, by name (read only)."""
@@ -23,8 +24,16 @@ class Distribution(ABC):
     """A distribution from which values are drawn."""
 
     @abstractmethod
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
-        """`(n, d)` values; the generator's state decides which."""
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        """`(n, d)` values as float64; the generator's state decides which."""
+
+    def sample(self, n: int, d: int | None = None, rng: Chance = None) -> NDArray:
+        """`n` numbers, `(n,)`, or vectors, `(n, d)`; `rng` is a generator or a seed (default: new).
+
+        Whole numbers are integers.
+        """
+        drawn = self.draw(n, 1 if d is None else d, np.random.default_rng(rng))
+        return drawn[:, 0] if d is None else drawn
 
 
 T = TypeVar("T", bound=type[Distribution])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_whole
 from spikewright._base.arrays import EqualByValue
 from spikewright.network.distributions.base import (
+    Chance,
     Distribution,
     check_numbers,
     register,
@@ -41,11 +42,15 @@ class Uniform(Distribution):
                 f"Uniform: no whole number from {self.low} to below {self.high}",
             )
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         if self.integer:
             whole = rng.integers(math.ceil(self.low), math.ceil(self.high), (n, d))
             return whole.astype(np.float64)
         return self.low + (self.high - self.low) * rng.random((n, d))
+
+    def sample(self, n: int, d: int | None = None, rng: Chance = None) -> NDArray:
+        drawn = super().sample(n, d, rng)
+        return drawn.astype(np.int64) if self.integer else drawn
 
 
 @register
@@ -60,7 +65,7 @@ class Gaussian(Distribution):
         check_numbers(self, mean=self.mean, std=self.std)
         require(self.std > 0, f"Gaussian.std must be above 0, got {self.std!r}")
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         return rng.normal(self.mean, self.std, (n, d))
 
 
@@ -78,7 +83,7 @@ class Exponential(Distribution):
         require(self.scale > 0, f"Exponential.scale must be above 0, got {self.scale!r}")
         require(self.high > self.shift, f"Exponential.high must be above shift, got {self.high!r}")
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         below = np.nextafter(self.high, -math.inf)
         return np.minimum(rng.exponential(self.scale, (n, d)) + self.shift, below)
 
@@ -105,7 +110,7 @@ class Choice(EqualByValue, Distribution):
                 f"not all 0, got {weights.tolist()}",
             )
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         p = None if self.weights is None else self.weights / self.weights.sum()
         if self.options.ndim == 1:
             return rng.choice(self.options, (n, d), p=p)
@@ -126,7 +131,7 @@ class Samples(EqualByValue, Distribution):
     def __post_init__(self) -> None:
         fixed_numbers(self, "samples")
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         given = self.samples[:, None] if self.samples.ndim == 1 else self.samples
         require(
             given.shape == (n, d),
@@ -152,7 +157,7 @@ class PDF(EqualByValue, Distribution):
         )
         require(p.min() >= 0 and p.max() > 0, "PDF.p must be 0 or more and not all 0")
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         """By inversion: between two points the cumulated density is a parabola."""
         x, p = self.x, self.p
         areas = np.diff(x) * (p[1:] + p[:-1]) / 2
@@ -182,7 +187,7 @@ class SqrtBeta(Distribution):
                 f"{type(self).__name__}.{name} must be a whole number from 1, got {value!r}",
             )
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         return np.sqrt(rng.beta(self.m / 2, self.n / 2, (n, d)))
 
 
@@ -202,9 +207,9 @@ class SubvectorLength(Distribution):
             f"{self.subdimensions!r} of {self.dimensions!r}",
         )
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         rest = self.dimensions - self.subdimensions
-        return SqrtBeta(rest, self.subdimensions).sample(n, d, rng)
+        return SqrtBeta(rest, self.subdimensions).draw(n, d, rng)
 
 
 @register
@@ -220,6 +225,6 @@ class CosineSimilarity(Distribution):
             f"CosineSimilarity.dimensions must be a whole number from 2, got {self.dimensions!r}",
         )
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
-        length = SqrtBeta(self.dimensions - 1).sample(n, d, rng)
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        length = SqrtBeta(self.dimensions - 1).draw(n, d, rng)
         return np.where(rng.random((n, d)) < 0.5, -1.0, 1.0) * length

@@ -40,7 +40,7 @@ class UniformHypersphere(Distribution):
     def __post_init__(self) -> None:
         _check_magnitude(self, self.min_magnitude)
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         points = rng.standard_normal((n, d))
         points /= np.linalg.norm(points, axis=1, keepdims=True)
         if self.surface:
@@ -57,7 +57,7 @@ class QuasirandomSequence(Distribution):
     point on, in a random order.
     """
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         phi = 2.0
         for _ in range(60):
             phi = (1.0 + phi) ** (1.0 / (d + 1))
@@ -86,12 +86,12 @@ class ScatteredHypersphere(Distribution):
             f"ScatteredHypersphere.base must be a distribution over [0, 1], got {self.base!r}",
         )
 
-    def sample(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         if self.surface:
             if d == 1:
                 return _signs(n, rng)
-            return _on_sphere(self.base.sample(n, d - 1, rng))
-        cube = self.base.sample(n, d, rng)
+            return _on_sphere(self.base.draw(n, d - 1, rng))
+        cube = self.base.draw(n, d, rng)
         if d == 1:
             far = self.min_magnitude + (1.0 - self.min_magnitude) * np.abs(2 * cube - 1)
             return np.where(cube < 0.5, -far, far)

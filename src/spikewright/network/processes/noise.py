@@ -56,7 +56,7 @@ class WhiteNoise(_Noise):
         height = 1.0 / np.sqrt(dt) if self.scale else 1.0
 
         def step(t: float) -> NDArray:
-            return (height * self.dist.sample(1, size, rng)).reshape(shape_out)
+            return (height * self.dist.draw(1, size, rng)).reshape(shape_out)
 
         return step
 

@@ -48,9 +48,7 @@ class Described(Transform):
 
     def made(self, rng: np.random.Generator) -> Transform:
         given = self.init
-        return self.make(
-            given.sample(*self.drawn, rng) if isinstance(given, Distribution) else given
-        )
+        return self.make(given.draw(*self.drawn, rng) if isinstance(given, Distribution) else given)
 
     def __repr__(self) -> str:
         return f"<{self.words}>"
