@@ -165,6 +165,25 @@ def test_registered_types_say_what_may_differ() -> None:
 
 
 @pytest.mark.parametrize("engine", engines.available())
+def test_silence_is_the_nearest_number_of_steps(engine: str) -> None:
+    """Of two the even one, as for a number that all neurons share."""
+    dt, halves = 0.0625, np.array([0.5, 1.5, 2.5, 3.5, 2.25, 2.75])
+    found = []
+    for kinds in ([sw.GridLIF(tau_ref=dt * halves)], [sw.GridLIF(tau_ref=dt * h) for h in halves]):
+        with sw.Network(seed=0) as net:
+            probes = []
+            for kind in kinds:
+                size = 6 // len(kinds)
+                cells = sw.Ensemble(size, None, neuron_type=kind, gain=1.0, bias=30.0)
+                probes.append(sw.Probe(cells.neurons, "refractory_steps"))
+        with sw.Simulator(net, dt, engine=engine, progress=False) as sim:
+            sim.run_steps(20)
+        found.append(np.concatenate([sim.data[probe] for probe in probes], axis=1))
+    np.testing.assert_array_equal(*found)
+    assert found[0].max(0).tolist() == [0, 2, 2, 4, 2, 3]
+
+
+@pytest.mark.parametrize("engine", engines.available())
 def test_equal_values_are_as_one(engine: str) -> None:
     """An array of one value gives what the number gives."""
     found = []
@@ -178,3 +197,57 @@ def test_equal_values_are_as_one(engine: str) -> None:
         found.append(sim.data[probe])
     assert found[0].any()
     np.testing.assert_array_equal(*found)
+
+
+NATIVE = {"LIF", "GridLIF", "AdaptiveLIF"}
+"""Types whose neurons may differ in native kernels."""
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_native_kernels_run_leaky_neurons_that_differ(name: str) -> None:
+    """Several populations of more neurons than fit one piece, for a batch: as the reference does.
+
+    Of the other types the plan says why not.
+    """
+    n, steps, rng = 300, 60, np.random.default_rng(1)
+    with sw.Network(seed=0) as net:
+        stimulus = sw.Node(np.zeros(1))
+        for _ in range(2):
+            kind = each(KINDS[name], rng.uniform(0.5, 1.5, n))
+            cells = sw.Ensemble(n, 1, neuron_type=kind, gain=rng.uniform(1, 4, n), bias=1.5)
+            sw.Connection(stimulus, cells, None)
+            sw.Probe(cells.neurons, "spike_count" if kind.spiking else "output")
+            sw.Connection(cells, cells, 0.1)
+        if kind.spiking:
+            sw.Probe(cells.neurons, "voltage")
+    fed = rng.uniform(-1, 1, (2, steps, 1))
+    data = []
+    for engine in ("reference", "native"):
+        with sw.Simulator(net, 0.001, engine=engine, batch_size=2, progress=False) as sim:
+            for part in (fed[:, :30], fed[:, 30:]):
+                sim.run_steps(part.shape[1], {stimulus: part})
+            data.append([sim.data[probe] for probe in net.probes])
+    for one, other in zip(*data, strict=True):
+        assert one.any()
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+    rows = [row for row in sim.plan if row.kernel == "native: population"]
+    told = [row.why for row in sim.plan if "for each neuron has no native kernel" in row.why]
+    assert (len(rows), len(told)) == ((2, 0) if name in NATIVE else (0, 2))
+
+
+def test_nir_holds_a_time_constant_for_each_neuron(tmp_path: Path) -> None:
+    """In steps, one a neuron."""
+    import nir
+
+    kind = sw.GridLIF(0.02 * FACTORS, tau_ref=0.0, min_voltage=-np.inf, amplitude=0.001)
+    with sw.Network(seed=0) as net:
+        stimulus = sw.Node(np.zeros(4), label="in")
+        cells = sw.Ensemble(
+            4, None, neuron_type=kind, gain=1.0, bias=0.0, initial_voltage="zero", label="cells"
+        )
+        sw.Connection(stimulus, cells.neurons, None)
+        sw.Probe(cells.neurons, label="out")
+    sw.nir.save(net, tmp_path / "net.nir", dt=0.001)
+    nodes = nir.read(tmp_path / "net.nir").nodes.values()
+    (found,) = (node for node in nodes if type(node).__name__ == "LIF")
+    np.testing.assert_allclose(np.ravel(found.tau), 20 * FACTORS, rtol=1e-6)

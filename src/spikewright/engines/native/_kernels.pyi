@@ -146,6 +146,7 @@ class Cells:
     heights: Sequence[float]
     debt: bool
     dt: float
+    differ: bool
     adapting: float
     added: float
     voltage: int

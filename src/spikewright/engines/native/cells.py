@@ -44,7 +44,7 @@ from spikewright.network.neurons.lif import share_of
 
 def described(kind: NeuronType, dt: float) -> Cells | None:
     """A type's description, or None where it has no kernel (as a class of a user's own)."""
-    form = None if kind.arrays else _FORMS.get(type(kind))
+    form = (_DIFFERING if kind.arrays else _FORMS).get(type(kind))
     made = None if form is None else form(kind, dt)
     if made is not None:
         made.dt = dt
@@ -68,6 +68,27 @@ def _cells(cell: Cell, rate: Rate = Rate.identity, **numbers: Any) -> Cells:
 def _leaky(kind: Any, dt: float) -> Cells:
     share = -math.expm1(-dt / kind.tau_rc)
     return _cells(Cell.leaky, min_voltage=kind.min_voltage, most_share=share, **_periods(kind))
+
+
+def own_rows(kind: Any, dt: float) -> list[Any]:
+    """Parameters of leaky neurons that differ: `OwnRow` of `cpp/parts.hpp`, one or each.
+
+    The kernel itself makes the first row.
+    """
+    share = share_of(NUMPY_RATES, dt, kind.tau_rc)
+    silence = kind.silent_steps(dt) if isinstance(kind, GridLIF) else kind.tau_ref
+    tiring: tuple[Any, Any] = (0.0, 0.0)
+    if isinstance(kind, AdaptiveLIF):
+        tiring = (dt / kind.tau_n, kind.inc_n * (kind.amplitude / dt))
+    return [0.0, -1.0 / kind.tau_rc, kind.tau_rc, silence, share, *tiring]
+
+
+OWN_ROOM = 16
+"""Values behind the rows, that vectors may read (`kOwnRoom`)."""
+
+
+def _differing(cell: Cell) -> Callable[[Any, float], Cells]:
+    return lambda kind, dt: _cells(cell, min_voltage=kind.min_voltage, differ=True)
 
 
 def _on_grid(kind: GridLIF, dt: float) -> Cells:
@@ -164,6 +185,13 @@ def _drawn(cell: Cell) -> Callable[[PoissonSpiking | StochasticSpiking, float], 
 
     return form
 
+
+_DIFFERING: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
+    LIF: _differing(Cell.leaky),
+    GridLIF: _differing(Cell.grid_leaky),
+    AdaptiveLIF: _differing(Cell.adaptive_leaky),
+}
+"""Types with parameters for each neuron."""
 
 _FORMS: dict[type[NeuronType], Callable[[Any, float], Cells | None]] = {
     LIF: _leaky,

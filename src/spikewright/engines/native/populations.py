@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikewright.engines.grid import GRIDS, integer_weights, weight_limbs
 from spikewright.engines.native._kernels import CHUNK, MOST_COLUMNS, MOST_OUTPUTS, Cell, Cells, Rate
 from spikewright.engines.native.buffers import Buffers
-from spikewright.engines.native.cells import described, states
+from spikewright.engines.native.cells import OWN_ROOM, described, own_rows, states
 from spikewright.engines.native.orders import Order
 from spikewright.engines.native.parts import limbs_of
 from spikewright.engines.native.support import is_integrator
@@ -101,7 +101,11 @@ def _add_draws(b: Buffers, ops: Sequence[Neurons], order: Order) -> None:
 
 
 def _own(ops: Sequence[Neurons], cells: Cells, order: Order) -> NDArray | None:
-    """One slope or whole threshold a neuron, as stored; None where the type has neither."""
+    """Numbers of each neuron, as stored: a slope, a whole threshold, or rows of parameters."""
+    if cells.differ:
+        rows = zip(*(own_rows(op.neuron_type, cells.dt) for op in ops), strict=True)
+        stored = [_stored(values, ops, order) for values in rows]
+        return np.concatenate([*stored, np.zeros(OWN_ROOM)])
     kinds: list[Any] = [getattr(op.neuron_type, "base_type", op.neuron_type) for op in ops]
     if cells.rate is Rate.parametric:
         return _stored([kind.slope for kind in kinds], ops, order)

@@ -196,7 +196,7 @@ def _neurons(op: Neurons, kinds: dict[int, Kind], program: Program) -> Verdict:
     if is_integrator(op):
         return Verdict(spikes(kind), "integrate and fire")
     base = getattr(kind, "base_type", kind)
-    if kind.arrays or base.arrays:
+    if described(kind, program.dt) is None and (kind.arrays or base.arrays):
         each = ", ".join({**base.arrays, **kind.arrays})
         return Verdict(None, f"{_named(kind)} with {each} for each neuron has no native kernel")
     if described(kind, program.dt) is None:

@@ -63,6 +63,13 @@ def share_of(xp: ArrayNamespace, dt: float, tau: Any) -> Any:
     return -(np.expm1(-dt / tau) if isinstance(tau, np.ndarray) else xp.expm1(-dt / tau))
 
 
+def _nearest(xp: ArrayNamespace, x: Any) -> Any:
+    """The whole number nearest to each value, of two the even one."""
+    down = xp.floor(x)
+    odd, over = down - 2.0 * xp.floor(0.5 * down), x - down
+    return down + xp.where(over > 0.5, 1.0, xp.where(over == 0.5, odd, xp.zeros_like(odd)))
+
+
 def check_min_voltage(owner: NeuronType, floor: float) -> None:
     """Raise `NetworkError` unless a lower bound of the voltage is 0 or below, or minus infinity."""
     if not ((is_number(floor) or floor == -math.inf) and floor <= 0):
@@ -214,12 +221,12 @@ class GridLIF(EqualByValue, NeuronType):
     def silent_steps(self, dt: float) -> Any:
         """The number of steps of `dt` seconds without integration behind a spike."""
         steps = self.tau_ref / dt
-        return np.floor(steps + 0.5) if isinstance(steps, np.ndarray) else float(round(steps))
+        return np.rint(steps) if isinstance(steps, np.ndarray) else float(round(steps))
 
     def _silence(self, xp: ArrayNamespace, dt: float) -> Any:
         """The silent steps behind a spike, as the equation takes them."""
         if isinstance(self.tau_ref, np.ndarray):
-            return xp.floor(each_of(xp, self.tau_ref) / dt + 0.5)
+            return _nearest(xp, each_of(xp, self.tau_ref) / dt)
         return self.silent_steps(dt)
 
     def initial_values(self) -> Mapping[str, float]:

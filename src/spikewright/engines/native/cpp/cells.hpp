@@ -364,8 +364,10 @@ inline bool put_counts(const double* from, std::size_t n, std::int8_t* to) {
 
 inline void run_cells(const Context& c, const Instruction& op) {
     const Cells& p = *op.cells;
-    if (p.cell == Cell::leaky || p.cell == Cell::adaptive_leaky) return run_in_bytes<LeakyChunk>(c, op);
-    if (p.cell == Cell::grid_leaky) return run_in_bytes<GridLeaky>(c, op);
+    if (p.cell == Cell::leaky || p.cell == Cell::adaptive_leaky)
+        return p.differ ? run_in_bytes<LeakyChunk<true>>(c, op) : run_in_bytes<LeakyChunk<false>>(c, op);
+    if (p.cell == Cell::grid_leaky)
+        return p.differ ? run_in_bytes<GridLeaky<true>>(c, op) : run_in_bytes<GridLeaky<false>>(c, op);
     const bool counts = c.kind(op.output) == Kind::counts;
     each_piece(c, p, [&](std::size_t s, const Piece& piece) {
         const std::size_t at = piece.at, n = piece.n;

@@ -6,10 +6,11 @@
 
 namespace spikewright::SPIKEWRIGHT_ISA {
 
+template <bool differ>
 class GridLeaky {
   public:
     GridLeaky(const Context& c, const Cells& p, const Piece& piece, std::size_t sample)
-        : p_(p), n_(piece.n), memories_{c.memory(p.voltage, sample), c.memory(p.second, sample),
+        : p_(p), own_(p, piece), n_(piece.n), memories_{c.memory(p.voltage, sample), c.memory(p.second, sample),
                                         c.memory(p.total, sample)} {
         for (Context::Kept& m : memories_) m.from += piece.at, m.to += piece.at;
     }
@@ -24,7 +25,7 @@ class GridLeaky {
         auto& [v, silent, total] = memories_;
         std::size_t k = 0;
         for (; k + kDoubles <= n_; k += kDoubles) {
-            const std::uint32_t fired = advance(j + k, v.from + k, v.to + k, silent.from + k,
+            const std::uint32_t fired = advance(k, j + k, v.from + k, v.to + k, silent.from + k,
                                                 silent.to + k, total.from + k, total.to + k);
             put_bytes(spread(fired), spikes + k, kDoubles);
         }
@@ -33,16 +34,17 @@ class GridLeaky {
     }
 
   private:
-    // Some neurons of a vector; which of them fire.
-    std::uint32_t advance(const double* j, const double* v, double* next_v, const double* silent,
+    // The neurons of a vector from `at` on; which of them fire.
+    std::uint32_t advance(std::size_t at, const double* j, const double* v, double* next_v, const double* silent,
                           double* next_silent, const double* total, double* next_total) const {
         const doubles none{}, one = splat(1.0), lowest = splat(p_.min_voltage);
         const doubles waits = load<doubles>(silent), before = load<doubles>(v);
-        const doubles moved = before + (load<doubles>(j) - before) * p_.most_share;
+        const doubles moved = before + (load<doubles>(j) - before) * own_.at(kShare, p_.most_share, at);
         const doubles x = chosen(moved, before, more_than(waits, none));
         const Where fired = more_than(x, one);
         const doubles left = waits - one;
-        store(next_silent, chosen(left > none ? left : none, splat(p_.tau_ref), fired));
+        const doubles silence = own_.at(kSilence, p_.tau_ref, at);
+        store(next_silent, chosen(left > none ? left : none, silence, fired));
         store(next_v, chosen(x > lowest ? x : lowest, none, fired));
         store(next_total, load<doubles>(total) + chosen(none, one, fired));
         return bits_of(fired);
@@ -55,12 +57,13 @@ class GridLeaky {
         std::memcpy(part[3], j, bytes);
         for (std::size_t i = 0; i < 3; ++i) std::memcpy(part[i], memories_[i].from + at, bytes);
         const std::uint32_t fired =
-            advance(part[3], part[0], part[0], part[1], part[1], part[2], part[2]);
+            advance(at, part[3], part[0], part[0], part[1], part[1], part[2], part[2]);
         for (std::size_t i = 0; i < 3; ++i) std::memcpy(memories_[i].to + at, part[i], bytes);
         put_bytes(spread(fired), spikes, n);
     }
 
     const Cells& p_;
+    OwnParameters<differ> own_;
     std::size_t n_;
     Context::Kept memories_[3];  // voltage, second, total
 };

@@ -21,10 +21,32 @@ inline void put_bytes(std::uint64_t bytes, std::int8_t* to, std::size_t room) {
         std::memcpy(to, &bytes, room);
 }
 
+// A parameter of leaky neurons from the neuron k of a piece on: of each, or one for all.
+template <bool differ>
+class OwnParameters {
+  public:
+    OwnParameters(const Cells& p, const Piece& piece)
+        : from_(differ ? p.own.data() + piece.at : nullptr), size_(p.size) {}
+
+    doubles at(OwnRow row, double same, std::size_t k) const {
+        if constexpr (differ) return load<doubles>(from_ + row * size_ + k);
+        return splat(same);
+    }
+    double of(OwnRow row, double same, std::size_t k) const {
+        if constexpr (differ) return from_[row * size_ + k];
+        return same;
+    }
+
+  private:
+    const double* from_;
+    std::size_t size_;
+};
+
+template <bool differ>
 class LeakyChunk {
   public:
     LeakyChunk(const Context& c, const Cells& p, const Piece& piece, std::size_t sample)
-        : c_(c), p_(p), piece_(piece), sample_(sample) {
+        : c_(c), p_(p), piece_(piece), own_(p, piece), sample_(sample) {
         each_kept([&](std::int32_t memory, double* x) {
             c.fetch(memory, sample, piece.at, piece.n, x);
             std::memset(x + piece.n, 0, kDoubles * sizeof(double));
@@ -56,7 +78,7 @@ class LeakyChunk {
 
     // v -= (j - v) expm1(-active / tau), of those that are active in the whole step or not at all.
     void integrate(const double* j) {
-        const doubles dt = splat(p_.dt), decay = splat(p_.decay), none{};
+        const doubles dt = splat(p_.dt), none{};
         partly_ = 0;
         for (std::size_t at = 0; at < piece_.n; at += 64) {
             const std::size_t end = piece_.n - at < 64 ? piece_.n : at + 64;
@@ -67,6 +89,7 @@ class LeakyChunk {
                 const Where whole = at_least(active, dt), some = more_than(active, none);
                 between |= std::uint64_t(bits_of(some & ~whole)) << (k - at);
                 const doubles v = load<doubles>(v_ + k);
+                const doubles decay = own_.at(kDecay, p_.decay, k);
                 store(v_ + k, v - (load<doubles>(j + k) - v) * chosen(none, decay, whole));
             }
             partly_ += listed(between, at, end, at_ + partly_);
@@ -75,7 +98,8 @@ class LeakyChunk {
 
     void finish_partly(const double* j) {
         const double rate = -1.0 / p_.tau_rc;
-        for (std::size_t i = 0; i < partly_; ++i) share_[i] = (p_.dt - silent_[at_[i]]) * rate;
+        for (std::size_t i = 0; i < partly_; ++i)
+            share_[i] = (p_.dt - silent_[at_[i]]) * own_.of(kPace, rate, at_[i]);
         each_vector(share_, share_, partly_, [](doubles x) { return expm1_of(x); });
         for (std::size_t i = 0; i < partly_; ++i) {
             const std::uint32_t k = at_[i];
@@ -112,12 +136,14 @@ class LeakyChunk {
     }
 
     void adapt(std::size_t k, Where fired) {
-        const doubles n = load<doubles>(tired_ + k), added = chosen(doubles{}, splat(p_.added), fired);
-        store(tired_ + k, n + p_.adapting * (added - n));
+        const doubles n = load<doubles>(tired_ + k);
+        const doubles added = chosen(doubles{}, own_.at(kAdded, p_.added, k), fired);
+        store(tired_ + k, n + own_.at(kAdapting, p_.adapting, k) * (added - n));
     }
 
     // Silence counts from the crossing within the step: dt + tau ln(1 - (v - 1) / (j - 1)).
     void reset_clocks() {
+        if constexpr (differ) return reset_each();
         const doubles most = splat(p_.most_share);
         const bool near = p_.most_share <= kNearOne;
         each_vector(share_, share_, fired_, [&, over = over_](doubles drive) mutable {
@@ -128,6 +154,26 @@ class LeakyChunk {
             return p_.tau_ref + (p_.dt + p_.tau_rc * crossing);
         });
         for (std::size_t i = 0; i < fired_; ++i) silent_[at_[i]] = share_[i];
+    }
+
+    // The same of neurons that differ: their parameters are gathered first.
+    void reset_each() {
+        alignas(kLine) double most[kRoom];
+        bool near = true;
+        for (std::size_t i = 0; i < fired_; ++i) {
+            most[i] = own_.of(kShare, 0.0, at_[i]);
+            near &= most[i] <= kNearOne;
+        }
+        each_vector(share_, share_, fired_, [&, over = over_, bound = most](doubles drive) mutable {
+            const doubles share = load<doubles>(over) / drive, limit = load<doubles>(bound);
+            over += kDoubles, bound += kDoubles;
+            const doubles least = share < limit ? share : limit;
+            return near ? log_near_one(-least, doubles{}) : log1p_of(-least);
+        });
+        for (std::size_t i = 0; i < fired_; ++i) {
+            const std::uint32_t k = at_[i];
+            silent_[k] = own_.of(kSilence, 0.0, k) + (p_.dt + own_.of(kTau, 0.0, k) * share_[i]);
+        }
     }
 
     // Positions of set bits, from `at` on and below `end`.
@@ -145,6 +191,7 @@ class LeakyChunk {
     const Context& c_;
     const Cells& p_;
     const Piece& piece_;
+    OwnParameters<differ> own_;
     std::size_t sample_, partly_ = 0, fired_ = 0;
     alignas(kLine) double v_[kRoom], silent_[kRoom], tired_[kRoom], total_[kRoom];
     alignas(kLine) double current_[kRoom], share_[kRoom], over_[kRoom];

@@ -87,6 +87,12 @@ struct FixedPoint {
 };
 
 // A population of any type: a function of the current, and an integrator.
+// Rows of parameters of leaky neurons that differ: of a whole step without silence 1 - exp(-dt / tau)
+// with its sign turned, -1 / tau, tau, the silence in seconds or steps, the share of a step, and how
+// neurons tire.
+enum OwnRow : std::size_t { kDecay, kPace, kTau, kSilence, kShare, kAdapting, kAdded, kOwnRows };
+constexpr std::size_t kOwnRoom = 16;  // values that a vector may read behind the last row
+
 struct Cells {
     Cell cell = Cell::rate;
     Rate rate = Rate::identity;
@@ -105,7 +111,9 @@ struct Cells {
     FixedPoint fixed;
     std::vector<Piece> pieces;
     Encoders encoders;
-    // `own` are slopes of parametric rectifiers, or thresholds in whole numbers, else empty.
+    // `own` are slopes of parametric rectifiers, thresholds in whole numbers, or of leaky neurons that
+    // `differ` rows of parameters (`leaky.hpp`) and room behind them, else empty.
+    bool differ = false;
     Array<double> threshold, own;
     // Memories, or -1. `second` and `third` are the type's state beside the voltage, in its own order;
     // `total` sums outputs without their sign, `net` with it.

@@ -271,8 +271,12 @@ class Region {
         p->decay = p->tau_rc > 0.0 ? expm1_of(p->dt * (-1.0 / p->tau_rc)) : 0.0;
         require(threshold.size() == p->size, "a population's size");
         const bool has_own = p->rate == Rate::parametric || p->cell == Cell::fixed_point;
-        require(own.size() == (has_own ? p->size : 0), "one number a neuron");
+        const std::size_t rows = p->differ ? kOwnRows * p->size + kOwnRoom : has_own ? p->size : 0;
+        require(own.size() == rows, "numbers of each neuron");
         p->own = copied(own);
+        if (p->differ)
+            for (std::size_t k = 0; k < p->size; ++k)
+                p->own.data()[kDecay * p->size + k] = expm1_of(p->dt * p->own.data()[kPace * p->size + k]);
         p->threshold = copied(threshold);
         const std::int32_t memories[] = {p->voltage, p->second, p->third, p->total, p->net};
         for (std::int32_t memory : memories)
