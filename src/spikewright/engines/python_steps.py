@@ -213,14 +213,16 @@ class Functions:
         for node, known in state["sources"].items():
             self.of_source(node).answers = known
 
-    def forgiven(self) -> list[tuple[str, bool]]:
-        """Functions that ended the last run, by label, and whether they are known to keep nothing.
-
-        They are called again for the step in which they did.
-        """
+    def failed(self) -> list[str]:
+        """Labels of functions that ended the last run and may have kept something."""
         called = [(one, step.label) for step in self.steps for one in step.recalling]
         called += [(one, f"{node!r}") for node, one in self._recalled.items()]
-        return [(label, pure(one.function)) for one, label in called if one.forgive()]
+        return [label for one, label in called if one.failed and not pure(one.function)]
+
+    def forgive(self) -> None:
+        """Call functions that ended the last run again for the step in which they did."""
+        if self._calls is not None:
+            self._calls.forgive()
 
     def check(self) -> None:
         """Take functions that nodes have been given since the last run.

@@ -44,11 +44,12 @@ class Recalled:
         x = given[1].copy() if len(given) > 1 else None
         try:
             value = self.function(*given)
+            kept = value if isinstance(value, float) or value is None else _fixed(value)
+            self._kept.append(_Kept(x, kept))
         except BaseException as error:
-            self._kept.append(_Kept(x, None, error))
+            if len(self._kept) == self._at:  # else the answer is there: a signal came behind it
+                self._kept.append(_Kept(x, None, error))
             raise
-        kept = value if isinstance(value, float) or value is None else _fixed(value)
-        self._kept.append(_Kept(x, kept))
         self._at += 1
         return value
 
@@ -66,8 +67,7 @@ class Recalled:
 
     def mark(self) -> None:
         """Forget the calls of steps that are done."""
-        del self._kept[: self._at]
-        self._at = 0
+        self._kept, self._at = self._kept[self._at :], 0  # at once: no signal comes between
 
     def rewind(self) -> None:
         """Answer again from the mark on."""
@@ -78,17 +78,15 @@ class Recalled:
         self._at = max(0, self._at - number)
         self._kept[self._at :] = [_Kept(self._kept[self._at].x, None, error)]
 
-    def forgive(self) -> bool:
-        """Forget an error, so that the function is called again; whether there was one."""
-        failed = bool(self._kept) and self._kept[-1].error is not None
-        if failed:
-            self._kept.pop()
-        return failed
-
     @property
-    def ahead(self) -> int:
-        """Calls that steps to come will be answered from."""
-        return len(self._kept) - self._at
+    def failed(self) -> bool:
+        """Whether the last call ended with an error, or its answer was one."""
+        return bool(self._kept) and self._kept[-1].error is not None
+
+    def forgive(self) -> None:
+        """Forget an error, so that the function is called again."""
+        if self.failed:
+            self._kept.pop()
 
     @property
     def answers(self) -> list[tuple[Any, Any]]:
@@ -138,3 +136,8 @@ class Calls:
         """Answer again from the mark on."""
         for function in self._functions:
             function.rewind()
+
+    def forgive(self) -> None:
+        """Forget errors, so that functions are called again."""
+        for function in self._functions:
+            function.forgive()

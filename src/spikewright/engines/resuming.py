@@ -59,8 +59,9 @@ class Resuming:
 
     def go_on(self, functions: Functions) -> None:
         """Call functions again that failed; warns where steps count twice for what they keep."""
-        again = self._again | {label for label, pure in functions.forgiven() if not pure}
-        self._again, self.ended = set(), False
+        self._again.update(functions.failed())
+        functions.forgive()
+        again, self._again, self.ended = self._again, set(), False
         if again:
             warnings.warn(
                 f"{', '.join(sorted(again))}: the last run ended within a step, which is run "

@@ -70,11 +70,11 @@ class Foreign(Kernel):
     def expect(self, step: int, steps: int) -> None:
         """A run of `steps` steps after step number `step` begins."""
         self._first, self._begun, self._ended = step, 0, 0
-        made = (*self._early, *self._late)
-        if any(s not in self._made or len(self._made[s]) < steps for s in made):
-            for s in made:
-                self._made[s] = np.empty((steps, self._batch, *self._shapes[s]))
-            self._called = self._kernel.into(self._prompt, [self._made[s] for s in self._early])
+        signals = (*self._early, *self._late)
+        if any(s not in self._made or len(self._made[s]) < steps for s in signals):
+            made = {s: np.empty((steps, self._batch, *self._shapes[s])) for s in signals}
+            called = self._kernel.into(self._prompt, [made[s] for s in self._early])
+            self._made, self._called = made, called  # at once, though a signal comes before
 
     def call(self, first: bool) -> Calling:
         """The function that the loop calls in the operator's turn, or at a step's end."""
