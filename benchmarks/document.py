@@ -23,9 +23,9 @@ HEAD = """# Benchmarks
 
 For those who ask how fast it is, beside which other library, and on what.
 
-Every figure is from the machine described here: processor time of one thread, medians of five or
-more runs in turn. So ratios say more than seconds, and other machines have other ratios. Each
-part names the command that writes it; do not edit.
+Every figure is from the machine described here, which did other work meanwhile: processor time of
+one thread, medians of five or more runs in turn. So ratios say more than seconds, and other
+machines have other ratios. Each part names the command that writes it; do not edit.
 """
 
 NETWORKS = """| | network | batch | steps | input |
@@ -76,7 +76,7 @@ HOW = """Written by `python -m benchmarks.peers --document`, beside the peers in
 
 AGREEMENT = """At 10 %: deviation of summed outputs, the largest difference of a layer's number of
 spikes, and the number of all spikes, on an eighth of the batch. Rounding alone may make of the
-outputs what the column says.
+outputs what the column says. Ways of a library that agree in all of this stand once.
 """
 
 
@@ -258,18 +258,20 @@ def _faster(rival: Row, own: Row) -> str:
 
 
 def _agreement(cells: Mapping[str, Cell]) -> str:
-    """What everything that ran at the peers' rate computed."""
-    rows = []
+    """What everything that ran at the peers' rate computed; ways of a library that agree once."""
+    rows: dict[tuple[str, ...], list[str]] = {}
     for cell in (cell for cell in cells.values() if cell["rate"] == PEERS_AT):
         for row in cell["rows"]:
             found = row["agreement"]
             if found is not None:
-                rows.append(
-                    [f"{cell['workload']}, {row['name']}", f"{found['deviation']:.1e}",
-                     f"{found['within']:.1e}", f"{found['off']:.0f}", f"{found['spikes']:,.0f}"]
-                )  # fmt: skip
+                figures = [
+                    f"{found['deviation']:.1e}", f"{found['within']:.1e}",
+                    f"{found['off']:.0f}", f"{found['spikes']:,.0f}",
+                ]  # fmt: skip
+                key = (cell["workload"], row["name"].split(",")[0], *figures)
+                rows.setdefault(key, [f"{cell['workload']}, {row['name']}", *figures])
     head = ["", "outputs differ by", "rounding alone", "spikes of a layer", "of all spikes"]
-    return markdown_table(head, rows) + "\n"
+    return markdown_table(head, list(rows.values())) + "\n"
 
 
 def nef_section(measured: Mapping[str, Any]) -> str:

@@ -38,8 +38,9 @@ BRIAN = Library("Brian 2", "in_brian", ("brian2",), ("brian2", "cython", "numpy"
 PARTS = ("compare", "time")
 WORKER = "benchmarks.neurons.worker"
 SETTLING = 0.2  # of a compared run: what rates and irregularity leave out
-TIMED = {"brunel": 0.5, "cuba": 0.5}
-SHORT = 0.1  # seconds of a timed run of other models
+TIMED = {"brunel": 0.5, "brunel-fine": 0.1, "cuba": 0.5}
+"""Seconds of a timed run, of the models that stand on the page."""
+SHORT = 0.1  # of others
 COMPARED = 1.0  # seconds of a compared run
 
 
@@ -151,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     p.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="has NEST and Brian 2")
-    p.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    p.add_argument("--models", nargs="+", choices=list(MODELS), default=list(TIMED))
     p.add_argument("--rounds", type=int, default=5, help=f"at least {MIN_ROUNDS}")
     p.add_argument(
         "--compared", type=float, default=COMPARED, help="seconds of the model's time, compared"

@@ -9,6 +9,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,46 @@ def test_an_interruption_of_kernels_goes_on() -> None:
     whole = simulator(net, "native", threads=1)
     whole.run_steps(done + 50)
     same(sim, probes, [whole.data[p] for p in probes])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", engines.available())
+def test_signals_at_any_time(engine: str) -> None:
+    """Wherever signals come, a run gives the bits of one without any, or there is a warning."""
+    rng, exact = np.random.default_rng(5), 0
+    steps = 150
+    expected = {}
+    for block in BLOCKS:
+        net, probes = network()
+        sim = simulator(net, engine, block=block)
+        sim.run_steps(steps)
+        expected[block] = [sim.data[p] for p in probes]
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for _ in range(12):
+            block = BLOCKS[rng.integers(len(BLOCKS))]
+            net, probes = network()
+            sim = simulator(net, engine, block=block)
+            warned = False
+            for _ in range(6):
+                with warnings.catch_warnings(record=True) as told:
+                    warnings.simplefilter("always")
+                    with suppress(KeyboardInterrupt):
+                        signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-4, 2e-2))
+                        sim.run_steps(steps - sim.n_steps)
+                        signal.setitimer(signal.ITIMER_REAL, 0)
+                warned = warned or bool(told)
+                agree(sim, probes)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                sim.run_steps(steps - sim.n_steps)
+            if not (warned or told):
+                same(sim, probes, expected[block])
+                exact += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert exact > 0
 
 
 @pytest.mark.parametrize("engine", engines.available())

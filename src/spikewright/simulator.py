@@ -41,9 +41,9 @@ class Simulator:
     of their own (default: the network's seed, else a fresh one, kept in `.seed`). `engine` is
     "auto" or one of `spikewright.engines.available()`; `precision` is "float32" (weights on a
     24-bit grid per channel) or "float64". `progress` shows a bar for runs that take long; `threads`
-    bounds the number of threads (default: the engine's choice). `decoder_cache` is True, False,
-    "read-only" or a `DecoderCache`; None: the value of `SPIKEWRIGHT_DECODER_CACHE`, else True.
-    `block` is the number of steps worked on at once (default: the engine's choice). Python
+    bounds the number of threads (1 to 256; default: the engine's choice). `decoder_cache` is True,
+    False, "read-only" or a `DecoderCache`; None: the value of `SPIKEWRIGHT_DECODER_CACHE`, else
+    True. `block` is the number of steps worked on at once (default: the engine's choice). Python
     functions that may share something are called in turn at every step, unless `block` is above 1:
     then each is called for so many steps before the next one is. Apart from that it changes no
     result. Every sample of a batch has its own copies of functions with state.

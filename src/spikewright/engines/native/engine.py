@@ -54,10 +54,10 @@ def instruction_sets() -> tuple[str, ...]:
 class NativeEngine(Engine):
     """C++ kernels whose cost follows the spikes.
 
-    `threads` is the number of threads (default: the environment's SPIKEWRIGHT_THREADS, else one a
-    processor). The environment's SPIKEWRIGHT_ISA names the instruction set, else it is the most
-    capable that the processor has. Neither changes a result. Raises `BuildError` for an instruction
-    set that the processor lacks.
+    `threads` is the number of threads, 1 to 256 (default: the environment's SPIKEWRIGHT_THREADS,
+    else one a processor). The environment's SPIKEWRIGHT_ISA names the instruction set, else it is
+    the most capable that the processor has. Neither changes a result. Raises `BuildError` for an
+    instruction set that the processor lacks, or another number of threads.
 
     Where many inputs spike, a layer of counts is a dense product by tiles: where its events would
     cost more than `dense` times as much. That is 1 where the instruction set has tiles, else never.
