@@ -18,7 +18,6 @@ from spikewright.network.neurons.base import (
     ArrayNamespace,
     Clock,
     NeuronType,
-    Scaling,
     State,
     each_of,
     register,
@@ -47,7 +46,7 @@ class Izhikevich(EqualByValue, NeuronType):
     spiking = True
     leaks = True
     hard_reset = True
-    scaling: Scaling = "refused"
+    scaling = "refused"
     threshold_current = None
     above_zero = ("tau_recovery",)
     per_neuron = ("tau_recovery", "coupling", "reset_voltage", "reset_recovery")
@@ -89,7 +88,7 @@ class Izhikevich(EqualByValue, NeuronType):
 class Direct(NeuronType):
     """No neurons: an ensemble sends its input, and functions of it are computed exactly."""
 
-    scaling: Scaling = "refused"
+    scaling = "refused"
 
     def rates(self, xp: ArrayNamespace, current: Array) -> NoReturn:
         raise NetworkError("Direct has no neurons, and so no rates")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -147,7 +147,7 @@ class LIF(EqualByValue, NeuronType):
     tau_ref: float | NDArray = 0.002
     min_voltage: float = 0.0
     amplitude: float = 1.0
-    skewed_scaling: bool = False
+    skewed_scaling: bool = field(default=False, kw_only=True)
     spiking = True
     leaks = True
     hard_reset = True
@@ -204,7 +204,7 @@ class GridLIF(EqualByValue, NeuronType):
     spiking = True
     leaks = True
     hard_reset = True
-    scaling: Scaling = "refused"
+    scaling = "refused"
     threshold_current = 1.0
     above_zero = ("tau_rc", "amplitude")
     from_zero = ("tau_ref",)
