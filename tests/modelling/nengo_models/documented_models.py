@@ -308,9 +308,10 @@ def _images(n: Any) -> None:
     n.Connection(layer.neurons, n.Node(size_in=2), transform=np.ones((2, 32)), synapse=0.01)
 
 
-@model("a transposed convolution", "its kernel is drawn")
+@model("a transposed convolution")
 def _transposed(n: Any) -> None:
-    back = n.ConvolutionTranspose(1, (4, 4, 2), kernel_size=(3, 3))
+    kernel = np.random.RandomState(3).normal(size=(3, 3, 2, 1))
+    back = n.ConvolutionTranspose(1, (4, 4, 2), kernel_size=(3, 3), init=kernel)
     n.Connection(_wave(n, 32), n.Node(size_in=36), transform=back, synapse=0.01)
 
 
@@ -440,7 +441,7 @@ for _name, _make in NEURON_TYPES.items():
     model(f"neurons of type {_name}")(partial(_of_type, _make))
 
 
-@model("neurons with an initial state", "the type holds it in Nengo, here the ensemble")
+@model("neurons with an initial state")
 def _initial_state(n: Any) -> None:
     refractory = {"refractory_time": n.dists.Uniform(0, 0.01)}
     _driven(n, neuron_type=n.LIF(initial_state=refractory))

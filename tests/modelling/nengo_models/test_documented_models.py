@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("nengo.exceptions", reason="Nengo is not installed: pip install 'nengo>=4.1'")
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import nengo
@@ -26,11 +26,9 @@ LONG = frozenset(
 """Models with so many probes, or such rates, that they are left to the slow suite."""
 
 
-def named(names: Iterable[str]) -> Iterator[Any]:
+def named(names: Iterable[str]) -> list[Any]:
     """Models to run a test over, long ones marked."""
-    for name in names:
-        marks = [pytest.mark.slow] if name in LONG else []
-        yield pytest.param(name, marks=marks)
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in names]
 
 
 def run_in_nengo(model: Any) -> Any:
