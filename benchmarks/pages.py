@@ -70,7 +70,7 @@ FIGURES = (
          "fitted_cifar10_4_0"),
     ),
     Figures(
-        "families", "trained_families.md", "families", f"trained_families {FASHION} {CIFAR}", 500,
+        "families", "trained_families.md", "families", f"trained_families {FASHION} {CIFAR}", 240,
         ("mobilenet_v3_0", "vit_0", "gru_0"),
     ),
     Figures("bits", "bits.md", "bits", f"chip_bits {MNIST} {FASHION}", 330, SOURCES[:2]),
