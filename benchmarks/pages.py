@@ -92,7 +92,6 @@ FIGURES = (
     _speed("neurons", "Random networks of neurons", "networks_of_neurons --peers {peers}", 200),
     _speed("memory", "Memory", "memory", 30),
     _speed("four", "Four steps", "few_steps", 50),
-    _speed("large", "Large networks", "large", 150),
     _speed("mobile", "Mobile networks", "mobile", 60),
     _speed("step", "One step at a time", "step", 20),
     _speed("parts", "Part by part", "parts", 120),
