@@ -317,8 +317,9 @@ def memory_section(measured: Mapping[str, Any]) -> str:
     ]
     steps = next(iter(measured.values()))["steps"]
     intro = (
-        "Peak memory in MiB of a whole process that runs W3 once at 10 %, one thread, written by\n"
-        "`python -m benchmarks.memory --document`.\n"
+        "Peak memory in MiB of a whole process that runs W3 once at 10 %. Steps are made in\n"
+        "blocks ([memory](memory.md)), so that a hundred times as many need little more.\n"
+        "Written by `python -m benchmarks.memory --document`.\n"
     )
     table = markdown_table(["engine", *(f"{n} steps" for n in steps), "growth"], rows)
     return f"{intro}\n{table}\n"
