@@ -351,6 +351,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(
 
 # Who else writes files, and why that is no file of a user's.
 ELSEWHERE = {
+    "frontends/keras/loading.py": "weights of an archive, unpacked into a temporary folder",
     "running/storage.py": "a file in a temporary folder, read at once",
     "exchange/nir/checking/process.py": "questions to a reader, in a temporary folder",
     "exchange/nir/checking/runner/__main__.py": "the reader's answers, in that folder",

@@ -203,7 +203,7 @@ def test_objects_of_another_network_are_named() -> None:
     net.connections.remove(link)
     with net:
         sw.Probe(foreign.neurons, label="look")
-    with pytest.raises(BuildError, match=r"'look'>: its target is not in <Network 'mine'>"):
+    with pytest.raises(BuildError, match=r"'look'>: its target is not in <Network 'mine' "):
         sw.Simulator(net, engine="reference")
     net.add(other)
     sw.Simulator(net, engine="reference")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from spikewright._base.budget import Budget, budget_of
 from spikewright._base.files import file_at
 from spikewright._base.writing import FileKind, begins_with, file_kind, write_file
-from spikewright.errors import DamagedFileError
+from spikewright.errors import DamagedFileError, FileError
 
 FORMAT = 1
 _LOADERS = {
@@ -223,7 +223,7 @@ def holds(path: str | Path, what: str) -> bool:
     """True for a file that says that it holds `what`; of any other `read` tells the fault."""
     try:
         return bool(json.loads(_open(file_at(path))[0])["what"] == what)
-    except (DamagedFileError, LookupError, TypeError, ValueError, RecursionError):
+    except (DamagedFileError, FileError, LookupError, TypeError, ValueError, RecursionError):
         return False
 
 

@@ -134,7 +134,11 @@ class _Reader:
         for theirs, ours in self.places:
             with ours:
                 for probe in theirs.probes:
-                    self._keep(probe, make_probe(probe, self.found, self.seeds[probe]))
+                    seed, sampled = self.seeds[probe], self.found.sampled
+                    made, form = make_probe(probe, self.found.of, sampled, seed)
+                    self._keep(probe, made)
+                    if form is not None:
+                        self.found.forms[probe] = form
 
     def _walk(self, model: Any, into: Network) -> None:
         self.places.append((model, into))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +15,22 @@ from spikewright.modelling.nengo_reader.kinds import is_a, name_of, whole
 from spikewright.modelling.nengo_reader.refusals import refused
 from spikewright.modelling.nengo_reader.solvers import solver_of
 from spikewright.modelling.nengo_reader.synapses import is_users, synapse_of
-from spikewright.modelling.nengo_reader.transforms import entries_of
+from spikewright.modelling.nengo_reader.transforms import Sampled, entries_of
 from spikewright.network import Connection, Node, Probe
-
-if TYPE_CHECKING:
-    from spikewright.modelling.nengo_reader.model import NengoNetwork
 
 Form = Callable[[NDArray], NDArray]
 _SAME = {"spikes": "output", "rates": "output"}
 
 
-def make_probe(theirs: Any, found: NengoNetwork, seed: int) -> Probe:
-    """The probe of the object that the target became.
+def make_probe(
+    theirs: Any, of: Mapping[Any, Any], sampled: Mapping[Any, Sampled], seed: int
+) -> tuple[Probe, Form | None]:
+    """The probe of the object that the target became, and what gives its recordings Nengo's shape.
 
     It records every step where `sample_every` is not given, or `sample_every` seconds. Weights that
-    never change are recorded of a node that holds them, and `found.forms` gives them Nengo's shape.
+    never change are recorded of a node that holds them; other recordings keep their shape (None).
     Raises `ReadError` naming the probe for a filter that is a user's own.
     """
-    of: Mapping[Any, Any] = found.of
     if is_users(theirs.synapse):
         raise refused(theirs, f"synapse {theirs.synapse!r}", "it is a user's own", "use Lowpass")
     target = whole(theirs.target)
@@ -47,21 +45,17 @@ def make_probe(theirs: Any, found: NengoNetwork, seed: int) -> Probe:
             "that holds it"
         )
     item, attr = of[target], _SAME.get(theirs.attr, theirs.attr)
+    form: Form | None = None
     if attr == "weights" and isinstance(item, Connection) and _is_fixed(item):
-        values, found.forms[theirs] = _held(found.sampled[target].weights)
+        values, form = _held(sampled[target].weights)
         item, attr = Node(values, label=f"weights of {target!r}"), "output"
     if theirs.slice is not None:
         item = part(item, theirs.slice)
     given: dict[str, Any] = {}
     if theirs.attr == "decoded_output" and is_a(target, "Ensemble"):
         given["solver"] = solver_of(theirs.solver, np.random.RandomState(seed))
-    return Probe(
-        item,
-        attr,
-        synapse=synapse_of(theirs, theirs.synapse),
-        label=theirs.label,
-        **given,
-    )
+    synapse = synapse_of(theirs, theirs.synapse)
+    return Probe(item, attr, synapse=synapse, label=theirs.label, **given), form
 
 
 def _is_fixed(connection: Connection) -> bool:
