@@ -33,7 +33,7 @@ def main() -> None:
     """Measure, and write the list."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--longest", type=float, default=0.12, help="in the default run, in seconds"
+        "--longest", type=float, default=0.1, help="in the default run, in seconds"
     )
     longest = parser.parse_args().longest
     before = LISTED.read_text()
