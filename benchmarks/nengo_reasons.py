@@ -26,6 +26,7 @@ REASONS = MappingProxyType(
         "test_pickle_model": "copies what Nengo's own builder has made",
         "test_pickle_sim": "expects a progress bar of Nengo's own in the copy",
         "test_rls_multidim": _INSIDE,
+        "test_rls_scalar_rate": _INSIDE,
         "test_rls_scalar_spiking": _INSIDE,
         "test_signal_init_values": _MODEL,
         "test_sparse": "expects a warning that SciPy is missing; it is not needed here",
