@@ -29,7 +29,7 @@ if [ "${1:-}" = symbols ]; then
     SYMBOLS=1
     shift
     for object in "$@"; do
-        mkdir "$WORK/$(basename "$object")" && cp "$object" "$WORK/$(basename "$object")/"
+        set=$(mktemp -d "$WORK/set.XXXXXX") && cp "$object" "$set/"
     done
     [ $# -eq 0 ] || { shared_symbols "$WORK"; exit; }
 fi
