@@ -32,9 +32,7 @@ def durations(junit: Path) -> Iterator[tuple[str, float]]:
 def main() -> None:
     """Measure, and write the list."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--longest", type=float, default=0.1, help="in the default run, in seconds"
-    )
+    parser.add_argument("--longest", type=float, default=0.1, help="in the default run, in seconds")
     longest = parser.parse_args().longest
     before = LISTED.read_text()
     LISTED.write_text("")  # while they are measured none is left out
