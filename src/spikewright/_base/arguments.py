@@ -55,6 +55,14 @@ def as_numbers(value: Any) -> NDArray:
     return np.array(_real(value, truth_values=False), np.float64)
 
 
+def numbers_or_nan(value: Any) -> NDArray:
+    """As `as_numbers`, but NaN for anything else, which checks of values refuse."""
+    try:
+        return as_numbers(value)
+    except (TypeError, ValueError):
+        return np.array(np.nan)
+
+
 def as_real(value: Any) -> NDArray:
     """Data as a float64 array, which may be the one that was given.
 

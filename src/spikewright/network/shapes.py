@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import as_numbers, as_real, is_number, is_whole
+from spikewright._base.arguments import as_real, is_number, is_whole, numbers_or_nan
 from spikewright._base.arrays import frozen, immutable
 from spikewright.errors import NetworkError
 
@@ -96,10 +96,7 @@ def as_value(returned: Any) -> NDArray:
 def fixed_numbers(owner: object, name: str) -> NDArray:
     """Make a field a read-only float64 copy of its numbers; raises `NetworkError` for others."""
     given = getattr(owner, name)
-    try:
-        values = as_numbers(given)
-    except (TypeError, ValueError):
-        values = np.array(math.nan)
+    values = numbers_or_nan(given)
     if not np.all(np.isfinite(values)):
         raise NetworkError(f"{type(owner).__name__}.{name} must be finite numbers, got {given!r}")
     object.__setattr__(owner, name, frozen(values))

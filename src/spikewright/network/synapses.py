@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import as_numbers, is_number, is_whole
+from spikewright._base.arguments import is_number, is_whole, numbers_or_nan
 from spikewright._base.arrays import EqualByValue, frozen
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
@@ -188,10 +188,7 @@ class _OfTau(EqualByValue, Synapse):
 
     def __post_init__(self) -> None:
         if not (is_number(self.tau) and self.tau >= 0):
-            try:
-                tau = as_numbers(self.tau)
-            except (TypeError, ValueError):
-                tau = np.array(np.nan)
+            tau = numbers_or_nan(self.tau)
             if tau.ndim == 0 or tau.size == 0 or not np.all((tau >= 0) & (tau < np.inf)):
                 name = type(self).__name__
                 raise NetworkError(f"{name}.tau must be 0 s or more, got {self.tau!r}")

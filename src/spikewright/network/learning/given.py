@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import as_numbers
+from spikewright._base.arguments import numbers_or_nan
 from spikewright.errors import NetworkError
 from spikewright.network.learning.base import LearningRuleType
 from spikewright.network.learning.fitting import check_fit
@@ -57,10 +57,7 @@ def learned_given(connection: Connection, value: Mapping[str, ArrayLike]) -> dic
     for name, values in value.items():
         if name not in _LEARNED:
             raise NetworkError(f"{connection!r}: learned arrays are named {_LEARNED}, got {name!r}")
-        try:
-            array = as_numbers(values)
-        except (TypeError, ValueError):
-            array = np.array(np.nan)
+        array = numbers_or_nan(values)
         if array.ndim != 2 or not np.all(np.isfinite(array)):
             raise NetworkError(
                 f"{connection!r}: learned {name} must be a matrix of finite numbers, got shape "

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import as_numbers, is_whole
+from spikewright._base.arguments import is_whole, numbers_or_nan
 from spikewright._base.arrays import EqualByValue, frozen
 from spikewright.errors import NetworkError
 from spikewright.network.neurons.base import Array, ArrayNamespace, Clock, State, register
@@ -116,10 +116,7 @@ class FixedPointIntegrateAndFire(EqualByValue, LinearResponse):
 
 def _whole_threshold(given: object) -> NDArray:
     """The threshold as an array that cannot be changed; raises `NetworkError`."""
-    try:
-        threshold = as_numbers(given)
-    except (TypeError, ValueError):
-        threshold = np.array(np.nan)
+    threshold = numbers_or_nan(given)
     if not np.all((threshold >= 1) & (threshold < 2**MOST_BITS) & (threshold == threshold // 1)):
         raise NetworkError(
             "FixedPointIntegrateAndFire.threshold is a whole number from 1, or one for each "

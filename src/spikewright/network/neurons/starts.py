@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import as_numbers
+from spikewright._base.arguments import numbers_or_nan
 from spikewright._base.arrays import frozen
 from spikewright._base.keywords import meant
 from spikewright._base.storage import ADDED
@@ -84,10 +84,7 @@ def as_initial_state(owner: object, given: Any, names: tuple[str, ...]) -> Initi
 def _start(what: str, given: Any) -> NDArray | Distribution:
     if isinstance(given, Distribution):
         return given
-    try:
-        values = as_numbers(given)
-    except (TypeError, ValueError):
-        values = np.array(np.nan)
+    values = numbers_or_nan(given)
     if not np.all(np.isfinite(values)):
         raise NetworkError(f"{what} must be finite numbers or a distribution, got {given!r}")
     return frozen(values)

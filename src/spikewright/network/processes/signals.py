@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import as_numbers, is_number
+from spikewright._base.arguments import is_number, numbers_or_nan
 from spikewright._base.optional import require
 from spikewright.errors import NetworkError
 from spikewright.network.processes.base import (
@@ -144,10 +144,7 @@ class EachStep(Process):
     values: NDArray
 
     def __post_init__(self) -> None:
-        try:
-            values = as_numbers(self.values)
-        except (TypeError, ValueError):
-            values = np.array(np.nan)
+        values = numbers_or_nan(self.values)
         if values.ndim < 1 or len(values) == 0 or not np.all(np.isfinite(values)):
             raise NetworkError(
                 "EachStep.values must be finite numbers (steps, ...), got an array of shape "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import as_numbers
+from spikewright._base.arguments import numbers_or_nan
 from spikewright.errors import NetworkError
 from spikewright.network.solvers.base import Solution, Solver, register, solution
 from spikewright.network.solvers.cholesky import normal_solution
@@ -147,10 +147,7 @@ class NoSolver(Solver):
         super().__post_init__()
         if self.values is None:
             return
-        try:
-            values = as_numbers(self.values)
-        except (TypeError, ValueError):
-            values = np.array(np.nan)
+        values = numbers_or_nan(self.values)
         if values.ndim != 2 or not np.all(np.isfinite(values)):
             raise NetworkError(
                 f"NoSolver.values must be (n, outputs) finite numbers, got shape {values.shape}"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import as_numbers, is_whole
+from spikewright._base.arguments import is_whole, numbers_or_nan
 from spikewright._base.arrays import frozen
 from spikewright.network.distributions import Distribution, Uniform
 from spikewright.network.geometry import whole_numbers
@@ -209,10 +209,7 @@ def is_matrix_shape(value: Any) -> bool:
 
 
 def _numbers(what: str, values: Any) -> NDArray:
-    try:
-        found = as_numbers(values)
-    except (TypeError, ValueError):
-        found = np.array(np.nan)
+    found = numbers_or_nan(values)
     require(
         bool(np.isfinite(found).all()),
         f"{what}: init must be finite numbers or a distribution, got {values!r}",
