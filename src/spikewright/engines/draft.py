@@ -74,8 +74,17 @@ class Draft:
 
         Raises `BuildError` for time constants of another number of values.
         """
-        if synapse.stepped:
-            return self._stepped(sent, synapse, shape, label, owner)
+        if not synapse.stepped:
+            return self._linear(sent, synapse, shape, label)
+        source = self.values(sent, shape, label)
+        now, later = self.signal(shape, label), self.signal(shape, label)
+        key = object_key(*self.keys[owner], _SYNAPSE)
+        self.operators.append(Generate(label, (source,), now, synapse, shape, key))
+        self.operators.append(Delay(label, (now,), later, 1))  # its output a step later is read
+        return Scaled(later, 1.0)
+
+    def _linear(self, sent: Scaled, synapse: Synapse, shape: Shape, label: str) -> Scaled:
+        """Values behind a linear filter, or a mean over windows."""
         signal, factor = sent
         output = self.signal(shape, label)
         if isinstance(synapse, WindowMean):
@@ -89,22 +98,6 @@ class Draft:
                 raise BuildError(str(error)) from None
             self.operators.append(Filter(label, (signal,), output, discrete))
         return Scaled(output, factor)
-
-    def _stepped(
-        self,
-        sent: Scaled,
-        synapse: Synapse,
-        shape: Shape,
-        label: str,
-        owner: Connection | Probe | None,
-    ) -> Scaled:
-        """Values behind a synapse with a step of its own, whose output a step later is read."""
-        source = self.values(sent, shape, label)
-        now, later = self.signal(shape, label), self.signal(shape, label)
-        key = object_key(*self.keys[owner], _SYNAPSE)
-        self.operators.append(Generate(label, (source,), now, synapse, shape, key))
-        self.operators.append(Delay(label, (now,), later, 1))
-        return Scaled(later, 1.0)
 
     def delayed(self, sent: Scaled, seconds: float | NDArray, label: str) -> Scaled:
         """Values so much later, in whole steps; made once however many connections read them.

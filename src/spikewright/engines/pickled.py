@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from spikewright._base.callers import outside
 from spikewright.engines.python_steps import pure
 from spikewright.errors import SimulationError
 from spikewright.network import Network, Node
@@ -31,12 +32,12 @@ def check_pickled(network: Network) -> None:
             warnings.warn(
                 f"{owner!r}: its function is pickled by name, without what it keeps outside "
                 "itself; keep that in an object whose method is the function",
-                stacklevel=4,
+                stacklevel=outside(),
             )
 
 
 def _functions(network: Network) -> Iterator[tuple[Any, str, Any]]:
-    """What objects of a network call, by object and attribute."""
+    """The functions of a network's objects: object, attribute, function."""
     objects = (*network.all_nodes, *network.all_ensembles, *network.all_connections)
     for owner in objects:
         for name, value in vars(owner).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
+from spikewright._base.callers import outside
 from spikewright.engines.base import Kernel
 from spikewright.engines.program import Operator
 from spikewright.engines.python_steps import Functions, keeping
@@ -66,5 +67,5 @@ class Resuming:
             warnings.warn(
                 f"{', '.join(sorted(again))}: the last run ended within a step, which is run "
                 "again; what is kept there outside the network counts it twice",
-                stacklevel=5,
+                stacklevel=outside(),
             )
