@@ -228,7 +228,7 @@ def _others(cells: Sequence[Cell]) -> str:
 
 
 def _rivals(cells: Sequence[Cell]) -> str:
-    """How many times faster Spikewright is than the fastest peers, as they are and helped."""
+    """Factors by which Spikewright is faster than the fastest peers, as they are and helped."""
     rows = []
     for cell in sorted(cells, key=lambda cell: (cell["workload"], cell["rate"])):
         ranked = [row for row in cell["rows"] if row["same_model"]]
@@ -258,7 +258,7 @@ def _faster(rival: Row, own: Row) -> str:
 
 
 def _agreement(cells: Mapping[str, Cell]) -> str:
-    """What everything that ran at the peers' rate computed; ways of a library that agree once."""
+    """Results of all that ran at the peers' rate; ways of a library that agree stand once."""
     rows: dict[tuple[str, ...], list[str]] = {}
     for cell in (cell for cell in cells.values() if cell["rate"] == PEERS_AT):
         for row in cell["rows"]:

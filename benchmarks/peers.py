@@ -122,7 +122,7 @@ def compare(found: Outcome, truth: Truth) -> Agreement:
 
 @dataclass(frozen=True)
 class Settings:
-    """How thorough a comparison is; `budget` is in seconds for one workload and rate."""
+    """Rounds and limits of a comparison; `budget` is in seconds for one workload and rate."""
 
     rounds: int
     budget: float

@@ -60,7 +60,7 @@ class Archive:
         return tuple(self._entries)
 
     def stored(self, name: str) -> bool:
-        """Whether a member is not compressed."""
+        """True for a member that is not compressed."""
         return self._entries[name].compress_type == zipfile.ZIP_STORED
 
     def read(self, name: str) -> bytes:

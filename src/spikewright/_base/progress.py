@@ -56,7 +56,7 @@ def _place() -> _Place | None:
 
 
 def _kernel() -> bool:
-    """Whether this is the kernel of a notebook, which shows what it is given to display."""
+    """True in the kernel of a notebook, which shows what it is given to display."""
     ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None

@@ -85,7 +85,7 @@ def check(value: Any, hint: Any) -> None:
 
 
 def declares_fields(kind: type) -> bool:
-    """Whether a class is a dataclass itself, so that all its fields are known.
+    """True for a class that is a dataclass itself, so that all its fields are known.
 
     A plain class with a base that is one has others beside those of its base.
     """

@@ -160,7 +160,7 @@ class Probed:
         return self._sent(probe, connection, len(connection.placing))
 
     def _sent(self, probe: Probe, connection: Connection, placing: int) -> Found:
-        """What a connection sends, without the last `placing` maps, which place it in `post`.
+        """The values that a connection sends, before the last `placing` maps put them into `post`.
 
         A recording that is not filtered is of the end of a step: of what the connection's synapse
         delivers in the next one. What lies behind the synapse, or the maps that place, is made
@@ -274,7 +274,7 @@ class GivenWeights(Mapping[Connection, NDArray]):
 
 
 def _steps(op: Operator | None) -> bool:
-    """Whether an operator is a synapse that has a step of its own."""
+    """True for the operator of a synapse that has a step of its own."""
     return isinstance(op, Generate) and isinstance(op.process, Synapse)
 
 

@@ -1,4 +1,4 @@
-"""What Python functions gave in a block of steps: they are not called again if it is run again."""
+"""Answers of Python functions in a block of steps, given again when the block is run again."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Recalled:
 
     @property
     def failed(self) -> bool:
-        """Whether the last call ended with an error, or its answer was one."""
+        """True after a call that ended with an error, or whose answer was one."""
         return bool(self._kept) and self._kept[-1].error is not None
 
     def forgive(self) -> None:

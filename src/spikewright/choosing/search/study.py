@@ -248,7 +248,7 @@ def _begun(storage: str | Path | None, seed: int, pruner: Any) -> Any:
 
 
 def _is_half_made(error: BaseException | None) -> bool:
-    """Whether a database is being made by another worker, by the type of its error or its cause."""
+    """True for errors of a database that another worker is making, told by type or cause."""
     exceptions = require("sqlalchemy").exc
     if isinstance(error, require("optuna").exceptions.DuplicatedStudyError):
         return True
