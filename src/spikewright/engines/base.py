@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.grid import GRIDS
+from spikewright.engines.kernel_state import copied, restored
 from spikewright.engines.plan import Plan, PlanRow
 from spikewright.engines.program import (
     Apply,
@@ -28,7 +29,6 @@ from spikewright.engines.program import (
 )
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.sources import Given
-from spikewright.engines.states import copied, restored
 from spikewright.engines.totals import Sums
 from spikewright.engines.work import multiply_adds
 from spikewright.engines.working import SPARSE_TERMS, Work, size_of
@@ -53,7 +53,7 @@ class Kernel(ABC):
     """
 
     changing: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes that hold its state: kernels, and what `states.copied` copies."""
+    """Names of the attributes with its state: kernels, and what `kernel_state.copied` copies."""
 
     @abstractmethod
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:

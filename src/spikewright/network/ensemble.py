@@ -17,7 +17,7 @@ from spikewright.network.config import configurable
 from spikewright.network.distributions import Distribution, ScatteredHypersphere
 from spikewright.network.network import container
 from spikewright.network.neurons import LIF, Direct, NeuronType
-from spikewright.network.neurons.starts import check_kept
+from spikewright.network.neurons.initial_state import check_kept
 from spikewright.network.processes import EachStep, Process
 from spikewright.network.shapes import Shape, as_label, as_period, as_seed, as_shape
 from spikewright.network.view import ObjView

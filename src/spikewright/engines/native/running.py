@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.base import Array, Kernel, Stepping
+from spikewright.engines.kernel_state import copied
 from spikewright.engines.kernels import diverged
 from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import MOST_COUNTS
@@ -20,7 +21,7 @@ from spikewright.engines.native.linear import as_read
 from spikewright.engines.native.orders import Order, unpacked
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.runs import Runs
-from spikewright.engines.native.single import RegionSteps
+from spikewright.engines.native.single_steps import RegionSteps
 from spikewright.engines.native.slow import Slow, SlowRegion, WideRegion, in_doubles, joined
 from spikewright.engines.native.support import followed
 from spikewright.engines.native.taking import TakenOver
@@ -29,7 +30,6 @@ from spikewright.engines.program import Learned, Neurons, Operator, Program
 from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.restarting import restarting
-from spikewright.engines.states import copied
 from spikewright.engines.totals import Sums, total_type
 
 Wider = Callable[[Region, Program, frozenset[int]], Form | None]

@@ -19,9 +19,9 @@ from spikewright._base.budget import current
 from spikewright.frontends.pytorch.call import to_array
 from spikewright.frontends.pytorch.program import Batch
 from spikewright.frontends.pytorch.registry import READERS
-from spikewright.frontends.reading.affording import afford
 from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.spending import afford
 from spikewright.frontends.reading.values import alike
 
 _FOLDABLE = frozenset(

@@ -17,8 +17,8 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.lookup import values_of_a_row
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Unreadable, same
-from spikewright.frontends.reading.affording import afford
 from spikewright.frontends.reading.layout import UNBATCHED, Layout
+from spikewright.frontends.reading.spending import afford
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Concatenate, Reshape, Take
 

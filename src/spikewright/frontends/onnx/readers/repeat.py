@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
-from spikewright.frontends.reading.affording import afford
 from spikewright.frontends.reading.layout import Layout
 from spikewright.frontends.reading.selection import Mode, padded, tiled
+from spikewright.frontends.reading.spending import afford
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     Broadcast,

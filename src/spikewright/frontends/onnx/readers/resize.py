@@ -12,8 +12,8 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.resampling import Convention, positions, weights
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
-from spikewright.frontends.reading.affording import afford
 from spikewright.frontends.reading.resampling import resampled
+from spikewright.frontends.reading.spending import afford
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     ScaleShift,
