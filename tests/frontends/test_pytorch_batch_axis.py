@@ -7,16 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pytorch_helpers import Of, check, check_values
 from torch import nn
 from torch.nn import functional as F
 
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.pytorch import read
-from spikewright.frontends.pytorch.program import Batch
-from spikewright.frontends.reading.layout import BATCH, Layout, fits, of_groups, regroup
 from spikewright.graph import evaluate
 
 
@@ -229,35 +225,3 @@ def test_heads_that_choose_differently_are_refused() -> None:
 
     with pytest.raises(UnsupportedLayerError, match="its indices differ"):
         read(Of(function), np.zeros((2, 3, 4), np.float32))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_views_of_any_layout(data: st.DataObject) -> None:
-    """Regrouped in row-major order, a value's own axes hold what NumPy's reshape gives."""
-    own = data.draw(st.lists(st.integers(2, 4), min_size=1, max_size=4))
-    before = data.draw(st.integers(0, len(own)))
-    samples = 7
-    sizes = [*own[:before], samples, *own[before:]]
-    while len(sizes) > 1 and data.draw(st.booleans()):
-        where = data.draw(st.integers(0, len(sizes) - 2))
-        sizes[where : where + 2] = [sizes[where] * sizes[where + 1]]
-    found = regroup(own, Layout(before), sizes, Batch((samples,)))
-    assert found is None or fits(*found, sizes, Batch((samples,)))
-    if found is None:
-        return  # the batch is merged with more than one axis on a side, as one of ours
-    shape, layout = found
-    values = np.arange(samples * int(np.prod(own))).reshape(samples, *own)
-    program = np.moveaxis(values, 0, before).reshape(sizes)
-    np.testing.assert_array_equal(
-        layout.batch_first(program, shape), values.reshape(samples, *shape)
-    )
-
-
-def test_groups_of_axes() -> None:
-    """A layout says which axes of a value are one in the program, and comes back from that."""
-    layout = Layout(2, outer=True, inner=True)
-    groups = layout.groups(5)
-    assert groups == [[0], [1, BATCH, 2], [3], [4]]
-    assert of_groups(groups) == layout
-    assert (layout.axis, layout.rank(5), layout.own_axis(2)) == (1, 4, 3)

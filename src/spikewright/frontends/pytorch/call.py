@@ -50,8 +50,8 @@ class Call(reading.Call):
     """One operator: its arguments by the names of its schema, and ways to add its layers.
 
     The program is that of one sample. Arguments that depend on the input are `Value`s; parameters,
-    buffers and values computed from them alone are tensors. `dtype` is that of the first tensor, `precision` that of the program's inputs and parameters. `notes` holds
-    the messages between readings of one program. The module itself is at hand where it is `live`.
+    buffers and values computed from them alone are tensors. `dtype` is that of the first tensor,
+    `precision` that of the program's inputs and parameters. `notes` holds the messages between readings of one program. The module itself is at hand where it is `live`.
     """
 
     target: str
@@ -91,7 +91,7 @@ class Call(reading.Call):
         )
 
     def windows(self, name: str, spatial: int) -> Value:
-        """The argument as one image `(channels, *spatial)`, or several `(images, channels, ...)`."""
+        """The argument as one image `(channels, *spatial)`, or as several of them."""
         value = self.value(name)
         return self.opened(value, "channel") if len(value.shape) == spatial else value
 

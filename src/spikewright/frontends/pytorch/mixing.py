@@ -25,6 +25,7 @@ from spikewright.frontends.source import Source
 from spikewright.graph import Graph
 
 Arrays = Mapping[str, NDArray]
+_TIME = "Build the layer with batch_first=True, or give it x.transpose(0, 1)."
 _DEPENDS = "its result for a sample depends on the samples beside it, or on how many there are"
 
 
@@ -80,7 +81,7 @@ def _refusal(found: Parted, first: _Made | None) -> Refusal:
         return Refusal(found.output, "output", found.reason, options)
     if first is None:
         return Refusal(found.output, "output", found.reason, MIXES)
-    return Refusal(first.layer, first.kind, _DEPENDS, MIXES, first.location)
+    return Refusal(first.layer, first.kind, _DEPENDS, first.options, first.location)
 
 
 def _is_kept(graph: Graph, refusal: Refusal, found: Parted) -> bool:
@@ -100,6 +101,7 @@ class _Made:
     layer: str
     kind: str
     location: str
+    options: str
 
 
 def _first_that_mixes(module: Any, call: Callable[[Arrays], Any], found: Parted) -> _Made | None:
@@ -120,7 +122,7 @@ def _first_that_mixes(module: Any, call: Callable[[Arrays], Any], found: Parted)
 
 @dataclass
 class _Recorder(TorchDispatchMode):
-    """Keeps what operators make that compute from the inputs; `paths` are those of modules by id."""
+    """Keeps what every operator makes; `paths` are those of modules, by their ids."""
 
     paths: Mapping[int, str]
     made: list[_Made] = field(default_factory=list)
@@ -135,19 +137,20 @@ class _Recorder(TorchDispatchMode):
         self.made.append(_Made(str(func), results, *self._place(func)))
         return made
 
-    def _place(self, func: Any) -> tuple[str, str, str]:
-        """The layer, its kind with the operator, and the user's line."""
+    def _place(self, func: Any) -> tuple[str, str, str, str]:
+        """The layer, its kind with the operator, the user's line, and the next move."""
         name = str(func).split(".")[1].strip("_")
-        path, part, location = "", None, ""
-        for frame in _frames():
-            own = frame.f_locals.get("self")
-            if part is None and isinstance(own, torch.nn.Module) and id(own) in self.paths:
-                path, part = self.paths[id(own)], own
-            if not location and is_users(frame.f_code.co_filename):
-                location = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        if part is not None and path and not any(True for _ in part.children()):
-            return path, f"{type(part).__name__}: {func}", location
-        return f"{path}.{name}".lstrip("."), f"{name}: {func}", location
+        frames = list(_frames())
+        owners = [frame.f_locals.get("self") for frame in frames]
+        parts = [own for own in owners if id(own) in self.paths]
+        codes = [(frame.f_code.co_filename, frame.f_lineno) for frame in frames]
+        location = next((f"{file}:{line}" for file, line in codes if is_users(file)), "")
+        time_first = any(getattr(part, "batch_first", None) is False for part in parts)
+        options = f"{MIXES} {_TIME}" if time_first else MIXES
+        path = self.paths[id(parts[0])] if parts else ""
+        if path and not any(True for _ in parts[0].children()):
+            return path, f"{type(parts[0]).__name__}: {func}", location, options
+        return f"{path}.{name}".lstrip("."), f"{name}: {func}", location, options
 
 
 def _frames() -> Iterator[Any]:

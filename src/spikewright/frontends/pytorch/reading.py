@@ -300,7 +300,7 @@ class _Walk:
         )
 
     def _results(self, call: Call, made: Any, expected: Any) -> Any:
-        """The results of a reading, checked against the program's: another shape would go unseen."""
+        """The results of a reading, in the shapes that they have in the program."""
         if not isinstance(made, tuple):
             return self._checked(call, made, expected)
         return tuple(
