@@ -11,7 +11,6 @@ from pytorch_helpers import Of, check, check_values
 from torch import nn
 from torch.nn import functional as F
 
-from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.pytorch import read
 from spikewright.graph import evaluate
 
@@ -56,6 +55,11 @@ def _models() -> dict[str, tuple[Any, tuple[int, ...]]]:
             lambda m, x: x.permute(1, 0, 2, 3).flatten(0, 1)
             .gather(-1, ORDER.expand(3 * len(x), 4, 2)).view(3, -1, 4, 2).transpose(0, 1),
             (3, 4, 5),
+        ),
+        "another of each head": (
+            lambda m, x: x.flatten(0, 1).gather(1, torch.arange(3).repeat(len(x))[:, None])
+            .view(-1, 3),
+            (3, 4),
         ),
         "largest over time": (lambda m, x: x.permute(2, 0, 1).amax(0), (3, 4)),
         "stacked in front": (lambda m, x: torch.stack([x, x * 2]).sum(0), (3, 4)),
@@ -215,13 +219,3 @@ def test_programs_of_a_fixed_batch_are_read_too(name: str) -> None:
     found = evaluate(source.graph, {source.graph.inputs[0]: x.numpy()})["output"]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     check_values(source, batch=2)
-
-
-def test_heads_that_choose_differently_are_refused() -> None:
-    """Rows of one axis are samples and heads: of both, or of neither, are the indices the same."""
-
-    def function(m: Any, x: torch.Tensor) -> torch.Tensor:
-        return x.flatten(0, 1).gather(1, torch.arange(3).repeat(len(x))[:, None])
-
-    with pytest.raises(UnsupportedLayerError, match="its indices differ"):
-        read(Of(function), np.zeros((2, 3, 4), np.float32))

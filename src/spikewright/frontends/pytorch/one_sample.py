@@ -2,26 +2,24 @@
 
 A free batch is made one. In a program of a fixed number of samples, sizes that are written as
 numbers are divided where operators need it, and constants that have a row for every sample are cut
-down to one. The result is tried: see `compared`.
+down to one. `mixing.compare_programs` tries the result.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import combinations, islice
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
-from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
+from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.folding import fold, is_foldable
 from spikewright.frontends.pytorch.program import Program, is_check, take_apart
-from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.refusal import Unreadable
 
 _TRIED = 200
@@ -103,7 +101,8 @@ class _Shrinking:
 
     def _shrunk(self, node: Any, before: Any) -> Any:
         result = self._result(node)
-        if self._samples and not self._is_smaller(result, before):
+        constant = node not in self._program.dependent and not isinstance(result, Exception)
+        if self._samples and not constant and not self._is_smaller(result, before):
             for changes in self._ways(node):
                 given = node.args, node.kwargs
                 for change in changes:
@@ -167,7 +166,7 @@ class _Shrinking:
                 continue
             for axis, extent in enumerate(like.shape):
                 if extent and extent % self._samples == 0:
-                    yield lambda one=one, axis=axis: self._cut(node, one, axis)
+                    yield partial(self._cut, node, one, axis)
 
     def _cut(self, node: Any, constant: Any, axis: int) -> None:
         """Put the part of a constant that belongs to the first sample in its place."""
