@@ -54,9 +54,10 @@ def _sign(call: Call) -> Value:
         raise Unreadable(*why_not(call.target))
     x = call.value("self")
     made = call.add(Rounds("floor"), x)
-    if made.name is not None:
-        call.builder.rounds(made.name, call.refusal(*why_not(call.target)))
-        call.notes["sign", made.name] = x
+    if made.name is None:
+        raise Unreadable(*why_not(call.target))
+    call.builder.rounds(made.name, call.refusal(*why_not(call.target)))
+    call.notes["sign", made.name] = x
     return made
 
 
