@@ -359,3 +359,17 @@ def test_compressed_and_doubled_members(saved: Path, tmp_path: Path) -> None:
         file.writestr(MODEL, b"{}")
     with pytest.raises(DamagedFileError, match="two members of one name"):
         read(path)
+
+
+def test_free_height_and_width_are_those_of_the_example(tmp_path: Path) -> None:
+    """A network has fixed sizes: a file with free ones is read for the example's, or refused."""
+    path, free = tmp_path / "free.pt2", torch.export.Dim
+    model = randomised(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)))
+    dims = ({0: free("batch"), 2: free("height", min=4), 3: free("width", min=4)},)
+    program = torch.export.export(model.eval(), (torch.zeros(2, 1, 8, 9),), dynamic_shapes=dims)
+    torch.export.save(program, path)
+    with pytest.raises(ReadError, match=r"free size on axis 2.*example_input=x"):
+        read(path)
+    for source in (read(path, np.zeros((2, 1, 6, 7))), read(program, np.zeros((1, 1, 6, 7)))):
+        assert source.graph.shapes["input"] == (1, 6, 7)
+        check_values(source)

@@ -63,7 +63,8 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     tensor `(batch, *shape)`, or the arguments of forward, as a list, a tuple, a dict by their
     names, or any structure in them. Its first sample is traced, and the module is called with two
     samples at once and with each alone: one that mixes samples is refused. Programs and files bring
-    their shapes along; one of several samples is read as of one, and compared with it. `outputs`
+    their shapes along, and `example_input` says how long their axes of free size are; one of
+    several samples is read as of one, and compared with it. `outputs`
     names outputs or layers that become the outputs; layers that these do not need are cut.
 
     The activations of the returned source come from running the program in PyTorch with the
@@ -75,7 +76,7 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     """
     with quiet():
         if isinstance(model, str | Path):
-            return read_file(file_at(model), outputs)
+            return read_file(file_at(model), outputs, example_input)
         if hasattr(model, "graph_signature"):
-            return read_program(model, outputs)
+            return read_program(model, outputs, example_input=example_input)
         return read_module(model, example_input, outputs)

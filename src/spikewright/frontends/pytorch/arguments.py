@@ -95,6 +95,12 @@ def calls_of(module: Any, example: Any) -> list[Arguments]:
     return found
 
 
+def shapes_of(example: Any) -> list[tuple[int, ...]]:
+    """The shapes of all arrays in an example, in order."""
+    leaves = pytree.tree_leaves(_tensors(example))
+    return [tuple(leaf.shape) for leaf in leaves if isinstance(leaf, torch.Tensor)]
+
+
 def _ways(given: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     if isinstance(given, dict):
         yield (), {str(name): value for name, value in given.items()}

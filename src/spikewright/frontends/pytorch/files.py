@@ -38,16 +38,19 @@ _OLD_EXAMPLE = "serialized_example_inputs.pt"
 _MARKS = ("archive_format", "archive_version", "byteorder", "version", ".data/version")
 
 
-def read_file(path: Path, outputs: Sequence[str] | None = None) -> Source:
+def read_file(
+    path: Path, outputs: Sequence[str] | None = None, example_input: Any = None
+) -> Source:
     """Read the program in a file; raises the errors of `load` and `read_program`."""
     with spending(budget_of(path)):
-        return _read(path, outputs)
+        return _read(path, outputs, example_input)
 
 
-def _read(path: Path, outputs: Sequence[str] | None) -> Source:
+def _read(path: Path, outputs: Sequence[str] | None, example_input: Any) -> Source:
     exported = load(path)
     try:
-        return replace(read_program(exported, outputs), loaded=exported)
+        source = read_program(exported, outputs, example_input=example_input)
+        return replace(source, loaded=exported)
     except SpikewrightError:
         raise
     except Exception as error:

@@ -89,7 +89,7 @@ def compare_programs(
     `places` are those of operators of the latter. Raises `UnsupportedLayerError` naming the first
     operator by which they differ, or an output whose rows are not the samples.
     """
-    given = {node.name: value for node, value in random_inputs(many, samples).items()}
+    given = {node.name: value for node, value in random_inputs(one, samples).items()}
     nodes = {name: node for name, node in one.outputs.items() if isinstance(node, torch.fx.Node)}
     together, alone = _recorded(many, one, {node.name for node in nodes.values()}, given)
     apart = [

@@ -8,9 +8,11 @@ down to one. `mixing.compare_programs` tries the result.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import combinations, islice
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,7 +22,7 @@ from torch.utils import _pytree as pytree
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.pytorch.folding import fold, is_foldable
 from spikewright.frontends.pytorch.naming import place_of_function
-from spikewright.frontends.pytorch.program import Program, full_name, is_check, take_apart
+from spikewright.frontends.pytorch.program import Program, full_name, is_check, sizes_of, take_apart
 from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.refusal import Unreadable
 
@@ -32,7 +34,7 @@ Change = Callable[[], None]
 
 def samples_of(program: Program) -> int | None:
     """The number of samples that a program takes at a time; None where any will do."""
-    sizes = [node.meta["val"].shape[0] for node in program.inputs]
+    sizes = [sizes_of(node.meta["val"])[0] for node in program.inputs]
     fixed = {int(size) for size in sizes if isinstance(size, int)}
     if len(fixed) > 1:
         raise ReadError(
@@ -42,8 +44,16 @@ def samples_of(program: Program) -> int | None:
     return next(iter(fixed), None)
 
 
-def of_one_sample(program: Program, samples: int | None) -> Program:
-    """The program for one sample, with a graph of its own."""
+def of_one_sample(
+    program: Program,
+    samples: int | None,
+    shapes: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> Program:
+    """The program for one sample, with a graph of its own.
+
+    `shapes` are those of inputs `(batch, *shape)` in an example, by name, for axes of free size.
+    Raises `ReadError` where such an axis is in no example.
+    """
     exported = copy.copy(program.exported)
     graph = copy.deepcopy(exported.graph)
     for new, old in zip(graph.nodes, exported.graph.nodes, strict=True):
@@ -55,8 +65,25 @@ def of_one_sample(program: Program, samples: int | None) -> Program:
         for node, shared in program.effects.items()
     }
     made = take_apart(exported, program.has_side_effects, effects)
+    made = replace(
+        made, inputs={n: _unbatched(n.name, made.inputs[n], shapes) for n in made.inputs}
+    )
     _Shrinking(made, samples or 0).run()
     return take_apart(exported, program.has_side_effects, effects)
+
+
+def _unbatched(
+    name: str, shape: Sequence[Any], shapes: Mapping[str, Sequence[int]]
+) -> tuple[int, ...]:
+    """The shape of an input of one sample: what is free is as in the example."""
+    given = shapes.get(name, ())[1:]
+    free = [axis for axis, size in enumerate(shape) if not isinstance(size, int)]
+    if free and len(given) != len(shape):
+        raise ReadError(
+            f"input {name!r} has a free size on axis {free[0] + 1}, and a network has fixed ones. "
+            "Give an example input of the size that you need: example_input=x."
+        )
+    return tuple(given[axis] if axis in free else size for axis, size in enumerate(shape))
 
 
 class _Shrinking:
@@ -74,7 +101,8 @@ class _Shrinking:
             if node in self._program.inputs:
                 like = node.meta["val"]
                 with self._mode:
-                    one = torch.empty((1, *like.shape[1:]), dtype=like.dtype, device=like.device)
+                    shape = (1, *self._program.inputs[node])
+                    one = torch.empty(shape, dtype=like.dtype, device=like.device)
                 self._made[node] = node.meta["val"] = one
             elif node.op == "call_function" and not is_check(node) and self._depends(node):
                 before = node.meta.get("val")

@@ -98,7 +98,7 @@ def take_apart(
     `effects` are operators that change constants in place, each with the values that share
     their memory.
 
-    Raises `ReadError` when its inputs have no batch axis, or another axis of free size.
+    Raises `ReadError` when its inputs have no batch axis.
     """
     placeholders = [node for node in exported.graph.nodes if node.op == "placeholder"]
     signature = exported.graph_signature
@@ -115,7 +115,11 @@ def take_apart(
             if spec.target in changed:
                 state[node] = spec.target
         elif isinstance(value, torch.Tensor):
-            inputs[node] = _unbatched(node.name, sizes_of(value))
+            if not value.dim():
+                raise ReadError(
+                    f"input {node.name!r} is a scalar; inputs need a batch axis, (batch, *shape)."
+                )
+            inputs[node] = sizes_of(value)[1:]
         else:
             constants[node] = getattr(spec.arg, "value", value)
     if not inputs:
@@ -147,18 +151,6 @@ def cut(program: Program, outputs: dict[str, Any]) -> Program:
         dependent={node: None for node in program.dependent if node in live},
         state={node: target for node, target in program.state.items() if node in live},
     )
-
-
-def _unbatched(name: str, shape: Any) -> tuple[int, ...]:
-    free = [axis for axis, size in enumerate(shape) if axis and not isinstance(size, int)]
-    if free:
-        raise ReadError(
-            f"input {name!r} has a free size on axis {free[0]}; only the batch axis may be free. "
-            "Export the program again with a fixed size there."
-        )
-    if not len(shape):
-        raise ReadError(f"input {name!r} is a scalar; inputs need a batch axis, (batch, *shape).")
-    return tuple(shape[1:])
 
 
 def _held(exported: Any, target: str) -> Any:

@@ -17,7 +17,7 @@ from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.fallback import CannotCall, is_asked_for
 from spikewright.frontends.outputs import pick
-from spikewright.frontends.pytorch.arguments import input_places
+from spikewright.frontends.pytorch.arguments import input_places, shapes_of
 from spikewright.frontends.pytorch.call import AlongFirstAxis, Call, pretty
 from spikewright.frontends.pytorch.calling import Operand, operator_call
 from spikewright.frontends.pytorch.folding import fold, is_foldable, like
@@ -64,26 +64,29 @@ def read_program(
     exported: Any,
     outputs: Sequence[str] | None = None,
     module: Any = None,
+    example_input: Any = None,
 ) -> Source:
     """Read a `torch.export.ExportedProgram`; see `spikewright.frontends.pytorch.read`.
 
     One of several samples, or of any number, is made one of a single sample, and compared with it.
     `module` is the live module that it was traced from, if there is one: inputs are where its
-    forward method takes them.
+    forward method takes them. The example says how long axes of free size are.
     """
     if module is not None:
         plain_rows(exported)
     strict = outputs is None and not is_asked_for()
     many = without_side_effects(exported, whole=strict)
     samples = samples_of(many)
-    program = many if samples == 1 else of_one_sample(many, samples)
+    free = any(not isinstance(n, int) for shape in many.inputs.values() for n in shape)
+    lone = samples == 1 and not free
+    program = many if lone else of_one_sample(many, samples, _shapes(many, example_input))
     inputs = [node.name for node in program.inputs]
     places = place_all(program.dependent, inputs, program.parameters)
     if outputs is not None:
         program = cut(program, _kept(program, places, outputs))
     walk = _Walk(program, places, input_places(exported, module), module is not None)
     graph = walk.graph()
-    if samples != 1:
+    if not lone:
         compare_programs(many, program, samples or 2, places)
     elif module is None:
         walk.refuse_lone_outputs()
@@ -91,6 +94,12 @@ def read_program(
     activations = partial(run, program, graph, observed)
     ask = partial(call, exported, module, graph, samples=samples)
     return Source(graph, "pytorch", activations, ask, partial(ran, module), precision_of(program))
+
+
+def _shapes(program: Program, example_input: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of inputs by name, from an example that has them in their order."""
+    given = [] if example_input is None else shapes_of(example_input)
+    return dict(zip((node.name for node in program.inputs), given, strict=False))
 
 
 def _kept(program: Program, places: Mapping[Any, Place], names: Sequence[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.utils import _pytree as pytree
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.call import to_array
 from spikewright.frontends.pytorch.modes import inference
-from spikewright.frontends.pytorch.program import Program, by_name, returned, take_apart
+from spikewright.frontends.pytorch.program import Program, by_name, returned, sizes_of, take_apart
 from spikewright.frontends.source import COARSEST_FIRST
 from spikewright.graph import Graph
 
@@ -168,9 +169,15 @@ def random_inputs(program: Program, samples: int) -> dict[Any, NDArray]:
 
 def sample_inputs(program: Program) -> dict[Any, Any]:
     """A seeded random input, as tensors by placeholder."""
-    size = next(node.meta["val"].shape[0] for node in program.inputs)
-    given = random_inputs(program, size if isinstance(size, int) else 2)
+    (size, *_) = (sizes_of(node.meta["val"])[0] for node in program.inputs)
+    known = {node: tuple(map(_extent, shape)) for node, shape in program.inputs.items()}
+    given = random_inputs(replace(program, inputs=known), size if isinstance(size, int) else 2)
     return {node: _tensor(node, value) for node, value in given.items()}
+
+
+def _extent(size: Any) -> int:
+    """A size, or one that it had while the program was traced."""
+    return size if isinstance(size, int) else int(size.node.hint or 2)
 
 
 def results(program: Program, inputs: Mapping[Any, Any]) -> list[Any]:
