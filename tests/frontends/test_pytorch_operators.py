@@ -92,6 +92,36 @@ def _convolutions() -> dict[str, _Case]:
     return cases
 
 
+def _choices() -> dict[str, _Case]:
+    """Truth values, places and distances."""
+    low, high = _Operand(lambda x: x > -0.3), _Operand(lambda x: x < 0.4)
+    places = torch.tensor([0, 2])
+    return {
+        **{
+            f"aten.{name}": _Case((low, high))
+            for name in ("logical_xor.default", "bitwise_xor.Tensor", "__xor__.Tensor")
+        },
+        "aten.any.dim": _Case((high, 2, True)),
+        "aten.any.dims": _Case((high, [2, 3])),
+        "aten.any.default": _Case((low,)),
+        "aten.all.dim": _Case((low, 1)),
+        "aten.all.dims": _Case((low, [1, 3], True)),
+        "aten.all.default": _Case((low,)),
+        "aten.argmax.default": _Case((X, 2, True)),
+        "aten.argmin.default": _Case((X, -1)),
+        "aten.cdist.default": _Case((X, _constant(3, 8))),
+        "aten.index_fill.int_Scalar": _with(2, places, 1.5),
+        "aten.index_fill.int_Tensor": _with(1, places, torch.tensor(0.5)),
+        "aten.linalg_norm.default": _Case((X, None, [2, 3], True)),
+        "aten.linalg_norm.ord_str": _Case((X, "fro", [1, 2])),
+        "aten.linalg_matrix_norm.str_ord": _Case((X, "fro", [-2, -1])),
+        "aten.pow.Tensor_Tensor": _Case((_Operand(lambda x: x.abs() + 0.2), X)),
+        "aten.clip.Tensor": _with(torch.tensor(-0.5), _constant(8).abs()),
+        "aten.broadcast_to.default": _with([-1, 4, 6, 8], shape=(4, 1, 8)),
+        "aten.sign.default": _with(),
+    }
+
+
 def _recurrent() -> dict[str, _Case]:
     """Layers over ten steps of four values from zeros, and cells from a state."""
     cases, units = {}, 3
@@ -205,6 +235,7 @@ _JOINS = ("cat", "concat", "concatenate", "stack")
 CASES: dict[str, _Case] = {
     **_convolutions(),
     **_pools(),
+    **_choices(),
     **_recurrent(),
     **_upsampling(),
     **_norms(),
@@ -399,8 +430,10 @@ CASES: dict[str, _Case] = {
     "aten.new_ones.default": _Case((X, [1, 4, 6, 8]), also_add=True),
     "aten.new_full.default": _Case((X, [1, 4, 6, 8], 0.5), also_add=True),
 }
-MIXING = tuple(f"aten.{name}.default" for name in ("mean", "sum", "max", "min", "ravel"))
-"""Reductions over everything: never readable, see the tests of refusals."""
+MIXING = tuple(
+    f"aten.{name}.default" for name in ("mean", "sum", "max", "min", "ravel", "any", "all", "sign")
+)
+"""Reductions over everything, and a sign: never readable alone, see the tests of refusals."""
 
 
 def test_every_registered_operator_has_a_case() -> None:
