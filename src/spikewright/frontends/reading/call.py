@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import GraphError, Refusal
-from spikewright.frontends.reading.layout import BATCH, BATCH_FIRST, Layout, of_groups
+from spikewright.frontends.reading.layout import BATCH, BATCH_FIRST, Layout, apart, of_groups
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Operand, Value
 from spikewright.frontends.source import GraphBuilder, shape_made
@@ -37,6 +37,7 @@ class Call(ABC):
     """
 
     builder: GraphBuilder
+    one_sample = False
 
     @abstractmethod
     def named(self, part: str) -> tuple[str, str, str]:
@@ -63,7 +64,7 @@ class Call(ABC):
 
         Raises `Unreadable` where shapes do not fit, or samples stand on different axes.
         """
-        if any(value.layout != values[0].layout for value in values):
+        if apart(value.layout for value in values):
             raise Unreadable("the batch axis stands elsewhere in some of its operands", MIXES)
         try:
             shape = shape_made(layer, *(value.shape for value in values))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.reading.call import MIXES, Call
 from spikewright.frontends.reading.equation import Labels
+from spikewright.frontends.reading.layout import apart
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Operand, Value, finite
 from spikewright.frontends.unrolling.cells import Adder
@@ -52,7 +53,7 @@ def multiplied(
     and is added. Raises `Unreadable` where nothing is a value, or axes of one label differ.
     """
     values = [finite(value) for value in values_of(operands)]
-    if any(value.layout != values[0].layout for value in values):
+    if apart(value.layout for value in values):
         raise Unreadable("the batch axis stands elsewhere in some of its operands", MIXES)
     if any(value.name is None for value in values):
         raise Unknown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -117,8 +117,14 @@ BATCH_FIRST = Layout()
 UNBATCHED = Layout(None)
 """The layout of one sample without a batch axis, in a file that fixes the batch size to one."""
 
-JOINED = Layout(1, outer=True)
-"""Several batches one after the other, as `torch.cat([x, y])` makes them."""
+
+def apart(layouts: Iterable[Layout]) -> bool:
+    """Whether samples stand on different axes of values, so that no layer can read them all.
+
+    Values of one sample go together whether or not their batch of one is an axis.
+    """
+    found = set(layouts)
+    return len(found) > 1 and not found <= {BATCH_FIRST, UNBATCHED}
 
 
 def of_groups(groups: Sequence[Sequence[int]]) -> Layout:

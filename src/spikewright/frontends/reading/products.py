@@ -18,6 +18,7 @@ from spikewright.frontends.reading.equation import (
     parsed,
     tensordot_labels,
 )
+from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.values import Operand, Value
 
@@ -37,6 +38,8 @@ def contracted(
     Labels name every axis of the foreign model, the batch's too. The bias, if any, broadcasts
     against the result. Raises `Unreadable` where samples would meet others.
     """
+    if {x.layout for x in values_of(operands)} <= {BATCH_FIRST, UNBATCHED} and call.one_sample:
+        return _of_one_sample(call, operands, labels, result, bias, alpha, beta, part)
     pairs = list(zip(operands, labels, strict=True))
     like, *others = values_of(operands)
     batch, layout = None, like.layout
@@ -63,6 +66,50 @@ def contracted(
         return multiplied(call, *factors, part)
     if not isinstance(bias, Value):
         bias, _ = sample(bias, result[len(result) - call.rank_of(bias) :])
+        if np.isfinite(bias).all():
+            return multiplied(call, *factors, part, bias if beta == 1 else beta * bias)
+    made = multiplied(call, *factors, f"{part}/product" if part else "product")
+    first, second = call.aligned(made, bias) if isinstance(bias, Value) else (made, bias)
+    return combined(call, (1.0, first), (beta, second), part=part)
+
+
+def _of_one_sample(
+    call: Call,
+    operands: Sequence[Any],
+    labels: Sequence[Labels],
+    result: Labels,
+    bias: Any,
+    alpha: float,
+    beta: float,
+    part: str,
+) -> Value:
+    """The product for one sample: first axes of extent one, which values lack, are left out."""
+    values = values_of(operands)
+    lacking = {
+        own[0]
+        for x, own in zip(operands, labels, strict=True)
+        if isinstance(x, Value) and x.layout == BATCH_FIRST
+    }
+
+    def without(x: Any, own: Labels) -> tuple[Operand, Labels]:
+        if isinstance(x, Value):
+            return x, own[1:] if x.layout == BATCH_FIRST else own
+        array = call.of_sample(x, None, values[0])
+        kept = [i for i, label in enumerate(own) if label not in lacking or array.shape[i] > 1]
+        return array.reshape([array.shape[i] for i in kept]), tuple(own[i] for i in kept)
+
+    given = [without(x, own) for x, own in zip(operands, labels, strict=True)]
+    if alpha != 1:
+        given.append((np.array(alpha), ()))
+    known = {label for _, own in given for label in own}
+    wanted = tuple(label for label in result if label in known)
+    factors = [x for x, _ in given], [own for _, own in given], wanted
+    if bias is None:
+        return multiplied(call, *factors, part)
+    if not isinstance(bias, Value):
+        own = result[len(result) - call.rank_of(bias) :]
+        bias = call.of_sample(bias, None, values[0])
+        bias = bias.reshape([n for n, label in zip(bias.shape, own, strict=True) if label in known])
         if np.isfinite(bias).all():
             return multiplied(call, *factors, part, bias if beta == 1 else beta * bias)
     made = multiplied(call, *factors, f"{part}/product" if part else "product")

@@ -70,13 +70,16 @@ def split(
     ]
 
 
-def stacked(call: Call, values: Sequence[Value], axis: int, before: bool = False) -> Value:
+def stacked(
+    call: Call, values: Sequence[Value], axis: int, part: str = "", before: bool = False
+) -> Value:
     """Values side by side along a new axis, which lies `before` the batch or not."""
+    place = f"{part}/" if part else ""
     parts = [
-        call.add(Reshape((*x.shape[:axis], 1, *x.shape[axis:])), finite(x), part=str(index))
+        call.add(Reshape((*x.shape[:axis], 1, *x.shape[axis:])), finite(x), part=f"{place}{index}")
         for index, x in enumerate(values)
     ]
-    made = call.add(Concatenate(axis), *parts)
+    made = call.add(Concatenate(axis), *parts, part=part)
     return replace(made, layout=made.layout.moved(1)) if before else made
 
 
