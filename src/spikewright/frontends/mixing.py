@@ -46,6 +46,8 @@ def two_samples(example: Values, seed: int = 0) -> tuple[dict[str, NDArray], dic
         if own.dtype.kind == "f" and not own.any():
             own = rng.uniform(0, 1, own.shape).astype(own.dtype)
         others = [row for row in rows[1:2] if not np.array_equal(row, own[0])]
+        if own.dtype.kind == "f":
+            others = [row for row in others if row.any()]
         first[name] = own
         second[name] = np.array(others) if others and seed == 0 else _another(own, rng)
     return first, second
@@ -107,8 +109,9 @@ def _first_parted(
 def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
     """The reason why an output does not hold one row a sample; empty where it does."""
     if _equal(both, first) and _equal(both, second):
-        return ""  # a constant, of which a front end speaks itself
-    axis = _doubled(both.shape, first.shape)
+        # Of other constants a front end speaks itself.
+        return "it has one row for two samples" if both.shape[:1] == (1,) else ""
+    axis = _multiplied(both.shape, first.shape, 2)
     if second.shape == first.shape:
         rows = axis == 0 and first.shape[0] == 1
         joined = np.concatenate if rows else np.stack  # squeeze() leaves no axis to one sample
@@ -123,26 +126,28 @@ def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
     return "it is another for two samples together than for each of them alone"
 
 
-def correspond(both: NDArray, first: NDArray, second: NDArray) -> bool:
-    """Whether a value for two samples is made of those for each of them alone.
+def correspond(together: NDArray, *alone: NDArray) -> bool:
+    """Whether a value for several samples is made of those for each of them alone.
 
     The samples may lie along any axis of it, alone or merged with other values. A value that does
-    not depend on the samples corresponds too.
+    not depend on the samples corresponds too, and one that has their axis only for several.
     """
-    both, first, second = map(np.asarray, (both, first, second))
-    if first.shape != second.shape:
+    together, first, *others = map(np.asarray, (together, *alone))
+    if any(other.shape != first.shape for other in others):
         return False
-    if both.shape == first.shape:
-        return _equal(both, first) and _equal(both, second)
-    axis = _doubled(both.shape, first.shape)
+    if together.shape == first.shape:
+        return all(_equal(together, one) for one in (first, *others))
+    if together.shape == (len(alone), *first.shape):
+        return _equal(together, np.stack([first, *others]))
+    axis = _multiplied(together.shape, first.shape, len(alone))
     if axis is None:
         return False
     front, extent, rest = first.shape[:axis], first.shape[axis], first.shape[axis + 1 :]
     return any(
         _equal(
-            both.reshape(*front, outer, 2, extent // outer, *rest),
+            together.reshape(*front, outer, len(alone), extent // outer, *rest),
             np.stack(
-                [one.reshape(*front, outer, extent // outer, *rest) for one in (first, second)],
+                [one.reshape(*front, outer, extent // outer, *rest) for one in (first, *others)],
                 axis=axis + 1,
             ),
         )
@@ -150,12 +155,12 @@ def correspond(both: NDArray, first: NDArray, second: NDArray) -> bool:
     )
 
 
-def _doubled(both: tuple[int, ...], one: tuple[int, ...]) -> int | None:
-    """The axis that has twice the extent, where all others have the same."""
-    if len(both) != len(one):
+def _multiplied(together: tuple[int, ...], one: tuple[int, ...], times: int) -> int | None:
+    """The axis that has so many times the extent, where all others have the same."""
+    if len(together) != len(one):
         return None
-    axes = [axis for axis, (two, own) in enumerate(zip(both, one, strict=True)) if two != own]
-    fits = len(axes) == 1 and both[axes[0]] == 2 * one[axes[0]]
+    axes = [axis for axis, (n, own) in enumerate(zip(together, one, strict=True)) if n != own]
+    fits = len(axes) == 1 and together[axes[0]] == times * one[axes[0]]
     return axes[0] if fits else None
 
 

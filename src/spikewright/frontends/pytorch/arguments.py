@@ -144,8 +144,9 @@ def _tensor(value: Any) -> Any:
 
 
 def _array(tensor: Any) -> NDArray:
-    held = tensor.cpu()
-    return np.array(held.float() if held.dtype in (torch.bfloat16, torch.float16) else held)
+    short = tensor.dtype in (torch.bfloat16, torch.float16)
+    array: NDArray = (tensor.float() if short else tensor).cpu().numpy().copy()
+    return array
 
 
 def _check_batches(tensors: Sequence[Any]) -> None:

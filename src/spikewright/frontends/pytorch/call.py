@@ -18,7 +18,7 @@ from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.values import Operand, Value, finite
 from spikewright.frontends.source import GraphBuilder
-from spikewright.graph.layers import Permute, Reshape
+from spikewright.graph.layers import Layer, Permute, Reshape
 
 if TYPE_CHECKING:
     from spikewright.frontends.pytorch.naming import Place
@@ -50,8 +50,9 @@ class Call(reading.Call):
     """One operator: its arguments by the names of its schema, and ways to add its layers.
 
     The program is that of one sample. Arguments that depend on the input are `Value`s; parameters,
-    buffers and values computed from them alone are tensors. `dtype` is that of the first tensor, `precision` that of the program's inputs and parameters. `notes` holds
-    the messages between readings of one program. The module itself is at hand where it is `live`.
+    buffers and values computed from them alone are tensors. `dtype` is that of the first tensor,
+    `precision` that of the program's inputs and parameters. `notes` holds the messages between
+    readings of one program. The module itself is at hand where it is `live`.
     """
 
     target: str
@@ -91,7 +92,7 @@ class Call(reading.Call):
         )
 
     def windows(self, name: str, spatial: int) -> Value:
-        """The argument as one image `(channels, *spatial)`, or several `(images, channels, ...)`."""
+        """The argument as one image `(channels, *spatial)`, or as several of them."""
         value = self.value(name)
         return self.opened(value, "channel") if len(value.shape) == spatial else value
 
@@ -168,7 +169,9 @@ class Call(reading.Call):
         if first and order[0] == 0:
             return self.add(Permute(own), value, part=part)
         wide = [axis for axis in own if value.shape[axis] > 1]
-        steps = [("order", None if wide == sorted(wide) else Permute(own))]
+        steps: list[tuple[str, Layer | None]] = [
+            ("order", None if wide == sorted(wide) else Permute(own))
+        ]
         permuted = tuple(value.shape[axis] for axis in own)
         if sample_shape(made) != (permuted if steps[0][1] else value.shape):
             steps.append(("", Reshape(sample_shape(made))))

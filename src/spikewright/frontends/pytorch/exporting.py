@@ -19,9 +19,9 @@ from spikewright.frontends.pytorch.untraceable import Failure, failed
 
 
 class Traced(NamedTuple):
-    """A module's program, the arguments that the example gives, and attributes that forward has set.
+    """A module's program for the first `samples` of the example, which `call` holds.
 
-    The program is that of the first `samples` of the example.
+    `changed` are the attributes that forward has set.
     """
 
     program: Any

@@ -1,9 +1,9 @@
-"""Modules asked for two samples at once: the operator that mixes them, and where it stands."""
+"""Models asked for several samples at once: the operator that mixes them, and where it stands."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,22 +18,22 @@ from spikewright.frontends.mixing import Parted, correspond, parted
 from spikewright.frontends.pytorch.call import to_array
 from spikewright.frontends.pytorch.exporting import Traced
 from spikewright.frontends.pytorch.modes import inference
-from spikewright.frontends.pytorch.naming import is_users
-from spikewright.frontends.pytorch.program import by_name
+from spikewright.frontends.pytorch.naming import Place, is_users, owner
+from spikewright.frontends.pytorch.program import Program, by_name, full_name
+from spikewright.frontends.pytorch.running import random_inputs, recorded
 from spikewright.frontends.reading.call import MIXES
-from spikewright.frontends.source import Source
-from spikewright.graph import Graph
 
 Arrays = Mapping[str, NDArray]
+_TIME = "Build the layer with batch_first=True, or give it x.transpose(0, 1)."
 _DEPENDS = "its result for a sample depends on the samples beside it, or on how many there are"
 
 
-def taken_at_once(module: Any, traced: Traced, source: Source | None = None) -> int | None:
+def taken_at_once(module: Any, traced: Traced, kept: Collection[str] = ()) -> int | None:
     """How many samples a module takes at a time: one, or any number (None).
 
-    Compares its outputs for two samples with those for each alone. Raises `UnsupportedLayerError`
-    naming the operator that mixes samples, or the output whose rows are not the samples. Outputs
-    that the graph of a `source` has not are left out.
+    Compares its outputs for two samples with those for each alone, all of them or those that are
+    `kept`. Raises `UnsupportedLayerError` naming the operator that mixes samples, or the output
+    whose rows are not the samples.
     """
     example = traced.call.arrays()
     with inference(module):
@@ -41,7 +41,8 @@ def taken_at_once(module: Any, traced: Traced, source: Source | None = None) -> 
         def call(arrays: Arrays) -> dict[str, NDArray]:
             given = traced.call.of(arrays)
             leaves = pytree.tree_leaves(module(*given.args, **given.kwargs))
-            return {n: to_array(v) for n, v in by_name(traced.program, leaves).items()}
+            made = {n: to_array(v) for n, v in by_name(traced.program, leaves).items()}
+            return {n: v for n, v in made.items() if n in kept} or made
 
         try:
             found = parted(call, example)
@@ -56,10 +57,7 @@ def taken_at_once(module: Any, traced: Traced, source: Source | None = None) -> 
         if found is None:
             return None
         first = _first_that_mixes(module, call, found)
-    refusal = _refusal(found, first)
-    if source is None or _is_kept(source.graph, refusal, found):
-        raise UnsupportedLayerError([refusal])
-    return None
+    raise UnsupportedLayerError([_refusal(found, first)])
 
 
 def _takes_two(call: Callable[[Arrays], Any], example: Arrays) -> bool:
@@ -80,15 +78,59 @@ def _refusal(found: Parted, first: _Made | None) -> Refusal:
         return Refusal(found.output, "output", found.reason, options)
     if first is None:
         return Refusal(found.output, "output", found.reason, MIXES)
-    return Refusal(first.layer, first.kind, _DEPENDS, MIXES, first.location)
+    return Refusal(first.layer, first.kind, _DEPENDS, first.options, first.location)
 
 
-def _is_kept(graph: Graph, refusal: Refusal, found: Parted) -> bool:
-    """Whether the graph has what mixes samples: where outputs were chosen, it may be cut off."""
-    if refusal.kind == "output":
-        return found.output in graph.outputs
-    kept = {node.source for node in graph} | {node.name for node in graph}
-    return found.output in graph.outputs or refusal.layer in kept
+def compare_programs(
+    many: Program, one: Program, samples: int, places: Mapping[Any, Place]
+) -> None:
+    """Compare a program on several samples with that for one sample on each of them.
+
+    `places` are those of operators of the latter. Raises `UnsupportedLayerError` naming the first
+    operator by which they differ, or an output whose rows are not the samples.
+    """
+    given = {node.name: value for node, value in random_inputs(many, samples).items()}
+    nodes = {name: node for name, node in one.outputs.items() if isinstance(node, torch.fx.Node)}
+    together, alone = _recorded(many, one, {node.name for node in nodes.values()}, given)
+    apart = [
+        name
+        for name, node in nodes.items()
+        if not _are_rows(together[node.name], [each[node.name] for each in alone])
+    ]
+    if not apart:
+        return
+    together, alone = _recorded(many, one, {node.name for node in one.live}, given)
+    for node in one.dependent:
+        place = places.get(owner(node))
+        if place is None or node.name not in together:
+            continue
+        if not correspond(together[node.name], *(each[node.name] for each in alone)):
+            kind = f"{place.kind}: {full_name(owner(node).target)}"
+            refusal = Refusal(place.name, kind, _DEPENDS, MIXES, place.location)
+            raise UnsupportedLayerError([refusal])
+    reason = f"its rows for {samples} samples are not those of each of them alone"
+    raise UnsupportedLayerError([Refusal(apart[0], "output", reason, MIXES)])
+
+
+def _are_rows(together: NDArray, alone: Sequence[NDArray]) -> bool:
+    """Whether a value has one row for each sample, in front."""
+    rows = alone[0].shape[:1] == (1,)
+    wanted = np.concatenate(alone) if rows else np.stack(alone)
+    return together.shape == wanted.shape and correspond(together, *alone)
+
+
+def _recorded(
+    many: Program, one: Program, names: Collection[str], given: Mapping[str, NDArray]
+) -> tuple[dict[str, NDArray], list[dict[str, NDArray]]]:
+    """The values of nodes, by name, for all samples together and for each of them alone."""
+
+    def of(program: Program, rows: slice) -> dict[str, NDArray]:
+        inputs = {node: given[node.name][rows] for node in program.inputs}
+        nodes = [node for node in program.live if node.name in names]
+        return {node.name: v for node, v in recorded(program, nodes, inputs).items()}
+
+    count = len(next(iter(given.values())))
+    return of(many, slice(None)), [of(one, slice(i, i + 1)) for i in range(count)]
 
 
 @dataclass(frozen=True)
@@ -100,6 +142,7 @@ class _Made:
     layer: str
     kind: str
     location: str
+    options: str
 
 
 def _first_that_mixes(module: Any, call: Callable[[Arrays], Any], found: Parted) -> _Made | None:
@@ -120,7 +163,7 @@ def _first_that_mixes(module: Any, call: Callable[[Arrays], Any], found: Parted)
 
 @dataclass
 class _Recorder(TorchDispatchMode):
-    """Keeps what operators make that compute from the inputs; `paths` are those of modules by id."""
+    """Keeps what every operator makes; `paths` are those of modules, by their ids."""
 
     paths: Mapping[int, str]
     made: list[_Made] = field(default_factory=list)
@@ -135,19 +178,20 @@ class _Recorder(TorchDispatchMode):
         self.made.append(_Made(str(func), results, *self._place(func)))
         return made
 
-    def _place(self, func: Any) -> tuple[str, str, str]:
-        """The layer, its kind with the operator, and the user's line."""
+    def _place(self, func: Any) -> tuple[str, str, str, str]:
+        """The layer, its kind with the operator, the user's line, and the next move."""
         name = str(func).split(".")[1].strip("_")
-        path, part, location = "", None, ""
-        for frame in _frames():
-            own = frame.f_locals.get("self")
-            if part is None and isinstance(own, torch.nn.Module) and id(own) in self.paths:
-                path, part = self.paths[id(own)], own
-            if not location and is_users(frame.f_code.co_filename):
-                location = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        if part is not None and path and not any(True for _ in part.children()):
-            return path, f"{type(part).__name__}: {func}", location
-        return f"{path}.{name}".lstrip("."), f"{name}: {func}", location
+        frames = list(_frames())
+        owners = [frame.f_locals.get("self") for frame in frames]
+        parts = [own for own in owners if id(own) in self.paths]
+        codes = [(frame.f_code.co_filename, frame.f_lineno) for frame in frames]
+        location = next((f"{file}:{line}" for file, line in codes if is_users(file)), "")
+        time_first = any(getattr(part, "batch_first", None) is False for part in parts)
+        options = f"{MIXES} {_TIME}" if time_first else MIXES
+        path = self.paths[id(parts[0])] if parts else ""
+        if path and not any(True for _ in parts[0].children()):
+            return path, f"{type(parts[0]).__name__}: {func}", location, options
+        return f"{path}.{name}".lstrip("."), f"{name}: {func}", location, options
 
 
 def _frames() -> Iterator[Any]:

@@ -13,7 +13,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from spikewright._base.structure import Place as Way
-from spikewright.errors import Refusal
+from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.fallback import CannotCall, is_asked_for
 from spikewright.frontends.outputs import pick
@@ -27,6 +27,7 @@ from spikewright.frontends.pytorch.functional import (
     unknown_inside,
     without_side_effects,
 )
+from spikewright.frontends.pytorch.mixing import compare_programs
 from spikewright.frontends.pytorch.naming import (
     Place,
     in_words,
@@ -34,6 +35,7 @@ from spikewright.frontends.pytorch.naming import (
     place_all,
     place_of_function,
 )
+from spikewright.frontends.pytorch.one_sample import of_one_sample, samples_of
 from spikewright.frontends.pytorch.program import (
     Program,
     cut,
@@ -63,24 +65,31 @@ def read_program(
     outputs: Sequence[str] | None = None,
     module: Any = None,
 ) -> Source:
-    """Read a `torch.export.ExportedProgram` of one sample.
+    """Read a `torch.export.ExportedProgram`; see `spikewright.frontends.pytorch.read`.
 
+    One of several samples, or of any number, is made one of a single sample, and compared with it.
     `module` is the live module that it was traced from, if there is one: inputs are where its
     forward method takes them.
     """
     if module is not None:
         plain_rows(exported)
     strict = outputs is None and not is_asked_for()
-    program = without_side_effects(exported, whole=strict)
+    many = without_side_effects(exported, whole=strict)
+    samples = samples_of(many)
+    program = many if samples == 1 else of_one_sample(many, samples)
     inputs = [node.name for node in program.inputs]
     places = place_all(program.dependent, inputs, program.parameters)
     if outputs is not None:
         program = cut(program, _kept(program, places, outputs))
     walk = _Walk(program, places, input_places(exported, module), module is not None)
     graph = walk.graph()
+    if samples != 1:
+        compare_programs(many, program, samples or 2, places)
+    elif module is None:
+        walk.refuse_lone_outputs()
     observed = {node: name for name, node in walk.observed.items() if name in graph}
     activations = partial(run, program, graph, observed)
-    ask = partial(call, exported, module, graph, samples=1)
+    ask = partial(call, exported, module, graph, samples=samples)
     return Source(graph, "pytorch", activations, ask, partial(ran, module), precision_of(program))
 
 
@@ -139,6 +148,19 @@ class _Walk:
             else:
                 self.builder.refuse(name, "output", *why)
         return self.builder.build(outputs)
+
+    def refuse_lone_outputs(self) -> None:
+        """Refuse outputs without a batch axis in front, where a model takes one sample alone."""
+        for name, node in self.program.outputs.items():
+            if self.values[node].layout != BATCH_FIRST:
+                sizes = pretty(sizes_of(node.meta["val"]))
+                reason = f"one sample makes {sizes} of this output, which is no batch of one"
+                options = (
+                    "Give it the batch axis in front, or name the outputs to keep: outputs=[...]."
+                )
+                self.builder.refuse(name, "output", reason, options)
+        if self.builder.refusals:
+            raise UnsupportedLayerError(self.builder.refusals, self.builder.nodes, self.builder.met)
 
     def _keep(self, node: Any, value: Any) -> None:
         kind = getattr(node.meta.get("val"), "dtype", None)
@@ -300,7 +322,7 @@ class _Walk:
         )
 
     def _results(self, call: Call, made: Any, expected: Any) -> Any:
-        """The results of a reading, checked against the program's: another shape would go unseen."""
+        """The results of a reading, in the shapes that they have in the program."""
         if not isinstance(made, tuple):
             return self._checked(call, made, expected)
         return tuple(
@@ -361,9 +383,6 @@ def _why_no_output(value: Any) -> tuple[str, str] | None:
         return "this output does not depend on the input", keep.capitalize()
     if value.masked is not None:
         return "this output is minus infinity in places", keep.capitalize()
-    if value.layout != BATCH_FIRST:
-        reason = f"one sample makes {pretty(value.shape)} of this output, which is no batch of one"
-        return reason, f"Give it the batch axis in front, or {keep}"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ def run(
     """
 
     def observe(sample: Mapping[Any, NDArray]) -> dict[str, NDArray]:
-        found = _Recorder(program, observed).record(sample).items()
+        found = recorded(program, observed, sample).items()
         return {
             name: value.reshape(1, *graph.shapes[name])
             for node, value in found
@@ -64,7 +65,14 @@ def call(
         return {name: value for name, value in made.items() if name in graph.outputs}
 
     given = _checked({node: graph.shapes[node.name] for node in nodes}, inputs)
-    return _in_batches(given, samples, ask)
+    found = _in_batches(given, samples, ask)
+    count = len(next(iter(given.values())))
+    shapes = {name: (count, *graph.shapes[node]) for name, node in graph.outputs.items()}
+    return {  # squeeze() leaves no axis to one sample
+        name: value.reshape(shapes[name]) if count == 1 and value.size == math.prod(shapes[name])
+        else value
+        for name, value in found.items()
+    }  # fmt: skip
 
 
 def inputs_of(exported: Any) -> list[Any]:
@@ -141,19 +149,28 @@ def _tensor(node: Any, value: NDArray) -> Any:
     return torch.tensor(value, dtype=like.dtype, device=like.device)
 
 
+def random_inputs(program: Program, samples: int) -> dict[Any, NDArray]:
+    """Seeded random samples by placeholder; whole numbers are zeros and ones in turn."""
+    rng = np.random.default_rng(0)
+    found: dict[Any, NDArray] = {}
+    for node, shape in program.inputs.items():
+        like = node.meta["val"]
+        if like.is_floating_point():
+            found[node] = rng.normal(size=(samples, *shape))
+        elif like.dtype == torch.bool:
+            found[node] = rng.random((samples, *shape)) < 0.5
+        else:
+            found[node] = np.ones((samples, *shape)) * (np.arange(samples) % 2).reshape(
+                -1, *(1,) * len(shape)
+            )
+    return found
+
+
 def sample_inputs(program: Program) -> dict[Any, Any]:
-    """A seeded random input, as tensors by placeholder; zeros where it is whole numbers."""
-    generator = torch.Generator().manual_seed(0)
-    return {
-        node: (torch.randn(samples, *shape, generator=generator) * scale).to(
-            like.device, like.dtype
-        )
-        for node, shape in program.inputs.items()
-        for like in [node.meta["val"]]
-        for size in [like.shape[0]]
-        for samples in [size if isinstance(size, int) else 2]
-        for scale in [float(like.is_floating_point())]
-    }
+    """A seeded random input, as tensors by placeholder."""
+    size = next(node.meta["val"].shape[0] for node in program.inputs)
+    given = random_inputs(program, size if isinstance(size, int) else 2)
+    return {node: _tensor(node, value) for node, value in given.items()}
 
 
 def results(program: Program, inputs: Mapping[Any, Any]) -> list[Any]:
@@ -193,6 +210,13 @@ def _checked(
     return arrays
 
 
+def recorded(
+    program: Program, observed: Collection[Any], inputs: Mapping[Any, NDArray]
+) -> dict[Any, NDArray]:
+    """The values of the observed nodes of a program, of which only the live part runs."""
+    return _Recorder(program, observed).record(inputs)
+
+
 class _Recorder(torch.fx.Interpreter):
     """Runs the live part of a program and keeps the values of the observed nodes."""
 
@@ -220,6 +244,6 @@ class _Recorder(torch.fx.Interpreter):
         if node.op == "output":
             return None
         value = super().run_node(node)
-        if node in self._observed:
+        if node in self._observed and isinstance(value, torch.Tensor):
             self._values[node] = to_array(value)
         return value

@@ -5,20 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 BATCH = -1
 """Stands for the batch axis in a list of a value's axes."""
-
-
-class Batch(Protocol):
-    """The size of a batch in a foreign model."""
-
-    def factor(self, size: Any) -> int:
-        """The number `n` where a size is `n` times the batch's, else 0."""
 
 
 @dataclass(frozen=True)
@@ -135,42 +127,6 @@ def of_groups(groups: Sequence[Sequence[int]]) -> Layout:
     group = groups[position]
     outer = group.index(BATCH)
     return Layout(sum(map(len, groups[:position])) + outer, outer > 0, outer + 1 < len(group))
-
-
-def regroup(
-    shape: Sequence[int], layout: Layout, sizes: Sequence[Any], batch: Batch
-) -> tuple[tuple[int, ...], Layout] | None:
-    """Unbatched shape and layout of a value viewed as a tensor of `sizes`, in row-major order.
-
-    None where samples would not stay apart in one axis of it.
-    """
-    total, ahead = math.prod(shape), math.prod(shape[: layout.before or 0])
-    found = []
-    for axis, size in enumerate(sizes):
-        front, rest, factor = sizes[:axis], sizes[axis + 1 :], batch.factor(size)
-        if not factor or not all(isinstance(n, int) for n in (*front, *rest)):
-            continue
-        outer, left = divmod(ahead, math.prod(front)) if math.prod(front) else (0, 1)
-        if left or not outer or factor % outer or math.prod((*front, factor, *rest)) != total:
-            continue
-        inner = factor // outer
-        own = (*front, *[n for n in (outer, inner) if n != 1], *rest)
-        new = Layout(axis + (outer != 1), outer != 1, inner != 1)
-        found.append((new.merged, axis != layout.axis, axis, own, new))
-    if not found:
-        return None
-    *_, own, new = min(found, key=lambda one: one[:3])  # several only where a batch is one sample
-    return own, new
-
-
-def fits(shape: Sequence[int], layout: Layout, sizes: Sequence[Any], batch: Batch) -> bool:
-    """Whether a value of this shape and layout is a tensor of these sizes in the program."""
-    groups = layout.groups(len(shape))
-    return len(groups) == len(sizes) and all(
-        (batch.factor(size) if BATCH in group else size)
-        == math.prod(shape[axis] for axis in group if axis != BATCH)
-        for group, size in zip(groups, sizes, strict=True)
-    )
 
 
 def find_layout(

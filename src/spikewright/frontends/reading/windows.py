@@ -60,8 +60,10 @@ def windowed(call: Call, layer: Windowed, x: Value, part: str = "") -> Value:
     `Unreadable` where the batch axis is elsewhere.
     """
     x = finite(x)
-    shared = isinstance(layer, Convolution | ConvolutionTranspose)
-    spatial = layer.weight.ndim - 2 if shared else len(layer.size)
+    if isinstance(layer, MaxPool | AveragePool):
+        spatial = len(layer.size)
+    else:
+        spatial = layer.weight.ndim - 2
     several = x.layout.one_beside or (x.layout == UNBATCHED and len(x.shape) == spatial + 2)
     if not several:
         if x.layout.merged or x.layout.axis:

@@ -136,9 +136,13 @@ def _sequences(call: Call) -> list[str]:
     if count == 1:
         own = value.shape == tuple(shape)
         return [value.name if own else call.node(Reshape(tuple(shape)), value.name, part="time")]
-    axis = 0 if call["batch_first"] else 1
-    found = [entry(call, value, axis, i, f"sequence_{i}/time").name for i in range(count)]
-    return [name for name in found if name is not None]
+    axis = call.axis(value, 0 if call["batch_first"] else 1)
+    found = []
+    for index in range(count):
+        part = f"sequence_{index}/time"
+        row = entry(call, value, axis, index, f"{part}/row")
+        found.append(call.node(Reshape(tuple(shape)), str(row.name), part=part))
+    return found
 
 
 def _weights(call: Call, count: int) -> list[tuple[Weights, NDArray | None]]:
