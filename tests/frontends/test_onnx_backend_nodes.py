@@ -28,7 +28,7 @@ from onnx import helper, numpy_helper
 
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.onnx import READERS, read
-from spikewright.frontends.onnx.constants import FOLDABLE
+from spikewright.frontends.onnx.constants import is_foldable
 from spikewright.graph import evaluate
 
 CLAIMED = frozenset(operator for domain, operator in READERS if not domain)
@@ -114,10 +114,12 @@ def cases() -> Mapping[str, list[Any]]:
     main: dict[str, str] = {}
     found: dict[str, list[Any]] = defaultdict(list)
     for case in package._NodeTestCases:
-        nodes = [(node.domain, node.op_type) for node in case.model.graph.node]
+        own = case.model.graph.node
+        nodes = [(node.domain, node.op_type) for node in own]
         base = case.name.removesuffix("_ver18").removesuffix("_expanded")
         operator = main.setdefault(base, nodes[0][1])
-        readable = all(not domain and name in CLAIMED | FOLDABLE for domain, name in nodes)
+        claimed = (not node.domain and node.op_type in CLAIMED for node in own)
+        readable = all(one or is_foldable(node) for one, node in zip(claimed, own, strict=True))
         if readable and any(name in CLAIMED for _, name in nodes):
             found[operator if operator in CLAIMED else "others"].append((operator, case))
     return found

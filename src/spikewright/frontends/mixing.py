@@ -7,8 +7,9 @@ model mixes samples, and no network that runs on one sample at a time computes t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,7 @@ def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
     """The reason why an output does not hold one row a sample; empty where it does."""
     if _equal(both, first) and _equal(both, second):
         return ""  # a constant, of which a front end speaks itself
-    axis = _doubled(both.shape, first.shape)
+    axis = multiplied(both.shape, first.shape, 2)
     rows = first.ndim > 0 and axis == 0 and first.shape[0] == 1 and second.shape == first.shape
     if rows and _equal(both, np.concatenate([first, second])):
         return ""
@@ -128,36 +129,49 @@ def correspond(both: NDArray, first: NDArray, second: NDArray) -> bool:
     not depend on the samples corresponds too.
     """
     both, first, second = map(np.asarray, (both, first, second))
-    if first.shape != second.shape:
-        return False
-    if both.shape == first.shape:
+    if both.shape == first.shape == second.shape:
         return _equal(both, first) and _equal(both, second)
-    axis = _doubled(both.shape, first.shape)
-    if axis is None:
-        return False
-    front, extent, rest = first.shape[:axis], first.shape[axis], first.shape[axis + 1 :]
-    return any(
-        _equal(
-            both.reshape(*front, outer, 2, extent // outer, *rest),
-            np.stack(
-                [one.reshape(*front, outer, extent // outer, *rest) for one in (first, second)],
-                axis=axis + 1,
-            ),
-        )
-        for outer in _divisors(extent)
-    )
+    return place(both, (first, second)) is not None
 
 
-def _doubled(both: tuple[int, ...], one: tuple[int, ...]) -> int | None:
-    """The axis that has twice the extent, where all others have the same."""
-    if len(both) != len(one):
+class Place(NamedTuple):
+    """The axis of a value that counts samples, and how many values of a sample lie before it."""
+
+    axis: int
+    outer: int
+
+    def first(self, value: NDArray, samples: int) -> NDArray:
+        """The value with the samples in front: `(samples, *shape of one)`."""
+        shape, axis = value.shape, self.axis
+        inner = shape[axis] // samples // self.outer
+        apart = value.reshape(*shape[:axis], self.outer, samples, inner, *shape[axis + 1 :])
+        rows = np.moveaxis(apart, axis + 1, 0)
+        return rows.reshape(samples, *shape[:axis], self.outer * inner, *shape[axis + 1 :])
+
+
+def place(together: NDArray, alone: Sequence[NDArray]) -> Place | None:
+    """The place of the samples in a value that is made of those for each of them alone."""
+    if any(one.shape != alone[0].shape for one in alone):
         return None
-    axes = [axis for axis, (two, own) in enumerate(zip(both, one, strict=True)) if two != own]
-    fits = len(axes) == 1 and both[axes[0]] == 2 * one[axes[0]]
+    axis = multiplied(together.shape, alone[0].shape, len(alone))
+    if axis is None:
+        return None
+    found = (Place(axis, outer) for outer in divisors(alone[0].shape[axis]))
+    rows = np.stack(alone)
+    return next((one for one in found if _equal(one.first(together, len(alone)), rows)), None)
+
+
+def multiplied(together: Sequence[int], one: Sequence[int], samples: int) -> int | None:
+    """The axis that has so many times the extent, where all others have the same."""
+    if len(together) != len(one):
+        return None
+    axes = [axis for axis, (all_, own) in enumerate(zip(together, one, strict=True)) if all_ != own]
+    fits = len(axes) == 1 and together[axes[0]] == samples * one[axes[0]]
     return axes[0] if fits else None
 
 
-def _divisors(number: int) -> Iterator[int]:
+def divisors(number: int) -> Iterator[int]:
+    """The divisors of a number, from 1."""
     return (n for n in range(1, number + 1) if number % n == 0)
 
 
