@@ -112,7 +112,7 @@ def test_strides_of_many_values() -> None:
 
 MIXED: list[tuple[str, dict[str, Any], str]] = [
     ("GatherND", {"operands": [np.array([[1], [0]])]}, "do not fit"),
-    ("GatherElements", {"operands": [np.zeros((3, 4, 3), np.int64)], "axis": 0}, "mixes the samples"),
+    ("GatherElements", {"operands": [np.zeros((3, 4, 3), np.int64)], "axis": 0}, "mixes"),
     ("GatherElements", {"operands": [positions(4, 3, 4, 3)], "axis": 1}, "from sample to sample"),
     ("GatherND", {"operands": [np.array([[0, 9]])]}, "do not fit"),
     ("GatherND", {"operands": [np.float32([[0, 1]])]}, "not integers"),

@@ -110,9 +110,11 @@ def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
     if _equal(both, first) and _equal(both, second):
         return ""  # a constant, of which a front end speaks itself
     axis = multiplied(both.shape, first.shape, 2)
-    rows = first.ndim > 0 and axis == 0 and first.shape[0] == 1 and second.shape == first.shape
-    if rows and _equal(both, np.concatenate([first, second])):
-        return ""
+    if second.shape == first.shape:
+        rows = axis == 0 and first.shape[0] == 1
+        joined = np.concatenate if rows else np.stack  # squeeze() leaves no axis to one sample
+        if _equal(both, joined([first, second])):
+            return ""
     if axis and first.shape[axis] == 1 and correspond(both, first, second):
         return f"the batch axis of this output is its axis {axis}"
     if axis is not None and correspond(both, first, second):
@@ -135,7 +137,10 @@ def correspond(both: NDArray, first: NDArray, second: NDArray) -> bool:
 
 
 class Place(NamedTuple):
-    """The axis of a value that counts samples, and how many values of a sample lie before it."""
+    """The axis of a value that counts samples, and how many values of a sample lie before it.
+
+    None do where a value of one sample lacks the axis: `squeeze()` leaves it none.
+    """
 
     axis: int
     outer: int
@@ -143,6 +148,8 @@ class Place(NamedTuple):
     def first(self, value: NDArray, samples: int) -> NDArray:
         """The value with the samples in front: `(samples, *shape of one)`."""
         shape, axis = value.shape, self.axis
+        if not self.outer:
+            return np.moveaxis(value, axis, 0)
         inner = shape[axis] // samples // self.outer
         apart = value.reshape(*shape[:axis], self.outer, samples, inner, *shape[axis + 1 :])
         rows = np.moveaxis(apart, axis + 1, 0)
@@ -153,11 +160,10 @@ def place(together: NDArray, alone: Sequence[NDArray]) -> Place | None:
     """The place of the samples in a value that is made of those for each of them alone."""
     if any(one.shape != alone[0].shape for one in alone):
         return None
-    axis = multiplied(together.shape, alone[0].shape, len(alone))
+    axis, rows = multiplied(together.shape, alone[0].shape, len(alone)), np.stack(alone)
     if axis is None:
-        return None
+        return Place(0, 0) if _equal(together, rows) else None
     found = (Place(axis, outer) for outer in divisors(alone[0].shape[axis]))
-    rows = np.stack(alone)
     return next((one for one in found if _equal(one.first(together, len(alone)), rows)), None)
 
 

@@ -31,10 +31,8 @@ def by_position(
     numbered from 0, those of constants follow.
     """
     views = {index: node.view(index) for index in operands if not node.is_constant(index)}
-    arrays, constants, count = [], [np.zeros(0)], 0
-    for index, view in views.items():
-        count += math.prod(view.shape)
-    end, start = count, 0
+    arrays, constants, start = [], [np.zeros(0)], 0
+    end = sum(math.prod(view.shape) for view in views.values())
     afford(end)
     for index in operands:
         if index in views:
