@@ -31,7 +31,7 @@ _BROADCASTING = """
 """
 _ALIGNED = frozenset(_BROADCASTING.split())
 """Operators whose operands have their axes in common, counted from the last."""
-_STATES = {"GRU": (5,), "LSTM": (5, 6), "RNN": (5,), "Gemm": (2,)}
+_STATES = {"Attention": (3,), "GRU": (5,), "Gemm": (2,), "LSTM": (5, 6), "RNN": (5,)}
 """Operands of other operators of which that is true."""
 
 
@@ -145,7 +145,8 @@ class Several:
                 aligned = axis < x.rank - 2
             if not isinstance(value, Constant) or not aligned:
                 continue
-            place = axis - x.rank + value.array.ndim
+            rank = 4 if node.op_type == "Attention" else x.rank  # heads may lie side by side
+            place = axis - rank + value.array.ndim
             if place >= 0 and value.array.shape[place] == self.samples * x.full[axis]:
                 rows = self._row(value.array, place)
                 found[index] = replace(value, array=rows)

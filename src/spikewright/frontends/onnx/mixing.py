@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from spikewright.frontends.mixing import correspond, place, two_samples
 from spikewright.frontends.onnx.evaluate import Evaluator, one_of
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.node import KEEP_BATCH
+from spikewright.frontends.onnx.values import Signal
 from spikewright.frontends.onnx.walk import Tensor, Walk
 from spikewright.frontends.source import Note, Values
 from spikewright.graph import Graph
@@ -136,7 +137,8 @@ def _refusal(walk: Walk, found: tuple[str, str]) -> UnsupportedLayerError:
 
 def _mixing(walk: Walk, first: Values, second: Values) -> Iterator[tuple[str, str]]:
     """Nodes all of whose inputs correspond sample by sample, and whose results do not."""
-    reading = _reading(walk.nodes, list(walk.inputs.shapes))
+    known = (name for name, value in walk.values.items() if isinstance(value, Signal))
+    reading = _reading(walk.nodes, walk.inputs.shapes).intersection(known)
     names = {name: Tensor(name, (), walk.full(name)) for name in reading}
     call = Evaluator(walk.proto, names, walk.inputs, inside=True)
     runs = _run(call, first, second, walk.inputs)
@@ -147,10 +149,10 @@ def _mixing(walk: Walk, first: Values, second: Values) -> Iterator[tuple[str, st
             yield label, node.op_type
 
 
-def _reading(nodes: Sequence[Any], inputs: Sequence[str]) -> Mapping[str, None]:
-    """The values that depend on the data, in order; shapes of values do not."""
-    found = dict.fromkeys(inputs)
+def _reading(nodes: Sequence[Any], inputs: Iterable[str]) -> set[str]:
+    """The values that depend on the data; shapes of values do not."""
+    found = set(inputs)
     for node in nodes:
         if node.op_type not in ("Shape", "Size") and any(name in found for name in node.input):
-            found |= dict.fromkeys(filter(None, node.output))
+            found.update(filter(None, node.output))
     return found

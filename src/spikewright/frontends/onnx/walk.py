@@ -27,6 +27,7 @@ from spikewright.frontends.onnx.values import (
     own_shape,
 )
 from spikewright.frontends.onnx.whole import integer_types, is_truth, whole_type
+from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED
 from spikewright.frontends.reading.refusal import Unknown
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
@@ -241,7 +242,10 @@ class Walk:
                 f"its reader returns {shown(made)}, which is no value of the graph",
                 "Return the result of node.add, or a list of such, one for each output",
             )
-        return replace(value, whole=whole, truth=truth) if isinstance(value, Signal) else value
+        if not isinstance(value, Signal):
+            return value
+        layout = BATCH_FIRST if value.layout == BATCH_FIRST else UNBATCHED
+        return replace(value, layout=layout, whole=whole, truth=truth)
 
     def inside(self, graph: Any, label: str, inputs: Sequence[Value]) -> list[Value]:
         """The values of a subgraph's outputs; nothing inside of it can be observed."""
