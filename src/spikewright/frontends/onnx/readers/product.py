@@ -16,16 +16,15 @@ from spikewright.frontends.reading.values import Value
 def _read(node: OnnxNode, product: Callable[[list[Any]], Value]) -> Value:
     """A product of the inputs: signals, and indices of constants.
 
-    Of a file of one sample the batch may be an axis like others.
+    Where the axis of one that is the batch is summed, or meets others, it is an axis like others.
     """
     indices = range(len(node.inputs))
     given = [i if node.is_constant(i) or not node.has(i) else node.view(i) for i in indices]
     try:
         return product(given)
     except Unreadable:
-        if not node.alone:
-            raise
-    return product([x if isinstance(x, int) else node.unbatched(i) for i, x in enumerate(given)])
+        whole = [x if isinstance(x, int) else node.whole_sample(i) for i, x in enumerate(given)]
+    return product(whole)
 
 
 @reads("MatMul")
