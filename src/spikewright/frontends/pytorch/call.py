@@ -18,7 +18,7 @@ from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.values import Operand, Value, finite
 from spikewright.frontends.source import GraphBuilder
-from spikewright.graph.layers import Layer, Permute, Reshape
+from spikewright.graph.layers import Permute, Reshape
 
 if TYPE_CHECKING:
     from spikewright.frontends.pytorch.naming import Place
@@ -169,13 +169,12 @@ class Call(reading.Call):
         if first and order[0] == 0:
             return self.add(Permute(own), value, part=part)
         wide = [axis for axis in own if value.shape[axis] > 1]
-        steps: list[tuple[str, Layer | None]] = [
-            ("order", None if wide == sorted(wide) else Permute(own))
-        ]
-        permuted = tuple(value.shape[axis] for axis in own)
-        if sample_shape(made) != (permuted if steps[0][1] else value.shape):
-            steps.append(("", Reshape(sample_shape(made))))
-        return replace(self.chain(value, *steps, part=part), layout=layout_of(made))
+        turned = None if wide == sorted(wide) else Permute(own)
+        before = value.shape if turned is None else tuple(value.shape[axis] for axis in own)
+        shape = sample_shape(made)
+        reshaped = None if shape == before else Reshape(shape)
+        moved = self.chain(value, ("order", turned), ("", reshaped), part=part)
+        return replace(moved, layout=layout_of(made))
 
     def refusal(self, reason: str, options: str) -> Refusal:
         kind = f"{self.place.kind}: {self.target}"

@@ -17,9 +17,11 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
-from spikewright.errors import ReadError
+from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.pytorch.folding import fold, is_foldable
-from spikewright.frontends.pytorch.program import Program, is_check, take_apart
+from spikewright.frontends.pytorch.naming import place_of_function
+from spikewright.frontends.pytorch.program import Program, full_name, is_check, take_apart
+from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.refusal import Unreadable
 
 _TRIED = 200
@@ -44,6 +46,8 @@ def of_one_sample(program: Program, samples: int | None) -> Program:
     """The program for one sample, with a graph of its own."""
     exported = copy.copy(program.exported)
     graph = copy.deepcopy(exported.graph)
+    for new, old in zip(graph.nodes, exported.graph.nodes, strict=True):
+        new.name = old.name  # a copy gives other names to those that Python knows
     exported._graph_module = torch.fx.GraphModule(exported.graph_module, graph)
     nodes = {node.name: node for node in exported.graph.nodes}
     effects = {
@@ -112,11 +116,11 @@ class _Shrinking:
                     return tried
                 node.args, node.kwargs = given
         if isinstance(result, Exception):
-            raise ReadError(
-                f"the program is of {self._samples or 'any number of'} samples, and its operator "
-                f"{node.name!r} cannot be read for one of them ({result}). Export it with a batch "
-                "of one."
-            ) from result
+            place, what = place_of_function(node), self._samples or "any number of"
+            kind = f"{place.kind}: {full_name(node.target)}"
+            reason = f"its program is of {what} samples, and it fails for one of them: {result}"
+            refusal = Refusal(place.name, kind, reason, MIXES, place.location)
+            raise UnsupportedLayerError([refusal]) from result
         return result
 
     def _is_smaller(self, made: Any, before: Any) -> bool:
