@@ -1,9 +1,8 @@
-"""Sums of products as foreign models spell them, with the batch among the axes."""
+"""Sums of products as foreign models spell them, with a batch of one among the axes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,11 @@ from spikewright.frontends.reading.call import Call
 from spikewright.frontends.reading.contraction import multiplied, values_of
 from spikewright.frontends.reading.equation import (
     Labels,
-    batch_label,
     matrix_labels,
     parsed,
     tensordot_labels,
 )
-from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED
-from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.layout import BATCH_FIRST
 from spikewright.frontends.reading.values import Operand, Value
 
 
@@ -35,56 +32,10 @@ def contracted(
 ) -> Value:
     """`alpha` times the product of foreign operands, summed, plus `beta` times a bias.
 
-    Labels name every axis of the foreign model, the batch's too. The bias, if any, broadcasts
-    against the result. Raises `Unreadable` where samples would meet others.
+    Labels name every axis of the foreign model, of which values in the graph lack the first where
+    it is a batch of one. The bias, if any, broadcasts against the result.
     """
-    if {x.layout for x in values_of(operands)} <= {BATCH_FIRST, UNBATCHED} and call.one_sample:
-        return _of_one_sample(call, operands, labels, result, bias, alpha, beta, part)
-    pairs = list(zip(operands, labels, strict=True))
-    like, *others = values_of(operands)
-    batch, layout = None, like.layout
-    if any(x.layout.at(0) != layout.at(0) for x in others):
-        raise Unreadable("the batch axis is merged with different axes in its operands")
-    if layout.axis is not None:
-        values = [(own, x.layout.axis) for x, own in pairs if isinstance(x, Value)]
-        batch = batch_label(values, result)
-        layout = layout.at(result.index(batch))
-
-    def sample(x: Any, own: Labels) -> tuple[Operand, Labels]:
-        axis = own.index(batch) if batch in own else None
-        kept = own if axis is None else layout.at(axis).labels(own)
-        if isinstance(x, Value):
-            return replace(x, layout=layout), kept
-        return call.of_sample(x, axis, like), kept
-
-    given = [sample(*pair) for pair in pairs]
-    if alpha != 1:
-        given.append((np.array(alpha), ()))
-    wanted = result if batch is None else layout.labels(result)
-    factors = [x for x, _ in given], [own for _, own in given], wanted
-    if bias is None:
-        return multiplied(call, *factors, part)
-    if not isinstance(bias, Value):
-        bias, _ = sample(bias, result[len(result) - call.rank_of(bias) :])
-        if np.isfinite(bias).all():
-            return multiplied(call, *factors, part, bias if beta == 1 else beta * bias)
-    made = multiplied(call, *factors, f"{part}/product" if part else "product")
-    first, second = call.aligned(made, bias) if isinstance(bias, Value) else (made, bias)
-    return combined(call, (1.0, first), (beta, second), part=part)
-
-
-def _of_one_sample(
-    call: Call,
-    operands: Sequence[Any],
-    labels: Sequence[Labels],
-    result: Labels,
-    bias: Any,
-    alpha: float,
-    beta: float,
-    part: str,
-) -> Value:
-    """The product for one sample: first axes of extent one, which values lack, are left out."""
-    values = values_of(operands)
+    values_of(operands)  # raises where there are none
     lacking = {
         own[0]
         for x, own in zip(operands, labels, strict=True)
@@ -94,7 +45,7 @@ def _of_one_sample(
     def without(x: Any, own: Labels) -> tuple[Operand, Labels]:
         if isinstance(x, Value):
             return x, own[1:] if x.layout == BATCH_FIRST else own
-        array = call.of_sample(x, None, values[0])
+        array = call.array_of(x)
         kept = [i for i, label in enumerate(own) if label not in lacking or array.shape[i] > 1]
         return array.reshape([array.shape[i] for i in kept]), tuple(own[i] for i in kept)
 
@@ -108,7 +59,7 @@ def _of_one_sample(
         return multiplied(call, *factors, part)
     if not isinstance(bias, Value):
         own = result[len(result) - call.rank_of(bias) :]
-        bias = call.of_sample(bias, None, values[0])
+        bias = call.array_of(bias)
         bias = bias.reshape([n for n, label in zip(bias.shape, own, strict=True) if label in known])
         if np.isfinite(bias).all():
             return multiplied(call, *factors, part, bias if beta == 1 else beta * bias)
