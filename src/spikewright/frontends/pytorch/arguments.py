@@ -162,7 +162,10 @@ def _check_batches(tensors: Sequence[Any]) -> None:
 
 
 def variants(module: Any, call: Arguments) -> Iterator[Arguments]:
-    """Ways to give the tensors: in the module's precision, then whole numbers as they are."""
+    """Ways to give the tensors: in the module's precision, then whole numbers as they are.
+
+    A module with tables takes them as they are in the first place.
+    """
     held = list(chain(module.parameters(), module.buffers()))
     dtype = next((t.dtype for t in held if t.is_floating_point()), torch.float32)
     device = held[0].device if held else torch.device("cpu")
@@ -171,7 +174,9 @@ def variants(module: Any, call: Arguments) -> Iterator[Arguments]:
         kept = as_it_is and not tensor.is_floating_point()
         return tensor.to(device=device, dtype=tensor.dtype if kept else dtype)
 
-    for as_it_is in (False, True) if call.whole else (False,):
+    tables = any(isinstance(part, torch.nn.Embedding) for part in module.modules())
+    rows = any(tensor.dtype in (torch.int32, torch.int64) for tensor in call.tensors)
+    for as_it_is in ((True, False) if tables and rows else (False, True))[: 1 + call.whole]:
         yield call.each(lambda t, k=as_it_is: given(t, k))
 
 
