@@ -83,6 +83,10 @@ class Several:
             found.append(_integers([k for k, extent in enumerate(many) if extent == 1]))
         elif node.op_type == "Resize" and len(found) > 3 and isinstance(found[3], Constant):
             found[3] = self._sizes(signal, axis, found[3])
+        elif node.op_type == "Gather" and isinstance(found[1], Constant):
+            along = next((a.i for a in node.attribute if a.name == "axis"), 0) % signal.rank
+            if along == axis and np.array_equal(found[1].array, np.arange(self.samples)):
+                found[1] = _integers([0])
         else:
             self._rows(node, found, signal, axis)
         return tuple(found)

@@ -135,13 +135,15 @@ def _declared(value: Any, example: NDArray | None, place: str) -> list[int | str
 def _batch_axes(declared: Mapping[str, list[int | str]]) -> dict[str, int | None]:
     """The batch's axis of each input: the first, unless names of its axes say otherwise.
 
-    The batch axis has the name that all inputs share, or is the one open axis of an input whose
-    first is fixed where others' is not. A batch of one may lie anywhere: nothing can be mixed.
+    The batch axis has the name that all inputs share, each once, or is the one open axis of an
+    input whose first is fixed where others' is not. A batch of one may lie anywhere: nothing can be
+    mixed. Axes that share another name may differ: exporters write "?" for whatever is open.
     """
     firsts = [full[0] for full in declared.values()]
-    names = [name for name in next(iter(declared.values())) if isinstance(name, str) and name]
-    shared = [name for name in names if all(name in full for full in declared.values())]
-    named = shared[0] if shared else None
+    one, *others = declared.values()
+    names = [name for name in one if isinstance(name, str) and name]
+    shared = [name for name in names if all(full.count(name) == 1 for full in (one, *others))]
+    named = shared[0] if shared and (others or one[0] != 1) else None
     lone = all(isinstance(first, int) for first in firsts) and 1 in firsts
     axes: dict[str, int | None] = {}
     for name, full in declared.items():

@@ -10,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
-from spikewright.frontends.mixing import correspond, place, two_samples
+from spikewright.frontends.mixing import Place, correspond, place, two_samples
 from spikewright.frontends.onnx.evaluate import Evaluator, one_of
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.node import KEEP_BATCH
 from spikewright.frontends.onnx.values import Signal
 from spikewright.frontends.onnx.walk import Tensor, Walk
 from spikewright.frontends.source import Note, Values
-from spikewright.graph import Graph
+from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.lookups import random_inputs
 
 _TOGETHER = 3  # samples: the first two of any number would be all of two
 _PAIRS = 2  # of samples: in a model that rounds, a value may fall on either side of a step
+_ROUNDING = 2.0**-6  # of the largest value
 _MIXES = "it mixes the samples of a batch: {}"
 
 
@@ -33,12 +34,17 @@ class _Runs(NamedTuple):
     second: dict[str, NDArray]
     samples: int
 
+    def place(self, name: str) -> Place | None:
+        """The place of the samples in a value for all of them, if it is made of those for each."""
+        alone = [self.first[name], *[self.second[name]] * (self.samples - 1)]
+        return place(self.together[name], alone)
+
     def apart(self, name: str) -> bool:
-        """Whether a value for all is made of those for each."""
-        both, first, second = self.together[name], self.first[name], self.second[name]
-        alone = [first, *[second] * (self.samples - 1)]
-        same = both.shape == first.shape == second.shape
-        return correspond(both, first, second) if same else place(both, alone) is not None
+        """Whether a value for all is made of those for each, or is the same for all."""
+        values = self.together[name], self.first[name], self.second[name]
+        if len({value.shape for value in values}) == 1:
+            return correspond(*values)
+        return self.place(name) is not None
 
 
 def check_apart(call: Evaluator, walk: Walk, graph: Graph, example: Values) -> tuple[Note, ...]:
@@ -64,8 +70,10 @@ def check_apart(call: Evaluator, walk: Walk, graph: Graph, example: Values) -> t
             runs = _run(call, first, second, inputs)
         except ReadError as error:
             raise _fails(walk, error) from error
-        parted = [name for name in runs.together if not runs.apart(name)]
-        inside = next(_mixing(walk, first, second), None) if parted or inputs.several > 1 else None
+        parted = [name for name in runs.together if runs.place(name) is None]
+        inside = None
+        if parted or inputs.several > 1:
+            inside = next(_mixing(walk, graph, first, second), None)
         if not parted and inside is None:
             _note_places(call, runs)
             return ()
@@ -102,9 +110,8 @@ def _alone(call: Evaluator, sample: Values, inputs: ModelInputs) -> dict[str, ND
 
 
 def _note_places(call: Evaluator, runs: _Runs) -> None:
-    for name, both in runs.together.items():
-        alone = [runs.first[name], *[runs.second[name]] * (runs.samples - 1)]
-        at = place(both, alone)
+    for name in runs.together:
+        at = runs.place(name)
         if at is not None and at.outer > 1:
             call.places[name] = at
 
@@ -135,8 +142,11 @@ def _refusal(walk: Walk, found: tuple[str, str]) -> UnsupportedLayerError:
     return UnsupportedLayerError([refusal], walk.builder.nodes, walk.builder.met)
 
 
-def _mixing(walk: Walk, first: Values, second: Values) -> Iterator[tuple[str, str]]:
-    """Nodes all of whose inputs correspond sample by sample, and whose results do not."""
+def _mixing(walk: Walk, graph: Graph, first: Values, second: Values) -> Iterator[tuple[str, str]]:
+    """Nodes all of whose inputs correspond sample by sample, and whose results do not.
+
+    Then those that know how many samples a file fixes, and make another value of one.
+    """
     known = (name for name, value in walk.values.items() if isinstance(value, Signal))
     reading = _reading(walk.nodes, walk.inputs.shapes).intersection(known)
     names = {name: Tensor(name, (), walk.full(name)) for name in reading}
@@ -147,6 +157,14 @@ def _mixing(walk: Walk, first: Values, second: Values) -> Iterator[tuple[str, st
         made = [name for name in node.output if name in reading]
         if all(apart.get(name, True) for name in node.input) and not all(map(apart.get, made)):
             yield label, node.op_type
+    if walk.inputs.several == 1:
+        return
+    values = evaluate_all(graph, {name: first[name] for name in graph.inputs})
+    for made, tensor in walk.tensors.items():
+        if made in values and tensor.name in reading:
+            one, own = np.ravel(runs.first[tensor.name]), np.ravel(values[made])
+            if np.abs(one - own).max() > _ROUNDING * np.abs(one).max():
+                yield graph[made].source or made, graph[made].source_kind
 
 
 def _reading(nodes: Sequence[Any], inputs: Iterable[str]) -> set[str]:

@@ -13,7 +13,7 @@ from spikewright.frontends.onnx.control import Flow
 from spikewright.frontends.onnx.fixed import Several, shapes_of
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.needed import labels_of, needed_nodes
-from spikewright.frontends.onnx.node import OnnxNode, Origin
+from spikewright.frontends.onnx.node import KEEP_BATCH, OnnxNode, Origin
 from spikewright.frontends.onnx.reasons import TAILS, reason_for
 from spikewright.frontends.onnx.registry import READERS
 from spikewright.frontends.onnx.tensors import array_of
@@ -157,7 +157,8 @@ class Walk:
         except Unreadable as error:
             tail = node.op_type in TAILS or any(isinstance(value, Label) for value in inputs)
             cut = self._read_by(node) if tail else None
-            self.builder.refuse(*origin, error.reason, error.options, cut=cut)
+            options = error.options or (KEEP_BATCH if self.several else "")
+            self.builder.refuse(*origin, error.reason, options, cut=cut)
             results = ()
         except Unknown:
             results = ()

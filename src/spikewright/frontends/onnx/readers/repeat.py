@@ -75,7 +75,7 @@ def expand(node: OnnxNode) -> Value:
     afford(math.prod(full))
     shape = sample_shape(full)
     if len(shape) < len(view.shape):
-        view = node.whole_sample(0)
+        view = node.signal(0)
     return replace(node.add(Broadcast(shape), view), layout=layout_of(full))
 
 
