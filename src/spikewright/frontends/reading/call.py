@@ -22,6 +22,7 @@ from spikewright.graph.layers import (
     Crop,
     Identity,
     Layer,
+    Permute,
     Reshape,
     ScaleShift,
     Shape,
