@@ -7,8 +7,9 @@ model mixes samples, and no network that runs on one sample at a time computes t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,7 @@ def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
     if _equal(both, first) and _equal(both, second):
         # Of other constants a front end speaks itself.
         return "it has one row for two samples" if both.shape[:1] == (1,) else ""
-    axis = _multiplied(both.shape, first.shape, 2)
+    axis = multiplied(both.shape, first.shape, 2)
     if second.shape == first.shape:
         rows = axis == 0 and first.shape[0] == 1
         joined = np.concatenate if rows else np.stack  # squeeze() leaves no axis to one sample
@@ -132,39 +133,54 @@ def correspond(together: NDArray, *alone: NDArray) -> bool:
     The samples may lie along any axis of it, alone or merged with other values. A value that does
     not depend on the samples corresponds too, and one that has their axis only for several.
     """
-    together, first, *others = map(np.asarray, (together, *alone))
-    if any(other.shape != first.shape for other in others):
-        return False
-    if together.shape == first.shape:
-        return all(_equal(together, one) for one in (first, *others))
-    if together.shape == (len(alone), *first.shape):
-        return _equal(together, np.stack([first, *others]))
-    axis = _multiplied(together.shape, first.shape, len(alone))
+    together, *rows = map(np.asarray, (together, *alone))
+    if all(one.shape == together.shape for one in rows):
+        return all(_equal(together, one) for one in rows)
+    return place(together, rows) is not None
+
+
+class Place(NamedTuple):
+    """The axis of a value that counts samples, and how many values of a sample lie before it.
+
+    None do where a value of one sample lacks the axis: `squeeze()` leaves it none.
+    """
+
+    axis: int
+    outer: int
+
+    def first(self, value: NDArray, samples: int) -> NDArray:
+        """The value with the samples in front: `(samples, *shape of one)`."""
+        shape, axis = value.shape, self.axis
+        if not self.outer:
+            return np.moveaxis(value, axis, 0)
+        inner = shape[axis] // samples // self.outer
+        apart = value.reshape(*shape[:axis], self.outer, samples, inner, *shape[axis + 1 :])
+        rows = np.moveaxis(apart, axis + 1, 0)
+        return rows.reshape(samples, *shape[:axis], self.outer * inner, *shape[axis + 1 :])
+
+
+def place(together: NDArray, alone: Sequence[NDArray]) -> Place | None:
+    """The place of the samples in a value that is made of those for each of them alone."""
+    if any(one.shape != alone[0].shape for one in alone):
+        return None
+    axis, rows = multiplied(together.shape, alone[0].shape, len(alone)), np.stack(alone)
     if axis is None:
-        return False
-    front, extent, rest = first.shape[:axis], first.shape[axis], first.shape[axis + 1 :]
-    return any(
-        _equal(
-            together.reshape(*front, outer, len(alone), extent // outer, *rest),
-            np.stack(
-                [one.reshape(*front, outer, extent // outer, *rest) for one in (first, *others)],
-                axis=axis + 1,
-            ),
-        )
-        for outer in _divisors(extent)
-    )
+        return Place(0, 0) if _equal(together, rows) else None
+    found = (Place(axis, outer) for outer in divisors(alone[0].shape[axis]))
+    return next((one for one in found if _equal(one.first(together, len(alone)), rows)), None)
 
 
-def _multiplied(together: tuple[int, ...], one: tuple[int, ...], times: int) -> int | None:
+def multiplied(together: Sequence[int], one: Sequence[int], samples: int) -> int | None:
     """The axis that has so many times the extent, where all others have the same."""
     if len(together) != len(one):
         return None
-    axes = [axis for axis, (n, own) in enumerate(zip(together, one, strict=True)) if n != own]
-    fits = len(axes) == 1 and together[axes[0]] == times * one[axes[0]]
+    axes = [axis for axis, (all_, own) in enumerate(zip(together, one, strict=True)) if all_ != own]
+    fits = len(axes) == 1 and together[axes[0]] == samples * one[axes[0]]
     return axes[0] if fits else None
 
 
-def _divisors(number: int) -> Iterator[int]:
+def divisors(number: int) -> Iterator[int]:
+    """The divisors of a number, from 1."""
     return (n for n in range(1, number + 1) if number % n == 0)
 
 

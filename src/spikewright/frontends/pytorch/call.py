@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import frozen
 from spikewright.errors import Refusal
-from spikewright.frontends.pytorch.program import layout_of, sample_shape
 from spikewright.frontends.reading import call as reading
-from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED
+from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED, layout_of, sample_shape
 from spikewright.frontends.reading.refusal import Unreadable
-from spikewright.frontends.reading.values import Operand, Value, finite
+from spikewright.frontends.reading.values import Value, finite
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Permute, Reshape
 
@@ -64,7 +63,6 @@ class Call(reading.Call):
     precision: Any = None
     notes: dict[Any, Any] = field(default_factory=dict)
     live: bool = False
-    one_sample = True
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
@@ -185,32 +183,8 @@ class Call(reading.Call):
     def rank_of(self, operand: Any) -> int:
         return rank_of(operand)
 
-    def of_sample(self, constant: Any, axis: int | None, like: Value) -> NDArray:
+    def array_of(self, constant: Any) -> NDArray:
         return frozen(to_array(constant))
-
-    def operands(self, *given: Any) -> list[Operand]:
-        """Values of one rank, and constants that broadcast beside them."""
-        found = [x if isinstance(x, Value) else self.against(x) for x in given]
-        rank = max(len(x.shape) for x in found)
-        return [self.lift(x, rank) if isinstance(x, Value) else x for x in found]
-
-    def against(self, constant: Any, like: Value | None = None) -> NDArray:
-        """A constant as it broadcasts against a sample: without a first axis of extent one."""
-        array = frozen(to_array(constant))
-        return array.reshape(sample_shape(array.shape))
-
-    def lift(self, value: Value, rank: int, part: str = "aligned") -> Value:
-        """The value with axes of extent one in front, so that it has `rank` axes of its own."""
-        missing = rank - len(value.shape)
-        if missing <= 0:
-            return value
-        made = self.add(Reshape((1,) * missing + value.shape), value, part=part)
-        return replace(value, name=made.name, shape=made.shape)
-
-    def aligned(self, *values: Value) -> list[Value]:
-        """Values with ranks made equal."""
-        rank = max(len(value.shape) for value in values)
-        return [self.lift(value, rank) for value in values]
 
 
 def _wide(shape: Sequence[int]) -> list[int]:

@@ -14,7 +14,8 @@ from torch.utils import _pytree as pytree
 from spikewright.frontends.fallback import CannotCall, python_call
 from spikewright.frontends.pytorch.call import pretty, to_array
 from spikewright.frontends.pytorch.opaque import part_called
-from spikewright.frontends.pytorch.program import sample_shape, sizes_of
+from spikewright.frontends.pytorch.program import sizes_of
+from spikewright.frontends.reading.layout import sample_shape
 from spikewright.graph.layers import PythonCall, Shape
 
 

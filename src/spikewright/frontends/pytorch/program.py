@@ -12,7 +12,6 @@ import torch
 from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError
-from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED, Layout
 from spikewright.graph import unique_name
 
 BY_SHAPE = {
@@ -30,16 +29,6 @@ BY_SHAPE = {
 def sizes_of(tensor: Any) -> tuple[Any, ...]:
     """Extents of a tensor without data: numbers, and symbols where they are not known yet."""
     return tuple(map(_settled, tensor.shape))
-
-
-def sample_shape(sizes: Sequence[int]) -> tuple[int, ...]:
-    """The shape that one sample of a tensor has in a graph: without a first axis of extent one."""
-    return tuple(sizes[1:]) if sizes and sizes[0] == 1 else tuple(sizes)
-
-
-def layout_of(sizes: Sequence[int]) -> Layout:
-    """Whether a tensor's first axis is the one of the batch, of extent one."""
-    return BATCH_FIRST if sizes and sizes[0] == 1 else UNBATCHED
 
 
 def _settled(size: Any) -> Any:

@@ -42,16 +42,14 @@ from spikewright.frontends.pytorch.program import (
     full_name,
     is_check,
     is_size,
-    layout_of,
     operand_by_shape,
-    sample_shape,
     sizes_of,
 )
 from spikewright.frontends.pytorch.reasons import STATE, is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.rows import plain_rows
 from spikewright.frontends.pytorch.running import call, precision_of, ran, run
-from spikewright.frontends.reading.layout import BATCH_FIRST
+from spikewright.frontends.reading.layout import BATCH_FIRST, layout_of, sample_shape
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Value
 from spikewright.frontends.source import GraphBuilder, Source

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.reading.call import Call
-from spikewright.frontends.reading.layout import UNBATCHED
+from spikewright.frontends.reading.layout import BATCH_FIRST
 from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import (
     BatchNormalization,
@@ -57,7 +57,7 @@ def by_groups(
 
     As many groups as channels are instances.
     """
-    if not (x.merged or (x.layout == UNBATCHED and axis == 1)):
+    if x.layout is BATCH_FIRST or axis != 1:
         return call.add(GroupNormalization(groups, axis, float(epsilon), scale, shift), finite(x))
     trailing = (1,) * (len(x.shape) - 1 - axis)
     weights = [None if p is None else p.reshape(-1, *trailing) for p in (scale, shift)]

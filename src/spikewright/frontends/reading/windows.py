@@ -1,4 +1,4 @@
-"""Convolution and pooling over windows, also of images that are merged with the batch."""
+"""Convolution and pooling over windows, also of several images of one sample."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs, Windows
-from spikewright.frontends.reading.call import MIXES, Call
-from spikewright.frontends.reading.layout import UNBATCHED
+from spikewright.frontends.reading.call import Call
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import entry, stacked
 from spikewright.frontends.reading.values import Value, finite
@@ -56,18 +55,14 @@ def halves(total: int, lower: bool = False) -> tuple[int, int]:
 def windowed(call: Call, layer: Windowed, x: Value, part: str = "") -> Value:
     """A layer over windows of `(channels, *spatial)`, or of several such images.
 
-    Images `(images, channels, *spatial)` have one more axis, along which nothing happens. Raises
-    `Unreadable` where the batch axis is elsewhere.
+    Images `(images, channels, *spatial)` have one more axis, along which nothing happens.
     """
     x = finite(x)
     if isinstance(layer, MaxPool | AveragePool):
         spatial = len(layer.size)
     else:
         spatial = layer.weight.ndim - 2
-    several = x.layout.one_beside or (x.layout == UNBATCHED and len(x.shape) == spatial + 2)
-    if not several:
-        if x.layout.merged or x.layout.axis:
-            raise Unreadable("its operand does not have the batch axis first and apart", MIXES)
+    if len(x.shape) != spatial + 2:
         return call.add(layer, x, part=part)
     if isinstance(layer, Convolution) and spatial > 2:
         return _in_groups(call, x, layer, part)

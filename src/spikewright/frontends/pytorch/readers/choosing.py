@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from spikewright.frontends.pytorch.call import Call
-from spikewright.frontends.pytorch.program import sample_shape
 from spikewright.frontends.pytorch.readers.lookup import rows_of_constant
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.contraction import multiplied
-from spikewright.frontends.reading.layout import BATCH_FIRST
+from spikewright.frontends.reading.layout import BATCH_FIRST, sample_shape
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import taken
 from spikewright.frontends.reading.truth import one_hot

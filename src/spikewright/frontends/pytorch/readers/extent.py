@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from spikewright.frontends.pytorch.call import Call
-from spikewright.frontends.pytorch.program import sample_shape, sizes_of
+from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.layout import sample_shape
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import (
     Mode,
