@@ -47,6 +47,8 @@ def two_samples(example: Values, seed: int = 0) -> tuple[dict[str, NDArray], dic
         if own.dtype.kind == "f" and not own.any():
             own = rng.uniform(0, 1, own.shape).astype(own.dtype)
         others = [row for row in rows[1:2] if not np.array_equal(row, own[0])]
+        if own.dtype.kind == "f":
+            others = [row for row in others if row.any()]
         first[name] = own
         second[name] = np.array(others) if others and seed == 0 else _another(own, rng)
     return first, second
@@ -108,7 +110,8 @@ def _first_parted(
 def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
     """The reason why an output does not hold one row a sample; empty where it does."""
     if _equal(both, first) and _equal(both, second):
-        return ""  # a constant, of which a front end speaks itself
+        # Of other constants a front end speaks itself.
+        return "it has one row for two samples" if both.shape[:1] == (1,) else ""
     axis = multiplied(both.shape, first.shape, 2)
     if second.shape == first.shape:
         rows = axis == 0 and first.shape[0] == 1
@@ -124,16 +127,16 @@ def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
     return "it is another for two samples together than for each of them alone"
 
 
-def correspond(both: NDArray, first: NDArray, second: NDArray) -> bool:
-    """Whether a value for two samples is made of those for each of them alone.
+def correspond(together: NDArray, *alone: NDArray) -> bool:
+    """Whether a value for several samples is made of those for each of them alone.
 
     The samples may lie along any axis of it, alone or merged with other values. A value that does
-    not depend on the samples corresponds too.
+    not depend on the samples corresponds too, and one that has their axis only for several.
     """
-    both, first, second = map(np.asarray, (both, first, second))
-    if both.shape == first.shape == second.shape:
-        return _equal(both, first) and _equal(both, second)
-    return place(both, (first, second)) is not None
+    together, *rows = map(np.asarray, (together, *alone))
+    if all(one.shape == together.shape for one in rows):
+        return all(_equal(together, one) for one in rows)
+    return place(together, rows) is not None
 
 
 class Place(NamedTuple):

@@ -15,10 +15,15 @@ from spikewright.frontends.onnx.values import (
     Missing,
     Signal,
     Value,
-    own_shape,
 )
 from spikewright.frontends.reading import call as reading
-from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED, Layout
+from spikewright.frontends.reading.layout import (
+    BATCH_FIRST,
+    UNBATCHED,
+    Layout,
+    layout_of,
+    sample_shape,
+)
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Operand
 from spikewright.frontends.reading.values import Value as ReadValue
@@ -244,11 +249,9 @@ class OnnxNode(reading.Call):
         wanted = unique_name(f"{self.label}:{part}", self.reserved) if part else self.label
         return wanted, *self.origin
 
-    def of_sample(self, constant: Any, axis: int | None, like: ReadValue) -> NDArray:
-        """A constant input, given by its index, as every sample has it."""
-        if axis is None:
-            return self.parameter(constant)
-        return self.per_sample(constant, like, axis)
+    def array_of(self, constant: Any) -> NDArray:
+        """A constant input, given by its index."""
+        return self.parameter(constant)
 
     def rank_of(self, operand: Any) -> int:
         """Number of full axes of a signal, or of the constant input of an index."""
@@ -276,5 +279,5 @@ class OnnxNode(reading.Call):
 
     def reshaped(self, view: Signal, full: Sequence[int], part: str = "") -> Signal:
         """The same values in another shape, as ONNX has it for one sample."""
-        shape, layout = own_shape(full)
-        return replace(self.add(Reshape(shape), view, part=part), layout=layout)
+        made = self.add(Reshape(sample_shape(full)), view, part=part)
+        return replace(made, layout=layout_of(full))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
 from spikewright.frontends.reading import values
-from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED, Layout
+from spikewright.frontends.reading.layout import BATCH_FIRST
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.graph.layers import Shape
 
@@ -33,7 +32,7 @@ class Signal(values.Value):
     @property
     def full(self) -> Shape:
         """The shape that ONNX has for one sample."""
-        return tuple(self.layout.full(self.shape, 1))
+        return self.layout.full(self.shape)
 
     def is_batch(self, axis: int) -> bool:
         """Whether a full axis is the one that the graph leaves out."""
@@ -62,13 +61,6 @@ class Signal(values.Value):
     def every_axis(self) -> tuple[int, ...]:
         """All full axes."""
         return tuple(range(self.rank))
-
-
-def own_shape(full: Sequence[int]) -> tuple[Shape, Layout]:
-    """The graph's shape of a value that has this full shape for one sample, and its layout."""
-    if full and full[0] == 1:
-        return tuple(full[1:]), BATCH_FIRST
-    return tuple(full), UNBATCHED
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,9 @@ from spikewright.frontends.onnx.values import (
     Signal,
     Unreadable,
     Value,
-    own_shape,
 )
 from spikewright.frontends.onnx.whole import integer_types, is_truth, whole_type
-from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED
+from spikewright.frontends.reading.layout import layout_of, sample_shape
 from spikewright.frontends.reading.refusal import Unknown
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
@@ -97,7 +96,8 @@ class Walk:
         made = self.builder.input(name, shape, whole=kind > 0)
         shape = self.builder.shapes[made]
         self.tensors[name] = Tensor(name, shape, self.inputs.full(name))
-        own, layout = own_shape(self.inputs.full(name))
+        full = self.inputs.full(name)
+        own, layout = sample_shape(full), layout_of(full)
         if own != shape:
             made = str(self.builder.add(f"{name} as one sample", Reshape(own), made))
         whole = kind if kind in integer_types() else 0
@@ -246,8 +246,7 @@ class Walk:
             )
         if not isinstance(value, Signal):
             return value
-        layout = BATCH_FIRST if value.layout == BATCH_FIRST else UNBATCHED
-        return replace(value, layout=layout, whole=whole, truth=truth)
+        return replace(value, whole=whole, truth=truth)
 
     def inside(self, graph: Any, label: str, inputs: Sequence[Value]) -> list[Value]:
         """The values of a subgraph's outputs; nothing inside of it can be observed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,6 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
 from spikewright.frontends.reading.functions import normalised_exponentials
-from spikewright.frontends.reading.layout import JOINED
 from spikewright.frontends.reading.normalization import by_groups, by_statistics
 from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.values import Value
@@ -54,8 +52,7 @@ def _channels(node: OnnxNode) -> tuple[Signal, int]:
     if node.view(0).rank < 2:
         raise Unreadable("its input has no axis beside the batch")
     view = node.view(0, 1)
-    axis = view.axis(1)
-    return (view if axis == 0 else replace(view, layout=JOINED)), axis
+    return view, view.axis(1)
 
 
 @reads("InstanceNormalization", "GroupNormalization")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.lookup import values_of_a_row
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Unreadable, own_shape
+from spikewright.frontends.onnx.values import Unreadable
+from spikewright.frontends.reading.layout import layout_of, sample_shape
 from spikewright.frontends.reading.spending import afford
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Concatenate, Reshape, Take
@@ -48,7 +49,7 @@ def by_position(
     except (IndexError, ValueError) as error:
         raise Unreadable(f"its positions do not fit ({error})") from error
     chosen, values = _numbered(made, end, np.concatenate(constants))
-    shape, layout = own_shape(made.shape)
+    shape, layout = sample_shape(made.shape), layout_of(made.shape)
     parts: list[Value] = [
         replace(
             node.add(Reshape((math.prod(view.shape),)), view, part=f"flat {k or ''}".strip()),

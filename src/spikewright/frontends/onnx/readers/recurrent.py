@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.activation import NAMED
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable, own_shape
+from spikewright.frontends.onnx.values import Signal, Unreadable
 from spikewright.frontends.reading.functions import function
-from spikewright.frontends.reading.layout import UNBATCHED
+from spikewright.frontends.reading.layout import UNBATCHED, layout_of, sample_shape
 from spikewright.frontends.unrolling import (
     Cell,
     stack,
@@ -272,7 +272,7 @@ def _last(node: OnnxNode, sequence: _Sequence, states: Sequence[str], part: str)
 
 def _signal(node: OnnxNode, name: str, full: Shape, part: str = "") -> Signal:
     """A node's values as ONNX has them for one sample."""
-    shape, layout = own_shape(full)
+    shape = sample_shape(full)
     if node.builder.shapes[name] != shape:
         name = node.node(Reshape(shape), name, part=f"{part}/batch")
-    return node.placed(name, layout)
+    return node.placed(name, layout_of(full))

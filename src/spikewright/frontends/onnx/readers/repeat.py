@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Unreadable, own_shape
+from spikewright.frontends.onnx.values import Unreadable
+from spikewright.frontends.reading.layout import layout_of, sample_shape
 from spikewright.frontends.reading.selection import Mode, padded, tiled
 from spikewright.frontends.reading.spending import afford
 from spikewright.frontends.reading.values import Value
@@ -72,10 +73,10 @@ def expand(node: OnnxNode) -> Value:
         shapes = [view.full, target]
         raise Unreadable(f"its inputs of shapes {shapes} do not broadcast") from None
     afford(math.prod(full))
-    shape, layout = own_shape(full)
+    shape = sample_shape(full)
     if len(shape) < len(view.shape):
         view = node.signal(0)
-    return replace(node.add(Broadcast(shape), view), layout=layout)
+    return replace(node.add(Broadcast(shape), view), layout=layout_of(full))
 
 
 @reads("Tile")

@@ -12,9 +12,9 @@ from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.comparison import nonzero
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, own_shape
+from spikewright.frontends.onnx.values import Constant, Signal, Unreadable
 from spikewright.frontends.onnx.whole import integer_types
-from spikewright.frontends.reading.layout import BATCH_FIRST
+from spikewright.frontends.reading.layout import BATCH_FIRST, layout_of, sample_shape
 from spikewright.frontends.reading.selection import depth_to_space, space_to_depth
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Identity, Permute, Shape
@@ -102,8 +102,8 @@ def transpose(node: OnnxNode) -> Value:
         return node.reshaped(view, full)
     lead = view.rank - len(view.shape)
     own = tuple(axis - lead for axis in order if axis >= lead)
-    if own_shape(full)[0] == tuple(view.shape[axis] for axis in own):
-        return replace(node.add(Permute(own), view), layout=own_shape(full)[1])
+    if sample_shape(full) == tuple(view.shape[axis] for axis in own):
+        return replace(node.add(Permute(own), view), layout=layout_of(full))
     return node.reshaped(node.add(Permute(own), view, part="order"), full)
 
 

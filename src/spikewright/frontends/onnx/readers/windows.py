@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.values import Signal, Unreadable
-from spikewright.frontends.reading.layout import JOINED
 from spikewright.frontends.reading.windows import same_padding
 
 
@@ -59,4 +57,4 @@ def images(node: OnnxNode) -> tuple[Signal, tuple[int, ...]]:
     if view.full[:1] == (1,):
         view = node.signal(0)
         return view, view.shape[1:]
-    return replace(view, layout=JOINED), view.full[2:]
+    return view, view.full[2:]
