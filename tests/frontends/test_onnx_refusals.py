@@ -249,6 +249,7 @@ def test_all_refusals_are_listed_together() -> None:
     depends on them adds nothing.
     """
     nodes = [
+        helper.make_node("Relu", ["x"], ["h"], name="hidden"),
         loop(),
         helper.make_node("FancyOp", ["l"], ["f"], name="fancy", domain="com.example"),
         helper.make_node("Relu", ["f"], ["g"], name="innocent"),

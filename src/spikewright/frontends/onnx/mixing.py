@@ -161,11 +161,11 @@ def _mixing(walk: Walk, graph: Graph, first: Values, second: Values) -> Iterator
     if walk.inputs.several == 1:
         return
     values = evaluate_all(graph, {name: first[name] for name in graph.inputs})
-    for made, tensor in walk.tensors.items():
-        if made in values and tensor.name in reading:
-            one, own = np.ravel(runs.first[tensor.name]), np.ravel(values[made])
+    for graphs, tensor in walk.tensors.items():
+        if graphs in values and tensor.name in reading:
+            one, own = np.ravel(runs.first[tensor.name]), np.ravel(values[graphs])
             if np.abs(one - own).max() > _ROUNDING * np.abs(one).max():
-                yield graph[made].source or made, graph[made].source_kind
+                yield graph[graphs].source or graphs, graph[graphs].source_kind
 
 
 def _reading(nodes: Sequence[Any], inputs: Iterable[str]) -> set[str]:
