@@ -26,7 +26,7 @@ from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.explorer.wish import Wish, wish_with
 from spikewright.frontends import example_for
 from spikewright.lower.speaking import silently
-from spikewright.running.inputs import as_named, batch_of
+from spikewright.running.inputs import as_held
 from spikewright.running.stepping import refuse_sequences
 from spikewright.showing import demo
 
@@ -167,25 +167,11 @@ def _subject(
     refuse_sequences(made.lowered.stepping, "explore")
     if not made.populations():
         raise SimulationError("no layer of the model has neurons: there is nothing to explore")
-    arrays = _random(made) if x is None else as_named(x, made.graph.structure)
-    arrays = made.as_inputs(arrays)
-    batch_of(arrays)
-    _check_held(made, arrays)
+    arrays = as_held(_random(made) if x is None else x, made.graph, ", held constant")
     title = Path(model).name if isinstance(model, str | Path) else "Your network"
     text = name or ("conversion" if ready else source_text(model, example, x))
     base, first = _plain(made), _first(made)
     return Subject(base, arrays, y, title, text, (), command, first, made.arguments, ready)
-
-
-def _check_held(made: Conversion, arrays: dict[str, NDArray]) -> None:
-    """Raise `SimulationError` for input that is not of the input's shape, held constant."""
-    for name, node in made.inputs.items():
-        if arrays[name].shape[1:] != node.shape_out:
-            shape = ", ".join(["samples", *map(str, node.shape_out)])
-            got = arrays[name].shape
-            raise SimulationError(
-                f"input {name!r} must be of shape ({shape}), held constant; got {got}"
-            )
 
 
 def _plain(made: Conversion) -> Conversion:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.samples import held
 from spikewright._base.structure import Structure
 from spikewright.engines import Execution, Precision
 from spikewright.errors import SimulationError
@@ -138,15 +139,16 @@ class Stream:
 
     def _feeds(self, frame: object) -> dict[Node, NDArray]:
         given = as_arrays(frame, self._structure)
-        lead = () if self.batch_size is None else (self.batch_size,)
+        batched = self.batch_size is not None
         feeds = {}
         for name, node in self._lowered.inputs.items():
-            shape = (*lead, *node.shape_out)
-            if given[name].shape != shape:
+            found = held(given[name], node.shape_out, batched)
+            if found is None or (batched and len(found) != self.batch_size):
+                shape = (*([self.batch_size] if batched else []), *node.shape_out)
                 raise SimulationError(
                     f"a frame of input {name!r} has shape {shape}, got {given[name].shape}"
                 )
-            own = np.array(given[name])  # a frame's buffer may be used again for the next
+            own = np.array(found)  # a frame's buffer may be used again for the next
             feeds[node] = own.reshape(self.batch_size or 1, 1, *node.shape_out)
         return feeds
 
