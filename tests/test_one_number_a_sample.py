@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,10 +22,8 @@ import spikewright as sw
 from one_number import CASES, READERS, SAMPLES, with_columns
 from spikewright.cli import main
 from spikewright.conversion import watch
-from spikewright.measure import accuracy_over_time
 from spikewright.measure.operations import Counter
 from spikewright.records import Record
-from spikewright.running.outputs import outputs_of
 
 STEPS = 6
 CHOICES: Mapping[str, Any] = {
@@ -81,6 +80,7 @@ class Given:
 
 MEASURES = (
     "accuracy", "agreement", "relative error", "root mean square error", "spikes per sample",
+    "relative difference",
 )  # fmt: skip
 
 
@@ -93,6 +93,11 @@ def _measured(records: Sequence[Record]) -> list[float]:
 
 def _evaluated(given: Given, *data: Any, **more: Any) -> list[float]:
     return _measured(given.conversion.evaluate(*data, **QUIET, **more).records)
+
+
+def _elsewhere(given: Given) -> list[float]:
+    with ThreadPoolExecutor(1) as executor:
+        return _evaluated(given, given.x, given.y, executor=executor)
 
 
 def _called(arguments: Sequence[str]) -> list[float]:
@@ -134,7 +139,8 @@ def _deployed(given: Given) -> Any:
     path = given.folder / "step.onnx"
     sw.onnx.save_step(given.conversion, path, overwrite=True)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    states = json.loads(session.get_modelmeta().custom_metadata_map["states"])
+    told = session.get_modelmeta().custom_metadata_map
+    states, counter = json.loads(told["states"]), json.loads(told["step"])
     shapes = {i.name: i.shape[1:] for i in session.get_inputs()}
     feeds: dict[str, Any] = {n: a.astype(np.float32) for n, a in given.arrays.items()}
     state = {name: np.zeros((SAMPLES, *shapes[name])) for name in states}
@@ -142,7 +148,7 @@ def _deployed(given: Given) -> Any:
     found: dict[str, Any] = {}
     for step in range(STEPS):
         found = dict(
-            zip(names, session.run(names, {**feeds, **state, "step": np.array(step)}), strict=True)
+            zip(names, session.run(names, {**feeds, **state, counter: np.array(step)}), strict=True)
         )
         state = {name: found[following] for name, following in states.items()}
     return [v for n, v in found.items() if n.startswith("mean ")]
@@ -220,7 +226,7 @@ ENTRIES: dict[str, Callable[[Given], Any]] = {
     "evaluate batches": lambda g: _evaluated(g, g.batches()),
     "evaluate a loader": lambda g: _evaluated(g, g.loader()),
     "evaluate over time": lambda g: _evaluated(g, g.over_time(), g.y),
-    "evaluate elsewhere": lambda g: _evaluated(g, g.x, g.y, executor="threads"),
+    "evaluate elsewhere": lambda g: _elsewhere(g),
     "calibration": lambda g: _scales(
         g.conversion.again(scale_firing_rates=RULE, calibration=g.x)
     ),

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.choosing.tuning.reproduce import source_text

@@ -17,6 +17,7 @@ from spikewright.graph import Graph, Sequences
 
 Batch = dict[str, NDArray]
 
+
 def refusal(reason: str, options: str = "") -> ConversionError:
     """An error about the argument `calibration`."""
     return refuse("calibration", reason, options)
