@@ -6,7 +6,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ import spikewright as sw
 from one_number import CASES, READERS, SAMPLES, with_columns
 from spikewright.cli import main
 from spikewright.conversion import watch
+from spikewright.errors import SimulationError, SpikewrightError
+from spikewright.measure import accuracy, accuracy_over_time
 from spikewright.measure.operations import Counter
 from spikewright.records import Record
 
@@ -278,7 +280,9 @@ ENTRIES: dict[str, Callable[[Given], Any]] = {
     .run(g.x, **QUIET)
     .predict(),
     "torch module": _module,
-    "evaluate command": lambda g: _called(["evaluate", g.command[0], "--data", g.command[1], "--steps", str(STEPS)]),
+    "evaluate command": lambda g: _called(
+        ["evaluate", g.command[0], "--data", g.command[1], "--steps", str(STEPS)]
+    ),
     "fits a chip": lambda g: str(g.conversion.fits("loihi1")) != "",
 }  # fmt: skip
 
@@ -324,10 +328,144 @@ def _numbers(found: Any) -> Iterator[Any]:
         yield found
 
 
-@pytest.mark.parametrize("kind", CASES)
+KINDS = list(CASES)
+OTHERS = [reader for reader in READERS if reader != "pytorch"]
+
+
+def _check(entry: str, found: Given, wanted: Given) -> None:
+    made, expected = plain(ENTRIES[entry](found)), plain(ENTRIES[entry](wanted))
+    assert made == pytest.approx(expected, rel=1e-5, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_every_entry_takes_one_number_a_sample(entry: str, kind: str, tmp_path: Path) -> None:
     """What comes out is what the same model gives for a column `(batch, 1)`."""
-    found = ENTRIES[entry](given("pytorch", kind, tmp_path))
-    wanted = ENTRIES[entry](given_columns("pytorch", kind, tmp_path))
-    assert plain(found) == pytest.approx(plain(wanted), rel=1e-5, abs=1e-9, nan_ok=True)
+    _check(entry, given("pytorch", kind, tmp_path), given_columns("pytorch", kind, tmp_path))
+
+
+@pytest.mark.parametrize("reader", OTHERS)
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_every_entry_takes_it_whoever_read_the_model(
+    entry: str, reader: str, tmp_path: Path
+) -> None:
+    """The same for the other readers, each entry with another of the models."""
+    kind = KINDS[list(ENTRIES).index(entry) % len(KINDS)]
+    _check(entry, given(reader, kind, tmp_path), given_columns(reader, kind, tmp_path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("reader", READERS)
+def test_outputs_have_the_shape_of_the_sources_own_call(reader: str, kind: str) -> None:
+    """Of one number a sample `(batch,)`: of runs, at every step, and of streams."""
+    conversion, x = conversion_of(reader, kind), CASES[kind].x
+    (called,) = conversion.source.call(conversion.as_inputs(dict(x))).values()
+    run = conversion.run(dict(x), **QUIET)
+    assert run.predict().shape == called.shape
+    assert run.output.shape == (SAMPLES, STEPS, *called.shape[1:])
+    with conversion.stream(batch_size=SAMPLES) as stream:
+        assert stream.step(dict(x)).shape == called.shape
+    with conversion.stream() as stream:
+        assert np.shape(stream.step({n: a[0] for n, a in x.items()})) == called.shape[1:]
+
+
+# These run networks and not conversions, or have an axis of time.
+STRICT = {
+    "Simulator", "ONNX step", "operations", "torch module", "run over time", "evaluate over time",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry not in STRICT])
+def test_a_column_is_taken_for_numbers_and_numbers_for_a_column(entry: str, tmp_path: Path) -> None:
+    """As Keras does: `(batch, 1)` and `(batch,)` are the same samples, in every entry."""
+    numbers, columns = (
+        given("pytorch", "ratings", tmp_path),
+        given_columns("pytorch", "ratings", tmp_path),
+    )
+    _check(entry, replace(numbers, arrays=columns.arrays), numbers)
+    _check(entry, replace(columns, arrays=numbers.arrays), columns)
+
+
+UNCHECKED = {"Simulator", "ONNX step", "operations", "verify on random input", "fits a chip"}
+CHECKED = [entry for entry in ENTRIES if entry not in UNCHECKED]
+
+
+@pytest.mark.parametrize("entry", CHECKED)
+def test_a_number_of_a_row_that_is_not_there_is_named(entry: str, tmp_path: Path) -> None:
+    """Nowhere is the nearest row taken: the error has the input, the sample and the value."""
+    good = given("pytorch", "ratings", tmp_path)
+    items = good.arrays["item"].copy()
+    items[0] = 99
+    bad = replace(good, arrays={**good.arrays, "item": items})
+    with pytest.raises(
+        (SpikewrightError, AssertionError),
+        match=r"input 'item' holds 99 (in sample 0, )?but rows of its table are numbered 0 to 14",
+    ):
+        ENTRIES[entry](bad)
+
+
+@pytest.mark.parametrize("entry", [e for e in CHECKED if e not in ("watch", "stream")])
+def test_other_shapes_are_refused(entry: str, tmp_path: Path) -> None:
+    """Two numbers a sample are neither held nor over time: the error has the input and shapes."""
+    good = given("pytorch", "number", tmp_path)
+    bad = replace(good, arrays={"number": np.ones((SAMPLES, STEPS, 2), np.float32)})
+    with pytest.raises((SpikewrightError, AssertionError), match=r"'number' must be \(batch,\)"):
+        ENTRIES[entry](bad)
+
+
+def test_steps_of_an_array_are_those_of_the_run() -> None:
+    """`(batch, steps)` is over time: another number of steps is refused, not broadcast."""
+    conversion = conversion_of("pytorch", "number")
+    timed = np.ones((SAMPLES, 3), np.float32)
+    assert conversion.run(timed, progress=False).steps == 3
+    with pytest.raises(SimulationError, match="'number' has 3 steps, the run 5"):
+        conversion.run(timed, 5, progress=False)
+
+
+def test_numbers_in_lists_and_alone() -> None:
+    """Lists of numbers are samples, and a stream of its own takes numbers."""
+    ratings, category = (conversion_of("pytorch", kind) for kind in ("ratings", "category"))
+    user, item = (array.tolist() for array in CASES["ratings"].x.values())
+    y = CASES["ratings"].y.tolist()
+    whole = ratings.run(CASES["ratings"].x, **QUIET).predict().tolist()
+    assert ratings.run([user, item], **QUIET).predict().tolist() == whole
+    assert ratings.evaluate([([user, item], y)], **QUIET).settings["samples"] == SAMPLES
+    assert category.calibrate(user, progress=False) == category.calibrate(np.array(user))
+    with ratings.stream() as two, category.stream() as one:
+        assert two.step([user[0], item[0]]).shape == ()
+        assert one.step(user[0]).shape == (3,)
+
+
+def test_a_probability_of_one_number_is_a_binary_classifier() -> None:
+    """Its answer is whether it is above one half, at every step; labels may be a column."""
+    conversion, case = conversion_of("keras", "chances"), CASES["chances"]
+    run = conversion.run(case.x, **QUIET)
+    right = (run.predict() > 0.5) == case.y
+    for y in (case.y, case.y[:, None], case.y.astype(float)):
+        assert accuracy(run, y).value == right.mean()
+        found = conversion.evaluate(case.x, y, **QUIET, thresholds=[0.6])
+        assert found.accuracy().value == right.mean()
+    assert len(accuracy_over_time(run, case.y)) == STEPS
+    with pytest.raises(SimulationError, match="run from 0 to 2; for its 2 classes"):
+        accuracy(run, np.arange(SAMPLES) % 3)
+
+
+def test_a_score_of_one_number_has_no_classes() -> None:
+    """Labels are refused with the reason, and targets may be a column."""
+    conversion, case = conversion_of("keras", "ratings"), CASES["ratings"]
+    with pytest.raises(SimulationError, match="without a sigmoid tell no classes apart"):
+        conversion.evaluate(case.x, np.arange(SAMPLES) % 2, **QUIET)
+    alike = [conversion.evaluate(case.x, y, **QUIET).records for y in (case.y, case.y[:, None])]
+    assert alike[0] == alike[1]
+    assert "root mean square error" in {record.name for record in alike[0]}
+
+
+@pytest.mark.slow
+def test_tune_takes_one_number_a_sample() -> None:
+    """A search over a binary classifier of two ids."""
+    case = CASES["chances"]
+    x, y = {n: np.tile(a, 3) for n, a in case.x.items()}, np.tile(case.y, 3)
+    model = READERS["keras"]("chances")
+    found = sw.tune(model, x, y, trials=3, max_drop=0.5, timeout=60, progress=False)
+    assert found.held_back + found.searched_on == 3 * SAMPLES
+    assert found.drop <= 0.5

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 Extents = tuple[int | None, ...]
 """The shape of a sample; None is a length that may be any from 1."""
 
@@ -25,7 +28,7 @@ def held(array: Any, sample: Extents, batched: bool = True) -> Any | None:
     if _fits(found, sample):
         return array
     if sample in _ONE_NUMBER and found in _ONE_NUMBER:
-        return array.reshape(*lead, *_sizes(sample))
+        return array.reshape((*lead, *_sizes(sample)))
     return None
 
 
@@ -72,6 +75,25 @@ def held_constant(array: Any, sample: Extents, purpose: str = "", batched: bool 
         shape = format_shape(sample, batched=batched)
         raise ValueError(f"must be {shape}{purpose}, got shape {tuple(array.shape)}")
     return found
+
+
+def check_rows(values: NDArray, rows: NDArray | None, batched: bool = True) -> None:
+    """Raise `ValueError` for the first value that is not the number of a row of its table.
+
+    `rows` are those of `Structure`; values for which they are not known are not looked at.
+    """
+    if rows is None or values.shape[values.ndim - rows.ndim :] != rows.shape:
+        return
+    known = (values >= 0) & (values < rows) & (np.floor(values) == values)
+    wrong = ~(known | np.isinf(rows))
+    if not np.any(wrong):
+        return
+    place = tuple(int(axis[0]) for axis in np.nonzero(wrong))
+    most = int(np.broadcast_to(rows, values.shape)[place]) - 1
+    where = f" in sample {place[0]}" if batched else ""
+    raise ValueError(
+        f"holds {values[place]:.10g}{where}, but rows of its table are numbered 0 to {most}"
+    )
 
 
 def format_shape(sample: Extents, *before: str, batched: bool = True) -> str:

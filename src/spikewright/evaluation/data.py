@@ -20,7 +20,7 @@ from spikewright._base.samples import Extents, held_constant
 from spikewright._base.structure import Structure
 from spikewright.errors import SimulationError
 from spikewright.measure.truth import Output, Truth, truth_of
-from spikewright.running.inputs import as_named, fitted
+from spikewright.running.inputs import as_named, check_numbers, fitted
 
 Arrays = dict[str, Any]  # by input name: arrays as they were given, or lists of events
 Truths = dict[str, Truth]  # by output name, where it is known
@@ -121,6 +121,7 @@ class Reader:
         lists = self.inputs.lists
         ys = {} if y is None else self._of_outputs(y)
         arrays = {n: list(v) if n in lists else _array(v, n) for n, v in x.items()}
+        check_numbers(arrays, self.inputs)
         for name, shape in self.held.items():
             arrays[name] = fitted(name, held_constant, arrays[name], shape, ", held constant")
         kinds = _NUMBERS if not self.metric else _NUMBERS + _WORDS

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
 from spikewright._base.arrays import readable
-from spikewright._base.samples import duration, held_constant, over_time
+from spikewright._base.samples import check_rows, duration, held_constant, over_time
 from spikewright._base.structure import Structure
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph
@@ -29,9 +29,12 @@ def as_named(x: Any, structure: Structure) -> dict[str, Any]:
 def as_arrays(x: Any, structure: Structure) -> dict[str, NDArray]:
     """`{input name: float64 array}` of a user's input; any framework's tensors do.
 
-    Raises `SimulationError` where it is not all inputs, or values are not finite numbers.
+    Raises `SimulationError` where it is not all inputs, where values are not finite numbers, and
+    for numbers of rows that a table does not have.
     """
-    return {name: as_array(name, value) for name, value in as_named(x, structure).items()}
+    arrays = {name: as_array(name, value) for name, value in as_named(x, structure).items()}
+    check_numbers(arrays, structure)
+    return arrays
 
 
 def as_array(name: str, value: Any) -> NDArray:
@@ -43,6 +46,16 @@ def as_array(name: str, value: Any) -> NDArray:
     if not np.all(np.isfinite(array)):
         raise SimulationError(f"input {name!r} holds NaN or infinity")
     return array
+
+
+def check_numbers(given: Mapping[str, Any], structure: Structure) -> None:
+    """Raise `SimulationError` for numbers of rows that a table does not have.
+
+    It names input, sample and value. Only inputs that number rows are looked at.
+    """
+    for name, rows in structure.rows.items():
+        if name in given and name not in structure.lists:
+            fitted(name, check_rows, as_array(name, given[name]), rows)
 
 
 def as_held(x: Any, graph: Graph, purpose: str = "") -> dict[str, NDArray]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright._base.arrays import is_array, readable
-from spikewright._base.samples import Extents, duration, format_shape, held
+from spikewright._base.samples import Extents, check_rows, duration, format_shape, held
 from spikewright._base.structure import Structure
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Sequences
@@ -36,7 +36,7 @@ def batches(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iter
     structure = _structure(graph, sequences)
     count = 0
     for place, batch in _parts(data, structure):
-        made = _checked(batch, shapes, place)
+        made = _checked(batch, shapes, graph.structure.rows, place)
         count += len(next(iter(made.values())))
         yield made
     if count == 0:
@@ -123,9 +123,19 @@ def _named(batch: Any, structure: Structure, place: str) -> dict[str, Any]:
         raise refusal(f"{place}{error}") from None
 
 
-def _checked(batch: Mapping[str, Any], shapes: Mapping[str, Extents], place: str) -> Batch:
+def _checked(
+    batch: Mapping[str, Any],
+    shapes: Mapping[str, Extents],
+    rows: Mapping[str, NDArray],
+    place: str,
+) -> Batch:
     """One batch by input name; raises `ConversionError` where it does not fit the inputs."""
     made = {name: _array(name, batch[name], shape, place) for name, shape in shapes.items()}
+    for name, array in made.items():
+        try:
+            check_rows(array, rows.get(name))
+        except ValueError as error:
+            raise refusal(f"{place}input {name!r} {error}") from None
     sizes = {name: len(array) for name, array in made.items()}
     if len(set(sizes.values())) > 1:
         raise refusal(f"{place}inputs have different batch sizes: {sizes}")

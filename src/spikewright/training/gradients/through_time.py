@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from spikewright._base.samples import over_time
+from spikewright._base.samples import check_rows, over_time
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.errors import SimulationError
 from spikewright.frontends.origins import Origin, Place
@@ -154,6 +154,9 @@ class ThroughTime(nn.Module):
         x = fitted(name, over_time, x, shape, steps)
         if not bool(torch.isfinite(x).all()):
             raise SimulationError(f"input {name!r} holds values that are NaN or infinite")
+        rows = self.plan.graph.structure.rows.get(name)
+        if rows is not None:
+            fitted(name, check_rows, x.detach().cpu().numpy(), rows)
         return x
 
     def _arrays_like(self) -> Tensor:
