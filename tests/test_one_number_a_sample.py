@@ -22,9 +22,11 @@ import spikewright as sw
 from one_number import CASES, READERS, SAMPLES, with_columns
 from spikewright.cli import main
 from spikewright.conversion import watch
-from spikewright.errors import SimulationError, SpikewrightError
+from spikewright.errors import NetworkError, SimulationError, SpikewrightError
+from spikewright.explorer.explore import _subject
 from spikewright.measure import accuracy, accuracy_over_time
 from spikewright.measure.operations import Counter
+from spikewright.network.storage import load, save
 from spikewright.records import Record
 
 STEPS = 6
@@ -469,3 +471,61 @@ def test_tune_takes_one_number_a_sample() -> None:
     found = sw.tune(model, x, y, trials=3, max_drop=0.5, timeout=60, progress=False)
     assert found.held_back + found.searched_on == 3 * SAMPLES
     assert found.drop <= 0.5
+
+
+def test_a_nir_file_is_checked_on_numbers_and_on_columns(tmp_path: Path) -> None:
+    """NIR has an axis for every input, and samples may be `(batch,)` all the same."""
+    sw.nir.save(conversion_of("pytorch", "number"), path := tmp_path / "number.nir", overwrite=True)
+    x = CASES["number"].x["number"]
+    found = [sw.nir.check(path, given, [], steps=STEPS) for given in (x, x[:, None])]
+    assert str(found[0]) == str(found[1])
+
+
+def test_exploring_draws_ids_that_there_are() -> None:
+    """Without data the page has numbers of rows for ids, and values from 0 to 1 for the rest."""
+    conversion = conversion_of("pytorch", "ratings")
+    subject = _subject(conversion, None, None, None, (), "")
+    for name, rows in conversion.graph.structure.rows.items():
+        assert set(np.unique(subject.x[name])) <= set(range(int(rows)))
+    assert conversion.run(dict(subject.x), **QUIET).predict().shape == (len(subject.x["user"]),)
+
+
+class Packed(torch.nn.Module):
+    """Ids of two tables in the columns of one array."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users, self.items = torch.nn.Embedding(12, 3), torch.nn.Embedding(4, 3)
+
+    def forward(self, packed: Any) -> Any:
+        """Rows of both, summed."""
+        return torch.relu(self.users(packed[:, 0]) + self.items(packed[:, 1]))
+
+
+def test_every_column_has_the_rows_of_its_own_table() -> None:
+    """A number that one table has and the other has not is refused where it is not."""
+    packed = np.array([[11, 3], [0, 0]])
+    conversion = sw.convert(Packed().eval(), example_input=packed, **CHOICES)
+    assert conversion.run(packed, **QUIET).predict().shape == (2, 3)
+    packed[1, 1] = 11
+    with pytest.raises(SimulationError, match=r"holds 11 in sample 1, but .* numbered 0 to 3"):
+        conversion.run(packed, **QUIET)
+
+
+def test_a_node_may_have_one_number_without_an_axis(tmp_path: Path) -> None:
+    """Its size says so; else a number has one axis, as before, and other sizes are refused."""
+    with sw.Network() as network:
+        plain, alone = sw.Node(0.5), sw.Node(0.5, size_out=())
+        end = sw.Node(size_in=())
+        sw.Connection(alone, end, synapse=None)
+        probe = sw.Probe(end)
+    assert (plain.shape_out, alone.shape_out) == ((1,), ())
+    save(network, tmp_path / "network")
+    assert [n.shape_out for n in load(tmp_path / "network").nodes] == [(1,), (), ()]
+    for engine in ("reference", "native", "torch"):
+        with sw.Simulator(network, engine=engine, progress_bar=False) as simulator:
+            simulator.run_steps(3)
+            simulator.run_steps(2, {alone: np.array([1.0, 2.0])})
+        assert simulator.data[probe].tolist() == [0.5, 0.5, 0.5, 1.0, 2.0]
+    with pytest.raises(NetworkError, match="has shape \\(2,\\), got size_out=3"):
+        sw.Node([1.0, 2.0], size_out=3)

@@ -24,6 +24,7 @@ from spikewright.explorer.live import LiveRun, is_network, live
 from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.explorer.wish import Wish, wish_with
 from spikewright.frontends import example_for
+from spikewright.graph.lookups import random_rows, whole_inputs
 from spikewright.lower.speaking import silently
 from spikewright.running.inputs import as_held
 from spikewright.running.stepping import refuse_sequences
@@ -195,9 +196,12 @@ def _first(made: Conversion) -> Wish:
 
 
 def _random(made: Conversion) -> dict[str, Any]:
-    """Seeded random samples, values from 0 to 1."""
-    rng = np.random.default_rng(0)
+    """Seeded random samples: values from 0 to 1, or numbers of rows."""
+    rng, rows = np.random.default_rng(0), whole_inputs(made.graph)
+    shapes = {name: (_RANDOM, *node.shape_out) for name, node in made.inputs.items()}
     return {
-        name: rng.random((_RANDOM, *node.shape_out)).astype(np.float32)
-        for name, node in made.inputs.items()
+        name: random_rows(rng, rows[name], shape)
+        if name in rows
+        else rng.random(shape).astype(np.float32)
+        for name, shape in shapes.items()
     }
