@@ -433,6 +433,11 @@ def test_numbers_in_lists_and_alone() -> None:
     assert ratings.run([user, item], **QUIET).predict().tolist() == whole
     assert ratings.evaluate([([user, item], y)], **QUIET).settings["samples"] == SAMPLES
     assert category.calibrate(user, progress=False) == category.calibrate(np.array(user))
+    with pytest.raises(SimulationError, match=r"batch 0 must be \(x, y\)"):
+        category.evaluate([(user[0], 1), (user[1], 2)], **QUIET)  # samples, and no batches
+    samples = [tuple(map(torch.tensor, sample)) for sample in zip(user, item, y, strict=True)]
+    with pytest.raises(SimulationError, match="give batches of samples, as a DataLoader makes"):
+        ratings.evaluate(samples, **QUIET)
     with ratings.stream() as two, category.stream() as one:
         assert two.step([user[0], item[0]]).shape == ()
         assert one.step(user[0]).shape == (3,)

@@ -122,21 +122,20 @@ class Structure:
     def _is_array(self, name: str, x: Any) -> bool:
         """Whether this is the array of an input; of a single one it must have a batch axis."""
         if self.alone:
-            return is_array(x) or is_number(x)
+            return is_array(x) or _is_value(x)
         single = len(self.places) == 1
         return is_array(x) and (not single or x.ndim > self.ranks.get(name, 0))
 
     def _is_list(self, name: str, x: Any) -> bool:
         """Whether this is a list of an input's samples: of events, or of one number each."""
-        if not isinstance(x, list | tuple):
-            return False
-        return name in self.lists or (
-            self.ranks.get(name) == 0 and not self.alone and len(x) > 0 and all(map(is_number, x))
-        )
+        if name in self.lists:
+            return isinstance(x, list | tuple)
+        numbers = self.ranks.get(name) == 0 and not self.alone and isinstance(x, list)
+        return numbers and len(x) > 0 and all(map(_is_value, x))
 
     def _is_setting(self, value: Any) -> bool:
         """Whether an argument is none of the arrays: one left out, or an option."""
-        if self.alone and is_number(value):
+        if self.alone and _is_value(value):
             return False
         return value is None or isinstance(value, bool | int | float | str)
 
@@ -148,6 +147,11 @@ class Structure:
         if any(len(place) > 1 for place in self.places.values()):
             ways = f"the structure that the model's own call takes, {_sketch(self._tree)}"
         return f"the network has inputs {names}: give {{name: array}}, or {ways}"
+
+
+def _is_value(x: Any) -> bool:
+    """Whether something is a number or a truth value of Python."""
+    return isinstance(x, bool) or is_number(x)
 
 
 def leaves(structure: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:

@@ -165,9 +165,10 @@ def _array(value: Any, name: str, kinds: str = _NUMBERS) -> NDArray:
     except (TypeError, ValueError) as error:
         raise SimulationError(f"{name!r} is not an array of numbers: {error}") from None
     if array.dtype.kind not in kinds or array.ndim == 0:
+        batched = "" if array.ndim else ": give batches of samples, as a DataLoader makes them"
         raise SimulationError(
             f"{name!r} must be an array of numbers with a row a sample, got shape {array.shape} of "
-            f"{array.dtype}"
+            f"{array.dtype}{batched}"
         )
     return array
 
