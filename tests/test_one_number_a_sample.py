@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import onnxruntime
 import pytest
@@ -534,3 +535,40 @@ def test_a_node_may_have_one_number_without_an_axis(tmp_path: Path) -> None:
         assert simulator.data[probe].tolist() == [0.5, 0.5, 0.5, 1.0, 2.0]
     with pytest.raises(NetworkError, match="has shape \\(2,\\), got size_out=3"):
         sw.Node([1.0, 2.0], size_out=3)
+
+
+class Flagged(torch.nn.Module):
+    """One of two layers, as a truth value a sample says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = torch.nn.Linear(3, 4), torch.nn.Linear(3, 4)
+
+    def forward(self, x: Any, flag: Any) -> Any:
+        """The chosen one, rectified."""
+        return torch.relu(torch.where(flag[:, None], self.first(x), self.second(x)))
+
+
+def _flagged_keras() -> Any:
+    keras.utils.set_random_seed(0)
+    x, flag = keras.Input((3,), name="x"), keras.Input((), dtype="bool", name="flag")
+    first, second = keras.layers.Dense(4)(x), keras.layers.Dense(4)(x)
+    chosen = keras.ops.where(keras.ops.expand_dims(flag, -1), first, second)
+    return keras.Model([x, flag], keras.ops.relu(chosen))
+
+
+@pytest.mark.parametrize("make", [lambda: Flagged().eval(), _flagged_keras])
+def test_a_truth_value_a_sample_is_an_input(make: Callable[[], Any]) -> None:
+    """`(batch,)` of truth values, or of zeros and ones; what `verify` draws is one of the two."""
+    rng = np.random.default_rng(0)
+    x, flag = rng.normal(size=(9, 3)).astype(np.float32), np.arange(9) % 2 == 0
+    conversion = sw.convert(make(), example_input=(x, flag), **CHOICES)
+    assert max(conversion.verify((x, flag)).values()) < 1e-6
+    assert max(conversion.verify().values()) < 1e-6
+    whole = conversion.run((x, flag), **QUIET).predict().tolist()
+    assert conversion.run((x, flag.astype(float)), **QUIET).predict().tolist() == whole
+    with conversion.stream() as stream:
+        for _ in range(STEPS):
+            stream.step((x[0], bool(flag[0])))
+        assert stream.predict().tolist() == whole[0]
