@@ -18,6 +18,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 import spikewright as sw
 from one_number import CASES, READERS, SAMPLES, with_columns
@@ -558,7 +559,27 @@ def _flagged_keras() -> Any:
     return keras.Model([x, flag], keras.ops.relu(chosen))
 
 
-@pytest.mark.parametrize("make", [lambda: Flagged().eval(), _flagged_keras])
+def _flagged_onnx() -> Any:
+    weights = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("Unsqueeze", ["flag", "one"], ["column"]),
+        helper.make_node("MatMul", ["x", "weights"], ["first"]),
+        helper.make_node("Neg", ["first"], ["second"]),
+        helper.make_node("Where", ["column", "first", "second"], ["chosen"]),
+        helper.make_node("Relu", ["chosen"], ["y"]),
+    ]
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width])
+        for name, width in (("x", 3), ("y", 4))
+    )
+    flag = helper.make_tensor_value_info("flag", TensorProto.BOOL, ["n"])
+    constants = {"weights": weights, "one": np.array([1])}
+    held = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "flagged", [x, flag], [y], held)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+
+
+@pytest.mark.parametrize("make", [lambda: Flagged().eval(), _flagged_keras, _flagged_onnx])
 def test_a_truth_value_a_sample_is_an_input(make: Callable[[], Any]) -> None:
     """`(batch,)` of truth values, or of zeros and ones; what `verify` draws is one of the two."""
     rng = np.random.default_rng(0)
@@ -571,4 +592,4 @@ def test_a_truth_value_a_sample_is_an_input(make: Callable[[], Any]) -> None:
     with conversion.stream() as stream:
         for _ in range(STEPS):
             stream.step((x[0], bool(flag[0])))
-        assert stream.predict().tolist() == whole[0]
+        assert stream.predict() == pytest.approx(np.array(whole[0]), rel=1e-6)
