@@ -48,7 +48,7 @@ from spikewright.quantising import bits_of
 from spikewright.records import DEFAULT_TABLE, select
 from spikewright.running.encoders import Encoder
 from spikewright.running.encoding import encoders_for, lists_of
-from spikewright.running.inputs import as_arrays, as_named, batch_of
+from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
 from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import Job, Runner, check_run
@@ -227,9 +227,12 @@ class Conversion(Shown):
         for an engine that is not installed.
         """
         lists = lists_of(encoders_for(encoder, self.inputs))
+        structure = replace(self.graph.structure, lists=lists)
+        named = as_named(x, structure)
+        check_numbers(named, structure)
         run = run_of(
             self._runner,
-            as_named(x, replace(self.graph.structure, lists=lists)),
+            named,
             steps,
             dt,
             seed,
@@ -828,9 +831,7 @@ class Conversion(Shown):
         """
         if rtol is not None and not (is_number(rtol) and rtol >= 0):
             raise SimulationError(f"rtol must be None or a number from 0, got {rtol!r}")
-        arrays = None if x is None else self.as_inputs(x)
-        if arrays is not None:
-            batch_of(arrays)
+        arrays = None if x is None else as_held(x, self.graph)
         return verify(self, self.source, arrays, rtol, seed)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:

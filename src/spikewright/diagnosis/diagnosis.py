@@ -36,7 +36,7 @@ from spikewright.measure.truth import truth_of
 from spikewright.records import Record
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
-from spikewright.running.inputs import batch_of
+from spikewright.running.inputs import as_held, batch_of
 from spikewright.running.outputs import outputs_of
 from spikewright.running.rounded import rounded
 from spikewright.running.still import StillNetwork
@@ -141,7 +141,7 @@ def diagnose(
     """See `Conversion.diagnose`; `settings` are those of its runs."""
     if not (is_whole(steps) and steps >= 1):
         raise SimulationError(f"give the steps of the run, a whole number from 1, got {steps!r}")
-    inputs = _held(conversion, x)
+    inputs = as_held(x, conversion.graph, ", held constant as the source takes it")
     judge = _judge(conversion, y, Metric.of(metric), batch_of(inputs))
     trial = Trial(inputs, judge, dt, settings)
     plan = MeanFlow.of(conversion, steps, dt, settings["seed"])
@@ -186,19 +186,6 @@ def _nothing_to_propose(conversion: Converted, found: Outcome) -> str:
             "what to change."
         )
     return ""
-
-
-def _held(conversion: Converted, x: Any) -> dict[str, NDArray]:
-    """Inputs that are held constant; raises `SimulationError` for others."""
-    inputs = conversion.as_inputs(x)
-    for name, node in conversion.inputs.items():
-        if inputs[name].shape[1:] != node.shape_out:
-            shape = ", ".join(["batch", *map(str, node.shape_out)])
-            raise SimulationError(
-                f"input {name!r} must be ({shape}) to be diagnosed, held constant, as the source "
-                f"takes it; got shape {inputs[name].shape}"
-            )
-    return inputs
 
 
 def _judge(conversion: Converted, y: Any, metric: Metric | None, samples: int) -> Judge | None:

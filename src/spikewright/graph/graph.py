@@ -16,6 +16,7 @@ from spikewright._base.structure import Structure
 from spikewright.errors import GraphError
 from spikewright.graph.layers import Input, Layer, Shape
 from spikewright.graph.layers.base import require
+from spikewright.graph.row_bounds import row_bounds
 
 _MOST = 2**48  # values of a sample: the limit of addresses
 
@@ -129,7 +130,8 @@ class Graph:
         """The forms in which all inputs may be given together."""
         layers = {name: self[name].layer for name in self.inputs}
         places = {n: layer.place or (n,) for n, layer in layers.items() if isinstance(layer, Input)}
-        return Structure(places, {name: len(self.shapes[name]) for name in places})
+        ranks = {name: len(self.shapes[name]) for name in places}
+        return Structure(places, ranks, rows=row_bounds(self.nodes, self.shapes))
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:

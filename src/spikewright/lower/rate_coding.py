@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from spikewright.graph import SPIKING_READY, Graph, Node
 from spikewright.graph.layers import Activation, Add, Concatenate, Constant, Input, Shape
@@ -184,10 +184,10 @@ class _Lowering:
             self.notes.append(LayerNote(node.name, text, "exact", text))
             return NetworkNode(size_in=shape, label=node.name)
         if isinstance(layer, Input):
-            held = np.zeros(shape or (1,))  # a single number is a value of one axis here
-            return NetworkNode(held, held.shape, label=node.name, at_once=self.choices.at_once)
+            held, at_once = np.zeros(shape), self.choices.at_once
+            return NetworkNode(held, shape, label=node.name, at_once=at_once)
         if isinstance(layer, Constant):
-            return self.constant(node.name, layer, shape)
+            return self.constant(node.name, layer.value, shape)
         if node.name in self.roles.activations:
             return self.population(node)
         if node.name in self.roles.functions:
@@ -195,15 +195,10 @@ class _Lowering:
         self.notes.append(linear_note(node.name))
         return self.junction(node.name, shape, *self.expand(node))
 
-    def constant(self, name: str, layer: Constant, shape: Shape) -> NetworkNode:
-        """A node that sends a value at every step; a single number passes a junction of no axes."""
-        at_once = self.choices.at_once
-        if shape:
-            return NetworkNode(layer.value, label=name, at_once=at_once)
-        source = NetworkNode(layer.value, label=f"{name}.value", at_once=at_once)
-        junction = NetworkNode(size_in=shape, label=name)
-        Connection(source, junction, synapse=None, transform=Reshape(shape))
-        return junction
+    def constant(self, label: str, value: ArrayLike, shape: Shape) -> NetworkNode:
+        """A node that sends a value of this shape at every step."""
+        wide = np.broadcast_to(value, shape)
+        return NetworkNode(wide, size_out=shape, label=label, at_once=self.choices.at_once)
 
     def population(self, node: Node) -> Ensemble:
         """An activation's neurons, with the constants of their inputs as bias."""
@@ -296,10 +291,7 @@ class _Lowering:
         junction = NetworkNode(size_in=shape, label=name)
         self.connect(sources, junction)
         if bias is not None and np.any(bias):
-            value, at_once = np.broadcast_to(bias, shape), self.choices.at_once
-            constant = NetworkNode(value, label=f"{name}.bias", at_once=at_once)
-            transform = None if shape else Reshape(())  # the value of a node has an axis
-            Connection(constant, junction, synapse=None, transform=transform)
+            Connection(self.constant(f"{name}.bias", bias, shape), junction, synapse=None)
         return junction
 
     def arriving(self, name: str) -> tuple[list[Source], NDArray | None]:

@@ -38,7 +38,7 @@ class Distance:
             return cls(output, mine, found, other)
         squares = np.mean(np.reshape((found - mine) ** 2, (len(found), -1)), axis=1)
         variance = float(np.var(source)) if np.ptp(source) > 0 else 1.0
-        return cls(output, mine[:, :0], squares / variance, other)
+        return cls(output, np.empty((len(mine), 0)), squares / variance, other)
 
     def __add__(self, more: Distance) -> Distance:
         """Of the samples of both."""

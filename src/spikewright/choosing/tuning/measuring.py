@@ -100,7 +100,7 @@ def _judged(
     if metric is not None:
         return [metric(read, given)]
     ((name, output),) = outputs.items()
-    return [output.decided(read[name]) == given, margins_of(read[name], given)]
+    return [output.decided(read[name]) == given, margins_of(output, read[name], given)]
 
 
 def _joined(
@@ -116,14 +116,14 @@ def part_of(y: Any, part: slice | NDArray) -> Any:
     return None if y is None else y[part]
 
 
-def margins_of(values: NDArray, labels: NDArray) -> NDArray:
+def margins_of(output: Output, values: NDArray, labels: NDArray) -> NDArray:
     """By how much the value of the right class exceeds the largest other, `(samples,)`.
 
     A single value is a sigmoid's, which one half divides.
     """
-    if values.shape[-1] == 1:
-        above: NDArray = np.where(labels == 1, values[:, 0] - 0.5, 0.5 - values[:, 0])
-        return above
+    if output.single:
+        above = output.number(values) - 0.5
+        return np.where(labels == 1, above, -above)
     others = np.array(values, np.float64)
     rows = np.arange(len(labels))
     mine = others[rows, labels].copy()

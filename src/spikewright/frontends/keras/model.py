@@ -153,7 +153,7 @@ def _inputs(
         else:
             known = [int(n) for n in shape if n is not None]
             whole = "int" in tensor.dtype
-            node = builder.input(name, known, places[name], whole)
+            node = builder.input(name, known, places[name], whole or tensor.dtype == "bool")
             values.append(Value(node, builder.shapes[node], whole=whole))
     return values
 

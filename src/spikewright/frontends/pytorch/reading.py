@@ -135,7 +135,7 @@ class _Walk:
         self.values.update(self.program.constants)
         for node, shape in self.program.inputs.items():
             dtype = node.meta["val"].dtype
-            whole = not (dtype.is_floating_point or dtype == torch.bool)
+            whole = not dtype.is_floating_point  # truth values are zeros and ones
             name = self.builder.input(node.name, shape, self.arguments[node.name], whole)
             self._keep(node, Value(name, shape))
         for node in self.program.live:

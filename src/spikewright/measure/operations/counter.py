@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.samples import duration, format_shape, held
 from spikewright.engines.program import Program
 from spikewright.errors import SimulationError
 from spikewright.measure.operations.functions import function_operations, not_counted
@@ -251,16 +252,15 @@ def _whole(name: str, given: ArrayLike, item: Item, batch: int) -> NDArray:
 def _values(name: str, given: ArrayLike, node: Node) -> NDArray:
     """Values of an analog input, held or changing."""
     values = np.asarray(given)
-    rank = len(node.shape_out)
-    fits = values.ndim in (rank + 1, rank + 2) and values.shape[values.ndim - rank :] == (
-        node.shape_out
-    )
-    if not fits:
+    if duration(values, node.shape_out) is not None:
+        return values
+    found = held(values, node.shape_out)
+    if found is None:
+        ways = format_shape(node.shape_out), format_shape(node.shape_out, "steps")
         raise SimulationError(
-            f"input {name!r} must have shape (batch, *{node.shape_out}) or (batch, steps, "
-            f"*{node.shape_out}), got {values.shape}"
+            f"input {name!r} must have shape {' or '.join(ways)}, got {values.shape}"
         )
-    return values
+    return found
 
 
 def _meet(counts: NDArray, fan_out: NDArray) -> NDArray:
