@@ -1,0 +1,186 @@
+"""Masks of padding among the values of a graph, recognised by what they do.
+
+A value of one number a position, an input or a comparison of one, is a mask where one of two
+numbers hides: with it at some positions, what other inputs hold there reaches other positions less
+far than with the other number. So neither names nor frameworks matter, nor whether zero or one
+stands for padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.graph import layers as g
+from spikewright.graph.graph import Graph
+from spikewright.graph.interpreter import evaluate_all
+from spikewright.graph.lookups import random_inputs
+from spikewright.graph.masks.positions import Place, Span, places
+
+_NEAR = 1e-9  # of the largest of a value's entries, or of 1: they differ by rounding
+_MOST = 8  # comparisons that are looked at
+
+Halves = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask of padding: a node, the number in it that hides, and the inputs that it hides.
+
+    `axes` are the axes of positions in these inputs, by name. `start` is the number of positions of
+    masks before it. `reached` names nodes that depend on padding although they are not hidden;
+    `used` are the halves of the sequence of which single positions are read out, such as a class
+    token, so that they always count.
+    """
+
+    node: str
+    hides: float
+    axes: Mapping[str, int]
+    length: int
+    start: int = 0
+    reached: tuple[str, ...] = ()
+    used: tuple[int, ...] = ()
+
+    @property
+    def halves(self) -> Halves:
+        """The two halves of its positions."""
+        middle = self.length // 2
+        return slice(0, middle), slice(middle, self.length)
+
+    def real(self, values: NDArray) -> NDArray:
+        """The positions that are not hidden, `(batch, positions)`, of the node's values."""
+        flat = values.reshape(len(values), self.length)
+        return (flat > 0.5) == (self.hides < 0.5)
+
+    def values(self, real: NDArray, shape: g.Shape) -> NDArray:
+        """The node's values `(batch, *shape)` where these positions are real."""
+        return np.where(real, 1.0 - self.hides, self.hides).reshape(len(real), *shape)
+
+
+def recognised(graph: Graph) -> tuple[Mask, ...]:
+    """The masks of padding of a graph, each with inputs of its own."""
+    found: list[Mask] = []
+    taken: set[str] = set()
+    for candidate in _candidates(graph):
+        axes = {n: axis for n, axis in candidate.axes.items() if n not in taken}
+        mask = _recognised(graph, replace(candidate, axes=axes)) if axes else None
+        if mask is not None and candidate.node not in taken:
+            start = sum(known.length for known in found)
+            found.append(replace(mask, start=start))
+            taken |= {mask.node, *mask.axes}
+    return tuple(found)
+
+
+def places_of(graph: Graph, masks: Iterable[Mask]) -> dict[str, Place]:
+    """The place of every node's value under these masks."""
+    given: dict[str, Place] = {}
+    for mask in masks:
+        for name, axis in mask.axes.items():
+            given[name] = Place((Span.along(graph.shapes[name], axis, mask.start),))
+        shape = graph.shapes[mask.node]
+        spans = (Span.along(shape, shape.index(mask.length), mask.start),)
+        both = np.repeat([[True], [False]], mask.length, axis=1)
+        given[mask.node] = Place(spans, False, mask.values(both, shape))
+    return places(graph, given)
+
+
+def _candidates(graph: Graph) -> Iterator[Mask]:
+    """Inputs, and comparisons, that have one number for each position of other inputs."""
+    comparisons = [
+        node.name
+        for node in graph
+        if isinstance(node.layer, g.Activation) and node.layer.function == "threshold"
+    ]
+    for name in (*graph.inputs, *comparisons[:_MOST]):
+        shape = graph.shapes[name]
+        length = max(shape, default=1)
+        if length < 2 or sum(n != 1 for n in shape) != 1:
+            continue
+        axes = {
+            other: graph.shapes[other].index(length)
+            for other in graph.inputs
+            if other != name and length in graph.shapes[other]
+        }
+        if name in graph.inputs or _each_alone(graph, name, axes):
+            yield Mask(name, 0.0, axes, length)
+
+
+def _each_alone(graph: Graph, name: str, axes: Mapping[str, int]) -> bool:
+    """Whether each number of a comparison is made of the inputs' values at its position alone."""
+    given = {n: Place((Span.along(graph.shapes[n], axis, 0),)) for n, axis in axes.items()}
+    spans = places(graph, given)[name].spans
+    return len(spans) == 1 and bool(np.all(spans[0].first == spans[0].last)) and spans[0].varies
+
+
+def _recognised(graph: Graph, candidate: Mask) -> Mask | None:
+    """A candidate as a mask, with the number that hides; None where neither does more."""
+    found = []
+    for hides in (0.0, 1.0):
+        mask = replace(candidate, hides=hides)
+        where = places_of(graph, [mask])
+        reached = [_reached(graph, mask, where, half) for half in mask.halves]
+        found.append((mask, where, reached))
+    found.sort(key=lambda item: sum(map(len, item[2])))
+    (mask, where, reached), (_, _, others) = found
+    if sum(map(len, reached)) >= sum(map(len, others)):
+        return None
+    ends = {name for name in graph.outputs.values() if not varies(where[name])}
+    used = tuple(i for i, names in enumerate(reached) if ends & names.keys())
+    lost = {n for names in reached for n, hidden in names.items() if not hidden}
+    return replace(mask, used=used, reached=tuple(n.name for n in graph if n.name in lost))
+
+
+def counted(spans: Iterable[Span], real: NDArray) -> NDArray:
+    """Whether entries count, `(batch, ...)`, where positions `(batch, positions)` are real."""
+    found: NDArray = np.ones((len(real), 1), bool)[:, 0]
+    for span in spans:
+        each = span.real(real)
+        found = each & found.reshape(*found.shape, *(1,) * (each.ndim - found.ndim))
+    return found
+
+
+def varies(place: Place) -> bool:
+    """Whether entries of a value belong to different positions."""
+    return any(span.varies for span in place.spans)
+
+
+def _reached(
+    graph: Graph, mask: Mask, where: Mapping[str, Place], half: slice
+) -> dict[str, bool]:
+    """Nodes outside that change with what hidden positions of inputs hold.
+
+    True for an output that is padding as a whole.
+    """
+    real = np.ones((2, mask.length), bool)
+    real[:, half] = False
+    inputs, others = random_inputs(graph, 0, 1), random_inputs(graph, 1, 1)
+    for name, value in inputs.items():
+        inputs[name] = np.repeat(value, 2, axis=0)
+        if name in mask.axes:
+            place = (1, *(slice(None),) * mask.axes[name], half)
+            inputs[name][place] = others[name][(0, *place[1:])]
+    forced = mask.values(real, graph.shapes[mask.node])
+    if mask.node in inputs:
+        inputs[mask.node] = forced
+    with np.errstate(all="ignore"):
+        values = evaluate_all(graph, inputs, lambda n, v: forced if n == mask.node else v)
+    found = {}
+    for name, value in values.items():
+        counts = counted(where[name].spans, real[:1])
+        single = not varies(where[name]) and not counts.any()
+        if single and graph.is_output(name):
+            counts = np.ones_like(counts)
+        if _differ(*value, np.broadcast_to(counts[0], value.shape[1:])):
+            found[name] = single
+    return found
+
+
+def _differ(a: NDArray, b: NDArray, counts: NDArray) -> bool:
+    """Whether two samples' values differ by more than rounding at some entries that count."""
+    size = max(1.0, float(np.abs(a).max(initial=0.0)))
+    with np.errstate(invalid="ignore"):
+        same = (np.abs(a - b) <= _NEAR * size) | (a == b) | (np.isnan(a) & np.isnan(b))
+    return not bool(np.all(same | ~counts))
