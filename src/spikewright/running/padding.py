@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
-from spikewright.network import Node
-from spikewright.running.encoding import Encoded
+from spikewright.measure.operations.links import Item
+from spikewright.measure.operations.padding import Padding
+from spikewright.network import Ensemble, Node, NodeFunction
+from spikewright.network.node_functions import MatMul, Multiply
+from spikewright.running.encoding import Encoded, Feeds
 
 
 def real_of(
@@ -27,6 +30,50 @@ def real_of(
     if any(node not in feeds for node in nodes.values()):
         return None  # the part of the network that is run reads no mask
     return masks.real_at_some_step({n: _values(feeds[node], samples) for n, node in nodes.items()})
+
+
+def real_outputs(lowered: Lowered, feeds: Feeds) -> dict[str, NDArray]:
+    """Which values of outputs count, `(samples, *shape)`, of those that have some at padding."""
+    real = real_of(lowered, feeds.values, slice(None))
+    if real is None or lowered.graph is None:
+        return {}
+    graph = lowered.graph
+    found = {name: real.whole(node, graph.shapes[node]) for name, node in graph.outputs.items()}
+    return {name: counts for name, counts in found.items() if counts is not None}
+
+
+def padding_of(lowered: Lowered, real: Real, products: Mapping[str, NDArray]) -> Padding:
+    """The places of a network whose values are padding, for counts of operations.
+
+    `products` are those of layers in a step, `{layer: (batch,)}`.
+    """
+    found: dict[Item, NDArray] = {}
+    made: dict[Node, NDArray] = {}
+    for name in lowered.exact_values:
+        place = lowered.layers.get(name)
+        if isinstance(place, Ensemble):
+            _add(found, place.neurons, real.whole(name, place.shape))
+        elif place is not None:
+            _add(found, place, real.whole(name, place.shape_out))
+    for node in lowered.network.all_nodes:
+        name, function = (node.label or "").removesuffix(".function"), node.output
+        if not isinstance(function, NodeFunction) or name not in products:
+            continue
+        counts = real.whole(name, real.masks.graph.shapes[name])
+        if isinstance(function, MatMul):
+            made[node] = products[name]
+        if counts is None:
+            continue
+        if isinstance(function, Multiply):
+            made[node] = counts.reshape(len(real), -1).sum(axis=1) * (len(function.shapes) - 1)
+        if node not in found and node.shape_out == counts.shape[1:]:
+            found[node] = counts
+    return Padding(found, made)
+
+
+def _add(found: dict[Item, NDArray], place: Item, counts: NDArray | None) -> None:
+    if counts is not None:
+        found[place] = counts
 
 
 def _values(fed: NDArray | Encoded, samples: slice) -> NDArray:
