@@ -19,12 +19,12 @@ from spikewright.measure.operations import (
     SourceOperations,
     source_operations,
 )
-from spikewright.measure.operations.padding import NO_PADDING, Padding, real_products
+from spikewright.measure.operations.padding import whole
 from spikewright.measure.tally import Key
 from spikewright.network import Ensemble, Node
 from spikewright.records import Record
 from spikewright.running.encoders import Encoder
-from spikewright.running.padding import padding_of, real_of
+from spikewright.running.padding import padding_in
 
 _WHAT = "operations"
 _FIELDS = [field.name for field in fields(LayerOperations)]
@@ -48,7 +48,6 @@ class OperationCounter:
         self._lowered = lowered
         readouts = [activation.function for activation in lowered.readouts.values()]
         self._counter = Counter(lowered.network, populations, lowered.inputs, readouts, program)
-        self._populations = dict(populations)
         self._spiking = {n: e for n, e in populations.items() if e.neuron_type.spiking}
         self._inputs = dict(lowered.inputs)
         heights = {name: encoder.spike_height(dt) for name, encoder in encoders.items()}
@@ -62,7 +61,7 @@ class OperationCounter:
         `totals` are `{layer: (samples, *shape)}`, `fed` the values that the run feeds to the
         inputs.
         """
-        padding, products = self._padding(fed)
+        padding = padding_in(self._lowered, fed)
         spikes = {name: totals[name] for name in self._spiking}
         values: dict[str, NDArray] = {}
         for name, node in self._inputs.items():
@@ -81,27 +80,10 @@ class OperationCounter:
         for flag in _FLAGS:
             sums[_WHAT, "", flag] = np.array([found.n * bool(getattr(found, flag))])
         for name, size in found.neurons.items():
-            real = padding.real.get(self._populations[name].neurons)
-            number = found.n * size if real is None else int(real.sum())
-            sums[_WHAT, name, "neurons"] = np.array([number])
-        if products is not None:
-            sums[_WHAT, "", "source"] = products.sum(keepdims=True)
+            sums[_WHAT, name, "neurons"] = np.array([round(found.n * size)])
+        if padding.source is not None:
+            sums[_WHAT, "", "source"] = padding.source.sum(keepdims=True)
         return sums
-
-    def _padding(self, fed: Mapping[Node, NDArray]) -> tuple[Padding, NDArray | None]:
-        """What is padding in the samples fed, and the products of the source without it.
-
-        The latter `(samples,)`; None of a network without masks.
-        """
-        lowered, graph = self._lowered, self._lowered.graph
-        if lowered.masks is None or graph is None:
-            return NO_PADDING, None
-        real = real_of(lowered, fed, slice(None))
-        if real is None:
-            products = sum(source_operations(graph).dense.values())
-            return NO_PADDING, np.full(len(next(iter(fed.values()))), products)
-        each = {node.name: real_products(graph, node, real) for node in graph}
-        return padding_of(lowered, real, each), np.sum([*each.values()], axis=0)
 
     def records(
         self, sums: Mapping[Key, NDArray], n: int, at: Sequence[int], dt: float, graph: Graph
@@ -128,12 +110,8 @@ class OperationCounter:
             for layer in empty.layers
         }
         held, exact = (bool(sums[_WHAT, "", flag][index] == n) for flag in _FLAGS)
-        neurons = {name: _mean(sums[_WHAT, name, "neurons"][index], n) for name in empty.neurons}
+        totals = {name: int(sums[_WHAT, name, "neurons"][index]) for name in empty.neurons}
+        neurons = {name: whole(total, n) for name, total in totals.items()}
         return replace(
             empty, layers=layers, n=n, constant_input=held, exact_events=exact, neurons=neurons
         )
-
-
-def _mean(total: NDArray, n: int) -> float:
-    """A mean of whole numbers, a whole number where it is one."""
-    return int(total) // n if int(total) % n == 0 else int(total) / n

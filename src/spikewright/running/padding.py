@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
+from spikewright.measure.operations import source_operations
 from spikewright.measure.operations.links import Item
-from spikewright.measure.operations.padding import Padding
+from spikewright.measure.operations.padding import NO_PADDING, Padding, real_products
 from spikewright.network import Ensemble, Node, NodeFunction
 from spikewright.network.node_functions import MatMul, Multiply
 from spikewright.running.encoding import Encoded, Feeds
@@ -42,11 +44,22 @@ def real_outputs(lowered: Lowered, feeds: Feeds) -> dict[str, NDArray]:
     return {name: counts for name, counts in found.items() if counts is not None}
 
 
-def padding_of(lowered: Lowered, real: Real, products: Mapping[str, NDArray]) -> Padding:
-    """The places of a network whose values are padding, for counts of operations.
+def padding_in(lowered: Lowered, fed: Mapping[Node, NDArray]) -> Padding:
+    """What is padding in the samples that are fed, for counts of operations."""
+    graph = lowered.graph
+    if lowered.masks is None or graph is None:
+        return NO_PADDING
+    real = real_of(lowered, fed, slice(None))
+    if real is None:
+        products = source_operations(graph).multiply_accumulates
+        return Padding(source=np.full(len(next(iter(fed.values()))), products))
+    each = {node.name: real_products(graph, node, real) for node in graph}
+    found = _places(lowered, real, each)
+    return replace(found, source=np.sum([*each.values()], axis=0))
 
-    `products` are those of layers in a step, `{layer: (batch,)}`.
-    """
+
+def _places(lowered: Lowered, real: Real, products: Mapping[str, NDArray]) -> Padding:
+    """The places whose values are padding, and the products of functions in a step."""
     found: dict[Item, NDArray] = {}
     made: dict[Node, NDArray] = {}
     for name in lowered.exact_values:

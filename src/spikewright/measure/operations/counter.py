@@ -161,7 +161,7 @@ class Counter:
             name = self._names[node]
             layers[name] = layers[name].plus(found) if name in layers else found
         exact = all(known for _, known in happened.values())
-        sizes = {name: neurons.ensemble.n_neurons for name, neurons in self._populations.items()}
+        sizes = {name: padding.size(n, n.ensemble.n_neurons) for name, n in self._populations.items()}
         more = self.not_counted, self._spiking
         return Operations(layers, batch, steps, sizes, self._filtered, True, exact, *more)
 

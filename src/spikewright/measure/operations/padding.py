@@ -15,17 +15,20 @@ from spikewright.graph.masks import Real
 from spikewright.measure.operations.links import Item
 from spikewright.measure.operations.operations import LayerOperations
 from spikewright.measure.operations.wiring import Hop
+from spikewright.network import Node as NetworkNode
 
 
 @dataclass(frozen=True, eq=False)
 class Padding:
     """Values of places that count, `{place: (batch, *shape)}`, all those of places left out.
 
-    `products` are the multiply-accumulates of functions in a step, `{node: (batch,)}`.
+    `products` are the multiply-accumulates of functions in a step, `{node: (batch,)}`, and `source`
+    those of one pass through the source, `(batch,)`, None where these are the same for all samples.
     """
 
     real: Mapping[Item, NDArray] = field(default_factory=dict)
     products: Mapping[Any, NDArray] = field(default_factory=dict)
+    source: NDArray | None = None
 
     def paths(self, hop: Hop, number: int, batch: int) -> NDArray:
         """The number of paths `(batch,)` of a hop from values that count, of a `number` of all."""
@@ -35,14 +38,20 @@ class Padding:
         met = real.reshape(len(real), -1) @ hop.fan_out.ravel()
         return np.rint(met * (number / max(1, hop.synapses))).astype(np.int64)
 
+    def size(self, place: Item, number: int) -> float:
+        """The mean over samples of how many of a `number` of values count."""
+        real = self.real.get(place)
+        return number if real is None else whole(int(real.sum()), len(real))
+
     def reaching(self, hop: Hop, found: LayerOperations) -> LayerOperations:
         """Operations of a hop, without those at targets that are padding.
 
         Where a value is spread over positions, paths are taken to meet all targets alike.
         """
         real = self.real.get(hop.target)
-        if real is None or not hop.synapses:
-            return found
+        computed = isinstance(hop.target, NetworkNode) and hop.target.output is not None
+        if real is None or computed or not hop.synapses:
+            return found  # what a function reads is not shaped like its result
         counts = real.reshape(len(real), -1).mean(axis=1) * hop.synapses
         share = np.minimum(1.0, counts / np.maximum(1, self.paths(hop, hop.synapses, len(real))))
         return found.times(share)
@@ -56,6 +65,11 @@ class Padding:
 
 
 NO_PADDING = Padding()
+
+
+def whole(total: int, n: int) -> float:
+    """A mean of whole numbers: a whole number where it is one."""
+    return total // n if total % n == 0 else total / n
 
 
 def real_products(graph: Graph, node: Node, real: Real) -> NDArray:
