@@ -3,8 +3,8 @@
 An entry belongs to a position where it is made of that position's values by layers that act on
 every position alone. One that is made of several positions, such as a mean over a window, belongs
 to all of them: it is padding where all of them are. A score of a query and a key belongs to two,
-and is padding where either is. A choice by a mask, `m x + (1 - m) y`, belongs where y does: padding
-never reaches it.
+and is padding where either is. A state that the mask of one step keeps, `m x + (1 - m) y`, belongs
+to no position: padding never reaches it.
 """
 
 from __future__ import annotations
@@ -80,16 +80,12 @@ class Place:
     """The spans of a value: an entry is padding where all positions of one of them are.
 
     `content` says whether it depends on more than masks and constants. Of a value that does not,
-    `values` `(2, *shape)` are those where all positions are real, and where all are padding. Of a
-    product with a mask `kept` are the mask's spans if it is zero at padding, and `filled` if it is
-    zero elsewhere.
+    `values` `(2, *shape)` are those where all positions are real, and where all are padding.
     """
 
     spans: tuple[Span, ...] = ()
     content: bool = True
     values: NDArray | None = None
-    kept: tuple[Span, ...] = ()
-    filled: tuple[Span, ...] = ()
 
 
 def places(graph: Graph, given: Mapping[str, Place]) -> dict[str, Place]:
@@ -192,8 +188,7 @@ def _largest(layer: Any, x: NDArray) -> NDArray:
             layer.channels_last,
         ).evaluate(x)  # fmt: skip
     if isinstance(layer, g.Convolution):
-        together = x.max(axis=-1 if layer.channels_last else 1, keepdims=True)
-        windows = layer.windows
+        windows, together = layer.windows, _of_groups(layer, x, layer.weight.shape[0])
         return g.MaxPool(
             windows.size, windows.stride, windows.padding, windows.dilation,
             channels_last=layer.channels_last,
@@ -210,6 +205,14 @@ def _largest(layer: Any, x: NDArray) -> NDArray:
     return np.full((1, *(1,) * (x.ndim - 1)), -np.inf)  # unknown: no positions
 
 
+def _of_groups(layer: Any, x: NDArray, channels: int) -> NDArray:
+    """The largest of the values that each of so many channels of a result is made of."""
+    axis = x.ndim - 1 if layer.channels_last else 1
+    parts = np.split(x, layer.groups, axis)
+    largest = np.concatenate([part.max(axis=axis, keepdims=True) for part in parts], axis)
+    return np.repeat(largest, channels // layer.groups, axis)
+
+
 def _by_matrices(x: NDArray, along: Sequence[tuple[int, NDArray]]) -> NDArray:
     """The largest of the values along axes that rows of matrices take."""
     for axis, matrix in along:
@@ -220,8 +223,10 @@ def _by_matrices(x: NDArray, along: Sequence[tuple[int, NDArray]]) -> NDArray:
 
 def _spread(layer: g.ConvolutionTranspose, x: NDArray) -> NDArray:
     """The largest of the values that reach each result of a transposed convolution."""
-    together = x.max(axis=-1 if layer.channels_last else 1, keepdims=True)
-    taps = replace(layer, weight=np.ones((1, 1, *layer.weight.shape[2:])), bias=None, groups=1)
+    channels = layer.weight.shape[1] * layer.groups
+    together = _of_groups(layer, x, channels)
+    ones = np.ones((channels, 1, *layer.weight.shape[2:]))
+    taps = replace(layer, weight=ones, bias=None, groups=channels)
     found: NDArray | None = None
     for value in np.unique(together[np.isfinite(together)]):
         reached = taps.evaluate((together == value).astype(np.float64)) > 0
@@ -274,49 +279,42 @@ def _of_products(layer: g.MatMul, inputs: Sequence[Place]) -> tuple[Span, ...]:
 def _together(layer: Layer, inputs: Sequence[Place]) -> Place:
     """Spans of values that are put together one by one.
 
-    A mask, or what follows from it, tells nothing of where other values are, unless these are left
-    out at padding.
+    A mask, or what follows from it, says nothing of other values, unless it makes them zero.
     """
     content = [place for place in inputs if place.content]
     if not content:
         return Place(tuple(span for place in inputs for span in place.spans))
     if isinstance(layer, g.Multiply) and len(content) < len(inputs):
         return _masked(content, [place for place in inputs if not place.content])
-    filled = [place.filled for place in content if place.filled]
-    spans = [
-        span
-        for place in content
-        for span in place.spans
-        if not (place.kept in filled and isinstance(layer, g.Add) and span in place.kept)
-    ]
-    return Place(tuple(spans))
+    return Place(tuple(span for place in content for span in place.spans))
 
 
 def _masked(content: Sequence[Place], masks: Sequence[Place]) -> Place:
-    """The spans of a product with masks and constants."""
+    """The spans of a product with masks and constants.
+
+    What is zero at padding is padding there; of one step alone it is a part of a state.
+    """
     spans = tuple(span for place in content for span in place.spans)
     of_masks = _different(_compact(span) for place in masks for span in place.spans)
-    if not of_masks:
+    if not of_masks or not _zero_at_padding(masks, of_masks):
         return Place(spans)
-    kept, filled = (_zero(masks, of_masks, which) for which in (1, 0))
-    if filled:
-        return Place(spans, filled=of_masks)
-    return Place((*spans, *of_masks), kept=of_masks) if kept else Place(spans)
+    if any(span.varies for span in of_masks):
+        return Place((*spans, *of_masks))
+    return Place(tuple(span for span in spans if _compact(span) not in of_masks))
 
 
-def _zero(masks: Sequence[Place], spans: Sequence[Span], which: int) -> bool:
-    """Whether a product of masks is zero wherever these have a position."""
-    shape = np.broadcast_shapes(*(place.values[which].shape for place in masks), *(
-        span.last.shape for span in spans
-    ))
+def _zero_at_padding(masks: Sequence[Place], spans: Sequence[Span]) -> bool:
+    """Whether a product of masks and constants is zero at padding, wherever it has a position."""
+    values = [place.values[1] for place in masks if place.values is not None]
+    shape = np.broadcast_shapes(*(array.shape for array in (*values, *(s.last for s in spans))))
     has = np.any([np.broadcast_to(span.last > 0, shape) for span in spans], axis=0)
-    values = [np.broadcast_to(place.values[which], shape) for place in masks]
-    return bool(np.all(np.any([value == 0 for value in values], axis=0)[has]))
+    zero = np.any([np.broadcast_to(value == 0, shape) for value in values], axis=0)
+    return bool(np.all(zero[has]))
 
 
 def _of_rank(span: Span, rank: int) -> Span:
     """The same with axes of one in front, up to so many axes."""
-    return Span(*(end.reshape(*(1,) * (rank - end.ndim), *end.shape) for end in span.ends))
+    return Span(*(end.reshape((1,) * (rank - end.ndim) + end.shape) for end in span.ends))
 
 
 def _compact(span: Span) -> Span:

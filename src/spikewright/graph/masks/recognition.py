@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spikewright.graph import layers as g
 from spikewright.graph.graph import Graph
 from spikewright.graph.interpreter import evaluate_all
-from spikewright.graph.lookups import random_inputs
+from spikewright.graph.lookups import random_inputs, whole_inputs
 from spikewright.graph.masks.positions import Place, Span, places
 
 _NEAR = 1e-9  # of the largest of a value's entries, or of 1: they differ by rounding
@@ -65,9 +65,11 @@ def recognised(graph: Graph) -> tuple[Mask, ...]:
     found: list[Mask] = []
     taken: set[str] = set()
     for candidate in _candidates(graph):
+        if candidate.node in taken:
+            continue
         axes = {n: axis for n, axis in candidate.axes.items() if n not in taken}
-        mask = _recognised(graph, replace(candidate, axes=axes)) if axes else None
-        if mask is not None and candidate.node not in taken:
+        mask = _recognised(graph, replace(candidate, axes=_hidden(graph, candidate, axes)))
+        if mask is not None:
             start = sum(known.length for known in found)
             found.append(replace(mask, start=start))
             taken |= {mask.node, *mask.axes}
@@ -94,7 +96,9 @@ def _candidates(graph: Graph) -> Iterator[Mask]:
         for node in graph
         if isinstance(node.layer, g.Activation) and node.layer.function == "threshold"
     ]
-    for name in (*graph.inputs, *comparisons[:_MOST]):
+    rows = whole_inputs(graph)
+    inputs = [name for name in graph.inputs if rows.get(name, 2) == 2]  # no numbers of rows
+    for name in (*sorted(inputs, key=lambda n: "mask" not in n), *comparisons[:_MOST]):
         shape = graph.shapes[name]
         length = max(shape, default=1)
         if length < 2 or sum(n != 1 for n in shape) != 1:
@@ -115,8 +119,19 @@ def _each_alone(graph: Graph, name: str, axes: Mapping[str, int]) -> bool:
     return len(spans) == 1 and bool(np.all(spans[0].first == spans[0].last)) and spans[0].varies
 
 
+def _hidden(graph: Graph, candidate: Mask, axes: Mapping[str, int]) -> Mapping[str, int]:
+    """The inputs that a candidate hides, of those that have its positions."""
+    if len(axes) < 2:
+        return axes
+    each = ({name: axis} for name, axis in axes.items())
+    hidden = [one for one in each if _recognised(graph, replace(candidate, axes=one))]
+    return {name: axis for one in hidden for name, axis in one.items()}
+
+
 def _recognised(graph: Graph, candidate: Mask) -> Mask | None:
     """A candidate as a mask, with the number that hides; None where neither does more."""
+    if not candidate.axes:
+        return None
     found = []
     for hides in (0.0, 1.0):
         mask = replace(candidate, hides=hides)
@@ -127,8 +142,7 @@ def _recognised(graph: Graph, candidate: Mask) -> Mask | None:
     (mask, where, reached), (_, _, others) = found
     if sum(map(len, reached)) >= sum(map(len, others)):
         return None
-    ends = {name for name in graph.outputs.values() if not varies(where[name])}
-    used = tuple(i for i, names in enumerate(reached) if ends & names.keys())
+    used = tuple(i for i, names in enumerate(reached) if any(names.values()))
     lost = {n for names in reached for n, hidden in names.items() if not hidden}
     return replace(mask, used=used, reached=tuple(n.name for n in graph if n.name in lost))
 
