@@ -28,7 +28,7 @@ from spikewright.measure.scores import scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Output, Truth
 from spikewright.network import Node
-from spikewright.running.encoding import Feeds, encoders_for, feeds_of
+from spikewright.running.encoding import Feeds, encoders_for, feeds_of, without_held
 from spikewright.running.outputs import outputs_of
 from spikewright.running.padding import real_outputs
 from spikewright.running.rounded import rounded
@@ -42,7 +42,7 @@ Outputs = Mapping[str, NDArray]
 def operations_of(runner: Runner, settings: Settings) -> OperationCounter:
     """The counter of a network's operations; raises as `OperationCounter` does."""
     lowered = runner.lowered
-    encoders = encoders_for(settings.encoder, lowered.inputs)
+    encoders = encoders_for(without_held(settings.encoder, lowered), lowered.inputs)
     program = runner.program(settings.dt, settings.seed, settings.precision)
     return OperationCounter(lowered, runner.counting(), encoders, settings.dt, program)
 
@@ -78,8 +78,9 @@ class Work:
             return self._source_answers(self._fed(shard), self.settings.threads or threads)
 
     def _fed(self, shard: Shard) -> Feeds:
-        given, inputs = self.settings, self._runner.lowered.inputs
-        return feeds_of(shard.x, inputs, given.encoder, given.steps, given.dt, given.seed)
+        given, lowered = self.settings, self._runner.lowered
+        encoder = without_held(given.encoder, lowered)
+        return feeds_of(shard.x, lowered.inputs, encoder, given.steps, given.dt, given.seed)
 
     def _counted(self, shard: Shard, threads: int | None, source: Answers | None) -> Tally:
         given, fed = self.settings, self._fed(shard)

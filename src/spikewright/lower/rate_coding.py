@@ -229,7 +229,7 @@ class _Lowering:
         planned = plan(
             node.layer,
             shapes,
-            accumulate=self.choices.spiking,
+            accumulate=self.choices.spiking and node.name not in self.roles.held,
             fed=node.name in self.roles.fed,
         )
         spikes = node.name in self.roles.populations

@@ -62,6 +62,7 @@ def _places(lowered: Lowered, real: Real, products: Mapping[str, NDArray]) -> Pa
     """The places whose values are padding, and the products of functions in a step."""
     found: dict[Item, NDArray] = {}
     made: dict[Node, NDArray] = {}
+    read: dict[Node, list[NDArray]] = {}
     for name in lowered.exact_values:
         place = lowered.layers.get(name)
         if isinstance(place, Ensemble):
@@ -72,7 +73,10 @@ def _places(lowered: Lowered, real: Real, products: Mapping[str, NDArray]) -> Pa
         name, function = (node.label or "").removesuffix(".function"), node.output
         if not isinstance(function, NodeFunction) or name not in products:
             continue
-        counts = real.whole(name, real.masks.graph.shapes[name])
+        graph = real.masks.graph
+        counts = real.whole(name, graph.shapes[name])
+        inputs = (real.whole(source, graph.shapes[source]) for source in graph[name].inputs)
+        read[node] = [part for part in inputs if part is not None]
         if isinstance(function, MatMul):
             made[node] = products[name]
         if counts is None:
@@ -81,7 +85,7 @@ def _places(lowered: Lowered, real: Real, products: Mapping[str, NDArray]) -> Pa
             made[node] = counts.reshape(len(real), -1).sum(axis=1) * (len(function.shapes) - 1)
         if node not in found and node.shape_out == counts.shape[1:]:
             found[node] = counts
-    return Padding(found, made)
+    return Padding(found, read, made)
 
 
 def _add(found: dict[Item, NDArray], place: Item, counts: NDArray | None) -> None:

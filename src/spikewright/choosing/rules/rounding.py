@@ -41,13 +41,16 @@ def _limits(statistics: Statistics, graph: Graph) -> dict[str, NDArray]:
     inputs = {name: value[:_EXAMPLES] for name, value in statistics.examples.values.items()}
     rng = np.random.default_rng(0)
 
-    real = masks_of(graph).real(inputs)
+    masks = masks_of(graph)
+    real = masks.real(inputs)
 
     def counts(name: str) -> NDArray | bool:
         found = None if real is None else real.of(name)
         return True if found is None else found
 
     def rounded(name: str, value: NDArray) -> NDArray:
+        if name in masks.alone:  # zeros and ones, and what is made of them, exactly
+            return value
         return value * (1.0 + _UNIT * random_signs(rng, value.shape, counts(name)))
 
     with np.errstate(all="ignore"):

@@ -90,6 +90,19 @@ class Masks:
                 found[name] = spans
         return found
 
+    @cached_property
+    def alone(self) -> frozenset[str]:
+        """Nodes whose values follow from masks and constants alone, and from some mask."""
+        if not self.found:
+            return frozenset()
+        found = places_of(self.graph, self.found)
+        masks = {mask.node for mask in self.found}
+        behind = set(masks)
+        for node in self.graph:
+            if behind.intersection(node.inputs):
+                behind.add(node.name)
+        return frozenset(name for name in behind if not found[name].content)
+
     def _unused(self, span: Span) -> bool:
         first, last = int(span.first.max()), int(span.last.max())
         for mask in self.found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,11 +22,13 @@ from spikewright.network import Node as NetworkNode
 class Padding:
     """Values of places that count, `{place: (batch, *shape)}`, all those of places left out.
 
+    `read` are those of each input of a function, which are not shaped like its result.
     `products` are the multiply-accumulates of functions in a step, `{node: (batch,)}`, and `source`
     those of one pass through the source, `(batch,)`, None where these are the same for all samples.
     """
 
     real: Mapping[Item, NDArray] = field(default_factory=dict)
+    read: Mapping[Any, Sequence[NDArray]] = field(default_factory=dict)
     products: Mapping[Any, NDArray] = field(default_factory=dict)
     source: NDArray | None = None
 
@@ -49,9 +51,11 @@ class Padding:
         Where a value is spread over positions, paths are taken to meet all targets alike.
         """
         real = self.real.get(hop.target)
-        computed = isinstance(hop.target, NetworkNode) and hop.target.output is not None
-        if real is None or computed or not hop.synapses:
-            return found  # what a function reads is not shaped like its result
+        if isinstance(hop.target, NetworkNode) and hop.target.output is not None:
+            known = self.read.get(hop.target, ())  # one path to every value of one of its inputs
+            real = next((part for part in known if part[0].size == hop.synapses), None)
+        if real is None or not hop.synapses:
+            return found
         counts = real.reshape(len(real), -1).mean(axis=1) * hop.synapses
         share = np.minimum(1.0, counts / np.maximum(1, self.paths(hop, hop.synapses, len(real))))
         return found.times(share)
