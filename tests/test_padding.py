@@ -136,7 +136,7 @@ def test_samples_that_are_all_padding_give_no_statistics() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
 def test_figures_of_evaluations_do_not_depend_on_padding(kind: tuple[str, str]) -> None:
-    """Accuracy, agreement, errors, rates, spikes, operations and joules are those without padding."""
+    """Accuracy, errors, rates, spikes, operations and joules are those without padding."""
     y = LABELS if kind[0] != "tokens" else None
     found = {}
     for name, x in GIVEN.items():
@@ -187,7 +187,7 @@ CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("correction", CORRECTIONS)
 def test_corrections_do_not_depend_on_padding(correction: str) -> None:
-    """Corrections are measured where there is no padding, and are nothing where there is nothing else."""
+    """Corrections are measured where there is no padding."""
     ((argument, _),) = CORRECTIONS[correction].items()
     found = {}
     for name, x in GIVEN.items():
@@ -267,9 +267,9 @@ def test_files_and_commands_take_masks(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_masks_and_numbers_of_rows_are_not_encoded() -> None:
-    """An encoder for all inputs leaves masks as they are, and says so where nothing else is left."""
+    """An encoder for all inputs leaves masks as they are; where nothing else is left it says so."""
     conversion, x = _ruled("same", "mean", "added"), GIVEN["same"]
-    with pytest.raises(SimulationError, match="nothing to encode: inputs .* which are held"):
+    with pytest.raises(SimulationError, match="has nothing to encode"):
         conversion.run(x, STEPS, encoder=sw.encoders.Poisson(1000.0), progress=False)
 
 
@@ -288,7 +288,7 @@ def test_what_follows_from_a_mask_alone_has_no_neurons() -> None:
 
 
 def test_the_trace_says_which_positions_are_padding() -> None:
-    """The mask, what it hides, and what padding reaches all the same; and a mask that hides nothing."""
+    """The mask and what it hides, or a warning where what is called a mask hides nothing."""
     trace = _plain("same", "mean", "added").trace
     (entry,) = [e for e in trace if e.stage == "padding"]
     assert (entry.layer, entry.status) == ("attention_mask", "exact")

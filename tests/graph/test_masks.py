@@ -44,7 +44,9 @@ def test_values_of_padding_are_those_that_follow_from_padding_alone(example: Lay
     padding = ~np.broadcast_to(counts, graph.shapes["y"])
 
     rng = np.random.default_rng(0)
-    inputs = {n: 3.0 * rng.normal(size=(64, *s)) for n, s in zip(names, example.shapes, strict=True)}
+    inputs = {
+        n: 3.0 * rng.normal(size=(64, *s)) for n, s in zip(names, example.shapes, strict=True)
+    }
     hidden = ~real.reshape(-1, *(1,) * (len(shape) - 1)) & np.ones(shape, bool)
     of_hidden, of_real = (_reaching(graph, inputs, where) for where in (hidden, ~hidden))
     assert not (padding & ~of_hidden).any()
@@ -223,4 +225,3 @@ def test_masks_of_two_sequences_hide_one_each() -> None:
         "mask_a": {"ids_a": 0},
         "mask_b": {"ids_b": 0},
     }
-

@@ -76,8 +76,9 @@ class _Again:
 def source_means(conversion: Converted, samples: Batch, at: Collection[int], dt: float) -> Means:
     """The source's mean value of every neuron over the samples, cut off at the most it can send.
 
-    Padding counts as 0 (see `shares`). Returns `(1, *shape)`, the same for all numbers of steps `at`. Where input comes at once they
-    are `(len(at), *shape)`, in as many steps: neurons are to send all at once, as far as they can.
+    Padding counts as 0 (see `shares`). Returns `(1, *shape)`, the same for all numbers of steps
+    `at`. Where input comes at once they are `(len(at), *shape)`, in as many steps: neurons are to
+    send all at once, as far as they can.
     """
     graph, populations = conversion.canonical, conversion.populations()
     once = conversion.lowered.at_once

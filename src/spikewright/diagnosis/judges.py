@@ -78,7 +78,9 @@ class OfTargets(Judge):
     worth = Worth("relative error", rising=False)
 
     def amounts(self, samples: slice, outputs: Outputs) -> NDArray[np.float64]:
-        return _squares(self._counted(outputs[self.output.name] - self.truth.values[samples], samples))
+        return _squares(
+            self._counted(outputs[self.output.name] - self.truth.values[samples], samples)
+        )
 
     def _counted(self, values: NDArray, samples: slice) -> NDArray:
         return values if self.real is None else np.where(self.real[samples], values, 0.0)

@@ -60,9 +60,10 @@ def predict(
     advance: Callable[[int], None],
 ) -> list[Effect]:
     """The predicted effect of each plan on the samples of a run that had `spikes` a sample."""
-    present_plan, accounts = samples.plan, [
-        _Forecast(judge, samples) for _ in range(len(plans) + 1)
-    ]
+    present_plan, accounts = (
+        samples.plan,
+        [_Forecast(judge, samples) for _ in range(len(plans) + 1)],
+    )
     for batch in samples:
         for plan, account in zip((present_plan, *plans), accounts, strict=True):
             account.add(batch, present_plan, plan)

@@ -109,7 +109,7 @@ class Roles:
         return frozenset(
             node.name
             for node in self.graph
-            if (is_function(node.layer) or _is_curve(node.layer) and node.name in self.held)
+            if (is_function(node.layer) or (_is_curve(node.layer) and node.name in self.held))
             and node.name not in self.read_out
         )
 

@@ -280,7 +280,9 @@ class Run(Shown):
         Per spiking layer.
         """
         return {
-            name: _share(~p.totals.any(axis=0), None if p.real is None else p.counted() > 0)
+            name: _share(
+                np.logical_not(p.totals.any(axis=0)), None if p.real is None else p.counted() > 0
+            )
             for name, p in self.populations.items()
             if p.spiking
         }

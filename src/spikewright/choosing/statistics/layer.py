@@ -27,8 +27,9 @@ class LayerStatistics:
 
     `shape` is that of the layer without batch axis, `axis` the one its channels lie on (None for a
     single number). `evaluated` is how often all of its neurons were looked at, 0 where that is not
-    known; of channels that are padding some values are missing. `values` has, channel by channel, the input currents where the layer is a ReLU
-    (`rectifies`), whose outputs follow from them, and the outputs of any other layer.
+    known; of channels that are padding some values are missing. `values` has, channel by channel,
+    the input currents where the layer is a ReLU (`rectifies`), whose outputs follow from them, and
+    the outputs of any other layer.
 
     `least` is the limit that values of each channel have to exceed to be more than rounding errors,
     where that was measured: smaller ones are 0 in `values`. `rounded` says whether some channel has

@@ -57,8 +57,9 @@ def sensitivities(
     amount, at random (the draws are seeded), and back; half the difference of the outputs is the
     effect of an error to first order. The mean over examples `{input name: (n, *shape)}` is taken.
     Of a layer that is for the values that are not zero. Of channels it is for all, and without the
-    mean over an output's values. Padding is not moved, and its change does not count. About `work` multiply-accumulates are spent: on fewer examples
-    where there are many channels and, where even four are too many, on whole layers.
+    mean over an output's values. Padding is not moved, and its change does not count. About `work`
+    multiply-accumulates are spent: on fewer examples where there are many channels and, where even
+    four are too many, on whole layers.
     """
     behind = {name: _behind(graph, name) for name in names}
     parts = {name: _channels(graph, name) if per == "channel" else 1 for name in names}

@@ -88,7 +88,23 @@ class Masks:
                 spans = () if self.graph.is_output(name) else tuple(filter(self._unused, spans))
             if spans:
                 found[name] = spans
-        return found
+        return self._with_readers(found)
+
+    def _with_readers(self, found: dict[str, tuple[Span, ...]]) -> dict[str, tuple[Span, ...]]:
+        """The spans, of what follows from masks alone with those that all of its readers have.
+
+        So a mask of keys that is spread over queries is padding where these are.
+        """
+        graph = self.graph
+        for node in reversed([*graph]):
+            readers = graph.consumers[node.name]
+            alike = all(graph.shapes[reader] == graph.shapes[node.name] for reader in readers)
+            if node.name in self.alone and readers and alike:
+                first, *others = (found.get(reader, ()) for reader in readers)
+                own = found.get(node.name, ())
+                common = [s for s in first if all(s in other for other in others) and s not in own]
+                found[node.name] = (*own, *common)
+        return {name: spans for name, spans in found.items() if spans}
 
     @cached_property
     def alone(self) -> frozenset[str]:
@@ -134,7 +150,8 @@ class Masks:
         real = self.real(flat)
         if real is None:
             return None
-        return self.counting([real.positions.reshape(batch, steps, -1).any(axis=1)])
+        positions: NDArray = np.any(real.positions.reshape(batch, steps, -1), axis=1)
+        return self.counting([positions])
 
     def counting(self, parts: Sequence[NDArray]) -> Real | None:
         """Positions `(batch, positions)` of the masks, side by side; None where all count."""

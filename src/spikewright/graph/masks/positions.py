@@ -149,8 +149,7 @@ def _changes(layer: Layer, shape: Shape) -> Callable[[Span], Span]:
 def _moved(layer: Layer, span: Span, shape: Shape) -> Span:
     """The span of values that are moved as they are; zeros that are added have no position."""
     first, last = (
-        layer.evaluate(np.broadcast_to(end, shape)[None].astype(np.float64))[0]
-        for end in span.ends
+        layer.evaluate(np.broadcast_to(end, shape)[None].astype(np.float64))[0] for end in span.ends
     )
     return Span(first.astype(int), last.astype(int))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,9 +162,7 @@ def varies(place: Place) -> bool:
     return any(span.varies for span in place.spans)
 
 
-def _reached(
-    graph: Graph, mask: Mask, where: Mapping[str, Place], half: slice
-) -> dict[str, bool]:
+def _reached(graph: Graph, mask: Mask, where: Mapping[str, Place], half: slice) -> dict[str, bool]:
     """Nodes outside that change with what hidden positions of inputs hold.
 
     True for an output that is padding as a whole.
@@ -174,8 +173,8 @@ def _reached(
     for name, value in inputs.items():
         inputs[name] = np.repeat(value, 2, axis=0)
         if name in mask.axes:
-            place = (1, *(slice(None),) * mask.axes[name], half)
-            inputs[name][place] = others[name][(0, *place[1:])]
+            hidden: Any = (*(slice(None),) * mask.axes[name], half)
+            inputs[name][1][hidden] = others[name][0][hidden]
     forced = mask.values(real, graph.shapes[mask.node])
     if mask.node in inputs:
         inputs[mask.node] = forced
@@ -187,7 +186,7 @@ def _reached(
         single = not varies(where[name]) and not counts.any()
         if single and graph.is_output(name):
             counts = np.ones_like(counts)
-        if _differ(*value, np.broadcast_to(counts[0], value.shape[1:])):
+        if _differ(value[0], value[1], np.broadcast_to(counts[0], value.shape[1:])):
             found[name] = single
     return found
 

@@ -118,8 +118,9 @@ class Counter:
         inputs that spike; `inputs` the values of the analog ones, `(batch, *shape)` held constant
         or `(batch, steps, *shape)` (left out: no value is zero, and they are held). `events` holds
         the number of steps in which each neuron spiked, for the other way to count bursts; left
-        out, it is at most the number of spikes and of steps. Of `padding` nothing counts. Raises `SimulationError` where a
-        population is missing, shapes differ or totals are not whole numbers from 0.
+        out, it is at most the number of spikes and of steps. Of `padding` nothing counts. Raises
+        `SimulationError` where a population is missing, shapes differ or totals are not whole
+        numbers from 0.
         """
         analog = {name: x for name, x in (inputs or {}).items() if name not in totals}
         found = self._of_spikes(totals, steps, events or {}, padding)
@@ -161,7 +162,9 @@ class Counter:
             name = self._names[node]
             layers[name] = layers[name].plus(found) if name in layers else found
         exact = all(known for _, known in happened.values())
-        sizes = {name: padding.size(n, n.ensemble.n_neurons) for name, n in self._populations.items()}
+        sizes = {
+            name: padding.size(n, n.ensemble.n_neurons) for name, n in self._populations.items()
+        }
         more = self.not_counted, self._spiking
         return Operations(layers, batch, steps, sizes, self._filtered, True, exact, *more)
 

@@ -72,9 +72,10 @@ class Operations:
     Arrays are `(n,)`, or `(1,)` sums over samples (`summed`); `joined` takes either, and means are
     the same to the last digit, since all counts are whole numbers. `neurons` is the size of each
     population (the mean of what counts, where some is padding), `filtered` the number of values
-    that synapses filter. `constant_input` says whether every analog input was held, `exact_events` whether the number of (neuron, step) pairs with a
-    spike is known or bounded from above by the spikes; `not_counted` names work that has no count.
-    `spiking` is false where no neuron of the network spikes.
+    that synapses filter. `constant_input` says whether every analog input was held, `exact_events`
+    whether the number of (neuron, step) pairs with a spike is known or bounded from above by the
+    spikes; `not_counted` names work that has no count. `spiking` is false where no neuron of the
+    network spikes.
     """
 
     layers: Mapping[str, LayerOperations]
