@@ -17,16 +17,28 @@ def held_layers(graph: Graph) -> frozenset[str]:
     """Names of the layers whose values follow from masks alone, or from whole numbers of inputs.
 
     Of whole numbers that is so for comparisons, and for moves and sums without weights of what they
-    give: a row of a table, or a weighted sum, is a value of the network.
+    give: a row of a table, or a weighted sum, is a value of the network. Masks may be computed of
+    any inputs, by comparisons without weights.
     """
-    masked = masks_of(graph).alone
-    whole: set[str] = set()
+    masks, inputs = masks_of(graph), set(graph.inputs)
+    leading = _leading(graph, {mask.node for mask in masks.found})
+    whole, given = set[str](), set(inputs)
     for node in graph:
-        given = isinstance(node.layer, g.Input) and node.layer.whole
-        if given or (_compares(node) and whole.issuperset(node.inputs)):
+        is_whole = isinstance(node.layer, g.Input) and node.layer.whole
+        if is_whole or (_compares(node) and whole.issuperset(node.inputs)):
             whole.add(node.name)
-    inputs = set(graph.inputs)
-    return frozenset(masked | whole) - inputs
+        if node.name in leading and _compares(node) and given.issuperset(node.inputs):
+            given.add(node.name)
+    return (masks.alone | whole | given) - inputs
+
+
+def _leading(graph: Graph, names: set[str]) -> set[str]:
+    """The nodes that others are computed of, themselves among them."""
+    found = set(names)
+    for node in reversed([*graph]):
+        if node.name in found:
+            found.update(node.inputs)
+    return found
 
 
 def _compares(node: Node) -> bool:

@@ -97,11 +97,44 @@ def places(graph: Graph, given: Mapping[str, Place]) -> dict[str, Place]:
             continue
         inputs = [found[name] for name in node.inputs]
         shapes = [graph.shapes[name] for name in node.inputs]
+        joined = _parts_read(graph, node)
+        if joined:  # a mask beside values, of which weights take one or the other
+            inputs = [_weighed(found, graph, joined)]
         made = _made(node.layer, inputs, shapes)
         rank = len(graph.shapes[node.name])
         spans = _different(_compact(_of_rank(span, rank)) for span in made.spans)
         found[node.name] = replace(made, spans=spans, **_plain(node, inputs))
     return found
+
+
+def _parts_read(graph: Graph, node: Node) -> dict[str, bool]:
+    """The parts, side by side, that a dense layer reads, and whether its weights take them.
+
+    Empty where they take all of them, or where it reads no such parts.
+    """
+    before = graph[node.inputs[0]] if isinstance(node.layer, g.Affine) else node
+    if not isinstance(before.layer, g.Concatenate) or before is node:
+        return {}
+    rank = len(graph.shapes[before.name])
+    widths = [graph.shapes[name][-1] for name in before.inputs]
+    if before.layer.axis % rank != rank - 1 or len({*before.inputs}) < len(widths):
+        return {}
+    columns = np.split(np.any(node.layer.weight != 0, axis=0), np.cumsum(widths)[:-1])  # type: ignore[attr-defined]
+    taken = [bool(part.any()) for part in columns]
+    return {} if all(taken) else dict(zip(before.inputs, taken, strict=True))
+
+
+def _weighed(found: Mapping[str, Place], graph: Graph, parts: Mapping[str, bool]) -> Place:
+    """The place of parts side by side, as if there were none but those that are taken."""
+    taken = [found[name] for name, here in parts.items() if here]
+    spans = tuple(span for place in taken for span in place.spans)
+    if any(place.content for place in taken):
+        return Place(spans)
+    values = [
+        found[name].values if here else np.zeros((2, *graph.shapes[name]))
+        for name, here in parts.items()
+    ]
+    return Place(spans, False, np.concatenate([v for v in values if v is not None], axis=-1))
 
 
 def _plain(node: Node, inputs: Sequence[Place]) -> dict[str, Any]:

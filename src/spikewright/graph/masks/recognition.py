@@ -24,6 +24,9 @@ from spikewright.graph.masks.positions import Place, Span, places
 _NEAR = 1e-9  # of the largest of a value's entries, or of 1: they differ by rounding
 _MOST = 8  # comparisons that are looked at
 
+_LOGICAL = (g.GlobalMaxPool, g.Maximum, g.Minimum, g.Multiply)
+_SAYING_THE_SAME = (g.Identity, g.Permute, g.Reshape)
+
 Halves = tuple[slice, slice]
 
 
@@ -92,11 +95,7 @@ def places_of(graph: Graph, masks: Iterable[Mask]) -> dict[str, Place]:
 
 def _candidates(graph: Graph) -> Iterator[Mask]:
     """Inputs, and comparisons, that have one number for each position of other inputs."""
-    comparisons = [
-        node.name
-        for node in graph
-        if isinstance(node.layer, g.Activation) and node.layer.function == "threshold"
-    ]
+    comparisons = _comparisons(graph)
     rows = whole_inputs(graph)
     inputs = [name for name in graph.inputs if rows.get(name, 2) == 2]  # no numbers of rows
     for name in (*sorted(inputs, key=lambda n: "mask" not in n), *comparisons[:_MOST]):
@@ -111,6 +110,24 @@ def _candidates(graph: Graph) -> Iterator[Mask]:
         }
         if name in graph.inputs or _each_alone(graph, name, axes):
             yield Mask(name, 0.0, axes, length)
+
+
+def _comparisons(graph: Graph) -> list[str]:
+    """Nodes whose values are zero or one, the first of those that say the same."""
+    truths: set[str] = set()
+    found = []
+    for node in graph:
+        layer, known = node.layer, truths.issuperset(node.inputs)
+        compared = isinstance(layer, g.Activation) and layer.function == "threshold"
+        if compared and layer.parameters.get("maximum") == layer.parameters["threshold"]:
+            found.append(node.name)
+            truths.add(node.name)
+        elif known and isinstance(layer, _LOGICAL):
+            found.append(node.name)
+            truths.add(node.name)
+        elif known and node.inputs and isinstance(layer, _SAYING_THE_SAME):
+            truths.add(node.name)
+    return found
 
 
 def _each_alone(graph: Graph, name: str, axes: Mapping[str, int]) -> bool:
