@@ -21,7 +21,7 @@ def tell_of_masks(trace: Trace, lowered: Lowered) -> None:
             trace.add(_STAGE, mask.node, text, "warning")
     known = {mask.node for mask in found}
     for name in lowered.inputs:
-        if "mask" in name and name not in known:
+        if "mask" in name.lower() and name not in known:
             text = "neither zero nor one in it hides positions of other inputs: all of them count"
             trace.add(_STAGE, name, text, "warning")
 

@@ -20,7 +20,9 @@ from spikewright.graph.layers import (
     Tile,
 )
 
-_FEW = 2  # that many numbers where no table says how many there are: those of masks
+FEW = 2
+"""That many whole numbers are drawn where no table says how many there are: those of masks."""
+
 _MOVES = (Broadcast, Concatenate, Crop, Identity, Permute, Reshape, Slice, Take, Tile)
 
 
@@ -41,7 +43,7 @@ def whole_nodes(graph: Graph) -> dict[str, int]:
         if isinstance(node.layer, Lookup):
             rows = len(node.layer.table)
         if isinstance(node.layer, Input) and node.layer.whole:
-            found.setdefault(node.name, _FEW)
+            found.setdefault(node.name, FEW)
         if rows is not None:
             for name in node.inputs:
                 found[name] = min(rows, found.get(name, rows))

@@ -1,9 +1,9 @@
 """Masks of padding among the values of a graph, recognised by what they do.
 
-A value of one number a position, an input or a comparison of one, is a mask where one of two
-numbers hides: with it at some positions, what other inputs hold there reaches other positions less
-far than with the other number. So neither names nor frameworks matter, nor whether zero or one
-stands for padding.
+A value of one number a position is a mask where zero or one hides: an input of whole numbers, one
+that is called a mask, or a comparison. With the number that hides at some positions, what other
+inputs hold there reaches other positions less far than with the other one. So it is found out
+which of them stands for padding.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from spikewright.graph import layers as g
 from spikewright.graph.graph import Graph
 from spikewright.graph.interpreter import evaluate_all
-from spikewright.graph.lookups import random_inputs, whole_inputs
+from spikewright.graph.lookups import FEW, random_inputs, whole_inputs
 from spikewright.graph.masks.positions import Place, Span, places
 
 _NEAR = 1e-9  # of the largest of a value's entries, or of 1: they differ by rounding
@@ -56,8 +56,8 @@ class Mask:
 
     def real(self, values: NDArray) -> NDArray:
         """The positions that are not hidden, `(batch, positions)`, of the node's values."""
-        flat = values.reshape(len(values), self.length)
-        return (flat > 0.5) == (self.hides < 0.5)
+        real: NDArray = values.reshape(len(values), self.length) != self.hides
+        return real
 
     def values(self, real: NDArray, shape: g.Shape) -> NDArray:
         """The node's values `(batch, *shape)` where these positions are real."""
@@ -97,8 +97,8 @@ def _candidates(graph: Graph) -> Iterator[Mask]:
     """Inputs, and comparisons, that have one number for each position of other inputs."""
     comparisons = _comparisons(graph)
     rows = whole_inputs(graph)
-    inputs = [name for name in graph.inputs if rows.get(name, 2) == 2]  # no numbers of rows
-    for name in (*sorted(inputs, key=lambda n: "mask" not in n), *comparisons[:_MOST]):
+    inputs = [name for name in graph.inputs if "mask" in name.lower() or rows.get(name) == FEW]
+    for name in (*sorted(inputs, key=lambda n: "mask" not in n.lower()), *comparisons[:_MOST]):
         shape = graph.shapes[name]
         length = max(shape, default=1)
         if length < 2 or sum(n != 1 for n in shape) != 1:
@@ -119,15 +119,23 @@ def _comparisons(graph: Graph) -> list[str]:
     for node in graph:
         layer, known = node.layer, truths.issuperset(node.inputs)
         compared = isinstance(layer, g.Activation) and layer.function == "threshold"
-        if compared and layer.parameters.get("maximum") == layer.parameters["threshold"]:
-            found.append(node.name)
-            truths.add(node.name)
-        elif known and isinstance(layer, _LOGICAL):
+        if (compared and layer.parameters.get("maximum") == layer.parameters["threshold"]) or (
+            known and isinstance(layer, _LOGICAL)
+        ):
             found.append(node.name)
             truths.add(node.name)
         elif known and node.inputs and isinstance(layer, _SAYING_THE_SAME):
             truths.add(node.name)
     return found
+
+
+def _is_step(layer: g.Layer) -> bool:
+    """Whether a layer's values are zero or one."""
+    if not isinstance(layer, g.Activation) or layer.function != "threshold":
+        return False
+    given = {"value": 0.0, "negative_slope": 0.0, "maximum": np.inf, **layer.parameters}
+    ends = given["value"], given["negative_slope"], given["maximum"]
+    return ends == (0.0, 0.0, 1.0) and given["threshold"] >= 1.0
 
 
 def _each_alone(graph: Graph, name: str, axes: Mapping[str, int]) -> bool:
