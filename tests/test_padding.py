@@ -74,7 +74,7 @@ def _data(length: int = LENGTH, hidden: int = 3) -> dict[str, NDArray]:
 
 GIVEN = {"same": _data(), "other tokens": _data(hidden=4), "more padding": _data(LONGER, hidden=5)}
 OTHERS = [name for name in GIVEN if name != "same"]
-KINDS = [("first", "added"), ("mean", "added"), ("tokens", "compared")]
+KINDS = [("tokens", "compared"), ("first", "added"), ("mean", "added")]
 RULE = sw.MinimumError(STEPS, spikes_per_step=1)
 RULES: Mapping[str, sw.ScaleRule] = {
     "error": RULE,
@@ -103,6 +103,7 @@ def _scales(conversion: sw.Conversion) -> dict[str, NDArray]:
     return {name: e.rate_scale for name, e in conversion.populations().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
 def test_thresholds_do_not_depend_on_padding(kind: tuple[str, str], rule: str) -> None:
@@ -134,6 +135,7 @@ def test_samples_that_are_all_padding_give_no_statistics() -> None:
         _plain("same", "tokens", "added").calibrate(x, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
 def test_figures_of_evaluations_do_not_depend_on_padding(kind: tuple[str, str]) -> None:
     """Accuracy, errors, rates, spikes, operations and joules are those without padding."""
