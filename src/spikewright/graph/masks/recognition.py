@@ -117,14 +117,11 @@ def _comparisons(graph: Graph) -> list[str]:
     truths: set[str] = set()
     found = []
     for node in graph:
-        layer, known = node.layer, truths.issuperset(node.inputs)
-        compared = isinstance(layer, g.Activation) and layer.function == "threshold"
-        if (compared and layer.parameters.get("maximum") == layer.parameters["threshold"]) or (
-            known and isinstance(layer, _LOGICAL)
-        ):
+        layer, known = node.layer, bool(node.inputs) and truths.issuperset(node.inputs)
+        if _is_step(layer) or (known and isinstance(layer, _LOGICAL)):
             found.append(node.name)
             truths.add(node.name)
-        elif known and node.inputs and isinstance(layer, _SAYING_THE_SAME):
+        elif known and isinstance(layer, _SAYING_THE_SAME):
             truths.add(node.name)
     return found
 
