@@ -45,7 +45,8 @@ class Calibration:
         for known, its_mark, statistics in self._statistics:
             if known is data and its_mark == mark:
                 return statistics
-        found = collect(graph, names, self._gathered(data), sequences=sequences)
+        gathered = self._gathered(data)
+        found = collect(graph, names, gathered, sequences=sequences).require_values()
         self._statistics.append((data, mark, found))
         return found
 
@@ -123,7 +124,7 @@ def collect_sharded(
         for part in executor.completed(_collect_shard, shared, shards):
             found = [Statistics.join([*found, part])]
             advance(part.samples)
-    return found[0]
+    return found[0].require_values()
 
 
 def _collect_shard(

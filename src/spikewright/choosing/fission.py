@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright.choosing.copies import Copies
+from spikewright.choosing.sent import real_in
 from spikewright.choosing.statistics.channels import (
     by_channel,
     channel_axis,
@@ -75,7 +76,8 @@ def split_by(conversion: Converted, rule: Fission, samples: Mapping[str, NDArray
     """
     _check(conversion)
     graph, populations = conversion.canonical, conversion.populations()
-    values = evaluate_all(graph, {name: array[:_SAMPLES] for name, array in samples.items()})
+    some = {name: array[:_SAMPLES] for name, array in samples.items()}
+    values, real = evaluate_all(graph, some), real_in(conversion, some)
     axes = dict(_divisible(graph))
     copies: dict[str, NDArray] = {}
     waiting: list[tuple[float, str, int]] = []
@@ -84,7 +86,8 @@ def split_by(conversion: Converted, rule: Fission, samples: Mapping[str, NDArray
         most = ensemble.neuron_type.most_in(rule.steps) or 0
         unit = ensemble.neuron_type.amplitude / (ensemble.rate_scale * rule.dt * rule.steps)
         sent = np.clip(values[name] / unit, -most, most)
-        errors = by_channel(np.square((sent - np.rint(sent)) * unit), axis).mean(axis=1)
+        counts = None if real is None else real.whole(name, graph.shapes[name])
+        errors = _mean_by_channel(np.square((sent - np.rint(sent)) * unit), axis, counts)
         copies[name] = np.ones(len(errors), int)
         scores = errors * _effects(graph, name, axis)
         waiting += [(-score * _gain(1), name, c) for c, score in enumerate(scores) if score > 0]
@@ -100,6 +103,15 @@ def split_by(conversion: Converted, rule: Fission, samples: Mapping[str, NDArray
             again = gain * _gain(count + 1) / _gain(count)
             heapq.heappush(waiting, (again, name, channel))
     return Copies({n: Split(c, axes[n]) for n, c in copies.items() if c.max(initial=1) > 1})
+
+
+def _mean_by_channel(values: NDArray, axis: int | None, counts: NDArray | None) -> NDArray:
+    """The mean of each channel's values, of those that are no padding."""
+    if counts is None:
+        mean: NDArray = by_channel(values, axis).mean(axis=1)
+        return mean
+    total, number = (by_channel(x, axis).sum(axis=1) for x in (values * counts, counts))
+    return np.asarray(total / np.maximum(1, number))
 
 
 def split_as_told(graph: Graph, counts: Mapping[str, Any]) -> Copies:

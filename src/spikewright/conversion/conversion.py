@@ -47,7 +47,7 @@ from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
 from spikewright.records import DEFAULT_TABLE, select
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import encoders_for, lists_of
+from spikewright.running.encoding import encoders_for, lists_of, without_held
 from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
 from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
@@ -216,7 +216,8 @@ class Conversion(Shown):
         `x` is `(batch, *shape)` held constant or `(batch, steps, *shape)`; with several inputs
         `{name: array}`, or what the source's own call takes: a list, a tuple, dicts in dicts.
         `encoder`, one of `spikewright.encoders` or `{input name: encoder}`, makes spikes of values,
-        or currents of frames and of events. With `sequence_step` `x` is `(batch, time, *shape)`, of
+        or currents of frames and of events; one for all inputs leaves whole numbers and masks as
+        they are, held. With `sequence_step` `x` is `(batch, time, *shape)`, of
         any length, and the run lasts `time x sequence_step` steps. `batch_size` samples run side by
         side (default: as memory suggests), on `threads` threads (default: the engine's choice);
         neither changes a result of an exact engine. `record` names layers whose values at every
@@ -226,6 +227,7 @@ class Conversion(Shown):
         `BuildError` for scales that no engine computes with at this `dt`, and `MissingExtraError`
         for an engine that is not installed.
         """
+        encoder = without_held(encoder, self.lowered)
         lists = lists_of(encoders_for(encoder, self.inputs))
         structure = replace(self.graph.structure, lists=lists)
         named = as_named(x, structure)

@@ -104,6 +104,9 @@ class Graph:
             raise GraphError(f"aliases must lead from a removed layer to a node: {stray}")
         self.shapes  # noqa: B018  (raises when shapes do not fit)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
+        return self
+
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
 

@@ -9,7 +9,8 @@ from spikewright.graph.graph import Graph
 from spikewright.graph.layers import Input, Lookup
 from spikewright.graph.row_bounds import MOVES
 
-_FEW = 2  # that many numbers where no table says how many there are: those of masks
+FEW = 2
+"""That many whole numbers are drawn where no table says how many there are: those of masks."""
 
 
 def whole_inputs(graph: Graph) -> dict[str, int]:
@@ -29,7 +30,7 @@ def whole_nodes(graph: Graph) -> dict[str, int]:
         if isinstance(node.layer, Lookup):
             rows = len(node.layer.table)
         if isinstance(node.layer, Input) and node.layer.whole:
-            found.setdefault(node.name, _FEW)
+            found.setdefault(node.name, FEW)
         if rows is not None:
             for name in node.inputs:
                 found[name] = min(rows, found.get(name, rows))

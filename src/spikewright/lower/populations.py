@@ -15,6 +15,7 @@ from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, ParametricReLU
 from spikewright.lower.choices import NeuronChoice, per_layer
+from spikewright.lower.held import held_layers
 from spikewright.lower.keys import chosen_keys
 from spikewright.lower.node_functions import is_function, sent_as_spikes
 from spikewright.lower.rounding import ROUNDED, own
@@ -91,7 +92,16 @@ class Roles:
             if isinstance(node.layer, Activation | ParametricReLU)
             and not is_function(node.layer)
             and node.name not in self.read_out
+            and node.name not in self.held
         )
+
+    @cached_property
+    def held(self) -> frozenset[str]:
+        """Names of the layers that are computed of masks, or compare whole numbers, from inputs.
+
+        These are no values that spikes could carry: they are computed at every step.
+        """
+        return held_layers(self.graph) if self.stepping is None else frozenset()
 
     @cached_property
     def functions(self) -> frozenset[str]:
@@ -99,7 +109,8 @@ class Roles:
         return frozenset(
             node.name
             for node in self.graph
-            if is_function(node.layer) and node.name not in self.read_out
+            if (is_function(node.layer) or (_is_curve(node.layer) and node.name in self.held))
+            and node.name not in self.read_out
         )
 
     @cached_property
@@ -114,7 +125,8 @@ class Roles:
             layer = node.layer
             given = isinstance(layer, Input) and node.name not in states
             moved = (layer.linear or isinstance(layer, Lookup)) and found.issuperset(node.inputs)
-            if given or (moved and not isinstance(layer, Input | Activation)):
+            plain = moved and not isinstance(layer, Input | Activation)
+            if given or plain or node.name in self.held:
                 found.add(node.name)
         return frozenset(found)
 
@@ -128,6 +140,7 @@ class Roles:
             or (
                 node.name in self.functions
                 and not (isinstance(node.layer, Lookup) and node.name in self.fed)
+                and node.name not in self.held
                 and sent_as_spikes(self.graph, node.name, self.read_out, self.later)
             )
         )
@@ -173,6 +186,10 @@ class Roles:
             return frozenset()
         parts = frozenset(node.name for node in nodes)
         return parts or frozenset({names[name]} if name in names else ())
+
+
+def _is_curve(layer: Layer) -> bool:
+    return isinstance(layer, Activation) and layer.elementwise
 
 
 def _is_nameless(node: Node) -> bool:

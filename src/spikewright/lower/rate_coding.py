@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright.graph import SPIKING_READY, Graph, Node
 from spikewright.graph.layers import Activation, Add, Concatenate, Constant, Input, Shape
+from spikewright.graph.masks import Masks, masks_of
 from spikewright.graph.ranges import Range, ranges
 from spikewright.lower.linear import linear_map, place_ranges
 from spikewright.lower.node_functions import Plan, plan
@@ -50,7 +51,7 @@ class Lowered:
     `layers` maps names of source layers to the ensemble or node that they became (a part of);
     `exact_values` names those whose output is exactly that object's. `readouts` are the activations
     to apply to the readout of an output. `stepping` is None, or the steps of simulation in a step
-    of a sequence.
+    of a sequence. `graph` is the graph that was lowered, whose nodes have the names of `layers`.
     """
 
     network: Network
@@ -61,6 +62,14 @@ class Lowered:
     readouts: Mapping[str, Activation]
     notes: tuple[LayerNote, ...]
     stepping: Stepping | None = None
+    graph: Graph | None = None
+
+    @property
+    def masks(self) -> Masks | None:
+        """The masks of padding among the inputs; None where there are none."""
+        if self.graph is None or self.stepping is not None:
+            return None
+        return masks_of(self.graph) or None
 
     @property
     def at_once(self) -> int:
@@ -124,6 +133,7 @@ class _Lowering:
             roles.readouts,
             tuple(self.notes),
             states,
+            self.graph,
         )
 
     def read_from(self) -> dict[str, Object]:
@@ -214,7 +224,7 @@ class _Lowering:
         planned = plan(
             node.layer,
             shapes,
-            accumulate=self.choices.spiking,
+            accumulate=self.choices.spiking and node.name not in self.roles.held,
             fed=node.name in self.roles.fed,
         )
         spikes = node.name in self.roles.populations
