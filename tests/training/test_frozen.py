@@ -166,7 +166,7 @@ def test_unknown_names_are_told_the_nearest() -> None:
     _, conversion, x = made("pytorch", "normalisation behind a convolution")
     for frozen, message in (
         (["00"], r"frozen: the model has no layer '00'. Did you mean '0'\?"),
-        ("conv1", "no layer 'conv1'. Its layers are input, 0, 1, 2"),
+        ("conv1", "no layer 'conv1'. It has the activations relu; layers are input, 0, 1, 2"),
         ([3], r"frozen must be names of layers, \(\) for none, or None, got \[3\]"),
         (True, "frozen must be names of layers"),
     ):

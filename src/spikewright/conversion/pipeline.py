@@ -8,6 +8,7 @@ from typing import Any, Literal
 from spikewright._base.keywords import spelled
 from spikewright.conversion import Conversion
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
+from spikewright.conversion.by_layer import in_names
 from spikewright.conversion.making import Model
 from spikewright.frontends import Reading
 from spikewright.frontends.outputs import wanted_outputs
@@ -93,9 +94,10 @@ def convert(
         "bias_correction": bias_correction,
         "fission": fission,
         "sequence_step": sequence_step,
-        "outputs": wanted_outputs(outputs),
+        "outputs": outputs,
         "fallback": fallback,
     }
-    wanted = Wanted(arguments)
     reading = Reading(model, example_input)
+    named = in_names(arguments, reading.named)
+    wanted = Wanted({**named, "outputs": wanted_outputs(named["outputs"])})
     return Model(Conversion, reading(**wanted.form), reading).converted(wanted)
