@@ -118,7 +118,9 @@ class Refusal:
         return ". ".join(filter(None, [self.options.rstrip("."), *more])) if more else self.options
 
     def __str__(self) -> str:
-        where = f"layer {self.layer!r} ({self.kind})"
+        where = f"layer {self.layer!r}"
+        if not self.layer.endswith(f" {self.kind}"):  # as names of numbers do
+            where += f" ({self.kind})"
         if self.kind in ("argument", "method", "attribute"):
             where = f"{self.kind} {self.layer!r}"
         return self.said_of(where, self.location)

@@ -67,7 +67,8 @@ def recorded(record: Any, lowered: Lowered, graph: Graph) -> Any:
     given = [record] if isinstance(record, str) or not _is_several(record) else list(record)
     names: dict[Any, None] = {}
     for key in given:
-        if isinstance(key, str) and key in lowered.layers:
+        around = key not in lowered.exact_values and keys.inside(key)
+        if isinstance(key, str) and key in lowered.layers and not around:
             names[key] = None  # what has no values of its own is refused with the reason
             continue
         try:

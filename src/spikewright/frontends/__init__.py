@@ -12,8 +12,9 @@ from typing import Any
 
 from spikewright._base.files import file_at, shown
 from spikewright._base.structure import first_samples
-from spikewright.errors import ReadError
+from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import calling_what_is_not_read
+from spikewright.frontends.naming import refusing_shown_names, with_shown_names
 from spikewright.frontends.objects import with_names
 from spikewright.frontends.origins import Origin, Place, frozen_names, origins
 from spikewright.frontends.outputs import restricted, wanted_outputs
@@ -126,7 +127,11 @@ def read(
             _check_fallback(model, framework)
             forms.enter_context(calling_what_is_not_read())
         forms.enter_context(preserved(*held, example_input))
-        source: Source = front_end.read(model, example_input, kept)
+        try:
+            source: Source = front_end.read(model, example_input, kept)
+        except UnsupportedLayerError as error:
+            raise refusing_shown_names(error).with_traceback(error.__traceback__) from error
+    source = with_shown_names(source, kept)
     inside, call = (partial(_preserving, held, f) for f in (source.activations, source.call))
     return replace(source, activations=inside, call=call)
 

@@ -96,7 +96,7 @@ class LayerKeys:
         """
         found: dict[str, None] = {}
         for key in keys:
-            members = self.named(key) or self.inside(key) or self.alike(key)
+            members = self.named(key) | self.inside(key) or self.alike(key)
             if not members:
                 raise KeyError(self.unknown(key))
             found.update((name, None) for name in self.members if name in members)
@@ -198,7 +198,10 @@ class _Key:
             alike = frozenset()
         if alike and key in layers.nameless:
             named = frozenset()
-        return cls(key, named, frozenset() if named or alike else layers.inside(key), alike)
+        inside = layers.inside(key) | named
+        if inside == named:
+            return cls(key, named, frozenset(), alike)
+        return cls(key, frozenset(), inside, frozenset())
 
     def refusals(self, what: str, layers: LayerKeys, exact: frozenset[str]) -> Iterator[Refusal]:
         """The refusal of a key that means nothing, or both its layer and others without a name."""
