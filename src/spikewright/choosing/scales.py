@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.advice import advise
 from spikewright._base.arguments import refuse
 from spikewright.choosing import Case, Choice, ScaleRule, Setting, Statistics
 from spikewright.choosing.rules import EnergyBudget
@@ -205,6 +206,5 @@ def need_data(what: str) -> ConversionError:
     return refuse(
         "calibration",
         f"{what} needs data, and none was given",
-        "Give some hundred samples, calibration=x, or statistics that were collected: "
-        "sw.convert(model).calibrate(x); FromWeights needs none",
+        f"{advise('data for a rule')}, or statistics that were collected; FromWeights needs none",
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from spikewright._base.advice import on_the_command_line
 from spikewright.cli.calibrate import calibrate
 from spikewright.cli.convert import convert
 from spikewright.cli.demo import demo
@@ -73,7 +74,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors that a user can mend become a `UserError`."""
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), on_the_command_line():
                 warnings.simplefilter("always", ConversionWarning)
                 warnings.showwarning = partial(_show, warnings.showwarning)
                 return super().invoke(ctx)

@@ -13,7 +13,7 @@ from typing import Any
 from spikewright._base.files import file_at, shown
 from spikewright._base.structure import first_samples
 from spikewright.errors import ReadError, UnsupportedLayerError
-from spikewright.frontends.fallback import calling_what_is_not_read
+from spikewright.frontends.fallback import calling_what_is_not_read, without_futile_advice
 from spikewright.frontends.naming import refusing_shown_names, with_shown_names
 from spikewright.frontends.objects import with_names
 from spikewright.frontends.origins import Origin, Place, frozen_names, origins
@@ -96,6 +96,23 @@ def read(
     model is afterwards what it was, also where it is refused, and so are the random states.
     """
     kept = wanted_outputs(with_names(outputs, model, _framework_of(model)))
+    try:
+        source = read_bare(model, example_input, kept, keep_recurrence, fallback)
+    except UnsupportedLayerError as error:
+        told = refusing_shown_names(without_futile_advice(error, model, fallback))
+        raise told.with_traceback(error.__traceback__) from error.__cause__
+    return with_shown_names(source, kept)
+
+
+def read_bare(
+    model: Any,
+    example_input: Any = None,
+    outputs: Sequence[str] | None = None,
+    keep_recurrence: bool = False,
+    fallback: str | None = None,
+) -> Source:
+    """Read a source model, as `read` does, whose layers have the names that it gives them."""
+    kept = outputs
     if isinstance(model, Graph):
         graph = model if kept is None else restricted(model, kept)
         inside, call = partial(evaluate_all, graph), partial(evaluate, graph)
@@ -127,11 +144,7 @@ def read(
             _check_fallback(model, framework)
             forms.enter_context(calling_what_is_not_read())
         forms.enter_context(preserved(*held, example_input))
-        try:
-            source: Source = front_end.read(model, example_input, kept)
-        except UnsupportedLayerError as error:
-            raise refusing_shown_names(error).with_traceback(error.__traceback__) from error
-    source = with_shown_names(source, kept)
+        source: Source = front_end.read(model, example_input, kept)
     inside, call = (partial(_preserving, held, f) for f in (source.activations, source.call))
     return replace(source, activations=inside, call=call)
 

@@ -48,7 +48,7 @@ def refusing_shown_names(error: UnsupportedLayerError) -> UnsupportedLayerError:
     ]
     met = {layers[name]: kind for name, kind in error.met.items()}
     found = UnsupportedLayerError(refusals, _renamed_nodes(error.read, nodes), met)
-    found.details = error.details
+    found.details, found.__cause__ = error.details, error.__cause__
     return found
 
 

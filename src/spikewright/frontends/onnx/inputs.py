@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.advice import advise
 from spikewright._base.optional import require
 from spikewright._base.structure import Structure
 from spikewright.errors import ReadError
@@ -93,7 +94,7 @@ def inputs_of(proto: Any, examples: Mapping[str, NDArray], place: str) -> ModelI
         if unknown:
             raise ReadError(
                 f"{where}: the extent of axes {unknown} is not fixed in the model. "
-                "Give example_input, whose shape then holds."
+                f"{advise('shape of an input')}."
             )
         shapes[name] = tuple(extent for extent in known if isinstance(extent, int))
         if isinstance(batch, int):
@@ -121,7 +122,7 @@ def _declared(value: Any, example: NDArray | None, place: str) -> list[int | str
     _check_type(value.type, where)
     if not tensor.HasField("shape"):
         if example is None:
-            raise ReadError(f"{where} has no shape in the model. Give example_input.")
+            raise ReadError(f"{where} has no shape in the model. {advise('shape of an input')}.")
         return ["", *example.shape[1:]]
     return [d.dim_value if d.dim_value > 0 else str(d.dim_param) for d in tensor.shape.dim]
 

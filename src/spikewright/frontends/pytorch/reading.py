@@ -143,7 +143,7 @@ class _Walk:
             if why is None:
                 outputs[name] = value.name
             else:
-                self.builder.refuse(name, "output", *why)
+                self.builder.refuse_output(name, *why)
         return self.builder.build(outputs)
 
     def _keep(self, node: Any, value: Any) -> None:
@@ -367,16 +367,15 @@ def _dependent(node: Any, values: Mapping[Any, Any]) -> list[Any]:
 
 def _why_no_output(value: Any) -> tuple[str, str] | None:
     """The reason why a value cannot be an output, and the next move; None where it can."""
-    keep = "name the outputs to keep: outputs=[...]."
     if not isinstance(value, Value):
-        return "this output does not depend on the input", keep.capitalize()
+        return "this output does not depend on the input", ""
     if value.masked is not None:
-        return "this output is minus infinity in places", keep.capitalize()
+        return "this output is minus infinity in places", ""
     if value.merged:
-        return "the batch axis of this output is merged with another axis", keep.capitalize()
+        return "the batch axis of this output is merged with another axis", ""
     if value.layout.axis:
-        moved = "Move it to the front, as in y.transpose(0, 1), or"
-        return f"the batch axis of this output is its axis {value.layout.axis}", f"{moved} {keep}"
+        moved = "Move it to the front, as in y.transpose(0, 1)"
+        return f"the batch axis of this output is its axis {value.layout.axis}", moved
     return None
 
 
