@@ -93,8 +93,10 @@ ADVICE: Mapping[str, Advice] = {
     ),
     "reader of an ONNX operator": Advice(
         "an operator of ONNX that is not known",
-        'Register a reader of the operator with @spikewright.frontends.onnx.reads("{kind}")',
-        'spikewright.frontends.onnx.reads("{kind}")(reader) and sw.convert(model)',
+        "Register a reader of the operator with "
+        '@spikewright.frontends.onnx.reads("{kind}", domain="{domain}")',
+        'spikewright.frontends.onnx.reads("{kind}", domain="{domain}")(reader) and '
+        "sw.convert(model)",
         "Convert the model in Python, and register a reader of the operator",
     ),
     "Keras code on another backend": Advice(
@@ -143,7 +145,7 @@ ADVICE: Mapping[str, Advice] = {
     "part of a module": Advice(
         "a module whose code cannot be traced, beside parts that can",
         "Give a part of it that is a network alone, such as {part}",
-        "sw.convert({part}, example_input=x)",
+        "sw.convert({module}, example_input=x)",
     ),
     "call of a part": Advice(
         "a part of a module whose code cannot be traced",

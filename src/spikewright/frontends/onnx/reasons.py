@@ -68,7 +68,7 @@ _REASONS = by_kind(
 
 def reason_for(domain: str, operator: str) -> Reason:
     """The reason why this operator has no reading, and the options."""
-    register = advise("reader of an ONNX operator", kind=operator)
+    register = advise("reader of an ONNX operator", kind=operator, domain=domain)
     if domain and operator not in _REASONS:
         return Reason(f"it belongs to the domain {domain!r}, which has no readers", register)
     return _REASONS.get(operator, Reason("this operator has no reading", register))
