@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 import spikewright
 import spikewright as sw
-from spikewright._base.advice import ADVICE, advise, on_the_command_line
+from spikewright.advice import ADVICE, advise, on_the_command_line
 from spikewright.cli.main import main
 from spikewright.errors import ConversionWarning, SpikewrightError
 from spikewright.frontends.keras import code, importing, quantized

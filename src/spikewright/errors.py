@@ -35,7 +35,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright._base.advice import advise, as_options
+from spikewright.advice import advise, as_options
 
 _NAMED = 8  # layers that a sentence names where it speaks of more
 

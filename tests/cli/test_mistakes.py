@@ -108,7 +108,7 @@ MESSAGES = [
     ),
     (
         ("convert", MODEL, "--scale", "relu7=3"),
-        "Error: layer 'relu7' (key of scale_firing_rates): the model has no such activation, and "
+        "Error: layer 'relu7' (key of --scale): the model has no such activation, and "
         "no layer with neurons of that name. Did you mean 'relu'? It has the activations relu; "
         "layers with neurons are relu1, relu2.\n",
     ),
@@ -130,7 +130,7 @@ MESSAGES = [
     ),
     (
         ("run", "saved.spikewright", "--data", "good.npz", "--sequence-step", "4"),
-        "Error: argument 'sequence_step': the file holds the recurrent layers in the other form. "
+        "Error: --sequence-step: the file holds the recurrent layers in the other form. "
         "Convert the model.\n",
     ),
     (
@@ -226,10 +226,10 @@ def test_unknown_layers_are_all_listed() -> None:
 
     assert message == (
         "Error: 2 layers cannot be converted:\n"
-        "  - layer 'relu9' (key of scale_firing_rates): the model has no such activation, and no "
+        "  - layer 'relu9' (key of --scale): the model has no such activation, and no "
         "layer with neurons of that name. Did you mean 'relu'? It has the activations relu; "
         "layers with neurons are relu1, relu2.\n"
-        "  - layer 'tanh' (key of scale_firing_rates): the model has no such activation, and no "
+        "  - layer 'tanh' (key of --scale): the model has no such activation, and no "
         "layer with neurons of that name. It has the activations relu; layers with neurons are "
         "relu1, relu2.\n"
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from spikewright._base.advice import advise
 from spikewright._base.progress import progress_bar
+from spikewright.advice import advise
 from spikewright.choosing import Statistics, collect, fingerprint
 from spikewright.choosing.statistics.batches import Batch, batches, count_of, gather, refusal
 from spikewright.executors import Executor

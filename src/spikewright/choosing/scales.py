@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.advice import advise
 from spikewright._base.arguments import refuse
+from spikewright.advice import advise
 from spikewright.choosing import Case, Choice, ScaleRule, Setting, Statistics
 from spikewright.choosing.rules import EnergyBudget
 from spikewright.choosing.rules.rule import brief

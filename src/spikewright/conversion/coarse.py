@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spikewright._base.advice import advise
+from spikewright.advice import advise
 from spikewright.choosing.scales import has_rule
 from spikewright.errors import listed
 from spikewright.lower.trace import Trace

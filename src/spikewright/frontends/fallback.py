@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.advice import advise
+from spikewright.advice import advise
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.preserving import preserved
 from spikewright.graph.layers import PythonCall, Shape

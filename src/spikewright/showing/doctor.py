@@ -10,9 +10,9 @@ from importlib import metadata
 from typing import Any, Literal
 
 from spikewright import engines
-from spikewright._base.advice import advise
 from spikewright._base.optional import EXTRA_OF
 from spikewright._base.processors import processors
+from spikewright.advice import advise
 from spikewright.frontends.keras.importing import import_keras
 
 State = Literal["works", "absent", "broken"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from spikewright._base.advice import advise
 from spikewright._base.optional import require
+from spikewright.advice import advise
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.keras.registry import Call, OwnCode, Unknown, Unreadable, Value

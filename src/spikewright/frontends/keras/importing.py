@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from spikewright._base.advice import advise
 from spikewright._base.optional import require
+from spikewright.advice import advise
 from spikewright.errors import MissingExtraError, ReadError
 
 BACKENDS = ("torch", "jax", "tensorflow")

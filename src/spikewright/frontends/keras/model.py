@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spikewright._base.advice import advise
 from spikewright._base.files import file_at
 from spikewright._base.structure import Structure
+from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.examples import named_examples
 from spikewright.frontends.keras.importing import import_keras

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.advice import advise
 from spikewright._base.optional import require
 from spikewright._base.structure import Place
+from spikewright.advice import advise
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read_bare
 from spikewright.frontends.keras.quantized import inputs_as_they_are, note_inputs

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.advice import advise
 from spikewright._base.optional import require
 from spikewright._base.structure import Structure
+from spikewright.advice import advise
 from spikewright.errors import ReadError
 from spikewright.frontends.examples import named_examples
 from spikewright.frontends.onnx.files import type_name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikewright._base.advice import advise
+from spikewright.advice import advise
 from spikewright.frontends.reading.reasons import (
     COMPARES,
     JUMPS,

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from spikewright._base.advice import advise
 from spikewright._base.arrays import readable
 from spikewright._base.structure import Place
+from spikewright.advice import advise
 from spikewright.errors import ReadError
 
 

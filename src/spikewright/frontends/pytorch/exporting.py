@@ -10,7 +10,7 @@ import torch
 from torch.nn.modules import transformer
 from torch.nn.modules.module import register_module_forward_hook
 
-from spikewright._base.advice import advise
+from spikewright.advice import advise
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.arguments import Arguments, calls_of, variants
 from spikewright.frontends.pytorch.modes import inference

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from spikewright._base.advice import advise
+from spikewright.advice import advise
 from spikewright.errors import ReadError
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.pytorch.arguments import Arguments
