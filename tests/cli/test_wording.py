@@ -22,7 +22,7 @@ MODEL = str(demo.MODEL)
     [
         ("argument 'max_spikes_per_step': no. Use spiking=True.",
          "--max-spikes-per-step: no. Use --spiking."),
-        ("layer 'a' (key of synapse): no such layer", "layer 'a' (key of --synapse): no such layer"),
+        ("layer 'a' (key of synapse): none", "layer 'a' (key of --synapse): none"),
         ("Give scale_firing_rates=sw.MinimumError(steps=8), or leave it out",
          "Give --scale minimum-error:steps=8, or leave it out"),
         ('Use initial_voltage="half"', "Use --initial-voltage half"),

@@ -97,15 +97,16 @@ def _moves(module: Any, place: str, failure: Failure) -> Iterator[str]:
     if absent and "NoneType" in str(failure.error):
         yield advise("absent arguments", names=" or ".join(absent[:4]))
         return
-    if not _runs(module, call):
+    runs = _runs(module, call)
+    if not runs:
         yield advise("example that the module takes")
-        return
-    if _is_branch(failure.error):
+    elif _is_branch(failure.error):
         yield advise("branches")
-    parts = [f"model.{name} ({kind})" for name, kind in _parts(module, place, failure)]
+    found = _parts(module, place, failure) if runs or failure.done else []
+    parts = [f"model.{name} ({kind})" for name, kind in found]
     if parts:
         yield advise("part of a module", part=" or ".join(parts))
-    if place and not is_asked_for():
+    if place and runs and not is_asked_for():
         yield advise("call of a part")
 
 
