@@ -330,7 +330,7 @@ def test_modules_without_weights_are_refused() -> None:
 
 def test_branches_on_values_are_refused() -> None:
     """What depends on the values of the input has no fixed graph."""
-    with pytest.raises(ReadError, match="torch.where"):
+    with pytest.raises(ReadError, match=r"torch\.where"):
         read(Of(lambda m, x: x if x.sum() > 0 else -x), np.zeros((2, 3)))
     with pytest.raises(UnsupportedLayerError, match="Python number"):
         read(Of(lambda m, x: x * x.max().item()), np.zeros((2, 3)))
