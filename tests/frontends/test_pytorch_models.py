@@ -537,7 +537,7 @@ def test_user_registers_a_reading() -> None:
         registry._registry.pop(target, None)
     assert _names(graph) == ["inputs_0", "a", "bounded"]
     assert graph["bounded"].layer == Activation("clip", {"minimum": -0.5, "maximum": 0.5})
-    with pytest.raises(UnsupportedLayerError, match=r"reads\('mine.bounded.default'\)"):
+    with pytest.raises(UnsupportedLayerError, match=r'reads\("mine.bounded.default"\)'):
         read(model, np.zeros((2, 3, 4)))
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from spikewright._base.layer_names import bare_name, shown_name
-from spikewright.errors import ReadError, UnsupportedLayerError
+from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.outputs import unknown
 from spikewright.frontends.source import Source, Values
 from spikewright.graph import Graph, Node
@@ -41,7 +41,7 @@ def refusing_shown_names(error: UnsupportedLayerError) -> UnsupportedLayerError:
     refusals = [
         replace(
             refusal,
-            layer=layers.get(refusal.layer, refusal.layer),
+            layer=layers.get(refusal.layer) or _name_in(refusal),
             keeping=tuple(nodes.get(name, layers.get(name, name)) for name in refusal.keeping),
         )
         for refusal in error.refusals
@@ -50,6 +50,13 @@ def refusing_shown_names(error: UnsupportedLayerError) -> UnsupportedLayerError:
     found = UnsupportedLayerError(refusals, _renamed_nodes(error.read, nodes), met)
     found.details, found.__cause__ = error.details, error.__cause__
     return found
+
+
+def _name_in(refusal: Refusal) -> str:
+    """The printed name of a layer that was not met on the way: its class stands in its kind."""
+    if refusal.kind in ("output", "argument", "method", "attribute"):
+        return refusal.layer
+    return shown_name(refusal.layer, refusal.kind.partition(":")[0])
 
 
 def _names_of_layers(nodes: Iterable[Node]) -> dict[str, str]:

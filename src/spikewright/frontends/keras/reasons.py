@@ -17,7 +17,10 @@ _RECURRENT = Reason(
     "are written out step by step",
     "Use one of those, or read the feed-forward part of the model",
 )
-_TRACE = f"{ADVICE['Keras code on another backend'].python}, or replace it by layers"
+_TRACE = (
+    f"{ADVICE['Keras code on another backend'].python}; replace it by layers; or register a reader "
+    "of its class with spikewright.frontends.keras.reads"
+)
 _CODE = Reason(
     "it runs Python code, which is read of live models on Keras's torch backend alone",
     _TRACE,
