@@ -140,7 +140,7 @@ def test_drawn_inputs_are_scaled_to_weights_of_many_sizes(monkeypatch: pytest.Mo
     nothing."""
     small = [[1.0, 1e-9], [0.5, 2e-9]]
     found = unequal(small).verify()
-    assert found.scaled == ("0",) and "scaled to the weights of '0'" in str(found)
+    assert found.scaled == ("0 Linear",) and "scaled to the weights of '0 Linear'" in str(found)
     assert cancelling().verify().scaled == ()
     level = cancelling().canonical
     np.testing.assert_array_equal(

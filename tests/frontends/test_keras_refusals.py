@@ -150,7 +150,7 @@ def test_a_refusal_names_layer_kind_and_reason(
     (refusal,) = (r for r in refusals_of(functional(layer, shape)).values() if r.kind == kind)
     assert getattr(layer, "name", "") in refusal.layer
     assert reason in refusal.reason
-    assert refusal.options
+    assert refusal.advice
 
 
 def test_all_refusals_are_listed_together() -> None:

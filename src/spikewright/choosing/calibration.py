@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spikewright._base.progress import progress_bar
+from spikewright.advice import advise
 from spikewright.choosing import Statistics, collect, fingerprint
 from spikewright.choosing.statistics.batches import Batch, batches, count_of, gather, refusal
 from spikewright.executors import Executor
@@ -60,7 +61,7 @@ class Calibration:
             given = "none was given" if data is None else "statistics of it were"
             raise refusal(
                 f"a correction runs the network on data, and fission its source, and {given}",
-                "Give some hundred samples: calibration=x",
+                advise("data for a rule"),
             )
         (found,) = self._kept(data, graph)
         return found

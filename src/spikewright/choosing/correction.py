@@ -26,7 +26,7 @@ from spikewright.choosing.sent import sending, shares, source_means
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.errors import ConversionError, NetworkError, Refusal
-from spikewright.lower.choices import per_layer
+from spikewright.lower.keys import by_layer
 from spikewright.lower.populations import Roles
 from spikewright.lower.status import Status
 from spikewright.network import Ensemble
@@ -154,11 +154,11 @@ def add_bias(conversion: Converted, roles: Roles, value: Any, copies: Copies = N
     """Add numbers or arrays, one for all layers or `{layer: ...}`, to the biases; by layer.
 
     An array with one axis more than the layer has is a bias for each of the first steps. Copies
-    have the biases of their channels, here and below. Raises `ConversionError` for layers that are
-    unknown or left out, and for arrays that do not fit.
+    have the biases of their channels, here and below. Raises `ConversionError` for unknown layers
+    and for arrays that do not fit.
     """
     populations = conversion.populations()
-    added = per_layer(value, roles.populations, roles.names(), "bias_correction", _as_numbers)
+    added = by_layer(value, roles.keys, "bias_correction", _as_numbers, rest=0.0)
     refusals = []
     for name, amount in added.items():
         ensemble = populations[name]

@@ -25,10 +25,11 @@ from spikewright.choosing.statistics.channels import (
     channel_size,
     channels_of,
 )
-from spikewright.errors import ConversionError, Refusal, listed
+from spikewright.errors import ConversionError, Refusal
 from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.layers import Activation
 from spikewright.graph.splits import Split
+from spikewright.lower.keys import by_layer
 from spikewright.lower.populations import Roles
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.running.converted import Converted
@@ -114,16 +115,14 @@ def _mean_by_channel(values: NDArray, axis: int | None, counts: NDArray | None) 
     return np.asarray(total / np.maximum(1, number))
 
 
-def split_as_told(graph: Graph, counts: Mapping[str, Any]) -> Copies:
+def split_as_told(roles: Roles, counts: Mapping[Any, Any]) -> Copies:
     """The copies in numbers, `{layer: (channels,)}`; raises `ConversionError` for others."""
-    axes, refusals, splits = dict(_divisible(graph)), [], {}
-    for name, given in counts.items():
-        what = "value of fission"
-        if name not in axes:
-            reason = "no such layer, or none whose channels can be several"
-            known = f"Layers are {listed(list(axes))}"
-            refusals.append(Refusal(str(name), "key of fission", reason, known))
-            continue
+    graph = roles.graph
+    axes = dict(_divisible(graph))
+    keys = roles.keys.among(axes, "layer whose channels can be several")
+    found = by_layer(counts, keys, "fission", lambda counts: counts)
+    refusals, splits = [], {}
+    for name, given in ((name, given) for name, given in found.items() if given is not None):
         array, wanted = np.asarray(given), (channels_of(graph.shapes[name], axes[name]),)
         whole = array.shape == wanted and array.dtype.kind in "iu"
         if not whole or not 1 <= array.min(initial=1) <= array.max(initial=1) <= _MOST_COPIES:
@@ -131,7 +130,7 @@ def split_as_told(graph: Graph, counts: Mapping[str, Any]) -> Copies:
                 f"it is a whole number from 1 to {_MOST_COPIES} for each of {wanted[0]} channels, "
                 f"got {given!r}"
             )
-            refusals.append(Refusal(name, what, reason))
+            refusals.append(Refusal(name, "value of fission", reason))
         else:
             splits[name] = Split(array, axes[name])
     if refusals:

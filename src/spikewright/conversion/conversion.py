@@ -23,6 +23,7 @@ from spikewright.choosing.copies import Copies
 from spikewright.choosing.correction import CORRECTIONS, PLACES
 from spikewright.choosing.fission import Fission
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
+from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
 from spikewright.conversion.coarse import warn_of_few_spikes
 from spikewright.conversion.length import warn_of_length
 from spikewright.conversion.making import of_graph, of_reading, saved
@@ -37,7 +38,8 @@ from spikewright.evaluation.settings import Settings
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
-from spikewright.lower import Lowered
+from spikewright.lower import LayerKeys, Lowered
+from spikewright.lower.populations import Roles
 from spikewright.lower.rounding import rounded
 from spikewright.lower.speaking import say
 from spikewright.lower.trace import Trace
@@ -111,7 +113,7 @@ class Conversion(Shown):
         In a network made by hand, connections from one carry its values, and connections to an
         ensemble add to its neurons' current.
         """
-        return self.lowered.layers
+        return Layers(self.lowered, self.canonical, self._named)
 
     @property
     def inputs(self) -> Mapping[str, Node]:
@@ -139,7 +141,7 @@ class Conversion(Shown):
             hint = meant(unknown[0], self.arguments, FROM_ELSEWHERE)
             known = f"{hint} Arguments are {', '.join(self.arguments)}".lstrip()
             raise refuse(unknown[0], "convert has no such argument", known)
-        return self._convert({**self.arguments, **changes})
+        return self._convert({**self.arguments, **in_names(changes, self._named)})
 
     def on(self, chip: str | Path | Mapping[str, Any] | Chip, *, dt: float = 0.001) -> Conversion:
         """The same model under the bits of a chip: a conversion like any other.
@@ -244,7 +246,7 @@ class Conversion(Shown):
             progress=progress,
             threads=threads,
             encoder=encoder,
-            record=record,
+            record=self._recorded(record),
         )
         means = {name: p.mean() for name, p in run.populations.items() if p.spiking}
         self._warn_of_run(means, run.steps, dt)
@@ -283,7 +285,7 @@ class Conversion(Shown):
             engine=engine,
             precision=precision,
             threads=threads,
-            record=record,
+            record=self._recorded(record),
             heed=lambda steps: warn_of_length(self, steps, dt, "the stream read out has"),
         )
 
@@ -356,7 +358,7 @@ class Conversion(Shown):
             thresholds,
             source=source,
             operations=operations,
-            twin=twin,
+            twin=twin_thresholds(self._named(twin), self._keys),
             metric=metric,
             dt=dt,
             seed=seed,
@@ -522,8 +524,8 @@ class Conversion(Shown):
         shared = is_number(validation)
         settings = settings_of(
             trainable,
-            frozen,
-            rates,
+            self._named(frozen),
+            self._named(rates),
             steps=steps,
             dt=dt,
             method=method,
@@ -586,7 +588,7 @@ class Conversion(Shown):
         """
         settings = settings_of(
             RECONSTRUCTED,
-            frozen,
+            self._named(frozen),
             None,
             steps=steps,
             dt=dt,
@@ -695,6 +697,21 @@ class Conversion(Shown):
         model = self._reading.model if self.source.loaded is None else self.source.loaded
         return replace(self._reading, model=model, form=Wanted(self.arguments).form)
 
+    def _named(self, value: Any) -> Any:
+        """A setting by layer with names in the place of layers of the model."""
+        if self._reading is None:
+            return value
+        model = self._reading.model if self.source.loaded is None else self.source.loaded
+        return replace(self._reading, model=model).named(value)
+
+    @property
+    def _keys(self) -> LayerKeys:
+        """What a user may call the layers with neurons."""
+        return Roles(self.canonical, self.lowered.stepping).keys
+
+    def _recorded(self, record: Any) -> Any:
+        return recorded(self._named(record), self.lowered, self.canonical)
+
     @property
     def _frozen(self) -> frozenset[Place]:
         """The arrays of the graph that the source does not train.
@@ -786,7 +803,8 @@ class Conversion(Shown):
         for name, number in (("batch", batch), ("steps", steps)):
             if not (is_whole(number) and number >= 1):
                 raise SimulationError(f"{name} must be a whole number from 1, got {number!r}")
-        program = self._runner.program(dt, 0, precision, tuple(layers_of(self.lowered, record)))
+        layers = tuple(layers_of(self.lowered, self._recorded(record)))
+        program = self._runner.program(dt, 0, precision, layers)
         chosen = self._runner.engine(engine, program, threads)
         job = Job(program, chosen, {}, batch, steps)
         return self._runner.memory(job, batch_size or self._runner.batch_size(chosen))

@@ -206,7 +206,7 @@ def _copies(data: Data, plain: Callable[[], Converted]) -> Copies:
         return NONE
     if isinstance(wanted, Fission):
         return split_by(plain(), wanted, data.samples())
-    return split_as_told(data.roles.graph, wanted)
+    return split_as_told(data.roles, wanted)
 
 
 def _divided(copies: Copies, roles: Roles, choices: Choices) -> tuple[Roles, Choices]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.layer_names import shown_name
 from spikewright._base.storage import ADDED
 from spikewright._base.structure import Structure
 from spikewright.errors import GraphError
@@ -196,7 +197,8 @@ def check_finite(nodes: Sequence[Node]) -> None:
         for field_name, value in node.layer.arrays().items():
             bad = int(value.size - np.isfinite(value).sum())
             if bad:
+                name = shown_name(node.name, node.source_kind)
                 raise GraphError(
-                    f"layer {node.name!r} ({node.layer.kind}): {bad} of {value.size} values of its "
+                    f"layer {name!r} ({node.layer.kind}): {bad} of {value.size} values of its "
                     f"{field_name} are NaN or infinite. Train or load the model again."
                 )

@@ -80,8 +80,8 @@ class Lowered:
 def lower(graph: Graph, options: Options) -> Lowered:
     """Lower a spiking-ready graph.
 
-    Raises `ConversionError` listing every layer that has no form under these options, and every
-    per-layer choice that names no layer or leaves one out.
+    Raises `ConversionError` listing every layer that has no form under these options, and every key
+    of a per-layer choice that means no layer.
     """
     SPIKING_READY.check(graph)
     roles = Roles(graph, options.stepping)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spikewright._base.optional import require
+from spikewright.advice import advise
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.keras.registry import Call, OwnCode, Unknown, Unreadable, Value
 from spikewright.frontends.keras.tracing import (
-    READER,
     Code,
     Graft,
     called,
@@ -49,7 +49,7 @@ def read_code(call: Call, why: OwnCode) -> list[Value]:
         if any(value.name is None and 1 in value.shape for value in tensors):
             raise Unknown from None  # the shape may be a stand-in, which the code need not take
         reason = f"it runs Python code, and {error}"
-        raise Unreadable(reason, f"Replace it by layers, or {READER}") from error
+        raise Unreadable(reason, advise("reader of a Keras layer", kind=call.kind)) from error
     graph = source.graph
     inputs = {name: tensors[int(way_to(graph[name])[0])].name for name in graph.inputs}
     nodes = graft.add(graph, inputs)

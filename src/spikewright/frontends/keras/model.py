@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from spikewright._base.files import file_at
 from spikewright._base.structure import Structure
+from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.examples import named_examples
 from spikewright.frontends.keras.importing import import_keras
@@ -69,7 +70,7 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
         builder.refusals.clear()  # they stand beside the kept layers, in the models around them
     for name, node in found.items():
         if node in reading.hidden:
-            builder.refuse(name, "output", "it is minus infinity in places", _KEEP)
+            builder.refuse_output(name, "it is minus infinity in places")
     graph = builder.build(found)
     seen = {place: node for place, node in reading.nodes.items() if node not in reading.hidden}
     run = partial(activations, model, keras_graph, tensors, names, seen, graph)
@@ -78,9 +79,6 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     notes = builder.notes_of(graph)
     ran_by = partial(ran, as_they_are=bool(notes))
     return Source(graph, "keras", run, ask, ran_by, precision_of(model), notes=notes)
-
-
-_KEEP = "Name the outputs to keep: outputs=[...]"
 
 
 class _End(NamedTuple):
@@ -147,7 +145,7 @@ def _inputs(
                 name,
                 "InputLayer",
                 f"its shape (batch, *{declared}) leaves extents open, and the graph's are fixed",
-                "Give an example_input with the extents that you want",
+                advise("shape of an input"),
             )
             values.append(Value(None, stand_in_shape(tensor)))
         else:

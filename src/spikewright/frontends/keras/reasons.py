@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spikewright.advice import ADVICE, advise
 from spikewright.frontends.reading.reasons import (
     COMPARES,
     JUMPS,
@@ -17,9 +18,8 @@ _RECURRENT = Reason(
     "Use one of those, or read the feed-forward part of the model",
 )
 _TRACE = (
-    "Give the live model on that backend (set KERAS_BACKEND=torch before Keras is imported), "
-    "replace it by layers, or register a reader for its class with "
-    "spikewright.frontends.keras.reads"
+    f"{ADVICE['Keras code on another backend'].python}; replace it by layers; or register a reader "
+    "of its class with spikewright.frontends.keras.reads"
 )
 _CODE = Reason(
     "it runs Python code, which is read of live models on Keras's torch backend alone",
@@ -105,6 +105,6 @@ def why_not(kind: str) -> Reason:
     """Reason and options for a kind of layer that has no reader."""
     unknown = Reason(
         f"{kind} has no reader",
-        f'Replace it, or register a reader with spikewright.frontends.keras.reads("{kind}")',
+        advise("reader of a Keras layer", kind=kind),
     )
     return _REASONS.get(kind, unknown)

@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright._base.structure import Place
+from spikewright.advice import advise
 from spikewright.errors import ReadError, UnsupportedLayerError
-from spikewright.frontends import read
+from spikewright.frontends import read_bare
 from spikewright.frontends.keras.quantized import inputs_as_they_are, note_inputs
 from spikewright.frontends.keras.walking import flatten
+from spikewright.frontends.reading.reasons import NO_READER
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Node
 from spikewright.graph.layers import Input, PythonCall, Shape
-
-READER = "register a reader for the layer with spikewright.frontends.keras.reads"
-"""Advice that always holds."""
 
 _GIVEN = "given"  # the one argument of a module that is traced
 _LAYER = "layer"
@@ -65,7 +64,7 @@ class Code:
         """The module as PyTorch's readers read it; raises as any reading does."""
         try:
             with _plain_errors():
-                return read(self.module, {_GIVEN: given}, outputs=outputs)
+                return read_bare(self.module, {_GIVEN: given}, outputs)
         except UnsupportedLayerError:
             raise
         except ReadError as error:
@@ -201,7 +200,9 @@ class Graft:
         for refusal in error.refusals:
             path, _, operator = refusal.layer.partition("/")
             own = _below(self.code.shown(path), operator)
-            options = f"{refusal.options.rstrip('.')}. Or {READER}".lstrip(". ")
+            options = advise("reader of a Keras layer", kind=type(self.code.layer).__name__)
+            if refusal.options and refusal.reason != NO_READER:
+                options = f"{refusal.options.rstrip('.')}. Or: {options[:1].lower()}{options[1:]}"
             layer = _below(self.source, own)
             self.builder.refuse(
                 layer,
