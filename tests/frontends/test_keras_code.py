@@ -376,7 +376,7 @@ def test_code_that_cannot_be_read_is_refused(name: str) -> None:
 def test_real_numbers_are_not_taken_for_whole_ones() -> None:
     """Beside token numbers: what Keras knows of an input's type is kept."""
     tokens, factor = keras.Input((5,), dtype="int32", name="t"), keras.Input((5, 4), name="f")
-    with pytest.raises(UnsupportedLayerError, match="'odd/to"):
+    with pytest.raises(UnsupportedLayerError, match="'odd/cast"):
         read(keras.Model([tokens, factor], Rounded(name="odd")(tokens, factor)))
 
 

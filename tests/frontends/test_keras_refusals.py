@@ -163,7 +163,7 @@ def test_all_refusals_are_listed_together() -> None:
     y = L.Dense(3, activation=np.tanh, name="dense")(inner(y))
     y = L.TimeDistributed(L.Activation("sparsemax"), name="capped")(L.RepeatVector(2)(y))
     found = refusals_of(keras.Model(x, L.Lambda(ops.sort, name="code")(y)))
-    assert list(found) == ["recurrent", "in/d", "dense", "capped", "code"]
+    assert list(found) == ["recurrent", "in/d", "dense", "capped", "code/sort"]
     with pytest.raises(UnsupportedLayerError, match="5 layers cannot be read"):
         read(keras.Model(x, L.Lambda(ops.sort, name="code")(y)))
 
@@ -179,7 +179,7 @@ def test_a_layer_of_ones_own_with_the_name_of_keras_is_not_taken_for_keras() -> 
 
     x = keras.Input((3,), name="x")
     graph = assert_agrees(randomise(keras.Model(x, Dense(2, name="d")(x)))).graph
-    assert "square" in str(graph["d"].layer)
+    assert any("square" in str(node.layer) for node in graph)
 
 
 def test_a_functional_model_with_only_a_training_step_of_its_own_is_read() -> None:

@@ -61,13 +61,15 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     needed = needed_tensors(keras_graph, tensors if outputs else [*tensors, *keras_graph.inputs])
     inputs = _inputs(builder, keras_graph, names, example_input, needed)
     values = reading.through(keras_graph, inputs, ends=tensors)
-    found = {
-        name: reading.nodes.get((name, 0)) if end.inside else value.name
-        for (name, end), value in zip(ends.items(), values, strict=True)
-    }
+    found = {}
+    for (name, end), value in zip(ends.items(), values, strict=True):
+        inside = reading.nodes.get((name, 0)) if end.inside else None
+        found[name] = inside if end.inside else getattr(value, "name", None)
     if None not in found.values():
         builder.refusals.clear()  # they stand beside the kept layers, in the models around them
-    for name, node in found.items():
+    for (name, node), value in zip(found.items(), values, strict=True):
+        if not isinstance(value, Value):
+            builder.refuse(name, "output", "it is the same for every input", _DEPENDS)
         if node in reading.hidden:
             builder.refuse(name, "output", "it is minus infinity in places", _KEEP)
     graph = builder.build(found)
@@ -80,6 +82,7 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     return Source(graph, "keras", run, ask, ran_by, precision_of(model), notes=notes)
 
 
+_DEPENDS = "Give a model of the outputs that depend on its inputs: keras.Model(inputs, outputs)"
 _KEEP = "Name the outputs to keep: outputs=[...]"
 
 

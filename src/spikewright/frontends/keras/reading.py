@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.fallback import CannotCall, is_asked_for
 from spikewright.frontends.keras.calls import calling_layer, values_of
 from spikewright.frontends.keras.code import read_code
+from spikewright.frontends.keras.constants import constant_value, folded, with_constants
 from spikewright.frontends.keras.masks import masks_of
 from spikewright.frontends.keras.reasons import TAILS, why_masked
 from spikewright.frontends.keras.registry import (
@@ -53,14 +56,18 @@ class Reading(Walk[Value]):
         self.builder.meet(call.source, kind_of(call.operation))
         if self._is_masked(call):
             return self._unknown(call)
-        nodes: Sequence[str | None]
         try:
-            nodes = self._read(call)
+            if not values_of(call):
+                return folded(call)
+            found = self._read(call)
         except Unreadable as why:
             return self.refused(call, why)
         except Unknown:
-            nodes = [None] * len(call.outputs)
-        return [self._value(call, index, node) for index, node in enumerate(nodes)]
+            found = [None] * len(call.outputs)
+        return [
+            one if isinstance(one, np.ndarray) else self._value(call, index, one)
+            for index, one in enumerate(found)
+        ]
 
     def inside(self, call: Application[Value], graph: Any) -> Sequence[Value]:
         """The outputs of a nested model; they are unknown if it is refused, or masked."""
@@ -140,7 +147,7 @@ class Reading(Walk[Value]):
         masked = None if node is None else self.hidden.get(node)
         return Value(node, shape, whole=int(whole), truth=truth, masked=masked)
 
-    def _read(self, application: Application[Value]) -> Sequence[str | None]:
+    def _read(self, application: Application[Value]) -> Sequence[str | NDArray | None]:
         operation = application.operation
         if kind_of(operation) in ("Add", "ops.Add") and _adds_truths(application):
             raise Unreadable("a sum of truth values is another", "Use ops.logical_or")
@@ -154,7 +161,7 @@ class Reading(Walk[Value]):
         )
         nodes = [self._own(application, value) for value in found]
         for node, value in zip(nodes, found, strict=True):
-            if node is not None and isinstance(value, Value) and value.masked is not None:
+            if isinstance(node, str) and isinstance(value, Value) and value.masked is not None:
                 self.hidden[node] = value.masked
         wanted = [tuple(tensor.shape[1:]) for tensor in application.outputs]
         if len(nodes) != len(wanted):
@@ -162,15 +169,17 @@ class Reading(Walk[Value]):
                 f"its reader makes {len(nodes)} values and the layer has {len(wanted)} outputs"
             )
         for node, declared in zip(nodes, wanted, strict=True):
-            if node is not None and not _fits(self.builder.shapes[node], declared):
+            if isinstance(node, str) and not _fits(self.builder.shapes[node], declared):
                 raise Unreadable(
                     f"its reader makes a value of shape {self.builder.shapes[node]} where Keras "
                     f"has {declared}"
                 )
         return nodes
 
-    def _own(self, call: Application[Value], value: Output) -> str | None:
+    def _own(self, call: Application[Value], value: Output) -> str | NDArray | None:
         """The node of a reader's result; the layer's own node where the result is its input."""
+        if isinstance(value, np.ndarray):
+            return value
         node = value.name if isinstance(value, Value) else value
         given = [v.name for v in flatten([call.args, dict(call.kwargs)]) if isinstance(v, Value)]
         if node not in given:
@@ -197,7 +206,14 @@ def read_call(
     try:
         return _read_with(reader_of(operation), call)
     except OwnCode as why:
-        return read_code(call, why)
+        return read_code(call, why, partial(_through, builder))
+
+
+def _through(
+    builder: GraphBuilder, graph: Any, values: Sequence[Value], name: str, source: str
+) -> Sequence[Value]:
+    """The outputs of a graph of Keras for these inputs; its names begin with others."""
+    return Reading(graph, builder).through(graph, values, name, source)
 
 
 _TAKES_HIDDEN = {"Activation", "Softmax", "ops.Softmax", "ops.Add", "ops.Subtract", "ops.Where"}
@@ -209,13 +225,15 @@ def _read_with(reader: Reader, call: Call) -> Sequence[Output]:
     builder = call.builder
     if built_in(reader) and not call.kind.startswith("ops."):
         _only_inputs(call, understood_by(reader))
+        call = with_constants(call)
     if call.kind not in _TAKES_HIDDEN:
         for value in call.inputs:
             finite(value)
     refused = len(builder.refusals)
     with calling(reader, call.source, call.kind, Unreadable, Unknown):
         found = reader(call)
-    outputs = [found] if found is None or isinstance(found, str | Value) else found
+    single = found is None or isinstance(found, str | Value | np.ndarray)
+    outputs = [found] if single else found
     known = (
         all(value.name is not None for value in call.inputs) and len(builder.refusals) == refused
     )
@@ -227,7 +245,7 @@ def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool) -> None:
     """Raise `Unreadable` unless a reader returned values; those of `known` inputs are known."""
     for output in outputs if isinstance(outputs, list | tuple) else [outputs]:
         node = output.name if isinstance(output, Value) else output
-        if isinstance(node, str) and node in builder.shapes:
+        if isinstance(node, np.ndarray) or (isinstance(node, str) and node in builder.shapes):
             continue
         if node is not None or known:
             raise Unreadable(
@@ -248,8 +266,10 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
                 f"outputs",
                 "Use a model with one of each",
             )
-        return finite(Reading(graph, builder).through(graph, [value], f"{name}/", f"{source}/")[0])
+        return finite(_through(builder, graph, [value], f"{name}/", f"{source}/")[0])
     (found,) = read_call(layer, name, source, (value,), {}, builder)
+    if isinstance(found, np.ndarray):
+        return constant_value(builder, found, name, source, kind_of(layer))
     if isinstance(found, Value):
         return finite(found)
     if found is None:

@@ -89,6 +89,11 @@ TAILS = frozenset(f"ops.{name}" for name in ("Argmax", "Argmin", "Argsort", "Sor
 """Operators that end models which answer with positions: `outputs` cuts them."""
 
 
+def is_code(kind: str) -> bool:
+    """Whether layers of this kind are code to trace: Python's, or an operation without a reader."""
+    return kind in CODE or (kind.startswith("ops.") and kind not in _REASONS)
+
+
 def why_not_code(name: str) -> Reason:
     """Reason and options for code of a user's own, on a backend that lets nobody trace it."""
     return Reason(

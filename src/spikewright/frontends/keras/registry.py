@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright._base.arrays import frozen
 from spikewright._base.optional import require
 from spikewright.errors import Refusal
-from spikewright.frontends.keras.reasons import CODE, why_not, why_not_code
+from spikewright.frontends.keras.reasons import is_code, why_not, why_not_code
 from spikewright.frontends.reading import call as reading
 from spikewright.frontends.reading.layout import BATCH_FIRST
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
@@ -94,7 +94,8 @@ class Call(reading.Call):
         return self.add(layer, *values, part=part)
 
 
-Output = str | Value | None
+Output = str | Value | NDArray | None
+"""A node, a value, a constant `(1, *shape)`, or nothing known."""
 Reader = Callable[[Call], "Output | Sequence[Output]"]
 
 _readers: dict[str, Reader] = {}
@@ -179,7 +180,7 @@ def reader_of(operation: Any) -> Reader:
     if own and (reader is None or built_in(reader)):
         raise OwnCode(*why_not_code(f"{type(operation).__module__}.{type(operation).__name__}"))
     if reader is None:
-        raise (OwnCode if kind in CODE else Unreadable)(*why_not(kind))
+        raise (OwnCode if is_code(kind) else Unreadable)(*why_not(kind))
     return reader
 
 

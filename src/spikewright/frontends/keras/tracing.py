@@ -35,9 +35,14 @@ _LAYER = "layer"
 
 
 def can_trace(operation: Any) -> bool:
-    """Whether this is a layer, on the backend where layers are modules of PyTorch."""
+    """Whether this is a layer or operation, on the backend where those are code of PyTorch."""
     keras = require("keras")
-    return keras.backend.backend() == "torch" and isinstance(operation, keras.Layer)
+    return keras.backend.backend() == "torch" and isinstance(operation, keras.Operation)
+
+
+def is_layer(operation: Any) -> bool:
+    """Whether this is a layer, not an operation of `keras.ops`."""
+    return isinstance(operation, require("keras").Layer)
 
 
 def samples_of(shape: Shape, whole: bool = True) -> NDArray:
@@ -103,6 +108,8 @@ def called(layer: Any, arguments: Mapping[str, Any]) -> Any:
 
     Tensors go by position.
     """
+    if not is_layer(layer):
+        return layer.call(**arguments)
     signature = inspect.signature(layer.call)
     bound = signature.bind_partial()
     bound.arguments.update(arguments)
@@ -135,7 +142,8 @@ def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
         def forward(self, given: Any) -> Any:
             with require("keras").StatelessScope() as scope:
                 made = function(given)
-            changed = [v.path for v in layer.variables if scope.get_current_value(v) is not None]
+            held = getattr(layer, "variables", ())
+            changed = [v.path for v in held if scope.get_current_value(v) is not None]
             if changed:
                 raise ValueError(f"it changes {', '.join(changed)} from call to call")
             return made
@@ -145,6 +153,8 @@ def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
 
     Traced.__name__ = type(layer).__name__  # its name in errors
     module = Traced()
+    if not is_layer(layer):
+        return module
     module.add_module(_LAYER, layer)
     held = set(map(id, layer.modules()))
     for index, (_, part) in enumerate(_parts(layer)):
@@ -156,6 +166,8 @@ def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
 def _parts(layer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """The layer and all layers inside it, with their names below it."""
     yield name, layer
+    if not is_layer(layer):
+        return
     for part in layer._flatten_layers(include_self=False, recursive=False):
         yield from _parts(part, f"{name}/{part.name}".lstrip("/"))
 

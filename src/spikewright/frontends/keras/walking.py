@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from spikewright._base.optional import require
@@ -144,7 +145,7 @@ class Walk(ABC, Generic[V]):
 
     def _named(self, graph: Any, prefix: str = "") -> dict[str, Any]:
         """The calls by name, numbered as they were made, which evaluation need not follow."""
-        calls = sorted(_nodes(graph), key=lambda node: node.operation._inbound_nodes.index(node))
+        calls = sorted(_nodes(graph), key=partial(_number_of, graph))
         return {self._unique(prefix + node.operation.name): node for node in calls}
 
     def _unique(self, path: str) -> str:
@@ -152,6 +153,13 @@ class Walk(ABC, Generic[V]):
             path = unique_name(path, self._reserved | self._used)
         self._used.add(path)
         return path
+
+
+def _number_of(graph: Any, node: Any) -> int:
+    """The number of a call among those of its operation; graphs of code have noted it."""
+    noted: Mapping[int, int] = getattr(graph, "call_numbers", {})
+    number = noted.get(id(node))
+    return int(node.operation._inbound_nodes.index(node) if number is None else number)
 
 
 def _nodes(graph: Any) -> list[Any]:
