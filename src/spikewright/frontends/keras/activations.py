@@ -89,6 +89,7 @@ NAMED: Mapping[str, Function] = MappingProxyType(
         "hard_silu": _named("hard_swish"),
         "exponential": _named("exp"),
         "absolute": _named("abs"),
+        "fabs": _named("abs"),
         "relu": _relu,
         "leaky_relu": _named("leaky_relu", "negative_slope"),
         "soft_shrink": _named("softshrink", "threshold"),
@@ -154,6 +155,7 @@ _KINDS: Mapping[str, str] = {
             "Square",
             "Reciprocal",
             "Absolute",
+            "Fabs",
             "Sin",
             "Cos",
             "Erf",
@@ -208,7 +210,8 @@ def of_function(function: Any, shape: Shape) -> Steps:
         if kind in _KINDS:
             return NAMED[_KINDS[kind]](shape, **_attributes(function))
     found = getattr(function, "__name__", None) or getattr(function, "name", repr(function))
-    ours = str(getattr(function, "__module__", "")).split(".")[0] == "keras"
+    module = str(getattr(function, "__module__", ""))
+    ours = module.startswith("keras.") and not module.startswith("keras.src.ops.")
     refusal = Unreadable if ours or of_keras(function) else OwnCode
     raise refusal(f"its activation {found!r} is unknown", f"{OPTIONS}, by name")
 

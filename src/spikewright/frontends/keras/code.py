@@ -56,12 +56,14 @@ def read_code(call: Call, why: OwnCode, through: Through) -> list[Any]:
     for batch in (None, 1):  # code that needs the size of its batch is read at one sample
         attempt = Attempt(call.builder)
         found = _recorded(call, batch, through)
-        if found is not None and not attempt.refused:
+        if found is not None and not attempt.refused and (first is None or not mixed_by(call)):
             return _apart(call, found)
         attempt.undo()
         if found is not None:
             first = first or attempt
     try:
+        if call.masks:
+            raise Unreadable("it runs Python code on masked values", f"Or {READER}")
         return _apart(call, _traced(call))
     except (Unreadable, Unknown):
         if first is None:
@@ -94,12 +96,14 @@ def _apart(call: Call, outputs: list[Any]) -> list[Any]:
 def _recorded(call: Call, batch: int | None, through: Through) -> list[Any] | None:
     """The outputs of code as Keras records it, None where it does not."""
     values = values_in(dict(call.arguments))
-    recorded = record(call.layer, call.arguments, values, batch)
+    recorded = record(call.layer, call.arguments, values, batch, call.masks)
     if recorded is None:
         return None
     made: list[Any] = []
     if recorded.graph is not None:
-        made += through(recorded.graph, values, f"{call.name}/", f"{call.source}/")
+        beside = [call.masks[value.name] for value in values if value.name in call.masks]
+        places = f"{call.name}/", f"{call.source}/"
+        made += through(recorded.graph, [*values, *beside], *places)
     waiting = iter(made)
     keras = require("keras")
     outputs = [

@@ -51,6 +51,11 @@ def with_constants(call: Call) -> Call:
     return replace(call, arguments=arguments, inputs=values)
 
 
+def as_values(call: Call, tensors: Sequence[Any]) -> list[Value]:
+    """Tensors that a call joins, with values in the place of constants; raises `Unreadable`."""
+    return [x if isinstance(x, Value) else _as_value(call, x) for x in tensors]
+
+
 def _as_value(call: Call, constant: Any) -> Value:
     found = plain_array(constant)
     ranks = {len(value.shape) + 1 for value in call.inputs}

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import numpy as np
 
+from spikewright.frontends.keras.choices import unequal_to
 from spikewright.frontends.keras.quantized import note_inputs, reversed_table_of, table_of
-from spikewright.frontends.keras.registry import Call, Unreadable, Value, reads
-from spikewright.graph.layers import Activation, Affine, Layer, Lookup, ScaleShift
+from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
+from spikewright.frontends.reading.reductions import reduced
+from spikewright.graph.layers import (
+    Activation,
+    Affine,
+    Identity,
+    Layer,
+    Lookup,
+    Multiply,
+    ScaleShift,
+)
 
 
 @reads("Embedding")
 def embedding(call: Call) -> Value:
     """The row of each number."""
     return call.add(Lookup(table_of(call.layer)))
+
+
+@reads("Masking")
+def masking(call: Call) -> Value:
+    """Steps all of whose values are a given number, as zeros; the layers behind it skip them."""
+    (x,) = call.inputs
+    if call.layer.mask_value == 0:
+        return call.add(Identity())
+    unequal = unequal_to(call, x, array(call.layer.mask_value), "unequal")
+    kept = reduced(call, unequal, "max", (len(x.shape) - 1,), True, "mask")
+    return call.add(Multiply(), x, call.expand(kept, x.shape))
 
 
 @reads("ReversibleEmbedding", arguments=("reverse",))

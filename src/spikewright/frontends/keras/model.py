@@ -157,7 +157,8 @@ def _inputs(
             known = [int(n) for n in shape if n is not None]
             whole = "int" in tensor.dtype
             node = builder.input(name, known, places[name], whole)
-            values.append(Value(node, builder.shapes[node], whole=whole))
+            truth = tensor.dtype == "bool"
+            values.append(Value(node, builder.shapes[node], whole=int(whole), truth=truth))
     return values
 
 

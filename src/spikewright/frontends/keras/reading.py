@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from spikewright.frontends.keras.calls import calling_layer, values_of
 from spikewright.frontends.keras.code import read_code
 from spikewright.frontends.keras.constants import constant_value, folded, with_constants
 from spikewright.frontends.keras.masks import masks_of
-from spikewright.frontends.keras.reasons import TAILS, why_masked
+from spikewright.frontends.keras.reasons import TAILS
 from spikewright.frontends.keras.registry import (
     Call,
     Output,
@@ -30,7 +31,14 @@ from spikewright.frontends.keras.registry import (
     reader_of,
     understood_by,
 )
-from spikewright.frontends.keras.walking import Application, Walk, flatten, graph_of
+from spikewright.frontends.keras.symbolic import record
+from spikewright.frontends.keras.walking import (
+    Application,
+    Walk,
+    flatten,
+    graph_of,
+    values_in,
+)
 from spikewright.frontends.reading.values import finite
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Identity
@@ -43,19 +51,16 @@ class Reading(Walk[Value]):
     is True where the output that a node has is minus infinity, which only a softmax can take.
     """
 
-    follows_masks = False
-
     def __init__(self, graph: Any, builder: GraphBuilder) -> None:
         super().__init__(graph)
         self.builder = builder
+        self.batch: int | None = graph.inputs[0].shape[0]
         self.nodes: dict[tuple[str, int], str] = {}
         self.hidden: dict[str, NDArray] = {}
 
     def apply(self, call: Application[Value]) -> Sequence[Value]:
         """Read one layer or operation; the value is unknown if it is refused."""
         self.builder.meet(call.source, kind_of(call.operation))
-        if self._is_masked(call):
-            return self._unknown(call)
         try:
             if not values_of(call):
                 return folded(call)
@@ -70,8 +75,22 @@ class Reading(Walk[Value]):
         ]
 
     def inside(self, call: Application[Value], graph: Any) -> Sequence[Value]:
-        """The outputs of a nested model; they are unknown if it is refused, or masked."""
-        return self._unknown(call) if self._is_masked(call) else super().inside(call, graph)
+        """The outputs of a nested model; masks of its inputs go on to the layers inside."""
+        if not call.masks:
+            return super().inside(call, graph)
+        try:
+            self.enter(call, graph)
+            given = inspect.signature(call.operation.call).bind(*call.args, **call.kwargs)
+            values, masks = values_in(given.arguments), masks_by_name(call.masks)
+            recorded = record(call.operation, given.arguments, values, self.batch, masks)
+            if recorded is None:
+                raise Unreadable("the masks of its inputs cannot be followed", "Read it unmasked")
+        except Unreadable as why:
+            return self.refused(call, why)
+        inner, given_masks = recorded.graph, [masks[v.name] for v in values if v.name in masks]
+        places = f"{call.name}/", f"{call.source}/"
+        made = Reading(inner, self.builder).through(inner, [*values, *given_masks], *places)
+        return self.leave(call, made)
 
     def enter(self, call: Application[Value], graph: Any) -> Sequence[Value]:
         """The inputs of a nested model, once it is clear that it runs as it would on its own."""
@@ -94,16 +113,10 @@ class Reading(Walk[Value]):
             name = f"{call.name}_{index}" if index else call.name
             kind = type(call.operation).__name__
             node = self.builder.add(name, Identity(), value.name, source=call.source, kind=kind)
+            if node is not None and value.masked is not None:
+                self.hidden[node] = value.masked
             named.append(self._value(call, index, node))
         return named
-
-    def _is_masked(self, call: Application[Value]) -> bool:
-        """Whether a call takes account of masks; refuses the layers that they come from, once."""
-        around = call.source.rpartition("/")[0]
-        for origin in call.masked_by:
-            name = f"{around}/{origin.name}" if around else origin.name
-            self.builder.refuse(name, kind_of(origin), *why_masked(kind_of(origin)))
-        return bool(call.masked_by)
 
     def refused(self, call: Application[Value], why: Unreadable) -> Sequence[Value]:
         """Call the layer where that is asked for, else remember why: the outputs are unknown."""
@@ -158,6 +171,8 @@ class Reading(Walk[Value]):
             application.args,
             application.kwargs,
             self.builder,
+            self.batch,
+            masks_by_name(application.masks),
         )
         nodes = [self._own(application, value) for value in found]
         for node, value in zip(nodes, found, strict=True):
@@ -195,6 +210,8 @@ def read_call(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     builder: GraphBuilder,
+    batch: int | None = None,
+    masks: Mapping[str, Value] = MappingProxyType({}),
 ) -> Sequence[Output]:
     """Read one call of a layer or operation: its outputs, in order; raises `Unreadable`."""
     given = dict(kwargs)
@@ -202,7 +219,8 @@ def read_call(
         raise _in_training()
     bound = inspect.signature(operation.call).bind(*args, **given)
     values = tuple(v for v in flatten(bound.arguments) if isinstance(v, Value))
-    call = Call(operation, name, source, kind_of(operation), values, bound.arguments, builder)
+    kind = kind_of(operation)
+    call = Call(operation, name, source, kind, values, bound.arguments, builder, batch, masks)
     try:
         return _read_with(reader_of(operation), call)
     except OwnCode as why:
@@ -267,7 +285,7 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
                 "Use a model with one of each",
             )
         return finite(_through(builder, graph, [value], f"{name}/", f"{source}/")[0])
-    (found,) = read_call(layer, name, source, (value,), {}, builder)
+    (found,) = read_call(layer, name, source, (value,), {}, builder, call.batch)
     if isinstance(found, np.ndarray):
         return constant_value(builder, found, name, source, kind_of(layer))
     if isinstance(found, Value):
@@ -275,6 +293,15 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
     if found is None:
         raise Unknown
     return Value(found, builder.shapes[found])
+
+
+def masks_by_name(masks: Sequence[tuple[Any, Any]]) -> dict[str, Value]:
+    """Masks by the nodes of the values that they belong to."""
+    return {
+        value.name: mask
+        for value, mask in masks
+        if isinstance(value, Value) and value.name is not None and isinstance(mask, Value)
+    }
 
 
 def _adds_truths(call: Application[Value]) -> bool:

@@ -33,17 +33,6 @@ _TENSORFLOW = Reason(
     "it applies a TensorFlow function to a tensor, as Keras 2 could",
     "Rebuild the model with a Keras layer in its place",
 )
-_MASK = Reason(
-    "it masks steps of a sequence for all layers behind it, and which ones depends on the data",
-    "Build the model without it, load the weights into it, and feed sequences of one length: cut "
-    "and padded as you like, since padding then counts as data",
-)
-_MASK_ZERO = Reason(
-    "it masks the steps whose number is 0 (mask_zero) for layers behind it, and which ones depends "
-    "on the data",
-    "Build the model with mask_zero=False, load the weights into it, and feed sequences of one "
-    "length: cut and padded as you like, since padding then counts as data",
-)
 _PRODUCT = Reason(
     "it multiplies all values along an axis, and the graph multiplies two at a time",
     "Write the product out, x[..., 0] * x[..., 1]",
@@ -70,11 +59,10 @@ _REASONS = by_kind(
         "CategoryEncoding Discretization Hashing HashedCrossing IntegerLookup StringLookup "
         "TextVectorization ops.MultiHot",
     ),
-    (_MASK, "Masking"),
     (JUMPS, "ops.Sign"),
     (
         COMPARES,
-        "ops.Select ops.Equal ops.NotEqual ops.LogicalAnd ops.LogicalOr ops.LogicalNot",
+        "ops.Equal ops.NotEqual ops.LogicalAnd ops.LogicalOr ops.LogicalNot",
     ),
     (
         ORDERS,
@@ -99,11 +87,6 @@ def why_not_code(name: str) -> Reason:
     return Reason(
         f"it runs {name}, Python code, which is read on Keras's torch backend alone", _TRACE
     )
-
-
-def why_masked(kind: str) -> Reason:
-    """Reason and options for a layer of this kind whose mask other layers take account of."""
-    return _MASK_ZERO if "Embedding" in kind else _MASK
 
 
 def why_not(kind: str) -> Reason:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -43,7 +43,9 @@ class Call(reading.Call):
 
     `layer` is the Keras object; `inputs` are the tensors that it was applied to, in order, and
     `arguments` everything that it was called with, by parameter name, with a `Value` for a tensor.
-    `name` is the name of the node that will have the layer's output.
+    `name` is the name of the node that will have the layer's output. `batch` is the extent of the
+    batch axis where the model, or its code, is read at one. `masks` are those of inputs, by node, for
+    layers inside the layer.
     """
 
     layer: Any
@@ -53,11 +55,17 @@ class Call(reading.Call):
     inputs: tuple[Value, ...]
     arguments: Mapping[str, Any]
     builder: GraphBuilder
+    batch: int | None = None
+    masks: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def shape(self) -> Shape:
         """Unbatched shape of the first input."""
         return self.inputs[0].shape
+
+    def inside(self, part: str) -> Call:
+        """The call, to add layers whose names begin with a part of it."""
+        return replace(self, name=f"{self.name}/{part}")
 
     def named(self, part: str) -> tuple[str, str, str]:
         return f"{self.name}/{part}" if part else self.name, self.source, self.kind

@@ -107,7 +107,7 @@ def _given(
         if name not in graph:
             tensors.append(None)
             continue
-        exact = tensor.dtype == "float64" or name in whole
+        exact = tensor.dtype in ("float64", "bool") or name in whole
         dtype = tensor.dtype if exact else "float32"
         arrays[name] = arrays[name].astype(dtype)
         tensors.append(require("keras").ops.convert_to_tensor(arrays[name], dtype))

@@ -33,22 +33,28 @@ class Recorded(NamedTuple):
 
 
 def record(
-    layer: Any, arguments: Mapping[str, Any], values: Sequence[Value], batch: int | None
+    layer: Any,
+    arguments: Mapping[str, Any],
+    values: Sequence[Value],
+    batch: int | None,
+    masks: Mapping[str, Value],
 ) -> Recorded | None:
     """The graph of a layer's call at inference, or None where symbolic tensors do not do.
 
     `arguments` are the call's, with these values in the place of tensors; `batch` is the extent of
-    the batch axis, None for a free one. Code that changes its layer is not recorded: its next call
-    may give something else.
+    the batch axis, None for a free one. `masks` of values, by node, are further inputs of the
+    graph, in the order of the values. Code that changes its layer is not recorded: its next call may
+    give something else.
     """
     keras = require("keras")
     with preserved(layer) as before, _recording(layer), keras.StatelessScope() as scope:
         given = [_input(layer, value, batch) for value in values]
+        beside = _masks(layer, dict(zip(given, values, strict=True)), batch, masks)
         try:
             made = layer.call(**_at_inference(layer, filled(dict(arguments), given)))
             outputs = list(keras.tree.flatten(made))  # sorted by the keys of dicts, as Keras does
             ends = [output for output in outputs if isinstance(output, keras.KerasTensor)]
-            graph = _graph(given, ends) if ends else None
+            graph = _graph([*given, *beside], ends) if ends else None
         except Exception:
             return None
         written = any(scope.get_current_value(v) is not None for v in layer.variables)
@@ -60,6 +66,18 @@ def record(
 def _input(layer: Any, value: Value, batch: int | None) -> Any:
     dtype = "bool" if value.truth else "int32" if value.whole else _real(layer)
     return require("keras").Input(batch_shape=(batch, *value.shape), dtype=dtype)
+
+
+def _masks(
+    layer: Any, given: Mapping[Any, Value], batch: int | None, masks: Mapping[str, Value]
+) -> list[Any]:
+    """Inputs for the masks of others, at which layers find them."""
+    made = []
+    for tensor, value in given.items():
+        if value.name in masks:
+            made.append(_input(layer, masks[value.name], batch))
+            require("keras.src.backend").set_keras_mask(tensor, made[-1])
+    return made
 
 
 def _real(layer: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
-from spikewright.frontends.keras.masks import mask_tensors, masks_taken, origin_of
+from spikewright.frontends.keras.masks import masks_inside, unused_masks
 from spikewright.frontends.keras.registry import Unreadable, Value
 from spikewright.graph import unique_name
 
@@ -60,8 +60,8 @@ class Application(Generic[V]):
     """One call of an operation: `args` and `kwargs` with a `V` in the place of every tensor.
 
     `source` is the operation's path in the model, `name` the same made unique for this call;
-    `outputs` are Keras's symbolic tensors. `masked_by` are the layers whose masks it takes account
-    of; where a walk does not follow masks, None stands for them.
+    `outputs` are Keras's symbolic tensors. `masks` are inputs whose masks layers inside it may use,
+    each with its mask.
     """
 
     operation: Any
@@ -70,7 +70,7 @@ class Application(Generic[V]):
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     outputs: tuple[Any, ...]
-    masked_by: tuple[Any, ...] = ()
+    masks: tuple[tuple[Any, Any], ...] = ()
 
 
 class Walk(ABC, Generic[V]):
@@ -79,9 +79,6 @@ class Walk(ABC, Generic[V]):
     The second call of a shared layer is named `<layer>_1`, and so on; a name that another layer of
     the model has is never given away.
     """
-
-    follows_masks = True
-    """Whether calls for masks alone are walked too."""
 
     def __init__(self, graph: Any) -> None:
         self._reserved = set(paths(graph))
@@ -118,9 +115,9 @@ class Walk(ABC, Generic[V]):
         calls = self._named(graph, name) if name else self.calls
         names = {id(node): call for call, node in calls.items()}
         ends = graph.outputs if ends is None else ends
-        for node in needed_nodes(graph, ends, self.follows_masks):
-            if not self.follows_masks:
-                known.update(dict.fromkeys(mask_tensors(node)))
+        for node in needed_nodes(graph, ends):
+            known.update(dict.fromkeys(unused_masks(node) - known.keys()))
+            pairs = [map(id, pair) for pair in masks_inside(node)]
             call: Application[V] = Application(
                 node.operation,
                 names[id(node)],
@@ -128,7 +125,7 @@ class Walk(ABC, Generic[V]):
                 tuple(_filled(list(node.arguments.args), known)),
                 _filled(dict(node.arguments.kwargs), known),
                 tuple(node.outputs),
-                _masked_by(graph, node),
+                tuple((known[tensor], known[mask]) for tensor, mask in pairs),
             )
             inner = graph_of(node.operation)
             outputs = self.apply(call) if inner is None else self.inside(call, inner)
@@ -169,41 +166,23 @@ def _nodes(graph: Any) -> list[Any]:
     return [node for depth in depths for node in by_depth[depth] if not node.is_input]
 
 
-def needed_nodes(graph: Any, ends: Sequence[Any], masks: bool = True) -> list[Any]:
-    """Those of the graph's calls that some of its tensors depend on, in the same order.
-
-    Without `masks`, calls for masks alone are left out.
-    """
-    needed = needed_tensors(graph, ends, masks)
+def needed_nodes(graph: Any, ends: Sequence[Any]) -> list[Any]:
+    """Those of the graph's calls that some of its tensors depend on, in the same order."""
+    needed = needed_tensors(graph, ends)
     return [node for node in _nodes(graph) if needed & {id(tensor) for tensor in node.outputs}]
 
 
-def needed_tensors(graph: Any, ends: Sequence[Any], masks: bool = True) -> set[int]:
-    """The identities of the tensors that some tensors depend on, themselves among them.
+def needed_tensors(graph: Any, ends: Sequence[Any]) -> set[int]:
+    """The identities of the tensors that some tensors depend on, themselves and masks among them.
 
-    Without `masks` those are left out that are masks alone, and what they depend on.
+    Masks that a call does not look at are left out.
     """
     needed = {id(tensor) for tensor in ends}
     for node in reversed(_nodes(graph)):
         if needed & {id(tensor) for tensor in node.outputs}:
-            given = {id(tensor) for tensor in node.input_tensors}
-            needed |= given if masks else given - mask_tensors(node)
+            needed |= {id(tensor) for tensor in node.input_tensors} - unused_masks(node)
+            needed |= {id(mask) for _, mask in masks_inside(node)}
     return needed
-
-
-def _masked_by(graph: Any, node: Any) -> tuple[Any, ...]:
-    """The layers whose masks a call takes account of."""
-    inner, nodes = graph_of(node.operation), _nodes(graph)
-    inside = [] if inner is None else list(_leaves(inner))
-    masks = masks_taken(node, inside)
-    return tuple({origin_of(nodes, needed_tensors(graph, [mask])): None for mask in masks})
-
-
-def _leaves(graph: Any) -> Iterator[Any]:
-    """The layers and operations of a model, those of nested models in their place."""
-    for operation in graph.operations:
-        inner = graph_of(operation)
-        yield from [operation] if inner is None else _leaves(inner)
 
 
 def paths(graph: Any, prefix: str = "") -> Iterator[str]:
