@@ -25,6 +25,8 @@ APART: dict[str, Function] = {
     "merged and taken apart": lambda x: x.reshape(-1, 4).cumsum(1).reshape(-1, 3, 4),
     "by the size of the batch": lambda x: x.reshape(x.shape[0], -1),
     "a number a sample": lambda x: x.sum((1, 2)),
+    "squeezed": lambda x: x[:, 0].squeeze(),
+    "one number, squeezed": lambda x: x[:, 0, 0].squeeze(),
     "a constant": lambda x: np.ones(3, np.float32),
 }
 MIXED: dict[str, tuple[Function, str]] = {

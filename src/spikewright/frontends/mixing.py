@@ -109,9 +109,11 @@ def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
     if _equal(both, first) and _equal(both, second):
         return ""  # a constant, of which a front end speaks itself
     axis = _doubled(both.shape, first.shape)
-    rows = first.ndim > 0 and axis == 0 and first.shape[0] == 1 and second.shape == first.shape
-    if rows and _equal(both, np.concatenate([first, second])):
-        return ""
+    if second.shape == first.shape:
+        rows = axis == 0 and first.shape[0] == 1
+        joined = np.concatenate if rows else np.stack  # squeeze() leaves no axis to one sample
+        if _equal(both, joined([first, second])):
+            return ""
     if axis and first.shape[axis] == 1 and correspond(both, first, second):
         return f"the batch axis of this output is its axis {axis}"
     if axis is not None and correspond(both, first, second):

@@ -26,6 +26,12 @@ def real_part(call: Call) -> Value:
     return call.add(Identity())
 
 
+@reads("ops.Fabs")
+def absolute(call: Call) -> Value:
+    """`|x|`."""
+    return call.add(Activation("abs"))
+
+
 @reads("ops.Erfc")
 def complementary_error(call: Call) -> Value:
     """`1 - erf(x)`."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.readers.activation import NAMED
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
+from spikewright.frontends.reading.functions import function
 from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED, Layout
 from spikewright.frontends.reading.values import Value
 from spikewright.frontends.unrolling import (
@@ -31,17 +33,13 @@ from spikewright.graph.layers import (
     Take,
 )
 
-_FUNCTIONS: Mapping[str, tuple[str, Mapping[str, float]]] = {
-    "Relu": ("relu", {}),
-    "Tanh": ("tanh", {}),
-    "Sigmoid": ("sigmoid", {}),
-    "Softsign": ("softsign", {}),
-    "Softplus": ("softplus", {}),
-    "LeakyRelu": ("leaky_relu", {"negative_slope": 0.01}),
-    "ThresholdedRelu": ("threshold", {"threshold": 1.0}),
-    "HardSigmoid": ("hard_sigmoid", {"slope": 0.2, "offset": 0.5}),
-    "Elu": ("elu", {"alpha": 1.0}),
-}
+_FUNCTIONS = {
+    name: NAMED[name]
+    for name in (
+        "Relu", "Tanh", "Sigmoid", "Softsign", "Softplus", "LeakyRelu", "ThresholdedRelu",
+        "HardSigmoid", "Elu",
+    )
+}  # fmt: skip
 """Functions by ONNX's names; their parameters, with defaults, are alpha and beta in this order."""
 
 _WAYS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
@@ -164,12 +162,10 @@ def _function(name: str, alphas: list[float], betas: list[float], clip: float) -
         return (*steps, ("scaled", inner), ("tanh", Activation("tanh")), ("", outer))
     if name not in _FUNCTIONS:
         raise Unreadable(f"its activation {name!r} is none that the standard knows")
-    function, parameters = _FUNCTIONS[name]
-    values = {
-        key: given.pop(0) if given else value
-        for (key, value), given in zip(parameters.items(), (alphas, betas), strict=False)
-    }
-    return (*steps, ("", Activation(function, values)))
+    found = _FUNCTIONS[name]
+    attributes = zip(found.parameters.values(), (alphas, betas), strict=False)
+    given = {theirs: values.pop(0) for (theirs, _), values in attributes if values}
+    return (*steps, *function(found.function, **found.values(given)))
 
 
 def _weights(node: OnnxNode, ways: int) -> list[tuple[Weights, NDArray | None]]:

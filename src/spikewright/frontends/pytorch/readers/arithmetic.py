@@ -38,11 +38,6 @@ def _subtract_from(call: Call) -> Value:
     return combine(call, call["self"], -call["alpha"], call["other"], 1)
 
 
-@reads("aten.neg.default", "aten.negative.default")
-def _negative(call: Call) -> Value:
-    return call.negated(call.value("self"), "")
-
-
 @reads("aten.mul.Tensor", "aten.mul.Scalar", "aten.multiply.Tensor")
 def _multiply(call: Call) -> Value:
     return times(call, call["self"], call["other"])
