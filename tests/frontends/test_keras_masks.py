@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from keras_helpers import assert_close, keras, layers, randomise
 
-from spikewright.errors import UnsupportedLayerError
-from spikewright.frontends.keras import read
+import spikewright as sw
 from spikewright.frontends import read as read_in_form
+from spikewright.frontends.keras import read
 from spikewright.graph import evaluate, evaluate_all
 
 L, ops = layers, keras.ops
@@ -105,8 +105,9 @@ def test_states_are_carried_over_padding() -> None:
     """Given ones too: until the first step that counts the output is zero, as in Keras."""
     x = keras.Input((5,), dtype="int32", name="x")
     start = L.Lambda(lambda t: ops.cast(t[:, :2], "float32") + 1.0)(x)
-    y = L.Embedding(7, 3, mask_zero=True)(x)
-    outputs = L.LSTM(2, return_sequences=True, return_state=True)(y, initial_state=[start, -start])
+    y = (embedding := L.Embedding(7, 3, mask_zero=True))(x)
+    layer, mask = L.LSTM(2, return_sequences=True, return_state=True), embedding.compute_mask(x)
+    outputs = layer(y, initial_state=[start, -start], mask=mask)
     source = read(model := randomise(keras.Model(x, list(outputs))))
     wanted = model(TOKENS)
     for found, one in zip(evaluate(source.graph, {"x": TOKENS}).values(), wanted, strict=True):
@@ -117,3 +118,99 @@ def test_kept_recurrence_skips_padding() -> None:
     """A cell that is one Recurrence reads the mask with its input."""
     source = assert_masks(of_tokens(L.GRU(2)), TOKENS, keep_recurrence=True)
     assert "Recurrence" in {node.layer.kind for node in source.graph}
+
+
+def attending(kind: str, **settings: Any) -> Callable[..., Any]:
+    """Self-attention by a layer of this kind."""
+    layer = getattr(L, kind)(**settings)
+    two = kind in ("Attention", "AdditiveAttention")
+    return lambda x, **given: layer([x, x], **given) if two else layer(x, x, **given)
+
+
+ATTENTION: dict[str, tuple[str, dict[str, Any]]] = {
+    "several heads": ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3}),
+    "dropout": ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3, "dropout": 0.1}),
+    "grouped": (
+        "GroupQueryAttention",
+        {"head_dim": 2, "num_query_heads": 4, "num_key_value_heads": 2},
+    ),
+    "plain": ("Attention", {}),
+    "scaled": ("Attention", {"use_scale": True}),
+    "concat": ("Attention", {"score_mode": "concat"}),
+    "additive": ("AdditiveAttention", {}),
+}
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_sees_no_padding(name: str, causal: bool) -> None:
+    """Keys are hidden, queries too, and a query that sees nothing weighs all alike."""
+    kind, settings = ATTENTION[name]
+    given = {"use_causal_mask": True} if causal else {}
+    assert_masks(of_tokens(lambda x: attending(kind, **settings)(x, **given)), TOKENS)
+
+
+def test_masks_of_scores_may_depend_on_the_data() -> None:
+    """Truth values, whole numbers and real ones of an input, where they are not zero."""
+    for dtype in ("bool", "int32", "float32"):
+        x, mask = keras.Input((5, 4), name="x"), keras.Input((5,), dtype=dtype, name="m")
+        y = L.MultiHeadAttention(2, 3)(x, x, attention_mask=mask[:, None, :])
+        model = randomise(keras.Model([x, mask], y))
+        values = np.random.default_rng(2).normal(size=(4, 5, 4)).astype(np.float32)
+        given = {"x": values, "m": (TOKENS != 0).astype(dtype)}
+        (found,) = evaluate(read(model).graph, given).values()
+        wanted = ops.convert_to_numpy(model([given["x"], given["m"]]))
+        assert_close(found, wanted, dtype)
+        sw.convert(model).verify(given)
+
+
+def test_softmax_takes_masks() -> None:
+    """Of an input, and constant ones."""
+    x = keras.Input((5,), name="x")
+    for mask in (lambda x: x > 0, lambda x: np.array([[True, False, True, True, False]])):
+        model = keras.Model(x, L.Softmax()(x, mask=mask(x)))
+        values = np.random.default_rng(2).normal(size=(4, 5)).astype(np.float32)
+        values[0] = -1.0
+        assert_masks(model, values)
+
+
+class Block(L.Layer):
+    """A transformer's block as people write it; the layers inside find the masks."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.att = L.MultiHeadAttention(2, 3)
+        self.dense = L.Dense(3)
+        self.norm, self.other = L.LayerNormalization(), L.LayerNormalization()
+        self.supports_masking = True
+
+    def call(self, x: Any) -> Any:
+        """Attention and a dense layer, each added and normalised."""
+        x = self.norm(x + self.att(x, x))
+        return self.other(x + self.dense(x))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_code_finds_the_masks_of_its_inputs(count: int) -> None:
+    """A block of one's own, once and twice, then the mean over the steps that count."""
+    blocks = [Block() for _ in range(count)]
+    assert_masks(of_tokens(*blocks, L.GlobalAveragePooling1D()), TOKENS)
+
+
+def test_nested_models_find_the_masks_of_their_inputs() -> None:
+    """Layers inside a model that is a layer of another skip its padding."""
+    y = keras.Input((5, 3))
+    inner = keras.Model(y, L.GRU(2)(L.Dense(3)(y)), name="inner")
+    source = assert_masks(of_tokens(inner), TOKENS)
+    assert any(name.startswith("inner/gru") for name in source.graph.shapes)
+
+
+def test_two_attention_layers_on_one_tensor() -> None:
+    """Keras takes the mask off a tensor that attention reads: the second finds none there."""
+
+    def both(x: Any) -> Any:
+        first = L.MultiHeadAttention(2, 3)(x, x)
+        second = L.MultiHeadAttention(2, 3)(x, x)
+        return L.Add()([first, second])
+
+    assert_masks(of_tokens(both), TOKENS)

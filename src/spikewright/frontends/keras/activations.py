@@ -164,7 +164,7 @@ def _attributes(operation: Any) -> dict[str, Any]:
     return {name: getattr(operation, name) for name in names}
 
 
-@reads("Activation", *_KINDS)
+@reads("Activation", *(kind for kind in _KINDS if kind != "Softmax"))
 def activation(call: Call) -> Value:
     """A layer or operation that is nothing but an activation function."""
     function = call.layer.activation if call.kind == "Activation" else call.layer

@@ -22,7 +22,18 @@ from spikewright.frontends.keras.registry import (
 from spikewright.frontends.reading.arithmetic import combined, extremum
 from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.truth import NOT, are_whole, choice, equal, greater
-from spikewright.graph.layers import Activation, Input
+from spikewright.graph.layers import (
+    Activation,
+    Broadcast,
+    Crop,
+    Identity,
+    Input,
+    Permute,
+    Reshape,
+    Slice,
+    Take,
+    UpsampleNearest,
+)
 
 
 @reads("ops.Greater", "ops.GreaterEqual", "ops.Less", "ops.LessEqual")
@@ -68,10 +79,16 @@ def truth_of(call: Call, mask: Any, part: str) -> Value:
     return mask if mask.truth else unequal_to(call, mask, np.zeros(()), part)
 
 
+_MOVES = (Identity, Reshape, Permute, Broadcast, Crop, Slice, Take, UpsampleNearest)
+
+
 def _is_given(call: Call, x: Value) -> bool:
-    """Whether a value is an input of the model itself."""
-    (node,) = (node for node in call.builder.nodes if node.name == x.name)
-    return isinstance(node.layer, Input)
+    """Whether values are those of an input of the model, at whatever places."""
+    nodes = {node.name: node for node in call.builder.nodes}
+    name = x.name
+    while name in nodes and isinstance(nodes[name].layer, _MOVES):
+        (name,) = nodes[name].inputs
+    return name in nodes and isinstance(nodes[name].layer, Input)
 
 
 @reads("ops.LogicalAnd", "ops.LogicalOr", "ops.LogicalNot", "ops.LogicalXor")

@@ -1,7 +1,7 @@
 """Masks that Keras hands from layer to layer, beside the tensors that they belong to.
 
-A layer that knows masks is called with them as arguments, which are values like any other. Code and
-nested models find the masks of their inputs at the tensors, for the layers inside them.
+A layer that knows masks is given those of its inputs when it is called. Code and nested models find
+them at the tensors, for the layers inside them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ def unused_masks(node: Any) -> set[int]:
     return {id(mask) for _, mask in _masked(node.input_tensors)}
 
 
-def masks_inside(node: Any) -> list[tuple[Any, Any]]:
-    """The inputs of a call whose masks layers inside it may use, each with its mask."""
+def masked_inputs(node: Any) -> list[tuple[Any, Any]]:
+    """The inputs of a call that may use their masks, itself or inside, each with its mask."""
     operation = node.operation
-    if not isinstance(operation, require("keras").Layer):
+    if not isinstance(operation, require("keras").Layer) or type(operation).__name__ in _UNUSED:
         return []
-    parts = operation._flatten_layers(include_self=False)
-    return _masked(node.input_tensors) if any(map(knows_masks, parts)) else []
+    return _masked(node.input_tensors) if any(map(knows_masks, operation._flatten_layers())) else []
 
 
 def masks_of(tensors: Sequence[Any]) -> list[Any]:

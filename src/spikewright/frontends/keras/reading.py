@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +16,7 @@ from spikewright.frontends.fallback import CannotCall, is_asked_for
 from spikewright.frontends.keras.calls import calling_layer, values_of
 from spikewright.frontends.keras.code import read_code
 from spikewright.frontends.keras.constants import constant_value, folded, with_constants
+from spikewright.frontends.keras.mask_arguments import given_masks
 from spikewright.frontends.keras.masks import masks_of
 from spikewright.frontends.keras.reasons import TAILS
 from spikewright.frontends.keras.registry import (
@@ -31,6 +32,7 @@ from spikewright.frontends.keras.registry import (
     reader_of,
     understood_by,
 )
+from spikewright.frontends.keras.running import masks_when_run
 from spikewright.frontends.keras.symbolic import record
 from spikewright.frontends.keras.walking import (
     Application,
@@ -51,12 +53,43 @@ class Reading(Walk[Value]):
     is True where the output that a node has is minus infinity, which only a softmax can take.
     """
 
+    follows_masks = True
+
     def __init__(self, graph: Any, builder: GraphBuilder) -> None:
         super().__init__(graph)
         self.builder = builder
         self.batch: int | None = graph.inputs[0].shape[0]
         self.nodes: dict[tuple[str, int], str] = {}
         self.hidden: dict[str, NDArray] = {}
+        self._masks_when_run: Callable[[], Mapping[str, Sequence[bool]]] | None = None
+
+    def through(
+        self,
+        graph: Any,
+        inputs: Sequence[Value],
+        name: str = "",
+        source: str = "",
+        ends: Sequence[Any] | None = None,
+    ) -> list[Value]:
+        """As of any walk."""
+        if self._masks_when_run is None:  # else it is a nested model's graph
+            shapes = [value.shape for value in inputs]
+            self._masks_when_run = cache(partial(masks_when_run, graph, shapes, name))
+        return super().through(graph, inputs, name, source, ends)
+
+    def _masks(self, call: Application[Value]) -> dict[str, Value]:
+        """The masks of a call's inputs that are there when the model runs, by node of those."""
+        known = {
+            value.name: mask
+            for value, mask in call.masks
+            if _is_known(value) and isinstance(mask, Value)
+        }
+        if not known or self._masks_when_run is None:
+            return {}
+        leaves = flatten([call.args, dict(call.kwargs)])
+        there = zip(leaves, self._masks_when_run()[call.name], strict=True)
+        names = {leaf.name for leaf, has_mask in there if has_mask and isinstance(leaf, Value)}
+        return {str(name): mask for name, mask in known.items() if name in names}
 
     def apply(self, call: Application[Value]) -> Sequence[Value]:
         """Read one layer or operation; the value is unknown if it is refused."""
@@ -76,12 +109,13 @@ class Reading(Walk[Value]):
 
     def inside(self, call: Application[Value], graph: Any) -> Sequence[Value]:
         """The outputs of a nested model; masks of its inputs go on to the layers inside."""
-        if not call.masks:
+        masks = self._masks(call)
+        if not masks:
             return super().inside(call, graph)
         try:
             self.enter(call, graph)
             given = inspect.signature(call.operation.call).bind(*call.args, **call.kwargs)
-            values, masks = values_in(given.arguments), masks_by_name(call.masks)
+            values = values_in(given.arguments)
             recorded = record(call.operation, given.arguments, values, self.batch, masks)
             if recorded is None:
                 raise Unreadable("the masks of its inputs cannot be followed", "Read it unmasked")
@@ -172,7 +206,7 @@ class Reading(Walk[Value]):
             application.kwargs,
             self.builder,
             self.batch,
-            masks_by_name(application.masks),
+            self._masks(application),
         )
         nodes = [self._own(application, value) for value in found]
         for node, value in zip(nodes, found, strict=True):
@@ -218,9 +252,10 @@ def read_call(
     if given.pop("training", None) and accepts_training(operation) and not _trains(operation):
         raise _in_training()
     bound = inspect.signature(operation.call).bind(*args, **given)
-    values = tuple(v for v in flatten(bound.arguments) if isinstance(v, Value))
+    arguments = given_masks(operation, bound.arguments, masks) if masks else bound.arguments
+    values = tuple(v for v in flatten(arguments) if isinstance(v, Value))
     kind = kind_of(operation)
-    call = Call(operation, name, source, kind, values, bound.arguments, builder, batch, masks)
+    call = Call(operation, name, source, kind, values, arguments, builder, batch, masks)
     try:
         return _read_with(reader_of(operation), call)
     except OwnCode as why:
@@ -293,15 +328,6 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
     if found is None:
         raise Unknown
     return Value(found, builder.shapes[found])
-
-
-def masks_by_name(masks: Sequence[tuple[Any, Any]]) -> dict[str, Value]:
-    """Masks by the nodes of the values that they belong to."""
-    return {
-        value.name: mask
-        for value, mask in masks
-        if isinstance(value, Value) and value.name is not None and isinstance(mask, Value)
-    }
 
 
 def _adds_truths(call: Application[Value]) -> bool:

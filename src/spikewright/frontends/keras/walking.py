@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
-from spikewright.frontends.keras.masks import masks_inside, unused_masks
+from spikewright.frontends.keras.masks import masked_inputs, unused_masks
 from spikewright.frontends.keras.registry import Unreadable, Value
 from spikewright.graph import unique_name
 
@@ -60,8 +60,8 @@ class Application(Generic[V]):
     """One call of an operation: `args` and `kwargs` with a `V` in the place of every tensor.
 
     `source` is the operation's path in the model, `name` the same made unique for this call;
-    `outputs` are Keras's symbolic tensors. `masks` are inputs whose masks layers inside it may use,
-    each with its mask.
+    `outputs` are Keras's symbolic tensors. `masks` are inputs whose masks it may use, itself or in
+    layers inside it, each with its mask.
     """
 
     operation: Any
@@ -79,6 +79,9 @@ class Walk(ABC, Generic[V]):
     The second call of a shared layer is named `<layer>_1`, and so on; a name that another layer of
     the model has is never given away.
     """
+
+    follows_masks = False
+    """Whether masks are looked for that code finds at its inputs; tensors have them with them."""
 
     def __init__(self, graph: Any) -> None:
         self._reserved = set(paths(graph))
@@ -116,21 +119,36 @@ class Walk(ABC, Generic[V]):
         names = {id(node): call for call, node in calls.items()}
         ends = graph.outputs if ends is None else ends
         for node in needed_nodes(graph, ends):
-            known.update(dict.fromkeys(unused_masks(node) - known.keys()))
-            pairs = [map(id, pair) for pair in masks_inside(node)]
-            call: Application[V] = Application(
-                node.operation,
-                names[id(node)],
-                source + node.operation.name,
-                tuple(_filled(list(node.arguments.args), known)),
-                _filled(dict(node.arguments.kwargs), known),
-                tuple(node.outputs),
-                tuple((known[tensor], known[mask]) for tensor, mask in pairs),
-            )
-            inner = graph_of(node.operation)
-            outputs = self.apply(call) if inner is None else self.inside(call, inner)
-            known.update(zip(map(id, node.outputs), outputs, strict=True))
+            masks = masked_inputs(node) if self.follows_masks else []
+            for _, mask in masks:
+                for before in _unknown(mask, known):
+                    names[id(before)] = self._unique(name + before.operation.name)
+                    self._step(before, known, names, source)
+            self._step(node, known, names, source, masks)
         return [known[id(tensor)] for tensor in ends]
+
+    def _step(
+        self,
+        node: Any,
+        known: dict[int, Any],
+        names: Mapping[int, str],
+        source: str,
+        masks: Sequence[tuple[Any, Any]] = (),
+    ) -> None:
+        """Add the outputs of a call to the values that are known."""
+        known.update(dict.fromkeys(unused_masks(node) - known.keys()))
+        call: Application[V] = Application(
+            node.operation,
+            names[id(node)],
+            source + node.operation.name,
+            tuple(_filled(list(node.arguments.args), known)),
+            _filled(dict(node.arguments.kwargs), known),
+            tuple(node.outputs),
+            tuple((known[id(tensor)], known[id(mask)]) for tensor, mask in masks),
+        )
+        inner = graph_of(node.operation)
+        outputs = self.apply(call) if inner is None else self.inside(call, inner)
+        known.update(zip(map(id, node.outputs), outputs, strict=True))
 
     def inside(self, call: Application[V], graph: Any) -> Sequence[V]:
         """The outputs of a nested model."""
@@ -159,6 +177,16 @@ def _number_of(graph: Any, node: Any) -> int:
     return int(node.operation._inbound_nodes.index(node) if number is None else number)
 
 
+def _unknown(tensor: Any, known: Mapping[int, Any]) -> list[Any]:
+    """The calls beside a graph that a tensor comes from, each after those that it depends on."""
+    if id(tensor) in known:
+        return []
+    history = tensor._keras_history
+    node = history.operation._inbound_nodes[history.node_index]
+    before = [call for given in node.input_tensors for call in _unknown(given, known)]
+    return [*dict.fromkeys(before), node]
+
+
 def _nodes(graph: Any) -> list[Any]:
     """The calls of the graph's operations, each after those that it depends on."""
     by_depth = graph._nodes_by_depth
@@ -181,7 +209,6 @@ def needed_tensors(graph: Any, ends: Sequence[Any]) -> set[int]:
     for node in reversed(_nodes(graph)):
         if needed & {id(tensor) for tensor in node.outputs}:
             needed |= {id(tensor) for tensor in node.input_tensors} - unused_masks(node)
-            needed |= {id(mask) for _, mask in masks_inside(node)}
     return needed
 
 
