@@ -263,3 +263,5 @@ if hasattr(L, "ReversibleEmbedding"):  # Keras has it since 3.12
     case("ReversibleEmbedding", lambda x: tied(tied(x), reverse=True), (4,))
     apart = L.ReversibleEmbedding(7, 3, tie_weights=False, logit_soft_cap=2.0)
     case("ReversibleEmbedding", lambda x: apart(apart(x), reverse=True), (4,))
+case("Masking", L.Masking(), (4, 3))
+case("Masking", L.Masking(-1.0), (4, 3))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,19 +25,28 @@ def mixed_by(call: Call) -> str | None:
     values = values_in(dict(call.arguments))
     if any(value.name is None for value in values):
         return None
+    return mixed_in(call.layer, call.arguments, samples_like(values))
+
+
+def samples_like(values: Sequence[Value]) -> list[NDArray]:
+    """Two random samples of each value: real numbers, whole ones, or truth values."""
     rng = np.random.default_rng(0)
-    example = {str(i): _samples(rng, value) for i, value in enumerate(values)}
+    return [_samples(rng, value) for value in values]
+
+
+def mixed_in(layer: Any, arguments: Mapping[str, Any], example: Sequence[NDArray]) -> str | None:
+    """As `mixed_by`, of a layer's call with these arrays in the place of values."""
 
     def run(inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
         tensors = map(require("keras").ops.convert_to_tensor, inputs.values())
         with without_gradients():
-            made = called(call.layer, filled(dict(call.arguments), tensors))
+            made = called(layer, filled(dict(arguments), tensors))
         leaves = require("keras").tree.flatten(made)
         return {str(i): plain_array(value) for i, value in enumerate(leaves)}
 
-    with preserved(call.layer):
+    with preserved(layer):
         try:
-            found = parted(run, example)
+            found = parted(run, {str(i): array for i, array in enumerate(example)})
         except Exception:
             return None
     return None if found is None else found.reason

@@ -14,7 +14,7 @@ from spikewright.frontends.keras.walking import filled
 from spikewright.graph.layers import Reshape, Take
 
 _CHOOSING = (
-    "CropImages", "Diagonal", "Dsplit", "ExtractPatches", "Fliplr", "Flipud", "Hsplit", "Rot90",
+    "CropImages", "Diagonal", "Dsplit", "ExtractPatches", "Fliplr", "Hsplit", "Rot90",
     "Slice", "TakeAlongAxis", "Unfold",
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from spikewright._base.optional import require
+from spikewright._base.structure import Place, leaves
 from spikewright.frontends.keras.quantized import inputs_as_they_are
 from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.walking import filled
@@ -25,11 +26,13 @@ _BOOKKEEPING = {"_inbound_nodes", "_outbound_nodes", "_called", "_losses", "_los
 class Recorded(NamedTuple):
     """What code applies: a graph of Keras, and the outputs in order, tensors of it or constants.
 
-    There is no graph where no output depends on an input.
+    `places` are the ways to the outputs in what the code returns. There is no graph where no output
+    depends on an input.
     """
 
     graph: Any
     outputs: Sequence[Any]
+    places: Sequence[Place]
 
 
 def record(
@@ -52,7 +55,9 @@ def record(
         beside = _masks(layer, dict(zip(given, values, strict=True)), batch, masks)
         try:
             made = layer.call(**_at_inference(layer, filled(dict(arguments), given)))
-            outputs = list(keras.tree.flatten(made))  # sorted by the keys of dicts, as Keras does
+            outputs = list(keras.tree.flatten(made))  # in the order of keys, where there are some
+            known = {id(leaf): place for place, leaf in leaves(made)}
+            places = [known.get(id(leaf), ()) for leaf in outputs]
             ends = [output for output in outputs if isinstance(output, keras.KerasTensor)]
             graph = _graph([*given, *beside], ends) if ends else None
         except Exception:
@@ -60,7 +65,7 @@ def record(
         written = any(scope.get_current_value(v) is not None for v in layer.variables)
         if written or any(_changed(before, part) for part in layer._flatten_layers()):
             return None
-        return Recorded(graph, outputs)
+        return Recorded(graph, outputs, places)
 
 
 def _input(layer: Any, value: Value, batch: int | None) -> Any:
