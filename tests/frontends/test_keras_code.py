@@ -113,6 +113,12 @@ CODE: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], set[str]]
     "a cell": (L.RNN(Cell(name="cell"), name="odd"), ((3, 2),), {"odd/cell"}),
     "at every step": (L.TimeDistributed(Gated(name="own"), name="odd"), ((3, 4),), {"odd/own"}),
     "function at every step": (L.TimeDistributed(L.Lambda(abs), name="odd"), ((3, 2),), set()),
+    "convolutions in time": (L.ConvLSTM1D(2, 2, name="odd"), ((3, 4, 2),), set()),
+    "images in time": (
+        L.ConvLSTM2D(2, 2, padding="same", return_sequences=True, name="odd"),
+        ((2, 4, 3, 2),),
+        set(),
+    ),
     "a model": (Tower(name="odd"), ((6, 5, 4),), {"odd/block/dense", "odd/head"}),
 }  # fmt: skip
 

@@ -18,7 +18,9 @@ L, ops = layers, keras.ops
 
 TOKENS = np.array([[3, 1, 4, 0, 0], [2, 5, 6, 1, 3], [0, 0, 5, 0, 1], [0, 0, 0, 0, 0]], np.int32)
 """Padded at the end, whole, with gaps, and nothing but padding."""
-NUMBERS = np.random.default_rng(5).normal(size=(4, 5, 3)).astype(np.float32) * (TOKENS != 0)[..., None]
+NUMBERS = (
+    np.random.default_rng(5).normal(size=(4, 5, 3)).astype(np.float32) * (TOKENS != 0)[..., None]
+)
 
 
 def of_tokens(*behind: Callable[[Any], Any]) -> Any:

@@ -22,6 +22,7 @@ from spikewright.frontends.keras import (
     operations,  # noqa: F401
     pooling,  # noqa: F401
     positions,  # noqa: F401
+    preprocessing,  # noqa: F401
     recurrent,  # noqa: F401
     reductions,  # noqa: F401
     resizing,  # noqa: F401

@@ -75,9 +75,7 @@ def _hiding(
 _ONE_AXIS = "Use one attention axis, or a constant attention_mask"
 
 
-def _together(
-    call: Call, masks: Sequence[NDArray], parts: Sequence[tuple[str, Value]]
-) -> _Hiding:
+def _together(call: Call, masks: Sequence[NDArray], parts: Sequence[tuple[str, Value]]) -> _Hiding:
     """The masks alone, or all of them as truth values where some depend on the data."""
     if not parts:
         return _Hiding(masks)

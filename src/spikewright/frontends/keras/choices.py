@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.keras.arithmetic import operands
-from spikewright.frontends.keras.reasons import why_not
 from spikewright.frontends.keras.constants import constant_value
+from spikewright.frontends.keras.reasons import why_not
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -99,7 +99,8 @@ def connective(call: Call) -> Value:
     if call.kind == "ops.LogicalNot":
         return call.add(NOT, *call.inputs)
     if call.kind == "ops.LogicalXor":
-        return equal(call, *operands(call, "x1", "x2"), same=False)
+        x, y = operands(call, "x1", "x2")
+        return equal(call, x, y, same=False)
     return extremum(call, call.kind == "ops.LogicalOr", *operands(call, "x1", "x2"))
 
 
@@ -124,7 +125,9 @@ def select(call: Call) -> Value:
     )
     made = call.arguments.get("default", 0.0)
     made = made if isinstance(made, Value) else array(made)
-    for index, (condition, chosen) in reversed(list(enumerate(zip(conditions, choices)))):
+    for index, (condition, chosen) in reversed(
+        list(enumerate(zip(conditions, choices, strict=True)))
+    ):
         if isinstance(condition, Value) and not condition.truth:
             raise Unreadable("its condition holds numbers", "Compare them, such as x > 0")
         part = call.inside(f"choice_{index}") if index else call

@@ -23,7 +23,7 @@ from spikewright.frontends.keras.registry import (
     Value,
     plain_array,
 )
-from spikewright.frontends.keras.symbolic import record
+from spikewright.frontends.keras.symbolic import masks_beside, record
 from spikewright.frontends.keras.tracing import (
     READER,
     Code,
@@ -101,7 +101,7 @@ def _recorded(call: Call, batch: int | None, through: Through) -> list[Any] | No
         return None
     made: list[Any] = []
     if recorded.graph is not None:
-        beside = [call.masks[value.name] for value in values if value.name in call.masks]
+        beside = masks_beside(values, call.masks)
         places = f"{call.name}/", f"{call.source}/"
         made += through(recorded.graph, [*values, *beside], *places)
     waiting = iter(made)

@@ -133,7 +133,9 @@ def global_average_pooling(call: Call) -> Value:
         return call.add(GlobalAveragePool(axes, keep))
     (axis,), x = axes, call.inputs[0]
     mask = truth_of(call, given, "mask")
-    column = call.add(Reshape((*mask.shape, 1) if axis == 0 else (1, *mask.shape)), mask, part="column")
+    column = call.add(
+        Reshape((*mask.shape, 1) if axis == 0 else (1, *mask.shape)), mask, part="column"
+    )
     kept = call.add(Multiply(), x, call.expand(column, x.shape), part="kept")
     total, number = (
         reduced(call, value, "sum", axes, keep, part)

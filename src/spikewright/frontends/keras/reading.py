@@ -33,7 +33,7 @@ from spikewright.frontends.keras.registry import (
     understood_by,
 )
 from spikewright.frontends.keras.running import masks_when_run
-from spikewright.frontends.keras.symbolic import record
+from spikewright.frontends.keras.symbolic import masks_beside, record
 from spikewright.frontends.keras.walking import (
     Application,
     Walk,
@@ -96,7 +96,8 @@ class Reading(Walk[Value]):
         self.builder.meet(call.source, kind_of(call.operation))
         try:
             if not values_of(call):
-                return folded(call)
+                constants: Sequence[Any] = folded(call)  # arrays stand for themselves
+                return constants
             found = self._read(call)
         except Unreadable as why:
             return self.refused(call, why)
@@ -121,9 +122,9 @@ class Reading(Walk[Value]):
                 raise Unreadable("the masks of its inputs cannot be followed", "Read it unmasked")
         except Unreadable as why:
             return self.refused(call, why)
-        inner, given_masks = recorded.graph, [masks[v.name] for v in values if v.name in masks]
+        inner, inputs = recorded.graph, [*values, *masks_beside(values, masks)]
         places = f"{call.name}/", f"{call.source}/"
-        made = Reading(inner, self.builder).through(inner, [*values, *given_masks], *places)
+        made = Reading(inner, self.builder).through(inner, inputs, *places)
         return self.leave(call, made)
 
     def enter(self, call: Application[Value], graph: Any) -> Sequence[Value]:
@@ -285,8 +286,9 @@ def _read_with(reader: Reader, call: Call) -> Sequence[Output]:
     refused = len(builder.refusals)
     with calling(reader, call.source, call.kind, Unreadable, Unknown):
         found = reader(call)
-    single = found is None or isinstance(found, str | Value | np.ndarray)
-    outputs = [found] if single else found
+    outputs: Any = found
+    if found is None or isinstance(found, str | Value | np.ndarray):
+        outputs = [found]
     known = (
         all(value.name is not None for value in call.inputs) and len(builder.refusals) == refused
     )

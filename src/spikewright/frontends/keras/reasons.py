@@ -25,6 +25,11 @@ _CODE = Reason(
     "it runs Python code, which is read of live models on Keras's torch backend alone",
     _TRACE,
 )
+_CONVOLVES = Reason(
+    "it carries a state through convolutions, which is read of live models on Keras's torch "
+    "backend alone",
+    _TRACE,
+)
 _FOREIGN = Reason(
     "it runs code of another framework, or a function for every sample, which cannot be read",
     "Replace it by layers",
@@ -46,18 +51,19 @@ _SPECTRUM = Reason(
     "Apply it to the data, before the network",
 )
 
-CODE = frozenset({"Lambda", "TorchModuleWrapper"})
-"""Layers of Keras that are Python code, or modules of PyTorch."""
+_CONVOLUTIONAL = ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+CODE = frozenset({"Lambda", "TorchModuleWrapper", *_CONVOLUTIONAL})
+"""Layers of Keras that are Python code, or modules of PyTorch, or read as such."""
 
 _REASONS = by_kind(
-    (_CODE, " ".join(CODE)),
+    (_CODE, "Lambda TorchModuleWrapper"),
     (_FOREIGN, "JaxLayer FlaxLayer TFSMLayer ops.Map"),
-    (_RECURRENT, "ConvLSTM1D ConvLSTM2D ConvLSTM3D ops.Scan ops.WhileLoop ops.ForiLoop"),
+    (_CONVOLVES, " ".join(_CONVOLUTIONAL)),
+    (_RECURRENT, "ops.Scan ops.WhileLoop ops.ForiLoop"),
     (_TENSORFLOW, "TFOpLambda SlicingOpLambda TensorFlowOpLayer"),
     (
         LOOKS_UP,
-        "CategoryEncoding Discretization Hashing HashedCrossing IntegerLookup StringLookup "
-        "TextVectorization ops.MultiHot",
+        "Hashing HashedCrossing IntegerLookup StringLookup TextVectorization ops.MultiHot",
     ),
     (JUMPS, "ops.Sign"),
     (
@@ -69,7 +75,7 @@ _REASONS = by_kind(
         "ops.Argmax ops.Argmin ops.Argsort ops.Sort ops.TopK ops.Median ops.Quantile ops.Sparsemax",
     ),
     (_PRODUCT, "ops.Cumprod"),
-    (_RANDOM_CROP, "CenterCrop RandomCrop"),
+    (_RANDOM_CROP, "RandomCrop"),
     (_SPECTRUM, "MelSpectrogram STFTSpectrogram ops.STFT ops.RFFT ops.FFT"),
 )
 
@@ -78,8 +84,8 @@ TAILS = frozenset(f"ops.{name}" for name in ("Argmax", "Argmin", "Argsort", "Sor
 
 
 def is_code(kind: str) -> bool:
-    """Whether layers of this kind are code to trace: Python's, or an operation without a reader."""
-    return kind in CODE or (kind.startswith("ops.") and kind not in _REASONS)
+    """Whether layers of this kind are code to trace: Python's, and what no reason is known for."""
+    return kind in CODE or kind not in _REASONS
 
 
 def why_not_code(name: str) -> Reason:

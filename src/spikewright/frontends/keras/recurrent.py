@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikewright.frontends.keras.activations import of_function
+from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.keras.registry import (
     Call,
     OwnCode,
@@ -19,7 +20,6 @@ from spikewright.frontends.keras.registry import (
     reads,
 )
 from spikewright.frontends.keras.walking import flatten
-from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.reading.selection import flipped
 from spikewright.frontends.unrolling import (
     Cell,

@@ -44,8 +44,8 @@ class Call(reading.Call):
     `layer` is the Keras object; `inputs` are the tensors that it was applied to, in order, and
     `arguments` everything that it was called with, by parameter name, with a `Value` for a tensor.
     `name` is the name of the node that will have the layer's output. `batch` is the extent of the
-    batch axis where the model, or its code, is read at one. `masks` are those of inputs, by node, for
-    layers inside the layer.
+    batch axis where the model, or its code, is read at one. `masks` are those of inputs, by node,
+    for layers inside the layer.
     """
 
     layer: Any

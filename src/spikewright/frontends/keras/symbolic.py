@@ -46,8 +46,8 @@ def record(
 
     `arguments` are the call's, with these values in the place of tensors; `batch` is the extent of
     the batch axis, None for a free one. `masks` of values, by node, are further inputs of the
-    graph, in the order of the values. Code that changes its layer is not recorded: its next call may
-    give something else.
+    graph, in the order of the values. Code that changes its layer is not recorded: its next call
+    may give something else.
     """
     keras = require("keras")
     with preserved(layer) as before, _recording(layer), keras.StatelessScope() as scope:
@@ -68,6 +68,11 @@ def record(
         return Recorded(graph, outputs, places)
 
 
+def masks_beside(values: Sequence[Value], masks: Mapping[str, Value]) -> list[Value]:
+    """The values of a recorded graph's further inputs: masks of others."""
+    return [masks[value.name] for value in values if value.name is not None and value.name in masks]
+
+
 def _input(layer: Any, value: Value, batch: int | None) -> Any:
     dtype = "bool" if value.truth else "int32" if value.whole else _real(layer)
     return require("keras").Input(batch_shape=(batch, *value.shape), dtype=dtype)
@@ -79,8 +84,9 @@ def _masks(
     """Inputs for the masks of others, at which layers find them."""
     made = []
     for tensor, value in given.items():
-        if value.name in masks:
-            made.append(_input(layer, masks[value.name], batch))
+        mask = masks.get(value.name or "")
+        if mask is not None:
+            made.append(_input(layer, mask, batch))
             require("keras.src.backend").set_keras_mask(tensor, made[-1])
     return made
 
@@ -124,9 +130,9 @@ def _recording(layer: Any) -> Iterator[None]:
     try:
         for name, value in own.items():
             state.set_global_attribute(name, value)
-        with backend.AutocastScope(layer.compute_dtype if mixed else None):
-            with inputs_as_they_are(layer):
-                yield
+        autocast = backend.AutocastScope(layer.compute_dtype if mixed else None)
+        with autocast, inputs_as_they_are(layer):
+            yield
     finally:
         for name, value in before.items():
             state.set_global_attribute(name, value)

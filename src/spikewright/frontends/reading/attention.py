@@ -68,10 +68,10 @@ def attend(
     """The attention's result, and its weights: `softmax(scale Q K^T + masks) V`.
 
     `masks` are added to the scores, and minus infinity hides keys. Where the truth values `allowed`
-    do not hold keys are hidden too, and a query that sees none weighs all alike, or gives zeros. With a `cap` that is not zero
-    the scores are `cap tanh(scores / cap)` before. Keys and values with fewer heads than queries
-    are repeated (Ainslie et al. 2023). A query that sees no key is refused, or gives zeros where
-    `zero_rows` is set.
+    do not hold keys are hidden too. With a `cap` that is not zero the scores are
+    `cap tanh(scores / cap)` before. Keys and values with fewer heads than queries are repeated
+    (Ainslie et al. 2023). A query that sees no key gives zeros where `zero_rows` is set; else it is
+    refused, or weighs all keys alike where that depends on the data.
     """
     heads = {
         label: n

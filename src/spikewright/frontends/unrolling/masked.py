@@ -47,9 +47,7 @@ class MaskedCell(Cell):
         new = (*made[: self.apart], *made)
         return tuple(
             _kept(at, index, masks[size], value, before)
-            for index, (size, value, before) in enumerate(
-                zip(self.sizes, new, states, strict=True)
-            )
+            for index, (size, value, before) in enumerate(zip(self.sizes, new, states, strict=True))
         )
 
 
