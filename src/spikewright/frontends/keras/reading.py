@@ -103,10 +103,11 @@ class Reading(Walk[Value]):
             return self.refused(call, why)
         except Unknown:
             found = [None] * len(call.outputs)
-        return [
+        outputs: list[Any] = [
             one if isinstance(one, np.ndarray) else self._value(call, index, one)
             for index, one in enumerate(found)
         ]
+        return outputs
 
     def inside(self, call: Application[Value], graph: Any) -> Sequence[Value]:
         """The outputs of a nested model; masks of its inputs go on to the layers inside."""

@@ -82,11 +82,6 @@ def _read(
     found = record(model, arguments, values, batch, {})
     if found is None or found.graph is None:
         return None
-    mixed = None if batch is None else mixed_in(model, arguments, _arrays(given))
-    if mixed is not None:
-        reason = f"samples of a batch do not stay apart in its code: {mixed}"
-        kind, advice = type(model).__name__, "Keep the batch axis first, and samples apart"
-        raise UnsupportedLayerError([Refusal(model.name, kind, reason, advice)])
     reading = Reading(found.graph, builder)
     own = _outputs(found)
     wanted = ends(found.graph, reading, own, outputs)
@@ -97,6 +92,11 @@ def _read(
         builder.refusals.clear()
     refuse_outputs(reading, nodes, read)
     graph = builder.build(nodes)
+    mixed = mixed_in(model, arguments, _arrays(given))
+    if mixed is not None:
+        reason = f"samples of a batch do not stay apart in its code: {mixed}"
+        kind, advice = type(model).__name__, "Keep the batch axis first, and samples apart"
+        raise UnsupportedLayerError([Refusal(model.name, kind, reason, advice)])
     run = _Run(model, found, arguments, graph, reading, tuple(own), wanted)
     notes = builder.notes_of(graph)
     ran_by = partial(ran, as_they_are=bool(notes))
