@@ -22,6 +22,12 @@ class Attempt:
         pairs = zip(_all(self._builder), self._before, strict=True)
         return any(len(now.refusals) > len(before["refusals"]) for now, before in pairs)
 
+    @property
+    def reasons(self) -> list[str]:
+        """The reasons of what was refused, before it was undone."""
+        pairs = zip(self._after, self._before, strict=True)
+        return [why.reason for now, old in pairs for why in now["refusals"][len(old["refusals"]) :]]
+
     def undo(self) -> None:
         """Take everything out of the builder again."""
         self._after = _contents(self._builder)

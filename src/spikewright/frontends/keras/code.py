@@ -68,6 +68,8 @@ def read_code(call: Call, why: OwnCode, through: Through) -> list[Any]:
     except (Unreadable, Unknown):
         if first is None:
             raise
+        if is_asked_for():  # where a part of it cannot be called, the layer itself may be
+            raise Unreadable("; ".join(first.reasons)) from None
         first.redo(f"Or {READER}")  # under the names of Keras
         raise Unknown from None
 

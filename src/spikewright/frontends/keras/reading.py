@@ -17,7 +17,6 @@ from spikewright.frontends.keras.calls import calling_layer, values_of
 from spikewright.frontends.keras.code import read_code
 from spikewright.frontends.keras.constants import constant_value, folded, with_constants
 from spikewright.frontends.keras.mask_arguments import given_masks
-from spikewright.frontends.keras.masks import masks_of
 from spikewright.frontends.keras.reasons import TAILS
 from spikewright.frontends.keras.registry import (
     Call,
@@ -157,7 +156,7 @@ class Reading(Walk[Value]):
     def refused(self, call: Application[Value], why: Unreadable) -> Sequence[Value]:
         """Call the layer where that is asked for, else remember why: the outputs are unknown."""
         kind, reason = kind_of(call.operation), why.reason
-        runs_alone = not masks_of(call.outputs)  # those would be lost
+        runs_alone = not call.masks  # those would be lost
         if runs_alone and is_asked_for() and all(map(_is_known, values_of(call))):
             try:
                 return self._called(call, kind)
@@ -293,15 +292,19 @@ def _read_with(reader: Reader, call: Call) -> Sequence[Output]:
     known = (
         all(value.name is not None for value in call.inputs) and len(builder.refusals) == refused
     )
-    _check_outputs(outputs, builder, known)
+    _check_outputs(outputs, builder, known, built_in(reader))
     return list(outputs)
 
 
-def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool) -> None:
-    """Raise `Unreadable` unless a reader returned values; those of `known` inputs are known."""
+def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool, constants: bool) -> None:
+    """Raise `Unreadable` unless a reader returned values, or `constants` where it may.
+
+    The values of `known` inputs are known.
+    """
     for output in outputs if isinstance(outputs, list | tuple) else [outputs]:
         node = output.name if isinstance(output, Value) else output
-        if isinstance(node, np.ndarray) or (isinstance(node, str) and node in builder.shapes):
+        constant = constants and isinstance(node, np.ndarray)
+        if constant or (isinstance(node, str) and node in builder.shapes):
             continue
         if node is not None or known:
             raise Unreadable(
