@@ -179,11 +179,6 @@ operation(
     lambda x: ops.separable_conv(x, KERNEL, np.ones((1, 1, 16, 3), np.float32)),
     (7, 6, 4),
 )
-operation(
-    "conv_transpose",
-    lambda x: ops.conv_transpose(x, KERNEL, 2, "valid", data_format="channels_last"),
-    (4, 3, 4),
-)
 operation("max_pool", lambda x: ops.max_pool(x, 2), (6, 4))
 operation("average_pool", lambda x: ops.average_pool(x, 2), (6, 4))
 operation("dot_product_attention", None, *[(4, 2, 3)] * 3)
