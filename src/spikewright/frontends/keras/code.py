@@ -41,6 +41,12 @@ Through = Callable[[Any, Sequence[Value], str, str], Sequence[Any]]
 """Reads a graph of Keras: from its inputs and the prefixes of names and sources to its outputs."""
 
 
+_TRACED = (
+    "On Keras's torch backend a live model's code is read: set KERAS_BACKEND=torch before Keras is "
+    "imported"
+)
+
+
 def read_code(call: Call, why: OwnCode, through: Through) -> list[Any]:
     """The outputs of what no reader reads, `why` not: values, or constants.
 
@@ -49,7 +55,8 @@ def read_code(call: Call, why: OwnCode, through: Through) -> list[Any]:
     refused.
     """
     if not can_trace(call.layer):
-        raise why
+        known = "KERAS_BACKEND" in why.options
+        raise OwnCode(why.reason, why.options if known else f"{why.options.rstrip('.')}. {_TRACED}")
     if not is_layer(call.layer):
         return _read_operation(call, why)
     first = None

@@ -9,6 +9,7 @@ import numpy as np
 from spikewright.frontends.keras.arithmetic import operands
 from spikewright.frontends.keras.registry import Call, Value, array, reads
 from spikewright.frontends.reading.arithmetic import combined, extremum, product, quotient, total
+from spikewright.frontends.reading.spending import afford
 from spikewright.graph.layers import Activation, Identity, ScaleShift
 
 _FACTORS = {"ops.Deg2rad": math.pi / 180, "ops.Rad2deg": 180 / math.pi}
@@ -82,4 +83,5 @@ def filled_like(call: Call) -> np.ndarray:
     dtype = "float32" if call.layer.dtype is None else str(call.layer.dtype)
     if call.layer.dtype is None and (x.whole or x.truth):
         dtype = "bool" if x.truth else "int32"
+    afford(math.prod(x.shape))
     return np.full((1, *x.shape), array(given).astype(dtype))

@@ -8,6 +8,7 @@ from spikewright.frontends.keras.choices import unequal_to
 from spikewright.frontends.keras.quantized import note_inputs, reversed_table_of, table_of
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
 from spikewright.frontends.reading.reductions import reduced
+from spikewright.frontends.reading.spending import afford
 from spikewright.graph.layers import (
     Activation,
     Affine,
@@ -65,4 +66,5 @@ def one_hot(call: Call) -> Value:
     layer = call.layer
     if layer.axis not in (-1, len(call.shape) + 1):
         raise Unreadable(f"its new axis is {layer.axis}", "Put it last, axis=-1, and transpose")
+    afford(int(layer.num_classes) ** 2)
     return call.add(Lookup(np.eye(layer.num_classes)))

@@ -11,6 +11,7 @@ from spikewright._base.optional import require
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
 from spikewright.frontends.keras.running import run_operation
 from spikewright.frontends.keras.walking import filled
+from spikewright.frontends.reading.spending import afford
 from spikewright.graph.layers import Reshape, Take
 
 _CHOOSING = (
@@ -39,6 +40,7 @@ def chosen_values(call: Call) -> list[Value]:
 def _positions(call: Call) -> list[NDArray]:
     """For each output, the place in a flat sample of every value of it."""
     (x,), n = call.inputs, math.prod(call.shape)
+    afford(n)
     samples = 1 if call.batch == 1 else 2
     places = np.arange(1, samples * n + 1, dtype=np.float64).reshape(samples, *x.shape)
     given = filled(dict(call.arguments), [require("keras").ops.convert_to_tensor(places)])

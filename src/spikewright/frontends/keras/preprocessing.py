@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from spikewright.frontends.keras.reading import read_layer
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
+from spikewright.frontends.reading.spending import afford
 from spikewright.frontends.reading.truth import greater
 from spikewright.graph.layers import (
     Affine,
@@ -52,7 +55,9 @@ def category_encoding(call: Call) -> Value:
     """Numbers as rows of a unit matrix: of one each, of all that occur, or their counts."""
     if call.arguments.get("count_weights") is not None:
         raise Unreadable("its categories are weighted by an input", "Multiply one-hot rows instead")
-    return _encoded(call, Lookup(np.eye(call.layer.num_tokens)), call.inputs[0])
+    count = int(call.layer.num_tokens)
+    afford(count**2)
+    return _encoded(call, Lookup(np.eye(count)), call.inputs[0])
 
 
 @reads("Discretization")
@@ -61,6 +66,7 @@ def discretization(call: Call) -> Value:
     (x,) = call.inputs
     bounds = array(np.asarray(call.layer.bin_boundaries, np.float64))
     count = len(bounds)
+    afford(count**2 + count * math.prod(x.shape))
     column = call.add(Reshape((*x.shape, 1)), x, part="column")
     each = call.add(Broadcast((*x.shape, count)), column, part="each")
     above = greater(call.inside("above"), each, bounds, strict=False)
