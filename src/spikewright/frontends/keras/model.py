@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from spikewright._base.budget import budget_of, spending
 from spikewright._base.files import file_at
 from spikewright._base.structure import Structure
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
@@ -47,8 +48,9 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     """
     keras = import_keras()
     if isinstance(model, str | Path):
-        loaded = load(file_at(model))
-        return replace(read(loaded, example_input, outputs), loaded=loaded)
+        loaded = load(file := file_at(model))
+        with spending(budget_of(file)):
+            return replace(read(loaded, example_input, outputs), loaded=loaded)
     if is_code(model):
         return read_model(model, example_input, outputs)
     keras_graph = _graph(keras, model)
