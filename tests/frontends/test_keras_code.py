@@ -12,6 +12,7 @@ from keras_helpers import assert_agrees, functional, inputs_of, keras, layers, r
 import spikewright as sw
 from spikewright.errors import GraphError, ReadError, UnsupportedLayerError
 from spikewright.frontends.keras import read
+from spikewright.graph import evaluate
 
 L, ops = layers, keras.ops
 
@@ -140,6 +141,38 @@ def test_the_network_of_code_verifies_and_spikes() -> None:
     spiking = sw.convert(model, spiking=kinds, scale_firing_rates=1000)
     layer = spiking.layers["odd/block/dense"]
     assert isinstance(layer.neuron_type, sw.BipolarIntegrateAndFire)
+
+
+class Compares(L.Layer):
+    """Python's operators between weights, values and numbers."""
+
+    def build(self, shape: Any) -> None:
+        self.low = self.add_weight(shape=shape[-1:], name="low")
+
+    def call(self, tokens: Any) -> Any:
+        """A weight times values, where a token is, or is not, a number."""
+        x = ops.cast(tokens, "float32")
+        return ops.where(tokens == 1, self.low * x, self.low - x) + ops.cast(tokens != 2, "float32")
+
+
+def test_operators_of_python_are_operations() -> None:
+    """Between a weight and a value, and `==`, which Keras takes for `is` in a graph."""
+    x = keras.Input((4,), dtype="int32", name="x")
+    model = randomise(keras.Model(x, Compares(name="odd")(x)))
+    source = read(model)
+    tokens = np.array([[0, 1, 2, 3], [3, 2, 1, 1]])
+    (found,) = evaluate(source.graph, {"x": tokens}).values()
+    np.testing.assert_allclose(found, ops.convert_to_numpy(model(tokens)), rtol=1e-6)
+
+
+def test_code_that_looks_for_symbols_is_not_believed() -> None:
+    """What code does with numbers counts, whatever it does while it is recorded."""
+
+    def sly(x: Any) -> Any:
+        return ops.tanh(x) if ops.is_tensor(x) else ops.relu(x)
+
+    graph = assert_agrees(functional(L.Lambda(sly, name="odd"), (3,))).graph
+    assert "tanh" in {getattr(node.layer, "function", "") for node in graph}
 
 
 def test_a_layer_called_twice_is_read_twice() -> None:

@@ -14,7 +14,7 @@ from spikewright._base.optional import require
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.keras.attempts import Attempt
-from spikewright.frontends.keras.mixed import mixed_by
+from spikewright.frontends.keras.mixed import is_recorded_right, mixed_by, samples_like
 from spikewright.frontends.keras.registry import (
     Call,
     OwnCode,
@@ -23,7 +23,7 @@ from spikewright.frontends.keras.registry import (
     Value,
     plain_array,
 )
-from spikewright.frontends.keras.symbolic import masks_beside, record
+from spikewright.frontends.keras.symbolic import Recorded, masks_beside, record
 from spikewright.frontends.keras.tracing import (
     READER,
     Code,
@@ -106,7 +106,7 @@ def _recorded(call: Call, batch: int | None, through: Through) -> list[Any] | No
     """The outputs of code as Keras records it, None where it does not."""
     values = values_in(dict(call.arguments))
     recorded = record(call.layer, call.arguments, values, batch, call.masks)
-    if recorded is None:
+    if recorded is None or not _is_right(call, recorded):
         return None
     made: list[Any] = []
     if recorded.graph is not None:
@@ -120,6 +120,15 @@ def _recorded(call: Call, batch: int | None, through: Through) -> list[Any] | No
         for output in recorded.outputs
     ]
     return list(_named(call, outputs))
+
+
+def _is_right(call: Call, recorded: Recorded) -> bool:
+    """Whether the recorded graph computes what the code does, of random samples."""
+    values = values_in(dict(call.arguments))
+    if recorded.graph is None or any(value.name is None for value in values):
+        return True
+    beside = samples_like(masks_beside(values, call.masks))
+    return is_recorded_right(call.layer, call.arguments, recorded, samples_like(values), beside)
 
 
 def _traced(call: Call) -> list[Any]:

@@ -31,11 +31,6 @@ def masked_inputs(node: Any) -> list[tuple[Any, Any]]:
     return _masked(node.input_tensors) if any(map(knows_masks, operation._flatten_layers())) else []
 
 
-def masks_of(tensors: Sequence[Any]) -> list[Any]:
-    """The masks that Keras hands on with tensors."""
-    return [mask for _, mask in _masked(tensors)]
-
-
 def _masked(tensors: Sequence[Any]) -> list[tuple[Any, Any]]:
     """Those of the tensors that have a mask, each with it."""
     found = [(tensor, getattr(tensor, "_keras_mask", None)) for tensor in tensors]

@@ -1,4 +1,4 @@
-"""Whether code of a layer mixes the samples of a batch: its own call is asked."""
+"""Questions to the own call of code: does it mix samples, and is it what was recorded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.frontends.keras.registry import Call, Value, plain_array
-from spikewright.frontends.keras.running import without_gradients
+from spikewright.frontends.keras.running import Running, without_gradients
+from spikewright.frontends.keras.symbolic import Recorded
 from spikewright.frontends.keras.tracing import called
 from spikewright.frontends.keras.walking import filled, values_in
 from spikewright.frontends.mixing import parted
@@ -50,6 +51,50 @@ def mixed_in(layer: Any, arguments: Mapping[str, Any], example: Sequence[NDArray
         except Exception:
             return None
     return None if found is None else found.reason
+
+
+def is_recorded_right(
+    layer: Any,
+    arguments: Mapping[str, Any],
+    recorded: Recorded,
+    example: Sequence[NDArray],
+    masks: Sequence[NDArray] = (),
+) -> bool:
+    """Whether a recorded graph gives what the layer's own call gives for a sample.
+
+    `masks` are those of the values that have one, in order. Where the call fails nothing is known.
+    """
+    keras = require("keras")
+    tensors = [keras.ops.convert_to_tensor(array[:1]) for array in example]
+    beside = [keras.ops.convert_to_tensor(array[:1]) for array in masks]
+    _attach(recorded.graph, [*tensors, *beside])
+    with preserved(layer), without_gradients():
+        try:
+            wanted = keras.tree.flatten(called(layer, filled(dict(arguments), tensors)))
+        except Exception:
+            return True
+        _attach(recorded.graph, [*tensors, *beside])  # attention takes masks off
+        ends = [end for end in recorded.outputs if isinstance(end, keras.KerasTensor)]
+        made = Running(recorded.graph, {}).through(recorded.graph, [*tensors, *beside], ends=ends)
+    found, waiting = iter(made), zip(recorded.outputs, wanted, strict=True)
+    return all(_close(next(found), x) for end, x in waiting if isinstance(end, keras.KerasTensor))
+
+
+def _attach(graph: Any, tensors: Sequence[Any]) -> None:
+    """Give tensors the masks that the inputs of a recorded graph have."""
+    given = dict(zip(map(id, graph.inputs), tensors, strict=True))
+    for symbolic, tensor in zip(graph.inputs, tensors, strict=True):
+        mask = given.get(id(getattr(symbolic, "_keras_mask", None)))
+        if mask is not None:
+            require("keras.src.backend").set_keras_mask(tensor, mask)
+
+
+def _close(made: Any, wanted: Any) -> bool:
+    one, other = plain_array(made), plain_array(wanted)
+    if one.shape != other.shape:
+        return False
+    scale = float(np.abs(other[np.isfinite(other)].astype(float)).max(initial=0.0))
+    return np.allclose(one, other, rtol=0, atol=1e-3 * scale + 1e-30, equal_nan=True)
 
 
 def _samples(rng: Any, value: Value) -> NDArray:

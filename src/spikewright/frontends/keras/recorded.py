@@ -14,7 +14,7 @@ from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
 from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.ends import End, ends, nodes_of, refuse_outputs
-from spikewright.frontends.keras.mixed import mixed_in
+from spikewright.frontends.keras.mixed import is_recorded_right, mixed_in
 from spikewright.frontends.keras.quantized import inputs_as_they_are
 from spikewright.frontends.keras.reading import Reading
 from spikewright.frontends.keras.registry import Value, array
@@ -81,6 +81,8 @@ def _read(
     values = values_in(arguments)
     found = record(model, arguments, values, batch, {})
     if found is None or found.graph is None:
+        return None
+    if not is_recorded_right(model, arguments, found, _arrays(given)):
         return None
     reading = Reading(found.graph, builder)
     own = _outputs(found)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
+from spikewright.frontends.keras.operators import symbolic_operators
 from spikewright.frontends.keras.quantized import inputs_as_they_are
 from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.walking import filled
@@ -54,7 +55,8 @@ def record(
         given = [_input(layer, value, batch) for value in values]
         beside = _masks(layer, dict(zip(given, values, strict=True)), batch, masks)
         try:
-            made = layer.call(**_at_inference(layer, filled(dict(arguments), given)))
+            with symbolic_operators():
+                made = layer.call(**_at_inference(layer, filled(dict(arguments), given)))
             outputs = list(keras.tree.flatten(made))  # in the order of keys, where there are some
             known = {id(leaf): place for place, leaf in leaves(made)}
             places = [known.get(id(leaf), ()) for leaf in outputs]
