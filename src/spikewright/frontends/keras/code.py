@@ -69,8 +69,11 @@ def read_code(call: Call, why: OwnCode, through: Through) -> list[Any]:
         if found is not None:
             first = first or attempt
     try:
-        if call.masks:
-            raise Unreadable("it runs Python code on masked values", f"Or {READER}")
+        given = {value.name for value in values_in(dict(call.arguments))}
+        if any(mask.name not in given for mask in call.masks.values()):
+            raise Unreadable(
+                "layers in its code look for masks", f"Give them as arguments, or {READER}"
+            )
         return _apart(call, _traced(call))
     except (Unreadable, Unknown):
         if first is None:
