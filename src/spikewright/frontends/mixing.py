@@ -7,8 +7,9 @@ model mixes samples, and no network that runs on one sample at a time computes t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ def two_samples(example: Values, seed: int = 0) -> tuple[dict[str, NDArray], dic
         if own.dtype.kind == "f" and not own.any():
             own = rng.uniform(0, 1, own.shape).astype(own.dtype)
         others = [row for row in rows[1:2] if not np.array_equal(row, own[0])]
+        if own.dtype.kind == "f":
+            others = [row for row in others if row.any()]
         first[name] = own
         second[name] = np.array(others) if others and seed == 0 else _another(own, rng)
     return first, second
@@ -107,8 +110,9 @@ def _first_parted(
 def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
     """The reason why an output does not hold one row a sample; empty where it does."""
     if _equal(both, first) and _equal(both, second):
-        return ""  # a constant, of which a front end speaks itself
-    axis = _doubled(both.shape, first.shape)
+        # Of other constants a front end speaks itself.
+        return "it has one row for two samples" if both.shape[:1] == (1,) else ""
+    axis = multiplied(both.shape, first.shape, 2)
     if second.shape == first.shape:
         rows = axis == 0 and first.shape[0] == 1
         joined = np.concatenate if rows else np.stack  # squeeze() leaves no axis to one sample
@@ -123,43 +127,60 @@ def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
     return "it is another for two samples together than for each of them alone"
 
 
-def correspond(both: NDArray, first: NDArray, second: NDArray) -> bool:
-    """Whether a value for two samples is made of those for each of them alone.
+def correspond(together: NDArray, *alone: NDArray) -> bool:
+    """Whether a value for several samples is made of those for each of them alone.
 
     The samples may lie along any axis of it, alone or merged with other values. A value that does
-    not depend on the samples corresponds too.
+    not depend on the samples corresponds too, and one that has their axis only for several.
     """
-    both, first, second = map(np.asarray, (both, first, second))
-    if first.shape != second.shape:
-        return False
-    if both.shape == first.shape:
-        return _equal(both, first) and _equal(both, second)
-    axis = _doubled(both.shape, first.shape)
-    if axis is None:
-        return False
-    front, extent, rest = first.shape[:axis], first.shape[axis], first.shape[axis + 1 :]
-    return any(
-        _equal(
-            both.reshape(*front, outer, 2, extent // outer, *rest),
-            np.stack(
-                [one.reshape(*front, outer, extent // outer, *rest) for one in (first, second)],
-                axis=axis + 1,
-            ),
-        )
-        for outer in _divisors(extent)
-    )
+    together, *rows = map(np.asarray, (together, *alone))
+    if all(one.shape == together.shape for one in rows):
+        return all(_equal(together, one) for one in rows)
+    return place(together, rows) is not None
 
 
-def _doubled(both: tuple[int, ...], one: tuple[int, ...]) -> int | None:
-    """The axis that has twice the extent, where all others have the same."""
-    if len(both) != len(one):
+class Place(NamedTuple):
+    """The axis of a value that counts samples, and how many values of a sample lie before it.
+
+    None do where a value of one sample lacks the axis: `squeeze()` leaves it none.
+    """
+
+    axis: int
+    outer: int
+
+    def first(self, value: NDArray, samples: int) -> NDArray:
+        """The value with the samples in front: `(samples, *shape of one)`."""
+        shape, axis = value.shape, self.axis
+        if not self.outer:
+            return np.moveaxis(value, axis, 0)
+        inner = shape[axis] // samples // self.outer
+        apart = value.reshape(*shape[:axis], self.outer, samples, inner, *shape[axis + 1 :])
+        rows = np.moveaxis(apart, axis + 1, 0)
+        return rows.reshape(samples, *shape[:axis], self.outer * inner, *shape[axis + 1 :])
+
+
+def place(together: NDArray, alone: Sequence[NDArray]) -> Place | None:
+    """The place of the samples in a value that is made of those for each of them alone."""
+    if any(one.shape != alone[0].shape for one in alone):
         return None
-    axes = [axis for axis, (two, own) in enumerate(zip(both, one, strict=True)) if two != own]
-    fits = len(axes) == 1 and both[axes[0]] == 2 * one[axes[0]]
+    axis, rows = multiplied(together.shape, alone[0].shape, len(alone)), np.stack(alone)
+    if axis is None:
+        return Place(0, 0) if _equal(together, rows) else None
+    found = (Place(axis, outer) for outer in divisors(alone[0].shape[axis]))
+    return next((one for one in found if _equal(one.first(together, len(alone)), rows)), None)
+
+
+def multiplied(together: Sequence[int], one: Sequence[int], samples: int) -> int | None:
+    """The axis that has so many times the extent, where all others have the same."""
+    if len(together) != len(one):
+        return None
+    axes = [axis for axis, (all_, own) in enumerate(zip(together, one, strict=True)) if all_ != own]
+    fits = len(axes) == 1 and together[axes[0]] == samples * one[axes[0]]
     return axes[0] if fits else None
 
 
-def _divisors(number: int) -> Iterator[int]:
+def divisors(number: int) -> Iterator[int]:
+    """The divisors of a number, from 1."""
     return (n for n in range(1, number + 1) if number % n == 0)
 
 
