@@ -290,6 +290,7 @@ def test_a_model_in_code_is_read_whole(name: str) -> None:
     model(x)
     source = assert_agrees(randomise(model))
     assert source.graph.inputs == inputs
+    assert not any(source.graph[name].layer.whole for name in inputs)
     assert set(source.graph.outputs) == {"sum", "first"}
     assert read(model, x).graph.inputs == inputs
     sw.convert(model).verify(x)

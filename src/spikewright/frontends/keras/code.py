@@ -31,7 +31,7 @@ from spikewright.frontends.keras.tracing import (
     called,
     can_trace,
     is_layer,
-    samples_of,
+    sample_of,
     way_to,
 )
 from spikewright.frontends.keras.walking import filled, values_in
@@ -74,7 +74,7 @@ def read_code(call: Call, why: OwnCode, through: Through) -> list[Any]:
             raise Unreadable(
                 "layers in its code look for masks", f"Give them as arguments, or {READER}"
             )
-        return _apart(call, _traced(call))
+        return _traced(call)
     except (Unreadable, Unknown):
         if first is None:
             raise
@@ -88,7 +88,7 @@ def _read_operation(call: Call, why: OwnCode) -> list[Any]:
     """The outputs of an operation of Keras without a reader of its own."""
     attempt = Attempt(call.builder)
     try:
-        return _apart(call, _traced(call))
+        return _traced(call)
     except (Unreadable, Unknown):
         if any(value.name is None for value in call.inputs):
             raise Unknown from None
@@ -145,7 +145,7 @@ def _traced(call: Call) -> list[Any]:
     code = Code(call.layer, made)
     graft = Graft(call.builder, code, call.name, call.source)
     try:
-        source = code.read([samples_of(value.shape, bool(value.whole)) for value in tensors])
+        source = code.read(list(map(sample_of, tensors)))
     except UnsupportedLayerError as error:
         if is_asked_for():  # where no operator of it can be called, the layer itself may be
             raise Unreadable("; ".join(refusal.reason for refusal in error.refusals)) from error

@@ -51,6 +51,8 @@ def read_recorded(
     what their code takes for whole numbers is. Raises `UnsupportedLayerError`.
     """
     given = dict(arguments)
+    if invented:
+        given = map_structure(lambda x: x.astype(np.float32), given)
     made = _read(model, given, outputs, batch)
     if made is None or not invented or not whole_inputs(made.graph):
         return made

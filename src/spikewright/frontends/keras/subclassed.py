@@ -14,13 +14,14 @@ from spikewright._base.optional import require
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.reasons import why_not_code
 from spikewright.frontends.keras.recorded import UNKNOWN_WHOLE, input_of, read_recorded
+from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.running import checked, ran
 from spikewright.frontends.keras.tracing import (
     Code,
     Graft,
     called,
     can_trace,
-    samples_of,
+    sample_of,
     way_to,
 )
 from spikewright.frontends.keras.walking import calls_as_keras, map_structure
@@ -143,11 +144,16 @@ def _built_for(model: Any) -> Any:
     """Samples of the shapes that the model was built for."""
     inputs = getattr(model, "_inputs_struct", None)
     if inputs is not None:
-        return map_structure(lambda tensor: samples_of(_closed(model, tensor.shape)), inputs)
+        return map_structure(lambda tensor: _sample(_closed(model, tensor.shape)), inputs)
     shapes = (model.get_build_config() or {}).get("input_shape")
     if shapes is None:
         raise _refused(model, "the shapes of its inputs are unknown")
     return _samples(model, shapes)
+
+
+def _sample(shape: tuple[int, ...]) -> NDArray:
+    """A sample of numbers that are tried as real ones first, and may be whole."""
+    return sample_of(Value(None, shape, whole=1))
 
 
 def _samples(model: Any, shapes: Any) -> Any:
@@ -155,7 +161,7 @@ def _samples(model: Any, shapes: Any) -> Any:
     if isinstance(shapes, Mapping):
         return {key: _samples(model, item) for key, item in shapes.items()}
     if shapes and not any(isinstance(item, list | tuple | Mapping) for item in shapes):
-        return samples_of(_closed(model, shapes))
+        return _sample(_closed(model, shapes))
     return type(shapes)(_samples(model, item) for item in shapes)
 
 

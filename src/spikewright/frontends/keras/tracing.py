@@ -22,10 +22,11 @@ from spikewright._base.structure import Place
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.frontends.keras.quantized import inputs_as_they_are, note_inputs
+from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.walking import flatten
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Node
-from spikewright.graph.layers import Input, PythonCall, Shape
+from spikewright.graph.layers import Input, PythonCall
 
 READER = "register a reader for the layer with spikewright.frontends.keras.reads"
 """Advice that always holds."""
@@ -45,9 +46,10 @@ def is_layer(operation: Any) -> bool:
     return isinstance(operation, require("keras").Layer)
 
 
-def samples_of(shape: Shape, whole: bool = True) -> NDArray:
-    """Two samples to trace with; numbers that may be `whole` are tried as real ones first."""
-    return np.zeros((2, *shape), np.int64 if whole else np.float32)
+def sample_of(value: Value) -> NDArray:
+    """A sample to trace with, of a value's kind."""
+    kind: Any = np.bool_ if value.truth else np.int64 if value.whole else np.float32
+    return np.zeros((1, *value.shape), kind)
 
 
 class Code:
