@@ -63,7 +63,11 @@ def read_code(call: Call, why: OwnCode, through: Through) -> list[Any]:
     for batch in (None, 1):  # code that needs the size of its batch is read at one sample
         attempt = Attempt(call.builder)
         found = _recorded(call, batch, through)
-        if found is not None and not attempt.refused and (first is None or not mixed_by(call)):
+        if (
+            found is not None
+            and not attempt.refused
+            and (first is None or not mixed_by(call, found))
+        ):
             return _apart(call, found)
         attempt.undo()
         if found is not None:
@@ -98,7 +102,7 @@ def _read_operation(call: Call, why: OwnCode) -> list[Any]:
 
 def _apart(call: Call, outputs: list[Any]) -> list[Any]:
     """The outputs of code whose own call keeps samples apart; raises `Unreadable` for others."""
-    found = mixed_by(call)
+    found = mixed_by(call, outputs)
     if found is None:
         return outputs
     reason = f"samples of a batch do not stay apart in its code: {found}"

@@ -18,15 +18,17 @@ from spikewright.frontends.mixing import parted
 from spikewright.frontends.preserving import preserved
 
 
-def mixed_by(call: Call) -> str | None:
+def mixed_by(call: Call, outputs: Sequence[Any]) -> str | None:
     """The reason why samples do not stay apart in a layer's call, None where they do.
 
-    Random samples are tried. None too where an input is unknown, or the call fails on them.
+    `outputs` are what it was read as; those that are constants are not looked at. Random samples
+    are tried. None too where an input is unknown, or the call fails on them.
     """
     values = values_in(dict(call.arguments))
     if any(value.name is None for value in values):
         return None
-    return mixed_in(call.layer, call.arguments, samples_like(values))
+    depend = [not isinstance(output, np.ndarray) for output in outputs]
+    return mixed_in(call.layer, call.arguments, samples_like(values), depend)
 
 
 def samples_like(values: Sequence[Value]) -> list[NDArray]:
@@ -35,15 +37,20 @@ def samples_like(values: Sequence[Value]) -> list[NDArray]:
     return [_samples(rng, value) for value in values]
 
 
-def mixed_in(layer: Any, arguments: Mapping[str, Any], example: Sequence[NDArray]) -> str | None:
-    """As `mixed_by`, of a layer's call with these arrays in the place of values."""
+def mixed_in(
+    layer: Any, arguments: Mapping[str, Any], example: Sequence[NDArray], depend: Sequence[bool]
+) -> str | None:
+    """As `mixed_by`, of a layer's call with these arrays in the place of values.
+
+    `depend` says for each output whether it depends on them.
+    """
 
     def run(inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
         tensors = map(require("keras").ops.convert_to_tensor, inputs.values())
         with without_gradients():
             made = called(layer, filled(dict(arguments), tensors))
-        leaves = require("keras").tree.flatten(made)
-        return {str(i): plain_array(value) for i, value in enumerate(leaves)}
+        leaves = zip(require("keras").tree.flatten(made), depend, strict=True)
+        return {str(i): plain_array(value) for i, (value, kept) in enumerate(leaves) if kept}
 
     with preserved(layer):
         try:

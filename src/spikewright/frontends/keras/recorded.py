@@ -96,7 +96,8 @@ def _read(
         builder.refusals.clear()
     refuse_outputs(reading, nodes, read)
     graph = builder.build(nodes)
-    mixed = mixed_in(model, arguments, _arrays(given))
+    depend = [isinstance(end, require("keras").KerasTensor) for end in found.outputs]
+    mixed = mixed_in(model, arguments, _arrays(given), depend)
     if mixed is not None:
         reason = f"samples of a batch do not stay apart in its code: {mixed}"
         kind, advice = type(model).__name__, "Keep the batch axis first, and samples apart"

@@ -145,6 +145,8 @@ def masked(call: Call, scores: Value, mask: Operand) -> Value:
     if common_shape(scores, mask) != scores.shape:
         raise Unreadable(f"its mask of shape {mask.shape} does not fit scores of {scores.shape}")
     if isinstance(mask, Value):
+        if mask.seen is not None:
+            return hidden_unless(call, mask.seen, scores)
         if mask.truth:
             raise Unreadable(
                 "its mask of truth values is computed from the data, and may hide every key",
