@@ -182,6 +182,16 @@ class GraphBuilder:
         """Remember that a value cannot be an output; others that can be are kept without it."""
         self.refuse(name, "output", reason, options, cut={})
 
+    def advise(self, refusal: Refusal, advice: str) -> None:
+        """Add a sentence to the options of a refusal, unless it stands there."""
+        if advice in refusal.options:
+            return
+        options = ". ".join(filter(None, [refusal.options.rstrip("."), advice]))
+        made = replace(refusal, options=options)
+        self.refusals[self.refusals.index(refusal)] = made
+        if refusal in self._cuts:
+            self._cuts[made] = self._cuts.pop(refusal)
+
     def rounds(self, node: str, refusal: Refusal) -> None:
         """Note the refusal of a node that rounds, unless it is a part of a rounded activation."""
         self._roundings[node] = refusal
