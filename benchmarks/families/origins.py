@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.families import of_keras, of_timm, of_torchvision, of_transformers
+from benchmarks.families import of_keras, of_text, of_timm, of_torchvision, of_transformers
 from benchmarks.families.member import Member, Origin
 
 ORIGINS: dict[str, Origin] = {
@@ -10,6 +10,7 @@ ORIGINS: dict[str, Origin] = {
     "torchvision": of_torchvision.ORIGIN,
     "timm": of_timm.ORIGIN,
     "transformers": of_transformers.ORIGIN,
+    "text": of_text.ORIGIN,
 }
 ONNX = ".onnx"
 
