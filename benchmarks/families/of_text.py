@@ -9,7 +9,15 @@ from benchmarks.families.exporting import torch_file
 from benchmarks.families.inputs import ids, mask, padded_ids, values
 from benchmarks.families.member import Member, Origin
 from benchmarks.families.of_transformers import (
-    EAGER, GROUPED, HEADS, PIXELS, SMALL, SPEECH, TEXT, TOKENS, VOCABULARY,
+    EAGER,
+    GROUPED,
+    HEADS,
+    PIXELS,
+    SMALL,
+    SPEECH,
+    TEXT,
+    TOKENS,
+    VOCABULARY,
 )
 from benchmarks.families.warming import warm_module
 
@@ -18,16 +26,32 @@ ENCODER = {**TEXT, "num_labels": 3}
 ROBERTA = {**ENCODER, "type_vocab_size": 1}
 DECODER = {**GROUPED, "tie_word_embeddings": False}
 BOTH = {
-    **VOCABULARY, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2,
-    "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 48,
-    "decoder_ffn_dim": 48, "decoder_start_token_id": 1, "use_cache": False,
+    **VOCABULARY,
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+    "decoder_start_token_id": 1,
+    "use_cache": False,
 }
 T5 = {
-    **VOCABULARY, "d_model": 32, "d_kv": 8, "num_layers": 2, "num_heads": 4, "d_ff": 48,
-    "decoder_start_token_id": 0, "use_cache": False,
+    **VOCABULARY,
+    "d_model": 32,
+    "d_kv": 8,
+    "num_layers": 2,
+    "num_heads": 4,
+    "d_ff": 48,
+    "decoder_start_token_id": 0,
+    "use_cache": False,
 }
 EXPERTS = {**DECODER, "num_experts_per_tok": 2}
-TWO = {"text_config": {**TEXT, "projection_dim": 16}, "vision_config": {**PIXELS, "projection_dim": 16}}
+TWO = {
+    "text_config": {**TEXT, "projection_dim": 16},
+    "vision_config": {**PIXELS, "projection_dim": 16},
+}
 # fmt: skip
 
 

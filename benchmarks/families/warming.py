@@ -32,7 +32,7 @@ def alive(values: NDArray, rng: np.random.Generator) -> NDArray:
         made = rng.uniform(0.1, 0.5, values.shape)
     else:
         made = first * rng.uniform(0.5, 1.5, values.shape)
-    return made.astype(values.dtype)
+    return np.asarray(made, values.dtype)
 
 
 def warm_module(module: Any, member: Member) -> Any:
