@@ -70,13 +70,14 @@ def texts() -> tuple[Texts, Texts]:
 def _folder(package: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"the texts are docstrings of {', '.join(PACKAGES)}: no {package}")
+        raise ModuleNotFoundError(
+            f"the texts are docstrings of {', '.join(PACKAGES)}: no {package}"
+        )
     return Path(spec.origin).parent
 
 
 def _texts(folder: Path) -> Iterator[tuple[str, ...]]:
-    """The words of every docstring's beginning, files in a random order that others do not change.
-    """
+    """The words of every docstring's beginning, files in a random order that others do not change."""
     for path in sorted(folder.rglob("*.py"), key=lambda path: _order(path.relative_to(folder))):
         if {"tests", "testing", "_vendor", "externals"} & set(path.relative_to(folder).parts):
             continue

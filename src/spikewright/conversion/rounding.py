@@ -76,7 +76,8 @@ def _unrounded(graph: Graph, exact: Mapping[str, NDArray], precision: str) -> It
     for node in graph:
         value = exact[node.name]
         whole = not isinstance(node.layer, Input) or bool((np.rint(value) == value).all())
-        if whole and held.issuperset(node.inputs) and _is_held(value, precision):
+        numbers = (value, *node.layer.arrays().values())
+        if whole and held.issuperset(node.inputs) and all(_is_held(n, precision) for n in numbers):
             held.add(node.name)
     for name in held:
         readers = [graph[reader] for reader in graph.consumers[name]]

@@ -1,0 +1,200 @@
+"""A BERT on padded texts and a recommender on ids, in 64 and 16 steps of one spike.
+
+    python -m benchmarks.texts_and_ratings [--rows NAME ...] [--samples 1000] [--document]
+
+The BERT says which package a docstring is from (`docstrings.py`), the recommender, neural
+collaborative filtering, whether a user likes an item (`ratings.py`). Weights of the same data are
+kept in `weights/`; of other data, which docstrings of other versions are, a network is trained in
+some minutes. `--keep` puts them there. Each row is one conversion, calibrated on training samples
+without labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import spikewright as sw
+from benchmarks import docstrings, kept, ratings
+from benchmarks.families.recommenders import NeuMF
+from benchmarks.marked import add_document, tell
+from benchmarks.results import markdown_table
+from benchmarks.timing import with_threads
+from spikewright.records import select
+
+SEEN = 128
+Given = dict[str, NDArray]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """AdamW under one cycle of the learning rate (Smith 2018)."""
+
+    epochs: int
+    batch: int
+    rate: float
+    weight_decay: float
+    label_smoothing: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network, its recipe and its data: samples by name, and whole numbers to say of them."""
+
+    title: str
+    make: Callable[[], nn.Module]
+    recipe: Recipe
+    data: Callable[[], tuple[tuple[Given, NDArray], tuple[Given, NDArray]]]
+    loss: Callable[[Tensor, Tensor, float], Tensor]
+    right: Callable[[NDArray, NDArray], NDArray]
+
+
+def bert() -> nn.Module:
+    """Two layers of 64 values with four heads, 0.2 million weights."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=docstrings.WORDS, hidden_size=64, num_hidden_layers=2,
+            num_attention_heads=4, intermediate_size=128, type_vocab_size=1,
+            max_position_embeddings=docstrings.LENGTH, num_labels=len(docstrings.PACKAGES),
+            hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.1,
+        )
+    )  # fmt: skip
+
+
+def recommender() -> nn.Module:
+    """Neural collaborative filtering with 16 factors; one logit a sample, `(batch,)`."""
+    return NeuMF(ratings.USERS, ratings.ITEMS, 16)
+
+
+def _texts() -> tuple[tuple[Given, NDArray], tuple[Given, NDArray]]:
+    one, other = docstrings.texts()
+    return (one.given, one.labels), (other.given, other.labels)
+
+
+def _ratings() -> tuple[tuple[Given, NDArray], tuple[Given, NDArray]]:
+    one, other = ratings.ratings()
+    return (one.given, one.liked), (other.given, other.liked)
+
+
+def _of_classes(logits: Tensor, y: Tensor, smoothing: float) -> Tensor:
+    return nn.functional.cross_entropy(logits, y, label_smoothing=smoothing)
+
+
+def _of_one_logit(logits: Tensor, y: Tensor, smoothing: float) -> Tensor:
+    return nn.functional.binary_cross_entropy_with_logits(logits, y.float())
+
+
+def classified(outputs: NDArray, y: NDArray) -> NDArray:
+    """Whether the largest logit is that of the class."""
+    right: NDArray = outputs.argmax(-1) == y
+    return right.astype(float)
+
+
+def liked(outputs: NDArray, y: NDArray) -> NDArray:
+    """Whether the logit has the sign of what was said: liked or not."""
+    right: NDArray = (outputs > 0) == (y > 0)
+    return right.astype(float)
+
+
+TASKS: Mapping[str, Task] = {
+    "bert": Task(
+        "BERT on padded docstrings, which of six packages they are from",
+        bert, Recipe(6, 64, 2e-3, 0.05, 0.05), _texts, _of_classes, classified,
+    ),
+    "ncf": Task(
+        "Neural collaborative filtering on users and items, liked or not",
+        recommender, Recipe(8, 256, 1e-2, 0.1), _ratings, _of_one_logit, liked,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network with its data."""
+
+    module: nn.Module
+    seen: Given
+    given: Given
+    y: NDArray
+    right: Callable[[NDArray, NDArray], NDArray]
+    origin: kept.Origin
+
+    @cached_property
+    def accuracy(self) -> float:
+        """The share of test samples that it answers right."""
+        return float(self.right(outputs(self.module, self.given), self.y).mean())
+
+
+def trained(name: str) -> Trained:
+    """A network with the weights that are kept of its recipe and data, or trained now."""
+    task = TASKS[name]
+    (x, y), (given, test) = task.data()
+    digest = hashlib.sha256()
+    for array in (*x.values(), y):
+        digest.update(np.ascontiguousarray(array, np.int64).data)
+    origin = kept.Origin(f"{name}_{task.recipe.seed}", str(task.recipe), digest.hexdigest())
+    torch.manual_seed(task.recipe.seed)
+    module, arrays = task.make(), kept.load(origin)
+    if arrays is None:
+        fit(module, x, y, task)
+    else:
+        module.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})
+    return Trained(module.eval(), x, given, test, task.right, origin)
+
+
+def fit(module: nn.Module, x: Given, y: NDArray, task: Task) -> None:
+    """Train by the task's recipe."""
+    recipe, rng = task.recipe, np.random.default_rng(task.recipe.seed)
+    batches = len(y) // recipe.batch
+    optimiser = torch.optim.AdamW(
+        module.parameters(), recipe.rate, weight_decay=recipe.weight_decay
+    )
+    rates = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, recipe.rate, total_steps=recipe.epochs * batches, pct_start=0.2
+    )
+    module.train()
+    for _ in range(recipe.epochs):
+        for some in np.array_split(rng.permutation(len(y))[: batches * recipe.batch], batches):
+            answers = called(module, at(x, some))
+            optimiser.zero_grad()
+            task.loss(answers, torch.from_numpy(y[some]), recipe.label_smoothing).backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimiser.step()
+            rates.step()
+
+
+def called(module: nn.Module, x: Given) -> Tensor:
+    """The logits of samples by name."""
+    answers = module(**{name: torch.from_numpy(array) for name, array in x.items()})
+    logits: Tensor = getattr(answers, "logits", answers)
+    return logits
+
+
+def outputs(module: nn.Module, x: Given) -> NDArray:
+    """The logits of samples, without gradients."""
+    with torch.no_grad():
+        return called(module, x).numpy()
+
+
+def at(x: Given, some: NDArray) -> Given:
+    """Some samples."""
+    return {name: array[some] for name, array in x.items()}
+
+
+def drawn(x: Given, count: int) -> NDArray:
+    """Places of so many samples, at random and in order."""
+    n = len(next(iter(x.values())))
+    return np.sort(np.random.default_rng(0).permutation(n)[:count])
