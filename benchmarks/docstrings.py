@@ -55,8 +55,7 @@ def texts() -> tuple[Texts, Texts]:
     labels: list[int] = []
     seen: set[tuple[str, ...]] = set()
     for label, package in enumerate(PACKAGES):
-        new = (text for text in _texts(_folder(package)) if not (text in seen or seen.add(text)))
-        chosen = list(islice(new, OF_EACH))
+        chosen = list(islice(_new(_texts(_folder(package)), seen), OF_EACH))
         words += chosen
         labels += [label] * len(chosen)
     order = np.random.default_rng(0).permutation(len(words))
@@ -65,6 +64,14 @@ def texts() -> tuple[Texts, Texts]:
     known = _vocabulary([words[k] for k in trained])
     found = _coded(words, labels, known)
     return found.at(trained), found.at(tested)
+
+
+def _new(found: Iterator[tuple[str, ...]], seen: set[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Texts that were not seen before, each once."""
+    for text in found:
+        if text not in seen:
+            seen.add(text)
+            yield text
 
 
 def _folder(package: str) -> Path:
@@ -77,7 +84,7 @@ def _folder(package: str) -> Path:
 
 
 def _texts(folder: Path) -> Iterator[tuple[str, ...]]:
-    """The words of every docstring's beginning, files in a random order that others do not change."""
+    """The words of every docstring's beginning; the order of files is random, and stays so."""
     for path in sorted(folder.rglob("*.py"), key=lambda path: _order(path.relative_to(folder))):
         if {"tests", "testing", "_vendor", "externals"} & set(path.relative_to(folder).parts):
             continue

@@ -198,3 +198,94 @@ def drawn(x: Given, count: int) -> NDArray:
     """Places of so many samples, at random and in order."""
     n = len(next(iter(x.values())))
     return np.sort(np.random.default_rng(0).permutation(n)[:count])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A row: a network after some steps, and the share of them that thresholds count on."""
+
+    network: str
+    steps: int
+    share: float = 0.8
+
+
+PLANS: Mapping[str, Plan] = {
+    "bert_64": Plan("bert", 64),
+    "bert_16": Plan("bert", 16),
+    "ncf_64": Plan("ncf", 64),
+    "ncf_16": Plan("ncf", 16),
+}
+
+
+def converted(plan: Plan, found: Trained) -> sw.Conversion:
+    """The network of a plan: one spike a step at most, calibrated on some training samples."""
+    seen = at(found.seen, drawn(found.seen, SEEN))
+    return sw.convert(
+        found.module,
+        spiking=True,
+        max_spikes_per_step=1,
+        example_input=at(seen, np.arange(2)),
+        scale_firing_rates=sw.MinimumError(plan.steps, share=plan.share),
+        calibration=seen,
+        bias_correction=sw.StepCorrection(plan.steps),
+    )
+
+
+def measured(plan: Plan, found: Trained, samples: int) -> list[str]:
+    """The cells of a row, all but the first."""
+    conversion, some = converted(plan, found), drawn(found.given, samples)
+    records = conversion.evaluate(
+        at(found.given, some), found.y[some], steps=plan.steps, readouts="mean", operations=False,
+        metric=found.right, progress=False,
+    ).records  # fmt: skip
+    score = found.right.__name__
+
+    def value(what: str) -> Any:
+        """The record of all layers after the last step."""
+        (record,) = (
+            r
+            for r in select(records, what)
+            if "layer" not in r.how and r.how.get("steps", plan.steps) == plan.steps
+        )
+        return record
+
+    drop, own = value(f"{score} drop"), value(f"source {score}").value
+    low, high = drop.interval
+    return [
+        f"{100 * own:.1f} %",
+        f"{100 * drop.value:.2f} ({100 * low:.2f} to {100 * high:.2f})",
+        f"{100 * (own - value(f'rounded {score}').value):.2f}",
+        f"{value('spikes per sample').value:,.0f}",
+    ]
+
+
+HEAD = ("network", "steps", "source", "lost", "by rounding", "spikes")
+
+
+def main() -> None:
+    """Measure what was asked for, and write it into the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rows", nargs="+", choices=list(PLANS), default=list(PLANS))
+    parser.add_argument("--samples", type=int, default=1000, help="test samples of a row")
+    parser.add_argument("--keep", action="store_true", help="keep the weights beside this file")
+    add_document(parser, "trained_families.md")
+    given = parser.parse_args()
+    with_threads(1)
+    lines = []
+    for network, task in TASKS.items():
+        plans = [PLANS[name] for name in given.rows if PLANS[name].network == network]
+        if not plans:
+            continue
+        found = trained(network)
+        if given.keep:
+            arrays = {key: value.numpy() for key, value in found.module.state_dict().items()}
+            print(kept.save(arrays, found.origin, found.accuracy))
+        for plan in plans:
+            begun = time.monotonic()
+            lines.append([task.title, str(plan.steps), *measured(plan, found, given.samples)])
+            print(*lines[-1], f"{time.monotonic() - begun:.0f} s", flush=True)
+    tell("texts", markdown_table(list(HEAD), lines), given.document)
+
+
+if __name__ == "__main__":
+    main()

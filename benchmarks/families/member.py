@@ -52,7 +52,7 @@ class Member(NamedTuple):
 
 def as_taken(arrays: dict[str, NDArray]) -> Any:
     """Arrays by name, or the only one alone."""
-    return arrays[ONLY] if ONLY in arrays else arrays
+    return arrays.get(ONLY, arrays)
 
 
 def _shape(one: Input) -> str:

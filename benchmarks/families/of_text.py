@@ -9,11 +9,9 @@ from benchmarks.families.exporting import torch_file
 from benchmarks.families.inputs import ids, mask, padded_ids, values
 from benchmarks.families.member import Member, Origin
 from benchmarks.families.of_transformers import (
-    EAGER,
     GROUPED,
     HEADS,
     PIXELS,
-    SMALL,
     SPEECH,
     TEXT,
     TOKENS,
@@ -52,7 +50,6 @@ TWO = {
     "text_config": {**TEXT, "projection_dim": 16},
     "vision_config": {**PIXELS, "projection_dim": 16},
 }
-# fmt: skip
 
 
 def _text(family: str, options: dict[str, Any], left: bool = False, **more: Any) -> Member:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from benchmarks.families import (
-    of_diffusers, of_keras, of_keras_hub, of_keras_models, of_pytorch, of_text, of_timm,
-    of_torchvision, of_transformers,
+    of_diffusers,
+    of_keras,
+    of_keras_hub,
+    of_keras_models,
+    of_pytorch,
+    of_text,
+    of_timm,
+    of_torchvision,
+    of_transformers,
 )  # fmt: skip
 from benchmarks.families.member import Member, Origin
 

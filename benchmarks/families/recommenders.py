@@ -6,6 +6,8 @@ fields. Logits are `(batch,)`, as training with a binary cross-entropy wants the
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +19,7 @@ class Perceptron(nn.Sequential):
 
     def __init__(self, *widths: int) -> None:
         layers: list[nn.Module] = []
-        for one, other in zip(widths, widths[1:], strict=False):
+        for one, other in pairwise(widths):
             layers += [nn.Linear(one, other), nn.ReLU()]
         super().__init__(*layers[:-1])
 
@@ -110,7 +112,7 @@ class DeepFM(nn.Module):
 
 
 class DCN(nn.Module):
-    """Deep and cross network, version 2: x0 * (W x + b) + x, and a perceptron (Wang et al. 2021)."""
+    """Deep and cross, version 2: layers of x0 * (W x + b) + x, and a perceptron (Wang 2021)."""
 
     def __init__(self) -> None:
         super().__init__()
