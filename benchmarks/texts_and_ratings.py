@@ -1,4 +1,4 @@
-"""A BERT on padded texts and a recommender on ids, in 64 and 16 steps of one spike.
+"""A BERT on padded texts and a recommender on ids, in 64 and 16 steps of one spike a neuron.
 
     python -m benchmarks.texts_and_ratings [--rows NAME ...] [--samples 1000] [--document]
 
@@ -112,7 +112,7 @@ def liked(outputs: NDArray, y: NDArray) -> NDArray:
 TASKS: Mapping[str, Task] = {
     "bert": Task(
         "BERT on padded docstrings, which of six packages they are from",
-        bert, Recipe(6, 64, 2e-3, 0.05, 0.05), _texts, _of_classes, classified,
+        bert, Recipe(8, 64, 2e-3, 0.05, 0.05), _texts, _of_classes, classified,
     ),
     "ncf": Task(
         "Neural collaborative filtering on users and items, liked or not",
