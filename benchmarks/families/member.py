@@ -71,11 +71,12 @@ class Origin(NamedTuple):
     make: Callable[[str, Member], Any]
     warm: Callable[[Any, Member], Any]
     export: Callable[[Any, Member, Path], Path]
-    example: bool = True  # whether converting needs an example of the input: not that of Keras
+    keras: bool = False  # whether its networks are models of Keras
+    example: bool = True  # whether converting needs an example of the input
 
     def call(self, model: Any, samples: Any) -> Any:
         """The outputs of a network for samples as it takes them."""
-        return called(model, samples) if self.example else model(samples)
+        return model(samples) if self.keras else called(model, samples)
 
 
 def image(family: str, side: int, **options: Any) -> Member:

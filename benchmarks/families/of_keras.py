@@ -48,4 +48,4 @@ def network(name: str, member: Member) -> Any:
     return getattr(keras.applications, name)(weights=None, input_shape=shape)
 
 
-ORIGIN = Origin("Keras", MEMBERS, network, warm_keras, keras_file, example=False)
+ORIGIN = Origin("Keras", MEMBERS, network, warm_keras, keras_file, keras=True, example=False)

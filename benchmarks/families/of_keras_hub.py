@@ -76,4 +76,4 @@ def _function(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).removeprefix("_")
 
 
-ORIGIN = Origin("keras-hub", BLOCKS | BACKBONES, network, warm_keras, keras_file, example=False)
+ORIGIN = Origin("keras-hub", BLOCKS | BACKBONES, network, warm_keras, keras_file, keras=True)

@@ -46,5 +46,11 @@ def network(name: str, member: Member) -> Any:
 
 
 ORIGIN = Origin(
-    "Keras models of users", RECOMMENDERS | PADDED, network, warm_keras, keras_file, example=False
+    "Keras models of users",
+    RECOMMENDERS | PADDED,
+    network,
+    warm_keras,
+    keras_file,
+    keras=True,
+    example=False,
 )

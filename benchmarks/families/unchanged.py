@@ -39,7 +39,7 @@ def compared(key: str) -> Row:
 
 def _made(origin: Origin, name: str, member: Member, hidden: bool, refused: bool) -> Any:
     """A network that nothing has called yet; one that is `refused` ends in what no reader takes."""
-    if not origin.example:
+    if origin.keras:
         from spikewright.frontends.keras.importing import import_keras
 
         import_keras().backend.clear_session()  # its names begin anew
@@ -50,7 +50,7 @@ def _made(origin: Origin, name: str, member: Member, hidden: bool, refused: bool
         model.config.output_hidden_states = True
     if not refused:
         return model
-    return _refused_module(model) if origin.example else _refused_model(model)
+    return _refused_model(model) if origin.keras else _refused_module(model)
 
 
 def _refused_module(model: Any) -> Any:
