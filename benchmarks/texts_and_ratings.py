@@ -50,7 +50,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Task:
-    """A network, its recipe and its data: samples by name, and whole numbers to say of them."""
+    """A network, its recipe and its data: samples by name, and whole numbers to say of them.
+
+    `tested` is the number of test samples of a row.
+    """
 
     title: str
     make: Callable[[], nn.Module]
@@ -58,6 +61,7 @@ class Task:
     data: Callable[[], tuple[tuple[Given, NDArray], tuple[Given, NDArray]]]
     loss: Callable[[Tensor, Tensor, float], Tensor]
     right: Callable[[NDArray, NDArray], NDArray]
+    tested: int
 
 
 def bert() -> nn.Module:
@@ -112,11 +116,11 @@ def liked(outputs: NDArray, y: NDArray) -> NDArray:
 TASKS: Mapping[str, Task] = {
     "bert": Task(
         "BERT on padded docstrings, which of six packages they are from",
-        bert, Recipe(8, 64, 2e-3, 0.05, 0.05), _texts, _of_classes, classified,
+        bert, Recipe(8, 64, 2e-3, 0.05, 0.05), _texts, _of_classes, classified, 1000,
     ),
     "ncf": Task(
         "Neural collaborative filtering on users and items, liked or not",
-        recommender, Recipe(8, 256, 1e-2, 0.1), _ratings, _of_one_logit, liked,
+        recommender, Recipe(8, 256, 1e-2, 0.1), _ratings, _of_one_logit, liked, 12_000,
     ),
 }  # fmt: skip
 
@@ -266,7 +270,7 @@ def main() -> None:
     """Measure what was asked for, and write it into the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", nargs="+", choices=list(PLANS), default=list(PLANS))
-    parser.add_argument("--samples", type=int, default=1000, help="test samples of a row")
+    parser.add_argument("--samples", type=int, help="test samples of a row, at most")
     parser.add_argument("--keep", action="store_true", help="keep the weights beside this file")
     add_document(parser, "trained_families.md")
     given = parser.parse_args()
@@ -282,7 +286,8 @@ def main() -> None:
             print(kept.save(arrays, found.origin, found.accuracy))
         for plan in plans:
             begun = time.monotonic()
-            lines.append([task.title, str(plan.steps), *measured(plan, found, given.samples)])
+            cells = measured(plan, found, given.samples or task.tested)
+            lines.append([task.title, str(plan.steps), *cells])
             print(*lines[-1], f"{time.monotonic() - begun:.0f} s", flush=True)
     tell("texts", markdown_table(list(HEAD), lines), given.document)
 

@@ -42,7 +42,7 @@ def measured(key: str) -> Row:
         except Exception as error:  # exporters raise whatever they meet
             return row | {"outcome": NOT_EXPORTED, "why": sentence(error)}
         del model
-        row |= _converted(str(path), member, False)
+        row |= _converted(str(path), member, origin.keras and origin.example)  # open extents
     return row | {"seconds": time.process_time() - begin}
 
 

@@ -114,9 +114,10 @@ def _use(model: Any, member: Member, with_example: bool, refused: bool) -> None:
     import spikewright as sw
     from spikewright.errors import ReadError, SpikewrightError
 
-    example = member.samples(2) if with_example else None
+    samples = member.samples(2)
+    example = samples if with_example else None
     try:
-        sw.convert(model, spiking=True, example_input=example).verify()
+        sw.convert(model, spiking=True, example_input=example).verify(samples)
     except ReadError:
         return
     except SpikewrightError:
