@@ -80,6 +80,7 @@ case("ops.ConvertToTensor", ops.convert_to_tensor, (4, 3))
 case("ops.StopGradient", ops.stop_gradient, (4, 3))
 case("ops.Copy", ops.copy, (4, 3))
 case("ops.Cosh", ops.cosh, (4, 3))
+case("ops.Arctan", ops.arctan, (4, 3))
 case("ops.Sinh", ops.sinh, (4, 3))
 for name in "absolute exp exp2 expm1 square sin cos erf negative".split():  # noqa: SIM905
     case(f"ops.{name.capitalize()}", getattr(ops, name), (4, 3))

@@ -85,6 +85,7 @@ CURVES: Mapping[str, Same] = {
     "exp": _curve(K.exp, torch.exp, "Exp"),
     "sin": _curve(K.sin, torch.sin, "Sin"),
     "cos": _curve(K.cos, torch.cos, "Cos"),
+    "atan": _curve(K.arctan, torch.atan, "Atan"),
     "squareplus": _curve(A.squareplus, lambda x: (x + torch.sqrt(x**2 + 4)) / 2),
     "sparse_plus": _curve(A.sparse_plus, lambda x: (x + 1).clamp(0, 2) ** 2 / 4 + F.relu(x - 1)),
     "square": _curve(K.square, torch.square),

@@ -39,6 +39,7 @@ WHOLE: list[tuple[str, dict[str, Any]]] = [
     ("Split", {"axis": 0, "num_outputs": 1}),
     ("Concat", {"axis": 0}),
     ("Tile", {"operands": [ints(1, 2, 1)]}),
+    ("Tile", {"operands": [ints(2, 1, 1)]}),
     ("Pad", {"operands": [ints(0, 0, 0, 0, 0, 0)]}),
     ("Pad", {"operands": [ints(0, 1, 0, 0, 0, 2)]}),
     ("Expand", {"operands": [ints(1, 1, 1)]}),
@@ -92,7 +93,6 @@ CUTS: list[tuple[str, dict[str, Any]]] = [
     ("Split", {"axis": 0, "num_outputs": 2, "outputs": 2}),
     ("Gather", {"operands": [ints(1, 0, 2)]}),
     ("Gather", {"operands": [ints(0)]}),
-    ("Tile", {"operands": [ints(2, 1, 1)]}),
     ("Pad", {"operands": [ints(0, 0, 0, 1, 0, 0)]}),
 ]
 

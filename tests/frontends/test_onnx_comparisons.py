@@ -9,7 +9,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx_helpers import agrees, close, model, node, random
 
-from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.onnx import read
 from spikewright.graph import evaluate
 
@@ -76,17 +75,17 @@ def test_a_mask_of_minus_infinity(low: float) -> None:
     assert "masked" not in source.activations({"x": x})
 
 
-def test_truth_values_are_no_numbers() -> None:
-    """What reads a truth value, and neither moves it nor computes others of it, is refused."""
-    nodes = [node("Not", "b", "c"), node("Concat", "c c", "d", "joined", axis=1),
-             node("Cast", "d", "y", to=TensorProto.FLOAT)]  # fmt: skip
-    nodes = [node("Greater", "x t", "b"), *nodes]
-    with pytest.raises(UnsupportedLayerError, match=r"'joined'.*truth values"):
-        read(model(nodes, {"x": ["n", 3]}, ["y"], {"t": T}))
-    with pytest.raises(UnsupportedLayerError, match="truth values"):
-        proto = model(nodes[:1], {"x": ["n", 3]}, ["b"], {"t": T})
-        proto.graph.output[0].type.tensor_type.elem_type = TensorProto.BOOL
-        read(proto)
+def test_truth_values_are_values_like_any_other() -> None:
+    """Ones and zeros: they are joined, compared, chosen among, and outputs."""
+    nodes = [node("Greater", "x t", "b"), node("Not", "b", "c"),
+             node("Concat", "b c", "d", "joined", axis=1), node("Xor", "b c", "e"),
+             node("Concat", "d e", "f", axis=1), node("Cast", "f", "y", to=1)]  # fmt: skip
+    agrees(model(nodes, {"x": ["n", 3]}, ["y"], {"t": T}))
+    proto = model(nodes[:1], {"x": ["n", 3]}, ["b"], {"t": T})
+    proto.graph.output[0].type.tensor_type.elem_type = TensorProto.BOOL
+    source = read(proto)
+    x = random(4, 3)
+    np.testing.assert_array_equal(source.call({"x": x})["b"], evaluate(source.graph, {"x": x})["b"])
 
 
 @pytest.mark.parametrize(

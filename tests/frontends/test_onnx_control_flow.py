@@ -181,7 +181,7 @@ REFUSED: list[tuple[list[Any], str]] = [
         [node("ReduceMax", "x", "top", keepdims=0), node("Greater", "top two", "above"),
          node("If", "above", "y", "it", then_branch=body("", "t", node("Relu", "x", "t")),
               else_branch=body("", "u", node("Tanh", "x", "u")))],
-        "batch",
+        "'it'.*condition is computed from the data",
     ),
     (
         [node("Greater", "x two", "above"),
@@ -196,7 +196,7 @@ REFUSED: list[tuple[list[Any], str]] = [
     (
         [node("Shape", "x", "all", start=0, end=1), node("Squeeze", "all", "rows"),
          loop("rows - x", "y", body("i go v", "on vv", *STEP), "it")],
-        "'it'.*how often it runs depends on the batch size",
+        "'it'.*mixes the samples of a batch",
     ),
     (
         [loop("many - x", "y", body("i go v", "on vv", *STEP), "it")],
@@ -207,9 +207,9 @@ REFUSED: list[tuple[list[Any], str]] = [
         "'it'.*16384 nodes in all are the limit",
     ),
     (
-        [node("Scan", "x", "y", "it", num_scan_inputs=1,
-              body=body("e", "kept", node("Relu", "e", "kept")))],
-        "'it'.*it runs along axis 0, the batch",
+        [node("Scan", "start x", "last y", "it", num_scan_inputs=1,
+              body=body("s e", "t kept", node("Add", "s e", "t"), node("Relu", "t", "kept")))],
+        "'it'.*mixes the samples of a batch",
     ),
     (
         [loop("times - x", "y", body("i go v", "on vv", ON, node("Floor", "v", "vv", "odd")))],
@@ -223,7 +223,7 @@ def test_what_the_data_decide_is_refused(nodes: list[Any], message: str) -> None
     """By name: conditions and lengths from the data or the batch, endless loops, the batch as a
     sequence; and what cannot be read inside, in the run that it is met in.
     """
-    more = {"two": np.float32(2), "many": np.array(2**40)}
+    more = {"two": np.float32(2), "many": np.array(2**40), "start": np.zeros(3, np.float32)}
     with pytest.raises(UnsupportedLayerError, match=message):
         read(small(*nodes, **more))
 

@@ -259,8 +259,8 @@ RESIZE: list[Case] = [
 ]
 
 PLAIN = (
-    "Abs", "Erf", "Exp", "Sin", "Cos", "Sinh", "Cosh", "Softsign", "Neg", "Elu", "Celu", "Selu",
-    "HardSigmoid", "ThresholdedRelu", "HardSwish", "Gelu", "Mish", "Swish", "Shrink",
+    "Abs", "Erf", "Exp", "Sin", "Cos", "Atan", "Sinh", "Cosh", "Softsign", "Neg", "Elu", "Celu",
+    "Selu",    "HardSigmoid", "ThresholdedRelu", "HardSwish", "Gelu", "Mish", "Swish", "Shrink",
 )  # fmt: skip
 SINCE = {
     "Celu": 12,

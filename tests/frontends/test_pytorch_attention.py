@@ -56,7 +56,7 @@ def test_transformer_encoders(batch_first: bool, norm_first: bool, activation: s
 
 def test_sequence_first_without_a_transpose_is_refused() -> None:
     """An encoder that takes time for its first axis would attend from sample to sample."""
-    with pytest.raises(UnsupportedLayerError, match=r"joins different ones.*batch_first=True"):
+    with pytest.raises(UnsupportedLayerError, match=r"samples cannot be mixed.*batch_first=True"):
         read(_encoder(), np.zeros((2, 5, 8)))
 
 

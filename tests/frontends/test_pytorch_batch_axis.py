@@ -7,16 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pytorch_helpers import Of, check, check_values
 from torch import nn
 from torch.nn import functional as F
 
-from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.pytorch import read
-from spikewright.frontends.pytorch.program import Batch
-from spikewright.frontends.reading.layout import BATCH, Layout, fits, of_groups, regroup
 from spikewright.graph import evaluate
 
 
@@ -60,6 +55,11 @@ def _models() -> dict[str, tuple[Any, tuple[int, ...]]]:
             lambda m, x: x.permute(1, 0, 2, 3).flatten(0, 1)
             .gather(-1, ORDER.expand(3 * len(x), 4, 2)).view(3, -1, 4, 2).transpose(0, 1),
             (3, 4, 5),
+        ),
+        "another of each head": (
+            lambda m, x: x.flatten(0, 1).gather(1, torch.arange(3).repeat(len(x))[:, None])
+            .view(-1, 3),
+            (3, 4),
         ),
         "largest over time": (lambda m, x: x.permute(2, 0, 1).amax(0), (3, 4)),
         "stacked in front": (lambda m, x: torch.stack([x, x * 2]).sum(0), (3, 4)),
@@ -219,45 +219,3 @@ def test_programs_of_a_fixed_batch_are_read_too(name: str) -> None:
     found = evaluate(source.graph, {source.graph.inputs[0]: x.numpy()})["output"]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     check_values(source, batch=2)
-
-
-def test_heads_that_choose_differently_are_refused() -> None:
-    """Rows of one axis are samples and heads: of both, or of neither, are the indices the same."""
-
-    def function(m: Any, x: torch.Tensor) -> torch.Tensor:
-        return x.flatten(0, 1).gather(1, torch.arange(3).repeat(len(x))[:, None])
-
-    with pytest.raises(UnsupportedLayerError, match="its indices differ"):
-        read(Of(function), np.zeros((2, 3, 4), np.float32))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_views_of_any_layout(data: st.DataObject) -> None:
-    """Regrouped in row-major order, a value's own axes hold what NumPy's reshape gives."""
-    own = data.draw(st.lists(st.integers(2, 4), min_size=1, max_size=4))
-    before = data.draw(st.integers(0, len(own)))
-    samples = 7
-    sizes = [*own[:before], samples, *own[before:]]
-    while len(sizes) > 1 and data.draw(st.booleans()):
-        where = data.draw(st.integers(0, len(sizes) - 2))
-        sizes[where : where + 2] = [sizes[where] * sizes[where + 1]]
-    found = regroup(own, Layout(before), sizes, Batch((samples,)))
-    assert found is None or fits(*found, sizes, Batch((samples,)))
-    if found is None:
-        return  # the batch is merged with more than one axis on a side, as one of ours
-    shape, layout = found
-    values = np.arange(samples * int(np.prod(own))).reshape(samples, *own)
-    program = np.moveaxis(values, 0, before).reshape(sizes)
-    np.testing.assert_array_equal(
-        layout.batch_first(program, shape), values.reshape(samples, *shape)
-    )
-
-
-def test_groups_of_axes() -> None:
-    """A layout says which axes of a value are one in the program, and comes back from that."""
-    layout = Layout(2, outer=True, inner=True)
-    groups = layout.groups(5)
-    assert groups == [[0], [1, BATCH, 2], [3], [4]]
-    assert of_groups(groups) == layout
-    assert (layout.axis, layout.rank(5), layout.own_axis(2)) == (1, 4, 3)

@@ -307,6 +307,7 @@ CASES: dict[str, _Case] = {
     "aten.logsumexp.default": _with([1]),
     "aten.prod.dim_int": _with(-1, True),
     "aten.sinh.default": _with(),
+    "aten.atan.default": _with(),
     "aten.cosh.default": _with(),
     "aten.where.self": _Case((_constant(6, 8) > 0, X, RELU)),
     "aten.where.ScalarOther": _Case((_constant(4, 1, 1) > 0, X, 2.0)),

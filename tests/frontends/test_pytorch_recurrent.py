@@ -113,7 +113,7 @@ def test_what_is_no_sequence_of_samples_is_refused(monkeypatch: pytest.MonkeyPat
     """Time on the batch axis, and sequences that are too long, by the layer's name."""
     monkeypatch.setattr("spikewright.frontends.unrolling.MAX_STEPS", 5)
     for layer, shape, reason in (
-        (nn.LSTM(3, 4), (5, 3), "batch axis where time is"),
+        (nn.LSTM(3, 4), (5, 3), "samples beside it.*batch_first=True"),
         (nn.GRU(3, 4, batch_first=True), (6, 3), "has 6 steps"),
     ):
         model = Of(lambda m, x: m.part(x)[0], part=layer)

@@ -42,7 +42,8 @@ def verify(
 
     The graph that was read evaluates every sample alone, whatever the model does. So outputs are
     compared with the model's own call on all samples at once, two at least: one that mixes them
-    gives something else. Every layer that is observable in the source is compared with the graph,
+    gives something else. Shapes are compared for another number of samples too. Every layer that is
+    observable in the source is compared with the graph,
     and the graph with the rate network wherever a value exists there. Each value of the network is
     also compared with its own sum, so that no small one is lost beside large ones.
     """
@@ -54,6 +55,7 @@ def verify(
     network = network_values(conversion.canonical, inputs, conversion.lowered.stepping)
     pairs = [
         *_outputs(source, inputs, read),
+        *_other_size(source, inputs, read),
         *_layers(conversion, source, source.activations(inputs), network, read),
     ]
     rounded = {pair.precision for pair in pairs if pair.error} if rtol is None else ()
@@ -99,6 +101,23 @@ def _outputs(
     for output, value in called(source, inputs).items():
         node = source.graph.outputs[output]
         yield _Pair(node, READ, relative_error(value, read[node]), precision, output)
+
+
+def _other_size(
+    source: Source, inputs: Mapping[str, NDArray], read: Mapping[str, NDArray]
+) -> Iterator[_Pair]:
+    """Outputs of the model's own call that have another shape for a batch of another size.
+
+    `x.reshape(6, -1)` has a row a sample for six samples and for no other number.
+    """
+    batch = len(next(iter(inputs.values())))
+    size = 2 if batch == 3 else 3
+    others = {name: np.take(rows, np.arange(size) % batch, 0) for name, rows in inputs.items()}
+    precision = source.call_precision or source.precision
+    for output, value in called(source, others).items():
+        node = source.graph.outputs[output]
+        if np.shape(value) != (size, *read[node].shape[1:]):
+            yield _Pair(node, READ, math.inf, precision, output)
 
 
 def _sums(

@@ -146,6 +146,13 @@ class GraphBuilder:
         self.nodes.append(Node(name, layer, tuple(names), source, kind))
         return name
 
+    def take_back(self, count: int) -> None:
+        """Remove all nodes but the first `count`, where a layer is read in another way."""
+        for node in self.nodes[count:]:
+            del self.shapes[node.name]
+            self._roundings.pop(node.name, None)
+        del self.nodes[count:]
+
     def refuse(
         self,
         layer: str,

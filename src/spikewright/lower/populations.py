@@ -193,7 +193,7 @@ class Choices:
     spiking: bool
     restart_every: int | None = None
 
-    @property
+    @cached_property
     def at_once(self) -> int:
         """The number of steps whose input and biases come at once: those with heights of spikes."""
         return steps_at_once(self.types.values())

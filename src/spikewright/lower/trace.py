@@ -32,11 +32,16 @@ class Trace(Shown):
 
     entries: list[Entry] = field(default_factory=list)
     _said: set[str] = field(default_factory=set, repr=False, compare=False)
+    _known: set[Entry] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._known = set(self.entries)
 
     def add(self, stage: str, layer: str, text: str, status: Status) -> None:
         """Append an entry, once."""
         entry = Entry(stage, layer, text, status)
-        if entry not in self.entries:
+        if entry not in self._known:
+            self._known.add(entry)
             self.entries.append(entry)
 
     def followed_by(self, other: Trace) -> Trace:

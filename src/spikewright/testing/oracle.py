@@ -237,9 +237,9 @@ _NAMESPACE: Any = SimpleNamespace(
     **{
         name: getattr(np, name)
         for name in (
-            "exp", "expm1", "log", "log1p", "power", "sin", "cos", "tanh", "sqrt", "floor", "sign",
-            "abs", "isfinite", "where", "maximum", "minimum", "greater", "greater_equal",
-            "zeros_like",
+            "exp", "expm1", "log", "log1p", "power", "sin", "cos", "arctan", "tanh", "sqrt",
+            "floor", "sign", "abs", "isfinite", "where", "maximum", "minimum", "greater",
+            "greater_equal", "zeros_like",
         )
     },
 )  # fmt: skip

@@ -203,6 +203,12 @@ def erf(xp: Any, x: Array) -> Array:
     return xp.erf(x)
 
 
+@curve("atan")
+def atan(xp: Any, x: Array) -> Array:
+    """`arctan(x)`."""
+    return xp.arctan(x)
+
+
 # --- gated: x times something between 0 and 1 -----------------------------------------------------
 
 

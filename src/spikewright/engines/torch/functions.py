@@ -25,7 +25,7 @@ class Functions:
     """The array functions of neuron equations and node functions, over torch."""
 
     exp, expm1, log, log1p = torch.exp, torch.expm1, torch.log, torch.log1p
-    tanh, erf, sin, cos = torch.tanh, torch.erf, torch.sin, torch.cos
+    tanh, erf, sin, cos, arctan = torch.tanh, torch.erf, torch.sin, torch.cos, torch.arctan
     sqrt, floor, sign, abs, power = torch.sqrt, torch.floor, torch.sign, torch.abs, torch.pow
     isfinite, zeros_like, swapaxes = torch.isfinite, torch.zeros_like, torch.swapaxes
     greater, greater_equal = torch.greater, torch.greater_equal

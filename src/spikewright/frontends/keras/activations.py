@@ -28,6 +28,7 @@ from spikewright.frontends.reading.functions import (
     normalised_exponentials,
     parametric_relu,
 )
+from spikewright.frontends.reading.names import Named, keras_kinds, names_in
 from spikewright.frontends.reading.values import finite
 from spikewright.graph.clipping import Steps, clip_steps
 from spikewright.graph.layers import (
@@ -41,9 +42,9 @@ Function = Callable[..., Steps]
 another, each with a name for its part."""
 
 
-def _named(name: str, *parameters: str) -> Function:
+def _named(named: Named) -> Function:
     """A function whose parameters have the names that Keras gives them."""
-    return lambda shape, **given: function(name, **{key: given[key] for key in parameters})
+    return lambda shape, **given: function(named.function, **named.values(given))
 
 
 def _relu(
@@ -74,92 +75,22 @@ def _normaliser(name: str) -> Function:
 
 NAMED: Mapping[str, Function] = MappingProxyType(
     {
-        **{
-            name: _named(name)
-            for name in (
-                "linear", "relu6", "sigmoid", "sparse_sigmoid", "hard_sigmoid", "tanh", "softplus",
-                "softsign", "sparse_plus", "log_sigmoid", "silu", "hard_swish", "mish", "selu",
-                "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "rsqrt", "square",
-                "reciprocal", "abs", "sin", "cos", "erf", "negative",
-            )
-        },
-        "hard_tanh": _named("clip"),
-        "tanh_shrink": _named("tanhshrink"),
-        "swish": _named("silu"),
-        "hard_silu": _named("hard_swish"),
-        "exponential": _named("exp"),
-        "absolute": _named("abs"),
+        **{name: _named(named) for name, named in names_in("keras").items()},
         "relu": _relu,
-        "leaky_relu": _named("leaky_relu", "negative_slope"),
-        "soft_shrink": _named("softshrink", "threshold"),
-        "hard_shrink": _named("hardshrink", "threshold"),
-        "threshold": lambda shape, threshold, default_value: function(
-            "threshold", threshold=threshold, value=default_value
-        ),
-        "squareplus": _named("squareplus", "b"),
         "gelu": lambda shape, approximate: function("gelu_tanh" if approximate else "gelu"),
-        "elu": _named("elu", "alpha"),
-        "celu": _named("celu", "alpha"),
         "softmax": _normaliser("softmax"),
         "log_softmax": _normaliser("log_softmax"),
     }
-)  # fmt: skip
+)
 """Keras's functions of one tensor, by name: the layers of the graph that compute them."""
 
 OPTIONS = "Use one of keras.activations other than sparsemax and glu"
 
 _KINDS: Mapping[str, str] = {
-    "ReLU": "relu",
-    "LeakyReLU": "leaky_relu",
-    "ELU": "elu",
+    **keras_kinds(),
     "Softmax": "softmax",
-    "ops.LeakyRelu": "leaky_relu",
-    "ops.LogSigmoid": "log_sigmoid",
+    "ops.Softmax": "softmax",
     "ops.LogSoftmax": "log_softmax",
-    "ops.HardSigmoid": "hard_sigmoid",
-    "ops.HardSilu": "hard_silu",
-    "ops.HardTanh": "hard_tanh",
-    "ops.HardShrink": "hard_shrink",
-    "ops.SoftShrink": "soft_shrink",
-    "ops.TanhShrink": "tanh_shrink",
-    "ops.SparsePlus": "sparse_plus",
-    "ops.SparseSigmoid": "sparse_sigmoid",
-    **{
-        f"ops.{kind}": kind.lower()
-        for kind in (
-            "ReLU",
-            "Relu",
-            "Relu6",
-            "Sigmoid",
-            "Tanh",
-            "Softplus",
-            "Softsign",
-            "Squareplus",
-            "Silu",
-            "Gelu",
-            "Elu",
-            "Celu",
-            "Selu",
-            "Softmax",
-            "Threshold",
-            "Exp",
-            "Exp2",
-            "Expm1",
-            "Log",
-            "Log1p",
-            "Log2",
-            "Log10",
-            "Sqrt",
-            "Rsqrt",
-            "Square",
-            "Reciprocal",
-            "Absolute",
-            "Sin",
-            "Cos",
-            "Erf",
-            "Negative",
-        )
-    },
 }
 """Layers and operations that are one of these functions, their parameters being attributes."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from spikewright.frontends.keras.affine import unbatched_constant
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array
 
 
@@ -21,4 +22,7 @@ def operands(call: Call, *names: str) -> list[Any]:
             f"of one with another axis of the other",
             "Make the ranks equal with a Reshape layer",
         )
-    return call.operands(*(x if isinstance(x, Value) else array(x) for x in given))
+    shape = next((x.shape for x in given if isinstance(x, Value)), ())
+    return call.operands(
+        *(x if isinstance(x, Value) else unbatched_constant(array(x), shape) for x in given)
+    )

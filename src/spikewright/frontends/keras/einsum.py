@@ -8,15 +8,14 @@ from typing import Any
 from spikewright.frontends.keras.activations import activate, is_linear, of_function
 from spikewright.frontends.keras.quantized import bias_of, kernel_of, note_inputs
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
-from spikewright.frontends.reading.equation import parsed
-from spikewright.frontends.reading.layout import BATCH_FIRST
-from spikewright.frontends.reading.products import (
-    by_equation,
-    contracted,
-    matrix_product,
-    over_axes,
-    ranks,
+from spikewright.frontends.reading.equation import (
+    Labels,
+    batch_label,
+    matrix_labels,
+    parsed,
+    tensordot_labels,
 )
+from spikewright.frontends.reading.products import contracted, ranks
 
 
 def dense(call: Call, layer: Any, value: Value, part: str = "") -> Value:
@@ -28,7 +27,7 @@ def dense(call: Call, layer: Any, value: Value, part: str = "") -> Value:
     if not plain:
         of_function(function, (1,) * (len(result) - 1))  # to refuse it even of an unknown value
     linear = part if plain else f"{part}/linear" if part else "linear"
-    made = _batch_first(contracted(call, operands, labels, result, bias, part=linear))
+    made = _contracted(call, operands, labels, result, bias, linear)
     return made if plain else activate(call, function, made, part)
 
 
@@ -42,13 +41,29 @@ def einsum_dense(call: Call) -> Value:
 def einsum(call: Call) -> Value:
     """Any number of operands, tensors or constants."""
     operands = _given(call.arguments["operands"])
-    return _batch_first(by_equation(call, call.layer.subscripts, operands))
+    return _contracted(call, operands, *parsed(call.layer.subscripts, ranks(call, operands)))
 
 
-def _batch_first(made: Value) -> Value:
-    if made.layout != BATCH_FIRST:
+def _contracted(
+    call: Call,
+    operands: Sequence[Any],
+    labels: Sequence[Labels],
+    result: Labels,
+    bias: Any = None,
+    part: str = "",
+) -> Value:
+    """A product of which axis 0 of every tensor is the batch; refuses one that joins samples."""
+    pairs = list(zip(operands, labels, strict=True))
+    batch = batch_label([own for x, own in pairs if isinstance(x, Value)], result)
+    if result[0] != batch:
         raise Unreadable("its result does not have the batch first", "Keep the batch on axis 0")
-    return made
+    for x, own in pairs:
+        if not isinstance(x, Value) and batch in own and x.shape[own.index(batch)] != 1:
+            raise Unreadable(
+                f"its constant of shape {x.shape} differs from sample to sample",
+                "Use a constant without a batch axis",
+            )
+    return contracted(call, operands, labels, result, bias, part=part)
 
 
 def _given(operands: Sequence[Any]) -> list[Any]:
@@ -62,7 +77,8 @@ def _both(call: Call) -> list[Any]:
 @reads("ops.Matmul")
 def product(call: Call) -> Value:
     """`x @ y`, of tensors and constants."""
-    return _batch_first(matrix_product(call, _both(call)))
+    operands = _both(call)
+    return _contracted(call, operands, *matrix_labels(*ranks(call, operands)))
 
 
 @reads("ops.Dot", "ops.Inner", "ops.Tensordot")
@@ -76,4 +92,4 @@ def tensor_product(call: Call) -> Value:
     if isinstance(axes, int):
         axes = (range(first - axes, first), range(axes))
     over, there = ([a] if isinstance(a, int) else list(a) for a in axes)
-    return _batch_first(over_axes(call, operands, over, there))
+    return _contracted(call, operands, *tensordot_labels((first, second), over, there))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +15,6 @@ from spikewright._base.optional import require
 from spikewright.errors import Refusal
 from spikewright.frontends.keras.reasons import CODE, why_not, why_not_code
 from spikewright.frontends.reading import call as reading
-from spikewright.frontends.reading.layout import BATCH_FIRST
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Value
 from spikewright.frontends.source import GraphBuilder
@@ -76,18 +75,8 @@ class Call(reading.Call):
             values = self.inputs
         return super().add(layer, *values, part=part)
 
-    def of_sample(self, constant: Any, axis: int | None, like: Value) -> NDArray:
-        found = array(constant)
-        if axis is not None and found.shape[axis] != 1:
-            raise Unreadable(
-                f"its constant of shape {found.shape} differs from sample to sample",
-                "Use a constant without a batch axis",
-            )
-        return found if axis is None else np.take(found, 0, axis)
-
-    def lift(self, value: Value, rank: int, part: str = "aligned") -> Value:
-        """The value with axes of extent one behind the batch, so that it has `rank` axes."""
-        return replace(super().lift(value, rank, part), layout=BATCH_FIRST)
+    def array_of(self, constant: Any) -> NDArray:
+        return array(constant)
 
     def value(self, layer: Layer, *values: Value, part: str = "") -> Value:
         """The same as `add`."""

@@ -17,6 +17,7 @@ from spikewright.frontends.onnx.dequantising import dequantise
 from spikewright.frontends.onnx.evaluate import Evaluator
 from spikewright.frontends.onnx.files import load, opset_of
 from spikewright.frontends.onnx.inputs import examples_of, inputs_of
+from spikewright.frontends.onnx.mixing import check_apart
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.precision import half_of, widen
 from spikewright.frontends.onnx.registry import READERS, reads
@@ -74,6 +75,9 @@ def _read(proto: Any, place: str, example_input: Any, outputs: Sequence[str] | N
     tensors = {name: walk.tensors[name] for name in graph.shapes if name in walk.tensors}
     layers = {node.source for node in graph}
     call = Evaluator(own, walk.returned, inputs)
+    notes = check_apart(call, walk, graph, examples) + tuple(
+        note for note in left_out.notes if note.layer in layers
+    )
     return Source(
         graph,
         "onnx",
@@ -81,5 +85,5 @@ def _read(proto: Any, place: str, example_input: Any, outputs: Sequence[str] | N
         call,
         call.ran,
         call_precision=half,
-        notes=tuple(note for note in left_out.notes if note.layer in layers),
+        notes=notes,
     )

@@ -1,14 +1,9 @@
-"""Values that do not depend on the data: weights, and results of small subgraphs on shapes.
-
-The batch size may be free, and still shape arithmetic runs over it (Shape, Gather, Concat, Reshape
-is how exporters write a flatten). So constants are computed once for each of two batch sizes, and a
-reader accepts only values that hold under both.
-"""
+"""Values that do not depend on the data: weights, and results of small subgraphs on shapes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,50 +15,34 @@ from spikewright.frontends.onnx.values import Constant, Unreadable
 from spikewright.frontends.reading.spending import afford
 from spikewright.graph.layers import Shape
 
-_FOLDABLE = """
-    Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization
-    BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip Compress Concat
-    Constant ConstantOfShape Conv ConvTranspose Cos Cosh CumSum DepthToSpace DequantizeLinear Div
-    Dropout Einsum Elu Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND
-    Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid
-    HardSwish Hardmax Identity InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less
-    LessOrEqual Log LogSoftmax LpNormalization MatMul Max MaxPool Mean Min Mish Mod Mul Neg NonZero
-    Not OneHot Or PRelu Pad Pow QuantizeLinear RMSNormalization Range Reciprocal ReduceL1 ReduceL2
-    ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
-    Relu Reshape Resize ReverseSequence Round ScatterElements ScatterND Selu Shape Shrink Sigmoid
-    Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish
-    Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Where Xor
+_DRAWING = """
+    Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike
 """
-FOLDABLE = frozenset(_FOLDABLE.split())
-"""Deterministic operators of the standard domain that are computed when all inputs are known."""
+_DRAWS = frozenset(_DRAWING.split())
 
 _SETTINGS = 64  # values of inputs such as shapes, pads and axes, at most
 
 
-def shape_constant(shapes: Sequence[Shape], attributes: dict[str, Any]) -> Constant:
-    """The result of the operator Shape for these full shapes, one for each batch size."""
+def is_foldable(node: Any) -> bool:
+    """Whether a node is computed when all its inputs are known: one of the standard, not random."""
+    return not node.domain and node.op_type not in _DRAWS
+
+
+def extents(operator: str, full: Shape, attributes: Mapping[str, Any]) -> Constant:
+    """The result of the operator Shape, or Size, for this full shape."""
+    if operator == "Size":
+        return Constant(np.array(math.prod(full), np.int64))
     window = slice(attributes.get("start"), attributes.get("end"))
-    return Constant(tuple(np.array(shape, np.int64)[window] for shape in shapes))
+    return Constant(np.array(full, np.int64)[window])
 
 
-def size_constant(shapes: Sequence[Shape]) -> Constant:
-    """The result of the operator Size for these full shapes, one for each batch size."""
-    return Constant(tuple(np.array(math.prod(shape), np.int64) for shape in shapes))
-
-
-def fold(node: Any, inputs: Sequence[Constant | None], opset: int, worlds: int) -> list[Constant]:
+def fold(node: Any, inputs: Sequence[Constant | None], opset: int) -> list[Constant]:
     """Compute a node whose inputs are known; one constant per output.
 
     Raises `Unreadable` where it cannot be computed or would be too large.
     """
-    results: list[tuple[NDArray, ...]] = []
-    for world in range(worlds):
-        arrays = [None if value is None else value.worlds[world] for value in inputs]
-        if world and all(v is None or v.worlds[world] is v.worlds[0] for v in inputs):
-            results.append(results[0])
-        else:
-            results.append(_run(node, arrays, opset))
-    return [Constant(outputs) for outputs in zip(*results, strict=True)]
+    arrays = [None if value is None else value.array for value in inputs]
+    return [Constant(made) for made in _run(node, arrays, opset)]
 
 
 def _run(node: Any, arrays: Sequence[NDArray | None], opset: int) -> tuple[NDArray, ...]:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from spikewright._base.optional import require
-from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.node import Origin
 from spikewright.frontends.onnx.values import Constant, Missing, Signal, Unreadable, Value
 from spikewright.frontends.reading.refusal import Unknown
@@ -23,7 +22,6 @@ class Reading(Protocol):
     """The walk that meets a node of control flow, and reads the nodes inside of it."""
 
     opset: int
-    inputs: ModelInputs
 
     def inside(self, graph: Any, label: str, inputs: Sequence[Value]) -> list[Value]:
         """The values of a subgraph's outputs."""
@@ -65,7 +63,7 @@ class Flow:
                 break
             if trips is None:
                 self._bound(1, body)
-            given = (self._constant(np.int64(trip)), self._constant(np.bool_(True)), *carried)
+            given = (_constant(trip), _constant(True), *carried)
             going, *made = self.walk.inside(body, f"{self.label}/{trip}", given)
             goes, carried = self._truth(going), made[: len(carried)]
             scanned.append(made[len(carried) :])
@@ -111,40 +109,25 @@ class Flow:
         return int(self._known(value, "how often it runs"))
 
     def _known(self, value: Value | None, what: str) -> Any:
-        """A constant of one number, the same for every batch size."""
+        """The number that a constant holds."""
         if not isinstance(value, Constant):
             raise Unreadable(
                 f"{what} is computed from the data, and a graph is fixed",
                 "Export with constant conditions, or simplify the model (e.g. with onnxsim)",
             )
-        found = {np.ravel(world)[0].item() for world in value.worlds}
-        if len(found) > 1:
-            raise Unreadable(f"{what} depends on the batch size")
-        return found.pop()
-
-    def _constant(self, value: Any) -> Constant:
-        return Constant((np.asarray(value),) * len(self.walk.inputs.batches))
+        return np.ravel(value.array)[0].item()
 
     def _extent(self, value: Value | None, axis: int) -> int:
         """The number of entries along an axis that is not the batch's."""
         if isinstance(value, Constant):
-            return int(self._known(self._constant_extent(value, axis), "how often it runs"))
+            return value.array.shape[axis]
         if not isinstance(value, Signal):
             raise Unknown
-        fulls = {value.full(batch)[axis] for batch in self.walk.inputs.batches}
-        if len(fulls) > 1:
-            raise Unreadable(
-                f"it runs along axis {axis}, the batch, so that samples would influence each other",
-                "Export the model with the batch as axis 0, and the sequence on another",
-            )
-        return fulls.pop()
-
-    def _constant_extent(self, value: Constant, axis: int) -> Constant:
-        return Constant(tuple(np.array(world.shape[axis]) for world in value.worlds))
+        return value.full[axis]
 
     def _entry(self, value: Value | None, axis: int, place: int, label: str) -> Value:
         """The entry of a scanned value at one place."""
-        return self._apply("Gather", label, (value, self._constant(np.int64(place))), axis=axis)
+        return self._apply("Gather", label, (value, _constant(place)), axis=axis)
 
     def _stacked(
         self, rows: Sequence[Sequence[Value]], axes: Sequence[int], order: Sequence[int] = ()
@@ -167,7 +150,7 @@ class Flow:
     def _unsqueezed(self, value: Value, axis: int, label: str) -> Value:
         if self.walk.opset < 13:
             return self._apply("Unsqueeze", label, (value,), axes=[axis])
-        return self._apply("Unsqueeze", label, (value, self._constant(np.array([axis]))))
+        return self._apply("Unsqueeze", label, (value, _constant([axis])))
 
     def _apply(
         self, operator: str, label: str, inputs: Sequence[Value | None], **attributes: Any
@@ -179,6 +162,10 @@ class Flow:
         node = require("onnx").helper.make_node(operator, names, ["output"], label, **attributes)
         origin = Origin(self.label, self.node.op_type)
         return self.walk.read(node, label, origin, tuple(inputs))[0]
+
+
+def _constant(value: Any) -> Constant:
+    return Constant(np.asarray(value))
 
 
 def _given(value: Value | None) -> Value:

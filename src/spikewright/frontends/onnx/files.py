@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from spikewright._base.files import file_at
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError, ReadError
 from spikewright.frontends.onnx.inlining import inlined, subgraphs
+from spikewright.frontends.onnx.needed import captured
 
 OLDEST_OPSET = 7
+_MICROSOFT = "com.microsoft"
 _LARGEST = 2**31 - 1  # protobuf's limit, hence that of ONNX's checker
 
 
@@ -39,16 +42,52 @@ def load(model: Any) -> tuple[Any, str, Budget]:
                 "another file. Give the path of the model, or load it with its external data."
             )
     _standard_domain(proto)
+    _in_order(proto.graph)
     _check(proto, place)
     budget.holds(nodes=len(proto.graph.node))
     return inlined(proto, place, budget), place, budget
 
 
 def _standard_domain(proto: Any) -> None:
-    """Write the standard operators' domain as "", its shorter of two names, throughout."""
+    """Write the standard operators' domain as "", its shorter of two names, throughout.
+
+    onnxruntime's optimiser leaves it to whoever writes its models to import the domain of its own.
+    """
     for entry in (*proto.opset_import, *proto.graph.node):
         if entry.domain == "ai.onnx":
             entry.domain = ""
+    imported = {entry.domain for entry in proto.opset_import}
+    if any(node.domain == _MICROSOFT for node in proto.graph.node) and _MICROSOFT not in imported:
+        proto.opset_import.add(domain=_MICROSOFT, version=1)
+
+
+def _in_order(graph: Any) -> None:
+    """Put nodes behind those whose results they read, as every program needs and some do not write.
+
+    Nodes that read each other in a circle stay where they are.
+    """
+    makers = {name: k for k, node in enumerate(graph.node) for name in node.output if name}
+    needs = [
+        {makers[name] for name in (*node.input, *captured(node)) if name in makers}
+        for node in graph.node
+    ]
+    if all(not need or max(need) < k for k, need in enumerate(needs)):
+        return
+    readers: dict[int, list[int]] = {}
+    for k, need in enumerate(needs):
+        for maker in need:
+            readers.setdefault(maker, []).append(k)
+    ready, order = [k for k, need in enumerate(needs) if not need], []
+    while ready:
+        order.append(heappop(ready))
+        for k in readers.get(order[-1], ()):
+            needs[k].discard(order[-1])
+            if not needs[k]:
+                heappush(ready, k)
+    if len(order) == len(needs):
+        nodes = [type(node).FromString(node.SerializeToString()) for node in graph.node]
+        del graph.node[:]
+        graph.node.extend(nodes[k] for k in order)
 
 
 def type_name(element: int) -> str:

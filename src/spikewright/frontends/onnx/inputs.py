@@ -1,4 +1,4 @@
-"""The model's inputs: names, unbatched shapes, and whether the batch size is free."""
+"""The model's inputs: names, unbatched shapes, and where their batch is."""
 
 from __future__ import annotations
 
@@ -15,37 +15,40 @@ from spikewright.errors import ReadError
 from spikewright.frontends.examples import named_examples
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.whole import integer_types
-from spikewright.frontends.reading.layout import Layout
 from spikewright.graph.layers import Shape
-
-FREE = (2, 61)
-"""The batch sizes that stand for every batch size, where the model leaves it free."""
 
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """Unbatched shape by input name, where its batch is, and the batch size that the file fixes.
+    """Unbatched shape by input name, the full axis of its batch, and the size of a fixed batch.
 
-    `open` says whether an input leaves its batch axis free, be that of others fixed.
-    `whole` has the element types of those that hold whole numbers.
+    The axis is None for an input that has none, in a file of one sample. `several` is the number of
+    samples that the file fixes, 1 where it leaves that free; `alone` says whether it fixes it to
+    one. `single` are inputs of one row where others leave their number open: that row may be there
+    for all samples. `kinds` has the element types of inputs of whole numbers or truth values.
     """
 
     shapes: Mapping[str, Shape]
-    layouts: Mapping[str, Layout]
-    fixed_batch: int | None
-    open: bool
-    whole: Mapping[str, int]
+    axes: Mapping[str, int | None]
+    several: int
+    alone: bool
+    single: frozenset[str]
+    kinds: Mapping[str, int]
 
-    @property
-    def batches(self) -> tuple[int, ...]:
-        """The batch sizes under which the model is read.
+    def full(self, name: str) -> Shape:
+        """The shape that ONNX has for one sample."""
+        axis, shape = self.axes[name], self.shapes[name]
+        return shape if axis is None else (*shape[:axis], 1, *shape[axis:])
 
-        A file of one sample may have it anywhere. One that fixes the first axis of a state to one,
-        where that of the sequence is open, says nothing of that kind: that axis may be time.
-        """
-        if self.fixed_batch is None or (self.fixed_batch == 1 and self.open):
-            return FREE
-        return (self.fixed_batch,)
+    def batch_axis(self, full: Shape) -> int | None:
+        """The axis of an output that holds its one sample, or None."""
+        ones = [axis for axis, extent in enumerate(full) if extent == 1]
+        return ones[0] if ones and (ones[0] == 0 or not self.alone) else None
+
+    def batched(self, name: str, rows: NDArray) -> NDArray:
+        """`(batch, *shape)` as the model takes it."""
+        axis, rows = self.axes[name], rows[:1] if name in self.single else rows
+        return np.asarray(rows[0] if axis is None else np.moveaxis(rows, 0, axis))
 
 
 def input_names(proto: Any) -> list[str]:
@@ -82,11 +85,11 @@ def inputs_of(proto: Any, examples: Mapping[str, NDArray], place: str) -> ModelI
     if not values:
         raise ReadError(f"{place}: has no input that is not a weight, so it computes a constant.")
     declared = {value.name: _declared(value, examples.get(value.name), place) for value in values}
-    layouts = _layouts(declared)
+    axes = _batch_axes(declared)
     shapes: dict[str, Shape] = {}
     fixed: dict[str, int] = {}
     for name, full in declared.items():
-        batch, *rest = _batch_first(full, layouts[name])
+        batch, *rest = _batch_first(full, axes[name])
         where = f"{place}: input {name!r}"
         known = _extents(rest, examples.get(name), where, full)
         unknown = [axis for axis, extent in enumerate(known, 1) if not isinstance(extent, int)]
@@ -104,9 +107,12 @@ def inputs_of(proto: Any, examples: Mapping[str, NDArray], place: str) -> ModelI
             "input must be the batch. Export it so, with one batch size or a dynamic one."
         )
     types = {value.name: value.type.tensor_type.elem_type for value in values}
-    whole = {name: kind for name, kind in types.items() if kind in integer_types()}
-    one = next(iter(fixed.values()), None)
-    return ModelInputs(shapes, layouts, one, len(fixed) < len(shapes), whole)
+    counted = (*integer_types(), require("onnx").TensorProto.BOOL)
+    kinds = {name: kind for name, kind in types.items() if kind in counted}
+    several = next(iter(fixed.values()), 1)
+    alone = several == 1 and len(fixed) == len(shapes)
+    single = frozenset() if several > 1 or alone else frozenset(fixed)
+    return ModelInputs(shapes, axes, several, alone, single, kinds)
 
 
 def _declared(value: Any, example: NDArray | None, place: str) -> list[int | str]:
@@ -126,18 +132,20 @@ def _declared(value: Any, example: NDArray | None, place: str) -> list[int | str
     return [d.dim_value if d.dim_value > 0 else str(d.dim_param) for d in tensor.shape.dim]
 
 
-def _layouts(declared: Mapping[str, list[int | str]]) -> dict[str, Layout]:
-    """The layout of each input: the batch is first, unless names of its axes say otherwise.
+def _batch_axes(declared: Mapping[str, list[int | str]]) -> dict[str, int | None]:
+    """The batch's axis of each input: the first, unless names of its axes say otherwise.
 
-    The batch axis has the name that all inputs share, or is the one open axis of an input whose
-    first is fixed where others' is not. A batch of one may lie anywhere: nothing can be mixed.
+    The batch axis has the name that all inputs share, each once, or is the one open axis of an
+    input whose first is fixed where others' is not. A batch of one may lie anywhere: nothing can be
+    mixed. Axes that share another name may differ: exporters write "?" for whatever is open.
     """
     firsts = [full[0] for full in declared.values()]
-    names = [name for name in next(iter(declared.values())) if isinstance(name, str) and name]
-    shared = [name for name in names if all(name in full for full in declared.values())]
-    named = shared[0] if shared else None
+    one, *others = declared.values()
+    names = [name for name in one if isinstance(name, str) and name]
+    shared = [name for name in names if all(full.count(name) == 1 for full in (one, *others))]
+    named = shared[0] if shared and (others or one[0] != 1) else None
     lone = all(isinstance(first, int) for first in firsts) and 1 in firsts
-    layouts = {}
+    axes: dict[str, int | None] = {}
     for name, full in declared.items():
         axis: int | None = 0
         if named is not None:
@@ -147,14 +155,14 @@ def _layouts(declared: Mapping[str, list[int | str]]) -> dict[str, Layout]:
         elif isinstance(full[0], int) and not all(isinstance(first, int) for first in firsts):
             opened = [k for k, extent in enumerate(full) if isinstance(extent, str)]
             axis = opened[0] if len(opened) == 1 else 0
-        layouts[name] = Layout(axis)
-    return layouts
+        axes[name] = axis
+    return axes
 
 
-def _batch_first(full: list[int | str], layout: Layout) -> list[int | str]:
-    if layout.axis is None:
+def _batch_first(full: list[int | str], axis: int | None) -> list[int | str]:
+    if axis is None:
         return [1, *full]
-    return [full[layout.axis], *full[: layout.axis], *full[layout.axis + 1 :]]
+    return [full[axis], *full[:axis], *full[axis + 1 :]]
 
 
 def _extents(
@@ -181,7 +189,7 @@ def _check_type(declared: Any, where: str) -> None:
     if kind != "tensor_type":
         raise ReadError(f"{where} is a {kind}; only tensors can be read.")
     element = declared.tensor_type.elem_type
-    if element not in (types.FLOAT, types.DOUBLE, *integer_types()):
+    if element not in (types.FLOAT, types.DOUBLE, types.BOOL, *integer_types()):
         raise ReadError(
             f"{where} holds {type_name(element)} values; real and whole numbers can be read. "
             "Export the model with an input of real numbers, behind the layer that makes them."

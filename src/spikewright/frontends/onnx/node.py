@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,23 @@ from spikewright.frontends.onnx.values import (
     Missing,
     Signal,
     Value,
-    same,
 )
 from spikewright.frontends.reading import call as reading
-from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED, Layout
+from spikewright.frontends.reading.layout import (
+    BATCH_FIRST,
+    UNBATCHED,
+    Layout,
+    layout_of,
+    sample_shape,
+)
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Operand, without_batch
+from spikewright.frontends.reading.values import Operand
 from spikewright.frontends.reading.values import Value as ReadValue
 from spikewright.frontends.source import GraphBuilder
-from spikewright.graph import unique_name
+from spikewright.graph import Node, unique_name
 from spikewright.graph.layers import Layer, Reshape, Shape
 
-_KEEP_BATCH = (
+KEEP_BATCH = (
     "Keep the batch as axis 0: export with a dynamic batch, or with its size fixed and the same "
     "everywhere"
 )
@@ -43,9 +48,8 @@ class Origin(NamedTuple):
 class OnnxNode(reading.Call):
     """An ONNX node and its surroundings.
 
-    `batches` are the batch sizes under which constants are known: two where the batch axis is
-    free, to show which constants depend on it, one where the file fixes it. Shapes leave the batch
-    axis out unless they are called full.
+    Values are those of one sample. Shapes leave out axis 0 where that has one entry, the sample,
+    unless they are called full.
 
     `signal` and `shape` give inputs with the batch on axis 0, and refuse others. A reader that
     counts axes through `view` takes them wherever their batch is.
@@ -57,7 +61,6 @@ class OnnxNode(reading.Call):
     attributes: Mapping[str, Any]
     inputs: tuple[Value | None, ...]
     output_count: int
-    batches: tuple[int, ...]
     builder: GraphBuilder
     origin: Origin
     reserved: frozenset[str] = field(default_factory=frozenset, repr=False)
@@ -85,108 +88,89 @@ class OnnxNode(reading.Call):
     # --- signals ---------------------------------------------------------------------------------
 
     def signal(self, index: int) -> Signal:
-        """A data input whose batch is axis 0.
+        """A data input of one sample without its axis 0, the batch.
 
-        Raises `Unreadable` for a constant, and where the batch is elsewhere.
+        Raises `Unreadable` for a constant, and where axis 0 is none of a batch.
         """
         view = self.view(index)
         if view.layout == BATCH_FIRST:
             return view
-        if self.alone and view.full(1)[:1] == (1,):
+        if view.full[:1] == (1,):
             return self._laid_out(view, BATCH_FIRST)
-        raise Unreadable(f"the batch is not axis 0 of its input {index} alone", _KEEP_BATCH)
+        raise Unreadable(
+            f"the batch is not axis 0 of its input {index}, of which one sample is {view.full}",
+            KEEP_BATCH,
+        )
 
     def shape(self, index: int = 0) -> Shape:
         """Unbatched shape of a data input whose batch is axis 0."""
         return self.signal(index).shape
 
-    @property
-    def alone(self) -> bool:
-        """Whether the file fixes the batch size to one, so that the batch may lie on any axis."""
-        return self.batches == (1,)
-
     def view(self, index: int, *axes: int) -> Signal:
-        """A data input, wherever its batch is, of which these full axes are needed.
+        """A data input of which these full axes are needed.
 
-        Raises `Unreadable` for a constant, and where an axis does not exist or is the batch.
+        Raises `Unreadable` for a constant, and where an axis does not exist.
         """
-        value = self._input(index)
-        if isinstance(value, Constant):
+        view = self._input(index)
+        if isinstance(view, Constant):
             raise Unreadable(
                 f"its input {index} is a constant where data is expected",
                 "Fold constants before exporting (e.g. with onnxsim or the exporter's optimiser)",
             )
-        view = value
-        if self.alone and any(view.is_batch(axis) for axis in axes):
+        if any(view.is_batch(axis) for axis in axes):
             view = self._laid_out(view, UNBATCHED)
         for axis in axes:
             view.axis(axis)  # raises
         return view
 
-    def unbatched(self, index: int) -> Signal:
-        """A data input of one sample without a batch axis; refused unless the file fixes that."""
-        view = self.view(index)
-        if not self.alone:
-            raise Unreadable("it mixes the samples of a batch", _KEEP_BATCH)
-        return self._laid_out(view, UNBATCHED)
+    def whole_sample(self, index: int) -> Signal:
+        """A data input with all axes that ONNX has for one sample."""
+        return self._laid_out(self.view(index), UNBATCHED)
 
     def _laid_out(self, view: Signal, layout: Layout) -> Signal:
-        """The same value, of a batch of one, under another layout."""
+        """The same value with its axis 0, or without it."""
         if view.layout == layout:
             return view
         key = (view.name, layout)
         if key not in self._moved:
-            full = view.full(1)
-            shape, made = full if layout == UNBATCHED else full[1:], view
-            if shape != view.shape:
-                made = self.add(Reshape(shape), view, part=f"{view.name} as one sample")
-            self._moved[key] = replace(made, layout=layout)
+            shape = view.full if layout == UNBATCHED else view.full[1:]
+            made = self.add(Reshape(shape), view, part=f"{view.name} as one sample")
+            self._moved[key] = replace(view, name=made.name, shape=made.shape, layout=layout)
         return self._moved[key]
 
-    def alike(
-        self, indices: Sequence[int], rank: int = 0, needed: Sequence[int] = ()
-    ) -> list[Signal]:
-        """Data inputs of one full rank, with the batch on one axis.
-
-        `rank` is the least full rank, e.g. that of constants; `needed` are axes, counted from the
-        end, that may not be the batch. Raises `Unreadable` where the batch of one would meet
-        another axis of the other.
-        """
-        views = []
-        for index in indices:
-            axes = (axis for axis in needed if axis >= -self.view(index).rank)
-            views.append(self.view(index, *axes))
-        rank = max(rank, *(view.rank for view in views))
-        found = {view.layout.moved(rank - view.rank) for view in views}
-        if len(found) > 1 and self.alone:
-            views = [self._laid_out(view, UNBATCHED) for view in views]
-        elif len(found) > 1:
-            n = self.batches[0]
-            raise Unreadable(
-                f"its signals have shapes {[view.full(n) for view in views]} for a batch of {n}: "
-                "the batch axis of one would meet another axis of the other",
-                "Give both the same number of axes",
-            )
-        return [cast(Signal, self.lift(view, rank)) for view in views]
+    def alike(self, indices: Sequence[int], axis: int) -> list[Signal]:
+        """Data inputs of one full rank, of which this axis is needed, in one layout."""
+        views = [self.view(index, axis) for index in indices]
+        if len({view.layout for view in views}) > 1:
+            first = views[0].full_axis(axis) > 0 and all(view.full[:1] == (1,) for view in views)
+            layout = BATCH_FIRST if first else UNBATCHED
+            return [self._laid_out(view, layout) for view in views]
+        return views
 
     def inputs_of_sample(self) -> list[Operand]:
-        """All inputs of an elementwise operator, constants as a sample sees them.
-
-        Raises `Unreadable` where batches do not meet.
-        """
+        """All inputs of an elementwise operator, which broadcast against each other."""
         indices = range(len(self.inputs))
-        constant = {index for index in indices if self.is_constant(index)}
-        if len(constant) == len(indices):
+        views = {index: self.view(index) for index in indices if not self.is_constant(index)}
+        if not views:
             self.view(0)  # raises: nothing here depends on the data
-        least = max((w.ndim for i in constant for w in self.worlds(i) or ()), default=0)
-        views = self.alike([i for i in indices if i not in constant], least)
-        like, given = views[0], iter(views)
-        return [self.per_sample(i, like) if i in constant else next(given) for i in indices]
+        arrays = {index: self.known(index) for index in indices if index not in views}
+        own = max(len(view.shape) for view in views.values())
+        rank = max(*(view.rank for view in views.values()), *(a.ndim for a in arrays.values()), 0)
+        lead = all(view.full[:1] == (1,) for view in views.values() if view.rank == rank)
+        lead = lead and all(a.shape[:1] == (1,) for a in arrays.values() if a.ndim == rank)
+        own = max(own, rank - lead)
+        layout = UNBATCHED if own == rank else BATCH_FIRST
+        return [
+            replace(views[index], layout=layout)
+            if index in views
+            else arrays[index].reshape(arrays[index].shape[max(arrays[index].ndim - own, 0) :])
+            for index in indices
+        ]
 
     # --- constants -------------------------------------------------------------------------------
 
-    def worlds(self, index: int) -> tuple[NDArray, ...] | None:
-        """The value of a constant input for every batch size, None where it is not given."""
+    def constant(self, index: int) -> NDArray | None:
+        """The value of a constant input, None where it is not given."""
         if not self.has(index):
             return None
         value = self._input(index)
@@ -195,22 +179,18 @@ class OnnxNode(reading.Call):
                 f"its input {index} is computed from the data; it must be a constant",
                 "Store it in the model as an initialiser",
             )
-        return value.worlds
+        return value.array
 
-    def constant(self, index: int) -> NDArray | None:
-        """The value of a constant input, None where it is not given."""
-        worlds = self.worlds(index)
-        if worlds is None:
-            return None
-        if not all(same(world, worlds[0]) for world in worlds):
-            raise Unreadable(f"its input {index} depends on the batch size")
-        return worlds[0]
-
-    def parameter(self, index: int) -> NDArray:
-        """A constant input that must be there and holds floating-point numbers."""
+    def known(self, index: int) -> NDArray:
+        """A constant input that must be there."""
         value = self.constant(index)
         if value is None:
             raise Unreadable(f"its input {index} is missing")
+        return value
+
+    def parameter(self, index: int) -> NDArray:
+        """A constant input that must be there and holds floating-point numbers."""
+        value = self.known(index)
         if not np.issubdtype(value.dtype, np.floating):
             raise Unreadable(f"its input {index} holds {value.dtype} values, not floating point")
         return value
@@ -220,24 +200,24 @@ class OnnxNode(reading.Call):
         return self.parameter(index) if self.has(index) else None
 
     def per_sample(self, index: int, like: ReadValue | int, axis: int | None = None) -> NDArray:
-        """A constant operand beside a value, without its batch axis: `axis`, or where it aligns.
+        """A constant operand beside a value, without the axis of the batch if it has that.
 
         In the place of a value, a number of axes stands for one of that rank with the batch first.
-        Raises `Unreadable` where samples of one batch would get different constants.
+        `axis` is the constant's axis that is the batch's, if not that which aligns with it.
         """
-        worlds = self.worlds(index)
-        if worlds is None:
-            raise Unreadable(f"its input {index} is missing")
+        array = self.known(index)
         like = ReadValue(None, (1,) * (like - 1)) if isinstance(like, int) else like
-        if axis is None and like.layout.axis is not None:
-            axis = worlds[0].ndim - like.rank + like.layout.axis
-        found = [
-            world if axis is None or axis < 0 else without_batch(world, axis, like, batch)
-            for world, batch in zip(worlds, self.batches, strict=True)
-        ]
-        if not all(same(value, found[0]) for value in found):
-            raise Unreadable(f"its constant input {index} depends on the batch size")
-        return found[0]
+        if axis is None and like.layout == BATCH_FIRST:
+            axis = array.ndim - like.rank
+        if axis is None or axis < 0:
+            return array
+        if array.shape[axis] != 1:
+            raise Unreadable(
+                f"its constant of shape {array.shape} does not fit one sample of {like.shape}, or "
+                "differs from sample to sample",
+                "Use one without a batch axis: samples cannot be mixed in a spiking network.",
+            )
+        return array.reshape(*array.shape[:axis], *array.shape[axis + 1 :])
 
     def setting(self, name: str, index: int | None = None) -> Any:
         """A setting that is an attribute in some opsets and a constant input in others, or None."""
@@ -247,20 +227,18 @@ class OnnxNode(reading.Call):
 
     def integers(self, name: str, index: int | None = None) -> tuple[int, ...] | None:
         """The same as a tuple of integers."""
-        if name not in self.attributes and index is not None:
-            self.integer_worlds(index)  # raises where the input holds none
-        value = self.setting(name, index)
-        return None if value is None else tuple(int(n) for n in np.ravel(value))
+        if name in self.attributes:
+            return tuple(int(n) for n in np.ravel(self.attributes[name]))
+        return None if index is None else self.whole_numbers(index)
 
-    def integer_worlds(self, index: int) -> tuple[tuple[int, ...], ...] | None:
-        """A constant input of integers for every batch size, None where it is not given."""
-        worlds = self.worlds(index)
-        if worlds is None:
+    def whole_numbers(self, index: int) -> tuple[int, ...] | None:
+        """A constant input of integers, None where it is not given."""
+        value = self.constant(index)
+        if value is None:
             return None
-        for world in worlds:
-            if not np.issubdtype(world.dtype, np.integer):
-                raise Unreadable(f"its input {index} holds {world.dtype} values, not integers")
-        return tuple(tuple(int(n) for n in np.ravel(world)) for world in worlds)
+        if not np.issubdtype(value.dtype, np.integer):
+            raise Unreadable(f"its input {index} holds {value.dtype} values, not integers")
+        return tuple(int(n) for n in np.ravel(value))
 
     # --- results ---------------------------------------------------------------------------------
 
@@ -268,17 +246,15 @@ class OnnxNode(reading.Call):
         wanted = unique_name(f"{self.label}:{part}", self.reserved) if part else self.label
         return wanted, *self.origin
 
-    def of_sample(self, constant: Any, axis: int | None, like: ReadValue) -> NDArray:
-        """A constant input, given by its index, as every sample has it."""
-        if axis is None:
-            return self.parameter(constant)
-        return self.per_sample(constant, like, axis)
+    def array_of(self, constant: Any) -> NDArray:
+        """A constant input, given by its index."""
+        return self.parameter(constant)
 
     def rank_of(self, operand: Any) -> int:
         """Number of full axes of a signal, or of the constant input of an index."""
         if not isinstance(operand, int):
             return super().rank_of(operand)
-        return max(world.ndim for world in self.worlds(operand) or ())
+        return self.known(operand).ndim
 
     def add(self, layer: Layer, *values: ReadValue, part: str = "") -> Signal:
         """Add a graph node and return its value.
@@ -293,3 +269,12 @@ class OnnxNode(reading.Call):
 
     def placed(self, name: str, layout: Layout = BATCH_FIRST) -> Signal:
         return Signal(name, self.builder.shapes[name], layout)
+
+    def made(self, name: str) -> Node:
+        """The graph's node of this name."""
+        return next(node for node in reversed(self.builder.nodes) if node.name == name)
+
+    def reshaped(self, view: Signal, full: Sequence[int], part: str = "") -> Signal:
+        """The same values in another shape, as ONNX has it for one sample."""
+        made = self.add(Reshape(sample_shape(full)), view, part=part)
+        return replace(made, layout=layout_of(full))

@@ -50,7 +50,7 @@ _REASONS = by_kind(
         "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul "
         "ConvInteger MatMulInteger",
     ),
-    (COMPARES, "Equal Xor"),
+    (COMPARES, "Equal"),
     (JUMPS, "Sign Mod Hardmax"),
     (ORDERS, _TAILS),
     (_UNKNOWN, "Tan Asin Acos Atan Asinh Acosh Atanh Det LpPool GlobalLpPool"),

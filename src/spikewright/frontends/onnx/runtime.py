@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright.errors import ReadError, SpikewrightError
 from spikewright.frontends.onnx.files import opset_of
+from spikewright.frontends.onnx.needed import needed_nodes
 from spikewright.frontends.onnx.operators import operators
 
 UNSATURATED = ("session.x64quantprecision", "1")
@@ -63,6 +64,22 @@ class Runtime:
                 f"the model cannot be run: onnxruntime {self._why_not}, ONNX's reference "
                 f"evaluator neither ({type(error).__name__}: {error})."
             ) from error
+
+
+def observed(proto: Any, names: Iterable[str], inputs: Collection[str]) -> Any:
+    """A copy of a model that has these inputs, and returns these values of it."""
+    onnx = require("onnx")
+    wanted = dict.fromkeys(name for name in names if name not in inputs)
+    graph = onnx.GraphProto(
+        name=proto.graph.name,
+        node=needed_nodes(proto.graph),
+        input=[value for value in proto.graph.input if value.name in inputs],
+        initializer=proto.graph.initializer,
+        output=[onnx.ValueInfoProto(name=name) for name in wanted],
+    )
+    return onnx.ModelProto(
+        ir_version=proto.ir_version, opset_import=proto.opset_import, graph=graph
+    )
 
 
 def _session(proto: Any, optimised: bool) -> Any:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from spikewright._base.optional import require
 from spikewright.frontends.calling import calling, shown
-from spikewright.frontends.onnx.constants import FOLDABLE, fold, shape_constant, size_constant
+from spikewright.frontends.onnx.constants import extents, fold, is_foldable
 from spikewright.frontends.onnx.control import Flow
+from spikewright.frontends.onnx.fixed import Several, shapes_of
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.needed import labels_of, needed_nodes
-from spikewright.frontends.onnx.node import OnnxNode, Origin
+from spikewright.frontends.onnx.node import KEEP_BATCH, OnnxNode, Origin
 from spikewright.frontends.onnx.reasons import TAILS, reason_for
 from spikewright.frontends.onnx.registry import READERS
 from spikewright.frontends.onnx.tensors import array_of
@@ -21,12 +22,11 @@ from spikewright.frontends.onnx.values import (
     Label,
     Missing,
     Signal,
-    Truth,
     Unreadable,
     Value,
 )
-from spikewright.frontends.onnx.whole import MOVES, whole_type
-from spikewright.frontends.reading.layout import BATCH_FIRST, Layout
+from spikewright.frontends.onnx.whole import integer_types, is_truth, whole_type
+from spikewright.frontends.reading.layout import layout_of, sample_shape
 from spikewright.frontends.reading.refusal import Unknown
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Graph, unique_name
@@ -42,18 +42,18 @@ def _has_infinity(value: Value | None) -> bool:
 
 
 class Tensor(NamedTuple):
-    """An ONNX value by its name, the shape of a sample, and where it has the batch."""
+    """An ONNX value by its name, the graph's shape of a sample, and ONNX's of one sample."""
 
     name: str
     shape: Shape
-    layout: Layout
+    full: Shape
 
 
 class Walk:
     """Reads one model; `run` returns the graph and leaves `tensors` behind.
 
-    `tensors` maps the name of a graph node to the ONNX value that it equals, and to where that
-    value has the batch; `returned` does the same for outputs, by their names.
+    `tensors` maps the name of a graph node to the ONNX value that it equals; `returned` does the
+    same for outputs, by their names.
     """
 
     def __init__(
@@ -68,6 +68,8 @@ class Walk:
         self.proto, self.opset, self.inputs, self.place = proto, opset, inputs, place
         self.outputs, self.origins = outputs, origins
         self.builder = GraphBuilder()
+        several = inputs.several > 1
+        self.several = Several(shapes_of(proto, inputs), inputs.several) if several else None
         self.values: dict[str, Value] = {}
         self.tensors: dict[str, Tensor] = {}
         self.returned: dict[str, Tensor] = {}
@@ -81,22 +83,31 @@ class Walk:
         """The graph; raises `UnsupportedLayerError` that lists all that cannot be read."""
         self._constants(self.proto.graph)
         for name, shape in self.inputs.shapes.items():
-            layout = self.inputs.layouts[name]
-            whole = self.inputs.whole.get(name, 0)
-            made = self.builder.input(name, shape, whole=whole > 0)
-            self.values[name] = Signal(made, self.builder.shapes[made], layout, whole)
-            self.tensors[name] = Tensor(name, self.builder.shapes[made], layout)
+            self._input(name, shape)
         for node, label in zip(self.nodes, self.labels, strict=True):
             self._step(node, label)
         return self.builder.build(
             {name: self._output(name, tensor) for name, tensor in self.outputs.items()}
         )
 
+    def _input(self, name: str, shape: Shape) -> None:
+        """Add an input, and the axes that ONNX has for one sample where the batch is not first."""
+        kind = self.inputs.kinds.get(name, 0)
+        made = self.builder.input(name, shape, whole=kind > 0)
+        shape = self.builder.shapes[made]
+        self.tensors[name] = Tensor(name, shape, self.inputs.full(name))
+        full = self.inputs.full(name)
+        own, layout = sample_shape(full), layout_of(full)
+        if own != shape:
+            made = str(self.builder.add(f"{name} as one sample", Reshape(own), made))
+        whole = kind if kind in integer_types() else 0
+        self.values[name] = Signal(made, own, layout, whole, truth=kind > 0 and not whole)
+
     def _constants(self, graph: Any) -> None:
         """Note the initialisers of a graph."""
         for tensor in graph.initializer:
             array = array_of(tensor, self.place)
-            self.values[tensor.name] = Constant((array,) * len(self.inputs.batches))
+            self.values[tensor.name] = Constant(array)
         for sparse in graph.sparse_initializer:
             why = "its weights are a sparse initialiser; store them dense"
             self.values[sparse.values.name] = Missing(why)
@@ -104,24 +115,32 @@ class Walk:
     def _output(self, output: str, name: str) -> str | None:
         value = self.values.get(name, Missing("no node makes it"))
         if isinstance(value, Signal):
-            made, layout = self._samples(name, value)
+            made = self._sample(name, value)
             if value.comparable:
-                self.returned[output] = Tensor(name, self.builder.shapes[str(made)], layout)
+                self.returned[output] = Tensor(name, self.builder.shapes[str(made)], value.full)
             return made
         why = "it does not depend on the data" if isinstance(value, Constant) else value.why
         if why:
             self.builder.refuse(name, "graph output", why, _REMOVE, cut={})
         return None
 
-    def _samples(self, name: str, value: Signal) -> tuple[str | None, Layout]:
-        """An output without the axis of one that is the batch of a file of one sample."""
-        lone = self.inputs.batches == (1,) and value.full(1)[:1] == (1,)
-        if not lone or value.layout == BATCH_FIRST:
-            return value.name, value.layout
-        made = self.builder.add(f"{value.name}:sample", Reshape(value.full(1)[1:]), value.name)
+    def _sample(self, name: str, value: Signal) -> str | None:
+        """An output without the axis of one that is its batch."""
+        axis = self.inputs.batch_axis(value.full)
+        shape = (*value.full[:axis], *value.full[axis + 1 :]) if axis is not None else value.full
+        if shape == value.shape:
+            return value.name
+        made = self.builder.add(f"{value.name}:sample", Reshape(shape), value.name)
         if made is not None and value.comparable:
-            self.tensors[made] = Tensor(name, self.builder.shapes[made], BATCH_FIRST)
-        return made, BATCH_FIRST
+            self.tensors[made] = Tensor(name, self.builder.shapes[made], value.full)
+        return made
+
+    def full(self, name: str) -> Shape:
+        """The shape that ONNX has of a value for one sample."""
+        value = self.values.get(name)
+        if isinstance(value, Signal):
+            return value.full
+        return value.array.shape if isinstance(value, Constant) else ()
 
     def _step(self, node: Any, label: str, observed: bool = True) -> None:
         """Read one node, and note the value of each of its outputs."""
@@ -130,11 +149,16 @@ class Walk:
         inputs = tuple(self._value(name) for name in node.input)
         results: Sequence[Value]
         try:
+            if self.several is not None:
+                inputs = self.several.mended(node, inputs)
             results = self.read(node, label, origin, inputs)
+            for name, result in zip(node.output, results if self.several else (), strict=False):
+                self.several.check(name, result)  # type: ignore[union-attr]
         except Unreadable as error:
             tail = node.op_type in TAILS or any(isinstance(value, Label) for value in inputs)
             cut = self._read_by(node) if tail else None
-            self.builder.refuse(*origin, error.reason, error.options, cut=cut)
+            options = error.options or (KEEP_BATCH if self.several else "")
+            self.builder.refuse(*origin, error.reason, options, cut=cut)
             results = ()
         except Unknown:
             results = ()
@@ -148,7 +172,7 @@ class Walk:
                     result = replace(result, comparable=False)
                 self.values[name] = result
                 if observed and isinstance(result, Signal) and result.comparable:
-                    self.tensors.setdefault(result.node, Tensor(name, result.shape, result.layout))
+                    self.tensors.setdefault(result.node, Tensor(name, result.shape, result.full))
             elif results:
                 self.values[name] = Missing(
                     f"it reads output {index} of {label!r}, which is not "
@@ -177,20 +201,19 @@ class Walk:
         attributes = _attributes(node)
         if standard and node.op_type in ("If", "Loop", "Scan"):
             return Flow(self, node, label, inputs).run()
-        if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], Signal | Truth):
-            return [self._extents(node.op_type, inputs[0], attributes)]
-        if standard and node.op_type in FOLDABLE:
+        if standard and node.op_type in ("Shape", "Size") and isinstance(inputs[0], Signal):
+            return [extents(node.op_type, inputs[0].full, attributes)]
+        if is_foldable(node):
             if all(value is None or isinstance(value, Constant) for value in inputs):
                 known = [value if isinstance(value, Constant) else None for value in inputs]
-                return fold(node, known, self.opset, len(self.inputs.batches))
+                return fold(node, known, self.opset)
             if Missing() in inputs and (node.domain, node.op_type) not in READERS:
                 raise Unknown  # shape arithmetic over something refused says nothing new
         reader = READERS.get((node.domain, node.op_type))
         if reader is None:
             raise Unreadable(*reason_for(node.domain, node.op_type))
-        if standard and node.op_type in MOVES and isinstance(inputs[0], Truth):
-            return self._moved(node, label, origin, inputs[0], inputs[1:])
         whole = whole_type(node.op_type, inputs, attributes) if standard else 0
+        truth = standard and is_truth(node.op_type, inputs, attributes)
         view = OnnxNode(
             kind=node.op_type,
             label=label,
@@ -198,7 +221,6 @@ class Walk:
             attributes=attributes,
             inputs=inputs,
             output_count=len(node.output),
-            batches=self.inputs.batches,
             builder=self.builder,
             origin=origin,
             reserved=self.reserved,
@@ -206,25 +228,10 @@ class Walk:
         with calling(reader, label, node.op_type, Unreadable, Unknown):
             made = reader(view)
         results = made if isinstance(made, list | tuple) else [made]
-        return [self._result(result, whole) for result in results]
+        return [self._result(result, whole, truth) for result in results]
 
-    def _extents(
-        self, operator: str, value: Signal | Truth, attributes: dict[str, Any]
-    ) -> Constant:
-        """The shape of a value, or its size, for every batch size."""
-        signal = value.signal if isinstance(value, Truth) else value
-        shapes = [signal.full(batch) for batch in self.inputs.batches]
-        return size_constant(shapes) if operator == "Size" else shape_constant(shapes, attributes)
-
-    def _moved(
-        self, node: Any, label: str, origin: Origin, truth: Truth, others: tuple[Value | None, ...]
-    ) -> list[Value]:
-        """Truth values moved about, as the ones and zeros that they are."""
-        made = self.read(node, label, origin, (truth.signal, *others))
-        return [Truth(signal=value) if isinstance(value, Signal) else value for value in made]
-
-    def _result(self, made: Any, whole: int) -> Value:
-        """The value that a reader returned, of this `whole` type.
+    def _result(self, made: Any, whole: int, truth: bool) -> Value:
+        """The value that a reader returned, of this `whole` type or of truth values.
 
         Raises `Unreadable` where it returned none of the graph.
         """
@@ -236,7 +243,9 @@ class Walk:
                 f"its reader returns {shown(made)}, which is no value of the graph",
                 "Return the result of node.add, or a list of such, one for each output",
             )
-        return replace(value, whole=whole) if isinstance(value, Signal) else value
+        if not isinstance(value, Signal):
+            return value
+        return replace(value, whole=whole, truth=truth)
 
     def inside(self, graph: Any, label: str, inputs: Sequence[Value]) -> list[Value]:
         """The values of a subgraph's outputs; nothing inside of it can be observed."""

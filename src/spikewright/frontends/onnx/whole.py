@@ -10,14 +10,16 @@ from typing import Any
 
 from spikewright._base.optional import require
 from spikewright.frontends.onnx.files import type_name
-from spikewright.frontends.onnx.values import Constant, Signal, Truth, Unreadable, Value
+from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, Value
 
 _MOVING = """
     Expand Flatten Gather GatherElements GatherND Identity Reshape Slice Split Squeeze Tile
     Transpose Unsqueeze
 """
-MOVES = frozenset(_MOVING.split())
-"""Operators that move the values of their first input about, of whatever type."""
+_MOVES = frozenset(_MOVING.split())
+
+
+_PICKING = ("Gather", "GatherElements", "GatherND")
 
 
 def integer_types() -> tuple[int, ...]:
@@ -30,11 +32,12 @@ def integer_types() -> tuple[int, ...]:
 
 
 _CHOICES = "Clip Concat Max Min Pad ReduceMax ReduceMin ScatterElements ScatterND Where"
-_CHOOSING = MOVES | frozenset(_CHOICES.split())
+_CHOOSING = _MOVES | frozenset(_CHOICES.split())
 _SUMS = "Abs Add CumSum Mul Neg ReduceSum Sub Sum"
 _COUNTING = frozenset(_SUMS.split())
-_ANSWERS = "Equal Greater GreaterOrEqual Less LessOrEqual OneHot"
-_ANSWERING = frozenset(_ANSWERS.split())
+_COMPARING = "Equal Greater GreaterOrEqual Less LessOrEqual"
+_ANSWERING = frozenset((*_COMPARING.split(), "OneHot"))
+_TRUTHS = frozenset((*_COMPARING.split(), "And", "IsInf", "IsNaN", "Not", "Or", "Xor"))
 
 
 def whole_type(operator: str, inputs: Sequence[Value | None], attributes: Mapping[str, Any]) -> int:
@@ -44,11 +47,11 @@ def whole_type(operator: str, inputs: Sequence[Value | None], attributes: Mappin
     """
     kinds = [value.whole for value in inputs if isinstance(value, Signal) and value.whole]
     if operator == "Cast":
-        known = kinds or isinstance(inputs[0], Truth)
+        known = kinds or _holds_truth(inputs[0])
         return _cast_type(kinds, int(attributes["to"])) if known else 0
     if not kinds:
         return 0
-    if operator in ("Gather", "GatherElements") and isinstance(inputs[0], Constant):
+    if operator in _PICKING and isinstance(inputs[0], Constant):
         return _element_type(inputs[0])
     if operator in _CHOOSING:
         return kinds[0]
@@ -61,6 +64,20 @@ def whole_type(operator: str, inputs: Sequence[Value | None], attributes: Mappin
         "Look rows of a table up by them, or export the model behind the layer that reads them "
         "and feed its output, as inputs_embeds of a language model",
     )
+
+
+def is_truth(operator: str, inputs: Sequence[Value | None], attributes: Mapping[str, Any]) -> bool:
+    """Whether a standard operator makes truth values, which are ones and zeros here."""
+    if operator == "Cast":
+        return int(attributes["to"]) == int(require("onnx").TensorProto.BOOL)
+    if operator in _PICKING and isinstance(inputs[0], Constant):
+        return inputs[0].array.dtype == bool
+    chosen = inputs[1:] if operator == "Where" else inputs[:1]
+    return operator in _TRUTHS or (operator in _CHOOSING and any(map(_holds_truth, chosen)))
+
+
+def _holds_truth(value: Value | None) -> bool:
+    return isinstance(value, Signal) and value.truth
 
 
 def _cast_type(kinds: Sequence[int], to: int) -> int:
@@ -93,5 +110,5 @@ def _is_wide(kind: int) -> bool:
 
 def _element_type(constant: Constant) -> int:
     """The element type of a constant of whole numbers, 0 for one of real ones."""
-    kind = int(require("onnx").helper.np_dtype_to_tensor_dtype(constant.worlds[0].dtype))
+    kind = int(require("onnx").helper.np_dtype_to_tensor_dtype(constant.array.dtype))
     return kind if kind in integer_types() else 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils import _pytree as pytree
 
 from spikewright._base.arrays import readable
@@ -46,13 +47,18 @@ class Arguments:
         args, kwargs = pytree.tree_map_only(torch.Tensor, function, (self.args, dict(self.kwargs)))
         return Arguments(args, kwargs, self.misfit)
 
-    def free_batch(self, module: Any) -> dict[str, Any]:
-        """`dynamic_shapes` that leave the first axis of every tensor free."""
-        size = getattr(torch.export.Dim, "AUTO", None) or torch.export.Dim("batch")
-        bound = inspect.signature(module.forward).bind(*self.args, **self.kwargs).arguments
-        return pytree.tree_map(
-            lambda leaf: {0: size} if isinstance(leaf, torch.Tensor) else None, dict(bound)
-        )
+    def rows(self, count: int) -> Arguments:
+        """The same with the first `count` samples alone."""
+        return self.each(lambda tensor: tensor[:count])
+
+    def arrays(self) -> dict[str, NDArray]:
+        """The tensors as arrays `(batch, *shape)`, by their numbers in order."""
+        return {str(i): _array(tensor) for i, tensor in enumerate(self.tensors)}
+
+    def of(self, arrays: Mapping[str, NDArray]) -> Arguments:
+        """The same with the values of arrays that `arrays` has given, in the tensors' types."""
+        values = iter(arrays.values())
+        return self.each(lambda t: torch.tensor(next(values), dtype=t.dtype, device=t.device))
 
     def absent(self, module: Any) -> list[str]:
         """The arguments of forward that are left out, or None."""
@@ -137,6 +143,12 @@ def _tensor(value: Any) -> Any:
     return value.detach()
 
 
+def _array(tensor: Any) -> NDArray:
+    short = tensor.dtype in (torch.bfloat16, torch.float16)
+    array: NDArray = (tensor.float() if short else tensor).cpu().numpy().copy()
+    return array
+
+
 def _check_batches(tensors: Sequence[Any]) -> None:
     shapes = [tuple(tensor.shape) for tensor in tensors]
     if not tensors or not all(shapes):
@@ -149,25 +161,23 @@ def _check_batches(tensors: Sequence[Any]) -> None:
         )
 
 
-def variants(module: Any, call: Arguments, extra: int = 0) -> Iterator[Arguments]:
+def variants(module: Any, call: Arguments) -> Iterator[Arguments]:
     """Ways to give the tensors: in the module's precision, then whole numbers as they are.
 
-    The first sample is given `extra` times more. A batch of one is doubled, because `torch.export`
-    takes a size of one for a constant, and given as it is to a module that takes no other.
+    A module with tables takes them as they are in the first place.
     """
     held = list(chain(module.parameters(), module.buffers()))
     dtype = next((t.dtype for t in held if t.is_floating_point()), torch.float32)
     device = held[0].device if held else torch.device("cpu")
-    single = len(call.tensors[0]) == 1
 
-    def given(tensor: Any, as_it_is: bool, copies: int) -> Any:
+    def given(tensor: Any, as_it_is: bool) -> Any:
         kept = as_it_is and not tensor.is_floating_point()
-        tensor = tensor.to(device=device, dtype=tensor.dtype if kept else dtype)
-        return torch.cat([tensor, *[tensor[:1]] * copies]) if copies else tensor
+        return tensor.to(device=device, dtype=tensor.dtype if kept else dtype)
 
-    for copies in (extra + 1, extra) if single else (extra,):
-        for as_it_is in (False, True) if call.whole else (False,):
-            yield call.each(lambda t, k=as_it_is, n=copies: given(t, k, n))
+    tables = any(isinstance(part, torch.nn.Embedding) for part in module.modules())
+    rows = any(tensor.dtype in (torch.int32, torch.int64) for tensor in call.tensors)
+    for as_it_is in ((True, False) if tables and rows else (False, True))[: 1 + call.whole]:
+        yield call.each(lambda t, k=as_it_is: given(t, k))
 
 
 def input_places(exported: Any, module: Any = None) -> dict[str, Place]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -13,18 +12,12 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import frozen
 from spikewright.errors import Refusal
-from spikewright.frontends.pytorch.program import Batch
 from spikewright.frontends.reading import call as reading
-from spikewright.frontends.reading.call import MIXES
-from spikewright.frontends.reading.layout import BATCH_FIRST, regroup
+from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED, layout_of, sample_shape
 from spikewright.frontends.reading.refusal import Unreadable
-from spikewright.frontends.reading.values import (
-    Value,
-    finite,
-    without_batch,
-)
+from spikewright.frontends.reading.values import Value, finite
 from spikewright.frontends.source import GraphBuilder
-from spikewright.graph.layers import Reshape
+from spikewright.graph.layers import Permute, Reshape
 
 if TYPE_CHECKING:
     from spikewright.frontends.pytorch.naming import Place
@@ -47,14 +40,18 @@ def rank_of(operand: Any) -> int:
     return operand.dim() if isinstance(operand, torch.Tensor) else 0
 
 
+class AlongFirstAxis(Exception):
+    """Raised where an operator works along a first axis of extent one."""
+
+
 @dataclass
 class Call(reading.Call):
     """One operator: its arguments by the names of its schema, and ways to add its layers.
 
-    Arguments that depend on the input are `Value`s. Parameters, buffers and values computed from
-    them alone are tensors. Sizes that depend on the batch are `torch.SymInt`s. `dtype` is that of
-    the first tensor, `precision` that of the program's inputs and parameters. `notes` holds
-    the messages between readings of one program. The module itself is at hand where it is `live`.
+    The program is that of one sample. Arguments that depend on the input are `Value`s; parameters,
+    buffers and values computed from them alone are tensors. `dtype` is that of the first tensor,
+    `precision` that of the program's inputs and parameters. `notes` holds the messages between
+    readings of one program. The module itself is at hand where it is `live`.
     """
 
     target: str
@@ -62,7 +59,6 @@ class Call(reading.Call):
     results: Any
     place: Place
     builder: GraphBuilder
-    batch: Batch
     dtype: Any = None
     precision: Any = None
     notes: dict[Any, Any] = field(default_factory=dict)
@@ -83,14 +79,20 @@ class Call(reading.Call):
         return finite(argument)
 
     def sample(self, name: str) -> Value:
-        """The argument with the batch axis first and apart, as layers over windows need it."""
-        return self.first(self.value(name))
+        """The argument without its batch axis of extent one, as layers over windows need it."""
+        value = self.value(name)
+        if value.layout == BATCH_FIRST:
+            return value
+        raise Unreadable(
+            f"its operand {name!r} of shape {value.shape} has no batch axis, or is several of one "
+            "sample",
+            "Give it one sample in front of the other axes: x.unsqueeze(0).",
+        )
 
-    def first(self, value: Value) -> Value:
-        """The value; refuses one whose batch axis is not first and apart."""
-        if value.layout != BATCH_FIRST:
-            raise Unreadable("its operand does not have the batch axis first and apart", MIXES)
-        return value
+    def windows(self, name: str, spatial: int) -> Value:
+        """The argument as one image `(channels, *spatial)`, or as several of them."""
+        value = self.value(name)
+        return self.opened(value, "channel") if len(value.shape) == spatial else value
 
     def array(self, name: str) -> NDArray:
         """The argument as a constant array of float32 or float64."""
@@ -110,35 +112,67 @@ class Call(reading.Call):
         """The argument as `count` whole numbers; one number stands for all of them."""
         argument = self.arguments[name]
         numbers = [argument] if isinstance(argument, int) else list(argument)
-        if any(not isinstance(n, int) for n in numbers):
-            raise Unreadable(f"its {name} {argument} depends on the size of the batch")
         return tuple(numbers * count if len(numbers) == 1 else numbers)
 
     def axis(self, value: Value, dim: int) -> int:
-        """The axis of the graph's value that the program's axis `dim` is; refuses the batch."""
-        axis = dim % value.rank
+        """The axis of the graph's value that the program's axis `dim` is.
+
+        Raises `AlongFirstAxis` for the first axis of extent one, which the graph's value lacks: the
+        operator is read again then, of values that have it.
+        """
+        axis = dim % max(value.rank, 1)
         if axis == value.layout.axis:
-            raise Unreadable(f"it works along axis {axis}, which is the batch axis", MIXES)
+            raise AlongFirstAxis
         return value.layout.own_axis(axis)
+
+    def opened(self, value: Value, part: str) -> Value:
+        """The value with the first axis of extent one that the program's has, if it lacks it."""
+        if value.layout != BATCH_FIRST:
+            return value
+        made = self.add(Reshape((1, *value.shape)), value, part=part)
+        return replace(value, name=made.name, shape=made.shape, layout=UNBATCHED)
+
+    def settled(self, value: Value, sizes: Sequence[int]) -> Value:
+        """The value as the tensor of these sizes that it is: axes of extent one are moved."""
+        shape, layout = sample_shape(sizes), layout_of(sizes)
+        if value.shape == shape:
+            return replace(value, layout=layout)
+        if _wide(value.shape) != _wide(shape):
+            raise Unreadable(
+                f"PyTorch makes {pretty(sizes)} of it, which does not match its reading "
+                f"{pretty(value.shape)}"
+            )
+        made = self.add(Reshape(shape), value, part="sample")
+        masked = value.masked
+        if masked is not None:
+            masked = np.broadcast_to(masked, value.shape).reshape(shape)
+        return replace(value, name=made.name, shape=shape, layout=layout, masked=masked)
 
     def named(self, part: str) -> tuple[str, str, str]:
         place = self.place
         return f"{place.name}/{part}" if part else place.name, place.source, place.kind
 
-    def view(self, value: Value, sizes: Sequence[Any], part: str = "") -> Value:
+    def view(self, value: Value, sizes: Sequence[int], part: str = "") -> Value:
         """The value under the program's `sizes`, in row-major order."""
-        found = regroup(value.shape, value.layout, sizes, self.batch)
-        if found is None:
-            before = value.layout.before
-            own = (*value.shape[:before], "batch", *value.shape[before:])
-            raise Unreadable(
-                f"it makes {pretty(sizes)} of values of shape {pretty(own)}, where samples do not "
-                "stay apart",
-                MIXES,
-            )
-        shape, layout = found
-        made = self.add(Reshape(shape), value, part=part)
-        return replace(made, layout=layout)
+        made = self.add(Reshape(sample_shape(sizes)), value, part=part)
+        return replace(made, layout=layout_of(sizes))
+
+    def reorder(self, value: Value, order: Sequence[int], part: str = "") -> Value:
+        """The value with the program's axes in another order."""
+        first = value.layout == BATCH_FIRST
+        sizes = (1, *value.shape) if first else value.shape
+        order = [axis % max(len(sizes), 1) for axis in order]
+        made = [sizes[axis] for axis in order]
+        own = tuple(axis - first for axis in order if not first or axis)
+        if first and order[0] == 0:
+            return self.add(Permute(own), value, part=part)
+        wide = [axis for axis in own if value.shape[axis] > 1]
+        turned = None if wide == sorted(wide) else Permute(own)
+        before = value.shape if turned is None else tuple(value.shape[axis] for axis in own)
+        shape = sample_shape(made)
+        reshaped = None if shape == before else Reshape(shape)
+        moved = self.chain(value, ("order", turned), ("", reshaped), part=part)
+        return replace(moved, layout=layout_of(made))
 
     def refusal(self, reason: str, options: str) -> Refusal:
         kind = f"{self.place.kind}: {self.target}"
@@ -149,18 +183,15 @@ class Call(reading.Call):
     def rank_of(self, operand: Any) -> int:
         return rank_of(operand)
 
-    def of_sample(self, constant: Any, axis: int | None, like: Value) -> NDArray:
-        if isinstance(constant, torch.SymInt | torch.SymFloat):
-            raise Unreadable("its operand depends on the size of the batch", MIXES)
-        array = frozen(to_array(constant))
-        return array if axis is None else without_batch(array, axis, like)
+    def array_of(self, constant: Any) -> NDArray:
+        return frozen(to_array(constant))
+
+
+def _wide(shape: Sequence[int]) -> list[int]:
+    """The extents that are not one."""
+    return [n for n in shape if n != 1]
 
 
 def pretty(shape: Sequence[Any]) -> str:
-    """A shape as text, sizes that depend on the batch as their symbols."""
+    """A shape as text."""
     return f"({', '.join(map(str, shape))})"
-
-
-def count(shape: Sequence[int]) -> int:
-    """Number of values in a shape."""
-    return math.prod(shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,23 +14,26 @@ from torch.utils import _pytree as pytree
 from spikewright.frontends.fallback import CannotCall, python_call
 from spikewright.frontends.pytorch.call import pretty, to_array
 from spikewright.frontends.pytorch.opaque import part_called
-from spikewright.frontends.pytorch.program import Batch, sizes_of
-from spikewright.frontends.reading.layout import Layout
+from spikewright.frontends.pytorch.program import sizes_of
+from spikewright.frontends.reading.layout import sample_shape
 from spikewright.graph.layers import PythonCall, Shape
 
 
 @dataclass(frozen=True)
 class Operand:
-    """A value that an operator is called with: its unbatched shape, and the tensor that it is."""
+    """A value that an operator is called with: its unbatched shape, and the tensor that it is.
+
+    `sizes` are those of the tensor for one sample.
+    """
 
     shape: Shape
-    layout: Layout
+    sizes: Shape
     dtype: Any
     device: Any
 
-    def tensor(self, array: NDArray) -> Any:
-        """The tensor of an array `(batch, *shape)`."""
-        return torch.tensor(self.layout.batch_back(array), dtype=self.dtype, device=self.device)
+    def tensor(self, sample: NDArray) -> Any:
+        """The tensor of one sample."""
+        return torch.tensor(sample.reshape(self.sizes), dtype=self.dtype, device=self.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +47,8 @@ class OperatorCall:
     target: Any
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
-    batch: Batch
     index: int | None
     shape: Shape
-    layout: Layout
     operands: tuple[Operand, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,60 +61,43 @@ class OperatorCall:
         return part_called(self.target, self.args), self.args, self.kwargs
 
     def __call__(self, *arrays: NDArray) -> NDArray:
-        """The result; as many samples at a time as a batch of a fixed size has."""
-        size, samples = self.batch.fixed or len(arrays[0]), len(arrays[0])
-        made = [
-            self._of([_rows(array, start, size) for array in arrays])
-            for start in range(0, samples, size)
-        ]
-        return np.concatenate(made)[:samples]
+        """The results for all samples, called for one of them after the other."""
+        return np.stack([self._of_one(samples) for samples in zip(*arrays, strict=True)])
 
-    def _of(self, arrays: Sequence[NDArray]) -> NDArray:
-        given = iter([o.tensor(a) for o, a in zip(self.operands, arrays, strict=True)])
-        batch = replace(self.batch, tried=(len(arrays[0]),))
-
-        def filled(leaf: Any) -> Any:
-            if _is_operand(leaf):
-                return next(given)
-            symbolic = isinstance(leaf, torch.SymInt | torch.SymFloat | torch.SymBool)
-            return batch.at(leaf, 0) if symbolic else leaf
-
-        args, kwargs = pytree.tree_map(filled, (self.args, self.kwargs), is_leaf=_is_operand)
+    def _of_one(self, samples: Sequence[NDArray]) -> NDArray:
+        given = iter([o.tensor(one) for o, one in zip(self.operands, samples, strict=True)])
+        args, kwargs = pytree.tree_map(
+            lambda leaf: next(given) if _is_operand(leaf) else leaf,
+            (self.args, self.kwargs),
+            is_leaf=_is_operand,
+        )
         with torch.no_grad():
             made = self.target(*args, **kwargs)
         made = made if self.index is None else made[self.index]
-        return self.layout.batch_first(to_array(made), self.shape)
+        return to_array(made).reshape(self.shape)
 
 
 def operator_call(
-    operator: tuple[Any, Any, Any], batch: Batch, made: Any, index: int | None, called: str
-) -> tuple[PythonCall, Layout]:
-    """The layer that calls an operator for one of its results, `made`, and that result's layout.
+    operator: tuple[Any, Any, Any], made: Any, index: int | None, called: str
+) -> PythonCall:
+    """The layer that calls an operator for one of its results, `made`.
 
     `operator` is its target and its arguments, `called` the same in words.
 
-    Raises `CannotCall` where the result is no tensor with samples of its own.
+    Raises `CannotCall` where the result is no tensor of known shape.
     """
     if not isinstance(made, torch.Tensor):
         raise CannotCall("its result is no tensor")
     if made.is_complex():
         raise CannotCall("its results are complex numbers")
     sizes = sizes_of(made)
-    axis = next((axis for axis, size in enumerate(sizes) if batch.factor(size) == 1), None)
-    own = tuple(size for at, size in enumerate(sizes) if at != axis)
-    if axis is None or not all(isinstance(size, int) for size in own):
-        raise CannotCall(f"samples do not stay apart in its result, {pretty(sizes)}")
-    function = OperatorCall(*operator, batch, index, own, layout := Layout(axis))
+    if not all(isinstance(size, int) for size in sizes):
+        raise CannotCall(f"the extents of its result, {pretty(sizes)}, depend on the data")
+    function = OperatorCall(*operator, index, sample_shape(sizes))
     shapes = [operand.shape for operand in function.operands]
     whole = [not operand.dtype.is_floating_point for operand in function.operands]
-    return python_call(function, shapes, whole, called, function.held), layout
+    return python_call(function, shapes, whole, called, function.held)
 
 
 def _is_operand(leaf: Any) -> bool:
     return isinstance(leaf, Operand)
-
-
-def _rows(array: NDArray, start: int, size: int) -> NDArray:
-    """Rows from a start, the last one again where there are too few."""
-    rows = array[start : start + size]
-    return np.concatenate([rows, *[rows[-1:]] * (size - len(rows))])

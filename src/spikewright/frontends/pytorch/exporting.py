@@ -19,40 +19,60 @@ from spikewright.frontends.pytorch.untraceable import Failure, failed
 
 
 class Traced(NamedTuple):
-    """A module's program, the arguments of the traced call, and attributes that forward has set."""
+    """A module's program for the first `samples` of the example, which `call` holds.
+
+    `changed` are the attributes that forward has set.
+    """
 
     program: Any
     call: Arguments
     changed: Sequence[str]
+    samples: int
 
 
-def trace(module: Any, example_input: Any, extra: int = 0, opaque: Sequence[Any] = ()) -> Traced:
-    """Trace a module in evaluation mode, with the size of the batch axis free where it can be.
+def trace(module: Any, example_input: Any, opaque: Sequence[Any] = ()) -> Traced:
+    """Trace a module in evaluation mode, on the first sample of the example.
 
-    The first sample is given `extra` times more; `opaque` parts are called by an operator each.
-    Raises `ReadError` when there is no usable example input or `torch.export` cannot trace it.
+    Where it does not take one sample, it is traced on all of the example. `opaque` parts are called
+    by an operator each. Raises `ReadError` when there is no usable example input or `torch.export`
+    cannot trace it.
     """
     if example_input is None:
         raise ReadError(
             f"a {type(module).__name__} is read by tracing it, which needs an example input with a "
             f"batch axis: {USAGE}."
         )
-    failures, doubtful = list[Failure](), None
+    calls = calls_of(module, example_input)
+    failures = list[Failure]()
     with _plain_attention():
-        for call in calls_of(module, example_input):
-            for given in variants(module, call, extra):
-                made_float = call.whole and not given.whole
-                traced = _traced(module, given, made_float, opaque)
-                if isinstance(traced, Failure):
-                    failures.append(traced)
-                elif made_float and _makes_whole(traced.program):
-                    doubtful = doubtful or traced
-                else:
-                    return traced
-    if doubtful is not None:
-        return doubtful
+        for count in dict.fromkeys((1, len(calls[0].tensors[0]))):
+            found = _first_traced(module, calls, count, opaque, failures)
+            if found is not None:
+                return found
     furthest = max(failures, key=lambda failure: len(failure.done))
     raise failed(module, furthest) from furthest.error
+
+
+def _first_traced(
+    module: Any,
+    calls: Sequence[Arguments],
+    count: int,
+    opaque: Sequence[Any],
+    failures: list[Failure],
+) -> Traced | None:
+    """The first way to give so many samples that can be traced; notes the failures of others."""
+    doubtful = None
+    for call in calls:
+        for given in variants(module, call):
+            made_float = call.whole and not given.whole
+            traced = _traced(module, given, count, made_float, opaque)
+            if isinstance(traced, Failure):
+                failures.append(traced)
+            elif made_float and _makes_whole(traced.program):
+                doubtful = doubtful or traced
+            else:
+                return traced
+    return doubtful
 
 
 def _makes_whole(program: Any) -> bool:
@@ -65,37 +85,29 @@ def _makes_whole(program: Any) -> bool:
 
 
 def _traced(
-    module: Any, given: Arguments, called: bool = False, opaque: Sequence[Any] = ()
+    module: Any, call: Arguments, count: int, called: bool = False, opaque: Sequence[Any] = ()
 ) -> Traced | Failure:
-    """The program, of a free batch or else of this one, or the reason against a free one.
-
-    Half the time would do for a program of one size alone. But only two of them, one for a sample
-    more, could show that no size of the batch is among the constants.
+    """The program of the first `count` samples of a call, or the reason why there is none.
 
     The module is `called` too, where tracing may accept inputs that a call does not, such as
     numbers of rows that are not whole.
     """
-    failure = None
-    for dynamic in (given.free_batch(module), None):
-        with inference(module, given.args, given.kwargs) as before:
-            changed, done = set_by_forward(module, before), list[Any]()
-            register_module_forward_hook(lambda part, args, output, done=done: done.append(part))
-            try:
-                as_operators(module, opaque, given)
-                program = torch.export.export(
-                    module, given.args, dict(given.kwargs), dynamic_shapes=dynamic, strict=False
-                )
-                if called:
-                    module(*given.args, **given.kwargs)
-                return Traced(program, given, changed)
-            except Exception as error:
-                failure = failure or Failure(given, error, done)
-    assert failure is not None
-    return failure
+    given, done = call.rows(count), list[Any]()
+    with inference(module, given.args, given.kwargs) as before:
+        changed = set_by_forward(module, before)
+        register_module_forward_hook(lambda part, args, output: done.append(part))
+        try:
+            as_operators(module, opaque, given)
+            program = torch.export.export(module, given.args, dict(given.kwargs), strict=False)
+            if called:
+                module(*given.args, **given.kwargs)
+            return Traced(program, call, changed, count)
+        except Exception as error:
+            return Failure(call, error, done)
 
 
 def export(module: Any, example_input: Any) -> Any:
-    """The program of a module; raises as `trace` does."""
+    """The program of a module for one sample; raises as `trace` does."""
     return trace(module, example_input).program
 
 

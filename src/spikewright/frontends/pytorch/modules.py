@@ -1,25 +1,21 @@
-"""A live module: read from its program, which must mean the same for any number of samples."""
+"""A live module: read from its program for one sample, which must not mix samples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import numpy as np
-
-from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
-from spikewright.frontends.fallback import Preserving, is_asked_for
-from spikewright.frontends.pytorch.calling import OperatorCall
-from spikewright.frontends.pytorch.exporting import trace
-from spikewright.frontends.pytorch.program import take_apart
+from spikewright.errors import ReadError, UnsupportedLayerError
+from spikewright.frontends.fallback import is_asked_for
+from spikewright.frontends.pytorch.exporting import Traced, trace
+from spikewright.frontends.pytorch.mixing import taken_at_once
 from spikewright.frontends.pytorch.reading import read_program
+from spikewright.frontends.pytorch.running import call
 from spikewright.frontends.pytorch.state import refuse_memory
 from spikewright.frontends.pytorch.untraceable import refuse_kind, untraceable_part
-from spikewright.frontends.reading.call import MIXES
-from spikewright.frontends.reading.values import alike
 from spikewright.frontends.source import Source
-from spikewright.graph import Graph
 
 
 def read_module(module: Any, example_input: Any, outputs: Sequence[str] | None = None) -> Source:
@@ -40,62 +36,39 @@ def read_module(module: Any, example_input: Any, outputs: Sequence[str] | None =
 def _read(
     module: Any, example_input: Any, outputs: Sequence[str] | None, opaque: Sequence[Any]
 ) -> Source:
-    """Read a module that can be traced where parts of it are `opaque`.
-
-    Where its program is for one size of the batch only (`len(x)` is such a size), it is exported
-    for one sample more and must give the same graph. A module that is made for that size alone, as
-    `x.view(2, -1)` is, cannot be asked.
-    """
-    exported, call, changed = trace(module, example_input, opaque=opaque)
-    if changed:
-        refuse_memory(module, changed, call)
-    source = read_program(exported, outputs, module)
-    samples = take_apart(exported).batch.fixed
-    if samples is None:
-        return source
+    """Read a module that can be traced where parts of it are `opaque`."""
+    traced = trace(module, example_input, opaque=opaque)
+    if traced.changed:
+        refuse_memory(module, traced.changed, traced.call.rows(traced.samples))
+    if traced.samples > 1:
+        return read_program(traced.program, outputs, module)
     try:
-        larger = trace(module, example_input, extra=1, opaque=opaque).program
-        other = read_program(larger, outputs, module).graph
-    except ReadError:
-        return source
-    differing = _first_difference(source.graph, other)
-    if differing is not None:
-        reason = (
-            "its computation depends on the number of samples: it differs between "
-            f"{samples} and {samples + 1}"
-        )
-        node = source.graph[differing]
-        kind = node.source_kind or node.layer.kind
-        raise UnsupportedLayerError([Refusal(node.source or differing, kind, reason, MIXES)])
-    return source
+        source = read_program(traced.program, outputs, module)
+    except UnsupportedLayerError as error:
+        if outputs is not None:
+            raise
+        raise _with_mixing(error, module, traced) from None
+    kept = set(source.graph.outputs)
+    try:
+        samples = taken_at_once(module, traced, kept)
+    except UnsupportedLayerError as error:
+        ours = {node.source for node in source.graph}
+        if outputs is not None and not any(r.layer in ours | kept for r in error.refusals):
+            samples = None  # what mixes samples was cut off
+        else:
+            raise
+    ask = partial(call, traced.program, module, source.graph, samples=samples)
+    return replace(source, call=ask)
 
 
-def _first_difference(graph: Graph, other: Graph) -> str | None:
-    """Name of the first node that is not the same in another graph, if there is one."""
-    for node in graph:
-        if node.name not in other or not _same(node, other[node.name]):
-            return node.name
-    changed = (node for name, node in graph.outputs.items() if other.outputs.get(name) != node)
-    return next(changed, None)
-
-
-def _same(first: Any, second: Any) -> bool:
-    """Whether two nodes, or two parts of them, hold the same; arrays up to their rounding.
-
-    Called code is alike where it is of one kind: it has been tried on any number of samples.
-    """
-    if type(first) is not type(second):
-        return False
-    if isinstance(first, Preserving):
-        return _same(first.function, second.function)
-    if isinstance(first, OperatorCall):
-        return bool(first.target == second.target)
-    if isinstance(first, np.ndarray):
-        return first.shape == second.shape and alike(first, second)
-    if is_dataclass(first):
-        return all(_same(getattr(first, f.name), getattr(second, f.name)) for f in fields(first))
-    if isinstance(first, tuple | list):
-        return len(first) == len(second) and all(map(_same, first, second))
-    if isinstance(first, Mapping):
-        return _same(sorted(first.items()), sorted(second.items()))
-    return bool(first == second)
+def _with_mixing(
+    error: UnsupportedLayerError, module: Any, traced: Traced
+) -> UnsupportedLayerError:
+    """The error, with what mixes samples in front if anything does."""
+    try:
+        taken_at_once(module, traced)
+    except UnsupportedLayerError as mixing:
+        return UnsupportedLayerError([*mixing.refusals, *error.refusals], error.read, error.met)
+    except Exception:  # its own call fails: then nothing is known of that
+        return error
+    return error

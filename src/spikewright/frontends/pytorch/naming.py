@@ -68,6 +68,11 @@ def location(node: Any) -> str:
     return ":".join(users[-1]) if users else ""
 
 
+def is_users(path: str) -> bool:
+    """Whether a file is neither a framework's nor one of the front ends."""
+    return not path.startswith((_HERE, "<")) and not _INSIDE_FRAMEWORK.search(path)
+
+
 def place_all(
     nodes: Collection[Any], inputs: Iterable[str], weights: Mapping[Any, str] = MappingProxyType({})
 ) -> dict[Any, Place]:

@@ -26,80 +26,17 @@ BY_SHAPE = {
 """Operators that look at one of their operands, named here, only for its shape and type."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Sizes of the batch axis in a program: symbols where it is free, numbers where it is not.
-
-    `tried` are values of the symbols that constants are computed for.
-    """
-
-    sizes: tuple[Any, ...]
-    tried: tuple[int, ...] = (2, 3)
-
-    @property
-    def fixed(self) -> int | None:
-        """The one size that the program was exported for, or None where any will do."""
-        return next((size for size in self.sizes if isinstance(size, int)), None)
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Numbers of samples that constants are computed for."""
-        size = self.sizes[0]
-        if isinstance(size, int):
-            return (size,)
-        return tuple(int(self.at(size, case)) for case in range(len(self.tried)))
-
-    def at(self, size: Any, case: int) -> Any:
-        """The value of a number made of sizes, for `counts[case]` samples.
-
-        Raises `ValueError` where it depends on anything else.
-        """
-        expression = size.node.expr if hasattr(size, "node") else size
-        if isinstance(expression, int):
-            return expression
-        found = expression.subs(dict.fromkeys(_symbols(self.sizes), self.tried[case]))
-        if found.free_symbols:
-            raise ValueError(f"{size} depends on more than the size of the batch")
-        return _KINDS.get(type(size), int)(found)
-
-    def factor(self, size: Any) -> int:
-        """`m` where `size` is `m` batches for a whole number `m`, 0 where it is not."""
-        for batch in self.sizes:
-            wanted = _expression(size)
-            if isinstance(wanted, int) != isinstance(batch, int):
-                continue
-            if isinstance(wanted, int):
-                whole, rest = divmod(wanted, batch)
-                if rest == 0:
-                    return whole
-            elif (wanted / batch).is_Integer:
-                return int(wanted / batch)
-        return 0
-
-
-_KINDS: dict[type, Any] = {torch.SymInt: int, torch.SymFloat: float, torch.SymBool: bool}
-
-
-def _symbols(sizes: Iterable[Any]) -> set[Any]:
-    return {symbol for size in sizes for symbol in getattr(size, "free_symbols", ())}
-
-
-def settled(size: Any) -> Any:
-    """A size as a number, where the program has settled on one in the course of tracing."""
-    expression = _expression(size)
-    return expression if isinstance(expression, int) else size
-
-
 def sizes_of(tensor: Any) -> tuple[Any, ...]:
-    """Extents of a tensor without data: numbers, and symbols where they depend on the batch."""
-    return tuple(map(settled, tensor.shape))
+    """Extents of a tensor without data: numbers, and symbols where they are not known yet."""
+    return tuple(map(_settled, tensor.shape))
 
 
-def _expression(size: Any) -> Any:
+def _settled(size: Any) -> Any:
+    """A size as a number, where the program has settled on one in the course of tracing."""
     if not isinstance(size, torch.SymInt):
         return int(size)
     expression = size.node.expr
-    return int(expression) if expression.is_Integer else expression
+    return int(expression) if expression.is_Integer else size
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +52,6 @@ class Program:
 
     exported: Any
     inputs: dict[Any, tuple[int, ...]]
-    batch: Batch
     constants: dict[Any, Any]
     outputs: dict[str, Any]
     live: dict[Any, None]
@@ -160,7 +96,7 @@ def take_apart(
         for spec in signature.output_specs
         if spec.kind.name in ("BUFFER_MUTATION", "PARAMETER_MUTATION")
     }
-    inputs, sizes, constants, state = {}, [], {}, {}
+    inputs, constants, state = {}, {}, {}
     for node, spec in zip(placeholders, signature.input_specs, strict=True):
         value = node.meta.get("val")
         if spec.kind.name != "USER_INPUT":
@@ -169,7 +105,6 @@ def take_apart(
                 state[node] = spec.target
         elif isinstance(value, torch.Tensor):
             inputs[node] = _unbatched(node.name, sizes_of(value))
-            sizes.append(_expression(value.shape[0]))
         else:
             constants[node] = getattr(spec.arg, "value", value)
     if not inputs:
@@ -180,7 +115,6 @@ def take_apart(
     return Program(
         exported,
         inputs,
-        Batch(tuple(dict.fromkeys(sizes)), _tried(sizes, exported.range_constraints)),
         constants,
         outputs,
         live,
@@ -202,13 +136,6 @@ def cut(program: Program, outputs: dict[str, Any]) -> Program:
         dependent={node: None for node in program.dependent if node in live},
         state={node: target for node, target in program.state.items() if node in live},
     )
-
-
-def _tried(sizes: Iterable[Any], ranges: Mapping[Any, Any]) -> tuple[int, ...]:
-    """Two values that the symbols of the batch may have, or the one that they may have."""
-    allowed = [ranges[symbol] for symbol in _symbols(sizes) if symbol in ranges]
-    least = max([2, *(int(one.lower) for one in allowed)])
-    return (least, least + 1) if all(least < one.upper for one in allowed) else (least,)
 
 
 def _unbatched(name: str, shape: Any) -> tuple[int, ...]:
@@ -318,7 +245,7 @@ def is_size(node: Any) -> bool:
     """Whether a node computes with sizes only."""
     if isinstance(node.target, torch._ops.OpOverload):
         return full_name(node.target).startswith("aten.sym_")
-    return isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool | int)
+    return isinstance(node.meta.get("val"), int | float | torch.SymInt | torch.SymFloat)
 
 
 def is_check(node: Any) -> bool:

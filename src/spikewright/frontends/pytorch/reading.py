@@ -6,32 +6,28 @@ import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from typing import Any, TypeVar
 
 import torch
 from torch.utils import _pytree as pytree
 
 from spikewright._base.structure import Place as Way
-from spikewright.errors import Refusal
+from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.fallback import CannotCall, is_asked_for
 from spikewright.frontends.outputs import pick
 from spikewright.frontends.pytorch.arguments import input_places
-from spikewright.frontends.pytorch.call import Call, pretty
+from spikewright.frontends.pytorch.call import AlongFirstAxis, Call, pretty
 from spikewright.frontends.pytorch.calling import Operand, operator_call
-from spikewright.frontends.pytorch.folding import (
-    Shaped,
-    Varying,
-    fold,
-    for_samples,
-    is_foldable,
-)
+from spikewright.frontends.pytorch.folding import fold, is_foldable, like
 from spikewright.frontends.pytorch.functional import (
     functional_name,
     ordinary,
     unknown_inside,
     without_side_effects,
 )
+from spikewright.frontends.pytorch.mixing import compare_programs
 from spikewright.frontends.pytorch.naming import (
     Place,
     in_words,
@@ -39,6 +35,7 @@ from spikewright.frontends.pytorch.naming import (
     place_all,
     place_of_function,
 )
+from spikewright.frontends.pytorch.one_sample import of_one_sample, samples_of
 from spikewright.frontends.pytorch.program import (
     Program,
     cut,
@@ -46,47 +43,51 @@ from spikewright.frontends.pytorch.program import (
     is_check,
     is_size,
     operand_by_shape,
-    settled,
     sizes_of,
 )
 from spikewright.frontends.pytorch.reasons import STATE, is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.rows import plain_rows
 from spikewright.frontends.pytorch.running import call, precision_of, ran, run
-from spikewright.frontends.reading.call import MIXES
-from spikewright.frontends.reading.layout import Layout, fits
+from spikewright.frontends.reading.layout import BATCH_FIRST, layout_of, sample_shape
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Value
-from spikewright.frontends.source import GraphBuilder, Source, Values
+from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Graph
 
 T = TypeVar("T")
 
 
-def read_program(exported: Any, outputs: Sequence[str] | None = None, module: Any = None) -> Source:
+def read_program(
+    exported: Any,
+    outputs: Sequence[str] | None = None,
+    module: Any = None,
+) -> Source:
     """Read a `torch.export.ExportedProgram`; see `spikewright.frontends.pytorch.read`.
 
+    One of several samples, or of any number, is made one of a single sample, and compared with it.
     `module` is the live module that it was traced from, if there is one: inputs are where its
     forward method takes them.
     """
     if module is not None:
         plain_rows(exported)
     strict = outputs is None and not is_asked_for()
-    whole = program = without_side_effects(exported, whole=strict)
+    many = without_side_effects(exported, whole=strict)
+    samples = samples_of(many)
+    program = many if samples == 1 else of_one_sample(many, samples)
     inputs = [node.name for node in program.inputs]
     places = place_all(program.dependent, inputs, program.parameters)
     if outputs is not None:
         program = cut(program, _kept(program, places, outputs))
     walk = _Walk(program, places, input_places(exported, module), module is not None)
     graph = walk.graph()
-    observed = {
-        node: (name, layout) for name, (node, layout) in walk.observed.items() if name in graph
-    }
-
-    def activations(inputs: Values) -> Any:
-        return run(program, graph, observed, inputs)
-
-    ask = partial(call, whole, module, graph)
+    if samples != 1:
+        compare_programs(many, program, samples or 2, places)
+    elif module is None:
+        walk.refuse_lone_outputs()
+    observed = {node: name for name, node in walk.observed.items() if name in graph}
+    activations = partial(run, program, graph, observed)
+    ask = partial(call, exported, module, graph, samples=samples)
     return Source(graph, "pytorch", activations, ask, partial(ran, module), precision_of(program))
 
 
@@ -107,7 +108,7 @@ class _Walk:
 
     `values` holds a `Value` for a node that depends on the inputs, a tensor or number for a
     constant, and tuples of them. `observed` gives the node of the program in which a graph's node
-    can be observed, and the layout there.
+    can be observed.
     """
 
     program: Program
@@ -116,7 +117,7 @@ class _Walk:
     live: bool
     builder: GraphBuilder = field(default_factory=GraphBuilder)
     values: dict[Any, Any] = field(default_factory=dict)
-    observed: dict[str, tuple[Any, Layout]] = field(default_factory=dict)
+    observed: dict[str, Any] = field(default_factory=dict)
     notes: dict[Any, Any] = field(default_factory=dict)
     precision: Any = field(init=False)
 
@@ -146,6 +147,19 @@ class _Walk:
                 self.builder.refuse(name, "output", *why)
         return self.builder.build(outputs)
 
+    def refuse_lone_outputs(self) -> None:
+        """Refuse outputs without a batch axis in front, where a model takes one sample alone."""
+        for name, node in self.program.outputs.items():
+            if self.values[node].layout != BATCH_FIRST:
+                sizes = pretty(sizes_of(node.meta["val"]))
+                reason = f"one sample makes {sizes} of this output, which is no batch of one"
+                options = (
+                    "Give it the batch axis in front, or name the outputs to keep: outputs=[...]."
+                )
+                self.builder.refuse(name, "output", reason, options)
+        if self.builder.refusals:
+            raise UnsupportedLayerError(self.builder.refusals, self.builder.nodes, self.builder.met)
+
     def _keep(self, node: Any, value: Any) -> None:
         kind = getattr(node.meta.get("val"), "dtype", None)
         if isinstance(value, Value) and kind is not None:
@@ -154,13 +168,12 @@ class _Walk:
             value = replace(value, whole=int(whole), truth=truth)
         self.values[node] = value
         if isinstance(value, Value) and value.name is not None and value.masked is None:
-            self.observed.setdefault(value.name, (node, value.layout))
+            self.observed.setdefault(value.name, node)
 
     def _meaning(self, node: Any) -> Any:
         """The value of a node; refusals are noted and leave a value without a name."""
         if is_size(node):
-            size = node.meta["val"]
-            return settled(size) if isinstance(size, torch.SymInt) else size
+            return node.meta["val"]
         place = self.places.get(owner(node)) or place_of_function(node)
         args = [self._resolve(argument) for argument in node.args]
         kwargs = {name: self._resolve(argument) for name, argument in node.kwargs.items()}
@@ -201,12 +214,10 @@ class _Walk:
         several = isinstance(operator_node.meta["val"], list | tuple)
 
         def result(made: Any, index: int | None) -> Value:
-            layer, layout = operator_call(
-                operator_and_operands, self.program.batch, made, index, in_words(node, place)
-            )
+            layer = operator_call(operator_and_operands, made, index, in_words(node, place))
             name = f"{place.name}_{index}" if index else place.name
             own = self.builder.add(name, layer, *names, source=place.source, kind=place.kind)
-            return Value(own, layer.made, layout)
+            return Value(own, layer.made, layout_of(sizes_of(made)))
 
         if several and operator_node is node:
             return tuple(result(made, index) for index, made in enumerate(results))
@@ -215,7 +226,7 @@ class _Walk:
     def _operand(self, node: Any) -> Any:
         """The operand for a call of an operator on a node; raises `CannotCall` or `Unknown`."""
         value, meta = self._resolve(node), node.meta.get("val")
-        if isinstance(value, _Unknown | Varying):
+        if isinstance(value, _Unknown):
             raise CannotCall("it needs a constant that depends on more than the model")
         if not isinstance(value, Value):
             return value
@@ -223,7 +234,7 @@ class _Walk:
             raise Unknown
         if value.masked is not None:
             raise CannotCall("it reads values that are minus infinity")
-        return Operand(value.shape, value.layout, meta.dtype, meta.device)
+        return Operand(value.shape, sizes_of(meta), meta.dtype, meta.device)
 
     def _read_by(self, node: Any) -> dict[str, str]:
         """The values that a node reads and layers make, by the names of the layers."""
@@ -247,8 +258,7 @@ class _Walk:
         """Put its shape in the place of a value of which an operator looks at nothing else."""
         position = operand_by_shape(ordinary(node.target))
         if position is not None and position < len(args) and isinstance(args[position], Value):
-            like = node.args[position].meta["val"]
-            args[position] = Shaped(sizes_of(like), like)
+            args[position] = like(node.args[position].meta["val"])
 
     def _constant(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """A constant; one that cannot be computed is refused only where something reads it."""
@@ -257,11 +267,9 @@ class _Walk:
         target = ordinary(node.target)
         try:
             if node in self.program.effects and is_foldable(target):
-                if _find(Varying, [*args, *kwargs.values()]):
-                    raise Unreadable("it writes the size of the batch into a constant", MIXES)
-                return fold(node.target, args, kwargs, self.program.batch)
+                return fold(node.target, args, kwargs)
             if is_foldable(target, args):
-                return fold(target, args, kwargs, self.program.batch)
+                return fold(target, args, kwargs)
             reason, options = why_not(full_name(node.target))
             raise Unreadable(f"it is applied to constants, and {reason}", options)
         except Unreadable as why:
@@ -294,22 +302,41 @@ class _Walk:
             self._refuse(constant.why)
         if unknown or any(isinstance(value, _Shapeless) for value in _find(Value, operands)):
             raise Unknown
-        args, kwargs = pytree.tree_map(self._for_samples, (args, kwargs))
-        with calling(reader, place.name, place.kind, Unreadable, Unknown):
-            result = reader(self._call(node, place, args, kwargs))
-        expected = node.meta["val"]
-        if isinstance(result, tuple):
-            for one, shape in zip(result, expected, strict=False):
-                if one is not None:
-                    self._check(one, shape)
-        else:
-            self._check(result, expected)
-        return result
+        call = self._call(node, place, args, kwargs)
+        with calling(reader, place.name, place.kind, Unreadable, Unknown, AlongFirstAxis):
+            before = len(self.builder.nodes)
+            try:
+                return self._results(call, reader(call), node.meta["val"])
+            except AlongFirstAxis:
+                self.builder.take_back(before)
+                opened = self._call(node, place, *self._opened(call, args, kwargs))
+                return self._results(opened, reader(opened), node.meta["val"])
 
-    def _for_samples(self, argument: Any) -> Any:
-        if not isinstance(argument, Varying):
-            return argument
-        return for_samples(argument, self.program.batch.counts)
+    def _opened(self, call: Call, *arguments: Any) -> Any:
+        """Arguments whose values have the first axis of extent one that the program's have."""
+        numbers = count()
+        return pytree.tree_map_only(
+            Value, lambda value: call.opened(value, f"opened_{next(numbers)}"), arguments
+        )
+
+    def _results(self, call: Call, made: Any, expected: Any) -> Any:
+        """The results of a reading, in the shapes that they have in the program."""
+        if not isinstance(made, tuple):
+            return self._checked(call, made, expected)
+        return tuple(
+            None if one is None else self._checked(call, one, shape)
+            for one, shape in zip(made, expected, strict=False)
+        )
+
+    def _checked(self, call: Call, value: Any, expected: Any) -> Any:
+        if isinstance(value, torch.Tensor | _Shapeless):
+            return value
+        if not isinstance(value, Value):
+            raise Unreadable(
+                f"its reading returns {shown(value)}, which is no value of the graph",
+                "Return the result of call.add, or a tuple of such, one for each result.",
+            )
+        return call.settled(value, sizes_of(expected))
 
     def _call(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Call:
         parameters = node.target._schema.arguments
@@ -323,39 +350,21 @@ class _Walk:
             node.meta["val"],
             place,
             self.builder,
-            self.program.batch,
             next((value.dtype for value in operands if isinstance(value, torch.Tensor)), None),
             self.precision,
             self.notes,
             self.live,
         )
 
-    def _check(self, value: Any, expected: Any) -> None:
-        """Check a reading's shape against the program's: another shape would go unnoticed."""
-        if isinstance(value, torch.Tensor):
-            return  # a constant
-        if not isinstance(value, Value):
-            raise Unreadable(
-                f"its reading returns {shown(value)}, which is no value of the graph",
-                "Return the result of call.add, or a tuple of such, one for each result.",
-            )
-        if isinstance(value, _Shapeless):
-            return
-        sizes = sizes_of(expected)
-        if not fits(value.shape, value.layout, sizes, self.program.batch):
-            raise Unreadable(
-                f"PyTorch makes {pretty(sizes)} of it, which does not match its reading "
-                f"(batch, {pretty(value.shape)[1:]}"
-            )
-
     def _lost(self, expected: Any) -> Any:
         """A value that could not be read, of the shape that it has in the program."""
         if isinstance(expected, list | tuple):
             return tuple(self._lost(one) for one in expected)
-        sizes = sizes_of(expected) if isinstance(expected, torch.Tensor) else ()
-        whole = bool(sizes) and self.program.batch.factor(sizes[0]) == 1
-        fixed = all(isinstance(size, int) for size in sizes[1:])
-        return Value(None, sizes[1:]) if whole and fixed else _Shapeless(None, ())
+        if not isinstance(expected, torch.Tensor):
+            return _Shapeless(None, ())
+        sizes = sizes_of(expected)
+        fixed = all(isinstance(size, int) for size in sizes)
+        return Value(None, sample_shape(sizes), layout_of(sizes)) if fixed else _Shapeless(None, ())
 
 
 def _dependent(node: Any, values: Mapping[Any, Any]) -> list[Any]:
@@ -372,11 +381,6 @@ def _why_no_output(value: Any) -> tuple[str, str] | None:
         return "this output does not depend on the input", keep.capitalize()
     if value.masked is not None:
         return "this output is minus infinity in places", keep.capitalize()
-    if value.merged:
-        return "the batch axis of this output is merged with another axis", keep.capitalize()
-    if value.layout.axis:
-        moved = "Move it to the front, as in y.transpose(0, 1), or"
-        return f"the batch axis of this output is its axis {value.layout.axis}", f"{moved} {keep}"
     return None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,7 @@ from torch.utils import _pytree as pytree
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.call import to_array
 from spikewright.frontends.pytorch.modes import inference
-from spikewright.frontends.pytorch.program import Program, by_name, returned
-from spikewright.frontends.reading.layout import Layout
+from spikewright.frontends.pytorch.program import Program, by_name, returned, take_apart
 from spikewright.frontends.source import COARSEST_FIRST
 from spikewright.graph import Graph
 
@@ -22,51 +22,77 @@ from spikewright.graph import Graph
 def run(
     program: Program,
     graph: Graph,
-    observed: Mapping[Any, tuple[str, Layout]],
+    observed: Mapping[Any, str],
     inputs: Mapping[str, ArrayLike],
 ) -> dict[str, NDArray]:
     """Values `{node name: (batch, *shape)}` of the observed nodes for `{name: (batch, *shape)}`.
 
-    `observed` holds the name of the graph's node, and its layout, by node of the program.
-
-    A program of fixed batch size runs on as many samples at a time; the last run repeats the last
-    sample to fill up. Raises `ReadError` when inputs are missing, unknown or of the wrong shape.
+    `observed` holds the name of the graph's node by node of the program, which runs on one sample
+    after the other. Raises `ReadError` when inputs are missing, unknown or of the wrong shape.
     """
 
-    def observe(chunk: Mapping[Any, NDArray]) -> dict[str, NDArray]:
-        found = {}
-        for node, value in _Recorder(program, observed).record(chunk).items():
-            name, layout = observed[node]
-            found[name] = layout.batch_first(value, graph.shapes[name])
-        return found
+    def observe(sample: Mapping[Any, NDArray]) -> dict[str, NDArray]:
+        found = recorded(program, observed, sample).items()
+        return {
+            name: value.reshape(1, *graph.shapes[name])
+            for node, value in found
+            for name in [observed[node]]
+        }
 
-    return _in_batches(program, inputs, observe)
+    return _in_batches(_checked(program.inputs, inputs), 1, observe)
 
 
 def call(
-    program: Program, module: Any, graph: Graph, inputs: Mapping[str, ArrayLike]
+    exported: Any,
+    module: Any,
+    graph: Graph,
+    inputs: Mapping[str, ArrayLike],
+    samples: int | None = None,
 ) -> dict[str, NDArray]:
     """Outputs `{name: (batch, *shape)}` of the model itself for `{name: (batch, *shape)}`.
 
     They are those that the graph has too, none where it lacks an input. `module` is the live module
     that the program was traced from: it is called in evaluation mode, and left as it was. Without
-    one the whole program runs. Raises as `run` does.
+    one the whole program runs. It takes `samples` at a time, or any number where that is None.
+    Raises as `run` does.
     """
-    if len(graph.inputs) < len(program.inputs):
+    nodes = inputs_of(exported)
+    if len(graph.inputs) < len(nodes):
         return {}
 
     def ask(chunk: Mapping[Any, NDArray]) -> dict[str, NDArray]:
-        tensors = {node: _tensor(node, value) for node, value in chunk.items()}
-        if module is None:
-            leaves = results(program, tensors)
-        else:
-            args, kwargs = _arguments(program, tensors)
-            with inference(module):
-                leaves = pytree.tree_leaves(module(*args, **kwargs))
-        named = by_name(program.exported, leaves)
-        return {name: to_array(value) for name, value in named.items() if name in graph.outputs}
+        made = own_call(exported, module, chunk)
+        return {name: value for name, value in made.items() if name in graph.outputs}
 
-    return _in_batches(program, inputs, ask)
+    given = _checked({node: graph.shapes[node.name] for node in nodes}, inputs)
+    found = _in_batches(given, samples, ask)
+    count = len(next(iter(given.values())))
+    shapes = {name: (count, *graph.shapes[node]) for name, node in graph.outputs.items()}
+    return {  # squeeze() leaves no axis to one sample
+        name: value.reshape(shapes[name]) if count == 1 and value.size == math.prod(shapes[name])
+        else value
+        for name, value in found.items()
+    }  # fmt: skip
+
+
+def inputs_of(exported: Any) -> list[Any]:
+    """The nodes of a program's inputs that are tensors."""
+    user = exported.graph_signature.user_inputs
+    nodes = [node for node in exported.graph.nodes if node.op == "placeholder"]
+    return [n for n in nodes if n.name in user and isinstance(n.meta.get("val"), torch.Tensor)]
+
+
+def own_call(exported: Any, module: Any, inputs: Mapping[Any, NDArray]) -> dict[str, NDArray]:
+    """All outputs of a module, or of a program without one, as the framework makes them."""
+    tensors = {node: _tensor(node, value) for node, value in inputs.items()}
+    program = take_apart(exported)
+    if module is None:
+        leaves = results(program, tensors)
+    else:
+        args, kwargs = _arguments(program, tensors)
+        with inference(module):
+            leaves = pytree.tree_leaves(module(*args, **kwargs))
+    return {name: to_array(value) for name, value in by_name(exported, leaves).items()}
 
 
 _FAST = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer)
@@ -88,15 +114,16 @@ def precision_of(program: Program) -> str:
 
 
 def _in_batches(
-    program: Program,
-    inputs: Mapping[str, ArrayLike],
+    given: Mapping[Any, NDArray],
+    size: int | None,
     ask: Callable[[Mapping[Any, NDArray]], dict[str, NDArray]],
 ) -> dict[str, NDArray]:
-    """The answers for all samples, asked for in batches of the size that the program fixes."""
-    given, samples = _checked(program, inputs)
-    size = program.batch.fixed or max(samples, 1)
-    if size == samples:
-        return ask(given)
+    """The answers for all samples, asked for in batches of a size; None is all of them at once.
+
+    The last batch repeats its last sample to fill up.
+    """
+    samples = len(next(iter(given.values())))
+    size = size or max(samples, 1)
     parts: dict[str, list[NDArray]] = {}
     for start in range(0, max(samples, 1), size):
         chunk = {node: _rows(value, start, size) for node, value in given.items()}
@@ -122,15 +149,28 @@ def _tensor(node: Any, value: NDArray) -> Any:
     return torch.tensor(value, dtype=like.dtype, device=like.device)
 
 
+def random_inputs(program: Program, samples: int) -> dict[Any, NDArray]:
+    """Seeded random samples by placeholder; whole numbers are zeros and ones in turn."""
+    rng = np.random.default_rng(0)
+    found: dict[Any, NDArray] = {}
+    for node, shape in program.inputs.items():
+        like = node.meta["val"]
+        if like.is_floating_point():
+            found[node] = rng.normal(size=(samples, *shape))
+        elif like.dtype == torch.bool:
+            found[node] = rng.random((samples, *shape)) < 0.5
+        else:
+            found[node] = np.ones((samples, *shape)) * (np.arange(samples) % 2).reshape(
+                -1, *(1,) * len(shape)
+            )
+    return found
+
+
 def sample_inputs(program: Program) -> dict[Any, Any]:
-    """A seeded random input, as tensors by placeholder; zeros where it is whole numbers."""
-    generator = torch.Generator().manual_seed(0)
-    samples = program.batch.fixed or 2
-    return {
-        node: (torch.randn(samples, *shape, generator=generator) * scale).to(node.meta["val"])
-        for node, shape in program.inputs.items()
-        for scale in [float(node.meta["val"].is_floating_point())]
-    }
+    """A seeded random input, as tensors by placeholder."""
+    size = next(node.meta["val"].shape[0] for node in program.inputs)
+    given = random_inputs(program, size if isinstance(size, int) else 2)
+    return {node: _tensor(node, value) for node, value in given.items()}
 
 
 def results(program: Program, inputs: Mapping[Any, Any]) -> list[Any]:
@@ -152,19 +192,29 @@ def _rows(value: NDArray, start: int, size: int) -> NDArray:
     return np.concatenate([rows, *[rows[-1:]] * (size - len(rows))]) if len(rows) else rows
 
 
-def _checked(program: Program, inputs: Mapping[str, ArrayLike]) -> tuple[dict[Any, NDArray], int]:
-    nodes = {node.name: node for node in program.inputs}
+def _checked(
+    shapes: Mapping[Any, Sequence[int]], inputs: Mapping[str, ArrayLike]
+) -> dict[Any, NDArray]:
+    """The arrays by nodes, which have these unbatched shapes; raises `ReadError` for others."""
+    nodes = {node.name: node for node in shapes}
     if set(nodes) != set(inputs):
         raise ReadError(f"the inputs are {list(nodes)}, got {list(inputs)}")
     arrays = {node: np.asarray(inputs[name]) for name, node in nodes.items()}
     for node, array in arrays.items():
-        if array.shape[1:] != program.inputs[node] or not array.ndim:
-            expected = ", ".join(["batch", *map(str, program.inputs[node])])
+        if array.shape[1:] != tuple(shapes[node]) or not array.ndim:
+            expected = ", ".join(["batch", *map(str, shapes[node])])
             raise ReadError(f"input {node.name!r} must be ({expected}), got shape {array.shape}")
     sizes = {len(array) for array in arrays.values()}
     if len(sizes) > 1:
         raise ReadError(f"inputs have different numbers of samples: {sorted(sizes)}")
-    return arrays, sizes.pop()
+    return arrays
+
+
+def recorded(
+    program: Program, observed: Collection[Any], inputs: Mapping[Any, NDArray]
+) -> dict[Any, NDArray]:
+    """The values of the observed nodes of a program, of which only the live part runs."""
+    return _Recorder(program, observed).record(inputs)
 
 
 class _Recorder(torch.fx.Interpreter):
@@ -194,6 +244,6 @@ class _Recorder(torch.fx.Interpreter):
         if node.op == "output":
             return None
         value = super().run_node(node)
-        if node in self._observed:
+        if node in self._observed and isinstance(value, torch.Tensor):
             self._values[node] = to_array(value)
         return value

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import GraphError, Refusal
-from spikewright.frontends.reading.layout import BATCH, BATCH_FIRST, Layout, of_groups
+from spikewright.frontends.reading.layout import BATCH_FIRST, Layout, sample_shape
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Operand, Value
 from spikewright.frontends.source import GraphBuilder, shape_made
@@ -20,7 +20,6 @@ from spikewright.graph.layers import (
     Constant,
     Identity,
     Layer,
-    Permute,
     Reshape,
     ScaleShift,
     Shape,
@@ -43,12 +42,8 @@ class Call(ABC):
         """The name wanted for a part's node, and the name and kind of the source's layer."""
 
     @abstractmethod
-    def of_sample(self, constant: Any, axis: int | None, like: Value) -> NDArray:
-        """A foreign constant as every sample has it; `axis` is that of its axes which is the batch.
-
-        The batch is merged with the same axes as in the value `like`. Raises `Unreadable` where
-        samples would get different constants.
-        """
+    def array_of(self, constant: Any) -> NDArray:
+        """A foreign constant as an array with all of its axes."""
 
     @abstractmethod
     def refusal(self, reason: str, options: str) -> Refusal:
@@ -61,10 +56,8 @@ class Call(ABC):
     def add(self, layer: Layer, *values: Value, part: str = "") -> Value:
         """Add a node; without `part` it gets the call's own name and is its result.
 
-        Raises `Unreadable` where shapes do not fit, or samples stand on different axes.
+        Raises `Unreadable` where shapes do not fit.
         """
-        if any(value.layout != values[0].layout for value in values):
-            raise Unreadable("the batch axis stands elsewhere in some of its operands", MIXES)
         try:
             shape = shape_made(layer, *(value.shape for value in values))
         except GraphError as error:
@@ -88,7 +81,7 @@ class Call(ABC):
         return self.builder.add(wanted, layer, *inputs, source=source, kind=kind)
 
     def placed(self, name: str, layout: Layout = BATCH_FIRST) -> Value:
-        """The value of a known node, whose batch is where the layout says."""
+        """The value of a known node."""
         return Value(name, self.builder.shapes[name], layout)
 
     def chain(self, value: Value, *steps: tuple[str, Layer | None], part: str = "") -> Value:
@@ -100,45 +93,20 @@ class Call(ABC):
             value = self.add(layer, value, part=f"{part}/{step}" if part else step)
         return self.add(layers[-1][1], value, part=part)
 
-    def reduce(
-        self,
-        value: Value,
-        axes: Sequence[int],
-        keep: bool,
-        *steps: tuple[str, Layer | None],
-        part: str = "",
-    ) -> Value:
-        """A chain of layers that reduces over axes, which vanish unless they are kept."""
-        made = self.chain(value, *steps, part=part)
-        before = value.layout.axis or 0
-        gone = 0 if keep else sum(axis < before for axis in axes)
-        return replace(made, layout=value.layout.moved(-gone))
-
-    def reorder(self, value: Value, order: Sequence[int], part: str = "") -> Value:
-        """The value with the foreign axes in another order."""
-        groups = value.layout.groups(len(value.shape))
-        chosen = [groups[axis % len(groups)] for axis in order]
-        own = tuple(axis for group in chosen for axis in group if axis != BATCH)
-        return replace(self.add(Permute(own), value, part=part), layout=of_groups(chosen))
-
     def negated(self, value: Value, part: str = "negative") -> Value:
         """`-x`."""
         return self.add(ScaleShift(scale=np.array(-1.0)), value, part=part)
 
     def operands(self, *given: Any) -> list[Operand]:
-        """Values of one rank with the batch in one place, and foreign constants beside them."""
-        rank = max(map(self.rank_of, given))
-        values = self.aligned(*(self.lift(x, rank) for x in given if isinstance(x, Value)))
-        waiting = iter(values)
-        return [
-            next(waiting) if isinstance(x, Value) else self.against(x, values[0]) for x in given
-        ]
+        """Values of one rank, and constants that broadcast beside them."""
+        found = [x if isinstance(x, Value) else self.against(x) for x in given]
+        rank = max(len(x.shape) for x in found)
+        return [self.lift(x, rank) if isinstance(x, Value) else x for x in found]
 
-    def against(self, constant: Any, like: Value) -> NDArray:
-        """A foreign constant, aligned from the end, as it broadcasts against a sample."""
-        batch = like.layout.axis
-        axis = -1 if batch is None else batch + self.rank_of(constant) - like.rank
-        return self.of_sample(constant, None if axis < 0 else axis, like)
+    def against(self, constant: Any) -> NDArray:
+        """A foreign constant as it broadcasts against values of the graph."""
+        array = self.array_of(constant)
+        return array.reshape(sample_shape(array.shape))
 
     def expand(self, value: Value, shape: Shape, part: str = "broadcast") -> Value:
         """Repeat a value along axes of extent one so that it has `shape`, if it has not yet."""
@@ -148,23 +116,19 @@ class Call(ABC):
         return replace(value, name=made.name, shape=shape)
 
     def lift(self, value: Value, rank: int, part: str = "aligned") -> Value:
-        """The value with axes of extent one in front, so that it has `rank` of the foreign axes."""
-        missing = rank - value.rank
+        """The value with axes of extent one in front, so that it has `rank` axes of its own."""
+        missing = rank - len(value.shape)
         if missing <= 0:
             return value
         made = self.add(Reshape((1,) * missing + value.shape), value, part=part)
-        layout = value.layout.moved(missing)
-        return replace(value, name=made.name, shape=made.shape, layout=layout)
+        return replace(value, name=made.name, shape=made.shape)
 
     def aligned(self, *values: Value) -> list[Value]:
-        """Values with ranks made equal; they must have the batch axis in the same place."""
-        rank = max(value.rank for value in values)
-        lifted = [self.lift(value, rank) for value in values]
-        if any(value.layout != lifted[0].layout for value in lifted):
-            raise Unreadable("its operands have the batch axis in different places", MIXES)
-        return lifted
+        """Values with ranks made equal."""
+        rank = max(len(value.shape) for value in values)
+        return [self.lift(value, rank) for value in values]
 
     def constant_like(self, array: NDArray, like: Value, part: str = "constant") -> Value:
-        """A constant as a value with the batch axis of another one."""
+        """A constant as a value of the layout of another one."""
         made = self.add(Constant(np.asarray(array, np.float64)), part=part)
         return like.becomes(made.name, made.shape)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.reading.call import MIXES, Call
+from spikewright.frontends.reading.call import Call
 from spikewright.frontends.reading.equation import Labels
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Operand, Value, finite
@@ -47,13 +47,11 @@ def multiplied(
 ) -> Value:
     """The sum of the product of operands over the labels that `result` does not have.
 
-    Labels and shapes leave the batch out, which is in one place in all values. Constants that share
-    a label are multiplied first, the rest from left to right. `bias` broadcasts against the result
-    and is added. Raises `Unreadable` where nothing is a value, or axes of one label differ.
+    Labels and shapes are those of the graph. Constants that share a label are multiplied first,
+    the rest from left to right. `bias` broadcasts against the result and is added. Raises
+    `Unreadable` where nothing is a value, or axes of one label differ.
     """
     values = [finite(value) for value in values_of(operands)]
-    if any(value.layout != values[0].layout for value in values):
-        raise Unreadable("the batch axis stands elsewhere in some of its operands", MIXES)
     if any(value.name is None for value in values):
         raise Unknown
     factors = [

@@ -73,14 +73,14 @@ def tensordot_labels(
     return [tuple(x), tuple(y)], tuple(label for label in (*x, *y) if label not in both)
 
 
-def batch_label(values: Sequence[tuple[Labels, int]], result: Labels) -> Hashable:
-    """The label of the batch: `values` have labels, and the axis that holds the batch.
+def batch_label(values: Sequence[Labels], result: Labels) -> Hashable:
+    """The label of the batch, axis 0 of every value.
 
     Raises `Unreadable` where samples would meet others: the batch is to be one label, once in
     every value and in the result.
     """
-    found = {labels[axis] for labels, axis in values}
-    once = all(labels.count(labels[axis]) == 1 for labels, axis in values)
+    found = {labels[0] for labels in values}
+    once = all(labels.count(labels[0]) == 1 for labels in values)
     if len(found) != 1 or not once or not found.issubset(result):
         raise Unreadable("it sums over the samples of a batch, or joins different ones", _SAMPLES)
     return found.pop()

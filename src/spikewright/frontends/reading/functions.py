@@ -42,7 +42,7 @@ def _scale(factor: float, shift: float = 0.0) -> ScaleShift:
     return ScaleShift(np.array(factor), np.array(shift) if shift else None)
 
 
-def _threshold(threshold: float, value: float) -> Steps:
+def _threshold(threshold: float, value: float = 0.0) -> Steps:
     if threshold == value == 0:
         return _one("relu")
     return _one("threshold", threshold=threshold, value=value)

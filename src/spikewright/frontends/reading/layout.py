@@ -1,191 +1,53 @@
-"""The place of a foreign value's batch axis among the axes of the graph's value."""
+"""The batch axis of extent one, which foreign values of one sample have and the graph's lack."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Sequence
+from enum import Enum
 
-import numpy as np
-from numpy.typing import NDArray
-
-BATCH = -1
-"""Stands for the batch axis in a list of a value's axes."""
+from spikewright.graph.layers import Shape
 
 
-class Batch(Protocol):
-    """The size of a batch in a foreign model."""
+class Layout(Enum):
+    """Whether a foreign value of one sample has a first axis of extent one that the graph's lacks.
 
-    def factor(self, size: Any) -> int:
-        """The number `n` where a size is `n` times the batch's, else 0."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A graph's value has its batch axis in front; the foreign value may have it elsewhere.
-
-    There it comes after `before` of the value's own axes, or is none where that is None: a value of
-    one sample. With `outer` the last of those is merged with it, with `inner` the first one behind
-    it: `(outer * batch * inner)` is then one foreign axis, as in `x.view(-1, channels)`.
+    Models are read at a batch of one, at which no axis of extent one can mix anything: an axis of
+    samples that is merged with another, `x.view(-1, channels)`, is that other axis.
     """
 
-    before: int | None = 0
-    outer: bool = False
-    inner: bool = False
+    BATCH_FIRST = True
+    UNBATCHED = False
 
     @property
     def axis(self) -> int | None:
-        """The foreign axis that counts the samples, if there is one."""
-        return None if self.before is None else self.before - self.outer
-
-    @property
-    def merged(self) -> bool:
-        """Whether that axis counts something else too."""
-        return self.outer or self.inner
-
-    @property
-    def one_beside(self) -> bool:
-        """Whether that axis counts samples and the value's first own axis, and nothing else."""
-        return self.merged and not (self.outer and self.inner) and self.before == self.outer
+        """The foreign axis that the graph's value lacks, if there is one."""
+        return 0 if self.value else None
 
     def rank(self, own: int) -> int:
-        """Number of foreign axes of a value with `own` axes of its own."""
-        return len(self.groups(own))
+        """Number of foreign axes of a value with `own` axes in the graph."""
+        return own + self.value
 
     def own_axis(self, axis: int) -> int:
-        """The value's own axis that another foreign axis (counted from the front) is."""
-        if self.axis is None or axis < self.axis:
-            return axis
-        return axis - 1 + self.outer + self.inner
+        """The graph's axis that another foreign axis (counted from the front) is."""
+        return axis - self.value
 
-    def groups(self, own: int) -> list[list[int]]:
-        """The own axes in every foreign axis, `BATCH` among them."""
-        if self.before is None:
-            return [[axis] for axis in range(own)]
-        first, last = self.before - self.outer, self.before + self.inner
-        return [
-            *([axis] for axis in range(first)),
-            [*range(first, self.before), BATCH, *range(self.before, last)],
-            *([axis] for axis in range(last, own)),
-        ]
-
-    def beside(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Extents of the own axes that are merged with the batch."""
-        if self.before is None:
-            return ()
-        return tuple(shape[self.before - self.outer : self.before + self.inner])
-
-    def moved(self, count: int) -> Layout:
-        """The layout with as many more (or fewer) axes in front of the batch."""
-        return self if self.before is None else replace(self, before=self.before + count)
-
-    def full(self, shape: Sequence[int], batch: int) -> tuple[int, ...]:
-        """The foreign shape of a batch of values of this unbatched shape."""
-        extents = {BATCH: batch, **dict(enumerate(shape))}
-        groups = self.groups(len(shape))
-        return tuple(math.prod(extents[axis] for axis in group) for group in groups)
-
-    def at(self, axis: int) -> Layout:
-        """The layout with the batch on another foreign axis, if it is on one."""
-        return self if self.before is None else replace(self, before=axis + self.outer)
-
-    def labels(self, foreign: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
-        """Labels of the own axes, of those of the foreign axes."""
-        if self.axis is None:
-            return foreign
-        axis, merged = self.axis, ["outer"] * self.outer + ["inner"] * self.inner
-        own = ((foreign[axis], side) for side in merged)
-        return (*foreign[:axis], *own, *foreign[axis + 1 :])
-
-    def batch_first(self, array: NDArray, shape: Sequence[int]) -> NDArray:
-        """The foreign array as `(batch, *shape)`."""
-        if self.before is None:
-            return array[None]
-        apart = array.reshape(*shape[: self.before], -1, *shape[self.before :])
-        return np.moveaxis(apart, self.before, 0)
-
-    def batch_back(self, rows: NDArray) -> NDArray:
-        """The foreign array of `(batch, *shape)`: the inverse of `batch_first`."""
-        full = self.full(rows.shape[1:], len(rows))
-        return np.moveaxis(rows, 0, self.before or 0).reshape(full)
+    def full(self, shape: Shape) -> Shape:
+        """The foreign shape of a value that has this shape in the graph."""
+        return (1, *shape) if self.value else tuple(shape)
 
 
-BATCH_FIRST = Layout()
-"""The layout of almost every value: samples first, and apart."""
+BATCH_FIRST = Layout.BATCH_FIRST
+"""The layout of almost every value."""
 
-UNBATCHED = Layout(None)
-"""The layout of one sample without a batch axis, in a file that fixes the batch size to one."""
-
-JOINED = Layout(1, outer=True)
-"""Several batches one after the other, as `torch.cat([x, y])` makes them."""
+UNBATCHED = Layout.UNBATCHED
+"""The layout of a value whose first axis is longer, as of several windows of one sample."""
 
 
-def of_groups(groups: Sequence[Sequence[int]]) -> Layout:
-    """The layout whose axes come in these groups; the own axes are counted in this order."""
-    position = next((index for index, group in enumerate(groups) if BATCH in group), None)
-    if position is None:
-        return UNBATCHED
-    group = groups[position]
-    outer = group.index(BATCH)
-    return Layout(sum(map(len, groups[:position])) + outer, outer > 0, outer + 1 < len(group))
+def sample_shape(full: Sequence[int]) -> Shape:
+    """The graph's shape of a foreign value of one sample: without a first axis of extent one."""
+    return tuple(full[1:]) if layout_of(full) is BATCH_FIRST else tuple(full)
 
 
-def regroup(
-    shape: Sequence[int], layout: Layout, sizes: Sequence[Any], batch: Batch
-) -> tuple[tuple[int, ...], Layout] | None:
-    """Unbatched shape and layout of a value viewed as a tensor of `sizes`, in row-major order.
-
-    None where samples would not stay apart in one axis of it.
-    """
-    total, ahead = math.prod(shape), math.prod(shape[: layout.before or 0])
-    found = []
-    for axis, size in enumerate(sizes):
-        front, rest, factor = sizes[:axis], sizes[axis + 1 :], batch.factor(size)
-        if not factor or not all(isinstance(n, int) for n in (*front, *rest)):
-            continue
-        outer, left = divmod(ahead, math.prod(front)) if math.prod(front) else (0, 1)
-        if left or not outer or factor % outer or math.prod((*front, factor, *rest)) != total:
-            continue
-        inner = factor // outer
-        own = (*front, *[n for n in (outer, inner) if n != 1], *rest)
-        new = Layout(axis + (outer != 1), outer != 1, inner != 1)
-        found.append((new.merged, axis != layout.axis, axis, own, new))
-    if not found:
-        return None
-    *_, own, new = min(found, key=lambda one: one[:3])  # several only where a batch is one sample
-    return own, new
-
-
-def fits(shape: Sequence[int], layout: Layout, sizes: Sequence[Any], batch: Batch) -> bool:
-    """Whether a value of this shape and layout is a tensor of these sizes in the program."""
-    groups = layout.groups(len(shape))
-    return len(groups) == len(sizes) and all(
-        (batch.factor(size) if BATCH in group else size)
-        == math.prod(shape[axis] for axis in group if axis != BATCH)
-        for group, size in zip(groups, sizes, strict=True)
-    )
-
-
-def find_layout(
-    full: Sequence[int], before: int, batch: int
-) -> tuple[Layout, tuple[int, ...]] | None:
-    """Layout and sample shape of a full shape with `before` values of a sample before the batch.
-
-    None where the batch does not lie within one axis, so that values of samples are mixed. A batch
-    of one may lie anywhere; an axis of its own comes first, then the axis where it would lie.
-    """
-    passed = 1
-    for axis, extent in enumerate(full):
-        alone = extent == batch and passed == before
-        if alone or before < passed * extent:
-            if alone:
-                return Layout(axis), (*full[:axis], *full[axis + 1 :])
-            outer = before // passed
-            if before % passed or extent % (outer * batch):
-                break
-            own = [n for n in (outer, extent // (outer * batch)) if n != 1]
-            layout = Layout(axis + (outer != 1), outer != 1, extent != outer * batch)
-            return layout, (*full[:axis], *own, *full[axis + 1 :])
-        passed *= extent
-    return (UNBATCHED, tuple(full)) if batch == 1 else None
+def layout_of(full: Sequence[int]) -> Layout:
+    """The layout of a foreign value of this shape."""
+    return BATCH_FIRST if full and full[0] == 1 else UNBATCHED

@@ -1,4 +1,4 @@
-"""Sums of products as foreign models spell them, with the batch among the axes."""
+"""Sums of products as foreign models spell them, with a batch of one among the axes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from spikewright.frontends.reading.call import Call
 from spikewright.frontends.reading.contraction import multiplied, values_of
 from spikewright.frontends.reading.equation import (
     Labels,
-    batch_label,
     matrix_labels,
     parsed,
     tensordot_labels,
 )
-from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.layout import Layout, layout_of, sample_shape
 from spikewright.frontends.reading.values import Operand, Value
+from spikewright.graph.layers import Reshape
 
 
 def contracted(
@@ -34,37 +34,65 @@ def contracted(
 ) -> Value:
     """`alpha` times the product of foreign operands, summed, plus `beta` times a bias.
 
-    Labels name every axis of the foreign model, the batch's too. The bias, if any, broadcasts
-    against the result. Raises `Unreadable` where samples would meet others.
+    Labels name every axis of the foreign model, of which values in the graph lack the first where
+    it is a batch of one. The bias, if any, broadcasts against the result.
     """
-    pairs = list(zip(operands, labels, strict=True))
-    like, *others = values_of(operands)
-    batch, layout = None, like.layout
-    if any(x.layout.at(0) != layout.at(0) for x in others):
-        raise Unreadable("the batch axis is merged with different axes in its operands")
-    if layout.axis is not None:
-        values = [(own, x.layout.axis) for x, own in pairs if isinstance(x, Value)]
-        batch = batch_label(values, result)
-        layout = layout.at(result.index(batch))
-
-    def sample(x: Any, own: Labels) -> tuple[Operand, Labels]:
-        axis = own.index(batch) if batch in own else None
-        kept = own if axis is None else layout.at(axis).labels(own)
-        if isinstance(x, Value):
-            return replace(x, layout=layout), kept
-        return call.of_sample(x, axis, like), kept
-
-    given = [sample(*pair) for pair in pairs]
+    given = _without_batch(call, operands, labels)
+    extents = {label: n for x, own in given for label, n in zip(own, x.shape, strict=True)}
     if alpha != 1:
         given.append((np.array(alpha), ()))
-    wanted = result if batch is None else layout.labels(result)
-    factors = [x for x, _ in given], [own for _, own in given], wanted
+    wanted = tuple(label for label in result if label in extents)
+    full = tuple(extents.get(label, 1) for label in result)
+    moved = sample_shape(full) != tuple(extents[label] for label in wanted)
+    own = "/".join(filter(None, [part, "product"])) if moved else part
+    factors: _Factors = [x for x, _ in given], [one for _, one in given], wanted
     if bias is None:
-        return multiplied(call, *factors, part)
-    if not isinstance(bias, Value):
-        bias, _ = sample(bias, result[len(result) - call.rank_of(bias) :])
-        if np.isfinite(bias).all():
-            return multiplied(call, *factors, part, bias if beta == 1 else beta * bias)
+        made = multiplied(call, *factors, own)
+    else:
+        kept = [label in extents for label in result]
+        made = _plus(call, factors, _bias_of(call, bias, kept), beta, own)
+    if moved:
+        made = call.add(Reshape(sample_shape(full)), made, part=part)
+    return replace(made, layout=layout_of(full))
+
+
+def _without_batch(
+    call: Call, operands: Sequence[Any], labels: Sequence[Labels]
+) -> list[tuple[Operand, Labels]]:
+    """Operands as the graph has them, constants without the axes that values lack."""
+    values_of(operands)  # raises where there are none
+    pairs = list(zip(operands, labels, strict=True))
+    lacking = {
+        own[0] for x, own in pairs if isinstance(x, Value) and x.layout is Layout.BATCH_FIRST
+    }
+    found: list[tuple[Operand, Labels]] = []
+    for x, own in pairs:
+        if isinstance(x, Value):
+            found.append((x, own[x.rank - len(x.shape) :]))
+            continue
+        array = call.array_of(x)
+        kept = [i for i, label in enumerate(own) if label not in lacking or array.shape[i] > 1]
+        found.append((array.reshape([array.shape[i] for i in kept]), tuple(own[i] for i in kept)))
+    return found
+
+
+def _bias_of(call: Call, bias: Any, kept: Sequence[bool]) -> Operand:
+    """A bias without the axes of the result that the graph's lacks."""
+    if isinstance(bias, Value):
+        return bias
+    array = call.array_of(bias)
+    beside = kept[len(kept) - array.ndim :]
+    return array.reshape([n for n, keep in zip(array.shape, beside, strict=True) if keep])
+
+
+_Factors = tuple[list[Operand], list[Labels], Labels]
+"""Operands, their labels, and those of the result."""
+
+
+def _plus(call: Call, factors: _Factors, bias: Operand, beta: float, part: str) -> Value:
+    """A product plus `beta` times a bias."""
+    if not isinstance(bias, Value) and np.isfinite(bias).all():
+        return multiplied(call, *factors, part, bias if beta == 1 else beta * bias)
     made = multiplied(call, *factors, f"{part}/product" if part else "product")
     first, second = call.aligned(made, bias) if isinstance(bias, Value) else (made, bias)
     return combined(call, (1.0, first), (beta, second), part=part)

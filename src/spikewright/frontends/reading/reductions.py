@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -54,7 +53,7 @@ def reduced(
         return _log_sum_exp(call, x, axes[0], keep, part)
     before, layer, after = _REDUCTIONS[kind]
     over = ("reduced", layer(tuple(axes), keep))  # type: ignore[call-arg]
-    return call.reduce(finite(x), axes, keep, *_named(before), over, *_named(after), part=part)
+    return call.chain(finite(x), *_named(before), over, *_named(after), part=part)
 
 
 def without_reduction(call: Call, x: Value, kind: str) -> Value:
@@ -77,7 +76,7 @@ def _log_sum_exp(call: Call, x: Value, axis: int, keep: bool, part: str) -> Valu
     if keep:
         return combined(call, (1.0, begin), (-1.0, share), part=part)
     both = combined(call, (1.0, begin), (-1.0, share), part=f"{place}sum")
-    return call.reduce(both, (axis,), False, ("", Sum((axis,))), part=part)
+    return call.add(Sum((axis,)), both, part=part)
 
 
 def variance(
@@ -96,10 +95,8 @@ def variance(
     place, over = f"{part}/" if part else "", tuple(axes)
     mean = call.add(GlobalAveragePool(over, True), finite(x), part=f"{place}mean")
     centred = combined(call, (1.0, x), (-1.0, mean), part=f"{place}centred")
-    return call.reduce(
+    return call.chain(
         centred,
-        axes,
-        keep,
         ("square", Activation("square")),
         ("average", GlobalAveragePool(over, keep)),
         ("corrected", ScaleShift(np.array(n / (n - correction))) if correction else None),
@@ -136,7 +133,7 @@ def product_over(call: Call, x: Value, axes: Sequence[int], keep: bool) -> Value
     if keep or not axes:
         return call.add(Identity(), made)
     shape = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
-    return call.reduce(replace(made, layout=x.layout), axes, False, ("", Reshape(shape)))
+    return call.add(Reshape(shape), made)
 
 
 def _halved(call: Call, x: Value, axis: int) -> Value:

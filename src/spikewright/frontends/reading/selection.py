@@ -1,9 +1,8 @@
-"""Values cut out, joined, repeated, moved and padded along axes beside the batch."""
+"""Values cut out, joined, repeated, moved and padded along axes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -56,7 +55,7 @@ def entry(call: Call, x: Value, axis: int, index: int, part: str = "") -> Value:
     index %= x.shape[axis]
     cut = sliced(call, x, {axis: slice(index, index + 1)}, f"{part}/cut" if part else "cut")
     shape = (*x.shape[:axis], *x.shape[axis + 1 :])
-    return call.reduce(cut, (axis,), False, ("", Reshape(shape)), part=part)
+    return call.add(Reshape(shape), cut, part=part)
 
 
 def split(
@@ -70,21 +69,19 @@ def split(
     ]
 
 
-def stacked(call: Call, values: Sequence[Value], axis: int, before: bool = False) -> Value:
-    """Values side by side along a new axis, which lies `before` the batch or not."""
+def stacked(call: Call, values: Sequence[Value], axis: int, part: str = "") -> Value:
+    """Values side by side along a new axis."""
+    place = f"{part}/" if part else ""
     parts = [
-        call.add(Reshape((*x.shape[:axis], 1, *x.shape[axis:])), finite(x), part=str(index))
+        call.add(Reshape((*x.shape[:axis], 1, *x.shape[axis:])), finite(x), part=f"{place}{index}")
         for index, x in enumerate(values)
     ]
-    made = call.add(Concatenate(axis), *parts)
-    return replace(made, layout=made.layout.moved(1)) if before else made
+    return call.add(Concatenate(axis), *parts, part=part)
 
 
 def taken(call: Call, x: Value, indices: NDArray, axis: int) -> Value:
     """The entries of an axis at constant positions, whose axes take that one's place."""
-    made = call.add(Take(np.asarray(indices, np.int64), axis), finite(x))
-    before = (x.layout.axis or 0) > axis
-    return replace(made, layout=x.layout.moved(np.ndim(indices) - 1)) if before else made
+    return call.add(Take(np.asarray(indices, np.int64), axis), finite(x))
 
 
 def rolled(call: Call, x: Value, shifts: Sequence[tuple[int, int]]) -> Value:

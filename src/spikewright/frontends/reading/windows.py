@@ -1,4 +1,4 @@
-"""Convolution and pooling over windows, also of images that are merged with the batch."""
+"""Convolution and pooling over windows, also of several images of one sample."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs, Windows
-from spikewright.frontends.reading.call import MIXES, Call
+from spikewright.frontends.reading.call import Call
 from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.selection import entry, stacked
 from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
@@ -27,6 +28,8 @@ from spikewright.graph.layers import (
     Reshape,
     Take,
 )
+
+Windowed = Convolution | ConvolutionTranspose | MaxPool | AveragePool
 
 
 def same_padding(
@@ -49,26 +52,39 @@ def halves(total: int, lower: bool = False) -> tuple[int, int]:
     return (total - small, small) if lower else (small, total - small)
 
 
-def windowed(call: Call, layer: Convolution | MaxPool | AveragePool, x: Value) -> Value:
-    """A layer over windows of `(channels, *spatial)`, samples first and apart.
+def windowed(call: Call, layer: Windowed, x: Value, part: str = "") -> Value:
+    """A layer over windows of `(channels, *spatial)`, or of several such images.
 
-    Images that are merged with the batch, `(images, channels, *spatial)`, have one more axis,
-    along which nothing happens. Raises `Unreadable` where the batch axis is elsewhere.
+    Images `(images, channels, *spatial)` have one more axis, along which nothing happens.
     """
     x = finite(x)
-    size = layer.weight.shape[2:] if isinstance(layer, Convolution) else layer.size
-    if not x.layout.one_beside or (len(size) > 2 and not isinstance(layer, Convolution)):
-        if x.layout.merged or x.layout.axis != 0:
-            raise Unreadable("its operand does not have the batch axis first and apart", MIXES)
-        return call.add(layer, x)
-    if isinstance(layer, Convolution) and len(size) > 2:
-        return _in_groups(call, x, layer)
-    order = (1, 0, *range(2, len(x.shape)))  # the merged axis goes behind the channels
+    if isinstance(layer, MaxPool | AveragePool):
+        spatial = len(layer.size)
+    else:
+        spatial = layer.weight.ndim - 2
+    if len(x.shape) != spatial + 2:
+        return call.add(layer, x, part=part)
+    if isinstance(layer, Convolution) and spatial > 2:
+        return _in_groups(call, x, layer, part)
+    if isinstance(layer, ConvolutionTranspose) or spatial > 2:
+        return _one_by_one(call, x, layer, part)
+    order = (1, 0, *range(2, len(x.shape)))  # the axis of images goes behind the channels
     wider = layer.acts.widened(layer, x.shape[0])
-    return call.chain(x, ("order", Permute(order)), ("layer", wider), ("back", Permute(order)))
+    steps = ("order", Permute(order)), ("layer", wider), ("back", Permute(order))
+    return call.chain(x, *steps, part=part)
 
 
-def _in_groups(call: Call, x: Value, layer: Convolution) -> Value:
+def _one_by_one(call: Call, x: Value, layer: Layer, part: str) -> Value:
+    """A layer on each of several images."""
+    place = f"{part}/" if part else ""
+    made = [
+        call.add(layer, entry(call, x, 0, i, f"{place}image_{i}"), part=f"{place}layer_{i}")
+        for i in range(x.shape[0])
+    ]
+    return stacked(call, made, 0, part)
+
+
+def _in_groups(call: Call, x: Value, layer: Convolution, part: str) -> Value:
     """A convolution over volumes that are merged with the batch: each with kernels of its own."""
     copies, channels, *extent = x.shape
     wide = replace(
@@ -84,6 +100,7 @@ def _in_groups(call: Call, x: Value, layer: Convolution) -> Value:
         ("joined", Reshape(joined)),
         ("layer", wide),
         ("apart", Reshape((copies, len(layer.weight), *made))),
+        part=part,
     )
 
 

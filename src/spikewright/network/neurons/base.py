@@ -86,6 +86,7 @@ class ArrayNamespace(Protocol):
     power: Callable[..., Array]
     sin: Callable[..., Array]
     cos: Callable[..., Array]
+    arctan: Callable[..., Array]
     tanh: Callable[..., Array]
     erf: Callable[..., Array]
     sqrt: Callable[..., Array]

@@ -11,44 +11,21 @@ from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Unreadable
 from spikewright.frontends.reading.arithmetic import clipped, exponential, powered
 from spikewright.frontends.reading.functions import function, hyperbolic, parametric_relu, rounded
+from spikewright.frontends.reading.names import names_in
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Activation
 
-_PLAIN = {
-    "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus", "Abs": "abs",
-    "Erf": "erf", "Exp": "exp", "Log": "log", "Sqrt": "sqrt", "Reciprocal": "reciprocal",
-    "Sin": "sin", "Cos": "cos", "Neg": "negative", "Softsign": "softsign", "Mish": "mish",
-    "HardSwish": "hard_swish",
-}  # fmt: skip
-_PARAMETERS: dict[str, tuple[str, dict[str, tuple[str, float]]]] = {
-    "LeakyRelu": ("leaky_relu", {"negative_slope": ("alpha", 0.01)}),
-    "Elu": ("elu", {"alpha": ("alpha", 1.0)}),
-    "Celu": ("celu", {"alpha": ("alpha", 1.0)}),
-    "Selu": (
-        "selu",
-        {"alpha": ("alpha", 1.67326319217681884765625), "scale": ("gamma", 1.05070102214813232)},
-    ),
-    "HardSigmoid": ("hard_sigmoid", {"slope": ("alpha", 0.2), "offset": ("beta", 0.5)}),
-    "ThresholdedRelu": ("threshold", {"threshold": ("alpha", 1.0)}),
-    "Swish": ("silu", {"beta": ("alpha", 1.0)}),
-}
-"""Function, and its parameters with the ONNX attribute and default of each."""
+NAMED = names_in("onnx")
+"""Functions by ONNX's names, with the attributes that are their parameters."""
 
 _UNBOUNDED = 3.4e38  # the standard's default bounds are float32's largest numbers
 
 
-@reads(*_PLAIN)
-def plain(node: OnnxNode) -> Value:
-    """A function without parameters."""
-    return node.chain(node.view(0), *function(_PLAIN[node.kind]))
-
-
-@reads(*_PARAMETERS)
-def parametrised(node: OnnxNode) -> Value:
-    """A function with attributes for parameters."""
-    name, parameters = _PARAMETERS[node.kind]
-    values = {n: float(node.attributes.get(a, d)) for n, (a, d) in parameters.items()}
-    return node.add(Activation(name, values), node.view(0))
+@reads(*NAMED)
+def named(node: OnnxNode) -> Value:
+    """A function whose parameters are attributes."""
+    found = NAMED[node.kind]
+    return node.chain(node.view(0), *function(found.function, **found.values(node.attributes)))
 
 
 @reads("Floor", "Ceil", "Round")

@@ -37,8 +37,9 @@ def attention(node: OnnxNode) -> Value:
 
 def _sample(node: OnnxNode, index: int) -> Operand:
     """An input as a sample has it."""
-    worlds = node.worlds(index) if node.is_constant(index) else None
-    return node.signal(index) if worlds is None else node.per_sample(index, worlds[0].ndim)
+    if node.is_constant(index):
+        return node.per_sample(index, node.known(index).ndim)
+    return node.signal(index)
 
 
 def _heads(node: OnnxNode, x: Operand, attribute: str) -> Operand:

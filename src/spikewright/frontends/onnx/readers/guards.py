@@ -37,8 +37,7 @@ def is_no_number(node: OnnxNode) -> Constant:
     none = np.zeros(view.shape, bool)
     if function == "softmax" and node.kind == "IsNaN":
         none |= _masked_everywhere(node, made, guarded, moved)
-    rows = (np.broadcast_to(none, (batch, *none.shape)) for batch in node.batches)
-    return Constant(tuple(view.layout.batch_back(row) for row in rows))
+    return Constant(none.reshape(view.full))
 
 
 def _masked_everywhere(

@@ -58,10 +58,10 @@ def one_hot(node: OnnxNode) -> Value:
     axis = int(node.attributes.get("axis", -1)) % made
     if axis == made - 1:
         return node.add(Lookup(table), numbers)
-    batch = view.layout.axis
-    if view.merged or (batch is not None and axis <= batch):
+    lead = view.rank - len(view.shape)
+    if axis < lead:
         raise Unreadable("its new axis comes before the batch", "Put it last, and transpose")
-    at = axis - (batch is not None)
+    at = axis - lead
     last = len(view.shape)
     order = (*range(at), last, *range(at, last))
     return node.chain(numbers, ("last", Lookup(table)), ("", Permute(order)))

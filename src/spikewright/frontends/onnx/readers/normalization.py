@@ -48,7 +48,7 @@ def batch_normalization(node: OnnxNode) -> Value:
 
 
 def _channels(node: OnnxNode) -> tuple[Signal, int]:
-    """The input and its axis of channels."""
+    """The input, one image or several, and its axis of channels."""
     if node.view(0).rank < 2:
         raise Unreadable("its input has no axis beside the batch")
     view = node.view(0, 1)

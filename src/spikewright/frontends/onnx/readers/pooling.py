@@ -88,5 +88,6 @@ def _dilated_mean(node: OnnxNode, windows: Windows, counted: bool) -> Value:
 def global_pool(node: OnnxNode) -> Value:
     """Mean or maximum over all spatial axes, which stay as single values."""
     layer = GlobalAveragePool if node.kind == "GlobalAveragePool" else GlobalMaxPool
-    axes = tuple(range(1, len(node.shape())))
-    return node.add(layer(axes, keepdims=True), node.signal(0))
+    axes = node.view(0).every_axis()[2:]
+    view = node.view(0, *axes)
+    return node.add(layer(view.axes(axes), keepdims=True), view)

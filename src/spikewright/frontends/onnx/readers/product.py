@@ -13,32 +13,31 @@ from spikewright.frontends.reading.products import by_equation, contracted, matr
 from spikewright.frontends.reading.values import Value
 
 
-def _read(node: OnnxNode, product: Callable[[list[Any]], Value]) -> Value:
+def product_of(node: OnnxNode, product: Callable[[list[Any]], Value]) -> Value:
     """A product of the inputs: signals, and indices of constants.
 
-    Of a file of one sample the batch may be an axis like others.
+    Where the axis of one that is the batch is summed, or meets others, it is an axis like others.
     """
     indices = range(len(node.inputs))
     given = [i if node.is_constant(i) or not node.has(i) else node.view(i) for i in indices]
     try:
         return product(given)
     except Unreadable:
-        if not node.alone:
-            raise
-    return product([x if isinstance(x, int) else node.unbatched(i) for i, x in enumerate(given)])
+        whole = [x if isinstance(x, int) else node.whole_sample(i) for i, x in enumerate(given)]
+    return product(whole)
 
 
 @reads("MatMul")
 def matmul(node: OnnxNode) -> Value:
     """A product of matrices; axes before the last two broadcast."""
-    return _read(node, lambda given: matrix_product(node, given))
+    return product_of(node, lambda given: matrix_product(node, given))
 
 
 @reads("Einsum")
 def einsum(node: OnnxNode) -> Value:
     """Any number of operands; letters may repeat, but for the batch's."""
     equation = str(node.attributes.get("equation", ""))
-    return _read(node, lambda given: by_equation(node, equation, given))
+    return product_of(node, lambda given: by_equation(node, equation, given))
 
 
 @reads("Gemm")
@@ -56,4 +55,4 @@ def gemm(node: OnnxNode) -> Value:
         bias = given[2] if node.has(2) and beta else None
         return contracted(node, given[:2], labels, ("row", "column"), bias, alpha, beta)
 
-    return _read(node, product)
+    return product_of(node, product)

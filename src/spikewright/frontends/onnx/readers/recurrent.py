@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
+from spikewright.frontends.onnx.readers.activation import NAMED
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
-from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED, Layout
-from spikewright.frontends.reading.values import Value
+from spikewright.frontends.reading.functions import function
+from spikewright.frontends.reading.layout import UNBATCHED, layout_of, sample_shape
 from spikewright.frontends.unrolling import (
     Cell,
     stack,
@@ -31,17 +32,13 @@ from spikewright.graph.layers import (
     Take,
 )
 
-_FUNCTIONS: Mapping[str, tuple[str, Mapping[str, float]]] = {
-    "Relu": ("relu", {}),
-    "Tanh": ("tanh", {}),
-    "Sigmoid": ("sigmoid", {}),
-    "Softsign": ("softsign", {}),
-    "Softplus": ("softplus", {}),
-    "LeakyRelu": ("leaky_relu", {"negative_slope": 0.01}),
-    "ThresholdedRelu": ("threshold", {"threshold": 1.0}),
-    "HardSigmoid": ("hard_sigmoid", {"slope": 0.2, "offset": 0.5}),
-    "Elu": ("elu", {"alpha": 1.0}),
-}
+_FUNCTIONS = {
+    name: NAMED[name]
+    for name in (
+        "Relu", "Tanh", "Sigmoid", "Softsign", "Softplus", "LeakyRelu", "ThresholdedRelu",
+        "HardSigmoid", "Elu",
+    )
+}  # fmt: skip
 """Functions by ONNX's names; their parameters, with defaults, are alpha and beta in this order."""
 
 _WAYS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
@@ -90,7 +87,10 @@ def lstm_layer(node: OnnxNode) -> list[Signal]:
 
 
 class _Sequence(NamedTuple):
-    """A node that holds `(steps, *lead, inputs)`, and whether the batch comes before time."""
+    """A node that holds `(steps, *lead, inputs)`, and whether the batch comes before time.
+
+    `lead` is the extent of ONNX's axis of the batch where one sample has several entries there.
+    """
 
     name: str
     steps: int
@@ -164,12 +164,10 @@ def _function(name: str, alphas: list[float], betas: list[float], clip: float) -
         return (*steps, ("scaled", inner), ("tanh", Activation("tanh")), ("", outer))
     if name not in _FUNCTIONS:
         raise Unreadable(f"its activation {name!r} is none that the standard knows")
-    function, parameters = _FUNCTIONS[name]
-    values = {
-        key: given.pop(0) if given else value
-        for (key, value), given in zip(parameters.items(), (alphas, betas), strict=False)
-    }
-    return (*steps, ("", Activation(function, values)))
+    found = _FUNCTIONS[name]
+    attributes = zip(found.parameters.values(), (alphas, betas), strict=False)
+    given = {theirs: values.pop(0) for (theirs, _), values in attributes if values}
+    return (*steps, *function(found.function, **found.values(given)))
 
 
 def _weights(node: OnnxNode, ways: int) -> list[tuple[Weights, NDArray | None]]:
@@ -189,23 +187,33 @@ def _weights(node: OnnxNode, ways: int) -> list[tuple[Weights, NDArray | None]]:
 
 
 def _sequence(node: OnnxNode) -> _Sequence:
-    """The input with time first; `lead` is the batch where the file fixes that to one sample."""
+    """The input of one sample, time first."""
     batch_first = bool(node.attributes.get("layout", 0))
-    wanted = BATCH_FIRST if batch_first else Layout(1)
-    view = node.unbatched(0) if node.alone else node.view(0)
+    view = node.view(0)
     if view.rank != 3:
         raise Unreadable(f"its input has {view.rank} axes, not time, batch and values", _TIME)
-    if view.layout not in (wanted, UNBATCHED):
-        raise Unreadable(f"the batch is not axis {wanted.axis} of its input", _TIME)
-    name, shape = view.node, view.shape
-    if view.layout == UNBATCHED and batch_first:
-        name = node.node(Permute((1, 0, 2)), name, part="sequence")
-        shape = (shape[1], shape[0], shape[2])
-    steps, *lead, _ = shape
+    steps, samples, inputs = (view.full[axis] for axis in (batch_first, not batch_first, 2))
+    lead = () if samples == 1 else (samples,)
     lengths = node.constant(4)
     if lengths is not None and not (lengths == steps).all():
         raise Unreadable("its sequences differ in length", "Feed sequences of one length")
-    return _Sequence(name, steps, tuple(lead), batch_first)
+    name = _flat(node, view, (steps, *lead, inputs), batch_first and bool(lead), "sequence")
+    return _Sequence(name, steps, lead, batch_first)
+
+
+def _flat(node: OnnxNode, view: Signal, shape: Shape, turned: bool, part: str) -> str:
+    """The node that holds the values of a signal in this shape, its first two axes turned or not.
+
+    Axes of one are put beside the sample's for ONNX; what they were put beside is taken instead.
+    """
+    if turned:
+        return node.node(Permute((1, 0, 2)), view.node, part=part)
+    made = node.made(view.node)
+    if view.shape == shape:
+        return view.node
+    if isinstance(made.layer, Reshape) and node.builder.shapes[made.inputs[0]] == shape:
+        return made.inputs[0]
+    return node.node(Reshape(shape), view.node, part=part)
 
 
 def _initial(node: OnnxNode, sequence: _Sequence, way: int, count: int) -> tuple[str | None, ...]:
@@ -217,44 +225,54 @@ def _state(node: OnnxNode, sequence: _Sequence, way: int, index: int) -> str | N
     if not node.has(index):
         return None
     part = f"initial/{index - 5}/{way}"
-    layout = UNBATCHED if sequence.lead else BATCH_FIRST if sequence.batch_first else Layout(1)
-    axis = 1 if sequence.batch_first and sequence.lead else 0
+    axis, lead = int(sequence.batch_first), sequence.lead
     if node.is_constant(index):
-        like = Value(None, (1,) * (3 - (layout != UNBATCHED)), layout)
-        values = np.take(node.per_sample(index, like), way, axis)
+        values = np.take(node.known(index), way, axis)
+        values = values if lead else values.reshape(-1)
         return node.node(Constant(values), part=part) if values.any() else None
-    view = node.unbatched(index) if node.alone else node.view(index)
-    if view.layout != layout:
-        raise Unreadable("the batch of its initial state is not where that of its input is", _TIME)
-    return node.node(Take(np.array(way), axis), view.node, part=part)
+    view = node.view(index)
+    if view.rank != 3 or view.full[1 - axis] != (lead or (1,))[0]:
+        raise Unreadable(f"its initial state of one sample has shape {view.full}", _TIME)
+    shape = (view.full[axis], *lead, view.full[2])
+    all_ways = _flat(node, view, shape, bool(axis and lead), f"{part}/all")
+    return node.node(Take(np.array(way), 0), all_ways, part=part)
 
 
 def _all_outputs(node: OnnxNode, sequence: _Sequence, ways: Sequence[Sequence[str]]) -> Signal:
     """`(steps, directions, batch, units)`, or with the batch first."""
-    several = []
+    several, lead = [], sequence.lead
+    batch_first = sequence.batch_first and not lead
     for way, names in enumerate(ways):
-        *lead, units = node.builder.shapes[names[0]]
+        units = node.builder.shapes[names[0]][-1]
         part = f"sequence/{way}"
+        samples = () if batch_first else (lead or (1,))
         stacked = stack(node.node, names, (*lead, units), part)
-        several.append(
-            node.node(Reshape((len(names), 1, *lead, units)), stacked, part=f"{part}/way")
-        )
-    turned = sequence.batch_first and bool(sequence.lead)
-    name = node.node(Concatenate(1), *several, part="turned" if turned else "")
-    if turned:
-        name = node.node(Permute((2, 0, 1, 3)), name)
-    return _signal(node, sequence, name, 2)
+        shape = (len(names), 1, *samples, units)
+        several.append(node.node(Reshape(shape), stacked, part=f"{part}/way"))
+    full = (sequence.steps, len(ways), *(lead or (1,)), units)
+    if not sequence.batch_first:
+        return _signal(node, node.node(Concatenate(1), *several), full)
+    if not lead:
+        return _signal(node, node.node(Concatenate(1), *several), (1, *full[:2], units))
+    turned = node.node(Concatenate(1), *several, part="turned")
+    return node.placed(node.node(Permute((2, 0, 1, 3)), turned), UNBATCHED)
 
 
 def _last(node: OnnxNode, sequence: _Sequence, states: Sequence[str], part: str) -> Signal:
     """`(directions, batch, units)`, or with the batch first."""
-    name = stack(node.node, states, node.builder.shapes[states[0]], part)
-    if sequence.batch_first and sequence.lead:
-        name = node.node(Permute((1, 0, 2)), name, part=f"{part} turned")
-    return _signal(node, sequence, name, 1)
+    shape = node.builder.shapes[states[0]]
+    name = stack(node.node, states, shape, part)
+    if not sequence.batch_first:
+        samples = sequence.lead or (1,)
+        return _signal(node, name, (len(states), *samples, shape[-1]), part)
+    if not sequence.lead:
+        return _signal(node, name, (1, len(states), shape[-1]), part)
+    return node.placed(node.node(Permute((1, 0, 2)), name, part=f"{part} turned"), UNBATCHED)
 
 
-def _signal(node: OnnxNode, sequence: _Sequence, name: str, axis: int) -> Signal:
-    if sequence.lead:
-        return node.placed(name, UNBATCHED)
-    return node.placed(name, BATCH_FIRST if sequence.batch_first else Layout(axis))
+def _signal(node: OnnxNode, name: str, full: Shape, part: str = "") -> Signal:
+    """A node's values as ONNX has them for one sample."""
+    shape = sample_shape(full)
+    if node.builder.shapes[name] != shape:
+        name = node.node(Reshape(shape), name, part=f"{part}/batch")
+    return node.placed(name, layout_of(full))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Signal, Unreadable
-from spikewright.frontends.reading.layout import Layout
+from spikewright.frontends.onnx.values import Unreadable
+from spikewright.frontends.reading.layout import layout_of, sample_shape
 from spikewright.frontends.reading.selection import Mode, padded, tiled
 from spikewright.frontends.reading.spending import afford
 from spikewright.frontends.reading.values import Value
@@ -31,9 +31,11 @@ def concat(node: OnnxNode) -> Value:
         return node.add(Identity(), node.view(0))
     signals = [index for index in indices if not node.is_constant(index)]
     full = int(node.attributes["axis"])
-    rank = node.view(signals[0] if signals else 0, full).rank
-    views = dict(zip(signals, node.alike(signals, 0, (full % rank - rank,)), strict=True))
+    views = dict(zip(signals, node.alike(signals, full), strict=True))
     like = views[signals[0]]
+    if like.is_batch(full) and len(indices) > 1:
+        views = {index: node.whole_sample(index) for index in signals}
+        like = views[signals[0]]
     axis, shape = like.axis(full), like.shape
     values: list[Value] = []
     for index in indices:
@@ -61,44 +63,20 @@ def _spread(value: NDArray, shape: Shape) -> NDArray:
 @reads("Expand")
 def expand(node: OnnxNode) -> Value:
     """Repeat along axes where the signal holds one value."""
-    targets = node.integer_worlds(1)
-    if targets is None:
+    target = node.whole_numbers(1)
+    if target is None:
         raise Unreadable("its target shape is missing")
     view = node.view(0)
     try:
-        found = {_expanded(view, b, t) for b, t in zip(node.batches, targets, strict=True)}
-    except Unreadable:
-        if not node.alone:
-            raise
-        view = node.unbatched(0)
-        found = {_expanded(view, 1, targets[0])}
-    if len(found) > 1:
-        raise Unreadable("how often it repeats depends on the batch size")
-    ((layout, shape),) = found
-    return replace(node.add(Broadcast(shape), view), layout=layout)
-
-
-def _checked(full: Shape, target: tuple[int, ...]) -> Shape:
-    try:
-        np.broadcast_shapes(full, target)
+        full = np.broadcast_shapes(view.full, target)
     except ValueError:
-        raise Unreadable(f"its inputs of shapes {[full, target]} do not broadcast") from None
-    return target
-
-
-def _expanded(view: Signal, batch: int, target: tuple[int, ...]) -> tuple[Layout, Shape]:
-    """Layout and sample shape after expansion of a batch."""
-    own = view.full(batch)
-    full = np.broadcast_shapes(own, _checked(own, target))
-    layout = view.layout.moved(len(full) - len(own))
-    sample = full
-    if layout.axis is not None:
-        if full[layout.axis] != own[view.layout.axis]:
-            raise Unreadable(f"it turns shape {own} into {full}: the batch does not stay")
-        beside = view.layout.beside(view.shape)
-        sample = (*full[: layout.axis], *beside, *full[layout.axis + 1 :])
-    afford(math.prod(sample))
-    return layout, sample
+        shapes = [view.full, target]
+        raise Unreadable(f"its inputs of shapes {shapes} do not broadcast") from None
+    afford(math.prod(full))
+    shape = sample_shape(full)
+    if len(shape) < len(view.shape):
+        view = node.signal(0)
+    return replace(node.add(Broadcast(shape), view), layout=layout_of(full))
 
 
 @reads("Tile")

@@ -34,19 +34,14 @@ def resize(node: OnnxNode) -> Value:
     """Resizing by any convention, linear in the signal's values."""
     convention = _convention(node)
     whole = node.view(0)
-    worlds = [_targets(node, whole, world) for world in range(len(node.batches))]
-    changed = {
+    targets = _targets(node, whole)
+    changed = [
         axis
-        for targets, batch in zip(worlds, node.batches, strict=True)
-        for axis, target in targets.items()
-        if (target.extent, target.region) != (whole.full(batch)[axis], (0.0, 1.0))
-        or target.factor != 1
-    }
-    view = node.view(0, *sorted(changed))
-    if any({a: t[a] for a in changed} != {a: worlds[0][a] for a in changed} for t in worlds):
-        raise Unreadable("how it resizes depends on the batch size")
-    targets = {view.axis(axis): worlds[0][axis] for axis in sorted(changed)}
-    return _resized(node, view, targets, convention)
+        for axis, target in sorted(targets.items())
+        if (target.extent, target.region, target.factor) != (whole.full[axis], (0.0, 1.0), 1)
+    ]
+    view = node.view(0, *changed)
+    return _resized(node, view, {view.axis(axis): targets[axis] for axis in changed}, convention)
 
 
 def _convention(node: OnnxNode) -> Convention:
@@ -69,9 +64,9 @@ def _convention(node: OnnxNode) -> Convention:
     )
 
 
-def _targets(node: OnnxNode, view: Signal, world: int) -> dict[int, Target]:
-    """The target of each full axis that the node names, for one of the batch sizes."""
-    full = view.full(node.batches[world])
+def _targets(node: OnnxNode, view: Signal) -> dict[int, Target]:
+    """The target of each full axis that the node names."""
+    full = view.full
     given = node.integers("axes")
     axes = view.every_axis() if given is None else tuple(view.full_axis(axis) for axis in given)
     regions = _regions(node, axes)
@@ -86,7 +81,7 @@ def _targets(node: OnnxNode, view: Signal, world: int) -> dict[int, Target]:
             raise Unreadable(f"its factors {factors.tolist()} are not all positive")
         extents = [math.floor(full[a] * f) for a, f in zip(axes, factors, strict=True)]
     else:
-        extents, factors = _from_sizes(node, full, axes, world)
+        extents, factors = _from_sizes(node, full, axes)
     if any(extent < 1 for extent in extents):
         raise Unreadable(f"it makes extents {extents} of {full}")
     made = zip(extents, map(float, factors), regions, strict=True)
@@ -105,13 +100,12 @@ def _regions(node: OnnxNode, axes: tuple[int, ...]) -> list[tuple[float, float]]
 
 
 def _from_sizes(
-    node: OnnxNode, full: tuple[int, ...], axes: tuple[int, ...], world: int
+    node: OnnxNode, full: tuple[int, ...], axes: tuple[int, ...]
 ) -> tuple[list[int], NDArray]:
     """New extents and factors from the input `sizes`."""
-    worlds = node.integer_worlds(3)
-    if worlds is None:
+    sizes = node.whole_numbers(3)
+    if sizes is None:
         raise Unreadable("it has neither scales nor sizes")
-    sizes = worlds[world]
     own = [full[axis] for axis in axes]
     if len(sizes) != len(axes):
         raise Unreadable(f"it gives sizes {list(sizes)} for {len(axes)} axes")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,55 +10,24 @@ import numpy as np
 from spikewright._base.optional import require
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.comparison import as_signals, nonzero
+from spikewright.frontends.onnx.readers.comparison import nonzero
 from spikewright.frontends.onnx.registry import reads
-from spikewright.frontends.onnx.values import Constant, Signal, Truth, Unreadable
+from spikewright.frontends.onnx.values import Constant, Signal, Unreadable
 from spikewright.frontends.onnx.whole import integer_types
-from spikewright.frontends.reading.layout import Layout, find_layout
+from spikewright.frontends.reading.layout import BATCH_FIRST, layout_of, sample_shape
 from spikewright.frontends.reading.selection import depth_to_space, space_to_depth
 from spikewright.frontends.reading.values import Value
-from spikewright.graph.layers import Identity, Reshape, Shape
-
-_KEEP_BATCH = "Reshape and transpose so that the samples of a batch stay on one axis"
-
-
-def _reshaped(node: OnnxNode, rule: Callable[[Shape, int], Sequence[int]]) -> Signal:
-    """A reshape that leaves the samples of a batch apart.
-
-    `rule(full shape, world)` is the full output shape; it is asked for every batch size tried.
-    """
-    view = node.view(0)
-    before = math.prod(view.shape[: view.layout.before or 0])
-    found: set[tuple[Layout, Shape] | None] = set()
-    for world, batch in enumerate(node.batches):
-        full = view.full(batch)
-        made = tuple(rule(full, world))
-        place = find_layout(made, before, batch)
-        if place is None:
-            raise Unreadable(
-                f"it turns shape {full}, for a batch of {batch}, into {made}: axis 0 is no longer "
-                "the batch, nor is another",
-                _KEEP_BATCH,
-            )
-        found.add(place)
-    if len(found) != 1:
-        raise Unreadable(f"its result for shape {view.full(2)} depends on the batch size")
-    ((layout, shape),) = found  # type: ignore[misc]
-    return replace(node.add(Reshape(shape), view), layout=layout)
+from spikewright.graph.layers import Identity, Permute, Shape
 
 
 @reads("Reshape")
 def reshape(node: OnnxNode) -> Signal:
     """Reshape to a constant shape, or to one computed from shapes."""
-    targets = node.integer_worlds(1)
-    if targets is None:
+    target = node.whole_numbers(1)
+    if target is None:
         raise Unreadable("its target shape is missing")
-    keep_zero = bool(node.attributes.get("allowzero", 0))
-
-    def rule(full: Shape, world: int) -> list[int]:
-        return _resolve(list(targets[world]), full, keep_zero)
-
-    return _reshaped(node, rule)
+    view, keep_zero = node.view(0), bool(node.attributes.get("allowzero", 0))
+    return node.reshaped(view, _resolve(list(target), view.full, keep_zero))
 
 
 def _resolve(target: list[int], full: Shape, keep_zero: bool) -> list[int]:
@@ -81,32 +49,20 @@ def _resolve(target: list[int], full: Shape, keep_zero: bool) -> list[int]:
 @reads("Flatten")
 def flatten(node: OnnxNode) -> Signal:
     """Two axes: those before `axis`, and the rest."""
-    axis = int(node.attributes.get("axis", 1))
-
-    def rule(full: Shape, world: int) -> list[int]:
-        return [math.prod(full[:axis]), math.prod(full[axis:])]
-
-    return _reshaped(node, rule)
+    axis, view = int(node.attributes.get("axis", 1)), node.view(0)
+    return node.reshaped(view, (math.prod(view.full[:axis]), math.prod(view.full[axis:])))
 
 
 @reads("Squeeze")
 def squeeze(node: OnnxNode) -> Signal:
     """Drop axes of extent one."""
-    given = node.integers("axes", 1)
-    if given is None and len(node.batches) > 1:
-        raise Unreadable(
-            "it names no axes, so it would drop the batch axis of a single sample", "Give it axes"
-        )
-
-    def rule(full: Shape, world: int) -> list[int]:
-        drop = [axis for axis, extent in enumerate(full) if extent == 1]
-        if given is not None:
-            drop = [_normal(axis, len(full)) for axis in given]
-        if any(full[axis] != 1 for axis in drop):
-            raise Unreadable(f"its axes {given} of shape {full} do not all have extent 1")
-        return [extent for axis, extent in enumerate(full) if axis not in drop]
-
-    return _reshaped(node, rule)
+    given, view = node.integers("axes", 1), node.view(0)
+    drop = [axis for axis, extent in enumerate(view.full) if extent == 1]
+    if given is not None:
+        drop = [_normal(axis, view.rank) for axis in given]
+    if any(view.full[axis] != 1 for axis in drop):
+        raise Unreadable(f"its axes {given} of shape {view.full} do not all have extent 1")
+    return node.reshaped(view, [n for axis, n in enumerate(view.full) if axis not in drop])
 
 
 @reads("Unsqueeze")
@@ -115,16 +71,13 @@ def unsqueeze(node: OnnxNode) -> Signal:
     given = node.integers("axes", 1)
     if given is None:
         raise Unreadable("its axes are missing")
-
-    def rule(full: Shape, world: int) -> list[int]:
-        rank = len(full) + len(given)
-        new = {_normal(axis, rank) for axis in given}
-        rest = iter(full)
-        if len(new) < len(given):
-            raise Unreadable(f"its axes {given} name one axis twice")
-        return [1 if axis in new else next(rest) for axis in range(rank)]
-
-    return _reshaped(node, rule)
+    view = node.view(0)
+    rank = view.rank + len(given)
+    new = {_normal(axis, rank) for axis in given}
+    if len(new) < len(given):
+        raise Unreadable(f"its axes {given} name one axis twice")
+    rest = iter(view.full)
+    return node.reshaped(view, [1 if axis in new else next(rest) for axis in range(rank)])
 
 
 def _normal(axis: int, rank: int) -> int:
@@ -138,9 +91,20 @@ def transpose(node: OnnxNode) -> Value:
     """Axes in another order, the batch among them."""
     view = node.view(0)
     order = node.integers("perm") or view.every_axis()[::-1]
-    if sorted(order) != list(view.every_axis()):
+    if sorted(axis % max(view.rank, 1) for axis in order) != list(view.every_axis()):
         raise Unreadable(f"perm is {order}, no permutation of {view.rank} axes")
-    return node.reorder(view, order)
+    order = tuple(axis % view.rank for axis in order)
+    if view.layout == BATCH_FIRST and order[0] == 0:
+        return node.add(Permute(tuple(axis - 1 for axis in order[1:])), view)
+    full = tuple(view.full[axis] for axis in order)
+    moved = [axis for axis in order if view.full[axis] != 1]
+    if moved == sorted(moved):  # axes of one alone change places
+        return node.reshaped(view, full)
+    lead = view.rank - len(view.shape)
+    own = tuple(axis - lead for axis in order if axis >= lead)
+    if sample_shape(full) == tuple(view.shape[axis] for axis in own):
+        return replace(node.add(Permute(own), view), layout=layout_of(full))
+    return node.reshaped(node.add(Permute(own), view, part="order"), full)
 
 
 @reads("DepthToSpace", "SpaceToDepth")
@@ -170,40 +134,26 @@ def dropout(node: OnnxNode) -> Signal:
 
 
 @reads("Cast")
-def cast(node: OnnxNode) -> Signal | Truth:
+def cast(node: OnnxNode) -> Value:
     """Nothing, between types of real or of whole numbers; truth is one or zero, zero is false."""
-    value = node.inputs[0]
-    if isinstance(value, Truth):
-        truth = as_signals(node).view(0)
-        if node.attributes["to"] == require("onnx").TensorProto.BOOL:
-            return Truth(signal=node.add(Identity(), truth))
-        if node.attributes["to"] not in integer_types():
-            _require_floating(node, int(node.attributes["to"]))
-        return node.add(Identity(), truth)
-    if not node.is_constant(0):
-        node.view(0)  # raises where a refusal explains the input already
-    if node.attributes["to"] == require("onnx").TensorProto.BOOL:
+    value, to = node.view(0), int(node.attributes["to"])
+    if to == require("onnx").TensorProto.BOOL and not value.truth:
         return nonzero(node)
-    whole = isinstance(value, Signal) and value.whole > 0
-    if not (whole and node.attributes["to"] in integer_types()):
-        _require_floating(node, int(node.attributes["to"]))
-    return node.add(Identity(), node.view(0))
+    if not value.truth and not (value.whole and to in integer_types()):
+        _require_floating(node, to)
+    return node.add(Identity(), value)
 
 
 @reads("CastLike")
 def cast_like(node: OnnxNode) -> Signal | Constant:
     """The same, to the type of another value; signals are floating-point."""
-    worlds = None
     if node.is_constant(1):
-        worlds = node.worlds(1)
+        to_tensor_type = require("onnx").helper.np_dtype_to_tensor_dtype
+        _require_floating(node, int(to_tensor_type(node.known(1).dtype)))
     else:
         node.view(1)  # raises where it was refused
-    if worlds is not None:
-        to_tensor_type = require("onnx").helper.np_dtype_to_tensor_dtype
-        _require_floating(node, int(to_tensor_type(worlds[0].dtype)))
     if node.is_constant(0):
-        values = node.worlds(0) or ()
-        return Constant(tuple(value.astype(np.float32) for value in values))
+        return Constant(node.known(0).astype(np.float32))
     return node.add(Identity(), node.view(0))
 
 

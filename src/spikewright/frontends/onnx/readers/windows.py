@@ -52,7 +52,9 @@ def explicit_pads(node: OnnxNode, rank: int) -> Pairs:
 
 
 def images(node: OnnxNode) -> tuple[Signal, tuple[int, ...]]:
-    """The input `(channels, *spatial)`, also merged with the batch, and its spatial extents."""
+    """The input, one image `(channels, *spatial)` or several, and its spatial extents."""
     view = node.view(0)
-    view = view if view.layout.one_beside else node.signal(0)
-    return view, view.shape[2 if view.layout.one_beside else 1 :]
+    if view.full[:1] == (1,):
+        view = node.signal(0)
+        return view, view.shape[1:]
+    return view, view.full[2:]

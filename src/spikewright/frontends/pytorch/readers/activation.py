@@ -19,40 +19,18 @@ from spikewright.frontends.reading.functions import (
     parametric_relu,
     rounded,
 )
+from spikewright.frontends.reading.names import names_in
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Activation, ScaleShift
 
-_NAMED = {
-    **{name: name for name in (
-        "relu", "relu6", "sigmoid", "tanh", "silu", "mish", "selu", "log_sigmoid", "abs", "exp",
-        "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "rsqrt", "square", "reciprocal",
-        "sin", "cos", "erf",
-    )},
-    "special_expit": "sigmoid", "special_erf": "erf", "hardswish": "hard_swish",
-    "hardsigmoid": "hard_sigmoid",
-}  # fmt: skip
+_NAMED = {f"aten.{name}.default": named for name, named in names_in("pytorch").items()}
 
 
-@reads(*(f"aten.{name}.default" for name in _NAMED))
+@reads(*_NAMED)
 def _named(call: Call) -> Value:
-    return call.chain(call.value("self"), *function(_NAMED[call.target.split(".")[1]]))
-
-
-_PARAMETRISED = {
-    "hardshrink": ("hardshrink", {"threshold": "lambd"}),
-    "softshrink": ("softshrink", {"threshold": "lambd"}),
-    "threshold": ("threshold", {"threshold": "threshold", "value": "value"}),
-    "leaky_relu": ("leaky_relu", {"negative_slope": "negative_slope"}),
-}
-"""Functions with parameters, and the operators' names of those."""
-
-
-@reads(*(f"aten.{name}.default" for name in _PARAMETRISED))
-def _parametrised(call: Call) -> Value:
-    name, parameters = _PARAMETRISED[call.target.split(".")[1]]
-    given = {ours: call[theirs] for ours, theirs in parameters.items()}
-    return call.chain(call.value("self"), *function(name, **given))
+    named = _NAMED[call.target]
+    return call.chain(call.value("self"), *function(named.function, **named.values(call.arguments)))
 
 
 @reads(*(f"aten.{name}.default" for name in ("floor", "ceil", "round", "trunc")))
@@ -89,10 +67,7 @@ def _exponential(call: Call) -> Value:
 
 @reads("aten.pow.Tensor_Scalar")
 def _power(call: Call) -> Value:
-    exponent = call["exponent"]
-    if not isinstance(exponent, int | float):
-        raise Unreadable("its exponent depends on the size of the batch")
-    return powered(call, call.value("self"), float(exponent))
+    return powered(call, call.value("self"), float(call["exponent"]))
 
 
 @reads("aten.pow.Scalar")

@@ -36,7 +36,7 @@ def _convolution(call: Call) -> Value:
         dilation,
         call["groups"],
     )
-    return windowed(call, layer, call.value("input"))
+    return windowed(call, layer, call.windows("input", rank))
 
 
 @reads("aten.conv_transpose1d.default", "aten.conv_transpose2d.input",
@@ -57,7 +57,7 @@ def _transposed(call: Call) -> Value:
         call.numbers("dilation", rank),
         call["groups"],
     )
-    return call.add(layer, call.sample("input"))
+    return windowed(call, layer, call.windows("input", rank))
 
 
 def _padding(call: Call, size: tuple[int, ...], dilation: tuple[int, ...]) -> _Pairs:

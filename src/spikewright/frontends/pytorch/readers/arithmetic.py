@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.call import Call
+from spikewright.frontends.pytorch.call import Call, to_array
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading import arithmetic
-from spikewright.frontends.reading.call import MIXES
-from spikewright.frontends.reading.layout import BATCH_FIRST, JOINED
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import stacked
 from spikewright.frontends.reading.truth import choice
 from spikewright.frontends.reading.values import Value, finite
-from spikewright.graph.layers import Concatenate, Reshape, UnitNormalization
+from spikewright.graph.layers import Concatenate, UnitNormalization
 
 
 @reads("aten.add.Tensor", "aten.add.Scalar")
@@ -36,11 +32,6 @@ def _subtract(call: Call) -> Value:
 @reads("aten.rsub.Tensor", "aten.rsub.Scalar")
 def _subtract_from(call: Call) -> Value:
     return combine(call, call["self"], -call["alpha"], call["other"], 1)
-
-
-@reads("aten.neg.default", "aten.negative.default")
-def _negative(call: Call) -> Value:
-    return call.negated(call.value("self"), "")
 
 
 @reads("aten.mul.Tensor", "aten.mul.Scalar", "aten.multiply.Tensor")
@@ -82,8 +73,6 @@ def _add_product(call: Call) -> Value:
 
 def combine(call: Call, x: Any, a: float, y: Any, b: float, part: str = "") -> Value:
     """`a x + b y`, where at least one of them depends on the input."""
-    if any(isinstance(factor, torch.SymInt | torch.SymFloat) for factor in (a, b)):
-        raise Unreadable("its factor depends on the size of the batch", MIXES)
     first, second = call.operands(x, y)
     return arithmetic.combined(call, (a, first), (b, second), part=part)
 
@@ -102,8 +91,6 @@ def _where(call: Call) -> Value:
 
 def _chosen(call: Call, condition: Any, yes: Any, no: Any) -> Value:
     """`yes` where a condition holds, else `no`."""
-    if not isinstance(condition, torch.Tensor | Value):
-        raise Unreadable("its condition depends on the size of the batch", MIXES)
     return choice(call, *call.operands(condition, yes, no))
 
 
@@ -129,41 +116,25 @@ def extremum(call: Call, largest: bool, x: Any, y: Any, part: str = "") -> Value
 @reads("aten.cat.default", "aten.concat.default", "aten.concatenate.default")
 def _concatenate(call: Call) -> Value:
     first = _first(call)
-    dim = call["dim"] % first.rank
-    if dim == first.layout.axis and all(_alike(item, first) for item in call["tensors"]):
-        return _joined(call, call["tensors"])
-    axis = call.axis(first, dim)
-    parts = []
-    for index, item in enumerate(call["tensors"]):
-        if isinstance(item, torch.Tensor) and item.numel() == 0:
-            continue
-        parts.append(_beside(call, item, first, axis, str(index)))
+    axis = call.axis(first, call["dim"])
+    parts = [
+        _beside(call, item, first, axis, str(index))
+        for index, item in enumerate(call["tensors"])
+        if isinstance(item, Value) or item.numel()
+    ]
     return call.add(Concatenate(axis), *parts)
-
-
-def _alike(item: Any, first: Value) -> bool:
-    """Whether this is a value of the first one's shape, samples first and apart."""
-    return isinstance(item, Value) and item.layout == BATCH_FIRST and item.shape == first.shape
-
-
-def _joined(call: Call, values: Sequence[Value]) -> Value:
-    """Several batches one after the other: side by side along an axis of their own."""
-    parts = [call.add(Reshape((1, *x.shape)), finite(x), part=str(i)) for i, x in enumerate(values)]
-    made = call.add(Concatenate(0), *parts)
-    return replace(made, layout=JOINED)
 
 
 @reads("aten.stack.default")
 def _stack(call: Call) -> Value:
     first = _first(call)
     dim = call["dim"] % (first.rank + 1)
-    groups = first.layout.groups(len(first.shape))
-    axis = sum(len(group) for group in groups[:dim]) - (dim > first.layout.axis)
     values = [
         _beside(call, item, first, None, f"{index}/constant")
         for index, item in enumerate(call["tensors"])
     ]
-    return stacked(call, values, axis, before=dim <= first.layout.axis)
+    lacking = first.rank - len(first.shape)
+    return stacked(call, values, max(dim - lacking, 0))
 
 
 def _first(call: Call) -> Value:
@@ -174,7 +145,7 @@ def _beside(call: Call, item: Any, like: Value, axis: int | None, part: str) -> 
     """A value to join; a constant becomes one, of the other's extents but along `axis`."""
     if isinstance(item, Value):
         return finite(item)
-    array = call.against(item, like)
+    array = to_array(item).reshape(item.shape[like.rank - len(like.shape) :])
     extents = list(like.shape)
     if axis is not None:
         extents[axis] = array.shape[axis]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,7 @@ import numpy as np
 from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.call import MIXES
-from spikewright.frontends.reading.layout import BATCH, BATCH_FIRST, JOINED
+from spikewright.frontends.reading.layout import sample_shape
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import (
     Mode,
@@ -29,7 +27,6 @@ from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     Broadcast,
     Identity,
-    Reshape,
     ZeroPad,
 )
 
@@ -61,8 +58,6 @@ def _padded(call: Call, mode: str, value: float, name: str = "pad") -> Value:
     pairs = [(flat[i], flat[i + 1]) for i in range(0, len(flat), 2)][::-1]  # the last came first
     own = [(0, 0)] * len(x.shape)
     for dim, pair in enumerate(pairs, start=x.rank - len(pairs)):
-        if any(not isinstance(n, int) for n in pair):
-            raise Unreadable("its padding depends on the size of the batch", MIXES)
         if any(pair):
             own[call.axis(x, dim)] = pair
     if value == -np.inf and mode == "constant" and any(map(any, own)) and min(map(min, own)) >= 0:
@@ -83,35 +78,12 @@ def _surrounded(call: Call, x: Value, pads: _Pairs) -> Value:
 @reads("aten.slice.Tensor", "aten.narrow.default")
 def _slice(call: Call) -> Value:
     x = call.value("self")
-    dim, first = call["dim"] % x.rank, call.get("start") in (0, None)
-    if dim == x.layout.axis and first and is_whole_batch(call, x):
+    dim, extent = call["dim"] % x.rank, call.results.shape[call["dim"]]
+    if dim == x.layout.axis and extent == 1:
         return call.add(Identity(), x)
-    if dim == x.layout.axis and x.layout == JOINED:
-        return _batches(call, x, call.get("start"), sizes_of(call.results)[0])
     axis, step = call.axis(x, dim), call.get("step", 1)
     start = first_index(call["start"], x.shape[axis])
-    return cut(call, x, axis, start, call.results.shape[dim], step=step)
-
-
-def _batches(call: Call, x: Value, start: Any, size: Any, part: str = "") -> Value:
-    """Some of several batches that lie one after the other, from a size or a number of rows."""
-    at_front = start is None or (isinstance(start, int) and start == 0)
-    first = 0 if at_front else call.batch.factor(start)
-    count = call.batch.factor(size)
-    if not count or not (at_front or first):
-        raise Unreadable("it cuts through the samples of a batch", MIXES)
-    shape = (count, *x.shape[1:]) if count > 1 else x.shape[1:]
-    chosen = cut(call, x, 0, first, count, part=f"{part}/cut" if part else "cut")
-    made = call.add(Reshape(shape), chosen, part=part)
-    return replace(made, layout=JOINED if count > 1 else BATCH_FIRST)
-
-
-def is_whole_batch(call: Call, x: Value) -> bool:
-    """Whether the result has as many samples as a value."""
-    axis = x.layout.axis
-    batches = call.batch.factor(sizes_of(call.results)[axis])
-    group = x.layout.groups(len(x.shape))[axis]
-    return batches == int(np.prod([x.shape[one] for one in group if one != BATCH] or [1]))
+    return cut(call, x, axis, start, extent, step=step)
 
 
 def first_index(start: Any, extent: int) -> int:
@@ -133,10 +105,11 @@ def cut(
 @reads("aten.select.int")
 def _select(call: Call) -> Value:
     x = call.value("self")
-    axis = call.axis(x, call["dim"])
     if not isinstance(call["index"], int):
         raise Unreadable("its index depends on the input", "Use a fixed index.")
-    return entry(call, x, axis, call["index"])
+    if call["dim"] % x.rank == x.layout.axis:
+        return call.view(x, sizes_of(call.results))
+    return entry(call, x, call.axis(x, call["dim"]), call["index"])
 
 
 @reads("aten.unbind.int")
@@ -153,10 +126,6 @@ def _unbind(call: Call) -> tuple[Value, ...]:
 def _split(call: Call) -> tuple[Value, ...]:
     x = call.value("self")
     sizes = [sizes_of(result)[call["dim"]] for result in call.results]
-    starts = [0, *accumulate(sizes)]
-    if call["dim"] % x.rank == x.layout.axis and x.layout == JOINED:
-        both = enumerate(zip(starts, sizes, strict=False))
-        return tuple(_batches(call, x, start, size, str(i)) for i, (start, size) in both)
     axis = call.axis(x, call["dim"])
     return tuple(split(call, x, axis, sizes, [str(index) for index in range(len(sizes))]))
 
@@ -173,16 +142,7 @@ def _expand(call: Call) -> Value:
 
 def _broadcast(call: Call, x: Value) -> Value:
     """A value repeated to the shape of the result."""
-    sizes = sizes_of(call.results)
-    lifted = call.lift(x, len(sizes))
-    groups = lifted.layout.groups(len(lifted.shape))
-    shape = list(lifted.shape)
-    for group, size in zip(groups, sizes, strict=True):
-        if BATCH not in group:
-            shape[group[0]] = size
-    if not all(isinstance(n, int) for n in shape):
-        raise Unreadable("it repeats values as often as the batch has samples", MIXES)
-    return call.add(Broadcast(tuple(shape)), lifted)
+    return call.add(Broadcast(sample_shape(sizes_of(call.results))), x)
 
 
 @reads("aten.copy.default")
@@ -190,7 +150,7 @@ def _copy(call: Call) -> Value:
     """Another value in the place of one, repeated to its shape."""
     if not isinstance(call["src"], Value):
         like = call.value("self")
-        array = np.broadcast_to(call.against(call["src"], like), like.shape)
+        array = np.broadcast_to(call.against(call["src"]), like.shape)
         return call.constant_like(array.copy(), like, "")
     return _broadcast(call, call.value("src"))
 
@@ -200,20 +160,12 @@ def _repeat(call: Call) -> Value:
     x = call.value("self")
     times = list(call["repeats"] if "repeats" in call.arguments else call["dims"])
     times = [1] * (x.rank - len(times)) + times
+    lacking = x.rank - len(x.shape)
+    front = len(times) - len(x.shape)
+    if all(n == 1 for n in times[:front]) and front == lacking:
+        return tiled(call, x, dict(enumerate(times[front:])))
     lifted = call.lift(x, len(times))
-    if any(not isinstance(n, int) for n in times):
-        raise Unreadable(f"it repeats values {tuple(times)} times, depending on the batch", MIXES)
-    batches = times[lifted.layout.axis]
-    own = {
-        call.axis(lifted, dim): n
-        for dim, n in enumerate(times)
-        if n != 1 and dim != lifted.layout.axis
-    }
-    if batches == 1:
-        return tiled(call, lifted, own)
-    if own:
-        lifted = tiled(call, lifted, own, "tile")
-    return _copies(call, lifted, batches, outer=True)
+    return tiled(call, lifted, dict(enumerate(times)))
 
 
 @reads("aten.repeat_interleave.self_int")
@@ -221,29 +173,7 @@ def _repeat_each(call: Call) -> Value:
     x = call.value("self")
     if call["dim"] is None:
         raise Unreadable("it flattens the batch axis", "Give dim.")
-    if call["dim"] % x.rank == x.layout.axis:
-        return _copies(call, x, call["repeats"], outer=False)
     return repeated(call, x, call.axis(x, call["dim"]), call["repeats"])
-
-
-def _copies(call: Call, x: Value, times: int, outer: bool) -> Value:
-    """As many copies of every sample: of the whole batch one after another, or of each in turn."""
-    layout, shape = x.layout, x.shape
-    where = layout.axis if outer else layout.before + layout.inner
-    apart = (*shape[:where], 1, *shape[where:])
-    copied = (*shape[:where], times, *shape[where:])
-    merged = list(copied)
-    if outer and layout.outer:
-        merged[where : where + 2] = [times * shape[where]]
-    elif not outer and layout.inner:
-        merged[where - 1 : where + 1] = [times * shape[where - 1]]
-    new = replace(layout, before=layout.before + (outer and not layout.outer))
-    new = replace(new, outer=True) if outer else replace(new, inner=True)
-    joined = Reshape(tuple(merged)) if tuple(merged) != copied else None
-    made = call.chain(
-        x, ("apart", Reshape(apart)), ("copies", Broadcast(copied)), ("joined", joined)
-    )
-    return replace(made, layout=new)
 
 
 @reads("aten.roll.default")

@@ -57,7 +57,7 @@ def _max_pool(call: Call) -> Value | tuple[Value | None, ...]:
     layer = MaxPool(*_windows(call), call.numbers("dilation", rank), bool(call["ceil_mode"]))
     x, pads = call.notes.get(("surrounded", getattr(call["self"], "name", None)), (None, ()))
     if x is None or layer.ceil_mode or any(map(any, pads[:-rank])):
-        value = windowed(call, layer, call.value("self"))
+        value = windowed(call, layer, call.windows("self", rank))
     else:  # the values around are padding of the windows
         both = zip(layer.padding, pads[-rank:], strict=True)
         padding = tuple((a + c, b + d) for (a, b), (c, d) in both)
@@ -67,15 +67,15 @@ def _max_pool(call: Call) -> Value | tuple[Value | None, ...]:
 
 @reads("aten.avg_pool1d.default", "aten.avg_pool2d.default", "aten.avg_pool3d.default")
 def _average_pool(call: Call) -> Value:
-    divisor = call.get("divisor_override")
+    divisor, rank = call.get("divisor_override"), _rank(call)
     include = bool(call["count_include_pad"]) or divisor is not None
     pool = AveragePool(*_windows(call), bool(call["ceil_mode"]), include)
     if divisor is None:
-        return windowed(call, pool, call.value("self"))
-    x = call.sample("self")
-    counts = pool.divisors(x.shape[1:]) / divisor  # means back to sums, then the divisor
+        return windowed(call, pool, call.windows("self", rank))
+    x = call.windows("self", rank)
+    counts = pool.divisors(x.shape[-rank:]) / divisor  # means back to sums, then the divisor
     scale = np.asarray(counts.flat[0]) if np.ptp(counts) == 0 else counts[None]
-    return call.chain(x, ("average", pool), ("divisor", ScaleShift(scale)))
+    return call.add(ScaleShift(scale), windowed(call, pool, x, "average"))
 
 
 @reads(

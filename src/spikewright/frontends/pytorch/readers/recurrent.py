@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.call import Call, to_array
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.call import MIXES
 from spikewright.frontends.reading.functions import function
-from spikewright.frontends.reading.layout import BATCH_FIRST, Layout
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Value, alike
+from spikewright.frontends.reading.selection import entry, stacked
+from spikewright.frontends.reading.values import Value
 from spikewright.frontends.unrolling import (
     Adder,
     Cell,
@@ -30,12 +29,6 @@ from spikewright.graph.layers import (
     Reshape,
     Take,
 )
-
-_BESIDE = Layout(1)
-"""The layout of states, `(layers, batch, units)`, and of sequences that begin with time."""
-
-_TIME = "Build the layer with batch_first=True, or give it x.transpose(0, 1)."
-
 
 Make = Callable[[Weights, NDArray | None], Cell]
 """From the weights of one direction of one layer, and its projection, to a cell."""
@@ -76,46 +69,80 @@ def _gru_layer(call: Call) -> Any:
 
 def _recurrent(call: Call, make: Make) -> Any:
     """Layers one above the other, in one direction or two: the sequence, and the last states."""
-    layout = BATCH_FIRST if call["batch_first"] else _BESIDE
-    sequence = _sequence(call, layout)
     if call["train"] and call["dropout"]:
         raise Unreadable("it drops values at random", "Export the model in evaluation mode.")
     ways = 2 if call["bidirectional"] else 1
     cells = [make(*weights) for weights in _weights(call, ways * call["num_layers"])]
-    adder = call.node
-    initial = _initial(call, adder, len(cells))
-    steps = sequence.shape[0]
-    if sequence.name is None:
-        raise Unknown
-    below: str | Sequence[str] = sequence.name
+    sequences = _sequences(call)
+    rows = []
+    for index, sequence in enumerate(sequences):
+        place = f"sequence_{index}/" if len(sequences) > 1 else ""
+        initial = _initial(call, len(cells), index, len(sequences), place)
+        rows.append(_layers(call, cells, ways, sequence, initial, place))
+    if len(rows) == 1:
+        return tuple(call.placed(name) for name in rows[0])
+    axis = 0 if call["batch_first"] else 1
+    parts = ["", *(f"last_state_{kind}" for kind in range(len(rows[0]) - 1))]
+    return tuple(
+        stacked(call, [call.placed(name) for name in each], axis if not part else 1, part)
+        for part, each in zip(parts, zip(*rows, strict=True), strict=True)
+    )
+
+
+def _layers(
+    call: Call,
+    cells: Sequence[Cell],
+    ways: int,
+    sequence: str,
+    initial: Sequence[tuple[str | None, ...]],
+    place: str,
+) -> list[str]:
+    """The nodes of the result and of the last states for one sequence `(time, units)`."""
+    adder, steps = call.node, call.builder.shapes[sequence][0]
+    below: str | Sequence[str] = sequence
     last: list[tuple[str, ...]] = []
     for first in range(0, len(cells), ways):
         made: list[Sequence[str]] = []
         for way, cell in enumerate(cells[first : first + ways]):
-            place = f"layer_{first // ways}/{'reverse/' if way else ''}"
-            found = unroll(adder, cell, below, steps, initial[first + way], way == 1, place)
+            part = f"{place}layer_{first // ways}/{'reverse/' if way else ''}"
+            found = unroll(adder, cell, below, steps, initial[first + way], way == 1, part)
             last.append(found.states)
             made.append(found.outputs)
-        place = f"layer_{first // ways}/step"
         below = made[0]
         if ways > 1:
             below = [
-                adder(Concatenate(-1), *both, part=f"{place}_{time}/both")
+                adder(Concatenate(-1), *both, part=f"{place}layer_{first // ways}/step_{time}/both")
                 for time, both in enumerate(zip(*made, strict=True))
             ]
-    name = _stacked(call, adder, below, "")
+    name = _stacked(call, adder, below, f"{place}result" if place else "")
     states = zip(*last, strict=True)
-    kept = [_stacked(call, adder, row, f"last_state_{i}") for i, row in enumerate(states)]
-    return (call.placed(name, layout), *(call.placed(state, _BESIDE) for state in kept))
+    return [
+        name,
+        *(_stacked(call, adder, row, f"{place}last_state_{i}") for i, row in enumerate(states)),
+    ]
 
 
-def _sequence(call: Call, layout: Layout) -> Value:
-    sequence = call.value("input")
-    if sequence.layout != layout:
-        raise Unreadable("its sequence has the batch axis where time is", _TIME)
-    if len(sequence.shape) != 2:
-        raise Unreadable(f"its input {sequence.shape} is not a sequence of vectors", _TIME)
-    return sequence
+def _sequences(call: Call) -> list[str]:
+    """The nodes of the sequences `(time, units)`; several where the batch is merged with others."""
+    value = call.value("input")
+    if value.name is None:
+        raise Unknown
+    sizes = (*(1,) * (value.rank - len(value.shape)), *value.shape)
+    if len(sizes) == 2:
+        sizes = (1, *sizes)
+    elif not call["batch_first"]:
+        sizes = (sizes[1], sizes[0], sizes[2])
+    count, *shape = sizes
+    if count == 1:
+        own = value.shape == tuple(shape)
+        return [value.name if own else call.node(Reshape(tuple(shape)), value.name, part="time")]
+    axis = call.axis(value, 0 if call["batch_first"] else 1)
+    found = []
+    for index in range(count):
+        part = f"sequence_{index}/time"
+        row = entry(call, value, axis, index, f"{part}/row")
+        found.append(call.node(Reshape(tuple(shape)), str(row.name), part=part))
+    return found
 
 
 def _weights(call: Call, count: int) -> list[tuple[Weights, NDArray | None]]:
@@ -133,29 +160,35 @@ def _weights(call: Call, count: int) -> list[tuple[Weights, NDArray | None]]:
     return found
 
 
-def _initial(call: Call, adder: Adder, count: int) -> list[tuple[str | None, ...]]:
+def _initial(
+    call: Call, count: int, index: int, sequences: int, place: str
+) -> list[tuple[str | None, ...]]:
     """The states that each direction of each layer begins with, None for zeros."""
     given = call["hx"]
     several = given if isinstance(given, list | tuple) else [given]
-    of_kind = [
-        [_state(call, adder, state, row, f"initial_{kind}") for row in range(count)]
-        for kind, state in enumerate(several)
-    ]
+    of_kind = []
+    for kind, state in enumerate(several):
+        part = f"{place}initial_{kind}"
+        rows = _rows(call, state, count * sequences, part)
+        every = range(index, count * sequences, sequences)
+        of_kind.append([_state(call, rows, row, f"{part}/{row}") for row in every])
     return list(zip(*of_kind, strict=True))
 
 
-def _state(call: Call, adder: Adder, state: Any, row: int, part: str) -> str | None:
-    """One row of states `(rows, batch, units)`."""
-    if isinstance(state, Value):
-        if state.layout != _BESIDE:
-            raise Unreadable("the batch axis of its initial state is not its axis 1", MIXES)
-        if state.name is None:
-            raise Unknown
-        return adder(Take(np.array(row), 0), state.name, part=f"{part}/{row}")
-    values = to_array(state)[row]
-    if not alike(values, values[:1]):
-        raise Unreadable("its initial state differs from sample to sample", MIXES)
-    return adder(Constant(values[0]), part=f"{part}/{row}") if values.any() else None
+def _rows(call: Call, state: Any, count: int, part: str) -> Any:
+    """States `(layers, sequences, units)` as rows of units: a node, or an array."""
+    if not isinstance(state, Value):
+        return to_array(state).reshape(count, -1)
+    if state.name is None:
+        raise Unknown
+    shape = (count, state.shape[-1])
+    return state.name if state.shape == shape else call.node(Reshape(shape), state.name, part=part)
+
+
+def _state(call: Call, rows: Any, row: int, part: str) -> str | None:
+    if isinstance(rows, str):
+        return call.node(Take(np.array(row), 0), rows, part=part)
+    return call.node(Constant(rows[row]), part=part) if rows[row].any() else None
 
 
 def _stacked(call: Call, adder: Adder, names: Sequence[str], part: str) -> str:
@@ -184,31 +217,20 @@ def _lstm_cell(call: Call) -> Any:
 
 def _single(call: Call, make: Make) -> tuple[Value, ...]:
     """One step of a loop that the program has unrolled itself."""
-    value = call.sample("input")
-    if len(value.shape) != 1:
-        raise Unreadable(f"its input {value.shape} is not a vector", MIXES)
+    value = call.value("input")
     if value.name is None:
         raise Unknown
+    sizes = call.results[0].shape if isinstance(call.results, tuple | list) else call.results.shape
     biases = (call.optional_array("b_ih"), call.optional_array("b_hh"))
     cell = make(Weights(call.array("w_ih"), call.array("w_hh"), *biases), None)
     given = call["hx"]
     several = given if isinstance(given, list | tuple) else [given]
-    adder = call.node
-    initial = tuple(_cell_state(adder, state, i) for i, state in enumerate(several))
-    sequence = adder(Reshape((1, *value.shape)), value.name, part="sequence")
+    count = sizes[0] if len(sizes) > 1 else 1
+    if count > 1:
+        raise Unreadable(f"it is applied to {count} vectors of one sample")
+    adder, units = call.node, value.shape[-1]
+    rows = [_rows(call, state, 1, f"initial_{i}") for i, state in enumerate(several)]
+    initial = tuple(_state(call, row, 0, f"initial_{i}") for i, row in enumerate(rows))
+    sequence = adder(Reshape((1, units)), value.name, part="sequence")
     first, *rest = unroll(adder, cell, sequence, 1, initial).states
     return tuple(call.placed(name) for name in (adder(Identity(), first), *rest))
-
-
-def _cell_state(adder: Adder, state: Any, index: int) -> str | None:
-    """The state `(batch, units)` of a cell, or None for zeros."""
-    if isinstance(state, Value):
-        if state.layout != BATCH_FIRST:
-            raise Unreadable("its state does not have the batch axis first and apart", MIXES)
-        if state.name is None:
-            raise Unknown
-        return state.name
-    values = to_array(state)
-    if not alike(values, values[:1]):
-        raise Unreadable("its state differs from sample to sample", MIXES)
-    return adder(Constant(values[0]), part=f"initial_{index}") if values.any() else None

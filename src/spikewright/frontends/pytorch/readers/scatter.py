@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.frontends.pytorch.call import Call
+from spikewright.frontends.pytorch.call import Call, to_array
 from spikewright.frontends.pytorch.program import sizes_of
-from spikewright.frontends.pytorch.readers.extent import first_index, is_whole_batch
+from spikewright.frontends.pytorch.readers.extent import first_index
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import Concatenate, Identity, Take
@@ -18,8 +18,8 @@ from spikewright.graph.layers import Concatenate, Identity, Take
 @reads("aten.slice_scatter.default")
 def _write_slice(call: Call) -> Value:
     x, new = _operands(call, call["self"], call["src"])
-    dim, first = call["dim"] % x.rank, call["start"] in (0, None)
-    if dim == x.layout.axis and first and is_whole_batch(call, new):
+    dim = call["dim"] % x.rank
+    if dim == x.layout.axis and new.layout == x.layout:
         return call.add(Identity(), new)
     axis, shape = call.axis(x, dim), x.shape
     start = first_index(call["start"], shape[axis])
@@ -28,17 +28,14 @@ def _write_slice(call: Call) -> Value:
 
 def _operands(call: Call, x: Any, new: Any) -> tuple[Value, Value]:
     """Both as values: one of them may be a constant."""
-    if isinstance(x, Value) and isinstance(new, Value):
-        return finite(x), finite(new)
     like = x if isinstance(x, Value) else new
     values = []
     for step, item in (("into", x), ("new", new)):
         if isinstance(item, Value):
             values.append(finite(item))
         else:
-            shape = [n for axis, n in enumerate(item.shape) if axis != like.layout.axis]
-            array = np.broadcast_to(call.against(item, like), shape)
-            values.append(call.constant_like(array.copy(), like, step))
+            array = to_array(item).reshape(item.shape[like.rank - len(like.shape) :])
+            values.append(call.constant_like(array, like, step))
     return values[0], values[1]
 
 

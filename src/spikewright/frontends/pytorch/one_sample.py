@@ -1,0 +1,209 @@
+"""Programs of any batch as programs of one sample.
+
+A free batch is made one. In a program of a fixed number of samples, sizes that are written as
+numbers are divided where operators need it, and constants that have a row for every sample are cut
+down to one. `mixing.compare_programs` tries the result.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import combinations, islice
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+
+from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
+from spikewright.frontends.pytorch.folding import fold, is_foldable
+from spikewright.frontends.pytorch.naming import place_of_function
+from spikewright.frontends.pytorch.program import Program, full_name, is_check, take_apart
+from spikewright.frontends.reading.call import MIXES
+from spikewright.frontends.reading.refusal import Unreadable
+
+_TRIED = 200
+"""Ways to divide the numbers of an operator that are tried."""
+
+Change = Callable[[], None]
+
+
+def samples_of(program: Program) -> int | None:
+    """The number of samples that a program takes at a time; None where any will do."""
+    sizes = [node.meta["val"].shape[0] for node in program.inputs]
+    fixed = {int(size) for size in sizes if isinstance(size, int)}
+    if len(fixed) > 1:
+        raise ReadError(
+            f"the program's inputs have {sorted(fixed)} samples; the first axis is the batch, "
+            "which must have the same size in all of them. Export the program again."
+        )
+    return next(iter(fixed), None)
+
+
+def of_one_sample(program: Program, samples: int | None) -> Program:
+    """The program for one sample, with a graph of its own."""
+    exported = copy.copy(program.exported)
+    graph = copy.deepcopy(exported.graph)
+    for new, old in zip(graph.nodes, exported.graph.nodes, strict=True):
+        new.name = old.name  # a copy gives other names to those that Python knows
+    exported._graph_module = torch.fx.GraphModule(exported.graph_module, graph)
+    nodes = {node.name: node for node in exported.graph.nodes}
+    effects = {
+        nodes[node.name]: frozenset(nodes[one.name] for one in shared)
+        for node, shared in program.effects.items()
+    }
+    made = take_apart(exported, program.has_side_effects, effects)
+    _Shrinking(made, samples or 0).run()
+    return take_apart(exported, program.has_side_effects, effects)
+
+
+class _Shrinking:
+    """Computes the shapes of a program for one sample, in place of those for `samples` (0: any)."""
+
+    def __init__(self, program: Program, samples: int) -> None:
+        self._program, self._samples = program, samples
+        self._mode = FakeTensorMode(allow_non_fake_inputs=True)
+        self._made: dict[Any, Any] = {}  # of nodes that depend on the number of samples
+        self._constants: dict[Any, Any] = dict(program.constants)
+
+    def run(self) -> None:
+        """Put the new shapes, and numbers, into the program's graph."""
+        for node in list(self._program.exported.graph.nodes):
+            if node in self._program.inputs:
+                like = node.meta["val"]
+                with self._mode:
+                    one = torch.empty((1, *like.shape[1:]), dtype=like.dtype, device=like.device)
+                self._made[node] = node.meta["val"] = one
+            elif node.op == "call_function" and not is_check(node) and self._depends(node):
+                before = node.meta.get("val")
+                self._made[node] = node.meta["val"] = self._shrunk(node, before)
+
+    def _depends(self, node: Any) -> bool:
+        return any(one in self._made for one in node.all_input_nodes)
+
+    def _operand(self, node: Any) -> Any:
+        if node.op == "get_attr":
+            return getattr(self._program.exported.graph_module, node.target)
+        if node in self._made:
+            return self._made[node]
+        return pytree.tree_map_only(torch.Tensor, self._fake, node.meta.get("val"))
+
+    def _fake(self, like: Any) -> Any:
+        with self._mode:
+            return torch.empty(tuple(like.shape), dtype=like.dtype, device=like.device)
+
+    def _result(self, node: Any) -> Any:
+        """The result of a node for its operands as they are now, or the error that it raises."""
+        args, kwargs = torch.fx.map_arg((node.args, node.kwargs), self._operand)
+        try:
+            with self._mode, torch.no_grad():
+                return node.target(*args, **kwargs)
+        except Exception as error:
+            return error
+
+    def _shrunk(self, node: Any, before: Any) -> Any:
+        result = self._result(node)
+        constant = node not in self._program.dependent and not isinstance(result, Exception)
+        if self._samples and not constant and not self._is_smaller(result, before):
+            for changes in self._ways(node):
+                given = node.args, node.kwargs
+                for change in changes:
+                    change()
+                tried = self._result(node)
+                if self._is_smaller(tried, before):
+                    return tried
+                node.args, node.kwargs = given
+        if isinstance(result, Exception):
+            place, what = place_of_function(node), self._samples or "any number of"
+            kind = f"{place.kind}: {full_name(node.target)}"
+            reason = f"its program is of {what} samples, and it fails for one of them: {result}"
+            refusal = Refusal(place.name, kind, reason, MIXES, place.location)
+            raise UnsupportedLayerError([refusal]) from result
+        return result
+
+    def _is_smaller(self, made: Any, before: Any) -> bool:
+        """Whether every tensor of a result is that of one sample, by one of its axes."""
+        if isinstance(made, Exception):
+            return False
+        pairs = zip(pytree.tree_leaves(made), pytree.tree_leaves(before), strict=True)
+        return all(
+            not isinstance(one, torch.Tensor)
+            or (
+                one.dim() == many.dim()
+                and sorted(
+                    many.shape[axis] // n if many.shape[axis] % n == 0 else 0
+                    for axis, n in enumerate(one.shape)
+                    if n and n != many.shape[axis]
+                )
+                == [self._samples]
+            )
+            for one, many in pairs
+        )
+
+    def _ways(self, node: Any) -> Iterator[Sequence[Change]]:
+        """Changes of an operator's arguments, the fewest first."""
+        found = [*self._constant_ways(node), *self._number_ways(node)]
+        every = (some for count in (1, 2, 3) for some in combinations(found, count))
+        return islice(every, _TRIED)
+
+    def _number_ways(self, node: Any) -> Iterator[Change]:
+        """Whole numbers that may count samples, divided by how many there are."""
+        leaves, structure = pytree.tree_flatten((node.args, node.kwargs))
+        for place, leaf in enumerate(leaves):
+            whole = isinstance(leaf, int) and not isinstance(leaf, bool)
+            if whole and leaf > 0 and leaf % self._samples == 0:
+
+                def change(place: int = place, leaf: int = leaf) -> None:
+                    now, _ = pytree.tree_flatten((node.args, node.kwargs))
+                    now[place] = leaf // self._samples
+                    node.args, node.kwargs = pytree.tree_unflatten(now, structure)
+
+                yield change
+
+    def _constant_ways(self, node: Any) -> Iterator[Change]:
+        """Constants that have a row for every sample, with the first of them alone."""
+        for one in node.all_input_nodes:
+            like = one.meta.get("val")
+            if one in self._made or not isinstance(like, torch.Tensor):
+                continue
+            for axis, extent in enumerate(like.shape):
+                if extent and extent % self._samples == 0:
+                    yield partial(self._cut, node, one, axis)
+
+    def _cut(self, node: Any, constant: Any, axis: int) -> None:
+        """Put the part of a constant that belongs to the first sample in its place."""
+        graph, own = node.graph, constant.meta["val"].shape[axis] // self._samples
+        inner = self._is_inner(constant, axis, own)
+        span = (0, 2**63 - 1, self._samples) if inner else (0, own, 1)
+        with graph.inserting_before(node):
+            cut = graph.call_function(torch.ops.aten.slice.Tensor, (constant, axis, *span))
+        cut.meta.update(val=self._result(cut), **{
+            key: node.meta[key] for key in ("stack_trace", "nn_module_stack") if key in node.meta
+        })  # fmt: skip
+        node.replace_input_with(constant, cut)
+
+    def _is_inner(self, constant: Any, axis: int, own: int) -> bool:
+        """Whether samples lie behind the values that they are merged with along an axis."""
+        if own == 1:
+            return False
+        value = self._value(constant)
+        if value is None:
+            return False
+        apart = value.unflatten(axis, (own, self._samples))
+        return bool((apart == apart.narrow(axis + 1, 0, 1)).all())
+
+    def _value(self, node: Any) -> Any:
+        """The value of a constant, or None where it cannot be computed."""
+        if node not in self._constants:
+            operands = {one: self._value(one) for one in node.all_input_nodes}
+            known = all(value is not None for value in operands.values())
+            if node.op != "call_function" or not known or not is_foldable(node.target, node.args):
+                return None
+            args, kwargs = torch.fx.map_arg((list(node.args), node.kwargs), operands.get)
+            try:
+                self._constants[node] = fold(node.target, args, kwargs)
+            except Unreadable:
+                return None
+        return self._constants[node]
