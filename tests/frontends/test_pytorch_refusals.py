@@ -66,14 +66,13 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
             "leaves nothing of some rows",
         ),
         "mask of the data": (
-            lambda m, x: x.masked_fill(x > 0, -np.inf), row, "a number that is not finite",
+            lambda m, x: x.masked_fill(x > 0, -np.inf), row, "minus infinity in places",
         ),
         "equal real numbers": (
             lambda m, x: (x == 0.5).float(), row, "truth values from the data",
         ),
-        "attention that the data masks": (
-            lambda m, x: F.scaled_dot_product_attention(x, x, x, attn_mask=x @ x.mT > 0), (4, 3),
-            "may hide every key",
+        "infinity where the data says": (
+            lambda m, x: torch.where(x > 0, np.inf, x), row, "a number that is not finite",
         ),
         "a sum of truth values": (
             lambda m, x: ((x > 0) + (x < 1)).float(), row, "a sum of truth values is another",

@@ -23,7 +23,8 @@ its Python code looks like. One decorator and one function::
 
 reads an operator of your own, or one of PyTorch's that the library does not know. `call` holds the
 operator's arguments by name, `call.value` those that depend on the input, `call.array` the
-constants. `call.add` and `call.chain` add layers of the graph, whose batch axis comes first.
+constants. `call.add` and `call.chain` add layers of the graph, of one sample: without the first
+axis of extent one that values of a program have.
 """
 
 from __future__ import annotations
@@ -60,9 +61,10 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     `model` is a `torch.nn.Module`, a `torch.export.ExportedProgram`, or a path to a `.pt2` file. A
     module is traced in evaluation mode and left as it was; that needs `example_input`: an array or
     tensor `(batch, *shape)`, or the arguments of forward, as a list, a tuple, a dict by their
-    names, or any structure in them. The size of the batch axis stays free. Programs and files
-    bring their shapes along. `outputs` names outputs or layers that become the outputs; layers
-    that these do not need are cut.
+    names, or any structure in them. Its first sample is traced, and the module is called with two
+    samples at once and with each alone: one that mixes samples is refused. Programs and files bring
+    their shapes along; one of several samples is read as of one, and compared with it. `outputs`
+    names outputs or layers that become the outputs; layers that these do not need are cut.
 
     The activations of the returned source come from running the program in PyTorch with the
     weights that the module has at that time.

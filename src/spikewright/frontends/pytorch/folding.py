@@ -32,7 +32,9 @@ _FOLDABLE = frozenset(
     diag.default diag_embed.default diff.default dot.default dstack.default embedding.default
     eye.default eye.m fill.Scalar fill.Tensor full.default full_like.default hstack.default
     index_fill.int_Scalar
-    index_put.default lift_fresh.default linalg_norm.default linspace.default logspace.default
+    index_put.default lift_fresh.default linalg_norm.default linalg_householder_product.default
+    linalg_matrix_exp.default linalg_solve.default linspace.default logspace.default mH.default
+    matrix_exp.default sgn.default
     meshgrid.default meshgrid.indexing new_full.default new_ones.default new_zeros.default
     norm.Scalar norm_except_dim.default one_hot.default ones.default ones_like.default outer.default
     prod.default prod.dim_int scalar_tensor.default scatter.src scatter.value

@@ -167,7 +167,7 @@ class _Walk:
             whole = not (truth or kind.is_floating_point)
             value = replace(value, whole=int(whole), truth=truth)
         self.values[node] = value
-        if isinstance(value, Value) and value.name is not None and value.masked is None:
+        if isinstance(value, Value) and value.name is not None and _is_shown(value):
             self.observed.setdefault(value.name, node)
 
     def _meaning(self, node: Any) -> Any:
@@ -302,6 +302,9 @@ class _Walk:
             self._refuse(constant.why)
         if unknown or any(isinstance(value, _Shapeless) for value in _find(Value, operands)):
             raise Unknown
+        nothing = _nothing(node.meta["val"])
+        if nothing is not None:
+            return nothing
         call = self._call(node, place, args, kwargs)
         with calling(reader, place.name, place.kind, Unreadable, Unknown, AlongFirstAxis):
             before = len(self.builder.nodes)
@@ -367,6 +370,18 @@ class _Walk:
         return Value(None, sample_shape(sizes), layout_of(sizes)) if fixed else _Shapeless(None, ())
 
 
+def _is_shown(value: Value) -> bool:
+    """Whether a graph's value is the program's, and no stand-in for minus infinity."""
+    return value.masked is None and value.seen is None
+
+
+def _nothing(expected: Any) -> Any:
+    """A tensor without values, where an operator makes such; it is the same for all inputs."""
+    if not isinstance(expected, torch.Tensor) or 0 not in sizes_of(expected):
+        return None
+    return torch.empty(sizes_of(expected), dtype=expected.dtype)
+
+
 def _dependent(node: Any, values: Mapping[Any, Any]) -> list[Any]:
     """The nodes that an operator is called with and that depend on the inputs, in order."""
     leaves = pytree.tree_leaves((list(node.args), dict(node.kwargs)))
@@ -379,7 +394,7 @@ def _why_no_output(value: Any) -> tuple[str, str] | None:
     keep = "name the outputs to keep: outputs=[...]."
     if not isinstance(value, Value):
         return "this output does not depend on the input", keep.capitalize()
-    if value.masked is not None:
+    if value.masked is not None or value.seen is not None:
         return "this output is minus infinity in places", keep.capitalize()
     return None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.reading.arithmetic import scaled, total
+from spikewright.frontends.reading.arithmetic import product, scaled, total
 from spikewright.frontends.reading.call import Call
 from spikewright.frontends.reading.contraction import multiplied
 from spikewright.frontends.reading.equation import Labels
@@ -63,13 +63,15 @@ def attend(
     cap: float = 0.0,
     zero_rows: bool = False,
     part: str = "",
+    allowed: Value | None = None,
 ) -> tuple[Value, Value]:
     """The attention's result, and its weights: `softmax(scale Q K^T + masks) V`.
 
-    `masks` are added to the scores, and minus infinity hides keys. With a `cap` that is not zero
-    the scores are `cap tanh(scores / cap)` before. Keys and values with fewer heads than queries
-    are repeated (Ainslie et al. 2023). A query that sees no key is refused, or gives zeros where
-    `zero_rows` is set.
+    `masks` are added to the scores, and minus infinity hides keys. Where the truth values `allowed`
+    do not hold keys are hidden too. With a `cap` that is not zero the scores are
+    `cap tanh(scores / cap)` before. Keys and values with fewer heads than queries are repeated
+    (Ainslie et al. 2023). A query that sees no key gives zeros where `zero_rows` is set; else it is
+    refused, or weighs all keys alike where that depends on the data.
     """
     heads = {
         label: n
@@ -92,7 +94,7 @@ def attend(
             ("", ScaleShift(np.array(cap))),
             part="capped",
         )
-    return weighed(call, scores, value, axes, masks, zero_rows, part)
+    return weighed(call, scores, value, axes, masks, zero_rows, part, allowed)
 
 
 def weighed(
@@ -103,12 +105,18 @@ def weighed(
     masks: Sequence[Operand] = (),
     zero_rows: bool = False,
     part: str = "",
+    allowed: Value | None = None,
 ) -> tuple[Value, Value]:
     """The values weighed by the softmax of masked scores, and the weights."""
+    if allowed is not None:
+        scores = hidden_unless(call, allowed, scores)
     for mask in sorted(masks, key=lambda mask: not isinstance(mask, Value)):
         scores = masked(call, scores, mask)
     over = [i for i, label in enumerate(axes.scores) if label not in axes.result]
-    weights = softmax(call, scores, over, zero_rows, "weights")
+    cut = allowed if zero_rows else None
+    weights = softmax(call, scores, over, zero_rows, "weights" if cut is None else "shares")
+    if cut is not None:
+        weights = product(call, weights, call.expand(cut, weights.shape, "seen"), "weights")
     made = multiplied(call, [weights, value], [axes.scores, axes.value], axes.result, part)
     return made, weights
 
@@ -137,6 +145,8 @@ def masked(call: Call, scores: Value, mask: Operand) -> Value:
     if common_shape(scores, mask) != scores.shape:
         raise Unreadable(f"its mask of shape {mask.shape} does not fit scores of {scores.shape}")
     if isinstance(mask, Value):
+        if mask.seen is not None:
+            return hidden_unless(call, mask.seen, scores)
         if mask.truth:
             raise Unreadable(
                 "its mask of truth values is computed from the data, and may hide every key",
@@ -150,6 +160,14 @@ def masked(call: Call, scores: Value, mask: Operand) -> Value:
     if not hidden.any():
         return scores
     return replace(scores, masked=hidden if scores.masked is None else hidden | scores.masked)
+
+
+def hidden_unless(call: Call, allowed: Value, scores: Value) -> Value:
+    """The scores where truth values hold, and `HIDDEN` elsewhere."""
+    allowed = call.expand(allowed, scores.shape, "allowed")
+    kept = product(call, allowed, scores, "kept")
+    other = ScaleShift(scale=np.array(-HIDDEN), shift=np.array(HIDDEN))
+    return total(call, kept, call.add(other, allowed, part="hidden"), part="masked")
 
 
 def softmax(

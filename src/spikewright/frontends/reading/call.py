@@ -16,14 +16,22 @@ from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Operand, Value
 from spikewright.frontends.source import GraphBuilder, shape_made
 from spikewright.graph.layers import (
+    Activation,
     Broadcast,
     Constant,
+    Crop,
     Identity,
     Layer,
+    Permute,
     Reshape,
     ScaleShift,
     Shape,
+    Slice,
 )
+
+_MOVES = (Broadcast, Crop, Identity, Permute, Reshape, Slice)
+_TAKES_HIDDEN = ("softmax", "exp", "sigmoid", "relu")
+"""Functions that make zero of minus infinity and of its stand-in."""
 
 MIXES = "Keep the batch axis first and apart: samples cannot be mixed in a spiking network."
 
@@ -67,7 +75,21 @@ class Call(ABC):
         name = self._made(layer, [value.name for value in values], part)
         if not values:
             return Value(name, shape)
-        return values[0].becomes(name, shape)
+        return replace(values[0].becomes(name, shape), seen=self._seen(layer, values, part))
+
+    def _seen(self, layer: Layer, values: Sequence[Value], part: str) -> Value | None:
+        """The positions that the data does not hide after a layer; refuses where it reads them."""
+        hidden = [value for value in values if value.seen is not None]
+        if not hidden or (isinstance(layer, Activation) and layer.function in _TAKES_HIDDEN):
+            return None
+        if len(values) > 1 or not isinstance(layer, _MOVES):
+            raise Unreadable(
+                "it reads values that a mask of the data makes minus infinity, or nearly",
+                "Apply the mask to the scores right before the softmax.",
+            )
+        (value,) = hidden
+        assert value.seen is not None
+        return self.add(layer, value.seen, part=f"{part}/seen".lstrip("/"))
 
     def node(self, layer: Layer, *inputs: str, part: str = "") -> str:
         """Add a layer behind known nodes; raises `Unknown` where the shapes do not fit."""

@@ -112,7 +112,12 @@ def differences(call: Call, x: Value, axis: int, times: int) -> Value:
 
 
 def cumulative_sum(
-    call: Call, x: Value, axis: int, exclusive: bool = False, reverse: bool = False
+    call: Call,
+    x: Value,
+    axis: int,
+    exclusive: bool = False,
+    reverse: bool = False,
+    part: str = "",
 ) -> Value:
     """Sums of all values up to each one along an axis, or from each one on."""
     n = x.shape[axis]
@@ -121,7 +126,7 @@ def cumulative_sum(
     matrix = np.tri(n, k=-1 if exclusive else 0)
     if reverse:
         matrix = matrix[::-1, ::-1]
-    return call.add(Interpolate((np.ascontiguousarray(matrix),), (axis,)), finite(x))
+    return call.add(Interpolate((np.ascontiguousarray(matrix),), (axis,)), finite(x), part=part)
 
 
 def product_over(call: Call, x: Value, axes: Sequence[int], keep: bool) -> Value:

@@ -6,13 +6,17 @@ jumps where the two are equal; a spiking network tends to it everywhere else.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from spikewright.frontends.reading.arithmetic import chosen, combined, product, scaled, total
+from spikewright.frontends.reading.attention import HIDDEN, LEAST, hidden_unless
 from spikewright.frontends.reading.call import Call
+from spikewright.frontends.reading.reductions import cumulative_sum, reduced
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.values import Operand, Value, common_shape
-from spikewright.graph.layers import Activation, ScaleShift
+from spikewright.graph.layers import Activation, Broadcast, Reshape, ScaleShift
 
 STEP = Activation("threshold", {"threshold": 1.0, "value": 0.0, "maximum": 1.0})
 NOT = ScaleShift(np.array(-1.0), np.array(1.0))
@@ -26,37 +30,108 @@ def are_whole(*operands: Operand) -> bool:
     )
 
 
-def greater(call: Call, x: Operand, y: Operand, strict: bool) -> Value:
+def greater(call: Call, x: Operand, y: Operand, strict: bool, part: str = "") -> Value:
     """`x > y`, or `x >= y` unless it is `strict`."""
+    place = f"{part}/" if part else ""
     first, second = (x, y) if strict else (y, x)  # x >= y where not y > x
     margin = 0.5 if are_whole(x, y) else 1.0  # between whole numbers, so that none lies on it
     terms = (1.0, first), (-1.0, second), (1.0, np.array(margin))
-    step = call.add(STEP, combined(call, *terms, part="difference"), part="" if strict else "other")
-    return step if strict else call.add(NOT, step)
+    difference = combined(call, *terms, part=f"{place}difference")
+    step = call.add(STEP, difference, part=part if strict else f"{place}other")
+    return step if strict else call.add(NOT, step, part=part)
 
 
-def equal(call: Call, x: Operand, y: Operand, same: bool = True) -> Value:
+def equal(call: Call, x: Operand, y: Operand, same: bool = True, part: str = "") -> Value:
     """Whether whole numbers are the same, or are not; for real ones it would jump everywhere."""
-    difference = combined(call, (1.0, x), (-1.0, y), part="difference")
+    difference = combined(call, (1.0, x), (-1.0, y), part=f"{part}/difference".lstrip("/"))
     return call.chain(
         difference,
         ("distance", Activation("abs")),
         ("distance and half", ScaleShift(shift=np.array(0.5))),
         ("unequal" if same else "", STEP),
         *((("", NOT),) if same else ()),
+        part=part,
     )
+
+
+def truth_of(call: Call, x: Value, part: str = "") -> Value:
+    """Whether values are anything but zero."""
+    if x.truth:
+        return x
+    if x.whole:
+        made = equal(call, x, np.array(0.0), False, part)
+    else:
+        size = call.add(Activation("abs"), x, part=f"{part}/size".lstrip("/"))
+        made = greater(call, size, np.array(0.0), True, part)
+    return replace(made, truth=True)
+
+
+def first_largest(call: Call, x: Value, axis: int, part: str = "") -> Value:
+    """One where the largest value along an axis stands, the first of equal ones; else zero."""
+    place = f"{part}/" if part else ""
+    best = reduced(call, x, "max", (axis,), True, f"{place}largest")
+    best = call.expand(best, x.shape, f"{place}beside")
+    hot = greater(call, x, best, False, f"{place}is_largest")
+    before = cumulative_sum(call, hot, axis, exclusive=True, part=f"{place}before")
+    first = combined(call, (1.0, hot), (-1.0, before), part=f"{place}first")
+    return replace(call.add(Activation("relu"), first, part=part), truth=True)
+
+
+def place_of_largest(call: Call, x: Value, axis: int, keep: bool) -> Value:
+    """The place of the largest value along an axis, the first of equal ones: a whole number."""
+    hot = first_largest(call, x, axis, "chosen")
+    shape = [1] * len(x.shape)
+    shape[axis] = x.shape[axis]
+    places = scaled(call, hot, np.arange(x.shape[axis], dtype=float).reshape(shape), "places")
+    return replace(reduced(call, places, "sum", (axis,), keep), whole=1)
+
+
+def one_hot(call: Call, numbers: Value, count: int, part: str = "one_hot") -> Value:
+    """Ones at the places that whole numbers name, along a new last axis."""
+    wide = call.chain(
+        numbers,
+        ("axis", Reshape((*numbers.shape, 1))),
+        ("", Broadcast((*numbers.shape, count))),
+        part=f"{part}/number",
+    )
+    places = np.arange(count, dtype=float)
+    return equal(call, replace(wide, whole=1), places, True, part)
 
 
 def choice(call: Call, condition: Operand, yes: Operand, no: Operand) -> Value:
     """`yes` where a constant or a truth value holds, else `no`."""
     if not isinstance(condition, Value):
         return chosen(call, np.asarray(condition, bool), yes, no)
+    hidden = _hiding(call, condition, yes, no)
+    if hidden is not None:
+        return hidden
     if any(not isinstance(x, Value) and not np.isfinite(x).all() for x in (yes, no)):
         raise Unreadable(
             "its condition depends on the input, and it chooses a number that is not finite",
             "Use a large number, such as -1e4.",
         )
     return chosen_by_truth(call, condition, yes, no)
+
+
+def _hiding(call: Call, condition: Value, yes: Operand, no: Operand) -> Value | None:
+    """Values, or a number, that a mask of the data hides; None where nothing is hidden."""
+    least = [not isinstance(x, Value) and bool((np.asarray(x) <= LEAST).all()) for x in (yes, no)]
+    if least.count(True) != 1:
+        return None
+    kept = no if least[0] else yes
+    seen = call.add(NOT, condition, part="seen") if least[0] else condition
+    if not isinstance(kept, Value):
+        if np.any(kept):
+            return None
+        other = ScaleShift(np.array(-HIDDEN), np.array(HIDDEN))
+        shape = common_shape(seen, kept)
+        made = call.add(other, call.expand(seen, shape))
+        seen = call.expand(seen, shape)
+    else:
+        shape = common_shape(seen, kept)
+        seen = call.expand(seen, shape, "seen/broadcast")
+        made = hidden_unless(call, seen, call.expand(kept, shape))
+    return replace(made, seen=seen)
 
 
 def chosen_by_truth(call: Call, condition: Value, yes: Operand, no: Operand) -> Value:

@@ -21,7 +21,8 @@ class Value:
     `whole` is not 0 where the foreign value holds whole numbers, and `truth` says that it holds
     truth values, which are ones and zeros here. `masked` is True where the foreign value is minus
     infinity, which only a softmax can take; the node's value there is finite. It broadcasts against
-    the shape.
+    the shape. Where that depends on the data, `seen` holds truth values of the same shape: where
+    they do not hold, the foreign value is minus infinity, or nearly.
     """
 
     name: str | None
@@ -30,6 +31,7 @@ class Value:
     whole: int = 0
     truth: bool = False
     masked: NDArray | None = field(default=None, compare=False)
+    seen: Value | None = field(default=None, compare=False)
 
     @property
     def rank(self) -> int:
@@ -38,7 +40,7 @@ class Value:
 
     def becomes(self, name: str | None, shape: Shape) -> Value:
         """What an operation makes of it: real and finite numbers, the batch in the same place."""
-        return replace(self, name=name, shape=shape, whole=0, truth=False, masked=None)
+        return replace(self, name=name, shape=shape, whole=0, truth=False, masked=None, seen=None)
 
 
 Operand = Value | NDArray

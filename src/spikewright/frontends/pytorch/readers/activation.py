@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
+from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.pytorch.call import Call
-from spikewright.frontends.pytorch.readers.arithmetic import extremum
+from spikewright.frontends.pytorch.readers.arithmetic import extremum, times
+from spikewright.frontends.pytorch.reasons import why_not
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.arithmetic import clipped, exponential, powered
+from spikewright.frontends.reading.arithmetic import clipped, exponential, powered, scaled
 from spikewright.frontends.reading.attention import softmax
 from spikewright.frontends.reading.functions import (
     function,
@@ -21,7 +25,8 @@ from spikewright.frontends.reading.functions import (
 )
 from spikewright.frontends.reading.names import names_in
 from spikewright.frontends.reading.refusal import Unreadable
-from spikewright.frontends.reading.values import Value
+from spikewright.frontends.reading.rounding import Rounds
+from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import Activation, ScaleShift
 
 _NAMED = {f"aten.{name}.default": named for name, named in names_in("pytorch").items()}
@@ -29,8 +34,31 @@ _NAMED = {f"aten.{name}.default": named for name, named in names_in("pytorch").i
 
 @reads(*_NAMED)
 def _named(call: Call) -> Value:
-    named = _NAMED[call.target]
-    return call.chain(call.value("self"), *function(named.function, **named.values(call.arguments)))
+    named, x = _NAMED[call.target], call["self"]
+    steps = function(named.function, **named.values(call.arguments))
+    masked = x.masked if isinstance(x, Value) and named.function == "exp" else None
+    if masked is not None:  # zero where it is minus infinity
+        made = call.chain(replace(x, masked=None), *steps, part="exp")
+        return scaled(call, made, np.where(masked, 0.0, 1.0))
+    made = call.chain(call.value("self"), *steps)
+    size = x if named.function == "abs" else call.notes.get(("size", x.name))
+    if size is not None and named.function in ("abs", "relu"):
+        call.notes["size", made.name] = size
+    return made
+
+
+@reads("aten.sign.default")
+def _sign(call: Call) -> Value:
+    """Only in the product with the size of the same value, which is that value again."""
+    if is_asked_for():
+        raise Unreadable(*why_not(call.target))
+    x = call.value("self")
+    made = call.add(Rounds("floor"), x)
+    if made.name is None:
+        raise Unreadable(*why_not(call.target))
+    call.builder.rounds(made.name, call.refusal(*why_not(call.target)))
+    call.notes["sign", made.name] = x
+    return made
 
 
 @reads(*(f"aten.{name}.default" for name in ("floor", "ceil", "round", "trunc")))
@@ -70,6 +98,26 @@ def _power(call: Call) -> Value:
     return powered(call, call.value("self"), float(call["exponent"]))
 
 
+@reads("aten.pow.Tensor_Tensor")
+def _power_of_tensors(call: Call) -> Value:
+    """`x ** y = exp(y log(x))` for positive values, or a power by one number for all."""
+    x, y = call["self"], call["exponent"]
+    if not isinstance(y, Value):
+        exponents = call.array("exponent")
+        if exponents.size and np.ptp(exponents) == 0:
+            return powered(call, call.value("self"), float(exponents.flat[0]))
+        y = exponents
+    if not isinstance(x, Value):
+        base = call.array("self")
+        if not (base > 0).all():
+            raise Unreadable("its base is not positive everywhere", "Use a base above 0")
+        logarithm: Any = torch.from_numpy(np.log(np.asarray(base, np.float64)))
+    else:
+        logarithm = call.add(Activation("log"), finite(x), part="logarithm")
+    exponent = torch.from_numpy(np.array(y)) if not isinstance(y, Value) else y
+    return call.add(Activation("exp"), times(call, logarithm, exponent, "exponent"))
+
+
 @reads("aten.pow.Scalar")
 def _power_of_constant(call: Call) -> Value:
     return exponential(call, float(call["self"]), call.value("exponent"))
@@ -94,7 +142,7 @@ def _clipped(call: Call) -> Value:
     return clipped(call, x, low, high)
 
 
-@reads("aten.clamp.Tensor", "aten.clamp_min.Tensor", "aten.clamp_max.Tensor")
+@reads("aten.clip.Tensor", "aten.clamp.Tensor", "aten.clamp_min.Tensor", "aten.clamp_max.Tensor")
 def _clipped_to_arrays(call: Call) -> Value:
     low, high = call.get("min"), call.get("max")
     x: Any = call["self"]

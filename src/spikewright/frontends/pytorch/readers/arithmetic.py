@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from spikewright.frontends.pytorch.call import Call, to_array
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading import arithmetic
+from spikewright.frontends.reading.attention import masked
+from spikewright.frontends.reading.reasons import PLACES
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import stacked
 from spikewright.frontends.reading.truth import choice
-from spikewright.frontends.reading.values import Value, finite
-from spikewright.graph.layers import Concatenate, UnitNormalization
+from spikewright.frontends.reading.values import Value, common_shape, finite
+from spikewright.graph.layers import Concatenate, Identity, UnitNormalization
 
 
 @reads("aten.add.Tensor", "aten.add.Scalar")
@@ -41,6 +44,11 @@ def _multiply(call: Call) -> Value:
 
 def times(call: Call, x: Any, y: Any, part: str = "") -> Value:
     """`x y`, where at least one of them depends on the input."""
+    names = [getattr(one, "name", None) for one in (x, y)]
+    for sign, size in (names, names[::-1]):
+        of_sign, of_size = call.notes.get(("sign", sign)), call.notes.get(("size", size))
+        if of_sign is not None and of_sign == of_size:
+            return call.add(Identity(), of_sign, part=part)
     first, second = call.operands(x, y)
     return arithmetic.product(call, first, second, part)
 
@@ -74,6 +82,13 @@ def _add_product(call: Call) -> Value:
 def combine(call: Call, x: Any, a: float, y: Any, b: float, part: str = "") -> Value:
     """`a x + b y`, where at least one of them depends on the input."""
     first, second = call.operands(x, y)
+    for mask, scores, factors in ((first, second, (a, b)), (second, first, (b, a))):
+        if not isinstance(mask, Value) or not isinstance(scores, Value):
+            continue
+        if mask.seen is not None and factors == (1, 1):
+            shape = common_shape(scores, mask)
+            made = masked(call, call.expand(finite(scores), shape), mask)
+            return replace(made, seen=call.expand(mask.seen, shape, "seen"))
     return arithmetic.combined(call, (a, first), (b, second), part=part)
 
 
@@ -92,6 +107,17 @@ def _where(call: Call) -> Value:
 def _chosen(call: Call, condition: Any, yes: Any, no: Any) -> Value:
     """`yes` where a condition holds, else `no`."""
     return choice(call, *call.operands(condition, yes, no))
+
+
+@reads("aten.index_fill.int_Scalar", "aten.index_fill.int_Tensor")
+def _index_fill(call: Call) -> Value:
+    """A number at constant places of an axis."""
+    if isinstance(call["index"], Value):
+        raise Unreadable(*PLACES)
+    sizes = call.results.shape
+    filled = torch.zeros(tuple(sizes), dtype=torch.bool)
+    filled = filled.index_fill(call["dim"], call["index"].cpu(), True)
+    return _chosen(call, filled, call["value"], call["self"])
 
 
 @reads("aten.tril.default", "aten.triu.default")
@@ -122,7 +148,7 @@ def _concatenate(call: Call) -> Value:
         for index, item in enumerate(call["tensors"])
         if isinstance(item, Value) or item.numel()
     ]
-    return call.add(Concatenate(axis), *parts)
+    return call.add(Concatenate(axis) if len(parts) > 1 else Identity(), *parts)
 
 
 @reads("aten.stack.default")

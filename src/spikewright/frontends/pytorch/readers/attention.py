@@ -29,7 +29,11 @@ def _attention(call: Call) -> Any:
     scale = call.get("scale")
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
     axes, masks = Axes.of_rank(len(query.shape)), _masks(call, query, key)
-    result, _ = attend(call, query, key, value, axes, factor, masks, zero_rows=True)
+    allowed = next((m for m in masks if isinstance(m, Value) and m.truth), None)
+    masks = [mask for mask in masks if mask is not allowed]
+    result, _ = attend(
+        call, query, key, value, axes, factor, masks, zero_rows=True, allowed=allowed
+    )
     several = isinstance(call.results, tuple | list)
     return (result, *[None] * (len(call.results) - 1)) if several else result
 

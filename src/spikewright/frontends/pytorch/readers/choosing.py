@@ -11,9 +11,11 @@ import torch
 from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.readers.lookup import rows_of_constant
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.layout import sample_shape
+from spikewright.frontends.reading.contraction import multiplied
+from spikewright.frontends.reading.layout import BATCH_FIRST, sample_shape
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import taken
+from spikewright.frontends.reading.truth import one_hot
 from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import Reshape, Take
 
@@ -49,6 +51,9 @@ def _index(call: Call) -> Value:
     x = call.value("self")
     given = list(call["indices"]) + [None] * (x.rank - len(call["indices"]))
     used = [dim for dim, index in enumerate(given) if index is not None]
+    computed = [dim for dim in used if isinstance(given[dim], Value)]
+    if computed:
+        return _computed(call, x, given, used, computed)
     for dim in used:
         _whole(call, given[dim])
     (dim, index), *others = [(dim, given[dim]) for dim in used]
@@ -58,11 +63,47 @@ def _index(call: Call) -> Value:
     return _looked_up(call, x, lambda where: where[chosen])
 
 
+def _computed(call: Call, x: Value, given: Any, used: list[int], computed: list[int]) -> Value:
+    """The entries of one axis at computed places, of the first and only sample."""
+    others = [given[dim] for dim in used if dim not in computed]
+    first = all(not isinstance(i, Value) and i.numel() == 1 and not i.any() for i in others)
+    lone = all(dim == 0 for dim in used if dim not in computed) and x.layout == BATCH_FIRST
+    if len(computed) > 1 or not first or (others and not lone):
+        _whole(call, given[computed[0]])
+    (dim,) = computed
+    axis, numbers = call.axis(x, dim), finite(given[dim])
+    if not numbers.whole or (axis and not others):
+        _whole(call, numbers)
+    chosen = one_hot(call, numbers, x.shape[axis])
+    places = tuple(("place", i) for i in range(len(numbers.shape)))
+    own = tuple(range(len(x.shape)))
+    rest = tuple(i for i in own if i != axis)
+    return multiplied(call, [chosen, x], [(*places, axis), own], (*places, *rest))
+
+
 @reads("aten.gather.default")
 def _gather(call: Call) -> Value:
-    x, dim, index = call.value("self"), call["dim"], call["index"]
-    _whole(call, index)
+    x, dim, index = call["self"], call["dim"], call["index"]
+    if isinstance(index, Value):
+        return _gathered(call, x, dim, finite(index))
+    x = call.value("self")
     return _looked_up(call, x, lambda where: where.gather(dim, index.cpu()))
+
+
+def _gathered(call: Call, x: Any, dim: int, index: Value) -> Value:
+    """Entries of an axis at computed places, which differ along the others."""
+    axis = call.axis(index, dim)
+    if not index.whole:
+        _whole(call, index)
+    operand = finite(x) if isinstance(x, Value) else call.against(x)
+    own = tuple(range(len(index.shape)))
+    others = [(n, m) for i, (n, m) in enumerate(zip(index.shape, operand.shape, strict=True))
+              if i != axis]  # fmt: skip
+    if any(m not in (1, n) for n, m in others):
+        raise Unreadable("it reads from a part of the other axes alone", "Cut them off before it.")
+    chosen = one_hot(call, index, operand.shape[axis])
+    labels = [(*own, "place"), tuple("place" if i == axis else i for i in own)]
+    return multiplied(call, [chosen, operand], labels, own)
 
 
 @reads("aten.unfold.default")

@@ -130,7 +130,7 @@ def _split(call: Call) -> tuple[Value, ...]:
     return tuple(split(call, x, axis, sizes, [str(index) for index in range(len(sizes))]))
 
 
-@reads("aten.expand.default", "aten.expand_as.default")
+@reads("aten.expand.default", "aten.expand_as.default", "aten.broadcast_to.default")
 def _expand(call: Call) -> Value:
     x = call.value("self")
     made = _broadcast(call, x)

@@ -94,17 +94,24 @@ def over(call: Call, x: Value) -> tuple[int, ...]:
     return tuple(sorted({call.axis(x, dim) for dim in every}))
 
 
-_ORDERS = {1.0: "norm 1", 2.0: "norm 2", np.inf: "norm inf"}
+ORDERS = {1.0: "norm 1", 2.0: "norm 2", np.inf: "norm inf"}
 
 
-@reads("aten.linalg_vector_norm.default", "aten.norm.ScalarOpt_dim")
+@reads(
+    "aten.linalg_vector_norm.default", "aten.norm.ScalarOpt_dim", "aten.linalg_norm.default",
+    "aten.linalg_norm.ord_str", "aten.linalg_matrix_norm.str_ord",
+)  # fmt: skip
 def _norm(call: Call) -> Value:
     x, order = call.value("self"), call.get("ord", call.get("p"))
-    order = 2.0 if order is None else float(order)
+    several = call["dim"] is None or len(np.atleast_1d(call["dim"])) > 1
+    of_matrix = "vector" not in call.target and "norm.Scalar" not in call.target and several
+    if order not in (None, "fro") and of_matrix:
+        raise Unreadable(f"norms of matrices of order {order} have no reading", "Use 'fro'.")
+    order = 2.0 if order in (None, "fro") else float(order)
     axes, keep = over(call, x), bool(call["keepdim"])
-    if order not in _ORDERS:
+    if order not in ORDERS:
         raise Unreadable(f"norms of order {order} have no reading", "Use order 1, 2 or infinity.")
-    value = reduced(call, x, _ORDERS[order], axes, keep)
+    value = reduced(call, x, ORDERS[order], axes, keep)
     if order == 2 and keep:
         call.notes["norm", value.name] = (x, axes, 0.0)
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 
 from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.program import sizes_of
-from spikewright.frontends.pytorch.readers.normalization import over
+from spikewright.frontends.pytorch.readers.arithmetic import combine
+from spikewright.frontends.pytorch.readers.normalization import ORDERS, over
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.reductions import (
     cumulative_sum,
@@ -19,6 +21,7 @@ from spikewright.frontends.reading.reductions import (
     reduced,
 )
 from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.truth import place_of_largest
 from spikewright.frontends.reading.values import Value
 from spikewright.frontends.reading.windows import (
     adaptive_average,
@@ -115,8 +118,51 @@ _REDUCTIONS = {
 )  # fmt: skip
 def _reduction(call: Call) -> Value | tuple[Value | None, ...]:
     x, keep = call.value("self"), bool(call.get("keepdim"))
-    value = reduced(call, x, _REDUCTIONS[call.target.split(".")[1]], over(call, x), keep)
+    name, axes = call.target.split(".")[1], over(call, x)
+    value = reduced(call, x, _REDUCTIONS[name], axes, keep)
+    if name in ("amax", "max") and keep:
+        call.notes["largest", value.name] = x.name
     return (value, None) if isinstance(call.results, tuple | list) else value
+
+
+@reads("aten.argmax.default", "aten.argmin.default")
+def _argmax(call: Call) -> Value:
+    """The place of the largest or smallest value along an axis, as a whole number."""
+    x = call.value("self")
+    if call["dim"] is None:
+        x = call.view(x, (1, math.prod(x.shape)))
+        axis = 0
+    else:
+        axis = call.axis(x, call["dim"])
+    if "argmin" in call.target:
+        x = replace(call.negated(x), whole=x.whole)
+    return place_of_largest(call, x, axis, bool(call["keepdim"]) and call["dim"] is not None)
+
+
+@reads("aten.cdist.default")
+def _distances(call: Call) -> Value:
+    """Norms of the differences of all rows of one and all rows of another."""
+    order = float(call["p"])
+    if order not in ORDERS:
+        options = "Use order 1, 2 or infinity."
+        raise Unreadable(f"distances of order {order} have no reading", options)
+    first, second = (
+        call.view(x, (*x_sizes[:at], 1, *x_sizes[at:]), name) if isinstance(x, Value)
+        else x.unsqueeze(at - len(x_sizes) - 1)
+        for name, step in (("x1", 1), ("x2", 2))
+        for x in [call[name]]
+        for x_sizes in [sizes_of_operand(x)]
+        for at in [len(x_sizes) - step]
+    )  # fmt: skip
+    difference = combine(call, first, 1, second, -1, "difference")
+    return reduced(call, difference, ORDERS[order], (len(difference.shape) - 1,), False)
+
+
+def sizes_of_operand(x: Any) -> tuple[int, ...]:
+    """The program's extents of a value or a constant."""
+    if isinstance(x, Value):
+        return (*(1,) * (x.rank - len(x.shape)), *x.shape)
+    return tuple(x.shape)
 
 
 @reads("aten.prod.dim_int")

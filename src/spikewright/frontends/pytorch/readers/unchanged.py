@@ -8,6 +8,7 @@ from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.reasons import WHOLE
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.truth import truth_of
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Identity
 
@@ -45,6 +46,8 @@ def _convert(call: Call) -> Value:
     to = call.results.dtype
     if call.dtype in (*_INTEGERS, torch.bool) and to in _INTEGERS:
         return call.add(Identity(), call.value("self"))
+    if to == torch.bool:
+        return call.add(Identity(), truth_of(call, call.value("self"), "truth"))
     if not to.is_floating_point:
         raise Unreadable(*WHOLE)
     if to not in (torch.float32, torch.float64, call.dtype, call.precision):
