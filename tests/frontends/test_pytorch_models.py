@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import warnings
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from pytorch_helpers import Of, check, check_values, randomised, samples
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
+from torch.utils import _pytree as pytree
 
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends import pytorch as frontend
@@ -395,6 +397,26 @@ def test_several_inputs_and_outputs_have_the_names_of_the_source() -> None:
     assert source.graph.inputs == ("image", "context")
     assert dict(source.graph.outputs) == {"total": "add", "parts_0": "relu", "parts_1": "image"}
     check_values(source)
+
+
+class _Answer(OrderedDict):
+    """A result with names that says no keys to PyTorch, like those of diffusers."""
+
+
+pytree.register_pytree_node(
+    _Answer,
+    lambda answer: (list(answer.values()), list(answer)),
+    lambda values, names: _Answer(zip(names, values, strict=True)),
+    serialized_type_name="test_pytorch_models._Answer",
+)
+
+
+def test_outputs_of_any_mapping_have_its_names() -> None:
+    """Also of a class that is registered without a function for its keys, and inside a tuple."""
+    one = Of(lambda m, x: _Answer(sample=x + 1, rest=_Answer(twice=x * 2)))
+    assert dict(check(one, (3,)).outputs) == {"sample": "add", "rest_twice": "mul"}
+    inside = Of(lambda m, x: (_Answer(sample=x + 1), x * 2))
+    assert dict(check(inside, (3,)).outputs) == {"0_sample": "add", "output_1": "mul"}
 
 
 def test_outputs_of_tuples_are_numbered() -> None:
