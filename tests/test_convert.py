@@ -213,14 +213,13 @@ def test_per_layer_choices_reach_their_layers():
 
 
 @pytest.mark.parametrize("argument", ["scale_firing_rates", "synapse", "initial_voltage"])
-def test_a_dict_that_misses_or_invents_layers_is_refused(argument):
-    """Every unknown and every missing layer is named."""
+def test_a_dict_that_invents_layers_is_refused(argument):
+    """Every unknown key is named, with the layers that there are."""
     value = {"scale_firing_rates": 2.0, "synapse": 0.01, "initial_voltage": "zero"}[argument]
     with pytest.raises(ConversionError) as caught:
         sw.convert(models.mlp(), spiking=True, **{argument: {"act1": value, "conv9": value}})
     text = str(caught.value)
     assert "'conv9'" in text
-    assert "'act2'" in text
     assert "act1, act2" in text
     assert argument in text
 

@@ -105,7 +105,7 @@ def test_what_has_nothing_to_show_is_refused(conversion: sw.Conversion, tmp_path
     for call in (lambda: sw.plot.raster(rate, X[0], 4), lambda: sw.plot.rates(rate.run(X, 2))):
         with pytest.raises(SimulationError, match="nothing to draw: no layer"):
             call()
-    with pytest.raises(SimulationError, match=r"must be one sample"):
+    with pytest.raises(SimulationError, match=r"takes one sample"):
         sw.plot.raster(conversion, X[:2], 4)
     conversion.evaluate(X, Y, 2, progress=False).save(tmp_path / "e.json")
     with pytest.raises(SimulationError, match="loaded from a file"):

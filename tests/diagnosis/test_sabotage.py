@@ -84,10 +84,10 @@ def test_one_layer_left_at_one(name: str, data: tuple[NDArray, NDArray]) -> None
     check(sound, sound.again(scale_firing_rates={**scales, name: 1.0}), data, {name})
 
 
-def test_a_layer_that_was_forgotten_is_refused_before_that() -> None:
-    """No network is made of a dict that leaves a layer out."""
-    with pytest.raises(ConversionError, match="relu2"):
-        sw.convert(demo.MODEL, spiking=True, scale_firing_rates={"relu1": 50.0})
+def test_a_layer_that_was_misspelt_is_refused_before_that() -> None:
+    """No network is made of a dict with a key that means no layer."""
+    with pytest.raises(ConversionError, match="Did you mean 'relu1'"):
+        sw.convert(demo.MODEL, spiking=True, scale_firing_rates={"relu11": 50.0})
 
 
 @pytest.mark.parametrize("name", ["relu1", "relu2"])

@@ -49,6 +49,7 @@ FORMULAS: dict[str, Torch] = {
     "exp": torch.exp,
     "sin": torch.sin,
     "cos": torch.cos,
+    "atan": torch.atan,
     "squareplus": lambda x: (x + torch.sqrt(x**2 + 4)) / 2,
     "sparse_plus": lambda x: torch.where(x < -1, 0.0 * x, torch.where(x < 1, (x + 1) ** 2 / 4, x)),
     "square": torch.square,

@@ -49,7 +49,7 @@ def _range(text: str) -> tuple[float, float]:
     try:
         return float(low), float(high)
     except ValueError:
-        raise ValueError(f"give LAYER=LOW:HIGH in Hz, got {text!r}") from None
+        raise ValueError(f"give LAYER=LOW:HIGH in Hz, got LAYER={text}") from None
 
 
 @click.command()

@@ -6,7 +6,7 @@ neuron types, and the layers of the source themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from spikewright.errors import ConversionError, SimulationError
@@ -66,6 +66,8 @@ def recorded(record: Any, lowered: Lowered, graph: Graph) -> Any:
     keys = keys_of_nodes(graph, _with_values(lowered), "layer")
     given = [record] if isinstance(record, str) or not _is_several(record) else list(record)
     names: dict[Any, None] = {}
+    if not all(isinstance(key, Hashable) for key in given):
+        return record  # it is refused with what names are
     for key in given:
         around = key not in lowered.exact_values and keys.inside(key)
         if isinstance(key, str) and key in lowered.layers and not around:

@@ -87,7 +87,7 @@ class LayerKeys:
 
     def alike(self, key: Any) -> frozenset[str]:
         """The members with this activation or neuron type."""
-        return frozenset(name for name, own in self.kinds.items() if key in own)
+        return frozenset(name for name, own in self.kinds.items() if any(key == one for one in own))
 
     def selected(self, keys: Iterable[Any]) -> dict[str, None]:
         """The members that each of some keys means, in order; a layer's name wins.
