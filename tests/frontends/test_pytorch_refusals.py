@@ -92,7 +92,10 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
         "norm of order 3": (lambda m, x: x.norm(3, 1), row, r"order 3\.0"),
         "variance of one": (lambda m, x: x.var(1), (1, 4), "variance of 1 values"),
         "power of a negative": (lambda m, x: (-2.0) ** x, row, "needs a positive"),
-        "largest two": (lambda m, x: x.topk(2).values, row, "makes positions out of"),
+        "median": (lambda m, x: x.median(1).values, row, "makes positions out of"),
+        "many in order": (
+            lambda m, x: torch.cat([x] * 20, 1).sort(1).values, row, "puts 80 values into order",
+        ),
         "rounded": (lambda m, x: x.round(), row, "jumps"),
         "max with indices": (
             lambda m, x: torch.stack(F.max_pool2d(x, 2, return_indices=True), 1)[:, 0], image,

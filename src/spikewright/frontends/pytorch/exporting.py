@@ -12,6 +12,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.arguments import USAGE, Arguments, calls_of, variants
+from spikewright.frontends.pytorch.experts import ask_every_expert
 from spikewright.frontends.pytorch.modes import inference
 from spikewright.frontends.pytorch.opaque import as_operators
 from spikewright.frontends.pytorch.state import set_by_forward
@@ -97,6 +98,7 @@ def _traced(
         changed = set_by_forward(module, before)
         register_module_forward_hook(lambda part, args, output: done.append(part))
         try:
+            ask_every_expert(module)
             as_operators(module, opaque, given)
             program = torch.export.export(module, given.args, dict(given.kwargs), strict=False)
             if called:

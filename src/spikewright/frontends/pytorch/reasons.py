@@ -51,7 +51,7 @@ _REASONS = by_kind(
         "eq ne __and__ __or__ __xor__ logical_and logical_or logical_xor logical_not bitwise_and "
         "bitwise_or bitwise_not isin any all",
     ),
-    (ORDERS, "argmax argmin topk sort argsort nonzero masked_select"),
+    (ORDERS, "kthvalue median mode msort nonzero masked_select unique"),
     (_ONE_NUMBER, "item _local_scalar_dense"),
     (PLACES, "index_put scatter grid_sampler grid_sampler_2d"),
     (_BAGS, "embedding_bag _embedding_bag _embedding_bag_forward_only"),
