@@ -73,6 +73,9 @@ FIGURES = (
         "families", "trained_families.md", "families", f"trained_families {FASHION} {CIFAR}", 240,
         ("mobilenet_v3_0", "vit_0", "gru_0"),
     ),
+    Figures(
+        "texts", "trained_families.md", "texts", "texts_and_ratings", 700, ("bert_0", "ncf_0")
+    ),
     Figures("bits", "bits.md", "bits", f"chip_bits {MNIST} {FASHION}", 330, SOURCES[:2]),
     Figures("wide", "calibration.md", "wide", "wide_channels", 40),
     Figures("features", "guarantees.md", "features", "raw_features", 15),
@@ -84,7 +87,7 @@ FIGURES = (
     Figures("suite", "nengo.md", "suite", "nengo_suite", 900),
     Figures("explorer", "explore.md", "explorer", f"explorer {MNIST}", 120, ("mnist_0",),
             times=True),
-    Figures("networks", "families.md", "", "families", 1020, times=True),
+    Figures("networks", "families.md", "", "families", 1800, times=True),
     Figures("readers", "nir_readers.md", "", f"nir_readers {MNIST} --readers {{readers}}", 600,
             ("mnist_0",)),
     _speed("peers", "Engines and peers", "peers", 1500),

@@ -31,8 +31,9 @@ _RUN = _MODEL | {"lower", "engines", "measure", "running", "executors"}
 _RULES = {"choosing.statistics", "choosing.rules", "choosing"}
 _CONVERT = {"frontends", "passes", "conversion"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
-    "_base": {"errors"},
+    "advice": set(),
+    "errors": {"advice"},
+    "_base": {"advice", "errors"},
     "records": set(),
     "graph": set(),
     "network": set(),
@@ -100,7 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "": {"_base"},
 }  # fmt: skip
-BASE = {"errors", "_base"}
+BASE = {"advice", "errors", "_base"}
 
 # Packages whose files may import a framework at their top: they ask for it before anything else,
 # so that its absence is a sentence, and nothing else imports them while it is being imported.

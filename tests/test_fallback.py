@@ -326,9 +326,9 @@ def test_calls_leave_the_model_as_it_was() -> None:
 
 @pytest.mark.parametrize("fallback", [None, "python"])
 def test_masks_are_one_refusal_still(fallback: Any) -> None:
-    """A layer that is called would lose its mask, so that is offered to none that has one."""
+    """A layer that is called would lose its mask, so that is offered to none that looks at one."""
     x = keras.Input((4, 3))
-    model = keras.Model(x, L.GRU(2)(L.Masking(name="mask")(x)))
+    model = keras.Model(x, L.GRU(2, activation="sparsemax", name="mask")(L.Masking()(x)))
     with pytest.raises(UnsupportedLayerError) as caught:
         sw.convert(model, fallback=fallback)
     (refusal,) = caught.value.refusals

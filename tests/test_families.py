@@ -13,10 +13,12 @@ import onnx
 import pytest
 import torch
 import torchvision
+from benchmarks import families
 from benchmarks.families import apart, measuring, of_keras, of_torchvision, page, unchanged
 from benchmarks.families.__main__ import chosen, is_done, summary
 from benchmarks.families.exporting import torch_file
-from benchmarks.families.member import Member, Origin
+from benchmarks.families.inputs import lengths, mask, padded_ids, values
+from benchmarks.families.member import ONLY, Member, Origin
 from benchmarks.families.origins import ONNX, ORIGINS, found, keys
 from benchmarks.families.warming import alive, warm_module
 from torch import nn
@@ -28,7 +30,10 @@ from spikewright.frontends.keras.importing import import_keras
 keras = import_keras()
 
 GUARANTEES = {"exact", "convergent", "approximated"}
-LEAST = {"keras": 10, "torchvision": 20, "timm": 12, "transformers": 10}
+LEAST = {
+    "keras": 10, "torchvision": 20, "timm": 12, "transformers": 10, "text": 36, "pytorch": 16,
+    "diffusers": 4, "keras_models": 12, "keras_hub": 11,
+}  # fmt: skip
 
 
 def test_every_classification_family_of_torchvision_has_a_member() -> None:
@@ -58,6 +63,73 @@ def test_a_place_has_many_families(place: str) -> None:
     assert len(set(families)) == len(families)
 
 
+def test_every_row_that_was_named_is_there() -> None:
+    """Those of the list that was made before any of them was tried."""
+    listed = Path(families.__file__).with_name("README.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| (\w+/\w+) \| (.+?) \|", listed, re.MULTILINE)
+
+    assert len(named) >= 60
+    for key, family in named:
+        assert found(key)[2].family == family
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_a_padded_batch_has_a_sample_that_is_shorter(left: bool) -> None:
+    """Ids and masks say the same of it; what is repeated differs in its padding alone."""
+    member = Member(
+        "", {"ids": padded_ids(7, 50, left=left, free=True), "mask": mask(7, left=left),
+             "values": values(7, 2, padded=True, free=True), "length": lengths(7)},
+    )  # fmt: skip
+    arrays = member.arrays(2)
+
+    np.testing.assert_array_equal(arrays["mask"], arrays["ids"] != 0)
+    np.testing.assert_array_equal(arrays["mask"].sum(1), [7, 4])
+    np.testing.assert_array_equal(arrays["length"], [7, 4])
+    assert arrays["mask"][1, 0] != left
+    assert not arrays["values"][1, 4:].any()
+    assert arrays["values"][1, :4].all()
+    compared = member.compared()
+    differs = compared["ids"][1] != compared["ids"][2]
+    np.testing.assert_array_equal(differs & (compared["mask"][1] == 1), np.zeros(7, bool))
+    assert differs.any()
+    np.testing.assert_array_equal(compared["mask"][1:2], compared["mask"][2:])
+
+
+class _Masked(nn.Module):
+    """The sum of the values that a mask leaves."""
+
+    def forward(self, x: Any, mask: Any) -> Any:
+        return (x * mask).sum(1, keepdim=True)
+
+
+class _Unmasked(nn.Module):
+    """The sum of all values, whatever the mask says."""
+
+    def forward(self, x: Any, mask: Any) -> Any:
+        return (x + 0 * mask).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"), [(_Masked, measuring.LEFT_OUT), (_Unmasked, measuring.SEEN)]
+)
+def test_padding_that_changes_an_output_is_seen(
+    make: Callable[[], nn.Module], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what the outputs are when something else stands there; the page names the network."""
+    inputs = {
+        "x": values(6, padded=True, free=True), "mask": mask(6, dtype="float32"),
+    }  # fmt: skip
+    member = Member("", inputs)
+    origin = Origin("A", {"n": member}, lambda name, member: make(), warm_module, _no_export)
+    monkeypatch.setitem(ORIGINS, "here", origin)
+    row = measuring.measured("here/n")
+
+    assert (row["outcome"], row.get("padding")) == ("converted", said)
+    text = page.page({"here/n": row}, {"torch": "2"})
+    assert f"In {int(said == measuring.LEFT_OUT)} of 1 with a mask" in text
+    assert ("in n it does" in text) == (said == measuring.SEEN)
+
+
 def _rows() -> Iterator[list[str]]:
     """The cells of every row of the page's tables."""
     for line in Page("families.md").text.splitlines():
@@ -77,7 +149,7 @@ def _verdicts() -> dict[str, str]:
 def test_the_page_has_every_member_and_no_other() -> None:
     """In the order of the tables, with its family and its input."""
     members = [(n, m) for origin in ORIGINS.values() for n, m in origin.members.items()]
-    expected = [[name, m.family, " x ".join(map(str, m.shape))] for name, m in members]
+    expected = [[name, m.family, m.shown] for name, m in members]
 
     assert [row[:3] for row in _rows()] == expected
 
@@ -185,7 +257,7 @@ def test_weights_that_begin_at_one_number_become_random(
 
 def test_statistics_of_a_module_are_those_of_its_input() -> None:
     """Behind the norm samples have mean nothing and variance one, up to its scale and offset."""
-    member = Member("", (5,))
+    member = Member("", {ONLY: values(5)})
     module = warm_module(nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7)), member)
     norm = module[1]
 
@@ -210,7 +282,9 @@ class _MixesSamples(nn.Module):
 
 
 def _origin(make: Callable[[], nn.Module], export: Callable[..., Any]) -> Origin:
-    return Origin("", {"n": Member("", (5,))}, lambda name, member: make(), warm_module, export)
+    return Origin(
+        "", {"n": Member("", {ONLY: values(5)})}, lambda name, member: make(), warm_module, export
+    )
 
 
 def _no_export(*given: Any) -> Any:
@@ -299,7 +373,7 @@ def test_what_cannot_have_an_open_batch_is_exported_for_one_sample(tmp_path: Pat
     """Any number where the exporter can: of the same function, with the number written into it."""
     batches = []
     for module in (nn.ReLU(), _SaysHowMany()):
-        path = torch_file(module.eval(), Member("", (5,)), tmp_path)
+        path = torch_file(module.eval(), Member("", {ONLY: values(5)}), tmp_path)
         dims = onnx.load(path).graph.input[0].type.tensor_type.shape.dim
         batches.append(dims[0].dim_value or dims[0].dim_param)
 

@@ -83,9 +83,9 @@ def test_rows_are_right_at_every_step(spiking: sw.Conversion, engine: str) -> No
 
 
 def test_a_number_that_no_row_has_is_an_error(spiking: sw.Conversion) -> None:
-    """Not the nearest row, and not a crash: the node, the value and what there is."""
+    """Not the nearest row, and not a crash: the sample, the value and what there is."""
     for wrong in (IDS + 0.5, IDS + ROWS, IDS - ROWS, IDS * 1000):
-        with pytest.raises(SimulationError, match=r"words.*whole numbers from 0 to 10, got"):
+        with pytest.raises(SimulationError, match=r"in sample \d, but rows .* numbered 0 to 10"):
             spiking.run(wrong, steps=3, progress=False)
 
 

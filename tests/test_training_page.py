@@ -20,8 +20,8 @@ def test_the_example_runs_and_helps_as_the_page_says() -> None:
     )
 
     assert np.abs(np.subtract(found, told)).max() <= 3
-    assert "{'0': ('weight', 'bias')}" in printed
-    assert "{'0': ('weight', 'bias')}" in PAGE.printed
+    assert "{'0 Linear': ('weight', 'bias')}" in printed
+    assert "{'0 Linear': ('weight', 'bias')}" in PAGE.printed
     assert found[1] > found[0]
     runs = [
         c.run(names["x"][:50], steps=1, progress=False).predict()

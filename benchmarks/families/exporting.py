@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from benchmarks.families.member import Member
+from benchmarks.families.member import ONLY, Member
 
 
 def torch_file(module: Any, member: Member, folder: Path) -> Path:
@@ -22,16 +22,17 @@ def torch_file(module: Any, member: Member, folder: Path) -> Path:
 def _written(module: Any, member: Member, folder: Path, batch: int, axes: dict[int, Any]) -> Path:
     import torch
 
-    path, x = folder / "network.onnx", torch.from_numpy(member.samples(batch))
-    name = member.argument
+    path = folder / "network.onnx"
+    given = {name: torch.from_numpy(x) for name, x in member.arrays(batch).items()}
+    alone = [given.pop(ONLY)] if ONLY in given else []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter deprecates parts of itself
         torch.onnx.export(
             module,
-            () if name else (x,),
+            tuple(alone),
             path,
-            kwargs={name: x} if name else {},
-            dynamic_shapes={name: axes} if name else (axes,),
+            kwargs=given,
+            dynamic_shapes=(axes,) if alone else dict.fromkeys(given, axes),
             dynamo=True,
             verbose=False,
         )
@@ -42,14 +43,22 @@ def keras_file(model: Any, member: Member, folder: Path) -> Path:
     """A file of Keras's exporter, for any number of samples, or else for one."""
     import torch
 
-    from spikewright.frontends.keras.importing import import_keras
-
-    path, one = folder / "network.onnx", import_keras().InputSpec(shape=(1, *member.shape))
+    path = folder / "network.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model(member.samples(1))  # the exporter wants a model that has been called
         try:
             model.export(path, format="onnx", verbose=False)
         except torch.onnx.errors.OnnxExporterError:
-            model.export(path, format="onnx", verbose=False, input_signature=[one])
+            model.export(path, format="onnx", verbose=False, input_signature=[_one(model)])
     return path
+
+
+def _one(model: Any) -> Any:
+    """The signature of a model for one sample."""
+    from spikewright.frontends.keras.importing import import_keras
+
+    keras = import_keras()
+    return keras.tree.map_structure(
+        lambda x: keras.InputSpec(shape=(1, *x.shape[1:]), dtype=x.dtype), model.input
+    )

@@ -7,14 +7,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.families.apart import Row, sentence, without_places
-from benchmarks.families.member import Member
+from benchmarks.families.member import Member, as_taken
 from benchmarks.families.origins import ONNX, found
 
 if TYPE_CHECKING:
+    from spikewright import Conversion
     from spikewright.conversion.verified import Verification
 
 CONVERTED, REFUSED, DIFFERS, NOT_EXPORTED = "converted", "refused", "differs", "not exported"
+LEFT_OUT, SEEN = "left out", "seen"
 WIDEST = 0.01  # of the largest output: where rounding explains more, agreement says nothing
 
 
@@ -27,7 +32,7 @@ def measured(key: str) -> Row:
     origin, name, member = found(key)
     begin = time.process_time()
     model = origin.warm(origin.make(name, member), member)
-    row: Row = {"input": " x ".join(map(str, member.shape))}
+    row: Row = {"input": member.shown}
     if not key.endswith(ONNX):
         row |= _converted(model, member, origin.example)
         return row | {"seconds": time.process_time() - begin}
@@ -37,7 +42,7 @@ def measured(key: str) -> Row:
         except Exception as error:  # exporters raise whatever they meet
             return row | {"outcome": NOT_EXPORTED, "why": sentence(error)}
         del model
-        row |= _converted(str(path), member, False)
+        row |= _converted(str(path), member, origin.keras and origin.example)  # open extents
     return row | {"seconds": time.process_time() - begin}
 
 
@@ -47,20 +52,41 @@ def _converted(model: Any, member: Member, with_example: bool) -> Row:
     from spikewright.errors import SpikewrightError, VerificationError
     from spikewright.showing.inspection import inspect
 
-    example = member.samples(2) if with_example else None
-    if example is not None and member.argument:
-        example = {member.argument: example}
+    arrays = member.compared()
+    example = as_taken(arrays) if with_example else None
     try:
         conversion = sw.convert(model, spiking=True, example_input=example)
         layers = inspect(conversion.graph)
         row: Row = {"layers": len(layers.layers), "parameters": layers.parameters}
         row["guarantee"] = conversion.trace.guarantee
-        verification = conversion.verify()
+        verification = conversion.verify(as_taken(arrays))
     except VerificationError as error:
         return row | {"outcome": DIFFERS, "why": without_places(str(error))}
     except SpikewrightError as error:
         return {"outcome": REFUSED, "why": without_places(str(error))}
+    if member.free_padding is not None:
+        row["padding"] = padding(conversion, member, arrays)
     return row | _verdict(verification)
+
+
+def padding(conversion: Conversion, member: Member, arrays: dict[str, NDArray]) -> str:
+    """Whether outputs at real positions depend on what stands in the padding.
+
+    The last two samples of the arrays are alike but for that. Outputs along the padded axis are
+    compared where no padding is, all others everywhere.
+    """
+    from spikewright.graph import evaluate
+
+    one = member.free_padding
+    assert one is not None
+    real = ~one.padding(2)[1]
+    for values in evaluate(conversion.graph, arrays).values():
+        short, again = values[1:3]
+        if len(short) == len(real):
+            short, again = short[real], again[real]
+        if not np.allclose(short, again, rtol=1e-9, atol=1e-9):
+            return SEEN
+    return LEFT_OUT
 
 
 def _verdict(verification: Verification) -> Row:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.families.exporting import keras_file
-from benchmarks.families.member import Member, Origin
+from benchmarks.families.inputs import values
+from benchmarks.families.member import ONLY, Member, Origin
 from benchmarks.families.warming import warm_keras
 
 
 def _image(family: str, side: int) -> Member:
-    return Member(family, (side, side, 3))
+    return Member(family, {ONLY: values(side, side, 3)})
 
 
 MEMBERS = {
@@ -38,12 +39,13 @@ def network(name: str, member: Member) -> Any:
 
     keras = import_keras()
     keras.utils.set_random_seed(0)
+    shape = member.inputs[ONLY].shape
     if name == "NASNetMobile" and keras.backend.backend() == "torch":
         # Keras has it there under no name: padding of uneven average pools differs from others'
         from keras.src.applications.nasnet import NASNet
 
-        return NASNet(member.shape, 1056, 4, 32, skip_reduction=False, weights=None)
-    return getattr(keras.applications, name)(weights=None, input_shape=member.shape)
+        return NASNet(shape, 1056, 4, 32, skip_reduction=False, weights=None)
+    return getattr(keras.applications, name)(weights=None, input_shape=shape)
 
 
-ORIGIN = Origin("Keras", MEMBERS, network, warm_keras, keras_file, example=False)
+ORIGIN = Origin("Keras", MEMBERS, network, warm_keras, keras_file, keras=True, example=False)

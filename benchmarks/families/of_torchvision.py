@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.families.exporting import torch_file
-from benchmarks.families.member import Member, Origin, image
+from benchmarks.families.inputs import values
+from benchmarks.families.member import ONLY, Member, Origin, image
 from benchmarks.families.warming import warm_module
 
 MAXVIT = {
@@ -43,7 +44,7 @@ CLASSIFIERS = {
 
 def video(family: str, frames: int, side: int) -> Member:
     """A network that is given some frames of a video, channels first."""
-    return Member(family, (3, frames, side, side))
+    return Member(family, {ONLY: values(3, frames, side, side)})
 
 
 OTHERS = {

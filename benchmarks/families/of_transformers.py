@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.families.exporting import torch_file
+from benchmarks.families.inputs import values
 from benchmarks.families.member import Member, Origin
 from benchmarks.families.warming import warm_module
 
@@ -25,16 +26,16 @@ SPEECH = {
 
 def _text(family: str, options: dict[str, Any], width: int = WIDTH) -> Member:
     """A network that is given embedded tokens."""
-    return Member(family, (TOKENS, width), options, "inputs_embeds")
+    return Member(family, {"inputs_embeds": values(TOKENS, width)}, options)
 
 
 def _pixels(family: str, options: dict[str, Any], side: int = 16) -> Member:
-    return Member(family, (3, side, side), options, "pixel_values")
+    return Member(family, {"pixel_values": values(3, side, side)}, options)
 
 
 def _speech(family: str, options: dict[str, Any], samples: int = 320) -> Member:
     """A network that is given a waveform."""
-    return Member(family, (samples,), options, "input_values")
+    return Member(family, {"input_values": values(samples)}, options)
 
 
 MEMBERS = {
@@ -86,14 +87,15 @@ MEMBERS = {
     ),
     "ViTModel": _pixels("ViT", PIXELS),
     "ASTModel": Member(
-        "AST", (24, 16), {**SMALL, "patch_size": 8, "num_mel_bins": 16, "max_length": 24,
-                          "frequency_stride": 4, "time_stride": 4}, "input_values"
+        "AST", {"input_values": values(24, 16)},
+        {**SMALL, "patch_size": 8, "num_mel_bins": 16, "max_length": 24, "frequency_stride": 4,
+         "time_stride": 4},
     ),
     "Wav2Vec2Model": _speech("Wav2Vec2", SPEECH),
     "WhisperEncoder": Member(
-        "Whisper", (8, 20), {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 4,
-                             "encoder_ffn_dim": 48, "num_mel_bins": 8, "max_source_positions": 10},
-        "input_features",
+        "Whisper", {"input_features": values(8, 20)},
+        {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 48,
+         "num_mel_bins": 8, "max_source_positions": 10},
     ),
 }  # fmt: skip
 """Members by their classes; their configurations have the same names."""

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks.families import of_keras, of_timm, of_torchvision, of_transformers
+from benchmarks.families import (
+    of_diffusers,
+    of_keras,
+    of_keras_hub,
+    of_keras_models,
+    of_pytorch,
+    of_text,
+    of_timm,
+    of_torchvision,
+    of_transformers,
+)  # fmt: skip
 from benchmarks.families.member import Member, Origin
 
 ORIGINS: dict[str, Origin] = {
@@ -10,6 +20,11 @@ ORIGINS: dict[str, Origin] = {
     "torchvision": of_torchvision.ORIGIN,
     "timm": of_timm.ORIGIN,
     "transformers": of_transformers.ORIGIN,
+    "text": of_text.ORIGIN,
+    "pytorch": of_pytorch.ORIGIN,
+    "diffusers": of_diffusers.ORIGIN,
+    "keras_models": of_keras_models.ORIGIN,
+    "keras_hub": of_keras_hub.ORIGIN,
 }
 ONNX = ".onnx"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from benchmarks.families.apart import FAILED
-from benchmarks.families.measuring import CONVERTED, DIFFERS, NOT_EXPORTED, REFUSED
+from benchmarks.families.measuring import CONVERTED, DIFFERS, NOT_EXPORTED, REFUSED, SEEN
 from benchmarks.families.origins import ONNX, ORIGINS
 from benchmarks.results import markdown_table
 
@@ -23,9 +23,14 @@ and a small input or a small configuration. Each is tried as it is, and as the O
 framework exports (PyTorch's exporter with `dynamo=True`, Keras's `model.export`).
 
 Each is read, made spiking, and verified on two random samples ([verification](verification.md)):
-its outputs as the framework computes them, then every layer. Statistics of batch normalisation are
-those of random input. Weights that are all one number at first, such as scales of layers, are made
-random, so that no layer hides errors of earlier ones.
+its outputs as the framework computes them, then every layer. Inputs are given as users give them:
+by name, token ids with the mask of a padded batch, ids of users and timesteps as one number a
+sample. The second sample of a padded batch is half as long as the first, and outputs at padded
+positions are compared as all others are. Where a mask leaves padding out, a third sample is the
+second with other padding.
+
+Statistics of batch normalisation are those of random input. Weights that are all one number at
+first, such as scales of layers, are made random, so that no layer hides errors of earlier ones.
 
 Reading leaves a network as it was: `python -m benchmarks.families --unchanged` makes each one twice
 from one seed, reads one of the two, which nothing has called before, and compares their states and
@@ -90,7 +95,21 @@ def _section(place: str, rows: Rows) -> str:
     origin, here = ORIGINS[place], {k: row for k, row in rows.items() if k.startswith(f"{place}/")}
     names = [name for name in origin.members if f"{place}/{name}" in here]
     table = markdown_table(COLUMNS, [cells(f"{place}/{name}", here) for name in names])
-    return f"## {origin.title}\n\n{_said(here)}.\n\n{table}\n" if names else ""
+    said = f"{_said(here)}.{_padding(here)}"
+    return f"## {origin.title}\n\n{said}\n\n{table}\n" if names else ""
+
+
+def _padding(rows: Rows) -> str:
+    """How many of the rows leave padding out, and which do not."""
+    found = {key: row["padding"] for key, row in rows.items() if "padding" in row}
+    if not found:
+        return ""
+    seen = [key.split("/", 1)[1] for key, said in found.items() if said == SEEN]
+    rest = f"; in {', '.join(seen)} it does, as in the framework" if seen else ""
+    return (
+        f" In {len(found) - len(seen)} of {len(found)} with a mask, padding changes no output at "
+        f"other positions{rest}."
+    )
 
 
 def cells(key: str, rows: Rows) -> list[str]:

@@ -30,7 +30,7 @@ def compared(key: str) -> Row:
         for refused in (False, True):
             uses += 1
             used, never = (_made(origin, name, member, hidden, refused) for _ in range(2))
-            lines += _differences(used, never, member, origin.example, refused)
+            lines += _differences(used, never, origin, member, refused)
     row: Row = {"outcome": CHANGED if lines else UNCHANGED, "differences": len(lines), "uses": uses}
     if lines:
         row["why"] = "; ".join(lines[:SHOWN])
@@ -39,7 +39,7 @@ def compared(key: str) -> Row:
 
 def _made(origin: Origin, name: str, member: Member, hidden: bool, refused: bool) -> Any:
     """A network that nothing has called yet; one that is `refused` ends in what no reader takes."""
-    if not origin.example:
+    if origin.keras:
         from spikewright.frontends.keras.importing import import_keras
 
         import_keras().backend.clear_session()  # its names begin anew
@@ -50,7 +50,7 @@ def _made(origin: Origin, name: str, member: Member, hidden: bool, refused: bool
         model.config.output_hidden_states = True
     if not refused:
         return model
-    return _refused_module(model) if origin.example else _refused_model(model)
+    return _refused_model(model) if origin.keras else _refused_module(model)
 
 
 def _refused_module(model: Any) -> Any:
@@ -77,12 +77,13 @@ def _refused_model(model: Any) -> Any:
     from spikewright.frontends.keras.importing import import_keras
 
     keras = import_keras()
-    end = keras.layers.Lambda(lambda x: torch.special.bessel_j0(x), model.output_shape[1:])
-    return keras.Sequential([keras.Input(model.input_shape[1:]), model, end])
+    first, *_ = keras.tree.flatten(model(model.input))
+    end = keras.layers.Lambda(lambda x: torch.special.bessel_j0(x), first.shape[1:])
+    return keras.Model(model.input, end(first))
 
 
 def _differences(
-    used: Any, never: Any, member: Member, with_example: bool, refused: bool
+    used: Any, never: Any, origin: Origin, member: Member, refused: bool
 ) -> Iterator[str]:
     """A line for each difference between a network that is used here and its twin."""
     from spikewright.testing.states import differences, state_of, state_of_process
@@ -93,11 +94,11 @@ def _differences(
         )
     _seeded()
     before = state_of_process()
-    _use(used, member, with_example, refused)
+    _use(used, member, origin.example, refused)
     yield from differences(before, state_of_process())
     yield from differences(state_of(never), state_of(used))
     for call in ("first call", "second call"):
-        outputs = [_outputs(model, member) for model in (never, used)]
+        outputs = [_outputs(origin, model, member) for model in (never, used)]
         if len(outputs[0]) != len(outputs[1]):
             yield f"{call}: {len(outputs[0])} outputs -> {len(outputs[1])}"
         for one, other in zip(*outputs, strict=False):
@@ -113,11 +114,10 @@ def _use(model: Any, member: Member, with_example: bool, refused: bool) -> None:
     import spikewright as sw
     from spikewright.errors import ReadError, SpikewrightError
 
-    example = member.samples(2) if with_example else None
-    if example is not None and member.argument:
-        example = {member.argument: example}
+    samples = member.samples(2)
+    example = samples if with_example else None
     try:
-        sw.convert(model, spiking=True, example_input=example).verify()
+        sw.convert(model, spiking=True, example_input=example).verify(samples)
     except ReadError:
         return
     except SpikewrightError:
@@ -128,14 +128,13 @@ def _use(model: Any, member: Member, with_example: bool, refused: bool) -> None:
         raise AssertionError("it was to be refused, and was not")
 
 
-def _outputs(model: Any, member: Member) -> list[Any]:
+def _outputs(origin: Origin, model: Any, member: Member) -> list[Any]:
     """The outputs of a call as a user makes it, in the model's own mode, from one random state."""
     import torch
 
     _seeded()
-    x = torch.from_numpy(member.samples(2))
     with torch.no_grad():
-        made = model(**{member.argument: x}) if member.argument else model(x)
+        made = origin.call(model, member.samples(2))
     leaves = torch.utils._pytree.tree_leaves(made)
     return [leaf.detach().numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.families.member import Member
+from benchmarks.families.member import Member, called
 
 SAMPLES = 32  # that statistics are taken of: with fewer, other samples are far outside of them
 
@@ -32,7 +32,7 @@ def alive(values: NDArray, rng: np.random.Generator) -> NDArray:
         made = rng.uniform(0.1, 0.5, values.shape)
     else:
         made = first * rng.uniform(0.5, 1.5, values.shape)
-    return made.astype(values.dtype)
+    return np.asarray(made, values.dtype)
 
 
 def warm_module(module: Any, member: Member) -> Any:
@@ -49,8 +49,7 @@ def warm_module(module: Any, member: Member) -> Any:
             norm.momentum = None  # a cumulative average: exactly the statistics of what comes
             norm.train()
         if norms:
-            x = torch.from_numpy(member.samples(SAMPLES))
-            module(**{member.argument: x}) if member.argument else module(x)
+            called(module, member.samples(SAMPLES))
     return module.eval()
 
 

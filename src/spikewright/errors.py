@@ -35,6 +35,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spikewright.advice import advise, as_options
+
 _NAMED = 8  # layers that a sentence names where it speaks of more
 
 
@@ -113,12 +115,18 @@ class Refusal:
     @property
     def advice(self) -> str:
         """All advice in one text: the options, `outputs=` and `fallback=`."""
-        more = [f"outputs={list(self.keeping)} cuts it"] if self.keeping else []
-        more += ['fallback="python" runs it as it is'] if self.callable else []
+        kept, more = list(self.keeping), []
+        if kept:
+            options = as_options("--outputs", kept)
+            more.append(advise("other outputs", kept=kept, options=options))
+        if self.callable:
+            more.append(advise("call of a live model"))
         return ". ".join(filter(None, [self.options.rstrip("."), *more])) if more else self.options
 
     def __str__(self) -> str:
-        where = f"layer {self.layer!r} ({self.kind})"
+        where = f"layer {self.layer!r}"
+        if not self.layer.endswith(f" {self.kind}"):  # as names of numbers do
+            where += f" ({self.kind})"
         if self.kind in ("argument", "method", "attribute"):
             where = f"{self.kind} {self.layer!r}"
         return self.said_of(where, self.location)

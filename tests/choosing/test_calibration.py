@@ -127,8 +127,11 @@ def test_a_dict_mixes_rules_and_numbers() -> None:
         found.resolved["scale_firing_rates"]["act1"]
         == (whole.resolved["scale_firing_rates"]["act1"])
     )
-    with pytest.raises(ConversionError, match="the dict leaves it out"):
-        convert(MLP, scale_firing_rates={"act1": sw.Percentile()}, calibration=X)
+    alone = convert(MLP, scale_firing_rates={"act1": sw.Percentile()}, calibration=X)
+    assert alone.resolved["scale_firing_rates"] == {
+        "act1": whole.resolved["scale_firing_rates"]["act1"],
+        "act2": 1.0,
+    }
 
 
 def test_numbers_beside_a_rule_may_be_a_scale_for_each_neuron() -> None:
@@ -298,8 +301,8 @@ def test_biases_may_be_given() -> None:
     assert found.populations()["act1"].bias == pytest.approx(bias + np.arange(12) / 10)
     with pytest.raises(ConversionError, match="act1"):
         convert(MLP, bias_correction={"act1": np.ones(5), "act2": 0.5})
-    with pytest.raises(ConversionError, match="leaves it out"):
-        convert(MLP, bias_correction={"act1": 0.5})
+    alone = convert(MLP, bias_correction={"act1": 0.5})
+    assert np.array_equal(alone.populations()["act2"].bias, plain.populations()["act2"].bias)
     with pytest.raises(ConversionError, match="not a number"):
         convert(MLP, bias_correction="some")
 

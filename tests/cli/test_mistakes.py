@@ -107,9 +107,10 @@ MESSAGES = [
         "Error: engine must be 'auto' or one of ('reference', 'native', 'torch'), got 'gpu'\n",
     ),
     (
-        ("convert", MODEL, "--scale", "relu1=3"),
-        "Error: layer 'relu2' (layer without scale_firing_rates): the dict leaves it out. "
-        "Name every layer.\n",
+        ("convert", MODEL, "--scale", "relu7=3"),
+        "Error: layer 'relu7' (key of --scale): the model has no such activation, and "
+        "no layer with neurons of that name. Did you mean 'relu'? It has the activations relu; "
+        "layers with neurons are relu1, relu2.\n",
     ),
     (
         ("convert", "good.npz"),
@@ -129,7 +130,7 @@ MESSAGES = [
     ),
     (
         ("run", "saved.spikewright", "--data", "good.npz", "--sequence-step", "4"),
-        "Error: argument 'sequence_step': the file holds the recurrent layers in the other form. "
+        "Error: --sequence-step: the file holds the recurrent layers in the other form. "
         "Convert the model.\n",
     ),
     (
@@ -180,7 +181,7 @@ def test_damaged_saved_networks_are_named(name: str) -> None:
 def test_nothing_half_written_is_left(folder: Path) -> None:
     """A conversion that is refused writes no file."""
     before = sorted(folder.iterdir())
-    refused("convert", MODEL, "--scale", "relu1=3", "-o", "net.spikewright")
+    refused("convert", MODEL, "--scale", "relu7=3", "-o", "net.spikewright")
     refused("convert", "cut.onnx", "-o", "net.spikewright")
 
     assert sorted(folder.iterdir()) == before
@@ -221,14 +222,16 @@ def test_bad_options_say_where_help_is(arguments: tuple[str, ...], words: list[s
 
 def test_unknown_layers_are_all_listed() -> None:
     """Several reasons are one message, a line each."""
-    message = refused("convert", MODEL, "--scale", "relu9=3", "--scale", "relu1=2")
+    message = refused("convert", MODEL, "--scale", "relu9=3", "--scale", "tanh=2")
 
     assert message == (
         "Error: 2 layers cannot be converted:\n"
-        "  - layer 'relu9' (key of scale_firing_rates): no such layer. "
-        "Layers with neurons are relu1, relu2.\n"
-        "  - layer 'relu2' (layer without scale_firing_rates): the dict leaves it out. "
-        "Name every layer.\n"
+        "  - layer 'relu9' (key of --scale): the model has no such activation, and no "
+        "layer with neurons of that name. Did you mean 'relu'? It has the activations relu; "
+        "layers with neurons are relu1, relu2.\n"
+        "  - layer 'tanh' (key of --scale): the model has no such activation, and no "
+        "layer with neurons of that name. It has the activations relu; layers with neurons are "
+        "relu1, relu2.\n"
     )
 
 

@@ -148,7 +148,7 @@ def test_a_sweep_takes_it() -> None:
     ("given", "message"),
     [
         ({"fission": 4}, "it is None, sw.Fission or .* got 4"),
-        ({"fission": {"nowhere": [1]}}, "no such layer, or none whose channels can be several"),
+        ({"fission": {"nowhere": [1]}}, "no layer whose channels can be several of that name"),
         ({"fission": {"relu": [2, 1]}}, "from 1 to 65536 for each of 6 channels"),
         ({"fission": {"relu": [0, 1, 1, 1, 1, 2]}}, "from 1 to 65536 for each of 6 channels"),
         ({"fission": {"relu": [1, 1, 1, 1, 1, 10**12]}}, "from 1 to 65536 for each of 6 channels"),

@@ -30,12 +30,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return call
 
-    def per_layer(value: Any, layers: Any, names: Any, what: str, convert: Any) -> Any:
+    def by_layer(value: Any, layers: Any, what: str, convert: Any) -> Any:
         found[what] += 1
-        return given_to_layers(value, layers, names, what, convert)
+        return given_to_layers(value, layers, what, convert)
 
-    given_to_layers = populations.per_layer
-    monkeypatch.setattr(populations, "per_layer", per_layer)
+    given_to_layers = populations.by_layer
+    monkeypatch.setattr(populations, "by_layer", by_layer)
     monkeypatch.setattr(Roles, "__init__", counted("roles", Roles.__init__))
     monkeypatch.setattr(Wanted, "__post_init__", counted("checks", Wanted.__post_init__))
     return found

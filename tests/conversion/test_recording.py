@@ -170,7 +170,7 @@ def test_runs_leave_nothing_behind() -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        (["relu9"], "'relu9' is no layer of the network; layers are x, relu1"),
+        (["relu9"], "'relu9' is no layer of the network. Did you mean 'relu'"),
         (["conv1"], "'conv1' is a part of 'relu1', or was merged into it"),
         ([3], r'holds names of layers, such as \["conv0"\], got \[3\]'),
         (7, "holds names of layers"),

@@ -67,14 +67,14 @@ def test_nothing_is_left_in_the_network(spiking: sw.Conversion) -> None:
 
 @pytest.mark.parametrize("samples", [0, 2])
 def test_one_sample_is_one(spiking: sw.Conversion, samples: int) -> None:
-    """Any other number is refused with its shape."""
-    with pytest.raises(SimulationError, match="must be one sample, \\(1, 1, 8, 8\\)"):
+    """Any other number is refused."""
+    with pytest.raises(SimulationError, match=r"takes one sample.*got 2|holds no samples"):
         watch(spiking, np.zeros((samples, 1, 8, 8)), 4)
 
 
 def test_input_over_time_is_refused(spiking: sw.Conversion) -> None:
     """The source's activations are those of one value."""
-    with pytest.raises(SimulationError, match="held constant; got shape"):
+    with pytest.raises(SimulationError, match=r"must be \(batch, 1, 8, 8\), held constant, got"):
         watch(spiking, np.zeros((1, 4, 1, 8, 8)), 4)
 
 

@@ -26,7 +26,15 @@ from spikewright.conversion.verified import OWN_SUM, Difference
 from spikewright.errors import VerificationError
 from spikewright.frontends import Source, read
 from spikewright.graph import Graph, Node, evaluate_all
-from spikewright.graph.layers import Activation, Affine, Input, Lookup, Reshape
+from spikewright.graph.layers import (
+    Activation,
+    Add,
+    Affine,
+    Input,
+    Lookup,
+    Reshape,
+    ScaleShift,
+)
 from spikewright.graph.lookups import random_inputs, whole_inputs
 from spikewright.testing.layers import LayerExample, example_inputs, layer_examples
 
@@ -140,7 +148,7 @@ def test_drawn_inputs_are_scaled_to_weights_of_many_sizes(monkeypatch: pytest.Mo
     nothing."""
     small = [[1.0, 1e-9], [0.5, 2e-9]]
     found = unequal(small).verify()
-    assert found.scaled == ("0",) and "scaled to the weights of '0'" in str(found)
+    assert found.scaled == ("0 Linear",) and "scaled to the weights of '0 Linear'" in str(found)
     assert cancelling().verify().scaled == ()
     level = cancelling().canonical
     np.testing.assert_array_equal(
@@ -264,6 +272,25 @@ def test_numbers_of_rows_are_not_rounded() -> None:
     bounds = rounding_bounds(graph, inputs, evaluate_all(graph, inputs), "bfloat16")
 
     assert bounds["moved"] == bounds["x"] == 0.0 < bounds["rows"] < 0.1
+
+
+def test_a_mask_is_not_rounded() -> None:
+    """What is computed of whole numbers without rounding hides no error of what it is added to."""
+    lowest = float(np.finfo(np.float32).min)
+    hidden = Node("hidden", ScaleShift(np.array(-lowest), np.array(lowest)), ("mask",))
+    scores = Node("scores", ScaleShift(np.array(0.3), np.array(0.1)), ("x",))
+    added = Node("added", Add(), ("scores", "hidden"))
+    shares = Node("shares", Activation("softmax"), ("added",))
+    inputs = {"mask": Input((6,)), "x": Input((6,))}
+    nodes = (*(Node(name, layer) for name, layer in inputs.items()), hidden, scores, added, shares)
+    graph = Graph(nodes, {"y": "shares"})
+    x = np.random.default_rng(0).normal(size=(2, 6)).astype(np.float32).astype(np.float64)
+    given = {"x": x, "mask": np.array([[1.0] * 6, [1.0] * 3 + [0.0] * 3])}
+
+    bounds = rounding_bounds(graph, given, evaluate_all(graph, given), "float32")
+
+    assert bounds["mask"] == bounds["hidden"] == 0.0 < bounds["scores"]
+    assert 0 < bounds["shares"] < 100 * SINGLE
 
 
 def test_infinities_that_are_equal_are_nothing_apart() -> None:

@@ -263,3 +263,16 @@ if hasattr(L, "ReversibleEmbedding"):  # Keras has it since 3.12
     case("ReversibleEmbedding", lambda x: tied(tied(x), reverse=True), (4,))
     apart = L.ReversibleEmbedding(7, 3, tie_weights=False, logit_soft_cap=2.0)
     case("ReversibleEmbedding", lambda x: apart(apart(x), reverse=True), (4,))
+case("Masking", L.Masking(), (4, 3))
+case("Masking", L.Masking(-1.0), (4, 3))
+case("CenterCrop", L.CenterCrop(3, 4), (6, 7, 2))
+case("CenterCrop", L.CenterCrop(3, 4, data_format="channels_first"), (2, 6, 7))
+case("Pipeline", L.Pipeline([L.Rescaling(0.5, 1.0), L.RandomFlip(), L.CenterCrop(2, 2)]), (4, 4, 3))
+BINS = [-1.0, -0.2, 0.4]
+case("Discretization", lambda x: ops.cast(L.Discretization(BINS)(x), "float32"), (4, 3))
+case("Discretization", L.Discretization(BINS, output_mode="one_hot"), (1,))
+case("Discretization", L.Discretization(BINS, output_mode="one_hot"), (4,))
+case("Discretization", L.Discretization(BINS, output_mode="multi_hot"), (4,))
+case("Discretization", L.Discretization(BINS, output_mode="count"), (4,))
+for mode, shape in (("one_hot", (1,)), ("one_hot", (4,)), ("multi_hot", (4,)), ("count", (4,))):
+    case("CategoryEncoding", L.CategoryEncoding(5, output_mode=mode), shape)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from keras_cases import case
+from keras_cases import CASES, case
 from keras_helpers import keras, layers
+from keras_operations import OPERATIONS
 
 import spikewright as sw
+from spikewright.frontends.keras import READERS
 
 L, ops = layers, keras.ops
 vector = np.array([1.0, -2.0, 0.5], np.float32)
@@ -240,3 +242,18 @@ case(
     *[(4, 2, 3)] * 3,
 )
 case("ops.OneHot", lambda x: ops.one_hot(x, 5), (4,))
+case(
+    "ops.Slice", L.Lambda(lambda x: ops.slice(x, (0, 1, 0), (ops.shape(x)[0], 2, 3))), (4, 3)
+)  # fmt: skip
+case("ops.BroadcastTo", L.Lambda(lambda x: ops.broadcast_to(x, (ops.shape(x)[0], 4, 5))), (4, 1))
+case(  # in a graph Keras 3.15 cannot run it
+    "ops.ConvTranspose",
+    L.Lambda(lambda x: ops.conv_transpose(x, kernel, 2, "valid", data_format="channels_last")),
+    (4, 3, 6),
+)
+for name, (function, shapes) in OPERATIONS.items():
+    words = name.rpartition(".")[2].split("_")
+    kind = f"ops.{''.join(map(str.capitalize, words))}"
+    if kind in READERS and kind not in CASES:
+        several = len(shapes) > 1
+        case(kind, (lambda xs, f=function: f(*xs)) if several else function, *shapes)

@@ -7,15 +7,17 @@ import io
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
 from keras_damage import READING, USE, changed, dense_file
+from keras_helpers import keras
 
 from hostile import verdicts
 from spikewright._base import hdf5 as _hdf5
 from spikewright._base.optional import require
-from spikewright.errors import DamagedFileError
+from spikewright.errors import DamagedFileError, UnsupportedLayerError
 from spikewright.frontends.keras import read
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own, about formats it calls legacy
@@ -131,3 +133,19 @@ def test_names_that_cannot_be_printed_are_damage(tmp_path: Path) -> None:
     """Half a character in a name would break whatever prints it."""
     with pytest.raises(DamagedFileError, match="surrogates not allowed"):
         read(dense_file(tmp_path, name="\ud800"))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.CategoryEncoding(10**6),
+        keras.layers.Discretization([float(n) for n in range(10**5)], output_mode="count"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_what_readers_make_is_counted(layer: Any, tmp_path: Path) -> None:
+    """A file of few bytes may ask for a matrix of any size: it is refused before it is made."""
+    model = keras.Sequential([keras.Input((3,)), layer])
+    model.save(path := tmp_path / "model.keras")
+    with pytest.raises(UnsupportedLayerError, match="values, which take"):
+        read(path)

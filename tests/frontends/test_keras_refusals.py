@@ -23,34 +23,35 @@ def refusals_of(model: Any) -> dict[str, Any]:
 
 
 def masked(x: Any) -> Any:
-    """Attention with a mask that depends on the data."""
-    return L.MultiHeadAttention(2, 2, name="odd")(x, x, attention_mask=x > 0)
+    """Attention over two axes with a mask that depends on the data."""
+    layer = L.MultiHeadAttention(2, 2, attention_axes=(1, 2), name="odd")
+    mask = ops.expand_dims(x > 0, axis=(1, 2))
+    return layer(x, x, attention_mask=mask[..., 0])
 
 
 ONES = np.ones((2, 3), np.float32)
 HIDES = np.array([True, False, True])
 
 REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
-    (L.ConvLSTM1D(2, 2, name="odd"), "ConvLSTM1D", (3, 4, 2), "carries a state"),
     (L.LSTM(2, name="odd"), "LSTM", (513, 2), "has 513 steps"),
     (L.LSTM(2, activation="sparsemax", name="odd"), "LSTM", (3, 2), "'sparsemax' is unknown"),
     (L.GRU(2, recurrent_activation="softmax", name="odd"), "GRU", (3, 2), "not elementwise"),
     (
-        lambda x: L.SimpleRNN(2, name="odd")(x, mask=x[..., 0] > 0),
-        "SimpleRNN",
-        (3, 2),
-        "argument 'mask'",
-    ),
-    (
         L.CategoryEncoding(5, name="odd"),
         "CategoryEncoding",
-        (3,),
-        "looks up texts or whole numbers",
+        (3, 2),
+        "categories of shape (3, 2)",
     ),
-    (L.Masking(name="odd"), "Masking", (3, 2), "masks steps"),
-    (L.CenterCrop(2, 2, name="odd"), "CenterCrop", (4, 4, 1), "crops or resizes"),
+    (
+        lambda x: L.LSTM(2)(L.Masking()(ops.tanh(x))),
+        "ops.NotEqual",
+        (3, 2),
+        "computes truth values from the data",
+    ),
+    (L.CenterCrop(5, 2, name="odd"), "CenterCrop", (4, 4, 1), "smaller than what is cut out"),
+    (L.RandomCrop(2, 2, name="odd"), "RandomCrop", (4, 4, 1), "crops or resizes"),
     (L.Resizing(2, 2, crop_to_aspect_ratio=True, name="odd"), "Resizing", (4, 3, 1), "aspect"),
-    (L.TimeDistributed(L.ConvLSTM1D(2, 2), name="odd"), "TimeDistributed", (2, 3, 4, 2), "state"),
+    (L.TimeDistributed(L.RandomCrop(2, 2), name="odd"), "TimeDistributed", (2, 4, 4, 1), "crops"),
     (L.Activation("sparsemax", name="odd"), "Activation", (3,), "activation 'sparsemax' is unk"),
     (L.Activation("glu", name="odd"), "Activation", (4,), "'glu' halves an axis"),
     (L.Activation(keras.activations.threshold, name="odd"), "Activation", (3,), "needs a value"),
@@ -60,13 +61,7 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
         (3,),
         "max_value=3.0 and threshold=-1.0",
     ),
-    (masked, "MultiHeadAttention", (3, 2), "computed from the data"),
-    (
-        lambda x: L.Attention(name="odd")([x, x], mask=[None, x[..., 0] > 0]),
-        "Attention",
-        (3, 2),
-        "argument 'mask'",
-    ),
+    (masked, "MultiHeadAttention", (3, 2, 2), "works over several axes"),
     (
         lambda x: L.MultiHeadAttention(2, 2)(x, x, attention_mask=np.eye(3)[None] * 0),
         "MultiHeadAttention",
@@ -82,7 +77,7 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (lambda x: ops.cast(x, "int32"), "ops.Cast", (3,), "rounds to int32"),
     (lambda x: ops.sparsemax(x), "ops.Sparsemax", (3,), "sorts"),
     (lambda x: ops.argmax(x, axis=-1), "ops.Argmax", (3,), "positions out of"),
-    (lambda x: ops.equal(x, 0.5), "ops.Equal", (3,), "truth values"),
+    (lambda x: ops.equal(ops.tanh(x), 0.5), "ops.Equal", (3,), "truth values"),
     (lambda x: ops.logical_not(x), "ops.LogicalNot", (3,), "truth values"),
     (lambda x: ops.where(x > 0, x, -np.inf), "ops.Where", (3,), "not finite"),
     (lambda x: ops.relu(ops.where(HIDES, x, -np.inf)), "ops.Relu", (3,), "only a softmax can take"),
@@ -97,7 +92,7 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (lambda x: ops.add(x > 0, True), "ops.Add", (3,), "a sum of truth values is another"),
     (lambda x: L.Add()([x > 0, x < 1]), "Add", (3,), "a sum of truth values is another"),
     (lambda x: ops.cumprod(x, axis=-1), "ops.Cumprod", (3,), "all values along an axis"),
-    (lambda x: ops.arctan(x), "ops.Arctan", (3,), "no reader"),
+    (lambda x: ops.arcsinh(x), "ops.Arcsinh", (3,), "no reader"),
     (lambda x: x / np.array([1.0, 0.0, 2.0], np.float32), "ops.TrueDivide", (3,), "by zero"),
     (lambda x: x**x, "ops.Power", (3,), "neither its base nor its exponent"),
     (lambda x: (-2.0) ** x, "ops.Power", (3,), "base is -2"),
@@ -130,11 +125,21 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (lambda x: ops.matmul(x, ops.mean(x, 1)), "ops.Matmul", (2, 3, 3), "joins different ones"),
     (lambda x: x + ONES, "ops.Add", (3,), "differs from sample to sample"),
     (lambda x: x + ops.mean(x, 1), "ops.Add", (2, 3), "different ranks"),
-    (lambda x: ops.concatenate([x, ONES], axis=-1), "ops.Concatenate", (3,), "batch is fixed"),
-    (lambda x: ops.stack([x, ONES], axis=-1), "ops.Stack", (3,), "batch is fixed"),
+    (
+        lambda x: ops.concatenate([x, ONES], axis=-1),
+        "ops.Concatenate",
+        (3,),
+        "no batch axis of extent 1",
+    ),
+    (lambda x: ops.stack([x, ONES], axis=-1), "ops.Stack", (3,), "no batch axis of extent 1"),
     (lambda x: L.Dropout(0.5)(x, training=True), "Dropout", (3,), "training=True"),
     (lambda x: L.BatchNormalization()(x, training=True), "BatchNormalization", (3,), "training"),
-    (lambda x: L.Softmax()(x, mask=x > 0), "Softmax", (3,), "argument 'mask'"),
+    (
+        lambda x: L.TimeDistributed(L.Softmax())(x, mask=x[..., 0] > 0),
+        "TimeDistributed",
+        (3, 2),
+        "takes account of masks",
+    ),
 ]
 
 
@@ -150,7 +155,7 @@ def test_a_refusal_names_layer_kind_and_reason(
     (refusal,) = (r for r in refusals_of(functional(layer, shape)).values() if r.kind == kind)
     assert getattr(layer, "name", "") in refusal.layer
     assert reason in refusal.reason
-    assert refusal.options
+    assert refusal.advice
 
 
 def test_all_refusals_are_listed_together() -> None:
@@ -163,7 +168,7 @@ def test_all_refusals_are_listed_together() -> None:
     y = L.Dense(3, activation=np.tanh, name="dense")(inner(y))
     y = L.TimeDistributed(L.Activation("sparsemax"), name="capped")(L.RepeatVector(2)(y))
     found = refusals_of(keras.Model(x, L.Lambda(ops.sort, name="code")(y)))
-    assert list(found) == ["recurrent", "in/d", "dense", "capped", "code"]
+    assert list(found) == ["recurrent", "in/d", "dense", "capped", "code/sort"]
     with pytest.raises(UnsupportedLayerError, match="5 layers cannot be read"):
         read(keras.Model(x, L.Lambda(ops.sort, name="code")(y)))
 
@@ -179,7 +184,7 @@ def test_a_layer_of_ones_own_with_the_name_of_keras_is_not_taken_for_keras() -> 
 
     x = keras.Input((3,), name="x")
     graph = assert_agrees(randomise(keras.Model(x, Dense(2, name="d")(x)))).graph
-    assert "square" in str(graph["d"].layer)
+    assert any("square" in str(node.layer) for node in graph)
 
 
 def test_a_functional_model_with_only_a_training_step_of_its_own_is_read() -> None:

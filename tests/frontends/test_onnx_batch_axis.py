@@ -37,6 +37,7 @@ WHOLE: list[tuple[str, dict[str, Any]]] = [
     ("Slice", {"operands": [ints(0, 1), ints(10**9, 3), ints(0, 2)]}),
     ("Slice", {"starts": [0, 0], "ends": [10**9, 2], "opset": 9}),
     ("Split", {"axis": 0, "num_outputs": 1}),
+    ("Squeeze", {}),
     ("Concat", {"axis": 0}),
     ("Tile", {"operands": [ints(1, 2, 1)]}),
     ("Tile", {"operands": [ints(2, 1, 1)]}),

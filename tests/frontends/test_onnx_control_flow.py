@@ -223,7 +223,7 @@ def test_what_the_data_decide_is_refused(nodes: list[Any], message: str) -> None
     """By name: conditions and lengths from the data or the batch, endless loops, the batch as a
     sequence; and what cannot be read inside, in the run that it is met in.
     """
-    more = {"two": np.float32(2), "many": np.array(2**40), "start": np.zeros(3, np.float32)}
+    more = {"two": np.float32(2), "many": np.array(2**40), "start": np.zeros(4, np.float32)}
     with pytest.raises(UnsupportedLayerError, match=message):
         read(small(*nodes, **more))
 

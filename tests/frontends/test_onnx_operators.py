@@ -571,6 +571,7 @@ def test_every_registered_operator_has_a_case() -> None:
         "And",
         "Or",
         "Not",
+        *("Xor", "SimplifiedLayerNormalization"),
         "RNN",
         "LSTM",
         "GRU",

@@ -153,6 +153,34 @@ def test_a_bert_of_the_transformer_optimiser(masked: bool, level: int, tmp_path:
     equals(made.model, tokens(3, masked), tokens(2, masked))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("masked", [False, True])
+def test_positions_that_come_from_shapes(masked: bool) -> None:
+    """DeBERTa gathers scores by relative positions, which the file computes from its shapes."""
+    from transformers import DebertaV2Config, DebertaV2Model
+
+    config = DebertaV2Config(
+        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=32, relative_attention=True,
+        position_biased_input=False, pos_att_type=["p2c", "c2p"], position_buckets=8,
+        norm_rel_ebd="layer_norm", share_att_key=True,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = DebertaV2Model(config).eval()
+
+    class States(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, ids: Any, mask: Any = None) -> Any:
+            return self.network(ids, attention_mask=mask).last_hidden_state
+
+    given = {name: torch.as_tensor(value) for name, value in tokens(2, masked).items()}
+    proto = exported(States(), tuple(given.values()), list(given))
+    equals(proto, tokens(3, masked), tokens(2, masked))
+
+
 MICROSOFT: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("FastGelu", "x b", {}, (3, 4)),
     ("FastGelu", "x", {}, (3, 4)),

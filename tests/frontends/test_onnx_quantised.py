@@ -400,6 +400,25 @@ def test_the_trace_says_what_is_not_rounded(tmp_path: Path) -> None:
     assert sw.load(tmp_path / "q.spk").trace.guarantee == "approximated"
 
 
+@pytest.mark.parametrize("form", [QuantFormat.QDQ, QuantFormat.QOperator])
+def test_no_neurons_stand_for_limits_of_inputs_and_logits(
+    form: QuantFormat, tmp_path: Path
+) -> None:
+    """They are functions of values: the neurons are those of the network before quantisation, and
+    beyond the limits values are what the file's are.
+    """
+    onnx.save(network(), tmp_path / "real.onnx")
+    with pytest.warns(ConversionWarning, match="the file rounds"):
+        conversion = sw.convert(
+            statically(tmp_path, form, activation_type=QuantType.QUInt8), spiking=True
+        )
+    named = {entry.layer: entry.text for entry in conversion.trace if "neurons" in entry.text}
+    assert named
+    assert not any(name.startswith(("x_", "o_", "x:", "o:")) for name in named), named
+    x = 9 * random(4, 3, 8, 8)
+    conversion.verify(x)
+
+
 def test_layers_have_the_names_and_kinds_of_the_file(tmp_path: Path) -> None:
     """What a quantised operator is written as stays one layer, of the file's kind."""
     proto = statically(tmp_path, QuantFormat.QOperator, activation_type=QuantType.QUInt8)

@@ -48,7 +48,7 @@ def test_all_refusals_are_listed_with_place_and_reason() -> None:
     assert refusals["1.sign"].location == f"{__file__}:{first + 3}"
     assert "not log(1 + exp(x))" in refusals["1.gate"].reason
     assert "clip" in refusals["1.sign"].options
-    assert "reads('aten.special_bessel_j0.default')" in refusals["1.special_bessel_j0"].options
+    assert 'reads("aten.special_bessel_j0.default")' in refusals["1.special_bessel_j0"].options
     assert all(refusal.layer in str(caught.value) for refusal in refusals.values())
 
 
@@ -289,14 +289,14 @@ def test_weights_that_are_not_finite_are_named(bad: float) -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     with torch.no_grad():
         model[1].weight[0, 0] = bad
-    with pytest.raises(GraphError, match=r"'1'.*1 of 9 values of its weight"):
+    with pytest.raises(GraphError, match=r"'1 Linear'.*1 of 9 values of its weight"):
         read(model, np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize(
     ("example", "message"),
     [
-        (None, r"needs an example input.*read\(model, example_input="),
+        (None, r"needs an example input.*example_input=x\[:1\]"),
         ("picture.png", "not an array of numbers"),
         (np.zeros(()), "no batch axis"),
         (np.zeros((0, 3)), "at least 1"),
@@ -346,7 +346,7 @@ def test_modules_without_weights_are_refused() -> None:
 
 def test_branches_on_values_are_refused() -> None:
     """What depends on the values of the input has no fixed graph."""
-    with pytest.raises(ReadError, match="must not branch on values"):
+    with pytest.raises(ReadError, match=r"torch\.where"):
         read(Of(lambda m, x: x if x.sum() > 0 else -x), np.zeros((2, 3)))
     with pytest.raises(UnsupportedLayerError, match="Python number"):
         read(Of(lambda m, x: x * x.max().item()), np.zeros((2, 3)))

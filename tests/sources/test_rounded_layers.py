@@ -283,7 +283,7 @@ def test_a_saved_conversion_keeps_what_layers_brought_along(tmp_path: Path) -> N
     conversion.save(tmp_path / "network.sw")
     loaded = sw.load(tmp_path / "network.sw")
 
-    assert set(conversion.resolved["scale_firing_rates"]) == {"1", "5"}
+    assert set(conversion.resolved["scale_firing_rates"]) == {"1 RoundedReLU", "5 RoundedReLU"}
     for one in (loaded, loaded.again(), conversion.again(**conversion.resolved)):
         np.testing.assert_array_equal(
             one.run(x, steps=3, progress=False).predict(),

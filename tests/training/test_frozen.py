@@ -165,8 +165,8 @@ def test_unknown_names_are_told_the_nearest() -> None:
     """Of a name that is no layer's the nearest is told; of one that is like none, the layers."""
     _, conversion, x = made("pytorch", "normalisation behind a convolution")
     for frozen, message in (
-        (["00"], r"frozen: the model has no layer '00'. Did you mean '0'\?"),
-        ("conv1", "no layer 'conv1'. Its layers are input, 0, 1, 2"),
+        (["00"], r"frozen: the model has no layer '00'. Did you mean '0 "),
+        ("conv1", "no layer 'conv1'. It has the activations relu; layers are input, 0 Conv2d"),
         ([3], r"frozen must be names of layers, \(\) for none, or None, got \[3\]"),
         (True, "frozen must be names of layers"),
     ):
@@ -207,9 +207,10 @@ def test_least_squares_obey(frozen: str) -> None:
         moved_layers(conversion.graph, fitted(conversion, x, frozen=names, **how).conversion.graph)
         for names in ((frozen,), ())
     )
-    last = {("5", "weight"), ("5", "bias")}
-    assert free == {("2", "weight"), ("3", "beta"), *last}
-    assert changed == ({("2", "weight"), ("2", "bias"), *last} if frozen == "3" else last)
+    last = {("5 Linear", "weight"), ("5 Linear", "bias")}
+    assert free == {("2 Linear", "weight"), ("3 BatchNorm1d", "beta"), *last}
+    product = {("2 Linear", "weight"), ("2 Linear", "bias")}
+    assert changed == ({*product, *last} if frozen == "3" else last)
 
 
 def test_reconstruction_leaves_biases_of_frozen_layers() -> None:
@@ -218,13 +219,13 @@ def test_reconstruction_leaves_biases_of_frozen_layers() -> None:
     x = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
     how = {"steps": 2, "epochs": 5, "learning_rate": 1e-2, "progress": False}
     found, free = (conversion.reconstruct(x, frozen=names, **how) for names in (None, ()))
-    assert not np.any(found.resolved["bias_correction"]["3"])
-    assert np.any(found.resolved["bias_correction"]["1"])
-    assert np.any(free.resolved["bias_correction"]["3"])
+    assert not np.any(found.resolved["bias_correction"]["3 ReLU"])
+    assert np.any(found.resolved["bias_correction"]["1 ReLU"])
+    assert np.any(free.resolved["bias_correction"]["3 ReLU"])
     told = {e.layer: e.text for e in found.trace if e.stage == "reconstruct"}
-    assert told["2"] == "frozen: its biases stay"
-    assert told["1"].startswith("bias, threshold and start fitted")
-    assert told["3"].startswith("threshold and start fitted")
+    assert told["2 Linear"] == "frozen: its biases stay"
+    assert told["1 ReLU"].startswith("bias, threshold and start fitted")
+    assert told["3 ReLU"].startswith("threshold and start fitted")
 
 
 def test_a_module_holds_frozen_arrays_as_buffers(tmp_path: Path) -> None:
@@ -249,7 +250,7 @@ def test_copies_of_a_frozen_channel_are_frozen() -> None:
 
     frozen = divided()
     names = {name for name, _ in frozen.torch_module(2).named_parameters()}
-    assert fitted(frozen, x).frozen == {"0": ("weight", "bias")}
+    assert fitted(frozen, x).frozen == {"0 Conv2d": ("weight", "bias")}
     model.requires_grad_(True)
     free = {name for name, _ in divided().torch_module(2).named_parameters()}
     assert free - names == {"1.weight", "1.bias"}  # the convolution with its normalisation
@@ -272,8 +273,8 @@ def test_what_is_frozen_is_no_part_of_a_fingerprint(tmp_path: Path) -> None:
     """Statistics and checkpoints know a graph again, whatever of it is frozen."""
     _, conversion, _ = made("pytorch", "dense")
     graph = conversion.graph
-    frozen = graph.with_frozen({("2", "weight")})
-    assert frozen.frozen == {("2", "weight")}
+    frozen = graph.with_frozen({("2 Linear", "weight")})
+    assert frozen.frozen == {("2 Linear", "weight")}
     assert fingerprint(frozen) == fingerprint(graph)
     graph_storage.save(frozen, tmp_path / "graph")
     assert graph_storage.load(tmp_path / "graph").frozen == frozen.frozen

@@ -72,11 +72,11 @@ def test_a_layer_has_the_weights_of_least_squares(monkeypatch: pytest.MonkeyPatc
     before = spiking(model, x)
     after = trained(before, x, trainable=("weights", "biases"), validation=0.0, **ONE).conversion
     # what the first layer sends with its weights of now
-    sent = after.run(x, steps=STEPS, progress=False).layer_means()["1"]
+    sent = after.run(x, steps=STEPS, progress=False).layer_means()["1 ReLU"]
     read = np.concatenate([sent, np.ones((len(x), 1))], axis=1)
-    wanted = evaluate_all(before.canonical, {next(iter(before.graph.inputs)): x})["2"]
+    wanted = evaluate_all(before.canonical, {next(iter(before.graph.inputs)): x})["2 Linear"]
     best, *_ = np.linalg.lstsq(read, wanted, rcond=None)
-    layer = after.graph["2"].layer
+    layer = after.graph["2 Linear"].layer
     found = np.concatenate([layer.weight.T, layer.bias[None]])
     np.testing.assert_allclose(read @ found, read @ best, atol=2e-3)
 

@@ -192,8 +192,8 @@ def test_input_that_does_not_fit_is_told() -> None:
     """Shapes, names and values that are no numbers."""
     module = sw.convert(two_layers(), spiking=True).torch_module(3)
     for bad, message in (
-        (torch.zeros(2, 8), r"'x': shape \(2, 8\) is neither"),
-        (torch.zeros(2, 4, 9), "neither"),
+        (torch.zeros(2, 8), r"'x' must be \(batch, 9\) held constant or .* got shape \(2, 8\)"),
+        (torch.zeros(2, 4, 9), "'x' has 4 steps, the run 3"),
         (torch.full((2, 9), torch.nan), "'x' holds values that are NaN"),
         ({"z": torch.zeros(2, 9)}, r"inputs are \['x'\], got \['z'\]"),
     ):

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from numpy.typing import NDArray
+
+from spikewright._base.arguments import is_number
 from spikewright._base.arrays import is_array
 
 Place = tuple[str | int, ...]
@@ -21,12 +24,16 @@ class Structure:
 
     `places` are by input name, in the order of the call's arguments. `ranks` are numbers of axes of
     a sample, which tell `[x]` from a list of samples. `lists` are the inputs whose samples come as
-    a list of anything (of events).
+    a list of anything (of events). `rows` are numbers of rows of the tables in which rows are
+    looked up by an input's values, `(*shape)` or `()`: infinity where there is no table. With
+    `alone` a sample comes by itself, without a batch axis, and may be a number.
     """
 
     places: Mapping[str, Place]
     ranks: Mapping[str, int] = field(default_factory=dict)
     lists: frozenset[str] = frozenset()
+    rows: Mapping[str, NDArray] = field(default_factory=dict, compare=False)
+    alone: bool = False
 
     def named(self, x: Any) -> Named:
         """The given arrays, by input name.
@@ -72,7 +79,7 @@ class Structure:
         arguments = self._tree
         ways: list[tuple[Any, Any]] = []
         if isinstance(x, list | tuple):
-            given = [value for value in x if not _is_setting(value)]
+            given = [value for value in x if not self._is_setting(value)]
             if len(given) == len(arguments):
                 ways.append((arguments, dict(zip(arguments, given, strict=True))))
         else:
@@ -102,7 +109,7 @@ class Structure:
         inside = _inside(x, by_position=all(isinstance(step, int) for step in tree))
         if not set(tree) <= set(inside):
             return None
-        if not all(_is_setting(value) for step, value in inside.items() if step not in tree):
+        if not all(self._is_setting(value) for step, value in inside.items() if step not in tree):
             return None
         found: Named = {}
         for step, part in tree.items():
@@ -114,11 +121,23 @@ class Structure:
 
     def _is_array(self, name: str, x: Any) -> bool:
         """Whether this is the array of an input; of a single one it must have a batch axis."""
-        alone = len(self.places) == 1
-        return is_array(x) and (not alone or x.ndim > self.ranks.get(name, 0))
+        if self.alone:
+            return is_array(x) or _is_value(x)
+        single = len(self.places) == 1
+        return is_array(x) and (not single or x.ndim > self.ranks.get(name, 0))
 
     def _is_list(self, name: str, x: Any) -> bool:
-        return name in self.lists and isinstance(x, list | tuple)
+        """Whether this is a list of an input's samples: of events, or of one number each."""
+        if name in self.lists:
+            return isinstance(x, list | tuple)
+        numbers = self.ranks.get(name) == 0 and not self.alone and isinstance(x, list)
+        return numbers and len(x) > 0 and all(map(_is_value, x))
+
+    def _is_setting(self, value: Any) -> bool:
+        """Whether an argument is none of the arrays: one left out, or an option."""
+        if self.alone and _is_value(value):
+            return False
+        return value is None or isinstance(value, bool | int | float | str)
 
     def _refusal(self, x: Any) -> str:
         names = list(self.places)
@@ -128,6 +147,11 @@ class Structure:
         if any(len(place) > 1 for place in self.places.values()):
             ways = f"the structure that the model's own call takes, {_sketch(self._tree)}"
         return f"the network has inputs {names}: give {{name: array}}, or {ways}"
+
+
+def _is_value(x: Any) -> bool:
+    """Whether something is a number or a truth value of Python."""
+    return isinstance(x, bool) or is_number(x)
 
 
 def leaves(structure: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
@@ -175,11 +199,6 @@ def _inside(x: Any, by_position: bool) -> Mapping[Any, Any]:
         named: dict[str, Any] = x._asdict()
         return named
     return dict(enumerate(x))
-
-
-def _is_setting(value: Any) -> bool:
-    """Whether an argument is none of the arrays: one left out, or an option."""
-    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _sketch(tree: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spikewright._base.progress import progress_bar
+from spikewright.advice import advise
 from spikewright.choosing import Statistics, collect, fingerprint
 from spikewright.choosing.statistics.batches import Batch, batches, count_of, gather, refusal
 from spikewright.executors import Executor
@@ -45,7 +46,8 @@ class Calibration:
         for known, its_mark, statistics in self._statistics:
             if known is data and its_mark == mark:
                 return statistics
-        found = collect(graph, names, self._gathered(data), sequences=sequences)
+        gathered = self._gathered(data)
+        found = collect(graph, names, gathered, sequences=sequences).require_values()
         self._statistics.append((data, mark, found))
         return found
 
@@ -59,7 +61,7 @@ class Calibration:
             given = "none was given" if data is None else "statistics of it were"
             raise refusal(
                 f"a correction runs the network on data, and fission its source, and {given}",
-                "Give some hundred samples: calibration=x",
+                advise("data for a rule"),
             )
         (found,) = self._kept(data, graph)
         return found
@@ -123,7 +125,7 @@ def collect_sharded(
         for part in executor.completed(_collect_shard, shared, shards):
             found = [Statistics.join([*found, part])]
             advance(part.samples)
-    return found[0]
+    return found[0].require_values()
 
 
 def _collect_shard(

@@ -22,11 +22,11 @@ from spikewright.choosing.copies import NONE, Copies
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules.rule import brief, check_above, check_whole, refused
 from spikewright.choosing.scales import has_rule
-from spikewright.choosing.sent import sending, source_means
+from spikewright.choosing.sent import sending, shares, source_means
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.errors import ConversionError, NetworkError, Refusal
-from spikewright.lower.choices import per_layer
+from spikewright.lower.keys import by_layer
 from spikewright.lower.populations import Roles
 from spikewright.lower.status import Status
 from spikewright.network import Ensemble
@@ -154,11 +154,11 @@ def add_bias(conversion: Converted, roles: Roles, value: Any, copies: Copies = N
     """Add numbers or arrays, one for all layers or `{layer: ...}`, to the biases; by layer.
 
     An array with one axis more than the layer has is a bias for each of the first steps. Copies
-    have the biases of their channels, here and below. Raises `ConversionError` for layers that are
-    unknown or left out, and for arrays that do not fit.
+    have the biases of their channels, here and below. Raises `ConversionError` for unknown layers
+    and for arrays that do not fit.
     """
     populations = conversion.populations()
-    added = per_layer(value, roles.populations, roles.names(), "bias_correction", _as_numbers)
+    added = by_layer(value, roles.keys, "bias_correction", _as_numbers, rest=0.0)
     refusals = []
     for name, amount in added.items():
         ensemble = populations[name]
@@ -219,7 +219,7 @@ def correct_bias(
         added[name] = added.get(name, 0.0) + gap[0]
         ensemble.bias = bases[name] + copies.spread(name, added[name], len(ensemble.shape))
 
-    averaged = partial(_averaged, conversion, rule.per, copies)
+    averaged = _averaging(conversion, rule.per, samples, copies)
     _layer_by_layer(conversion, rule, samples, (rule.steps,), averaged, shift)
     return added
 
@@ -243,16 +243,35 @@ def correct_steps(
         biases = copies.spread(name, added[name], len(ensemble.shape))
         ensemble.noise = EachStep(together(ahead[name], biases))
 
-    averaged = partial(_averaged, conversion, rule.per, copies)
+    averaged = _averaging(conversion, rule.per, samples, copies)
     _layer_by_layer(conversion, rule, samples, at, averaged, shift)
     return added
 
 
-def _averaged(conversion: Converted, per: Per, copies: Copies, name: str, gap: NDArray) -> NDArray:
+def _averaging(
+    conversion: Converted, per: Per, samples: Batch, copies: Copies
+) -> Callable[[str, NDArray], NDArray]:
+    """`_averaged` on samples."""
+    return partial(_averaged, conversion, per, shares(conversion, samples), copies)
+
+
+def _averaged(
+    conversion: Converted,
+    per: Per,
+    share: Mapping[str, NDArray],
+    copies: Copies,
+    name: str,
+    gap: NDArray,
+) -> NDArray:
     """A layer's gaps `(steps, *shape)`, of each neuron or the mean of each channel.
 
-    Of copies the mean gap of all counts: some lack what others have.
+    Of copies the mean gap of all counts: some lack what others have. `share` is that of the samples
+    in which a neuron is no padding: the mean is over these.
     """
+    if name in share:
+        parts = np.stack([share[name]])
+        gaps, parts = (_averaged(conversion, per, {}, copies, name, x) for x in (gap, parts))
+        return np.divide(gaps, parts, out=np.zeros_like(gaps), where=parts > 0)
     split = copies.splits.get(name)
     axis = channel_axis(conversion.canonical, name) if split is None else split.axis
     gap = copies.mean(name, gap)
@@ -276,7 +295,7 @@ def correct_voltages(
             name, voltages[name], rank, ensemble.neuron_type.last_height
         )
 
-    averaged = partial(_averaged, conversion, "neuron", copies)
+    averaged = _averaging(conversion, "neuron", samples, copies)
     _layer_by_layer(conversion, rule, samples, (rule.steps,), averaged, shift)
     return voltages
 

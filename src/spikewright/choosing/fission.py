@@ -18,16 +18,18 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright.choosing.copies import Copies
+from spikewright.choosing.sent import real_in
 from spikewright.choosing.statistics.channels import (
     by_channel,
     channel_axis,
     channel_size,
     channels_of,
 )
-from spikewright.errors import ConversionError, Refusal, listed
+from spikewright.errors import ConversionError, Refusal
 from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.layers import Activation
 from spikewright.graph.splits import Split
+from spikewright.lower.keys import by_layer
 from spikewright.lower.populations import Roles
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.running.converted import Converted
@@ -75,7 +77,8 @@ def split_by(conversion: Converted, rule: Fission, samples: Mapping[str, NDArray
     """
     _check(conversion)
     graph, populations = conversion.canonical, conversion.populations()
-    values = evaluate_all(graph, {name: array[:_SAMPLES] for name, array in samples.items()})
+    some = {name: array[:_SAMPLES] for name, array in samples.items()}
+    values, real = evaluate_all(graph, some), real_in(conversion, some)
     axes = dict(_divisible(graph))
     copies: dict[str, NDArray] = {}
     waiting: list[tuple[float, str, int]] = []
@@ -84,7 +87,8 @@ def split_by(conversion: Converted, rule: Fission, samples: Mapping[str, NDArray
         most = ensemble.neuron_type.most_in(rule.steps) or 0
         unit = ensemble.neuron_type.amplitude / (ensemble.rate_scale * rule.dt * rule.steps)
         sent = np.clip(values[name] / unit, -most, most)
-        errors = by_channel(np.square((sent - np.rint(sent)) * unit), axis).mean(axis=1)
+        counts = None if real is None else real.whole(name, graph.shapes[name])
+        errors = _mean_by_channel(np.square((sent - np.rint(sent)) * unit), axis, counts)
         copies[name] = np.ones(len(errors), int)
         scores = errors * _effects(graph, name, axis)
         waiting += [(-score * _gain(1), name, c) for c, score in enumerate(scores) if score > 0]
@@ -102,16 +106,23 @@ def split_by(conversion: Converted, rule: Fission, samples: Mapping[str, NDArray
     return Copies({n: Split(c, axes[n]) for n, c in copies.items() if c.max(initial=1) > 1})
 
 
-def split_as_told(graph: Graph, counts: Mapping[str, Any]) -> Copies:
+def _mean_by_channel(values: NDArray, axis: int | None, counts: NDArray | None) -> NDArray:
+    """The mean of each channel's values, of those that are no padding."""
+    if counts is None:
+        mean: NDArray = by_channel(values, axis).mean(axis=1)
+        return mean
+    total, number = (by_channel(x, axis).sum(axis=1) for x in (values * counts, counts))
+    return np.asarray(total / np.maximum(1, number))
+
+
+def split_as_told(roles: Roles, counts: Mapping[Any, Any]) -> Copies:
     """The copies in numbers, `{layer: (channels,)}`; raises `ConversionError` for others."""
-    axes, refusals, splits = dict(_divisible(graph)), [], {}
-    for name, given in counts.items():
-        what = "value of fission"
-        if name not in axes:
-            reason = "no such layer, or none whose channels can be several"
-            known = f"Layers are {listed(list(axes))}"
-            refusals.append(Refusal(str(name), "key of fission", reason, known))
-            continue
+    graph = roles.graph
+    axes = dict(_divisible(graph))
+    keys = roles.keys.among(axes, "layer whose channels can be several")
+    found = by_layer(counts, keys, "fission", lambda counts: counts)
+    refusals, splits = [], {}
+    for name, given in ((name, given) for name, given in found.items() if given is not None):
         array, wanted = np.asarray(given), (channels_of(graph.shapes[name], axes[name]),)
         whole = array.shape == wanted and array.dtype.kind in "iu"
         if not whole or not 1 <= array.min(initial=1) <= array.max(initial=1) <= _MOST_COPIES:
@@ -119,7 +130,7 @@ def split_as_told(graph: Graph, counts: Mapping[str, Any]) -> Copies:
                 f"it is a whole number from 1 to {_MOST_COPIES} for each of {wanted[0]} channels, "
                 f"got {given!r}"
             )
-            refusals.append(Refusal(name, what, reason))
+            refusals.append(Refusal(name, "value of fission", reason))
         else:
             splits[name] = Split(array, axes[name])
     if refusals:

@@ -23,6 +23,7 @@ from spikewright.engines.program import Generate, Neurons, Operator, Program, So
 from spikewright.network import Ensemble
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
+from spikewright.running.padding import real_of
 from spikewright.running.runner import Runner
 
 _AT_ONCE = 2_000_000  # values of the widest signal that are worked on at once
@@ -45,6 +46,7 @@ class LayerByLayer:
         self._populations = conversion.populations()
         fed = feeds_of(samples, conversion.inputs, None, self._steps, dt, 0)
         self._feeds, self._batch = fed.values, fed.batch
+        self._real = real_of(conversion.lowered, fed.values, slice(None))
         self._sent: dict[Ensemble, NDArray] = {}
         self._layer: str | None = None
         self._form: object = None
@@ -68,6 +70,8 @@ class LayerByLayer:
             self._layer, self._form, self._read = name, None, []
             self._forget(program, ensemble)
         counts = self._sent[ensemble] = self._run(program, ensemble)
+        real = None if self._real is None else self._real.whole(name, ensemble.shape)
+        counts = counts if real is None else counts * real[:, None]
         totals = counts.sum(axis=0, dtype=np.float64).cumsum(axis=0)[self._at - 1]
         numbers = self._at.reshape(-1, *[1] * len(ensemble.shape))
         height = ensemble.neuron_type.amplitude / (ensemble.rate_scale * self._dt)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
+from spikewright.advice import advise
 from spikewright.choosing import Case, Choice, ScaleRule, Setting, Statistics
 from spikewright.choosing.rules import EnergyBudget
 from spikewright.choosing.rules.rule import brief
@@ -205,6 +206,5 @@ def need_data(what: str) -> ConversionError:
     return refuse(
         "calibration",
         f"{what} needs data, and none was given",
-        "Give some hundred samples, calibration=x, or statistics that were collected: "
-        "sw.convert(model).calibrate(x); FromWeights needs none",
+        f"{advise('data for a rule')}, or statistics that were collected; FromWeights needs none",
     )

@@ -14,6 +14,7 @@ from spikewright.choosing.layer_by_layer import LayerByLayer
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.engines import Totals
 from spikewright.graph import evaluate_all
+from spikewright.graph.masks import Real
 from spikewright.network import Ensemble
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
@@ -75,8 +76,9 @@ class _Again:
 def source_means(conversion: Converted, samples: Batch, at: Collection[int], dt: float) -> Means:
     """The source's mean value of every neuron over the samples, cut off at the most it can send.
 
-    Returns `(1, *shape)`, the same for all numbers of steps `at`. Where input comes at once they
-    are `(len(at), *shape)`, in as many steps: neurons are to send all at once, as far as they can.
+    Padding counts as 0 (see `shares`). Returns `(1, *shape)`, the same for all numbers of steps
+    `at`. Where input comes at once they are `(len(at), *shape)`, in as many steps: neurons are to
+    send all at once, as far as they can.
     """
     graph, populations = conversion.canonical, conversion.populations()
     once = conversion.lowered.at_once
@@ -84,17 +86,36 @@ def source_means(conversion: Converted, samples: Batch, at: Collection[int], dt:
     widest = sum(int(np.prod(shape)) for shape in graph.shapes.values())
     sums: dict[str, Any] = dict.fromkeys(populations, 0.0)
     for part in parts(samples, max(1, _VALUES // widest)):
-        values = evaluate_all(graph, part)
+        values, real = evaluate_all(graph, part), real_in(conversion, part)
         for name, wanted in aims.items():
-            means = [np.clip(values[name] * n, -most, most).sum(axis=0) for n, most in wanted]
+            counts = None if real is None else real.of(name)
+            value = values[name] if counts is None else np.where(counts, values[name], 0.0)
+            means = [np.clip(value * n, -most, most).sum(axis=0) for n, most in wanted]
             sums[name] = sums[name] + np.stack(means)
     return {name: total / count(samples) for name, total in sums.items()}
+
+
+def real_in(conversion: Converted, samples: Batch) -> Real | None:
+    """The positions of samples that are no padding; None where all are."""
+    masks = conversion.lowered.masks
+    return None if masks is None else masks.real(samples)
+
+
+def shares(conversion: Converted, samples: Batch) -> Means:
+    """The share of the samples in which each neuron is no padding, of layers where that varies."""
+    real, found = real_in(conversion, samples), {}
+    if real is not None:
+        for name, ensemble in conversion.populations().items():
+            counts = real.whole(name, ensemble.shape)
+            if counts is not None:
+                found[name] = counts.mean(axis=0)
+    return found
 
 
 def sent_means(conversion: Converted, samples: Batch, steps: int, dt: float) -> Means:
     """The mean that every neuron sends over `steps` steps and all samples, by layer.
 
-    In the unit of the source's values; spikes below zero take away.
+    In the unit of the source's values; spikes below zero take away, and padding sends nothing.
     """
     found = sent_up_to(conversion, samples, (steps,), dt)
     return {name: means[0] for name, means in found.items()}

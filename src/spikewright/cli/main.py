@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from spikewright.advice import on_the_command_line
 from spikewright.cli.calibrate import calibrate
 from spikewright.cli.convert import convert
 from spikewright.cli.demo import demo
@@ -30,6 +31,7 @@ from spikewright.cli.run import run
 from spikewright.cli.sweep import sweep
 from spikewright.cli.train import train
 from spikewright.cli.tune import tune
+from spikewright.cli.wording import in_options, options_of
 from spikewright.errors import (
     ConversionWarning,
     ExistingFileError,
@@ -73,7 +75,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors that a user can mend become a `UserError`."""
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), on_the_command_line():
                 warnings.simplefilter("always", ConversionWarning)
                 warnings.showwarning = partial(_show, warnings.showwarning)
                 return super().invoke(ctx)
@@ -82,13 +84,18 @@ class Commands(click.Group):
         except SpikewrightError as error:
             if ctx.meta[DEBUG]:
                 tell(_behind(error), err=True)
-            raise UserError(str(error)) from error
+            raise UserError(_worded(str(error))) from error
         except click.UsageError as error:
             command = "spikewright" if error.ctx is None else error.ctx.command_path
             message = error.format_message().rstrip(".")
             raise UserError(f"{message}. See: {command} --help") from error
         except OSError as error:
             raise UserError(_describe(error)) from error
+
+
+def _worded(text: str) -> str:
+    """A sentence of the library with options in the place of arguments."""
+    return in_options(text, options_of(main.commands.values()))
 
 
 def _behind(error: SpikewrightError) -> str:
@@ -102,7 +109,7 @@ def _show(
 ) -> None:
     """Print warnings of a conversion as one sentence, and other warnings as usual."""
     if issubclass(category, ConversionWarning):
-        tell(f"warning: {message}", err=True)
+        tell(f"warning: {_worded(str(message))}", err=True)
     else:
         otherwise(printable(str(message)), category, *where)
 

@@ -25,6 +25,7 @@ from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import RULES, ScaleRule, parse
 from spikewright.choosing.rules.text import is_rule, split
 from spikewright.choosing.search.choice import MINIMISED
+from spikewright.cli.by_layer import by_layer, last
 from spikewright.cli.opening import is_model
 from spikewright.cli.samples import load_samples
 from spikewright.engines import PRECISIONS
@@ -208,42 +209,6 @@ energy_table = click.option(
 )
 
 
-def _last(text: str) -> tuple[str, str]:
-    """A text at its last =, or no name and the whole text."""
-    name, separator, value = text.rpartition("=")
-    return (name, value) if separator else ("", text)
-
-
-def per_layer(
-    values: tuple[str, ...],
-    convert: Callable[[str], Any],
-    what: str,
-    split: Callable[[str], tuple[str, str]] = _last,
-) -> Any | dict[str, Any] | None:
-    """One value for all layers, or `{layer: value}` from `name=value` texts; None from nothing.
-
-    `split` tells a name, empty where there is none, from a value.
-
-    Raises `click.BadParameter` for a mixture, for a layer given twice, and for values that
-    `convert` refuses with a ValueError.
-    """
-    named = [split(value) for value in values]
-    if not values:
-        return None
-    try:
-        if len(values) == 1 and named[0] == ("", values[0]):
-            return convert(values[0])
-        if any(not name for name, _ in named):
-            raise click.BadParameter(f"give one {what}, or LAYER={what} for every layer")
-        names = [name for name, _ in named]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise click.BadParameter(f"{', '.join(sorted(twice))}: given more than once")
-        return {name: convert(text) for name, text in named}
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -378,10 +343,10 @@ def _encoder(text: str) -> Encoder:
 def _each(
     convert: Callable[[str], Any],
     what: str,
-    split: Callable[[str], tuple[str, str]] = _last,
+    split: Callable[[str], tuple[str, str]] = last,
 ) -> Callable[..., Any]:
     def callback(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
-        return per_layer(values, convert, what, split)
+        return by_layer(values, convert, what, split)
 
     return callback
 
@@ -470,7 +435,7 @@ _CONVERSION = {
         metavar="NAME=TYPE",
         help="Spiking neurons of a layer, or of all with an activation, such as "
         "conv0=SpikingRectifiedLinear or relu=IntegrateAndFire:max_spikes_per_step=1, repeated; "
-        "a layer's name wins. Implies --spiking.",
+        "a layer's name wins, and default means all others. Implies --spiking.",
     ),
     "scale_firing_rates": click.option(
         "--scale",
@@ -480,7 +445,8 @@ _CONVERSION = {
         metavar="SCALE",
         help="Firing-rate scale (default 1, or that of a layer that rounds), or a rule such as "
         "target-rate:250 or minimum-error:8; "
-        "LAYER=SCALE, repeated, for every layer. Rules: see docs/calibration.md.",
+        "LAYER=SCALE, repeated or separated by commas, for some layers or activations, and "
+        "default=SCALE for the others: default=1,conv0=100. Rules: see docs/calibration.md.",
     ),
     "calibration": click.option(
         "--calibration",
@@ -508,7 +474,7 @@ _CONVERSION = {
         callback=_each(synapse_of, "TAU"),
         metavar="TAU",
         help="Time constant in seconds of a lowpass filter on what leaves neurons, or none "
-        "(default); LAYER=TAU, repeated, for every layer.",
+        "(default); LAYER=TAU, repeated or separated by commas, for some layers or activations.",
     ),
     "initial_voltage": click.option(
         "--initial-voltage",
@@ -516,9 +482,9 @@ _CONVERSION = {
         callback=_each(_voltage, "START"),
         metavar="START",
         help="zero, half (default, save for layers that round), uniform, or a number of spikes; "
-        "LAYER=START, repeated, for "
-        "every layer. correction:STEPS makes it what runs of that many steps miss on the "
-        "calibration data.",
+        "LAYER=START, repeated or "
+        "separated by commas, for some layers or activations. correction:STEPS makes it what runs "
+        "of that many steps miss on the calibration data.",
     ),
     "max_spikes_per_step": max_spikes_per_step,
     "weights": click.option(

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from numpy.typing import NDArray
 
+from spikewright._base.samples import held
 from spikewright.choosing.tuning.reproduce import again, call, imports
 from spikewright.cli import outputs
 from spikewright.cli.opening import is_model
@@ -62,7 +63,7 @@ class Subject:
     @property
     def _is_held(self) -> bool:
         return all(
-            name in self._arrays and self._arrays[name].shape[1:] == node.shape_out
+            name in self._arrays and held(self._arrays[name], node.shape_out) is not None
             for name, node in self.conversion.inputs.items()
         )
 

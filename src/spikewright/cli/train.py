@@ -12,6 +12,7 @@ import click
 from spikewright._base.amounts import number, percent
 from spikewright._base.writing import file_kind, write_file
 from spikewright.cli import options, outputs
+from spikewright.cli.by_layer import by_layer
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
 from spikewright.cli.output import duration, emit, say, show, tell
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
@@ -37,15 +38,18 @@ def _rates(
     ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, tuple[float, float]]:
     """`LAYER=LOW:HIGH` texts as ranges by layer."""
-    found = {}
-    for value in values:
-        layer, _, text = value.rpartition("=")
-        low, _, high = text.partition(":")
-        try:
-            found[layer] = (float(low), float(high))
-        except ValueError:
-            raise click.BadParameter(f"give LAYER=LOW:HIGH in Hz, got {value!r}") from None
+    found = by_layer(values, _range, "LOW:HIGH") or {}
+    if not isinstance(found, dict):
+        raise click.BadParameter(f"give LAYER=LOW:HIGH in Hz, got {values[0]!r}")
     return found
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, _, high = text.partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise ValueError(f"give LAYER=LOW:HIGH in Hz, got {text!r}") from None
 
 
 @click.command()

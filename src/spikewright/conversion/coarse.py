@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from spikewright.advice import advise
 from spikewright.choosing.scales import has_rule
 from spikewright.errors import listed
 from spikewright.lower.trace import Trace
@@ -34,8 +35,5 @@ def warn_of_few_spikes(
         trace.say(
             "run",
             f"neurons hardly spike in {steps} steps of {dt} s, so that outputs say little; spikes "
-            f"a neuron: {listed(lost)}. Let a rule choose the firing rates for that many steps: "
-            f"sw.convert(model, spiking=True, scale_firing_rates=sw.MinimumError(steps={steps}, "
-            "spikes_per_step=1), calibration=x); or give a larger scale_firing_rates, or more "
-            "steps",
+            f"a neuron: {listed(lost)}. {advise('few spikes', steps=steps)}",
         )

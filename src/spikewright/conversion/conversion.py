@@ -23,6 +23,7 @@ from spikewright.choosing.copies import Copies
 from spikewright.choosing.correction import CORRECTIONS, PLACES
 from spikewright.choosing.fission import Fission
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
+from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
 from spikewright.conversion.coarse import warn_of_few_spikes
 from spikewright.conversion.length import warn_of_length
 from spikewright.conversion.making import of_graph, of_reading, saved
@@ -37,7 +38,8 @@ from spikewright.evaluation.settings import Settings
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
-from spikewright.lower import Lowered
+from spikewright.lower import LayerKeys, Lowered
+from spikewright.lower.populations import Roles
 from spikewright.lower.rounding import rounded
 from spikewright.lower.speaking import say
 from spikewright.lower.trace import Trace
@@ -47,8 +49,8 @@ from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
 from spikewright.records import DEFAULT_TABLE, select
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import encoders_for, lists_of
-from spikewright.running.inputs import as_arrays, as_named, batch_of
+from spikewright.running.encoding import encoders_for, lists_of, without_held
+from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
 from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import Job, Runner, check_run
@@ -111,7 +113,7 @@ class Conversion(Shown):
         In a network made by hand, connections from one carry its values, and connections to an
         ensemble add to its neurons' current.
         """
-        return self.lowered.layers
+        return Layers(self.lowered, self.canonical, self._named)
 
     @property
     def inputs(self) -> Mapping[str, Node]:
@@ -139,7 +141,7 @@ class Conversion(Shown):
             hint = meant(unknown[0], self.arguments, FROM_ELSEWHERE)
             known = f"{hint} Arguments are {', '.join(self.arguments)}".lstrip()
             raise refuse(unknown[0], "convert has no such argument", known)
-        return self._convert({**self.arguments, **changes})
+        return self._convert({**self.arguments, **in_names(changes, self._named)})
 
     def on(self, chip: str | Path | Mapping[str, Any] | Chip, *, dt: float = 0.001) -> Conversion:
         """The same model under the bits of a chip: a conversion like any other.
@@ -216,7 +218,8 @@ class Conversion(Shown):
         `x` is `(batch, *shape)` held constant or `(batch, steps, *shape)`; with several inputs
         `{name: array}`, or what the source's own call takes: a list, a tuple, dicts in dicts.
         `encoder`, one of `spikewright.encoders` or `{input name: encoder}`, makes spikes of values,
-        or currents of frames and of events. With `sequence_step` `x` is `(batch, time, *shape)`, of
+        or currents of frames and of events; one for all inputs leaves whole numbers and masks as
+        they are, held. With `sequence_step` `x` is `(batch, time, *shape)`, of
         any length, and the run lasts `time x sequence_step` steps. `batch_size` samples run side by
         side (default: as memory suggests), on `threads` threads (default: the engine's choice);
         neither changes a result of an exact engine. `record` names layers whose values at every
@@ -226,10 +229,14 @@ class Conversion(Shown):
         `BuildError` for scales that no engine computes with at this `dt`, and `MissingExtraError`
         for an engine that is not installed.
         """
+        encoder = without_held(encoder, self.lowered)
         lists = lists_of(encoders_for(encoder, self.inputs))
+        structure = replace(self.graph.structure, lists=lists)
+        named = as_named(x, structure)
+        check_numbers(named, structure)
         run = run_of(
             self._runner,
-            as_named(x, replace(self.graph.structure, lists=lists)),
+            named,
             steps,
             dt,
             seed,
@@ -239,7 +246,7 @@ class Conversion(Shown):
             progress=progress,
             threads=threads,
             encoder=encoder,
-            record=record,
+            record=self._recorded(record),
         )
         means = {name: p.mean() for name, p in run.populations.items() if p.spiking}
         self._warn_of_run(means, run.steps, dt)
@@ -278,7 +285,7 @@ class Conversion(Shown):
             engine=engine,
             precision=precision,
             threads=threads,
-            record=record,
+            record=self._recorded(record),
             heed=lambda steps: warn_of_length(self, steps, dt, "the stream read out has"),
         )
 
@@ -351,7 +358,7 @@ class Conversion(Shown):
             thresholds,
             source=source,
             operations=operations,
-            twin=twin,
+            twin=twin_thresholds(self._named(twin), self._keys),
             metric=metric,
             dt=dt,
             seed=seed,
@@ -517,8 +524,8 @@ class Conversion(Shown):
         shared = is_number(validation)
         settings = settings_of(
             trainable,
-            frozen,
-            rates,
+            self._named(frozen),
+            self._named(rates),
             steps=steps,
             dt=dt,
             method=method,
@@ -581,7 +588,7 @@ class Conversion(Shown):
         """
         settings = settings_of(
             RECONSTRUCTED,
-            frozen,
+            self._named(frozen),
             None,
             steps=steps,
             dt=dt,
@@ -690,6 +697,21 @@ class Conversion(Shown):
         model = self._reading.model if self.source.loaded is None else self.source.loaded
         return replace(self._reading, model=model, form=Wanted(self.arguments).form)
 
+    def _named(self, value: Any) -> Any:
+        """A setting by layer with names in the place of layers of the model."""
+        if self._reading is None:
+            return value
+        model = self._reading.model if self.source.loaded is None else self.source.loaded
+        return replace(self._reading, model=model).named(value)
+
+    @property
+    def _keys(self) -> LayerKeys:
+        """What a user may call the layers with neurons."""
+        return Roles(self.canonical, self.lowered.stepping).keys
+
+    def _recorded(self, record: Any) -> Any:
+        return recorded(self._named(record), self.lowered, self.canonical)
+
     @property
     def _frozen(self) -> frozenset[Place]:
         """The arrays of the graph that the source does not train.
@@ -781,7 +803,8 @@ class Conversion(Shown):
         for name, number in (("batch", batch), ("steps", steps)):
             if not (is_whole(number) and number >= 1):
                 raise SimulationError(f"{name} must be a whole number from 1, got {number!r}")
-        program = self._runner.program(dt, 0, precision, tuple(layers_of(self.lowered, record)))
+        layers = tuple(layers_of(self.lowered, self._recorded(record)))
+        program = self._runner.program(dt, 0, precision, layers)
         chosen = self._runner.engine(engine, program, threads)
         job = Job(program, chosen, {}, batch, steps)
         return self._runner.memory(job, batch_size or self._runner.batch_size(chosen))
@@ -828,9 +851,7 @@ class Conversion(Shown):
         """
         if rtol is not None and not (is_number(rtol) and rtol >= 0):
             raise SimulationError(f"rtol must be None or a number from 0, got {rtol!r}")
-        arrays = None if x is None else self.as_inputs(x)
-        if arrays is not None:
-            batch_of(arrays)
+        arrays = None if x is None else as_held(x, self.graph)
         return verify(self, self.source, arrays, rtol, seed)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -35,6 +35,7 @@ from spikewright.choosing.scales import (
     need_data,
 )
 from spikewright.conversion.arguments import Wanted
+from spikewright.conversion.masks import tell_of_masks
 from spikewright.conversion.without_effect import warn_of_no_effect, warn_of_no_spikes
 from spikewright.errors import ConversionError, listed
 from spikewright.frontends import Reading, Source, read
@@ -101,6 +102,7 @@ class Model(Generic[Made]):
             corrected = {} if correct is None else correct(conversion)
         chosen.tell(trace)
         _tell(trace, conversion.lowered)
+        tell_of_masks(trace, conversion.lowered)
         warn_of_no_effect(trace, wanted, conversion.lowered)
         warn_of_no_spikes(trace, wanted, conversion.lowered, conversion.canonical)
         for name, split in copies.splits.items():
@@ -204,7 +206,7 @@ def _copies(data: Data, plain: Callable[[], Converted]) -> Copies:
         return NONE
     if isinstance(wanted, Fission):
         return split_by(plain(), wanted, data.samples())
-    return split_as_told(data.roles.graph, wanted)
+    return split_as_told(data.roles, wanted)
 
 
 def _divided(copies: Copies, roles: Roles, choices: Choices) -> tuple[Roles, Choices]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from spikewright._base.keywords import spelled
 from spikewright.conversion import Conversion
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
+from spikewright.conversion.by_layer import in_names
 from spikewright.conversion.making import Model
 from spikewright.frontends import Reading
 from spikewright.frontends.outputs import wanted_outputs
@@ -42,11 +43,13 @@ def convert(
     as it was.
 
     * `spiking`: False for the rate network, which computes exactly the same as the model; True for
-      its spiking form; `{layer, activation or neuron type: neuron type}` chooses the form. A
-      layer's name wins over its activation.
+      its spiking form; `{layer: neuron type}` chooses the form. A key of this and of every dict by
+      layer is a layer's name, the layer itself (`model.layers[0]`, `model.conv1`), a module or
+      model around layers, an activation or a neuron type; the most specific one wins, a layer's
+      name first. `"default"` means all other layers; those that no key means have the default.
     * `scale_firing_rates`: a number, a rule such as `sw.MinimumError(steps=8)`, or
-      `{layer: number, array or rule}` for every layer with neurons. None is 1, or what a layer that
-      rounds brings along: 1 / (threshold dt) at dt = 1 ms.
+      `{layer: number, array or rule}`. None is 1, or what a layer that rounds brings along:
+      1 / (threshold dt) at dt = 1 ms.
     * `synapse`: None, seconds (`Lowpass`), a `Synapse`, or `{layer: ...}`, on the values that leave
       neurons.
     * `initial_voltage`: "zero", "half", "uniform", an array in spikes, or `{layer: ...}`; or
@@ -93,9 +96,10 @@ def convert(
         "bias_correction": bias_correction,
         "fission": fission,
         "sequence_step": sequence_step,
-        "outputs": wanted_outputs(outputs),
+        "outputs": outputs,
         "fallback": fallback,
     }
-    wanted = Wanted(arguments)
     reading = Reading(model, example_input)
+    named = in_names(arguments, reading.named)
+    wanted = Wanted({**named, "outputs": wanted_outputs(named["outputs"])})
     return Model(Conversion, reading(**wanted.form), reading).converted(wanted)

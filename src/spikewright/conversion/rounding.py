@@ -9,13 +9,13 @@ errors stand for rounding, and are somewhat larger than a source's (Monte Carlo 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.graph import Graph, Node, evaluate_all
-from spikewright.graph.layers import Interpolate, Recurrence
+from spikewright.graph.layers import Input, Interpolate, Recurrence
 from spikewright.graph.layers.pooling import OverAxes
 from spikewright.graph.lookups import whole_nodes
 
@@ -47,10 +47,10 @@ def rounding_bounds(
     """For every node the largest change under random rounding, as a part of its largest value.
 
     `exact` are the values of all nodes for these inputs. A bound is infinite where a number may
-    become none.
+    become none. Masks, and what is computed of whole numbers without rounding, stay as they are.
     """
     sizes, smallest = _sizes(graph, precision), _ROUNDINGS * _SMALLEST.get(precision, 0.0)
-    numbers = whole_nodes(graph)  # which stay whole
+    numbers = {*whole_nodes(graph), *_unrounded(graph, exact, precision)}
     bounds = dict.fromkeys(exact, 0.0)
     for run in range(_RUNS):
         rng = np.random.default_rng(run)
@@ -63,6 +63,33 @@ def rounding_bounds(
             change = relative_error(exact[name], value)
             bounds[name] = max(bounds[name], math.inf if math.isnan(change) else change)
     return bounds
+
+
+def _unrounded(graph: Graph, exact: Mapping[str, NDArray], precision: str) -> Iterator[str]:
+    """Nodes that a source computes without rounding, and that enter no sum which it rounds.
+
+    A result that the precision holds is not rounded where the operands are not. So whole numbers
+    stay whole, comparisons truth values, and a mask is 0 or the number for minus infinity: errors
+    of that number would be larger than all that it is added to.
+    """
+    held = set[str]()
+    for node in graph:
+        value = exact[node.name]
+        whole = not isinstance(node.layer, Input) or bool((np.rint(value) == value).all())
+        numbers = (value, *node.layer.arrays().values())
+        if whole and held.issuperset(node.inputs) and all(_is_held(n, precision) for n in numbers):
+            held.add(node.name)
+    for name in held:
+        readers = [graph[reader] for reader in graph.consumers[name]]
+        if all(one.name in held or terms_of(graph, one) <= 1 for one in readers):
+            yield name
+
+
+def _is_held(value: NDArray, precision: str) -> bool:
+    """Whether all values are numbers of a precision, or infinite."""
+    fraction, _ = np.frexp(value)
+    scaled = fraction / UNITS[precision]
+    return bool((np.rint(scaled) == scaled).all())
 
 
 def _rounded(value: NDArray, size: float, smallest: float, rng: np.random.Generator) -> NDArray:

@@ -14,6 +14,7 @@ from spikewright.errors import SimulationError
 from spikewright.graph import evaluate_all
 from spikewright.measure import EveryStep, read_out_at_every_step
 from spikewright.running.converted import Converted
+from spikewright.running.inputs import as_held, batch_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import Runner, check_run
 from spikewright.running.stepping import refuse_sequences
@@ -84,12 +85,8 @@ def _answers(
 
 def _one(conversion: Converted, x: Any) -> dict[str, NDArray]:
     """The sample; raises `SimulationError` where it is not one, held constant."""
-    arrays = conversion.as_inputs(x)
-    for name, node in conversion.inputs.items():
-        if arrays[name].shape != (1, *node.shape_out):
-            shape = ", ".join(["1", *map(str, node.shape_out)])
-            raise SimulationError(
-                f"input {name!r} must be one sample, ({shape}), held constant; got shape "
-                f"{arrays[name].shape}"
-            )
+    arrays = as_held(x, conversion.graph, ", held constant")
+    samples = batch_of(arrays)
+    if samples != 1:
+        raise SimulationError(f"watch takes one sample, with its batch axis, got {samples}: x[:1]")
     return arrays

@@ -88,7 +88,7 @@ def _narrow_channels(case: Diagnosed) -> Iterator[Cause]:
 def _narrow_sign(case: Diagnosed) -> Iterator[Cause]:
     """Values of one sign that are small beside those of the other, with one threshold for both."""
     for layer, site in _losing(case):
-        value = case.samples.first.source[layer.name]
+        value = case.samples.first.value(layer.name)
         ends = float(value.max(initial=0.0)), float(-value.min(initial=0.0))
         small, large = sorted(ends)
         if small == 0 or large < _ONE_SIDED * small or site.cells is None:
@@ -116,9 +116,10 @@ def _cancelling_sums(case: Diagnosed) -> Iterator[Cause]:
     values = present(plan, batch.source, batch.disorder)
 
     def error(name: str) -> float:
-        exact = batch.source[name]
+        exact = batch.value(name)
         whole = float(np.linalg.norm(exact))
-        return float(np.linalg.norm(exact - values[name])) / whole if whole else 0.0
+        found = batch.value(name, values[name])
+        return float(np.linalg.norm(exact - found)) / whole if whole else 0.0
 
     for node in plan.graph:
         if not isinstance(node.layer, Affine | Convolution):
@@ -126,7 +127,7 @@ def _cancelling_sums(case: Diagnosed) -> Iterator[Cause]:
         arriving, leaving = error(node.inputs[0]), error(node.name)
         if leaving < _LEAST or arriving > _HALF * leaving:
             continue
-        terms = _terms(node.layer, batch.source[node.inputs[0]], batch.source[node.name])
+        terms = _terms(node.layer, batch.value(node.inputs[0]), batch.value(node.name))
         if terms * _HALF >= 1.0:
             text = (
                 f"{_form(plan, node)}terms of its sums cancel to {_percent(1 / terms)} of their "
@@ -149,11 +150,12 @@ def _rounded_sums(case: Diagnosed) -> Iterator[Cause]:
     for node in plan.graph:
         if not isinstance(node.layer, Affine | Convolution) or not _reads_spikes(plan, node):
             continue
-        read, exact = values[node.inputs[0]], batch.source[node.name]
+        read, exact = batch.value(node.inputs[0], values[node.inputs[0]]), batch.value(node.name)
         axis = channel_axis(plan.graph, node.name)
         held = replace(node.layer, weight=_weights_on_grid(plan, node))
         before, after = (
-            _errors_by_channel(exact, layer.evaluate(read), axis) for layer in (held, node.layer)
+            _errors_by_channel(exact, batch.value(node.name, layer.evaluate(read)), axis)
+            for layer in (held, node.layer)
         )
         worst = int(np.argmax(before - after))
         if before[worst] < _LEAST or after[worst] > _HALF * before[worst]:
@@ -218,7 +220,7 @@ def _channels(case: Diagnosed, site: Site, value: NDArray) -> NDArray:
 
 def _largest(case: Diagnosed, site: Site) -> NDArray:
     """The largest magnitude of each channel in the source."""
-    value = np.abs(case.samples.first.source[site.name])
+    value = np.abs(case.samples.first.value(site.name))
     return np.asarray(_channels(case, site, value).max(axis=1))
 
 

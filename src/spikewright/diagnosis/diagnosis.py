@@ -36,8 +36,9 @@ from spikewright.measure.truth import truth_of
 from spikewright.records import Record
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
-from spikewright.running.inputs import batch_of
+from spikewright.running.inputs import as_held, batch_of
 from spikewright.running.outputs import outputs_of
+from spikewright.running.padding import real_outputs
 from spikewright.running.rounded import rounded
 from spikewright.running.still import StillNetwork
 
@@ -92,10 +93,14 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """The samples to run, how to judge their outputs, and how to run."""
+    """The samples to run, how to judge their outputs, and how to run.
+
+    `real` says which values of outputs are no padding.
+    """
 
     inputs: Mapping[str, NDArray]
     judge: Judge | None
+    real: Outputs
     dt: float
     settings: Mapping[str, Any]
 
@@ -107,7 +112,7 @@ class Trial:
         """The loss of a run's mean outputs, and its spikes."""
         found = run.predict("mean")
         outputs = found if isinstance(found, dict) else {next(iter(source)): found}
-        tally = Tally(self.judge)
+        tally = Tally(self.judge, self.real)
         tally.add(slice(None), source, outputs)
         return Outcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
 
@@ -119,7 +124,7 @@ class Trial:
         length, seed = steps * self.dt, given["seed"]
         fed = feeds_of(dict(self.inputs), held.inputs, None, 1, length, seed)
         still = StillNetwork(held, length, seed, "float32", given["threads"])
-        tally = Tally(self.judge)
+        tally = Tally(self.judge, self.real)
         names = {node: name for name, node in held.inputs.items()}
         tally.add(slice(None), source, still.answers(fed, names).outputs)
         return tally.loss
@@ -141,13 +146,14 @@ def diagnose(
     """See `Conversion.diagnose`; `settings` are those of its runs."""
     if not (is_whole(steps) and steps >= 1):
         raise SimulationError(f"give the steps of the run, a whole number from 1, got {steps!r}")
-    inputs = _held(conversion, x)
-    judge = _judge(conversion, y, Metric.of(metric), batch_of(inputs))
-    trial = Trial(inputs, judge, dt, settings)
+    inputs = as_held(x, conversion.graph, ", held constant as the source takes it")
+    real = _real(conversion, inputs)
+    judge = _judge(conversion, y, Metric.of(metric), batch_of(inputs), real)
+    trial = Trial(inputs, judge, real, dt, settings)
     plan = MeanFlow.of(conversion, steps, dt, settings["seed"])
     _require_something(plan)
     run = trial.run(conversion, steps)
-    samples = Samples(plan, inputs, run)
+    samples = Samples(plan, inputs, run, real)
     with progress_bar(len(samples.slices) * len(plan.sites), progress, "layers") as advance:
         layers, source = survey(samples, trial.judge, advance)
     found = trial.outcome(source, run)
@@ -188,20 +194,15 @@ def _nothing_to_propose(conversion: Converted, found: Outcome) -> str:
     return ""
 
 
-def _held(conversion: Converted, x: Any) -> dict[str, NDArray]:
-    """Inputs that are held constant; raises `SimulationError` for others."""
-    inputs = conversion.as_inputs(x)
-    for name, node in conversion.inputs.items():
-        if inputs[name].shape[1:] != node.shape_out:
-            shape = ", ".join(["batch", *map(str, node.shape_out)])
-            raise SimulationError(
-                f"input {name!r} must be ({shape}) to be diagnosed, held constant, as the source "
-                f"takes it; got shape {inputs[name].shape}"
-            )
-    return inputs
+def _real(conversion: Converted, inputs: Mapping[str, NDArray]) -> Outputs:
+    """Which values of outputs count, of those that have some at padding."""
+    fed = feeds_of(inputs, conversion.inputs, None, 1, 1.0, 0)
+    return real_outputs(conversion.lowered, fed)
 
 
-def _judge(conversion: Converted, y: Any, metric: Metric | None, samples: int) -> Judge | None:
+def _judge(
+    conversion: Converted, y: Any, metric: Metric | None, samples: int, real: Outputs
+) -> Judge | None:
     """The judge of the outputs, None without y; raises `SimulationError` where y does not fit."""
     outputs = outputs_of(conversion.lowered)
     if metric is not None:
@@ -217,8 +218,9 @@ def _judge(conversion: Converted, y: Any, metric: Metric | None, samples: int) -
         )
     ((name, given),) = named.items()
     truth = truth_of(given, outputs[name], samples)
-    kind = OfLabels if truth.kind == "labels" else OfTargets
-    return kind(outputs[name], truth)
+    if truth.kind == "labels":
+        return OfLabels(outputs[name], truth)
+    return OfTargets(outputs[name], truth, real.get(name))
 
 
 def _require_something(plan: MeanFlow) -> None:

@@ -70,17 +70,23 @@ class OfLabels(Judge):
 
 @dataclass(frozen=True, eq=False)
 class OfTargets(Judge):
-    """The squared distance from the target."""
+    """The squared distance from the target; of values that are `real`, `(samples, *shape)`."""
 
     output: Output
     truth: Truth
+    real: NDArray | None = None
     worth = Worth("relative error", rising=False)
 
     def amounts(self, samples: slice, outputs: Outputs) -> NDArray[np.float64]:
-        return _squares(outputs[self.output.name] - self.truth.values[samples])
+        return _squares(
+            self._counted(outputs[self.output.name] - self.truth.values[samples], samples)
+        )
+
+    def _counted(self, values: NDArray, samples: slice) -> NDArray:
+        return values if self.real is None else np.where(self.real[samples], values, 0.0)
 
     def score(self, source: NDArray, found: NDArray) -> Score:
-        whole = float(_squares(self.truth.values).sum())
+        whole = float(_squares(self._counted(self.truth.values, slice(None))).sum())
         own, other = (_root(float(off.sum()), whole) for off in (source, found))
         return Score(self.worth, other, own)
 

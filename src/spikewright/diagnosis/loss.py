@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,18 +33,29 @@ class Loss:
         return self.change if self.drop is None else self.drop
 
 
-class Tally:
-    """Adds up the loss of outputs, batch by batch."""
+NOTHING: Outputs = MappingProxyType({})
 
-    def __init__(self, judge: Judge | None) -> None:
-        self._judge = judge
+
+class Tally:
+    """Adds up the loss of outputs, batch by batch.
+
+    `real` says which values of outputs count, `{output: (samples, *shape)}`, where some are
+    padding.
+    """
+
+    def __init__(self, judge: Judge | None, real: Outputs = NOTHING) -> None:
+        self._judge, self._real = judge, real
         self._off: dict[str, NDArray] = {}  # squares of the change, and of the source's values
         self._amounts: list[tuple[NDArray, NDArray]] = []  # of the source's outputs, and of these
 
     def add(self, samples: slice, source: Outputs, found: Outputs) -> None:
         """Take the outputs `(batch, *out)` of some samples, beside the source's."""
         for name, value in found.items():
-            squares = np.array([_square(value - source[name]), _square(source[name])])
+            source_value = source[name]
+            if name in self._real:
+                counts = self._real[name][samples]
+                value, source_value = (np.where(counts, v, 0.0) for v in (value, source_value))
+            squares = np.array([_square(value - source_value), _square(source_value)])
             self._off[name] = self._off.get(name, 0.0) + squares
         judge = self._judge
         if judge is not None:

@@ -60,7 +60,10 @@ def predict(
     advance: Callable[[int], None],
 ) -> list[Effect]:
     """The predicted effect of each plan on the samples of a run that had `spikes` a sample."""
-    present_plan, accounts = samples.plan, [_Forecast(judge) for _ in range(len(plans) + 1)]
+    present_plan, accounts = (
+        samples.plan,
+        [_Forecast(judge, samples) for _ in range(len(plans) + 1)],
+    )
     for batch in samples:
         for plan, account in zip((present_plan, *plans), accounts, strict=True):
             account.add(batch, present_plan, plan)
@@ -80,14 +83,16 @@ def predict(
 class _Forecast:
     """Adds up outputs and spikes of a plan, batch by batch."""
 
-    def __init__(self, judge: Judge | None) -> None:
-        self.tally, self.spikes = Tally(judge), 0.0
+    def __init__(self, judge: Judge | None, samples: Samples) -> None:
+        self.tally, self.spikes = Tally(judge, samples.real_outputs), 0.0
 
     def add(self, batch: Batch, before: MeanFlow, plan: MeanFlow) -> None:
         values = present(plan, batch.source, carried_over(batch.disorder, before, plan))
         source = outputs_of(plan, batch.source)
         self.tally.add(batch.samples, source, outputs_of(plan, values))
-        self.spikes += sum(site.spikes(values[name]) for name, site in plan.sites.items())
+        self.spikes += sum(
+            site.spikes(batch.value(name, values[name])) for name, site in plan.sites.items()
+        )
 
 
 def carried_over(

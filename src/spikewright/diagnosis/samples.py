@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.diagnosis.means import follow
 from spikewright.diagnosis.parts import Part, split
 from spikewright.diagnosis.sites import MeanFlow, Site
 from spikewright.graph import evaluate_all
+from spikewright.graph.masks import Real, masks_of
 from spikewright.measure import Run
 
 _VALUES = 4_000_000  # values of all layers that are looked at at once
+
+
+def without_padding(real: Real | None, name: str, values: NDArray) -> NDArray:
+    """A layer's values `(batch, *shape)` with 0 for those of padding."""
+    counts = None if real is None else real.of(name)
+    return values if counts is None else np.where(counts, values, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +31,18 @@ class Batch:
     """Some samples.
 
     `source` holds the source's value of every layer, `(batch, *shape)`; `parts` of every site's gap
-    and `disorder`, the part of every population's gap that is due to the order of arrival.
+    and `disorder`, the part of every population's gap that is due to the order of arrival. Both
+    are 0 at padding; `real` tells what that is, None where there is none.
     """
 
     samples: slice
     source: Mapping[str, NDArray]
     parts: Mapping[str, Mapping[Part, NDArray]]
+    real: Real | None = None
+
+    def value(self, name: str, of: NDArray | None = None) -> NDArray:
+        """A layer's values in the source, or these in place of them, with 0 for padding."""
+        return without_padding(self.real, name, self.source[name] if of is None else of)
 
     @property
     def disorder(self) -> dict[str, NDArray]:
@@ -40,12 +54,14 @@ class Batch:
 class Samples:
     """All samples of a run, to be gone through in batches.
 
-    `inputs` are `{name: array}`.
+    `inputs` are `{name: array}`; `real_outputs` says which values of outputs count, of those that
+    have some at padding.
     """
 
     plan: MeanFlow
     inputs: Mapping[str, NDArray]
     run: Run
+    real_outputs: Mapping[str, NDArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -70,16 +86,18 @@ class Samples:
 
     def _batch(self, samples: slice) -> Batch:
         plan = self.plan
-        source = evaluate_all(plan.graph, {n: x[samples] for n, x in self.inputs.items()})
+        given = {n: x[samples] for n, x in self.inputs.items()}
+        source, real = evaluate_all(plan.graph, given), masks_of(plan.graph).real(given)
         parts: dict[str, Mapping[Part, NDArray]] = {}
 
         def measured(site: Site, arriving: tuple[NDArray, ...]) -> NDArray:
             sent = self._sent(site, arriving, samples)
-            parts[site.name] = split(site, source[site.name], arriving, sent)
+            found = split(site, source[site.name], arriving, sent)
+            parts[site.name] = {p: without_padding(real, site.name, v) for p, v in found.items()}
             return site.passed_on(sent)
 
         follow(plan, source, measured, plan.sites)
-        return Batch(samples, source, parts)
+        return Batch(samples, source, parts, real)
 
     def _sent(self, site: Site, arriving: tuple[NDArray, ...], samples: slice) -> NDArray:
         """The mean that a site sent in the run: counted, or of a layer without neurons computed."""

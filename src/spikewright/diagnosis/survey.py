@@ -46,7 +46,7 @@ class _Account:
 
     def __init__(self, site: Site, samples: Samples, judge: Judge | None) -> None:
         self.site, self.samples = site, samples
-        self.tally = Tally(judge)
+        self.tally = Tally(judge, samples.real_outputs)
         self.whole = self.gap = 0.0
         self.parts: dict[Part, float] = dict.fromkeys(PARTS, 0.0)
         self.active: NDArray | bool = False
@@ -56,7 +56,7 @@ class _Account:
         plan, name = self.samples.plan, self.site.name
         found = outputs_of(plan, alone(plan, batch.source, batch.disorder, name))
         self.tally.add(batch.samples, outputs_of(plan, batch.source), found)
-        value = batch.source[name]
+        value = batch.value(name)
         gap, parts = shares(batch.parts[name])
         self.whole += float(np.vdot(value, value))
         self.gap += gap
@@ -80,10 +80,11 @@ class _Account:
         if cells is None or not cells.neuron_type.spiking:
             return None, None, None, None, None
         run = self.samples.run
-        silent = ~run.populations[name].totals.any(axis=0)
+        population = run.populations[name]
+        counts, silent = population.counted() > 0, ~population.totals.any(axis=0)
         saturated = None if cells.cap is None else run.saturated_fractions()[name]
         return (
-            float(np.mean(self.active & silent)),
+            float((self.active & silent).sum()) / max(1, int(counts.sum())),
             saturated,
             self.small / self.values if self.values else 0.0,
             float(run.spike_counts()[name].mean()),

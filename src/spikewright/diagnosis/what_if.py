@@ -33,6 +33,6 @@ def change_if_sent(samples: Samples, name: str, sent: Sent) -> float:
 
 
 def _change(samples: Samples, values: Values) -> float:
-    plan, batch, tally = samples.plan, samples.first, Tally(None)
+    plan, batch, tally = samples.plan, samples.first, Tally(None, samples.real_outputs)
     tally.add(batch.samples, outputs_of(plan, batch.source), outputs_of(plan, values))
     return tally.loss.change

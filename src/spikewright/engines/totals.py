@@ -61,12 +61,28 @@ class Totals:
     `sent` counts its spikes of either sign; `net` is what they have said to receivers: the number
     of positive less that of negative ones, and those taken as sent. It is the same array where none
     is negative. For rate neurons they are sums over steps of the
-    magnitude of the rate in Hz, and of the rate.
+    magnitude of the rate in Hz, and of the rate. `real` says which of them count, broadcasting to
+    theirs, where some belong to padding: these are 0 in both sums.
     """
 
     ensemble: Ensemble
     sent: NDArray
     net: NDArray
+    real: NDArray | None = None
+
+    def where(self, real: NDArray) -> Totals:
+        """The same without what padding sent; the sums themselves stay as they are."""
+        real = np.broadcast_to(real, self.sent.shape)
+        sent = np.where(real, self.sent, self.sent.dtype.type(0))
+        alone = self.net is self.sent
+        net = sent if alone else np.where(real, self.net, self.net.dtype.type(0))
+        return Totals(self.ensemble, sent, net, real)
+
+    def with_real(self, samples: slice, real: NDArray) -> Totals:
+        """The same with what is known of some samples; all neurons of the others count so far."""
+        known = np.ones(self.sent.shape, bool) if self.real is None else self.real
+        known[samples] = real
+        return Totals(self.ensemble, self.sent, self.net, known)
 
     @classmethod
     def empty(cls, ensemble: Ensemble, batch: int, steps: int) -> Totals:

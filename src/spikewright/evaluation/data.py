@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import readable
+from spikewright._base.samples import Extents, held_constant
 from spikewright._base.structure import Structure
 from spikewright.errors import SimulationError
 from spikewright.measure.truth import Output, Truth, truth_of
-from spikewright.running.inputs import as_named
+from spikewright.running.inputs import as_named, check_numbers, fitted
 
 Arrays = dict[str, Any]  # by input name: arrays as they were given, or lists of events
 Truths = dict[str, Truth]  # by output name, where it is known
@@ -64,12 +65,14 @@ class Reader:
     """Reads a user's data: all inputs at once, or any iterable of batches `(x, y)`.
 
     Whether y holds labels or targets is decided for the samples given at once: all of them, or a
-    batch. With a `metric` the metric decides: an array, or arrays by any names.
+    batch. With a `metric` the metric decides: an array, or arrays by any names. With `held`, the
+    shapes of samples by input name, inputs have these shapes, held constant.
     """
 
     inputs: Structure
     outputs: Mapping[str, Output]
     metric: bool = False
+    held: Mapping[str, Extents] = field(default_factory=dict)
 
     def length(self, x: Any, y: Any) -> int | None:
         """The number of samples, or None where only reading tells."""
@@ -118,6 +121,9 @@ class Reader:
         lists = self.inputs.lists
         ys = {} if y is None else self._of_outputs(y)
         arrays = {n: list(v) if n in lists else _array(v, n) for n, v in x.items()}
+        check_numbers(arrays, self.inputs)
+        for name, shape in self.held.items():
+            arrays[name] = fitted(name, held_constant, arrays[name], shape, ", held constant")
         kinds = _NUMBERS if not self.metric else _NUMBERS + _WORDS
         given = {n: _array(v, f"y of {n}" if n else "y", kinds) for n, v in ys.items()}
         lengths = {
@@ -159,9 +165,10 @@ def _array(value: Any, name: str, kinds: str = _NUMBERS) -> NDArray:
     except (TypeError, ValueError) as error:
         raise SimulationError(f"{name!r} is not an array of numbers: {error}") from None
     if array.dtype.kind not in kinds or array.ndim == 0:
+        batched = "" if array.ndim else ": give batches of samples, as a DataLoader makes them"
         raise SimulationError(
             f"{name!r} must be an array of numbers with a row a sample, got shape {array.shape} of "
-            f"{array.dtype}"
+            f"{array.dtype}{batched}"
         )
     return array
 

@@ -16,12 +16,15 @@ from spikewright.measure.operations import (
     Counter,
     LayerOperations,
     Operations,
+    SourceOperations,
     source_operations,
 )
+from spikewright.measure.operations.padding import whole
 from spikewright.measure.tally import Key
 from spikewright.network import Ensemble, Node
 from spikewright.records import Record
 from spikewright.running.encoders import Encoder
+from spikewright.running.padding import padding_in
 
 _WHAT = "operations"
 _FIELDS = [field.name for field in fields(LayerOperations)]
@@ -42,6 +45,7 @@ class OperationCounter:
         dt: float,
         program: Program,
     ) -> None:
+        self._lowered = lowered
         readouts = [activation.function for activation in lowered.readouts.values()]
         self._counter = Counter(lowered.network, populations, lowered.inputs, readouts, program)
         self._spiking = {n: e for n, e in populations.items() if e.neuron_type.spiking}
@@ -57,16 +61,17 @@ class OperationCounter:
         `totals` are `{layer: (samples, *shape)}`, `fed` the values that the run feeds to the
         inputs.
         """
+        padding = padding_in(self._lowered, fed)
         spikes = {name: totals[name] for name in self._spiking}
         values: dict[str, NDArray] = {}
         for name, node in self._inputs.items():
             given = fed[node][:, :step]
             if name in self._heights:
                 sent = np.abs(given).sum(axis=1) * (step if given.shape[1] == 1 else 1)
-                spikes[name] = np.rint(sent / self._heights[name])
+                spikes[name] = padding.without(node, np.rint(sent / self._heights[name]))
             else:
                 values[name] = given[:, 0] if given.shape[1] == 1 else given
-        found = self._counter.count(spikes, step, values)
+        found = self._counter.count(spikes, step, values, padding=padding)
         sums: dict[Key, NDArray] = {
             (_WHAT, layer, name): np.asarray([getattr(counted, name).sum()], np.int64)
             for layer, counted in found.layers.items()
@@ -74,6 +79,10 @@ class OperationCounter:
         }
         for flag in _FLAGS:
             sums[_WHAT, "", flag] = np.array([found.n * bool(getattr(found, flag))])
+        for name, size in found.neurons.items():
+            sums[_WHAT, name, "neurons"] = np.array([round(found.n * size)])
+        if padding.source is not None:
+            sums[_WHAT, "", "source"] = padding.source.sum(keepdims=True)
         return sums
 
     def records(
@@ -81,6 +90,9 @@ class OperationCounter:
     ) -> list[Record]:
         """Operations, memory and energy of `n` samples, up to each of the steps in `at`."""
         source = source_operations(graph)
+        if (_WHAT, "", "source") in sums:
+            products = int(sums[_WHAT, "", "source"][0])
+            source = SourceOperations({"": round(products / n)})
         records = self._counter.memory_records({"dt": dt})
         for index, step in enumerate(at):
             operations = self._operations(sums, n, index, step)
@@ -98,4 +110,8 @@ class OperationCounter:
             for layer in empty.layers
         }
         held, exact = (bool(sums[_WHAT, "", flag][index] == n) for flag in _FLAGS)
-        return replace(empty, layers=layers, n=n, constant_input=held, exact_events=exact)
+        totals = {name: int(sums[_WHAT, name, "neurons"][index]) for name in empty.neurons}
+        neurons = {name: whole(total, n) for name, total in totals.items()}
+        return replace(
+            empty, layers=layers, n=n, constant_input=held, exact_events=exact, neurons=neurons
+        )

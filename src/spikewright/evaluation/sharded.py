@@ -37,7 +37,7 @@ from spikewright.measure.tally import Key, Tally, added, appended
 from spikewright.measure.truth import Output
 from spikewright.running.converted import Converted
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import encoders_for, lists_of
+from spikewright.running.encoding import encoders_for, lists_of, without_held
 from spikewright.running.outputs import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.running.still import Answers
@@ -73,7 +73,8 @@ def reader_of(conversion: Converted, settings: Settings, executor: Executor) -> 
     """The reader of a user's data; raises `SimulationError` for settings that do not fit it."""
     outputs = outputs_of(conversion.lowered)
     _check_thresholds(settings, outputs)
-    encoders = encoders_for(settings.encoder, conversion.inputs)
+    encoder = without_held(settings.encoder, conversion.lowered)
+    encoders = encoders_for(encoder, conversion.inputs)
     if executor.remote:
         _refuse_foreign(encoders, settings.metric)
     structure = replace(conversion.graph.structure, lists=lists_of(encoders))

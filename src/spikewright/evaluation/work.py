@@ -28,8 +28,9 @@ from spikewright.measure.scores import scores, scores_of_model
 from spikewright.measure.tally import Key, Tally, appended, side_by_side
 from spikewright.measure.truth import Output, Truth
 from spikewright.network import Node
-from spikewright.running.encoding import Feeds, encoders_for, feeds_of
+from spikewright.running.encoding import Feeds, encoders_for, feeds_of, without_held
 from spikewright.running.outputs import outputs_of
+from spikewright.running.padding import real_outputs
 from spikewright.running.rounded import rounded
 from spikewright.running.runner import Job, Part, Runner, Whole
 from spikewright.running.still import Answers, StillNetwork
@@ -41,7 +42,7 @@ Outputs = Mapping[str, NDArray]
 def operations_of(runner: Runner, settings: Settings) -> OperationCounter:
     """The counter of a network's operations; raises as `OperationCounter` does."""
     lowered = runner.lowered
-    encoders = encoders_for(settings.encoder, lowered.inputs)
+    encoders = encoders_for(without_held(settings.encoder, lowered), lowered.inputs)
     program = runner.program(settings.dt, settings.seed, settings.precision)
     return OperationCounter(lowered, runner.counting(), encoders, settings.dt, program)
 
@@ -77,8 +78,9 @@ class Work:
             return self._source_answers(self._fed(shard), self.settings.threads or threads)
 
     def _fed(self, shard: Shard) -> Feeds:
-        given, inputs = self.settings, self._runner.lowered.inputs
-        return feeds_of(shard.x, inputs, given.encoder, given.steps, given.dt, given.seed)
+        given, lowered = self.settings, self._runner.lowered
+        encoder = without_held(given.encoder, lowered)
+        return feeds_of(shard.x, lowered.inputs, encoder, given.steps, given.dt, given.seed)
 
     def _counted(self, shard: Shard, threads: int | None, source: Answers | None) -> Tally:
         given, fed = self.settings, self._fed(shard)
@@ -93,11 +95,13 @@ class Work:
             "twin": self._twin_outputs(fed),
         }
         truths = shard.y if given.metric is None else {}
+        real = real_outputs(self._runner.lowered, fed)
         rows: dict[Key, NDArray] = {}
         for name, output in self._outputs.items():
-            rows |= self._scores(output, raw[name], models["source"].get(name), truths.get(name))
+            truth, counts = truths.get(name), real.get(name)
+            rows |= self._scores(output, raw[name], models["source"].get(name), truth, counts)
             if name in models["twin"]:
-                rows |= scores_of_model("twin", output, models["twin"][name], truths.get(name))
+                rows |= scores_of_model("twin", output, models["twin"][name], truth, counts)
         if given.metric is not None:
             rows |= metric_scores(
                 given.metric, self._outputs, raw, models, shard.y,
@@ -140,6 +144,7 @@ class Work:
     ) -> dict[Key, NDArray]:
         """The scores of the rounded twins, one for each number of steps that is looked at."""
         given, rows = self.settings, dict[Key, NDArray]()
+        real = real_outputs(self._runner.lowered, fed)
         names = {node: name for name, node in self._runner.lowered.inputs.items()}
         for steps, held in self._twins.items():
             if steps not in self._rounded:
@@ -149,7 +154,8 @@ class Work:
             values = self._rounded[steps].answers(fed, names).outputs
             found: dict[Key, NDArray] = {}
             for name, output in self._outputs.items():
-                found |= scores_of_model("rounded", output, values[name], truths.get(name))
+                truth, counts = truths.get(name), real.get(name)
+                found |= scores_of_model("rounded", output, values[name], truth, counts)
             if given.metric is not None:
                 found["rounded score", place_of(self._outputs)] = given.metric(values, given_of(y))
             rows |= {(*key, str(steps)): row for key, row in found.items()}
@@ -165,11 +171,16 @@ class Work:
         return self._twin.outputs(fed, names)
 
     def _scores(
-        self, output: Output, raw: NDArray, source: NDArray | None, truth: Truth | None
+        self,
+        output: Output,
+        raw: NDArray,
+        source: NDArray | None,
+        truth: Truth | None,
+        real: NDArray | None,
     ) -> dict[Key, NDArray]:
         given = self.settings
         thresholds = given.thresholds if output.classes else ()
-        return scores(output, raw, source, truth, given.readouts, given.dt, thresholds)
+        return scores(output, raw, source, truth, given.readouts, given.dt, thresholds, real)
 
 
 def _rounded_twins(lowered: Lowered, settings: Settings) -> dict[int, Lowered]:

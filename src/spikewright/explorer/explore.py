@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.choosing.tuning.reproduce import source_text
@@ -25,8 +24,9 @@ from spikewright.explorer.live import LiveRun, is_network, live
 from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.explorer.wish import Wish, wish_with
 from spikewright.frontends import example_for
+from spikewright.graph.lookups import random_rows, whole_inputs
 from spikewright.lower.speaking import silently
-from spikewright.running.inputs import as_named, batch_of
+from spikewright.running.inputs import as_held
 from spikewright.running.stepping import refuse_sequences
 from spikewright.showing import demo
 
@@ -167,25 +167,11 @@ def _subject(
     refuse_sequences(made.lowered.stepping, "explore")
     if not made.populations():
         raise SimulationError("no layer of the model has neurons: there is nothing to explore")
-    arrays = _random(made) if x is None else as_named(x, made.graph.structure)
-    arrays = made.as_inputs(arrays)
-    batch_of(arrays)
-    _check_held(made, arrays)
+    arrays = as_held(_random(made) if x is None else x, made.graph, ", held constant")
     title = Path(model).name if isinstance(model, str | Path) else "Your network"
     text = name or ("conversion" if ready else source_text(model, example, x))
     base, first = _plain(made), _first(made)
     return Subject(base, arrays, y, title, text, (), command, first, made.arguments, ready)
-
-
-def _check_held(made: Conversion, arrays: dict[str, NDArray]) -> None:
-    """Raise `SimulationError` for input that is not of the input's shape, held constant."""
-    for name, node in made.inputs.items():
-        if arrays[name].shape[1:] != node.shape_out:
-            shape = ", ".join(["samples", *map(str, node.shape_out)])
-            got = arrays[name].shape
-            raise SimulationError(
-                f"input {name!r} must be of shape ({shape}), held constant; got {got}"
-            )
 
 
 def _plain(made: Conversion) -> Conversion:
@@ -210,9 +196,12 @@ def _first(made: Conversion) -> Wish:
 
 
 def _random(made: Conversion) -> dict[str, Any]:
-    """Seeded random samples, values from 0 to 1."""
-    rng = np.random.default_rng(0)
+    """Seeded random samples: values from 0 to 1, or numbers of rows."""
+    rng, rows = np.random.default_rng(0), whole_inputs(made.graph)
+    shapes = {name: (_RANDOM, *node.shape_out) for name, node in made.inputs.items()}
     return {
-        name: rng.random((_RANDOM, *node.shape_out)).astype(np.float32)
-        for name, node in made.inputs.items()
+        name: random_rows(rng, rows[name], shape)
+        if name in rows
+        else rng.random(shape).astype(np.float32)
+        for name, shape in shapes.items()
     }

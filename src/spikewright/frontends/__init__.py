@@ -12,8 +12,10 @@ from typing import Any
 
 from spikewright._base.files import file_at, shown
 from spikewright._base.structure import first_samples
-from spikewright.errors import ReadError
-from spikewright.frontends.fallback import calling_what_is_not_read
+from spikewright.errors import ReadError, UnsupportedLayerError
+from spikewright.frontends.fallback import calling_what_is_not_read, without_futile_advice
+from spikewright.frontends.naming import refusing_shown_names, with_shown_names
+from spikewright.frontends.objects import with_names
 from spikewright.frontends.origins import Origin, Place, frozen_names, origins
 from spikewright.frontends.outputs import restricted, wanted_outputs
 from spikewright.frontends.preserving import preserved
@@ -93,7 +95,24 @@ def read(
     names, `MissingFileError`, or `MissingExtraError` when the framework is not installed. A live
     model is afterwards what it was, also where it is refused, and so are the random states.
     """
-    kept = wanted_outputs(outputs)
+    kept = wanted_outputs(with_names(outputs, model, _framework_of(model)))
+    try:
+        source = read_bare(model, example_input, kept, keep_recurrence, fallback)
+    except UnsupportedLayerError as error:
+        told = refusing_shown_names(without_futile_advice(error, model, fallback))
+        raise told.with_traceback(error.__traceback__) from error.__cause__
+    return with_shown_names(source, kept)
+
+
+def read_bare(
+    model: Any,
+    example_input: Any = None,
+    outputs: Sequence[str] | None = None,
+    keep_recurrence: bool = False,
+    fallback: str | None = None,
+) -> Source:
+    """Read a source model, as `read` does, whose layers have the names that it gives them."""
+    kept = outputs
     if isinstance(model, Graph):
         graph = model if kept is None else restricted(model, kept)
         inside, call = partial(evaluate_all, graph), partial(evaluate, graph)
@@ -155,6 +174,10 @@ class Reading:
     def framework(self) -> str | None:
         """The framework of a live model or an ONNX model; None of files and graphs."""
         return None if isinstance(self.model, str | Path) else _framework_of(self.model)
+
+    def named(self, value: Any) -> Any:
+        """A setting by layer with names in the place of the layers of a live model."""
+        return with_names(value, self.model, self.framework)
 
     def origins(self, graph: Graph) -> dict[Place, Origin]:
         """The parameters that the arrays of a graph come from, which was read so.

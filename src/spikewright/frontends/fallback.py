@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.advice import advise
+from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.preserving import preserved
 from spikewright.graph.layers import PythonCall, Shape
 
@@ -36,6 +39,27 @@ def calling_what_is_not_read() -> Iterator[None]:
 def is_asked_for() -> bool:
     """Whether layers that cannot be read are to be called."""
     return _ASKED.get()
+
+
+def without_futile_advice(
+    error: UnsupportedLayerError, model: Any, fallback: str | None
+) -> UnsupportedLayerError:
+    """The error, which advises to call layers only where that may help.
+
+    It was tried where a `fallback` was given, and files run no code before they are loaded.
+    """
+    if fallback is None and not isinstance(model, str | Path):
+        return error
+    refusals = []
+    for refusal in error.refusals:
+        more = ""
+        if refusal.callable and fallback is None:
+            more = advise("call of a loaded model", path=model)
+        options = ". ".join(filter(None, [refusal.options.rstrip("."), more]))
+        refusals.append(replace(refusal, options=options, callable=False))
+    found = UnsupportedLayerError(refusals, error.read, error.met)
+    found.details, found.__cause__ = error.details, error.__cause__
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from spikewright._base.layer_names import bare_name
 from spikewright.errors import ReadError
 from spikewright.graph import Graph, prune
 from spikewright.graph.layers import Input
@@ -26,16 +27,25 @@ def wanted_outputs(outputs: Any) -> list[str] | None:
 
 def pick(names: Sequence[str], known: Mapping[str, T]) -> dict[str, T]:
     """The values of these names; raises `ReadError` with the names near an unknown one."""
-    found = {name: known[name] for name in names if name in known}
+    shown = {bare_name(name): name for name in reversed(list(known))}
+    found = {}
     for name in names:
-        if name not in found:
-            near = get_close_matches(name, known, 3, 0.4)
-            hint = f"Near it are {', '.join(map(repr, near))}. " if near else ""
-            raise ReadError(
-                f"outputs: the model has no output, layer or tensor {name!r}. {hint}"
-                "spikewright inspect lists the layers."
-            )
+        ways = (name, bare_name(name), shown.get(name, name))
+        match = next((way for way in ways if way in known), None)
+        if match is None:
+            raise ReadError(unknown(name, known))
+        found[name] = known[match]
     return found
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """The sentences about a name of nothing in the model, with the names near it."""
+    near = get_close_matches(name, known, 3, 0.4)
+    hint = f"Near it are {', '.join(map(repr, near))}. " if near else ""
+    return (
+        f"outputs: the model has no output, layer or tensor {name!r}. {hint}"
+        "spikewright inspect lists the layers."
+    )
 
 
 def restricted(graph: Graph, names: Sequence[str]) -> Graph:

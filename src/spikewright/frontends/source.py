@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.schema import check_types
 from spikewright._base.structure import Place
+from spikewright.advice import advise
 from spikewright.errors import GraphError, ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.reading.rounding import with_rounded
 from spikewright.graph import Graph, Node, check_finite, prune, unique_name
@@ -177,6 +178,20 @@ class GraphBuilder:
             if cut is not None:
                 self._cuts[refusal] = cut
 
+    def refuse_output(self, name: str, reason: str, options: str = "") -> None:
+        """Remember that a value cannot be an output; others that can be are kept without it."""
+        self.refuse(name, "output", reason, options, cut={})
+
+    def advise(self, refusal: Refusal, advice: str) -> None:
+        """Add a sentence to the options of a refusal, unless it stands there."""
+        if advice in refusal.options:
+            return
+        options = ". ".join(filter(None, [refusal.options.rstrip("."), advice]))
+        made = replace(refusal, options=options)
+        self.refusals[self.refusals.index(refusal)] = made
+        if refusal in self._cuts:
+            self._cuts[made] = self._cuts.pop(refusal)
+
     def rounds(self, node: str, refusal: Refusal) -> None:
         """Note the refusal of a node that rounds, unless it is a part of a rounded activation."""
         self._roundings[node] = refusal
@@ -221,7 +236,13 @@ class GraphBuilder:
         kept: dict[str, str] = {}
         for name, node in chain(known.items(), *(cut.items() for cut in self._cuts.values())):
             kept.setdefault(node, name)
-        return [
-            replace(refusal, keeping=tuple(kept.values())) if refusal in self._cuts else refusal
-            for refusal in self.refusals
-        ]
+        keeping = tuple(kept.values())
+        return [_keeping(r, keeping) if r in self._cuts else r for r in self.refusals]
+
+
+def _keeping(refusal: Refusal, outputs: tuple[str, ...]) -> Refusal:
+    """A refusal that outputs without it avoid; an only output has to be another."""
+    if outputs or refusal.kind != "output":
+        return replace(refusal, keeping=outputs)
+    options = [refusal.options.rstrip("."), advise("no other output")]
+    return replace(refusal, options=". ".join(filter(None, options)))

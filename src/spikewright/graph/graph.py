@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.layer_names import shown_name
 from spikewright._base.storage import ADDED
 from spikewright._base.structure import Structure
 from spikewright.errors import GraphError
 from spikewright.graph.layers import Input, Layer, Shape
 from spikewright.graph.layers.base import require
+from spikewright.graph.row_bounds import row_bounds
 
 _MOST = 2**48  # values of a sample: the limit of addresses
 
@@ -103,6 +105,9 @@ class Graph:
             raise GraphError(f"aliases must lead from a removed layer to a node: {stray}")
         self.shapes  # noqa: B018  (raises when shapes do not fit)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
+        return self
+
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
 
@@ -129,7 +134,8 @@ class Graph:
         """The forms in which all inputs may be given together."""
         layers = {name: self[name].layer for name in self.inputs}
         places = {n: layer.place or (n,) for n, layer in layers.items() if isinstance(layer, Input)}
-        return Structure(places, {name: len(self.shapes[name]) for name in places})
+        ranks = {name: len(self.shapes[name]) for name in places}
+        return Structure(places, ranks, rows=row_bounds(self.nodes, self.shapes))
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
@@ -191,7 +197,8 @@ def check_finite(nodes: Sequence[Node]) -> None:
         for field_name, value in node.layer.arrays().items():
             bad = int(value.size - np.isfinite(value).sum())
             if bad:
+                name = shown_name(node.name, node.source_kind)
                 raise GraphError(
-                    f"layer {node.name!r} ({node.layer.kind}): {bad} of {value.size} values of its "
+                    f"layer {name!r} ({node.layer.kind}): {bad} of {value.size} values of its "
                     f"{field_name} are NaN or infinite. Train or load the model again."
                 )

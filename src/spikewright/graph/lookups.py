@@ -6,22 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.graph.graph import Graph
-from spikewright.graph.layers import (
-    Broadcast,
-    Concatenate,
-    Crop,
-    Identity,
-    Input,
-    Lookup,
-    Permute,
-    Reshape,
-    Slice,
-    Take,
-    Tile,
-)
+from spikewright.graph.layers import Input, Lookup
+from spikewright.graph.row_bounds import MOVES
 
-_FEW = 2  # that many numbers where no table says how many there are: those of masks
-_MOVES = (Broadcast, Concatenate, Crop, Identity, Permute, Reshape, Slice, Take, Tile)
+FEW = 2
+"""That many whole numbers are drawn where no table says how many there are: those of masks."""
 
 
 def whole_inputs(graph: Graph) -> dict[str, int]:
@@ -37,11 +26,11 @@ def whole_nodes(graph: Graph) -> dict[str, int]:
     """The same for every node that holds whole numbers, inputs moved about among them."""
     found: dict[str, int] = {}
     for node in reversed([*graph]):
-        rows = found.get(node.name) if isinstance(node.layer, _MOVES) else None
+        rows = found.get(node.name) if isinstance(node.layer, MOVES) else None
         if isinstance(node.layer, Lookup):
             rows = len(node.layer.table)
         if isinstance(node.layer, Input) and node.layer.whole:
-            found.setdefault(node.name, _FEW)
+            found.setdefault(node.name, FEW)
         if rows is not None:
             for name in node.inputs:
                 found[name] = min(rows, found.get(name, rows))

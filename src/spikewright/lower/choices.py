@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from spikewright._base.arguments import refuse
-from spikewright.errors import ConversionError, NetworkError, Refusal
+from spikewright.errors import ConversionError, Refusal
 from spikewright.graph.layers import Activation, Layer, ParametricReLU
 from spikewright.lower.node_functions import is_function
 from spikewright.lower.rounding import ROUNDED
@@ -27,8 +27,6 @@ from spikewright.network.neurons import (
     Tanh,
 )
 from spikewright.network.neurons import ParametricReLU as ParametricReLUNeurons
-
-T = TypeVar("T")
 
 Spiking = bool | Mapping[Any, NeuronType | type[NeuronType]]
 
@@ -88,7 +86,7 @@ class NeuronChoice:
 
     def __post_init__(self) -> None:
         if isinstance(self.spiking, Mapping):
-            named = {_named(key): value for key, value in self.spiking.items()}
+            named = {function_name(key): value for key, value in self.spiking.items()}
             object.__setattr__(self, "spiking", named)
         elif not isinstance(self.spiking, bool | np.bool_):
             reason = (
@@ -123,7 +121,7 @@ class NeuronChoice:
         return spiking_type(rate)
 
 
-def _named(key: Any) -> Any:
+def function_name(key: Any) -> Any:
     """A framework's activation function (`torch.relu`, `keras.activations.relu`) by its name."""
     if isinstance(key, str | type | NeuronType):
         return key
@@ -161,57 +159,3 @@ def _instance(key: Any, value: NeuronType | type[NeuronType]) -> NeuronType:
             )
         ]
     )  # fmt: skip
-
-
-def per_layer(
-    value: Any,
-    layers: Sequence[str],
-    names: Mapping[str, str],
-    what: str,
-    convert: Callable[[Any], T],
-) -> dict[str, T]:
-    """One converted value for each of `layers`, from one for all or a `{layer name: value}`.
-
-    `names` maps every name that a user may give to a layer. Raises `ConversionError` naming layers
-    that are unknown, left out, given twice with different values, or given a value for which
-    `convert` raises a `NetworkError`.
-    """
-    if not isinstance(value, Mapping):
-        try:
-            single = convert(value)
-        except NetworkError as error:
-            raise refuse(what, str(error)) from None
-        return dict.fromkeys(layers, single)
-    chosen: dict[str, T] = {}
-    given_as: dict[str, str] = {}
-    refusals = []
-    for name, item in value.items():
-        layer = names.get(name)
-        if layer is None:
-            options = f"Layers with neurons are {', '.join(layers)}"
-            refusals.append(Refusal(str(name), f"key of {what}", "no such layer", options))
-            continue
-        try:
-            converted = convert(item)
-        except NetworkError as error:
-            refusals.append(Refusal(str(name), f"value of {what}", str(error)))
-            given_as[layer] = name
-            continue
-        if layer in chosen and not _same(chosen[layer], converted):
-            reason = f"it and {given_as[layer]!r} are one population, with different values"
-            refusals.append(Refusal(str(name), f"key of {what}", reason, "Give one of them"))
-        chosen[layer], given_as[layer] = converted, name
-    missing = [layer for layer in layers if layer not in given_as]
-    refusals += [
-        Refusal(layer, f"layer without {what}", "the dict leaves it out", "Name every layer")
-        for layer in missing
-    ]
-    if refusals:
-        raise ConversionError(refusals)
-    return chosen
-
-
-def _same(first: Any, second: Any) -> bool:
-    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        return np.array_equal(first, second)
-    return bool(first == second)

@@ -106,6 +106,8 @@ def plan(layer: Layer, shapes: tuple[Shape, ...], accumulate: bool, fed: bool = 
     if isinstance(layer, g.Activation) and layer.function in OVER_AXIS:
         kinds = {"softmax": f.Softmax, "log_softmax": f.LogSoftmax}
         return Plan(kinds[layer.function](layer.axis(len(shapes[0])), accumulate))
+    if isinstance(layer, g.Activation):
+        return Plan(f.Elementwise(layer.function, tuple(layer.parameters.items()), accumulate))
     if isinstance(layer, g.Lookup):
         return _lookup(layer, shapes[0], accumulate, fed)
     if isinstance(layer, g.PythonCall):

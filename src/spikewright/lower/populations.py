@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from spikewright._base.arguments import as_numbers, refuse
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, ParametricReLU
-from spikewright.lower.choices import NeuronChoice, per_layer
-from spikewright.lower.keys import chosen_keys
+from spikewright.lower.choices import NeuronChoice
+from spikewright.lower.held import held_layers
+from spikewright.lower.keys import LayerKeys, by_layer, chosen_keys, kinds_of
 from spikewright.lower.node_functions import is_function, sent_as_spikes
 from spikewright.lower.rounding import ROUNDED, own
 from spikewright.lower.stepping import Stepping
@@ -91,7 +93,16 @@ class Roles:
             if isinstance(node.layer, Activation | ParametricReLU)
             and not is_function(node.layer)
             and node.name not in self.read_out
+            and node.name not in self.held
         )
+
+    @cached_property
+    def held(self) -> frozenset[str]:
+        """Names of the layers that are computed of masks, or compare whole numbers, from inputs.
+
+        These are no values that spikes could carry: they are computed at every step.
+        """
+        return held_layers(self.graph) if self.stepping is None else frozenset()
 
     @cached_property
     def functions(self) -> frozenset[str]:
@@ -99,7 +110,8 @@ class Roles:
         return frozenset(
             node.name
             for node in self.graph
-            if is_function(node.layer) and node.name not in self.read_out
+            if (is_function(node.layer) or (_is_curve(node.layer) and node.name in self.held))
+            and node.name not in self.read_out
         )
 
     @cached_property
@@ -114,7 +126,8 @@ class Roles:
             layer = node.layer
             given = isinstance(layer, Input) and node.name not in states
             moved = (layer.linear or isinstance(layer, Lookup)) and found.issuperset(node.inputs)
-            if given or (moved and not isinstance(layer, Input | Activation)):
+            plain = moved and not isinstance(layer, Input | Activation)
+            if given or plain or node.name in self.held:
                 found.add(node.name)
         return frozenset(found)
 
@@ -128,6 +141,7 @@ class Roles:
             or (
                 node.name in self.functions
                 and not (isinstance(node.layer, Lookup) and node.name in self.fed)
+                and node.name not in self.held
                 and sent_as_spikes(self.graph, node.name, self.read_out, self.later)
             )
         )
@@ -162,17 +176,22 @@ class Roles:
                 names.setdefault(node.source, names[node.name])
         return names
 
-    def named(self, name: str, names: Mapping[str, str]) -> frozenset[str]:
-        """The populations of a name: several where a layer of the source became several.
+    @cached_property
+    def keys(self) -> LayerKeys:
+        """The names of populations: several where a layer of the source became several."""
+        nodes = [self.graph[name] for name in self.populations]
+        names = {name: frozenset({target}) for name, target in self.names().items()}
+        for source in {node.source for node in nodes} - {""}:
+            names[source] = frozenset(node.name for node in nodes if node.source == source)
+        return LayerKeys(
+            names,
+            {node.name: kinds_of(node.layer) for node in nodes},
+            frozenset(node.source for node in nodes if _is_nameless(node)),
+        )
 
-        `names` are those of one population each. A function in the source's code has only the name
-        of its operation, `relu`, which means all layers with that operation.
-        """
-        nodes = [self.graph[p] for p in self.populations if self.graph[p].source == name]
-        if any(_is_nameless(node) for node in nodes):
-            return frozenset()
-        parts = frozenset(node.name for node in nodes)
-        return parts or frozenset({names[name]} if name in names else ())
+
+def _is_curve(layer: Layer) -> bool:
+    return isinstance(layer, Activation) and layer.elementwise
 
 
 def _is_nameless(node: Node) -> bool:
@@ -232,13 +251,16 @@ def resolve(
 ) -> Choices:
     """The choices for every population; `scale` makes a layer's from what was given for it.
 
-    Raises `ConversionError` for neurons that cannot be capped, and for every per-layer choice that
-    names no layer or leaves one out.
+    Raises `ConversionError` for neurons that cannot be capped, and for every key of a per-layer
+    choice that means no layer.
     """
     graph, choice = roles.graph, options.neurons
     layers = {name: graph[name].layer for name in roles.populations}
-    names = roles.names()
-    keys = chosen_keys(choice.spiking, layers, partial(roles.named, names=names))
+    keys = (
+        chosen_keys(choice.spiking, roles.keys, "spiking", operator.eq)
+        if isinstance(choice.spiking, Mapping)
+        else {}
+    )
     types = _types(graph, choice, layers, keys)
     if options.stepping is not None and steps_at_once(types.values()) > 1:
         raise refuse(
@@ -249,7 +271,7 @@ def resolve(
         )
 
     def each(value: object, what: str, convert: Callable) -> dict:
-        return per_layer(value, roles.populations, names, what, convert)
+        return by_layer(value, roles.keys, what, convert)
 
     def or_own(value: object, what: str, convert: Callable, field: str) -> dict:
         given = each(value, what, lambda item: None if item is None else convert(item))

@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from spikewright.graph import SPIKING_READY, Graph, Node
 from spikewright.graph.layers import Activation, Add, Concatenate, Constant, Input, Shape
+from spikewright.graph.masks import Masks, masks_of
 from spikewright.graph.ranges import Range, ranges
 from spikewright.lower.linear import linear_map, place_ranges
 from spikewright.lower.node_functions import Plan, plan
@@ -50,7 +51,7 @@ class Lowered:
     `layers` maps names of source layers to the ensemble or node that they became (a part of);
     `exact_values` names those whose output is exactly that object's. `readouts` are the activations
     to apply to the readout of an output. `stepping` is None, or the steps of simulation in a step
-    of a sequence.
+    of a sequence. `graph` is the graph that was lowered, whose nodes have the names of `layers`.
     """
 
     network: Network
@@ -61,6 +62,14 @@ class Lowered:
     readouts: Mapping[str, Activation]
     notes: tuple[LayerNote, ...]
     stepping: Stepping | None = None
+    graph: Graph | None = None
+
+    @property
+    def masks(self) -> Masks | None:
+        """The masks of padding among the inputs; None where there are none."""
+        if self.graph is None or self.stepping is not None:
+            return None
+        return masks_of(self.graph) or None
 
     @property
     def at_once(self) -> int:
@@ -71,8 +80,8 @@ class Lowered:
 def lower(graph: Graph, options: Options) -> Lowered:
     """Lower a spiking-ready graph.
 
-    Raises `ConversionError` listing every layer that has no form under these options, and every
-    per-layer choice that names no layer or leaves one out.
+    Raises `ConversionError` listing every layer that has no form under these options, and every key
+    of a per-layer choice that means no layer.
     """
     SPIKING_READY.check(graph)
     roles = Roles(graph, options.stepping)
@@ -124,6 +133,7 @@ class _Lowering:
             roles.readouts,
             tuple(self.notes),
             states,
+            self.graph,
         )
 
     def read_from(self) -> dict[str, Object]:
@@ -184,10 +194,10 @@ class _Lowering:
             self.notes.append(LayerNote(node.name, text, "exact", text))
             return NetworkNode(size_in=shape, label=node.name)
         if isinstance(layer, Input):
-            held = np.zeros(shape or (1,))  # a single number is a value of one axis here
-            return NetworkNode(held, held.shape, label=node.name, at_once=self.choices.at_once)
+            held, at_once = np.zeros(shape), self.choices.at_once
+            return NetworkNode(held, shape, label=node.name, at_once=at_once)
         if isinstance(layer, Constant):
-            return self.constant(node.name, layer, shape)
+            return self.constant(node.name, layer.value, shape)
         if node.name in self.roles.activations:
             return self.population(node)
         if node.name in self.roles.functions:
@@ -195,15 +205,10 @@ class _Lowering:
         self.notes.append(linear_note(node.name))
         return self.junction(node.name, shape, *self.expand(node))
 
-    def constant(self, name: str, layer: Constant, shape: Shape) -> NetworkNode:
-        """A node that sends a value at every step; a single number passes a junction of no axes."""
-        at_once = self.choices.at_once
-        if shape:
-            return NetworkNode(layer.value, label=name, at_once=at_once)
-        source = NetworkNode(layer.value, label=f"{name}.value", at_once=at_once)
-        junction = NetworkNode(size_in=shape, label=name)
-        Connection(source, junction, synapse=None, transform=Reshape(shape))
-        return junction
+    def constant(self, label: str, value: ArrayLike, shape: Shape) -> NetworkNode:
+        """A node that sends a value of this shape at every step."""
+        wide = np.broadcast_to(value, shape)
+        return NetworkNode(wide, size_out=shape, label=label, at_once=self.choices.at_once)
 
     def population(self, node: Node) -> Ensemble:
         """An activation's neurons, with the constants of their inputs as bias."""
@@ -219,7 +224,7 @@ class _Lowering:
         planned = plan(
             node.layer,
             shapes,
-            accumulate=self.choices.spiking,
+            accumulate=self.choices.spiking and node.name not in self.roles.held,
             fed=node.name in self.roles.fed,
         )
         spikes = node.name in self.roles.populations
@@ -296,10 +301,7 @@ class _Lowering:
         junction = NetworkNode(size_in=shape, label=name)
         self.connect(sources, junction)
         if bias is not None and np.any(bias):
-            value, at_once = np.broadcast_to(bias, shape), self.choices.at_once
-            constant = NetworkNode(value, label=f"{name}.bias", at_once=at_once)
-            transform = None if shape else Reshape(())  # the value of a node has an axis
-            Connection(constant, junction, synapse=None, transform=transform)
+            Connection(self.constant(f"{name}.bias", bias, shape), junction, synapse=None)
         return junction
 
     def arriving(self, name: str) -> tuple[list[Source], NDArray | None]:

@@ -74,12 +74,11 @@ def seconds_until_exact(layer: Layer, ensemble: Ensemble) -> float | None:
 
 
 def in_numbers(given: Any, found: Mapping[str, Any], usual: Any) -> Any:
-    """A choice as it was given, with what layers brought along, `found`, in the place of None."""
-    items = given.values() if isinstance(given, Mapping) else [given]
-    if all(item is not None for item in items):
+    """A choice in numbers: by layer if it was given so, or layers brought their own along."""
+    if given is not None and not isinstance(given, Mapping):
         return given
     plain = {name: _plain(value) for name, value in found.items()}
-    if all(isinstance(value, str | float) and value == usual for value in plain.values()):
+    if given is None and all(isinstance(v, str | float) and v == usual for v in plain.values()):
         return usual
     return plain
 

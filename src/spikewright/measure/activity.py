@@ -32,11 +32,15 @@ def count(populations: Mapping[str, Population], steps: int) -> Tally:
 
     Of a spiking layer: the spikes of each sample `(samples, 1)`, the number of its saturated
     neurons in each sample, and the spikes of each neuron `(1, *shape)`. Of a rate layer: each
-    sample's mean rate in Hz.
+    sample's mean rate in Hz. Of every layer the number of its neurons that count in each sample,
+    and where some belong to padding the number of samples in which each neuron does.
     """
     samples: dict[tuple[str, ...], NDArray] = {}
     sums: dict[tuple[str, ...], NDArray] = {}
     for layer, population in populations.items():
+        samples["neurons", layer] = _neurons(population)
+        if population.real is not None:
+            sums["padding", layer] = (~population.real).sum(axis=0, dtype=np.int64)[None]
         if population.spiking:
             totals = population.totals  # whole numbers
             samples["spikes", layer] = _of_samples(totals).astype(np.int64)
@@ -44,8 +48,15 @@ def count(populations: Mapping[str, Population], steps: int) -> Tally:
             sums["spikes", layer] = totals.sum(axis=0, dtype=np.float64).astype(np.int64)[None]
         else:
             rates = population.totals * population.scale / steps
-            samples["rate", layer] = _of_samples(rates) / rates[0].size
+            samples["rate", layer] = _of_samples(rates) / np.maximum(1, _neurons(population))
     return Tally(samples, sums)
+
+
+def _neurons(population: Population) -> NDArray[np.int64]:
+    """The number of neurons that count in each sample, `(samples, 1)`."""
+    if population.real is not None:
+        return _of_samples(population.real).astype(np.int64)
+    return np.full((len(population.totals), 1), population.totals[0].size, np.int64)
 
 
 def _of_samples(values: NDArray) -> NDArray:
@@ -92,29 +103,39 @@ def _of_layer(tally: Tally, layer: str, index: int, how: Mapping[str, Any]) -> l
     """Records of a layer at one step, whose place in the arrays is `index`."""
     n, how = len(tally), {**how, "layer": layer}
     if ("rate", layer) in tally.samples:
-        rate = tally.samples["rate", layer][:, index].mean()
+        rate = tally.samples["rate", layer][:, index]
+        if ("padding", layer) in tally.sums:
+            rate = rate * tally.samples["neurons", layer][:, index] / _size(tally, layer)
+        rate = rate.mean()
         return [Record("firing rate", float(rate), "Hz", n, how=how)]
     spikes = tally.samples["spikes", layer][:, index]
     saturated = tally.samples["saturated", layer][:, index]
-    totals = tally.sums["spikes", layer][index]
-    size, mean = totals.size, float(spikes.mean())
+    totals, size = tally.sums["spikes", layer][index], _size(tally, layer)
+    if ("padding", layer) in tally.sums:
+        totals = totals[tally.sums["padding", layer][index] < n]
+    mean, silent = float(spikes.mean()), float(np.mean(totals == 0)) if totals.size else 0.0
     rate = mean / (size * how["steps"] * how["dt"])
     return [
         Record("firing rate", float(rate), "Hz", n, how=how),
         Record("spikes per sample", mean, "spikes", n, mean_interval(spikes), how),
         Record("spikes per neuron", mean / size, "spikes", n, how=how),
-        Record("silent neurons", float(np.mean(totals == 0)), "fraction", n, how=how),
+        Record("silent neurons", silent, "fraction", n, how=how),
         Record("saturated neurons", float(saturated.mean() / size), "fraction", n, how=how),
     ]
 
 
+def _size(tally: Tally, layer: str) -> float:
+    """The number of neurons of a layer that count in a sample, on average."""
+    return max(1.0, float(tally.samples["neurons", layer].mean()))
+
+
 def _of_network(tally: Tally, index: int, how: Mapping[str, Any]) -> list[Record]:
     """Spikes of all layers together at one step."""
-    counted = [rows[:, index] for key, rows in tally.samples.items() if key[0] == "spikes"]
-    if not counted:
+    layers = {key[1]: rows[:, index] for key, rows in tally.samples.items() if key[0] == "spikes"}
+    if not layers:
         return []
-    spikes = np.sum(counted, axis=0)
-    neurons = sum(total[index].size for key, total in tally.sums.items() if key[0] == "spikes")
+    spikes = np.sum([*layers.values()], axis=0)
+    neurons = sum(_size(tally, layer) for layer in layers)
     n, mean = len(tally), float(spikes.mean())
     found = [
         Record("spikes per sample", mean, "spikes", n, mean_interval(spikes), how),

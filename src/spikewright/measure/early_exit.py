@@ -19,8 +19,9 @@ def confidences(raw: NDArray, output: Output, dt: float) -> NDArray:
     goes through a softmax.
     """
     values = output.at_every_step(raw, "mean", dt)
-    if output.shape == (1,):
-        return np.maximum(values[..., 0], 1.0 - values[..., 0])
+    if output.single:
+        chance = output.number(values)
+        return np.maximum(chance, 1.0 - chance)
     chances = values if output.probable else softmax(NUMPY, values, -1)
     largest: NDArray = chances.max(axis=-1)
     return largest

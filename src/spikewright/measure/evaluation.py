@@ -25,8 +25,9 @@ class Evaluation(Shown):
     `samples` has a row a sample: `("correct", output, readout)`, `("agreement", output, readout)`,
     scores of a metric `("score", output, readout)` and errors `(samples, steps)`, `("source
     correct", output)` `(samples,)`, `("exit steps", output)` `(samples, thresholds)`, `("spikes",
-    layer)` `(samples, at)`. `totals` are the spikes of each neuron summed over samples, `{layer:
-    (at, *shape)}`. Both are empty in an evaluation that was loaded from a file.
+    layer)` and `("neurons", layer)`, those that are no padding, `(samples, at)`. `totals` are the
+    spikes of each neuron summed over samples, `{layer: (at, *shape)}`. Both are empty in an
+    evaluation that was loaded from a file.
     """
 
     records: tuple[Record, ...]

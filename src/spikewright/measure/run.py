@@ -30,6 +30,8 @@ class Population:
     the neuron type; none of the counts is multiplied by it. `assumed` are the spikes that receivers
     take as sent in each of the first steps, and again after every `window` steps: `net` counts
     them, and `totals` does not. In `net` a spike of first steps counts as often as `heights` says.
+    `real` says which neurons count in which samples, `(batch, *shape)`, where some belong to
+    padding: all that these sent is 0 here. None where all of them count.
     """
 
     totals: NDArray
@@ -41,6 +43,7 @@ class Population:
     assumed: tuple[int, ...] = ()
     window: int | None = None
     heights: tuple[int, ...] = ()
+    real: NDArray | None = None
 
     def __post_init__(self) -> None:
         if self.net is None:
@@ -50,10 +53,19 @@ class Population:
         """The counts in some of the samples."""
         totals = self.totals[samples]
         net = totals if self.net is self.totals else self.net[samples]
-        return replace(self, totals=totals, net=net)
+        real = None if self.real is None else self.real[samples]
+        return replace(self, totals=totals, net=net, real=real)
+
+    def counted(self) -> NDArray:
+        """The number of samples in which each neuron counts, `(*shape)`."""
+        if self.real is None:
+            return np.full(self.totals.shape[1:], len(self.totals))
+        return self.real.sum(axis=0)
 
     def mean(self) -> float:
-        """The mean of all totals."""
+        """The mean of all totals that count."""
+        if self.real is not None:
+            return float(self.totals.sum(dtype=np.float64)) / max(1, int(self.real.sum()))
         if self.totals.dtype != np.int8 or self.totals[:1].size >= 2**24:
             return float(self.totals.mean())
         rows = self.totals.reshape(len(self.totals), -1)  # bytes: their sums are found by widening
@@ -76,7 +88,9 @@ class Population:
         """Neurons that sent all they could, `(batch, *shape)`; spikes taken back are left out."""
         limit = (((self.cap or 1) + self.taken_as_sent(steps)) * self.height(steps)).sum()
         above: NDArray = self.net >= limit
-        return above if self.net is self.totals else above | (self.net <= -limit)
+        if self.net is not self.totals:
+            above |= self.net <= -limit
+        return above if self.real is None else above & self.real
 
     def means(self, steps: int, dt: float) -> NDArray:
         """The time mean of each neuron's sent value, `(batch, *shape)`, in the source's unit."""
@@ -206,7 +220,7 @@ class Run(Shown):
         True spikes of either sign, never the amplitude-scaled output; for rate neurons the rate
         itself, without its sign.
         """
-        return {name: float(rates.mean()) for name, rates in self.neuron_rates().items()}
+        return {name: _mean(self._rates(p), p) for name, p in self.populations.items()}
 
     def neuron_rates(self) -> dict[str, NDArray]:
         """The same of each neuron, averaged over samples, `{layer: (*shape)}`."""
@@ -214,6 +228,8 @@ class Run(Shown):
 
     def _rates(self, population: Population) -> NDArray:
         mean = population.totals.mean(axis=0, dtype=np.float64)
+        if population.real is not None:
+            mean *= len(population.totals) / np.maximum(1, population.counted())
         if population.spiking:
             return mean / (self.steps * self.dt)
         return mean * population.scale / self.steps
@@ -264,7 +280,9 @@ class Run(Shown):
         Per spiking layer.
         """
         return {
-            name: float(np.mean(~p.totals.any(axis=0)))
+            name: _share(
+                np.logical_not(p.totals.any(axis=0)), None if p.real is None else p.counted() > 0
+            )
             for name, p in self.populations.items()
             if p.spiking
         }
@@ -277,7 +295,21 @@ class Run(Shown):
         taken back count against it.
         """
         return {
-            name: float(np.mean(p.saturated(self.steps)))
+            name: _share(p.saturated(self.steps), p.real)
             for name, p in self.populations.items()
             if p.spiking
         }
+
+
+def _mean(rates: NDArray, population: Population) -> float:
+    """The mean of rates `(*shape)` of neurons, over all samples in which they count."""
+    if population.real is None:
+        return float(rates.mean())
+    counted = population.counted()
+    return float((rates * counted).sum()) / max(1, int(counted.sum()))
+
+
+def _share(values: NDArray, real: NDArray | None) -> float:
+    """The share of values that are true, of those that count."""
+    chosen = values if real is None else values[real]
+    return float(np.mean(chosen)) if real is None or chosen.size else 0.0

@@ -26,8 +26,11 @@ def scores(
     readouts: Sequence[EveryStep],
     dt: float,
     thresholds: Sequence[float] = (),
+    real: NDArray | None = None,
 ) -> Rows:
     """Scores of one output: rows of a `Tally`.
+
+    Values count where `real`, `(samples, *shape)`, is true; None: all of them.
 
     `raw` is the output before its activation, `(samples, steps, *shape)`; `source` are the source
     model's values `(samples, *shape)`. Rows are `(samples, steps)`, of the source `(samples,)`, of
@@ -36,13 +39,13 @@ def scores(
     name = output.name
     rows: Rows = {}
     if source is not None:
-        rows["squared source", name] = _mean_square(source[:, None])[:, 0]
-        rows |= scores_of_model("source", output, source, truth)
+        rows["squared source", name] = _mean_square(source[:, None], real)[:, 0]
+        rows |= scores_of_model("source", output, source, truth, real)
     if truth is not None and truth.kind == "targets":
-        rows["squared target", name] = _mean_square(truth.values[:, None])[:, 0]
+        rows["squared target", name] = _mean_square(truth.values[:, None], real)[:, 0]
     for readout in readouts:
         values = output.at_every_step(raw, readout, dt)
-        for what, found in _of_values(output, values, source, truth).items():
+        for what, found in _of_values(output, values, source, truth, real).items():
             rows[what, name, readout_name(readout)] = found
     if thresholds:
         rows |= _early(output, raw, source, truth, dt, thresholds)
@@ -50,14 +53,18 @@ def scores(
 
 
 def _of_values(
-    output: Output, values: NDArray, source: NDArray | None, truth: Truth | None
+    output: Output,
+    values: NDArray,
+    source: NDArray | None,
+    truth: Truth | None,
+    real: NDArray | None,
 ) -> dict[str, NDArray]:
     """Scores of values `(samples, steps, *shape)` under one readout."""
     found: dict[str, NDArray] = {}
     if truth is not None and truth.kind == "targets":
         error = values - truth.values[:, None]
-        found["squared error"] = _mean_square(error)
-        found["absolute error"] = _mean_size(error)
+        found["squared error"] = _mean_square(error, real)
+        found["absolute error"] = _mean_size(error, real)
     elif output.classes:
         decided = output.decided(values)
         if truth is not None:
@@ -65,11 +72,17 @@ def _of_values(
         if source is not None:
             found["agreement"] = decided == output.decided(source)[:, None]
     if source is not None:
-        found["squared difference"] = _mean_square(values - source[:, None])
+        found["squared difference"] = _mean_square(values - source[:, None], real)
     return found
 
 
-def scores_of_model(which: str, output: Output, values: NDArray, truth: Truth | None) -> Rows:
+def scores_of_model(
+    which: str,
+    output: Output,
+    values: NDArray,
+    truth: Truth | None,
+    real: NDArray | None = None,
+) -> Rows:
     """Scores of a model that knows no time, "source" or "twin", of its values `(samples, *shape)`.
 
     Rows are `(samples,)`: `("source correct", output)`, or errors.
@@ -80,8 +93,8 @@ def scores_of_model(which: str, output: Output, values: NDArray, truth: Truth | 
         return {(f"{which} correct", output.name): output.decided(values) == truth.values}
     error = (values - truth.values)[:, None]
     return {
-        (f"{which} squared error", output.name): _mean_square(error)[:, 0],
-        (f"{which} absolute error", output.name): _mean_size(error)[:, 0],
+        (f"{which} squared error", output.name): _mean_square(error, real)[:, 0],
+        (f"{which} absolute error", output.name): _mean_size(error, real)[:, 0],
     }
 
 
@@ -105,16 +118,24 @@ def _early(
     return rows
 
 
-def _mean_square(values: NDArray) -> NDArray:
-    """Mean of the squares of a sample's values, `(samples, steps)`."""
-    mean: NDArray = np.square(_flat(values)).mean(axis=-1)
-    return mean
+def _mean_square(values: NDArray, real: NDArray | None) -> NDArray:
+    """Mean of the squares of a sample's values that count, `(samples, steps)`."""
+    return _mean(np.square(_flat(values)), real)
 
 
-def _mean_size(values: NDArray) -> NDArray:
-    """Mean of the sizes of a sample's values, `(samples, steps)`."""
-    mean: NDArray = np.abs(_flat(values)).mean(axis=-1)
-    return mean
+def _mean_size(values: NDArray, real: NDArray | None) -> NDArray:
+    """Mean of the sizes of a sample's values that count, `(samples, steps)`."""
+    return _mean(np.abs(_flat(values)), real)
+
+
+def _mean(values: NDArray, real: NDArray | None) -> NDArray:
+    """The mean over the last axis of `(samples, steps, n)`; 0 of a sample that is all padding."""
+    if real is None:
+        mean: NDArray = values.mean(axis=-1)
+        return mean
+    counts = real.reshape(len(real), 1, -1)
+    total = np.where(counts, values, 0.0).sum(axis=-1)
+    return np.asarray(total / np.maximum(1, counts.sum(axis=-1)))
 
 
 def _flat(values: NDArray) -> NDArray:

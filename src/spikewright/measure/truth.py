@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arrays import readable
+from spikewright._base.samples import format_shape, held
 from spikewright.errors import SimulationError
 from spikewright.graph.layers import Activation, Shape
 from spikewright.measure.readout import EveryStep, read_out_at_every_step
@@ -23,9 +24,14 @@ class Output:
     activation: Activation | None = None
 
     @property
+    def single(self) -> bool:
+        """Whether it gives one number a sample."""
+        return self.shape in ((), (1,))
+
+    @property
     def classes(self) -> int:
         """The number of classes of its values: one value a class, or a sigmoid; else 0."""
-        if self.shape == (1,):
+        if self.single:
             return 2 if self._is("sigmoid") else 0
         return self.shape[0] if len(self.shape) == 1 else 0
 
@@ -49,8 +55,12 @@ class Output:
         return self.activated(read_out_at_every_step(raw, readout, dt))
 
     def decided(self, values: NDArray) -> NDArray:
-        """The class that values `(..., classes)` stand for: the largest, or above one half."""
-        return values.argmax(axis=-1) if self.shape != (1,) else (values[..., 0] > 0.5).astype(int)
+        """The class that values `(..., *shape)` stand for: the largest, or above one half."""
+        return (self.number(values) > 0.5).astype(int) if self.single else values.argmax(axis=-1)
+
+    def number(self, values: Any) -> Any:
+        """Values `(..., *shape)` of one number a sample, `(...)`: an array or a tensor."""
+        return values[..., 0] if self.shape else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +98,11 @@ def truth_of(given: Any, output: Output, samples: int) -> Truth:
     if labels is not None:
         _check_labels(labels, output)
         return Truth("labels", labels.astype(np.int64))
-    single = values.shape == (samples,) and output.shape == (1,)
-    if values.dtype.kind == "f" and (values.shape[1:] == output.shape or single):
-        targets = values.astype(np.float64).reshape(samples, *output.shape)
+    targets = held(values, output.shape) if values.dtype.kind == "f" else None
+    if targets is not None:
         if not np.all(np.isfinite(targets)):
             raise SimulationError(f"y of output {output.name!r} holds NaN or infinity")
-        return Truth("targets", targets)
+        return Truth("targets", targets.astype(np.float64))
     raise SimulationError(_neither(values, output))
 
 
@@ -112,14 +121,14 @@ def _labels(values: NDArray, output: Output) -> NDArray | None:
     """The classes that values name, `(samples,)`; None where they are no labels."""
     if not output.classes:
         return None
-    if values.shape[1:] == output.shape and output.shape != (1,):
+    if values.shape[1:] == output.shape and not output.single:
         return _of_rows(values, output)
     column = values.reshape(len(values)) if values.shape[1:] in ((), (1,)) else None
     if column is None or values.dtype.kind in "biu":
         return column
     whole = np.all(column == np.floor(column))
     # real numbers are what a sigmoid gives too: only zeros and ones are certainly classes
-    certain = output.shape != (1,) or np.all((column == 0) | (column == 1))
+    certain = not output.single or np.all((column == 0) | (column == 1))
     return column if whole and certain else None
 
 
@@ -152,16 +161,15 @@ def _check_labels(labels: NDArray, output: Output) -> None:
 
 
 def _neither(values: NDArray, output: Output) -> str:
-    shape = ", ".join(["samples", *map(str, output.shape)])
     labels = (
         "class labels are whole numbers, (samples,), or rows of zeros with a single one, "
         f"(samples, {output.classes})"
     )
     if not output.classes:
         labels = f"values of shape {output.shape} without a sigmoid tell no classes apart"
-    elif output.shape == (1,):
+    elif output.single:
         labels = "class labels are zeros and ones, (samples,)"
     return (
         f"y of output {output.name!r} is neither labels nor targets: {labels}; targets are floats, "
-        f"({shape}); got shape {values.shape} of {values.dtype}"
+        f"{format_shape(output.shape)}; got shape {values.shape} of {values.dtype}"
     )

@@ -45,7 +45,8 @@ class Node(Checked):
     it), a `NodeFunction`, a `Process`, or a callable `f(t)` or `f(t, x)` with `t` in seconds and
     `x` the input of one sample. `size_in` and `size_out` are numbers or shapes; `size_out` is found
     by one call at `t = 0` where it is not given. A function that returns None has an output of size
-    0. A constant with a `size_in`, its own shape, is a default: where connections lead to the node
+    0. A number is a constant of shape `(1,)`, or `()` if a size says so. A constant with a
+    `size_in`, its own shape, is a default: where connections lead to the node
     it passes on their sum instead, as the input of a converted network does. A `NodeFunction` of
     running means begins anew after every `restart_every` steps (None: never).
 
@@ -103,7 +104,7 @@ class Node(Checked):
             self.output = output
             self.shape_out = self._call_once(output, size_out)
         else:
-            self.output = self._constant(output)
+            self.output = self._constant(output, size_out)
             self.shape_out = self.output.shape
         if self.at_once > 1 and not isinstance(self.output, np.ndarray):
             raise NetworkError(f"{self!r}: at_once is for constants, got {output!r}")
@@ -122,15 +123,22 @@ class Node(Checked):
         except NetworkError as error:
             raise NetworkError(f"{self!r}: {error}") from None
 
-    def _constant(self, output: ArrayLike) -> NDArray:
+    def _constant(self, output: ArrayLike, size_out: Any) -> NDArray:
         try:
-            value = np.atleast_1d(np.array(as_real(output)))
+            value = np.array(as_real(output))
         except (TypeError, ValueError) as error:
             raise NetworkError(
                 f"{self!r}: output must be numbers, got {output!r}: {error}"
             ) from None
         if not np.all(np.isfinite(value)):
             raise NetworkError(f"{self!r}: its constant output holds NaN or infinity")
+        wanted = None if size_out is None else as_shape(size_out, f"{self!r}: size_out")
+        if () not in (self.shape_in, wanted):
+            value = np.atleast_1d(value)
+        if wanted not in (None, value.shape):
+            raise NetworkError(
+                f"{self!r}: its constant output has shape {value.shape}, got size_out={size_out!r}"
+            )
         if self.shape_in not in ((0,), value.shape):
             raise NetworkError(
                 f"{self!r}: a constant node takes no input, or input of its own shape in its "

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import SimulationError
+from spikewright.graph.lookups import whole_inputs
+from spikewright.lower import Lowered
 from spikewright.network import Node
 from spikewright.network.transforms import Shape
 from spikewright.running.encoders import Encoder
@@ -95,6 +97,28 @@ def feeds_of(
 def lists_of(encoders: Mapping[str, Encoder]) -> frozenset[str]:
     """The inputs whose samples come as a list, of events, rather than as an array."""
     return frozenset(name for name, found in encoders.items() if not found.takes_arrays)
+
+
+def without_held(encoder: Any, lowered: Lowered) -> Any:
+    """One encoder for all inputs as `{input name: encoder}`, without whole numbers and masks.
+
+    These are held, and so no values that spikes could carry. Anything else stays as it is, and so
+    does an encoder of inputs none of which is held.
+    """
+    if not isinstance(encoder, Encoder) or lowered.graph is None or lowered.stepping is not None:
+        return encoder
+    held = {*whole_inputs(lowered.graph)}
+    if lowered.masks is not None:
+        held |= {mask.node for mask in lowered.masks.found}
+    others = [name for name in lowered.inputs if name not in held]
+    if len(others) == len(lowered.inputs):
+        return encoder
+    if not others:
+        raise SimulationError(
+            f"encoder={encoder!r} has nothing to encode: inputs {list(lowered.inputs)} hold whole "
+            "numbers or masks, which are held. Leave the encoder out"
+        )
+    return dict.fromkeys(others, encoder)
 
 
 def encoders_for(encoder: Any, inputs: Mapping[str, Node]) -> dict[str, Encoder]:

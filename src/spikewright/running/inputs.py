@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
 from spikewright._base.arrays import readable
+from spikewright._base.samples import check_rows, duration, held_constant, over_time
 from spikewright._base.structure import Structure
 from spikewright.errors import SimulationError
+from spikewright.graph import Graph
 from spikewright.network import Node
 from spikewright.network.shapes import as_real
 
@@ -27,9 +29,12 @@ def as_named(x: Any, structure: Structure) -> dict[str, Any]:
 def as_arrays(x: Any, structure: Structure) -> dict[str, NDArray]:
     """`{input name: float64 array}` of a user's input; any framework's tensors do.
 
-    Raises `SimulationError` where it is not all inputs, or values are not finite numbers.
+    Raises `SimulationError` where it is not all inputs, where values are not finite numbers, and
+    for numbers of rows that a table does not have.
     """
-    return {name: as_array(name, value) for name, value in as_named(x, structure).items()}
+    arrays = {name: as_array(name, value) for name, value in as_named(x, structure).items()}
+    check_numbers(arrays, structure)
+    return arrays
 
 
 def as_array(name: str, value: Any) -> NDArray:
@@ -41,6 +46,38 @@ def as_array(name: str, value: Any) -> NDArray:
     if not np.all(np.isfinite(array)):
         raise SimulationError(f"input {name!r} holds NaN or infinity")
     return array
+
+
+def check_numbers(given: Mapping[str, Any], structure: Structure) -> None:
+    """Raise `SimulationError` for numbers of rows that a table does not have.
+
+    It names input, sample and value. Only inputs that number rows are looked at.
+    """
+    for name, rows in structure.rows.items():
+        if name in given and name not in structure.lists:
+            fitted(name, check_rows, as_array(name, given[name]), rows)
+
+
+def as_held(x: Any, graph: Graph, purpose: str = "") -> dict[str, NDArray]:
+    """`{input name: (batch, *shape)}` of a user's input that is held constant, float64.
+
+    `graph` is the source's; `purpose` says, in the message, why inputs have to be held. Raises
+    `SimulationError` as `as_arrays` and `batch_of` do, and for other shapes.
+    """
+    arrays = as_arrays(x, graph.structure)
+    batch_of(arrays)
+    return {
+        name: fitted(name, held_constant, array, graph.shapes[name], purpose)
+        for name, array in arrays.items()
+    }
+
+
+def fitted(name: str, arrange: Callable[..., Any], *arguments: Any) -> Any:
+    """An input's array as `arrange` gives it; its `ValueError` becomes a `SimulationError`."""
+    try:
+        return arrange(*arguments)
+    except ValueError as error:
+        raise SimulationError(f"input {name!r} {error}") from None
 
 
 def batch_of(arrays: Mapping[str, Any]) -> int:
@@ -67,21 +104,14 @@ def as_feeds(
 
     Raises `SimulationError` for shapes that do not fit, and where no number of steps follows.
     """
-    feeds: dict[Node, NDArray] = {}
-    for name, node in inputs.items():
-        array = arrays[name]
-        held = array.shape[1:] == node.shape_out
-        if not held and (array.ndim < 2 or array.shape[2:] != node.shape_out):
-            shape = ", ".join(map(str, node.shape_out))
-            raise SimulationError(
-                f"input {name!r} must be (batch, {shape}) held constant or "
-                f"(batch, steps, {shape}), got shape {array.shape}"
-            )
-        if not held:
-            steps = array.shape[1] if steps is None else steps
-            if array.shape[1] != steps:
-                raise SimulationError(f"input {name!r} has {array.shape[1]} steps, the run {steps}")
-        feeds[node] = array[:, None] if held else array
+    shapes = {name: node.shape_out for name, node in inputs.items()}
+    if steps is None:
+        lasting = (duration(arrays[name], shape) for name, shape in shapes.items())
+        steps = max((found for found in lasting if found is not None), default=None)
+    feeds = {
+        node: fitted(name, over_time, arrays[name], shapes[name], steps)
+        for name, node in inputs.items()
+    }
     if not steps:
         raise SimulationError(
             f"give a number of steps above 0 for input that is held constant, got steps={steps!r}"

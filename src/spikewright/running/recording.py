@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spikewright.errors import SimulationError
+from spikewright.errors import SimulationError, listed
 from spikewright.lower import Lowered
 from spikewright.network import Ensemble, Network, Node, Probe
 from spikewright.network.network import detached
@@ -43,4 +43,4 @@ def _layer(lowered: Lowered, name: str) -> Ensemble | Node:
     if name in lowered.layers:
         became = next(n for n in known if lowered.layers[n] is lowered.layers[name])
         reason = f"is a part of {became!r}, or was merged into it, and has no values of its own"
-    raise SimulationError(f"record: {name!r} {reason}; layers are {', '.join(known)}")
+    raise SimulationError(f"record: {name!r} {reason}. Layers are {listed(known)}")

@@ -11,7 +11,7 @@ from spikewright.engines.memory import available
 from spikewright.lower import Lowered
 from spikewright.measure import Run
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import Feeds, feeds_of
+from spikewright.running.encoding import Feeds, feeds_of, without_held
 from spikewright.running.recording import layers_of
 from spikewright.running.runner import Job, Runner, check_run, collected
 from spikewright.running.stepping import sequence_feeds
@@ -73,5 +73,6 @@ def feeds_for(
 ) -> Feeds:
     """The feeds of a run's inputs; the steps of sequences follow from them."""
     if lowered.stepping is None:
+        encoder = without_held(encoder, lowered)
         return feeds_of(x, lowered.inputs, encoder, steps, dt, seed)
     return sequence_feeds(lowered.stepping, x, lowered.inputs, encoder, steps, dt, seed)

@@ -17,11 +17,13 @@ from spikewright._base.arguments import is_whole
 from spikewright.engines import Engine, Execution, Memory, Precision, Program, Totals
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
+from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure import Population
 from spikewright.network import Ensemble, Node
 from spikewright.running.changes import fingerprint
 from spikewright.running.encoding import Encoded
+from spikewright.running.padding import real_of
 from spikewright.running.recording import layers_of, probes_of
 
 _ENCODED = 512 * 2**20  # bytes of encoded input of samples that run side by side
@@ -165,6 +167,7 @@ class Runner:
         populations = self.counting()
         n = samples.stop - samples.start
         fed = {node: value[samples] for node, value in job.feeds.items()}
+        real = real_of(self.lowered, job.feeds, samples)
         execution = Execution(job.program, job.engine, n, populations.values())
         found: list[list[NDArray]] = []
         counted: dict[int, Counted] = {}
@@ -174,7 +177,11 @@ class Runner:
             last = stop == job.steps
             found.append(execution.run(stop - done, given, _times(advance, n), last=last))
             totals = execution.summed()
-            by_name = {name: totals[e] for name, e in populations.items() if e in totals}
+            by_name = {
+                name: _counting(totals[e], real, name)
+                for name, e in populations.items()
+                if e in totals
+            }
             counted[stop] = count(stop, by_name, fed)
             done = stop
         kept = [_joined_in_time(pieces) for pieces in zip(*found, strict=True)]
@@ -231,6 +238,8 @@ def _add_totals(totals: dict[str, Totals], part: Part[dict[str, Totals]], batch:
         if name not in totals:
             totals[name] = Totals.empty(found.ensemble, batch, steps)
         totals[name].put(part.samples, found.sent, found.net)
+        if found.real is not None:
+            totals[name] = totals[name].with_real(part.samples, found.real)
 
 
 def check_run(
@@ -256,10 +265,16 @@ def _joined_in_time(pieces: tuple[NDArray, ...]) -> NDArray:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
 
 
+def _counting(totals: Totals, real: Real | None, name: str) -> Totals:
+    """The totals of a layer without those of padding."""
+    counts = None if real is None else real.of(name)
+    return totals if counts is None else totals.where(counts)
+
+
 def _population(totals: Totals) -> Population:
     kind = totals.ensemble.neuron_type
     scale, amplitude = totals.ensemble.rate_scale, kind.amplitude
     return Population(
         totals.sent, kind.spiking, scale, kind.most_spikes, totals.net, amplitude,
-        kind.assumed, totals.ensemble.restart_every, kind.spike_heights,
+        kind.assumed, totals.ensemble.restart_every, kind.spike_heights, totals.real,
     )  # fmt: skip

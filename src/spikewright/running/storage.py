@@ -7,6 +7,7 @@ and `verify` compares with that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
@@ -147,7 +148,7 @@ def load_parts(path: str | Path) -> Parts:
         network, objects = network_storage.from_manifest(content["network"], arrays, path)
         graph = graph_storage.from_manifest(content["graph"], arrays, path)
         canonical = graph_storage.from_manifest(content["canonical"], arrays, path)
-        lowered = _lowered(content, network, objects, arrays)
+        lowered = replace(_lowered(content, network, objects, arrays), graph=canonical)
         _check_together(lowered, graph, canonical)
         trace = Trace([Entry(*entry) for entry in content["trace"]])
         arguments = arguments_from_data(content.get("arguments"), arrays)

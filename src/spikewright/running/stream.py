@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.samples import check_rows, held
 from spikewright._base.structure import Structure
 from spikewright.engines import Execution, Precision
 from spikewright.errors import SimulationError
@@ -16,7 +17,7 @@ from spikewright.measure.readout import Readout
 from spikewright.measure.run import Values
 from spikewright.measure.so_far import SoFar, so_far
 from spikewright.network import Node
-from spikewright.running.inputs import as_arrays
+from spikewright.running.inputs import as_array, as_named, fitted
 from spikewright.running.recording import layers_of
 from spikewright.running.runner import Runner, check_run
 
@@ -137,16 +138,19 @@ class Stream:
         self._so_far: dict[str, SoFar] = {name: so_far(self.readout, self.dt) for name in outputs}
 
     def _feeds(self, frame: object) -> dict[Node, NDArray]:
-        given = as_arrays(frame, self._structure)
-        lead = () if self.batch_size is None else (self.batch_size,)
+        named = as_named(frame, self._structure)
+        given = {name: as_array(name, value) for name, value in named.items()}
+        batched = self.batch_size is not None
         feeds = {}
         for name, node in self._lowered.inputs.items():
-            shape = (*lead, *node.shape_out)
-            if given[name].shape != shape:
+            found = held(given[name], node.shape_out, batched)
+            if found is None or (batched and len(found) != self.batch_size):
+                shape = (*([self.batch_size] if batched else []), *node.shape_out)
                 raise SimulationError(
                     f"a frame of input {name!r} has shape {shape}, got {given[name].shape}"
                 )
-            own = np.array(given[name])  # a frame's buffer may be used again for the next
+            fitted(name, check_rows, found, self._structure.rows.get(name), batched)
+            own = np.array(found)  # a frame's buffer may be used again for the next
             feeds[node] = own.reshape(self.batch_size or 1, 1, *node.shape_out)
         return feeds
 
@@ -192,5 +196,5 @@ def stream_of(
         return Execution(program, runner.engine(engine, program, threads), batch_size or 1)
 
     if batch_size is None:
-        structure = replace(structure, ranks={})  # a frame may have as many axes as a sample
+        structure = replace(structure, alone=True)
     return Stream(runner.lowered, structure, begin, batch_size, dt, readout, layers, heed)

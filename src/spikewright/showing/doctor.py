@@ -12,6 +12,8 @@ from typing import Any, Literal
 from spikewright import engines
 from spikewright._base.optional import EXTRA_OF
 from spikewright._base.processors import processors
+from spikewright.advice import advise
+from spikewright.frontends.keras.importing import import_keras
 
 State = Literal["works", "absent", "broken"]
 
@@ -82,15 +84,25 @@ def _packages() -> Iterator[Finding]:
     distributions = metadata.packages_distributions()
     for package, extra in sorted(EXTRA_OF.items(), key=lambda item: (item[1], item[0])):
         try:
-            module = importlib.import_module(package)
+            module = _imported(package)
         except Exception as error:  # whatever a broken package raises is what is to be shown
             absent = isinstance(error, ImportError) and error.name == package
             state: State = "absent" if absent else "broken"
             told = "" if absent else f"{type(error).__name__}: {error}".splitlines()[0]
             advice = f"pip install 'spikewright[{extra}]'"
+            if package == "keras" and not absent:
+                advice = advise("Keras without a backend")
             yield Finding(f"extra {extra}", package, state, told, advice)
             continue
-        yield Finding(f"extra {extra}", package, "works", _version_of(module, distributions))
+        found = _version_of(module, distributions)
+        if package == "keras":
+            found = f"{found} on {module.backend.backend()}: KERAS_BACKEND chooses"
+        yield Finding(f"extra {extra}", package, "works", found)
+
+
+def _imported(package: str) -> Any:
+    """A package, imported; Keras on the backend that readers take."""
+    return import_keras() if package == "keras" else importlib.import_module(package)
 
 
 def _version_of(module: Any, distributions: Mapping[str, Sequence[str]]) -> str:

@@ -12,6 +12,7 @@ from spikewright._base.windows import Windows
 from spikewright.network.functions import NodeFunction
 from spikewright.network.node_functions import (
     Divide,
+    Elementwise,
     LayerNormalization,
     LogSoftmax,
     Lookup,
@@ -69,6 +70,12 @@ def function_examples() -> list[FunctionExample]:
         FunctionExample("layer-norm-axes", LayerNormalization((-3, -1), 1e-5), image),
         FunctionExample("rms-norm", RMSNormalization((-1,), 1e-3), tokens),
         FunctionExample("unit-norm", UnitNormalization((-2,), 0.0), tokens),
+        FunctionExample("elementwise", Elementwise("tanh"), tokens),
+        FunctionExample(
+            "elementwise-parameters",
+            Elementwise("threshold", (("threshold", 0.5), ("maximum", 1.0))),
+            tokens,
+        ),
         FunctionExample("lookup", Lookup(table), (4,)),
         FunctionExample("lookup-numbers", Lookup(table[:, 0, 0]), (2, 2)),
         FunctionExample("multiply", Multiply(((2, 3), (2, 3))), (12,)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing.copies import Copies
-from spikewright.errors import TrainingError
+from spikewright.errors import ConversionError, TrainingError
+from spikewright.lower import by_layer
+from spikewright.lower.populations import Roles
 from spikewright.measure.energy import CostTable, cost_table, energy
 from spikewright.measure.operations import Counter
 from spikewright.running.converted import Converted
 from spikewright.training.data import Samples
-from spikewright.training.settings import Settings
+from spikewright.training.settings import Range, Settings
 from spikewright.training.sites import Site
 
 Prices = Mapping[str, Any]  # by layer: of a spike, a number or an array of the layer's shape
@@ -108,7 +110,7 @@ def bounds_of(
         )
     if settings.joules is not None:
         found.append(_energy(conversion, samples, settings, settings.joules))
-    for layer, (low, high) in settings.rates.items():
+    for layer, (low, high) in _by_layer(conversion, sites, settings.rates).items():
         found += _rates(conversion, sites, settings, layer, low, high)
     return tuple(found)
 
@@ -134,6 +136,18 @@ def _energy(conversion: Converted, samples: Samples, settings: Settings, limit: 
     return _Energy(f"joules={limit:g}", "J", limit - fixed, prices, fixed, counted=counted)
 
 
+def _by_layer(
+    conversion: Converted, sites: Collection[str], rates: Mapping[str, Range]
+) -> dict[str, Range]:
+    """Ranges of rates by the names of layers; raises `TrainingError` for keys of none."""
+    keys = Roles(conversion.canonical, conversion.lowered.stepping).keys
+    try:
+        found = by_layer(rates, keys.among(sites, keys.what), "rates", lambda value: value)
+    except ConversionError as error:
+        raise TrainingError(str(error)) from None
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _rates(
     conversion: Converted,
     sites: Mapping[str, Site],
@@ -143,8 +157,6 @@ def _rates(
     high: float,
 ) -> Iterator[Bound]:
     """The two bounds on a layer's mean rate in Hz."""
-    if layer not in sites:
-        raise TrainingError(f"rates: {layer!r} is no layer with neurons; these are {list(sites)}")
     cap = sites[layer].kind.most_spikes
     if cap is not None and low > cap / settings.dt:
         raise TrainingError(

@@ -173,7 +173,9 @@ def held_back(conversion: Converted, given: Any) -> Samples:
 
 
 def _reader(conversion: Converted) -> Reader:
-    return Reader(conversion.graph.structure, outputs_of(conversion.lowered))
+    graph = conversion.graph
+    shapes = {name: graph.shapes[name] for name in graph.inputs}
+    return Reader(graph.structure, outputs_of(conversion.lowered), held=shapes)
 
 
 def _all_of(reader: Reader, x: Any, y: Any) -> Samples:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from spikewright._base.keywords import meant
 from spikewright.errors import TrainingError, listed
 from spikewright.frontends.origins import Place
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph
+from spikewright.lower import keys_of_nodes
 from spikewright.training.shared import with_sharing
 from spikewright.training.trainable import TRAINED
 
@@ -19,14 +19,13 @@ def arrays_of(graph: Graph, names: Sequence[str] | None) -> set[Place] | None:
     """
     if names is None:
         return None
+    keys = keys_of_nodes(graph, [node.name for node in graph], "layer")
     found: set[Place] = set()
     for name in names:
-        nodes = [node for node in graph if _is_in(node, name)]
+        nodes = keys.named(name) | keys.inside(name) or keys.alike(name)
         if not nodes:
-            layers = list(dict.fromkeys(node.source or node.name for node in graph))
-            hint = meant(name, layers) or f"Its layers are {listed(layers)}"
-            raise TrainingError(f"frozen: the model has no layer {name!r}. {hint}")
-        found.update((node.name, entry) for node in nodes for entry in node.layer.arrays())
+            raise TrainingError(f"frozen: the model has no layer {name!r}. {keys.unknown(name)}")
+        found.update((node, entry) for node in nodes for entry in graph[node].layer.arrays())
     return found
 
 
@@ -71,8 +70,3 @@ def _trained(graph: Graph) -> Iterator[Place]:
     for node in graph:
         arrays = node.layer.arrays()
         yield from ((node.name, f) for f in TRAINED.get(type(node.layer), {}) if f in arrays)
-
-
-def _is_in(node: Node, name: str) -> bool:
-    paths = (node.name, node.source)
-    return name in paths or any(path.startswith((f"{name}.", f"{name}/")) for path in paths)

@@ -9,10 +9,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.layer_names import bare_name
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place, parameters_of
-from spikewright.graph import Graph
+from spikewright.graph import Graph, Node
 from spikewright.training.trainable import TRAINED
 
 
@@ -81,6 +82,11 @@ def _form(graph: Graph) -> list[tuple]:
     return [(n.name, n.layer.kind, n.inputs, shapes[n.name]) for n in graph]
 
 
+def _own_name(node: Node) -> str:
+    """The name of a node's layer as the model has it: numbers without the kind behind them."""
+    return bare_name(node.name) if node.source == node.name else node.name
+
+
 def _of_graph(graph: Graph, fixed: Container[str], frozen: Collection[Place]) -> Named:
     """Arrays that may be trained; one that several layers share has the name of the first."""
     arrays: dict[str, NDArray] = {}
@@ -91,7 +97,7 @@ def _of_graph(graph: Graph, fixed: Container[str], frozen: Collection[Place]) ->
             array = node.layer.arrays().get(field)
             if array is None:
                 continue
-            name = known.setdefault(id(array), f"{node.name}.{field}")
+            name = known.setdefault(id(array), f"{_own_name(node)}.{field}")
             arrays[name] = array
             index = np.arange(array.size).reshape(array.shape)
             origins[node.name, field] = Origin([name], np.zeros_like(index), index)

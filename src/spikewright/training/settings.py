@@ -182,5 +182,5 @@ def _ranges(rates: Any) -> dict[str, Range]:
                 f"rates of layer {layer!r} must be (low, high) in Hz, from 0 and low below high, "
                 f"got {given!r}"
             )
-        found[str(layer)] = (float(pair[0]), float(pair[1]))
+        found[layer] = (float(pair[0]), float(pair[1]))
     return found

@@ -23,6 +23,7 @@ from spikewright.choosing.tuning.settings import (
     space_of,
 )
 from spikewright.choosing.tuning.starts import level_of, starts, sweep
+from spikewright.measure.truth import Output
 from spikewright.showing.demo import MODEL
 
 VALUES = {"steps": 4, "readout": "mean", "level": 0.0}
@@ -98,8 +99,11 @@ def test_margins_say_who_leads() -> None:
     """Of several classes the right one's lead; of one value its distance from one half."""
     values = np.array([[1.0, 3.0, 2.0], [1.0, 3.0, 2.0]])
 
-    assert margins_of(values, np.array([1, 2])).tolist() == [1.0, -1.0]
-    assert margins_of(np.array([[0.7], [0.7]]), np.array([1, 0])) == pytest.approx([0.2, -0.2])
+    assert margins_of(Output("y", (3,)), values, np.array([1, 2])).tolist() == [1.0, -1.0]
+    for shape in ((1,), ()):
+        chances = np.full((2, *shape), 0.7)
+        margins = margins_of(Output("y", shape), chances, np.array([1, 0]))
+        assert margins == pytest.approx([0.2, -0.2])
 
 
 def test_scales_are_kept_when_fewer_steps_are_run(objective: Objective) -> None:

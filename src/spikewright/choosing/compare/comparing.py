@@ -21,6 +21,8 @@ from spikewright.measure.intervals import Interval, mean_interval
 from spikewright.measure.readout import read_out
 from spikewright.measure.truth import Output
 from spikewright.running.converted import as_source
+from spikewright.running.encoding import feeds_of
+from spikewright.running.padding import real_outputs
 
 Batch = dict[str, NDArray]
 
@@ -88,6 +90,8 @@ class Comparison:
         self._numbers: dict[int, Mapping[str, Any]] = {}
         self._seen: dict[int, _Seen] = {}
         self._source = self._of_source()
+        fed = feeds_of(self._compared, base.inputs, None, steps, 0.001, 0)
+        self._real = real_outputs(base.lowered, fed)
         self._outputs = {
             name: Output(name, values.shape[1:], base.lowered.readouts.get(name))
             for name, values in self._source.items()
@@ -183,6 +187,7 @@ class Comparison:
                     self._source[name],
                     read_out(values, readout, self._run["dt"]),
                     part.start,
+                    self._real.get(name),
                 )
                 for name, values in run.raw.items()
             ]

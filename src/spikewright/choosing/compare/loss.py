@@ -26,8 +26,18 @@ class Distance:
     different: NDArray[np.bool_] | None
 
     @classmethod
-    def of(cls, output: Output, source: NDArray, found: NDArray, first: int = 0) -> Distance:
-        """Of samples from number `first` on; `source` holds the source's outputs on all of them."""
+    def of(
+        cls,
+        output: Output,
+        source: NDArray,
+        found: NDArray,
+        first: int = 0,
+        real: NDArray | None = None,
+    ) -> Distance:
+        """Of samples from number `first` on; `source` holds the source's outputs on all of them.
+
+        Values count where `real`, of all samples too, is true; None: all of them.
+        """
         mine = source[first : first + len(found)]
         other = None
         if output.classes:
@@ -36,9 +46,15 @@ class Distance:
             other = answers != answered
         if _of_classes(output):
             return cls(output, mine, found, other)
-        squares = np.mean(np.reshape((found - mine) ** 2, (len(found), -1)), axis=1)
-        variance = float(np.var(source)) if np.ptp(source) > 0 else 1.0
-        return cls(output, mine[:, :0], squares / variance, other)
+        squares = np.reshape((found - mine) ** 2, (len(found), -1))
+        if real is None:
+            squares = np.mean(squares, axis=1)
+        else:
+            counts = real[first : first + len(found)].reshape(squares.shape)
+            squares = (squares * counts).sum(axis=1) / np.maximum(1, counts.sum(axis=1))
+            source = source[real]
+        variance = float(np.var(source)) if source.size and np.ptp(source) > 0 else 1.0
+        return cls(output, np.empty((len(mine), 0)), squares / variance, other)
 
     def __add__(self, more: Distance) -> Distance:
         """Of the samples of both."""

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from spikewright.choosing.statistics.channels import by_channel
 from spikewright.choosing.statistics.layer import LayerStatistics
+from spikewright.choosing.statistics.sensitivity import random_signs
 from spikewright.choosing.statistics.statistics import Statistics
 from spikewright.graph import Graph, evaluate_all
+from spikewright.graph.masks import masks_of
 
 _UNIT = 2.0**-23  # in the last place of a float32, as a share of its value
 _MARGIN = 8.0  # times the root mean square: no sum of a few errors of either sign is larger
@@ -39,15 +41,26 @@ def _limits(statistics: Statistics, graph: Graph) -> dict[str, NDArray]:
     inputs = {name: value[:_EXAMPLES] for name, value in statistics.examples.values.items()}
     rng = np.random.default_rng(0)
 
+    masks = masks_of(graph)
+    real = masks.real(inputs)
+
+    def counts(name: str) -> NDArray | bool:
+        found = None if real is None else real.of(name)
+        return True if found is None else found
+
     def rounded(name: str, value: NDArray) -> NDArray:
-        return value * (1.0 + _UNIT * rng.choice([-1.0, 1.0], value.shape))
+        if name in masks.alone:  # zeros and ones, and what is made of them, exactly
+            return value
+        return value * (1.0 + _UNIT * random_signs(rng, value.shape, counts(name)))
 
     with np.errstate(all="ignore"):
         exact, *drawn = (
             evaluate_all(graph, inputs, passed_on) for passed_on in (None, *[rounded] * _DRAWS)
         )
         errors = {
-            name: np.concatenate([values[node] - exact[node] for values in drawn])
+            name: np.concatenate(
+                [np.where(counts(node), values[node] - exact[node], 0.0) for values in drawn]
+            )
             for name, node in read.items()
         }
         return {name: _typical(errors[name], layer.axis) for name, layer in layers}

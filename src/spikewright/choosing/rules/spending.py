@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.coding import Code
-from spikewright.choosing.statistics.channels import channel_size
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.layer import LayerStatistics, Per
 
@@ -79,11 +78,9 @@ class Item:
         return self.layer.sends(self.per)
 
     @cached_property
-    def neurons(self) -> int:
-        """The number of neurons that share a threshold."""
-        if self.per == "layer":
-            return int(np.prod(self.layer.shape, dtype=int))
-        return channel_size(self.layer.shape, self.layer.axis)
+    def neurons(self) -> NDArray:
+        """The number of neurons that share a threshold, or the mean of those that count."""
+        return self.layer.neurons if self.per == "channel" else self.layer.neurons.sum()
 
     @cached_property
     def _active(self) -> float:

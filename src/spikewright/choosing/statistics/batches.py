@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright._base.arrays import is_array, readable
+from spikewright._base.samples import Extents, check_rows, duration, format_shape, held
 from spikewright._base.structure import Structure
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Sequences
 
 Batch = dict[str, NDArray]
-Shape = tuple[int | None, ...]
-"""Of a sample; None is a length that may be any."""
 
 
 def refusal(reason: str, options: str = "") -> ConversionError:
@@ -37,7 +36,7 @@ def batches(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iter
     structure = _structure(graph, sequences)
     count = 0
     for place, batch in _parts(data, structure):
-        made = _checked(batch, shapes, place)
+        made = _checked(batch, shapes, graph.structure.rows, place)
         count += len(next(iter(made.values())))
         yield made
     if count == 0:
@@ -66,7 +65,7 @@ def samples(data: Any, graph: Graph, sequences: Sequences | None = None) -> Iter
             yield {name: _float64(array[i : i + 1]) for name, array in batch.items()}
 
 
-def _shapes(graph: Graph, sequences: Sequences | None) -> Mapping[str, Shape]:
+def _shapes(graph: Graph, sequences: Sequences | None) -> Mapping[str, Extents]:
     """The shape of a sample of every input."""
     if sequences is not None:
         return sequences.shapes(graph)
@@ -124,9 +123,19 @@ def _named(batch: Any, structure: Structure, place: str) -> dict[str, Any]:
         raise refusal(f"{place}{error}") from None
 
 
-def _checked(batch: Mapping[str, Any], shapes: Mapping[str, Shape], place: str) -> Batch:
+def _checked(
+    batch: Mapping[str, Any],
+    shapes: Mapping[str, Extents],
+    rows: Mapping[str, NDArray],
+    place: str,
+) -> Batch:
     """One batch by input name; raises `ConversionError` where it does not fit the inputs."""
     made = {name: _array(name, batch[name], shape, place) for name, shape in shapes.items()}
+    for name, array in made.items():
+        try:
+            check_rows(array, rows.get(name))
+        except ValueError as error:
+            raise refusal(f"{place}input {name!r} {error}") from None
     sizes = {name: len(array) for name, array in made.items()}
     if len(set(sizes.values())) > 1:
         raise refusal(f"{place}inputs have different batch sizes: {sizes}")
@@ -136,7 +145,7 @@ def _checked(batch: Mapping[str, Any], shapes: Mapping[str, Shape], place: str) 
     return made
 
 
-def _array(name: str, value: Any, shape: Shape, place: str) -> NDArray:
+def _array(name: str, value: Any, shape: Extents, place: str) -> NDArray:
     what = f"{place}input {name!r}"
     try:
         value = readable(value)
@@ -150,22 +159,14 @@ def _array(name: str, value: Any, shape: Shape, place: str) -> NDArray:
         raise refusal(f"{what} is no array of numbers: {error}") from None
     if array.dtype.kind not in "buif":
         raise refusal(f"{what} holds {array.dtype}, which are no real numbers")
-    if not _fits(array.shape, shape):
-        sizes = ", ".join("time" if size is None else str(size) for size in shape)
-        over_time = array.ndim > 1 and array.shape[2:] == shape
+    found = held(array, shape)
+    if found is None:
+        timed = duration(array, shape) is not None
         raise refusal(
-            f"{what} must be (batch, {sizes}), got shape {array.shape}",
-            "Calibrate on values, without an axis of time" if over_time else "",
+            f"{what} must be {format_shape(shape)}, got shape {array.shape}",
+            "Calibrate on values, without an axis of time" if timed else "",
         )
     bad = array.size - int(np.isfinite(array).sum())
     if bad:
         raise refusal(f"{what}: {bad} of {array.size} values are NaN or infinite")
-    return array
-
-
-def _fits(found: tuple[int, ...], shape: Shape) -> bool:
-    """Whether an array `(batch, *shape)` has this shape, with some steps where time is."""
-    return len(found) == 1 + len(shape) and all(
-        size == wanted if wanted is not None else size > 0
-        for size, wanted in zip(found[1:], shape, strict=True)
-    )
+    return found

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.progress import progress_bar
@@ -18,6 +19,7 @@ from spikewright.choosing.statistics.layer import LayerStatistics
 from spikewright.choosing.statistics.statistics import Statistics
 from spikewright.graph import Graph, Sequences, evaluate_all
 from spikewright.graph.layers import Activation
+from spikewright.graph.masks import masks_of
 
 Values = Mapping[str, NDArray]
 
@@ -57,19 +59,23 @@ def collect_values(
 ) -> Statistics:
     """Statistics of layers from inputs `(batch, *shape)` and the values that they cause.
 
-    A layer is recorded where the value that it reads is given. Raises `ConversionError` for values
-    that are no finite numbers.
+    A layer is recorded where the value that it reads is given. Entries that belong to padding count
+    for nothing, and what inputs hold there is no part of the examples (see `graph.masks`). Raises
+    `ConversionError` for values that are no finite numbers.
     """
-    layers = [_Layer(graph, name) for name in names]
+    layers, masks = [_Layer(graph, name) for name in names], masks_of(graph)
     examples: list[Examples] = []
     count = 0
     for inputs, values in evaluated:
+        real = masks.real(inputs)
         for layer in layers:
             if layer.read in values:
-                layer.add(values[layer.read])
+                layer.add(values[layer.read], None if real is None else real.of(layer.read))
+        inputs = masks.without_content(inputs)
         size = len(next(iter(inputs.values())))
         for i in range(size):
-            examples.append(Examples.of({name: v[i : i + 1] for name, v in inputs.items()}))
+            sample = {name: v[i : i + 1] for name, v in inputs.items()}
+            examples.append(Examples.of(sample, None if real is None else real.left(inputs, i)))
         if len(examples) > 4 * KEPT:
             examples = [Examples.join(examples)]
         count += size
@@ -87,14 +93,19 @@ class _Layer:
         self.read = node.inputs[0] if self.rectifies else name
         self.shape, self.axis = graph.shapes[name], channel_axis(graph, name)
         self._collector = Collector(channels_of(self.shape, self.axis))
+        self._evaluated = 0
 
-    def add(self, value: NDArray) -> None:
-        """Take the layer's values `(batch, *shape)`."""
+    def add(self, value: NDArray, real: NDArray | None) -> None:
+        """Take the layer's values `(batch, *shape)`, or those that are `real`."""
+        if real is not None:
+            real = by_channel(np.broadcast_to(real, value.shape), self.axis)
+        self._evaluated += len(value)
         try:
-            self._collector.add(by_channel(value, self.axis))
+            self._collector.add(by_channel(value, self.axis), real)
         except ValueError as error:
             raise refusal(f"on this data layer {self.name!r} computes {error}") from None
 
     def result(self) -> LayerStatistics:
         """The statistics of the layer, as collected."""
-        return LayerStatistics(self.shape, self.axis, self.rectifies, self._collector.result())
+        values = self._collector.result()
+        return LayerStatistics(self.shape, self.axis, self.rectifies, values, self._evaluated)

@@ -25,10 +25,15 @@ class Examples:
     values: Mapping[str, NDArray]
 
     @classmethod
-    def of(cls, sample: Mapping[str, NDArray]) -> Examples:
-        """One sample, `{input name: (1, *shape)}`."""
+    def of(
+        cls, sample: Mapping[str, NDArray], without_padding: Mapping[str, NDArray] | None = None
+    ) -> Examples:
+        """One sample, `{input name: (1, *shape)}`.
+
+        Its key is that of the values in `without_padding`, where these are given.
+        """
         digest = hashlib.sha256()
-        for name, array in sample.items():
+        for name, array in (without_padding or sample).items():
             digest.update(name.encode() + np.ascontiguousarray(array, np.float64).tobytes())
         return cls((digest.hexdigest()[:32],), dict(sample))
 

@@ -60,14 +60,14 @@ class Histogram:
     @classmethod
     def of(cls, values: ArrayLike) -> Histogram:
         """A histogram of `(channels, n)` finite numbers; raises `ValueError` where one is not."""
-        with np.errstate(over="ignore"):
-            rounded = np.asarray(values, np.float32) + np.float32(0.0)  # there is one zero
-        if not np.all(np.isfinite(rounded)):
-            raise ValueError("NaN, infinity, or a number beyond the range of float32")
-        channels = len(rounded)
-        lowest = rounded.min(axis=1, initial=np.inf)
-        highest = rounded.max(axis=1, initial=-np.inf)
-        return cls(channels, *_bins(rounded), lowest, highest)
+        return cls._there(_rounded(values))
+
+    @classmethod
+    def _there(cls, rounded: NDArray[np.float32]) -> Histogram:
+        """A histogram of the numbers that are there: NaN is none."""
+        lowest = np.fmin.reduce(rounded, axis=1, initial=np.float32(np.inf))
+        highest = np.fmax.reduce(rounded, axis=1, initial=np.float32(-np.inf))
+        return cls(len(rounded), *_bins(rounded), lowest, highest)
 
     @classmethod
     def empty(cls, channels: int) -> Histogram:
@@ -207,6 +207,16 @@ class Histogram:
         bins = _added([self._bins._replace(code=self.code % _SPAN)])
         return Histogram(1, *bins, self.lowest.min(keepdims=True), self.highest.max(keepdims=True))
 
+    def filled(self) -> Histogram:
+        """The histogram with a zero in every channel that has no values."""
+        missing = np.flatnonzero(self.total == 0)
+        if not len(missing):
+            return self
+        none = np.zeros(len(missing), np.int64)
+        zeros = Bins(missing * _SPAN + _ZERO, none + 1, none, none)
+        ends = (np.where(self.total == 0, np.float32(0), end) for end in self._ends)
+        return Histogram(self.channels, *_added([self._bins, zeros]), *ends)
+
     def magnitudes(self) -> Histogram:
         """The histogram of `|x|`; its lowest value is known to a bin."""
         if np.all(self.code % _SPAN >= _ZERO):
@@ -263,12 +273,15 @@ class Collector:
         self._waiting: list[NDArray[np.float32]] = []
         self._values, self._at_once = 0, at_once
 
-    def add(self, values: NDArray) -> None:
-        """Take `(channels, n)` values; raises `ValueError` for values that are not finite."""
-        with np.errstate(over="ignore"):
-            rounded = values.astype(np.float32)
-        if not np.all(np.isfinite(rounded)):
-            raise ValueError("NaN, infinity, or a number beyond the range of float32")
+    def add(self, values: NDArray, real: NDArray | None = None) -> None:
+        """Take `(channels, n)` values; raises `ValueError` for values that are not finite.
+
+        Where `real` is given, those where it is false are left out, whatever they are.
+        """
+        if real is None:
+            rounded = _rounded(values)
+        else:
+            rounded = np.where(real, _rounded(np.where(real, values, 0.0)), np.float32(np.nan))
         self._waiting.append(rounded)
         self._values += rounded.size
         if self._values >= self._at_once:
@@ -282,8 +295,17 @@ class Collector:
     def _compress(self) -> None:
         if self._waiting:
             values = np.concatenate(self._waiting, axis=1)
-            self._made = self._made.merge(Histogram.of(values))
+            self._made = self._made.merge(Histogram._there(values))
             self._waiting, self._values = [], 0
+
+
+def _rounded(values: ArrayLike) -> NDArray[np.float32]:
+    """Finite numbers of single precision; raises `ValueError` where one is not."""
+    with np.errstate(over="ignore"):
+        rounded = np.asarray(values, np.float32) + np.float32(0.0)  # there is one zero
+    if not np.all(np.isfinite(rounded)):
+        raise ValueError("NaN, infinity, or a number beyond the range of float32")
+    return rounded
 
 
 def _magnitude_bin(code: Integers) -> Integers:
@@ -302,7 +324,7 @@ def _bins(values: NDArray[np.float32]) -> Bins:
     packed = ((channel * _SPAN + _ZERO + signed) << _REST) | (magnitude & _REMAINDER)
     zero = magnitude == 0
     zeros = zero.sum(axis=1)
-    others = np.sort(packed[~zero])
+    others = np.sort(packed[~zero & ~np.isnan(values)])
     rest = others & _REMAINDER
     found = _runs(others >> _REST, np.ones(len(others), np.int64), rest, rest * rest)
     (empty,) = np.nonzero(zeros)

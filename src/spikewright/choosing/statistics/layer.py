@@ -26,8 +26,10 @@ class LayerStatistics:
     """The values of one layer with neurons.
 
     `shape` is that of the layer without batch axis, `axis` the one its channels lie on (None for a
-    single number). `values` has, channel by channel, the input currents where the layer is a ReLU
-    (`rectifies`), whose outputs follow from them, and the outputs of any other layer.
+    single number). `evaluated` is how often all of its neurons were looked at, 0 where that is not
+    known; of channels that are padding some values are missing. `values` has, channel by channel,
+    the input currents where the layer is a ReLU (`rectifies`), whose outputs follow from them, and
+    the outputs of any other layer.
 
     `least` is the limit that values of each channel have to exceed to be more than rounding errors,
     where that was measured: smaller ones are 0 in `values`. `rounded` says whether some channel has
@@ -38,6 +40,7 @@ class LayerStatistics:
     axis: int | None
     rectifies: bool
     values: Histogram
+    evaluated: int = 0
     least: NDArray | None = field(default=None, compare=False)
     rounded: bool = field(default=False, compare=False)
 
@@ -50,7 +53,8 @@ class LayerStatistics:
     @cached_property
     def sent(self) -> Histogram:
         """The values that the layer sends, channel by channel."""
-        return self.values.rectified() if self.rectifies else self.values
+        values = self.values.filled()
+        return values.rectified() if self.rectifies else values
 
     @cached_property
     def magnitudes(self) -> Histogram:
@@ -89,7 +93,8 @@ class LayerStatistics:
 
     def value(self, per: Sharing) -> Histogram:
         """`values`, of the layer or of each channel."""
-        return self.values if self.settled(per) == "channel" else self.values.together
+        values = self.values.filled()
+        return values if self.settled(per) == "channel" else values.together
 
     @property
     def is_silent(self) -> bool:
@@ -100,7 +105,15 @@ class LayerStatistics:
     def per_sample(self) -> float:
         """The mean over samples of the summed magnitudes of all its neurons."""
         per_channel = np.where(self.magnitudes.total > 0, self.magnitudes.mean, 0.0)
-        return float(per_channel.sum() * channel_size(self.shape, self.axis))
+        return float((per_channel * self.neurons).sum())
+
+    @property
+    def neurons(self) -> NDArray:
+        """The neurons of each channel, `(channels,)`: of what is padding now and then the mean."""
+        size = channel_size(self.shape, self.axis)
+        if not self.evaluated:
+            return np.full(self.values.channels, size)
+        return self.values.total / self.evaluated
 
     def spread(self, values: NDArray) -> NDArray:
         """One number a channel (or one alone) as an array that broadcasts to the layer's shape."""

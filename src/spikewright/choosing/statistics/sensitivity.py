@@ -15,6 +15,7 @@ from spikewright.choosing.statistics.channels import by_channel, channel_axis, c
 from spikewright.choosing.statistics.layer import Per
 from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.layers import Affine, Convolution, ConvolutionTranspose
+from spikewright.graph.masks import Real, masks_of
 
 _WEIGHTS = (Affine, Convolution, ConvolutionTranspose)
 _FEWEST, _MOST = 4, 64  # examples
@@ -56,8 +57,9 @@ def sensitivities(
     amount, at random (the draws are seeded), and back; half the difference of the outputs is the
     effect of an error to first order. The mean over examples `{input name: (n, *shape)}` is taken.
     Of a layer that is for the values that are not zero. Of channels it is for all, and without the
-    mean over an output's values. About `work` multiply-accumulates are spent: on fewer examples
-    where there are many channels and, where even four are too many, on whole layers.
+    mean over an output's values. Padding is not moved, and its change does not count. About `work`
+    multiply-accumulates are spent: on fewer examples where there are many channels and, where even
+    four are too many, on whole layers.
     """
     behind = {name: _behind(graph, name) for name in names}
     parts = {name: _channels(graph, name) if per == "channel" else 1 for name in names}
@@ -70,13 +72,14 @@ def sensitivities(
     else:
         whole = per == "layer"
     count = int(np.clip(work / max(1, 2 * split), 1, count))
-    values = evaluate_all(graph, {name: array[:count] for name, array in examples.items()})
+    some = {name: array[:count] for name, array in examples.items()}
+    values, real = evaluate_all(graph, some), masks_of(graph).real(some)
     found = {}
     for index, name in enumerate(names):
         rng = np.random.default_rng([int(per == "channel"), index])
         axis = None if whole else channel_axis(graph, name)
         reached = [output for output in outputs if output in {name, *behind[name]}]
-        moving = _Moving(graph, values, name, behind[name], reached)
+        moving = _Moving(graph, values, name, behind[name], reached, real)
         effects = moving.effects(_PROBES[per], rng, 1 if whole else parts[name], axis)
         found[name] = np.full(parts[name], effects)
     return found
@@ -91,6 +94,12 @@ class _Moving:
     name: str
     behind: Sequence[str]
     outputs: Sequence[str]
+    real: Real | None = None
+
+    def _counts(self, name: str) -> NDArray | bool:
+        """The entries of a node that are no padding."""
+        found = None if self.real is None else self.real.whole(name, self.graph.shapes[name])
+        return True if found is None else found
 
     def effects(
         self, probe: _Probe, rng: np.random.Generator, parts: int, axis: int | None
@@ -98,11 +107,12 @@ class _Moving:
         """The squared change of the outputs per variance of errors in each channel, `(parts,)`."""
         value, found = self.values[self.name], np.zeros(parts)
         moved = np.ones_like(value, bool) if probe.silent else value != 0
+        moved = moved & self._counts(self.name)
         sizes = probe.size * _root_mean_squares(value, moved, axis)
         if not sizes.any():
             return found
         for _ in range(probe.draws):
-            signs = moved * rng.choice([-1.0, 1.0], value.shape)
+            signs = moved * random_signs(rng, value.shape, self._counts(self.name))
             found += [
                 self._effect(sizes[part] * _only(signs, part, axis), probe.centred)
                 for part in range(parts)
@@ -134,8 +144,8 @@ class _Moving:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             up, down = (self._outputs(value + e) for e in (error, -error))
         total = 0.0
-        for before, after in zip(up, down, strict=True):
-            there = np.isfinite(before) & np.isfinite(after)
+        for output, before, after in zip(self.outputs, up, down, strict=True):
+            there = np.isfinite(before) & np.isfinite(after) & self._counts(output)
             change = np.subtract(before, after, out=np.zeros(before.shape), where=there) / 2
             change = change.reshape(len(before), -1)
             if centred and change.shape[1] > 1:
@@ -153,12 +163,25 @@ class _Moving:
         return [found[output] for output in self.outputs]
 
 
+def random_signs(
+    rng: np.random.Generator, shape: tuple[int, ...], counts: NDArray | bool = True
+) -> NDArray:
+    """A sign for every entry that counts, 0 for others: padding does not change what is drawn."""
+    if counts is True:
+        return rng.choice([-1.0, 1.0], shape)
+    there = np.broadcast_to(counts, shape)
+    signs = np.zeros(shape)
+    signs[there] = rng.choice([-1.0, 1.0], int(there.sum()))
+    return signs
+
+
 def _root_mean_squares(value: NDArray, moved: NDArray, axis: int | None) -> NDArray:
     """Of each channel's values that are moved, `(channels,)`; of those of zeros alone the layer's.
 
     A channel is moved by what is small beside its own values, whatever those of others are.
     """
-    counts, powers = (by_channel(a, axis).sum(axis=1) for a in (moved, np.square(value)))
+    squares = np.where(moved, np.square(value), 0.0)
+    counts, powers = (by_channel(a, axis).sum(axis=1) for a in (moved, squares))
     if not counts.sum():
         return np.zeros(len(counts))
     all_values = float(powers.sum()) / float(counts.sum())

@@ -55,6 +55,16 @@ class Statistics:
                 "Collect them anew: sw.convert(model).calibrate(x)",
             )
 
+    def require_values(self) -> Statistics:
+        """Itself; raises `ConversionError` for a layer whose values are padding in all samples."""
+        for name, layer in self.layers.items():
+            if layer.evaluated and not len(layer.values.code):
+                raise refusal(
+                    f"layer {name!r} has no values: in all samples the mask hides them",
+                    "Give samples that are not all padding",
+                )
+        return self
+
     def __repr__(self) -> str:
         return f"<Statistics of {len(self.layers)} layers, {self.samples} samples>"
 
@@ -77,4 +87,5 @@ def _joined(name: str, parts: Sequence[LayerStatistics]) -> LayerStatistics:
     except ValueError as error:
         raise refusal(f"layer {name!r} has {error}") from None
     first = parts[0]
-    return LayerStatistics(first.shape, first.axis, first.rectifies, values)
+    evaluated = sum(part.evaluated for part in parts)
+    return LayerStatistics(first.shape, first.axis, first.rectifies, values, evaluated)

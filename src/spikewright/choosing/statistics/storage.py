@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ class _Layer(TypedDict):
     axis: Natural | None
     rectifies: bool
     values: dict[str, Any]
+    evaluated: NotRequired[Natural]
 
 
 class _File(TypedDict):
@@ -58,6 +59,7 @@ def save_parts(
             "shape": list(layer.shape),
             "axis": layer.axis,
             "rectifies": layer.rectifies,
+            "evaluated": layer.evaluated,
             "values": {c: encoder.encode(getattr(layer.values, c)) for c in (*_COLUMNS, *_ENDS)},
         }
         for name, layer in layers.items()
@@ -108,7 +110,8 @@ def _layer(entry: Any, decoder: _storage.Decoder) -> LayerStatistics:
     columns = {name: decoder.decode(entry["values"][name]) for name in (*_COLUMNS, *_ENDS)}
     channels = channels_of(shape, axis)
     _check(columns, channels)
-    made = LayerStatistics(shape, axis, entry["rectifies"], Histogram(channels, **columns))
+    values = Histogram(channels, **columns)
+    made = LayerStatistics(shape, axis, entry["rectifies"], values, entry.get("evaluated", 0))
     check_types(made)
     return made
 
@@ -127,8 +130,11 @@ def _check(columns: dict[str, NDArray], channels: int) -> None:
     if not Histogram.holds(counts, first, second):
         raise ValueError("a histogram's sums are not those of remainders")
     lowest, highest = (columns[name] for name in _ENDS)
-    for ends in (lowest, highest):
-        if ends.shape != (channels,) or ends.dtype != np.float32 or not np.all(np.isfinite(ends)):
-            raise ValueError("a histogram's ends are not a finite number for each channel")
-    if np.any(lowest > highest):
+    filled = np.isin(np.arange(channels), code >> 17)
+    for ends, none in ((lowest, np.inf), (highest, -np.inf)):
+        if ends.shape != (channels,) or ends.dtype != np.float32:
+            raise ValueError("a histogram's ends are not a number for each channel")
+        if not np.all(np.where(filled, np.isfinite(ends), ends == none)):
+            raise ValueError("a histogram's ends are not finite, or belong to no values")
+    if np.any(filled & (lowest > highest)):
         raise ValueError("a histogram ends before it begins")

@@ -19,6 +19,7 @@ from spikewright.measure.truth import Output
 from spikewright.network import Node
 from spikewright.running.encoding import feeds_of
 from spikewright.running.outputs import outputs_of
+from spikewright.running.padding import padding_in
 from spikewright.running.runner import Job, Runner
 
 
@@ -100,7 +101,7 @@ def _judged(
     if metric is not None:
         return [metric(read, given)]
     ((name, output),) = outputs.items()
-    return [output.decided(read[name]) == given, margins_of(read[name], given)]
+    return [output.decided(read[name]) == given, margins_of(output, read[name], given)]
 
 
 def _joined(
@@ -116,14 +117,14 @@ def part_of(y: Any, part: slice | NDArray) -> Any:
     return None if y is None else y[part]
 
 
-def margins_of(values: NDArray, labels: NDArray) -> NDArray:
+def margins_of(output: Output, values: NDArray, labels: NDArray) -> NDArray:
     """By how much the value of the right class exceeds the largest other, `(samples,)`.
 
     A single value is a sigmoid's, which one half divides.
     """
-    if values.shape[-1] == 1:
-        above: NDArray = np.where(labels == 1, values[:, 0] - 0.5, 0.5 - values[:, 0])
-        return above
+    if output.single:
+        above = output.number(values) - 0.5
+        return np.where(labels == 1, above, -above)
     others = np.array(values, np.float64)
     rows = np.arange(len(labels))
     mine = others[rows, labels].copy()
@@ -140,7 +141,7 @@ class _Costs:
         self._spiking = [
             name for name, e in conversion.populations().items() if e.neuron_type.spiking
         ]
-        self._inputs = conversion.inputs
+        self._inputs, self._lowered = conversion.inputs, conversion.lowered
         self._counter: Counter | None = None
         if table is not None:
             self._counter = Counter(conversion.network, conversion.populations(), conversion.inputs)
@@ -153,7 +154,9 @@ class _Costs:
         sums["spikes"] = sums.get("spikes", 0.0) + sum(float(t.sum()) for t in spikes.values())
         if self._counter is not None and self._table is not None:
             held = {name: fed[node][:, 0] for name, node in self._inputs.items()}
-            joules = energy(self._counter.count(spikes, step, held), self._table).total
+            padding = padding_in(self._lowered, fed)
+            operations = self._counter.count(spikes, step, held, padding=padding)
+            joules = energy(operations, self._table).total
             sums["energy"] = sums.get("energy", 0.0) + float(joules.sum())
 
     def means(self, samples: int, at: Sequence[int]) -> dict[int, dict[str, float]]:

@@ -45,11 +45,11 @@ def save_step(
     """Write one time step of a conversion, or of a network made by hand, as an ONNX model.
 
     Its inputs are those of the network, `(batch, *shape)` in float32, the whole number `step`,
-    which counts from 0, and states in float64, whose values at step 0 are ignored. Its outputs are
-    the network's at this step; `mean NAME`, an output's mean until now with its last activation;
-    with `spikes=True`, `spikes LAYER`; and `next STATE`, for every state its value at the next
-    step. The model's metadata list the states. `dt` is in seconds (default: the network's `dt`,
-    else 1 ms).
+    which counts from 0 (`step number` beside an input `step`), and states in float64, whose values
+    at step 0 are ignored. Its outputs are the network's at this step; `mean NAME`, an output's mean
+    until now with its last activation; with `spikes=True`, `spikes LAYER`; and `next STATE`, for
+    every state its value at the next step. The model's metadata list the states. `dt` is in seconds
+    (default: the network's `dt`, else 1 ms).
 
     Numbers of spikes are those of the engines in the same `precision`: sums are exact. Only
     functions such as `exp` may differ in their last place. In a network made by hand constant nodes
@@ -98,7 +98,11 @@ def _model(step: Step, ends: Ends, counted: Mapping[str, Probe]) -> ModelProto:
         graph, producer_name="spikewright", ir_version=IR,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )  # fmt: skip
-    told = {"dt": step.program.dt, "states": {name: f"{NEXT}{name}" for name in step.states}}
+    told = {
+        "dt": step.program.dt,
+        "step": step.counter,
+        "states": {name: f"{NEXT}{name}" for name in step.states},
+    }
     helper.set_model_props(made, {name: json.dumps(value) for name, value in told.items()})
     checker.check_model(made)
     return made

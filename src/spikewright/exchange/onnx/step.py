@@ -48,9 +48,13 @@ class State(Symbol):
 
 @dataclass(eq=False)
 class Step:
-    """The graph under construction: signals, states and what came out of each operator."""
+    """The graph under construction: signals, states and what came out of each operator.
+
+    `counter` names the input that counts steps.
+    """
 
     program: Program
+    counter: str = STEP
     writer: Writer = field(default_factory=Writer)
     inputs: list[ValueInfoProto] = field(default_factory=list)
     outputs: list[ValueInfoProto] = field(default_factory=list)
@@ -59,15 +63,17 @@ class Step:
 
     def __post_init__(self) -> None:
         self.xp: Any = OnnxFunctions(self.writer)
-        self.inputs.append(helper.make_tensor_value_info(STEP, TensorProto.INT64, []))
+        self.inputs.append(helper.make_tensor_value_info(self.counter, TensorProto.INT64, []))
         self._since: dict[int | None, Symbol] = {}
 
     def since(self, every: int | None) -> Symbol:
         """Steps since the state began, from 0: a whole number in float64."""
         if every not in self._since:
-            name = STEP
+            name = self.counter
             if every is not None:
-                name = self.writer.node("Mod", [STEP, self.writer.constant(every, np.int64)])
+                name = self.writer.node(
+                    "Mod", [self.counter, self.writer.constant(every, np.int64)]
+                )
             self._since[every] = Symbol(self.writer, name, ()).cast(TensorProto.DOUBLE)
         return self._since[every]
 
@@ -121,7 +127,10 @@ class Step:
 
 def written(program: Program, inputs: Mapping[Node, str]) -> Step:
     """The step of a program whose nodes in `inputs` are given."""
-    step = Step(program)
+    counter = STEP
+    while counter in inputs.values():  # a diffusion model may have an input of this name
+        counter = f"{counter} number"
+    step = Step(program, counter)
     late: list[Callable[[], None]] = []
     for op in program.operators:  # what a step begins with does not wait for its inputs
         if isinstance(op, Filter | Delay | Average):

@@ -15,11 +15,14 @@ from spikewright.frontends.keras import (
     choices,  # noqa: F401
     convolutions,  # noqa: F401
     einsum,  # noqa: F401
+    elementwise,  # noqa: F401
     lookups,  # noqa: F401
     merging,  # noqa: F401
     normalization,  # noqa: F401
     operations,  # noqa: F401
     pooling,  # noqa: F401
+    positions,  # noqa: F401
+    preprocessing,  # noqa: F401
     recurrent,  # noqa: F401
     reductions,  # noqa: F401
     resizing,  # noqa: F401

@@ -139,7 +139,8 @@ def of_function(function: Any, shape: Shape) -> Steps:
         if kind in _KINDS:
             return NAMED[_KINDS[kind]](shape, **_attributes(function))
     found = getattr(function, "__name__", None) or getattr(function, "name", repr(function))
-    ours = str(getattr(function, "__module__", "")).split(".")[0] == "keras"
+    module = str(getattr(function, "__module__", ""))
+    ours = module.startswith("keras.") and not module.startswith("keras.src.ops.")
     refusal = Unreadable if ours or of_keras(function) else OwnCode
     raise refusal(f"its activation {found!r} is unknown", f"{OPTIONS}, by name")
 
@@ -163,7 +164,7 @@ def _attributes(operation: Any) -> dict[str, Any]:
     return {name: getattr(operation, name) for name in names}
 
 
-@reads("Activation", *_KINDS)
+@reads("Activation", *(kind for kind in _KINDS if kind != "Softmax"))
 def activation(call: Call) -> Value:
     """A layer or operation that is nothing but an activation function."""
     function = call.layer.activation if call.kind == "Activation" else call.layer

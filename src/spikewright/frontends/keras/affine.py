@@ -27,7 +27,7 @@ def dense(call: Call) -> Value:
     return add_with_activation(call, Affine(kernel_of(call.layer).T, bias_of(call.layer)))
 
 
-@reads("BatchNormalization")
+@reads("BatchNormalization", arguments=("mask",))
 def batch_normalization(call: Call) -> Value:
     """Always as at inference, by its moving statistics."""
     layer = call.layer

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.keras.affine import unbatched_constant
+from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.keras.einsum import dense
 from spikewright.frontends.keras.registry import (
     Call,
@@ -16,14 +20,19 @@ from spikewright.frontends.keras.registry import (
     array,
     plain_array,
     reads,
+    unbatched_axes,
 )
-from spikewright.frontends.reading.arithmetic import product, scaled, total
+from spikewright.frontends.keras.walking import flatten
+from spikewright.frontends.reading.arithmetic import extremum, product, scaled, total
 from spikewright.frontends.reading.attention import (
     HEADS_INSIDE,
     Axes,
     attend,
     band,
+    hidden_unless,
     hiding,
+    masked,
+    softmax,
     weighed,
 )
 from spikewright.frontends.reading.equation import parsed
@@ -31,48 +40,75 @@ from spikewright.frontends.reading.values import Operand
 from spikewright.graph.layers import Activation, Reshape, Shape, Sum
 
 
-def _masks(
+class _Hiding(NamedTuple):
+    """What hides keys: masks that are added to scores, and truth values that depend on the data.
+
+    Where there are such, constant masks are among them: a query that sees no key then weighs all
+    alike, as in Keras.
+    """
+
+    masks: Sequence[Operand]
+    allowed: Value | None = None
+
+
+def _hiding(
     call: Call, rows: int, columns: int, window: int | None = None, axes: int = 1, rank: int = 3
-) -> list[Operand]:
-    """The masks of a layer, as terms of scores with `rank` axes; the last `axes` are the keys'."""
-    masks: list[Operand] = []
+) -> _Hiding:
+    """The masks of a layer for scores with `rank` axes; the last `axes` are the keys'."""
+    masks: list[NDArray] = []
     if call.arguments.get("use_causal_mask"):
         masks.append(band(rows, columns, after=0))
     if window is not None:
         masks.append(band(rows, columns, window - 1, window - 1))
     given = call.arguments.get("attention_mask")
-    if given is not None:
+    if given is not None and not isinstance(given, Value):
         allowed = _constant_mask(given)
         before, own = allowed.shape[: -2 * axes], allowed.shape[-2 * axes :]
         missing = max(rank - allowed.ndim, 0)
         masks.append(hiding(allowed.reshape(*before, *(1,) * missing, *own)))
-    return masks
+    parts = [*_of_inputs(call), *([("attention_mask", given)] if isinstance(given, Value) else [])]
+    if parts and axes > 1:
+        raise Unreadable("its mask depends on the data, and it works over several axes", _ONE_AXIS)
+    return _together(call, masks, parts)
+
+
+_ONE_AXIS = "Use one attention axis, or a constant attention_mask"
+
+
+def _together(call: Call, masks: Sequence[NDArray], parts: Sequence[tuple[str, Value]]) -> _Hiding:
+    """The masks alone, or all of them as truth values where some depend on the data."""
+    if not parts:
+        return _Hiding(masks)
+    truths: list[Operand] = [truth_of(call, value, name) for name, value in parts]
+    truths += [np.isfinite(mask).astype(float) for mask in masks]
+    if len(truths) == 1:
+        return _Hiding((), truths[0])  # type: ignore[arg-type]
+    return _Hiding((), extremum(call, False, *call.operands(*truths), part="allowed"))
+
+
+def _of_inputs(call: Call) -> list[tuple[str, Value]]:
+    """The masks of queries, as columns, and of keys and values, as rows."""
+    given, found = dict(call.arguments), []
+    if call.kind == "MultiHeadAttention":  # it looks at the tensor, whatever it is called with
+        given["query_mask"] = call.masks.get(given["query"].name)
+    names = {"query_mask": (-1, 1), "value_mask": (1, -1), "key_mask": (1, -1)}
+    for name, shape in names.items():
+        mask = given.get(name)
+        if not isinstance(mask, Value):
+            continue
+        steps = mask.shape[-1]
+        own = Reshape(tuple(steps if n == -1 else n for n in shape))
+        found.append((name, replace(call.add(own, mask, part=f"{name}/aligned"), truth=mask.truth)))
+    return found
 
 
 def _constant_mask(given: Any) -> NDArray:
-    if isinstance(given, Value):
-        raise Unreadable(
-            "its mask is computed from the data, and may hide every key of a query",
-            "Use use_causal_mask=True, or a constant attention_mask",
-        )
     found = plain_array(given).astype(bool)
     if found.ndim < 3:
         return found
     if len(found) != 1:
         raise Unreadable("its mask differs from sample to sample", "Use a batch axis of 1")
     return found[0]
-
-
-def _refuse_masks(call: Call) -> None:
-    for name in ("query_mask", "value_mask", "key_mask", "mask"):
-        given = call.arguments.get(name)
-        if given is not None and not (
-            isinstance(given, list | tuple) and not any(mask is not None for mask in given)
-        ):
-            raise Unreadable(
-                f"it is called with the argument {name!r}: the mask depends on the data",
-                f"Leave {name!r} out, or use use_causal_mask=True",
-            )
 
 
 _ARGUMENTS = (
@@ -101,10 +137,14 @@ def _combined(call: Call, weights: Value, mixed: Value, gated: bool) -> Value | 
     return [output, weights] if call.arguments.get("return_attention_scores") else output
 
 
+def _gives_zeros(call: Call, dropout: float, query: Value) -> bool:
+    """Whether queries that see no key get zeros, as of Keras's Softmax, or the mean of values."""
+    return dropout > 0 or bool(call.arguments.get("return_attention_scores")) or query.rank != 4
+
+
 @reads("MultiHeadAttention", arguments=_ARGUMENTS)
 def multi_head_attention(call: Call) -> Value | list[Value]:
-    """Self and cross attention over any axes; masks must be constant."""
-    _refuse_masks(call)
+    """Self and cross attention over any axes, with masks of inputs and of scores."""
     layer = call.layer
     query, key, value = _projected(call)
     ranks = [len(x.shape) + 1 for x in (query, key, value)]
@@ -112,39 +152,65 @@ def multi_head_attention(call: Call) -> Value | list[Value]:
     (_, values), result = parsed(layer._combine_equation, (len(scores), ranks[2]))
     axes = Axes(*(labels[1:] for labels in (queries, keys, values, scores, result)))
     window, over = getattr(layer, "_sliding_window", None), len(layer.attention_axes)
-    masks = _masks(call, query.shape[0], value.shape[0], window, over, len(axes.scores))
+    masks, allowed = _hiding(call, query.shape[0], value.shape[0], window, over, len(axes.scores))
     scale = 1.0 / math.sqrt(layer.key_dim)
-    mixed, weights = attend(call, query, key, value, axes, scale, masks, part="mixed")
+    zero = _gives_zeros(call, layer._dropout, query)
+    mixed, weights = attend(
+        call, query, key, value, axes, scale, masks, 0.0, zero, "mixed", allowed
+    )
     return _combined(call, weights, mixed, bool(getattr(layer, "_use_gate", False)))
 
 
 @reads("GroupedQueryAttention", arguments=_ARGUMENTS)
 def grouped_query_attention(call: Call) -> Value | list[Value]:
     """Several queries share a key and a value (Ainslie et al. 2023)."""
-    _refuse_masks(call)
     layer = call.layer
     query, key, value = _projected(call)
-    masks = _masks(call, query.shape[0], key.shape[0], getattr(layer, "sliding_window", None))
+    window = getattr(layer, "sliding_window", None)
+    masks, allowed = _hiding(call, query.shape[0], key.shape[0], window)
     scale = 1.0 / math.sqrt(layer.head_dim)
-    mixed, weights = attend(call, query, key, value, HEADS_INSIDE, scale, masks, part="mixed")
+    zero = _gives_zeros(call, layer.dropout, query)
+    mixed, weights = attend(
+        call, query, key, value, HEADS_INSIDE, scale, masks, 0.0, zero, "mixed", allowed
+    )
     return _combined(call, weights, mixed, bool(getattr(layer, "use_gate", False)))
 
 
 @reads("Attention", "AdditiveAttention", arguments=_ARGUMENTS)
 def attention(call: Call) -> Value | list[Value]:
     """Without weights but a scale; scores are products, or sums of tanh (Bahdanau et al. 2015)."""
-    _refuse_masks(call)
     layer = call.layer
-    query, value, *rest = call.inputs
+    inputs = [v for v in flatten(call.arguments["inputs"]) if isinstance(v, Value)]
+    query, value, *rest = inputs
     key, rank = rest[0] if rest else value, len(query.shape)
-    axes, masks = Axes.of_rank(rank), _masks(call, query.shape[-2], value.shape[-2], rank=rank)
+    query_mask, value_mask = (*flatten(call.arguments.get("mask") or ()), None, None)[:2]
+    rows, columns = query.shape[-2], value.shape[-2]
+    axes, causal = Axes.of_rank(rank), call.arguments.get("use_causal_mask")
+    keys = [] if value_mask is None else [("value_mask", _row(call, value_mask, -2))]
+    hidden = _together(call, [band(rows, columns, after=0)] if causal else [], keys)
+    out = "" if query_mask is None else "unmasked"
     if call.kind == "AdditiveAttention" or layer.score_mode == "concat":
         scores = _additive_scores(call, query, key)
-        output, weights = weighed(call, scores, value, axes, masks)
+        output, weights = weighed(
+            call, scores, value, axes, hidden.masks, part=out, allowed=hidden.allowed
+        )
     else:
         scale = 1.0 if layer.scale is None else float(array(layer.scale))
-        output, weights = attend(call, query, key, value, axes, scale, masks)
+        output, weights = attend(
+            call, query, key, value, axes, scale, hidden.masks, part=out, allowed=hidden.allowed
+        )
+    if query_mask is not None:
+        kept = call.expand(_row(call, query_mask, -1), output.shape, "kept_queries")
+        output = product(call, output, kept)
     return [output, weights] if call.arguments.get("return_attention_scores") else output
+
+
+def _row(call: Call, mask: Any, axis: int) -> Value:
+    """A mask of steps as truth values with an axis of extent one more."""
+    part = "value_mask" if axis == -2 else "query_mask"
+    mask = truth_of(call, mask, part)
+    shape = (*mask.shape, 1) if axis == -1 else (*mask.shape[:-1], 1, mask.shape[-1])
+    return replace(call.add(Reshape(shape), mask, part=f"{part}/aligned"), truth=True)
 
 
 def _additive_scores(call: Call, query: Value, key: Value) -> Value:
@@ -169,19 +235,37 @@ def _additive_scores(call: Call, query: Value, key: Value) -> Value:
 
 @reads("ops.DotProductAttention")
 def dot_product_attention(call: Call) -> Value:
-    """Query, key and value as `(batch, length, heads, depth)`; the mask must be constant."""
+    """Query, key and value as `(batch, length, heads, depth)`."""
     layer, given = call.layer, call.arguments
     query, key, value = (_sample(given[name], 3) for name in ("query", "key", "value"))
     if getattr(layer, "attn_logits_soft_cap", None) is not None:
         raise Unreadable("its scores are capped", "Leave attn_logits_soft_cap out")
     scale = given.get("scale")
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(array(scale))
-    masks = [] if given.get("bias") is None else [_sample(given["bias"], 3)]
-    if layer.is_causal:
-        masks.append(band(query.shape[0], key.shape[0], after=0))
-    if given.get("mask") is not None:
-        masks.append(hiding(_constant_mask(given["mask"])))
-    return attend(call, query, key, value, HEADS_INSIDE, factor, masks)[0]
+    masks = [band(query.shape[0], key.shape[0], after=0)] if layer.is_causal else []
+    mask, bias = given.get("mask"), given.get("bias")
+    if mask is not None and not isinstance(mask, Value):
+        masks.append(hiding(_constant_mask(mask)))
+    parts = [("mask", mask)] if isinstance(mask, Value) else []
+    hidden, allowed = _together(call, masks, parts)
+    added = hidden if bias is None else [_sample(bias, 3), *hidden]
+    made = attend(call, query, key, value, HEADS_INSIDE, factor, added, allowed=allowed)
+    return made[0]
+
+
+@reads("Softmax", arguments=("mask",))
+def masked_softmax(call: Call) -> Value:
+    """Softmax along axes; where a mask does not hold values get no share."""
+    mask, (x, *_) = call.arguments.get("mask"), call.inputs
+    axes = unbatched_axes(call.layer.axis, len(x.shape))
+    if mask is None:
+        return softmax(call, x, axes)
+    if not isinstance(mask, Value):
+        hidden, _ = _together(call, [hiding(unbatched_constant(plain_array(mask), x.shape))], [])
+        return softmax(call, masked(call, x, hidden[0]), axes)
+    truth = call.expand(truth_of(call, mask, "mask"), x.shape, "allowed")
+    shares = softmax(call, hidden_unless(call, truth, x), axes, part="shares")
+    return product(call, shares, truth)
 
 
 def _sample(x: Any, rank: int) -> Operand:

@@ -1,35 +1,147 @@
-"""Layers of a model that are Python code: a Lambda, a class with a call of its own, a function."""
+"""Layers of a model that are Python code: a Lambda, a class with a call of its own, a function.
+
+Code is read as the graph of Keras that it records when it is called with symbolic tensors, by the
+same readers as any graph. What it does beside Keras is read from the operators of PyTorch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from spikewright._base.optional import require
+from spikewright.advice import advise
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
-from spikewright.frontends.keras.registry import Call, OwnCode, Unknown, Unreadable, Value
+from spikewright.frontends.keras.attempts import Attempt
+from spikewright.frontends.keras.mixed import is_recorded_right, mixed_by, samples_like
+from spikewright.frontends.keras.registry import (
+    Call,
+    OwnCode,
+    Unknown,
+    Unreadable,
+    Value,
+    plain_array,
+)
+from spikewright.frontends.keras.symbolic import Recorded, masks_beside, record
 from spikewright.frontends.keras.tracing import (
-    READER,
     Code,
     Graft,
     called,
     can_trace,
-    samples_of,
+    is_layer,
+    sample_of,
     way_to,
 )
 from spikewright.frontends.keras.walking import filled, values_in
 from spikewright.graph.layers import Identity
 
+Through = Callable[[Any, Sequence[Value], str, str], Sequence[Any]]
+"""Reads a graph of Keras: from its inputs and the prefixes of names and sources to its outputs."""
 
-def read_code(call: Call, why: OwnCode) -> list[Value]:
-    """The outputs of a layer that no reader reads, `why` not: read from the operators of its code.
 
-    Raises `why` on backends other than torch, `Unreadable` where the code cannot be traced, and
-    `Unknown` where operators of it are refused.
+_TRACED = (
+    "On Keras's torch backend a live model's code is read: set KERAS_BACKEND=torch before Keras is "
+    "imported"
+)
+
+
+def read_code(call: Call, why: OwnCode, through: Through) -> list[Any]:
+    """The outputs of what no reader reads, `why` not: values, or constants.
+
+    Raises `why` on backends other than torch and of operations that PyTorch's readers cannot read,
+    `Unreadable` where code cannot be traced or mixes samples, and `Unknown` where parts of it are
+    refused.
     """
     if not can_trace(call.layer):
-        raise why
+        known = "KERAS_BACKEND" in why.options
+        raise OwnCode(why.reason, why.options if known else f"{why.options.rstrip('.')}. {_TRACED}")
+    if not is_layer(call.layer):
+        return _read_operation(call, why)
+    first = None
+    for batch in (None, 1):  # code that needs the size of its batch is read at one sample
+        attempt = Attempt(call.builder)
+        found = _recorded(call, batch, through)
+        if (
+            found is not None
+            and not attempt.refused
+            and (first is None or not mixed_by(call, found))
+        ):
+            return _apart(call, found)
+        attempt.undo()
+        if found is not None:
+            first = first or attempt
+    try:
+        given = {value.name for value in values_in(dict(call.arguments))}
+        if any(mask.name not in given for mask in call.masks.values()):
+            raise Unreadable(
+                "layers in its code look for masks",
+                f"Give them as arguments. {advise('reader of a Keras layer', kind=call.kind)}",
+            )
+        return _traced(call)
+    except (Unreadable, Unknown):
+        if first is None:
+            raise
+        if is_asked_for():  # where a part of it cannot be called, the layer itself may be
+            raise Unreadable("; ".join(first.reasons)) from None
+        reader = advise("reader of a Keras layer", kind=call.kind)
+        first.redo(f"Or: {reader[:1].lower()}{reader[1:]}")  # under the names of Keras
+        raise Unknown from None
+
+
+def _read_operation(call: Call, why: OwnCode) -> list[Any]:
+    """The outputs of an operation of Keras without a reader of its own."""
+    attempt = Attempt(call.builder)
+    try:
+        return _traced(call)
+    except (Unreadable, Unknown):
+        if any(value.name is None for value in call.inputs):
+            raise Unknown from None
+        attempt.undo()
+        raise why from None
+
+
+def _apart(call: Call, outputs: list[Any]) -> list[Any]:
+    """The outputs of code whose own call keeps samples apart; raises `Unreadable` for others."""
+    found = mixed_by(call, outputs)
+    if found is None:
+        return outputs
+    reason = f"samples of a batch do not stay apart in its code: {found}"
+    raise Unreadable(reason, "Keep the batch axis first, and every sample to itself")
+
+
+def _recorded(call: Call, batch: int | None, through: Through) -> list[Any] | None:
+    """The outputs of code as Keras records it, None where it does not."""
+    values = values_in(dict(call.arguments))
+    recorded = record(call.layer, call.arguments, values, batch, call.masks)
+    if recorded is None or not _is_right(call, recorded):
+        return None
+    made: list[Any] = []
+    if recorded.graph is not None:
+        beside = masks_beside(values, call.masks)
+        places = f"{call.name}/", f"{call.source}/"
+        made += through(recorded.graph, [*values, *beside], *places)
+    waiting = iter(made)
+    keras = require("keras")
+    outputs = [
+        next(waiting) if isinstance(output, keras.KerasTensor) else plain_array(output)
+        for output in recorded.outputs
+    ]
+    return list(_named(call, outputs))
+
+
+def _is_right(call: Call, recorded: Recorded) -> bool:
+    """Whether the recorded graph computes what the code does, of random samples."""
+    values = values_in(dict(call.arguments))
+    if recorded.graph is None or any(value.name is None for value in values):
+        return True
+    beside = samples_like(masks_beside(values, call.masks))
+    return is_recorded_right(call.layer, call.arguments, recorded, samples_like(values), beside)
+
+
+def _traced(call: Call) -> list[Any]:
+    """The outputs of code, from the operators of PyTorch that it runs."""
     arguments = dict(call.arguments)
     tensors = values_in(arguments)
 
@@ -39,7 +151,7 @@ def read_code(call: Call, why: OwnCode) -> list[Value]:
     code = Code(call.layer, made)
     graft = Graft(call.builder, code, call.name, call.source)
     try:
-        source = code.read([samples_of(value.shape, bool(value.whole)) for value in tensors])
+        source = code.read(list(map(sample_of, tensors)))
     except UnsupportedLayerError as error:
         if is_asked_for():  # where no operator of it can be called, the layer itself may be
             raise Unreadable("; ".join(refusal.reason for refusal in error.refusals)) from error
@@ -49,21 +161,22 @@ def read_code(call: Call, why: OwnCode) -> list[Value]:
         if any(value.name is None and 1 in value.shape for value in tensors):
             raise Unknown from None  # the shape may be a stand-in, which the code need not take
         reason = f"it runs Python code, and {error}"
-        raise Unreadable(reason, f"Replace it by layers, or {READER}") from error
+        raise Unreadable(reason, advise("reader of a Keras layer", kind=call.kind)) from error
     graph = source.graph
     inputs = {name: tensors[int(way_to(graph[name])[0])].name for name in graph.inputs}
     nodes = graft.add(graph, inputs)
-    ends = [nodes[end] for end in graph.outputs.values()]
-    shapes = [graph.shapes[end] for end in graph.outputs.values()]
-    own = _named(call, ends)
-    return [Value(node, shape) for node, shape in zip(own, shapes, strict=True)]
+    ends = graph.outputs.values()
+    return list(_named(call, [Value(nodes[end], graph.shapes[end]) for end in ends]))
 
 
-def _named(call: Call, ends: Sequence[str | None]) -> Iterator[str | None]:
-    """The nodes of the outputs under the layer's own name."""
-    for index, end in enumerate(ends):
+def _named(call: Call, outputs: Sequence[Any]) -> Iterator[Any]:
+    """The outputs, values under the layer's own name and constants as they are."""
+    for index, output in enumerate(outputs):
         name = f"{call.name}_{index}" if index else call.name
-        if end == name:
-            yield end
+        if not isinstance(output, Value) or output.name == name:
+            yield output
         else:
-            yield call.builder.add(name, Identity(), end, source=call.source, kind=call.kind)
+            node = call.builder.add(
+                name, Identity(), output.name, source=call.source, kind=call.kind
+            )
+            yield replace(output, name=node)

@@ -143,6 +143,14 @@ def _transposed(call: Call, kernel: NDArray, bias: NDArray | None) -> Convolutio
     )
 
 
+@reads("ops.ConvTranspose")
+def transposed_convolution_operation(call: Call) -> Value:
+    """Transposed convolutions by constant kernels."""
+    if len(call.inputs) != 1 or isinstance(call.arguments["kernel"], Value):
+        raise Unreadable("its kernel is a computed value", "Convolve with a constant")
+    return call.add(_transposed(call, array(call.arguments["kernel"]), None))
+
+
 def _dropped(reach: int, stride: int, extra: int | None, same: bool) -> tuple[int, int]:
     """The numbers of values that Keras drops from the full output before and after.
 

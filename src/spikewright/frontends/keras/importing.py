@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from spikewright._base.optional import require
+from spikewright.advice import advise
 from spikewright.errors import MissingExtraError, ReadError
 
 BACKENDS = ("torch", "jax", "tensorflow")
@@ -47,8 +48,8 @@ def choose_backend() -> str:
     if asked:
         if asked in BACKENDS and find_spec(asked) is None:
             raise MissingExtraError(
-                f"KERAS_BACKEND is {asked!r}, which is not installed. Unset it, or install a "
-                f"backend with: pip install 'spikewright[keras]'"
+                f"KERAS_BACKEND is {asked!r}, which is not installed. "
+                f"{advise('Keras without a backend')}"
             )
         return asked
     installed = [name for name in BACKENDS if find_spec(name) is not None]
@@ -58,7 +59,7 @@ def choose_backend() -> str:
     if not installed:
         raise MissingExtraError(
             f"Keras needs one of {', '.join(BACKENDS)}, and none is installed. "
-            f"Install one with: pip install 'spikewright[keras]'"
+            f"{advise('Keras without a backend')}"
         )
     return installed[0]
 

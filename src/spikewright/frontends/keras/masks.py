@@ -1,4 +1,8 @@
-"""Masks that Keras hands from layer to layer, beside the tensors that they belong to."""
+"""Masks that Keras hands from layer to layer, beside the tensors that they belong to.
+
+A layer that knows masks is given those of its inputs when it is called. Code and nested models find
+them at the tensors, for the layers inside them.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +10,34 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from spikewright._base.optional import require
 
-def mask_tensors(node: Any) -> set[int]:
-    """The identities of the tensors that a call is given as masks of its other inputs."""
-    given = {id(tensor) for tensor in node.input_tensors}
-    return given & {id(mask) for mask in masks_of(node.input_tensors)}
-
-
-def masks_taken(node: Any, layers_inside: Sequence[Any]) -> list[Any]:
-    """The masks that a call takes account of, tensors: those of its inputs if it knows masks.
-
-    `layers_inside` are those of the model that is called, if it is one.
-    """
-    knows = any(map(_knows_masks, layers_inside or [node.operation]))
-    return masks_of(node.input_tensors) if knows else []
+_UNUSED = frozenset({"BatchNormalization"})
+"""Layers that take account of masks in training alone."""
 
 
-def origin_of(nodes: Sequence[Any], ancestors: set[int]) -> Any:
-    """The layer that is the first to have a mask among these tensors; `nodes` are in order."""
-    return next(
-        node.operation
-        for node in nodes
-        if any(id(mask) in ancestors for mask in masks_of(node.outputs))
-    )
+def unused_masks(node: Any) -> set[int]:
+    """The identities of the masks that a call is given and does not look at, at inference."""
+    if type(node.operation).__name__ not in _UNUSED:
+        return set()
+    return {id(mask) for _, mask in _masked(node.input_tensors)}
 
 
-def masks_of(tensors: Sequence[Any]) -> list[Any]:
-    """The masks that Keras hands on with tensors."""
-    found = [getattr(tensor, "_keras_mask", None) for tensor in tensors]
-    return [mask for mask in found if mask is not None]
+def masked_inputs(node: Any) -> list[tuple[Any, Any]]:
+    """The inputs of a call that may use their masks, itself or inside, each with its mask."""
+    operation = node.operation
+    if not isinstance(operation, require("keras").Layer) or type(operation).__name__ in _UNUSED:
+        return []
+    return _masked(node.input_tensors) if any(map(knows_masks, operation._flatten_layers())) else []
 
 
-def _knows_masks(operation: Any) -> bool:
+def _masked(tensors: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Those of the tensors that have a mask, each with it."""
+    found = [(tensor, getattr(tensor, "_keras_mask", None)) for tensor in tensors]
+    return [(tensor, mask) for tensor, mask in found if mask is not None]
+
+
+def knows_masks(operation: Any) -> bool:
+    """Whether a layer is called with the masks of its inputs."""
     parameters = inspect.signature(operation.call).parameters
     return any(name == "mask" or name.endswith("_mask") for name in parameters)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from spikewright._base.optional import require
+from spikewright.frontends.keras.constants import as_values
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -81,9 +85,29 @@ def dot(call: Call) -> Value:
 @reads("Concatenate", "ops.Concatenate")
 def concatenate(call: Call) -> Value:
     """Inputs side by side."""
-    if call.kind == "ops.Concatenate" and len(call.inputs) != len(call.arguments["xs"]):
-        raise Unreadable(
-            "it joins a constant whose batch is fixed to tensors whose batch is not",
-            "Add the constant with zeros in the tensors' places: pad the tensors and add",
-        )
-    return call.add(Concatenate(unbatched_axis(call.layer.axis, len(call.shape))))
+    if call.kind == "Concatenate":
+        axis = unbatched_axis(call.layer.axis, len(call.shape))
+        return call.add(Concatenate(axis))
+    return joined(call, call.arguments["xs"], call.layer.axis)
+
+
+@reads("ops.Append")
+def append(call: Call) -> Value:
+    """One tensor behind another along an axis."""
+    if call.layer.axis is None:
+        raise Unreadable("it joins the flat batch", "Name the axis")
+    return joined(call, [call.arguments["x1"], call.arguments["x2"]], call.layer.axis)
+
+
+@reads("ops.Hstack", "ops.Dstack")
+def stacked_sideways(call: Call) -> Value:
+    """Tensors side by side along the second axis, or the third."""
+    if call.kind == "ops.Hstack":
+        return joined(call, call.arguments["xs"], 1)
+    return joined(call, call.arguments["xs"], 2)
+
+
+def joined(call: Call, tensors: Sequence[Any], axis: int) -> Value:
+    """Values and constants side by side along one of Keras's axes."""
+    values = as_values(call, tensors)
+    return call.add(Concatenate(unbatched_axis(axis, len(call.shape))), *values)

@@ -6,12 +6,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from spikewright._base.budget import budget_of, spending
 from spikewright._base.files import file_at
 from spikewright._base.structure import Structure
+from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.examples import named_examples
+from spikewright.frontends.keras.ends import ends, nodes_of, refuse_outputs
 from spikewright.frontends.keras.importing import import_keras
 from spikewright.frontends.keras.loading import load
 from spikewright.frontends.keras.reading import Reading, stand_in_shape
@@ -24,9 +27,7 @@ from spikewright.frontends.keras.walking import (
     input_places,
     needed_tensors,
     output_names,
-    paths,
 )
-from spikewright.frontends.outputs import pick
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import unique_name
 from spikewright.graph.layers import Shape
@@ -48,62 +49,39 @@ def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = 
     """
     keras = import_keras()
     if isinstance(model, str | Path):
-        loaded = load(file_at(model))
-        return replace(read(loaded, example_input, outputs), loaded=loaded)
+        loaded = load(file := file_at(model))
+        with spending(budget_of(file)):
+            return replace(read(loaded, example_input, outputs), loaded=loaded)
     if is_code(model):
         return read_model(model, example_input, outputs)
     keras_graph = _graph(keras, model)
     names = input_names(keras_graph)
     builder = GraphBuilder()
     reading = Reading(keras_graph, builder)
-    ends = _ends(keras_graph, reading, outputs)
-    tensors = [end.tensor for end in ends.values()]
+    wanted = ends(keras_graph, reading, own := _own(keras_graph), outputs)
+    tensors = [end.tensor for end in wanted.values()]
     needed = needed_tensors(keras_graph, tensors if outputs else [*tensors, *keras_graph.inputs])
     inputs = _inputs(builder, keras_graph, names, example_input, needed)
     values = reading.through(keras_graph, inputs, ends=tensors)
-    found = {
-        name: reading.nodes.get((name, 0)) if end.inside else value.name
-        for (name, end), value in zip(ends.items(), values, strict=True)
-    }
+    found = nodes_of(wanted, values, reading)
     if None not in found.values():
         builder.refusals.clear()  # they stand beside the kept layers, in the models around them
-    for name, node in found.items():
-        if node in reading.hidden:
-            builder.refuse(name, "output", "it is minus infinity in places", _KEEP)
+    refuse_outputs(reading, found, values)
     graph = builder.build(found)
     seen = {place: node for place, node in reading.nodes.items() if node not in reading.hidden}
     run = partial(activations, model, keras_graph, tensors, names, seen, graph)
-    own = list(_ends(keras_graph, reading, None))
-    ask = partial(call, model, keras_graph, names, own, graph)
+    ask = partial(call, model, keras_graph, names, list(own), graph)
     notes = builder.notes_of(graph)
     ran_by = partial(ran, as_they_are=bool(notes))
     return Source(graph, "keras", run, ask, ran_by, precision_of(model), notes=notes)
 
 
-_KEEP = "Name the outputs to keep: outputs=[...]"
-
-
-class _End(NamedTuple):
-    """A tensor that an output needs: its own, or that of the model which it is a layer inside."""
-
-    tensor: Any
-    inside: bool = False
-
-
-def _ends(graph: Any, reading: Reading, names: Sequence[str] | None) -> dict[str, _End]:
-    """The outputs of the graph: the model's own, or its outputs and layers of these names."""
-    own: dict[str, _End] = {}
+def _own(graph: Any) -> dict[str, Any]:
+    """The tensors of a graph's outputs by name."""
+    own: dict[str, Any] = {}
     for name, tensor in zip(output_names(graph), graph.outputs, strict=True):
-        own[unique_name(name, own)] = _End(tensor)
-    if names is None:
-        return own
-    layers = {call: _End(node.outputs[0]) for call, node in reading.calls.items()}
-    nested = {
-        path: _End(layers[around].tensor, inside=True)
-        for path in paths(graph)
-        if (around := path.partition("/")[0]) in layers and around != path
-    }
-    return pick(names, {**nested, **layers, **own})
+        own[unique_name(name, own)] = tensor
+    return own
 
 
 def _graph(keras: Any, model: Any) -> Any:
@@ -147,14 +125,15 @@ def _inputs(
                 name,
                 "InputLayer",
                 f"its shape (batch, *{declared}) leaves extents open, and the graph's are fixed",
-                "Give an example_input with the extents that you want",
+                advise("shape of an input"),
             )
             values.append(Value(None, stand_in_shape(tensor)))
         else:
             known = [int(n) for n in shape if n is not None]
             whole = "int" in tensor.dtype
-            node = builder.input(name, known, places[name], whole)
-            values.append(Value(node, builder.shapes[node], whole=whole))
+            truth = tensor.dtype == "bool"
+            node = builder.input(name, known, places[name], whole or truth)
+            values.append(Value(node, builder.shapes[node], whole=int(whole), truth=truth))
     return values
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from spikewright.frontends.keras.arithmetic import operands
+from spikewright.frontends.keras.choices import unequal_to
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
 from spikewright.frontends.reading.arithmetic import (
     clipped,
@@ -88,9 +91,13 @@ def rounding(call: Call) -> Value:
 
 @reads("ops.Cast", "ops.SaturateCast", "ops.Array", "ops.ConvertToTensor")
 def cast(call: Call) -> Value:
-    """Between kinds of floating-point numbers; the graph has one."""
+    """Between kinds of numbers that hold the same; the graph has one."""
+    (x,) = call.inputs
     dtype = str(call.layer.dtype or "float32")
-    if dtype not in ("float16", "bfloat16", "float32", "float64"):
+    if dtype == "bool" and not x.truth:
+        return unequal_to(call, x, np.zeros(()))
+    exact = dtype in ("float16", "bfloat16", "float32", "float64") or x.truth
+    if not (exact or ("int" in dtype and x.whole)):
         raise Unreadable(f"it rounds to {dtype}", "Leave the cast out")
     return call.add(Identity())
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from spikewright._base.optional import require
 from spikewright._base.windows import Pairs
+from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.keras.convolutions import (
     explicit_padding,
     is_channels_last,
@@ -16,6 +17,8 @@ from spikewright.frontends.keras.convolutions import (
     spatial_extent,
 )
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, reads
+from spikewright.frontends.reading.arithmetic import quotient
+from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.windows import adaptive_maximum
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
@@ -23,7 +26,9 @@ from spikewright.graph.layers import (
     GlobalAveragePool,
     GlobalMaxPool,
     MaxPool,
+    Multiply,
     Pad,
+    Reshape,
 )
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], Pairs]
@@ -116,10 +121,27 @@ def _spatial_axes(call: Call) -> tuple[int, ...]:
     return tuple(range(rank - 1) if is_channels_last(call.layer) else range(1, rank))
 
 
-@reads("GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D")
+@reads(
+    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D",
+    arguments=("mask",),
+)  # fmt: skip
 def global_average_pooling(call: Call) -> Value:
-    """Over all spatial axes."""
-    return call.add(GlobalAveragePool(_spatial_axes(call), bool(call.layer.keepdims)))
+    """Over all spatial axes; of sequences, over the steps that a mask leaves."""
+    axes, keep = _spatial_axes(call), bool(call.layer.keepdims)
+    given = call.arguments.get("mask")
+    if given is None:
+        return call.add(GlobalAveragePool(axes, keep))
+    (axis,), x = axes, call.inputs[0]
+    mask = truth_of(call, given, "mask")
+    column = call.add(
+        Reshape((*mask.shape, 1) if axis == 0 else (1, *mask.shape)), mask, part="column"
+    )
+    kept = call.add(Multiply(), x, call.expand(column, x.shape), part="kept")
+    total, number = (
+        reduced(call, value, "sum", axes, keep, part)
+        for value, part in ((kept, "sum"), (column, "number"))
+    )
+    return quotient(call, total, call.expand(number, total.shape, "numbers"))
 
 
 @reads("GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D")

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import frozen
 from spikewright._base.optional import require
+from spikewright.advice import advise
 from spikewright.frontends.keras.registry import Unreadable, array, plain_array
 from spikewright.frontends.source import GraphBuilder, Note
 
 FLOAT8 = 448.0
 """The largest number of `float8_e4m3fn`."""
-_OTHER = "Read the model before quantizing"
 
 
 class Weights(NamedTuple):
@@ -165,15 +165,19 @@ def _weights(layer: Any, of: Weights, shape: tuple[int, ...]) -> NDArray:
     mode = mode_of(layer)
     read = MODES.get(mode or "")
     if read is None:
-        raise Unreadable(f"its weights are quantized ({mode})", _OTHER)
+        raise Unreadable(f"its weights are quantized ({mode})", _before(mode))
     try:
         found = read(layer, of, shape)
     except AttributeError as error:
         raise Unreadable(
             f"its weights are quantized ({mode}) in another form than that of Keras 3.15: {error}",
-            _OTHER,
+            _before(mode),
         ) from None
     return np.asarray(found, np.float64) + _adapted(layer, of)
+
+
+def _before(mode: str | None) -> str:
+    return advise("quantized weights", mode=mode)
 
 
 def _adapted(layer: Any, of: Weights) -> NDArray | float:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.fallback import CannotCall, is_asked_for
 from spikewright.frontends.keras.calls import calling_layer, values_of
 from spikewright.frontends.keras.code import read_code
-from spikewright.frontends.keras.masks import masks_of
-from spikewright.frontends.keras.reasons import TAILS, why_masked
+from spikewright.frontends.keras.constants import constant_value, folded, with_constants
+from spikewright.frontends.keras.mask_arguments import given_masks
+from spikewright.frontends.keras.reasons import TAILS
 from spikewright.frontends.keras.registry import (
     Call,
     Output,
@@ -27,7 +31,15 @@ from spikewright.frontends.keras.registry import (
     reader_of,
     understood_by,
 )
-from spikewright.frontends.keras.walking import Application, Walk, flatten, graph_of
+from spikewright.frontends.keras.running import masks_when_run
+from spikewright.frontends.keras.symbolic import masks_beside, record
+from spikewright.frontends.keras.walking import (
+    Application,
+    Walk,
+    flatten,
+    graph_of,
+    values_in,
+)
 from spikewright.frontends.reading.values import finite
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Identity
@@ -40,31 +52,80 @@ class Reading(Walk[Value]):
     is True where the output that a node has is minus infinity, which only a softmax can take.
     """
 
-    follows_masks = False
+    follows_masks = True
 
     def __init__(self, graph: Any, builder: GraphBuilder) -> None:
         super().__init__(graph)
         self.builder = builder
+        self.batch: int | None = graph.inputs[0].shape[0]
         self.nodes: dict[tuple[str, int], str] = {}
         self.hidden: dict[str, NDArray] = {}
+        self._masks_when_run: Callable[[], Mapping[str, Sequence[bool]]] | None = None
+
+    def through(
+        self,
+        graph: Any,
+        inputs: Sequence[Value],
+        name: str = "",
+        source: str = "",
+        ends: Sequence[Any] | None = None,
+    ) -> list[Value]:
+        """As of any walk."""
+        if self._masks_when_run is None:  # else it is a nested model's graph
+            shapes = [value.shape for value in inputs]
+            self._masks_when_run = cache(partial(masks_when_run, graph, shapes, name))
+        return super().through(graph, inputs, name, source, ends)
+
+    def _masks(self, call: Application[Value]) -> dict[str, Value]:
+        """The masks of a call's inputs that are there when the model runs, by node of those."""
+        known = {
+            value.name: mask
+            for value, mask in call.masks
+            if _is_known(value) and isinstance(mask, Value)
+        }
+        if not known or self._masks_when_run is None:
+            return {}
+        leaves = flatten([call.args, dict(call.kwargs)])
+        there = zip(leaves, self._masks_when_run()[call.name], strict=True)
+        names = {leaf.name for leaf, has_mask in there if has_mask and isinstance(leaf, Value)}
+        return {str(name): mask for name, mask in known.items() if name in names}
 
     def apply(self, call: Application[Value]) -> Sequence[Value]:
         """Read one layer or operation; the value is unknown if it is refused."""
         self.builder.meet(call.source, kind_of(call.operation))
-        if self._is_masked(call):
-            return self._unknown(call)
-        nodes: Sequence[str | None]
         try:
-            nodes = self._read(call)
+            if not values_of(call):
+                constants: Sequence[Any] = folded(call)  # arrays stand for themselves
+                return constants
+            found = self._read(call)
         except Unreadable as why:
             return self.refused(call, why)
         except Unknown:
-            nodes = [None] * len(call.outputs)
-        return [self._value(call, index, node) for index, node in enumerate(nodes)]
+            found = [None] * len(call.outputs)
+        outputs: list[Any] = [
+            one if isinstance(one, np.ndarray) else self._value(call, index, one)
+            for index, one in enumerate(found)
+        ]
+        return outputs
 
     def inside(self, call: Application[Value], graph: Any) -> Sequence[Value]:
-        """The outputs of a nested model; they are unknown if it is refused, or masked."""
-        return self._unknown(call) if self._is_masked(call) else super().inside(call, graph)
+        """The outputs of a nested model; masks of its inputs go on to the layers inside."""
+        masks = self._masks(call)
+        if not masks:
+            return super().inside(call, graph)
+        try:
+            self.enter(call, graph)
+            given = inspect.signature(call.operation.call).bind(*call.args, **call.kwargs)
+            values = values_in(given.arguments)
+            recorded = record(call.operation, given.arguments, values, self.batch, masks)
+            if recorded is None:
+                raise Unreadable("the masks of its inputs cannot be followed", "Read it unmasked")
+        except Unreadable as why:
+            return self.refused(call, why)
+        inner, inputs = recorded.graph, [*values, *masks_beside(values, masks)]
+        places = f"{call.name}/", f"{call.source}/"
+        made = Reading(inner, self.builder).through(inner, inputs, *places)
+        return self.leave(call, made)
 
     def enter(self, call: Application[Value], graph: Any) -> Sequence[Value]:
         """The inputs of a nested model, once it is clear that it runs as it would on its own."""
@@ -87,21 +148,15 @@ class Reading(Walk[Value]):
             name = f"{call.name}_{index}" if index else call.name
             kind = type(call.operation).__name__
             node = self.builder.add(name, Identity(), value.name, source=call.source, kind=kind)
+            if node is not None and value.masked is not None:
+                self.hidden[node] = value.masked
             named.append(self._value(call, index, node))
         return named
-
-    def _is_masked(self, call: Application[Value]) -> bool:
-        """Whether a call takes account of masks; refuses the layers that they come from, once."""
-        around = call.source.rpartition("/")[0]
-        for origin in call.masked_by:
-            name = f"{around}/{origin.name}" if around else origin.name
-            self.builder.refuse(name, kind_of(origin), *why_masked(kind_of(origin)))
-        return bool(call.masked_by)
 
     def refused(self, call: Application[Value], why: Unreadable) -> Sequence[Value]:
         """Call the layer where that is asked for, else remember why: the outputs are unknown."""
         kind, reason = kind_of(call.operation), why.reason
-        runs_alone = not masks_of(call.outputs)  # those would be lost
+        runs_alone = not call.masks  # those would be lost
         if runs_alone and is_asked_for() and all(map(_is_known, values_of(call))):
             try:
                 return self._called(call, kind)
@@ -140,7 +195,7 @@ class Reading(Walk[Value]):
         masked = None if node is None else self.hidden.get(node)
         return Value(node, shape, whole=int(whole), truth=truth, masked=masked)
 
-    def _read(self, application: Application[Value]) -> Sequence[str | None]:
+    def _read(self, application: Application[Value]) -> Sequence[str | NDArray | None]:
         operation = application.operation
         if kind_of(operation) in ("Add", "ops.Add") and _adds_truths(application):
             raise Unreadable("a sum of truth values is another", "Use ops.logical_or")
@@ -151,10 +206,12 @@ class Reading(Walk[Value]):
             application.args,
             application.kwargs,
             self.builder,
+            self.batch,
+            self._masks(application),
         )
         nodes = [self._own(application, value) for value in found]
         for node, value in zip(nodes, found, strict=True):
-            if node is not None and isinstance(value, Value) and value.masked is not None:
+            if isinstance(node, str) and isinstance(value, Value) and value.masked is not None:
                 self.hidden[node] = value.masked
         wanted = [tuple(tensor.shape[1:]) for tensor in application.outputs]
         if len(nodes) != len(wanted):
@@ -162,15 +219,17 @@ class Reading(Walk[Value]):
                 f"its reader makes {len(nodes)} values and the layer has {len(wanted)} outputs"
             )
         for node, declared in zip(nodes, wanted, strict=True):
-            if node is not None and not _fits(self.builder.shapes[node], declared):
+            if isinstance(node, str) and not _fits(self.builder.shapes[node], declared):
                 raise Unreadable(
                     f"its reader makes a value of shape {self.builder.shapes[node]} where Keras "
                     f"has {declared}"
                 )
         return nodes
 
-    def _own(self, call: Application[Value], value: Output) -> str | None:
+    def _own(self, call: Application[Value], value: Output) -> str | NDArray | None:
         """The node of a reader's result; the layer's own node where the result is its input."""
+        if isinstance(value, np.ndarray):
+            return value
         node = value.name if isinstance(value, Value) else value
         given = [v.name for v in flatten([call.args, dict(call.kwargs)]) if isinstance(v, Value)]
         if node not in given:
@@ -186,18 +245,29 @@ def read_call(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     builder: GraphBuilder,
+    batch: int | None = None,
+    masks: Mapping[str, Value] = MappingProxyType({}),
 ) -> Sequence[Output]:
     """Read one call of a layer or operation: its outputs, in order; raises `Unreadable`."""
     given = dict(kwargs)
     if given.pop("training", None) and accepts_training(operation) and not _trains(operation):
         raise _in_training()
     bound = inspect.signature(operation.call).bind(*args, **given)
-    values = tuple(v for v in flatten(bound.arguments) if isinstance(v, Value))
-    call = Call(operation, name, source, kind_of(operation), values, bound.arguments, builder)
+    arguments = given_masks(operation, bound.arguments, masks) if masks else bound.arguments
+    values = tuple(v for v in flatten(arguments) if isinstance(v, Value))
+    kind = kind_of(operation)
+    call = Call(operation, name, source, kind, values, arguments, builder, batch, masks)
     try:
         return _read_with(reader_of(operation), call)
     except OwnCode as why:
-        return read_code(call, why)
+        return read_code(call, why, partial(_through, builder))
+
+
+def _through(
+    builder: GraphBuilder, graph: Any, values: Sequence[Value], name: str, source: str
+) -> Sequence[Value]:
+    """The outputs of a graph of Keras for these inputs; its names begin with others."""
+    return Reading(graph, builder).through(graph, values, name, source)
 
 
 _TAKES_HIDDEN = {"Activation", "Softmax", "ops.Softmax", "ops.Add", "ops.Subtract", "ops.Where"}
@@ -209,25 +279,32 @@ def _read_with(reader: Reader, call: Call) -> Sequence[Output]:
     builder = call.builder
     if built_in(reader) and not call.kind.startswith("ops."):
         _only_inputs(call, understood_by(reader))
+        call = with_constants(call)
     if call.kind not in _TAKES_HIDDEN:
         for value in call.inputs:
             finite(value)
     refused = len(builder.refusals)
     with calling(reader, call.source, call.kind, Unreadable, Unknown):
         found = reader(call)
-    outputs = [found] if found is None or isinstance(found, str | Value) else found
+    outputs: Any = found
+    if found is None or isinstance(found, str | Value | np.ndarray):
+        outputs = [found]
     known = (
         all(value.name is not None for value in call.inputs) and len(builder.refusals) == refused
     )
-    _check_outputs(outputs, builder, known)
+    _check_outputs(outputs, builder, known, built_in(reader))
     return list(outputs)
 
 
-def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool) -> None:
-    """Raise `Unreadable` unless a reader returned values; those of `known` inputs are known."""
+def _check_outputs(outputs: Any, builder: GraphBuilder, known: bool, constants: bool) -> None:
+    """Raise `Unreadable` unless a reader returned values, or `constants` where it may.
+
+    The values of `known` inputs are known.
+    """
     for output in outputs if isinstance(outputs, list | tuple) else [outputs]:
         node = output.name if isinstance(output, Value) else output
-        if isinstance(node, str) and node in builder.shapes:
+        constant = constants and isinstance(node, np.ndarray)
+        if constant or (isinstance(node, str) and node in builder.shapes):
             continue
         if node is not None or known:
             raise Unreadable(
@@ -248,8 +325,10 @@ def read_layer(call: Call, layer: Any, value: Value, builder: GraphBuilder | Non
                 f"outputs",
                 "Use a model with one of each",
             )
-        return finite(Reading(graph, builder).through(graph, [value], f"{name}/", f"{source}/")[0])
-    (found,) = read_call(layer, name, source, (value,), {}, builder)
+        return finite(_through(builder, graph, [value], f"{name}/", f"{source}/")[0])
+    (found,) = read_call(layer, name, source, (value,), {}, builder, call.batch)
+    if isinstance(found, np.ndarray):
+        return constant_value(builder, found, name, source, kind_of(layer))
     if isinstance(found, Value):
         return finite(found)
     if found is None:

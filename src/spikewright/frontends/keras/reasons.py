@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spikewright.advice import ADVICE, advise
 from spikewright.frontends.reading.reasons import (
     COMPARES,
     JUMPS,
@@ -17,12 +18,16 @@ _RECURRENT = Reason(
     "Use one of those, or read the feed-forward part of the model",
 )
 _TRACE = (
-    "Give the live model on that backend (set KERAS_BACKEND=torch before Keras is imported), "
-    "replace it by layers, or register a reader for its class with "
-    "spikewright.frontends.keras.reads"
+    f"{ADVICE['Keras code on another backend'].python}; replace it by layers; or register a reader "
+    "of its class with spikewright.frontends.keras.reads"
 )
 _CODE = Reason(
     "it runs Python code, which is read of live models on Keras's torch backend alone",
+    _TRACE,
+)
+_CONVOLVES = Reason(
+    "it carries a state through convolutions, which is read of live models on Keras's torch "
+    "backend alone",
     _TRACE,
 )
 _FOREIGN = Reason(
@@ -32,17 +37,6 @@ _FOREIGN = Reason(
 _TENSORFLOW = Reason(
     "it applies a TensorFlow function to a tensor, as Keras 2 could",
     "Rebuild the model with a Keras layer in its place",
-)
-_MASK = Reason(
-    "it masks steps of a sequence for all layers behind it, and which ones depends on the data",
-    "Build the model without it, load the weights into it, and feed sequences of one length: cut "
-    "and padded as you like, since padding then counts as data",
-)
-_MASK_ZERO = Reason(
-    "it masks the steps whose number is 0 (mask_zero) for layers behind it, and which ones depends "
-    "on the data",
-    "Build the model with mask_zero=False, load the weights into it, and feed sequences of one "
-    "length: cut and padded as you like, since padding then counts as data",
 )
 _PRODUCT = Reason(
     "it multiplies all values along an axis, and the graph multiplies two at a time",
@@ -57,36 +51,41 @@ _SPECTRUM = Reason(
     "Apply it to the data, before the network",
 )
 
-CODE = frozenset({"Lambda", "TorchModuleWrapper"})
-"""Layers of Keras that are Python code, or modules of PyTorch."""
+_CONVOLUTIONAL = ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+CODE = frozenset({"Lambda", "TorchModuleWrapper", *_CONVOLUTIONAL})
+"""Layers of Keras that are Python code, or modules of PyTorch, or read as such."""
 
 _REASONS = by_kind(
-    (_CODE, " ".join(CODE)),
+    (_CODE, "Lambda TorchModuleWrapper"),
     (_FOREIGN, "JaxLayer FlaxLayer TFSMLayer ops.Map"),
-    (_RECURRENT, "ConvLSTM1D ConvLSTM2D ConvLSTM3D ops.Scan ops.WhileLoop ops.ForiLoop"),
+    (_CONVOLVES, " ".join(_CONVOLUTIONAL)),
+    (_RECURRENT, "ops.Scan ops.WhileLoop ops.ForiLoop"),
     (_TENSORFLOW, "TFOpLambda SlicingOpLambda TensorFlowOpLayer"),
     (
         LOOKS_UP,
-        "CategoryEncoding Discretization Hashing HashedCrossing IntegerLookup StringLookup "
-        "TextVectorization ops.MultiHot",
+        "Hashing HashedCrossing IntegerLookup StringLookup TextVectorization ops.MultiHot",
     ),
-    (_MASK, "Masking"),
     (JUMPS, "ops.Sign"),
     (
         COMPARES,
-        "ops.Select ops.Equal ops.NotEqual ops.LogicalAnd ops.LogicalOr ops.LogicalNot",
+        "ops.Equal ops.NotEqual ops.LogicalAnd ops.LogicalOr ops.LogicalNot",
     ),
     (
         ORDERS,
         "ops.Argmax ops.Argmin ops.Argsort ops.Sort ops.TopK ops.Median ops.Quantile ops.Sparsemax",
     ),
     (_PRODUCT, "ops.Cumprod"),
-    (_RANDOM_CROP, "CenterCrop RandomCrop"),
+    (_RANDOM_CROP, "RandomCrop"),
     (_SPECTRUM, "MelSpectrogram STFTSpectrogram ops.STFT ops.RFFT ops.FFT"),
 )
 
 TAILS = frozenset(f"ops.{name}" for name in ("Argmax", "Argmin", "Argsort", "Sort", "TopK"))
 """Operators that end models which answer with positions: `outputs` cuts them."""
+
+
+def is_code(kind: str) -> bool:
+    """Whether layers of this kind are code to trace: Python's, and what no reason is known for."""
+    return kind in CODE or kind not in _REASONS
 
 
 def why_not_code(name: str) -> Reason:
@@ -96,15 +95,10 @@ def why_not_code(name: str) -> Reason:
     )
 
 
-def why_masked(kind: str) -> Reason:
-    """Reason and options for a layer of this kind whose mask other layers take account of."""
-    return _MASK_ZERO if "Embedding" in kind else _MASK
-
-
 def why_not(kind: str) -> Reason:
     """Reason and options for a kind of layer that has no reader."""
     unknown = Reason(
         f"{kind} has no reader",
-        f'Replace it, or register a reader with spikewright.frontends.keras.reads("{kind}")',
+        advise("reader of a Keras layer", kind=kind),
     )
     return _REASONS.get(kind, unknown)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikewright.frontends.keras.activations import of_function
+from spikewright.frontends.keras.choices import truth_of
 from spikewright.frontends.keras.registry import (
     Call,
     OwnCode,
@@ -19,15 +20,26 @@ from spikewright.frontends.keras.registry import (
     reads,
 )
 from spikewright.frontends.keras.walking import flatten
+from spikewright.frontends.reading.selection import flipped
 from spikewright.frontends.unrolling import (
     Cell,
+    MaskedCell,
     elementwise,
     stack,
     unroll,
 )
 from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
 from spikewright.graph.clipping import Steps
-from spikewright.graph.layers import Add, Concatenate, Identity, Layer, Multiply, ScaleShift
+from spikewright.graph.layers import (
+    Add,
+    Concatenate,
+    Identity,
+    Layer,
+    Multiply,
+    Reshape,
+    ScaleShift,
+    Take,
+)
 
 _CELLS = "Use SimpleRNN, LSTM or GRU, or an RNN of their cells"
 
@@ -39,34 +51,38 @@ class _Made(NamedTuple):
     states: tuple[str, ...]
 
 
-@reads("SimpleRNN", "LSTM", "GRU", "RNN", arguments=("initial_state",))
+@reads("SimpleRNN", "LSTM", "GRU", "RNN", arguments=("initial_state", "mask"))
 def recurrent(call: Call) -> list[Value]:
-    """With zeros or given states at the start, forwards or backwards, all outputs or the last."""
+    """With zeros or given states at the start, forwards or backwards, all outputs or the last.
+
+    At steps that a mask leaves out states stay, and so does the output, unless it is to be zero.
+    """
     layer = call.layer
     cells = _cells_of(layer)
     value, *states = _inputs(call)
-    made = _run(call, layer, cells, value, states, "")
-    output = _output(call, layer, made)
+    mask = _mask(call)
+    made = _run(call, layer, cells, value, states, mask, "")
+    output = _output(call, layer, made, mask)
     kept = made.states if layer.return_state else ()
     return [output, *(call.placed(name) for name in kept)]
 
 
-@reads("Bidirectional", arguments=("initial_state",))
+@reads("Bidirectional", arguments=("initial_state", "mask"))
 def bidirectional(call: Call) -> list[Value]:
     """One layer from the start and one from the end, merged step by step."""
     layer = call.layer
     inner = {"forward": layer.forward_layer, "backward": layer.backward_layer}
     cells = {part: _cells_of(each) for part, each in inner.items()}
     value, *states = _inputs(call)
-    half = len(states) // 2
+    half, mask = len(states) // 2, _mask(call)
     own = {"forward": states[:half], "backward": states[half:]}
     outputs: list[Value] = []
     kept: list[str] = []
     for part, each in inner.items():
-        made = _run(call, each, cells[part], value, own[part], f"{part}/")
+        made = _run(call, each, cells[part], value, own[part], mask, f"{part}/")
         if part == "backward" and layer.return_sequences:
             made = _Made(made.outputs[::-1], made.states)  # in the order of time
-        outputs.append(_output(call, each, made, part))
+        outputs.append(_output(call, each, made, mask, part))
         kept += made.states if layer.return_state else ()
     merged = _merged(call, layer.merge_mode, outputs)
     return [*merged, *(call.placed(name) for name in kept)]
@@ -80,6 +96,15 @@ def _merged(call: Call, mode: str | None, outputs: list[Value]) -> list[Value]:
         return [call.add(ScaleShift(np.array(0.5)), total)]
     layers: Mapping[str, Layer] = {"concat": Concatenate(-1), "sum": Add(), "mul": Multiply()}
     return [call.add(layers[mode], *outputs)]
+
+
+def _mask(call: Call) -> Value | None:
+    """The mask of the steps as a column `(steps, 1)`, if there is one."""
+    given = [mask for mask in flatten(call.arguments.get("mask")) if mask is not None]
+    if not given:
+        return None
+    mask = truth_of(call, given[0], "mask")
+    return call.add(Reshape((*mask.shape, 1)), mask, part="mask/column")
 
 
 def _inputs(call: Call) -> list[Value]:
@@ -102,31 +127,61 @@ def _inputs(call: Call) -> list[Value]:
 
 
 def _run(
-    call: Call, layer: Any, cells: list[Cell], value: Value, states: Sequence[Value], prefix: str
+    call: Call,
+    layer: Any,
+    cells: list[Cell],
+    value: Value,
+    states: Sequence[Value],
+    mask: Value | None,
+    prefix: str,
 ) -> _Made:
     """Unroll a layer; with several cells, one after the other over the whole sequence."""
-    add = call.node
     left = [state.name for state in states]
     if left and len(left) != sum(cell.states for cell in cells):
         raise Unreadable(f"it begins with {len(left)} states, which its cells do not have")
+    steps = value.shape[0]
     sequence: str | Sequence[str] = str(value.name)
     last: list[str] = []
     outputs: Sequence[str] = ()
     for number, cell in enumerate(cells):
         own, left = tuple(left[: cell.states]), left[cell.states :]
         place = f"{prefix}cell_{number}/" if len(cells) > 1 else prefix
-        outputs, found = unroll(add, cell, sequence, value.shape[0], own, layer.go_backwards, place)
-        last += found
+        if mask is not None:
+            sequence = _beside_mask(call, sequence, mask, place)
+            cell = MaskedCell(cell, apart=bool(own))
+            own = (None, *own) if own else ()
+        outputs, found = unroll(call.node, cell, sequence, steps, own, layer.go_backwards, place)
+        last += found[1:] if len(own) > 1 and own[0] is None else found
         sequence = outputs
     return _Made(outputs[::-1] if layer.go_backwards else outputs, tuple(last))
 
 
-def _output(call: Call, layer: Any, made: _Made, part: str = "") -> Value:
-    add = call.node
+def _beside_mask(call: Call, sequence: str | Sequence[str], mask: Value, place: str) -> str:
+    """The node of a sequence whose steps end with the mask."""
+    if not isinstance(sequence, str):
+        shape = call.builder.shapes[sequence[0]]
+        sequence = stack(call.node, sequence, shape, f"{place}sequence")
+    return call.node(Concatenate(-1), sequence, str(mask.name), part=f"{place}masked")
+
+
+def _output(call: Call, layer: Any, made: _Made, mask: Value | None, part: str = "") -> Value:
+    """All outputs or the last one; zeros at masked steps where the layer is made so."""
+    cut = mask is not None and layer.zero_output_for_mask
+    place = f"{part}/" if part else ""
+    own = f"{place}unmasked" if cut else part
+    if layer.return_sequences:
+        shape = call.builder.shapes[made.outputs[0]]
+        found = call.placed(stack(call.node, made.outputs, shape, own))
+    else:
+        found = call.placed(call.node(Identity(), made.outputs[-1], part=own))
+    if not cut or mask is None:
+        return found
     if not layer.return_sequences:
-        return call.placed(add(Identity(), made.outputs[-1], part=part))
-    shape = call.builder.shapes[made.outputs[0]]
-    return call.placed(stack(add, made.outputs, shape, part))
+        last = 0 if layer.go_backwards else mask.shape[0] - 1
+        mask = call.add(Take(np.array(last), 0), mask, part=f"{place}last_mask")
+    elif layer.go_backwards and not part:
+        mask = flipped(call.inside("turned"), mask, (0,))
+    return call.add(Multiply(), found, mask, part=part)
 
 
 def _cells_of(layer: Any) -> list[Cell]:

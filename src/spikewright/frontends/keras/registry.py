@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikewright._base.arrays import frozen
 from spikewright._base.optional import require
 from spikewright.errors import Refusal
-from spikewright.frontends.keras.reasons import CODE, why_not, why_not_code
+from spikewright.frontends.keras.reasons import is_code, why_not, why_not_code
 from spikewright.frontends.reading import call as reading
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Value
@@ -42,7 +42,9 @@ class Call(reading.Call):
 
     `layer` is the Keras object; `inputs` are the tensors that it was applied to, in order, and
     `arguments` everything that it was called with, by parameter name, with a `Value` for a tensor.
-    `name` is the name of the node that will have the layer's output.
+    `name` is the name of the node that will have the layer's output. `batch` is the extent of the
+    batch axis where the model, or its code, is read at one. `masks` are those of inputs, by node,
+    for layers inside the layer.
     """
 
     layer: Any
@@ -52,11 +54,17 @@ class Call(reading.Call):
     inputs: tuple[Value, ...]
     arguments: Mapping[str, Any]
     builder: GraphBuilder
+    batch: int | None = None
+    masks: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def shape(self) -> Shape:
         """Unbatched shape of the first input."""
         return self.inputs[0].shape
+
+    def inside(self, part: str) -> Call:
+        """The call, to add layers whose names begin with a part of it."""
+        return replace(self, name=f"{self.name}/{part}")
 
     def named(self, part: str) -> tuple[str, str, str]:
         return f"{self.name}/{part}" if part else self.name, self.source, self.kind
@@ -83,7 +91,8 @@ class Call(reading.Call):
         return self.add(layer, *values, part=part)
 
 
-Output = str | Value | None
+Output = str | Value | NDArray | None
+"""A node, a value, a constant `(1, *shape)`, or nothing known."""
 Reader = Callable[[Call], "Output | Sequence[Output]"]
 
 _readers: dict[str, Reader] = {}
@@ -168,7 +177,7 @@ def reader_of(operation: Any) -> Reader:
     if own and (reader is None or built_in(reader)):
         raise OwnCode(*why_not_code(f"{type(operation).__module__}.{type(operation).__name__}"))
     if reader is None:
-        raise (OwnCode if kind in CODE else Unreadable)(*why_not(kind))
+        raise (OwnCode if is_code(kind) else Unreadable)(*why_not(kind))
     return reader
 
 

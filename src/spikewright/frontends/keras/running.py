@@ -14,7 +14,7 @@ from spikewright._base.optional import require
 from spikewright.errors import GraphError
 from spikewright.frontends.keras.quantized import inputs_as_they_are
 from spikewright.frontends.keras.registry import array
-from spikewright.frontends.keras.walking import Application, Walk
+from spikewright.frontends.keras.walking import Application, Walk, flatten
 from spikewright.frontends.source import COARSEST_FIRST, Values
 from spikewright.graph import Graph
 from spikewright.graph.lookups import whole_inputs
@@ -39,6 +39,54 @@ class Running(Walk[Any]):
             if node is not None:
                 self.values[node] = array(value)
         return outputs
+
+
+class Masks(Walk[Any]):
+    """Notes which arguments of each call have a mask when the model runs.
+
+    Keras takes masks off the inputs of attention, so that the next layer may find none there.
+    """
+
+    def __init__(self, graph: Any) -> None:
+        super().__init__(graph)
+        self.found: dict[str, list[bool]] = {}
+
+    def apply(self, call: Application[Any]) -> Sequence[Any]:
+        """Call a layer or operation as inference does."""
+        self.note(call)
+        return run_operation(call.operation, call.args, call.kwargs)
+
+    def enter(self, call: Application[Any], graph: Any) -> Sequence[Any]:
+        """As of any walk."""
+        self.note(call)
+        return super().enter(call, graph)
+
+    def note(self, call: Application[Any]) -> None:
+        """Note which of the leaves of a call's arguments have a mask."""
+        leaves = flatten([call.args, dict(call.kwargs)])
+        self.found[call.name] = [getattr(x, "_keras_mask", None) is not None for x in leaves]
+
+
+def masks_when_run(
+    graph: Any, shapes: Sequence[Sequence[int]], name: str
+) -> Mapping[str, Sequence[bool]]:
+    """For every call by name, which leaves of its arguments have a mask when the graph runs.
+
+    `shapes` are those of samples of its inputs, and `name` stands before the names of calls.
+    """
+    walk, ops = Masks(graph), require("keras").ops
+    tensors = [
+        ops.zeros((1, *shape), tensor.dtype)
+        for shape, tensor in zip(shapes, graph.inputs, strict=True)
+    ]
+    given = dict(zip(map(id, graph.inputs), tensors, strict=True))
+    for tensor, made in zip(graph.inputs, tensors, strict=True):
+        mask = getattr(tensor, "_keras_mask", None)
+        if id(mask) in given:
+            require("keras.src.backend").set_keras_mask(made, given[id(mask)])
+    with without_gradients():
+        walk.through(graph, tensors, name)
+    return walk.found
 
 
 def run_operation(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -107,7 +155,7 @@ def _given(
         if name not in graph:
             tensors.append(None)
             continue
-        exact = tensor.dtype == "float64" or name in whole
+        exact = tensor.dtype in ("float64", "bool") or name in whole
         dtype = tensor.dtype if exact else "float32"
         arrays[name] = arrays[name].astype(dtype)
         tensors.append(require("keras").ops.convert_to_tensor(arrays[name], dtype))

@@ -12,7 +12,7 @@ from typing import Any
 from spikewright._base.optional import require
 from spikewright.errors import Refusal
 from spikewright.frontends.keras.activations import NAMED, OPTIONS
-from spikewright.frontends.keras.reasons import why_not
+from spikewright.frontends.keras.reasons import CODE, why_not
 from spikewright.frontends.keras.registry import READERS, readable_class
 
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
@@ -84,7 +84,7 @@ class Scan:
         elif kind in _MODELS:
             self._model(entry, config, path, inside="" if prefix is None else f"{path}/")
         elif kind != "InputLayer" and kind not in READERS and not _registered(entry, kind):
-            self._refuse(path, kind, *why_not(kind))
+            self._refuse(path, kind, *why_not(kind), callable=_runs_alone(kind))
         elif kind in _WRAPPERS and isinstance(config.get("layer"), dict):
             self.layer(config["layer"], f"{path}/")
             self._parts(_without(config, "layer"), path, kind)
@@ -120,10 +120,18 @@ class Scan:
             for item in value.values():
                 self._parts(item, path, kind)
 
-    def _refuse(self, path: str, kind: str, reason: str, options: str) -> None:
-        refusal = Refusal(path, kind, reason, options)
+    def _refuse(
+        self, path: str, kind: str, reason: str, options: str, callable: bool = False
+    ) -> None:
+        refusal = Refusal(path, kind, reason, options, callable=callable)
         if refusal not in self.refusals:
             self.refusals.append(refusal)
+
+
+def _runs_alone(kind: str) -> bool:
+    """Whether the loaded model can run a layer of this kind as it is, by what is known of it."""
+    known = kind.startswith("ops.") or hasattr(require("keras").layers, kind)
+    return known and kind not in CODE and kind != "Masking"
 
 
 def _without(entry: Mapping[str, Any], key: str) -> dict[str, Any]:

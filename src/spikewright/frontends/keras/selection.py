@@ -10,6 +10,7 @@ import numpy as np
 
 from spikewright._base.optional import require
 from spikewright._base.windows import Pairs
+from spikewright.frontends.keras.constants import as_values
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -37,7 +38,7 @@ from spikewright.frontends.reading.selection import (
 )
 from spikewright.frontends.reading.selection import split as split_up
 from spikewright.graph.layers import (
-    Concatenate,
+    Broadcast,
     Lookup,
     Pad,
     Permute,
@@ -51,12 +52,24 @@ from spikewright.graph.layers import (
 def reshape(call: Call) -> Value:
     """A shape that keeps the batch axis first and free: `(-1, ...)` or `(None, ...)`."""
     batch, *rest = call.layer.newshape
-    if batch not in (-1, None) or (batch == -1 and -1 in rest):
+    free = batch in (-1, None) or (batch == 1 and call.batch == 1)
+    if not free or (batch == -1 and -1 in rest):
         raise Unreadable(
             f"its new shape {tuple(call.layer.newshape)} fixes the batch size",
             "Use a Reshape layer, or (-1, ...) with the other extents given",
         )
     return call.add(Reshape(filled_shape([-1 if n is None else n for n in rest], call.shape)))
+
+
+@reads("ops.BroadcastTo")
+def broadcast(call: Call) -> Value:
+    """A value repeated along axes of extent one."""
+    batch, *shape = call.layer.shape
+    if batch not in (-1, None, call.batch) or None in shape:
+        raise Unreadable(f"its shape {tuple(call.layer.shape)} repeats samples", "Keep the batch")
+    x = call.lift(call.inputs[0], len(shape) + 1)
+    wanted = tuple(n if m == -1 else int(m) for m, n in zip(shape, x.shape, strict=True))
+    return call.add(Broadcast(wanted), x)
 
 
 @reads("ops.Squeeze", "ops.ExpandDims")
@@ -167,17 +180,10 @@ def split(call: Call) -> list[Value]:
     return split_up(call, x, axis, sizes, [""] * len(sizes))
 
 
-@reads("ops.Stack", "ops.Hstack")
+@reads("ops.Stack")
 def stack(call: Call) -> Value:
-    """Tensors side by side: along a new axis, or along the second."""
-    values = call.inputs
-    if len(values) != len(call.arguments["xs" if call.kind == "ops.Hstack" else "x"]):
-        raise Unreadable(
-            "it joins a constant whose batch is fixed to tensors whose batch is not",
-            "Add the constant to a tensor instead",
-        )
-    if call.kind == "ops.Hstack":
-        return call.add(Concatenate(0))
+    """Tensors side by side along a new axis."""
+    values = as_values(call, call.arguments["x"])
     return stacked(call, values, unbatched_axis(call.layer.axis, len(call.shape) + 1))
 
 

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.keras.reasons import why_not_code
+from spikewright.frontends.keras.recorded import UNKNOWN_WHOLE, input_of, read_recorded
+from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.running import checked, ran
 from spikewright.frontends.keras.tracing import (
     Code,
     Graft,
     called,
     can_trace,
-    samples_of,
+    sample_of,
     way_to,
 )
 from spikewright.frontends.keras.walking import calls_as_keras, map_structure
@@ -45,6 +47,25 @@ def read_model(model: Any, example_input: Any, outputs: Sequence[str] | None) ->
         raise _refused(model, *why_not_code(f"{type(model).__module__}.{type(model).__name__}"))
     _check_built(model)
     arguments = _arguments(model, example_input)
+    refused = None
+    for batch in (None, 1):  # code that needs the size of its batch is read at one sample
+        try:
+            found = read_recorded(model, arguments, example_input is None, outputs, batch)
+        except UnsupportedLayerError as error:
+            refused = refused or error
+        else:
+            if found is not None:
+                return found
+    try:
+        return _traced(model, arguments, example_input, outputs)
+    except (UnsupportedLayerError, ReadError) as error:
+        raise refused or error from None
+
+
+def _traced(
+    model: Any, arguments: dict[str, Any], example_input: Any, outputs: Sequence[str] | None
+) -> Source:
+    """The model, read from the operators of PyTorch that its code runs."""
     code, builder = Code(model, partial(called, model)), GraphBuilder()
     graft, alone = Graft(builder, code), len(arguments) == 1
     try:
@@ -54,7 +75,7 @@ def read_model(model: Any, example_input: Any, outputs: Sequence[str] | None) ->
         graft.refuse(error)
         raise UnsupportedLayerError(builder.refusals, builder.nodes, builder.met) from None
     if example_input is None and len(source.graph.inputs) > 1 and whole_inputs(source.graph):
-        raise _refused(model, "some of its inputs are whole numbers, and which ones is not known")
+        raise _refused(model, UNKNOWN_WHOLE)
     inputs = _add_inputs(builder, source.graph, alone)
     nodes = graft.add(source.graph, inputs)
     graph = builder.build({code.shown(n): nodes[end] for n, end in source.graph.outputs.items()})
@@ -123,11 +144,16 @@ def _built_for(model: Any) -> Any:
     """Samples of the shapes that the model was built for."""
     inputs = getattr(model, "_inputs_struct", None)
     if inputs is not None:
-        return map_structure(lambda tensor: samples_of(_closed(model, tensor.shape)), inputs)
+        return map_structure(lambda tensor: _sample(_closed(model, tensor.shape)), inputs)
     shapes = (model.get_build_config() or {}).get("input_shape")
     if shapes is None:
         raise _refused(model, "the shapes of its inputs are unknown")
     return _samples(model, shapes)
+
+
+def _sample(shape: tuple[int, ...]) -> NDArray:
+    """A sample of numbers that are tried as real ones first, and may be whole."""
+    return sample_of(Value(None, shape, whole=1))
 
 
 def _samples(model: Any, shapes: Any) -> Any:
@@ -135,7 +161,7 @@ def _samples(model: Any, shapes: Any) -> Any:
     if isinstance(shapes, Mapping):
         return {key: _samples(model, item) for key, item in shapes.items()}
     if shapes and not any(isinstance(item, list | tuple | Mapping) for item in shapes):
-        return samples_of(_closed(model, shapes))
+        return _sample(_closed(model, shapes))
     return type(shapes)(_samples(model, item) for item in shapes)
 
 
@@ -159,17 +185,12 @@ def _add_inputs(builder: GraphBuilder, nodes: Iterable[Node], alone: bool) -> di
     Those of a single argument are known by its keys, if it is a dict, and taken in its structure.
     """
     inputs = [(node, node.layer) for node in nodes if isinstance(node.layer, Input)]
-    flat = alone and all(len(way_to(node)) <= 2 for node, _ in inputs)
-    names = {}
-    for node, layer in inputs:
-        argument, *rest = way_to(node)
-        keys = all(isinstance(step, str) for step in rest)
-        steps = rest if alone and rest and keys else [argument, *rest]
-        place = tuple(rest) if alone else (argument, *rest)
-        wanted = "_".join(map(str, steps))
-        own = builder.input(wanted, layer.shape, None if flat else place, layer.whole)
-        names[node.name] = own
-    return names
+    places = [way_to(node) for node, _ in inputs]
+    flat = alone and all(len(place) <= 2 for place in places)
+    return {
+        node.name: input_of(builder, layer.shape, place, alone, flat, layer.whole)
+        for (node, layer), place in zip(inputs, places, strict=True)
+    }
 
 
 def _refused(model: Any, reason: str, options: str = _EXAMPLE) -> UnsupportedLayerError:

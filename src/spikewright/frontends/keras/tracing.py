@@ -19,30 +19,36 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright._base.structure import Place
+from spikewright.advice import advise
 from spikewright.errors import ReadError, UnsupportedLayerError
-from spikewright.frontends import read
+from spikewright.frontends import read_bare
 from spikewright.frontends.keras.quantized import inputs_as_they_are, note_inputs
+from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.walking import flatten
+from spikewright.frontends.reading.reasons import NO_READER
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Node
-from spikewright.graph.layers import Input, PythonCall, Shape
-
-READER = "register a reader for the layer with spikewright.frontends.keras.reads"
-"""Advice that always holds."""
+from spikewright.graph.layers import Input, PythonCall
 
 _GIVEN = "given"  # the one argument of a module that is traced
 _LAYER = "layer"
 
 
 def can_trace(operation: Any) -> bool:
-    """Whether this is a layer, on the backend where layers are modules of PyTorch."""
+    """Whether this is a layer or operation, on the backend where those are code of PyTorch."""
     keras = require("keras")
-    return keras.backend.backend() == "torch" and isinstance(operation, keras.Layer)
+    return keras.backend.backend() == "torch" and isinstance(operation, keras.Operation)
 
 
-def samples_of(shape: Shape, whole: bool = True) -> NDArray:
-    """Two samples to trace with; numbers that may be `whole` are tried as real ones first."""
-    return np.zeros((2, *shape), np.int64 if whole else np.float32)
+def is_layer(operation: Any) -> bool:
+    """Whether this is a layer, not an operation of `keras.ops`."""
+    return isinstance(operation, require("keras").Layer)
+
+
+def sample_of(value: Value) -> NDArray:
+    """A sample to trace with, of a value's kind."""
+    kind: Any = np.bool_ if value.truth else np.int64 if value.whole else np.float32
+    return np.zeros((1, *value.shape), kind)
 
 
 class Code:
@@ -65,7 +71,7 @@ class Code:
         """The module as PyTorch's readers read it; raises as any reading does."""
         try:
             with _plain_errors():
-                return read(self.module, {_GIVEN: given}, outputs=outputs)
+                return read_bare(self.module, {_GIVEN: given}, outputs)
         except UnsupportedLayerError:
             raise
         except ReadError as error:
@@ -103,6 +109,8 @@ def called(layer: Any, arguments: Mapping[str, Any]) -> Any:
 
     Tensors go by position.
     """
+    if not is_layer(layer):
+        return layer.call(**arguments)
     signature = inspect.signature(layer.call)
     bound = signature.bind_partial()
     bound.arguments.update(arguments)
@@ -135,7 +143,8 @@ def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
         def forward(self, given: Any) -> Any:
             with require("keras").StatelessScope() as scope:
                 made = function(given)
-            changed = [v.path for v in layer.variables if scope.get_current_value(v) is not None]
+            held = getattr(layer, "variables", ())
+            changed = [v.path for v in held if scope.get_current_value(v) is not None]
             if changed:
                 raise ValueError(f"it changes {', '.join(changed)} from call to call")
             return made
@@ -145,6 +154,8 @@ def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
 
     Traced.__name__ = type(layer).__name__  # its name in errors
     module = Traced()
+    if not is_layer(layer):
+        return module
     module.add_module(_LAYER, layer)
     held = set(map(id, layer.modules()))
     for index, (_, part) in enumerate(_parts(layer)):
@@ -156,6 +167,8 @@ def _module(layer: Any, function: Callable[[Any], Any]) -> Any:
 def _parts(layer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """The layer and all layers inside it, with their names below it."""
     yield name, layer
+    if not is_layer(layer):
+        return
     for part in layer._flatten_layers(include_self=False, recursive=False):
         yield from _parts(part, f"{name}/{part.name}".lstrip("/"))
 
@@ -201,7 +214,9 @@ class Graft:
         for refusal in error.refusals:
             path, _, operator = refusal.layer.partition("/")
             own = _below(self.code.shown(path), operator)
-            options = f"{refusal.options.rstrip('.')}. Or {READER}".lstrip(". ")
+            options = advise("reader of a Keras layer", kind=type(self.code.layer).__name__)
+            if refusal.options and refusal.reason != NO_READER:
+                options = f"{refusal.options.rstrip('.')}. Or: {options[:1].lower()}{options[1:]}"
             layer = _below(self.source, own)
             self.builder.refuse(
                 layer,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
-from spikewright.frontends.keras.masks import mask_tensors, masks_taken, origin_of
+from spikewright.frontends.keras.masks import masked_inputs, unused_masks
 from spikewright.frontends.keras.registry import Unreadable, Value
 from spikewright.graph import unique_name
 
@@ -59,8 +60,8 @@ class Application(Generic[V]):
     """One call of an operation: `args` and `kwargs` with a `V` in the place of every tensor.
 
     `source` is the operation's path in the model, `name` the same made unique for this call;
-    `outputs` are Keras's symbolic tensors. `masked_by` are the layers whose masks it takes account
-    of; where a walk does not follow masks, None stands for them.
+    `outputs` are Keras's symbolic tensors. `masks` are inputs whose masks it may use, itself or in
+    layers inside it, each with its mask.
     """
 
     operation: Any
@@ -69,7 +70,7 @@ class Application(Generic[V]):
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     outputs: tuple[Any, ...]
-    masked_by: tuple[Any, ...] = ()
+    masks: tuple[tuple[Any, Any], ...] = ()
 
 
 class Walk(ABC, Generic[V]):
@@ -79,8 +80,8 @@ class Walk(ABC, Generic[V]):
     the model has is never given away.
     """
 
-    follows_masks = True
-    """Whether calls for masks alone are walked too."""
+    follows_masks = False
+    """Whether masks are looked for that code finds at its inputs; tensors have them with them."""
 
     def __init__(self, graph: Any) -> None:
         self._reserved = set(paths(graph))
@@ -117,22 +118,37 @@ class Walk(ABC, Generic[V]):
         calls = self._named(graph, name) if name else self.calls
         names = {id(node): call for call, node in calls.items()}
         ends = graph.outputs if ends is None else ends
-        for node in needed_nodes(graph, ends, self.follows_masks):
-            if not self.follows_masks:
-                known.update(dict.fromkeys(mask_tensors(node)))
-            call: Application[V] = Application(
-                node.operation,
-                names[id(node)],
-                source + node.operation.name,
-                tuple(_filled(list(node.arguments.args), known)),
-                _filled(dict(node.arguments.kwargs), known),
-                tuple(node.outputs),
-                _masked_by(graph, node),
-            )
-            inner = graph_of(node.operation)
-            outputs = self.apply(call) if inner is None else self.inside(call, inner)
-            known.update(zip(map(id, node.outputs), outputs, strict=True))
+        for node in needed_nodes(graph, ends):
+            masks = masked_inputs(node) if self.follows_masks else []
+            for _, mask in masks:
+                for before in _unknown(mask, known):
+                    names[id(before)] = self._unique(name + before.operation.name)
+                    self._step(before, known, names, source)
+            self._step(node, known, names, source, masks)
         return [known[id(tensor)] for tensor in ends]
+
+    def _step(
+        self,
+        node: Any,
+        known: dict[int, Any],
+        names: Mapping[int, str],
+        source: str,
+        masks: Sequence[tuple[Any, Any]] = (),
+    ) -> None:
+        """Add the outputs of a call to the values that are known."""
+        known.update(dict.fromkeys(unused_masks(node) - known.keys()))
+        call: Application[V] = Application(
+            node.operation,
+            names[id(node)],
+            source + node.operation.name,
+            tuple(_filled(list(node.arguments.args), known)),
+            _filled(dict(node.arguments.kwargs), known),
+            tuple(node.outputs),
+            tuple((known[id(tensor)], known[id(mask)]) for tensor, mask in masks),
+        )
+        inner = graph_of(node.operation)
+        outputs = self.apply(call) if inner is None else self.inside(call, inner)
+        known.update(zip(map(id, node.outputs), outputs, strict=True))
 
     def inside(self, call: Application[V], graph: Any) -> Sequence[V]:
         """The outputs of a nested model."""
@@ -144,7 +160,7 @@ class Walk(ABC, Generic[V]):
 
     def _named(self, graph: Any, prefix: str = "") -> dict[str, Any]:
         """The calls by name, numbered as they were made, which evaluation need not follow."""
-        calls = sorted(_nodes(graph), key=lambda node: node.operation._inbound_nodes.index(node))
+        calls = sorted(_nodes(graph), key=partial(_number_of, graph))
         return {self._unique(prefix + node.operation.name): node for node in calls}
 
     def _unique(self, path: str) -> str:
@@ -154,6 +170,23 @@ class Walk(ABC, Generic[V]):
         return path
 
 
+def _number_of(graph: Any, node: Any) -> int:
+    """The number of a call among those of its operation; graphs of code have noted it."""
+    noted: Mapping[int, int] = getattr(graph, "call_numbers", {})
+    number = noted.get(id(node))
+    return int(node.operation._inbound_nodes.index(node) if number is None else number)
+
+
+def _unknown(tensor: Any, known: Mapping[int, Any]) -> list[Any]:
+    """The calls beside a graph that a tensor comes from, each after those that it depends on."""
+    if id(tensor) in known:
+        return []
+    history = tensor._keras_history
+    node = history.operation._inbound_nodes[history.node_index]
+    before = [call for given in node.input_tensors for call in _unknown(given, known)]
+    return [*dict.fromkeys(before), node]
+
+
 def _nodes(graph: Any) -> list[Any]:
     """The calls of the graph's operations, each after those that it depends on."""
     by_depth = graph._nodes_by_depth
@@ -161,41 +194,22 @@ def _nodes(graph: Any) -> list[Any]:
     return [node for depth in depths for node in by_depth[depth] if not node.is_input]
 
 
-def needed_nodes(graph: Any, ends: Sequence[Any], masks: bool = True) -> list[Any]:
-    """Those of the graph's calls that some of its tensors depend on, in the same order.
-
-    Without `masks`, calls for masks alone are left out.
-    """
-    needed = needed_tensors(graph, ends, masks)
+def needed_nodes(graph: Any, ends: Sequence[Any]) -> list[Any]:
+    """Those of the graph's calls that some of its tensors depend on, in the same order."""
+    needed = needed_tensors(graph, ends)
     return [node for node in _nodes(graph) if needed & {id(tensor) for tensor in node.outputs}]
 
 
-def needed_tensors(graph: Any, ends: Sequence[Any], masks: bool = True) -> set[int]:
-    """The identities of the tensors that some tensors depend on, themselves among them.
+def needed_tensors(graph: Any, ends: Sequence[Any]) -> set[int]:
+    """The identities of the tensors that some tensors depend on, themselves and masks among them.
 
-    Without `masks` those are left out that are masks alone, and what they depend on.
+    Masks that a call does not look at are left out.
     """
     needed = {id(tensor) for tensor in ends}
     for node in reversed(_nodes(graph)):
         if needed & {id(tensor) for tensor in node.outputs}:
-            given = {id(tensor) for tensor in node.input_tensors}
-            needed |= given if masks else given - mask_tensors(node)
+            needed |= {id(tensor) for tensor in node.input_tensors} - unused_masks(node)
     return needed
-
-
-def _masked_by(graph: Any, node: Any) -> tuple[Any, ...]:
-    """The layers whose masks a call takes account of."""
-    inner, nodes = graph_of(node.operation), _nodes(graph)
-    inside = [] if inner is None else list(_leaves(inner))
-    masks = masks_taken(node, inside)
-    return tuple({origin_of(nodes, needed_tensors(graph, [mask])): None for mask in masks})
-
-
-def _leaves(graph: Any) -> Iterator[Any]:
-    """The layers and operations of a model, those of nested models in their place."""
-    for operation in graph.operations:
-        inner = graph_of(operation)
-        yield from [operation] if inner is None else _leaves(inner)
 
 
 def paths(graph: Any, prefix: str = "") -> Iterator[str]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from spikewright.frontends.keras.masks import knows_masks
 from spikewright.frontends.keras.reading import read_layer
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, reads
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Concatenate, Identity, Layer, Reshape, Slice
 
 
-@reads("TimeDistributed")
+@reads("TimeDistributed", arguments=("mask",))
 def time_distributed(call: Call) -> Value:
     """A layer or model at every step of a sequence, the first axis."""
-    (value,) = call.inputs
+    value = call.inputs[0]
+    if call.arguments.get("mask") is not None and knows_masks(call.layer.layer):
+        raise Unreadable("the layer inside it takes account of masks", "Leave the mask out")
     if len(value.shape) < 2:
         raise Unreadable(
             f"its input of shape {value.shape} has no axis beside time",

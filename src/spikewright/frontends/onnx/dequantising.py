@@ -52,6 +52,8 @@ _SELECTING = """
 """
 _SAME = frozenset(_SELECTING.split())
 """Operators whose results are values of their first input, whatever these stand for."""
+_ENDING = _SAME | {"DequantizeLinear", "QuantizeLinear", "Softmax"}
+"""Operators that may follow the last layer with weights."""
 
 
 class Dequantiser:
@@ -76,6 +78,12 @@ class Dequantiser:
             for value in self.graph.input
             if value.type.tensor_type.elem_type in integer_types()
         }
+        self._given = {value.name for value in self.graph.input} - self._constants
+        self._returned = {value.name for value in self.graph.output}
+        self._readers: dict[str, list[Any]] = {}
+        for node in self.graph.node:
+            for name in {*node.input, *captured(node)}:
+                self._readers.setdefault(name, []).append(node)
         self._taken = {name for node in self.graph.node for name in (*node.input, *node.output)}
         self._nodes: list[Any] = []
         self._label, self._kind = "", ""
@@ -251,16 +259,38 @@ class Dequantiser:
         self.codes[output] = self.grids[output] = code
 
     def _limit(self, value: str, output: str, low: float, high: float, slack: float) -> None:
-        """Keep a tensor within limits, unless it is within them already, up to rounding."""
+        """Keep a tensor within limits, unless it is within them already, up to rounding.
+
+        Inputs and outputs of the model are no activations: no neurons stand for their limits.
+        """
         least, largest = self._ranges.get(value, (-np.inf, np.inf))
         if low - slack <= least and largest <= high + slack:
             self.emit("Identity", [value], output)
+        elif self.opset >= 8 and (value in self._given or self._is_last(output)):
+            bounds = [self.constant(np.float32(bound)) for bound in (low, high)]
+            above = self.emit(
+                "Max", [value, bounds[0]], self.fresh(f"{output}:above"), part="above"
+            )
+            self.emit("Min", [above, bounds[1]], output)
         elif self.opset < 11:
             self.emit("Clip", [value], output, min=low, max=high)
         else:
             bounds = [self.constant(np.float32(bound)) for bound in (low, high)]
             self.emit("Clip", [value, *bounds], output)
         self._ranges[output] = max(low, least), min(high, largest)
+
+    def _is_last(self, name: str) -> bool:
+        """Whether only outputs of the model are made of a tensor, by moving its values."""
+        waiting, seen = [name], set()
+        while waiting:
+            made = waiting.pop()
+            readers = self._readers.get(made, [])
+            moves = all(node.op_type in _ENDING for node in readers)
+            if not moves or not (readers or made in self._returned):
+                return False
+            seen.add(made)
+            waiting += {one for node in readers for one in node.output} - seen
+        return True
 
     def note(self, text: str) -> None:
         """Note an omission in the present node."""

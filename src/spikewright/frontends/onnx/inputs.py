@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright._base.structure import Structure
+from spikewright.advice import advise
 from spikewright.errors import ReadError
 from spikewright.frontends.examples import named_examples
 from spikewright.frontends.onnx.files import type_name
@@ -96,7 +97,7 @@ def inputs_of(proto: Any, examples: Mapping[str, NDArray], place: str) -> ModelI
         if unknown:
             raise ReadError(
                 f"{where}: the extent of axes {unknown} is not fixed in the model. "
-                "Give example_input, whose shape then holds."
+                f"{advise('shape of an input')}."
             )
         shapes[name] = tuple(extent for extent in known if isinstance(extent, int))
         if isinstance(batch, int):
@@ -127,7 +128,7 @@ def _declared(value: Any, example: NDArray | None, place: str) -> list[int | str
     _check_type(value.type, where)
     if not tensor.HasField("shape"):
         if example is None:
-            raise ReadError(f"{where} has no shape in the model. Give example_input.")
+            raise ReadError(f"{where} has no shape in the model. {advise('shape of an input')}.")
         return ["", *example.shape[1:]]
     return [d.dim_value if d.dim_value > 0 else str(d.dim_param) for d in tensor.shape.dim]
 

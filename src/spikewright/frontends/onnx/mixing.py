@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
+from spikewright.errors import MissingExtraError, ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.mixing import Place, correspond, place, two_samples
 from spikewright.frontends.onnx.evaluate import Evaluator, one_of
 from spikewright.frontends.onnx.inputs import ModelInputs
@@ -62,14 +62,16 @@ def check_apart(call: Evaluator, walk: Walk, graph: Graph, example: Values) -> t
         second |= {name: first[name] for name in inputs.single}
         try:
             call.run(first)
-        except ReadError as error:
-            if inputs.several > 1:
-                raise _fails(walk, error) from error
+        except MissingExtraError as error:
             return (_unknown(walk, error),)
+        except ReadError as error:
+            if any(node.domain for node in walk.nodes) and inputs.several == 1:
+                return (_unknown(walk, error),)  # an operator of one's own
+            raise _fails(walk, error, "it fails on one") from error
         try:
             runs = _run(call, first, second, inputs)
         except ReadError as error:
-            raise _fails(walk, error) from error
+            raise _fails(walk, error, "it runs on one and fails on several at once") from error
         parted = [name for name in runs.together if runs.place(name) is None]
         inside = None
         if parted or inputs.several > 1:
@@ -124,14 +126,13 @@ def _unknown(walk: Walk, error: Exception) -> Note:
     )
 
 
-def _fails(walk: Walk, error: ReadError) -> Exception:
-    """The error for a model that runs on one sample, and not on two."""
+def _fails(walk: Walk, error: ReadError, what: str) -> Exception:
+    """The error for a model that does not run on one sample, or on several."""
     kinds = dict(zip(walk.labels, (node.op_type for node in walk.nodes), strict=True))
     named = [name for name in re.findall(r"Name: ?'([^']*)'", str(error)) if name in kinds]
     if not named:
-        return ReadError(f"{walk.place}: it runs on one sample and not on several at once. {error}")
-    reason = _MIXES.format("it runs on one and fails on several at once")
-    refusal = Refusal(named[0], kinds[named[0]], reason, KEEP_BATCH)
+        return ReadError(f"{walk.place}: of samples, {what}: {error}")
+    refusal = Refusal(named[0], kinds[named[0]], _MIXES.format(what), KEEP_BATCH)
     return UnsupportedLayerError([refusal], walk.builder.nodes, walk.builder.met)
 
 
@@ -160,11 +161,11 @@ def _mixing(walk: Walk, graph: Graph, first: Values, second: Values) -> Iterator
     if walk.inputs.several == 1:
         return
     values = evaluate_all(graph, {name: first[name] for name in graph.inputs})
-    for made, tensor in walk.tensors.items():
-        if made in values and tensor.name in reading:
-            one, own = np.ravel(runs.first[tensor.name]), np.ravel(values[made])
+    for graphs, tensor in walk.tensors.items():
+        if graphs in values and tensor.name in reading:
+            one, own = np.ravel(runs.first[tensor.name]), np.ravel(values[graphs])
             if np.abs(one - own).max() > _ROUNDING * np.abs(one).max():
-                yield graph[made].source or made, graph[made].source_kind
+                yield graph[graphs].source or graphs, graph[graphs].source_kind
 
 
 def _reading(nodes: Sequence[Any], inputs: Iterable[str]) -> set[str]:

@@ -51,6 +51,8 @@ class OnnxNode(reading.Call):
     Values are those of one sample. Shapes leave out axis 0 where that has one entry, the sample,
     unless they are called full.
 
+    `free` says that the file leaves the size of the batch open.
+
     `signal` and `shape` give inputs with the batch on axis 0, and refuse others. A reader that
     counts axes through `view` takes them wherever their batch is.
     """
@@ -61,6 +63,7 @@ class OnnxNode(reading.Call):
     attributes: Mapping[str, Any]
     inputs: tuple[Value | None, ...]
     output_count: int
+    free: bool
     builder: GraphBuilder
     origin: Origin
     reserved: frozenset[str] = field(default_factory=frozenset, repr=False)

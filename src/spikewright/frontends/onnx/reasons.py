@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spikewright.advice import advise
 from spikewright.frontends.reading.reasons import (
     COMPARES,
     JUMPS,
@@ -11,8 +12,6 @@ from spikewright.frontends.reading.reasons import (
     Reason,
     by_kind,
 )
-
-_REGISTER = "Register a reader for it with spikewright.frontends.onnx.reads"
 
 _TAILS = "ArgMax ArgMin TopK NonZero NonMaxSuppression Unique OneHot"
 TAILS = frozenset((*_TAILS.split(), "ZipMap"))
@@ -69,6 +68,7 @@ _REASONS = by_kind(
 
 def reason_for(domain: str, operator: str) -> Reason:
     """The reason why this operator has no reading, and the options."""
+    register = advise("reader of an ONNX operator", kind=operator, domain=domain)
     if domain and operator not in _REASONS:
-        return Reason(f"it belongs to the domain {domain!r}, which has no readers", _REGISTER)
-    return _REASONS.get(operator, Reason("this operator has no reading", _REGISTER))
+        return Reason(f"it belongs to the domain {domain!r}, which has no readers", register)
+    return _REASONS.get(operator, Reason("this operator has no reading", register))

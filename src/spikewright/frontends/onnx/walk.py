@@ -221,6 +221,7 @@ class Walk:
             attributes=attributes,
             inputs=inputs,
             output_count=len(node.output),
+            free=self.inputs.several == 1 and not self.inputs.alone,
             builder=self.builder,
             origin=origin,
             reserved=self.reserved,

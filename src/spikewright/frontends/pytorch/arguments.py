@@ -15,9 +15,8 @@ from torch.utils import _pytree as pytree
 
 from spikewright._base.arrays import readable
 from spikewright._base.structure import Place
+from spikewright.advice import advise
 from spikewright.errors import ReadError
-
-USAGE = "read(model, example_input=x[:2]), x being (batch, *shape)"
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def _tensor(value: Any) -> Any:
         if array.dtype.kind not in "fiub":
             raise ReadError(
                 f"an example input of type {type(value).__name__} is not an array of numbers. "
-                f"Call {USAGE}, with the arguments of the module's own call for several inputs."
+                f"{advise('example of a module')}, or the arguments of the module's own call."
             )
         value = torch.from_numpy(np.array(array, order="C"))
     if value.is_complex():
@@ -158,7 +157,7 @@ def _array(tensor: Any) -> NDArray:
 def _check_batches(tensors: Sequence[Any]) -> None:
     shapes = [tuple(tensor.shape) for tensor in tensors]
     if not tensors or not all(shapes):
-        raise ReadError(f"the example input has no batch axis; call {USAGE}.")
+        raise ReadError(f"the example input has no batch axis. {advise('example of a module')}.")
     if len({shape[0] for shape in shapes}) > 1 or 0 in shapes[0][:1]:
         raise ReadError(
             f"the example inputs have shapes {shapes}; the first axis is the batch, which must "

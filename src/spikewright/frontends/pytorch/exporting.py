@@ -10,8 +10,9 @@ import torch
 from torch.nn.modules import transformer
 from torch.nn.modules.module import register_module_forward_hook
 
+from spikewright.advice import advise
 from spikewright.errors import ReadError
-from spikewright.frontends.pytorch.arguments import USAGE, Arguments, calls_of, variants
+from spikewright.frontends.pytorch.arguments import Arguments, calls_of, variants
 from spikewright.frontends.pytorch.experts import ask_every_expert
 from spikewright.frontends.pytorch.modes import inference
 from spikewright.frontends.pytorch.opaque import as_operators
@@ -40,8 +41,8 @@ def trace(module: Any, example_input: Any, opaque: Sequence[Any] = ()) -> Traced
     """
     if example_input is None:
         raise ReadError(
-            f"a {type(module).__name__} is read by tracing it, which needs an example input with a "
-            f"batch axis: {USAGE}."
+            f"a {type(module).__name__} is read by tracing it, which needs an example input. "
+            f"{advise('example of a module')}."
         )
     calls = calls_of(module, example_input)
     failures = list[Failure]()

@@ -72,9 +72,8 @@ def _takes_two(call: Callable[[Arrays], Any], example: Arrays) -> bool:
 def _refusal(found: Parted, first: _Made | None) -> Refusal:
     """The refusal of an output whose rows are not the samples, or of what mixes them."""
     if "batch axis" in found.reason:
-        moved = "Move it to the front, as in y.transpose(0, 1), or "
-        options = f"{moved if 'its axis' in found.reason else ''}name the outputs to keep: "
-        options = f"{options[0].upper()}{options[1:]}outputs=[...]."
+        moved = "Move it to the front, as in y.transpose(0, 1)"
+        options = moved if "its axis" in found.reason else MIXES
         return Refusal(found.output, "output", found.reason, options)
     if first is None:
         return Refusal(found.output, "output", found.reason, MIXES)

@@ -171,10 +171,21 @@ def by_name(exported: Any, leaves: Sequence[Any]) -> dict[str, Any]:
     """The leaves of a model's result, by name; a leaf of None is left out."""
     structure = pytree.tree_unflatten(list(range(len(leaves))), exported.call_spec.out_spec)
     named: dict[str, Any] = {}
-    for path, position in pytree.tree_flatten_with_path(structure)[0]:
+    for path, position in pytree.tree_flatten_with_path(_with_keys(structure))[0]:
         if leaves[position] is not None:
             named[unique_name(_output_name(path, len(leaves)), named)] = leaves[position]
     return named
+
+
+def _with_keys(result: Any) -> Any:
+    """A result in which mappings of any class are dictionaries: those of diffusers name no keys."""
+    if isinstance(result, Mapping):
+        return {key: _with_keys(value) for key, value in result.items()}
+    return pytree.tree_map(
+        lambda part: _with_keys(part) if isinstance(part, Mapping) else part,
+        result,
+        is_leaf=lambda part: isinstance(part, Mapping),
+    )
 
 
 def _output_name(path: Any, count: int) -> str:

@@ -135,7 +135,7 @@ class _Walk:
         self.values.update(self.program.constants)
         for node, shape in self.program.inputs.items():
             dtype = node.meta["val"].dtype
-            whole = not (dtype.is_floating_point or dtype == torch.bool)
+            whole = not dtype.is_floating_point  # truth values are zeros and ones
             name = self.builder.input(node.name, shape, self.arguments[node.name], whole)
             self._keep(node, Value(name, shape))
         for node in self.program.live:
@@ -153,7 +153,7 @@ class _Walk:
             if why is None:
                 outputs[name] = value.name
             else:
-                self.builder.refuse(name, "output", *why)
+                self.builder.refuse_output(name, *why)
         return self.builder.build(outputs)
 
     def refuse_lone_outputs(self) -> None:
@@ -162,10 +162,7 @@ class _Walk:
             if self.values[node].layout != BATCH_FIRST:
                 sizes = pretty(sizes_of(node.meta["val"]))
                 reason = f"one sample makes {sizes} of this output, which is no batch of one"
-                options = (
-                    "Give it the batch axis in front, or name the outputs to keep: outputs=[...]."
-                )
-                self.builder.refuse(name, "output", reason, options)
+                self.builder.refuse(name, "output", reason, "Give it the batch axis in front")
         if self.builder.refusals:
             raise UnsupportedLayerError(self.builder.refusals, self.builder.nodes, self.builder.met)
 
@@ -400,11 +397,10 @@ def _dependent(node: Any, values: Mapping[Any, Any]) -> list[Any]:
 
 def _why_no_output(value: Any) -> tuple[str, str] | None:
     """The reason why a value cannot be an output, and the next move; None where it can."""
-    keep = "name the outputs to keep: outputs=[...]."
     if not isinstance(value, Value):
-        return "this output does not depend on the input", keep.capitalize()
+        return "this output does not depend on the input", ""
     if value.masked is not None or value.seen is not None:
-        return "this output is minus infinity in places", keep.capitalize()
+        return "this output is minus infinity in places", ""
     return None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from spikewright.advice import advise
 from spikewright.frontends.reading.reasons import (
     COMPARES,
     JUMPS,
+    NO_READER,
     ORDERS,
     PLACES,
     Reason,
@@ -62,9 +64,8 @@ def why_not(target: str) -> Reason:
     """Reason and options for an operator without a reading, by its full name."""
     namespace, _, rest = target.partition(".")
     unknown = Reason(
-        "no reading of this operator is registered",
-        f"Replace the layer, or register one with "
-        f"@spikewright.frontends.pytorch.reads({target!r}).",
+        NO_READER,
+        advise("reader of a PyTorch operator", target=target),
     )
     return _REASONS.get(rest.split(".")[0], unknown) if namespace == "aten" else unknown
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
+from spikewright.advice import advise
 from spikewright.errors import ReadError
+from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.pytorch.arguments import Arguments
 
 _QUANTISED = (
@@ -71,12 +73,10 @@ def failed(module: Any, failure: Failure) -> ReadError:
     inside = ""
     if place:
         inside = f", inside {place!r} ({type(module.get_submodule(place)).__name__})"
-    instead = ' fallback="python" calls that part as it is.' if place else ""
+    moves = ". ".join(_moves(module, place, failure))
     return ReadError(
         f"torch.export cannot trace this {type(module).__name__}{inside}: "
-        f"{_reason(failure.error)}. The example input was {failure.call}, its first axis taken as "
-        f"the batch; forward must not branch on values.{_hint(module, place, failure)}"
-        f"{instead}"
+        f"{_reason(failure.error)}. The example input was {failure.call}. {moves}."
     )
 
 
@@ -87,16 +87,42 @@ def untraceable_part(module: Any, error: ReadError) -> Any | None:
     return module.get_submodule(place) if place else None
 
 
-def _hint(module: Any, place: str, failure: Failure) -> str:
-    """The next move: other inputs, or a part of the module."""
-    if isinstance(module.get_submodule(place), _TABLES) and not failure.call.whole:
-        return " Give it the numbers of rows as whole numbers: example_input=x.long()."
-    absent = failure.call.absent(module)
+def _moves(module: Any, place: str, failure: Failure) -> Iterator[str]:
+    """The next moves: another example, other code, a part of the module, or a call of a part."""
+    call = failure.call
+    if isinstance(module.get_submodule(place), _TABLES) and not call.whole:
+        yield advise("numbers of rows")
+        return
+    absent = call.absent(module)
     if absent and "NoneType" in str(failure.error):
-        needed = " or ".join(absent[:4])
-        return f" It was called without {needed}: example_input may hold arguments by name."
-    names = " or ".join(f"model.{name} ({kind})" for name, kind in _parts(module, place, failure))
-    return f" Give a part of it that is a network alone, such as {names}." if names else ""
+        yield advise("absent arguments", names=" or ".join(absent[:4]))
+        return
+    runs = _runs(module, call)
+    if not runs:
+        yield advise("example that the module takes")
+    elif _is_branch(failure.error):
+        yield advise("branches")
+    found = _parts(module, place, failure) if runs or failure.done else []
+    parts = [f"model.{name} ({kind})" for name, kind in found]
+    if parts:
+        yield advise("part of a module", part=" or ".join(parts))
+    if place and runs and not is_asked_for():
+        yield advise("call of a part")
+
+
+def _runs(module: Any, call: Arguments) -> bool:
+    """Whether the module's own call takes the example."""
+    try:
+        with torch.no_grad():
+            module(*call.args, **call.kwargs)
+    except Exception:
+        return False
+    return True
+
+
+def _is_branch(error: Exception) -> bool:
+    """Whether code went on by the value of a tensor."""
+    return "DataDependent" in type(error).__name__
 
 
 def _place(module: Any, error: Exception) -> str:
@@ -123,7 +149,7 @@ def _size(part: Any) -> int:
 def _reason(error: Exception) -> str:
     """The first lines of PyTorch's message, or its meaning where it names an internal symbol."""
     kind, text = type(error).__name__, str(error)
-    if "DataDependent" in kind:
+    if _is_branch(error):
         caused = re.search(r"Caused by: \((.*?)\)", text)
         where = f" ({caused[1]})" if caused else ""
         return f"how it goes on depends on the values of its input{where}"

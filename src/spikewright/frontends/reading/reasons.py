@@ -13,6 +13,8 @@ class Reason(NamedTuple):
     options: str
 
 
+NO_READER = "no reading of this operator is registered"
+
 JUMPS = Reason(
     "it jumps, so that small differences of its input make large ones",
     "Move it out of the model, or train with a continuous function such as clip or sigmoid",

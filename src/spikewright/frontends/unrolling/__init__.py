@@ -31,6 +31,7 @@ from spikewright.frontends.unrolling.cells import (
     States,
     Step,
 )
+from spikewright.frontends.unrolling.masked import MaskedCell
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
     Activation,
@@ -55,6 +56,7 @@ __all__ = [
     "GRUCell",
     "LSTMCell",
     "Linear",
+    "MaskedCell",
     "SimpleCell",
     "StepsOf",
     "Unrolled",

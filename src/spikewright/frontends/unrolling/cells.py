@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +43,14 @@ States = tuple[str | None, ...]
 class Cell(ABC):
     """The equations of one step: new states from the old ones and the step's input.
 
-    `linears` are maps of the input, applied to all steps at once. `states` is the number of values
-    that go from step to step; the first of them is the output.
+    `linears` are maps of the input, applied to all steps at once. The first of the states is the
+    output.
     """
 
-    states: ClassVar[int] = 1
+    @property
+    def states(self) -> int:
+        """The number of values that go from step to step."""
+        return len(self.sizes)
 
     @property
     @abstractmethod
@@ -135,7 +138,6 @@ class LSTMCell(Cell):
     output: Steps
     peepholes: NDArray | None = None
     projection: NDArray | None = None
-    states: ClassVar[int] = 2
 
     @property
     def linears(self) -> tuple[Linear, ...]:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.samples import duration, format_shape, held
 from spikewright.engines.program import Program
 from spikewright.errors import SimulationError
 from spikewright.measure.operations.functions import function_operations, not_counted
 from spikewright.measure.operations.links import Item, Links, Partial, end_shape
 from spikewright.measure.operations.memory import BYTES, state_bytes, weight_bytes
 from spikewright.measure.operations.operations import LayerOperations, Operations
+from spikewright.measure.operations.padding import NO_PADDING, Padding
 from spikewright.measure.operations.wiring import Hop, Wiring
 from spikewright.network import Ensemble, Network, Node
 from spikewright.records import Record
@@ -109,6 +111,7 @@ class Counter:
         steps: int,
         inputs: Mapping[str, ArrayLike] | None = None,
         events: Mapping[str, ArrayLike] | None = None,
+        padding: Padding = NO_PADDING,
     ) -> Operations:
         """Operations of a run of `steps` steps, sample by sample.
 
@@ -116,11 +119,12 @@ class Counter:
         inputs that spike; `inputs` the values of the analog ones, `(batch, *shape)` held constant
         or `(batch, steps, *shape)` (left out: no value is zero, and they are held). `events` holds
         the number of steps in which each neuron spiked, for the other way to count bursts; left
-        out, it is at most the number of spikes and of steps. Raises `SimulationError` where a
-        population is missing, shapes differ or totals are not whole numbers from 0.
+        out, it is at most the number of spikes and of steps. Of `padding` nothing counts. Raises
+        `SimulationError` where a population is missing, shapes differ or totals are not whole
+        numbers from 0.
         """
         analog = {name: x for name, x in (inputs or {}).items() if name not in totals}
-        found = self._of_spikes(totals, steps, events or {})
+        found = self._of_spikes(totals, steps, events or {}, padding)
         sizes = {found.n} if totals else set()
         sizes |= {len(np.asarray(x)) for x in analog.values()}
         if len(sizes) > 1:
@@ -131,13 +135,14 @@ class Counter:
             for name, node in self._fed.items()
             if name not in totals
         }
-        return found.plus(self._of_inputs({**full, **analog}, steps))
+        return found.plus(self._of_inputs({**full, **analog}, steps, padding))
 
     def _of_spikes(
         self,
         totals: Mapping[str, ArrayLike],
         steps: int,
         events: Mapping[str, ArrayLike],
+        padding: Padding,
     ) -> Operations:
         """`count` without the analog inputs."""
         batch = len(np.asarray(next(iter(totals.values())))) if totals else 1
@@ -148,37 +153,48 @@ class Counter:
             if hop.origin in spikes:
                 found = _of_spikes(hop, spikes[hop.origin], *happened[hop.origin])
             elif self._wiring.kinds[hop.origin] != "input":
-                found = _of_values(hop, steps, batch)
+                found = _of_values(hop, steps, batch, padding)
             else:
                 continue
-            self._add(layers, hop, found, steps)
+            self._add(layers, hop, found, steps, padding)
         for node, macs in self._functions.items():
-            made = np.full(batch, macs * steps)
+            made = np.full(batch, padding.products.get(node, macs) * steps)
             found = replace(LayerOperations.none(batch), multiply_accumulates=made)
             name = self._names[node]
             layers[name] = layers[name].plus(found) if name in layers else found
         exact = all(known for _, known in happened.values())
-        sizes = {name: neurons.ensemble.n_neurons for name, neurons in self._populations.items()}
+        sizes = {
+            name: padding.size(n, n.ensemble.n_neurons) for name, n in self._populations.items()
+        }
         more = self.not_counted, self._spiking
         return Operations(layers, batch, steps, sizes, self._filtered, True, exact, *more)
 
-    def _of_inputs(self, inputs: Mapping[str, ArrayLike], steps: int) -> Operations:
+    def _of_inputs(
+        self, inputs: Mapping[str, ArrayLike], steps: int, padding: Padding
+    ) -> Operations:
         """`count` of these analog inputs alone."""
         values = self._values(inputs)
         batch = max(map(len, values.values()), default=1)
         layers: dict[str, LayerOperations] = {}
         for hop in self._wiring.hops:
             if isinstance(hop.origin, Node) and hop.origin in values:
-                self._add(layers, hop, _of_input(hop, values[hop.origin], steps), steps)
+                given = padding.without(hop.origin, values[hop.origin])
+                self._add(layers, hop, _of_input(hop, given, steps), steps, padding)
         held = all(x.ndim == len(node.shape_out) + 1 for node, x in values.items())
         return Operations(layers, batch, steps, {}, 0, held, True)
 
     def _add(
-        self, layers: dict[str, LayerOperations], hop: Hop, found: LayerOperations, steps: int
+        self,
+        layers: dict[str, LayerOperations],
+        hop: Hop,
+        found: LayerOperations,
+        steps: int,
+        padding: Padding,
     ) -> None:
         """Add the operations of one hop to the layer that it leads to."""
-        dense = np.full(len(found.dense), hop.connections * steps)
-        found, name = replace(found, dense=dense), self._names[hop.target]
+        dense = padding.paths(hop, hop.connections, len(found.dense)) * steps
+        found = padding.reaching(hop, replace(found, dense=dense))
+        name = self._names[hop.target]
         layers[name] = layers[name].plus(found) if name in layers else found
 
     def memory_records(self, how: Mapping[str, Any] | None = None) -> list[Record]:
@@ -251,16 +267,15 @@ def _whole(name: str, given: ArrayLike, item: Item, batch: int) -> NDArray:
 def _values(name: str, given: ArrayLike, node: Node) -> NDArray:
     """Values of an analog input, held or changing."""
     values = np.asarray(given)
-    rank = len(node.shape_out)
-    fits = values.ndim in (rank + 1, rank + 2) and values.shape[values.ndim - rank :] == (
-        node.shape_out
-    )
-    if not fits:
+    if duration(values, node.shape_out) is not None:
+        return values
+    found = held(values, node.shape_out)
+    if found is None:
+        ways = format_shape(node.shape_out), format_shape(node.shape_out, "steps")
         raise SimulationError(
-            f"input {name!r} must have shape (batch, *{node.shape_out}) or (batch, steps, "
-            f"*{node.shape_out}), got {values.shape}"
+            f"input {name!r} must have shape {' or '.join(ways)}, got {values.shape}"
         )
-    return values
+    return found
 
 
 def _meet(counts: NDArray, fan_out: NDArray) -> NDArray:
@@ -309,9 +324,9 @@ def _of_input(hop: Hop, values: NDArray, steps: int) -> LayerOperations:
     )
 
 
-def _of_values(hop: Hop, steps: int, batch: int) -> LayerOperations:
+def _of_values(hop: Hop, steps: int, batch: int, padding: Padding) -> LayerOperations:
     """Values that are no spikes meet every weight at every step; without weights they are added."""
-    made = np.full(batch, hop.synapses * steps)
+    made = padding.paths(hop, hop.synapses, batch) * steps
     none = LayerOperations.none(batch)
     if hop.weighs:
         return replace(none, multiply_accumulates=made)

@@ -48,6 +48,11 @@ class LayerOperations:
         """The samples of both."""
         return self._with(other, lambda a, b: np.concatenate([a, b]))
 
+    def times(self, share: NDArray) -> LayerOperations:
+        """A share of the operations of each sample, in whole numbers."""
+        parts = (np.rint(value * share).astype(np.int64) for value in self._values())
+        return LayerOperations(*parts)
+
     def summed(self) -> LayerOperations:
         """The sum over samples, `(1,)`."""
         return LayerOperations(*(value.sum(keepdims=True) for value in self._values()))
@@ -66,16 +71,17 @@ class Operations:
 
     Arrays are `(n,)`, or `(1,)` sums over samples (`summed`); `joined` takes either, and means are
     the same to the last digit, since all counts are whole numbers. `neurons` is the size of each
-    population, `filtered` the number of values that synapses filter. `constant_input` says whether
-    every analog input was held, `exact_events` whether the number of (neuron, step) pairs with a
-    spike is known or bounded from above by the spikes; `not_counted` names work that has no count.
-    `spiking` is false where no neuron of the network spikes.
+    population (the mean of what counts, where some is padding), `filtered` the number of values
+    that synapses filter. `constant_input` says whether every analog input was held, `exact_events`
+    whether the number of (neuron, step) pairs with a spike is known or bounded from above by the
+    spikes; `not_counted` names work that has no count. `spiking` is false where no neuron of the
+    network spikes.
     """
 
     layers: Mapping[str, LayerOperations]
     n: int
     steps: int
-    neurons: Mapping[str, int]
+    neurons: Mapping[str, float]
     filtered: int
     constant_input: bool
     exact_events: bool
@@ -86,7 +92,7 @@ class Operations:
         return f"<Operations of {self.n} samples, {self.steps} steps, {len(self.layers)} layers>"
 
     @property
-    def neuron_updates(self) -> int:
+    def neuron_updates(self) -> float:
         """Updates of neurons for one sample: neurons times steps."""
         return sum(self.neurons.values()) * self.steps
 

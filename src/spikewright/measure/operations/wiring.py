@@ -198,7 +198,7 @@ class Wiring:
             for before in self.arriving[segment.pre]:
                 yield from self._hops_from(before, target, (some, every), weighed, filtered)
         elif kind != "constant":
-            fan_out = np.ascontiguousarray(some).astype(np.int64)
+            fan_out = np.array(some, np.int64, order="C")
             yield Hop(segment.pre, target, fan_out, int(every.sum()), weighed, filtered)
 
     # Spikes behind a maximum.

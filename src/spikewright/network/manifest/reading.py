@@ -92,6 +92,8 @@ class Reader:
         shape = _tuple(entry["shape"])
         size_in = None if isinstance(output, np.ndarray) and shape == (0,) else shape
         size_out = _tuple(entry["shape_out"]) if isinstance(output, Process) else None
+        if isinstance(output, np.ndarray):
+            size_out = output.shape  # a number without axes stays one
         label, restart = self._text(entry["label"]), entry.get("restart_every")
         at_once = entry.get("at_once", 1)
         return Node(output, size_in, size_out, label, restart_every=restart, at_once=at_once)

@@ -1,6 +1,7 @@
 """The functions of nodes that files and engines know: those that the converter needs."""
 
 from spikewright.network.node_functions.arithmetic import Divide, MatMul, Maximum, Minimum, Multiply
+from spikewright.network.node_functions.curve import Elementwise
 from spikewright.network.node_functions.lookup import Lookup
 from spikewright.network.node_functions.normalising import (
     LayerNormalization,
@@ -14,6 +15,7 @@ from spikewright.network.node_functions.python_call import PythonCall
 
 __all__ = [
     "Divide",
+    "Elementwise",
     "LayerNormalization",
     "LogSoftmax",
     "Lookup",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
+from spikewright._base.samples import held_constant
 from spikewright.errors import SimulationError
 
 Shape = tuple[int, ...]
@@ -29,13 +30,11 @@ class Encoder(ABC):
         By default arrays `(batch, *shape)` of finite numbers, which `given` is already. Raises
         `SimulationError`.
         """
-        if given.shape[1:] != shape:
-            raise SimulationError(
-                f"input {name!r} must be {pretty('batch', shape)} for {self!r}, got shape "
-                f"{given.shape}"
-            )
-        result: Sequence[Any] = given
-        return result
+        try:
+            found: Sequence[Any] = held_constant(given, shape, f" for {self!r}")
+        except ValueError as error:
+            raise SimulationError(f"input {name!r} {error}") from None
+        return found
 
     def needed(self, samples: Sequence[Any], dt: float) -> int | None:
         """The number of steps that the samples themselves last, or None where any number will do.
@@ -82,8 +81,3 @@ def generator_of(sample: NDArray, key: tuple[int, ...]) -> np.random.Generator:
     digest = hashlib.blake2b(values.tobytes(), digest_size=16).digest()
     words = np.frombuffer(digest, np.uint32)
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([*key, *map(int, words)])))
-
-
-def pretty(first: str, shape: Shape) -> str:
-    """A shape as text, with the name of the first axis."""
-    return f"({', '.join([first, *map(str, shape)])})"

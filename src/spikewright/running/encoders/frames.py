@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
+from spikewright._base.samples import format_shape, held_over
 from spikewright.errors import SimulationError
-from spikewright.running.encoders.base import Encoder, Shape, pretty
+from spikewright.running.encoders.base import Encoder, Shape
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,13 @@ class Frames(Encoder):
             raise SimulationError(f"Frames: hold is a whole number from 1, got {self.hold!r}")
 
     def samples(self, given: Any, name: str, shape: Shape) -> Sequence[Any]:
-        if shape == (1,) and given.ndim == 2:
-            given = given[..., None]  # one value a frame
-        if given.ndim < 2 or given.shape[2:] != shape or given.shape[1] == 0:
+        found: Sequence[Any] | None = held_over(given, shape)
+        if found is None:
             raise SimulationError(
-                f"input {name!r} must be {pretty('batch, frames', shape)} for {self!r}, got shape "
+                f"input {name!r} must be {format_shape(shape, 'frames')} for {self!r}, got shape "
                 f"{given.shape}"
             )
-        result: Sequence[Any] = given
-        return result
+        return found
 
     def needed(self, samples: Sequence[Any], dt: float) -> int | None:
         return len(samples[0]) * self.hold

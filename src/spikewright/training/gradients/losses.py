@@ -78,9 +78,9 @@ class Judged:
         """The distance from labels (cross entropy, nats) or targets (relative mean square)."""
         if truth.kind == "targets":
             return relative_square(made, values, self.spread)
-        if self.output.shape == (1,):
+        if self.output.single:
             return functional.binary_cross_entropy(
-                made[..., 0].clamp(1e-6, 1.0 - 1e-6), values.to(made.dtype)
+                self.output.number(made).clamp(1e-6, 1.0 - 1e-6), values.to(made.dtype)
             )
         logits = made if self.logits or self.perhaps else made.clamp_min(1e-6).log()
         return functional.cross_entropy(logits, values)

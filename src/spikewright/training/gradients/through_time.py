@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from spikewright._base.samples import check_rows, over_time
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.errors import SimulationError
 from spikewright.frontends.origins import Origin, Place
@@ -17,6 +18,7 @@ from spikewright.graph import Node
 from spikewright.graph.layers import Input
 from spikewright.lower.node_functions import is_homogeneous
 from spikewright.measure.readout import read_out
+from spikewright.running.inputs import fitted
 from spikewright.training.gradients.along_time import (
     Increases,
     Population,
@@ -149,15 +151,12 @@ class ThroughTime(nn.Module):
         shape, steps = self.plan.graph.shapes[name], self.settings.steps
         like = self._arrays_like()
         x = x.to(like)
-        if tuple(x.shape[1:]) == shape:
-            x = x[:, None]
-        elif tuple(x.shape[1:]) != (steps, *shape):
-            raise SimulationError(
-                f"input {name!r}: shape {tuple(x.shape)} is neither (batch, *{shape}) nor (batch, "
-                f"{steps}, *{shape})"
-            )
+        x = fitted(name, over_time, x, shape, steps)
         if not bool(torch.isfinite(x).all()):
             raise SimulationError(f"input {name!r} holds values that are NaN or infinite")
+        rows = self.plan.graph.structure.rows.get(name)
+        if rows is not None:
+            fitted(name, check_rows, x.detach().cpu().numpy(), rows)
         return x
 
     def _arrays_like(self) -> Tensor:

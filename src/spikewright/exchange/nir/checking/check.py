@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
+from spikewright._base.samples import duration, held
 from spikewright.errors import DamagedFileError, NetworkError, SimulationError
 from spikewright.exchange.nir.checking.environments import Place, Readers, places
 from spikewright.exchange.nir.checking.explain import TIES, Explanation, explain
@@ -124,16 +125,18 @@ def _samples(wiring: Wiring, x: NDArray, steps: Any) -> tuple[NDArray, bool, int
     shape = tuple(int(n) for n in np.atleast_1d(wiring.nodes[wiring.input].input_type["input"]))
     if x.dtype.kind not in "biuf" or not np.isfinite(x).all() or not x.size:
         raise SimulationError("x must hold finite real numbers, at least one sample of them")
-    if x.shape[1:] == shape:
+    found = held(x, shape)
+    if found is not None:
         if not (is_whole(steps) and steps >= 1):
             raise NetworkError(
                 f"steps must be a whole number from 1 where x has no axis of time, got {steps!r}"
             )
-        return x, False, int(steps)
-    if x.shape[2:] == shape and x.ndim == len(shape) + 2:
-        if steps is not None and steps != x.shape[1]:
-            raise NetworkError(f"steps is {steps!r}, and x has {x.shape[1]} steps. Leave it out")
-        return x, True, x.shape[1]
+        return found, False, int(steps)
+    timed = duration(x, shape)
+    if timed is not None:
+        if steps not in (None, timed):
+            raise NetworkError(f"steps is {steps!r}, and x has {timed} steps. Leave it out")
+        return x, True, timed
     raise SimulationError(
         f"x has the shape {x.shape}, and the file's input takes (samples, *{shape}) or "
         f"(samples, steps, *{shape})"

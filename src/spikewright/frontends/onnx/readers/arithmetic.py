@@ -13,6 +13,7 @@ from spikewright.frontends.onnx.values import Signal
 from spikewright.frontends.reading.arithmetic import combined, extremum, product, quotient
 from spikewright.frontends.reading.attention import HIDDEN, LEAST
 from spikewright.frontends.reading.values import Operand, Value
+from spikewright.graph.layers import Maximum, Minimum
 
 
 @reads("Add", "Sum", "Mean", "Sub")
@@ -67,4 +68,10 @@ def divide(node: OnnxNode) -> Value:
 @reads("Max", "Min")
 def maximum(node: OnnxNode) -> Value:
     """The larger, or smaller, of signals and constants; of one signal and one number, a bound."""
-    return extremum(node, node.kind == "Max", *node.inputs_of_sample())
+    operands = node.inputs_of_sample()
+    if node.origin.kind == node.kind:
+        return extremum(node, node.kind == "Max", *operands)
+    x, bound = operands  # a limit of a quantised input or output, for which no neurons stand
+    assert isinstance(x, Value)
+    limit = node.constant_like(np.full(x.shape, bound), x, "limit")
+    return node.add(Maximum() if node.kind == "Max" else Minimum(), x, limit)

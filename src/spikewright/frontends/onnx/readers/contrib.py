@@ -212,5 +212,5 @@ def _hidden(node: OnnxNode, mask: Any, length: int) -> Any:
     if len(full) == 1:
         wide = replace(wide, whole=mask.whole)
         wide = _step(node, "Greater", [wide, Constant(np.arange(length))], "kept")
-    less = _step(node, "Sub", [Constant(np.float32(1.0)), wide], "left out")
-    return _step(node, "Mul", [less, Constant(np.float32(low))], "hidden")
+    less = _step(node, "Sub", [Constant(np.array(1.0, np.float32)), wide], "left out")
+    return _step(node, "Mul", [less, Constant(np.array(low, np.float32))], "hidden")

@@ -12,6 +12,7 @@ from spikewright.frontends.reading.selection import sliced, taken
 from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import Identity, Reshape, ScaleShift, Take
 
+_FEW = 64  # samples: an end beyond is that of any axis
 _SAMPLES = "Only axes beside the batch can be cut"
 
 
@@ -33,6 +34,8 @@ def slice_(node: OnnxNode) -> Value:
         axis = whole.full_axis(given)
         if step == 0:
             raise Unreadable(f"its step along axis {axis} is 0")
+        if node.free and whole.is_batch(axis) and 1 < end < _FEW:
+            raise Unreadable(f"it leaves {end} samples of axis {axis}, the batch", _SAMPLES)
         part = slice(start, end, step)  # bounds beyond the ends mean what they do in Python
         if range(*part.indices(whole.full[axis])) != range(whole.full[axis]):
             parts[axis] = part
@@ -41,7 +44,8 @@ def slice_(node: OnnxNode) -> Value:
         if not range(*part.indices(whole.full[axis])):
             batch = ", the batch" if whole.is_batch(axis) else ""
             raise Unreadable(
-                f"its range {part} leaves nothing of {whole.full[axis]} along axis {axis}{batch}"
+                f"its range {part} does not leave something of {whole.full[axis]} along axis "
+                f"{axis}{batch}"
             )
     return sliced(node, view, {view.axis(axis): part for axis, part in parts.items()})
 

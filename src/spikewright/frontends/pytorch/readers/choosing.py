@@ -24,8 +24,7 @@ def _whole(call: Call, indices: Any) -> np.ndarray:
     if not isinstance(indices, torch.Tensor):
         raise Unreadable(
             "its indices depend on the input",
-            "Make them constants of a module around this one, or keep what comes before it: "
-            "outputs=[...].",
+            "Make them constants of a module around this one.",
         )
     return np.asarray(indices.detach().cpu().numpy(), np.int64)
 

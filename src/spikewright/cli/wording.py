@@ -1,0 +1,52 @@
+"""Sentences of the library as a command says them: options in the place of arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import click
+
+_CALL = re.compile(r"sw\.(\w+)\(([^()]*)\)")
+_VALUE = r"sw\.\w+\([^()]*\)|\"[^\"]*\"|'[^']*'|-?\w+(?:\.\w+)*"
+_FLAGS = {("spiking", "True"): "--spiking", ("spiking", "False"): "--rate"}
+
+
+def options_of(commands: Iterable[click.Command]) -> dict[str, str]:
+    """The option for each argument of the library that some command has one for."""
+    found: dict[str, str] = {}
+    for command in commands:
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.name is not None:
+                found.setdefault(parameter.name, max(parameter.opts, key=len))
+    return found
+
+
+def in_options(text: str, options: Mapping[str, str]) -> str:
+    """A sentence with options in the place of arguments: `spiking=True` becomes `--spiking`."""
+    names = "|".join(map(re.escape, sorted(options, key=len, reverse=True)))
+
+    def option(match: re.Match[str]) -> str:
+        name, value = match[1], match[2]
+        return _FLAGS.get((name, value)) or f"{options[name]} {_as_text(value)}"
+
+    def named(match: re.Match[str]) -> str:
+        return match[0].replace(match[1], options[match[1]]).removeprefix("argument ").strip("'")
+
+    text = re.sub(rf"(?<![\w.])({names})=({_VALUE})", option, text)
+    text = re.sub(rf"\bargument '({names})'", named, text)
+    text = re.sub(rf"\b(?:key|value) of ({names})\b", named, text)
+    words = "|".join(name for name in options if "_" in name)
+    return re.sub(rf"(?<![\w.-])({words})\b(?!=)", named, text)
+
+
+def _as_text(value: str) -> str:
+    """A value as a command takes it: a rule by its name, with its arguments."""
+    call = _CALL.fullmatch(value)
+    if call is None:
+        return value.strip("\"'")
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", call[1]).lower()
+    arguments = call[2].replace(" ", "")
+    if name in ("quantised", "fission"):  # whose first argument says all
+        return arguments.partition(",")[0].rpartition("=")[2]
+    return f"{name}:{arguments}" if arguments else name

@@ -1,0 +1,80 @@
+"""Values that depend on no input: position embeddings, class tokens, whatever is made of them.
+
+They are arrays while a model is read; one whose first axis is the batch has an extent of one there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.optional import require
+from spikewright.frontends.keras.registry import Call, Unknown, Unreadable, Value, plain_array
+from spikewright.frontends.keras.running import run_operation, without_gradients
+from spikewright.frontends.keras.walking import Application, flatten, map_structure
+from spikewright.frontends.reading.spending import afford
+from spikewright.frontends.source import GraphBuilder
+from spikewright.graph.layers import Constant
+
+_INPUTS = ("inputs", "query", "value", "key")
+
+
+def folded(call: Application[Any]) -> Sequence[Any]:
+    """The outputs of a layer or operation that is applied to constants alone."""
+    afford(sum(math.prod(n or 1 for n in tensor.shape) for tensor in call.outputs))
+    with without_gradients():
+        return [plain_array(x) for x in run_operation(call.operation, call.args, call.kwargs)]
+
+
+def is_constant(leaf: Any) -> bool:
+    """Whether an argument is an array or tensor."""
+    return isinstance(leaf, np.ndarray) or require("keras").ops.is_tensor(leaf)
+
+
+def with_constants(call: Call) -> Call:
+    """The call of a layer with values in the place of constants among its inputs.
+
+    Raises `Unreadable` for a constant that differs from sample to sample, or has no batch axis.
+    """
+    first = next(iter(call.arguments), "")
+    given = {name: call.arguments[name] for name in {first, *_INPUTS} & set(call.arguments)}
+    if not any(is_constant(leaf) for leaf in flatten(given)):
+        return call
+    made = map_structure(lambda leaf: _as_value(call, leaf) if is_constant(leaf) else leaf, given)
+    arguments = {**call.arguments, **made}
+    values = tuple(v for v in flatten(arguments) if isinstance(v, Value))
+    return replace(call, arguments=arguments, inputs=values)
+
+
+def as_values(call: Call, tensors: Sequence[Any]) -> list[Value]:
+    """Tensors that a call joins, with values in the place of constants; raises `Unreadable`."""
+    return [x if isinstance(x, Value) else _as_value(call, x) for x in tensors]
+
+
+def _as_value(call: Call, constant: Any) -> Value:
+    found = plain_array(constant)
+    ranks = {len(value.shape) + 1 for value in call.inputs}
+    if found.ndim not in ranks or found.shape[0] != 1:
+        raise Unreadable(
+            f"its constant of shape {found.shape} has no batch axis of extent 1",
+            "Give the constant that axis, constant[None]",
+        )
+    name, source, kind = call.named("constant")
+    return constant_value(call.builder, found, name, source, kind)
+
+
+def constant_value(
+    builder: GraphBuilder, constant: NDArray, name: str, source: str, kind: str
+) -> Value:
+    """A constant `(1, *shape)` as a value of the graph."""
+    value = np.asarray(constant[0], np.float64)
+    node = builder.add(name, Constant(value), source=source, kind=kind)
+    if node is None:
+        raise Unknown
+    whole, truth = constant.dtype.kind in "iu", constant.dtype.kind == "b"
+    return Value(node, value.shape, whole=int(whole), truth=truth)

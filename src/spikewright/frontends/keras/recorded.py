@@ -1,0 +1,204 @@
+"""Whole models that are Python code, as the graph of Keras that they record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.optional import require
+from spikewright._base.structure import Place, leaves
+from spikewright.errors import Refusal, UnsupportedLayerError
+from spikewright.frontends.keras.ends import End, ends, nodes_of, refuse_outputs
+from spikewright.frontends.keras.mixed import is_recorded_right, mixed_in
+from spikewright.frontends.keras.quantized import inputs_as_they_are
+from spikewright.frontends.keras.reading import Reading
+from spikewright.frontends.keras.registry import Value, array
+from spikewright.frontends.keras.running import (
+    Running,
+    checked,
+    precision_of,
+    ran,
+    to_numpy,
+    without_gradients,
+)
+from spikewright.frontends.keras.symbolic import Recorded, record
+from spikewright.frontends.keras.tracing import called
+from spikewright.frontends.keras.walking import filled, map_structure, values_in
+from spikewright.frontends.source import GraphBuilder, Source, Values
+from spikewright.graph import Graph, unique_name
+from spikewright.graph.layers import Shape
+from spikewright.graph.lookups import whole_inputs
+
+UNKNOWN_WHOLE = "some of its inputs are whole numbers, and which ones is not known"
+"""The reason why a model without an example is refused."""
+
+
+def read_recorded(
+    model: Any,
+    arguments: Mapping[str, Any],
+    invented: bool,
+    outputs: Sequence[str] | None,
+    batch: int | None,
+) -> Source | None:
+    """The model as it records itself, or None where symbolic tensors do not do.
+
+    `arguments` hold arrays `(batch, *shape)`, which are `invented` where no example was given: then
+    what their code takes for whole numbers is. Raises `UnsupportedLayerError`.
+    """
+    given = dict(arguments)
+    if invented:
+        given = map_structure(lambda x: x.astype(np.float32), given)
+    made = _read(model, given, outputs, batch)
+    if made is None or not invented or not whole_inputs(made.graph):
+        return made
+    if len(made.graph.inputs) > 1:
+        return None  # the way behind refuses that with a reason
+    return _read(model, map_structure(lambda x: x.astype(np.int32), given), outputs, batch)
+
+
+def input_of(
+    builder: GraphBuilder, shape: Shape, place: Place, alone: bool, flat: bool, whole: bool
+) -> str:
+    """Add the input at a place in the arguments of a model's call.
+
+    A single argument's inputs are known by its keys, if it is a dict, and taken in its structure.
+    """
+    argument, *rest = place
+    keys = all(isinstance(step, str) for step in rest)
+    steps = rest if alone and rest and keys else [argument, *rest]
+    own = tuple(rest) if alone else (argument, *rest)
+    return builder.input("_".join(map(str, steps)), shape, None if flat else own, whole)
+
+
+def _read(
+    model: Any, given: dict[str, Any], outputs: Sequence[str] | None, batch: int | None
+) -> Source | None:
+    builder = GraphBuilder()
+    arguments = _with_values(builder, given)
+    values = values_in(arguments)
+    found = record(model, arguments, values, batch, {})
+    if found is None or found.graph is None:
+        return None
+    if not is_recorded_right(model, arguments, found, _arrays(given)):
+        return None
+    reading = Reading(found.graph, builder)
+    own = _outputs(found)
+    wanted = ends(found.graph, reading, own, outputs)
+    tensors = [end.tensor for end in wanted.values()]
+    read = _through(reading, found, values, tensors)
+    nodes = nodes_of(wanted, read, reading)
+    if None not in nodes.values():
+        builder.refusals.clear()
+    refuse_outputs(reading, nodes, read)
+    graph = builder.build(nodes)
+    depend = [isinstance(end, require("keras").KerasTensor) for end in found.outputs]
+    mixed = mixed_in(model, arguments, _arrays(given), depend)
+    if mixed is not None:
+        reason = f"samples of a batch do not stay apart in its code: {mixed}"
+        kind, advice = type(model).__name__, "Keep the batch axis first, and samples apart"
+        raise UnsupportedLayerError([Refusal(model.name, kind, reason, advice)])
+    run = _Run(model, found, arguments, graph, reading, tuple(own), wanted)
+    notes = builder.notes_of(graph)
+    ran_by = partial(ran, as_they_are=bool(notes))
+    precision = precision_of(model)
+    return Source(graph, "keras", run.activations, run.call, ran_by, precision, notes=notes)
+
+
+def _with_values(builder: GraphBuilder, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a model's call with a value of the graph in the place of each array."""
+    places = list(leaves(given))
+    alone = len(given) == 1
+    flat = alone and all(len(place) <= 2 for place, _ in places)
+    made = []
+    for place, leaf in places:
+        found = to_numpy(leaf)
+        whole, truth = found.dtype.kind in "iu", found.dtype.kind == "b"
+        node = input_of(builder, found.shape[1:], place, alone, flat, whole)
+        made.append(Value(node, builder.shapes[node], whole=int(whole), truth=truth))
+    each = iter(made)
+    return {name: map_structure(lambda _: next(each), given[name]) for name in given}
+
+
+def _arrays(given: Mapping[str, Any]) -> list[NDArray]:
+    return [to_numpy(leaf) for _, leaf in leaves(given)]
+
+
+def _through(
+    reading: Reading, found: Recorded, values: Sequence[Value], tensors: Sequence[Any]
+) -> list[Any]:
+    """The values of tensors of the recorded graph; a constant output is its array."""
+    symbolic = [t for t in tensors if isinstance(t, require("keras").KerasTensor)]
+    made = iter(reading.through(found.graph, values, ends=symbolic))
+    return [next(made) if any(t is s for s in symbolic) else np.asarray(0) for t in tensors]
+
+
+def _outputs(found: Recorded) -> dict[str, Any]:
+    """The outputs of code by name: the keys on the way to each, or numbers."""
+    own: dict[str, Any] = {}
+    for place, tensor in zip(found.places, found.outputs, strict=True):
+        if not all(isinstance(step, int) for step in place):
+            name = "_".join(map(str, place))
+        else:
+            name = "_".join(["output", *map(str, place)]) if len(found.outputs) > 1 else "output"
+        own[unique_name(name, own)] = tensor
+    return own
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Runs a model, or the graph that it has recorded, on arrays by the names of inputs."""
+
+    model: Any
+    recorded: Recorded
+    arguments: Mapping[str, Any]
+    graph: Graph
+    reading: Reading
+    outputs: tuple[str, ...]
+    wanted: Mapping[str, End]
+
+    def activations(self, inputs: Values) -> dict[str, NDArray]:
+        """As `Source.activations`; a graph of one sample runs them one after another."""
+        arrays = self._given(inputs)
+        if self.reading.batch is None:
+            return {**arrays, **self._ran(arrays)}
+        count = len(next(iter(arrays.values())))
+        each = [self._ran({n: x[i : i + 1] for n, x in arrays.items()}) for i in range(count)]
+        return {**arrays, **{n: np.concatenate([one[n] for one in each]) for n in each[0]}}
+
+    def _ran(self, arrays: Values) -> dict[str, NDArray]:
+        reading, graph = self.reading, self.recorded.graph
+        nodes = {
+            place: node
+            for place, node in reading.nodes.items()
+            if node in self.graph and node not in reading.hidden
+        }
+        running = Running(graph, nodes)
+        tensors = [end.tensor for end in self.wanted.values()]
+        with without_gradients(), inputs_as_they_are(self.model):
+            running.through(graph, self._tensors(arrays), ends=tensors)
+        return running.values
+
+    def call(self, inputs: Values) -> dict[str, NDArray]:
+        """As `Source.call`."""
+        tensors = self._tensors(self._given(inputs))
+        with without_gradients():
+            made = called(self.model, filled(dict(self.arguments), tensors))
+        found = zip(self.outputs, require("keras").tree.flatten(made), strict=True)
+        return {name: array(value) for name, value in found if name in self.graph.outputs}
+
+    def _given(self, inputs: Values) -> dict[str, NDArray]:
+        names = [str(value.name) for value in values_in(dict(self.arguments))]
+        return checked(self.graph, names, inputs)
+
+    def _tensors(self, arrays: Values) -> list[Any]:
+        convert, made = require("keras").ops.convert_to_tensor, []
+        for value, tensor in zip(
+            values_in(dict(self.arguments)), self.recorded.graph.inputs, strict=True
+        ):
+            made.append(convert(arrays[str(value.name)].astype(tensor.dtype), tensor.dtype))
+        return made

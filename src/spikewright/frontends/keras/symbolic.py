@@ -1,0 +1,140 @@
+"""Python code in layers as the graph of Keras layers and operations that it applies.
+
+Code that is called with symbolic tensors records what it applies to them, as a functional model
+does. So it is read by the same readers, under the same names.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from spikewright._base.optional import require
+from spikewright._base.structure import Place, leaves
+from spikewright.frontends.keras.operators import symbolic_operators
+from spikewright.frontends.keras.quantized import inputs_as_they_are
+from spikewright.frontends.keras.registry import Value
+from spikewright.frontends.keras.walking import filled
+from spikewright.frontends.preserving import preserved
+
+_BOOKKEEPING = {"_inbound_nodes", "_outbound_nodes", "_called", "_losses", "_loss_ids"}
+"""Attributes of layers that Keras itself sets when it calls them."""
+
+
+class Recorded(NamedTuple):
+    """What code applies: a graph of Keras, and the outputs in order, tensors of it or constants.
+
+    `places` are the ways to the outputs in what the code returns. There is no graph where no output
+    depends on an input.
+    """
+
+    graph: Any
+    outputs: Sequence[Any]
+    places: Sequence[Place]
+
+
+def record(
+    layer: Any,
+    arguments: Mapping[str, Any],
+    values: Sequence[Value],
+    batch: int | None,
+    masks: Mapping[str, Value],
+) -> Recorded | None:
+    """The graph of a layer's call at inference, or None where symbolic tensors do not do.
+
+    `arguments` are the call's, with these values in the place of tensors; `batch` is the extent of
+    the batch axis, None for a free one. `masks` of values, by node, are further inputs of the
+    graph, in the order of the values. Code that changes its layer is not recorded: its next call
+    may give something else.
+    """
+    keras = require("keras")
+    with preserved(layer) as before, _recording(layer), keras.StatelessScope() as scope:
+        given = [_input(layer, value, batch) for value in values]
+        beside = _masks(layer, dict(zip(given, values, strict=True)), batch, masks)
+        try:
+            with symbolic_operators():
+                made = layer.call(**_at_inference(layer, filled(dict(arguments), given)))
+            outputs = list(keras.tree.flatten(made))  # in the order of keys, where there are some
+            known = {id(leaf): place for place, leaf in leaves(made)}
+            places = [known.get(id(leaf), ()) for leaf in outputs]
+            ends = [output for output in outputs if isinstance(output, keras.KerasTensor)]
+            graph = _graph([*given, *beside], ends) if ends else None
+        except Exception:
+            return None
+        written = any(scope.get_current_value(v) is not None for v in layer.variables)
+        if written or any(_changed(before, part) for part in layer._flatten_layers()):
+            return None
+        return Recorded(graph, outputs, places)
+
+
+def masks_beside(values: Sequence[Value], masks: Mapping[str, Value]) -> list[Value]:
+    """The values of a recorded graph's further inputs: masks of others."""
+    return [masks[value.name] for value in values if value.name is not None and value.name in masks]
+
+
+def _input(layer: Any, value: Value, batch: int | None) -> Any:
+    dtype = "bool" if value.truth else "int32" if value.whole else _real(layer)
+    return require("keras").Input(batch_shape=(batch, *value.shape), dtype=dtype)
+
+
+def _masks(
+    layer: Any, given: Mapping[Any, Value], batch: int | None, masks: Mapping[str, Value]
+) -> list[Any]:
+    """Inputs for the masks of others, at which layers find them."""
+    made = []
+    for tensor, value in given.items():
+        mask = masks.get(value.name or "")
+        if mask is not None:
+            made.append(_input(layer, mask, batch))
+            require("keras.src.backend").set_keras_mask(tensor, made[-1])
+    return made
+
+
+def _real(layer: Any) -> str:
+    """The type of real numbers that a layer's code is given."""
+    keras = require("keras")
+    return str(layer.compute_dtype if layer.autocast else keras.config.floatx())
+
+
+def _at_inference(layer: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the layer's call with `training=False` where it knows that."""
+    parameters = inspect.signature(layer.call).parameters
+    known = {"training": False} if "training" in parameters else {}
+    bound = inspect.signature(layer.call).bind_partial()
+    bound.arguments.update({**arguments, **known})
+    return {**dict(zip(parameters, bound.args, strict=False)), **bound.kwargs}
+
+
+def _graph(inputs: Sequence[Any], ends: Sequence[Any]) -> Any:
+    """The graph between tensors; it keeps the numbers of calls, which layers forget afterwards."""
+    graph = require("keras").Function(list(inputs), list(ends))
+    nodes = [node for nodes in graph._nodes_by_depth.values() for node in nodes]
+    graph.call_numbers = {id(node): node.operation._inbound_nodes.index(node) for node in nodes}
+    return graph
+
+
+def _changed(before: Any, part: Any) -> list[str]:
+    return [name for name in before.changes(part) if name not in _BOOKKEEPING]
+
+
+@contextmanager
+def _recording(layer: Any) -> Iterator[None]:
+    """A context of calls at inference, in which the names of operations begin anew."""
+    state, backend = require("keras.src.backend.common.global_state"), require("keras.src.backend")
+    context = require("keras.src.layers.layer").CallContext(entry_layer=None)
+    context.set_value("training", False)
+    own = {"object_name_uids": defaultdict(int), "current_call_ctx": context}
+    before = {name: state.get_global_attribute(name) for name in own}
+    mixed = layer.compute_dtype != layer.variable_dtype
+    try:
+        for name, value in own.items():
+            state.set_global_attribute(name, value)
+        autocast = backend.AutocastScope(layer.compute_dtype if mixed else None)
+        with autocast, inputs_as_they_are(layer):
+            yield
+    finally:
+        for name, value in before.items():
+            state.set_global_attribute(name, value)

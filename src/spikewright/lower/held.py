@@ -1,0 +1,50 @@
+"""Layers that are computed of held numbers: of masks, and of whole numbers that are compared."""
+
+from __future__ import annotations
+
+from spikewright.graph import Graph, Node
+from spikewright.graph import layers as g
+from spikewright.graph.masks import masks_of
+
+_COMPARING = ("threshold", "abs", "clip", "relu", "sign", "floor", "ceil", "round", "linear")
+_WEIGHTED = (g.Affine, g.Convolution, g.ConvolutionTranspose, g.BatchNormalization, g.Lookup)
+_NORMALISING = (
+    g.GroupNormalization, g.LayerNormalization, g.RMSNormalization, g.UnitNormalization,
+)  # fmt: skip
+
+
+def held_layers(graph: Graph) -> frozenset[str]:
+    """Names of the layers whose values follow from masks alone, or from whole numbers of inputs.
+
+    Of whole numbers that is so for comparisons, and for moves and sums without weights of what they
+    give: a row of a table, or a weighted sum, is a value of the network. Masks may be computed of
+    any inputs, by comparisons without weights.
+    """
+    masks, inputs = masks_of(graph), set(graph.inputs)
+    leading = _leading(graph, {mask.node for mask in masks.found})
+    whole, given = set[str](), set(inputs)
+    for node in graph:
+        is_whole = isinstance(node.layer, g.Input) and node.layer.whole
+        if is_whole or (_compares(node) and whole.issuperset(node.inputs)):
+            whole.add(node.name)
+        if node.name in leading and _compares(node) and given.issuperset(node.inputs):
+            given.add(node.name)
+    return (masks.alone | whole | given) - inputs
+
+
+def _leading(graph: Graph, names: set[str]) -> set[str]:
+    """The nodes that others are computed of, themselves among them."""
+    found = set(names)
+    for node in reversed([*graph]):
+        if node.name in found:
+            found.update(node.inputs)
+    return found
+
+
+def _compares(node: Node) -> bool:
+    """Whether a layer makes numbers of numbers, without weights."""
+    layer = node.layer
+    if isinstance(layer, g.Activation):
+        return layer.function in _COMPARING
+    others = (*_WEIGHTED, *_NORMALISING, g.Input, g.Constant, g.PythonCall, g.Recurrence)
+    return not isinstance(layer, others)

@@ -1,0 +1,218 @@
+"""Masks of Keras: steps of a sequence that layers skip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from keras_helpers import assert_close, keras, layers, randomise
+
+import spikewright as sw
+from spikewright.frontends import read as read_in_form
+from spikewright.frontends.keras import read
+from spikewright.graph import evaluate, evaluate_all
+
+L, ops = layers, keras.ops
+
+TOKENS = np.array([[3, 1, 4, 0, 0], [2, 5, 6, 1, 3], [0, 0, 5, 0, 1], [0, 0, 0, 0, 0]], np.int32)
+"""Padded at the end, whole, with gaps, and nothing but padding."""
+NUMBERS = (
+    np.random.default_rng(5).normal(size=(4, 5, 3)).astype(np.float32) * (TOKENS != 0)[..., None]
+)
+
+
+def of_tokens(*behind: Callable[[Any], Any]) -> Any:
+    """A model of token numbers whose zeros are padding."""
+    x = y = keras.Input((5,), dtype="int32", name="x")
+    for layer in (L.Embedding(7, 3, mask_zero=True), *behind):
+        y = layer(y)
+    return randomise(keras.Model(x, y))
+
+
+def of_numbers(*behind: Callable[[Any], Any], value: float = 0.0) -> Any:
+    """A model of steps of which those of one value alone are padding."""
+    x = y = keras.Input((5, 3), name="x")
+    for layer in (L.Masking(value), *behind):
+        y = layer(y)
+    return randomise(keras.Model(x, y))
+
+
+def assert_masks(model: Any, x: Any, **form: Any) -> Any:
+    """The graph computes what Keras does on padded rows, at every layer that can be seen."""
+    source = read_in_form(model, **form)
+    name = source.graph.inputs[0]
+    with np.errstate(invalid="ignore"):
+        values = evaluate_all(source.graph, {name: x})
+    for node, wanted in source.activations({name: x}).items():
+        if node in values:
+            np.testing.assert_allclose(values[node], wanted, rtol=0, atol=1e-5, err_msg=node)
+    wanted = np.asarray(ops.convert_to_numpy(model(x, training=False)))
+    (found,) = (values[node] for node in source.graph.outputs.values())
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+    return source
+
+
+LAYERS: dict[str, Callable[[], Any]] = {
+    "SimpleRNN": lambda: L.SimpleRNN(2),
+    "LSTM": lambda: L.LSTM(2),
+    "LSTM, sequences": lambda: L.LSTM(2, return_sequences=True),
+    "LSTM, zeros": lambda: L.LSTM(2, return_sequences=True, zero_output_for_mask=True),
+    "LSTM, last zero": lambda: L.LSTM(2, zero_output_for_mask=True),
+    "GRU": lambda: L.GRU(2),
+    "GRU, unrolled": lambda: L.GRU(2, unroll=True),
+    "GRU, reset before": lambda: L.GRU(2, reset_after=False, return_sequences=True),
+    "GRU, backwards": lambda: L.GRU(2, go_backwards=True),
+    "GRU, backwards, sequences": lambda: L.GRU(2, go_backwards=True, return_sequences=True),
+    "cells": lambda: L.RNN([L.GRUCell(2), L.LSTMCell(3)]),
+    "cells, sequences": lambda: L.RNN([L.GRUCell(2), L.SimpleRNNCell(3)], return_sequences=True),
+    "Bidirectional": lambda: L.Bidirectional(L.LSTM(2)),
+    "Bidirectional, sequences": lambda: L.Bidirectional(L.GRU(2, return_sequences=True)),
+    "pooling": lambda: L.GlobalAveragePooling1D(),
+    "pooling, kept": lambda: L.GlobalAveragePooling1D(keepdims=True),
+    "TimeDistributed": lambda: L.TimeDistributed(L.Dense(2)),
+    "BatchNormalization": lambda: L.BatchNormalization(),
+    "Dense": lambda: L.Dense(2),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_padded_steps_are_skipped(name: str) -> None:
+    """Behind an embedding and behind Masking, rows that are all padding included."""
+    assert_masks(of_tokens(LAYERS[name]()), TOKENS)
+    assert_masks(of_numbers(LAYERS[name]()), NUMBERS)
+
+
+def test_padding_changes_nothing() -> None:
+    """Of a recurrent layer: more steps of padding give the same output."""
+    model = of_tokens(L.LSTM(2))
+    graph = read(model).graph
+    (out,) = evaluate(graph, {"x": np.array([[3, 1, 0, 0, 0], [0, 3, 0, 1, 0]])}).values()
+    assert_close(out[1], out[0])
+
+
+def test_a_mask_goes_through_several_layers() -> None:
+    """Layers that hand it on, to recurrent ones, pooling and a mask by another value."""
+    behind = (
+        L.Dense(4, activation="tanh"), L.Dropout(0.5), L.GRU(3, return_sequences=True),
+        L.LayerNormalization(), L.GlobalAveragePooling1D(), L.Dense(2),
+    )  # fmt: skip
+    assert_masks(of_tokens(*behind), TOKENS)
+    shifted = np.where(NUMBERS == 0, -2.0, NUMBERS).astype(np.float32)
+    assert_masks(of_numbers(L.GRU(2), value=-2.0), shifted)
+
+
+def test_states_are_carried_over_padding() -> None:
+    """Given ones too: until the first step that counts the output is zero, as in Keras."""
+    x = keras.Input((5,), dtype="int32", name="x")
+    start = L.Lambda(lambda t: ops.cast(t[:, :2], "float32") + 1.0)(x)
+    y = (embedding := L.Embedding(7, 3, mask_zero=True))(x)
+    layer, mask = L.LSTM(2, return_sequences=True, return_state=True), embedding.compute_mask(x)
+    outputs = layer(y, initial_state=[start, -start], mask=mask)
+    source = read(model := randomise(keras.Model(x, list(outputs))))
+    wanted = model(TOKENS)
+    for found, one in zip(evaluate(source.graph, {"x": TOKENS}).values(), wanted, strict=True):
+        assert_close(found, ops.convert_to_numpy(one))
+
+
+def test_kept_recurrence_skips_padding() -> None:
+    """A cell that is one Recurrence reads the mask with its input."""
+    source = assert_masks(of_tokens(L.GRU(2)), TOKENS, keep_recurrence=True)
+    assert "Recurrence" in {node.layer.kind for node in source.graph}
+
+
+def attending(kind: str, **settings: Any) -> Callable[..., Any]:
+    """Self-attention by a layer of this kind."""
+    layer = getattr(L, kind)(**settings)
+    two = kind in ("Attention", "AdditiveAttention")
+    return lambda x, **given: layer([x, x], **given) if two else layer(x, x, **given)
+
+
+ATTENTION: dict[str, tuple[str, dict[str, Any]]] = {
+    "several heads": ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3}),
+    "dropout": ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3, "dropout": 0.1}),
+    "grouped": (
+        "GroupQueryAttention",
+        {"head_dim": 2, "num_query_heads": 4, "num_key_value_heads": 2},
+    ),
+    "plain": ("Attention", {}),
+    "scaled": ("Attention", {"use_scale": True}),
+    "concat": ("Attention", {"score_mode": "concat"}),
+    "additive": ("AdditiveAttention", {}),
+}
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_sees_no_padding(name: str, causal: bool) -> None:
+    """Keys are hidden, queries too, and a query that sees nothing weighs all alike."""
+    kind, settings = ATTENTION[name]
+    given = {"use_causal_mask": True} if causal else {}
+    assert_masks(of_tokens(lambda x: attending(kind, **settings)(x, **given)), TOKENS)
+
+
+def test_masks_of_scores_may_depend_on_the_data() -> None:
+    """Truth values, whole numbers and real ones of an input, where they are not zero."""
+    for dtype in ("bool", "int32", "float32"):
+        x, mask = keras.Input((5, 4), name="x"), keras.Input((5,), dtype=dtype, name="m")
+        y = L.MultiHeadAttention(2, 3)(x, x, attention_mask=mask[:, None, :])
+        model = randomise(keras.Model([x, mask], y))
+        values = np.random.default_rng(2).normal(size=(4, 5, 4)).astype(np.float32)
+        given = {"x": values, "m": (TOKENS != 0).astype(dtype)}
+        (found,) = evaluate(read(model).graph, given).values()
+        wanted = ops.convert_to_numpy(model([given["x"], given["m"]]))
+        assert_close(found, wanted, dtype)
+        sw.convert(model).verify(given)
+
+
+def test_softmax_takes_masks() -> None:
+    """Of an input, and constant ones."""
+    x = keras.Input((5,), name="x")
+    for mask in (lambda x: x > 0, lambda x: np.array([[True, False, True, True, False]])):
+        model = keras.Model(x, L.Softmax()(x, mask=mask(x)))
+        values = np.random.default_rng(2).normal(size=(4, 5)).astype(np.float32)
+        values[0] = -1.0
+        assert_masks(model, values)
+
+
+class Block(L.Layer):
+    """A transformer's block as people write it; the layers inside find the masks."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.att = L.MultiHeadAttention(2, 3)
+        self.dense = L.Dense(3)
+        self.norm, self.other = L.LayerNormalization(), L.LayerNormalization()
+        self.supports_masking = True
+
+    def call(self, x: Any) -> Any:
+        """Attention and a dense layer, each added and normalised."""
+        x = self.norm(x + self.att(x, x))
+        return self.other(x + self.dense(x))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_code_finds_the_masks_of_its_inputs(count: int) -> None:
+    """A block of one's own, once and twice, then the mean over the steps that count."""
+    blocks = [Block() for _ in range(count)]
+    assert_masks(of_tokens(*blocks, L.GlobalAveragePooling1D()), TOKENS)
+
+
+def test_nested_models_find_the_masks_of_their_inputs() -> None:
+    """Layers inside a model that is a layer of another skip its padding."""
+    y = keras.Input((5, 3))
+    inner = keras.Model(y, L.GRU(2)(L.Dense(3)(y)), name="inner")
+    source = assert_masks(of_tokens(inner), TOKENS)
+    assert any(name.startswith("inner/gru") for name in source.graph.shapes)
+
+
+def test_two_attention_layers_on_one_tensor() -> None:
+    """Keras takes the mask off a tensor that attention reads: the second finds none there."""
+
+    def both(x: Any) -> Any:
+        first = L.MultiHeadAttention(2, 3)(x, x)
+        second = L.MultiHeadAttention(2, 3)(x, x)
+        return L.Add()([first, second])
+
+    assert_masks(of_tokens(both), TOKENS)

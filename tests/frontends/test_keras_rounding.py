@@ -1,0 +1,72 @@
+"""Layers of Keras that round their values, as quantisation-aware training writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from keras_helpers import assert_agrees, keras, layers, randomise
+
+import spikewright as sw
+from spikewright.graph.layers import Activation
+
+L, ops = layers, keras.ops
+LEVELS, TOP = 7, 1.5
+
+
+def _through(x: Any) -> Any:
+    """Rounded, with the gradient of what is rounded."""
+    bounded = ops.clip(x, 0.0, TOP)
+    rounded = ops.round(bounded * (LEVELS / TOP)) * (TOP / LEVELS)
+    return bounded + ops.stop_gradient(rounded - bounded)
+
+
+def _of_input(x: Any) -> Any:
+    """The same with the gradient of the input."""
+    return x + ops.stop_gradient(ops.round(ops.clip(x / TOP, 0, 1) * LEVELS) / LEVELS * TOP - x)
+
+
+def _floored(x: Any) -> Any:
+    """The next level below."""
+    return ops.floor(ops.clip(x * (LEVELS / TOP), 0, LEVELS)) * (TOP / LEVELS)
+
+
+class Quantised(L.Layer):
+    """A layer that rounds to levels of a learned size, as LSQ does."""
+
+    def build(self, shape: Any) -> None:
+        """Make the size."""
+        self.size = self.add_weight(shape=(), initializer="ones", name="size")
+
+    def call(self, x: Any) -> Any:
+        """The levels."""
+        size = ops.abs(self.size)
+        scaled = ops.clip(x / size, 0, LEVELS)
+        return (scaled + ops.stop_gradient(ops.round(scaled) - scaled)) * size
+
+
+FORMS: dict[str, Callable[[Any], Any]] = {
+    "graph": lambda x: _through(x),
+    "Lambda": L.Lambda(_through),
+    "of the input": L.Lambda(_of_input),
+    "activation": L.Activation(_through),
+    "activation of a layer": L.Dense(4, activation=_floored),
+    "layer": Quantised(),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_rounding_is_one_activation(name: str) -> None:
+    """Straight-through rounding becomes a rounded activation, which spikes."""
+    x = keras.Input((5,), name="x")
+    y = FORMS[name](L.Dense(4)(x))
+    model = randomise(keras.Model(x, L.Dense(2)(y)))
+    source = assert_agrees(model)
+    kinds = {n.layer.function for n in source.graph if isinstance(n.layer, Activation)}
+    assert kinds == {"rounded_relu"}
+    conversion = sw.convert(model, spiking=True, scale_firing_rates=1000)
+    assert conversion.network.n_neurons == 4
+    values = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
+    sw.convert(model).verify(values)
