@@ -65,7 +65,7 @@ class _Case:
         function = getattr(getattr(getattr(torch.ops, namespace), packet), overload)
         result = function(*[_fill(argument, x) for argument in self.args], **self.kwargs)
         if isinstance(result, list):
-            return tuple(result)
+            return self.then(tuple(result))
         if isinstance(result, tuple) and not self.every:
             result = result[0]
         return self.then(result + x if self.also_add else result)
@@ -145,6 +145,10 @@ def _recurrent() -> dict[str, _Case]:
         state = _Operand(lambda x: torch.relu(x)[:, 2:])
         cell = (_Operand(lambda x: x[:, :4]), [state, state] if several else state, *params)
         cases[f"aten.{name}_cell.default"] = _Case(cell, (5,))
+    settings = "LSTM", True, 1, False
+    counts = _Operand(lambda x: x[:, 0].argmax(-1) + 1)
+    given = turned, counts, [zeros, zeros], params, *settings
+    cases["spikewright.recurrent.default"] = _Case(given, SEQUENCE, then=lambda made: made[0])
     return cases
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from spikewright.frontends.pytorch.arguments import Arguments, calls_of, variant
 from spikewright.frontends.pytorch.experts import ask_every_expert
 from spikewright.frontends.pytorch.modes import inference
 from spikewright.frontends.pytorch.opaque import as_operators
+from spikewright.frontends.pytorch.packed import by_lengths
 from spikewright.frontends.pytorch.state import set_by_forward
 from spikewright.frontends.pytorch.untraceable import Failure, failed
 
@@ -101,7 +102,8 @@ def _traced(
         try:
             ask_every_expert(module)
             as_operators(module, opaque, given)
-            program = torch.export.export(module, given.args, dict(given.kwargs), strict=False)
+            with by_lengths(module) if count == 1 else nullcontext():
+                program = torch.export.export(module, given.args, dict(given.kwargs), strict=False)
             if called:
                 module(*given.args, **given.kwargs)
             return Traced(program, call, changed, count)

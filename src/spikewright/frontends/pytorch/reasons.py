@@ -15,7 +15,8 @@ from spikewright.frontends.reading.reasons import (
 
 _PACKED = Reason(
     "a packed sequence has as many steps as the data says, and a graph has a fixed number",
-    "Give it sequences of one length, without pack_padded_sequence.",
+    "Give the module itself, whose pack_padded_sequence is read for inputs that are padded, or "
+    "sequences of one length.",
 )
 LIVE_NORM = Reason(
     "it normalises with statistics of the current batch, so that samples depend on each other",

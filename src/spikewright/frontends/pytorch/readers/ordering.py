@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
+
+import torch
 
 from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.registry import reads
@@ -29,25 +32,32 @@ def _argmax(call: Call) -> Value:
 
 
 @reads("aten.topk.default")
-def _largest(call: Call) -> tuple[Value, Value]:
+def _largest(call: Call) -> tuple[Any, Any]:
     """The largest or smallest values and their places; of equal ones the first come first."""
     return _in_order(call, bool(call["largest"]), call["k"], call["dim"])
 
 
 @reads("aten.sort.default", "aten.sort.stable")
-def _sort(call: Call) -> tuple[Value, Value]:
+def _sort(call: Call) -> tuple[Any, Any]:
     return _in_order(call, bool(call["descending"]), None, call["dim"])
 
 
 @reads("aten.argsort.default", "aten.argsort.stable")
-def _places_in_order(call: Call) -> Value:
+def _places_in_order(call: Call) -> Any:
     return _in_order(call, bool(call["descending"]), None, call["dim"])[1]
 
 
-def _in_order(call: Call, falling: bool, count: int | None, dim: int) -> tuple[Value, Value]:
+def _in_order(call: Call, falling: bool, count: int | None, dim: int) -> tuple[Any, Any]:
     """So many of the largest or smallest values along an axis, or all of them, and their places."""
     x = call.value("self")
     axis = call.axis(x, dim)
+    if x.shape[axis] == 1:  # one value is in order
+        return x, torch.zeros(
+            tuple(
+                (call.results[1] if isinstance(call.results, tuple | list) else call.results).shape
+            ),
+            dtype=torch.int64,
+        )
     count = x.shape[axis] if count is None else count
     if count > _MOST:
         raise Unreadable(
