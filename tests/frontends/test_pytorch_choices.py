@@ -243,3 +243,10 @@ def test_all_experts_weighted_make_what_the_chosen_ones_make(kind: str) -> None:
         expected = experts(x, numbers, weights)
         ask_every_expert(experts)
         torch.testing.assert_close(experts(x, numbers, weights), expected)
+
+
+def test_places_of_an_axis_are_read_where_masks_are_looked_for() -> None:
+    """A running sum before each value has none of them at first, and positions of none are none."""
+    model = Of(lambda m, x: torch.clamp(x.argmax(1) // 3, 0, 3).float())
+    x = np.random.default_rng(0).normal(size=(4, 9)).astype(np.float32)
+    assert max(sw.convert(model, example_input=x).verify(x).values()) < 1e-5

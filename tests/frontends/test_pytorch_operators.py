@@ -33,6 +33,7 @@ LOWER = _Operand(lambda x: (2 * x - 0.25).clamp(-0.25, 2.75))
 POSITIVE = _Operand(lambda x: x.abs() + 0.5)
 TURNED = _Operand(lambda x: torch.relu(x).transpose(-1, -2))
 FIRST = _Operand(lambda x: torch.relu(x)[:, 0])
+WHOLE = _Operand(lambda x: x.argsort(1))
 PAIRS = _Operand(lambda x: x.view(-1, 6, 8))
 
 IMAGE, SEQUENCE, VOLUME, ROW = (4, 6, 8), (4, 10), (2, 4, 6, 4), (6,)
@@ -109,6 +110,17 @@ def _choices() -> dict[str, _Case]:
         "aten.all.default": _Case((low,)),
         "aten.argmax.default": _Case((X, 2, True)),
         "aten.argmin.default": _Case((X, -1)),
+        "aten.floor_divide.default": _Case((WHOLE, 3), (9,), then=lambda n: n.clamp(0, 2)),
+        "aten.div.Tensor_mode": _Case(
+            (WHOLE, torch.tensor(49)),
+            (50,),
+            kwargs={"rounding_mode": "floor"},
+            then=lambda n: n.clamp(0, 2),
+        ),
+        "aten.div.Scalar_mode": _Case((X, 3), kwargs={"rounding_mode": None}),
+        "aten.hypot.default": _Case((X, TURNED), (4, 4)),
+        "aten.logaddexp.default": _Case((X, TURNED), (4, 4)),
+        "aten.nan_to_num.default": _with(0.5),
         "aten.topk.default": _Case((X, 2, 1, False), every=True),
         "aten.sort.default": _Case((X, 1, True), every=True),
         "aten.sort.stable": _Case((X,), kwargs={"stable": True, "dim": 1}, every=True),
