@@ -417,7 +417,7 @@ CASES: dict[str, _Case] = {
     "aten.view_copy.default": _with([-1, 4, 48]),
     "aten.flatten.using_ints": _with(1, 2),
     "aten.unflatten.int": _with(3, [2, 4]),
-    "aten.squeeze.default": _with(shape=(1, 5, 1)),
+    "aten.squeeze.default": _Case((X,), (1, 5, 1), then=lambda made: made.view(-1, 5)),
     "aten.squeeze.dim": _with(2, shape=(1, 1, 5)),
     "aten.squeeze.dims": _with([1, 3], shape=(1, 5, 1)),
     "aten.unsqueeze.default": _with(-1),

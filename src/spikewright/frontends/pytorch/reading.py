@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
@@ -49,13 +49,12 @@ from spikewright.frontends.pytorch.reasons import STATE, is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.rows import plain_rows
 from spikewright.frontends.pytorch.running import call, precision_of, ran, run
-from spikewright.frontends.reading.layout import BATCH_FIRST, layout_of, sample_shape
+from spikewright.frontends.pytorch.unread import Lacking, Shapeless, empty, find, lost, refusal_of
+from spikewright.frontends.reading.layout import BATCH_FIRST, layout_of
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Value
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Graph
-
-T = TypeVar("T")
 
 
 def read_program(
@@ -187,7 +186,7 @@ class _Walk:
             if node.target is operator.getitem:
                 return self._item(*args)
             self._leave_shapes(node, args)
-            if not _find(Value, [*args, *kwargs.values()]):
+            if not find(Value, [*args, *kwargs.values()]):
                 return self._constant(node, place, args, kwargs)
             return self._read(node, place, args, kwargs)
         except Unknown:
@@ -197,12 +196,12 @@ class _Walk:
                 if self.live and is_asked_for():
                     return self._called(node, place)
             except Unknown:
-                return self._lost(node.meta.get("val"))
+                return lost(node.meta.get("val"))
             except CannotCall as other:
                 why = Unreadable(f"{why.reason}, and {other}", why.options)
             cut = self._read_by(node) if is_tail(full_name(node.target)) else None
-            self._refuse(_refusal(node, place, why), cut, self.live)
-        return self._lost(node.meta.get("val"))
+            self._refuse(refusal_of(node, place, why), cut, self.live)
+        return lost(node.meta.get("val"))
 
     def _refuse(
         self, why: Refusal, cut: Mapping[str, str] | None = None, callable: bool = False
@@ -232,7 +231,7 @@ class _Walk:
     def _operand(self, node: Any) -> Any:
         """The operand for a call of an operator on a node; raises `CannotCall` or `Unknown`."""
         value, meta = self._resolve(node), node.meta.get("val")
-        if isinstance(value, _Unknown):
+        if isinstance(value, Lacking):
             raise CannotCall("it needs a constant that depends on more than the model")
         if not isinstance(value, Value):
             return value
@@ -254,7 +253,7 @@ class _Walk:
         return read
 
     def _item(self, results: Any, index: int) -> Any:
-        if isinstance(results, Value | _Unknown):
+        if isinstance(results, Value | Lacking):
             return results
         if index >= len(results) or results[index] is None:
             raise Unreadable(f"its result number {index} is used, which has no reading")
@@ -268,7 +267,7 @@ class _Walk:
 
     def _constant(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """A constant; one that cannot be computed is refused only where something reads it."""
-        for unknown in _find(_Unknown, [*args, *kwargs.values()]):
+        for unknown in find(Lacking, [*args, *kwargs.values()]):
             return unknown
         target = ordinary(node.target)
         try:
@@ -279,7 +278,7 @@ class _Walk:
             reason, options = why_not(full_name(node.target))
             raise Unreadable(f"it is applied to constants, and {reason}", options)
         except Unreadable as why:
-            unknown = _Unknown(_refusal(node, place, why))
+            unknown = Lacking(refusal_of(node, place, why))
         if self.program.has_side_effects:
             self._refuse(unknown.why)
         return unknown
@@ -298,17 +297,17 @@ class _Walk:
             inside = unknown_inside(node)
             for inner in inside:
                 why = Unreadable(*why_not(full_name(inner.target)))
-                self._refuse(_refusal(inner, place_of_function(inner), why))
+                self._refuse(refusal_of(inner, place_of_function(inner), why))
             if inside:
                 raise Unknown
             raise Unreadable(*why_not(full_name(node.target)))
         operands = [*args, *kwargs.values()]
-        unknown = _find(_Unknown, operands)
+        unknown = find(Lacking, operands)
         for constant in unknown:
             self._refuse(constant.why)
-        if unknown or any(isinstance(value, _Shapeless) for value in _find(Value, operands)):
+        if unknown or any(isinstance(value, Shapeless) for value in find(Value, operands)):
             raise Unknown
-        nothing = _nothing(node.meta["val"])
+        nothing = empty(node.meta["val"])
         if nothing is not None:
             return nothing
         call = self._call(node, place, args, kwargs)
@@ -338,7 +337,7 @@ class _Walk:
         )
 
     def _checked(self, call: Call, value: Any, expected: Any) -> Any:
-        if isinstance(value, torch.Tensor | _Shapeless):
+        if isinstance(value, torch.Tensor | Shapeless):
             return value
         if not isinstance(value, Value):
             raise Unreadable(
@@ -365,27 +364,10 @@ class _Walk:
             self.live,
         )
 
-    def _lost(self, expected: Any) -> Any:
-        """A value that could not be read, of the shape that it has in the program."""
-        if isinstance(expected, list | tuple):
-            return tuple(self._lost(one) for one in expected)
-        if not isinstance(expected, torch.Tensor):
-            return _Shapeless(None, ())
-        sizes = sizes_of(expected)
-        fixed = all(isinstance(size, int) for size in sizes)
-        return Value(None, sample_shape(sizes), layout_of(sizes)) if fixed else _Shapeless(None, ())
-
 
 def _is_shown(value: Value) -> bool:
     """Whether a graph's value is the program's, and no stand-in for minus infinity."""
     return value.masked is None and value.seen is None
-
-
-def _nothing(expected: Any) -> Any:
-    """A tensor without values, where an operator makes such; it is the same for all inputs."""
-    if not isinstance(expected, torch.Tensor) or 0 not in sizes_of(expected):
-        return None
-    return torch.empty(sizes_of(expected), dtype=expected.dtype)
 
 
 def _dependent(node: Any, values: Mapping[Any, Any]) -> list[Any]:
@@ -402,27 +384,3 @@ def _why_no_output(value: Any) -> tuple[str, str] | None:
     if value.masked is not None or value.seen is not None:
         return "this output is minus infinity in places", ""
     return None
-
-
-@dataclass(frozen=True)
-class _Shapeless(Value):
-    """A value that could not be read, and of which not even the shape is known."""
-
-
-@dataclass(frozen=True)
-class _Unknown:
-    """A constant that could not be computed, and why."""
-
-    why: Refusal
-
-
-def _refusal(node: Any, place: Place, why: Unreadable) -> Refusal:
-    kind = f"{place.kind}: {full_name(node.target)}"
-    return Refusal(place.name, kind, why.reason, why.options, place.location)
-
-
-def _find(kind: type[T], argument: Any) -> list[T]:
-    """Everything of a kind in an argument, which may be nested."""
-    if isinstance(argument, list | tuple):
-        return [found for item in argument for found in _find(kind, item)]
-    return [argument] if isinstance(argument, kind) else []
