@@ -64,6 +64,9 @@ MODELS: dict[str, tuple[Callable[[Any, torch.Tensor], torch.Tensor], tuple[int, 
         ),
         (3, 4),
     ),
+    "sizes of spectra": (
+        lambda m, x: torch.stft(x, 16, 4, return_complex=True)[..., :-1].abs() ** 2, (40,),
+    ),
     "row at a computed place": (
         lambda m, x: x[torch.arange(x.shape[0]), x[..., 0].argmax(-1)], (3, 4),
     ),

@@ -34,6 +34,10 @@ POSITIVE = _Operand(lambda x: x.abs() + 0.5)
 TURNED = _Operand(lambda x: torch.relu(x).transpose(-1, -2))
 FIRST = _Operand(lambda x: torch.relu(x)[:, 0])
 WHOLE = _Operand(lambda x: x.argsort(1))
+WINDOW = torch.hann_window(6)
+SPECTRUM = _Operand(
+    lambda x: torch.stft(x, 8, window=torch.hann_window(8), return_complex=True)[..., 1:].mT
+)
 PAIRS = _Operand(lambda x: x.view(-1, 6, 8))
 
 IMAGE, SEQUENCE, VOLUME, ROW = (4, 6, 8), (4, 10), (2, 4, 6, 4), (6,)
@@ -121,6 +125,10 @@ def _choices() -> dict[str, _Case]:
         "aten.hypot.default": _Case((X, TURNED), (4, 4)),
         "aten.logaddexp.default": _Case((X, TURNED), (4, 4)),
         "aten.nan_to_num.default": _with(0.5),
+        "aten.stft.default": _Case((X, 8, 3, 6, WINDOW, True, None, False), (20,)),
+        "aten.view_as_real.default": _Case((SPECTRUM,), (20,)),
+        "aten.real.default": _Case((SPECTRUM,), (20,)),
+        "aten.imag.default": _Case((SPECTRUM,), (20,)),
         "aten.topk.default": _Case((X, 2, 1, False), every=True),
         "aten.sort.default": _Case((X, 1, True), every=True),
         "aten.sort.stable": _Case((X,), kwargs={"stable": True, "dim": 1}, every=True),

@@ -16,10 +16,16 @@ from spikewright._base.structure import Place as Way
 from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.fallback import CannotCall, is_asked_for
-from spikewright.frontends.outputs import pick
 from spikewright.frontends.pytorch.arguments import input_places, shapes_of
 from spikewright.frontends.pytorch.call import AlongFirstAxis, Call, pretty
 from spikewright.frontends.pytorch.calling import Operand, operator_call
+from spikewright.frontends.pytorch.complex_values import (
+    BY_PARTS,
+    NOT_READ,
+    Complex,
+    part_of,
+    with_kind,
+)
 from spikewright.frontends.pytorch.folding import fold, is_foldable, like
 from spikewright.frontends.pytorch.functional import (
     functional_name,
@@ -36,6 +42,7 @@ from spikewright.frontends.pytorch.naming import (
     place_of_function,
 )
 from spikewright.frontends.pytorch.one_sample import of_one_sample, samples_of
+from spikewright.frontends.pytorch.outputs import first_result, is_shown, kept, why_no_output
 from spikewright.frontends.pytorch.program import (
     Program,
     cut,
@@ -80,7 +87,7 @@ def read_program(
     inputs = [node.name for node in program.inputs]
     places = place_all(program.dependent, inputs, program.parameters)
     if outputs is not None:
-        program = cut(program, _kept(program, places, outputs))
+        program = cut(program, kept(program, places, outputs))
     walk = _Walk(program, places, input_places(exported, module), module is not None)
     graph = walk.graph()
     if not lone:
@@ -99,15 +106,8 @@ def _shapes(program: Program, example_input: Any) -> dict[str, tuple[int, ...]]:
     return dict(zip((node.name for node in program.inputs), given, strict=False))
 
 
-def _kept(program: Program, places: Mapping[Any, Place], names: Sequence[str]) -> dict[str, Any]:
-    """The nodes of outputs and layers by name; of several results of a layer, the first."""
-    layers = {place.name: _first_result(node) for node, place in places.items()}
-    return pick(names, {**layers, **program.outputs})
-
-
-def _first_result(node: Any) -> Any:
-    parts = [user for user in node.users if user.target is operator.getitem]
-    return next((part for part in parts if part.args[1] == 0), node)
+_TAKE_COMPLEX = ("aten.view_as_real.default", "aten.real.default", "aten.imag.default",
+                 "aten.abs.default")  # fmt: skip
 
 
 @dataclass
@@ -148,7 +148,7 @@ class _Walk:
         outputs: dict[str, str | None] = {}
         for name, node in self.program.outputs.items():
             value = self.values[node] if isinstance(node, torch.fx.Node) else node
-            why = _why_no_output(value)
+            why = why_no_output(value)
             if why is None:
                 outputs[name] = value.name
             else:
@@ -168,11 +168,9 @@ class _Walk:
     def _keep(self, node: Any, value: Any) -> None:
         kind = getattr(node.meta.get("val"), "dtype", None)
         if isinstance(value, Value) and kind is not None:
-            truth = kind == torch.bool
-            whole = not (truth or kind.is_floating_point)
-            value = replace(value, whole=int(whole), truth=truth)
+            value = with_kind(value, kind)
         self.values[node] = value
-        if isinstance(value, Value) and value.name is not None and _is_shown(value):
+        if isinstance(value, Value) and value.name is not None and is_shown(value):
             self.observed.setdefault(value.name, node)
 
     def _meaning(self, node: Any) -> Any:
@@ -239,6 +237,8 @@ class _Walk:
             raise Unknown
         if value.masked is not None:
             raise CannotCall("it reads values that are minus infinity")
+        if isinstance(value, Complex):
+            raise CannotCall("it reads complex numbers")
         return Operand(value.shape, sizes_of(meta), meta.dtype, meta.device)
 
     def _read_by(self, node: Any) -> dict[str, str]:
@@ -248,7 +248,7 @@ class _Walk:
             value, place = self.values.get(operand), self.places.get(owner(operand))
             if place is None or not isinstance(value, Value) or value.name is None:
                 continue
-            if _first_result(owner(operand)) is operand:
+            if first_result(owner(operand)) is operand and not isinstance(value, Complex):
                 read[place.name] = value.name
         return read
 
@@ -310,6 +310,28 @@ class _Walk:
         nothing = empty(node.meta["val"])
         if nothing is not None:
             return nothing
+        if find(Complex, operands) and functional_name(node.target) not in _TAKE_COMPLEX:
+            return self._by_parts(node, place, args, kwargs)
+        return self._called_by(reader, node, place, args, kwargs)
+
+    def _by_parts(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """The result for complex values, of an operator that does the same to both parts."""
+        name = functional_name(node.target)
+        if name not in BY_PARTS:
+            raise Unreadable(*NOT_READ)
+        made = (
+            self._called_by(
+                READERS[name], node, replace(place, name=f"{place.name}/{part}"),
+                part_of(args, index), part_of(kwargs, index),
+            )
+            for index, part in enumerate(("real", "imaginary"))
+        )  # fmt: skip
+        return Complex.of(*made)
+
+    def _called_by(
+        self, reader: Any, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """The results of an operator's reader."""
         call = self._call(node, place, args, kwargs)
         with calling(reader, place.name, place.kind, Unreadable, Unknown, AlongFirstAxis):
             before = len(self.builder.nodes)
@@ -339,6 +361,8 @@ class _Walk:
     def _checked(self, call: Call, value: Any, expected: Any) -> Any:
         if isinstance(value, torch.Tensor | Shapeless):
             return value
+        if isinstance(value, Complex):
+            return Complex.of(*(call.settled(part, sizes_of(expected)) for part in value.parts))
         if not isinstance(value, Value):
             raise Unreadable(
                 f"its reading returns {shown(value)}, which is no value of the graph",
@@ -365,22 +389,8 @@ class _Walk:
         )
 
 
-def _is_shown(value: Value) -> bool:
-    """Whether a graph's value is the program's, and no stand-in for minus infinity."""
-    return value.masked is None and value.seen is None
-
-
 def _dependent(node: Any, values: Mapping[Any, Any]) -> list[Any]:
     """The nodes that an operator is called with and that depend on the inputs, in order."""
     leaves = pytree.tree_leaves((list(node.args), dict(node.kwargs)))
     nodes = [leaf for leaf in leaves if isinstance(leaf, torch.fx.Node)]
     return [one for one in nodes if isinstance(values.get(one), Value)]
-
-
-def _why_no_output(value: Any) -> tuple[str, str] | None:
-    """The reason why a value cannot be an output, and the next move; None where it can."""
-    if not isinstance(value, Value):
-        return "this output does not depend on the input", ""
-    if value.masked is not None or value.seen is not None:
-        return "this output is minus infinity in places", ""
-    return None

@@ -17,6 +17,7 @@ from spikewright.frontends.pytorch.readers import (
     recurrent,
     resize,
     scatter,
+    spectra,
     unchanged,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "recurrent",
     "resize",
     "scatter",
+    "spectra",
     "unchanged",
 ]
