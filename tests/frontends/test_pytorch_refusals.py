@@ -11,6 +11,7 @@ from pytorch_helpers import Of, check
 from torch import nn
 from torch.nn import functional as F
 
+import spikewright as sw
 from spikewright.errors import GraphError, ReadError, UnsupportedLayerError
 from spikewright.frontends.pytorch import read
 from spikewright.frontends.pytorch.reasons import why_not
