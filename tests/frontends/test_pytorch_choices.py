@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pytorch_helpers import Of, check, check_values
+from pytorch_helpers import Of, check, check_values, randomised
 from torch import nn
 from torch.nn import functional as F
 
 import spikewright as sw
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.pytorch import read
+from spikewright.frontends.pytorch.experts import ask_every_expert
 from spikewright.graph import evaluate
 
 ROWS = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
@@ -41,6 +42,31 @@ MODELS: dict[str, tuple[Callable[[Any, torch.Tensor], torch.Tensor], tuple[int, 
     "is not the largest": (lambda m, x: (x != x.amax(-1, keepdim=True)).float(), (3, 4)),
     "place of the largest": (lambda m, x: F.one_hot(x.argmax(-1), 5).float(), (5,)),
     "place of the smallest": (lambda m, x: x.argmin(1, keepdim=True).float(), (3, 4)),
+    "largest two": (lambda m, x: x.topk(2).values, (3, 4)),
+    "smallest two of an axis": (lambda m, x: x.topk(2, 1, largest=False).values, (3, 4)),
+    "places of the largest two": (lambda m, x: x.topk(2, 1).indices.float(), (3, 4)),
+    "in order": (lambda m, x: x.sort(1).values + x.argsort(1, descending=True), (3, 4)),
+    "sparse by a mask of the largest": (
+        lambda m, x: x * F.one_hot(x.topk(2).indices, 4).sum(-2), (3, 4),
+    ),
+    "scattered shares of the largest": (
+        lambda m, x: torch.zeros_like(x).scatter(-1, *x.softmax(-1).topk(2)[::-1]), (3, 4),
+    ),
+    "without the largest": (
+        lambda m, x: x.scatter(-1, x.topk(2).indices, 0.0), (3, 4),
+    ),
+    "added at computed places": (
+        lambda m, x: x.scatter_add(-1, x.argsort(-1).clamp(max=1), 2 * x), (3, 4),
+    ),
+    "written at constant places": (
+        lambda m, x: x.scatter(
+            1, torch.tensor([[[0, 2, 1, 2]]]).expand(len(x), 1, 4), 2 * x[:, :1]
+        ),
+        (3, 4),
+    ),
+    "sizes of spectra": (
+        lambda m, x: torch.stft(x, 16, 4, return_complex=True)[..., :-1].abs() ** 2, (40,),
+    ),
     "row at a computed place": (
         lambda m, x: x[torch.arange(x.shape[0]), x[..., 0].argmax(-1)], (3, 4),
     ),
@@ -74,6 +100,17 @@ def test_equal_values_have_the_first_place() -> None:
     x = np.array([[1, 3, 3, 2], [2, 2, 2, 2], [0, 1, 2, 3]], np.float32)
     graph = read(model, x).graph
     np.testing.assert_array_equal(evaluate(graph, {"inputs_0": x})["output"], [1, 0, 3])
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_equal_values_are_ordered_by_their_places(largest: bool) -> None:
+    """As PyTorch's stable sorting has them; its own top k leaves their order open."""
+    model = Of(lambda m, x: x.topk(3, largest=largest)[0] * 10 + x.topk(3, largest=largest)[1])
+    x = np.array([[1, 3, 3, 2, 1], [2, 2, 2, 2, 2], [0, 1, 0, 1, 1]], np.float32)
+    ordered = torch.sort(torch.tensor(x), stable=True, descending=largest)
+    expected = (ordered.values * 10 + ordered.indices)[:, :3].numpy()
+    graph = read(model, np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)).graph
+    np.testing.assert_array_equal(evaluate(graph, {"inputs_0": x})["output"], expected)
 
 
 def test_orthogonal_parametrisations_are_weights() -> None:
@@ -117,6 +154,32 @@ def test_choices_of_an_expert_are_comparisons() -> None:
     assert spiking.trace.guarantee == "convergent"
 
 
+def test_a_router_of_a_few_experts_converges_as_spikes() -> None:
+    """The trace says which comparisons jump, and the error falls as the steps grow."""
+
+    def routed(m: Any, x: torch.Tensor) -> torch.Tensor:
+        weights, numbers = m.gate(x).softmax(-1).topk(2)
+        chosen = numbers[..., None] == torch.arange(3)
+        shares = (chosen * weights[..., None]).sum(1)
+        return (torch.stack([m.one(x), m.two(x), m.three(x)], -1) * shares[:, None]).sum(-1)
+
+    torch.manual_seed(0)
+    parts = {name: nn.Linear(4, 3) for name in ("gate", "one", "two", "three")}
+    model = Of(routed, **parts).eval()
+    with torch.no_grad():
+        model.gate.weight.mul_(8)  # apart from where the choice jumps
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    spiking = sw.convert(model, example_input=x, spiking=True, scale_firing_rates=1000.0)
+    assert spiking.trace.guarantee == "convergent"
+    jumps = [str(note) for note in spiking.trace if "save where f jumps" in str(note)]
+    assert any("topk/1/chosen" in note for note in jumps)
+    with torch.no_grad():
+        expected = model(torch.tensor(x)).numpy()
+    answers = (np.asarray(spiking.run(x, steps).predict()) for steps in (16, 256))
+    errors = [np.abs(answer - expected).mean() for answer in answers]
+    assert errors[1] < 0.25 * errors[0]
+
+
 def _transformer(kind: str) -> tuple[nn.Module, dict[str, torch.Tensor]]:
     """A small model of Hugging Face with random weights, and an example of its inputs."""
     import transformers as hf
@@ -131,6 +194,9 @@ def _transformer(kind: str) -> tuple[nn.Module, dict[str, torch.Tensor]]:
     example = {"input_ids": ids, "attention_mask": mask} if attention else {"input_ids": ids}
     more: dict[str, Any] = {
         "Bert": {}, "Llama": {"num_key_value_heads": 2}, "CLIPText": {"eos_token_id": 49},
+        "Mixtral": {"num_key_value_heads": 2, "num_local_experts": 4},
+        "Qwen3Moe": {"num_key_value_heads": 2, "num_experts": 4,
+                     "num_experts_per_tok": 2, "moe_intermediate_size": 24},
         "Phi3": {"num_key_value_heads": 2, "pad_token_id": 0},
     }[name]  # fmt: skip
     config = getattr(hf, f"{name}Config")(**sizes, **more)
@@ -143,16 +209,47 @@ def _transformer(kind: str) -> tuple[nn.Module, dict[str, torch.Tensor]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
-    ["Phi3", "CLIPText", "Bert with a mask, sdpa", "Bert with a mask, eager",
-     "Llama with a mask, sdpa"],
+    ["Phi3", "CLIPText", "Mixtral", "Qwen3Moe with a mask, sdpa", "Bert with a mask, sdpa",
+     "Bert with a mask, eager", "Llama with a mask, sdpa"],
 )  # fmt: skip
 def test_transformers(kind: str) -> None:
-    """Empty slices, argmax pooling, and masks among the inputs."""
+    """Empty slices, argmax pooling, experts, masks among the inputs; the model stays as it is."""
     model, example = _transformer(kind)
+    before = [set(vars(part)) for part in model.modules()]
     source = read(model, example)
+    assert [set(vars(part)) for part in model.modules()] == before
     check_values(source, 1e-4)
     arrays = {name: value.numpy() for name, value in example.items()}
     found = evaluate(source.graph, arrays)["last_hidden_state"]
     with torch.no_grad():
         expected = model(**example).last_hidden_state.numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mixtral.Mixtral", "gpt_oss.GptOss"])
+def test_all_experts_weighted_make_what_the_chosen_ones_make(kind: str) -> None:
+    """With weights either way round, with biases and without."""
+    import importlib
+
+    import transformers as hf
+
+    package, name = kind.split(".")
+    modeling = importlib.import_module(f"transformers.models.{package}.modeling_{package}")
+    config = getattr(hf, f"{name}Config")(
+        hidden_size=16, intermediate_size=24, num_local_experts=4, experts_implementation="eager"
+    )
+    experts = randomised(getattr(modeling, f"{name}Experts")(config)).eval()
+    x = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
+    weights, numbers = torch.randn(5, 4, generator=torch.Generator().manual_seed(1)).topk(2)
+    with torch.no_grad():
+        expected = experts(x, numbers, weights)
+        ask_every_expert(experts)
+        torch.testing.assert_close(experts(x, numbers, weights), expected)
+
+
+def test_places_of_an_axis_are_read_where_masks_are_looked_for() -> None:
+    """A running sum before each value has none of them at first, and positions of none are none."""
+    model = Of(lambda m, x: torch.clamp(x.argmax(1) // 3, 0, 3).float())
+    x = np.random.default_rng(0).normal(size=(4, 9)).astype(np.float32)
+    assert max(sw.convert(model, example_input=x).verify(x).values()) < 1e-5

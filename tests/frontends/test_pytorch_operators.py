@@ -33,6 +33,11 @@ LOWER = _Operand(lambda x: (2 * x - 0.25).clamp(-0.25, 2.75))
 POSITIVE = _Operand(lambda x: x.abs() + 0.5)
 TURNED = _Operand(lambda x: torch.relu(x).transpose(-1, -2))
 FIRST = _Operand(lambda x: torch.relu(x)[:, 0])
+WHOLE = _Operand(lambda x: x.argsort(1))
+WINDOW = torch.hann_window(6)
+SPECTRUM = _Operand(
+    lambda x: torch.stft(x, 8, window=torch.hann_window(8), return_complex=True)[..., 1:].mT
+)
 PAIRS = _Operand(lambda x: x.view(-1, 6, 8))
 
 IMAGE, SEQUENCE, VOLUME, ROW = (4, 6, 8), (4, 10), (2, 4, 6, 4), (6,)
@@ -65,7 +70,7 @@ class _Case:
         function = getattr(getattr(getattr(torch.ops, namespace), packet), overload)
         result = function(*[_fill(argument, x) for argument in self.args], **self.kwargs)
         if isinstance(result, list):
-            return tuple(result)
+            return self.then(tuple(result))
         if isinstance(result, tuple) and not self.every:
             result = result[0]
         return self.then(result + x if self.also_add else result)
@@ -109,6 +114,29 @@ def _choices() -> dict[str, _Case]:
         "aten.all.default": _Case((low,)),
         "aten.argmax.default": _Case((X, 2, True)),
         "aten.argmin.default": _Case((X, -1)),
+        "aten.floor_divide.default": _Case((WHOLE, 3), (9,), then=lambda n: n.clamp(0, 2)),
+        "aten.div.Tensor_mode": _Case(
+            (WHOLE, torch.tensor(49)),
+            (50,),
+            kwargs={"rounding_mode": "floor"},
+            then=lambda n: n.clamp(0, 2),
+        ),
+        "aten.div.Scalar_mode": _Case((X, 3), kwargs={"rounding_mode": None}),
+        "aten.hypot.default": _Case((X, TURNED), (4, 4)),
+        "aten.logaddexp.default": _Case((X, TURNED), (4, 4)),
+        "aten.nan_to_num.default": _with(0.5),
+        "aten.stft.default": _Case((X, 8, 3, 6, WINDOW, True, None, False), (20,)),
+        "aten.view_as_real.default": _Case((SPECTRUM,), (20,)),
+        "aten.real.default": _Case((SPECTRUM,), (20,)),
+        "aten.imag.default": _Case((SPECTRUM,), (20,)),
+        "aten.topk.default": _Case((X, 2, 1, False), every=True),
+        "aten.sort.default": _Case((X, 1, True), every=True),
+        "aten.sort.stable": _Case((X,), kwargs={"stable": True, "dim": 1}, every=True),
+        "aten.argsort.default": _Case((X, 1, True)),
+        "aten.argsort.stable": _Case((X,), kwargs={"stable": True, "dim": 1}),
+        "aten.scatter.src": _Case((X, 1, _Operand(lambda x: x.argsort(1)), BOUNDED)),
+        "aten.scatter.value": _Case((X, 3, _Operand(lambda x: x.topk(2).indices), 0.5)),
+        "aten.scatter_add.default": _Case((X, 1, _Operand(lambda x: x.argsort(1)), BOUNDED)),
         "aten.cdist.default": _Case((X, _constant(3, 8))),
         "aten.index_fill.int_Scalar": _with(2, places, 1.5),
         "aten.index_fill.int_Tensor": _with(1, places, torch.tensor(0.5)),
@@ -137,6 +165,10 @@ def _recurrent() -> dict[str, _Case]:
         state = _Operand(lambda x: torch.relu(x)[:, 2:])
         cell = (_Operand(lambda x: x[:, :4]), [state, state] if several else state, *params)
         cases[f"aten.{name}_cell.default"] = _Case(cell, (5,))
+    settings = "LSTM", True, 1, False
+    counts = _Operand(lambda x: x[:, 0].argmax(-1) + 1)
+    given = turned, counts, [zeros, zeros], params, *settings
+    cases["spikewright.recurrent.default"] = _Case(given, SEQUENCE, then=lambda made: made[0])
     return cases
 
 
@@ -393,7 +425,7 @@ CASES: dict[str, _Case] = {
     "aten.view_copy.default": _with([-1, 4, 48]),
     "aten.flatten.using_ints": _with(1, 2),
     "aten.unflatten.int": _with(3, [2, 4]),
-    "aten.squeeze.default": _with(shape=(1, 5, 1)),
+    "aten.squeeze.default": _Case((X,), (1, 5, 1), then=lambda made: made.view(-1, 5)),
     "aten.squeeze.dim": _with(2, shape=(1, 1, 5)),
     "aten.squeeze.dims": _with([1, 3], shape=(1, 5, 1)),
     "aten.unsqueeze.default": _with(-1),

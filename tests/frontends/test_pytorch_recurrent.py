@@ -9,10 +9,12 @@ import pytest
 import torch
 from pytorch_helpers import Of, check, check_values, randomised
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import spikewright as sw
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.pytorch import read
+from spikewright.graph import evaluate
 
 KINDS: dict[str, Any] = {
     "rnn": nn.RNN,
@@ -157,3 +159,72 @@ def test_a_recurrent_model_converts_verifies_and_converges(kind: str) -> None:
     assert np.polyfit(np.log(steps), np.log(errors), 1)[0] < -0.85, errors
     assert errors[-1] < 0.05 * np.linalg.norm(truth)
     assert "rnn" in conversion.layers
+
+
+class _Packed(nn.Module):
+    """A recurrent layer over packed sequences: its sequence, last states, and lengths."""
+
+    def __init__(self, kind: str, total: bool = True, **options: Any) -> None:
+        super().__init__()
+        self.part = halved(KINDS[kind](3, 4, batch_first=True, **options))
+        self.total = total
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor, *state: torch.Tensor) -> Any:
+        """`(batch, steps, 3)` and `(batch,)`."""
+        given = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        sequence, states = self.part(given, *(one.transpose(0, 1) for one in state))
+        total = x.shape[1] if self.total else None
+        padded, counts = pad_packed_sequence(sequence, True, -2.0, total)
+        several = states if isinstance(states, tuple) else (states,)
+        return padded, counts, *(state.transpose(0, 1) for state in several)
+
+
+LENGTHS = torch.tensor([2, 5, 1, 4])
+PADDED = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(3))
+
+
+@every_kind
+@pytest.mark.parametrize("options", [{}, OPTIONS["both ways"]], ids=["", "both ways"])
+def test_packed_sequences_are_read_with_their_lengths(kind: str, options: dict[str, Any]) -> None:
+    """Outputs behind a length are the padding, and the last states those of the last real step;
+    what stands in the padding changes nothing, and the module packs as before.
+    """
+    model = _Packed(kind, **options)
+    conversion = sw.convert(model, example_input=(PADDED, LENGTHS))
+    given = [PADDED.numpy(), LENGTHS.numpy()]
+    assert max(conversion.verify(given).values()) < 1e-5
+    inputs = dict(zip(conversion.graph.inputs, given, strict=True))
+    before = evaluate(conversion.graph, inputs)
+    filled = PADDED.clone()
+    filled[torch.arange(5) >= LENGTHS[:, None]] = 7.0
+    after = evaluate(conversion.graph, {**inputs, conversion.graph.inputs[0]: filled.numpy()})
+    for name, value in before.items():
+        np.testing.assert_array_equal(value, after[name])
+    assert "forward" not in vars(model.part)
+    assert len(pack_padded_sequence(PADDED, LENGTHS, True, False).data) == int(LENGTHS.sum())
+
+
+def test_packed_sequences_begin_with_a_given_state() -> None:
+    """Which stays until the first real step from the end, on the way back."""
+    model = _Packed("gru", bidirectional=True)
+    state = torch.randn(4, 2, 4, generator=torch.Generator().manual_seed(4))
+    conversion = sw.convert(model, example_input=(PADDED, LENGTHS, state))
+    arrays = PADDED.numpy(), LENGTHS.numpy(), state.numpy()
+    given = dict(zip(conversion.graph.inputs, arrays, strict=True))
+    assert max(conversion.verify(given).values()) < 1e-5
+
+
+def test_packed_sequences_as_spikes_converge() -> None:
+    """Whether a step is inside the length is known from the input, so that it never jumps."""
+    model = _Packed("rnn-relu")
+    spiking = sw.convert(
+        model, example_input=(PADDED, LENGTHS), spiking=True, scale_firing_rates=1000.0
+    )
+    assert spiking.trace.guarantee == "convergent"
+
+
+def test_padding_to_the_longest_of_a_batch_is_refused_with_advice() -> None:
+    """How long an output is would depend on other samples; a total length makes it the same."""
+    with pytest.raises(UnsupportedLayerError, match=r"total_length=x\.shape\[1\]") as caught:
+        sw.convert(_Packed("lstm", total=False), example_input=(PADDED, LENGTHS))
+    assert "longest sequence of the batch" in str(caught.value)

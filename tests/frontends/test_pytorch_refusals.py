@@ -11,6 +11,7 @@ from pytorch_helpers import Of, check
 from torch import nn
 from torch.nn import functional as F
 
+import spikewright as sw
 from spikewright.errors import GraphError, ReadError, UnsupportedLayerError
 from spikewright.frontends.pytorch import read
 from spikewright.frontends.pytorch.reasons import why_not
@@ -92,7 +93,18 @@ def _refused() -> dict[str, tuple[Any, tuple[int, ...], str]]:
         "norm of order 3": (lambda m, x: x.norm(3, 1), row, r"order 3\.0"),
         "variance of one": (lambda m, x: x.var(1), (1, 4), "variance of 1 values"),
         "power of a negative": (lambda m, x: (-2.0) ** x, row, "needs a positive"),
-        "largest two": (lambda m, x: x.topk(2).values, row, "makes positions out of"),
+        "a complex output": (
+            lambda m, x: torch.stft(x, 4, return_complex=True), (20,), "holds complex numbers",
+        ),
+        "a product of complex values": (
+            lambda m, x: (torch.stft(x, 4, return_complex=True) * 2j).real, (20,),
+            "only the parts and the size",
+        ),
+        "a whole quotient of real values": (lambda m, x: x // 2, row, "jumps"),
+        "median": (lambda m, x: x.median(1).values, row, "makes positions out of"),
+        "many in order": (
+            lambda m, x: torch.cat([x] * 20, 1).sort(1).values, row, "puts 80 values into order",
+        ),
         "rounded": (lambda m, x: x.round(), row, "jumps"),
         "max with indices": (
             lambda m, x: torch.stack(F.max_pool2d(x, 2, return_indices=True), 1)[:, 0], image,
@@ -390,3 +402,10 @@ def test_reasons_are_for_pytorchs_own_operators() -> None:
     assert "jumps" in why_not("aten.sign.default")[0]
     assert "packed" in why_not("aten.lstm.data")[0]
     assert "no reading" in why_not("mine.sign.default")[0]
+
+
+def test_operators_on_complex_values_are_not_called() -> None:
+    """A call would be given the real part alone."""
+    model = Of(lambda m, x: (torch.stft(x, 4, return_complex=True) * 2j).real)
+    with pytest.raises(UnsupportedLayerError, match="it reads complex numbers"):
+        sw.convert(model, example_input=torch.randn(2, 20), fallback="python")

@@ -21,6 +21,7 @@ X = 3.0 * RNG.normal(size=(3, 4, 7, 6))
 
 Torch = Callable[[torch.Tensor], torch.Tensor]
 FORMULAS: dict[str, Torch] = {
+    "atan": torch.atan,
     "linear": lambda x: x,
     "relu": F.relu,
     "relu6": F.relu6,

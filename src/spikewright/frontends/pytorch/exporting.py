@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -13,8 +13,10 @@ from torch.nn.modules.module import register_module_forward_hook
 from spikewright.advice import advise
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.arguments import Arguments, calls_of, variants
+from spikewright.frontends.pytorch.experts import ask_every_expert
 from spikewright.frontends.pytorch.modes import inference
 from spikewright.frontends.pytorch.opaque import as_operators
+from spikewright.frontends.pytorch.packed import by_lengths
 from spikewright.frontends.pytorch.state import set_by_forward
 from spikewright.frontends.pytorch.untraceable import Failure, failed
 
@@ -98,8 +100,10 @@ def _traced(
         changed = set_by_forward(module, before)
         register_module_forward_hook(lambda part, args, output: done.append(part))
         try:
+            ask_every_expert(module)
             as_operators(module, opaque, given)
-            program = torch.export.export(module, given.args, dict(given.kwargs), strict=False)
+            with by_lengths(module) if count == 1 else nullcontext():
+                program = torch.export.export(module, given.args, dict(given.kwargs), strict=False)
             if called:
                 module(*given.args, **given.kwargs)
             return Traced(program, call, changed, count)

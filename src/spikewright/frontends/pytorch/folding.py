@@ -30,6 +30,9 @@ _FOLDABLE = frozenset(
     arange.default arange.start arange.start_step argmax.default argmin.default argsort.default
     broadcast_tensors.default bucketize.Tensor column_stack.default complex.default cumprod.default
     diag.default diag_embed.default diff.default dot.default dstack.default embedding.default
+    bartlett_window.default bartlett_window.periodic blackman_window.default
+    blackman_window.periodic hamming_window.default hamming_window.periodic hann_window.default
+    hann_window.periodic kaiser_window.default kaiser_window.periodic
     eye.default eye.m fill.Scalar fill.Tensor full.default full_like.default hstack.default
     index_fill.int_Scalar
     index_put.default lift_fresh.default linalg_norm.default linalg_householder_product.default

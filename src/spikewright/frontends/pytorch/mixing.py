@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_packed_sequence
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -25,6 +26,10 @@ from spikewright.frontends.reading.call import MIXES
 
 Arrays = Mapping[str, NDArray]
 _TIME = "Build the layer with batch_first=True, or give it x.transpose(0, 1)."
+_TOTAL = (
+    "It pads to the longest sequence of the batch: give it a fixed number of steps, "
+    "total_length=x.shape[1]."
+)
 _DEPENDS = "its result for a sample depends on the samples beside it, or on how many there are"
 
 
@@ -152,6 +157,9 @@ def _first_that_mixes(module: Any, call: Callable[[Arrays], Any], found: Parted)
         with _Recorder({id(part): path for path, part in module.named_modules()}) as recorder:
             call(given)
         runs.append(recorder.made)
+    padding = next((made for made in runs[0] if made.options == _TOTAL), None)
+    if padding is not None:
+        return padding  # operators before it turn the samples round, and back again
     for two, one, other in zip(*runs, strict=False):
         alike = two.target == one.target == other.target
         results = zip(two.results, one.results, other.results, strict=False)
@@ -187,10 +195,18 @@ class _Recorder(TorchDispatchMode):
         location = next((f"{file}:{line}" for file, line in codes if is_users(file)), "")
         time_first = any(getattr(part, "batch_first", None) is False for part in parts)
         options = f"{MIXES} {_TIME}" if time_first else MIXES
+        if any(map(_pads_to_longest, frames)):
+            options = _TOTAL
         path = self.paths[id(parts[0])] if parts else ""
         if path and not any(True for _ in parts[0].children()):
             return path, f"{type(parts[0]).__name__}: {func}", location, options
         return f"{path}.{name}".lstrip("."), f"{name}: {func}", location, options
+
+
+def _pads_to_longest(frame: Any) -> bool:
+    """Whether a frame pads packed sequences to the longest of the batch."""
+    code = frame.f_code is pad_packed_sequence.__code__
+    return code and frame.f_locals.get("total_length") is None
 
 
 def _frames() -> Iterator[Any]:

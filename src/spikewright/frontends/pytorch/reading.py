@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
@@ -16,10 +16,16 @@ from spikewright._base.structure import Place as Way
 from spikewright.errors import Refusal, UnsupportedLayerError
 from spikewright.frontends.calling import calling, shown
 from spikewright.frontends.fallback import CannotCall, is_asked_for
-from spikewright.frontends.outputs import pick
 from spikewright.frontends.pytorch.arguments import input_places, shapes_of
 from spikewright.frontends.pytorch.call import AlongFirstAxis, Call, pretty
 from spikewright.frontends.pytorch.calling import Operand, operator_call
+from spikewright.frontends.pytorch.complex_values import (
+    BY_PARTS,
+    NOT_READ,
+    Complex,
+    part_of,
+    with_kind,
+)
 from spikewright.frontends.pytorch.folding import fold, is_foldable, like
 from spikewright.frontends.pytorch.functional import (
     functional_name,
@@ -36,6 +42,7 @@ from spikewright.frontends.pytorch.naming import (
     place_of_function,
 )
 from spikewright.frontends.pytorch.one_sample import of_one_sample, samples_of
+from spikewright.frontends.pytorch.outputs import first_result, is_shown, kept, why_no_output
 from spikewright.frontends.pytorch.program import (
     Program,
     cut,
@@ -49,13 +56,12 @@ from spikewright.frontends.pytorch.reasons import STATE, is_tail, why_not
 from spikewright.frontends.pytorch.registry import READERS
 from spikewright.frontends.pytorch.rows import plain_rows
 from spikewright.frontends.pytorch.running import call, precision_of, ran, run
-from spikewright.frontends.reading.layout import BATCH_FIRST, layout_of, sample_shape
+from spikewright.frontends.pytorch.unread import Lacking, Shapeless, empty, find, lost, refusal_of
+from spikewright.frontends.reading.layout import BATCH_FIRST, layout_of
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.values import Value
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Graph
-
-T = TypeVar("T")
 
 
 def read_program(
@@ -81,7 +87,7 @@ def read_program(
     inputs = [node.name for node in program.inputs]
     places = place_all(program.dependent, inputs, program.parameters)
     if outputs is not None:
-        program = cut(program, _kept(program, places, outputs))
+        program = cut(program, kept(program, places, outputs))
     walk = _Walk(program, places, input_places(exported, module), module is not None)
     graph = walk.graph()
     if not lone:
@@ -100,15 +106,8 @@ def _shapes(program: Program, example_input: Any) -> dict[str, tuple[int, ...]]:
     return dict(zip((node.name for node in program.inputs), given, strict=False))
 
 
-def _kept(program: Program, places: Mapping[Any, Place], names: Sequence[str]) -> dict[str, Any]:
-    """The nodes of outputs and layers by name; of several results of a layer, the first."""
-    layers = {place.name: _first_result(node) for node, place in places.items()}
-    return pick(names, {**layers, **program.outputs})
-
-
-def _first_result(node: Any) -> Any:
-    parts = [user for user in node.users if user.target is operator.getitem]
-    return next((part for part in parts if part.args[1] == 0), node)
+_TAKE_COMPLEX = ("aten.view_as_real.default", "aten.real.default", "aten.imag.default",
+                 "aten.abs.default")  # fmt: skip
 
 
 @dataclass
@@ -149,7 +148,7 @@ class _Walk:
         outputs: dict[str, str | None] = {}
         for name, node in self.program.outputs.items():
             value = self.values[node] if isinstance(node, torch.fx.Node) else node
-            why = _why_no_output(value)
+            why = why_no_output(value)
             if why is None:
                 outputs[name] = value.name
             else:
@@ -169,11 +168,9 @@ class _Walk:
     def _keep(self, node: Any, value: Any) -> None:
         kind = getattr(node.meta.get("val"), "dtype", None)
         if isinstance(value, Value) and kind is not None:
-            truth = kind == torch.bool
-            whole = not (truth or kind.is_floating_point)
-            value = replace(value, whole=int(whole), truth=truth)
+            value = with_kind(value, kind)
         self.values[node] = value
-        if isinstance(value, Value) and value.name is not None and _is_shown(value):
+        if isinstance(value, Value) and value.name is not None and is_shown(value):
             self.observed.setdefault(value.name, node)
 
     def _meaning(self, node: Any) -> Any:
@@ -187,7 +184,7 @@ class _Walk:
             if node.target is operator.getitem:
                 return self._item(*args)
             self._leave_shapes(node, args)
-            if not _find(Value, [*args, *kwargs.values()]):
+            if not find(Value, [*args, *kwargs.values()]):
                 return self._constant(node, place, args, kwargs)
             return self._read(node, place, args, kwargs)
         except Unknown:
@@ -197,12 +194,12 @@ class _Walk:
                 if self.live and is_asked_for():
                     return self._called(node, place)
             except Unknown:
-                return self._lost(node.meta.get("val"))
+                return lost(node.meta.get("val"))
             except CannotCall as other:
                 why = Unreadable(f"{why.reason}, and {other}", why.options)
             cut = self._read_by(node) if is_tail(full_name(node.target)) else None
-            self._refuse(_refusal(node, place, why), cut, self.live)
-        return self._lost(node.meta.get("val"))
+            self._refuse(refusal_of(node, place, why), cut, self.live)
+        return lost(node.meta.get("val"))
 
     def _refuse(
         self, why: Refusal, cut: Mapping[str, str] | None = None, callable: bool = False
@@ -232,7 +229,7 @@ class _Walk:
     def _operand(self, node: Any) -> Any:
         """The operand for a call of an operator on a node; raises `CannotCall` or `Unknown`."""
         value, meta = self._resolve(node), node.meta.get("val")
-        if isinstance(value, _Unknown):
+        if isinstance(value, Lacking):
             raise CannotCall("it needs a constant that depends on more than the model")
         if not isinstance(value, Value):
             return value
@@ -240,6 +237,8 @@ class _Walk:
             raise Unknown
         if value.masked is not None:
             raise CannotCall("it reads values that are minus infinity")
+        if isinstance(value, Complex):
+            raise CannotCall("it reads complex numbers")
         return Operand(value.shape, sizes_of(meta), meta.dtype, meta.device)
 
     def _read_by(self, node: Any) -> dict[str, str]:
@@ -249,12 +248,12 @@ class _Walk:
             value, place = self.values.get(operand), self.places.get(owner(operand))
             if place is None or not isinstance(value, Value) or value.name is None:
                 continue
-            if _first_result(owner(operand)) is operand:
+            if first_result(owner(operand)) is operand and not isinstance(value, Complex):
                 read[place.name] = value.name
         return read
 
     def _item(self, results: Any, index: int) -> Any:
-        if isinstance(results, Value | _Unknown):
+        if isinstance(results, Value | Lacking):
             return results
         if index >= len(results) or results[index] is None:
             raise Unreadable(f"its result number {index} is used, which has no reading")
@@ -268,7 +267,7 @@ class _Walk:
 
     def _constant(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """A constant; one that cannot be computed is refused only where something reads it."""
-        for unknown in _find(_Unknown, [*args, *kwargs.values()]):
+        for unknown in find(Lacking, [*args, *kwargs.values()]):
             return unknown
         target = ordinary(node.target)
         try:
@@ -279,7 +278,7 @@ class _Walk:
             reason, options = why_not(full_name(node.target))
             raise Unreadable(f"it is applied to constants, and {reason}", options)
         except Unreadable as why:
-            unknown = _Unknown(_refusal(node, place, why))
+            unknown = Lacking(refusal_of(node, place, why))
         if self.program.has_side_effects:
             self._refuse(unknown.why)
         return unknown
@@ -298,19 +297,41 @@ class _Walk:
             inside = unknown_inside(node)
             for inner in inside:
                 why = Unreadable(*why_not(full_name(inner.target)))
-                self._refuse(_refusal(inner, place_of_function(inner), why))
+                self._refuse(refusal_of(inner, place_of_function(inner), why))
             if inside:
                 raise Unknown
             raise Unreadable(*why_not(full_name(node.target)))
         operands = [*args, *kwargs.values()]
-        unknown = _find(_Unknown, operands)
+        unknown = find(Lacking, operands)
         for constant in unknown:
             self._refuse(constant.why)
-        if unknown or any(isinstance(value, _Shapeless) for value in _find(Value, operands)):
+        if unknown or any(isinstance(value, Shapeless) for value in find(Value, operands)):
             raise Unknown
-        nothing = _nothing(node.meta["val"])
+        nothing = empty(node.meta["val"])
         if nothing is not None:
             return nothing
+        if find(Complex, operands) and functional_name(node.target) not in _TAKE_COMPLEX:
+            return self._by_parts(node, place, args, kwargs)
+        return self._called_by(reader, node, place, args, kwargs)
+
+    def _by_parts(self, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """The result for complex values, of an operator that does the same to both parts."""
+        name = functional_name(node.target)
+        if name not in BY_PARTS:
+            raise Unreadable(*NOT_READ)
+        made = (
+            self._called_by(
+                READERS[name], node, replace(place, name=f"{place.name}/{part}"),
+                part_of(args, index), part_of(kwargs, index),
+            )
+            for index, part in enumerate(("real", "imaginary"))
+        )  # fmt: skip
+        return Complex.of(*made)
+
+    def _called_by(
+        self, reader: Any, node: Any, place: Place, args: list[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """The results of an operator's reader."""
         call = self._call(node, place, args, kwargs)
         with calling(reader, place.name, place.kind, Unreadable, Unknown, AlongFirstAxis):
             before = len(self.builder.nodes)
@@ -338,8 +359,10 @@ class _Walk:
         )
 
     def _checked(self, call: Call, value: Any, expected: Any) -> Any:
-        if isinstance(value, torch.Tensor | _Shapeless):
+        if isinstance(value, torch.Tensor | Shapeless):
             return value
+        if isinstance(value, Complex):
+            return Complex.of(*(call.settled(part, sizes_of(expected)) for part in value.parts))
         if not isinstance(value, Value):
             raise Unreadable(
                 f"its reading returns {shown(value)}, which is no value of the graph",
@@ -365,64 +388,9 @@ class _Walk:
             self.live,
         )
 
-    def _lost(self, expected: Any) -> Any:
-        """A value that could not be read, of the shape that it has in the program."""
-        if isinstance(expected, list | tuple):
-            return tuple(self._lost(one) for one in expected)
-        if not isinstance(expected, torch.Tensor):
-            return _Shapeless(None, ())
-        sizes = sizes_of(expected)
-        fixed = all(isinstance(size, int) for size in sizes)
-        return Value(None, sample_shape(sizes), layout_of(sizes)) if fixed else _Shapeless(None, ())
-
-
-def _is_shown(value: Value) -> bool:
-    """Whether a graph's value is the program's, and no stand-in for minus infinity."""
-    return value.masked is None and value.seen is None
-
-
-def _nothing(expected: Any) -> Any:
-    """A tensor without values, where an operator makes such; it is the same for all inputs."""
-    if not isinstance(expected, torch.Tensor) or 0 not in sizes_of(expected):
-        return None
-    return torch.empty(sizes_of(expected), dtype=expected.dtype)
-
 
 def _dependent(node: Any, values: Mapping[Any, Any]) -> list[Any]:
     """The nodes that an operator is called with and that depend on the inputs, in order."""
     leaves = pytree.tree_leaves((list(node.args), dict(node.kwargs)))
     nodes = [leaf for leaf in leaves if isinstance(leaf, torch.fx.Node)]
     return [one for one in nodes if isinstance(values.get(one), Value)]
-
-
-def _why_no_output(value: Any) -> tuple[str, str] | None:
-    """The reason why a value cannot be an output, and the next move; None where it can."""
-    if not isinstance(value, Value):
-        return "this output does not depend on the input", ""
-    if value.masked is not None or value.seen is not None:
-        return "this output is minus infinity in places", ""
-    return None
-
-
-@dataclass(frozen=True)
-class _Shapeless(Value):
-    """A value that could not be read, and of which not even the shape is known."""
-
-
-@dataclass(frozen=True)
-class _Unknown:
-    """A constant that could not be computed, and why."""
-
-    why: Refusal
-
-
-def _refusal(node: Any, place: Place, why: Unreadable) -> Refusal:
-    kind = f"{place.kind}: {full_name(node.target)}"
-    return Refusal(place.name, kind, why.reason, why.options, place.location)
-
-
-def _find(kind: type[T], argument: Any) -> list[T]:
-    """Everything of a kind in an argument, which may be nested."""
-    if isinstance(argument, list | tuple):
-        return [found for item in argument for found in _find(kind, item)]
-    return [argument] if isinstance(argument, kind) else []

@@ -15,7 +15,8 @@ from spikewright.frontends.reading.reasons import (
 
 _PACKED = Reason(
     "a packed sequence has as many steps as the data says, and a graph has a fixed number",
-    "Give it sequences of one length, without pack_padded_sequence.",
+    "Give the module itself, whose pack_padded_sequence is read for inputs that are padded, or "
+    "sequences of one length.",
 )
 LIVE_NORM = Reason(
     "it normalises with statistics of the current batch, so that samples depend on each other",
@@ -53,7 +54,7 @@ _REASONS = by_kind(
         "eq ne __and__ __or__ __xor__ logical_and logical_or logical_xor logical_not bitwise_and "
         "bitwise_or bitwise_not isin any all",
     ),
-    (ORDERS, "argmax argmin topk sort argsort nonzero masked_select"),
+    (ORDERS, "kthvalue median mode msort nonzero masked_select unique"),
     (_ONE_NUMBER, "item _local_scalar_dense"),
     (PLACES, "index_put scatter grid_sampler grid_sampler_2d"),
     (_BAGS, "embedding_bag _embedding_bag _embedding_bag_forward_only"),

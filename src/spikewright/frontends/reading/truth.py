@@ -13,7 +13,6 @@ import numpy as np
 from spikewright.frontends.reading.arithmetic import chosen, combined, product, scaled, total
 from spikewright.frontends.reading.attention import HIDDEN, LEAST, hidden_unless
 from spikewright.frontends.reading.call import Call
-from spikewright.frontends.reading.reductions import cumulative_sum, reduced
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.values import Operand, Value, common_shape
 from spikewright.graph.layers import Activation, Broadcast, Reshape, ScaleShift
@@ -66,26 +65,6 @@ def truth_of(call: Call, x: Value, part: str = "") -> Value:
     return replace(made, truth=True)
 
 
-def first_largest(call: Call, x: Value, axis: int, part: str = "") -> Value:
-    """One where the largest value along an axis stands, the first of equal ones; else zero."""
-    place = f"{part}/" if part else ""
-    best = reduced(call, x, "max", (axis,), True, f"{place}largest")
-    best = call.expand(best, x.shape, f"{place}beside")
-    hot = greater(call, x, best, False, f"{place}is_largest")
-    before = cumulative_sum(call, hot, axis, exclusive=True, part=f"{place}before")
-    first = combined(call, (1.0, hot), (-1.0, before), part=f"{place}first")
-    return replace(call.add(Activation("relu"), first, part=part), truth=True)
-
-
-def place_of_largest(call: Call, x: Value, axis: int, keep: bool) -> Value:
-    """The place of the largest value along an axis, the first of equal ones: a whole number."""
-    hot = first_largest(call, x, axis, "chosen")
-    shape = [1] * len(x.shape)
-    shape[axis] = x.shape[axis]
-    places = scaled(call, hot, np.arange(x.shape[axis], dtype=float).reshape(shape), "places")
-    return replace(reduced(call, places, "sum", (axis,), keep), whole=1)
-
-
 def one_hot(call: Call, numbers: Value, count: int, part: str = "one_hot") -> Value:
     """Ones at the places that whole numbers name, along a new last axis."""
     wide = call.chain(
@@ -134,13 +113,18 @@ def _hiding(call: Call, condition: Value, yes: Operand, no: Operand) -> Value | 
     return replace(made, seen=seen)
 
 
-def chosen_by_truth(call: Call, condition: Value, yes: Operand, no: Operand) -> Value:
+def chosen_by_truth(
+    call: Call, condition: Value, yes: Operand, no: Operand, part: str = ""
+) -> Value:
     """`c yes + (1 - c) no` for a truth value `c`."""
-    condition = call.expand(condition, common_shape(condition, yes, no))
-    other = call.add(NOT, condition, part="other")
+    place = f"{part}/" if part else ""
+    shape = common_shape(condition, yes, no)
+    condition = call.expand(condition, shape, f"{place}broadcast")
+    other = call.add(NOT, condition, part=f"{place}other")
     parts = [
-        product(call, truth, x, f"chosen {index}")
+        product(call, truth, x, f"{place}chosen {index}")
         for index, truth, x in ((1, condition, yes), (2, other, no))
         if isinstance(x, Value) or np.any(x)
     ]
-    return total(call, *(parts or [scaled(call, condition, np.array(0.0), "nothing")]))
+    nothing = [] if parts else [scaled(call, condition, np.array(0.0), f"{place}nothing")]
+    return total(call, *parts, *nothing, part=part)

@@ -248,7 +248,8 @@ def _of_groups(layer: Any, x: NDArray, channels: int) -> NDArray:
 def _by_matrices(x: NDArray, along: Sequence[tuple[int, NDArray]]) -> NDArray:
     """The largest of the values along axes that rows of matrices take."""
     for axis, matrix in along:
-        rows = [np.take(x, np.flatnonzero(row), axis).max(axis=axis) for row in matrix]
+        taken = (np.take(x, np.flatnonzero(row), axis) for row in matrix)
+        rows = [each.max(axis=axis, initial=-np.inf) for each in taken]  # of none: no positions
         x = np.stack(rows, axis=axis)
     return x
 

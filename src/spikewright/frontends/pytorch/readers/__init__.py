@@ -10,12 +10,14 @@ from spikewright.frontends.pytorch.readers import (
     extent,
     lookup,
     normalization,
+    ordering,
     pooling,
     products,
     rearrange,
     recurrent,
     resize,
     scatter,
+    spectra,
     unchanged,
 )
 
@@ -29,11 +31,13 @@ __all__ = [
     "extent",
     "lookup",
     "normalization",
+    "ordering",
     "pooling",
     "products",
     "rearrange",
     "recurrent",
     "resize",
     "scatter",
+    "spectra",
     "unchanged",
 ]

@@ -11,7 +11,9 @@ import torch
 
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.pytorch.call import Call
+from spikewright.frontends.pytorch.complex_values import Complex
 from spikewright.frontends.pytorch.readers.arithmetic import extremum, times
+from spikewright.frontends.pytorch.readers.spectra import size_of
 from spikewright.frontends.pytorch.reasons import why_not
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.arithmetic import clipped, exponential, powered, scaled
@@ -35,6 +37,8 @@ _NAMED = {f"aten.{name}.default": named for name, named in names_in("pytorch").i
 @reads(*_NAMED)
 def _named(call: Call) -> Value:
     named, x = _NAMED[call.target], call["self"]
+    if isinstance(x, Complex):
+        return size_of(call, x)
     steps = function(named.function, **named.values(call.arguments))
     masked = x.masked if isinstance(x, Value) and named.function == "exp" else None
     if masked is not None:  # zero where it is minus infinity

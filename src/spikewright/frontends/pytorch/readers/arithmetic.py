@@ -12,12 +12,13 @@ from spikewright.frontends.pytorch.call import Call, to_array
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading import arithmetic
 from spikewright.frontends.reading.attention import masked
-from spikewright.frontends.reading.reasons import PLACES
+from spikewright.frontends.reading.functions import rounded
+from spikewright.frontends.reading.reasons import JUMPS, PLACES
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import stacked
-from spikewright.frontends.reading.truth import choice
+from spikewright.frontends.reading.truth import are_whole, choice
 from spikewright.frontends.reading.values import Value, common_shape, finite
-from spikewright.graph.layers import Concatenate, Identity, UnitNormalization
+from spikewright.graph.layers import Activation, Concatenate, Identity, UnitNormalization
 
 
 @reads("aten.add.Tensor", "aten.add.Scalar")
@@ -77,6 +78,47 @@ def _add_product(call: Call) -> Value:
         _quotient(call, first, second, "quotient")
     )  # fmt: skip
     return combine(call, made, call["value"], call["self"], 1)
+
+
+@reads("aten.floor_divide.default", "aten.div.Tensor_mode", "aten.div.Scalar_mode")
+def _whole_quotient(call: Call) -> Value:
+    """Quotients of whole numbers by constants, rounded down; of others without rounding alone."""
+    mode = call.get("rounding_mode", "floor")
+    if mode is None:
+        return _quotient(call, call["self"], call["other"])
+    x, divisor = call.operands(call["self"], call["other"])
+    constant = not isinstance(divisor, Value) and are_whole(divisor) and bool((divisor > 0).all())
+    if mode != "floor" or not constant or not isinstance(x, Value) or not are_whole(x):
+        raise Unreadable(*JUMPS)
+    middle = arithmetic.combined(call, (1.0, x), (1.0, np.array(0.5)), part="middle")
+    return rounded(call, arithmetic.quotient(call, middle, divisor, "quotient"), "floor")
+
+
+@reads("aten.hypot.default")
+def _length(call: Call) -> Value:
+    """`sqrt(x^2 + y^2)`."""
+    squares = [times(call, x, x, name) if isinstance(x, Value) else x * x
+               for name, x in (("first", call["self"]), ("second", call["other"]))]  # fmt: skip
+    return call.add(Activation("sqrt"), combine(call, squares[0], 1, squares[1], 1, "sum"))
+
+
+@reads("aten.logaddexp.default")
+def _log_of_sum(call: Call) -> Value:
+    """`log(exp(x) + exp(y)) = y + softplus(x - y)`."""
+    difference = combine(call, call["self"], 1, call["other"], -1, "difference")
+    above = call.add(Activation("softplus"), difference, part="above")
+    return combine(call, above, 1, call["other"], 1)
+
+
+@reads("aten.nan_to_num.default")
+def _as_numbers(call: Call) -> Value:
+    """The value itself, and another number where a mask makes it minus infinity."""
+    x = call["self"]
+    if x.masked is None:
+        return call.add(Identity(), x)
+    least = call["neginf"]
+    least = float(torch.finfo(call.dtype).min) if least is None else least
+    return choice(call, ~x.masked, replace(x, masked=None), np.array(least))
 
 
 def combine(call: Call, x: Any, a: float, y: Any, b: float, part: str = "") -> Value:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from typing import Any
@@ -21,7 +20,6 @@ from spikewright.frontends.reading.reductions import (
     reduced,
 )
 from spikewright.frontends.reading.refusal import Unreadable
-from spikewright.frontends.reading.truth import place_of_largest
 from spikewright.frontends.reading.values import Value
 from spikewright.frontends.reading.windows import (
     adaptive_average,
@@ -123,20 +121,6 @@ def _reduction(call: Call) -> Value | tuple[Value | None, ...]:
     if name in ("amax", "max") and keep:
         call.notes["largest", value.name] = x.name
     return (value, None) if isinstance(call.results, tuple | list) else value
-
-
-@reads("aten.argmax.default", "aten.argmin.default")
-def _argmax(call: Call) -> Value:
-    """The place of the largest or smallest value along an axis, as a whole number."""
-    x = call.value("self")
-    if call["dim"] is None:
-        x = call.view(x, (1, math.prod(x.shape)))
-        axis = 0
-    else:
-        axis = call.axis(x, call["dim"])
-    if "argmin" in call.target:
-        x = replace(call.negated(x), whole=x.whole)
-    return place_of_largest(call, x, axis, bool(call["keepdim"]) and call["dim"] is not None)
 
 
 @reads("aten.cdist.default")

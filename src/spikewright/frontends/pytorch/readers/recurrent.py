@@ -14,10 +14,12 @@ from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.functions import function
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
 from spikewright.frontends.reading.selection import entry, stacked
+from spikewright.frontends.reading.truth import greater
 from spikewright.frontends.reading.values import Value
 from spikewright.frontends.unrolling import (
     Adder,
     Cell,
+    MaskedCell,
     stack,
     unroll,
 )
@@ -26,6 +28,7 @@ from spikewright.graph.layers import (
     Concatenate,
     Constant,
     Identity,
+    Multiply,
     Reshape,
     Take,
 )
@@ -67,8 +70,25 @@ def _gru_layer(call: Call) -> Any:
     return _recurrent(call, _gru)
 
 
-def _recurrent(call: Call, make: Make) -> Any:
-    """Layers one above the other, in one direction or two: the sequence, and the last states."""
+@reads("spikewright.recurrent.default")
+def _over_lengths(call: Call) -> Any:
+    """Layers over as many steps as a length says, which keep their states behind it."""
+    call.arguments = {**call.arguments, "batch_first": True, "train": False}
+    kinds = {"LSTM": _lstm, "GRU": _gru, "RNN_TANH": _simple("tanh"), "RNN_RELU": _simple("relu")}
+    steps = np.arange(call.results[0].shape[1], dtype=float)[:, None]
+    lengths, places = call.operands(call["lengths"], steps)
+    if isinstance(lengths, Value):
+        inside = greater(call, lengths, places, strict=True, part="inside")
+    else:
+        inside = call.constant_like((lengths > places) * 1.0, call.value("input"), "inside")
+    return _recurrent(call, kinds[call["mode"]], inside)
+
+
+def _recurrent(call: Call, make: Make, inside: Value | None = None) -> Any:
+    """Layers one above the other, in one direction or two: the sequence, and the last states.
+
+    Steps that are not `inside` leave the states as they are, and the sequence is zero there.
+    """
     if call["train"] and call["dropout"]:
         raise Unreadable("it drops values at random", "Export the model in evaluation mode.")
     ways = 2 if call["bidirectional"] else 1
@@ -78,7 +98,7 @@ def _recurrent(call: Call, make: Make) -> Any:
     for index, sequence in enumerate(sequences):
         place = f"sequence_{index}/" if len(sequences) > 1 else ""
         initial = _initial(call, len(cells), index, len(sequences), place)
-        rows.append(_layers(call, cells, ways, sequence, initial, place))
+        rows.append(_layers(call, cells, ways, sequence, initial, place, inside))
     if len(rows) == 1:
         return tuple(call.placed(name) for name in rows[0])
     axis = 0 if call["batch_first"] else 1
@@ -96,15 +116,20 @@ def _layers(
     sequence: str,
     initial: Sequence[tuple[str | None, ...]],
     place: str,
+    inside: Value | None = None,
 ) -> list[str]:
     """The nodes of the result and of the last states for one sequence `(time, units)`."""
+    mask = None if inside is None else inside.name
     adder, steps = call.node, call.builder.shapes[sequence][0]
     below: str | Sequence[str] = sequence
     last: list[tuple[str, ...]] = []
     for first in range(0, len(cells), ways):
         made: list[Sequence[str]] = []
+        if mask is not None:
+            below = _beside(call, below, mask, f"{place}layer_{first // ways}/")
         for way, cell in enumerate(cells[first : first + ways]):
             part = f"{place}layer_{first // ways}/{'reverse/' if way else ''}"
+            cell = cell if mask is None else MaskedCell(cell)
             found = unroll(adder, cell, below, steps, initial[first + way], way == 1, part)
             last.append(found.states)
             made.append(found.outputs)
@@ -114,12 +139,21 @@ def _layers(
                 adder(Concatenate(-1), *both, part=f"{place}layer_{first // ways}/step_{time}/both")
                 for time, both in enumerate(zip(*made, strict=True))
             ]
-    name = _stacked(call, adder, below, f"{place}result" if place else "")
+    name = _stacked(call, adder, below, "padded" if mask else f"{place}result" if place else "")
+    if mask is not None:
+        name = adder(Multiply(), name, mask)
     states = zip(*last, strict=True)
     return [
         name,
         *(_stacked(call, adder, row, f"{place}last_state_{i}") for i, row in enumerate(states)),
     ]
+
+
+def _beside(call: Call, sequence: str | Sequence[str], mask: str, place: str) -> str:
+    """The node of a sequence whose steps end with their mask."""
+    if not isinstance(sequence, str):
+        sequence = _stacked(call, call.node, sequence, f"{place}sequence")
+    return call.node(Concatenate(-1), sequence, mask, part=f"{place}masked")
 
 
 def _sequences(call: Call) -> list[str]:

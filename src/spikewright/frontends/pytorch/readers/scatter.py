@@ -1,17 +1,23 @@
-"""Values written into a part of another: in-place changes of slices."""
+"""Values written into a part of another: in-place changes of slices, and at given places."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.call import Call, to_array
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.extent import first_index
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.values import Value, finite
+from spikewright.frontends.reading.arithmetic import combined, product
+from spikewright.frontends.reading.contraction import multiplied
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.truth import one_hot
+from spikewright.frontends.reading.values import Operand, Value, finite
 from spikewright.graph.layers import Concatenate, Identity, Take
 
 
@@ -63,3 +69,61 @@ def _written(call: Call, x: Value, new: Value, axis: int, places: Sequence[int])
     order[list(places)[: new.shape[axis]]] = extent + np.arange(new.shape[axis])
     both = call.add(Concatenate(axis), x, new, part="both")
     return call.add(Take(order, axis), both)
+
+
+@reads("aten.scatter.src", "aten.scatter.value", "aten.scatter_add.default")
+def _scatter(call: Call) -> Value:
+    """Values written, or added, at places along an axis, which may come from the input.
+
+    Where they are written, the places are distinct, as PyTorch demands too.
+    """
+    given = [call["self"], call["index"], call.get("src", call.get("value"))]
+    like = next(x for x in given if isinstance(x, Value))
+    axis = call.axis(like, call["dim"])
+    x, index, new = (finite(x) if isinstance(x, Value) else call.against(x) for x in given)
+    _check_extents(x, index, new, axis)
+    chosen = _chosen(call, index, x.shape[axis])
+    written = _laid_out(call, chosen, new, index.shape, axis, "written")
+    if "add" in call.target:
+        return combined(call, (1.0, x), (1.0, written))
+    one = np.array(1.0)
+    taken = _laid_out(call, chosen, one, index.shape, axis, "taken")
+    if not isinstance(taken, Value):
+        return combined(call, (1.0, _kept(call, x, 1.0 - taken)), (1.0, written))
+    if not isinstance(x, Value) and not x.any():
+        return combined(call, (1.0, written))
+    left = combined(call, (1.0, one), (-1.0, taken), part="left")
+    return combined(call, (1.0, product(call, left, x, "kept")), (1.0, written))
+
+
+def _kept(call: Call, x: Operand, left: NDArray) -> Operand:
+    return product(call, x, left, "kept") if isinstance(x, Value) else x * left
+
+
+def _chosen(call: Call, index: Operand, places: int) -> Operand:
+    """Ones where each value goes, along a new last axis."""
+    if isinstance(index, Value):
+        return one_hot(call, replace(index, whole=1), places)
+    return np.eye(places)[index.astype(np.int64)]
+
+
+def _check_extents(x: Operand, index: Operand, new: Operand, axis: int) -> None:
+    """Refuse places in a part of the other axes, and values of which only a part is written."""
+    others = [tuple(n for i, n in enumerate(one.shape) if i != axis) for one in (x, index)]
+    if others[0] != others[1] or (new.shape and new.shape != index.shape):
+        raise Unreadable(
+            "it writes a part of its values, or into a part of the other axes",
+            "Cut the values, or what they are written into, before it.",
+        )
+
+
+def _laid_out(
+    call: Call, chosen: Operand, new: Operand, shape: tuple[int, ...], axis: int, part: str
+) -> Operand:
+    """The sums of the values that each place of an axis is given; `chosen` says which these are."""
+    own = tuple(range(len(shape)))
+    result = tuple("place" if i == axis else i for i in own)
+    if isinstance(chosen, Value) or isinstance(new, Value):
+        values = new if isinstance(new, Value) else np.broadcast_to(new, shape)
+        return multiplied(call, [chosen, values], [(*own, "place"), own], result, part)
+    return np.moveaxis((chosen * np.broadcast_to(new, shape)[..., None]).sum(axis), -1, axis)

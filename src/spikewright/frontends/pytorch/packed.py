@@ -1,0 +1,119 @@
+"""Packed sequences: recurrent layers that take as many steps of each sample as its length says.
+
+A graph has a fixed number of steps. While a module is traced, a packed sequence holds the padded
+values and their lengths, and a recurrent layer over it is one operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import rnn
+
+_KINDS = (nn.RNN, nn.GRU, nn.LSTM)
+_UNPACKED = ("_pack_padded_sequence", "_pad_packed_sequence")
+
+
+@torch.library.custom_op("spikewright::recurrent", mutates_args=())
+def _recurrent(
+    input: torch.Tensor,
+    lengths: torch.Tensor,
+    hx: list[torch.Tensor],
+    params: list[torch.Tensor],
+    mode: str,
+    has_biases: bool,
+    num_layers: int,
+    bidirectional: bool,
+) -> list[torch.Tensor]:
+    """Layers over the first steps of samples `(batch, steps, units)`, as many as `lengths` says.
+
+    Returns the sequence `(batch, steps, units)`, zero behind the lengths, and the last states.
+    """
+    order = torch.argsort(lengths, descending=True)
+    back = torch.argsort(order)
+    data, sizes = torch._VF._pack_padded_sequence(input[order], lengths[order].cpu(), True)
+    states = [state[:, order] for state in hx]
+    run = getattr(torch._VF, mode.lower())
+    given = states if mode == "LSTM" else states[0]
+    made = run(data, sizes, given, params, has_biases, num_layers, 0.0, False, bidirectional)
+    padded, _ = torch._VF._pad_packed_sequence(made[0], sizes, True, 0.0, input.shape[1])
+    return [padded[back].contiguous(), *(state[:, back].contiguous() for state in made[1:])]
+
+
+@_recurrent.register_fake
+def _(
+    input: Any, lengths: Any, hx: Any, params: Any, mode: Any, has_biases: Any, num_layers: Any,
+    bidirectional: bool,
+) -> list[torch.Tensor]:  # fmt: skip
+    units = hx[0].shape[-1] * (2 if bidirectional else 1)
+    return [input.new_empty((*input.shape[:2], units)), *map(torch.empty_like, hx)]
+
+
+@contextmanager
+def by_lengths(module: Any) -> Iterator[None]:
+    """A context in which packed sequences of one sample hold padded values and their lengths.
+
+    To be used where the module is `preserved`.
+    """
+    for part in module.modules():
+        if isinstance(part, _KINDS) and type(part).forward in [kind.forward for kind in _KINDS]:
+            part.forward = partial(_forward, part)
+    functions, inverse = torch._VF, rnn.invert_permutation
+    before = {name: functions.__dict__.get(name) for name in _UNPACKED}
+    functions._pack_padded_sequence = _pack
+    functions._pad_packed_sequence = _pad
+    rnn.invert_permutation = lambda permutation: permutation  # of one sample
+    try:
+        yield
+    finally:
+        rnn.invert_permutation = inverse
+        for name, function in before.items():
+            if function is None:
+                delattr(functions, name)
+            else:
+                setattr(functions, name, function)
+
+
+def _pack(input: Any, lengths: Any, batch_first: bool) -> tuple[Any, Any]:
+    """The padded values `(batch, steps, ...)` and their lengths."""
+    return input if batch_first else input.transpose(0, 1), lengths
+
+
+def _pad(
+    data: Any, lengths: Any, batch_first: bool, padding_value: float, total_length: int
+) -> tuple[Any, Any]:
+    """The padded values, with another value behind the lengths, and the lengths.
+
+    The sequence has as many steps as before it was packed.
+    """
+    steps = torch.arange(data.shape[1], device=data.device)
+    inside = steps < lengths.to(data.device)[:, None]
+    inside = inside.reshape(*inside.shape, *(1,) * (data.dim() - 2))
+    padded = torch.where(inside, data, torch.full_like(data, padding_value))
+    return padded if batch_first else padded.transpose(0, 1), lengths
+
+
+def _forward(part: Any, input: Any, hx: Any = None) -> Any:
+    """A recurrent layer's own forward method, of packed sequences too."""
+    if not isinstance(input, rnn.PackedSequence):
+        return type(part).forward(part, input, hx)
+    data, lengths, *order = input
+    if hx is None:
+        states = [data.new_zeros(shape) for shape in _shapes(part, len(data))]
+    else:
+        states = list(hx) if isinstance(hx, tuple) else [hx]
+    settings = part.mode, part.bias, part.num_layers, part.bidirectional
+    made, *last = _recurrent(data, lengths, states, part._flat_weights, *settings)
+    return rnn.PackedSequence(made, lengths, *order), tuple(last) if len(last) > 1 else last[0]
+
+
+def _shapes(part: Any, batch: int) -> list[tuple[int, int, int]]:
+    """The shapes of the states of a layer."""
+    layers = part.num_layers * (2 if part.bidirectional else 1)
+    hidden = (layers, batch, part.proj_size or part.hidden_size)
+    return [hidden, (layers, batch, part.hidden_size)] if part.mode == "LSTM" else [hidden]

@@ -1,0 +1,72 @@
+"""The largest values along an axis, and values in order, with the places where they stood."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from spikewright.frontends.pytorch.call import Call
+from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.reading.ranking import largest_along, place_of_largest
+from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.values import Value
+
+_MOST = 64  # each further one is compared with all values that are left
+
+
+@reads("aten.argmax.default", "aten.argmin.default")
+def _argmax(call: Call) -> Value:
+    """The place of the largest or smallest value along an axis, as a whole number."""
+    x = call.value("self")
+    if call["dim"] is None:
+        x = call.view(x, (1, math.prod(x.shape)))
+        axis = 0
+    else:
+        axis = call.axis(x, call["dim"])
+    if "argmin" in call.target:
+        x = replace(call.negated(x), whole=x.whole)
+    return place_of_largest(call, x, axis, bool(call["keepdim"]) and call["dim"] is not None)
+
+
+@reads("aten.topk.default")
+def _largest(call: Call) -> tuple[Any, Any]:
+    """The largest or smallest values and their places; of equal ones the first come first."""
+    return _in_order(call, bool(call["largest"]), call["k"], call["dim"])
+
+
+@reads("aten.sort.default", "aten.sort.stable")
+def _sort(call: Call) -> tuple[Any, Any]:
+    return _in_order(call, bool(call["descending"]), None, call["dim"])
+
+
+@reads("aten.argsort.default", "aten.argsort.stable")
+def _places_in_order(call: Call) -> Any:
+    return _in_order(call, bool(call["descending"]), None, call["dim"])[1]
+
+
+def _in_order(call: Call, falling: bool, count: int | None, dim: int) -> tuple[Any, Any]:
+    """So many of the largest or smallest values along an axis, or all of them, and their places."""
+    x = call.value("self")
+    axis = call.axis(x, dim)
+    if x.shape[axis] == 1:  # one value is in order
+        return x, torch.zeros(
+            tuple(
+                (call.results[1] if isinstance(call.results, tuple | list) else call.results).shape
+            ),
+            dtype=torch.int64,
+        )
+    count = x.shape[axis] if count is None else count
+    if count > _MOST:
+        raise Unreadable(
+            f"it puts {count} values into order, for which each is compared with all others, and "
+            f"at most {_MOST} can be",
+            "Ask for fewer with torch.topk, or do it with the outputs: outputs=[...].",
+        )
+    if falling:
+        return largest_along(call, x, axis, count)
+    negative = replace(call.negated(x), whole=x.whole)
+    values, places = largest_along(call, negative, axis, count, "falling")
+    return call.negated(values, ""), places
