@@ -19,9 +19,10 @@ from spikewright.network.neurons.integrator import integrate
 
 def _plain(operation: str) -> Callable[[Any, Any], Any]:
     """A function of one array; of numbers that are no part of the graph, NumPy's own."""
+    of_numbers = getattr(np, {"Atan": "arctan"}.get(operation, operation.lower()))
 
     def function(self: Any, x: Any) -> Any:
-        return x.make(operation) if isinstance(x, Symbol) else getattr(np, operation.lower())(x)
+        return x.make(operation) if isinstance(x, Symbol) else of_numbers(x)
 
     return function
 
@@ -34,7 +35,7 @@ class OnnxFunctions:
     """
 
     exp, log, tanh, sin, cos = map(_plain, ("Exp", "Log", "Tanh", "Sin", "Cos"))
-    sqrt, floor, sign, abs = map(_plain, ("Sqrt", "Floor", "Sign", "Abs"))
+    arctan, sqrt, floor, sign, abs = map(_plain, ("Atan", "Sqrt", "Floor", "Sign", "Abs"))
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
