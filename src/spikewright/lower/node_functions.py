@@ -30,7 +30,7 @@ _FUNCTIONS = (
     g.PythonCall,
 )  # fmt: skip
 ROUND = "round"
-"""The activation that rounds values as they are: what a quantised model does to input and logits."""
+"""The activation that rounds values themselves, as quantised models do inputs and logits."""
 
 _HOMOGENEOUS = (g.MaxPool, g.GlobalMaxPool, g.Maximum, g.Minimum)
 _NOWHERE: Mapping[str, Sequence[str]] = MappingProxyType({})
