@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikewright.graph.layers import Activation, Layer
-from spikewright.lower.node_functions import ROUND
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 
@@ -36,8 +35,6 @@ def rounded(layer: Layer) -> Activation | None:
 
 def unrounded(layer: Layer) -> Layer:
     """The layer, or for one that rounds the values that it rounds."""
-    if isinstance(layer, Activation) and layer.function == ROUND:
-        return Activation("linear")
     found = rounded(layer)
     if found is None:
         return layer
