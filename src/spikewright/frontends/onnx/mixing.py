@@ -57,8 +57,8 @@ def _mixed(
     try:
         call.run(first)
     except (MissingExtraError, ReadError) as error:
-        own = any(node.domain for node in walk.nodes) and inputs.several == 1
-        if own or isinstance(error, MissingExtraError):
+        nowhere = inputs.several == 1 and not _runs(call, first, second)
+        if nowhere or isinstance(error, MissingExtraError):
             raise _Unknown(str(error)) from error
         raise _fails(walk, error, "it fails on one") from error
     try:
@@ -71,6 +71,15 @@ def _mixed(
     if not (parted or inside):
         call.places.update({n: at for n, at in places.items() if at is not None and at.outer > 1})
     return inside or parted
+
+
+def _runs(call: Evaluator, first: Values, second: Values) -> bool:
+    """Whether a model runs on two samples at once."""
+    try:
+        call.run({name: np.concatenate([first[name], second[name]]) for name in first})
+    except (MissingExtraError, ReadError):
+        return False
+    return True
 
 
 def _example(graph: Graph, inputs: ModelInputs, example: Values) -> dict[str, NDArray]:
