@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.errors import MissingExtraError, ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.mixing import Runs, on_pairs
-from spikewright.frontends.onnx.evaluate import Evaluator, one_of
+from spikewright.frontends.onnx.evaluate import Evaluator
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.node import KEEP_BATCH
 from spikewright.frontends.onnx.values import Signal
@@ -26,10 +25,6 @@ _ROUNDING = 2.0**-6  # of the largest value
 _MIXES = "it mixes the samples of a batch: {}"
 
 
-class _Unknown(Exception):
-    """Raised where a model cannot be run, so that nothing is known of its samples."""
-
-
 def check_apart(call: Evaluator, walk: Walk, graph: Graph, example: Values) -> tuple[Note, ...]:
     """Compare two samples at once with each alone; raises `UnsupportedLayerError` where they part.
 
@@ -39,19 +34,17 @@ def check_apart(call: Evaluator, walk: Walk, graph: Graph, example: Values) -> t
     if walk.inputs.alone:
         return ()
     drawn = call.feed(_example(graph, walk.inputs, example))
-    try:
-        found = on_pairs(partial(_mixed, call, walk, graph), drawn)
-    except _Unknown as error:
-        return (_unknown(walk, error),)
+    notes: list[Note] = []
+    found = on_pairs(lambda *pair: _mixed(call, walk, graph, notes, *pair), drawn)
     if found is not None:
         raise _refusal(walk, found)
-    return ()
+    return tuple(notes)
 
 
 def _mixed(
-    call: Evaluator, walk: Walk, graph: Graph, first: Values, second: Values
+    call: Evaluator, walk: Walk, graph: Graph, notes: list[Note], first: Values, second: Values
 ) -> tuple[str, str] | None:
-    """The node, or else the output, that mixes two samples: its name and kind."""
+    """The node, or else the output, that mixes two samples; notes that nothing runs the model."""
     inputs = walk.inputs
     second = {**second, **{name: first[name] for name in inputs.single}}
     try:
@@ -59,7 +52,8 @@ def _mixed(
     except (MissingExtraError, ReadError) as error:
         nowhere = inputs.several == 1 and not _runs(call, first, second)
         if nowhere or isinstance(error, MissingExtraError):
-            raise _Unknown(str(error)) from error
+            notes.append(_unknown(walk, error))
+            return None
         raise _fails(walk, error, "it fails on one") from error
     try:
         runs = _run(call, first, second, inputs)
@@ -100,15 +94,7 @@ def _run(call: Evaluator, first: Values, second: Values, inputs: ModelInputs) ->
     samples = _TOGETHER if inputs.several == 1 else inputs.several
     rows = _TOGETHER if inputs.several == 1 else 2  # a fixed number is filled up
     together = {name: np.concatenate([first[name], *[second[name]] * (rows - 1)]) for name in first}
-    one, other = _alone(call, first, inputs), _alone(call, second, inputs)
-    return Runs(call.run(together), [one, *[other] * (samples - 1)])
-
-
-def _alone(call: Evaluator, sample: Values, inputs: ModelInputs) -> dict[str, NDArray]:
-    """The values of one sample, of a run on copies of it where the file fixes their number."""
-    found = call.run(sample)
-    fulls = call.fulls
-    return {name: one_of(value, fulls[name], inputs.several) for name, value in found.items()}
+    return Runs(call.run(together), [call.alone(first), *[call.alone(second)] * (samples - 1)])
 
 
 def _unknown(walk: Walk, error: Exception) -> Note:
