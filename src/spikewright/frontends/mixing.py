@@ -187,7 +187,7 @@ class Runs:
         return place(self.together[name], [one[name] for one in self.alone])
 
     def apart(self, name: str) -> bool:
-        """Whether a value is made of those for each sample, or is the same for all."""
+        """See `correspond`."""
         return correspond(self.together[name], *(one[name] for one in self.alone))
 
     def first_mixing(self, parts: Iterable[tuple[T, Iterable[str], Iterable[str]]]) -> T | None:
@@ -196,10 +196,8 @@ class Runs:
         Parts have the names of their inputs and results; values that are not known are left out.
         """
         apart = cache(lambda name: name not in self.together or self.apart(name))
-        for part, inputs, results in parts:
-            if all(map(apart, inputs)) and not all(map(apart, results)):
-                return part
-        return None
+        mixing = (p for p, i, r in parts if all(map(apart, i)) and not all(map(apart, r)))
+        return next(mixing, None)
 
 
 def multiplied(together: Sequence[int], one: Sequence[int], samples: int) -> int | None:
