@@ -16,6 +16,7 @@ from torch import nn
 
 import models
 import spikewright as sw
+from spikewright._base.equations import CURVES
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.drawn_inputs import random_inputs_for
 from spikewright.conversion.making import Model
@@ -212,8 +213,10 @@ def test_bounds_of_every_layer(example: LayerExample, precision: str) -> None:
     error = relative_error(exact["layer"], evaluate_all(graph, fed, rounded)["layer"])
     bound = rounding_bounds(graph, inputs, exact, precision)["layer"]
 
-    assert error <= 0.5 * bound
-    assert bound < 500 * UNITS[precision]
+    function = getattr(example.layer, "function", "")
+    jumps = function in CURVES and CURVES[function].jumps
+    assert error <= (1.0 if jumps else 0.5) * bound
+    assert bound < 500 * UNITS[precision] or (jumps and bound < 1.0)
 
 
 @pytest.mark.slow

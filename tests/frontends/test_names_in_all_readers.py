@@ -32,7 +32,7 @@ EVERY = [(framework, name) for framework in ("keras", "pytorch", "onnx")
          for name in names_in(framework)]  # fmt: skip
 
 
-COMPOSED = {"gelu_tanh", "rounded_relu", "power"}
+COMPOSED = {"gelu_tanh", "rounded_relu", "round", "power"}
 """Curves that frameworks have as settings of others, or not at all."""
 
 

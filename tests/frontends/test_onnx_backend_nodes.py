@@ -58,6 +58,7 @@ WITHOUT_CASE = {
     "OneHot": "its cases count rows by real numbers",
     **dict.fromkeys(("And", "Not", "Or", "Xor"), "their cases are given truth values"),
     **dict.fromkeys(("IsInf", "IsNaN"), "their cases are given what is no number"),
+    "SimplifiedLayerNormalization": "it is onnxruntime's own, under the standard's domain",
     **dict.fromkeys(("Ceil", "Floor", "Round"), "their cases round without bounds"),
 }
 """Operators that none of ONNX's cases shows with real numbers, and why."""

@@ -105,3 +105,13 @@ def test_samples_that_lie_behind_other_values_of_an_output() -> None:
     x = random(5, 3, 4)
     np.testing.assert_array_equal(source.call({"x": x})["y"], x)
     np.testing.assert_array_equal(evaluate(source.graph, {"x": x})["y"], x)
+
+
+def test_a_file_that_no_program_runs_is_read_with_a_note() -> None:
+    """It fails on one sample and on several: nothing says that it mixes them, and the note says
+    that nothing is known.
+    """
+    even = node("LRN", "x", "y", "even", size=4)  # onnxruntime takes odd sizes alone
+    (note,) = read(model([even], {"x": ["n", 5, 3, 2]}, ["y"])).notes
+    assert note.layer == "even"
+    assert "not known whether two samples at once" in note.text

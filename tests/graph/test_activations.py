@@ -58,6 +58,8 @@ FORMULAS: dict[str, Torch] = {
     "log": torch.log,
     "power": lambda x: x**1.5,
     "reciprocal": torch.reciprocal,
+    "atan": torch.atan,
+    "round": torch.round,
     "rounded_relu": lambda x: 1.3 / 5 * torch.clamp(torch.floor(5 * x / 1.3 + 0.4), 0, 5),
     "softmax": lambda x: F.softmax(x, -1),
     "log_softmax": lambda x: F.log_softmax(x, -1),

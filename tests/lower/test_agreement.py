@@ -16,6 +16,7 @@ from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input, Layer, MaxPool, ParametricReLU
 from spikewright.graph.ranges import ANY, Range, ranges
 from spikewright.lower.agreement import parting
+from spikewright.lower.node_functions import ROUND
 from spikewright.lower.rounding import unrounded
 from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES, NeuronType
 from spikewright.testing.layers import CURVE_PARAMETERS, LayerExample, layer_examples
@@ -24,7 +25,7 @@ from spikewright.testing.modelling import neuron_type_examples
 ACTIVATIONS = {
     name: Activation(name, CURVE_PARAMETERS.get(name, {}))
     for name in CURVES
-    if name != "linear"  # which is no neurons, but what reads it
+    if name not in ("linear", ROUND)  # which are no neurons, but what reads them
 }
 COUNTED = unrounded(ACTIVATIONS["rounded_relu"])
 SLOPES = ParametricReLU(np.array([0.25, -0.5, 1.0]))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from spikewright.errors import TrainingError
-from spikewright.graph.layers import LAYERS, Input, PythonCall
+from spikewright.graph.layers import LAYERS, Activation, Input, PythonCall
 from spikewright.testing.layers import LayerExample, example_inputs, layer_examples
 from spikewright.training.gradients.layers import equation, has_gradients
 
@@ -35,7 +35,9 @@ def test_a_layer_has_the_value_of_the_interpreter(example: LayerExample) -> None
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
-@by_example
+@pytest.mark.parametrize(
+    "example", [e for e in EXAMPLES if e.id != "activation-round"], ids=lambda e: e.id
+)
 def test_a_layer_has_the_gradient_of_its_equation(example: LayerExample) -> None:
     """Gradients to inputs and floating parameters are those of finite differences."""
     arrays, values = tensors(example)
@@ -53,6 +55,15 @@ def test_a_layer_has_the_gradient_of_its_equation(example: LayerExample) -> None
         )
 
     assert not leaves or torch.autograd.gradcheck(value, leaves, atol=1e-4, fast_mode=True)
+
+
+def test_rounding_lets_gradients_through() -> None:
+    """Its own gradient is 0, so that nothing before the logits of a quantised model would learn."""
+    x = torch.linspace(-2.0, 2.0, 9, dtype=torch.float64, requires_grad=True)
+    value = equation(Activation("round"), {}, x)
+    (found,) = torch.autograd.grad(value.sum(), x)
+    assert torch.equal(value, torch.round(x))
+    assert torch.equal(found, torch.ones_like(x))
 
 
 def test_every_kind_of_layer_has_gradients() -> None:

@@ -7,13 +7,15 @@ model mixes samples, and no network that runs on one sample at a time computes t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 Values = Mapping[str, NDArray]
 Calls = Callable[[Values], Mapping[str, NDArray]]
 """A model's call: `{input: (batch, *shape)}` to its outputs by name, as the framework has them."""
@@ -87,24 +89,27 @@ def parted(call: Calls, example: Values) -> Parted | None:
     `example` is `{input: (batch, *shape)}`, from which the samples are drawn. Raises whatever the
     call raises. Takes four forward passes of one sample, and as many again to make sure.
     """
+
+    def tried(first: Values, second: Values) -> Parted | None:
+        both = call({name: np.concatenate([first[name], second[name]]) for name in first})
+        alone, other = call(first), call(second)
+        for name, value in both.items():
+            why = _why(np.asarray(value), np.asarray(alone[name]), np.asarray(other[name]))
+            if why:
+                return Parted(name, why, first, second)
+        return None
+
+    return on_pairs(tried, example)
+
+
+def on_pairs(tried: Callable[[Values, Values], T | None], example: Values) -> T | None:
+    """What is found on a pair of samples from an example, if on another pair there is such too."""
     found = None
     for seed in range(_PAIRS):
-        first, second = two_samples(example, seed)
-        both = call({name: np.concatenate([first[name], second[name]]) for name in first})
-        found = _first_parted(both, call(first), call(second), first, second)
+        found = tried(*two_samples(example, seed))
         if found is None:
-            return None
+            break
     return found
-
-
-def _first_parted(
-    both: Values, alone: Values, other: Values, first: Values, second: Values
-) -> Parted | None:
-    for name, value in both.items():
-        why = _why(np.asarray(value), np.asarray(alone[name]), np.asarray(other[name]))
-        if why:
-            return Parted(name, why, first, second)
-    return None
 
 
 def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
@@ -168,6 +173,31 @@ def place(together: NDArray, alone: Sequence[NDArray]) -> Place | None:
         return Place(0, 0) if _equal(together, rows) else None
     found = (Place(axis, outer) for outer in divisors(alone[0].shape[axis]))
     return next((one for one in found if _equal(one.first(together, len(alone)), rows)), None)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Values by name for several samples together, and for each of them alone."""
+
+    together: Values
+    alone: Sequence[Values]
+
+    def place(self, name: str) -> Place | None:
+        """The place of the samples in a value, if it is made of those for each of them."""
+        return place(self.together[name], [one[name] for one in self.alone])
+
+    def apart(self, name: str) -> bool:
+        """See `correspond`."""
+        return correspond(self.together[name], *(one[name] for one in self.alone))
+
+    def first_mixing(self, parts: Iterable[tuple[T, Iterable[str], Iterable[str]]]) -> T | None:
+        """The first part whose inputs are made of those for each sample, and not all its results.
+
+        Parts have the names of their inputs and results; values that are not known are left out.
+        """
+        apart = cache(lambda name: name not in self.together or self.apart(name))
+        mixing = (p for p, i, r in parts if all(map(apart, i)) and not all(map(apart, r)))
+        return next(mixing, None)
 
 
 def multiplied(together: Sequence[int], one: Sequence[int], samples: int) -> int | None:

@@ -1,10 +1,11 @@
-"""Layers that are computed of held numbers: of masks, and of whole numbers that are compared."""
+"""Layers that are computed of held numbers: masks, whole numbers compared, inputs rounded."""
 
 from __future__ import annotations
 
 from spikewright.graph import Graph, Node
 from spikewright.graph import layers as g
 from spikewright.graph.masks import masks_of
+from spikewright.lower.node_functions import ROUND
 
 _COMPARING = ("threshold", "abs", "clip", "relu", "sign", "floor", "ceil", "round", "linear")
 _WEIGHTED = (g.Affine, g.Convolution, g.ConvolutionTranspose, g.BatchNormalization, g.Lookup)
@@ -18,18 +19,24 @@ def held_layers(graph: Graph) -> frozenset[str]:
 
     Of whole numbers that is so for comparisons, and for moves and sums without weights of what they
     give: a row of a table, or a weighted sum, is a value of the network. Masks may be computed of
-    any inputs, by comparisons without weights.
+    any inputs, by comparisons without weights; so may inputs that are rounded.
     """
     masks, inputs = masks_of(graph), set(graph.inputs)
-    leading = _leading(graph, {mask.node for mask in masks.found})
-    whole, given = set[str](), set(inputs)
+    constants = {node.name for node in graph if isinstance(node.layer, g.Constant)}
+    whole, given = set[str](), inputs | constants
     for node in graph:
         is_whole = isinstance(node.layer, g.Input) and node.layer.whole
         if is_whole or (_compares(node) and whole.issuperset(node.inputs)):
             whole.add(node.name)
-        if node.name in leading and _compares(node) and given.issuperset(node.inputs):
+        if _compares(node) and given.issuperset(node.inputs):
             given.add(node.name)
-    return (masks.alone | whole | given) - inputs
+    rounded = {name for name in given if _rounds(graph[name].layer)}
+    leading = _leading(graph, rounded | {mask.node for mask in masks.found})
+    return (masks.alone | whole | (given & leading - constants)) - inputs
+
+
+def _rounds(layer: g.Layer) -> bool:
+    return isinstance(layer, g.Activation) and layer.function == ROUND
 
 
 def _leading(graph: Graph, names: set[str]) -> set[str]:

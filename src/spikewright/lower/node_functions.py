@@ -29,15 +29,18 @@ _FUNCTIONS = (
     g.UnitNormalization, g.Multiply, g.Divide, g.Maximum, g.Minimum, g.MatMul, g.Lookup,
     g.PythonCall,
 )  # fmt: skip
+ROUND = "round"
+"""The activation that rounds values themselves, as quantised models do inputs and logits."""
+
 _HOMOGENEOUS = (g.MaxPool, g.GlobalMaxPool, g.Maximum, g.Minimum)
 _NOWHERE: Mapping[str, Sequence[str]] = MappingProxyType({})
 _WEIGHTS = (g.Affine, g.Convolution, g.ConvolutionTranspose)
 
 
 def is_function(layer: Layer) -> bool:
-    """Whether a layer becomes a node with a function."""
+    """Whether a layer becomes a node with a function: none of its own spikes."""
     if isinstance(layer, g.Activation):
-        return layer.function in OVER_AXIS
+        return layer.function in OVER_AXIS or layer.function == ROUND
     return isinstance(layer, _FUNCTIONS)
 
 

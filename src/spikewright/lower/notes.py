@@ -10,15 +10,17 @@ from spikewright._base.equations import CURVES
 from spikewright.graph.layers import Activation, Layer
 from spikewright.graph.ranges import Range
 from spikewright.lower.agreement import Parting, parting
-from spikewright.lower.node_functions import is_function
+from spikewright.lower.node_functions import ROUND, is_function
 from spikewright.lower.rounding import STEP, rounded, seconds_until_exact, unrounded
 from spikewright.lower.status import Status, exact_after
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.network.neurons import BipolarIntegrateAndFire, Elementwise, NeuronType
+from spikewright.network.node_functions import Elementwise as Curve
 from spikewright.network.node_functions import MaxPool, PythonCall, ReduceMax
 from spikewright.network.synapses import Synapse
 
 _OF_MEANS = "mean is f of the inputs' means"
+_NEAREST = "mean is the rounded mean of its input, save where rounding jumps"
 
 
 @dataclass(frozen=True)
@@ -175,11 +177,15 @@ def function_note(name: str, function: NodeFunction) -> LayerNote:
     """The note on a layer whose value is that of a node's function alone."""
     if isinstance(function, PythonCall):
         return _python_note(name, function)
-    if not function.accumulate:
-        what = "maximum of its inputs" if isinstance(function, MaxPool | ReduceMax) else "computed"
-        return LayerNote(name, f"{what} at every step", "exact", f"{what} at every step")
     largest = isinstance(function, MaxPool | ReduceMax)
+    rounds = isinstance(function, Curve) and function.function == ROUND
+    if not function.accumulate:
+        what = "maximum of its inputs" if largest else "computed"
+        what = "rounded without spikes" if rounds else what
+        return LayerNote(name, f"{what} at every step", "exact", f"{what} at every step")
     why = "mean is the maximum of the inputs' means" if largest else _OF_MEANS
+    if rounds:
+        return LayerNote(name, f"rounds without spikes: {_sent(function)}", "convergent", _NEAREST)
     return LayerNote(name, _sent(function), "convergent", why)
 
 

@@ -152,6 +152,13 @@ def rounded_relu(xp: Any, x: Array, threshold: float, levels: float, start: floa
     return step * xp.minimum(xp.maximum(xp.floor(x / step + start), 0.0), levels)
 
 
+@curve("round", jumps=True)
+def nearest(xp: Any, x: Array) -> Array:
+    """The nearest whole number, of two as near the even one."""
+    above = xp.floor(x + 0.5)
+    return xp.where(above - x == 0.5, 2.0 * xp.floor(0.5 * above), above)
+
+
 @curve("softshrink", threshold=0.5)
 def softshrink(xp: Any, x: Array, threshold: float) -> Array:
     """`sign(x) max(|x| - threshold, 0)`."""

@@ -29,8 +29,8 @@ def _plain(operation: str) -> Callable[[Any, Any], Any]:
 class OnnxFunctions:
     """A namespace for the equations of neurons, curves and nodes.
 
-    ONNX lacks `log1p`, `expm1` and, in float64, `erf`. They are made of what it has, to within a
-    few units of the last place (Kahan's quotients; Cody's polynomials).
+    ONNX lacks `log1p`, `expm1` and, in float64, `erf` and `arctan`. They are made of what it has,
+    to within a few units of the last place (Kahan's quotients; Cody's polynomials; a Newton step).
     """
 
     exp, log, tanh, sin, cos = map(_plain, ("Exp", "Log", "Tanh", "Sin", "Cos"))
@@ -45,6 +45,15 @@ class OnnxFunctions:
     def erf(self, x: Symbol) -> Any:
         """The error function."""
         return erf(x, self)
+
+    def arctan(self, x: Any) -> Any:
+        """That of single precision, and one step of Newton's method from there."""
+        if not isinstance(x, Symbol):
+            return math.atan(x)
+        x = self.minimum(self.maximum(x, -1e17), 1e17)  # beyond it is the same number
+        near = x.cast(TensorProto.FLOAT).make("Atan").cast(TensorProto.DOUBLE)
+        sine, cosine = self.sin(near), self.cos(near)
+        return near + (x * cosine - sine) / (cosine + x * sine)
 
     def log1p(self, x: Symbol) -> Any:
         """`ln(1 + x)` as `x ln(u) / (u - 1)`, `u = 1 + x` rounded."""

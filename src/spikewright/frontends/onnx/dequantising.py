@@ -3,9 +3,10 @@
 The integers of a quantised model stand for real numbers, `(integer - zero) scale`. Its operators
 are ordinary ones of these numbers, whose results are kept within the limits of the integers and
 rounded. So an operator on integers is written as the ordinary one on the numbers that they stand
-for, with the limits and without the rounding, which is noted. Weights are the numbers that their
-integers stand for, exactly. The result is a model of ordinary operators, for readers and
-evaluators alike.
+for, with the limits. The model's inputs and outputs are rounded as the file does; between them
+counts of spikes round in their own way, so the rounding is left out, which is noted. Weights are
+the numbers that their integers stand for, exactly. The result is a model of ordinary operators, for
+readers and evaluators alike.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ PLAIN = Code(1.0, 0.0)
 """Integers that stand for themselves."""
 
 
+_ROUND_SINCE = 11  # the opset that has Round: those before keep values between the limits
+
+
 class Unquantised(Exception):
     """Raised where a node has no form on real numbers: it stays as it is, and will be refused."""
 
@@ -52,7 +56,7 @@ _SELECTING = """
 """
 _SAME = frozenset(_SELECTING.split())
 """Operators whose results are values of their first input, whatever these stand for."""
-_ENDING = _SAME | {"DequantizeLinear", "QuantizeLinear", "Softmax"}
+_ENDING = _SAME | {"DequantizeLinear", "QuantizeLinear", "QLinearSoftmax", "Softmax"}
 """Operators that may follow the last layer with weights."""
 
 
@@ -241,7 +245,11 @@ class Dequantiser:
         return self.emit("Add", moved, self.fresh(f"{name}:moved"), part="moved")
 
     def rounded(self, value: str, output: str, scale: str, zero: str, **settings: Any) -> None:
-        """Make `output` of a tensor: the numbers of its rounded values, without the rounding."""
+        """Make `output` of a tensor: the numbers of its values between the limits of the integers.
+
+        Inputs and outputs of the model are rounded too: no neurons stand for them, nor their
+        limits.
+        """
         kind = zero_of(np.zeros(()), self.array(zero) if zero else None, settings)
         try:
             code, bounds = self.code(scale, zero), limits(kind)
@@ -250,6 +258,11 @@ class Dequantiser:
         low, high = ((bound - code.zero) * code.scale for bound in bounds)
         if self.grids.get(value) == code:
             self.emit("Identity", [value], output)
+        elif self.opset >= _ROUND_SINCE and (value in self._given or self._is_last(output)):
+            kept = self.fresh(f"{output}:kept")
+            self._limit(value, kept, low, high, code.scale / 2, plain=True)
+            self._round(kept, output, code.scale)
+            self._ranges[output] = self._ranges[kept]
         else:
             self._limit(value, output, low, high, code.scale / 2)
             self.note(
@@ -258,20 +271,29 @@ class Dequantiser:
             )
         self.codes[output] = self.grids[output] = code
 
-    def _limit(self, value: str, output: str, low: float, high: float, slack: float) -> None:
+    def _round(self, value: str, output: str, step: float) -> None:
+        """Round a tensor to multiples of a step."""
+        size = self.constant(np.float32(step))
+        parts = [self.fresh(f"{output}:{part}") for part in ("steps", "rounded")]
+        self.emit("Div", [value, size], parts[0], part="steps")
+        self.emit("Round", [parts[0]], parts[1], part="rounded")
+        self.emit("Mul", [parts[1], size], output)
+
+    def _limit(
+        self, value: str, output: str, low: float, high: float, slack: float, plain: bool = False
+    ) -> None:
         """Keep a tensor within limits, unless it is within them already, up to rounding.
 
-        Inputs and outputs of the model are no activations: no neurons stand for their limits.
+        A `plain` one is no activation: no neurons stand for its limits.
         """
         least, largest = self._ranges.get(value, (-np.inf, np.inf))
         if low - slack <= least and largest <= high + slack:
-            self.emit("Identity", [value], output)
-        elif self.opset >= 8 and (value in self._given or self._is_last(output)):
+            self.emit("Identity", [value], output, part="limited" if plain else "")
+        elif plain:
             bounds = [self.constant(np.float32(bound)) for bound in (low, high)]
-            above = self.emit(
-                "Max", [value, bounds[0]], self.fresh(f"{output}:above"), part="above"
-            )
-            self.emit("Min", [above, bounds[1]], output)
+            above = self.fresh(f"{output}:above")
+            self.emit("Max", [value, bounds[0]], above, part="above")
+            self.emit("Min", [above, bounds[1]], output, part="limited")
         elif self.opset < 11:
             self.emit("Clip", [value], output, min=low, max=high)
         else:

@@ -58,7 +58,7 @@ class Evaluator:
             value = found[name]
             axis = multiplied(value.shape, tensor.full, run)
             if samples == 1:
-                value = one_of(value, tensor.full, run)[None]
+                value = _one_of(value, tensor.full, run)[None]
             elif axis is not None:
                 at = self.places.get(name, Place(axis, 1))
                 value = at.first(value, run)[:samples]
@@ -88,10 +88,10 @@ class Evaluator:
             name: np.asarray((part | found)[tensor.name]) for name, tensor in self._tensors.items()
         }
 
-    @property
-    def fulls(self) -> dict[str, Shape]:
-        """The shapes that results have in ONNX for one sample."""
-        return {name: tensor.full for name, tensor in self._tensors.items()}
+    def alone(self, sample: Values) -> dict[str, NDArray]:
+        """The values of one sample, of a run on copies of it where the file fixes their number."""
+        fulls, copies = self._tensors, self._inputs.several
+        return {n: _one_of(v, fulls[n].full, copies) for n, v in self.run(sample).items()}
 
     def ran(self) -> str:
         """The program that runs the model."""
@@ -117,7 +117,7 @@ class Evaluator:
         return feed
 
 
-def one_of(value: NDArray, full: Shape, copies: int) -> NDArray:
+def _one_of(value: NDArray, full: Shape, copies: int) -> NDArray:
     """The value of one sample, of a run on so many copies of it; as it is where it has no such."""
     axis = multiplied(value.shape, full, copies)
     if axis is None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.errors import ReadError
-from spikewright.frontends.mixing import divisors, multiplied
+from spikewright.frontends.mixing import Place, divisors, multiplied
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.needed import needed_nodes
 from spikewright.frontends.onnx.node import KEEP_BATCH
@@ -76,13 +76,15 @@ class Several:
         if node.op_type in ("Reshape", "Expand") and len(found) > 1 and found[0] is signal:
             wide = self.shapes.get(node.output[0])
             if wide is not None and isinstance(found[1], Constant):
-                made = self._expanded if node.op_type == "Expand" else self._reshaped
+                made = _expanded if node.op_type == "Expand" else self._reshaped
                 found[1] = _integers(made(signal, axis, wide))
         elif node.op_type == "Squeeze" and not node.attribute and len(found) == 1:
             many = self.shapes[node.input[0]]
             found.append(_integers([k for k, extent in enumerate(many) if extent == 1]))
         elif node.op_type == "Resize" and len(found) > 3 and isinstance(found[3], Constant):
-            found[3] = self._sizes(signal, axis, found[3])
+            if len(found[3].array) == signal.rank:
+                sizes = [*found[3].array[:axis], signal.full[axis], *found[3].array[axis + 1 :]]
+                found[3] = _integers(sizes)
         elif node.op_type == "Gather" and isinstance(found[1], Constant):
             along = next((a.i for a in node.attribute if a.name == "axis"), 0) % signal.rank
             if along == axis and np.array_equal(found[1].array, np.arange(self.samples)):
@@ -129,18 +131,6 @@ class Several:
             KEEP_BATCH,
         )
 
-    def _expanded(self, x: Signal, axis: int, wide: Shape) -> list[int]:
-        place = axis - x.rank + len(wide)
-        return [x.full[axis] if k == place else n for k, n in enumerate(wide)]
-
-    def _sizes(self, x: Signal, axis: int, sizes: Constant) -> Constant:
-        """The sizes of a Resize, that of the batch's axis as of one sample."""
-        if len(sizes.array) != x.rank:
-            return sizes
-        made = sizes.array.copy()
-        made[axis] = x.full[axis]
-        return Constant(made)
-
     def _rows(self, node: Any, found: list[Value | None], x: Signal, axis: int) -> None:
         """Leave one of several equal rows of constant operands."""
         for index, value in enumerate(found):
@@ -156,17 +146,19 @@ class Several:
                 found[index] = replace(value, array=rows)
 
     def _row(self, array: NDArray, axis: int) -> NDArray:
-        shape = array.shape
-        own = shape[axis] // self.samples
-        apart = np.moveaxis(
-            array.reshape(*shape[:axis], self.samples, own, *shape[axis + 1 :]), axis, 0
-        )
+        apart = Place(axis, 1).first(array, self.samples)
         if not alike(apart, apart[:1]):
             raise Unreadable(
-                f"its constant of shape {shape} differs from sample to sample",
+                f"its constant of shape {array.shape} differs from sample to sample",
                 "Use one without a batch axis: samples cannot be mixed in a spiking network.",
             )
         return np.ascontiguousarray(apart[0])
+
+
+def _expanded(x: Signal, axis: int, wide: Shape) -> list[int]:
+    """The target for one sample of an Expand that makes this shape of all."""
+    place = axis - x.rank + len(wide)
+    return [x.full[axis] if k == place else n for k, n in enumerate(wide)]
 
 
 def _integers(values: Sequence[int]) -> Constant:

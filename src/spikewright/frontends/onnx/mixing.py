@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import MissingExtraError, ReadError, Refusal, UnsupportedLayerError
-from spikewright.frontends.mixing import Place, correspond, place, two_samples
-from spikewright.frontends.onnx.evaluate import Evaluator, one_of
+from spikewright.frontends.mixing import Runs, on_pairs
+from spikewright.frontends.onnx.evaluate import Evaluator
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.node import KEEP_BATCH
 from spikewright.frontends.onnx.values import Signal
@@ -21,30 +21,8 @@ from spikewright.graph import Graph, evaluate_all
 from spikewright.graph.lookups import random_inputs
 
 _TOGETHER = 3  # samples: the first two of any number would be all of two
-_PAIRS = 2  # of samples: in a model that rounds, a value may fall on either side of a step
 _ROUNDING = 2.0**-6  # of the largest value
 _MIXES = "it mixes the samples of a batch: {}"
-
-
-class _Runs(NamedTuple):
-    """Values for several samples together, and for the two different ones of them alone."""
-
-    together: dict[str, NDArray]
-    first: dict[str, NDArray]
-    second: dict[str, NDArray]
-    samples: int
-
-    def place(self, name: str) -> Place | None:
-        """The place of the samples in a value for all of them, if it is made of those for each."""
-        alone = [self.first[name], *[self.second[name]] * (self.samples - 1)]
-        return place(self.together[name], alone)
-
-    def apart(self, name: str) -> bool:
-        """Whether a value for all is made of those for each, or is the same for all."""
-        values = self.together[name], self.first[name], self.second[name]
-        if len({value.shape for value in values}) == 1:
-            return correspond(*values)
-        return self.place(name) is not None
 
 
 def check_apart(call: Evaluator, walk: Walk, graph: Graph, example: Values) -> tuple[Note, ...]:
@@ -53,33 +31,49 @@ def check_apart(call: Evaluator, walk: Walk, graph: Graph, example: Values) -> t
     Notes the place of outputs whose samples lie behind other values. Returns a note where the model
     cannot be run at all.
     """
-    inputs = walk.inputs
-    if inputs.alone:
+    if walk.inputs.alone:
         return ()
-    drawn = call.feed(_example(graph, inputs, example))
-    for seed in range(_PAIRS):
-        first, second = two_samples(drawn, seed)
-        second |= {name: first[name] for name in inputs.single}
-        try:
-            call.run(first)
-        except MissingExtraError as error:
-            return (_unknown(walk, error),)
-        except ReadError as error:
-            if any(node.domain for node in walk.nodes) and inputs.several == 1:
-                return (_unknown(walk, error),)  # an operator of one's own
-            raise _fails(walk, error, "it fails on one") from error
-        try:
-            runs = _run(call, first, second, inputs)
-        except ReadError as error:
-            raise _fails(walk, error, "it runs on one and fails on several at once") from error
-        parted = [name for name in runs.together if runs.place(name) is None]
-        inside = None
-        if parted or inputs.several > 1:
-            inside = next(_mixing(walk, graph, first, second), None)
-        if not parted and inside is None:
-            _note_places(call, runs)
-            return ()
-    raise _refusal(walk, inside or (parted[0], "graph output"))
+    drawn = call.feed(_example(graph, walk.inputs, example))
+    notes: list[Note] = []
+    found = on_pairs(lambda *pair: _mixed(call, walk, graph, notes, *pair), drawn)
+    if found is not None:
+        raise _refusal(walk, found)
+    return tuple(notes)
+
+
+def _mixed(
+    call: Evaluator, walk: Walk, graph: Graph, notes: list[Note], first: Values, second: Values
+) -> tuple[str, str] | None:
+    """The node, or else the output, that mixes two samples; notes that nothing runs the model."""
+    inputs = walk.inputs
+    second = {**second, **{name: first[name] for name in inputs.single}}
+    try:
+        call.run(first)
+    except (MissingExtraError, ReadError) as error:
+        nowhere = inputs.several == 1 and not _runs(call, first, second)
+        if nowhere or isinstance(error, MissingExtraError):
+            notes.append(_unknown(walk, error))
+            return None
+        raise _fails(walk, error, "it fails on one") from error
+    try:
+        runs = _run(call, first, second, inputs)
+    except ReadError as error:
+        raise _fails(walk, error, "it runs on one and fails on several at once") from error
+    places = {name: runs.place(name) for name in runs.together}
+    parted = next(((name, "graph output") for name, at in places.items() if at is None), None)
+    inside = _inside(walk, graph, first, second) if parted or inputs.several > 1 else None
+    if not (parted or inside):
+        call.places.update({n: at for n, at in places.items() if at is not None and at.outer > 1})
+    return inside or parted
+
+
+def _runs(call: Evaluator, first: Values, second: Values) -> bool:
+    """Whether a model runs on two samples at once."""
+    try:
+        call.run({name: np.concatenate([first[name], second[name]]) for name in first})
+    except (MissingExtraError, ReadError):
+        return False
+    return True
 
 
 def _example(graph: Graph, inputs: ModelInputs, example: Values) -> dict[str, NDArray]:
@@ -96,26 +90,11 @@ def _example(graph: Graph, inputs: ModelInputs, example: Values) -> dict[str, ND
     return {name: drawn[name][:rows] for name in inputs.shapes}
 
 
-def _run(call: Evaluator, first: Values, second: Values, inputs: ModelInputs) -> _Runs:
+def _run(call: Evaluator, first: Values, second: Values, inputs: ModelInputs) -> Runs:
     samples = _TOGETHER if inputs.several == 1 else inputs.several
     rows = _TOGETHER if inputs.several == 1 else 2  # a fixed number is filled up
     together = {name: np.concatenate([first[name], *[second[name]] * (rows - 1)]) for name in first}
-    one, other = _alone(call, first, inputs), _alone(call, second, inputs)
-    return _Runs(call.run(together), one, other, samples)
-
-
-def _alone(call: Evaluator, sample: Values, inputs: ModelInputs) -> dict[str, NDArray]:
-    """The values of one sample, of a run on copies of it where the file fixes their number."""
-    found = call.run(sample)
-    fulls = call.fulls
-    return {name: one_of(value, fulls[name], inputs.several) for name, value in found.items()}
-
-
-def _note_places(call: Evaluator, runs: _Runs) -> None:
-    for name in runs.together:
-        at = runs.place(name)
-        if at is not None and at.outer > 1:
-            call.places[name] = at
+    return Runs(call.run(together), [call.alone(first), *[call.alone(second)] * (samples - 1)])
 
 
 def _unknown(walk: Walk, error: Exception) -> Note:
@@ -143,29 +122,26 @@ def _refusal(walk: Walk, found: tuple[str, str]) -> UnsupportedLayerError:
     return UnsupportedLayerError([refusal], walk.builder.nodes, walk.builder.met)
 
 
-def _mixing(walk: Walk, graph: Graph, first: Values, second: Values) -> Iterator[tuple[str, str]]:
-    """Nodes all of whose inputs correspond sample by sample, and whose results do not.
+def _inside(walk: Walk, graph: Graph, first: Values, second: Values) -> tuple[str, str] | None:
+    """The first node whose inputs correspond sample by sample, and whose results do not.
 
-    Then those that know how many samples a file fixes, and make another value of one.
+    Else one that knows how many samples a file fixes, and makes another value of one.
     """
     known = (name for name, value in walk.values.items() if isinstance(value, Signal))
     reading = _reading(walk.nodes, walk.inputs.shapes).intersection(known)
     names = {name: Tensor(name, (), walk.full(name)) for name in reading}
-    call = Evaluator(walk.proto, names, walk.inputs, inside=True)
-    runs = _run(call, first, second, walk.inputs)
-    apart = {name: runs.apart(name) for name in reading}
-    for node, label in zip(walk.nodes, walk.labels, strict=True):
-        made = [name for name in node.output if name in reading]
-        if all(apart.get(name, True) for name in node.input) and not all(map(apart.get, made)):
-            yield label, node.op_type
-    if walk.inputs.several == 1:
-        return
+    runs = _run(Evaluator(walk.proto, names, walk.inputs, inside=True), first, second, walk.inputs)
+    labelled = zip(walk.nodes, walk.labels, strict=True)
+    found = runs.first_mixing(((at, n.op_type), n.input, n.output) for n, at in labelled)
+    if found or walk.inputs.several == 1:
+        return found
     values = evaluate_all(graph, {name: first[name] for name in graph.inputs})
-    for graphs, tensor in walk.tensors.items():
-        if graphs in values and tensor.name in reading:
-            one, own = np.ravel(runs.first[tensor.name]), np.ravel(values[graphs])
+    for made, tensor in walk.tensors.items():
+        if made in values and tensor.name in reading:
+            one, own = np.ravel(runs.alone[0][tensor.name]), np.ravel(values[made])
             if np.abs(one - own).max() > _ROUNDING * np.abs(one).max():
-                yield graph[graphs].source or graphs, graph[graphs].source_kind
+                return graph[made].source or made, graph[made].source_kind
+    return None
 
 
 def _reading(nodes: Sequence[Any], inputs: Iterable[str]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
-from spikewright.frontends.mixing import Parted, correspond, parted
+from spikewright.frontends.mixing import Parted, Runs, correspond, parted
 from spikewright.frontends.pytorch.call import to_array
 from spikewright.frontends.pytorch.exporting import Traced
 from spikewright.frontends.pytorch.modes import inference
@@ -95,37 +95,32 @@ def compare_programs(
     """
     given = {node.name: value for node, value in random_inputs(one, samples).items()}
     nodes = {name: node for name, node in one.outputs.items() if isinstance(node, torch.fx.Node)}
-    together, alone = _recorded(many, one, {node.name for node in nodes.values()}, given)
-    apart = [
-        name
-        for name, node in nodes.items()
-        if not _are_rows(together[node.name], [each[node.name] for each in alone])
-    ]
+    runs = _recorded(many, one, {node.name for node in nodes.values()}, given)
+    apart = [name for name, node in nodes.items() if not _are_rows(runs, node.name)]
     if not apart:
         return
-    together, alone = _recorded(many, one, {node.name for node in one.live}, given)
-    for node in one.dependent:
-        place = places.get(owner(node))
-        if place is None or node.name not in together:
-            continue
-        if not correspond(together[node.name], *(each[node.name] for each in alone)):
-            kind = f"{place.kind}: {full_name(owner(node).target)}"
-            refusal = Refusal(place.name, kind, _DEPENDS, MIXES, place.location)
-            raise UnsupportedLayerError([refusal])
+    runs = _recorded(many, one, {node.name for node in one.live}, given)
+    placed = [node for node in one.dependent if owner(node) in places]
+    node = runs.first_mixing((node, (), [node.name]) for node in placed)
+    if node is not None:
+        place = places[owner(node)]
+        kind = f"{place.kind}: {full_name(owner(node).target)}"
+        refusal = Refusal(place.name, kind, _DEPENDS, MIXES, place.location)
+        raise UnsupportedLayerError([refusal])
     reason = f"its rows for {samples} samples are not those of each of them alone"
     raise UnsupportedLayerError([Refusal(apart[0], "output", reason, MIXES)])
 
 
-def _are_rows(together: NDArray, alone: Sequence[NDArray]) -> bool:
+def _are_rows(runs: Runs, name: str) -> bool:
     """Whether a value has one row for each sample, in front."""
-    rows = alone[0].shape[:1] == (1,)
-    wanted = np.concatenate(alone) if rows else np.stack(alone)
-    return together.shape == wanted.shape and correspond(together, *alone)
+    one = runs.alone[0][name].shape
+    shape = one[1:] if one[:1] == (1,) else one
+    return runs.together[name].shape == (len(runs.alone), *shape) and runs.apart(name)
 
 
 def _recorded(
     many: Program, one: Program, names: Collection[str], given: Mapping[str, NDArray]
-) -> tuple[dict[str, NDArray], list[dict[str, NDArray]]]:
+) -> Runs:
     """The values of nodes, by name, for all samples together and for each of them alone."""
 
     def of(program: Program, rows: slice) -> dict[str, NDArray]:
@@ -134,7 +129,7 @@ def _recorded(
         return {node.name: v for node, v in recorded(program, nodes, inputs).items()}
 
     count = len(next(iter(given.values())))
-    return of(many, slice(None)), [of(one, slice(i, i + 1)) for i in range(count)]
+    return Runs(of(many, slice(None)), [of(one, slice(i, i + 1)) for i in range(count)])
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from spikewright.graph import layers
 from spikewright.graph.layers.arithmetic import aligned
 from spikewright.graph.layers.normalization import from_the_end, scaled
 from spikewright.graph.layers.pooling import OverAxes
+from spikewright.lower.node_functions import ROUND
 
 functional = torch.nn.functional
 Parameters = Mapping[str, Tensor]
@@ -174,6 +175,8 @@ def _(layer: layers.Lookup, p: Parameters, x: Tensor) -> Tensor:
 @equation.register
 def _(layer: layers.Activation, p: Parameters, x: Tensor) -> Tensor:
     found: Tensor = layer.of(_functions(x), x)
+    if layer.function == ROUND:  # straight through (Bengio et al. 2013): its own gradient is 0
+        return found.detach() + (x - x.detach())
     return found
 
 

@@ -30,7 +30,9 @@ def named(node: OnnxNode) -> Value:
 
 @reads("Floor", "Ceil", "Round")
 def rounding(node: OnnxNode) -> Value:
-    """To whole numbers, as a part of an activation with steps."""
+    """To whole numbers, as a part of an activation with steps, or of a quantiser of values."""
+    if node.kind == "Round" and node.origin.kind != "Round":
+        return node.add(Activation("round"), node.view(0))
     return rounded(node, node.view(0), node.kind.lower())
 
 

@@ -47,6 +47,11 @@ def _given(node: OnnxNode, index: int) -> OnnxValue | None:
     return node.inputs[index] if node.has(index) else None
 
 
+def _plus(node: OnnxNode, value: Any, other: OnnxValue | None, part: str = "sum") -> Any:
+    """A value and another one, which may be left out."""
+    return value if other is None else _step(node, "Add", [value, other], part)
+
+
 def _activated(node: OnnxNode, value: Value, settings: Mapping[str, float]) -> Any:
     """The activation that follows a fused operator."""
     kind = str(node.attributes.get("activation", ""))
@@ -59,8 +64,7 @@ def _activated(node: OnnxNode, value: Value, settings: Mapping[str, float]) -> A
 def fused_convolution(node: OnnxNode) -> Result:
     """A Conv, a value that is added, and an activation."""
     made = _step(node, "Conv", node.inputs[:3], "convolution", node.attributes)
-    if node.has(3):
-        made = _step(node, "Add", [made, node.inputs[3]], "sum")
+    made = _plus(node, made, _given(node, 3))
     kind, given = node.attributes.get("activation"), node.attributes.get("activation_params") or ()
     return _activated(node, made, dict(zip(_ALPHAS.get(str(kind), ()), given, strict=False)))
 
@@ -95,9 +99,7 @@ def fused_product(node: OnnxNode) -> Value:
 @reads("BiasGelu", "Gelu", "FastGelu", domain=MICROSOFT)
 def gelu(node: OnnxNode) -> Result:
     """The GELU of a value and a bias; that of FastGelu is approximated by tanh."""
-    value = _given(node, 0)
-    if node.has(1):
-        value = _step(node, "Add", node.inputs[:2], "sum")
+    value = _plus(node, node.inputs[0], _given(node, 1))
     approximate = "tanh" if node.kind == "FastGelu" else "none"
     return _step(node, "Gelu", [value], "", {"approximate": approximate})
 
@@ -113,10 +115,8 @@ def quick_gelu(node: OnnxNode) -> Result:
 def skip_normalization(node: OnnxNode) -> list[Any]:
     """The layer normalisation, or that by the root mean square, of a sum."""
     simple = node.kind == "SkipSimplifiedLayerNormalization"
-    bias = _given(node, 3 if simple else 4)
-    total = _step(node, "Add", node.inputs[:2], "skip")
-    if bias is not None:
-        total = _step(node, "Add", [total, bias], "sum")
+    total = _plus(node, node.inputs[0], node.inputs[1], "skip")
+    total = _plus(node, total, _given(node, 3 if simple else 4))
     made = _normalised(node, total, _given(node, 2), None if simple else _given(node, 3), simple)
     return [made, _NOT_READ, _NOT_READ, total]
 
@@ -171,21 +171,14 @@ def attention(node: OnnxNode) -> Any:
     heads = int(node.attributes.get("num_heads", 0))
     if past is not None or heads < 1:
         raise Unreadable("it reads keys and values of earlier calls", "Export without a cache")
-    whole = _step(node, "MatMul", [x, weight], "product")
-    if bias is not None:
-        whole = _step(node, "Add", [whole, bias], "projected")
+    whole = _plus(node, _step(node, "MatMul", [x, weight], "product"), bias, "projected")
     width = node.known(1).shape[1]
     sizes = node.attributes.get("qkv_hidden_sizes") or [width // 3] * 3
     stops = np.cumsum([0, *sizes]).tolist()
-    parts = [
-        _step(
-            node,
-            "Slice",
-            [whole, *(Constant(np.array([n])) for n in (start, stop, 2))],
-            name,
-        )
-        for name, start, stop in zip("qkv", stops[:-1], stops[1:], strict=True)
-    ]
+    parts = []
+    for name, *ends in zip("qkv", stops[:-1], stops[1:], strict=True):
+        places = (Constant(np.array([n])) for n in (*ends, 2))
+        parts.append(_step(node, "Slice", [whole, *places], name))
     settings = {"q_num_heads": heads, "kv_num_heads": heads}
     if node.attributes.get("unidirectional"):
         settings["is_causal"] = 1
@@ -193,7 +186,7 @@ def attention(node: OnnxNode) -> Any:
         settings["scale"] = node.attributes["scale"]
     if mask is not None:
         hidden = _hidden(node, mask, node.view(0).full[1])
-        scores = hidden if scores is None else _step(node, "Add", [scores, hidden], "masks")
+        scores = _plus(node, hidden, scores, "masks")
     given = [*parts, scores] if scores is not None else parts
     return [_step(node, "Attention", given, "", settings), _NOT_READ]
 

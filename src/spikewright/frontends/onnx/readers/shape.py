@@ -140,7 +140,7 @@ def cast(node: OnnxNode) -> Value:
     if to == require("onnx").TensorProto.BOOL and not value.truth:
         return nonzero(node)
     if not value.truth and not (value.whole and to in integer_types()):
-        _require_floating(node, to)
+        _require_floating(to)
     return node.add(Identity(), value)
 
 
@@ -149,7 +149,7 @@ def cast_like(node: OnnxNode) -> Signal | Constant:
     """The same, to the type of another value; signals are floating-point."""
     if node.is_constant(1):
         to_tensor_type = require("onnx").helper.np_dtype_to_tensor_dtype
-        _require_floating(node, int(to_tensor_type(node.known(1).dtype)))
+        _require_floating(int(to_tensor_type(node.known(1).dtype)))
     else:
         node.view(1)  # raises where it was refused
     if node.is_constant(0):
@@ -157,7 +157,7 @@ def cast_like(node: OnnxNode) -> Signal | Constant:
     return node.add(Identity(), node.view(0))
 
 
-def _require_floating(node: OnnxNode, target: int) -> None:
+def _require_floating(target: int) -> None:
     types = require("onnx").TensorProto
     if target not in (types.FLOAT, types.DOUBLE):
         raise Unreadable(
