@@ -457,7 +457,7 @@ def test_on_other_backends_code_is_refused(name: str, monkeypatch: pytest.Monkey
     with pytest.raises(UnsupportedLayerError, match="KERAS_BACKEND=torch") as caught:
         read(model)
     (refusal,) = caught.value.refusals
-    assert refusal.layer == ("arcsinh" if name == "an operation" else "odd")
+    assert refusal.layer.rstrip("_0123456789") == ("arcsinh" if name == "an operation" else "odd")
 
 
 def test_inputs_are_random() -> None:

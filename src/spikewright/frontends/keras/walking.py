@@ -119,10 +119,13 @@ class Walk(ABC, Generic[V]):
         names = {id(node): call for call, node in calls.items()}
         ends = graph.outputs if ends is None else ends
         for node in needed_nodes(graph, ends):
+            if known.keys() >= set(map(id, node.outputs)):
+                continue  # a mask, which an earlier call looked at
             masks = masked_inputs(node) if self.follows_masks else []
             for _, mask in masks:
                 for before in _unknown(mask, known):
-                    names[id(before)] = self._unique(name + before.operation.name)
+                    if id(before) not in names:
+                        names[id(before)] = self._unique(name + before.operation.name)
                     self._step(before, known, names, source)
             self._step(node, known, names, source, masks)
         return [known[id(tensor)] for tensor in ends]
