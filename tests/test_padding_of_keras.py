@@ -61,7 +61,7 @@ def _data(start: str, length: int) -> NDArray:
 
 @cache
 def _converted(start: str, kind: str, length: int) -> sw.Conversion:
-    """The model, with firing rates chosen on its data; verified on a sample of padding alone too."""
+    """The model, its firing rates chosen on its data; verified on a sample of padding alone too."""
     keras.backend.clear_session()  # so that layers have the same names
     keras.utils.set_random_seed(0)
     if start == "Embedding":
@@ -136,7 +136,7 @@ def test_figures_do_not_depend_on_padding(start: str, kind: str, operations: boo
 
 @pytest.mark.filterwarnings("ignore::spikewright.errors.ConversionWarning")
 def test_steps_that_no_sample_reaches_are_as_the_nearest_one() -> None:
-    """Statistics hold nothing of them, and rules choose the thresholds of the last step with data."""
+    """Statistics hold nothing of them, and rules give them the threshold of the last with data."""
     conversion, x = _converted("Embedding", "SimpleRNN", LONGER), _data("Embedding", LONGER)
     layers = conversion.calibrate(x, progress=False).layers
     sizes = [len(layers[f"simple_rnn/step_{i}/output"].values.code) for i in range(LONGER)]

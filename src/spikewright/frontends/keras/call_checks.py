@@ -1,4 +1,4 @@
-"""Questions to the own call of code: does it mix samples, and is it what was recorded."""
+"""Checks by the own call of code: whether it mixes samples, and whether it was recorded right."""
 
 from __future__ import annotations
 
