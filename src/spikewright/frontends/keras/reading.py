@@ -63,19 +63,11 @@ class Reading(Walk[Value]):
         self.hidden: dict[str, Value] = {}
         self._masks_when_run: Callable[[], Mapping[str, Sequence[bool]]] | None = None
 
-    def through(
-        self,
-        graph: Any,
-        inputs: Sequence[Value],
-        name: str = "",
-        source: str = "",
-        ends: Sequence[Any] | None = None,
-    ) -> list[Value]:
-        """As of any walk."""
-        if self._masks_when_run is None:  # else it is a nested model's graph
+    def start(self, graph: Any, inputs: Sequence[Value], name: str) -> None:
+        """As of any walk: masks are looked for in the outermost model."""
+        if self._masks_when_run is None:
             shapes = [value.shape for value in inputs]
             self._masks_when_run = cache(partial(masks_when_run, graph, shapes, name))
-        return super().through(graph, inputs, name, source, ends)
 
     def _masks(self, call: Application[Value]) -> dict[str, Value]:
         """The masks of a call's inputs that are there when the model runs, by node of those."""
