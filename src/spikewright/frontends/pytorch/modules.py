@@ -11,7 +11,6 @@ from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
 from spikewright.frontends.pytorch.exporting import Traced, trace
 from spikewright.frontends.pytorch.mixing import taken_at_once
-from spikewright.frontends.pytorch.program import take_apart
 from spikewright.frontends.pytorch.reading import read_program
 from spikewright.frontends.pytorch.running import call
 from spikewright.frontends.pytorch.state import refuse_memory
@@ -65,15 +64,9 @@ def _read(
 def _with_mixing(
     error: UnsupportedLayerError, module: Any, traced: Traced
 ) -> UnsupportedLayerError:
-    """The error, with what mixes samples in front if anything does.
-
-    Outputs that depend on no input are refused for that alone.
-    """
+    """The error, with what mixes samples in front if anything does."""
     try:
-        program = take_apart(traced.program)
-        depend = {name for name, node in program.outputs.items() if node in program.dependent}
-        if depend:
-            taken_at_once(module, traced, depend)
+        taken_at_once(module, traced)
     except UnsupportedLayerError as mixing:
         return UnsupportedLayerError([*mixing.refusals, *error.refusals], error.read, error.met)
     except Exception:  # its own call fails: then nothing is known of that
