@@ -132,7 +132,9 @@ class Case:
 
 CASES = {
     "keras code": Case(lambda: _functional(Flipped(name="odd")), {"odd"}),
-    "keras operator in code": Case(lambda: _functional(L.Lambda(ops.sort, name="odd")), {"odd"}),
+    "keras operator in code": Case(
+        lambda: _functional(L.Lambda(ops.sort, name="odd")), {"odd/sort"}
+    ),
     "keras numbers of another kind inside": Case(
         lambda: _functional(L.Lambda(lambda x: torch.fft.fft(x, dim=1).real, name="odd")), {"odd"}
     ),
@@ -147,7 +149,7 @@ CASES = {
     "torch fixed batch": Case(
         lambda: Between(lambda x: torch.cumprod(x.reshape(len(x) * 1, -1), 1)), {"cumprod"}
     ),
-    "torch module": Case(lambda: Between(nn.Sequential(Looking(), _First())), {"odd.0"}),
+    "torch module": Case(lambda: Between(nn.Sequential(Looking(), _First())), {"odd.0 Looking"}),
     "torch calls": Case(Halves, {"odd", "odd_1", "odd_2", "sort", "sort_1"}),
 }
 

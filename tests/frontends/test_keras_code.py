@@ -430,6 +430,27 @@ def test_refusals_of_code_are_listed_with_all_others() -> None:
     assert found == ["first", "second", "third"]
 
 
+class Pretending(L.Layer):
+    """Changes the sign of samples with a negative sum, but not of symbolic tensors."""
+
+    def __init__(self, sign: float) -> None:
+        super().__init__(name="odd")
+        self.sign = sign
+
+    def call(self, x: Any) -> Any:
+        """The samples, of which some change their sign."""
+        if isinstance(x, keras.KerasTensor):
+            return x
+        return ops.stack([row if self.sign * float(ops.sum(row)) > 0 else -row for row in x])
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_code_that_is_another_for_symbolic_tensors_is_not_believed(sign: float) -> None:
+    """What it records is compared with its own call on samples of both signs."""
+    with pytest.raises(ReadError):
+        read(functional(Pretending(sign), (3,)))
+
+
 ELSEWHERE: dict[str, Any] = {
     "a Lambda": lambda: functional(L.Lambda(abs, name="odd"), (3,)),
     "a layer": lambda: functional(Gated(name="odd"), (3,)),
@@ -457,7 +478,7 @@ def test_on_other_backends_code_is_refused(name: str, monkeypatch: pytest.Monkey
     with pytest.raises(UnsupportedLayerError, match="KERAS_BACKEND=torch") as caught:
         read(model)
     (refusal,) = caught.value.refusals
-    assert refusal.layer == ("arcsinh" if name == "an operation" else "odd")
+    assert refusal.layer.rstrip("_0123456789") == ("arcsinh" if name == "an operation" else "odd")
 
 
 def test_inputs_are_random() -> None:

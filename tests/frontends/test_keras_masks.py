@@ -10,6 +10,7 @@ import pytest
 from keras_helpers import assert_close, keras, layers, randomise
 
 import spikewright as sw
+from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends import read as read_in_form
 from spikewright.frontends.keras import read
 from spikewright.graph import evaluate, evaluate_all
@@ -174,6 +175,30 @@ def test_softmax_takes_masks() -> None:
         values = np.random.default_rng(2).normal(size=(4, 5)).astype(np.float32)
         values[0] = -1.0
         assert_masks(model, values)
+
+
+def test_scores_that_data_hides_go_into_a_softmax_alone() -> None:
+    """`where(mask, scores, -inf)` before a softmax is read; elsewhere it has no number."""
+    x, mask = keras.Input((5, 3), name="x"), keras.Input((5,), dtype="int32", name="m")
+    scores = ops.matmul(x, ops.transpose(x, (0, 2, 1)))
+    hidden = ops.where(mask[:, None, :] > 0, scores, -np.inf)
+    model = keras.Model([x, mask], ops.matmul(ops.softmax(hidden), x))
+    seen = (TOKENS[:3] != 0).astype(np.int32)
+    sw.convert(model).verify({"x": NUMBERS[:3] + 0.1, "m": seen})
+    for behind in (lambda h: h, lambda h: ops.reshape(h, (-1, 25)), lambda h: ops.tanh(h)):
+        with pytest.raises(UnsupportedLayerError, match="minus infinity"):
+            read(keras.Model([x, mask], behind(hidden)))
+
+
+def test_a_mask_is_computed_once() -> None:
+    """Attention and the pooling behind it read the same comparison."""
+    model = of_tokens(
+        lambda x: L.MultiHeadAttention(2, 3)(x, x), L.Dense(4), L.GlobalAveragePooling1D()
+    )
+    names = [
+        n.name for n in assert_masks(model, TOKENS[:3]).graph if n.source_kind == "ops.NotEqual"
+    ]
+    assert len([name for name in names if "/" not in name]) == 1
 
 
 class Block(L.Layer):

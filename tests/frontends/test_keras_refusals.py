@@ -79,7 +79,7 @@ REFUSED: list[tuple[Callable[..., Any], str, tuple[int, ...], str]] = [
     (lambda x: ops.argmax(x, axis=-1), "ops.Argmax", (3,), "positions out of"),
     (lambda x: ops.equal(ops.tanh(x), 0.5), "ops.Equal", (3,), "truth values"),
     (lambda x: ops.logical_not(x), "ops.LogicalNot", (3,), "truth values"),
-    (lambda x: ops.where(x > 0, x, -np.inf), "ops.Where", (3,), "not finite"),
+    (lambda x: ops.where(x > 0, x, -np.inf), "output", (3,), "minus infinity in places"),
     (lambda x: ops.relu(ops.where(HIDES, x, -np.inf)), "ops.Relu", (3,), "only a softmax can take"),
     (lambda x: x + np.where(HIDES, 0.0, -np.inf), "output", (3,), "minus infinity in places"),
     (

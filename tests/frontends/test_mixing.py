@@ -27,13 +27,13 @@ APART: dict[str, Function] = {
     "a number a sample": lambda x: x.sum((1, 2)),
     "squeezed": lambda x: x[:, 0].squeeze(),
     "one number, squeezed": lambda x: x[:, 0, 0].squeeze(),
-    "a constant": lambda x: np.ones(3, np.float32),
 }
 MIXED: dict[str, tuple[Function, str]] = {
     "a mean over the batch": (lambda x: x - x.mean(0), "another for two samples"),
     "one mean of all": (lambda x: x - x.mean(), "another for two samples"),
     "one row for all": (lambda x: x.mean(0, keepdims=True), "another for two samples"),
     "joined": (lambda x: x.reshape(1, -1, 4).mean(1), "another for two samples"),
+    "a constant": (lambda x: np.ones(3, np.float32), "no row for each"),
     "a fixed number of rows": (lambda x: x.reshape(6, -1), "has shape|another for two"),
     "all values as one axis": (lambda x: x.reshape(-1), "merged with another axis"),
     "transposed": (lambda x: x.swapaxes(0, 1), "is its axis 1"),

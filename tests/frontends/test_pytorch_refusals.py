@@ -165,6 +165,14 @@ def test_what_mixes_samples_is_listed_with_what_has_no_reading() -> None:
     assert caught.value.refusals[0].location == f"{__file__}:{line}"
 
 
+def test_a_constant_output_is_refused_once() -> None:
+    """One that depends on no input has no row for each sample, and is not said to mix them too."""
+    with pytest.raises(UnsupportedLayerError) as caught:
+        read(Of(lambda m, x: (x + 1.0, torch.ones(1, 3))), np.zeros((2, 3)))
+    (refusal,) = caught.value.refusals
+    assert refusal.reason == "this output does not depend on the input"
+
+
 def _mixing() -> dict[str, Any]:
     return {
         "flattened": lambda m, x: x.view(-1),

@@ -42,12 +42,12 @@ class Calibration:
         if is_statistics(data):
             found = data if isinstance(data, Statistics) else Statistics.load(data)
             found.check(mark, names)
-            return found
+            return found.at_every_step()
         for known, its_mark, statistics in self._statistics:
             if known is data and its_mark == mark:
                 return statistics
         gathered = self._gathered(data)
-        found = collect(graph, names, gathered, sequences=sequences).require_values()
+        found = collect(graph, names, gathered, sequences=sequences).at_every_step()
         self._statistics.append((data, mark, found))
         return found
 

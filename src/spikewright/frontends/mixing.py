@@ -86,8 +86,9 @@ def _another_mask(own: NDArray) -> NDArray:
 def parted(call: Calls, example: Values) -> Parted | None:
     """The first output that two samples together change, or None where each is as it is alone.
 
-    `example` is `{input: (batch, *shape)}`, from which the samples are drawn. Raises whatever the
-    call raises. Takes four forward passes of one sample, and as many again to make sure.
+    Outputs that depend on no input are to be left out of the call's. `example` is
+    `{input: (batch, *shape)}`, from which the samples are drawn. Raises whatever the call raises.
+    Takes four forward passes of one sample, and as many again to make sure.
     """
 
     def tried(first: Values, second: Values) -> Parted | None:
@@ -115,8 +116,7 @@ def on_pairs(tried: Callable[[Values, Values], T | None], example: Values) -> T 
 def _why(both: NDArray, first: NDArray, second: NDArray) -> str:
     """The reason why an output does not hold one row a sample; empty where it does."""
     if _equal(both, first) and _equal(both, second):
-        # Of other constants a front end speaks itself.
-        return "it has one row for two samples" if both.shape[:1] == (1,) else ""
+        return f"it has shape {both.shape} for one sample and for two, so no row for each"
     axis = multiplied(both.shape, first.shape, 2)
     if second.shape == first.shape:
         rows = axis == 0 and first.shape[0] == 1

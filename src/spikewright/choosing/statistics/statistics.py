@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from spikewright.choosing.statistics.examples import Examples
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.layer import LayerStatistics
 from spikewright.choosing.statistics.storage import load_parts, save_parts
+
+_STEP = re.compile(r"(?<=/step_)\d+")
+"""The number of a step in the name of a layer that is written out step by step."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,39 @@ class Statistics:
             )
 
     def require_values(self) -> Statistics:
-        """Itself; raises `ConversionError` for a layer whose values are padding in all samples."""
-        for name, layer in self.layers.items():
-            if layer.evaluated and not len(layer.values.code):
-                raise refusal(
-                    f"layer {name!r} has no values: in all samples the mask hides them",
-                    "Give samples that are not all padding",
-                )
+        """Itself; raises `ConversionError` for a layer whose values are padding in all samples.
+
+        A step of a recurrent layer may be, where samples reach another step.
+        """
+        for name in self.layers:
+            self._reached(name)
         return self
+
+    def at_every_step(self) -> Statistics:
+        """The statistics; steps that no sample reaches have those of the nearest that one does.
+
+        Sequences that are padded beyond the longest sample have such steps. Raises as
+        `require_values` does.
+        """
+        return replace(self, layers={name: self._reached(name) for name in self.layers})
+
+    def _reached(self, name: str) -> LayerStatistics:
+        """The statistics of a layer, or of the same layer at the nearest step with values."""
+        own = self.layers[name]
+        if len(own.values.code) or not own.evaluated:
+            return own
+        steps = [int(number) for number in _STEP.findall(name)]
+        others = [
+            (abs(int(_STEP.findall(other)[-1]) - steps[-1]), layer)
+            for other, layer in self.layers.items()
+            if steps and _STEP.sub("", other) == _STEP.sub("", name) and len(layer.values.code)
+        ]
+        if not others:
+            raise refusal(
+                f"layer {name!r} has no values: in all samples the mask hides them",
+                "Give samples that are not all padding",
+            )
+        return min(others, key=lambda found: found[0])[1]
 
     def __repr__(self) -> str:
         return f"<Statistics of {len(self.layers)} layers, {self.samples} samples>"

@@ -14,7 +14,7 @@ from spikewright._base.structure import Structure
 from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
 from spikewright.frontends.examples import named_examples
-from spikewright.frontends.keras.ends import ends, nodes_of, refuse_outputs
+from spikewright.frontends.keras.graph_outputs import ends, nodes_of, refuse_outputs
 from spikewright.frontends.keras.importing import import_keras
 from spikewright.frontends.keras.loading import load
 from spikewright.frontends.keras.reading import Reading, stand_in_shape

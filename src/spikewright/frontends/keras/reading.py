@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
@@ -49,7 +50,7 @@ class Reading(Walk[Value]):
     """Collects graph nodes and refusals in a builder.
 
     `nodes` maps (name of a call, number of its output) to the node that has that output. `hidden`
-    is True where the output that a node has is minus infinity, which only a softmax can take.
+    are those of them, by node, that are minus infinity in places, which only a softmax can take.
     """
 
     follows_masks = True
@@ -59,22 +60,14 @@ class Reading(Walk[Value]):
         self.builder = builder
         self.batch: int | None = graph.inputs[0].shape[0]
         self.nodes: dict[tuple[str, int], str] = {}
-        self.hidden: dict[str, NDArray] = {}
+        self.hidden: dict[str, Value] = {}
         self._masks_when_run: Callable[[], Mapping[str, Sequence[bool]]] | None = None
 
-    def through(
-        self,
-        graph: Any,
-        inputs: Sequence[Value],
-        name: str = "",
-        source: str = "",
-        ends: Sequence[Any] | None = None,
-    ) -> list[Value]:
-        """As of any walk."""
-        if self._masks_when_run is None:  # else it is a nested model's graph
+    def start(self, graph: Any, inputs: Sequence[Value], name: str) -> None:
+        """As of any walk: masks are looked for in the outermost model."""
+        if self._masks_when_run is None:
             shapes = [value.shape for value in inputs]
             self._masks_when_run = cache(partial(masks_when_run, graph, shapes, name))
-        return super().through(graph, inputs, name, source, ends)
 
     def _masks(self, call: Application[Value]) -> dict[str, Value]:
         """The masks of a call's inputs that are there when the model runs, by node of those."""
@@ -148,8 +141,7 @@ class Reading(Walk[Value]):
             name = f"{call.name}_{index}" if index else call.name
             kind = type(call.operation).__name__
             node = self.builder.add(name, Identity(), value.name, source=call.source, kind=kind)
-            if node is not None and value.masked is not None:
-                self.hidden[node] = value.masked
+            self._note_hidden(node, value)
             named.append(self._value(call, index, node))
         return named
 
@@ -192,8 +184,13 @@ class Reading(Walk[Value]):
         if node is not None:
             self.nodes[call.name, index] = node
         whole, truth = "int" in tensor.dtype, tensor.dtype == "bool"
-        masked = None if node is None else self.hidden.get(node)
-        return Value(node, shape, whole=int(whole), truth=truth, masked=masked)
+        hidden = self.hidden.get(node or "", Value(None, ()))
+        return replace(hidden, name=node, shape=shape, whole=int(whole), truth=truth)
+
+    def _note_hidden(self, node: Any, value: Any) -> None:
+        """Remember an output that is minus infinity in places."""
+        if isinstance(node, str) and isinstance(value, Value) and not _is_finite(value):
+            self.hidden[node] = value
 
     def _read(self, application: Application[Value]) -> Sequence[str | NDArray | None]:
         operation = application.operation
@@ -211,8 +208,7 @@ class Reading(Walk[Value]):
         )
         nodes = [self._own(application, value) for value in found]
         for node, value in zip(nodes, found, strict=True):
-            if isinstance(node, str) and isinstance(value, Value) and value.masked is not None:
-                self.hidden[node] = value.masked
+            self._note_hidden(node, value)
         wanted = [tuple(tensor.shape[1:]) for tensor in application.outputs]
         if len(nodes) != len(wanted):
             raise Unreadable(
@@ -344,7 +340,11 @@ def _adds_truths(call: Application[Value]) -> bool:
 
 
 def _is_known(value: Any) -> bool:
-    return isinstance(value, Value) and value.name is not None and value.masked is None
+    return isinstance(value, Value) and value.name is not None and _is_finite(value)
+
+
+def _is_finite(value: Value) -> bool:
+    return value.masked is None and value.seen is None
 
 
 def _fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:

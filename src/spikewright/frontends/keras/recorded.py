@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
 from spikewright.errors import Refusal, UnsupportedLayerError
-from spikewright.frontends.keras.ends import End, ends, nodes_of, refuse_outputs
-from spikewright.frontends.keras.mixed import is_recorded_right, mixed_in
+from spikewright.frontends.keras.call_checks import is_recorded_right, mixed_in
+from spikewright.frontends.keras.graph_outputs import End, ends, nodes_of, refuse_outputs
 from spikewright.frontends.keras.quantized import inputs_as_they_are
 from spikewright.frontends.keras.reading import Reading
 from spikewright.frontends.keras.registry import Value, array

@@ -93,6 +93,10 @@ class Walk(ABC, Generic[V]):
     def apply(self, call: Application[V]) -> Sequence[V]:
         """The outputs of a layer or operation."""
 
+    def start(self, graph: Any, inputs: Sequence[V], name: str) -> None:
+        """Take notice of a graph before its calls, whose names begin with `name`."""
+        return
+
     def enter(self, call: Application[V], graph: Any) -> Sequence[V]:
         """The inputs of a nested model; raises `Unreadable`."""
         return _arranged(graph, call)
@@ -114,15 +118,19 @@ class Walk(ABC, Generic[V]):
         ends: Sequence[Any] | None = None,
     ) -> list[V]:
         """The values of the graph's outputs, or of other tensors of it; computes nothing else."""
+        self.start(graph, inputs, name)
         known: dict[int, Any] = dict(zip(map(id, graph.inputs), inputs, strict=True))
         calls = self._named(graph, name) if name else self.calls
         names = {id(node): call for call, node in calls.items()}
         ends = graph.outputs if ends is None else ends
         for node in needed_nodes(graph, ends):
+            if known.keys() >= set(map(id, node.outputs)):
+                continue  # a mask, which an earlier call looked at
             masks = masked_inputs(node) if self.follows_masks else []
             for _, mask in masks:
                 for before in _unknown(mask, known):
-                    names[id(before)] = self._unique(name + before.operation.name)
+                    if id(before) not in names:
+                        names[id(before)] = self._unique(name + before.operation.name)
                     self._step(before, known, names, source)
             self._step(node, known, names, source, masks)
         return [known[id(tensor)] for tensor in ends]

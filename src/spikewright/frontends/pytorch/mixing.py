@@ -20,7 +20,7 @@ from spikewright.frontends.pytorch.call import to_array
 from spikewright.frontends.pytorch.exporting import Traced
 from spikewright.frontends.pytorch.modes import inference
 from spikewright.frontends.pytorch.naming import Place, is_users, owner
-from spikewright.frontends.pytorch.program import Program, by_name, full_name
+from spikewright.frontends.pytorch.program import Program, by_name, full_name, take_apart
 from spikewright.frontends.pytorch.running import random_inputs, recorded
 from spikewright.frontends.reading.call import MIXES
 
@@ -37,16 +37,19 @@ def taken_at_once(module: Any, traced: Traced, kept: Collection[str] = ()) -> in
     """How many samples a module takes at a time: one, or any number (None).
 
     Compares its outputs for two samples with those for each alone, all of them or those that are
-    `kept`. Raises `UnsupportedLayerError` naming the operator that mixes samples, or the output
-    whose rows are not the samples.
+    `kept`. Those that depend on no input are left out: they are refused for that alone. Raises
+    `UnsupportedLayerError` naming the operator that mixes samples, or the output whose rows are not
+    the samples.
     """
-    example = traced.call.arrays()
+    example, program = traced.call.arrays(), take_apart(traced.program)
+    depend = {name for name, node in program.outputs.items() if node in program.dependent}
     with inference(module):
 
         def call(arrays: Arrays) -> dict[str, NDArray]:
             given = traced.call.of(arrays)
             leaves = pytree.tree_leaves(module(*given.args, **given.kwargs))
-            made = {n: to_array(v) for n, v in by_name(traced.program, leaves).items()}
+            named = by_name(traced.program, leaves).items()
+            made = {n: to_array(v) for n, v in named if n in depend}
             return {n: v for n, v in made.items() if n in kept} or made
 
         try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.graph.graph import Graph, prune
 from spikewright.graph.interpreter import evaluate_all
-from spikewright.graph.masks.positions import Span
+from spikewright.graph.masks.positions import Span, acts_one_by_one
 from spikewright.graph.masks.recognition import Mask, counted, places_of, recognised, varies
 
 __all__ = ["Mask", "Masks", "Real", "masks_of"]
@@ -91,15 +91,20 @@ class Masks:
         return self._with_readers(found)
 
     def _with_readers(self, found: dict[str, tuple[Span, ...]]) -> dict[str, tuple[Span, ...]]:
-        """The spans, of what follows from masks alone with those that all of its readers have.
+        """The spans, of values that are read one by one with those that all of its readers have.
 
-        So a mask of keys that is spread over queries is padding where these are.
+        So a mask of keys that is spread over queries is padding where these are, and what a mask
+        sets to zero before it is summed.
         """
         graph = self.graph
         for node in reversed([*graph]):
             readers = graph.consumers[node.name]
             alike = all(graph.shapes[reader] == graph.shapes[node.name] for reader in readers)
-            if node.name in self.alone and readers and alike:
+            each = node.name in self.alone or (
+                all(acts_one_by_one(graph[reader].layer) for reader in readers)
+                and not graph.is_output(node.name)
+            )
+            if each and readers and alike:
                 first, *others = (found.get(reader, ()) for reader in readers)
                 own = found.get(node.name, ())
                 common = [s for s in first if all(s in other for other in others) and s not in own]

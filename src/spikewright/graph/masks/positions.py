@@ -107,6 +107,13 @@ def places(graph: Graph, given: Mapping[str, Place]) -> dict[str, Place]:
     return found
 
 
+def acts_one_by_one(layer: Layer) -> bool:
+    """Whether every entry of a layer's value is made of those of its inputs at the same place."""
+    if isinstance(layer, g.Activation):
+        return layer.elementwise
+    return isinstance(layer, (g.Identity, g.ParametricReLU, g.ScaleShift, *_TOGETHER))
+
+
 def _parts_read(graph: Graph, node: Node) -> dict[str, bool]:
     """The parts, side by side, that a dense layer reads, and whether its weights take them.
 

@@ -1,4 +1,4 @@
-"""Questions to the own call of code: does it mix samples, and is it what was recorded."""
+"""Checks by the own call of code: whether it mixes samples, and whether it was recorded right."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def mixed_by(call: Call, outputs: Sequence[Any]) -> str | None:
 
 
 def samples_like(values: Sequence[Value]) -> list[NDArray]:
-    """Two random samples of each value: real numbers, whole ones, or truth values."""
+    """Two random samples of each value, and the opposite of the first one.
+
+    They are real numbers, whole ones, or truth values.
+    """
     rng = np.random.default_rng(0)
     return [_samples(rng, value) for value in values]
 
@@ -67,26 +70,45 @@ def is_recorded_right(
     example: Sequence[NDArray],
     masks: Sequence[NDArray] = (),
 ) -> bool:
-    """Whether a recorded graph gives what the layer's own call gives for a sample.
+    """Whether a recorded graph gives what the layer's own call gives, for each sample alone.
 
     `masks` are those of the values that have one, in order. Where the call fails nothing is known.
     """
-    keras = require("keras")
-    tensors = [keras.ops.convert_to_tensor(array[:1]) for array in example]
-    beside = [keras.ops.convert_to_tensor(array[:1]) for array in masks]
-    _attach(recorded.graph, [*tensors, *beside])
+    count = len(example[0])
     with preserved(layer), without_gradients():
-        try:
-            wanted = keras.tree.flatten(called(layer, filled(dict(arguments), tensors)))
-        except Exception:
-            return True
-        _attach(recorded.graph, [*tensors, *beside])  # attention takes masks off
-        ends = [end for end in recorded.outputs if isinstance(end, keras.KerasTensor)]
-        try:
-            run = Running(recorded.graph, {})
-            made = run.through(recorded.graph, [*tensors, *beside], ends=ends)
-        except Exception:
-            return False  # a shape in it has no number for the batch
+        return all(
+            _is_right_for(
+                layer,
+                arguments,
+                recorded,
+                *([x[i : i + 1] for x in given] for given in (example, masks)),
+            )
+            for i in range(count)
+        )
+
+
+def _is_right_for(
+    layer: Any,
+    arguments: Mapping[str, Any],
+    recorded: Recorded,
+    example: Sequence[NDArray],
+    masks: Sequence[NDArray],
+) -> bool:
+    """The same of one sample."""
+    keras = require("keras")
+    tensors = [keras.ops.convert_to_tensor(array) for array in example]
+    given = [*tensors, *map(keras.ops.convert_to_tensor, masks)]
+    _attach(recorded.graph, given)
+    try:
+        wanted = keras.tree.flatten(called(layer, filled(dict(arguments), tensors)))
+    except Exception:
+        return True
+    _attach(recorded.graph, given)  # attention takes masks off
+    ends = [end for end in recorded.outputs if isinstance(end, keras.KerasTensor)]
+    try:
+        made = Running(recorded.graph, {}).through(recorded.graph, given, ends=ends)
+    except Exception:
+        return False  # a shape in it has no number for the batch
     found, waiting = iter(made), zip(recorded.outputs, wanted, strict=True)
     return all(_close(next(found), x) for end, x in waiting if isinstance(end, keras.KerasTensor))
 
@@ -109,10 +131,9 @@ def _close(made: Any, wanted: Any) -> bool:
 
 
 def _samples(rng: Any, value: Value) -> NDArray:
-    """Two samples of a value's kind: real numbers, whole ones, or truth values."""
     shape = (2, *value.shape)
-    if value.truth:
-        return np.asarray(rng.random(shape) < 0.5)
-    if value.whole:
-        return rng.integers(0, 2, shape).astype(np.int32)
-    return rng.normal(size=shape).astype(np.float32)
+    if value.truth or value.whole:
+        found = rng.integers(0, 2, shape)
+        return np.concatenate([found, 1 - found[:1]]).astype(bool if value.truth else np.int32)
+    found = rng.normal(size=shape).astype(np.float32)
+    return np.concatenate([found, -found[:1]])

@@ -1,4 +1,4 @@
-"""Readings that are tried: what one has added to a builder is taken out again, or put back."""
+"""Undoing: what a way of reading has added to a builder is taken out again, or put back."""
 
 from __future__ import annotations
 

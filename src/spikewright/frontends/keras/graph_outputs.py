@@ -53,13 +53,14 @@ def nodes_of(found: Mapping[str, End], values: Sequence[Any], reading: Reading) 
 _DEPENDS = "Give a model of the outputs that depend on its inputs: keras.Model(inputs, outputs)"
 
 
-def refuse_outputs(reading: Reading, nodes: Mapping[str, Any], values: Sequence[Any]) -> None:
-    """Refuse outputs that are constants, or minus infinity in places."""
-    for (name, node), value in zip(nodes.items(), values, strict=True):
+def refuse_outputs(reading: Reading, nodes: dict[str, Any], values: Sequence[Any]) -> None:
+    """Refuse outputs that are constants, or minus infinity in places: their nodes become None."""
+    for (name, node), value in zip(list(nodes.items()), values, strict=True):
         if not isinstance(value, Value):
             reading.builder.refuse_output(name, "it is the same for every input", _DEPENDS)
         elif node in reading.hidden:
             reading.builder.refuse_output(name, "it is minus infinity in places")
+            nodes[name] = None
 
 
 def _inside_code(reading: Reading) -> Iterator[str]:
