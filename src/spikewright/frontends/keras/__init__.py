@@ -20,6 +20,7 @@ from spikewright.frontends.keras import (
     merging,  # noqa: F401
     normalization,  # noqa: F401
     operations,  # noqa: F401
+    ordering,  # noqa: F401
     pooling,  # noqa: F401
     positions,  # noqa: F401
     preprocessing,  # noqa: F401

@@ -72,15 +72,15 @@ _REASONS = by_kind(
     ),
     (
         ORDERS,
-        "ops.Argmax ops.Argmin ops.Argsort ops.Sort ops.TopK ops.Median ops.Quantile ops.Sparsemax",
+        "ops.Median ops.Quantile",
     ),
     (_PRODUCT, "ops.Cumprod"),
     (_RANDOM_CROP, "RandomCrop"),
     (_SPECTRUM, "MelSpectrogram STFTSpectrogram ops.STFT ops.RFFT ops.FFT"),
 )
 
-TAILS = frozenset(f"ops.{name}" for name in ("Argmax", "Argmin", "Argsort", "Sort", "TopK"))
-"""Operators that end models which answer with positions: `outputs` cuts them."""
+TAILS = frozenset(("ops.Median", "ops.Quantile"))
+"""Operators that end models which answer with an order of values: `outputs` cuts them."""
 
 
 def is_code(kind: str) -> bool:

@@ -13,9 +13,30 @@ import numpy as np
 from spikewright.frontends.reading.arithmetic import combined, scaled
 from spikewright.frontends.reading.call import Call
 from spikewright.frontends.reading.reductions import cumulative_sum, reduced
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.truth import chosen_by_truth, greater
 from spikewright.frontends.reading.values import Value, finite
 from spikewright.graph.layers import Activation, Concatenate, Identity
+
+_MOST = 64  # each further one is compared with all values that are left
+
+
+def in_order(call: Call, x: Value, axis: int, count: int, falling: bool) -> tuple[Value, Value]:
+    """So many of the largest or smallest values along an axis, and their places.
+
+    Raises `Unreadable` for more than 64 of them.
+    """
+    if count > _MOST:
+        raise Unreadable(
+            f"it puts {count} values into order, for which each is compared with all others, and "
+            f"at most {_MOST} can be",
+            "Ask for fewer, as torch.topk does, or do it with the outputs: outputs=[...].",
+        )
+    if falling:
+        return largest_along(call, x, axis, count)
+    negative = replace(call.negated(x), whole=x.whole)
+    values, places = largest_along(call, negative, axis, count, "falling")
+    return call.negated(values, ""), places
 
 
 def largest_along(

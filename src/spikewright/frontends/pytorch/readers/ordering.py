@@ -10,11 +10,8 @@ import torch
 
 from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.ranking import largest_along, place_of_largest
-from spikewright.frontends.reading.refusal import Unreadable
+from spikewright.frontends.reading.ranking import in_order, place_of_largest
 from spikewright.frontends.reading.values import Value
-
-_MOST = 64  # each further one is compared with all values that are left
 
 
 @reads("aten.argmax.default", "aten.argmin.default")
@@ -58,15 +55,4 @@ def _in_order(call: Call, falling: bool, count: int | None, dim: int) -> tuple[A
             ),
             dtype=torch.int64,
         )
-    count = x.shape[axis] if count is None else count
-    if count > _MOST:
-        raise Unreadable(
-            f"it puts {count} values into order, for which each is compared with all others, and "
-            f"at most {_MOST} can be",
-            "Ask for fewer with torch.topk, or do it with the outputs: outputs=[...].",
-        )
-    if falling:
-        return largest_along(call, x, axis, count)
-    negative = replace(call.negated(x), whole=x.whole)
-    values, places = largest_along(call, negative, axis, count, "falling")
-    return call.negated(values, ""), places
+    return in_order(call, x, axis, x.shape[axis] if count is None else count, falling)
