@@ -102,8 +102,10 @@ def of_onnx(names: set[str]) -> Iterator[Reading]:
             if shown == operator:
                 told = ("independent", "positive", "runs", "standard")
                 models.append(single(operator, **{k: v for k, v in given.items() if k not in told}))
-        if operator in ("And", "Not", "Or"):
+        if operator in ("And", "Not", "Or", "Xor"):
             models.append(_of_truths(operator))
+        if operator == "SimplifiedLayerNormalization":
+            models.append(_of_a_fused_normalization(operator))
         if operator in ("IsInf", "IsNaN"):
             models = [_of_a_guard(operator)]
         if operator in ("Ceil", "Floor", "Round"):
@@ -163,6 +165,15 @@ def _of_truths(operator: str) -> Any:
     ]
     bounds = {"low": np.float32(-1.0), "high": np.float32(1.0)}
     return model(nodes, {"x": ["n", 3]}, ["y"], bounds)
+
+
+def _of_a_fused_normalization(operator: str) -> Any:
+    """An operator that onnxruntime's optimiser writes under the standard's domain."""
+    import numpy as np
+    from onnx_helpers import model, node
+
+    scale = {"scale": np.ones(4, np.float32)}
+    return model([node(operator, "x scale", "y", axis=-1)], {"x": ["n", 4]}, ["y"], scale)
 
 
 def _reach_tests() -> None:

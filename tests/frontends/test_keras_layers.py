@@ -29,6 +29,9 @@ ALL = [(kind, *one) for kind, several in CASES.items() for one in several]
 MAKE_CONSTANTS = {"ops.OnesLike", "ops.ZerosLike", "ops.FullLike"}
 """They leave no layer: the layers behind them hold their numbers."""
 
+TRACED = {"ops.ConvTranspose"}
+"""Keras 3.15 cannot run them in a graph: code with them is read from PyTorch's operators."""
+
 
 @pytest.mark.parametrize(
     ("kind", "layer", "shapes"),
@@ -39,7 +42,7 @@ def test_a_layer_computes_what_keras_computes(kind: str, layer: Any, shapes: Any
     """Each layer with each option, random weights and input, batch of three: values agree."""
     model = functional(layer, *shapes)
     kinds = {node.source_kind for node in assert_agrees(model).graph}
-    assert kind in kinds or kind in MAKE_CONSTANTS
+    assert kind in kinds or kind in MAKE_CONSTANTS or kind in TRACED
 
 
 KINDS = [

@@ -67,7 +67,7 @@ def broadcast(call: Call) -> Value:
     batch, *shape = call.layer.shape
     if batch not in (-1, None, call.batch) or None in shape:
         raise Unreadable(f"its shape {tuple(call.layer.shape)} repeats samples", "Keep the batch")
-    x = call.lift(call.inputs[0], len(shape) + 1)
+    x = call.lift(call.inputs[0], len(shape))
     wanted = tuple(n if m == -1 else int(m) for m, n in zip(shape, x.shape, strict=True))
     return call.add(Broadcast(wanted), x)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spikewright.frontends.reading.arithmetic import combined
-from spikewright.frontends.reading.call import Call
+from spikewright.frontends.reading.call import MIXES, Call
 from spikewright.frontends.reading.contraction import multiplied, values_of
 from spikewright.frontends.reading.equation import (
     Labels,
@@ -18,6 +18,7 @@ from spikewright.frontends.reading.equation import (
     tensordot_labels,
 )
 from spikewright.frontends.reading.layout import Layout, layout_of, sample_shape
+from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.values import Operand, Value
 from spikewright.graph.layers import Reshape
 
@@ -37,7 +38,7 @@ def contracted(
     Labels name every axis of the foreign model, of which values in the graph lack the first where
     it is a batch of one. The bias, if any, broadcasts against the result.
     """
-    given = _without_batch(call, operands, labels)
+    given = _without_batch(call, operands, labels, result)
     extents = {label: n for x, own in given for label, n in zip(own, x.shape, strict=True)}
     if alpha != 1:
         given.append((np.array(alpha), ()))
@@ -57,7 +58,7 @@ def contracted(
 
 
 def _without_batch(
-    call: Call, operands: Sequence[Any], labels: Sequence[Labels]
+    call: Call, operands: Sequence[Any], labels: Sequence[Labels], result: Labels
 ) -> list[tuple[Operand, Labels]]:
     """Operands as the graph has them, constants without the axes that values lack."""
     values_of(operands)  # raises where there are none
@@ -65,14 +66,20 @@ def _without_batch(
     lacking = {
         own[0] for x, own in pairs if isinstance(x, Value) and x.layout is Layout.BATCH_FIRST
     }
-    found: list[tuple[Operand, Labels]] = []
+    found, known = list[tuple[Operand, Labels]](), dict[Any, int]()
     for x, own in pairs:
-        if isinstance(x, Value):
-            found.append((x, own[x.rank - len(x.shape) :]))
+        full = x if isinstance(x, Value) else call.array_of(x)
+        extents = full.layout.full(full.shape) if isinstance(full, Value) else full.shape
+        for label, extent in zip(own, extents, strict=True):
+            inside = own.count(label) > 1 or label not in result
+            if inside and known.setdefault(label, extent) != extent and 1 in (extent, known[label]):
+                extent = max(extent, known[label])
+                raise Unreadable(f"it sums over a batch of one sample and {extent} values", MIXES)
+        if isinstance(full, Value):
+            found.append((full, own[full.rank - len(full.shape) :]))
             continue
-        array = call.array_of(x)
-        kept = [i for i, label in enumerate(own) if label not in lacking or array.shape[i] > 1]
-        found.append((array.reshape([array.shape[i] for i in kept]), tuple(own[i] for i in kept)))
+        kept = [i for i, label in enumerate(own) if label not in lacking or extents[i] > 1]
+        found.append((full.reshape([extents[i] for i in kept]), tuple(own[i] for i in kept)))
     return found
 
 

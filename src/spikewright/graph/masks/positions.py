@@ -88,10 +88,16 @@ class Place:
     values: NDArray | None = None
 
 
-def places(graph: Graph, given: Mapping[str, Place]) -> dict[str, Place]:
-    """The place of every node's value; `given` are those of inputs, and of computed masks."""
+def places(graph: Graph, given: Mapping[str, Place], of: str | None = None) -> dict[str, Place]:
+    """The place of every node's value, or of those that the node `of` is computed of.
+
+    `given` are those of inputs, and of computed masks.
+    """
     found: dict[str, Place] = {}
+    wanted = None if of is None else _leading_to(graph, of)
     for node in graph:
+        if wanted is not None and node.name not in wanted:
+            continue
         if node.name in given:
             found[node.name] = given[node.name]
             continue
@@ -104,6 +110,17 @@ def places(graph: Graph, given: Mapping[str, Place]) -> dict[str, Place]:
         rank = len(graph.shapes[node.name])
         spans = _different(_compact(_of_rank(span, rank)) for span in made.spans)
         found[node.name] = replace(made, spans=spans, **_plain(node, inputs))
+    return found
+
+
+def _leading_to(graph: Graph, name: str) -> set[str]:
+    """A node, and all that it is computed of."""
+    found, waiting = set[str](), [name]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += graph[one].inputs
     return found
 
 

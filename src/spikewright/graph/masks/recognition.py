@@ -138,7 +138,7 @@ def _is_step(layer: g.Layer) -> bool:
 def _each_alone(graph: Graph, name: str, axes: Mapping[str, int]) -> bool:
     """Whether each number of a comparison is made of the inputs' values at its position alone."""
     given = {n: Place((Span.along(graph.shapes[n], axis, 0),)) for n, axis in axes.items()}
-    spans = places(graph, given)[name].spans
+    spans = places(graph, given, name)[name].spans
     return len(spans) == 1 and bool(np.all(spans[0].first == spans[0].last)) and spans[0].varies
 
 
