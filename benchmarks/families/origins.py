@@ -27,12 +27,18 @@ ORIGINS: dict[str, Origin] = {
     "keras_hub": of_keras_hub.ORIGIN,
 }
 ONNX = ".onnx"
+EXPORTED = ("keras", "torchvision", "timm", "transformers")
+"""Places whose networks are read from their ONNX files too: models that are published as such."""
 
 
 def keys() -> list[str]:
     """All rows by key: `torchvision/resnet18`, and `torchvision/resnet18.onnx` beside it."""
-    names = (f"{place}/{name}" for place, origin in ORIGINS.items() for name in origin.members)
-    return [name + form for name in names for form in ("", ONNX)]
+    return [
+        f"{place}/{name}{form}"
+        for place, origin in ORIGINS.items()
+        for name in origin.members
+        for form in (("", ONNX) if place in EXPORTED else ("",))
+    ]
 
 
 def found(key: str) -> tuple[Origin, str, Member]:

@@ -19,8 +19,9 @@ For those who ask whether a published network can be converted.
 
 Written by `python -m benchmarks.families --document docs/families.md`; do not edit. It lists
 published networks, one of each family, and whether they can be converted. They have random weights
-and a small input or a small configuration. Each is tried as it is, and as the ONNX file that its
-framework exports (PyTorch's exporter with `dynamo=True`, Keras's `model.export`).
+and a small input or a small configuration. Each is tried as it is, and those of the first four
+tables as the ONNX file that their framework exports (PyTorch's exporter with `dynamo=True`, Keras's
+`model.export`).
 
 Each is read, made spiking, and verified on two random samples ([verification](verification.md)):
 its outputs as the framework computes them, then every layer. Inputs are given as users give them:

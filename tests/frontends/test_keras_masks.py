@@ -241,3 +241,25 @@ def test_two_attention_layers_on_one_tensor() -> None:
         return L.Add()([first, second])
 
     assert_masks(of_tokens(both), TOKENS)
+
+
+class _Around(L.Layer):
+    """An embedding inside a layer that does not say that it hands on masks."""
+
+    def __init__(self) -> None:
+        super().__init__(name="around")
+        self.words = L.Embedding(9, 3, mask_zero=True)
+
+    def build(self, shape: Any) -> None:
+        self.words.build(shape)
+
+    def call(self, ids: Any) -> Any:
+        return self.words(ids)
+
+
+def test_a_mask_that_only_a_run_has_is_refused() -> None:
+    """Keras's graph does not show it, so pooling would be read as a mean over padding too."""
+    ids = keras.Input((5,), dtype="int32")
+    model = keras.Model(ids, L.GlobalAveragePooling1D(name="pool")(_Around()(ids)))
+    with pytest.raises(UnsupportedLayerError, match=r"'pool'.*its input has a mask when the model"):
+        read(model)

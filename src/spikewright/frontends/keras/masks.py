@@ -37,6 +37,20 @@ def _masked(tensors: Sequence[Any]) -> list[tuple[Any, Any]]:
     return [(tensor, mask) for tensor, mask in found if mask is not None]
 
 
+def makes_masks(operation: Any) -> bool:
+    """Whether a layer, or one inside it, may make masks of what it is given."""
+    layer = require("keras").Layer
+    return isinstance(operation, layer) and any(
+        getattr(part, "mask_zero", False) or type(part).compute_mask is not layer.compute_mask
+        for part in operation._flatten_layers()
+    )
+
+
+def uses_masks(operation: Any) -> bool:
+    """Whether a layer takes account of the masks of its inputs at inference."""
+    return type(operation).__name__ not in _UNUSED and knows_masks(operation)
+
+
 def knows_masks(operation: Any) -> bool:
     """Whether a layer is called with the masks of its inputs."""
     parameters = inspect.signature(operation.call).parameters

@@ -18,6 +18,7 @@ from spikewright.frontends.keras.calls import calling_layer, values_of
 from spikewright.frontends.keras.code import read_code
 from spikewright.frontends.keras.constants import constant_value, folded, with_constants
 from spikewright.frontends.keras.mask_arguments import given_masks
+from spikewright.frontends.keras.masks import makes_masks, uses_masks
 from spikewright.frontends.keras.reasons import TAILS
 from spikewright.frontends.keras.registry import (
     Call,
@@ -62,25 +63,37 @@ class Reading(Walk[Value]):
         self.nodes: dict[tuple[str, int], str] = {}
         self.hidden: dict[str, Value] = {}
         self._masks_when_run: Callable[[], Mapping[str, Sequence[bool]]] | None = None
+        self._has_masks = False
 
     def start(self, graph: Any, inputs: Sequence[Value], name: str) -> None:
         """As of any walk: masks are looked for in the outermost model."""
         if self._masks_when_run is None:
             shapes = [value.shape for value in inputs]
             self._masks_when_run = cache(partial(masks_when_run, graph, shapes, name))
+            self._has_masks = any(map(makes_masks, graph.operations))
 
     def _masks(self, call: Application[Value]) -> dict[str, Value]:
-        """The masks of a call's inputs that are there when the model runs, by node of those."""
+        """The masks of a call's inputs that are there when the model runs, by node of those.
+
+        Raises `Unreadable` for a mask that only a run has, of a layer that takes account of it.
+        """
         known = {
             value.name: mask
             for value, mask in call.masks
             if _is_known(value) and isinstance(mask, Value)
         }
-        if not known or self._masks_when_run is None:
+        uses = self._has_masks and uses_masks(call.operation)
+        if not (known or uses) or self._masks_when_run is None:
             return {}
         leaves = flatten([call.args, dict(call.kwargs)])
         there = zip(leaves, self._masks_when_run()[call.name], strict=True)
         names = {leaf.name for leaf, has_mask in there if has_mask and isinstance(leaf, Value)}
+        if uses and not names <= known.keys():
+            raise Unreadable(
+                "its input has a mask when the model runs, and none in the graph of Keras",
+                "Give the layer that makes the mask supports_masking = True, or give the mask as "
+                "an argument: mask=",
+            )
         return {str(name): mask for name, mask in known.items() if name in names}
 
     def apply(self, call: Application[Value]) -> Sequence[Value]:
