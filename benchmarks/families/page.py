@@ -23,6 +23,9 @@ and a small input or a small configuration. Each is tried as it is, and those of
 tables as the ONNX file that their framework exports (PyTorch's exporter with `dynamo=True`, Keras's
 `model.export`).
 
+Rows are kept until they are measured anew: those of torchvision and of ONNX files are from before
+models were read at one sample.
+
 Each is read, made spiking, and verified on two random samples ([verification](verification.md)):
 its outputs as the framework computes them, then every layer. Inputs are given as users give them:
 by name, token ids with the mask of a padded batch, ids of users and timesteps as one number a
