@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spikewright._base.optional import require
+from spikewright.frontends.keras.registry import of_keras
 
 _UNUSED = frozenset({"BatchNormalization"})
 """Layers that take account of masks in training alone."""
@@ -38,12 +39,15 @@ def _masked(tensors: Sequence[Any]) -> list[tuple[Any, Any]]:
 
 
 def makes_masks(operation: Any) -> bool:
-    """Whether a layer, or one inside it, may make masks of what it is given."""
+    """Whether a layer, or one inside it, may make masks, and does not only hand them on."""
     layer = require("keras").Layer
-    return isinstance(operation, layer) and any(
-        getattr(part, "mask_zero", False) or type(part).compute_mask is not layer.compute_mask
-        for part in operation._flatten_layers()
-    )
+    return isinstance(operation, layer) and any(map(_makes_masks, operation._flatten_layers()))
+
+
+def _makes_masks(layer: Any) -> bool:
+    if of_keras(layer):
+        return bool(getattr(layer, "mask_zero", False)) or type(layer).__name__ == "Masking"
+    return bool(type(layer).compute_mask is not require("keras").Layer.compute_mask)
 
 
 def uses_masks(operation: Any) -> bool:
