@@ -45,7 +45,7 @@ class Texts:
 
     @property
     def given(self) -> dict[str, NDArray]:
-        """What a model of transformers takes."""
+        """The arguments of a model of transformers, by name."""
         return {"input_ids": self.ids, "attention_mask": self.masks}
 
 

@@ -30,7 +30,7 @@ class Ratings:
 
     @property
     def given(self) -> dict[str, NDArray]:
-        """What the network takes."""
+        """The arguments of the network, by name."""
         return {"user": self.users, "item": self.items}
 
 

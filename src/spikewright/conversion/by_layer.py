@@ -36,7 +36,7 @@ def in_names(arguments: Mapping[str, Any], named: Callable[[Any], Any]) -> dict[
 
 
 class Layers(Mapping[str, Ensemble | Node]):
-    """What each layer of the source became: iterates over their names, and takes any key of one."""
+    """The objects made of layers of the source: iterates over names, takes any key of one."""
 
     def __init__(self, lowered: Lowered, graph: Graph, named: Callable[[Any], Any]) -> None:
         self._items, self._graph, self._named = lowered.layers, graph, named

@@ -706,7 +706,7 @@ class Conversion(Shown):
 
     @property
     def _keys(self) -> LayerKeys:
-        """What a user may call the layers with neurons."""
+        """The keys by which a user may name the layers with neurons."""
         return Roles(self.canonical, self.lowered.stepping).keys
 
     def _recorded(self, record: Any) -> Any:

@@ -107,12 +107,11 @@ def read(
 def read_bare(
     model: Any,
     example_input: Any = None,
-    outputs: Sequence[str] | None = None,
+    kept: Sequence[str] | None = None,
     keep_recurrence: bool = False,
     fallback: str | None = None,
 ) -> Source:
     """Read a source model, as `read` does, whose layers have the names that it gives them."""
-    kept = outputs
     if isinstance(model, Graph):
         graph = model if kept is None else restricted(model, kept)
         inside, call = partial(evaluate_all, graph), partial(evaluate, graph)

@@ -104,7 +104,7 @@ def parted(call: Calls, example: Values) -> Parted | None:
 
 
 def on_pairs(tried: Callable[[Values, Values], T | None], example: Values) -> T | None:
-    """What is found on a pair of samples from an example, if on another pair there is such too."""
+    """The finding of a function on a pair of samples, if it finds something on another pair too."""
     found = None
     for seed in range(_PAIRS):
         found = tried(*two_samples(example, seed))

@@ -11,7 +11,7 @@ from spikewright.graph.grammar import (
     STAGES,
     Stage,
 )
-from spikewright.graph.graph import Graph, Node, check_finite, prune, unique_name
+from spikewright.graph.graph import Graph, Node, check_finite, leading_to, prune, unique_name
 from spikewright.graph.interpreter import evaluate, evaluate_all
 from spikewright.graph.sequences import Carried, Sequences
 from spikewright.graph.storage import load, save
@@ -31,6 +31,7 @@ __all__ = [
     "check_finite",
     "evaluate",
     "evaluate_all",
+    "leading_to",
     "load",
     "prune",
     "save",

@@ -167,11 +167,17 @@ class Graph:
 def prune(nodes: Iterable[Node], outputs: Mapping[str, str]) -> tuple[Node, ...]:
     """The nodes that the outputs depend on, and every input, in order."""
     ordered = tuple(nodes)
-    needed = set(outputs.values())
-    for node in reversed(ordered):
-        if node.name in needed:
-            needed.update(node.inputs)
+    needed = leading_to(ordered, outputs.values())
     return tuple(n for n in ordered if n.name in needed or isinstance(n.layer, Input))
+
+
+def leading_to(nodes: Iterable[Node], names: Iterable[str]) -> set[str]:
+    """The names of the nodes that others are computed of, and of these themselves."""
+    found = set(names)
+    for node in reversed(tuple(nodes)):
+        if node.name in found:
+            found.update(node.inputs)
+    return found
 
 
 def unique_name(wanted: str, taken: Iterable[str] | Mapping[str, object]) -> str:

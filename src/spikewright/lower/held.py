@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, Node, leading_to
 from spikewright.graph import layers as g
 from spikewright.graph.masks import masks_of
 from spikewright.lower.node_functions import ROUND
@@ -31,21 +31,12 @@ def held_layers(graph: Graph) -> frozenset[str]:
         if _compares(node) and given.issuperset(node.inputs):
             given.add(node.name)
     rounded = {name for name in given if _rounds(graph[name].layer)}
-    leading = _leading(graph, rounded | {mask.node for mask in masks.found})
+    leading = leading_to(graph, rounded | {mask.node for mask in masks.found})
     return (masks.alone | whole | (given & leading - constants)) - inputs
 
 
 def _rounds(layer: g.Layer) -> bool:
     return isinstance(layer, g.Activation) and layer.function == ROUND
-
-
-def _leading(graph: Graph, names: set[str]) -> set[str]:
-    """The nodes that others are computed of, themselves among them."""
-    found = set(names)
-    for node in reversed([*graph]):
-        if node.name in found:
-            found.update(node.inputs)
-    return found
 
 
 def _compares(node: Node) -> bool:

@@ -45,7 +45,7 @@ def real_outputs(lowered: Lowered, feeds: Feeds) -> dict[str, NDArray]:
 
 
 def padding_in(lowered: Lowered, fed: Mapping[Node, NDArray]) -> Padding:
-    """What is padding in the samples that are fed, for counts of operations."""
+    """The padding in the samples that are fed, for counts of operations."""
     graph = lowered.graph
     if lowered.masks is None or graph is None:
         return NO_PADDING

@@ -41,7 +41,7 @@ from spikewright.graph.layers import Activation, Reshape, Shape, Sum
 
 
 class _Hiding(NamedTuple):
-    """What hides keys: masks that are added to scores, and truth values that depend on the data.
+    """Masks that hide keys: those added to scores, and truth values that depend on the data.
 
     Where there are such, constant masks are among them: a query that sees no key then weighs all
     alike, as in Keras.

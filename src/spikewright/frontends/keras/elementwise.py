@@ -8,7 +8,8 @@ import numpy as np
 
 from spikewright.frontends.keras.arithmetic import operands
 from spikewright.frontends.keras.registry import Call, Value, array, reads
-from spikewright.frontends.reading.arithmetic import combined, extremum, product, quotient, total
+from spikewright.frontends.reading.arithmetic import extremum, quotient
+from spikewright.frontends.reading.functions import length, log_of_sum
 from spikewright.frontends.reading.spending import afford
 from spikewright.graph.layers import Activation, Identity, ScaleShift
 
@@ -51,21 +52,16 @@ def tangent(call: Call) -> Value:
 @reads("ops.Hypot")
 def hypotenuse(call: Call) -> Value:
     """`sqrt(x^2 + y^2)`."""
-    squares = [
-        product(call, x, x, f"square_{index}") if isinstance(x, Value) else np.square(x)
-        for index, x in enumerate(operands(call, "x1", "x2"))
-    ]
-    return call.add(Activation("sqrt"), total(call, *squares, part="sum"))
+    x, y = operands(call, "x1", "x2")
+    return length(call, x, y)
 
 
 @reads("ops.Logaddexp", "ops.Logaddexp2")
-def log_of_sum(call: Call) -> Value:
-    """`log(exp(x) + exp(y)) = y + softplus(x - y)`, or the same to base 2."""
+def logarithm_of_sum(call: Call) -> Value:
+    """`log(exp(x) + exp(y))`, or the same to base 2."""
+    base = 2.0 if call.kind.endswith("2") else math.e
     x, y = operands(call, "x1", "x2")
-    rate = math.log(2.0) if call.kind.endswith("2") else 1.0
-    difference = combined(call, (rate, x), (-rate, y), part="difference")
-    soft = call.add(Activation("softplus"), difference, part="softplus")
-    return combined(call, (1.0 / rate, soft), (1.0, y))
+    return log_of_sum(call, x, y, base)
 
 
 @reads("ops.Fmax", "ops.Fmin")

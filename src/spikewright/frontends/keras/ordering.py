@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, reads, unbatched_axis
-from spikewright.frontends.reading.ranking import in_order, place_of_largest
+from spikewright.frontends.reading.ranking import in_order, place_of_extremum
 
 
 @reads("ops.Argmax", "ops.Argmin")
-def place_of_extremum(call: Call) -> Value:
+def place(call: Call) -> Value:
     """The place of the largest or smallest value along an axis, the first of equal ones."""
     if call.layer.axis is None:
         raise Unreadable("it looks for one place in the whole batch", "Give its axis")
     (x,) = call.inputs
-    if call.kind == "ops.Argmin":
-        x = replace(call.negated(x), whole=x.whole)
-    return place_of_largest(
-        call, x, unbatched_axis(call.layer.axis, len(x.shape)), call.layer.keepdims
-    )
+    axis = unbatched_axis(call.layer.axis, len(x.shape))
+    return place_of_extremum(call, x, axis, call.layer.keepdims, call.kind == "ops.Argmax")
 
 
 @reads("ops.Sort", "ops.Argsort")

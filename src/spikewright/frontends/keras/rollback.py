@@ -9,7 +9,7 @@ from spikewright.frontends.source import GraphBuilder
 
 
 class Attempt:
-    """What is added to a builder from now on."""
+    """The nodes and refusals that are added to a builder from now on."""
 
     def __init__(self, builder: GraphBuilder) -> None:
         self._builder = builder

@@ -25,7 +25,7 @@ _BOOKKEEPING = {"_inbound_nodes", "_outbound_nodes", "_called", "_losses", "_los
 
 
 class Recorded(NamedTuple):
-    """What code applies: a graph of Keras, and the outputs in order, tensors of it or constants.
+    """A recorded call of code: a graph of Keras, and its outputs, tensors of it or constants.
 
     `places` are the ways to the outputs in what the code returns. There is no graph where no output
     depends on an input.

@@ -40,7 +40,7 @@ def _weighted(part: Any, hidden_states: Any, top_k_index: Any, top_k_weights: An
 
 
 def _expert(part: Any, index: int, x: Any) -> Any:
-    """What one expert makes of rows `(tokens, units)`."""
+    """The result of one expert for rows `(tokens, units)`."""
     inner = _projected(part, "gate_up_proj" if part.has_gate else "up_proj", index, x)
     inner = part._apply_gate(inner) if part.has_gate else part.act_fn(inner)
     made = _projected(part, "down_proj", index, inner)

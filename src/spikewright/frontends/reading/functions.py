@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.fallback import is_asked_for
-from spikewright.frontends.reading.arithmetic import combined, product, scaled
+from spikewright.frontends.reading.arithmetic import combined, product, scaled, total
 from spikewright.frontends.reading.call import Call
 from spikewright.frontends.reading.reasons import JUMPS, ROUNDS
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.rounding import Rounds
-from spikewright.frontends.reading.values import Value, finite
+from spikewright.frontends.reading.values import Operand, Value, finite
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
     Activation,
@@ -115,6 +115,23 @@ def hyperbolic(call: Call, x: Value, sine: bool) -> Value:
     down = call.add(Activation("exp"), call.negated(x), part="down")
     both = combined(call, (1.0, up), (-1.0 if sine else 1.0, down), part="sum")
     return scaled(call, both, np.array(0.5))
+
+
+def length(call: Call, x: Operand, y: Operand) -> Value:
+    """`sqrt(x^2 + y^2)`, of two values, or a value and a constant."""
+    squares = [
+        product(call, one, one, name) if isinstance(one, Value) else np.square(one)
+        for name, one in (("first", x), ("second", y))
+    ]
+    return call.add(Activation("sqrt"), total(call, *squares, part="sum"))
+
+
+def log_of_sum(call: Call, x: Operand, y: Operand, base: float = math.e) -> Value:
+    """`log(base^x + base^y) = y + softplus(r (x - y)) / r` to that base, with `r = ln(base)`."""
+    rate = math.log(base)
+    difference = combined(call, (rate, x), (-rate, y), part="difference")
+    above = call.add(Activation("softplus"), difference, part="above")
+    return combined(call, (1.0 / rate, above), (1.0, y))
 
 
 def gated(call: Call, x: Value, axis: int) -> Value:

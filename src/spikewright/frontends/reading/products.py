@@ -70,17 +70,26 @@ def _without_batch(
     for x, own in pairs:
         full = x if isinstance(x, Value) else call.array_of(x)
         extents = full.layout.full(full.shape) if isinstance(full, Value) else full.shape
-        for label, extent in zip(own, extents, strict=True):
-            inside = own.count(label) > 1 or label not in result
-            if inside and known.setdefault(label, extent) != extent and 1 in (extent, known[label]):
-                extent = max(extent, known[label])
-                raise Unreadable(f"it sums over a batch of one sample and {extent} values", MIXES)
+        _check_sums(own, extents, result, known)
         if isinstance(full, Value):
             found.append((full, own[full.rank - len(full.shape) :]))
             continue
         kept = [i for i, label in enumerate(own) if label not in lacking or extents[i] > 1]
         found.append((full.reshape([extents[i] for i in kept]), tuple(own[i] for i in kept)))
     return found
+
+
+def _check_sums(own: Labels, extents: Sequence[int], result: Labels, known: dict[Any, int]) -> None:
+    """Refuse a sum along an axis of extent one and a longer one: the first is the batch's.
+
+    `known` are the extents of such axes in operands before, to which these are added.
+    """
+    for label, extent in zip(own, extents, strict=True):
+        if label in result and own.count(label) == 1:
+            continue  # it is repeated along the longer one
+        both = {known.setdefault(label, extent), extent}
+        if len(both) > 1 and 1 in both:
+            raise Unreadable(f"it sums over a batch of one sample and {max(both)} values", MIXES)
 
 
 def _bias_of(call: Call, bias: Any, kept: Sequence[bool]) -> Operand:

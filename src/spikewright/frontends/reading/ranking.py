@@ -34,8 +34,7 @@ def in_order(call: Call, x: Value, axis: int, count: int, falling: bool) -> tupl
         )
     if falling:
         return largest_along(call, x, axis, count)
-    negative = replace(call.negated(x), whole=x.whole)
-    values, places = largest_along(call, negative, axis, count, "falling")
+    values, places = largest_along(call, _turned(call, x), axis, count, "falling")
     return call.negated(values, ""), places
 
 
@@ -72,10 +71,16 @@ def _first_largest(call: Call, x: Value, best: Value, axis: int, part: str) -> V
     return replace(call.add(Activation("relu"), first, part=part), truth=True)
 
 
-def place_of_largest(call: Call, x: Value, axis: int, keep: bool) -> Value:
-    """The place of the largest value along an axis, the first of equal ones: a whole number."""
+def place_of_extremum(call: Call, x: Value, axis: int, keep: bool, largest: bool) -> Value:
+    """The place of the largest or smallest value along an axis, the first of equal ones."""
+    x = x if largest else _turned(call, x)
     best = reduced(call, x, "max", (axis,), True, "chosen/largest")
     return _place(call, _first_largest(call, x, best, axis, "chosen"), axis, keep)
+
+
+def _turned(call: Call, x: Value) -> Value:
+    """The values in the opposite order, whole ones still whole."""
+    return replace(call.negated(x), whole=x.whole)
 
 
 def _place(call: Call, hot: Value, axis: int, keep: bool, part: str = "") -> Value:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.graph import layers as g
-from spikewright.graph.graph import Graph, Node
+from spikewright.graph.graph import Graph, Node, leading_to
 from spikewright.graph.layers import Layer, Shape
 from spikewright.graph.layers.pooling import OverAxes
 
@@ -94,7 +94,7 @@ def places(graph: Graph, given: Mapping[str, Place], of: str | None = None) -> d
     `given` are those of inputs, and of computed masks.
     """
     found: dict[str, Place] = {}
-    wanted = None if of is None else _leading_to(graph, of)
+    wanted = None if of is None else leading_to(graph, [of])
     for node in graph:
         if wanted is not None and node.name not in wanted:
             continue
@@ -110,17 +110,6 @@ def places(graph: Graph, given: Mapping[str, Place], of: str | None = None) -> d
         rank = len(graph.shapes[node.name])
         spans = _different(_compact(_of_rank(span, rank)) for span in made.spans)
         found[node.name] = replace(made, spans=spans, **_plain(node, inputs))
-    return found
-
-
-def _leading_to(graph: Graph, name: str) -> set[str]:
-    """A node, and all that it is computed of."""
-    found, waiting = set[str](), [name]
-    while waiting:
-        one = waiting.pop()
-        if one not in found:
-            found.add(one)
-            waiting += graph[one].inputs
     return found
 
 

@@ -12,13 +12,13 @@ from spikewright.frontends.pytorch.call import Call, to_array
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading import arithmetic
 from spikewright.frontends.reading.attention import masked
-from spikewright.frontends.reading.functions import rounded
+from spikewright.frontends.reading.functions import length, log_of_sum, rounded
 from spikewright.frontends.reading.reasons import JUMPS, PLACES
 from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import stacked
 from spikewright.frontends.reading.truth import are_whole, choice
 from spikewright.frontends.reading.values import Value, common_shape, finite
-from spikewright.graph.layers import Activation, Concatenate, Identity, UnitNormalization
+from spikewright.graph.layers import Concatenate, Identity, UnitNormalization
 
 
 @reads("aten.add.Tensor", "aten.add.Scalar")
@@ -96,18 +96,14 @@ def _whole_quotient(call: Call) -> Value:
 
 @reads("aten.hypot.default")
 def _length(call: Call) -> Value:
-    """`sqrt(x^2 + y^2)`."""
-    squares = [times(call, x, x, name) if isinstance(x, Value) else x * x
-               for name, x in (("first", call["self"]), ("second", call["other"]))]  # fmt: skip
-    return call.add(Activation("sqrt"), combine(call, squares[0], 1, squares[1], 1, "sum"))
+    x, y = call.operands(call["self"], call["other"])
+    return length(call, x, y)
 
 
 @reads("aten.logaddexp.default")
 def _log_of_sum(call: Call) -> Value:
-    """`log(exp(x) + exp(y)) = y + softplus(x - y)`."""
-    difference = combine(call, call["self"], 1, call["other"], -1, "difference")
-    above = call.add(Activation("softplus"), difference, part="above")
-    return combine(call, above, 1, call["other"], 1)
+    x, y = call.operands(call["self"], call["other"])
+    return log_of_sum(call, x, y)
 
 
 @reads("aten.nan_to_num.default")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.ranking import in_order, place_of_largest
+from spikewright.frontends.reading.ranking import in_order, place_of_extremum
 from spikewright.frontends.reading.values import Value
 
 
@@ -23,9 +22,8 @@ def _argmax(call: Call) -> Value:
         axis = 0
     else:
         axis = call.axis(x, call["dim"])
-    if "argmin" in call.target:
-        x = replace(call.negated(x), whole=x.whole)
-    return place_of_largest(call, x, axis, bool(call["keepdim"]) and call["dim"] is not None)
+    keep = bool(call["keepdim"]) and call["dim"] is not None
+    return place_of_extremum(call, x, axis, keep, "argmax" in call.target)
 
 
 @reads("aten.topk.default")
@@ -49,10 +47,7 @@ def _in_order(call: Call, falling: bool, count: int | None, dim: int) -> tuple[A
     x = call.value("self")
     axis = call.axis(x, dim)
     if x.shape[axis] == 1:  # one value is in order
-        return x, torch.zeros(
-            tuple(
-                (call.results[1] if isinstance(call.results, tuple | list) else call.results).shape
-            ),
-            dtype=torch.int64,
-        )
+        several = isinstance(call.results, tuple | list)
+        places = call.results[1] if several else call.results
+        return x, torch.zeros(tuple(places.shape), dtype=torch.int64)
     return in_order(call, x, axis, x.shape[axis] if count is None else count, falling)
