@@ -13,7 +13,6 @@ import pytest
 import spikewright as sw
 from spikewright import chips
 from spikewright.errors import ChipError, DamagedFileError
-from spikewright.graph.whole_weights import most
 from spikewright.measure.energy import TABLES
 
 FOLDER = Path(chips.__file__).with_name("data")
@@ -65,22 +64,6 @@ def test_every_number_has_a_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", chips.names())
-def test_bits_include_the_sign(name: str) -> None:
-    """A note that speaks of bits of magnitude says how many: one below the number."""
-    for place, figure in chips.profile(name).figures.items():
-        if "of magnitude" in figure.note:
-            assert figure.note.startswith(f"{figure.value - 1} of magnitude"), place
-
-
-def test_signed_bits_of_loihi() -> None:
-    """Its biases go to 4095, 12 bits beside the sign; the law above is about something."""
-    notes = [figure.note for figure in chips.profile("loihi1").figures.values()]
-
-    assert most(chips.profile("loihi1").arithmetic.bias_bits) == 4095
-    assert sum("of magnitude" in note for note in notes) == 3
-
-
-@pytest.mark.parametrize("name", chips.names())
 def test_every_source_is_cited(name: str) -> None:
     """A profile lists no source that none of its numbers is from."""
     content = tomllib.loads((FOLDER / f"{name}.toml").read_text())
@@ -95,23 +78,6 @@ def test_energy_is_a_cost_table_that_exists(name: str) -> None:
     energy = chips.profile(name).energy
 
     assert energy is None or energy in TABLES
-
-
-def test_some_chips_have_a_cost_table() -> None:
-    """The law above is about something."""
-    assert {chips.profile(name).energy for name in chips.names()} == {None, "loihi", "spinnaker2"}
-
-
-@pytest.mark.parametrize("field", [f.name for f in fields(chips.Limits)])
-def test_every_limit_is_some_chips(field: str) -> None:
-    """No limit is there that no profile sets."""
-    assert any(getattr(chips.profile(n).limits, field) is not None for n in chips.names())
-
-
-@pytest.mark.parametrize("field", [f.name for f in fields(chips.Arithmetic)])
-def test_every_number_is_some_chips(field: str) -> None:
-    """No number of an arithmetic is there that no profile sets."""
-    assert any(getattr(chips.profile(n).arithmetic, field) is not None for n in chips.names())
 
 
 def test_a_chip_of_ones_own(tmp_path: Path) -> None:
@@ -163,12 +129,6 @@ def test_a_malformed_profile_is_refused(content: dict[str, Any], said: str) -> N
         chips.profile(content)
 
     assert said in str(error.value)
-
-
-def test_a_profile_without_limits_is_refused() -> None:
-    """A section that is missing is named."""
-    with pytest.raises(ChipError, match="limits is missing"):
-        chips.profile({k: v for k, v in MINE.items() if k != "limits"})
 
 
 def test_an_unknown_chip_is_refused() -> None:

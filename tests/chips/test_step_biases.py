@@ -50,11 +50,6 @@ def test_no_chip_ignores_biases_of_each_step(name: str) -> None:
         assert more * room == pytest.approx(STEPS * NEURONS * bits / 8)
 
 
-def test_there_are_chips_of_both_kinds() -> None:
-    """The law above is about something."""
-    assert 0 < len(PROGRAMS) < len(chips.names())
-
-
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_as_many_steps_as_a_core_has_room_for(name: str) -> None:
     """The layer takes one core with that many, and two with one more."""
@@ -63,17 +58,6 @@ def test_as_many_steps_as_a_core_has_room_for(name: str) -> None:
     steps = (room - weights - 4 * NEURONS) // (4 * NEURONS)
     inside, outside = (_fit(name, EachStep(np.ones((n, NEURONS)))) for n in (steps, steps + 1))
     assert (inside.layers[0].cores, outside.layers[0].cores) == (1, 2)
-
-
-def test_biases_of_channels_are_stored_once() -> None:
-    """A bias a channel and step takes the memory of one, however many pixels read it."""
-    shares = [
-        _fit("spinnaker2", noise, (4, 8, 8)).layers[0].shares["core_bytes"]
-        for noise in (None, _biases(4, 1, 1), _biases(4, 8, 8))
-    ]
-    room = chips.profile("spinnaker2").limits.core_bytes or 0
-    assert (shares[1] - shares[0]) * room == pytest.approx(4 * STEPS * 4)
-    assert (shares[2] - shares[0]) * room == pytest.approx(4 * STEPS * 4 * 64)
 
 
 @pytest.mark.parametrize("name", chips.names())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -17,9 +16,6 @@ import pytest
 import models
 import spikewright as sw
 from spikewright.errors import (
-    DamagedFileError,
-    ExistingFileError,
-    FileError,
     NetworkError,
     SimulationError,
 )
@@ -95,17 +91,6 @@ def test_it_goes_on_where_it_was_stopped(tmp_path: Path, done: list[int]) -> Non
     assert found.records == evaluate(None).records
 
 
-def test_shards_that_are_missing_are_done(tmp_path: Path, done: list[int]) -> None:
-    """Whichever they are."""
-    expected = evaluate(tmp_path)
-    for index in (1, 6):
-        (tmp_path / SHARDS[index]).unlink()
-    done.clear()
-
-    assert evaluate(tmp_path).records == expected.records
-    assert done == [1, 6]
-
-
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_damaged_shards_are_done_again(tmp_path: Path, done: list[int], damage: str) -> None:
     """With a warning that names the file."""
@@ -122,18 +107,6 @@ def test_damaged_shards_are_done_again(tmp_path: Path, done: list[int], damage: 
     assert done == [3]
     assert evaluate(tmp_path).records == expected.records
     assert done == [3]
-
-
-@pytest.mark.parametrize("content", [b"", b"mine" * 99])
-def test_what_is_no_shard_is_left_alone(tmp_path: Path, content: bytes) -> None:
-    """A file of another kind under a shard's name is refused by its name, and stays."""
-    evaluate(tmp_path)
-    path = tmp_path / SHARDS[3]
-    path.write_bytes(content)
-    with pytest.raises(ExistingFileError, match=SHARDS[3]):
-        evaluate(tmp_path)
-
-    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize(
@@ -174,16 +147,6 @@ def test_what_changes_no_result_may_change(tmp_path: Path, done: list[int]) -> N
     assert done == []
 
 
-def test_more_data_is_the_same_evaluation(tmp_path: Path, done: list[int]) -> None:
-    """Shards that are full already stay; the last one was shorter, and is refused."""
-    evaluate(tmp_path, x=X[:16], y=Y[:16])
-    done.clear()
-    found = evaluate(tmp_path)
-
-    assert done == [4, 5, 6, 7]
-    assert found.records == evaluate(None).records
-
-
 @pytest.mark.parametrize("name", ["notes.txt", "weights.safetensors", "shard-1.safetensors"])
 def test_folders_of_others_are_refused(tmp_path: Path, name: str) -> None:
     """By the name of the first thing that is no evaluation's, which stays as it was."""
@@ -193,25 +156,6 @@ def test_folders_of_others_are_refused(tmp_path: Path, name: str) -> None:
 
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
-
-
-def test_shards_of_nobody_are_refused(tmp_path: Path) -> None:
-    """Without `evaluation.json` nobody knows whose they are; with a damaged one neither."""
-    evaluate(tmp_path)
-    about = tmp_path / "evaluation.json"
-    about.write_text("[]")
-    with pytest.raises(DamagedFileError, match=r"evaluation\.json"):
-        evaluate(tmp_path)
-    about.unlink()
-    with pytest.raises(SimulationError, match=r"holds shards and no evaluation\.json"):
-        evaluate(tmp_path)
-
-
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    """The error names it."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(FileError, match="file"):
-        evaluate(tmp_path / "file")
 
 
 def test_what_cannot_be_saved_cannot_be_kept(tmp_path: Path) -> None:
@@ -274,19 +218,3 @@ def test_a_killed_process_goes_on(tmp_path: Path) -> None:
     again = {f"shard-{int(line):06d}.safetensors" for line in printed.split()}
     assert again == set(SHARDS) - kept
     assert sw.Evaluation.load(f"{folder}.json").records == evaluate(None).records
-
-
-def test_nothing_of_an_unfinished_write_is_left(tmp_path: Path, monkeypatch: Any) -> None:
-    """A disk that is full: the error is its own, and the folder holds whole files alone."""
-    real = os.fdopen
-
-    def full(*arguments: Any) -> Any:
-        if len(list(tmp_path.glob("shard-*"))) == 2:
-            os.close(arguments[0])
-            raise OSError(28, "No space left on device")
-        return real(*arguments)
-
-    monkeypatch.setattr("spikewright._base.writing.os.fdopen", full)
-    with pytest.raises(OSError, match="No space left"):
-        evaluate(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"evaluation.json", *SHARDS[:2]}

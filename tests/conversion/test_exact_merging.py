@@ -116,25 +116,6 @@ def test_a_dask_cluster_does_not_matter(expected: sw.Evaluation) -> None:
         same(CONVERSION.evaluate(X, Y, **ASKED, executor="dask", address=address), expected)
 
 
-def test_samples_count_in_order() -> None:
-    """Rows are samples: turned round, so are the rows, and records stay but for rounding."""
-    forth = CONVERSION.evaluate(X, Y, **ASKED)
-    back = CONVERSION.evaluate(X[::-1], Y[::-1], **ASKED)
-    for key, rows in forth.samples.items():
-        np.testing.assert_array_equal(back.samples[key][::-1], rows)
-    for one, other in zip(forth.records, back.records, strict=True):
-        assert other.value == pytest.approx(one.value, rel=1e-12)
-
-
-def test_memory_does_not_grow_with_neurons_times_samples() -> None:
-    """What is kept of a sample is a number a layer and step, whatever the neurons."""
-    found = CONVERSION.evaluate(X, Y, **ASKED)
-    widest = max(rows[0].size for rows in found.samples.values())
-
-    assert widest <= 9
-    assert sum(total.size for total in found.totals.values()) == 3 * (12 + 8)
-
-
 def test_shards_follow_from_the_network_and_the_steps_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

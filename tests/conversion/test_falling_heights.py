@@ -106,35 +106,6 @@ def test_corrections_aim_at_all_that_is_to_be_sent(graph: Graph, kind: Any) -> N
     assert np.all(first[0] >= first[-1] - 1e-12)  # as means: at once, less what is out of reach
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_recorded_spikes_are_those_that_are_counted(kind: Any) -> None:
-    """At most the cap of either sign a step; less those in the first that are taken as sent."""
-    conversion, x = converted(GRAPHS["mlp"], kind, **CORRECTED)
-    names = list(conversion.populations())
-    run = conversion.run(x, STEPS + 2, record=names, progress=False)
-    for name, counts in run.spike_counts().items():
-        spikes = run.spikes_over_time(name)
-        assert np.abs(spikes).max() == kind.most_spikes
-        np.testing.assert_array_equal(np.abs(spikes).sum(axis=(1, 2)), counts)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_trained_networks_send_what_the_training_measured(kind: Any) -> None:
-    """Loss and spikes of the kept epoch are those of a run; biases of each step stay."""
-    conversion, x = converted(GRAPHS["mlp"], kind, **CORRECTED)
-    trained = conversion.train(
-        x, steps=STEPS, epochs=2, validation=x[:8], thresholds="kept", keep="last", seed=0,
-        progress=False,
-    )  # fmt: skip
-    assert trained.conversion.lowered.at_once == STEPS
-    kept = trained.history[trained.kept - 1].held_back
-    run = trained.conversion.run(x[:8], STEPS, progress=False)
-    assert kept is not None
-    assert kept.spikes == pytest.approx(sum(n.sum() for n in run.spike_counts().values()) / 8)
-    with pytest.raises(TrainingError, match=r"steps=3: .* the first 4 steps.* as many spike_heigh"):
-        conversion.train(x, steps=3, epochs=1, progress=False)
-
-
 def test_what_has_no_place_for_them_says_so() -> None:
     """Input that changes, streams, modules, and sequences whose steps share neurons."""
     conversion, x = converted(GRAPHS["mlp"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,7 @@ from spikewright.evaluation import sharded
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.measure import mean_interval
-from spikewright.measure.metric import Metric
-from spikewright.records import Record, select, worths
-from spikewright.report import write_html
-from spikewright.report.figures import over_time_infos, trade_off_info
-from spikewright.report.over_time import early_exit_table, over_time_table
+from spikewright.records import Record, select
 
 GRAPH = models.mlp(output="softmax")
 X = models.inputs(GRAPH, 50, seed=3)
@@ -113,28 +108,6 @@ def test_the_way_that_data_is_given_changes_nothing() -> None:
     assert evaluated(likelihood_of_tensors, torch.from_numpy(Y)).records == expected
 
 
-def test_y_is_whatever_the_metric_knows() -> None:
-    """Rows of any shape, by name, words, or nothing at all."""
-    boxes = np.random.default_rng(5).normal(size=(50, 4, 2))
-    words = np.array(["a", "bc", "d"])[Y]
-
-    def distance(outputs: Any, y: Any) -> Any:
-        assert set(y) == {"boxes", "weights"}
-        return -np.abs(outputs.mean(axis=1) - y["boxes"].mean(axis=(1, 2))) * y["weights"]
-
-    def spelled(outputs: Any, y: Any) -> Any:
-        return np.array(["a", "bc", "d"])[outputs.argmax(axis=1)] == y
-
-    def sharpness(outputs: Any, y: Any) -> Any:
-        assert y is None
-        return outputs.max(axis=1)
-
-    named = evaluated(distance, {"boxes": boxes, "weights": np.arange(50.0)})
-    assert named.score().value < 0
-    assert evaluated(spelled, words).score().value == evaluated(hit).score().value
-    assert 0 < evaluated(sharpness, None).score("last").value <= 1
-
-
 def two_headed() -> Graph:
     """One input, a class and a value."""
     rng = np.random.default_rng(5)
@@ -185,51 +158,6 @@ def test_a_stopped_evaluation_goes_on_with_the_same_function_alone(tmp_path: Pat
         evaluated(None, checkpoint=tmp_path)
     assert evaluated(likelihood, checkpoint=tmp_path).records == first == expected
     assert calls == []
-
-
-def top(outputs: Any, y: Any, most: int = 1) -> Any:
-    """Whether the right class is among the largest."""
-    return np.any(np.argsort(outputs, axis=1)[:, -most:] == y[:, None], axis=1)
-
-
-class Margin:
-    """A metric that is an object."""
-
-    def __call__(self, outputs: Any, y: Any) -> Any:
-        return np.ptp(outputs, axis=1)
-
-
-def test_the_name_is_that_of_the_function() -> None:
-    """Also behind `partial`; of an object that of its class, of a lambda "score"."""
-    names = {"top": partial(top, most=2), "Margin": Margin(), "score": lambda o, y: o[:, 0]}
-    for name, metric in names.items():
-        (worth, *_) = worths(evaluated(metric).records)
-        assert (worth.name, worth.rising, worth.fraction) == (name, True, False)
-    keys = {Metric(partial(top, most=n)).key for n in (1, 2)} | {Metric(top).key}
-    assert len(keys) == 3
-
-
-def test_it_takes_its_place_in_tables_figures_and_page(tmp_path: Path) -> None:
-    """Before agreement; as a number, not as percent."""
-    found = evaluated(likelihood, thresholds=[0.5], at=[2]).records
-    table = over_time_table(found, [STEPS])
-    (info,) = over_time_infos(found)
-    by_steps = [
-        Record(r.name, r.value, r.unit, r.n, r.interval, {**r.how, "setting": r.how["steps"]})
-        for r in found
-        if r.how.get("readout", "mean") == "mean" and r.how.get("steps") in (2, STEPS)
-    ]
-    page = write_html(tmp_path / "page.html", found).read_text(encoding="utf-8")
-
-    assert [c.key for c in table.columns][2:7] == [
-        "likelihood", "likelihood_low", "likelihood_high", "rounded_likelihood", "likelihood_drop",
-    ]  # fmt: skip
-    assert table.columns[2].show(-1.25) == "-1.25"
-    assert early_exit_table(found).columns[1].heading == "likelihood"
-    assert (info.measure, info.fraction) == ("likelihood", False)
-    assert trade_off_info(by_steps).worth.name == "likelihood"
-    assert "has a mean likelihood of" in page
-    assert "Likelihood against steps" in page
 
 
 def bad(outputs: Any, y: Any) -> Any:

@@ -87,29 +87,6 @@ def test_weights_on_the_grid_have_no_residuals(precision: Precision) -> None:
 
 
 @both
-def test_few_weights_of_a_usual_layer_have_residuals(precision: Precision) -> None:
-    """Of normal weights about one in a row is small enough; of weights of all sizes, most."""
-    rng = np.random.default_rng(1)
-    weight = rng.standard_normal((200, 500))
-    usual = len(Compensation.of(weight, precision).residuals.values)
-    assert usual < 3 * len(weight)
-    wide = weight * 10.0 ** rng.uniform(-12.0, 12.0, weight.shape)
-    assert len(Compensation.of(wide, precision).residuals.values) > 0.5 * weight.size
-
-
-def test_residuals_are_what_the_grid_leaves_out() -> None:
-    """With them the weights are as given where they matter, in any order of the columns."""
-    weight = np.array([[1.0, 1e-9, 3e-9, 0.3], [1.0, 0.5, 0.25, 0.0]])
-    held = Compensation.of(weight, "float32")
-    whole = weight_limbs(weight, held.grid)[0] + held.residual_weights()
-    np.testing.assert_array_equal(whole[:, 1:3], weight[:, 1:3])
-    assert list(held.residuals.starts) == [0, 3, 3]  # a channel of powers of two is on the grid
-    turned = Compensation(weight, "float32", 4, np.arange(4)[::-1])
-    assert list(turned.residuals.places) == [0, 1, 2]
-    np.testing.assert_array_equal(turned.residuals.values, held.residuals.values[::-1])
-
-
-@both
 def test_remainders_are_those_of_samples_of_many_sizes(precision: Precision) -> None:
     """A sample alone says whether its remainders are added, whatever else is in the batch."""
     rng = np.random.default_rng(2)

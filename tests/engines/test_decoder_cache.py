@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
-from spikewright.engines.decoder_cache import DecoderCache, chosen_cache, default_folder
+from spikewright.engines.decoder_cache import DecoderCache, chosen_cache
 from spikewright.engines.decoder_keys import can_be_keyed, decoder_key, worth_keeping
 from spikewright.errors import BuildError
 from spikewright.network.neurons import LIF, LIFRate
@@ -60,44 +60,6 @@ def test_results_are_the_same_bits(tmp_path: Path, solver: Any) -> None:
         np.testing.assert_array_equal(found.decoders, without.decoders)
         np.testing.assert_array_equal(found.weights, without.weights)
         np.testing.assert_array_equal(found.solver_info["rmses"], without.solver_info["rmses"])
-
-
-@pytest.mark.parametrize("engine", sw.engines.available())
-def test_a_run_does_not_notice(tmp_path: Path, engine: str) -> None:
-    """What a simulator records is the same, bit for bit, with kept decoders."""
-    net, _ = model()
-    with net:
-        probe = sw.Probe(net.ensembles[1], synapse=0.01)
-    recorded = []
-    for cache in (False, DecoderCache(tmp_path), DecoderCache(tmp_path)):
-        with sw.Simulator(net, decoder_cache=cache, engine=engine, progress=False) as sim:
-            sim.run_steps(30)
-        recorded.append(np.array(sim.data[probe]))
-    assert recorded[0].any()
-    np.testing.assert_array_equal(recorded[1], recorded[0])
-    np.testing.assert_array_equal(recorded[2], recorded[0])
-
-
-POINTS = np.linspace(-1, 1, 1000)[:, None]
-CHANGES: dict[str, Callable[[], tuple[sw.Network, sw.Connection]]] = {
-    "solver": lambda: model(solver=LstsqL2nz()),
-    "its arguments": lambda: model(solver=LstsqL2(reg=0.05)),
-    "function": lambda: model(function=np.square),
-    "points": lambda: model(eval_points=POINTS),
-    "draws": lambda: model(ensemble_seed=8),
-    "solver's key": lambda: model(seed=8),
-    "neurons": lambda: model(n=301),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_every_ingredient_of_a_model_counts(tmp_path: Path, change: str) -> None:
-    """A model that differs in one thing finds nothing; one that differs in nothing does."""
-    cache = DecoderCache(tmp_path)
-    built(*model(), cache)
-    assert built(*model(), cache).solver_info["from"] == "memory"
-    assert built(*CHANGES[change](), cache).solver_info["from"] == "solved"
-    assert len(cache) == 2
 
 
 def key_of(**changes: Any) -> str:
@@ -219,14 +181,6 @@ def test_a_damaged_entry_is_dropped_and_solved_again(tmp_path: Path, damage: str
     np.testing.assert_array_equal(healed.decoders, right)
 
 
-def test_an_entry_of_another_shape_is_damage(tmp_path: Path) -> None:
-    """A file that holds other decoders than its name says is not used."""
-    DecoderCache(tmp_path).keep("a", solution(n=8))
-    with pytest.warns(UserWarning, match=r"no decoders of shape \(7, 2\)"):
-        assert DecoderCache(tmp_path).find("a", SHAPE) is None
-    assert not list(tmp_path.glob("*.decoders"))
-
-
 def test_the_least_recently_used_go(tmp_path: Path) -> None:
     """Above the limit those go that were read or written longest ago."""
     DecoderCache(tmp_path).keep("size", solution(0, 200))
@@ -246,13 +200,6 @@ def test_the_least_recently_used_go(tmp_path: Path) -> None:
     for index in range(40):
         cache.keep(f"more{index}", solution(index, 200))
         assert cache.size <= cache.size_limit
-
-
-def test_an_entry_too_large_for_the_limit_is_kept_nowhere(tmp_path: Path) -> None:
-    """One entry does not push out all others."""
-    cache = DecoderCache(tmp_path, size_limit=1000)
-    cache.keep("a", solution(0, 500))
-    assert len(cache) == 0
 
 
 def test_read_only_writes_nothing(tmp_path: Path) -> None:
@@ -281,24 +228,6 @@ def test_a_folder_that_cannot_be_written_is_one_warning(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         cache.keep("b", solution(1))
     assert cache.find("b", SHAPE) is not None
-
-
-def test_what_was_left_half_written_goes(tmp_path: Path) -> None:
-    """Files of processes that died are deleted when they are old, those of live ones are not."""
-    for name in (".old.decoders.x1", ".new.decoders.x2"):
-        (tmp_path / name).write_bytes(b"half")
-    os.utime(tmp_path / ".old.decoders.x1", (1.0, 1.0))
-    DecoderCache(tmp_path).keep("a", solution())
-    assert {p.name for p in tmp_path.iterdir()} == {".new.decoders.x2", "a.decoders"}
-
-
-def test_clear(tmp_path: Path) -> None:
-    """Nothing is left, in memory or on disk."""
-    cache = DecoderCache(tmp_path)
-    cache.keep("a", solution())
-    cache.clear()
-    assert len(cache) == 0
-    assert cache.find("a", SHAPE) is None
 
 
 BUILD = """
@@ -351,32 +280,6 @@ def test_the_environment_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert chosen_cache(own) is own
 
 
-def test_the_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Below the cache folder that the system names."""
-    monkeypatch.delenv("SPIKEWRIGHT_CACHE_DIR", raising=False)
-    for platform, variable in (("linux", "XDG_CACHE_HOME"), ("win32", "LOCALAPPDATA")):
-        monkeypatch.setattr(sys, "platform", platform)
-        monkeypatch.setenv(variable, str(tmp_path))
-        assert default_folder() == tmp_path / "spikewright" / "decoders"
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert default_folder() == Path.home() / "Library" / "Caches" / "spikewright" / "decoders"
-
-
-def test_a_user_without_a_folder_has_decoders_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container: one warning that names the variable, and the build goes on."""
-
-    def nowhere() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    for name in ("SPIKEWRIGHT_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", nowhere)
-    net, connection = model()
-    with pytest.warns(UserWarning, match="set SPIKEWRIGHT_CACHE_DIR to a folder that can be"):
-        built(net, connection, True)
-    assert built(net, connection, True).solver_info["from"] == "memory"
-
-
 @pytest.mark.parametrize(
     "variable, value",
     [("SPIKEWRIGHT_DECODER_CACHE", "maybe"), ("SPIKEWRIGHT_DECODER_CACHE_MB", "much"),
@@ -390,12 +293,3 @@ def test_a_variable_that_says_nothing_is_an_error(
     monkeypatch.setenv(variable, value)
     with pytest.raises(BuildError, match=f"{variable}.*{value}"):
         chosen_cache(None)
-
-
-def test_impossible_choices_are_refused(tmp_path: Path) -> None:
-    """Of the argument and of the limit."""
-    net, _ = model(20)
-    with pytest.raises(BuildError, match=r"decoder_cache must be one of .*'sometimes'"):
-        sw.Simulator(net, decoder_cache="sometimes")  # type: ignore[arg-type]
-    with pytest.raises(BuildError, match="size_limit must be above 0 bytes, got 0"):
-        DecoderCache(tmp_path, size_limit=0)

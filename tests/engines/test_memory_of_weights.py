@@ -17,7 +17,7 @@ from benchmarks.memory import peak_mib
 import models
 import spikewright as sw
 from spikewright import engines
-from spikewright.engines import grid, memory
+from spikewright.engines import memory
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Convolution, Input, Reshape
@@ -118,38 +118,6 @@ def test_weights_count_in_their_own_form(engine: str) -> None:
     assert engine != "native" or grown < 1.5 * item * more
     named = [part for part in parts[1] if "fc" in part.of or "relu2" in part.of]
     assert max(part.bytes for part in named) >= item * 256 * 8 * 64
-
-
-def test_an_engine_that_holds_weights_asks_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is there already need not fit once more."""
-    conversion = sw.convert(wide(16, 1000), spiking=True)
-    x = fed(conversion)
-    conversion.run(x, 3, progress=False)
-    needed = conversion.memory(1, 3)
-    without = needed.bytes - needed.only("weights").bytes
-    assert without < needed.bytes / 2
-    monkeypatch.setenv(memory.LIMIT_VARIABLE, str(without / 2**30))
-    conversion.run(x, 3, progress=False)
-
-
-@pytest.mark.parametrize("precision", grid.PRECISIONS)
-def test_grids_do_not_depend_on_how_many_channels_are_done_at_once(
-    precision: grid.Precision, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each channel has its own."""
-    weight = (
-        np.random.default_rng(3).normal(size=(7, 4, 3)) * 2.0 ** np.arange(-3, 4)[:, None, None]
-    )
-    whole = grid.on_grid(weight, precision)
-    limbs, steps = grid.integer_weights(weight, precision)
-    monkeypatch.setattr(grid, "_AT_ONCE", 30)
-    assert len(list(grid.channel_slices(weight))) == 4
-    np.testing.assert_array_equal(grid.on_grid(weight, precision), whole)
-    np.testing.assert_array_equal(grid.integer_weights(weight, precision)[0], limbs)
-    np.testing.assert_array_equal(grid.integer_weights(weight, precision)[1], steps)
-    bits = grid.GRIDS[precision].weight_bits
-    integers = sum(limb * 2.0 ** (bits * place) for place, limb in enumerate(reversed(limbs)))
-    np.testing.assert_array_equal(integers * steps[:, None, None], whole)
 
 
 def measured(engine: str) -> tuple[float, float]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,25 +11,19 @@ from slowly import slow_but
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.plan import PlanRow
-from spikewright.engines.program import Apply, Linear, Neurons
+from spikewright.engines.program import Linear, Neurons
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     LeakyReLU,
     NeuronType,
-    ParametricReLU,
-    RegularSpiking,
-    RunningMeanSpiking,
     SignedIntegrateAndFire,
 )
-from spikewright.network.node_functions import Softmax
 from spikewright.network.transforms import (
-    Chain,
     Convolution,
     Dense,
     Place,
     Reshape,
-    SumPool,
     Transform,
 )
 from spikewright.testing.engines import transform_examples
@@ -39,9 +31,8 @@ from spikewright.testing.engines import transform_examples
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
-from spikewright._base.windows import Windows
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.regions import Region, plan_rows, with_regions
+from spikewright.engines.native.regions import plan_rows
 from spikewright.engines.native.running import RegionKernel
 
 DT = 0.125
@@ -205,52 +196,6 @@ def test_layers_drive_neurons(
     assert not slow_starts
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_layers_of_what_does_not_change(name: str) -> None:
-    """Layers of an input that is held run natively by themselves, once."""
-    transform, shape = LAYERS[name]
-    with sw.Network(seed=0) as net:
-        stimulus = sw.Node(np.zeros(shape))
-        made = transform.output_shape(shape)
-        end = sw.Ensemble(made, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0)
-        sw.Connection(stimulus, end.neurons, None, transform)
-        sw.Probe(end.neurons)
-    program = assert_native_is_reference(net, stimulus, [end])
-    rows = zip(program.operators, plan_rows(program), strict=True)
-    (row,) = [row for op, row in rows if isinstance(op, Linear)]
-    assert row.kernel.startswith("native")
-
-
-@pytest.mark.parametrize("base", [None, RegularSpiking, RunningMeanSpiking])
-def test_a_slope_a_neuron(base: Callable | None) -> None:
-    """Parametric rectifiers as rates, as spikes and as running means, in any order of storage."""
-    slope = np.random.default_rng(1).normal(0.0, 0.5, (5, 4, 3))
-    kind = ParametricReLU(slope) if base is None else base(ParametricReLU(slope))
-    layer = Convolution(np.random.default_rng(2).normal(size=(3, 5, 1, 1)))
-    net, stimulus, populations = behind(kind, layer, (5, 4, 3))
-    program = assert_native_is_reference(net, stimulus, populations)
-    assert not on_reference(program)
-
-
-@pytest.mark.parametrize("cap", [None, 1, 3, 127, 128, 500])
-def test_spikes_that_are_taken_back(cap: int | None, slow_starts: list[RegionKernel]) -> None:
-    """Whatever the cap, the sizes of counts, and what drives the neurons."""
-    rng = np.random.default_rng(6)
-    kind = BipolarIntegrateAndFire(max_spikes_per_step=cap)
-    layers: list[tuple[Transform, tuple[int, ...]]] = [
-        (Dense(rng.normal(size=(70, 40))), (40,)),
-        (Convolution(rng.normal(size=(20, 3, 3, 3))), (3, 6, 5)),
-        (SumPool(Windows((2, 2)), np.array(1.0)), (3, 6, 5)),
-        (SumPool(Windows((6, 6)), np.array(1.0)), (3, 6, 6)),
-    ]
-    for scale in (1.0, 30.0):
-        for layer, shape in layers:
-            net, *rest = behind(kind, layer, shape, kind, scale=scale)
-            assert not on_reference(assert_native_is_reference(net, *rest))
-    if cap is not None and cap < 100:
-        assert not slow_starts
-
-
 def test_signed_counts_that_outgrow_bytes_are_handed_over(
     slow_starts: list[RegionKernel],
 ) -> None:
@@ -272,53 +217,6 @@ def test_signed_counts_that_outgrow_bytes_are_handed_over(
     assert slow_starts
 
 
-def test_signed_spikes_of_any_size_stay_native(slow_starts: list[RegionKernel]) -> None:
-    """Counts beyond a byte, of either sign, are summed as values where they occur."""
-    rng = np.random.default_rng(3)
-    layers: list[tuple[Transform, tuple[int, ...]]] = [
-        (Dense(rng.normal(size=(7, 40))), (40,)),
-        (Convolution(rng.normal(size=(6, 1, 3, 3)), groups=6), (6, 5, 5)),
-        (Convolution(rng.normal(size=(6, 3, 3, 3)), groups=2), (6, 5, 5)),
-    ]
-    for scale in (300.0, 1e4, 1e7):
-        for layer, shape in layers:
-            net, *rest = behind(SignedIntegrateAndFire(), layer, shape, scale=scale)
-            assert not on_reference(assert_native_is_reference(net, *rest))
-    assert not slow_starts
-
-
-def test_counts_that_outgrow_bytes_are_handed_over_in_pieces(
-    slow_starts: list[RegionKernel],
-) -> None:
-    """Voltages and totals of a population behind a grouped layer go on on the reference."""
-    rng = np.random.default_rng(4)
-    for last in (False, True):
-        layer = Convolution(rng.normal(size=(96, 4, 2, 2)) * 3.0, groups=24, channels_last=last)
-        shape = (3, 4, 96) if last else (96, 3, 4)
-        net, stimulus, populations = behind(
-            sw.IntegrateAndFire(), layer, shape, sw.IntegrateAndFire()
-        )
-        program = compile_network(net, DT, 0, "float32")
-        rising = np.linspace(0.1, 40.0, 40)[None, :, None, None, None]
-        fed = rng.uniform(0.0, 1.0, (3, 1, *shape)) * rising / DT
-        pair = [
-            run(engine, program, stimulus, populations, fed, 40, block=9)
-            for engine in (NativeEngine(2), ReferenceEngine())
-        ]
-        for x, y in zip(*pair, strict=True):
-            np.testing.assert_array_equal(x, y)
-    assert slow_starts
-
-
-def test_sums_over_large_windows_do_not_outgrow_bytes(slow_starts: list[RegionKernel]) -> None:
-    """A global pool of spikes is a sum of values: the run stays native."""
-    windows = Windows((16, 16))
-    chain = Chain((SumPool(windows, np.array(1 / 256)), Reshape((4,)), Dense(np.eye(4)[:3] + 0.1)))
-    net, stimulus, populations = behind(sw.IntegrateAndFire(), chain, (4, 16, 16), scale=30.0)
-    assert not on_reference(assert_native_is_reference(net, stimulus, populations))
-    assert not slow_starts
-
-
 @pytest.mark.parametrize("kind", SENDERS)
 def test_what_is_put_side_by_side_is_put_into_one_buffer(kind: str) -> None:
     """Concatenations of disjoint parts need no sum, whichever part is named first."""
@@ -337,26 +235,6 @@ def test_what_is_put_side_by_side_is_put_into_one_buffer(kind: str) -> None:
             sw.Connection(cells.neurons, meeting, None, Place(ranges, whole))
         sw.Probe(meeting)
     assert not on_reference(assert_native_is_reference(net, stimulus, populations))
-
-
-def test_what_follows_a_function_of_a_node_is_native_again() -> None:
-    """Values from outside, that change from step to step, enter regions; constants do not."""
-    net, stimulus, populations = behind(sw.IntegrateAndFire(), Dense(np.eye(6)), (6,))
-    with net:
-        function = sw.Node(Softmax(-1, accumulate=True), size_in=6)
-        sw.Connection(populations[1].neurons, function, None)
-        after = sw.Ensemble(5, neuron_type=SignedIntegrateAndFire(), gain=1.0, bias=0.0)
-        weights = Dense(np.random.default_rng(0).normal(size=(5, 6)))
-        sw.Connection(function, after.neurons, None, weights)
-        sw.Probe(after.neurons)
-    populations.append(after)
-    program = assert_native_is_reference(net, stimulus, populations)
-    assert on_reference(program) == {"Apply"}
-    prepared = with_regions(program)
-    regions = [op for op in prepared.operators if isinstance(op, Region)]
-    assert len(regions) == 2
-    assert {type(op) for op in regions[1].operators} >= {Linear, Neurons}
-    assert sum(isinstance(op, Apply) for op in prepared.operators) == 1
 
 
 BLOCKS = {

@@ -13,41 +13,6 @@ pytestmark = pytest.mark.skipif(
     "native" not in engines.available(), reason="the native engine is not built"
 )
 
-WAKING = pace._WAKING
-
-
-def runs(found: pace.Pace, frames: int, cost: float, times: int = 5) -> list[int]:
-    """The threads of runs of so many frames, each of which takes `cost` seconds of one thread."""
-    threads = []
-    for _ in range(times):
-        threads.append(found.threads(frames))
-        spent = cost * frames / threads[-1] + WAKING * (threads[-1] - 1)
-        found.learn(frames, threads[-1], spent)
-    return threads
-
-
-def test_short_steps_wake_nobody() -> None:
-    """One step of one sample takes one thread from the first on, where it is short."""
-    assert runs(pace.Pace(8), 1, WAKING / 20) == [1] * 5
-
-
-def test_long_steps_use_all_threads() -> None:
-    """A step that takes long tells so once, on one thread."""
-    assert runs(pace.Pace(8), 1, 100 * WAKING) == [1, 8, 8, 8, 8]
-
-
-def test_a_first_run_of_many_steps_uses_all_threads() -> None:
-    """Nothing is known of it; if it was short, the next one wakes fewer."""
-    assert runs(pace.Pace(4), 1000, WAKING) == [4] * 5
-    assert runs(pace.Pace(4), 1000, WAKING / 1e6) == [4, 1, 1, 1, 1]
-
-
-@pytest.mark.parametrize("worth", [1, 2, 3])
-def test_each_thread_is_worth_waking(worth: int) -> None:
-    """Work of so many wakings, twice, is shared among so many threads."""
-    found = runs(pace.Pace(8), 1, 2.2 * worth * WAKING)
-    assert found[-1] == worth
-
 
 def test_steps_are_shared_while_that_pays() -> None:
     """Steps of loops that are long; where sharing was slower it is tried again after some runs."""

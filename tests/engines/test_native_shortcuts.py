@@ -24,8 +24,6 @@ from spikewright.network.neurons import (
 from spikewright.network.transforms import (
     Chain,
     Convolution,
-    Dense,
-    Permute,
     Place,
     Scale,
     Shape,
@@ -153,28 +151,6 @@ class TestJoined:
         assert found(net) == []
         agree(net)
 
-    def test_a_factor_a_neuron_on_the_shortcut(self, shape: Shape, last: bool) -> None:
-        """Parameters of every pixel."""
-        block = Residual(shape, 4, last)
-        net = block.network(1.0, Scale(block.rng.uniform(0.2, 2.0, block.shape)))
-        assert len(found(net)) == 1
-        agree(net)
-
-    def test_values_at_places(self, shape: Shape, last: bool) -> None:
-        """What is sliced and padded on its way."""
-        block = Residual(shape, 5, last)
-        net = block.network(block.per_channel(1.0, 6.0), block.shifted())
-        (one,) = found(net)
-        assert one.scale is None
-        agree(net)
-
-    def test_another_layer(self, shape: Shape, last: bool) -> None:
-        """A shortcut with weights: the currents of one are made first, and join the other."""
-        block = Residual(shape, 6, last)
-        net = block.network(2.0, block.convolution((1,) * (len(shape) - 1)))
-        assert len(found(net)) == 1
-        agree(net)
-
     def test_spikes_taken_back(self, shape: Shape, last: bool) -> None:
         """Counts of either sign, with and without a bound."""
         for cap in (None, 1):
@@ -194,22 +170,6 @@ class TestJoined:
         net = Residual(shape, 10, last).network(3.0, None, second=SignedIntegrateAndFire())
         assert len(found(net)) == 1
         agree(net)
-
-
-def test_matrices_along_the_last_axis() -> None:
-    """Are layers too."""
-    block = Residual((6, 5), 11)
-    net = block.network(2.0, None, layer=Dense(block.rng.normal(0.1, 0.7, (5, 5))))
-    assert len(found(net)) == 1
-    agree(net)
-
-
-def test_axes_that_trade_places() -> None:
-    """What is stored otherwise is brought into the layer's order."""
-    block = Residual((4, 4, 4), 12)
-    net = block.network(2.0, Permute((2, 0, 1)))
-    assert len(found(net)) == 1
-    agree(net)
 
 
 def test_a_sum_of_three_is_made_in_its_order() -> None:

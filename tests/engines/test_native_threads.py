@@ -61,28 +61,6 @@ def test_simulators_in_several_threads_do_not_disturb_each_other() -> None:
     assert any(x.any() for x in alone[0])
 
 
-def test_one_conversion_runs_in_several_threads() -> None:
-    """A conversion's first and later runs may go on side by side: each has a state of its own."""
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(
-        torch.nn.Linear(30, 64), torch.nn.ReLU(), torch.nn.Linear(64, 48), torch.nn.ReLU(),
-        torch.nn.Linear(48, 5),
-    )  # fmt: skip
-    x = np.random.default_rng(0).uniform(0.0, 1.0, (12, 30)).astype(np.float32)
-    example = torch.zeros(1, 30)
-    alone = sw.convert(model, spiking=True, example_input=example)
-    expected = alone.run(x, steps=60, dt=1.0, engine="native", progress=False).output
-    shared = sw.convert(model, spiking=True, example_input=example)
-
-    def run(_: int) -> np.ndarray:
-        return np.asarray(shared.run(x, steps=60, dt=1.0, engine="native", progress=False).output)
-
-    with ThreadPoolExecutor(4) as pool:
-        for output in pool.map(run, range(12)):
-            np.testing.assert_array_equal(output, expected)
-
-
 def test_weights_are_made_once_for_threads_that_begin_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -224,15 +224,6 @@ def test_sums_beyond_32_bits(isa: str, sign: int, watched: list[RegionKernel]) -
     assert slabs(watched).dense
 
 
-def test_never_is_never(watched: list[RegionKernel]) -> None:
-    """Without tiles of the processor, or where they are forbidden, all counts are listed."""
-    net, fed = network("matrix", sw.IntegrateAndFire())
-    for engine in (native(NEVER), native(None, "baseline")):
-        recorded(engine, net, fed, 20)
-        seen = slabs(watched)
-        assert seen.listed and not seen.dense
-
-
 def test_plan_and_memory_tell_of_tiles() -> None:
     """Rows of layers of counts say from when on, and weights are held once more."""
     net, _ = network("3x3 over 64 channels", sw.IntegrateAndFire())
@@ -248,26 +239,3 @@ def test_plan_and_memory_tell_of_tiles() -> None:
         for engine in (without, tiled)
     ]
     assert held[1] - held[0] == 4 * 64 * 9 * 48  # bytes of a weight, inputs, lanes
-
-
-@pytest.mark.skipif(not _kernels.has_tiles(ISAS[-1]), reason="this processor has no tiles")
-def test_tiles_come_with_the_most_capable_instruction_set() -> None:
-    """A processor whose system lets tiles be used uses them by itself."""
-    assert ISAS[-1] == "amx"
-    assert [isa for isa in ISAS if _kernels.has_tiles(isa)] == ["amx"]
-
-
-@pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("name", ["3x3 over 64 channels", "matrix"])
-def test_weights_in_two_limbs_are_listed(name: str, isa: str, watched: list[RegionKernel]) -> None:
-    """In float64 weights have no tiles: results, plan and memory are those without any."""
-    net, fed = network(name, sw.IntegrateAndFire())
-    program = compile_network(net, DT, 0, "float64")
-    results = []
-    for engine in (ReferenceEngine(), native(ALWAYS, isa)):
-        execution = Execution(program, engine, len(fed), net.all_ensembles)
-        results.append(execution.run(20, {net.all_nodes[0]: fed}))
-        assert not any("tiles" in row.why for row in engine.explain(program))
-    equal(results[1], results[0])
-    seen = slabs(watched)
-    assert seen.listed and not seen.dense

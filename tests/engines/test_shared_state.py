@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from benchmarks.python_steps import chain
 
 import spikewright as sw
 from sharing import COPIED, WAYS, Pair, Robot, close, network, positions
 from spikewright import engines
-from spikewright.errors import BuildError, NetworkError, SimulationError
+from spikewright.errors import BuildError, SimulationError
 from spikewright.network import NodeFunction
 from spikewright.network.synapses import WindowMean
 
@@ -87,14 +86,6 @@ def test_neurons_between_two_functions_are_part_of_the_loop(engine: str) -> None
         np.testing.assert_array_equal(spikes_again, found[0][1])
     assert abs(found[0][0][-1, 0] - 0.5) < 0.1
     assert found[0][1].any()
-
-
-def test_longer_blocks_are_for_those_who_know() -> None:
-    """With `block=` above 1 each function is called for a whole block before the next one is."""
-    net, sensed, _ = _robot()
-    with sw.Simulator(net, block=200, progress=False) as sim:
-        sim.run_steps(200)
-    assert np.all(sim.data[sensed] == 1.0)
 
 
 class Watched(sw.IntegrateAndFire):
@@ -172,36 +163,6 @@ def test_neurons_rules_and_functions_of_arrays_are_called_in_turn_too(
         assert set(np.diff(steps)) == {1.0}
 
 
-@pytest.mark.parametrize("kind", [Watched, Oja, Twice])
-def test_what_is_called_once_for_a_batch_has_no_copies(kind: Any) -> None:
-    """The samples would share what it leaves."""
-    net, _ = _left_by(kind)
-    net.nodes[-1].output = lambda t, x: 0.0
-    with pytest.raises(BuildError, match=r"keeps something outside the network.*2 samples"):
-        sw.Simulator(net, batch_size=2)
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_functions_of_vectors_that_no_neurons_compute_are_called_in_turn(engine: str) -> None:
-    """The function of a connection from an ensemble in direct mode shares as a node's does."""
-    left: list[float] = []
-
-    def noted(x: Any) -> Any:
-        left.append(float(x[0]))
-        return x
-
-    with sw.Network() as net:
-        clock = sw.Node(lambda t: t)
-        direct = sw.Ensemble(1, 1, neuron_type=sw.Direct())
-        sw.Connection(clock, direct, synapse=None)
-        reads = sw.Node(lambda t, x: left[-1], size_in=1, size_out=1)
-        sw.Connection(direct, reads, function=noted, synapse=None)
-        probe = sw.Probe(reads)
-    with sw.Simulator(net, engine=engine, progress=False) as sim:
-        sim.run_steps(5)
-    np.testing.assert_allclose(sim.data[probe][:, 0], 0.001 * np.arange(1, 6), rtol=1e-6)
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_delay_line_belongs_to_its_sample(engine: str) -> None:
     """Three samples with different inputs come out as each does by itself, three steps late."""
@@ -262,24 +223,6 @@ def test_a_table_that_nobody_changes_is_looked_up_by_all_samples() -> None:
 _TABLE = np.arange(5.0)
 
 
-def test_functions_are_not_replaced_in_the_middle_of_a_batch() -> None:
-    """The samples' copies would be lost without a word; after a reset there are new ones."""
-    kept: list[float] = []
-    with sw.Network() as net:
-        node = sw.Node(lambda t, x: x, size_in=1, label="late")
-        probe = sw.Probe(node)
-    with sw.Simulator(net, batch_size=2, progress=False) as sim:
-        sim.run_steps(1)
-        node.output = lambda t, x: x + 2.0
-        sim.run_steps(1)
-        node.output = lambda t, x: x + len(kept)
-        with pytest.raises(SimulationError, match=r"'late'.*2 samples.*reset"):
-            sim.run_steps(1)
-        sim.reset()
-        sim.run_steps(1)
-    np.testing.assert_array_equal(sim.data[probe][..., 0], np.zeros((2, 1)))
-
-
 @pytest.mark.parametrize("first", ["sense", "act"])
 def test_functions_that_may_share_are_put_in_before_a_reset(first: str) -> None:
     """Nodes were made to run in blocks; the message says what to do, and then they take turns."""
@@ -295,29 +238,6 @@ def test_functions_that_may_share_are_put_in_before_a_reset(first: str) -> None:
         sim.reset()
         sim.run_steps(STEPS)
     np.testing.assert_array_equal(sim.data[probe][:, 0], positions(STEPS))
-
-
-@pytest.mark.parametrize("value", [1, "yes", None])
-def test_a_mark_is_true_or_false(value: Any) -> None:
-    """The message has the value; constants and processes take no mark."""
-    with sw.Network(), pytest.raises(NetworkError, match=f"stateless is True or False.*{value!r}"):
-        sw.Node(lambda t: t, stateless=value)
-    with sw.Network(), pytest.raises(NetworkError, match="stateless is for Python functions"):
-        sw.Node([1.0], stateless=True)
-
-
-def test_the_benchmark_calls_in_turn_and_in_blocks() -> None:
-    """The chain is one loop, and that of marked functions is none; both give the same."""
-    found = []
-    for given, loops in (({}, [True]), ({"stateless": True}, [])):
-        net, probe = chain(sw, 4, **given)
-        program = engines.compile_network(net, 0.001, 0, "float32")
-        assert [one.in_turn for one in program.components if one.loops] == loops
-        with sw.Simulator(net, progress=False) as sim:
-            sim.run_steps(3)
-        found.append(sim.data[probe])
-    np.testing.assert_array_equal(*found)
-    np.testing.assert_allclose(found[0][:, 0], [7.001, 7.002, 7.003], rtol=1e-6)
 
 
 def _through(*synapses: Any, delay: float = 0.0) -> tuple[sw.Network, list[sw.Probe]]:

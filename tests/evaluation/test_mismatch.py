@@ -112,17 +112,6 @@ def test_it_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     assert batches.accuracy().value == first.accuracy().value
 
 
-def test_noise_under_the_bits_of_a_chip() -> None:
-    """Whole numbers and faults together, as of chips with analog parts."""
-    x, y = data()
-    found = (
-        conversion()
-        .on("brainscales2")
-        .evaluate(x, y, STEPS, noise=sw.Mismatch(0.2, 0.05, draws=3), progress=False)
-    )
-    assert found.accuracy().how["spread"] > 0
-
-
 @pytest.mark.parametrize(
     "field, value",
     [
@@ -148,13 +137,3 @@ def test_other_arguments_are_refused() -> None:
             sw.LosingSpikes(0.1, kind)
     with pytest.raises(NetworkError, match="probability from 0 and below 1, got 1"):
         sw.LosingSpikes(1)
-
-
-@pytest.mark.parametrize("base", [sw.RegularSpiking(sw.LIFRate()), sw.LIF()], ids=repr)
-def test_a_response_begins_where_that_of_the_base_type_does(base: sw.NeuronType) -> None:
-    """Gain and bias of neurons that lose spikes give their intercepts and rates back."""
-    losing = sw.LosingSpikes(0.25, base)
-    intercepts, rates = np.array([-0.5, 0.25]), np.array([60.0, 90.0])
-    gain, bias = losing.gain_bias(rates, intercepts)
-    np.testing.assert_allclose(losing.intercepts(gain, bias), intercepts)
-    np.testing.assert_allclose(losing.max_rates(gain, bias), rates)
