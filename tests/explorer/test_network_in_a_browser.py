@@ -59,22 +59,6 @@ def test_a_trace_follows_the_slider(window: Window) -> None:
     assert window.said == []
 
 
-def test_it_stands_still_and_steps(window: Window) -> None:
-    """Paused, nothing moves; a step is one step, and a reset leads back to the first."""
-    window.page.click("#play")
-    window.reach(20)
-    there, picture = _paused(window), window.pixels("plot-0")
-    window.page.wait_for_timeout(300)
-    assert (window.step, window.pixels("plot-0")) == (there, picture)
-
-    window.page.click("#step")
-    window.reach(there + 1)
-    assert window.text("clock") == f"step {there + 1}, {(there + 1) / 1000:.3f} s"
-    window.page.click("#reset")
-    window.until(lambda: window.step == 0)
-    assert window.pixels("plot-0") != picture
-
-
 def test_the_numbers_are_those_of_a_simulator(window: Window) -> None:
     """At a step, with the slider where it was moved: values and spikes."""
     window.slide("input-0-0", -0.7)
@@ -111,27 +95,3 @@ def test_a_reload_restores_the_run(window: Window) -> None:
     assert window.page.input_value("#speed") == "10"
     window.page.click("#first")
     assert window.page.input_value("#input-1-1") == "-0.2"
-
-
-def test_curves_of_each_ensemble(window: Window) -> None:
-    """Another ensemble has other curves, and the page says along what."""
-    window.until(lambda: window.text("along") != "")
-    before = window.pixels("curves")
-    assert window.text("along").startswith("40 of 80 neurons, in Hz, for -1 to 1: represented")
-    window.page.select_option("#ensemble", "1")
-    window.until(lambda: "60" in window.text("along"))
-    window.wait()
-    assert window.pixels("curves") != before
-
-
-def test_a_failing_model_is_told(browser: Any) -> None:
-    """The page shows why it stands still."""
-    with sw.Network(seed=0) as net:
-        sw.Probe(sw.Node(lambda t: 1 / (t < 0.005), size_out=1, label="source"))
-    explorer = sw.explore(net)
-    with opened(browser, explorer.url) as window:
-        window.page.click("#play")
-        window.page.wait_for_selector("#status.wrong")
-        assert "source" in window.text("status")
-        assert window.text("play") == "Play"
-    explorer.close()

@@ -80,13 +80,6 @@ def page(client: TestClient) -> Iterator[Page]:
         yield Page(socket)
 
 
-def test_it_stands_still_at_first(page: Page) -> None:
-    """With the network's own values, and no recordings."""
-    assert (page.state["step"], page.state["playing"], page.state["wrong"]) == (0, False, None)
-    assert page.state["values"] == [[0.5], [0.1, -0.2]]
-    assert [len(page.samples(place)) for place in range(6)] == [0] * 6
-
-
 def test_a_step_is_one_step(page: Page) -> None:
     """Each with the values that were moved before it, as a simulator gives them."""
     values = (0.5, -0.7, 0.9)
@@ -131,21 +124,6 @@ def test_it_plays_until_it_is_paused(page: Page, shown: LiveRun) -> None:
     np.testing.assert_array_equal(page.samples(0), data[len(data) - len(page.samples(0)) :])
 
 
-def test_the_latest_value_wins(page: Page, shown: LiveRun) -> None:
-    """However fast a slider moves, the run goes on with where it is at last."""
-    page.ask(playing=True)
-    for place in range(200):
-        page.socket.send_text(json.dumps({"number": 2 + place, "values": {"0": [place / 200]}}))
-    page.number = 201
-    while page.state["number"] != 201:
-        page.read()
-    there = page.state["step"]
-    page.until(there + 400)
-
-    assert shown.values[0] == pytest.approx([199 / 200])
-    assert abs(float(page.samples(0)[-1, 0]) - 0.995) < 0.1
-
-
 def test_a_reset_goes_back_to_the_beginning(page: Page) -> None:
     """It pauses, keeps the moved values, and later steps are the first ones again."""
     page.ask(values={"1": [1.0, 0.5]}, speed=10.0, playing=True)
@@ -158,44 +136,6 @@ def test_a_reset_goes_back_to_the_beginning(page: Page) -> None:
     page.ask(act="step")
     page.until(1)
     assert len(page.samples(0)) == 1
-
-
-def test_another_page_sees_the_same(client: TestClient, page: Page) -> None:
-    """As a reload does: values, speed, and all that was recorded; what it moves both see."""
-    page.ask(values={"0": [-0.4]}, speed=10.0)
-    for place in range(3):
-        page.ask(act="step")
-        page.until(place + 1)
-    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
-        other = Page(socket)
-        for name in ("step", "speed", "values", "playing"):
-            assert other.state[name] == page.state[name]
-        for place in range(6):
-            np.testing.assert_array_equal(other.samples(place), page.samples(place))
-        other.ask(values={"0": [0.9]})
-        while page.state["values"][0] != [0.9]:
-            page.read()
-
-
-def test_nothing_runs_while_nobody_watches(client: TestClient, shown: LiveRun) -> None:
-    """It goes on when a page comes back."""
-    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
-        page = Page(socket)
-        page.ask(playing=True)
-        page.until(30)
-    time.sleep(0.3)
-    there = shown.seen.step
-    time.sleep(0.3)
-    assert shown.seen.step == there
-    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
-        Page(socket).until(there + 30)
-
-
-def test_curves_are_sent_when_they_are_asked_for(page: Page) -> None:
-    """Of the ensemble that was named."""
-    page.ask(curves=1)
-    found = page.read()
-    assert (found["kind"], found["ensemble"], found["neurons"]) == ("curves", 1, 60)
 
 
 WRONG = [

@@ -72,13 +72,6 @@ def test_slices_are_python_s(parts: list[tuple[int | None, int | None, int | Non
     np.testing.assert_array_equal(layer.evaluate(X), expected)
 
 
-def test_slices_of_some_axes_leave_the_others_whole() -> None:
-    """Axes count from either end."""
-    layer = Slice.along((4, 7, 6), {-1: slice(1, 3)})
-
-    assert layer.ranges == ((0, 4, 1), (0, 7, 1), (1, 2, 1))
-
-
 def test_chosen_and_repeated_values_follow_numpy() -> None:
     """Take, Tile, Broadcast and Sum are NumPy's functions without the batch axis."""
     indices = np.array([[2, -1], [0, 0]])

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 import spikewright as sw
-from spikewright.errors import NetworkError, SpikewrightError, UnknownAttributeError
-from spikewright.network import Config
+from spikewright.errors import UnknownAttributeError
 from spikewright.network.distributions import DISTRIBUTIONS
 from spikewright.network.functions import FUNCTIONS
 from spikewright.network.learning import LEARNING_RULES
@@ -89,14 +88,6 @@ def test_parameters_that_do_not_change_say_so(cls: Any) -> None:
                 setattr(item, field.name + "x", 3)
 
 
-def test_defaults_of_networks() -> None:
-    """An entry of a config names what was meant, too."""
-    with sw.Network() as net, pytest.raises(UnknownAttributeError, match="mean 'max_rates'"):
-        net.config[sw.Ensemble].max_rate = 5
-    with pytest.raises(UnknownAttributeError, match="Config has no attribute 'foo'"):
-        Config().foo = 3
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -142,10 +133,3 @@ def test_what_a_user_keeps_is_not_refused() -> None:
     around.seeed = 5  # type: ignore[attr-defined]
     assert (mine.extra, around.size, net.function) == (3, 3, len)  # type: ignore[attr-defined]
     net.label, net.seed, mine.label = "a", 4, "b"
-
-
-def test_the_error_is_caught_as_what_it_is() -> None:
-    """As Spikewright's, as Python's, and as that of a modelling object."""
-    for kind in (SpikewrightError, NetworkError, AttributeError):
-        with sw.Network(), pytest.raises(kind):
-            sw.Node([1.0]).outputs = 3  # type: ignore[attr-defined]

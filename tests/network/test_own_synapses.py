@@ -11,7 +11,6 @@ import pytest
 
 import spikewright as sw
 from spikewright.errors import BuildError, ConversionError, NetworkError
-from spikewright.measure.operations import Counter
 from spikewright.network import load, save
 from spikewright.showing.demo import MODEL, held_out
 from spikewright.testing import oracle
@@ -30,26 +29,6 @@ def test_a_signal_through_such_a_synapse(example: SynapseExample, axis: int) -> 
     found = example.synapse.filt(np.moveaxis(x, 0, axis), axis=axis)
     wanted = oracle.in_step(example.synapse, x, 0.001)
     np.testing.assert_allclose(np.moveaxis(found, axis, 0), wanted, atol=1e-12)
-
-
-@pytest.mark.parametrize("example", EACH, ids=lambda e: e.id)
-def test_each_value_begins_at_rest(example: SynapseExample) -> None:
-    """`y0`, forwards and backwards, for every time constant."""
-    x = np.full((30, VALUES), 0.75)
-    np.testing.assert_allclose(example.synapse.filt(x, y0=0.75), x, atol=1e-12)
-    np.testing.assert_allclose(example.synapse.filtfilt(x, y0=0.75), x, atol=1e-12)
-
-
-def test_several_time_constants_are_a_lowpass_of_each_value() -> None:
-    """As a list, a tuple or an array; equal by value, with a hash, and in files."""
-    with sw.Network():
-        node, end = sw.Node(np.zeros(2)), sw.Node(size_in=2)
-        given: list[Any] = [[0.005, 0.1], (0.005, 0.1), np.array([0.005, 0.1])]
-        made = [sw.Connection(node, end, synapse).synapse for synapse in given]
-        probe = sw.Probe(node, synapse=[0.005, 0.1])
-    assert made[0] == made[1] == made[2] == probe.synapse == sw.Lowpass(np.array([0.005, 0.1]))
-    assert hash(made[0]) == hash(made[1])
-    assert made[0] not in (sw.Lowpass(0.005), sw.Alpha(np.array([0.005, 0.1])))
 
 
 @pytest.mark.parametrize("example", EACH, ids=lambda e: e.id)
@@ -72,26 +51,6 @@ def test_time_constants_that_cannot_be_are_refused(kind: Any, taus: Any) -> None
         kind(taus)
     with sw.Network(), pytest.raises(NetworkError, match=r"'c'>: Lowpass\.tau must be 0 s"):
         sw.Connection(sw.Node(np.zeros(2)), sw.Node(size_in=2), taus, label="c")
-
-
-def _refused_at_build(synapse: Any) -> None:
-    for target in ("connection", "probe"):
-        with sw.Network() as net:
-            node, end = sw.Node(np.zeros(2)), sw.Node(size_in=2)
-            made = sw.Connection(node, end, None)
-            if target == "connection":
-                made.synapse = synapse
-            else:
-                sw.Probe(node, synapse=synapse)
-        with pytest.raises(BuildError, match=r"(Connection|Probe).*time constants of shape"):
-            sw.Simulator(net, progress=False)
-
-
-def test_another_number_of_values_is_refused() -> None:
-    """With both shapes, and what fits."""
-    _refused_at_build([0.1, 0.2, 0.3])
-    with pytest.raises(NetworkError, match=r"Lowpass.*shape \(3,\) .* are \(2,\); give one, or"):
-        sw.Lowpass(np.array([0.1, 0.2, 0.3])).filt(np.zeros((5, 2)))
 
 
 def draws(seed: int, synapse: Any, **given: Any) -> Any:
@@ -218,13 +177,6 @@ def diagnosed() -> Any:
         if connection.pre_obj == layer.neurons:
             connection.synapse = OWN
     return conversion.diagnose(held_out(4)[0], steps=8, progress=False)
-
-
-def test_work_of_a_step_is_named_where_operations_are_counted() -> None:
-    """It has no count; its state is memory."""
-    own, plain = (Counter(spiking(synapse), {}, {}) for synapse in (OWN, 0.01))
-    assert [name for name in own.not_counted if "Depressing" in name] and not plain.not_counted
-    assert own.state_bytes == plain.state_bytes
 
 
 @pytest.mark.parametrize("place", LINEAR)

@@ -16,7 +16,7 @@ import pytest
 import spikewright as sw
 from spikewright.engines.python_steps import pure
 from spikewright.errors import BuildError
-from spikewright.network.python_copies import copied, why_not_copied
+from spikewright.network.python_copies import copied
 from spikewright.network.python_state import find_state
 from spikewright.testing.functions import function_examples
 from spikewright.testing.learning import rule_examples
@@ -105,21 +105,6 @@ def cached_writer(t: float) -> float:
 
 
 @dataclass(frozen=True)
-class Leaky(sw.LIF):
-    """A user's neurons, without state of their own."""
-
-    leak: float = 0.5
-
-    def step(self, xp: Any, current: Any, state: Any, clock: Any) -> Any:
-        """The step of the base, of a smaller current."""
-        return super().step(xp, self.smaller(current), state, clock)
-
-    def smaller(self, current: Any) -> Any:
-        """Half the current."""
-        return current * self.leak
-
-
-@dataclass(frozen=True)
 class Frozen:
     """An object that changes nevertheless."""
 
@@ -191,24 +176,6 @@ def test_what_may_change_is_state(function: Any) -> None:
     assert not find_state(function).pure
 
 
-def test_neurons_of_a_user_that_hold_numbers_alone_are_known() -> None:
-    """Methods that they call are looked at, in the base class too."""
-    assert find_state(Leaky(), "step").pure
-
-
-def test_neurons_of_a_user_that_count_are_not() -> None:
-    """Though parameters of their base, all neuron types', cannot be set."""
-
-    class Counts(sw.NeuronType):
-        calls = 0
-
-        def step(self, xp: Any, current: Any, state: Any, clock: Any) -> Any:
-            self.calls += 1
-            return current * self.calls
-
-    assert not find_state(Counts(), "step").pure
-
-
 REFUSED: dict[str, tuple[Any, str]] = {
     "a list": (lambda t: LOG.append(t), "reads the global 'LOG'"),
     "a helper": (lambda t: writer(t), "reads the global 'LOG'"),
@@ -243,17 +210,6 @@ def test_arrays_that_no_function_changes_are_shared() -> None:
     changes = functools.partial(lambda table, t: table.fill(t), table)
     (_, copy), (_, changed) = copied([reads, changes], [find_state(f) for f in (reads, changes)], 2)
     assert copy.args[0] is changed.args[0] is not table
-
-
-def test_a_global_that_one_function_changes_is_refused_for_all_that_read_it() -> None:
-    """Looking at it is fine as long as nobody writes."""
-
-    def fills(t: float) -> None:
-        TABLE[0] = t
-
-    reads = find_state(lambda t: TABLE[1])
-    assert why_not_copied([reads]) == {}
-    assert list(why_not_copied([reads, find_state(fills)])) == [0, 1]
 
 
 @pytest.mark.parametrize("example", neuron_type_examples(), ids=lambda example: example.id)

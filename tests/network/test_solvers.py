@@ -41,28 +41,6 @@ def solve(solver: s.Solver, a: Any, y: Any, seed: int = 0) -> s.Solution:
     return solver.solve(a, y, np.random.default_rng(seed))
 
 
-def test_every_solver_is_registered_and_has_an_example() -> None:
-    """What files can name is what is tested here."""
-    assert {type(e).__name__ for e in EXAMPLES} | {"NoSolver"} == set(s.SOLVERS)
-    with pytest.raises(ValueError, match="registered already"):
-        s.register(s.LstsqL2)
-
-
-@pytest.mark.parametrize("name", sorted(s.SOLVERS))
-@pytest.mark.parametrize("given", [0.05, 1, None, "yes"])
-def test_a_number_given_first_is_refused(name: str, given: Any) -> None:
-    """The first argument is `weights`, True or False, as in Nengo: a penalty there says which
-    argument it is."""
-    named = {"LstsqL2": "reg", "Lstsq": "rcond", "LstsqNoise": "noise", "LstsqL1": "l1",
-             "LstsqDrop": "drop", "NnlsL2nz": "reg"}  # fmt: skip
-    solver = s.SOLVERS[name]
-    with pytest.raises(NetworkError, match=rf"{name}.weights must be True or False, got") as error:
-        solver(weights=given)  # type: ignore[call-arg]
-    if name in named:
-        assert str(error.value).endswith(f"Did you mean {named[name]}={given!r}?")
-    assert solver(weights=np.bool_(True)).weights is True  # type: ignore[call-arg]
-
-
 @pytest.mark.parametrize("m", [300, 25])
 def test_the_default_is_its_closed_form(m: int) -> None:
     """D = (A'A + m sigma^2 I)^-1 A'Y with sigma = reg max A, to 1e-10, in both dimensions."""
@@ -126,23 +104,6 @@ def test_an_l1_penalty_sets_decoders_to_zero() -> None:
     assert few < many and many > 0.3
 
 
-def test_noise_is_drawn_from_the_generator() -> None:
-    """Other seeds, other decoders."""
-    a, y = problem()
-    for solver in (s.LstsqNoise(), s.LstsqMultNoise()):
-        assert not np.allclose(solve(solver, a, y).decoders, solve(solver, a, y, 1).decoders)
-
-
-def test_given_decoders_are_taken_as_they_are() -> None:
-    """`NoSolver` gives its values, or zeros."""
-    a, y = problem()
-    values = np.random.default_rng(1).normal(size=(a.shape[1], 3))
-    assert np.array_equal(solve(s.NoSolver(values), a, y).decoders, values)
-    assert not np.any(solve(s.NoSolver(), a, y).decoders)
-    with pytest.raises(NetworkError, match=r"NoSolver.values must be \(40, 3\).* got \(2, 3\)"):
-        solve(s.NoSolver(values[:2]), a, y)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -183,12 +144,3 @@ def test_factors_are_shared_by_activities_that_nobody_writes_to() -> None:
     assert np.abs(stronger).sum() < np.abs(second).sum()
     del activities
     assert len(cholesky._kept) == kept
-
-
-def test_a_penalty_too_small_for_a_factor_still_gives_decoders() -> None:
-    """Neurons that are alike leave a Gram matrix that rounding makes indefinite."""
-    rng = np.random.default_rng(6)
-    column = rng.uniform(0, 200, (400, 1))
-    activities = column * (1.0 + 1e-9 * rng.normal(size=(400, 150)))
-    decoders = s.LstsqL2(reg=1e-12).solve(activities, column, rng).decoders
-    np.testing.assert_allclose(activities @ decoders, column, rtol=1e-3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -10,27 +9,18 @@ import pytest
 
 import spikewright as sw
 from spikewright._base.windows import Windows
-from spikewright.errors import BuildError, NetworkError
+from spikewright.errors import NetworkError
 from spikewright.network.transforms import (
-    TRANSFORMS,
     Chain,
     Transform,
     as_transform,
     flatten,
-    register,
 )
 from spikewright.testing import oracle
 from spikewright.testing.engines import transform_examples
 
 NONE = ((0, 0), (0, 0))
 ONES = (1, 1)
-
-
-def matrix_of(transform: Transform, shape: tuple[int, ...]) -> np.ndarray:
-    """The transform as a matrix, a column a unit of input."""
-    size = int(np.prod(shape))
-    columns = [oracle.apply_transform(transform, unit.reshape(shape)) for unit in np.eye(size)]
-    return np.stack([column.ravel() for column in columns], axis=1)
 
 
 @pytest.mark.parametrize("example", transform_examples(), ids=lambda e: e.id)
@@ -55,15 +45,6 @@ def test_transforms_keep_copies_that_nobody_can_write_to(example: Any) -> None:
     matrix[:] = 5.0
     assert dense.matrix.dtype == np.float32 and dense.matrix.max() == 1.0
     assert sw.Dense([[1, 2]]).matrix.dtype == np.float64  # type: ignore[arg-type]
-
-
-def test_sparse_weights_are_the_full_matrix() -> None:
-    """Entries that meet add up."""
-    sparse = sw.Sparse(
-        np.array([0, 1, 1]), np.array([2, 0, 0]), np.array([1.5, 2.0, -0.5]), (2,), 3
-    )
-    np.testing.assert_array_equal(sparse.weights, [[0, 0, 1.5], [1.5, 0, 0]])
-    np.testing.assert_array_equal(matrix_of(sparse, (3,)), sparse.weights)
 
 
 def test_chains_flatten_in_order() -> None:
@@ -216,27 +197,6 @@ def test_max_pools_that_do_not_fit_are_refused(
     """A window over padding alone would give minus infinity."""
     with sw.Network(), pytest.raises(NetworkError, match=message):
         sw.Node(sw.MaxPool(windows), size_in=shape)
-
-
-def test_a_transform_that_no_engine_knows_is_refused_when_it_is_to_run() -> None:
-    """The error names the connection, the class and what the engine knows."""
-
-    class Twice(Transform):
-        def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-            return shape
-
-    with sw.Network() as net:
-        node, end = sw.Node([1.0]), sw.Node(size_in=1)
-        sw.Connection(node, end, None, Twice(), label="odd one")
-    with pytest.raises(BuildError, match=r"odd one.*cannot apply a Twice.*Convolution, Dense"):
-        sw.Simulator(net, engine="reference")
-
-
-def test_registering_a_name_twice_is_refused() -> None:
-    """Files name classes: two of one name could not be told apart."""
-    with pytest.raises(ValueError, match=re.escape("'Dense' is registered already")):
-        register(type("Dense", (sw.Dense,), {}))
-    assert TRANSFORMS["Dense"] is sw.Dense
 
 
 def test_windows_lie_side_by_side_unless_more_is_said():

@@ -268,18 +268,6 @@ def test_what_acts_along_time_is_refused(layers: Layer | tuple[Node, ...], reaso
     assert "Leave sequence_step out" in str(caught.value)
 
 
-def test_every_refusal_is_listed() -> None:
-    """Not the first alone; what reads a refused layer is not blamed."""
-    nodes = (
-        Node("first", GlobalAveragePool((0,)), ("r",), "pool", "Pooling"),
-        Node("behind", Activation("relu"), ("first",)),
-        Node("second", Reshape((STEPS * UNITS,)), ("r",), "flat", "Flatten"),
-    )
-    with pytest.raises(ConversionError) as caught:
-        one_step(behind(*nodes, outputs=("behind", "second")))
-    assert [refusal.layer for refusal in caught.value.refusals] == ["pool", "flat"]
-
-
 def test_recurrences_that_do_not_fit_one_time() -> None:
     """From the end, of another length, and none at all."""
     with pytest.raises(ConversionError, match="it begins at the end of its sequence"):

@@ -67,13 +67,6 @@ def test_numbers_fit_the_bits_of_the_chip(chip: str) -> None:
     assert set(scales) == set(found.choices.types)
 
 
-def test_the_last_layer_has_a_cap_of_its_own() -> None:
-    """Xylo sends 31 spikes a step inside, and one from its last neurons."""
-    conversion, _ = on(dense(5), "xylo_audio2")
-    caps = [e.neuron_type.most_spikes for e in conversion.populations().values()]
-    assert caps == [31, 31, 1]
-
-
 def test_a_profile_of_the_users_own(tmp_path: Path) -> None:
     """From a file, as a mapping, as an object: the same numbers."""
     entry = {"source": "me"}

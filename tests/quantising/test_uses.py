@@ -129,44 +129,6 @@ def test_sweeps_have_bits(data: Any) -> None:
     assert first == second != without
 
 
-def test_searches_have_bits(data: Any) -> None:
-    """What `tune` chooses is a conversion with the bits, and its text says so."""
-    pytest.importorskip("optuna")
-    graph, x, y = data
-    found = sw.tune(graph, x, y, max_drop=0.2, trials=4, timeout=20, weights=BITS, progress=False)
-    assert found.conversion["weights"] == BITS
-    assert "weights=sw.Quantised(bits=4" in found.reproduce
-    kinds = {
-        type(e.neuron_type) for e in sw.convert(graph, **found.conversion).populations().values()
-    }
-    assert kinds == {sw.FixedPointIntegrateAndFire}
-
-
-@pytest.mark.parametrize("chip", ["speck", "loihi1"])
-def test_the_report_shows_bits(saved: tuple[Path, Path], tmp_path: Path, chip: str) -> None:
-    """Accuracy under the bits, what they made of each layer, and the chip's energy if published."""
-    page = tmp_path / "page.html"
-    where = ("evaluate", saved[0], "--data", saved[1], "--steps", 12, "--chip", chip)
-    shown = invoke(*where, "--report", page, "--json")
-    assert shown.exit_code == 0, shown.output
-    records = json.loads(shown.stdout)["records"]
-    (accuracy, *_) = [r["value"] for r in records if r["name"] == "accuracy"][::-1]
-    text = page.read_text(encoding="utf-8")
-    assert f"under the bits of {chip}" in text
-    assert f"{100 * accuracy:.1f}" in text
-    table = chips.profile(chip).energy
-    tables = {r["how"]["table"] for r in records if r["name"] == "energy"}
-    assert (table in tables) == (table is not None)
-
-
-def test_a_diagnosis_has_bits(data: Any) -> None:
-    """The gap to the source holds what rounding costs."""
-    graph, x, y = data
-    few = sw.convert(graph, spiking=True, scale_firing_rates=2000.0, weights=sw.Quantised(2))
-    found = few.diagnose(x, y, steps=16, progress=False)
-    assert "relu1" in str(found)
-
-
 def test_training_is_refused(data: Any) -> None:
     """No gradient goes through whole numbers; the error says what to do."""
     pytest.importorskip("torch")

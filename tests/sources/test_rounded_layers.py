@@ -148,16 +148,6 @@ def test_a_torch_module_is_its_spiking_network(levels: int, start: float) -> Non
     assert conversion.trace.guarantee == exact_after(levels * 1e-3)
 
 
-@pytest.mark.parametrize("engine", ["native", "reference", "torch"])
-def test_every_engine_sends_the_rounded_values(engine: str) -> None:
-    """Threshold and start are the network's, so that no engine needs to know the layer."""
-    module, x = _torch_model(4, 0.5), _data(5, 40, 2, 6, 6)
-    conversion = sw.convert(module, example_input=x[:1], spiking=True)
-    run = conversion.run(x, steps=4, engine=engine, progress=False)
-
-    _same(run.predict(), module.eval()(torch.tensor(x)).detach().numpy())
-
-
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_file_of_a_keras_model_is_read(suffix: str, tmp_path: Path) -> None:
     """The layer is registered; a regulariser of ours in the file runs no code either."""
@@ -172,16 +162,6 @@ def test_a_file_of_a_keras_model_is_read(suffix: str, tmp_path: Path) -> None:
     run = sw.convert(path, spiking=True).run(x, steps=3, progress=False)
     _same(run.predict(), wanted)
     np.testing.assert_array_equal(keras.saving.load_model(path).predict(x, verbose=0), wanted)
-
-
-def test_a_learned_threshold_stands_in_the_state_of_a_module() -> None:
-    """`state_dict` has it, and a new module takes it."""
-    first, second = _torch_model(4, 0.5), _torch_model(4, 0.5)
-    with torch.no_grad():
-        first[1].threshold.fill_(0.25)
-    second.load_state_dict(first.state_dict())
-
-    assert float(second[1].threshold) == 0.25
 
 
 @pytest.mark.parametrize("kind", ["keras", "pt2"])
@@ -245,17 +225,6 @@ def test_a_missing_framework_is_one_sentence(name: str, monkeypatch: pytest.Monk
     assert name not in sw.__all__
 
 
-def test_other_numbers_of_steps_tend_to_what_is_rounded() -> None:
-    """The mean over many steps is the clipped current: rounding was that of few spikes."""
-    module, x = nn.Sequential(nn.Linear(3, 8), sw.torch.RoundedReLU(2, 0.9)), _data(8, 50, 3)
-    conversion = sw.convert(module, example_input=x[:1], spiking=True)
-    clipped = module[0](torch.tensor(x)).clamp(0, 0.9).detach().numpy()
-    coarse, fine = (conversion.run(x, steps=n, progress=False).predict() for n in (2, 400))
-
-    assert np.abs(coarse - clipped).max() > 0.1
-    np.testing.assert_allclose(fine, clipped, atol=0.9 / 400)
-
-
 def test_choices_of_the_user_are_kept_and_told() -> None:
     """A scale of one's own is no longer the layer's, and the trace says so."""
     module, x = _torch_model(4, 0.0), _data(9, 5, 2, 6, 6)
@@ -274,21 +243,6 @@ def test_choices_of_the_user_are_kept_and_told() -> None:
     assert other.trace.guarantee == f"exact after different numbers of steps {numbers}"
     assert half.trace.guarantee == "approximated"
     assert "before they are rounded" in str(half.trace)
-
-
-def test_a_saved_conversion_keeps_what_layers_brought_along(tmp_path: Path) -> None:
-    """In numbers: it comes back with the same scales and starts, and spikes alike."""
-    module, x = _torch_model(3, 0.0), _data(10, 20, 2, 6, 6)
-    conversion = sw.convert(module, example_input=x[:1], spiking=True)
-    conversion.save(tmp_path / "network.sw")
-    loaded = sw.load(tmp_path / "network.sw")
-
-    assert set(conversion.resolved["scale_firing_rates"]) == {"1 RoundedReLU", "5 RoundedReLU"}
-    for one in (loaded, loaded.again(), conversion.again(**conversion.resolved)):
-        np.testing.assert_array_equal(
-            one.run(x, steps=3, progress=False).predict(),
-            conversion.run(x, steps=3, progress=False).predict(),
-        )
 
 
 def test_training_goes_on_with_what_is_rounded() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from benchmarks import marked
-from benchmarks.nengo_reasons import REASONS
 from benchmarks.nengo_suite import report
 
 
@@ -36,17 +35,6 @@ def test_only_what_nengo_itself_passes_is_counted() -> None:
     assert "| `n` | 1 | 0 |" in text
     assert "| `test_b` | 2 | f.py:1: assert 1 / 2 |" in text
     assert "| `test_c` | 1 | missing |" in text
-
-
-def test_a_known_reason_is_given_in_place_of_the_message() -> None:
-    """By the name of the test, whatever its variant."""
-    name = next(iter(REASONS))
-    test = f"m::{name}[x]"
-
-    text = report({test: ["passed", ""]}, {test: ["failed", "f.py:1: no"]})
-
-    assert REASONS[name] in text
-    assert "f.py" not in text
 
 
 def test_a_section_of_the_page_is_replaced_and_nothing_else(tmp_path: Path) -> None:

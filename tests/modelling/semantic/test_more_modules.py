@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright import semantic
-from spikewright.errors import NetworkError, SimulationError
+from spikewright.errors import NetworkError
 from spikewright.modelling.semantic import SemanticPointer, Vocabulary
 
 
@@ -41,17 +41,6 @@ def test_a_scalar_represents_a_number(value: float) -> None:
     assert model.level.n_neurons == 100
     found = run(model, model.level.output, 300)[150:].mean()
     assert found == pytest.approx(0.5 * value + 0.25, abs=0.05)
-
-
-def test_a_product_of_numbers() -> None:
-    """`a * b`, within 0.05, for numbers as large as it is made for."""
-    for a, b in ((0.8, -0.5), (1.5, 1.2)):
-        with semantic.Model(seed=1) as model:
-            model.left = semantic.Transcode(lambda t, a=a: a)
-            model.right = semantic.Transcode(lambda t, b=b: b)
-            model.product = semantic.Product(300, input_magnitude=max(1.0, a))
-            semantic.Cortical("product.a = left, product.b = right")
-        assert run(model, model.product.output, 300)[150:].mean() == pytest.approx(a * b, abs=0.05)
 
 
 def test_a_superposition_adds() -> None:
@@ -94,23 +83,6 @@ def test_functions_transcode() -> None:
     np.testing.assert_allclose(like[[0, -1], 0], known.dot(known["A"].v)[:2], atol=1e-12)
     np.testing.assert_allclose(turned[0], (~known["A"]).v)
     np.testing.assert_allclose(seen, 0.001 * np.arange(1, 21))
-
-
-def test_functions_that_misbehave_are_named() -> None:
-    """The module's label stands in the error, and what it gave."""
-    known = letters(8, max_similarity=1.0)
-    cases: list[tuple[Any, str]] = [
-        (lambda t: "Q", "'told'>: its function failed .*no pointer 'Q'"),
-        (lambda t: [1.0, 2.0], r"'told'>: its function returned shape \(2,\) .* expected \(8,\)"),
-        (lambda t: "a +", "'told'>: its function failed .*cannot be read"),
-    ]
-    for function, message in cases:
-        with semantic.Model() as model:
-            semantic.Transcode(function, output_vocabulary=known, label="told")
-        with sw.Simulator(model) as sim, pytest.raises(SimulationError, match=message):
-            sim.run_steps(2)
-    with semantic.Model(), pytest.raises(NetworkError, match="function must be callable, got 'A'"):
-        semantic.Transcode("A", output_vocabulary=known)  # type: ignore[arg-type]
 
 
 def noisy(known: Vocabulary) -> Any:
@@ -158,21 +130,6 @@ def test_accumulators_choose_once() -> None:
         assert later[1] == pytest.approx(1.0, abs=0.15) and abs(later[0]) < cross + 0.15
 
 
-def test_close_utilities_take_longer_and_are_told_apart() -> None:
-    """The larger of two that nearly tie wins in all of six seeds; how soon falls with its size."""
-    arrived: dict[float, list[int]] = {0.9: [], 0.45: []}
-    for seed in range(6):
-        for largest, times in arrived.items():
-            with sw.Network(seed=seed) as net:
-                race = sw.networks.IndependentAccumulator(3)
-                shown = sw.Node([0.5 * largest, largest, 0.85 * largest])
-                sw.Connection(shown, race.input, None)
-            won = run(net, race.output, 900) > 0.5
-            assert won[-1].tolist() == [False, True, False]
-            times.append(int(won[:, 1].argmax()))
-    assert np.mean(arrived[0.45]) > 1.5 * np.mean(arrived[0.9]) > 100
-
-
 class TestPopulate:
     """Vocabularies by texts with methods of pointers."""
 
@@ -184,12 +141,6 @@ class TestPopulate:
         np.testing.assert_allclose(known["E"].v, (known["A"] + known["B"]).normalized().v)
         assert known["E"].length() == pytest.approx(1.0)
         assert np.ptp(np.abs(np.fft.rfft(known["B"].v))) > 0.1
-
-    def test_new_ones_are_unlike_the_others(self) -> None:
-        """A unitary one too keeps to `max_similarity`."""
-        known = letters(64, "A; B; C.unitary(); D.unitary().normalized()", max_similarity=0.1)
-        similar = known.compare(known.vectors) - np.eye(4)
-        assert np.abs(similar).max() <= 0.1 + 1e-12
 
     @pytest.mark.parametrize(
         ("text", "message"),
