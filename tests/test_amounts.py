@@ -14,11 +14,7 @@ from spikewright._base.amounts import (
     SPIKES,
     Unit,
     format_difference,
-    format_energy,
-    format_interval,
     loss_unit,
-    percent,
-    points,
 )
 
 UNITS = {
@@ -114,22 +110,3 @@ def test_a_difference_in_points(
     Only 0 is shown as 0, and round-off is 0.
     """
     assert format_difference(value, interval) == text
-
-
-def test_a_difference_in_another_unit() -> None:
-    """Costs are more or fewer, scores have no unit, and the kind of the interval is named."""
-    assert format_difference(-12.0, (-30.0, 1500.0), SPIKES) == (
-        "12 spikes fewer (95 % interval 1,500 more to 30 fewer)"
-    )
-    assert format_difference(0.25, (0.1, 0.5), loss_unit(False), "range of 5 draws") == (
-        "0.25 lost (range of 5 draws 0.1 to 0.5)"
-    )
-    assert format_interval(0.25, (-0.1, 0.5), loss_unit(False)) == "0.1 gained to 0.5 lost"
-
-
-def test_amounts_without_a_direction() -> None:
-    """Percentages and points have no minus before zero; joules have their cost table."""
-    assert [percent(-0.0004), points(-0.0004), points(-0.003)] == [
-        "0.0 %", "0.0 points", "-0.3 points",
-    ]  # fmt: skip
-    assert format_energy(1.561e-6, "45nm-fp32") == "1.56 µJ (45nm-fp32)"

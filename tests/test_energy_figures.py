@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from spikewright.explorer.measuring import measured
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
 from spikewright.measure.energy import TABLES
-from spikewright.records import DEFAULT_TABLE, OWN_NETWORKS, own_energies, select, table_of
+from spikewright.records import DEFAULT_TABLE, own_energies, table_of
 from spikewright.report import figures, write_html
 from spikewright.report.tables import Table, energy_table
 from spikewright.training.changes import records_of
@@ -228,18 +227,6 @@ def test_every_function_and_command_has_the_same_default() -> None:
     assert DEFAULT_TABLE in TABLES
 
 
-def test_the_name_of_the_default_is_written_once() -> None:
-    """Where the table is registered, and in the constant: nothing else chooses a table by name."""
-    source = Path(sw.__file__).parent
-    found = [
-        path.relative_to(source).as_posix()
-        for path in sorted(source.rglob("*"))
-        if path.suffix in (".py", ".js", ".html") and f'"{DEFAULT_TABLE}"' in path.read_text()
-    ]
-
-    assert found == ["measure/energy/published.py", "records.py"]
-
-
 def test_a_network_is_called_what_it_is(tmp_path: Path) -> None:
     """The energy of a rate network is not called that of a spiking one, anywhere."""
     x, y = demo.held_out(SAMPLES)
@@ -259,28 +246,3 @@ def test_a_network_is_called_what_it_is(tmp_path: Path) -> None:
     assert "Energy of the rate network, by cost table" in section.text
     shown = section.all("p")[0].text + section.all("table")[0].text + printed.split("Energy")[-1]
     assert "rate" in shown and "spiking" not in shown
-
-
-def test_the_kinds_of_networks_are_those_of_the_records(setting: Setting) -> None:
-    """Of each table there is one energy of the network itself; all others are of rivals."""
-    energies = select(setting.evaluation.records, "energy", steps=STEPS)
-    others = [r for r in energies if r.how["network"] not in OWN_NETWORKS]
-
-    assert {r.how["network"] for r in own_energies(energies)} == {"spiking"}
-    assert {r.how["network"] for r in others} == {"source", "quantised twin"}
-    assert len(own_energies(energies)) == len(TABLES) == len(others) / 3
-
-
-def test_settings_without_a_table_keep_their_energy_in_plain_data(setting: Setting) -> None:
-    """JSON of the command has the energy and its table in every row, and in the best setting."""
-    found = json.loads(
-        command(
-            "sweep", MODEL, f"--data={setting.data}", f"--scale={SCALE}", f"--steps={STEPS}",
-            "--within=1", "--json",
-        )
-    )  # fmt: skip
-
-    for row in found["table"]:
-        assert row["energy_j"] == pytest.approx(setting.energy, rel=1e-12)
-        assert row["energy_table"] == DEFAULT_TABLE
-    assert found["best"]["energy_table"] == DEFAULT_TABLE

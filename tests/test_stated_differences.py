@@ -14,17 +14,13 @@ import pytest
 
 import spikewright as sw
 from spikewright._base.amounts import format_difference
-from spikewright.choosing.search.choice import Choice
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.judges import Score
 from spikewright.diagnosis.loss import Loss
 from spikewright.diagnosis.text import summary
 from spikewright.evaluation.sweeping.readings import Judged, Reading
 from spikewright.evaluation.sweeping.words import found_one
-from spikewright.records import Record, Worth, table_of
-from spikewright.report.figures import trade_off_info
-from spikewright.report.over_time import over_time_table
-from spikewright.report.page.plots import trade_off
+from spikewright.records import Record, Worth
 from spikewright.report.page.summary import sentence
 
 SOURCE = Path(sw.__file__).parent
@@ -70,46 +66,11 @@ def of_a_diagnosis(stated: Stated) -> str:
     return summary(Findings(loss, interval, score, (), (), "", 5.0, 50, 4, 0.001))
 
 
-def of_a_search(stated: Stated) -> str:
-    """The sentence of a search, whose interval is in its verdict."""
-    choice = Choice(
-        arguments={"steps": 4, "dt": 0.001}, drop=stated.drop, interval=(stated.low, stated.high),
-        certified=False, costs={"spikes": 5.0}, needed=9, runners_up=(), limit=0.5,
-        confidence=0.95, minimised="spikes", held_back=9, searched_on=9, records=(), reproduce="",
-        trials={},
-    )  # fmt: skip
-    return str(choice)
-
-
-def cells(stated: Stated) -> str:
-    """The cells of a table of an evaluation."""
-    _, row = over_time_table(stated.records, [4]).as_texts()
-    return "; ".join(row)
-
-
-def of_a_mark(stated: Stated) -> str:
-    """The description of a figure of settings by their drop."""
-    records = [
-        Record(name, value, unit, 50, None, {"setting": setting})
-        for setting, value_of in (("one", stated.drop), ("two", 0.25))
-        for name, value, unit in (
-            ("accuracy drop", value_of, "fraction"), ("spikes per sample", 9 + value_of, "spikes"),
-        )
-    ]  # fmt: skip
-    return trade_off.describe(trade_off_info(records))
-
-
 WITH_INTERVAL: dict[str, Callable[[Stated], str]] = {
     "the headline of a report": lambda stated: sentence(stated.records),
     "a sweep": of_a_sweep,
     "a diagnosis": of_a_diagnosis,
     "a record": lambda stated: str(stated.record),
-}
-PARTS: dict[str, Callable[[Stated], str]] = {
-    "a table over time": cells,
-    "an evaluation in a notebook": lambda stated: str(table_of([stated.record])[1]),
-    "a search": of_a_search,
-    "a figure of settings": of_a_mark,
 }
 CASES = (
     Stated(-0.004, -0.018, 0.009), Stated(0.004, 0.001, 0.009), Stated(-0.018, -0.03, -0.009),
@@ -122,23 +83,6 @@ CASES = (
 def test_sentences_state_it_alike(output: Callable[[Stated], str], stated: Stated) -> None:
     """The direction of the difference, and that of each end."""
     assert format_difference(stated.drop, (stated.low, stated.high)) in output(stated)
-
-
-@pytest.mark.parametrize("stated", CASES, ids=str)
-@pytest.mark.parametrize("output", PARTS.values(), ids=PARTS)
-def test_cells_and_labels_say_lost_or_gained(
-    output: Callable[[Stated], str], stated: Stated
-) -> None:
-    """There is no minus, and the word is that of the sign."""
-    text = output(stated)
-    size = f"{abs(100 * stated.drop):.1f}" if stated.drop else "0"
-    words = re.findall(rf"(?<![\d.]){re.escape(size)}0?(?: points)?(?: (lost|gained))?", text)
-
-    assert not re.search(r"-\d", text)
-    if stated.drop:
-        assert ("gained" if stated.drop < 0 else "lost") in words
-    else:
-        assert words and "gained" not in words
 
 
 def _texts(path: Path) -> Iterator[str]:
