@@ -116,15 +116,3 @@ def test_what_has_no_curves_says_so() -> None:
         sw.response_curves(simulator(net), neurons)
     with pytest.raises(BuildError, match="nothing is decoded"):
         sw.decoded_function(simulator(net), plain)
-
-
-def test_wanted_values_in_an_array_are_at_its_points_alone() -> None:
-    """Elsewhere nobody knows them."""
-    x = np.linspace(-1, 1, 40)[:, None]
-    with sw.Network(seed=1) as net:
-        a = sw.Ensemble(30, 1)
-        made = sw.Connection(a, sw.Node(size_in=1), eval_points=x, function=x**2)
-    sim = simulator(net)
-    np.testing.assert_array_equal(sw.decoded_function(sim, made)[1], x**2)
-    with pytest.raises(BuildError, match="at its own points alone"):
-        sw.decoded_function(sim, made, x)

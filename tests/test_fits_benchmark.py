@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import answers, fits, kept, sources
+from benchmarks import fits, kept, sources
 from benchmarks.fits import Plan
 from safetensors import safe_open
 
@@ -52,12 +52,3 @@ def test_a_file_of_another_plan_is_not_taken(
     assert kept.load(fits.origin("one", found)) is not None
     monkeypatch.setitem(PLANS, "one", Plan("fashion_mnist", 2, 0.03))
     assert kept.load(fits.origin("one", found)) is None
-
-
-def test_test_images_are_drawn_at_random_and_in_order(images: Path, tmp_path: Path) -> None:
-    """The same for every row; all of them where fewer are there."""
-    found = sources.source("fashion_mnist", images, tmp_path)
-    some = answers.drawn(found, 30)
-    assert len(set(some)) == 30 and list(some) == sorted(some)
-    np.testing.assert_array_equal(some, answers.drawn(found, 30))
-    assert len(answers.drawn(found, 1000)) == 100

@@ -47,31 +47,6 @@ def test_values_are_held_and_passed_on(model: str, within: float) -> None:
     assert abs(run(model, t)[-1, 0] - wanted[model]) < within
 
 
-def test_the_array_sends_what_it_is_given() -> None:
-    """Each of its values within the noise of a hundred neurons."""
-    found = run("array", 0.4, ensembles=12)[-200:].mean(axis=0)
-    np.testing.assert_allclose(found, np.random.default_rng(3).uniform(-1, 1, 12), atol=0.1)
-
-
-def test_the_learner_learns() -> None:
-    """Its last half second is nearer to the wave than nothing at all is."""
-    found = run("learning", 2.0)
-    wave = np.array([nef_models.wave(i * nef_models.DT) for i in range(1501, 2001)])
-    assert np.abs(found[1500:, 0] - wave).mean() < 0.5 * np.abs(wave).mean()
-
-
-@pytest.mark.parametrize("model", ["dense", "sparse"])
-def test_neurons_that_drive_each_other_go_on(model: str) -> None:
-    """Some tens of spikes a second each, not all the same; what they are sent makes a change."""
-    rates = run(model, 0.2, neurons=200, **({"senders": 20} if model == "sparse" else {}))[-1]
-    assert 10 < rates.mean() < 200
-    assert rates.std() > 5
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nef_models, "WEIGHT", 0.0)
-        alone = run(model, 0.2, neurons=200, **({"senders": 20} if model == "sparse" else {}))[-1]
-    assert np.abs(rates - alone).max() > 1
-
-
 def test_both_sides_are_measured_and_shown(tmp_path: Path) -> None:
     """A row a model, with Spikewright in both places here; the document has it."""
     libraries = (nef.OWN, Library("Nengo", "spikewright", (), ()))

@@ -11,8 +11,8 @@ import pytest
 from benchmarks import document
 from benchmarks import networks_of_neurons as benchmark
 from benchmarks.neurons import in_spikewright, models, page
-from benchmarks.neurons.description import GRID, Model, Wiring, kick, peak
-from benchmarks.neurons.statistics import Mean, Spikes, distance, irregularity, populations
+from benchmarks.neurons.description import Model, kick, peak
+from benchmarks.neurons.statistics import Mean, Spikes, distance, populations
 from benchmarks.results import Results
 
 import spikewright as sw
@@ -90,33 +90,6 @@ def test_random_spikes_arrive_at_their_rate() -> None:
     assert found == pytest.approx(wanted.mean(), rel=0.02)
 
 
-def test_a_model_is_what_its_file_holds(tmp_path: Path) -> None:
-    """Arrays and plain data come back; a second copy differs in nothing."""
-    model = models.microcircuit(0.005)
-    model.save(tmp_path / "model.npz")
-    again = Model.load(tmp_path / "model.npz")
-    assert (again.name, again.sizes) == (model.name, model.sizes)
-    for name in ("drive", "start", "background"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(model, name))
-    for name in ("firsts", "targets", "weights", "delays"):
-        np.testing.assert_array_equal(getattr(again.wiring, name), getattr(model.wiring, name))
-
-
-def test_wiring_keeps_every_synapse() -> None:
-    """Sorted by sender, on the grid; parts are those that were chosen."""
-    rng = np.random.default_rng(0)
-    senders, targets = rng.integers(0, 9, (2, 60))
-    weights, delays = rng.normal(size=60), rng.integers(1, 5, 60)
-    wiring = Wiring.of(9, senders, targets, weights, delays)
-    on_grid = np.round(weights / GRID) * GRID
-    given = sorted(zip(senders, targets, on_grid, delays, strict=True))
-    held = (wiring.senders, wiring.targets, wiring.weights, wiring.delays)
-    assert sorted(zip(*held, strict=True)) == given
-    late = wiring.part(wiring.delays == 3)
-    held = (late.senders, late.targets, late.weights, late.delays)
-    assert sorted(zip(*held, strict=True)) == [row for row in given if row[3] == 3]
-
-
 def test_the_microcircuit_has_the_published_numbers() -> None:
     """77 169 neurons and 0.3 billion synapses in full; a fifth; 0.15 mV; the mean input in full."""
     assert models.SIZES.sum() == 77169
@@ -131,26 +104,6 @@ def test_the_microcircuit_has_the_published_numbers() -> None:
     drive, spikes = models._input(0.25)
     np.testing.assert_array_equal(4 * spikes, models.EXTERNAL * 8.0)
     assert (drive > 0).all()
-
-
-def test_a_finer_step_leaves_delays_and_neurons_as_they_are() -> None:
-    """Brunel's network in steps of a tenth: ten of them make the same delay."""
-    coarse, fine = models.brunel(50), models.brunel(50, 0.0001)
-    np.testing.assert_array_equal(fine.wiring.targets, coarse.wiring.targets)
-    np.testing.assert_array_equal(fine.wiring.delays, 10 * coarse.wiring.delays)
-    assert (coarse.dt, fine.dt) == (0.001, 0.0001)
-
-
-def test_regular_and_random_trains_are_told_apart() -> None:
-    """Intervals of one length have none, those of a Poisson train 1; few spikes do not tell."""
-    rng = np.random.default_rng(0)
-    trains = [np.arange(10, 9000, 30), np.cumsum(rng.geometric(0.02, 4000)), np.array([5, 6, 9])]
-    steps = np.concatenate(trains)
-    neurons = np.repeat(range(3), [len(train) for train in trains])
-    order = np.lexsort((neurons, steps))
-    found = irregularity(Spikes(steps[order], neurons[order]), 4)
-    assert found[0] == 0 and found[1] == pytest.approx(1.0, abs=0.05)
-    assert np.isnan(found[2:]).all()
 
 
 def test_rates_agree_within_their_errors() -> None:

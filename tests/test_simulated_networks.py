@@ -43,32 +43,6 @@ def test_uniform_starts_are_seeded_and_recorded() -> None:
         assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.3
 
 
-def test_starts_that_a_user_chose() -> None:
-    """Zero, half, numbers and arrays, in spikes whatever the scale and step."""
-    for chosen, expected in (
-        ("zero", [0.0, 0.0]), ("half", [0.5, 0.5]), (0.25, [0.25, 0.25]), ([0.1, 0.9], [0.1, 0.9]),
-    ):  # fmt: skip
-        with sw.Network() as net:
-            ensemble = cells(2, rate_scale=3.0, initial_voltage=chosen)
-            voltage = sw.Probe(ensemble.neurons, "voltage")
-        sim = simulator(net, dt=0.02)
-        sim.run_steps(1)
-        assert np.broadcast_to(sim.data[ensemble].initial_voltage, 2).tolist() == expected
-        np.testing.assert_allclose(sim.data[voltage], [expected], rtol=1e-12)
-
-
-def test_an_unseeded_network_is_different_every_time_and_says_its_seed() -> None:
-    """The seed that was used is kept, and gives the same run again."""
-    with sw.Network() as net:
-        ensemble = cells(10)
-    first, second = simulator(net), simulator(net)
-    assert first.seed != second.seed
-    starts = [np.asarray(s.data[ensemble].initial_voltage) for s in (first, second)]
-    assert not np.array_equal(*starts)
-    again = simulator(net, seed=first.seed)
-    np.testing.assert_array_equal(again.data[ensemble].initial_voltage, starts[0])
-
-
 def test_reset_begins_anew() -> None:
     """The same results again; with another seed other random starts and draws."""
     mixed = MixedNetwork()
@@ -127,92 +101,7 @@ def test_a_seeded_network_spikes_the_same_alone_and_embedded() -> None:
     assert alone.data[probe].any()
 
 
-def test_unseeded_parts_follow_from_the_seed_around_them() -> None:
-    """Two equal parts inside one network differ from each other, and repeat together."""
-    runs = []
-    for _ in range(2):
-        outer = sw.Network(seed=4)
-        parts = [stochastic_part(None) for _ in range(2)]
-        for part, _ in parts:
-            outer.add(part)
-        sim = simulator(outer)
-        sim.run_steps(50)
-        runs.append([sim.data[probe] for _, probe in parts])
-    np.testing.assert_array_equal(runs[0][0], runs[1][0])
-    np.testing.assert_array_equal(runs[0][1], runs[1][1])
-    assert not np.array_equal(runs[0][0], runs[0][1])
-
-
-def test_seeds_and_places_of_equal_numbers_give_unrelated_draws() -> None:
-    """A network's seed, an ensemble's own, and places in networks and in networks inside."""
-    with sw.Network(seed=0) as net:
-        ensembles = [cells(100), cells(100, seed=0), cells(100)]
-        with sw.Network():
-            ensembles += [cells(100), cells(100, seed=1)]
-        with sw.Network():
-            ensembles.append(cells(100))
-            with sw.Network():
-                ensembles.append(cells(100))
-    data = simulator(net).data
-    starts = np.array([data[e].initial_voltage for e in ensembles])
-    assert np.abs(np.corrcoef(starts) - np.eye(7)).max() < 0.5
-
-
 # Networks together
-
-
-def test_two_subnetworks_connect() -> None:
-    """Objects of different parts of one network may be connected and probed from anywhere."""
-    with sw.Network() as outer:
-        with sw.Network(label="left"):
-            left = sw.Node([1.0, 2.0])
-        with sw.Network(label="right"):
-            right = cells(2, neuron_type=sw.RectifiedLinear())
-            probe = sw.Probe(left)
-        sw.Connection(left[::-1], right.neurons, None, 3.0)
-        output = sw.Probe(right.neurons)
-    sim = simulator(outer)
-    sim.run_steps(1)
-    assert sim.data[output].tolist() == [[6.0, 3.0]] and sim.data[probe].tolist() == [[1.0, 2.0]]
-    assert outer.n_neurons == 2
-
-
-def test_views_carry_parts() -> None:
-    """Slices and index lists on both sides, into and out of neurons, several into one."""
-    with sw.Network() as net:
-        stimulus = sw.Node(np.arange(1.0, 6.0))
-        ensemble = cells(4, neuron_type=sw.RectifiedLinear(), rate_scale=[1.0, 2.0, 4.0, 8.0])
-        sw.Connection(stimulus[:2], ensemble.neurons[[3, 0]], None)
-        sw.Connection(stimulus[-1], ensemble.neurons[1], None, 10.0)
-        sw.Connection(stimulus[[4, 4]], ensemble.neurons[1:3], None, np.array([[1.0, 1.0], [0, 2]]))
-        end = sw.Node(size_in=(2, 2))
-        sw.Connection(ensemble.neurons[::2], end[0], None, sw.Reshape((1, 2)))
-        sw.Connection(ensemble.neurons[[3]], end[1, 1], None, sw.Reshape((1, 1)))
-        probes = sw.Probe(ensemble.neurons), sw.Probe(end)
-    sim = simulator(net)
-    sim.run_steps(1)
-    assert sim.data[probes[0]][0].tolist() == [2.0, 60.0, 10.0, 1.0]
-    assert sim.data[probes[1]][0].tolist() == [[2.0, 10.0], [0.0, 1.0]]
-
-
-def test_what_receives_nothing_receives_zero() -> None:
-    """Junctions, functions and neurons without connections; a bias alone drives neurons."""
-    with sw.Network() as net:
-        junction = sw.Node(size_in=2)
-        function = sw.Node(lambda t, x: x + 1, size_in=2)
-        ensemble = cells(2, neuron_type=sw.RectifiedLinear(), bias=[1.0, -1.0])
-        probes = [sw.Probe(o) for o in (junction, function, ensemble.neurons)]
-    sim = simulator(net, batch_size=2)
-    sim.run_steps(3)
-    for probe, row in zip(probes, ([0, 0], [1, 1], [1, 0]), strict=True):
-        np.testing.assert_array_equal(sim.data[probe], np.broadcast_to(row, (2, 3, 2)))
-
-
-def test_an_empty_network_runs() -> None:
-    """There is nothing to do, and it is done."""
-    sim = simulator(sw.Network())
-    sim.run_steps(5)
-    assert sim.n_steps == 5 and len(sim.data) == 0
 
 
 # Recurrence
@@ -292,19 +181,6 @@ def test_functions_get_each_samples_input_as_their_own_copy() -> None:
     np.testing.assert_array_equal(seen, fed.transpose(1, 0, 2).reshape(6, 2))
 
 
-def test_functions_without_output_are_called() -> None:
-    """A node may only watch."""
-    seen: list[tuple[float, float]] = []
-    with sw.Network() as net:
-        watcher = sw.Node(lambda t, x: seen.append((t, float(x[0]))), size_in=1)
-        sw.Connection(sw.Node([4.0]), watcher, None)
-        probe = sw.Probe(watcher)
-    seen.clear()
-    sim = simulator(net, dt=0.5)
-    sim.run_steps(2)
-    assert seen == [(0.5, 4.0), (1.0, 4.0)] and sim.data[probe].shape == (2, 0)
-
-
 @pytest.mark.parametrize("takes_input", [False, True])
 @pytest.mark.parametrize(
     ("value", "message"),
@@ -345,14 +221,3 @@ def test_misbehaving_functions_are_named_and_end_the_run(
     sim.reset()
     sim.run_steps(4)
     assert sim.data[probe].tolist() == [[0.0]] * 4
-
-
-def test_recordings_that_do_not_fit_memory_are_refused_with_their_size() -> None:
-    """The error names the probe and says what to record less of."""
-    with sw.Network() as net:
-        probe = sw.Probe(sw.Node(np.zeros((1000, 1000))), label="everything")
-    sim = simulator(net)
-    message = r"would need .* GiB, .*recording of <Probe 'everything'> .*sample_every="
-    with pytest.raises(SimulationError, match=message):
-        sim.run_steps(10**12)
-    assert sim.data[probe].shape == (0, 1000, 1000)

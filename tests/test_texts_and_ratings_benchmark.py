@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from benchmarks import docstrings, kept, ratings, texts_and_ratings
 from benchmarks.families.recommenders import NeuMF
-from benchmarks.texts_and_ratings import PLANS, TASKS, Plan, Recipe
+from benchmarks.texts_and_ratings import TASKS, Plan, Recipe
 
 SOURCE = '''"""{module}"""
 
@@ -60,25 +60,6 @@ def test_texts_are_the_beginnings_of_docstrings(
     np.testing.assert_array_equal(again.ids, trained.ids)
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With all packages whose texts are wanted."""
-    monkeypatch.setattr(docstrings, "PACKAGES", ("nobody_has_this",))
-    with pytest.raises(ModuleNotFoundError, match="docstrings of nobody_has_this"):
-        docstrings.texts()
-
-
-def test_ratings_follow_a_rule_with_noise() -> None:
-    """Pairs are told once, about half of them are liked, and the same are made again."""
-    trained, tested = ratings.ratings()
-    users, items = (np.concatenate([getattr(one, n) for one in (trained, tested)])
-                    for n in ("users", "items"))  # fmt: skip
-    pairs = users * ratings.ITEMS + items
-
-    assert len(np.unique(pairs)) == len(pairs) == ratings.RATINGS
-    assert 0.4 < trained.liked.mean() < 0.7
-    np.testing.assert_array_equal(ratings.ratings()[1].liked, tested.liked)
-
-
 @pytest.mark.slow
 def test_every_plan_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the page, with the source's share, what is lost and the spikes; weights are kept."""
@@ -111,10 +92,3 @@ def test_every_plan_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     found = texts_and_ratings.trained("ncf")
     assert kept.load(found.origin) is not None
     assert rows[0][2] == rows[1][2]
-
-
-def test_every_network_runs_at_one_spike_in_few_and_in_more_steps() -> None:
-    """Rows of 16 and of 64 steps."""
-    for network in TASKS:
-        steps = {plan.steps for plan in PLANS.values() if plan.network == network}
-        assert {16, 64} <= steps
