@@ -20,16 +20,6 @@ def test_spiking_is_true_false_or_a_dict(value):
         sw.convert(models.mlp(), spiking=value)
 
 
-def test_frameworks_functions_name_activations():
-    """`{torch.relu: ...}` means what `{"relu": ...}` means, for any framework's function."""
-
-    def relu(x):
-        return x
-
-    conversion = sw.convert(models.mlp(), spiking={relu: sw.SpikingRectifiedLinear()})
-    assert conversion.layers["act1"].neuron_type == sw.SpikingRectifiedLinear()
-
-
 @pytest.mark.parametrize("cap", [0, -1, 1.5, True, "1"])
 def test_a_cap_is_a_whole_number(cap):
     """An error about an argument names the argument, not a layer."""
@@ -114,18 +104,6 @@ def test_any_change_of_the_network_reaches_the_next_run(change):
     CHANGES[change](conversion)
     after = conversion.run(X, steps=40, dt=0.01).raw["output"]
     assert not np.array_equal(before, after)
-
-
-def test_converting_and_running_leave_a_network_being_filled_alone():
-    """Inside `with net:` a conversion stays outside `net` until it is added."""
-    with sw.Network() as net:
-        conversion = sw.convert(models.mlp(), spiking=True)
-        conversion.run(X, steps=2)
-        conversion.verify(X)
-        assert not net.all_networks
-        net.add(conversion.network)
-    assert net.all_networks == [conversion.network]
-    assert not net.all_probes
 
 
 @pytest.mark.parametrize(

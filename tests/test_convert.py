@@ -17,7 +17,7 @@ from spikewright.errors import (
     VerificationError,
 )
 from spikewright.graph import Graph, Node, evaluate, evaluate_all
-from spikewright.graph.layers import Activation, Affine, Input, MaxPool
+from spikewright.graph.layers import Activation, Affine, Input
 
 
 @pytest.mark.parametrize("graph", [models.mlp(), models.residual(), models.residual(pool=True)])
@@ -91,34 +91,6 @@ def test_source_names_lead_to_what_they_became():
     np.testing.assert_allclose(np.broadcast_to(bias, (6, 8, 8))[:, 0, 0], graph["conv1"].layer.bias)
 
 
-def test_a_converted_network_can_be_probed_changed_and_embedded():
-    """`conversion.network` is an ordinary network: embedded, it gives the same spikes."""
-    graph = models.mlp()
-    x = models.inputs(graph)
-    conversion = sw.convert(graph, spiking=True, scale_firing_rates=3.0)
-    alone = conversion.run(x, steps=40, engine="reference")
-    with sw.Network() as outer:
-        outer.add(conversion.network)
-        spikes = sw.Probe(conversion.layers["act2"].neurons, "spike_count")
-        output = sw.Probe(conversion.outputs["output"])
-    with sw.Simulator(outer, batch_size=3, engine="reference") as sim:
-        sim.run_steps(40, {conversion.inputs["x"]: x})
-    counts = sim.data[spikes].sum(axis=(1, 2))
-    np.testing.assert_array_equal(counts, alone.spike_counts()["act2"])
-    np.testing.assert_array_equal(sim.data[output], alone.output)
-
-
-def test_changing_the_network_changes_the_next_run():
-    """A compiled program is kept only as long as the network is what it was compiled from."""
-    graph = models.mlp()
-    x = models.inputs(graph)
-    conversion = sw.convert(graph, spiking=True)
-    before = conversion.run(x, steps=50, dt=0.1).spike_counts()["act1"].sum()
-    conversion.layers["act1"].rate_scale = 10.0
-    after = conversion.run(x, steps=50, dt=0.1).spike_counts()["act1"].sum()
-    assert after > 5 * before > 0
-
-
 def test_per_layer_choices_reach_their_layers():
     """Dicts set each layer; a linear layer's name stands for the population that it is part of."""
     conversion = sw.convert(
@@ -175,15 +147,6 @@ def test_what_is_no_model_is_refused():
         sw.convert("model.txt")
 
 
-def test_spiking_types_are_chosen_by_activation_class_or_instance():
-    """A dict's keys may be the activation's name, its rate type, or an instance of it."""
-    for key in ("relu", sw.RectifiedLinear, sw.RectifiedLinear()):
-        conversion = sw.convert(models.mlp(), spiking={key: sw.SpikingRectifiedLinear})
-        assert conversion.layers["act1"].neuron_type == sw.SpikingRectifiedLinear()
-    other = sw.convert(models.mlp(activation="tanh"), spiking=True)
-    assert other.layers["act1"].neuron_type == sw.RunningMeanSpiking(sw.Tanh(tau_ref=1.0))
-
-
 def test_a_cap_limits_spikes_in_every_step():
     """max_spikes_per_step caps counts and is listed as an approximation."""
     conversion = sw.convert(
@@ -211,41 +174,6 @@ def test_the_trace_says_what_is_exact_convergent_and_approximated():
     assert "IntegrateAndFire" in str(spiking)
     rectified = sw.convert(graph, spiking={"relu": sw.SpikingRectifiedLinear()}).trace
     assert {e.layer for e in rectified.warnings} == {"relu1", "relu2"}
-
-
-def test_the_trace_warns_of_less_than_one_spike():
-    """A run in which a layer's neurons spike less than once on average leaves a warning, once."""
-    graph = models.mlp()
-    conversion = sw.convert(graph, spiking=True)
-    for _ in range(2):
-        conversion.run(models.inputs(graph), steps=10, dt=0.001)
-    warned = [e.layer for e in conversion.trace.warnings]
-    assert warned == ["act1", "act2"]
-    fresh = sw.convert(graph, spiking=True, scale_firing_rates=100.0)
-    fresh.run(models.inputs(graph), steps=10, dt=1.0)
-    assert not fresh.trace.warnings
-
-
-def test_an_accumulated_maximum_has_the_maximum_of_the_means():
-    """Max pooling behind spikes: its time mean is the maximum of its inputs' means, exactly."""
-    pool = MaxPool((2,), (2,), ((0, 0),), (1,))
-    nodes = (
-        Node("x", Input((1, 8))),
-        Node("relu", Activation("relu"), ("x",)),
-        Node("pool", pool, ("relu",)),
-    )
-    graph = Graph(nodes, {"y": "pool"})
-    conversion = sw.convert(graph, spiking=True)
-    with conversion.network:
-        spikes = sw.Probe(conversion.layers["relu"].neurons)
-        pooled = sw.Probe(conversion.layers["pool"])
-    x = np.random.default_rng(0).uniform(0, 1, (5, 33, 1, 8))
-    with sw.Simulator(conversion.network, dt=1.0, batch_size=5, engine="reference") as sim:
-        sim.run_steps(33, {conversion.inputs["x"]: x})
-    means = sim.data[spikes].mean(axis=1)
-    np.testing.assert_allclose(
-        sim.data[pooled].mean(axis=1), pool.evaluate(means), rtol=0, atol=1e-12
-    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 
 import spikewright as sw
 from populations import simulator
-from spikewright.errors import BuildError
 from spikewright.network.solvers import Lstsq
 
 
@@ -93,26 +92,3 @@ def test_decoded_functions_are_decoders_times_curves() -> None:
     curves = sw.tuning_curves(sim, a, corner)[1]
     np.testing.assert_allclose(decoded, curves @ sim.data[product].weights.T)
     assert wanted == pytest.approx(np.array([[-0.75]]))
-
-
-def test_what_has_no_curves_says_so() -> None:
-    """Without neurons, without a vector, in many dimensions, of another network."""
-    sim, ensemble = built(dimensions=3)
-    with pytest.raises(BuildError, match="represents 3 dimensions: give points="):
-        sw.tuning_curves(sim, ensemble)
-    with pytest.raises(BuildError, match=r"points must be \(m, 3\), got shape \(4, 2\)"):
-        sw.tuning_curves(sim, ensemble, np.zeros((4, 2)))
-    with pytest.raises(BuildError, match="points must be numbers"):
-        sw.tuning_curves(sim, ensemble, [["a", "b", "c"]])
-    with pytest.raises(BuildError, match="is not in"):
-        sw.response_curves(sim, built()[1])
-    direct, without = built(neuron_type=sw.Direct())
-    with pytest.raises(BuildError, match="has no neurons"):
-        sw.response_curves(direct, without)
-    with sw.Network() as net:
-        neurons = sw.Ensemble(3, None, label="bare")
-        plain = sw.Connection(neurons, sw.Node(size_in=3))
-    with pytest.raises(BuildError, match="<Ensemble 'bare'> represents no vector"):
-        sw.response_curves(simulator(net), neurons)
-    with pytest.raises(BuildError, match="nothing is decoded"):
-        sw.decoded_function(simulator(net), plain)

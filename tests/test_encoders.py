@@ -83,19 +83,6 @@ def test_poisson_draws_differ_between_samples_seeds_and_inputs_and_repeat_themse
     assert (first["a"][0, :, 1:] != first["a"][1, :, 1:]).any()
 
 
-def test_frames_are_held() -> None:
-    """Each for so many steps, the last one until the end; they say how long a run is."""
-    frames = RNG.normal(size=(2, 5, 3, 4))
-    run = _run(Frames(hold=4), frames, steps=None)
-
-    assert run.steps == 20
-    np.testing.assert_allclose(run.output, np.repeat(frames, 4, axis=1), rtol=1e-6)
-    longer = _run(Frames(hold=4), frames, steps=23).output
-    np.testing.assert_array_equal(longer[:, 20:], longer[:, 19:20].repeat(3, axis=1))
-    with pytest.raises(SimulationError, match="20 steps, the run has 19"):
-        _run(Frames(hold=4), frames, steps=19)
-
-
 def _events(rank: int) -> list[NDArray]:
     """Lists of events of different length, with several of one place and step."""
     rng = np.random.default_rng(8)

@@ -189,27 +189,6 @@ def test_one_setting_has_one_energy_beside_its_table(
     assert joules(setting.energy) in text and DEFAULT_TABLE in text
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_another_table_is_named_in_the_place_of_the_default(setting: Setting, table: str) -> None:
-    """In the sentence, the table, the plain data and the page of a sweep, with its own energy."""
-    found = swept(energy_table=table)
-    (record,) = own_energies(setting.evaluation.records, steps=STEPS, table=table)
-    figure = f"{joules(record.value)} ({table})"
-    (row,) = found.table().as_dicts()
-    best = found.as_dict()["best"]
-
-    assert figure in found.conclusion
-    assert column(found.table(), "energy") == (
-        f"energy per sample ({table}): {joules(record.value)}"
-    )
-    assert (row["energy_j"], row["energy_table"]) == (record.value, table)
-    assert (best["energy"], best["energy_table"]) == (record.value, table)
-    page = write_html(setting.folder / f"{table}.html", sweep=found.records, search=found.trade_off)
-    (section,) = parse(page.read_text()).all("section", **{"aria-labelledby": "sweep"})
-    (heading,) = (th.text for th in section.all("th", scope="col") if "energy" in th.text)
-    assert f"({table})" in heading and joules(record.value) in section.text
-
-
 def _defaults() -> Iterable[tuple[str, Any]]:
     """The default of every function, command and constructor that takes a cost table by name."""
     for function in (sw.sweep, sw.tune, sw.Conversion.train):

@@ -132,19 +132,3 @@ def test_every_extra_that_a_message_names_exists() -> None:
         wanted = {"sklearn": "scikit-learn", "distributed": "dask[distributed]"}
         name = re.escape(wanted.get(package, package))
         assert any(re.match(rf"{name}(?!\w)", line) for line in extras[extra]), (package, extra)
-
-
-def test_layers_that_are_refused_alike_share_a_sentence() -> None:
-    """One line for each reason with how many layers and which; each is a refusal of its own."""
-    alike = [Refusal(f"lstm{i}", "LSTM", "has state", "Cut it") for i in range(35)]
-    other = [Refusal("pool", "LSTM", "has state", "Leave it"), Refusal("act", "GELU", "unknown")]
-    error = ConversionError([*alike[:20], *other, *alike[20:]])
-
-    assert str(error) == (
-        "37 layers cannot be converted:\n"
-        "  - 35 x LSTM (lstm0, lstm1, lstm2, lstm3, lstm4, lstm5, lstm6, lstm7 and 27 more): "
-        "has state. Cut it.\n"
-        "  - layer 'pool' (LSTM): has state. Leave it.\n"
-        "  - layer 'act' (GELU): unknown."
-    )
-    assert len(error.refusals) == 37

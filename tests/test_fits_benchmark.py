@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from benchmarks import fits, kept, sources
+from benchmarks import fits, sources
 from benchmarks.fits import Plan
 from safetensors import safe_open
 
@@ -41,14 +40,3 @@ def test_what_is_kept_makes_the_same_network_again(name: str, images: Path, tmp_
     told = fits.measured(name, sources.source("fashion_mnist", images, tmp_path), 100)
     assert told.source - told.drop == pytest.approx(accuracy, abs=1e-4)
     assert told.spikes > 0
-
-
-def test_a_file_of_another_plan_is_not_taken(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The text of the plan is part of what is kept."""
-    found = sources.source("fashion_mnist", images, tmp_path)
-    kept.save({"0.bias": np.zeros(2, np.float32)}, fits.origin("one", found), 0.5)
-    assert kept.load(fits.origin("one", found)) is not None
-    monkeypatch.setitem(PLANS, "one", Plan("fashion_mnist", 2, 0.03))
-    assert kept.load(fits.origin("one", found)) is None

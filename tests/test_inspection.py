@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import spikewright as sw
+from slowly import one_of_each
 from spikewright.cli import main
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Node
@@ -225,7 +226,11 @@ def test_parameters_are_counted_once() -> None:
     assert found.parameters == sum(n for n in counts.values() if n is not None)
 
 
-@pytest.mark.parametrize("example", layer_examples(), ids=lambda example: example.id)
+@pytest.mark.parametrize(
+    "example",
+    one_of_each(layer_examples(), lambda example: (example.layer.kind, example.shapes)),
+    ids=lambda example: example.id,
+)
 def test_operations_are_the_products_of_the_layer_s_equation(example: LayerExample) -> None:
     """Of a layer with weights: as many as its output has derivatives by what they multiply.
 

@@ -223,19 +223,3 @@ def test_pickled_and_copied_simulators_go_on(engine: str, batch_size: int | None
             pickled.data[other], np.take(sim.data[probe], range(known), axis)
         )
     assert pickled.network is not net and copied.network is net
-
-
-def test_what_cannot_be_pickled_is_named() -> None:
-    """The node or connection, the reason, and what to do."""
-    net, _ = network(source=lambda t: 0.5)
-    net.all_nodes[0].label = "lambda"
-    with pytest.raises(SimulationError, match=r"<Node 'lambda'>.*function cannot be pickled.*Give"):
-        pickle.dumps(simulator(net, "reference"))
-    copied = copy.deepcopy(simulator(net, "reference"))  # a copy shares what cannot change
-    copied.step()
-    net, _ = network()
-    connection = net.all_connections[2]
-    with net:
-        sw.Connection(connection.pre_obj, connection.post_obj, function=lambda x: x**2)
-    with pytest.raises(SimulationError, match=r"<Connection.*function cannot be pickled"):
-        pickle.dumps(simulator(net, "reference"))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import spikewright as sw
-from spikewright import engines
 
 FORMS = ("decoders", "full", "neurons", "part", "encoders", "shaped")
 
@@ -167,21 +166,3 @@ def test_a_channel_is_learned() -> None:
         sim.run(4.0)
     first, last = np.sqrt(np.mean(sim.data[wrong].reshape(8, -1) ** 2, axis=1))[[0, -1]]
     assert first > 0.2 and last < 0.06
-
-
-@pytest.mark.parametrize("name", engines.available())
-def test_memory_knows_of_weights_that_change(name: str) -> None:
-    """Every sample has weights of its own, and a rule's state, in what a run is said to need."""
-    with sw.Network(seed=0) as net:
-        a, b = sw.Ensemble(200, 1), sw.Ensemble(300, 1)
-        link = sw.Connection(
-            a.neurons, b.neurons, transform=np.ones((300, 200)), learning_rule_type=sw.Oja()
-        )
-    sizes = []
-    for rules in (None, sw.Oja(), sw.RLS()):
-        link.learning_rule_type = rules
-        with sw.Simulator(net, batch_size=4, engine=name) as sim:
-            parts = [part for part in sim.memory(10) if part.kind == "state"]
-        sizes.append(sum(part.bytes for part in parts))
-    assert sizes[1] - sizes[0] >= 4 * 8 * 300 * 200
-    assert sizes[2] - sizes[0] >= 4 * 8 * (300 * 200 + 200 * 200)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import numpy as np
 import pytest
 
 import spikewright as sw
-from spikewright import network as files
-from spikewright.errors import BuildError, DamagedFileError
+from slowly import of_each_type
+from spikewright.errors import BuildError
 from spikewright.explorer.live.opening import live
 from spikewright.testing.modelling import NeuronExample, neuron_type_examples
 
@@ -49,7 +48,7 @@ def test_a_simulator_takes_the_networks_step() -> None:
     assert live(_decaying()).dt == STEP
 
 
-@pytest.mark.parametrize("example", neuron_type_examples(), ids=lambda e: e.id)
+@pytest.mark.parametrize("example", of_each_type(neuron_type_examples()), ids=lambda e: e.id)
 def test_neurons_with_a_state_hold_for_one_step(example: NeuronExample) -> None:
     """Of every type: another step is refused by name where a state goes on from step to step.
 
@@ -84,22 +83,6 @@ def test_a_part_has_its_own_step() -> None:
         sw.Simulator(outer, OTHER)
     inner.dt = None
     assert sw.Simulator(outer).dt == STEP
-
-
-def test_a_step_is_kept_in_copies_and_files(tmp_path: Path) -> None:
-    """Of the network and of those inside it; a file that states another kind is damaged."""
-    outer = _decaying(None)
-    outer.add(_decaying())
-    files.save(outer, tmp_path / "net.sw")
-    for made in (files.load(tmp_path / "net.sw"), outer.copy(), copy.deepcopy(outer)):
-        assert made.dt is None and made.networks[0].dt == STEP
-        assert sw.Simulator(made).dt == STEP
-
-    content, arrays = files.storage._storage.read(tmp_path / "net.sw", "network")
-    content["dt"] = -1
-    files.storage._storage.write(tmp_path / "net.sw", "network", content, arrays)
-    with pytest.raises(DamagedFileError, match="dt must be None or above 0 s"):
-        files.load(tmp_path / "net.sw")
 
 
 def test_whole_numbers_hold_for_their_step(tmp_path: Path) -> None:

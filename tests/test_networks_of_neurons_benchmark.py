@@ -12,10 +12,7 @@ from benchmarks import document
 from benchmarks import networks_of_neurons as benchmark
 from benchmarks.neurons import in_spikewright, models, page
 from benchmarks.neurons.description import Model, kick, peak
-from benchmarks.neurons.statistics import Mean, Spikes, distance, populations
 from benchmarks.results import Results
-
-import spikewright as sw
 
 TINY = {
     "brunel": lambda: models.brunel(50),
@@ -74,22 +71,6 @@ def test_spikewright_runs_what_is_described(name: str) -> None:
     assert simulation.simulator.engine == "native"
 
 
-def test_random_spikes_arrive_at_their_rate() -> None:
-    """Without other synapses the mean voltage of neurons that do not fire is that of the input."""
-    model = models.microcircuit(0.005)
-    none = model.wiring.part(np.zeros(len(model.wiring), bool))
-    weak = 0.01 * model.background_weight
-    model = replace(model, wiring=none, background_weight=weak, drive=np.zeros(model.n))
-    network, neurons = in_spikewright.made(model)
-    with network:
-        probe = sw.Probe(neurons, "voltage")
-    with sw.Simulator(network, model.dt, progress=False) as simulator:
-        simulator.run_steps(2000)
-    wanted = model.background * weak * model.tau_exc
-    found = simulator.data[probe][1000:].mean()
-    assert found == pytest.approx(wanted.mean(), rel=0.02)
-
-
 def test_the_microcircuit_has_the_published_numbers() -> None:
     """77 169 neurons and 0.3 billion synapses in full; a fifth; 0.15 mV; the mean input in full."""
     assert models.SIZES.sum() == 77169
@@ -104,30 +85,6 @@ def test_the_microcircuit_has_the_published_numbers() -> None:
     drive, spikes = models._input(0.25)
     np.testing.assert_array_equal(4 * spikes, models.EXTERNAL * 8.0)
     assert (drive > 0).all()
-
-
-def test_rates_agree_within_their_errors() -> None:
-    """Of two draws of one rate, not of another; the same spikes agree whatever their errors."""
-    model = models.brunel(50)
-    rng = np.random.default_rng(0)
-
-    def drawn(rate: float) -> Spikes:
-        at = np.nonzero(rng.random((5000, model.n)) < rate * model.dt)
-        return Spikes(at[0] + 1, at[1])
-
-    runs = [drawn(20.0), drawn(20.0), drawn(30.0)]
-    means = [populations(model, run, 1000, 5000)["E"] for run in runs]
-    assert means[0]["rate"].value == pytest.approx(20.0, rel=0.1)
-    assert means[0]["rate"].agrees(means[1]["rate"])
-    assert not means[0]["rate"].agrees(means[2]["rate"])
-    assert means[0]["irregularity"].agrees(means[1]["irregularity"])
-    assert distance(model, runs[:2], 0) < 0.4 < distance(model, runs[::2], 0)
-    assert Mean.of(np.array([1.0])).agrees(Mean.of(np.array([2.0])))  # one neuron does not tell
-    assert runs[0].same_until(runs[0]) is None
-    moved = Spikes(runs[0].steps.copy(), runs[0].neurons.copy())
-    moved.neurons[7] += 1
-    assert runs[0].same_until(moved) == runs[0].steps[7]
-    assert runs[0].same_until(Spikes(moved.steps[:3], runs[0].neurons[:3])) == runs[0].steps[3]
 
 
 def test_all_sides_are_measured_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,32 +14,6 @@ from spikewright.errors import SimulationError
 from spikewright.testing.mixed import MixedNetwork
 
 # Random starts, seeds, resets
-
-
-def test_uniform_starts_are_seeded_and_recorded() -> None:
-    """In spikes, on [0, 1), one a neuron, the same for every sample."""
-
-    def start(**options: Any) -> NDArray:
-        with sw.Network(**options.pop("network", {})) as net:
-            ensemble = cells(
-                (4, 50), neuron_type=sw.SpikingRectifiedLinear(), seed=options.pop("own", None)
-            )
-            voltage = sw.Probe(ensemble.neurons, "voltage")
-        sim = simulator(net, batch_size=2, **options)
-        sim.run_steps(1)
-        found = sim.data[ensemble].initial_voltage
-        np.testing.assert_allclose(sim.data[voltage][:, 0], np.stack([found, found]), rtol=1e-12)
-        return np.asarray(found)
-
-    first = start(network={"seed": 1})
-    assert first.shape == (4, 50) and 0.0 <= first.min() < 0.05 and 0.95 < first.max() < 1.0
-    assert len(np.unique(first)) == 200
-    np.testing.assert_array_equal(first, start(network={"seed": 1}))
-    np.testing.assert_array_equal(first, start(seed=1))
-    np.testing.assert_array_equal(first, start(network={"seed": 2}, seed=1))
-    np.testing.assert_array_equal(start(own=5), start(own=5, seed=3))
-    for other in (start(network={"seed": 2}), start(own=1), start(own=1, network={"seed": 1})):
-        assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.3
 
 
 def test_reset_begins_anew() -> None:
@@ -105,27 +78,6 @@ def test_a_seeded_network_spikes_the_same_alone_and_embedded() -> None:
 
 
 # Recurrence
-
-
-def test_an_integrator_with_a_synapse_is_the_loop_written_by_hand() -> None:
-    """`x' = u` through a low-pass and an identity feedback; rate neurons in the loop."""
-    tau, dt, steps = 0.1, 0.001, 300
-    drive = np.where(np.arange(steps) < 100, 2.0, -0.5)[:, None]
-    with sw.Network() as net:
-        stimulus, state = sw.Node([0.0]), sw.Node(size_in=1)
-        sw.Connection(stimulus, state, sw.Lowpass(tau), tau)
-        sw.Connection(state, state, sw.Lowpass(tau))
-        probe = sw.Probe(state)
-    sim = simulator(net, dt=dt)
-    sim.run_steps(steps, {stimulus: drive})
-    decay, forward, back, expected = math.exp(-dt / tau), 0.0, 0.0, []
-    for u in drive[:, 0].tolist():
-        x = forward + back
-        expected.append(x)
-        forward = decay * forward + (1 - decay) * tau * u
-        back = decay * back + (1 - decay) * x
-    np.testing.assert_allclose(sim.data[probe][:, 0], expected, rtol=1e-10, atol=1e-12)
-    assert abs(sim.data[probe][100, 0] - 0.2) < 0.01
 
 
 def test_a_spiking_loop_is_the_loop_written_by_hand() -> None:

@@ -71,18 +71,6 @@ def test_steps_and_time() -> None:
     np.testing.assert_allclose(sim.trange(sample_every=0.03), [0.03, 0.06, 0.09])
 
 
-@both
-def test_recordings_have_the_precisions_type(precision: sw.engines.Precision) -> None:
-    """float32 or float64, across several runs."""
-    with sw.Network() as net:
-        probe = sw.Probe(sw.Node([1.0]))
-    sim = simulator(net, precision=precision)
-    sim.run_steps(2)
-    sim.run_steps(1)
-    assert sim.data[probe].dtype == precision and sim.data[probe].shape == (3, 1)
-    assert sim.precision == precision and sim.engine == "reference"
-
-
 def test_a_batch_has_its_axis_first() -> None:
     """Of inputs and recordings; what is not fed is the same for all samples."""
     with sw.Network() as net:
@@ -142,19 +130,6 @@ def test_inputs_that_do_not_fit_are_refused(
     sim.run_steps(5)
 
 
-def test_only_constant_nodes_of_the_network_can_be_fed() -> None:
-    """Junctions, functions, foreign nodes and other things cannot."""
-    with sw.Network():
-        foreign = sw.Node([1.0], label="foreign")
-    with sw.Network() as net:
-        junction = sw.Node(size_in=1, label="junction")
-        function = sw.Node(lambda t: t, label="function")
-    sim = simulator(net)
-    for wrong in (foreign, junction, function, "name"):
-        with pytest.raises(SimulationError, match="cannot be fed: only nodes of the network with"):
-            sim.run_steps(1, {wrong: [1.0]})  # type: ignore[dict-item]
-
-
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -178,18 +153,6 @@ def test_impossible_options_are_refused(
         sw.Node([1.0])
     with pytest.raises(error, match=message):
         simulator(net, **options)
-
-
-def test_a_closed_simulator_runs_no_more_and_keeps_its_data() -> None:
-    """`with` closes it."""
-    with sw.Network() as net:
-        probe = sw.Probe(sw.Node([2.0]))
-    with simulator(net) as sim:
-        sim.run_steps(3)
-    for forbidden in (sim.step, sim.reset, lambda: sim.run(0.1)):
-        with pytest.raises(SimulationError, match="the simulator is closed"):
-            forbidden()
-    assert sim.data[probe].shape == (3, 1)
 
 
 # Recordings

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import (
-    family_networks,
     fits,
     image_sets,
     kept,
@@ -20,7 +19,6 @@ from benchmarks import (
     texts_and_ratings,
     training,
 )
-from benchmarks.family_networks import Rows, VisionTransformer
 from benchmarks.image_sets import ImageSet
 from benchmarks.training import Normalised, Recipe
 from PIL import Image
@@ -88,17 +86,6 @@ def test_plain_and_coded_images_are_read(tmp_path: Path) -> None:
     assert found.y_train.shape == (6,)
 
 
-def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
-    """The error names what the file holds and what it should hold; images must be bytes."""
-    np.savez(tmp_path / "a.npz", pixels=np.zeros(3))
-    with pytest.raises(ValueError, match="holds pixels; images are x_train"):
-        image_sets.load(tmp_path / "a.npz")
-    x = np.zeros((2, 4, 4))
-    np.savez(tmp_path / "b.npz", x_train=x, y_train=[0, 1], x_test=x, y_test=[0, 1])
-    with pytest.raises(ValueError, match="bytes"):
-        image_sets.load(tmp_path / "b.npz")
-
-
 # -- training --
 
 
@@ -146,40 +133,6 @@ def test_networks_convert_exactly(make, shape: tuple[int, ...], populations: int
     conversion = sw.convert(module.eval(), example_input=x[:1], spiking=True)
     conversion.verify(x)
     assert len(conversion.populations()) == populations
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("make", "shape", "kinds"),
-    [
-        (family_networks.mobilenet_v3, (3, 16, 16), {"Multiply", "hard_swish", "hard_sigmoid"}),
-        (lambda: VisionTransformer(8, 2, 1, 14), (1, 28, 28), {"MatMul", "softmax", "gelu"}),
-        (lambda: Rows(5, 4), (1, 6, 5), {"Multiply", "sigmoid", "tanh"}),
-    ],
-    ids=["mobilenet_v3", "vit", "gru"],
-)
-def test_families_have_what_plain_networks_lack(make, shape: tuple[int, ...], kinds: set) -> None:
-    """Gates, attention and curves are in the graph, and all is converted and verified."""
-    torch.manual_seed(0)
-    module, x = make(), torch.randn(8, *shape)
-    with torch.no_grad():
-        module.train()(x)
-    conversion = sw.convert(module.eval(), example_input=x[:1].numpy(), spiking=True)
-    layers = [node.layer for node in conversion.canonical]
-    names = {getattr(layer, "function", type(layer).__name__) for layer in layers}
-
-    conversion.verify(x.numpy())
-    assert kinds <= names
-
-
-def test_the_published_network_is_trained_once(tmp_path: Path) -> None:
-    """It takes pixels from 0 to 1, and is read from the cache the second time."""
-    x = images(40, 28, 1)
-    data = ImageSet(x, np.arange(40) % 10, x, np.arange(40) % 10)
-    found = sources.mnist(data, tmp_path, epochs=1)
-    again = sources.mnist(data, tmp_path, epochs=1)
-    assert found.x_test.max() <= 1.0
-    np.testing.assert_array_equal(found.outputs(found.x_test), again.outputs(again.x_test))
 
 
 def test_kept_weights_are_taken_in_place_of_a_training(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-import spikewright as sw
 from spikewright._base.amounts import format_difference
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.judges import Score
@@ -23,7 +19,6 @@ from spikewright.evaluation.sweeping.words import found_one
 from spikewright.records import Record, Worth
 from spikewright.report.page.summary import sentence
 
-SOURCE = Path(sw.__file__).parent
 HOW = {"steps": 4, "readout": "mean", "dt": 0.001}
 ACCURACY = Worth("accuracy")
 
@@ -83,32 +78,3 @@ CASES = (
 def test_sentences_state_it_alike(output: Callable[[Stated], str], stated: Stated) -> None:
     """The direction of the difference, and that of each end."""
     assert format_difference(stated.drop, (stated.low, stated.high)) in output(stated)
-
-
-def _texts(path: Path) -> Iterator[str]:
-    """All texts of a module but its docstrings; of other files all lines."""
-    if path.suffix != ".py":
-        yield path.read_text()
-        return
-    tree = ast.parse(path.read_text())
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    docs = {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
-            yield cast(str, node.value)
-
-
-def test_one_module_has_the_words() -> None:
-    """Nothing else writes of points that are lost or gained: so no copy of it can forget a sign."""
-    stating = re.compile(r"\bgained\b(?! samples)|points (are )?lost|% confidence")
-    found = [
-        path.relative_to(SOURCE).as_posix()
-        for path in sorted(SOURCE.rglob("*"))
-        if path.suffix in (".py", ".js", ".html") and any(map(stating.search, _texts(path)))
-    ]
-
-    assert found == ["_base/amounts.py"]

@@ -7,57 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import docstrings, kept, ratings, texts_and_ratings
+from benchmarks import kept, ratings, texts_and_ratings
 from benchmarks.families.recommenders import NeuMF
 from benchmarks.texts_and_ratings import TASKS, Plan, Recipe
-
-SOURCE = '''"""{module}"""
-
-def one():
-    """{one}
-
-    Not this paragraph.
-    """
-
-class Two:
-    """{two}"""
-'''
-
-
-def _package(folder: Path, name: str, **texts: str) -> None:
-    inside = folder / name
-    (inside / "tests").mkdir(parents=True)
-    (inside / "__init__.py").write_text(SOURCE.format(**texts), encoding="utf-8")
-    tested = SOURCE.format(module="Some words of a test here", one="x", two="y")
-    (inside / "tests" / "test_it.py").write_text(tested, encoding="utf-8")
-
-
-def test_texts_are_the_beginnings_of_docstrings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without names of packages, repeated ones, short ones and tests; padded behind their words."""
-    shared = "A text that both of them have"
-    _package(
-        tmp_path, "someone", module="Arrays of someone with many numbers 2 x", one=shared, two="no"
-    )
-    _package(tmp_path, "another", module=shared, one="Layers of a network are here", two=shared)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(docstrings, "PACKAGES", ("someone", "another"))
-    monkeypatch.setattr(docstrings, "TOLD", {"someone", "another"})
-    monkeypatch.setattr(docstrings, "TESTED", 3)
-    trained, tested = docstrings.texts()
-
-    ids = np.concatenate([trained.ids, tested.ids])
-    masks = np.concatenate([trained.masks, tested.masks])
-    labels = np.concatenate([trained.labels, tested.labels])
-    assert (len(trained.labels), len(tested.labels)) == (2, 1)
-    np.testing.assert_array_equal(np.sort(labels), [0, 0, 1])
-    assert sorted(masks.sum(1)) == [7, 8, 8]  # a token for all of a text, and its words
-    np.testing.assert_array_equal(masks == 1, ids != docstrings.PADDING)
-    assert (np.diff(masks, axis=1) <= 0).all()
-    assert (ids[:, 0] == docstrings.FIRST).all()
-    again = docstrings.texts()[0]
-    np.testing.assert_array_equal(again.ids, trained.ids)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import demo, engines
 from spikewright.engines.native.engine import THREADS_VARIABLE, NativeEngine
 from spikewright.engines.torch import TorchEngine
@@ -53,8 +54,9 @@ ENTRIES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("threads", [0, 257, 10**6, 10**30, 2.5, "2", True])
-@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(
+    ("entry", "threads"), in_turn(ENTRIES, [0, 257, 10**6, 10**30, 2.5, "2", True])
+)
 def test_numbers_of_threads_are_from_1_to_256(entry: str, threads: Any) -> None:
     """Any other is refused where it enters, before a thread is started."""
     with pytest.raises(SpikewrightError, match=r"threads must be .*from 1 to 256, got "):

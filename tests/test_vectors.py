@@ -108,29 +108,6 @@ def test_the_default_decoders_are_their_closed_form() -> None:
 # Connections
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_decoded_values_are_weights_times_activities(engine: str) -> None:
-    """Rates at a point: transform . decoders . a arrives, without delay where no synapse is."""
-    rng = np.random.default_rng(3)
-    matrix = rng.normal(size=(4, 2))
-    with sw.Network(seed=3) as net:
-        ensemble = sw.Ensemble(80, 3, neuron_type=sw.LIFRate(amplitude=0.5), radius=2.0)
-        sw.Connection(sw.Node([0.6, -0.9, 0.3]), ensemble, None)
-        end = sw.Node(size_in=6)
-        link = sw.Connection(
-            ensemble[[2, 0]], end[1:5], None, matrix, function=lambda x: [x[0] * x[1], x[1]]
-        )
-        sent, value = sw.Probe(ensemble.neurons), sw.Probe(end)
-    with simulator(net, engine=engine) as sim:
-        sim.run_steps(2)
-    a, data = sim.data[sent][0], sim.data[link]
-    assert data.weights.shape == (4, 80)
-    assert np.allclose(sim.data[value][0, 1:5], data.weights @ a, rtol=1e-9, atol=1e-9)
-    assert np.allclose(sim.data[value][0, [0, 5]], 0.0)
-    ideal = matrix @ np.array([0.3 * 0.6, 0.6])
-    assert np.allclose(sim.data[value][0, 1:5], ideal, atol=0.4)
-
-
 @pytest.mark.parametrize("solver", [solvers.LstsqL2(weights=True), solvers.LstsqDrop(weights=True)])
 def test_weights_between_neurons_do_what_factors_do(solver: solvers.Solver) -> None:
     """The full matrix is stored instead, gain x encoders / radius x transform x decoders."""
@@ -174,21 +151,6 @@ def test_a_scale_leaves_what_is_decoded(scale: float) -> None:
         sim.run_steps(400)
     assert sim.data[value][-100:, 0].mean() == pytest.approx(0.4, abs=0.02)
     assert sim.data[counts].sum() == pytest.approx(scale * 2950, rel=0.5)
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_recurrent_population_keeps_a_value(engine: str) -> None:
-    """An integrator: 0.5 s of input 1, then held; the loop runs in every engine."""
-    tau = 0.1
-    with sw.Network(seed=8) as net:
-        stimulus = sw.Node(processes.Piecewise({0.0: 1.0, 0.5: 0.0}))
-        memory = sw.Ensemble(150, label="memory")
-        sw.Connection(stimulus, memory, tau, transform=tau)
-        sw.Connection(memory, memory, tau)
-        probe = sw.Probe(memory, synapse=0.05)
-    with simulator(net, engine=engine, progress=False) as sim:
-        sim.run(1.0)
-    assert sim.data[probe][-1, 0] == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

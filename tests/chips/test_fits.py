@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from building import dense, given, population, reads
+from building import given, population, reads
 
 import spikewright as sw
 from spikewright import chips
@@ -129,21 +129,6 @@ def test_a_readout_is_a_layer() -> None:
     assert "laid out as a layer of neurons" in fit.assumptions[0]
 
 
-def test_biases_are_no_inputs() -> None:
-    """A constant of a conversion is a bias, which a chip's neurons have."""
-    graph = _graph(
-        g.Affine(_weights(5, 16), None),
-        g.Activation("relu"),
-        g.Affine(_weights(3, 5), _weights(3)),
-        shape=(16,),
-    )
-    conversion = _converted(graph)
-
-    assert len(conversion.network.all_nodes) == 3  # the input, the readout, and its constant
-    assert conversion.fits("xylo_audio2").fits
-    assert not chips.fits(conversion.network, "xylo_audio2").fits  # where nobody says so
-
-
 def _two(one: Any, other: Any) -> sw.Network:
     """A layer that reads two others, by these weights."""
     with sw.Network() as network:
@@ -164,27 +149,6 @@ def test_a_core_has_one_kernel() -> None:
     assert broken.layer == "last"
     assert "a core has one kernel" in broken.reason
     assert chips.fits(_two(shared, None), "loihi1").fits
-
-
-def test_layers_are_matched_not_queued() -> None:
-    """A layer that needs a certain core gets it, though an earlier layer would fit there too."""
-    with sw.Network() as network:
-        small = [population(1, FLOOR) for _ in range(2)]  # every core has room for these
-        most = [population((64, 32, 32), FLOOR) for _ in range(3)]  # cores 0 to 2 alone
-        half = [population((32, 32, 32), FLOOR) for _ in range(2)]  # cores 0 to 4
-        for _ in range(2):  # cores 5 and 6 alone
-            dense(population(256, FLOOR), given(256))
-    fit = chips.fits(network, "speck")
-    cores = [layer.numbers[0] for layer in fit.layers]
-
-    assert fit.verdict == "fits"
-    assert len(small) + len(most) + len(half) == 7
-    assert [set(cores[:2]), set(cores[2:5]), set(cores[5:7]), set(cores[7:])] == [
-        {7, 8},
-        {0, 1, 2},
-        {3, 4},
-        {5, 6},
-    ]
 
 
 def _refused(build: Any) -> str:

@@ -16,7 +16,6 @@ import pytest
 import models
 import spikewright as sw
 from spikewright.errors import (
-    NetworkError,
     SimulationError,
 )
 from spikewright.evaluation import sharded
@@ -136,17 +135,6 @@ def test_another_evaluation_is_refused(tmp_path: Path, changed: dict[str, Any], 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_what_changes_no_result_may_change(tmp_path: Path, done: list[int]) -> None:
-    """Batch size, threads and the warnings that runs leave in the trace."""
-    network = conversion(0.5)
-    evaluate(tmp_path, network=network)
-    assert network.trace.warnings
-    done.clear()
-    evaluate(tmp_path, network=network, batch_size=1, threads=1)
-
-    assert done == []
-
-
 @pytest.mark.parametrize("name", ["notes.txt", "weights.safetensors", "shard-1.safetensors"])
 def test_folders_of_others_are_refused(tmp_path: Path, name: str) -> None:
     """By the name of the first thing that is no evaluation's, which stays as it was."""
@@ -156,17 +144,6 @@ def test_folders_of_others_are_refused(tmp_path: Path, name: str) -> None:
 
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
-
-
-def test_what_cannot_be_saved_cannot_be_kept(tmp_path: Path) -> None:
-    """A network with Python functions has no content to tell it by; without a folder it runs."""
-    network = conversion()
-    with network.network:
-        sw.Node(lambda t: [t])
-    with pytest.raises(NetworkError, match="Python functions"):
-        evaluate(tmp_path, network=network)
-    found = evaluate(None, network=network, operations=False)
-    assert found.records == evaluate(None, operations=False).records
 
 
 PROGRAM = """

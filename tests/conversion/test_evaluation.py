@@ -139,15 +139,6 @@ def test_any_form_of_data_gives_the_same_records() -> None:
         assert conversion().evaluate(form[0], *form[1:2] or (None,), STEPS).records == expected
 
 
-def test_batches_of_inputs_alone() -> None:
-    """Without y there is agreement with the source, of arrays and of batches alike."""
-    expected = conversion().evaluate(X, None, STEPS).records
-    found = conversion().evaluate((X[i : i + 9] for i in range(0, 50, 9)), steps=STEPS).records
-
-    assert found == expected
-    assert values(found, "agreement")
-
-
 def two_headed() -> Graph:
     """One input, a class and a value."""
     rng = np.random.default_rng(5)
@@ -196,16 +187,6 @@ def test_inputs_over_time_and_encoded() -> None:
     assert values(encoded.records, "source accuracy") == [1.0]
     with pytest.raises(SimulationError, match="the run 5"):
         conversion().evaluate(frames, None, 5)
-
-
-def test_a_loaded_conversion_evaluates_as_the_one_that_was_saved(tmp_path: Path) -> None:
-    """The source framework is not needed."""
-    conversion().save(tmp_path / "network")
-
-    assert (
-        sw.load(tmp_path / "network").evaluate(X, Y, STEPS).records
-        == conversion().evaluate(X, Y, STEPS).records
-    )
 
 
 def test_operations_are_those_of_the_run() -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
+from slowly import of_each_type
 from spikewright.conversion import watch
 from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, Node
@@ -29,7 +30,7 @@ from spikewright.showing.inspection import inspect
 from spikewright.testing.modelling import neuron_type_examples
 
 LEVELS, THRESHOLD = 4, 2.0
-NEURONS = {example.id: example.neuron_type for example in neuron_type_examples()}
+NEURONS = {e.id: e.neuron_type for e in of_each_type(neuron_type_examples())}
 
 
 def _module(*levels: int) -> nn.Sequential:
@@ -113,17 +114,6 @@ def test_a_run_of_another_length_warns(way: str) -> None:
     assert "5 steps of 1 ms: outputs are not the source's. Run 4 steps" in text
 
 
-def test_it_is_a_time_that_makes_it_exact() -> None:
-    """Twice the steps of half the length; and the firing-rate scale sets which time it is."""
-    conversion, fast = _conversion(), _conversion(scale_firing_rates=2000.0 / THRESHOLD)
-
-    assert _error(conversion, 8, 5e-4) < 1e-5
-    assert _warned(lambda: conversion.run(_data(), 8, 5e-4, progress=False)) == []
-    assert len(_warned(lambda: conversion.run(_data(), 4, 5e-4, progress=False))) == 1
-    assert fast.trace.guarantee == "exact after 2 steps"
-    assert _error(fast, 2) < 1e-5 < 0.05 < _error(fast, 4)
-
-
 def test_a_step_of_a_sequence_is_a_run() -> None:
     """With `sequence_step` that number is the length: another one warns, however long the run."""
 
@@ -149,29 +139,6 @@ def test_a_step_of_a_sequence_is_a_run() -> None:
 
     assert found[LEVELS] == []
     assert "a step of the sequence has 5 steps" in found[LEVELS + 1][0]
-
-
-def test_a_run_shorter_than_what_comes_at_once_warns() -> None:
-    """Input of the steps whose spikes have heights comes in the first: less of them have too much.
-
-    Their values are that many times too large, in every run but one that is long enough.
-    """
-    torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
-    kind = sw.BipolarIntegrateAndFire(spike_heights=(4, 2, 1, 1))
-    conversion = sw.convert(
-        module, example_input=_data()[:1], spiking={"relu": kind}, scale_firing_rates=400.0
-    )
-    wanted = module(torch.tensor(_data())).detach().numpy()
-    errors = [
-        np.abs(conversion.run(_data(), n, progress=False).predict() - wanted).max() for n in (4, 2)
-    ]
-
-    (text,) = _warned(lambda: conversion.again().run(_data(), 2, progress=False))
-    assert "the input of 4 comes at once" in text
-    assert "2 times too large" in text
-    assert _warned(lambda: conversion.run(_data(), 4, progress=False)) == []
-    assert errors[1] > 2 * errors[0]
 
 
 POINTS = np.linspace(-3.0, 2.0, 61) + 0.01  # below the threshold, between the edges of levels

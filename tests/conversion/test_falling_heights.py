@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from frontends.recurrent import cell_of, graph_of
 from spikewright.choosing.sent import sent_up_to, source_means
-from spikewright.errors import ConversionError, SimulationError, TrainingError
 from spikewright.graph import Graph
 
 STEPS = 4
@@ -104,16 +102,3 @@ def test_corrections_aim_at_all_that_is_to_be_sent(graph: Graph, kind: Any) -> N
     assert gaps[1][0] < 0.8 * gaps[0][0] and gaps[1].sum() < gaps[0].sum()
     first = next(iter(wanted.values()))
     assert np.all(first[0] >= first[-1] - 1e-12)  # as means: at once, less what is out of reach
-
-
-def test_what_has_no_place_for_them_says_so() -> None:
-    """Input that changes, streams, modules, and sequences whose steps share neurons."""
-    conversion, x = converted(GRAPHS["mlp"])
-    with pytest.raises(SimulationError, match=r"all of 4 steps comes at once.* without spike_heig"):
-        conversion.run(np.repeat(x[:, None], 5, axis=1), progress=False)
-    with pytest.raises(SimulationError, match=r"a stream takes a frame.* all of 4 steps"):
-        conversion.stream()
-    with pytest.raises(TrainingError, match=r"have spike_heights.*conversion.train"):
-        conversion.torch_module(STEPS)
-    with pytest.raises(ConversionError, match=r"'sequence_step': spikes have heights.*without"):
-        sw.convert(graph_of(cell_of("relu")), spiking={"relu": KIND}, sequence_step=3)

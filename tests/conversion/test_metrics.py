@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import models
 import spikewright as sw
 from spikewright.errors import SimulationError
 from spikewright.evaluation import sharded
-from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.graph import Graph
 from spikewright.measure import mean_interval
 from spikewright.records import Record, select
 
@@ -92,53 +90,6 @@ def test_scores_may_be_any_numbers() -> None:
     assert drop.value == (source - rows[:, 3]).mean()
     assert drop.interval == mean_interval(source - rows[:, 3])
     assert found.settings["metric"] == "likelihood"
-
-
-def test_the_way_that_data_is_given_changes_nothing() -> None:
-    """Batches, and tensors in and out."""
-    expected = evaluated(likelihood).records
-    batches = ((X[i : i + 11], Y[i : i + 11]) for i in range(0, 50, 11))
-    found = conversion().evaluate(batches, steps=STEPS, metric=likelihood).records
-
-    def likelihood_of_tensors(outputs: Any, y: Any) -> Any:
-        return torch.from_numpy(likelihood(outputs, y)).requires_grad_()
-
-    likelihood_of_tensors.__name__ = "likelihood"
-    assert found == expected
-    assert evaluated(likelihood_of_tensors, torch.from_numpy(Y)).records == expected
-
-
-def two_headed() -> Graph:
-    """One input, a class and a value."""
-    rng = np.random.default_rng(5)
-    return Graph(
-        (
-            Node("x", Input((6,))),
-            Node("fc", Affine(rng.normal(size=(8, 6)), rng.normal(size=8)), ("x",)),
-            Node("act", Activation("relu"), ("fc",)),
-            Node("kind", Affine(rng.normal(size=(3, 8)), np.zeros(3)), ("act",)),
-            Node("size", Affine(rng.normal(size=(1, 8)), np.zeros(1)), ("act",)),
-        ),
-        {"class": "kind", "value": "size"},
-    )
-
-
-def test_several_outputs_are_judged_together() -> None:
-    """The function gets all of them by name, and its records belong to none."""
-
-    def both(outputs: Any, y: Any) -> Any:
-        assert set(outputs) == {"class", "value"}
-        return (outputs["class"].argmax(axis=1) == y) - np.abs(outputs["value"][:, 0])
-
-    found = conversion(two_headed()).evaluate(X, Y, STEPS, metric=both)
-    outputs: Any = conversion(two_headed()).run(X, STEPS).predict_at_every_step()
-    last = {name: values[:, -1] for name, values in outputs.items()}
-
-    assert found.score().value == pytest.approx(np.mean(both(last, Y)), rel=1e-12)
-    assert all("output" not in r.how for r in select(found.records, "both"))
-    assert len(select(found.records, "agreement", output="class")) == 2 * STEPS
-    with pytest.raises(SimulationError, match="which of several says when"):
-        conversion(two_headed()).evaluate(X, Y, STEPS, metric=both, thresholds=[0.5])
 
 
 def test_a_stopped_evaluation_goes_on_with_the_same_function_alone(tmp_path: Path) -> None:

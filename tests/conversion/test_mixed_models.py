@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,8 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
-from spikewright.errors import NetworkError, SimulationError
+from slowly import in_turn
+from spikewright.errors import SimulationError
 from spikewright.graph import Graph
 
 GRAPHS = {
@@ -87,13 +86,14 @@ def spikes(
     return found
 
 
-@pytest.mark.parametrize("engine", sw.engines.available())
-@pytest.mark.parametrize("batched", [False, True])
-@pytest.mark.parametrize("graph, how", CASES)
+@pytest.mark.parametrize(
+    ("case", "engine", "batched"), in_turn(CASES, sw.engines.available(), [False, True])
+)
 def test_embedded_it_spikes_as_it_does_alone(
-    graph: str, how: str, batched: bool, engine: str
+    case: tuple[str, str], engine: str, batched: bool
 ) -> None:
     """Every spike of every layer is the same, bit for bit: its seed is its own."""
+    graph, how = case
     conversion = converted(GRAPHS[graph](), 4, **SPIKING[how])
     shape = next(iter(conversion.inputs.values())).shape_out
     x = np.random.default_rng(0).normal(size=(3, *shape))
@@ -258,34 +258,6 @@ def test_a_run_sees_what_was_changed_of_a_part_made_by_hand(change: str) -> None
     np.testing.assert_array_equal(after, run(second))
 
 
-def test_parts_made_by_hand_are_measured_beside_the_layers() -> None:
-    """Spikes, rates and operations of a population inside a conversion, under its label.
-
-    The layers' own records are what they are without it; workers that get the conversion as a file
-    count the same.
-    """
-    x, y = np.random.default_rng(0).normal(size=(6, 6)), np.arange(6) % 3
-    bare, mixed = (converted(models.mlp(), 0, **SPIKING["half"]) for _ in range(2))
-    with mixed.network:
-        hand = [sw.Ensemble(30, 3, label=label) for label in ("hand", "act1", None)]
-        for ensemble in hand:
-            sw.Connection(mixed.outputs["output"], ensemble)
-    run = mixed.run(x, steps=20, progress=False)
-    names = ["act1", "act2", "hand", "act1 (4)", "ensemble 5"]
-    assert list(run.firing_rates()) == names
-    assert run.firing_rates()["hand"] > 1
-    assert list(mixed.populations()) == names[:2]
-    alone = bare.evaluate(x, y, steps=20, progress=False).records
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        beside = mixed.evaluate(x, y, steps=20, progress=False, executor=pool).records
-    assert beside == mixed.evaluate(x, y, steps=20, progress=False).records
-    layers = [r for r in alone if r.how.get("layer") in ("act1", "act2")]
-    assert layers and all(record in beside for record in layers)
-    operations = {r.how["layer"]: r for r in beside if "layer" in r.how and "accum" in r.name}
-    assert operations["hand"].value > 0
-    assert not [e for e in mixed.trace if e.stage == "run" and e.layer in names[2:]]
-
-
 def test_a_driven_input_cannot_be_fed() -> None:
     """Two things that would decide one value are an error that names the node."""
     conversion = converted(models.mlp(), 0, spiking=True)
@@ -302,13 +274,3 @@ def test_a_driven_input_cannot_be_fed() -> None:
         sw.Connection(sw.Node(np.ones(6)), node, synapse=None)
     with pytest.raises(SimulationError, match=r"<Node 'x'> cannot be fed"):
         conversion.run(np.zeros((1, 6)), steps=2, progress=False)
-
-
-def test_only_a_constant_with_a_size_takes_input() -> None:
-    """A plain constant refuses connections, and a size_in that is not its own shape."""
-    with sw.Network():
-        plain = sw.Node([1.0, 2.0])
-        with pytest.raises(NetworkError, match=r"<Node at .*takes \(0,\)"):
-            sw.Connection(sw.Node([1.0, 2.0]), plain)
-        with pytest.raises(NetworkError, match=r"size_in is \(2,\), got \(3,\)"):
-            sw.Node([1.0, 2.0], size_in=3)

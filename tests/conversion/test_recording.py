@@ -97,20 +97,6 @@ def test_every_step_of_a_sequence_begins_with_spikes_taken_as_sent(engine: str) 
     np.testing.assert_array_equal(expected.totals, population.totals)
 
 
-@pytest.mark.parametrize("engine", engines.available())
-def test_the_bound_of_memory_counts_it(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four bytes a value, step and sample; where that does not fit, nothing is run."""
-    network = conversion(spiking=True)
-    size = network.populations()["relu1"].n_neurons
-    bare = network.memory(5, 1000, engine=engine).only("recording").bytes
-    more = network.memory(5, 1000, engine=engine, record=["relu1"]).only("recording").bytes
-
-    assert more - bare == 4 * 5 * 1000 * size
-    monkeypatch.setenv("SPIKEWRIGHT_MEMORY", str((bare + 2**20) / 2**30))
-    with pytest.raises(SimulationError, match=r"recording of .*relu1"):
-        network.run(X, 1000, engine=engine, record=["relu1"])
-
-
 @pytest.mark.parametrize(
     ("record", "message"),
     [
@@ -127,13 +113,3 @@ def test_what_cannot_be_recorded_is_refused(record: Any, message: str) -> None:
         conversion(spiking=True).run(X, 2, record=record)
     with pytest.raises(SimulationError, match=message):
         conversion(spiking=True).memory(2, 2, record=record)
-
-
-def test_spikes_are_those_of_recorded_layers() -> None:
-    """Another name is refused, and so is one of rate neurons."""
-    run = conversion(spiking=True).run(X, 2, record=["relu1"])
-    with pytest.raises(SimulationError, match=r"recorded: relu1. Run with record=\['relu2'\]"):
-        run.spikes_over_time("relu2")
-    rate = conversion(spiking=False).run(X, 2, record=["relu1"])
-    with pytest.raises(SimulationError, match="there are none"):
-        rate.spikes_over_time("relu1")

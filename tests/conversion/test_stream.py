@@ -13,6 +13,7 @@ import models
 import spikewright as sw
 from frontends.recurrent import cell_of, samples
 from frontends.recurrent import graph_of as sequence_of
+from slowly import in_turn, one_of_each
 from spikewright import engines
 from spikewright.errors import SimulationError
 from spikewright.measure.readout import AtEveryStep
@@ -75,8 +76,7 @@ def close(found: NDArray, wanted: NDArray, tolerance: float) -> None:
     )
 
 
-@pytest.mark.parametrize("engine", engines.available())
-@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize(("choice", "engine"), in_turn(CHOICES, engines.available()))
 def test_frames_one_by_one_are_the_run(choice: str, engine: str) -> None:
     """On every engine: convolutions, a residual sum, pooling; spikes of either sign, at random."""
     graph = models.residual(pool=True)
@@ -84,7 +84,11 @@ def test_frames_one_by_one_are_the_run(choice: str, engine: str) -> None:
     assert_stream_is_the_run(conversion, frames_of({"x": models.inputs(graph, BATCH)}), engine)
 
 
-@pytest.mark.parametrize("example", synapse_examples(), ids=lambda example: example.id)
+@pytest.mark.parametrize(
+    "example",
+    one_of_each(synapse_examples(), lambda example: type(example.synapse)),
+    ids=lambda example: example.id,
+)
 def test_with_every_synapse_and_with_delays(example: Any) -> None:
     """Filters and delays of connections keep their state from frame to frame."""
     graph = models.mlp()
@@ -94,8 +98,7 @@ def test_with_every_synapse_and_with_delays(example: Any) -> None:
     assert_stream_is_the_run(conversion, frames_of({"x": models.inputs(graph, BATCH)}))
 
 
-@pytest.mark.parametrize("kind", ["tanh", "gru", "lstm"])
-@pytest.mark.parametrize("beside", [True, False], ids=["side by side", "one after the other"])
+@pytest.mark.parametrize(("kind", "beside"), [("lstm", True), ("gru", False)])
 def test_of_recurrent_models(kind: str, beside: bool) -> None:
     """Whole sequences as frames; or a step of the sequence as a frame for its steps."""
     x, hold = samples(BATCH), 4
@@ -178,21 +181,6 @@ def test_a_frame_that_does_not_fit_changes_nothing() -> None:
     np.testing.assert_array_equal(stream.step(FRAMES[:, 1]), wanted[:, 1])
 
 
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"dt": 0.0}, "dt must be above 0"),
-        ({"batch_size": 0}, "batch_size must be None or a whole number from 1"),
-        ({"seed": -1}, "seed must be a whole number"),
-        ({"record": ["nowhere"]}, "'nowhere' is no layer"),
-    ],
-)
-def test_settings_that_no_stream_can_have_are_refused(settings: Any, reason: str) -> None:
-    """As for a run, before the first frame."""
-    with pytest.raises(SimulationError, match=reason):
-        small().stream(**settings)
-
-
 def test_reset_begins_anew_and_sees_what_was_changed() -> None:
     """The same frames give the same outputs again; a network that was changed gives others."""
     conversion = small()
@@ -210,36 +198,3 @@ def test_reset_begins_anew_and_sees_what_was_changed() -> None:
     np.testing.assert_array_equal(
         np.stack(changed, axis=1), conversion.run(FRAMES[:, :8], progress=False).output
     )
-
-
-def test_a_closed_stream_takes_no_frames_and_keeps_its_readout() -> None:
-    """As a context manager it is closed at the end."""
-    with small().stream(batch_size=BATCH) as stream:
-        stream.step(FRAMES[:, 0])
-        before = stream.predict()
-    np.testing.assert_array_equal(stream.predict(), before)
-    for act in (lambda: stream.step(FRAMES[:, 1]), stream.reset):
-        with pytest.raises(SimulationError, match="the stream is closed"):
-            act()
-
-
-def test_a_step_that_failed_half_way_is_not_gone_on_from() -> None:
-    """The state is lost; after a reset the stream is as new."""
-    conversion, fails = small(), [True]
-
-    def node(t: float) -> float:
-        if fails[0] and t > 0.0015:
-            raise RuntimeError("the sensor is gone")
-        return 0.0
-
-    with conversion.network:
-        sw.Node(node)
-    stream = conversion.stream(batch_size=BATCH)
-    first = stream.step(FRAMES[:, 0])
-    with pytest.raises(SimulationError, match="the sensor is gone"):
-        stream.step(FRAMES[:, 1])
-    with pytest.raises(SimulationError, match="failed half-way: reset"):
-        stream.step(FRAMES[:, 1])
-    fails[0] = False
-    stream.reset()
-    np.testing.assert_array_equal(stream.step(FRAMES[:, 0]), first)

@@ -12,7 +12,6 @@ import pytest
 import spikewright as sw
 from models import mlp
 from spikewright.errors import ConversionWarning
-from spikewright.lower.speaking import silently
 
 X = np.random.default_rng(3).normal(size=(48, 6))
 
@@ -54,29 +53,10 @@ def test_it_is_said_at_the_users_line_and_logged(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == [str(caught[0].message)]
 
 
-def test_it_is_said_once_a_conversion() -> None:
-    """A second run is silent; another conversion speaks for itself; the trace keeps all."""
-    conversion = sw.convert(mlp(), spiking=True)
-
-    assert len(_run(conversion)) == 1
-    assert _run(conversion, steps=5) == []
-    assert len([e for e in conversion.trace.warnings if "in 5 steps" in e.text]) == 2
-    assert len(_run(conversion.again(initial_voltage="zero"))) == 1
-
-
 def test_guesses_without_data_are_said_when_they_are_made() -> None:
     """`FromWeights` chooses without having seen an input: that is said by `convert` itself."""
     with pytest.warns(ConversionWarning, match=r"FromWeights\(\).*act1, act2.*not from data"):
         sw.convert(mlp(), spiking=True, scale_firing_rates=sw.FromWeights())
-
-
-def test_candidates_say_nothing_and_what_is_chosen_does() -> None:
-    """Inside searches nothing is said, and what was not said there is not lost."""
-    conversion = sw.convert(mlp(), spiking=True)
-    with silently():
-        assert _run(conversion) == []
-
-    assert len(_run(conversion)) == 1
 
 
 @pytest.mark.parametrize("search", ["best_rule", "diagnose", "tune"])

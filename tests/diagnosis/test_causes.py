@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -123,22 +122,6 @@ def test_the_rule_that_is_named_for_narrow_channels_wins_back_most(cap: int | No
 
     assert after.loss.change < 0.5 * before.loss.change
     assert not [cause for cause in after.causes if cause.kind == "narrow channels"]
-
-
-@pytest.mark.parametrize(("kind", "layer"), [("narrow sign", "act"), ("cancelling sums", "act")])
-def test_the_scale_that_is_named_wins_back_most(kind: str, layer: str) -> None:
-    """So many times the scale of the layer in which levels are few."""
-    case = MADE[kind]()
-    before = diagnosed(case)
-    found = re.search(rf"(\d+) times the scale of {layer}\b", before.causes[0].move)
-    assert found is not None
-    made = sw.convert(case.graph, spiking=True, **case.arguments)
-    scales = dict.fromkeys(made.populations(), made.arguments["scale_firing_rates"])
-    scales[layer] *= int(found[1])
-    after = diagnosed(case, scale_firing_rates=scales)
-
-    assert int(found[1]) >= 2
-    assert after.loss.change < 0.5 * before.loss.change
 
 
 @pytest.mark.parametrize("cap", slow_but([1], [1, None]))

@@ -16,7 +16,7 @@ from spikewright.diagnosis.cells import passed
 from spikewright.diagnosis.means import outputs_of, present
 from spikewright.diagnosis.parts import PARTS, shares
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Affine, Input, LayerNormalization
+from spikewright.graph.layers import Activation, Affine, Input
 
 DT, STEPS = 0.001, 24
 CASES: dict[str, dict[str, Any]] = {
@@ -123,20 +123,6 @@ def test_the_first_layer_inherits_nothing_and_has_no_order(case: str) -> None:
     assert np.abs(found.part(first, "quantisation")).max() > 0
 
 
-def test_a_cap_clips_what_is_above_it() -> None:
-    """In the first layer: the value less one spike a step, where it is more than that."""
-    found = deep(CASES["capped"])
-    first, site = next(iter(found.plan.sites.items()))
-    most = 1.0 / (1500.0 * DT)
-
-    value = found.batch.source[first]
-    assert np.mean(value > most) > 0.05
-    assert site.cells is not None
-    np.testing.assert_allclose(
-        found.part(first, "clipping"), np.maximum(value - most, 0), rtol=0, atol=1e-12
-    )
-
-
 @pytest.mark.parametrize("start", ["zero", "half"])
 def test_quantisation_falls_as_one_over_the_scale(start: str) -> None:
     """A spike is worth one over it; half a spike at the start halves what whole ones leave."""
@@ -199,26 +185,6 @@ def test_settling_is_what_a_steady_value_has_not_passed(tau: float, steps: int, 
         sim.run_steps(steps)
 
     assert passed(kind(tau), steps, DT) == pytest.approx(sim.data[probe].mean(), abs=1e-9)
-
-
-def test_layers_behind_functions_are_split_too() -> None:
-    """Neurons behind a normalisation: its current is the function's value of what arrived."""
-    rng = np.random.default_rng(2)
-    nodes = (
-        Node("x", Input((8,))),
-        Node("fc", Affine(rng.normal(size=(8, 8))), ("x",), "fc"),
-        Node("act", Activation("relu"), ("fc",), "act"),
-        Node("norm", LayerNormalization((0,), 1e-3, None, rng.normal(size=8)), ("act",)),
-        Node("out", Affine(rng.normal(size=(3, 8))), ("norm",), "out"),
-    )
-    conversion = sw.convert(Graph(nodes, {"y": "out"}), spiking=True, scale_firing_rates=200.0)
-    found = damage.study(conversion, rng.normal(size=(6, 8)), 40)
-    values = present(found.plan, found.batch.source, found.batch.disorder)
-
-    assert list(found.plan.sites) == ["act", "norm"]
-    assert np.abs(found.part("norm", "arrival order")).max() < 1e-6
-    assert np.abs(found.part("norm", "policy")).max() < 1e-12
-    np.testing.assert_allclose(values["out"], found.run.predict(), atol=1e-4)
 
 
 def test_blame_for_order_is_shared_out_whole() -> None:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import PRECISIONS, Precision, compile_network
-from spikewright.engines.compensation import LAW_BITS, Compensation
-from spikewright.engines.grid import split_inputs, weight_limbs
+from spikewright.engines.compensation import LAW_BITS
 from spikewright.engines.program import DelayedLinear, Linear
 
 both = pytest.mark.parametrize("precision", PRECISIONS)
@@ -73,31 +72,6 @@ def test_the_bound_holds_for_any_numbers(precision: Precision, data: st.DataObje
         terms = [Fraction(w) * Fraction(v) for w, v in zip(row, x, strict=True)]
         bound = n * sum(map(abs, terms)) / 2 ** LAW_BITS[precision]
         assert abs(Fraction(float(y)) - sum(terms)) <= bound
-
-
-@both
-def test_weights_on_the_grid_have_no_residuals(precision: Precision) -> None:
-    """So networks that need no compensation give the bits that they gave without it."""
-    rng = np.random.default_rng(0)
-    weight = rng.standard_normal((9, 50)) * 10.0 ** rng.uniform(-12.0, 0.0, (9, 50))
-    held = Compensation.of(weight, precision)
-    assert len(held.residuals.values)
-    rounded = np.sum(weight_limbs(weight, held.grid), axis=0)
-    assert not len(Compensation.of(rounded, precision).residuals.values)
-
-
-@both
-def test_remainders_are_those_of_samples_of_many_sizes(precision: Precision) -> None:
-    """A sample alone says whether its remainders are added, whatever else is in the batch."""
-    rng = np.random.default_rng(2)
-    usual, wide = rng.uniform(0.5, 1.0, (2, 1, 3, 40))
-    wide = wide * 10.0 ** rng.uniform(-12.0, 12.0, wide.shape)
-    held = Compensation.of(np.ones((1, 40)), precision)
-    assert split_inputs(usual, 40, held.grid, held.limits)[1] is None
-    parts, rest = split_inputs(np.concatenate([usual, wide]), 40, held.grid, held.limits)
-    assert rest is not None and not rest[0].any() and rest[1].any()
-    found = sum(part[1] for part in parts) + rest[1]
-    assert np.all(np.abs(found - wide[0]) <= 2.0 ** -(LAW_BITS[precision] + 2) * wide[0])
 
 
 def test_spikes_meet_weights_on_the_grid_alone() -> None:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +16,10 @@ import pytest
 
 import spikewright as sw
 from spikewright.engines.decoder_cache import DecoderCache, chosen_cache
-from spikewright.engines.decoder_keys import can_be_keyed, decoder_key, worth_keeping
+from spikewright.engines.decoder_keys import can_be_keyed, decoder_key
 from spikewright.errors import BuildError
 from spikewright.network.neurons import LIF, LIFRate
-from spikewright.network.solvers import LstsqDrop, LstsqL2, LstsqL2nz, NnlsL2, NoSolver, Solution
-
-SHAPE = (7, 2)
+from spikewright.network.solvers import LstsqDrop, LstsqL2, LstsqL2nz, NnlsL2, Solution
 
 
 def solution(seed: int = 0, n: int = 7) -> Solution:
@@ -129,34 +126,6 @@ def test_a_users_own_code_is_not_kept(tmp_path: Path) -> None:
     assert len(cache) == 0
 
 
-def test_only_what_takes_long_is_kept(tmp_path: Path) -> None:
-    """Small populations are solved faster than a file is read; given decoders are not solved."""
-    assert not worth_keeping(LstsqL2(), 750, 50)
-    assert worth_keeping(LstsqL2(), 1000, 300)
-    assert worth_keeping(NnlsL2(), 750, 50)
-    assert not worth_keeping(NoSolver(), 10**6, 10**6)
-    net, connection = model(n=40)
-    cache = DecoderCache(tmp_path)
-    built(net, connection, cache)
-    assert built(net, connection, cache).solver_info["from"] == "solved"
-
-
-def test_what_a_caller_changes_is_not_what_is_kept(tmp_path: Path) -> None:
-    """Kept decoders are copies, and cannot be written to."""
-    cache, given = DecoderCache(tmp_path), solution()
-    cache.keep("a", given)
-    given.decoders[:] = given.info["rmses"][:] = 0.0
-    for asked in (cache, DecoderCache(tmp_path)):
-        found = asked.find("a", SHAPE)
-        assert found is not None and found.decoders.all() and found.info["rmses"].all()
-        found.info["rank"] = 0  # of this answer alone
-        for array in (found.decoders, found.info["rmses"]):
-            with pytest.raises(ValueError, match="read-only"):
-                array[0] = 1.0
-        again = asked.find("a", SHAPE)
-        assert again is not None and again.info["rank"] == 3
-
-
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda data: b"",
     "cut short": lambda data: data[: len(data) // 2],
@@ -200,34 +169,6 @@ def test_the_least_recently_used_go(tmp_path: Path) -> None:
     for index in range(40):
         cache.keep(f"more{index}", solution(index, 200))
         assert cache.size <= cache.size_limit
-
-
-def test_read_only_writes_nothing(tmp_path: Path) -> None:
-    """Entries are read; none is written, deleted or marked as used."""
-    DecoderCache(tmp_path).keep("a", solution())
-    path = tmp_path / "a.decoders"
-    os.utime(path, (1.0, 1.0))
-    cache = DecoderCache(tmp_path, read_only=True)
-    found = cache.find("a", SHAPE)
-    assert found is not None
-    np.testing.assert_array_equal(found.decoders, solution().decoders)
-    cache.keep("b", solution(1))
-    path.write_bytes(b"damaged")
-    with pytest.warns(UserWarning, match="solved again"):
-        assert DecoderCache(tmp_path, read_only=True).find("a", SHAPE) is None
-    assert [p.name for p in tmp_path.iterdir()] == ["a.decoders"]
-
-
-def test_a_folder_that_cannot_be_written_is_one_warning(tmp_path: Path) -> None:
-    """Decoders are kept in memory then, and the build goes on."""
-    (tmp_path / "file").write_text("in the way")
-    cache = DecoderCache(tmp_path / "file" / "decoders")
-    with pytest.warns(UserWarning, match="kept in memory alone"):
-        cache.keep("a", solution())
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        cache.keep("b", solution(1))
-    assert cache.find("b", SHAPE) is not None
 
 
 BUILD = """

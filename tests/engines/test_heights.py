@@ -139,19 +139,6 @@ def test_maxima_of_counts_are_those_of_values(engine: str, name: str, accumulate
 
 
 @pytest.mark.skipif("native" not in engines.available(), reason="no compiler")
-@pytest.mark.parametrize("name", SCALES)
-def test_natively_maxima_of_spikes_stay_counts(name: str) -> None:
-    """Where the neurons of a window are of one height, the layer behind them reads events."""
-    scale, last = SCALES[name]
-    net, _ = maxima(scale, accumulate=True, last=last)
-    with sw.Simulator(net, engine="native", progress=False) as sim:
-        kernels = [row.kernel for row in sim.plan]
-    what = "values" if name == "one a neuron" else "events"
-    assert f"native: maxima of running sums of {what}" in kernels
-    assert f"native: Convolution of {what}" in kernels
-
-
-@pytest.mark.skipif("native" not in engines.available(), reason="no compiler")
 @pytest.mark.parametrize("kind", [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire()])
 @pytest.mark.parametrize("scale", [50.0, PER_CHANNEL, 4000.0 * PER_CHANNEL])
 def test_natively_maxima_of_counts_are_the_references(kind: object, scale: object) -> None:

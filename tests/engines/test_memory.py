@@ -204,20 +204,6 @@ def test_totals_take_no_more_bytes_than_surely_hold_them(
         assert found.sent.max() == steps * kind.most_spikes or isinstance(kind, sw.LIF)
 
 
-def test_the_bound_is_a_sum_that_can_be_read() -> None:
-    """State per neuron and sample is as documented; only recordings grow with steps."""
-    with sw.Simulator(dense(64), batch_size=5, engine="reference", progress=False) as sim:
-        few, many = sim.memory(2000), sim.memory(4000)
-    assert [part.bytes for part in few.only("state")] == [8 * 64 * 5, 8 * 3 * 5, 8 * 67 * 5]
-    assert [part.bytes for part in few.only("recording")] == [4 * 5 * 2000 * 3]
-    assert many.bytes - few.bytes == 4 * 5 * 2000 * 3
-    assert few.bytes == sum(part.bytes for part in few)
-    table = str(few)
-    assert table.splitlines()[0].split() == ["kind", "of", "MiB", "how"]
-    assert table.splitlines()[-1].split() == ["total", f"{few.bytes / MIB:.1f}"]
-    assert len(few) == len(list(few)) and few[0].kind == "weights"
-
-
 def test_where_memory_is_short_blocks_are_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that fits with fewer steps at a time runs so, with the same results."""
     conversion = sw.convert(MODEL, spiking=True, scale_firing_rates=5.0)

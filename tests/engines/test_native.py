@@ -21,7 +21,6 @@ from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.running import RegionKernel
 from spikewright.engines.reference import ReferenceEngine
-from spikewright.errors import BuildError
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -90,20 +89,6 @@ def test_instruction_sets_agree_to_the_bit(isa: str) -> None:
         for array in random_network(np.random.default_rng(seed)).run(ReferenceEngine()):
             digest.update(np.ascontiguousarray(array).tobytes())
     assert found.stdout.strip() == digest.hexdigest()
-
-
-def test_environment_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instruction sets and threads that cannot be are refused by name."""
-    monkeypatch.setenv("SPIKEWRIGHT_ISA", "altivec")
-    with pytest.raises(BuildError, match=r"SPIKEWRIGHT_ISA='altivec'.*baseline"):
-        NativeEngine()
-    monkeypatch.setenv("SPIKEWRIGHT_ISA", "baseline")
-    assert NativeEngine(1).isa == "baseline"
-    monkeypatch.setenv("SPIKEWRIGHT_THREADS", "none")
-    with pytest.raises(BuildError, match="SPIKEWRIGHT_THREADS must be a whole number"):
-        NativeEngine()
-    monkeypatch.setenv("SPIKEWRIGHT_THREADS", "3")
-    assert NativeEngine().threads == 3
 
 
 def stack(gain: float, steps: int = 12) -> RandomNetwork:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
@@ -17,14 +15,13 @@ from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import (
     ClippedReLU,
-    Elementwise,
     LeakyReLU,
     NeuronType,
     RectifiedLinear,
     RunningMeanSpiking,
     SignedIntegrateAndFire,
 )
-from spikewright.network.transforms import Convolution, Dense, Transform
+from spikewright.network.transforms import Dense, Transform
 
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
@@ -142,35 +139,3 @@ def test_sums_next_to_a_whole_number_are_taken_step_by_step() -> None:
     assert len(set(expected[0][0, 0])) == 2  # in the first step some spike, others do not
     certain, stepwise = assert_alike(made, fed, [9])
     assert stepwise and not certain
-
-
-def test_functions_that_are_no_clipped_line_are_followed_step_by_step() -> None:
-    """Hard swishes and sigmoids have no bounds."""
-    rng = np.random.default_rng(5)
-    for name in ("hard_swish", "hard_sigmoid"):
-        kind = RunningMeanSpiking(Elementwise.of(name))
-        made = network(LeakyReLU(0.3), kind, Dense(rng.normal(size=(33, 21))), (21,), 20.0)
-        certain, stepwise = assert_alike(made, rng.normal(0.3, 1.0, (2, 1, 21)) / DT, [16])
-        assert stepwise and certain == 0
-
-
-@settings(max_examples=10, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    channels=st.sampled_from([1, 5, 24, 70]),
-    out=st.sampled_from([1, 16, 37, 64]),
-    scale=st.sampled_from([1.0, 7.3, 60.0, 900.0]),
-    runs=st.lists(st.integers(1, 40), min_size=1, max_size=3),
-    kind=st.sampled_from(sorted(KINDS)),
-)
-def test_any_layer(
-    seed: int, channels: int, out: int, scale: float, runs: list[int], kind: str
-) -> None:
-    """Random values, some of them zero, windows and scales; counts up to some hundred a step."""
-    rng = np.random.default_rng(seed)
-    extent = 1 + int(rng.integers(3))
-    transform = Convolution(rng.normal(size=(out, channels, extent, extent)))
-    shape = (channels, 4, 3)
-    made = network(LeakyReLU(0.3), KINDS[kind], transform, shape, scale)
-    fed = rng.normal(0.2, 1.0, (2, 1, *shape)) / DT
-    assert_alike(made, fed, runs)

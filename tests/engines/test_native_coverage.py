@@ -11,7 +11,7 @@ from slowly import slow_but
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.plan import PlanRow
-from spikewright.engines.program import Linear, Neurons
+from spikewright.engines.program import Linear
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
@@ -235,49 +235,3 @@ def test_what_is_put_side_by_side_is_put_into_one_buffer(kind: str) -> None:
             sw.Connection(cells.neurons, meeting, None, Place(ranges, whole))
         sw.Probe(meeting)
     assert not on_reference(assert_native_is_reference(net, stimulus, populations))
-
-
-BLOCKS = {
-    "mobilenet": ("ReLU", set()),
-    "mobilenet-clipped": ("ReLU6", set()),
-    "mobilenet-curved": ("SiLU", {"Neurons"}),
-}
-
-
-@pytest.mark.parametrize("name", BLOCKS)
-def test_blocks_of_networks_stay_native(name: str) -> None:
-    """Of an inverted residual block nothing is left but the curve."""
-    nn = pytest.importorskip("torch.nn")
-    activation, wanted = BLOCKS[name]
-    act = getattr(nn, activation)
-    model = nn.Sequential(
-        nn.Conv2d(3, 8, 3, 2, 1), act(), nn.Conv2d(8, 8, 3, 1, 1, groups=8), act(),
-        nn.Conv2d(8, 12, 1), nn.Conv2d(12, 24, 1), act(),
-        nn.Conv2d(24, 24, 3, 2, 1, groups=24), act(), nn.Conv2d(24, 8, 1),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
-    )  # fmt: skip
-    x = np.random.default_rng(0).random((2, 3, 16, 16)).astype(np.float32)
-    conversion = sw.convert(model, spiking=True, scale_firing_rates=300.0, example_input=x[:1])
-    found = conversion.run(x, steps=30, engine="native", progress=False)
-    expected = conversion.run(x, steps=30, engine="reference", progress=False)
-    np.testing.assert_array_equal(found.output, expected.output)
-    assert found.output.any()
-    assert on_reference(compile_network(conversion.network, 0.001, 0, "float32")) == wanted
-
-
-def test_a_block_of_attention_leaves_functions_and_curves_alone() -> None:
-    """Projections, splits of heads and residual sums of a transformer block are native."""
-    nn = pytest.importorskip("torch.nn")
-    layer = nn.TransformerEncoderLayer(16, 2, 24, 0.0, "gelu", batch_first=True, norm_first=True)
-    x = np.random.default_rng(0).normal(size=(2, 5, 16)).astype(np.float32)
-    conversion = sw.convert(
-        layer.eval(), spiking=True, scale_firing_rates=300.0, example_input=x[:1]
-    )
-    found = conversion.run(x, steps=30, engine="native", progress=False)
-    expected = conversion.run(x, steps=30, engine="reference", progress=False)
-    np.testing.assert_array_equal(found.output, expected.output)
-    program = compile_network(conversion.network, 0.001, 0, "float32")
-    assert on_reference(program) == {"Apply", "Neurons"}
-    rows = zip(program.operators, plan_rows(program), strict=True)
-    left = {row.why for op, row in rows if row.kernel == "reference" and isinstance(op, Neurons)}
-    assert left == {"RunningMeanSpiking of gelu has no native kernel"}

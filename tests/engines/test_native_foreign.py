@@ -17,9 +17,9 @@ from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import SimulationError
 from spikewright.network.functions import NodeFunction
 from spikewright.network.neurons import Elementwise, NeuronType, StochasticSpiking
-from spikewright.network.node_functions import MaxPool, Softmax
+from spikewright.network.node_functions import Softmax
 from spikewright.network.processes import Process
-from spikewright.network.synapses import LinearFilter, Lowpass, WindowMean
+from spikewright.network.synapses import LinearFilter, WindowMean
 
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
@@ -423,34 +423,3 @@ class TestFailures:
         assert calls == [DT, DT, 2 * DT, 2 * DT, 3 * DT, 3 * DT, 4 * DT, 4 * DT, 5 * DT]
         if fault == "error":
             assert isinstance(caught.value.__cause__, RuntimeError)
-
-
-class TestWhatIsLeft:
-    """Loops that stay as they were, and what is counted."""
-
-    def test_means_without_filters_run_window_by_window(self) -> None:
-        """A loop that nothing but a mean closes is cut there, functions or none."""
-
-        def make() -> tuple[sw.Network, sw.Node]:
-            with sw.Network(seed=0) as net:
-                stimulus = sw.Node(np.zeros(SIZE))
-                one = sw.Ensemble(SIZE, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0)
-                node = sw.Node(lambda t, x: x + 1, size_in=SIZE)
-                sw.Connection(stimulus, one.neurons, None)
-                sw.Connection(one.neurons, node, WindowMean(4))
-                sw.Connection(node, one.neurons, None)
-                sw.Probe(one.neurons)
-            return net, stimulus
-
-        made = Loop(make)
-        assert not regions(made.program())
-        assert_same(made.run(NativeEngine(threads=1)), made.run(ReferenceEngine()))
-
-
-def test_max_pools_have_kernels_of_their_own() -> None:
-    """A function with a native kernel is not called."""
-    from spikewright._base.windows import Windows
-
-    pool = MaxPool(Windows((1,), (1,), ((0, 0),), (1,)), True)
-    (region,) = regions(through(lambda: sw.Node(pool, size_in=(SIZE, 1)), Lowpass(0.01)).program())
-    assert not region.foreign

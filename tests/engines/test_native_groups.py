@@ -10,7 +10,7 @@ import spikewright as sw
 from slowly import slow_but
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
-from spikewright.engines.program import Neurons, Operator, Sum
+from spikewright.engines.program import Operator, Sum
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import NeuronType, RegularSpiking
 
@@ -20,7 +20,7 @@ if "native" not in engines.available():
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.groups import Unit, groups
-from spikewright.engines.native.regions import Region, plan_rows, with_regions
+from spikewright.engines.native.regions import Region, with_regions
 
 DT = 0.001
 TYPES: dict[str, NeuronType] = {
@@ -127,31 +127,3 @@ def test_what_differs_runs_apart() -> None:
     assert sizes == [1, 2, 3]
     filters = [len(g) for g in _groups(net) if type(g[0].operator).__name__ == "Filter"]
     assert sorted(filters) == [2, 4]
-
-
-@pytest.mark.parametrize(
-    "kind", [
-        "LIF", "GridLIF", "AdaptiveLIF", "AdaptiveLIFRate",
-        pytest.param("Izhikevich", marks=pytest.mark.slow),
-    ],
-)  # fmt: skip
-def test_any_state_is_recorded(kind: str) -> None:
-    """Voltage, refractory time, adaptation, recovery: the reference's, and natively so."""
-    neuron_type = getattr(sw, kind)()
-    names = neuron_type.state_names
-    assert names
-    with sw.Network(seed=1) as net:
-        stimulus = sw.Node(np.zeros(2))
-        ensemble = sw.Ensemble(300, 2, neuron_type=neuron_type)
-        sw.Connection(stimulus, ensemble, None)
-        sw.Connection(ensemble, ensemble, 0.05)
-        for name in names:
-            sw.Probe(ensemble.neurons, name)
-        sw.Probe(ensemble.neurons)
-    program = compile_network(net, DT, 0, "float32")
-    rows = zip(program.operators, plan_rows(program), strict=True)
-    assert all(r.kernel == "native: population" for op, r in rows if isinstance(op, Neurons))
-    found, wanted = (run(e, net, stimulus) for e in (NativeEngine(2), ReferenceEngine()))
-    for x, y in zip(found, wanted, strict=True):
-        assert y.any()
-        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5 * np.abs(y).max())

@@ -20,7 +20,6 @@ if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.running import RegionKernel
 
 DT = 0.001
 SENDERS: dict[str, NeuronType] = {
@@ -144,20 +143,3 @@ def test_sampled_matrices_are_those_of_every_step(name: str, block: int) -> None
         steps = all_steps[:, 3::4]
         assert steps.any() and steps.shape[1] == 7
         np.testing.assert_array_equal(sampled, steps)
-
-
-def test_learning_goes_on_where_counts_outgrow_bytes(slow_starts: list[RegionKernel]) -> None:
-    """Weights and filters are handed over to the reference in the middle of a run."""
-    with sw.Network(seed=3) as net:
-        stimulus = sw.Node(np.zeros(2))
-        pre = sw.Ensemble(20, 2, neuron_type=sw.SpikingRectifiedLinear(), gain=2e5, bias=0.0)
-        sw.Connection(stimulus, pre, None)
-        end = sw.Node(size_in=2)
-        made = sw.Connection(pre, end, 0.005, learning_rule_type=sw.PES(1e-9))
-        sw.Connection(end, made.learning_rule, None)
-        sw.Probe(end)
-        sw.Probe(made, "weights")
-    expected = run(ReferenceEngine(), (net, stimulus))
-    for x, y in zip(run(NativeEngine(1), (net, stimulus), block=4), expected, strict=True):
-        np.testing.assert_array_equal(x, y)
-    assert slow_starts

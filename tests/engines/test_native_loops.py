@@ -39,16 +39,6 @@ def test_random_networks_equal_the_reference(decade: int, slow_starts: list[Regi
         assert_same(net.run(NativeEngine(threads=1)), net.run(ReferenceEngine()))
 
 
-def test_random_curved_networks_agree_with_the_reference() -> None:
-    """Neurons with exp and log agree as far as two libraries' functions do."""
-    for seed in range(30):
-        net = looping_network(np.random.default_rng(seed), curved=True)
-        found, expected = net.run(NativeEngine(threads=1)), net.run(ReferenceEngine())
-        for x, y in zip(found, expected, strict=True):
-            reach = 1e-5 * max(1.0, float(np.abs(y).max()))
-            np.testing.assert_allclose(x, y, rtol=1e-5, atol=reach)
-
-
 @pytest.mark.parametrize("isa", instruction_sets())
 def test_cuts_change_nothing(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results are one result over batch, block, chunk, threads and instruction set."""
@@ -114,17 +104,6 @@ def test_a_delay_that_fits_no_memory_is_refused(engine: str) -> None:
         sw.Connection(sw.Node(np.ones(10)), sw.Node(size_in=10), label="long", delay=1e7)
     with pytest.raises(SimulationError, match=r"state.*<Connection 'long'>"):
         sw.Simulator(net, DT, engine=engine, progress=False)
-
-
-def test_a_plan_names_every_operator_once() -> None:
-    """A plan has a row for every operator of the program, and prints as a table."""
-    with sw.Simulator(_recurrent(LIF()), DT, engine="native", progress=False) as sim:
-        plan = sim.plan
-        assert [row.operator for row in plan] == [op.label for op in sim.program.operators]
-        lines = str(plan).splitlines()
-    assert lines[0].split() == ["operator", "kernel", "(native)", "work", "why"]
-    assert len(lines) == 1 + len(plan)
-    assert "native: Dense of events" in str(plan)
 
 
 def test_a_converted_network_with_synapses_is_one_region() -> None:

@@ -146,12 +146,3 @@ def test_sums_beyond_32_bits() -> None:
         found, (_, dense, rows, _) = recorded(native(ALWAYS, isa), net, fed, [6])
         equal(found, expected)
         assert dense == rows > 0
-
-
-def test_pixels_are_rows_only_where_steps_are_few() -> None:
-    """From sixteen steps on, and without tiles of the processor, layers go as they did."""
-    net, fed = network("3x3 of 16 channels", ONE)
-    _, (_, dense, rows, _) = recorded(native(ALWAYS), net, fed, [16])
-    assert dense and not rows
-    _, (listed, dense, rows, _) = recorded(native(None, "baseline"), net, fed, [4])
-    assert listed and not dense and not rows

@@ -210,23 +210,6 @@ def test_sums_beyond_32_bits_are_exact(repeats: int) -> None:
         np.testing.assert_array_equal(x, y)
 
 
-def test_values_are_added_in_the_order_of_their_columns() -> None:
-    """Whatever the order of the entries; so results do not depend on it, and engines agree."""
-    rng = np.random.default_rng(3)
-    places = rng.choice(30 * 40, 500, replace=False)
-    values, drive = rng.normal(0, 1, 500), rng.normal(0, 1, 40)
-    results = []
-    for order in (np.arange(500), rng.permutation(500)):
-        rows, columns = np.divmod(places[order], 40)
-        with sw.Network() as net:
-            transform = Sparse(rows, columns, values[order], (30,), 40)
-            sw.Connection(sw.Node(drive), end := sw.Node(size_in=30), 0.01, transform)
-            sw.Probe(end)
-        results += [run(net, NativeEngine(threads=1))[0], run(net, ReferenceEngine())[0]]
-    for found in results[1:]:
-        np.testing.assert_array_equal(found, results[0])
-
-
 def test_connections_of_one_synapse_share_a_filter() -> None:
     """Sparse connections into one population are summed, then filtered; a probed one is apart."""
     rng = np.random.default_rng(1)

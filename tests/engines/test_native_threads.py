@@ -8,7 +8,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -59,36 +58,6 @@ def test_simulators_in_several_threads_do_not_disturb_each_other() -> None:
         for x, y in zip(one, other, strict=True):
             np.testing.assert_array_equal(x, y)
     assert any(x.any() for x in alone[0])
-
-
-def test_weights_are_made_once_for_threads_that_begin_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A region that one thread still fills is not run by another, nor filled twice."""
-    from spikewright.engines.native.engine import NativeEngine  # late: needs a compiler
-    from spikewright.engines.native.filling import Filling, Packing
-    from spikewright.engines.native.regions import Region, with_regions
-
-    filled: list[object] = []
-    fill = Filling.fill
-
-    def slowly(self: Filling, kernels: Any, threads: int) -> Packing:
-        filled.append(self)
-        time.sleep(0.05)  # other threads get here, if they may
-        return fill(self, kernels, threads)
-
-    monkeypatch.setattr(Filling, "fill", slowly)
-    with sw.Network(seed=0) as net:
-        a, b = (sw.Ensemble(30, None, neuron_type=sw.IntegrateAndFire()) for _ in range(2))
-        sw.Connection(a.neurons, b.neurons, transform=np.eye(30), synapse=None)
-        sw.Probe(b.neurons)
-    program = with_regions(engines.compile_network(net, 0.001, 0, "float32"))
-    region = next(op for op in program.operators if isinstance(op, Region))
-    engine = NativeEngine(threads=1)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: engine.kernel(region, program, 1, False), range(4)))
-    assert filled
-    assert len(filled) == len({id(one) for one in filled})
 
 
 def test_other_python_threads_go_on_during_a_run() -> None:

@@ -13,12 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
-from engines.random_networks import random_network
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -35,8 +32,6 @@ from spikewright.engines.native.running import RegionKernel
 ISAS = instruction_sets()
 DT = 0.125
 ALWAYS, NEVER = 0.0, float("inf")
-
-seeds = st.integers(0, 2**32 - 1)
 
 
 def native(dense: float | None, isa: str = ISAS[-1], threads: int = 1) -> NativeEngine:
@@ -157,17 +152,6 @@ def test_windows_and_matrices_are_the_references(
             equal(recorded(native(ALWAYS, isa), net, fed, steps), expected)
             seen = slabs(watched)
             assert seen.dense and not seen.listed
-
-
-@settings(max_examples=8, deadline=None)
-@given(seeds, st.integers(1, 3), st.integers(1, 40))
-def test_random_networks_by_tiles_alone(seed: int, threads: int, block: int) -> None:
-    """Whatever the network, the threads and the time block, on every instruction set."""
-    net = random_network(np.random.default_rng(seed))
-    program = net.program()
-    expected = net.run(ReferenceEngine(), program)
-    for isa in ISAS:
-        equal(net.run(native(ALWAYS, isa, threads), program, block=block), expected)
 
 
 def bursts(size: int = 128) -> tuple[sw.Network, NDArray]:

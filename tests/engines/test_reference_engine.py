@@ -108,20 +108,6 @@ def test_no_cut_of_the_work_changes_a_bit(
 
 
 @both
-def test_sums_longer_than_one_exact_piece(precision: Precision) -> None:
-    """Beyond 65536 inputs pieces are added in order: still the same in every batch, still right."""
-    n = 65_536 + 300
-    layer = Case(sw.Dense(weights(2, n)), (n,), False)
-    fed = layer.feed(3, 1)
-    whole = layer.run(fed, precision)
-    alone = layer.run(fed[2:], precision)
-    np.testing.assert_array_equal(alone[0], whole[0][2:])
-    wanted = 50.0 * (fed[:, 0] @ weights(2, n).T + 0.1)
-    rtol = 1e-5 if precision == "float32" else 1e-11
-    np.testing.assert_allclose(whole[0][:, 0], wanted, rtol=rtol, atol=rtol)
-
-
-@both
 def test_pieces_of_long_sums_are_exact(precision: Precision) -> None:
     """Sums that pass 2^53 are rounded between the pieces alone, as often as there are pieces."""
     n, piece = 2**18, 2**16
@@ -169,22 +155,6 @@ def test_inputs_may_be_fed_in_one_run_and_not_in_the_next() -> None:
 def pool_windows() -> Windows:
     """Two windows of two over one row."""
     return Windows((2,), (2,), ((0, 0),), (1,))
-
-
-def test_progress_is_reported_and_blocks_stay_within_memory() -> None:
-    """Steps done add up to the run; wide programs take fewer steps at once."""
-    done: list[int] = []
-    with sw.Network() as net:
-        sw.Probe(sw.Node(lambda t: t))
-    program = compile_network(net, 0.001, 0, "float64")
-    Execution(program, ReferenceEngine(), block=4).run(10, progress=done.append)
-    assert done == [4, 4, 2]
-    assert ReferenceEngine().block_steps(program, 1) == 1000
-    with sw.Network() as wide:
-        sw.Node(np.zeros((100, 100, 30)))
-    program = compile_network(wide, 0.001, 0, "float64")
-    steps = [ReferenceEngine().block_steps(program, batch) for batch in (1, 4, 1000)]
-    assert steps == sorted(steps, reverse=True) and steps[-1] == 1 < steps[0]
 
 
 def test_draws_are_a_function_of_key_step_and_index_alone() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,87 +197,6 @@ def test_data_read_earlier_stays() -> None:
         assert sim.data[probe].shape == (0, 1)
         sim.step()
         assert sim.data[probe].shape == (1, 1)
-
-
-@pytest.mark.parametrize("read", [False, True])
-@pytest.mark.parametrize("batch", [None, 3])
-def test_long_recordings_are_kept_in_pieces(
-    batch: int | None, read: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever the size at which arrays no longer grow, and however often they are read."""
-    for least, most in ((1, 1), (40, 100), (4, 4000)):
-        monkeypatch.setattr("spikewright.engines.recording._LEAST_BYTES", least)
-        monkeypatch.setattr("spikewright.engines.recording._MOST_BYTES", most)
-        net, _, probe = driven(output=np.sin)
-        with sw.Simulator(net, batch_size=batch, progress=False, engine="native") as sim:
-            for i in range(70):
-                sim.step()
-                if i == 20:
-                    sim.run_steps(5)
-                if read and i % 4 == 0:
-                    assert sim.data[probe].shape[-2] == i + 1 + 5 * (i >= 20)
-            found = np.array(sim.data[probe])
-            sim.reset()
-            sim.run_steps(75)
-            np.testing.assert_array_equal(found, sim.data[probe])
-
-
-def test_functions_in_loops_are_called_once_a_step(slow_starts: list[RegionKernel]) -> None:
-    """In the order of time, also in the step in which a count outgrows a byte."""
-    times: list[float] = []
-
-    def back(t: float, x: NDArray) -> NDArray:
-        times.append(t)
-        return 3.0 * x
-
-    with sw.Network(seed=1) as net:
-        cells = sw.Ensemble(3, None, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=20.0)
-        node = sw.Node(back, size_in=3)
-        sw.Connection(cells.neurons, node, 0.2)
-        sw.Connection(node, cells.neurons, None)
-        probe = sw.Probe(cells.neurons)
-    with sw.Simulator(net, dt=0.125, progress=False, engine="native") as sim:
-        times.clear()
-        for _ in range(STEPS):
-            sim.step()
-        np.testing.assert_allclose(times, 0.125 * np.arange(1, STEPS + 1))
-        stepped = sim.data[probe]
-    with sw.Simulator(net, dt=0.125, progress=False, engine="reference") as sim:
-        sim.run_steps(STEPS)
-        np.testing.assert_array_equal(sim.data[probe], stepped)
-    assert slow_starts
-
-
-class Keeping(NeuronType):
-    """Neurons of a user's own that keep what they are given."""
-
-    spiking = False
-    seen: ClassVar[list[NDArray]] = []
-
-    def step(self, xp: Any, current: Any, state: Any, clock: Any) -> Any:
-        self.seen.append(current)
-        state["old"] = 0.5 * state["old"] + current
-        return state["old"].copy()
-
-    def initial_values(self) -> dict[str, float]:
-        return {"old": 0.0}
-
-
-def test_what_kernels_of_others_are_given_is_their_own() -> None:
-    """Arrays that stay from step to step are never handed to classes of a user's own."""
-    net, *_ = driven(output=np.sin)
-    with net:
-        after = sw.Ensemble(20, None, neuron_type=Keeping(), gain=1.0, bias=0.0)
-        sw.Connection(net.ensembles[0].neurons, after.neurons, None)
-        sw.Probe(after.neurons)
-    with sw.Simulator(net, progress=False, engine="native") as sim:
-        Keeping.seen.clear()
-        for _ in range(60):
-            sim.step()
-        assert taken(sim) is not None
-        spikes = np.array([x[0].any() for x in Keeping.seen])
-    assert len({id(x) for x in Keeping.seen}) == 60
-    assert 0 < spikes.sum() < 60  # they differ, so none was overwritten by a later one
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt()])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -144,17 +143,6 @@ class TestCost:
         one_signal = 8 * 20_000 * 1200 * 4 / 2**20
         assert grown < 60 < one_signal / 5
 
-    def test_programs_are_let_go(self) -> None:
-        """An engine keeps no program alive, nor its weights."""
-        engine = TorchEngine("cpu")
-        net, *_ = small_network()
-        program = compile_network(net, 0.001, 0, "float32")
-        Execution(program, engine, 2).run(2)
-        gone = [weakref.ref(program), weakref.ref(engine.prepare(program).operators[-1])]
-        del program
-        gc.collect()
-        assert [ref() for ref in gone] == [None, None]
-
 
 class TestFusion:
     """Sums merge into products where nobody sees the signal between them."""
@@ -224,19 +212,6 @@ class TestUsers:
         program = compile_network(net, 0.001, 0, "float64")
         with pytest.raises(AttributeError, match="no function 'cosh' for neuron equations"):
             Execution(program, TorchEngine("cpu")).run(1)
-
-    def test_unknown_transforms_are_refused_by_name(self) -> None:
-        """A transform without a kernel is a build error that names the connection."""
-
-        class Odd(sw.Transform):
-            def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-                return shape
-
-        with sw.Network() as net:
-            sw.Connection(sw.Node([1.0]), sw.Node(size_in=1), None, Odd(), label="strange")
-        program = compile_network(net, 0.001, 0, "float32")
-        with pytest.raises(BuildError, match=r"strange.*cannot apply a Odd.*Convolution"):
-            Execution(program, TorchEngine("cpu"))
 
 
 class TestDevices:

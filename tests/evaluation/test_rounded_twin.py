@@ -104,19 +104,6 @@ def test_under_a_cap_the_twin_is_nearer_to_the_source(neurons: Any) -> None:
     assert 0 < np.abs(twin - source).mean() < np.abs(run - source).mean()
 
 
-def test_biases_of_each_step_are_in_the_twin_on_average() -> None:
-    """Where nothing is lost to timing they are worth their mean, and the run is the twin."""
-    graph = GRAPHS["mlp"]
-    x, _ = data(graph)
-    biases = np.random.default_rng(1).normal(size=(4, 1))
-    conversion = sw.convert(
-        graph, spiking=BIPOLAR, scale_firing_rates=400.0, bias_correction=biases
-    )
-    for steps in (2, 4, 9):
-        run = conversion.run(x, steps, progress=False).predict()
-        np.testing.assert_allclose(twin_of(conversion, x, steps), run, rtol=0, atol=3e-6)
-
-
 @pytest.mark.parametrize(
     "changes",
     [

@@ -24,11 +24,9 @@ from nir_files import (  # noqa: E402
     chain,
     ends,
     integrators,
-    recurrent,
     samples,
     written,
 )
-from nir_integrator import run  # noqa: E402
 
 from spikewright.exchange.nir.checking import OURS, READERS, Semantics  # noqa: E402
 from spikewright.exchange.nir.checking.explain import Explanation, explain  # noqa: E402
@@ -37,7 +35,6 @@ from spikewright.exchange.nir.checking.process import Job  # noqa: E402
 from spikewright.exchange.nir.checking.semantics import RESETS  # noqa: E402
 from spikewright.exchange.nir.checking.simulate import simulate  # noqa: E402
 from spikewright.exchange.nir.checking.wiring import wiring_of  # noqa: E402
-from spikewright.exchange.nir.saving import as_bytes  # noqa: E402
 
 STEPS = 24
 RUNNING = [name for name, reader in READERS.items() if reader.semantics is not None]
@@ -94,19 +91,6 @@ def test_stated_semantics_give_the_counts_that_readers_gave(name: str) -> None:
     found = simulate(three(), semantics, np.ones((1, 100, 3)))
 
     assert tuple(found.spikes["n"][0].sum(0)) == COUNTS[name]
-
-
-@pytest.mark.parametrize("name", GRAPHS)
-def test_the_simulation_is_an_independent_integrators(name: str) -> None:
-    """Our semantics, written once more from NIR's equations, give the same spikes."""
-    graph, x = GRAPHS[name](), samples(name)
-    found = simulate(wiring_of(graph), OURS, np.repeat(x[:, None], STEPS, axis=1))
-
-    for i, sample in enumerate(x):
-        expected = run(graph, {"input": np.stack([sample] * STEPS)}, STEPS, 1.0, "subtract")
-        for layer, spikes in found.spikes.items():
-            assert spikes[i].any()
-            assert np.array_equal(spikes[i], expected[layer])
 
 
 @pytest.mark.parametrize("reset", RESETS)
@@ -192,32 +176,6 @@ def test_a_reader_that_does_something_else_is_not_explained() -> None:
     assert found.why[-1].startswith("not explained: ")
 
 
-@pytest.mark.parametrize("step", [0.25, 1e-4])
-def test_a_step_is_as_long_as_it_is_said_to_be(step: float, tmp_path: Path) -> None:
-    """By the file, or by `dt` where the file says nothing: time constants in its unit of time.
-
-    A reader that is told the step sends our spikes. One with a step of its own does so where that
-    is the step, and else the row says what it is.
-    """
-    graph, path = recurrent(step), tmp_path / "net.nir"
-    path.write_bytes(as_bytes(graph))
-    x = samples("recurrent")
-    (tmp_path / "right").mkdir()
-    readers = {"nirtorch": with_semantics(tmp_path / "right", OURS)}
-    (tmp_path / "other").mkdir()
-    readers["snntorch"] = with_semantics(tmp_path / "other", READERS["snntorch"].semantics or OURS)
-    found = sw.nir.check(path, x, readers, steps=STEPS, dt=step)
-    stated = sw.nir.check(written("recurrent", tmp_path, step), x, readers, steps=STEPS)
-    in_steps = sw.nir.check(written("recurrent", tmp_path), x, {}, steps=STEPS)
-
-    assert found.as_dict() | {"path": ""} == stated.as_dict() | {"path": ""}
-    assert in_steps.here == pytest.approx(found.here) and found.here["n"] > 10
-    assert found["nirtorch"].same
-    why = " ".join(found["snntorch"].why)
-    assert ("a step of leaky neurons is 0.0001 always" in why) == (step != 1e-4)
-    assert found["snntorch"].reproduced == 1.0
-
-
 def test_no_reader_takes_others_with_it(tmp_path: Path) -> None:
     """One crashes, one writes nonsense, one refuses, two are missing: a row each."""
     fails = {"snntorch": "crashes", "spyx": "garbage", "sinabs": "refuses"}
@@ -248,63 +206,6 @@ def test_a_reader_that_hangs_is_a_row(tmp_path: Path) -> None:
 
     assert [row.outcome for row in found.rows] == ["failed", "missing"]
     assert found["norse"].reason == "not done in 1 s"
-
-
-def test_the_runner_needs_nothing_of_this_project(tmp_path: Path) -> None:
-    """The real process, with a reader that is not there: it starts, and says so."""
-    path = written("dense", tmp_path)
-    found = sw.nir.check(path, samples("dense"), {"spyx": sys.executable}, steps=2)
-
-    assert found["spyx"].outcome == "missing"
-    assert "spyx" in found["spyx"].reason
-
-
-NORSE = """
-import numpy as np
-import torch
-
-class Cell(torch.nn.Module):
-    def forward(self, x, v=None):
-        v = x if v is None else v + x
-        z = (v > 1).float()
-        return z, v * (1 - z)
-
-class Chain(torch.nn.Module):
-    def __init__(self, graph):
-        super().__init__()
-        for name, node in graph.nodes.items():
-            if type(node).__name__ == "Affine":
-                made = torch.nn.Linear(*reversed(node.weight.shape))
-                made.weight.data = torch.from_numpy(node.weight)
-                made.bias.data = torch.from_numpy(node.bias)
-                self.add_module(name, made)
-            elif type(node).__name__ == "IF":
-                self.add_module(name, Cell())
-
-    def forward(self, x, state=None):
-        n, v = self.n(self.a(x), state and state[0])
-        m, w = self.m(self.b(n), state and state[1])
-        return self.c(m), (v, w)
-
-def from_nir(graph, dt):
-    return Chain(graph)
-"""
-
-
-def test_modules_are_listened_to(tmp_path: Path) -> None:
-    """A reader of modules, run by the real runner: its neurons' spikes come back by name."""
-    pytest.importorskip("torch")
-    (tmp_path / "norse").mkdir()
-    (tmp_path / "norse" / "__init__.py").write_text("__version__ = '9'")
-    (tmp_path / "norse" / "torch.py").write_text(NORSE)
-    path, python = written("dense", tmp_path), python_in(tmp_path)
-    labels = np.array([0, 1, 2])
-    found = sw.nir.check(path, samples("dense"), {"norse": python}, steps=STEPS, labels=labels)
-    row = found["norse"]
-
-    assert (row.outcome, row.version, row.reproduced) == ("ran", "9", 1.0)
-    assert row.why[0].startswith("hard reset (-")
-    assert row.accuracy is not None and found.accuracy is not None
 
 
 @pytest.mark.parametrize(

@@ -155,34 +155,6 @@ def test_every_class_of_nir_is_read() -> None:
     assert {name.partition(" ")[0] for name in EXAMPLES} | {"Input", "Output"} == set(READERS)
 
 
-def test_a_graph_in_a_graph_is_written_out(tmp_path: Path) -> None:
-    """Also in a file; edges to it lead to its ends."""
-    inner = nir.NIRGraph(
-        {
-            "input": nir.Input(np.array([5])),
-            "cells": _lif(5),
-            "output": nir.Output(np.array([5])),
-        },
-        [("input", "cells"), ("cells", "output")],
-    )
-    first, last = nir.Affine(_weights(5, 4), _weights(5) + 1), nir.Linear(_weights(2, 5))
-    ends = {"input": nir.Input(np.array([4])), "output": nir.Output(np.array([2]))}
-    chain = [("input", "first"), ("first", "part"), ("part", "last"), ("last", "output")]
-    parts = {**ends, "first": first, "last": last}
-    nested = nir.NIRGraph({**parts, "part": inner}, chain, type_check=False)
-    flat = nir.NIRGraph({**parts, "part": inner.nodes["cells"]}, chain, type_check=False)
-    nir.write(tmp_path / "net.nir", nested)
-    x = {"input": _fed(4)}
-    net = sw.nir.load(tmp_path / "net.nir", DT)
-    wanted = run(flat, x, STEPS, DT)
-
-    found = _simulated(net, x, "reference")["output"]
-    np.testing.assert_allclose(found, wanted["output"], rtol=1e-5, atol=1e-5)
-    assert wanted["part"].sum() > 10
-    assert list(net.layers) == ["part.cells"]
-    assert list(net.inputs) == ["input"] and list(net.outputs) == ["output"]
-
-
 def _refused() -> dict[str, tuple[Any, str]]:
     one = np.ones(2)
     return {

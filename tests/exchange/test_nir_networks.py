@@ -12,8 +12,6 @@ from nir_integrator import run
 
 import spikewright as sw
 from spikewright.errors import ExchangeError
-from spikewright.graph import Graph, Node
-from spikewright.graph import layers as g
 
 nir = pytest.importorskip("nir")
 
@@ -114,35 +112,6 @@ def test_loops_wait_as_they_did(synapse: Any, delay: float, tmp_path: Path) -> N
     for name in ("a", "b"):
         np.testing.assert_array_equal(theirs[name] > 0, ours[name] > 0, name)
     assert np.any(alone["b"] != ours["b"])  # the loop matters
-
-
-@pytest.mark.parametrize("dialect", [d.name for d in sw.nir.DIALECTS.values() if d.walks])
-def test_readers_that_walk_get_no_branch_that_joins_too_late(dialect: str, tmp_path: Path) -> None:
-    """An edge with weights of its own is refused by name; a direct one is written."""
-    rng = np.random.default_rng(4)
-    direct, weighted = (_joining(rng, {"r": 64.0, "s": height}) for height in (64.0, 32.0))
-    how = {"dt": 1 / 64, "steps": 30, "reset": "zero"}
-    sw.nir.save(direct, tmp_path / "net.nir", dialect, **how)
-    sw.nir.save(weighted, tmp_path / "net.nir", "portable", dt=1 / 64, steps=30)
-    with pytest.raises(ExchangeError, match=f"joins another branch, and {dialect} computes"):
-        sw.nir.save(weighted, tmp_path / "net.nir", dialect, **how)
-
-
-def _joining(rng: Any, scales: dict[str, float]) -> sw.Conversion:
-    kernel = (rng.integers(-32, 32, (3, 3, 3, 3)) / 32).astype(np.float32)
-    same = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
-    graph = Graph(
-        [
-            Node("x", g.Input((3, 6, 6))),
-            Node("a", g.Convolution(kernel, None, **same), ("x",)),
-            Node("r", g.Activation("relu"), ("a",)),
-            Node("b", g.Convolution(kernel, None, **same), ("r",)),
-            Node("sum", g.Add(), ("b", "r")),
-            Node("s", g.Activation("relu"), ("sum",)),
-        ],
-        {"y": "s"},
-    )
-    return sw.convert(graph, spiking=True, scale_firing_rates=scales)
 
 
 REFUSED = {

@@ -10,7 +10,6 @@ import pytest
 
 import spikewright as sw
 from spikewright.errors import ExchangeError
-from spikewright.testing.functions import FunctionExample, function_examples
 from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,
@@ -128,14 +127,3 @@ def test_every_transform_is_written(example: TransformExample, tmp_path: Path) -
     assert np.mean(theirs != ours) < 0.02  # weights are rounded to single precision
     np.testing.assert_allclose(theirs, ours, atol=1.0)
     assert ours.any() or not example.transform.output_shape(shape) or example.id == "sparse-empty"
-
-
-@pytest.mark.parametrize("example", function_examples(), ids=lambda e: e.id)
-def test_functions_of_nodes_are_refused_by_name(example: FunctionExample, tmp_path: Path) -> None:
-    """NIR has none of them."""
-    with sw.Network(seed=0) as net:
-        x = sw.Node(np.zeros(example.shape), label="x")
-        node = sw.Node(example.function, size_in=example.shape, label="called")
-        sw.Connection(x, node, synapse=None)
-        sw.Probe(node, label="y")
-    assert not _saved(net, tmp_path / "net.nir", 0.001, "called")

@@ -115,24 +115,3 @@ def test_neurons_and_their_synapse_are_one_node(name: str, engine: str, tmp_path
     else:
         np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(alone, ours, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("kept", [1.0, 0.75])
-def test_a_start_that_is_a_bias_agrees_at_the_end(kept: float, tmp_path: Path) -> None:
-    """After so many steps, where no neuron has sent a spike; with a leak and without."""
-    with sw.Network() as net:
-        x = sw.Node(np.zeros(N), label="x")
-        cells = _cells(sw.DiscreteLIF(np.array(kept)), "lif", initial_voltage=DECAYS)
-        sw.Connection(x, cells.neurons, None)
-        sw.Probe(cells.neurons, label="y")
-    ends = []
-    for steps in (None, 9):
-        sw.nir.save(net, tmp_path / "net.nir", dt=DT, steps=steps)
-        again = sw.nir.load(tmp_path / "net.nir")
-        with again:
-            probe = sw.Probe(again.layers["lif"].neurons, "voltage")
-        simulator = sw.Simulator(again, progress=False)
-        simulator.run_steps(9)
-        ends.append(simulator.data[probe])
-    np.testing.assert_allclose(ends[1][-1], ends[0][-1], rtol=1e-5)
-    assert np.all(ends[0][-1] > 0) and np.any(ends[0][0] != ends[1][0])

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lower"))
 
-from layer_graphs import Case, cases, graph_of, inputs_of, two_layers
+from layer_graphs import Case, graph_of, inputs_of, kinds, two_layers
 
 import spikewright as sw
+from slowly import in_turn, of_each_type
 from spikewright.errors import ExchangeError
 from spikewright.testing.functions import FunctionExample, function_examples
 from spikewright.testing.modelling import (
@@ -97,7 +98,7 @@ def assert_same(
     return total
 
 
-@pytest.mark.parametrize("example", WITH, ids=lambda e: e.id)
+@pytest.mark.parametrize("example", of_each_type(WITH), ids=lambda e: e.id)
 def test_neurons_of_every_type_send_the_reference_engines_spikes(
     example: NeuronExample, tmp_path: Path
 ) -> None:
@@ -123,18 +124,6 @@ def test_neurons_that_draw_are_refused_by_name(example: NeuronExample, tmp_path:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "kind", [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire.in_steps(4)], ids=str
-)
-def test_biases_of_each_step_are_part_of_the_model(kind: sw.NeuronType, tmp_path: Path) -> None:
-    """Those that were measured, in the first steps and none after them; input may come at once."""
-    conversion = sw.convert(
-        two_layers(), spiking={"relu": kind}, max_spikes_per_step=1, calibration=given(),
-        scale_firing_rates=sw.MinimumError(4), bias_correction=sw.StepCorrection(4),
-    )  # fmt: skip
-    assert assert_same(conversion, given(), tmp_path / "step.onnx", 9) > 0
-
-
 @pytest.mark.parametrize("example", synapse_examples(), ids=lambda e: e.id)
 def test_every_synapse_passes_on_what_the_reference_engine_passes_on(
     example: SynapseExample, tmp_path: Path
@@ -146,17 +135,22 @@ def test_every_synapse_passes_on_what_the_reference_engine_passes_on(
     assert assert_same(conversion, given(), tmp_path / "step.onnx", 20) > 0
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", kinds(), ids=lambda case: case.id)
 def test_every_layer_is_that_of_the_reference_engine(case: Case, tmp_path: Path) -> None:
-    """Behind spikes, as spikes and between weights: every example of every layer."""
+    """Behind spikes, as spikes and between weights: every kind of layer."""
     graph = graph_of(case, behind_spikes=True)
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=1000.0)
     assert assert_same(conversion, inputs_of(graph, case.positive), tmp_path / "step.onnx") > 0
 
 
-@pytest.mark.parametrize("cap", [None, 1, 3, 200])
-@pytest.mark.parametrize("kind", [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire()])
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("cap", "kind", "precision"),
+    in_turn(
+        [None, 1, 3, 200, 200],
+        [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire()],
+        ["float32", "float64", "float64"],
+    ),
+)
 def test_sums_are_exact_whatever_the_cap(
     kind: Any, cap: int | None, precision: Any, tmp_path: Path
 ) -> None:
@@ -170,17 +164,6 @@ def test_sums_are_exact_whatever_the_cap(
     operators = {node.op_type for node in onnx.load(path).graph.node}
     bytes_hold = cap is not None and cap <= (127 if kind.negative else 255)
     assert ("MatMulInteger" in operators) == bytes_hold
-
-
-def test_samples_do_not_depend_on_each_other(tmp_path: Path) -> None:
-    """One at a time and all together: the batch is open, and so is every state's."""
-    conversion = sw.convert(two_layers(), spiking=True, scale_firing_rates=500.0, synapse=0.005)
-    sw.onnx.save_step(conversion, tmp_path / "step.onnx", spikes=True)
-    model, x = Deployed(tmp_path / "step.onnx"), given()
-    together = model.run({"x": x}, STEPS)
-    for i in range(len(x)):
-        alone = model.run({"x": x[i : i + 1]}, STEPS)
-        assert all(np.array_equal(alone[n][0], together[n][i]) for n in together)
 
 
 def _through(network: sw.Network, x: NDArray, path: Path, precise: float = 0.0) -> None:

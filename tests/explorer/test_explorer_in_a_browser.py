@@ -76,23 +76,6 @@ def test_a_digit_is_drawn(window: Window) -> None:
     assert window.pixels("maps-0") == sample
 
 
-def test_time_is_played_paused_and_stepped(window: Window) -> None:
-    """While it plays the maps light up and the output builds up; then it stands still."""
-    whole = window.pixels("maps-0"), window.pixels("output")
-    window.page.click("#play")
-    while int(window.page.input_value("#time")) < 4 or int(window.page.input_value("#time")) > 60:
-        window.page.wait_for_timeout(20)
-    window.page.click("#play")
-    time = int(window.page.input_value("#time"))
-    paused = window.pixels("maps-0"), window.pixels("output")
-    window.page.click("#step")
-
-    assert 3 < time < 64
-    assert window.text("time-told") == f"{time + 1} of 64"
-    assert all(a != b for a, b in zip(whole, paused, strict=True))
-    assert window.pixels("output") != paused[1]
-
-
 def test_a_reload_restores_the_state(window: Window) -> None:
     """The address holds all choices, and another window that is given it shows the same."""
     window.slide("scale", 200)

@@ -16,8 +16,6 @@ import spikewright as sw
 from spikewright._base.storage import holds
 from spikewright.cli import main
 from spikewright.errors import SimulationError
-from spikewright.explorer.live import live
-from spikewright.explorer.live.parts import STEPS
 from spikewright.explorer.live.run import LiveRun
 from spikewright.explorer.live.telling import CURVES, curves
 from spikewright.network import save
@@ -65,17 +63,6 @@ def test_a_reset_begins_anew_and_keeps_inputs() -> None:
         np.testing.assert_array_equal(once, again)
 
 
-def test_a_block_takes_a_tenth_of_a_second_at_most() -> None:
-    """One step at first; then as many as fit, one at least, and no more than are shown."""
-    found = run()
-    assert found.block(40) == 1
-    for pace, steps in ((1e-5, 40), (0.01, 10), (5.0, 1)):
-        found._pace = pace
-        assert found.block(40) == steps
-    found._pace = 1e-9
-    assert (found.block(1e6), found.block(0.01)) == (STEPS, 1)
-
-
 @pytest.mark.parametrize("place", [0, 1])
 def test_curves_are_those_of_the_library(place: int) -> None:
     """Over the represented value in one dimension, else along each neuron's encoder."""
@@ -87,30 +74,6 @@ def test_curves_are_those_of_the_library(place: int) -> None:
     assert told["neurons"] == [80, 60][place]
     np.testing.assert_array_equal(arrays["x"], np.float32(x).ravel())
     np.testing.assert_array_equal(arrays["rates"], np.float32(rates)[:, :CURVES])
-
-
-def test_a_model_of_nengos_runs_as_its_simulator_runs_it() -> None:
-    """`NengoSimulator` gives the same values, the model's noise included, and so after a reset."""
-    nengo = pytest.importorskip("nengo")
-    with nengo.Network(seed=3) as model:
-        noise = nengo.Node(nengo.processes.WhiteSignal(0.5, high=5), label="noise")
-        stimulus = nengo.Node([0.4], label="stimulus")
-        a = nengo.Ensemble(50, 1, label="a")
-        nengo.Connection(stimulus, a)
-        nengo.Connection(noise, a)
-        probe, spikes = nengo.Probe(a, synapse=0.02), nengo.Probe(a.neurons)
-    with sw.NengoSimulator(model, seed=4, progress_bar=False) as sim:
-        sim.run_steps(60)
-    found = live(model)  # with the model's seed plus one, as Nengo's
-    for _ in range(2):
-        for steps in (1, 9, 50):
-            found.advance(steps)
-        assert [given.name for given in found.inputs] == ["stimulus"]
-        assert np.std(sim.data[probe]) > 0.01
-        np.testing.assert_array_equal(found.seen.kept[0], np.float32(sim.data[probe]))
-        np.testing.assert_array_equal(found.seen.kept[1], sim.data[spikes] * sim.dt)
-        found.reset()
-    found.close()
 
 
 def _unprobed() -> sw.Network:

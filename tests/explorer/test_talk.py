@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -134,33 +133,6 @@ def test_the_numbers_are_those_of_a_sweep(page: Page, neuron: str) -> None:
     assert (last["spikes"], last["energy"]) == (reading.spikes, reading.energy)
     rates = [r.value for r in select(swept.records, "firing rate") if "layer" in r.how]
     assert [layer["rate"] for layer in last["layers"]] == rates
-
-
-SAID: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({"start": "uniform", "cap": 2}, {"initial_voltage": "uniform", "max_spikes_per_step": 2}),
-    ({"synapse": 0.005}, {"synapse": 0.005}),
-    ({"layers": {"relu2": 70}}, {"scale_firing_rates": {"relu1": 20.0, "relu2": 70.0}}),
-    (
-        {"rule": "percentile:99,per=channel"},
-        {"scale_firing_rates": sw.Percentile(99, per="channel"), "calibration": ...},
-    ),
-]
-
-
-@pytest.mark.parametrize("wish, arguments", SAID, ids=[str(list(wish)) for wish, _ in SAID])
-def test_the_call_makes_it_again(
-    page: Page, digits: Subject, wish: dict[str, Any], arguments: dict[str, Any]
-) -> None:
-    """The lines of Python, run, give the outputs of the network that was asked for."""
-    page.wish(1, **FEW, **wish)
-    header, _ = page.read()
-    names: dict[str, Any] = {}
-    exec(header["call"], names)
-    (x,) = digits.x.values()
-    data = {"calibration": x} if "calibration" in arguments else {}
-    made = digits.base.again(**{"spiking": True, "scale_firing_rates": 20.0, **arguments, **data})
-    mine = names["conversion"].run(x, steps=8, progress=False)
-    np.testing.assert_array_equal(mine.output, made.run(x, steps=8, progress=False).output)
 
 
 @pytest.mark.parametrize(
@@ -315,30 +287,3 @@ def test_any_network_and_data(shape: tuple[int, ...], truth: str) -> None:
     measure = {"labels": "accuracy", "targets": "relative error", "none": "agreement"}[truth]
     assert stages[0]["measure"] == measure
     assert told["drawable"] == (shape in [(1, 12, 12), (6, 5), (49,)])
-
-
-def test_the_server_is_heard_while_it_computes(
-    digits: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Files are served and another page is greeted while a sample is run."""
-    running, go_on = threading.Event(), threading.Event()
-
-    def slow(*asked: Any) -> bytes:
-        running.set()
-        assert go_on.wait(20)
-        return look(*asked)
-
-    monkeypatch.setattr("spikewright.explorer.serving.talk.look", slow)
-    path = f"/{TOKEN}/talk"
-    with (
-        TestClient(application(digits, TOKEN, PORT), base_url=OWN) as client,
-        client.websocket_connect(path, headers=HEADERS) as first,
-    ):
-        page = Page(first)
-        page.wish(1, **FEW)
-        assert running.wait(20)
-        assert client.get(f"/{TOKEN}/explorer.js").status_code == 200
-        with client.websocket_connect(path, headers=HEADERS) as second:
-            assert Page(second).facts["kind"] == "facts"
-        go_on.set()
-        assert page.read()[0]["kind"] == "sample"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -124,20 +123,6 @@ def test_it_plays_until_it_is_paused(page: Page, shown: LiveRun) -> None:
     np.testing.assert_array_equal(page.samples(0), data[len(data) - len(page.samples(0)) :])
 
 
-def test_a_reset_goes_back_to_the_beginning(page: Page) -> None:
-    """It pauses, keeps the moved values, and later steps are the first ones again."""
-    page.ask(values={"1": [1.0, 0.5]}, speed=10.0, playing=True)
-    page.until(50)
-    page.ask(act="reset")
-    while page.state["begun"] == 0:
-        page.read()
-    assert (page.state["step"], page.state["playing"]) == (0, False)
-    assert page.state["values"][1] == [1.0, 0.5]
-    page.ask(act="step")
-    page.until(1)
-    assert len(page.samples(0)) == 1
-
-
 WRONG = [
     ("no JSON", "JSON"),
     ("[1]", "JSON object"),
@@ -211,24 +196,3 @@ def test_a_run_that_fails_stands_still_and_says_why() -> None:
         page.ask(speed=10.0, playing=True)
         page.until(10)
         assert page.state["wrong"] is None
-
-
-def test_the_server_is_heard_while_a_block_runs(
-    client: TestClient, page: Page, shown: LiveRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Files are served, and moves and a pause are taken, while the simulator is busy."""
-    running, go_on = threading.Event(), threading.Event()
-
-    def advance(steps: int) -> None:
-        running.set()
-        assert go_on.wait(20)
-
-    monkeypatch.setattr(shown, "advance", advance)
-    page.ask(playing=True)
-    assert running.wait(20)
-    page.ask(values={"0": [0.25]})
-    page.ask(playing=False)
-    assert client.get(f"/{TOKEN}/network.js").status_code == 200
-    assert not go_on.is_set() and shown.values[0] == (0.25,)
-    assert (page.state["playing"], page.state["step"]) == (False, 0)
-    go_on.set()

@@ -17,8 +17,6 @@ from spikewright.graph import (
     check_finite,
     evaluate,
     evaluate_all,
-    prune,
-    to_text,
 )
 from spikewright.graph.layers import (
     Activation,
@@ -106,25 +104,6 @@ def test_a_graph_describes_itself() -> None:
     assert not graph.is_output("leaky")
 
 
-def test_the_text_form() -> None:
-    """One line a node, arrays as their shapes, fields that are None left out, outputs last."""
-    assert to_text(_diamond()) == "\n".join(
-        [
-            "image: [2,5,5] = Input(shape=(2, 5, 5), whole=False)",
-            "conv: [4,3,3] = Convolution(weight=[4,2,3,3], bias=[4], stride=(2, 2), "
-            "padding=((1, 1), (1, 1)), dilation=(1, 1), groups=1, channels_last=False) <- image",
-            "relu: [4,3,3] = Activation(function='relu', parameters={}) <- conv",
-            "leaky: [4,3,3] = Activation(function='leaky_relu', "
-            "parameters={'negative_slope': 0.1}) <- conv",
-            "sum: [4,3,3] = Add() <- relu, leaky, relu",
-            "flat: [36] = Reshape(shape=(36,)) <- sum",
-            "scores: [3] = Affine(weight=[3,36]) <- flat",
-            "output y = scores",
-            "output early = relu",
-        ]
-    )
-
-
 def test_values_of_a_graph_follow_its_layers() -> None:
     """Every node's value is its layer's equation on the values that it reads."""
     graph = _diamond()
@@ -159,13 +138,6 @@ def test_inputs_that_do_not_fit_are_refused(inputs: dict, message: str) -> None:
 
     with pytest.raises(GraphError, match=message):
         evaluate(graph, inputs)
-
-
-def test_prune_keeps_what_outputs_need_and_every_input() -> None:
-    """A branch that no output depends on goes; an input stays even if it is unused."""
-    nodes = (X, Node("unused", Input((2,))), _relu("a", "x"), _relu("b", "x"), _relu("c", "a"))
-
-    assert [node.name for node in prune(nodes, {"y": "c"})] == ["x", "unused", "a", "c"]
 
 
 def test_parameters_that_are_not_finite_are_found() -> None:

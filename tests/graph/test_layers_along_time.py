@@ -47,30 +47,23 @@ def sequences(shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
 
 @every_example
 def test_on_all_steps_a_layer_does_what_it_does_at_each(example: LayerExample) -> None:
-    """Its form on sequences, evaluated on one, is the layer at every step; others have none."""
+    """Its form on sequences, evaluated on one, is the layer at every step; others have none.
+
+    The form at one step of that form is the layer itself, field by field.
+    """
     whole = example.layer.over_steps(STEPS, *example.shapes)
 
     assert (whole is None) == (example.id in WRITTEN_OUT)
     if whole is None:
         return
+    layer, time = whole.at_one_step(0, *sequences(example.shapes))
+    assert same(layer, example.layer)
+    assert time == 0
     inputs = example_inputs(sequences(example.shapes))
     made = whole.evaluate(*inputs)
     for step in range(STEPS):
         wanted = example.layer.evaluate(*(value[:, step] for value in inputs))
         np.testing.assert_allclose(made[:, step], wanted, rtol=1e-12, atol=1e-12)
-
-
-@every_example
-def test_at_one_step_undoes_over_steps(example: LayerExample) -> None:
-    """The form at one step of the form on all steps is the layer itself, field by field."""
-    whole = example.layer.over_steps(STEPS, *example.shapes)
-    if whole is None:
-        return
-
-    layer, time = whole.at_one_step(0, *sequences(example.shapes))
-
-    assert same(layer, example.layer)
-    assert time == 0
 
 
 def along(value: NDArray, axis: int, rank: int, step: int) -> NDArray:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import one_of_each
 from spikewright._base.equations import CURVES
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Activation, Affine, Divide, Input, Layer, Reshape, Shape
@@ -35,6 +36,11 @@ def cases() -> list[Case]:
             layer = Activation(name, CURVE_PARAMETERS.get(name, {}))
             found.append(Case(f"activation-{name}", layer, ((4, 7, 6),), True))
     return found
+
+
+def kinds() -> list[Case]:
+    """One case of every kind of layer, and of every activation."""
+    return one_of_each(cases(), lambda case: (case.layer.kind, getattr(case.layer, "function", "")))
 
 
 def _case(example: LayerExample) -> Case:

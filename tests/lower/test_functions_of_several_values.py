@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from layer_graphs import errors_over_time, slope
@@ -21,7 +19,6 @@ from spikewright.graph.layers import (
     Input,
     LayerNormalization,
     MatMul,
-    Maximum,
     Permute,
     Reshape,
     ScaleShift,
@@ -142,36 +139,6 @@ def test_an_activation_on_the_output_is_applied_to_what_is_read_out(output: str)
     assert list(conversion.populations()) == ["relu"]
     errors = errors_over_time(conversion, _x(graph))
     assert slope(errors) < -0.8
-
-
-def test_maxima_of_several_inputs_pass_counts_on() -> None:
-    """What maximum and minimum send of spikes of one height are whole numbers of that height."""
-    nodes = (
-        Node("x", Input((6,))),
-        Node("one", Activation("relu"), ("x",)),
-        Node("two", Activation("tanh"), ("x",)),
-        Node("most", Maximum(), ("one", "two")),
-        Node("end", Affine(np.ones((2, 6))), ("most",)),
-    )
-    conversion = sw.convert(Graph(nodes, {"y": "end"}), spiking=True, scale_firing_rates=250.0)
-    x = {"x": np.random.default_rng(0).normal(size=(2, 6))}
-    output = conversion.run(x, steps=50, dt=0.001, engine="reference", progress=False).output
-    assert isinstance(output, np.ndarray)
-    np.testing.assert_allclose(output / 4.0, np.rint(output / 4.0), atol=1e-9)
-
-
-@pytest.mark.parametrize("spiking", [False, True])
-def test_a_conversion_with_functions_survives_a_file(spiking: bool, tmp_path: Path) -> None:
-    """Loaded again it computes the same to the last bit, and verifies."""
-    graph = attention()
-    conversion = sw.convert(graph, spiking=spiking, scale_firing_rates=300.0)
-    conversion.save(tmp_path / "block.sw")
-    loaded = sw.load(tmp_path / "block.sw")
-    x = _x(graph, 2)
-    runs = [c.run(x, steps=12, engine="reference", progress=False) for c in (conversion, loaded)]
-    np.testing.assert_array_equal(runs[0].output, runs[1].output)
-    assert max(loaded.verify().values()) < 1e-5
-    assert loaded.trace.guarantee == conversion.trace.guarantee
 
 
 def test_engines_agree() -> None:

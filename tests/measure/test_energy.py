@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,6 @@ from counting import counter_of, residual_graph
 import spikewright as sw
 from spikewright.errors import SimulationError
 from spikewright.measure import energy as e
-from spikewright.measure.energy import tables
 from spikewright.measure.operations import Operations, source_operations
 from spikewright.records import select
 
@@ -77,27 +75,7 @@ def test_every_table_says_where_it_comes_from() -> None:
     assert "flattering" in e.CMOS_45NM_FP32.assumptions
 
 
-@pytest.fixture
-def registry() -> Iterator[None]:
-    """Leaves the registry of tables as it was."""
-    before = dict(tables._registry)
-    yield
-    tables._registry.clear()
-    tables._registry.update(before)
-
-
 MINE = e.CostTable("mine", "measured at home", "a toaster", "fp16", 1e-9, 2e-9, 3e-9)
-
-
-def test_a_table_of_ones_own(registry: None) -> None:
-    """A registered table is used by name, and in everything that uses all tables."""
-    assert e.register(MINE) is MINE
-    assert e.register(MINE) is MINE  # again: the same one
-    assert e.energy(counted(), "mine").mean == pytest.approx(340e-9 + 2 * 50e-9 + 3 * 160e-9)
-    records = e.energy_records(counted(), source_operations(GRAPH))
-    assert {r.how["table"] for r in records} == set(e.TABLES)
-    with pytest.raises(SimulationError, match="'mine' is registered already"):
-        e.register(replace(MINE, accumulate=5.0))
 
 
 def test_impossible_tables_are_refused() -> None:

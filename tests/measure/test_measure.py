@@ -108,15 +108,6 @@ def test_impossible_readouts_are_refused(readout):
         run_of(np.zeros((1, 10, 1)), dt=0.01).predict(readout)
 
 
-def test_after_is_the_mean_from_a_time_on():
-    """Of any run: what follows the start, or what there is where nothing does."""
-    values = np.arange(10.0).reshape(1, 10, 1)
-    run = run_of(values, dt=0.01)
-    assert run.predict(sw.After(0.0)) == run.predict("mean")
-    assert run.predict(sw.After(0.07)) == [[8.0]]
-    assert run.predict(sw.After(0.1)) == run.predict(sw.After(5.0)) == [[4.5]]
-
-
 @pytest.mark.parametrize("start", [0, 1, 4, 11, 12, 40])
 def test_after_at_every_step_is_that_of_a_run_that_ends_there(start):
     """Step by step, before the start, at it and behind it."""
@@ -131,21 +122,6 @@ def test_after_at_every_step_is_that_of_a_run_that_ends_there(start):
     run = run_of(values[..., 0], dt=0.01)
     over_time = measure.accuracy_over_time(run, labels, readout)
     assert over_time[-1].value == measure.accuracy(run, labels, readout).value
-
-
-def test_the_delay_is_the_sum_of_the_first_spikes():
-    """`(theta - v0 theta) / max mean` steps a layer (Bu 2024), whatever the scale is per neuron."""
-    rng = np.random.default_rng(0)
-    dt, scales, starts = 0.01, [2.0, 5.0], [0.5, 0.25]
-    means = [rng.uniform(0.1, 9.0, 4), rng.uniform(0.1, 9.0, 6)]
-    published = sum(
-        (1 - v0) / (s * dt) / mean.max() for s, v0, mean in zip(scales, starts, means, strict=True)
-    )
-    assert measure.readout_delay(scales, starts, means) == pytest.approx(published * dt)
-    each = [np.full(4, 2.0), np.full(6, 5.0)]
-    assert measure.readout_delay(each, starts, means) == pytest.approx(published * dt)
-    assert measure.readout_delay([1.0], [1.0], [[0.0, 2.0]]) == 0.0
-    assert measure.readout_delay([[1.0, 9.0]], [0.0], [[2.0, 0.0]]) == 0.5
 
 
 def test_accuracy_at_every_step_ends_in_the_accuracy_of_the_run():

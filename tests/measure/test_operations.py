@@ -139,24 +139,6 @@ def test_bursts_are_counted_both_ways() -> None:
     assert record.how["events"] == "at most"
 
 
-def test_an_input_that_changes_is_counted_at_every_step() -> None:
-    """Frames: values that are not zero; of -1, 0 and 1 they are spikes, so accumulates."""
-    counter = counter_of(sw.convert(models.mlp(), spiking=True))
-    silent = {"act1": np.zeros((2, 12)), "act2": np.zeros((2, 8))}
-    frames = np.zeros((2, 5, 6))
-    frames[0, 1:3, 0] = 0.5
-    frames[1, 4, :2] = -1.0
-    found = counter.count(silent, 5, {"x": frames})
-    assert found.input == "per step"
-    layer = found.layers["act1"]
-    np.testing.assert_array_equal(layer.input_once, [24, 0])
-    np.testing.assert_array_equal(layer.input_per_step, [24, 0])
-    np.testing.assert_array_equal(layer.accumulates, [0, 24])
-    spikes = counter.count({**silent, "x": np.ones((2, 6))}, 5)  # an input that spikes
-    np.testing.assert_array_equal(spikes.layers["act1"].accumulates, [72, 72])
-    np.testing.assert_array_equal(spikes.layers["act1"].input_once, [0, 0])
-
-
 def test_functions_are_counted_or_named() -> None:
     """Products have a count, a softmax has none and is named with the size of its input."""
     nodes = (
@@ -179,18 +161,6 @@ def test_functions_are_counted_or_named() -> None:
     assert adds == 3 * (4 + 4)  # the softmax's values into the product, and its into the neurons
     (record,) = [r for r in found.records() if r.name == "accumulates" and "layer" not in r.how]
     assert record.how["not counted"] == list(counter.not_counted)
-
-
-def test_filters_are_updated_like_neurons() -> None:
-    """A lowpass on what leaves 12 neurons filters the smaller side: 8 values, at every step."""
-    conversion = sw.convert(models.mlp(), spiking=True, synapse=0.005)
-    counter = counter_of(conversion)
-    totals = {"act1": np.ones((1, 12)), "act2": np.ones((1, 8))}
-    found = counter.count(totals, 10)
-    assert found.filter_updates == 10 * (8 + 3)
-    assert found.total().accumulates == [12 * 8 + 8 * 3]  # as without a synapse
-    (updates,) = [r for r in found.records() if r.name == "neuron updates" and "layer" not in r.how]
-    assert updates.value == 10 * (20 + 11)
 
 
 def test_what_does_not_fit_is_refused_by_name() -> None:

@@ -15,8 +15,7 @@ import models
 import spikewright as sw
 from spikewright.engines.program import Filter, Linear, Neurons, Source
 from spikewright.measure.operations import Counter
-from spikewright.network.learning import PES
-from spikewright.network.solvers import LstsqDrop, LstsqL2, NoSolver, Solver
+from spikewright.network.solvers import LstsqDrop, LstsqL2, Solver
 from spikewright.network.transforms import Dense
 
 
@@ -63,14 +62,6 @@ def test_spikes_meet_decoders_and_values_encoders() -> None:
     assert Counter(net, {}, {}, program=sim.program).fan_out()["A"].tolist() == [1] * 40
 
 
-def test_memory_of_what_is_represented() -> None:
-    """Decoders 40, encoders 80 and 25, gain and bias of 65 neurons; voltages, rests, a filter."""
-    counter = Counter(channel(), {}, {})
-    assert counter.weight_bytes.dense == 4 * (40 + 80 + 25 + 2 * 65)
-    held = 2 + 1  # the represented vectors
-    assert counter.state_bytes == 4 * (65 * 2 + 1 + held)
-
-
 @pytest.mark.parametrize("outputs, transform", [(3, None), (3, (2, 3)), (3, (9, 3))])
 def test_a_transform_is_multiplied_in_where_that_is_no_larger(
     outputs: int, transform: tuple[int, int] | None
@@ -92,19 +83,6 @@ def test_a_transform_is_multiplied_in_where_that_is_no_larger(
     assert found.total().accumulates == [2 * 30 * met]
     held = 5 * 27 if size > outputs else 0
     assert found.total().multiply_accumulates == [held]
-
-
-def test_weights_that_are_learned_are_not_zero() -> None:
-    """They begin at zero and do not stay there; the rule itself is named, not counted."""
-    with sw.Network(seed=1) as net:
-        a, end = sw.Ensemble(20, 1, label="A"), sw.Node(size_in=1, label="end")
-        learned = sw.Connection(
-            a, end, solver=NoSolver(), learning_rule_type=PES(), label="learned"
-        )
-        sw.Connection(end, learned.learning_rule)
-    counter = Counter(net, {}, {})
-    assert counter.fan_out()["A"].tolist() == [1] * 20
-    assert counter.not_counted == ("PES of <Connection 'learned'>",)
 
 
 def test_an_embedded_conversion_counts_as_it_does_alone() -> None:

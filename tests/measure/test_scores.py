@@ -7,7 +7,6 @@ import pytest
 
 from spikewright import measure
 from spikewright.errors import SimulationError
-from spikewright.graph.layers import Activation
 from spikewright.measure import Run
 from spikewright.measure.early_exit import confidences, exit_steps
 from spikewright.measure.score_records import score_records
@@ -28,14 +27,6 @@ def records_of(output: Output, raw: np.ndarray, source: np.ndarray | None, y: ob
     thresholds = more.get("thresholds", ())
     rows = scores(output, raw, source, truth, ("mean", "last"), 0.001, thresholds)
     return score_records(Tally(rows, {}), [output.name], raw.shape[1], 0.001, thresholds)
-
-
-def test_labels_may_stand_in_a_column() -> None:
-    """Whole numbers `(samples, 1)`, as in Keras's data sets, are labels like `(samples,)`."""
-    column = truth_of(LABELS[:, None].astype(np.uint8), CLASSES, 40)
-
-    assert column.kind == "labels"
-    assert np.array_equal(column.values, LABELS)
 
 
 @pytest.mark.parametrize("readout", ["mean", "last"])
@@ -79,17 +70,6 @@ def test_errors_of_values() -> None:
     (own,) = select(records, "source mean absolute error")
     assert own.value == pytest.approx(0.1)
     assert {r.name for r in records}.isdisjoint({"accuracy", "agreement"})
-
-
-def test_a_sigmoid_tells_two_classes() -> None:
-    """Above one half is class 1."""
-    output = Output("p", (1,), Activation("sigmoid"))
-    raw = np.array([-2.0, 3.0, -1.0, 4.0]).reshape(4, 1, 1)
-    (record,) = select(
-        records_of(output, raw, None, np.array([0, 1, 1, 1])), "accuracy", readout="mean"
-    )
-
-    assert record.value == 0.75
 
 
 def test_early_exit_by_hand() -> None:

@@ -63,18 +63,6 @@ def test_weights_are_rounded_channel_by_channel() -> None:
         assert np.abs(flat - old).max() <= largest.max() / 254 + 1e-12
 
 
-def test_a_threshold_a_channel() -> None:
-    """Thresholds broadcast to the layer's shape, and are refused where they do not."""
-    graph = models.residual()
-    x = {"x": np.random.default_rng(0).normal(size=(2, 2, 8, 8))}
-    thresholds = {"relu1": np.linspace(0.5, 1.0, 6).reshape(6, 1, 1)}
-    twin = quantised_twin(graph, thresholds, 2, weight_bits=None)
-    inner = evaluate_all(twin.graph, x, twin._rounded)["relu1"]
-    for channel, values in enumerate(np.moveaxis(inner, 1, 0)):
-        unit = thresholds["relu1"].ravel()[channel] / 3
-        assert set(np.rint(np.unique(values) / unit)) <= {0, 1, 2, 3}
-
-
 def test_impossible_twins_are_refused() -> None:
     """Unknown layers, thresholds of another shape or not above 0, and no bits are errors."""
     graph = models.mlp()

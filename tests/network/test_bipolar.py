@@ -11,7 +11,6 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 import spikewright as sw
-from spikewright.errors import NetworkError
 
 eighths = hnp.arrays(
     np.int64, st.tuples(st.integers(1, 60), st.integers(1, 4)), elements=st.integers(-200, 200)
@@ -162,13 +161,6 @@ def test_what_is_taken_as_sent_makes_room_for_a_spike_more(
     assert not late.any() and not early.any()
 
 
-@pytest.mark.parametrize("assumed", [-1, 1.5, True, "2", None, 10**12, (1, -1), (0.5,), (True,)])
-def test_assumed_spikes_are_a_number_of_steps_or_of_spikes(assumed: object) -> None:
-    """Anything else is named."""
-    with pytest.raises(NetworkError, match=r"BipolarIntegrateAndFire.assumed_spikes .* of steps"):
-        sw.BipolarIntegrateAndFire(assumed_spikes=assumed)  # type: ignore[arg-type]
-
-
 heights = st.lists(st.integers(1, 9), min_size=1, max_size=8).map(
     lambda found: tuple(sorted(found, reverse=True))
 )
@@ -208,28 +200,6 @@ def test_spikes_of_heights_say_multiples_of_them(
         return
     owed = np.maximum(sums - 0.5, 0.0)
     assert np.all(np.abs(said - owed) <= high / 2)
-
-
-def test_heights_for_so_many_steps() -> None:
-    """They fall from `steps / 2` of the last, the last two are equal, and every value is in reach.
-
-    No height is above the sum of those behind it and half of the last, so that each step leaves
-    what later ones can say.
-    """
-    assert sw.BipolarIntegrateAndFire.in_steps(4).spike_heights == (6, 4, 3, 3)
-    assert sw.BipolarIntegrateAndFire.in_steps(2).spike_heights == (4, 3)
-    for steps in range(2, 40):
-        kind = sw.BipolarIntegrateAndFire.in_steps(steps)
-        heights = kind.spike_heights
-        assert len(heights) == steps and kind.assumed_spikes == kind.most_spikes == 1
-        assert heights[-2:] == (3, 3) or steps == 2
-        for step in range(1, steps):
-            assert heights[step - 1] / 2 <= sum(heights[step:]) + heights[-1] / 2
-    for wrong in (0, 2.0, True, None):
-        with pytest.raises(NetworkError, match=r"in_steps: steps is a whole number from 1, got"):
-            sw.BipolarIntegrateAndFire.in_steps(wrong)  # type: ignore[arg-type]
-        with pytest.raises(NetworkError, match=r"in_steps: spikes is a whole number from 1, got"):
-            sw.BipolarIntegrateAndFire.in_steps(4, wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("spikes", [1, 2, 3, 7, 15])

@@ -65,20 +65,6 @@ def test_inner_networks_inherit_and_have_the_last_word() -> None:
     assert [e.radius for e in (inherited, own, deep, after)] == [3.0, 2.0, 2.0, 3.0]
 
 
-def test_a_config_is_a_context_of_its_own() -> None:
-    """What is made inside belongs to the network around it, with the config's defaults."""
-    config = Config(sw.Ensemble)
-    config[sw.Ensemble].intercepts = sw.distributions.Uniform(0.0, 0.5)
-    with sw.Network() as net:
-        with config:
-            inside = sw.Ensemble(4)
-        outside = sw.Ensemble(4)
-    assert net.ensembles == [inside, outside]
-    assert inside.intercepts == sw.distributions.Uniform(0.0, 0.5)
-    assert outside.intercepts == (-1.0, 0.9)
-    assert sw.Ensemble in config and sw.Node not in config
-
-
 def test_what_does_not_concern_an_object_is_no_mistake() -> None:
     """A solver as a default of connections is for those that decode, and for decoding probes."""
     solver = sw.solvers.LstsqL2(reg=0.02)
@@ -114,15 +100,6 @@ def test_what_there_is_not_is_named(ask: Any, message: str) -> None:
     """Unknown parameters and classes, with those that there are."""
     with pytest.raises(NetworkError, match=message):
         ask(sw.Network().config)
-
-
-def test_an_impossible_default_is_told_from_an_impossible_argument() -> None:
-    """The error is the object's own, and its note says that the value was a default."""
-    with sw.Network() as net:
-        net.config[sw.Ensemble].radius = -1.0
-        with pytest.raises(NetworkError, match=r"'cells'.*radius must be above 0") as caught:
-            sw.Ensemble(4, label="cells")
-        assert caught.value.__notes__ == ["Defaults of the networks around it: radius = -1.0."]
 
 
 def small() -> sw.Network:

@@ -53,15 +53,6 @@ def test_sparse_matrices_of_scipys(form: str) -> None:
     np.testing.assert_allclose(mapped(transform, x, 4), SPARSE.toarray() @ x, rtol=1e-12)
 
 
-@pytest.mark.parametrize("init", [2.0, [1.0, 2.0, 3.0], np.arange(9.0).reshape(3, 3)])
-def test_dense_matrices_by_shape(init: Any) -> None:
-    """A number and a vector stand on the diagonal."""
-    x = RNG.normal(size=3)
-    matrix = np.asarray(init) if np.ndim(init) == 2 else np.eye(3) * init
-    np.testing.assert_allclose(mapped(sw.Dense((3, 3), init), x, 3), matrix @ x, rtol=1e-12)
-    np.testing.assert_array_equal(connected(sw.Dense((3, 3), init), 3, 3).transform.matrix, matrix)  # type: ignore[union-attr]
-
-
 def _convolved(x: NDArray, strides: tuple[int, int], same: bool, groups: int) -> NDArray:
     """A cross-correlation of `(height, width, channels)`, sums written out."""
     size, kernel = KERNEL.shape[:2], KERNEL[:, :, : x.shape[-1] // groups]
@@ -150,18 +141,6 @@ def test_a_transposed_convolution_is_the_transpose_of_one(
         channels, shape(tuple(extents), filters), shape(size, channels), init=back, **given
     )
     np.testing.assert_allclose(_matrix(made), _matrix(convolution).T, atol=1e-12)
-
-
-def test_a_transposed_convolution_draws_its_kernel_and_names_itself() -> None:
-    """When a connection is made, from the network's seed."""
-    made = sw.ConvolutionTranspose(3, (4, 4, 2))
-    first, again = (_weights(connected(made, 32, 108, seed)) for seed in (0, 0))
-    np.testing.assert_array_equal(first, again)
-    assert first.size == 3 * 3 * 2 * 3 and repr(made) == "<ConvolutionTranspose(3, (4, 4, 2), ...)>"
-    with pytest.raises(NetworkError, match="ConvolutionTranspose: init is a kernel"):
-        sw.ConvolutionTranspose(3, (4, 4, 2), init=np.ones((3, 3)))
-    with pytest.raises(NetworkError, match=r"ConvolutionTranspose: no .* output_shape \(6, 6, 2\)"):
-        sw.ConvolutionTranspose(3, (4, 4, 2), (6, 6, 2))
 
 
 DRAWN: dict[str, tuple[Callable[[], Any], int, int, float]] = {

@@ -57,23 +57,3 @@ def test_impossible_parameters_are_refused(options: dict[str, float], message: s
     """The error names type, parameter and value."""
     with pytest.raises(NetworkError, match=message):
         sw.GridLIF(**options)
-
-
-def test_a_start_in_silence_is_counted_down() -> None:
-    """`initial_state` gives the silent steps that are left."""
-    with sw.Network() as net:
-        cells = sw.Ensemble(
-            2,
-            None,
-            neuron_type=sw.GridLIF(),
-            gain=1.0,
-            bias=1000.0,
-            initial_voltage="zero",
-            initial_state={"refractory_steps": [0, 3]},
-        )
-        probe = sw.Probe(cells.neurons, "refractory_steps")
-    with sw.Simulator(net, DT, progress=False) as sim:
-        sim.run_steps(5)
-    np.testing.assert_array_equal(sim.data[probe][:, 0], [2, 1, 0, 2, 1])
-    np.testing.assert_array_equal(sim.data[probe][:, 1], [2, 1, 0, 2, 1])
-    assert sim.data[probe].shape == (5, 2)

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn, of_each_type
 from spikewright import engines
 from spikewright.errors import NetworkError
 from spikewright.network import load, save
@@ -21,7 +22,7 @@ from spikewright.network.neurons import NEURON_TYPES
 from spikewright.testing.modelling import NeuronExample, neuron_type_examples
 
 N, STEPS = 6, 40
-KEEPING = [e for e in neuron_type_examples() if e.neuron_type.state_names]
+KEEPING = of_each_type(e for e in neuron_type_examples() if e.neuron_type.state_names)
 
 
 def run(
@@ -80,8 +81,7 @@ def state_of(example: NeuronExample) -> dict[str, NDArray]:
     }
 
 
-@pytest.mark.parametrize("engine", engines.available())
-@pytest.mark.parametrize("example", KEEPING, ids=lambda e: e.id)
+@pytest.mark.parametrize(("example", "engine"), in_turn(KEEPING, engines.available()))
 def test_a_type_says_where_its_neurons_begin(example: NeuronExample, engine: str) -> None:
     """Every type with a state, on every engine: as if the ensemble said so, to the same bits."""
     currents, state = example.currents(STEPS, N), state_of(example)
@@ -158,18 +158,3 @@ def test_starts_are_drawn_from_the_seed() -> None:
         assert abs(np.corrcoef(voltage, refractory)[0, 1]) < 0.2
     np.testing.assert_array_equal(found[0], found[1])
     assert not np.any(found[0][0] == found[2][0])
-
-
-def test_a_start_is_an_attribute_and_in_files(tmp_path: Path) -> None:
-    """It may be changed; `initial_voltage` is the voltage's own name; files hold all of it."""
-    uniform = sw.distributions.Uniform(0.0, 0.002)
-    with sw.Network(seed=0) as net:
-        one = sw.Ensemble(4, 1, initial_state={"voltage": [0.1, 0.2, 0.3, 0.4]})
-        two = sw.Ensemble(4, 1, initial_voltage=uniform)
-        two.initial_state = {"refractory_time": uniform}
-    np.testing.assert_array_equal(one.initial_voltage, [0.1, 0.2, 0.3, 0.4])
-    assert one.initial_state == {}
-    save(net, tmp_path / "net.spike")
-    first, second = load(tmp_path / "net.spike").ensembles
-    np.testing.assert_array_equal(first.initial_voltage, one.initial_voltage)
-    assert second.initial_voltage == uniform == second.initial_state["refractory_time"]

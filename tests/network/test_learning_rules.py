@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -148,48 +147,3 @@ def test_connections_to_rules_are_checked() -> None:
             sw.Probe(pes.learning_rule, "theta")
         with pytest.raises(NetworkError, match="records all of <PES"):
             sw.Probe(pes.learning_rule[0])
-
-
-def test_a_cycle_through_a_rule_alone_has_an_order() -> None:
-    """Rules read at a step's end, so an error without any synapse closes no cycle."""
-    with sw.Network(seed=0) as net:
-        a = sw.Ensemble(20, 1)
-        end = sw.Node(size_in=1)
-        link = sw.Connection(a, end, None, learning_rule_type=sw.PES(1e-2))
-        sw.Connection(end, link.learning_rule, None)
-        probe = sw.Probe(link, "weights")
-    with sw.Simulator(net) as sim:
-        sim.run_steps(20)
-    assert np.abs(np.diff(sim.data[probe], axis=0)).max() > 0
-
-
-def test_networks_that_learn_copy() -> None:
-    """A copy has rules, targets and what was learned of its own."""
-    with sw.Network(seed=3) as net:
-        a, b = _populations()
-        link = sw.Connection(a, b[0], learning_rule_type=sw.PES(), label="link")
-        sw.Connection(sw.Node([1.0]), link.learning_rule, None)
-        sw.Probe(link.learning_rule)
-    link.learned = {"weights": np.ones((1, 5))}
-    for other in (net.copy(), copy.deepcopy(net)):
-        theirs = next(c for c in other.connections if c.label == "link")
-        assert theirs is not link and other.connections[1].post == theirs.learning_rule
-        assert theirs.learning_rule != link.learning_rule
-        with sw.Simulator(other) as sim, sw.Simulator(net) as mine:
-            sim.run_steps(5)
-            mine.run_steps(5)
-        np.testing.assert_array_equal(sim.data[other.probes[0]], mine.data[net.probes[0]])
-
-
-def test_what_a_probe_of_a_rule_records() -> None:
-    """What every rule reads and makes, the first where nothing is named."""
-    assert sw.PES().probeable == ("error", "activities", "delta")
-    assert sw.RLS().probeable == ("pre_filtered", "error", "delta", "inv_gamma")
-    assert sw.BCM().probeable == ("theta", "pre_filtered", "post_filtered", "delta")
-    assert sw.Oja().probeable == ("pre_filtered", "post_filtered", "delta")
-    wanted = ("post_filtered", "learning_signal", "delta", "scaled_encoders")
-    assert sw.Voja().probeable == wanted
-    with sw.Network():
-        a, b = _populations()
-        link = sw.Connection(a, b[0], learning_rule_type=sw.PES())
-        assert sw.Probe(link.learning_rule).attr == "error"

@@ -24,7 +24,6 @@ from spikewright.testing.engines import (
     synapse_examples,
     transform_examples,
 )
-from spikewright.testing.mixed import MixedNetwork
 
 
 def rich_network() -> sw.Network:
@@ -157,24 +156,6 @@ def test_a_round_trip_keeps_every_attribute(rich: sw.Network, tmp_path: Path) ->
         assert (a.label, a.shape_in, a.shape_out) == (b.label, b.shape_in, b.shape_out)
     infinite = next(e for e in loaded.all_ensembles if e.label == "lif-without-floor")
     assert infinite.neuron_type == sw.LIF(min_voltage=-np.inf)
-
-
-def test_a_stochastic_looping_network_runs_the_same_after_loading(tmp_path: Path) -> None:
-    """Random starts and draws follow from the network's seed and the objects' places."""
-    mixed = MixedNetwork()
-    save(mixed.network, tmp_path / "net.sw")
-    loaded = load(tmp_path / "net.sw")
-    for node, net in ((mixed.stimulus, mixed.network), (loaded.nodes[0], loaded)):
-        assert isinstance(node.output, np.ndarray) and net.seed == 0
-    feed = mixed.feed(3, 20)
-    recorded = []
-    for net, node in ((mixed.network, mixed.stimulus), (loaded, loaded.nodes[0])):
-        with sw.Simulator(net, dt=mixed.dt, batch_size=3, engine="reference") as sim:
-            sim.run_steps(20, {node: feed})
-        recorded.append([sim.data[probe] for probe in net.all_probes])
-    assert any(value.any() for value in recorded[0])
-    for one, two in zip(*recorded, strict=True):
-        np.testing.assert_array_equal(one, two)
 
 
 # Refusals

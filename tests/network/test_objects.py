@@ -281,33 +281,6 @@ def test_a_connections_default_synapse() -> None:
         assert sw.Connection(a, b, 0.1).synapse == sw.Lowpass(0.1)
 
 
-_SPARSE = sw.Sparse((2, 3), indices=[[0, 1], [1, 2], [0, 0]], init=1.0)
-
-
-def test_delays_by_synapse_are_one_for_each_entry() -> None:
-    """Of a Sparse transform, also after one of the two has changed; else they are refused."""
-    with sw.Network():
-        made = sw.Connection(
-            sw.Node(np.ones(3)), sw.Node(size_in=2), None, _SPARSE, label="c", delay=[0.1, 0.2, 0.1]
-        )
-        for refused, why in (
-            ([0.1, 0.2], "2 delays for 3 entries of its Sparse transform; give one for each"),
-            ([0.1, np.nan, 0.2], "a delay is a number of seconds from 0 on, got .*nan"),
-            ([0.1, -0.1, 0.2], "a delay is a number of seconds from 0 on, got .*-0.1"),
-            ([[0.1, 0.1, 0.2]], "a delay is a number of seconds from 0 on, got"),
-        ):
-            with pytest.raises(NetworkError, match=rf"<Connection 'c'>: {why}"):
-                made.delay = refused
-        with pytest.raises(NetworkError, match="has one for each entry of a Sparse transform"):
-            made.transform = np.ones((2, 3))
-        with pytest.raises(NetworkError, match="3 delays for 1 entries"):
-            made.transform = sw.Sparse((2, 3), indices=[[0, 1]], init=1.0)
-    np.testing.assert_array_equal(made.delay, [0.1, 0.2, 0.1])
-    assert isinstance(made.delay, np.ndarray) and not made.delay.flags.writeable
-    made.delay = 0.3
-    made.transform = np.ones((2, 3))
-
-
 # Views
 
 keys = st.one_of(
@@ -337,28 +310,6 @@ def test_views_select_and_place_as_numpy_does(key: Any, seed: int) -> None:
         expected = np.zeros(5)
         np.add.at(expected, index, wanted if wanted.size != 1 else wanted[0])
         np.testing.assert_array_equal(received, expected)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda a: sw.Connection(a, a, 0.01, np.square), "a function by its name, function="),
-        (lambda a: sw.Connection(a, a, 0.01, None, 2.0), r"text, got 2.0. Did you mean transform="),
-        (lambda a: sw.Network(5), "a label is None or text, got 5. Did you mean seed=5"),
-        (lambda a: sw.Node([1.0], None, None, 5), "Node: a label is None or text, got 5"),
-        (lambda a: sw.Ensemble(5, label=5), "Ensemble: a label is None or text, got 5"),
-        (lambda a: sw.Probe(a, label=5), "Probe: a label is None or text, got 5"),
-        (lambda a: sw.solvers.LstsqL2(0.05), "Did you mean reg=0.05"),
-    ],
-)
-def test_what_stands_in_another_place_in_nengo_is_refused(make: Any, message: str) -> None:
-    """By position too nothing is taken for another argument without a word."""
-    with sw.Network():
-        ensemble = sw.Ensemble(5, 1)
-        with pytest.raises(NetworkError, match=message):
-            make(ensemble)
-        with pytest.raises(TypeError, match="positional"):
-            sw.Node([1.0], None, None, "label", 5)  # type: ignore[misc]
 
 
 def test_every_object_knows_its_sizes() -> None:

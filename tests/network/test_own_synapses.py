@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 
 import spikewright as sw
-from spikewright.errors import BuildError, ConversionError, NetworkError
+from spikewright.errors import NetworkError
 from spikewright.network import load, save
-from spikewright.showing.demo import MODEL, held_out
 from spikewright.testing import oracle
 from spikewright.testing.modelling import SynapseExample
-from spikewright.testing.synapses import VALUES, Depressing, Unreliable, delivered_synapse_examples
+from spikewright.testing.synapses import VALUES, Unreliable, delivered_synapse_examples
 
 EACH = [e for e in delivered_synapse_examples() if not e.synapse.stepped]
-OWN = Depressing()
 
 
 @pytest.mark.parametrize("example", delivered_synapse_examples(), ids=lambda e: e.id)
@@ -41,16 +39,6 @@ def test_files_hold_a_time_constant_for_each_value(example: SynapseExample, tmp_
     save(net, tmp_path / "net.spike")
     again = load(tmp_path / "net.spike")
     assert again.connections[0].synapse == example.synapse == again.probes[0].synapse
-
-
-@pytest.mark.parametrize("taus", [[0.1, -0.1], [0.1, np.nan], ["a", "b"], []])
-@pytest.mark.parametrize("kind", [sw.Lowpass, sw.Alpha])
-def test_time_constants_that_cannot_be_are_refused(kind: Any, taus: Any) -> None:
-    """By name; on a connection by the connection, too."""
-    with pytest.raises(NetworkError, match=rf"{kind.__name__}\.tau must be 0 s or more"):
-        kind(taus)
-    with sw.Network(), pytest.raises(NetworkError, match=r"'c'>: Lowpass\.tau must be 0 s"):
-        sw.Connection(sw.Node(np.zeros(2)), sw.Node(size_in=2), taus, label="c")
 
 
 def draws(seed: int, synapse: Any, **given: Any) -> Any:
@@ -131,59 +119,3 @@ def test_a_step_that_fails_names_its_connection(given: Any, message: str) -> Non
     with sw.Simulator(net, progress=False) as sim, pytest.raises(Exception, match=message) as found:
         sim.run_steps(2)
     assert "'c'" in str(found.value)
-
-
-LINEAR: dict[str, Any] = {
-    "the filter of a rule": lambda path: sw.PES(pre_synapse=OWN),
-    "filtered noise": lambda path: sw.processes.FilteredNoise(OWN),
-    "a conversion": lambda path: sw.convert(MODEL, spiking=True, synapse=OWN),
-    "a conversion, each value": lambda path: sw.convert(MODEL, spiking=True, synapse=[0.1, 0.2]),
-    "a diagnosis": lambda path: diagnosed(),
-    "NIR": lambda path: sw.nir.save(spiking(OWN), path / "net.nir", dt=0.001),
-    "NIR, each value": lambda path: sw.nir.save(spiking([0.01] * 4), path / "net.nir", dt=0.001),
-    "an ONNX step": lambda path: sw.onnx.save_step(spiking(OWN), path / "net.onnx", dt=0.001),
-    "a file": lambda path: save(spiking(OWN), path / "net.spike"),
-    "backwards": lambda path: OWN.filtfilt(np.zeros((3, 2))),
-}
-SAYS: dict[str, str] = {
-    "a conversion, each value": "not one linear filter for all values",
-    "a conversion": "not one linear filter for all values",
-    "NIR": "NIR has only first-order filters",
-    "NIR, each value": "NIR has only first-order filters of one time constant",
-    "an ONNX step": "synapse|process",
-    "a file": "Depressing is not registered",
-}
-
-
-def spiking(synapse: Any) -> sw.Network:
-    """Neurons behind such a synapse."""
-    with sw.Network(seed=0) as net:
-        kind = sw.IntegrateAndFire()
-        cells = [
-            sw.Ensemble(4, None, neuron_type=kind, gain=1.0, bias=0.0, initial_voltage="zero")
-            for _ in range(2)
-        ]
-        sw.Connection(sw.Node(np.ones(4)), cells[0].neurons, None)
-        sw.Connection(cells[0].neurons, cells[1].neurons, synapse)
-        sw.Probe(cells[1].neurons)
-    return net
-
-
-def diagnosed() -> Any:
-    """A diagnosis of a conversion whose network was given such a synapse."""
-    conversion = sw.convert(MODEL, spiking=True, scale_firing_rates=50)
-    layer = next(iter(conversion.network.all_ensembles))
-    for connection in conversion.network.all_connections:
-        if connection.pre_obj == layer.neurons:
-            connection.synapse = OWN
-    return conversion.diagnose(held_out(4)[0], steps=8, progress=False)
-
-
-@pytest.mark.parametrize("place", LINEAR)
-def test_where_a_linear_filter_is_needed_a_step_is_refused(place: str, tmp_path: Path) -> None:
-    """With the synapse's name, and what would do."""
-    says = SAYS.get(place, r"linear filter")
-    errors = (NetworkError, ConversionError, BuildError, ValueError)
-    with pytest.raises(errors, match=says) as found:
-        LINEAR[place](tmp_path)
-    assert "Depressing" in str(found.value) or "each value" in place or place == "an ONNX step"

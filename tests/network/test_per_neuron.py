@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 import spikewright as sw
-from spikewright import engines
 from spikewright.errors import NetworkError
 from spikewright.network import load, save
-from spikewright.network.neurons import NEURON_TYPES
 from spikewright.testing.modelling import neuron_type_examples
 
 KINDS: dict[str, Any] = {
@@ -121,28 +119,6 @@ def test_values_that_cannot_be_are_refused(name: str) -> None:
     for field in set(kind.above_zero) - set(kind.per_neuron):
         with pytest.raises(NetworkError, match=rf"{name}\.{field} must be above 0"):
             replace(kind, **{field: FACTORS})
-
-
-def test_registered_types_say_what_may_differ() -> None:
-    """Every field that is named is one, and takes arrays in files."""
-    for kind in NEURON_TYPES.values():
-        assert set(kind.per_neuron) <= set(kind.__dataclass_fields__), kind  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("engine", engines.available())
-def test_equal_values_are_as_one(engine: str) -> None:
-    """An array of one value gives what the number gives."""
-    found = []
-    for tau in (0.02, np.full(6, 0.02)):
-        with sw.Network(seed=0) as net:
-            kind = sw.AdaptiveLIF(tau_rc=tau, tau_ref=0.1 * tau, tau_n=5 * tau)
-            cells = sw.Ensemble(6, None, neuron_type=kind, gain=1.0, bias=np.arange(6.0))
-            probe = sw.Probe(cells.neurons)
-        with sw.Simulator(net, engine=engine, precision="float64", progress=False) as sim:
-            sim.run(0.3)
-        found.append(sim.data[probe])
-    assert found[0].any()
-    np.testing.assert_array_equal(*found)
 
 
 NATIVE = {"LIF", "GridLIF", "AdaptiveLIF"}

@@ -111,23 +111,6 @@ def test_pieces_begin_at_their_times() -> None:
     assert values.tolist() == [[0, 0], [1, 2], [1, 2], [0.004, -0.004], [0.005, -0.005]]
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        ("linear", [0.0, 0.5, 1.0, 2.5, 4.0, 0.0]),
-        ("nearest", [0.0, 0.0, 1.0, 1.0, 4.0, 0.0]),
-        ("slinear", [0.0, 0.5, 1.0, 2.5, 4.0, 0.0]),
-        ("quadratic", [0.0, 0.25, 1.0, 2.25, 4.0, 0.0]),
-    ],
-)
-def test_values_between_pieces(kind: Any, expected: list[float]) -> None:
-    """A line, the nearest, or a parabola through them; zero after the last, as in Nengo."""
-    data = {0.0: 0.0, 0.5: 1.0, 1.0: 4.0}
-    step = p.Piecewise(data, kind).make_step((0,), (1,), 0.25, np.random.default_rng(0), {})
-    found = [float(step(t)[0]) for t in (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)]
-    assert np.allclose(found, expected)
-
-
 # In networks
 
 
@@ -205,17 +188,6 @@ def test_impossible_processes_are_refused(make: Any, message: str) -> None:
         make()
 
 
-class Mine(p.Process):
-    """Whatever it is given to return."""
-
-    def __init__(self, value: Any, size: int = 1, seed: int | None = None) -> None:
-        super().__init__(default_size_out=size, seed=seed)
-        self.value = value
-
-    def make_step(self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: Any) -> Any:
-        return lambda t, *x: self.value(rng, *x) if callable(self.value) else self.value
-
-
 SIZED = {
     "PresentInput": p.PresentInput([[1.0, 2.0]], 0.1),
     "PoissonSpikes": p.PoissonSpikes([1.0, 2.0]),
@@ -231,20 +203,6 @@ UNSIZED = {
 }
 
 
-@pytest.mark.parametrize("name", [*SIZED, *UNSIZED])
-def test_an_input_for_a_process_that_takes_none_is_refused(name: str) -> None:
-    """Rather than called with it; and every registered process is among these."""
-    assert {type(process).__name__ for process in (*SIZED.values(), *UNSIZED.values())} >= {
-        *p.PROCESSES
-    }
-    process = {**SIZED, **UNSIZED}[name]
-    with (
-        sw.Network(),
-        pytest.raises(NetworkError, match=r"'w'>: \w+ takes no input, got .* \(2,\)"),
-    ):
-        sw.Node(process, size_in=2, size_out=2, label="w")
-
-
 def test_a_process_runs_by_itself() -> None:
     """For seconds or steps, of so many values, at another step; inputs go through it."""
     signal = p.WhiteSignal(0.1, 50.0, seed=3)
@@ -256,27 +214,6 @@ def test_a_process_runs_by_itself() -> None:
     assert not np.any(other == signal.run_steps(9))
     x = np.random.default_rng(0).normal(size=(4, 2))
     np.testing.assert_array_equal(Counting().apply(x), x * np.arange(1, 5)[:, None])
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: p.WhiteNoise().run(-1.0), r"runs for 0 s or more, got -1.0"),
-        (lambda: p.WhiteNoise().run(1.0, dt=0.0), r"dt must be above 0 s"),
-        (lambda: p.WhiteNoise().run_steps(2.5), r"steps must be a whole number from 0"),
-        (lambda: p.WhiteNoise().run_steps(2, d=1.5), r"d must be a whole number"),
-        (lambda: p.WhiteNoise().apply([[1.0]]), r"takes no input"),
-        (lambda: Counting().apply([1.0, np.nan]), r"is given \(steps, size_in\) finite numbers"),
-        (lambda: Mine([1.0, 2.0]).run_steps(2), r"returned shape \(2,\) at t = 0.001 s"),
-        (lambda: Mine("loud").run_steps(2), r"failed at t = 0.001 s \(ValueError"),
-        (lambda: p.WhiteNoise(seed=-1), r"WhiteNoise: a seed is None or a whole number"),
-        (lambda: p.WhiteSignal(1.0, 5.0, seed=0.5), r"WhiteSignal: a seed is None or a whole"),
-    ],
-)
-def test_runs_that_cannot_be_are_refused(call: Any, message: str) -> None:
-    """The error names what was asked for, and the process where it is at fault."""
-    with pytest.raises(NetworkError, match=message):
-        call()
 
 
 @pytest.mark.parametrize("name", UNSIZED)

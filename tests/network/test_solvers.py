@@ -53,15 +53,6 @@ def test_the_default_is_its_closed_form(m: int) -> None:
         assert np.allclose(info["rmses"], np.sqrt(np.mean((a @ decoders - y) ** 2, axis=0)))
 
 
-def test_penalties_of_the_active_share() -> None:
-    """sigma_i = reg max|A| sqrt(share of points where neuron i is active)."""
-    a, y = problem()
-    share = np.mean(a != 0, axis=0)
-    sigma = 0.1 * a.max() * np.sqrt(np.where(share > 0, share, 1.0))
-    wanted = np.linalg.inv(a.T @ a + len(a) * np.diag(sigma**2)) @ a.T @ y
-    assert np.allclose(solve(s.LstsqL2nz(), a, y).decoders, wanted, rtol=1e-9, atol=1e-12)
-
-
 @pytest.mark.parametrize("solver", EXAMPLES, ids=lambda x: type(x).__name__)
 def test_every_solver_decodes(solver: s.Solver) -> None:
     """Positive targets come out, silent neurons get nothing, and equal seeds the same."""
@@ -75,24 +66,6 @@ def test_every_solver_decodes(solver: s.Solver) -> None:
     assert error.max() < 0.15
     assert np.allclose(info["rmses"], error)
     assert np.array_equal(decoders, solve(solver, a, y).decoders)
-
-
-@pytest.mark.parametrize("solver", [s.Nnls(), s.NnlsL2(), s.NnlsL2nz()])
-def test_non_negative_decoders_are(solver: s.Solver) -> None:
-    """None below zero, and it is no compositional solver."""
-    a, y = problem()
-    assert solve(solver, a, y).decoders.min() >= 0
-    assert not solver.compositional
-
-
-def test_dropping_leaves_the_wanted_share_at_zero() -> None:
-    """A quarter of all decoders, and what is left is solved anew."""
-    a, y = problem()
-    dropped = solve(s.LstsqDrop(drop=0.5), a, y).decoders
-    assert np.mean(dropped == 0) == pytest.approx(0.5, abs=0.02)
-    assert np.allclose(
-        solve(s.LstsqDrop(drop=0.0), a, y).decoders, solve(s.LstsqL2(), a, y).decoders
-    )
 
 
 def test_an_l1_penalty_sets_decoders_to_zero() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -103,32 +102,6 @@ def test_discrete_coefficients_are_taken_as_they_are(num: list[float], den: list
         back = sum(den[k] * expected[t - k] for k in range(1, len(den)) if t - k >= 0)
         expected[t] = (past - back) / den[0]
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("method", ["zoh", "bilinear", "euler", "backward_diff"])
-def test_every_method_keeps_the_gain_at_rest(method: Any) -> None:
-    """A constant passes with the gain `num(0) / den(0)`, whatever the method."""
-    for num, den in (
-        ((2.0,), (0.01, 1.0)),
-        ((0.003, 3.0), (1e-4, 0.02, 2.0)),
-        ((0.01, 1), (0.02, 4)),
-    ):
-        discrete = sw.LinearFilter(num, den, method=method).discretise(DT)
-        found = oracle.filtered(discrete, np.ones((600, 1)))[-1, 0]
-        np.testing.assert_allclose(found, num[-1] / den[-1], rtol=1e-6)
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_filtered_connections_in_series_lag_a_step_each(count: int) -> None:
-    """n filtered connections delay by n steps; unfiltered ones by none."""
-    with sw.Network() as net:
-        nodes = [sw.Node([1.0]), *(sw.Node(size_in=1) for _ in range(2 * count))]
-        for i, (pre, post) in enumerate(pairwise(nodes)):
-            sw.Connection(pre, post, 0 if i % 2 else None)
-        probe = sw.Probe(nodes[-1])
-    with sw.Simulator(net, engine="reference") as sim:
-        sim.run_steps(count + 2)
-    assert sim.data[probe][:, 0].tolist() == [0.0] * count + [1.0, 1.0]
 
 
 def test_the_filter_goes_to_the_smaller_side_without_changing_the_result() -> None:

@@ -181,29 +181,3 @@ def test_inputs_that_do_not_fit_are_refused(
     """The error names the transform, what it takes and the shape it got."""
     with pytest.raises(NetworkError, match=message):
         transform.output_shape(shape)
-
-
-@pytest.mark.parametrize(
-    ("windows", "shape", "message"),
-    [
-        (Windows((2, 2), ONES, NONE, ONES), (4, 4), r"2-D windows do not fit .* \(4, 4\)"),
-        (Windows((5, 2), ONES, NONE, ONES), (1, 4, 4), r"larger than its padded input"),
-        (Windows((1, 1), ONES, ((1, 0), (0, 0)), ONES), (1, 4, 4), r"see padding alone"),
-    ],
-)
-def test_max_pools_that_do_not_fit_are_refused(
-    windows: Windows, shape: tuple[int, ...], message: str
-) -> None:
-    """A window over padding alone would give minus infinity."""
-    with sw.Network(), pytest.raises(NetworkError, match=message):
-        sw.Node(sw.MaxPool(windows), size_in=shape)
-
-
-def test_windows_lie_side_by_side_unless_more_is_said():
-    """Pools step by their size, convolutions by one, and neither pads or dilates of itself."""
-    assert sw.Windows((2, 3)) == sw.Windows((2, 3), (2, 3), ((0, 0), (0, 0)), (1, 1))
-    kernel = np.random.default_rng(0).standard_normal((4, 2, 3, 3))
-    assert sw.Convolution(kernel).windows == Windows((3, 3), ONES, NONE, ONES)
-    assert sw.SumPool(sw.Windows((2, 3))).output_shape((5, 4, 6)) == (5, 2, 2)
-    assert sw.MaxPool(sw.Windows((2, 2)), channels_last=True).output_shape((4, 6, 5)) == (2, 3, 5)
-    assert sw.Convolution(kernel).output_shape((2, 5, 6)) == (4, 3, 4)

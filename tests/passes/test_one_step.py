@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikewright.errors import ConversionError, GraphError
-from spikewright.graph import Graph, Node, evaluate, evaluate_all
+from spikewright.errors import ConversionError
+from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -281,22 +279,3 @@ def test_recurrences_that_do_not_fit_one_time() -> None:
     plain = Graph((Node("x", Input((3,))), Node("y", Activation("relu"), ("x",))), {"y": "y"})
     with pytest.raises(ConversionError, match="no recurrent layer"):
         one_step(plain)
-
-
-def test_a_recurrence_checks_its_cell() -> None:
-    """Sequences of one length, states of their shapes, parts that read what there is."""
-    good = cell()
-    shapes: list[tuple[Cell, tuple[tuple[int, ...], ...], str]] = [
-        (good, ((0, UNITS),), "one length"),
-        (good, ((STEPS, UNITS), (3,)), "states have shapes"),
-        (good, ((STEPS, UNITS),) * 3, "inputs are not"),
-        (replace(good, shapes=((5,),)), ((STEPS, UNITS),), "5 values"),
-        (replace(good, states=("other",)), ((STEPS, UNITS),), "'back' reads 'h'"),
-        (replace(good, results=("given",), shapes=((3,),)), ((STEPS, UNITS),), "3"),
-    ]
-    for one, given, reason in shapes:
-        with pytest.raises(GraphError, match=reason):
-            Recurrence(one).output_shape(*given)
-    backwards = evaluate_all(behind(Node("out", Identity(), ("r",)), backwards=True),
-                             {"x": np.ones((1, STEPS, UNITS))})["out"]  # fmt: skip
-    assert not np.allclose(backwards[:, 0], backwards[:, -1])

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from integers import dense, given
 
 import spikewright as sw
-from spikewright import chips, demo
+from spikewright import chips
 from spikewright.cli.main import main
 from spikewright.cli.opening import open_conversion
 from spikewright.errors import TrainingError
@@ -86,33 +86,6 @@ def test_a_saved_network_keeps_its_neurons_on_a_chip(
     assert kinds[0] == kinds[1] and {kind.most_spikes for kind in kinds[0]} == {1}
     rates = open_conversion(tmp_path / "rates", on_chip)
     assert all(e.neuron_type.spiking for e in rates.network.all_ensembles)
-
-
-def test_the_command_sweep_takes_a_chip(tmp_path: Path) -> None:
-    """Every setting has the chip's bits."""
-    x, y = demo.held_out(20)
-    np.savez(tmp_path / "data.npz", x=x, y=y)
-    where = ("sweep", demo.MODEL, "--data", tmp_path / "data.npz")
-    asked = (*where, "--scale", 100, "--steps", 8)
-    found, plain = (invoke(*asked, *more, "--json") for more in (("--chip", "speck"), ()))
-    assert found.exit_code == plain.exit_code == 0, found.output
-    values = [[r["value"] for r in json.loads(f.stdout)["records"]] for f in (found, plain)]
-    assert values[0] != values[1]
-
-
-def test_commands_refuse_bits_that_cannot_be(saved: tuple[Path, Path]) -> None:
-    """Both options at once, a chip without spikes, bits that are none, and unknown chips."""
-    for options, words in (
-        (("--chip", "speck", "--weights-bits", 8), "leave one out"),
-        (("--chip", "speck", "--rate"), "leave --rate out"),
-        (("--weights-bits", "eight"), "no number of bits such as 8 or 4:layer"),
-        (("--weights-bits", 1), "a whole number from 2 to 16, got 1"),
-        (("--weights-bits", "8:neuron"), "'neuron'"),
-        (("--chip", "spek"), "speck"),
-    ):
-        refused = invoke("convert", saved[0], *options)
-        assert refused.exit_code == 2
-        assert words in " ".join(refused.output.split())
 
 
 def test_sweeps_have_bits(data: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
-from spikewright.errors import MissingExtraError, TrainingError
+from spikewright.errors import TrainingError
 from spikewright.lower.status import exact_after
 
 FRAMEWORKS = ("keras", "torch")
@@ -202,47 +201,6 @@ def test_impossible_arguments_are_refused(
     """By name and value, when the layer is made."""
     with pytest.raises(TrainingError, match=words):
         getattr(sw, framework).RoundedReLU(**arguments)
-
-
-@pytest.mark.parametrize("name", FRAMEWORKS)
-def test_a_missing_framework_is_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which says how to install it; the names are no part of `import *`."""
-    import importlib
-    import sys
-
-    for module in [m for m in sys.modules if m.startswith(f"spikewright.sources.{name}")]:
-        monkeypatch.delitem(sys.modules, module)
-    found: Callable[..., Any] = importlib.import_module
-
-    def missing(wanted: str, *rest: Any) -> Any:
-        if wanted == name:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return found(wanted, *rest)
-
-    monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(MissingExtraError, match=rf"spikewright\[{name}\]"):
-        found(f"spikewright.sources.{name}")
-    assert name not in sw.__all__
-
-
-def test_choices_of_the_user_are_kept_and_told() -> None:
-    """A scale of one's own is no longer the layer's, and the trace says so."""
-    module, x = _torch_model(4, 0.0), _data(9, 5, 2, 6, 6)
-    own = sw.convert(module, example_input=x[:1], spiking=True)
-    other = own.again(scale_firing_rates=500.0)
-    half = own.again(scale_firing_rates={"1": None, "5": 100.0}, initial_voltage="half")
-
-    scales = [[float(e.rate_scale) for e in c.populations().values()] for c in (own, other, half)]
-    np.testing.assert_allclose(scales[0], [1 / 0.0005, 1 / 0.0002], rtol=1e-5)
-    assert scales[1] == [500.0, 500.0]
-    assert scales[2] == [scales[0][0], 100.0]
-    starts = [[e.initial_voltage for e in c.populations().values()] for c in (own, half)]
-    assert starts == [[0.0, 0.0], ["half", "half"]]
-    assert own.trace.guarantee == "exact after 4 steps"
-    numbers = "(16, 40)"  # levels / (scale x threshold) seconds, in milliseconds
-    assert other.trace.guarantee == f"exact after different numbers of steps {numbers}"
-    assert half.trace.guarantee == "approximated"
-    assert "before they are rounded" in str(half.trace)
 
 
 def test_training_goes_on_with_what_is_rounded() -> None:

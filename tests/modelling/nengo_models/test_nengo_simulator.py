@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import types
-from copy import deepcopy
 from typing import Any
 
 import nengo_stand_in as nengo
@@ -159,24 +158,6 @@ def test_a_loop_closes_through_what_functions_share(name: str) -> None:
     close()
 
 
-def test_a_copy_has_run_as_far() -> None:
-    """The same recordings, the same to come; pickles are made of the same."""
-    model, probe = clock()
-    noise = model.node(Noise(), 0, 1)
-    drawn = model.probe(noise, "output")
-    with sw.NengoSimulator(model, progress_bar=False) as simulator:
-        simulator.run_steps(3)
-        simulator.clear_probes()
-        simulator.run_steps(4)
-        with deepcopy(simulator) as copy:
-            theirs = {str(p.attr) + str(i): p for i, p in enumerate(copy.network.model.probes)}
-            copy.run_steps(2)
-            simulator.run_steps(2)
-            for ours, other in zip((probe, drawn), theirs.values(), strict=True):
-                np.testing.assert_array_equal(simulator.data[ours], copy.data[other])
-    assert deepcopy(simulator).closed
-
-
 def test_arguments_that_cannot_be_are_errors_and_short_runs_warn() -> None:
     """Negative times, two names for one argument; nothing to run is said."""
     model, _ = clock()
@@ -189,25 +170,6 @@ def test_arguments_that_cannot_be_are_errors_and_short_runs_warn() -> None:
             simulator.run(0)
         with pytest.warns(DeprecationWarning, match="sample_every"):
             simulator.trange(dt=0.1)
-
-
-def test_arguments_have_nengos_names() -> None:
-    """The model as `network`, threads for the engine; others say which was meant."""
-    model, probe = clock()
-    with sw.NengoSimulator(network=model, threads=2, progress_bar=False) as simulator:
-        simulator.run(0.003, progress_bar=False)
-        assert len(simulator.data[probe]) == 3
-        assert deepcopy(simulator)._made_with["threads"] == 2
-    for given, message in (
-        ({"model": model}, r"NengoSimulator\(\) has no argument 'model'. .* built="),
-        ({"progress": False}, r"'progress'. Did you mean 'progress_bar'"),
-        ({"precison": "float64"}, r"Did you mean 'precision'"),
-    ):
-        with pytest.raises(TypeError, match=message):
-            sw.NengoSimulator(model, **given)
-    for given, message in (({"threads": 0}, "threads must be"), ({"dt": "x"}, "dt must be")):
-        with pytest.raises(SpikewrightError, match=message):
-            sw.NengoSimulator(model, **given)  # type: ignore[arg-type]
 
 
 @pytest.fixture

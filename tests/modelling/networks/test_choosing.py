@@ -101,15 +101,6 @@ def test_a_memory_finds_what_is_most_similar() -> None:
     np.testing.assert_allclose(output, activations @ VECTORS, atol=0.01)
 
 
-def test_pairs_may_inhibit_each_other() -> None:
-    """Of two above the threshold the stronger one alone is left."""
-    x = 0.8 * VECTORS[0] + 0.6 * VECTORS[3]
-    both, _ = recalled(x, cleanup)
-    one, _ = recalled(x, cleanup, lambda m: m.add_wta_network())
-    assert np.all(both[[0, 3]] > 0.4)
-    assert one[0] > 0.6 and one[3] < 0.05
-
-
 def test_a_default_comes_up_where_nothing_else_does() -> None:
     """And leaves where something does."""
     default = directions(1, 32, seed=7)[0]
@@ -119,17 +110,6 @@ def test_a_default_comes_up_where_nothing_else_does() -> None:
     )
     np.testing.assert_allclose(nothing, default, atol=0.05)
     assert abs(something @ default - 0.9 * VECTORS[0] @ default) < 0.05
-
-
-def test_a_memory_may_be_silenced() -> None:
-    """`inhibit` at 1 stops all of it."""
-    with sw.Network(seed=0) as net:
-        memory = cleanup(inhibitable=True)
-        sw.Connection(sw.Node(VECTORS[0]), memory.input, None)
-        sw.Connection(sw.Node(lambda t: float(t > 0.1)), memory.inhibit, None)
-        probe = sw.Probe(memory.activations, synapse=0.01)
-    got = run(net, probe, 250)[:, 0]
-    assert got[90] > 0.9 and got[-1] < 0.001
 
 
 @pytest.mark.parametrize("threshold", [-0.2, 0.0, 0.3, 1.2])

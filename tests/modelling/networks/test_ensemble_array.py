@@ -42,19 +42,6 @@ def test_outputs_decode_functions() -> None:
     np.testing.assert_allclose(run(net, probes[1], 1)[0], [1, -1, 4, 30])
 
 
-def test_neurons_can_be_reached_together() -> None:
-    """`neuron_input` times gain into every neuron, `neuron_output` what each sends, in order."""
-    with sw.Network() as net:
-        array = sw.networks.EnsembleArray(
-            2, 2, neuron_type=sw.RectifiedLinear(), gain=[2.0, 3.0], bias=[0.0, 1.0]
-        )
-        sw.Connection(sw.Node([1.0, 2.0, 3.0, 4.0]), array.add_neuron_input(), None)
-        probe = sw.Probe(array.add_neuron_output())
-    assert array.add_neuron_input() is array.neuron_input
-    assert array.add_neuron_output() is array.neuron_output
-    np.testing.assert_allclose(run(net, probe, 1)[0], [2, 7, 6, 13])
-
-
 @pytest.mark.parametrize(
     ("ask", "message"),
     [

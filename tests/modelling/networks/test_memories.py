@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from running import rms, run
+from running import run
 
 import spikewright as sw
 from spikewright.errors import NetworkError
@@ -44,26 +43,6 @@ def test_an_oscillator_turns_at_its_frequency() -> None:
         assert turned == pytest.approx(frequency, rel=0.04)
         radius = np.linalg.norm(got, axis=1)
         assert radius.min() > 0.5 and radius.max() < 1.2
-
-
-def held(gate_at: float, reset_at: float, seed: int) -> NDArray:
-    """A gated memory that is shown one vector, then, after 0.4 s, another."""
-    with sw.Network(seed=seed) as net:
-        part = sw.networks.InputGatedMemory(80, 2)
-        for end, start in ((part.gate, gate_at), (part.reset, reset_at)):
-            sw.Connection(sw.Node(lambda t, s=start: float(t >= s)), end, None)
-        probe = driven(part, lambda t: [0.7, -0.4] if t < 0.4 else [-0.5, 0.5])
-    return run(net, probe, 800)
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_a_gate_decides_what_a_memory_keeps(seed: int) -> None:
-    """Open it follows its input, closed it holds what was there, and reset it is empty."""
-    follows, holds, empty = (held(*times, seed) for times in ((9, 9), (0.35, 9), (0.35, 0.6)))
-    assert rms(follows[300:400] - [0.7, -0.4]) < 0.06
-    assert rms(follows[700:] - [-0.5, 0.5]) < 0.1
-    assert rms(holds[700:] - [0.7, -0.4]) < 0.15
-    assert np.max(np.abs(empty[700:])) < 0.01
 
 
 @pytest.mark.parametrize(

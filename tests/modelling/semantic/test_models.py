@@ -85,33 +85,6 @@ def test_effects_send_what_they_say(text: str) -> None:
     np.testing.assert_allclose(sim.data[probe][-1], wanted.v, atol=1e-9)
 
 
-def test_modules_compare() -> None:
-    """`Compare` gives dot products, within 0.1: of a pointer with itself, and with another."""
-    known = letters(16)
-    for other in "AB":
-        with semantic.Model(seed=2) as model:
-            model.left, model.right = semantic.Input(known, "A"), semantic.Input(known, other)
-            model.compare = semantic.Compare(known, 100)
-            semantic.Cortical("compare.a = left", "compare.b = right")
-        got = run(model, model.compare.output, 200)[120:].mean()
-        assert got == pytest.approx(known["A"].dot(known[other]), abs=0.1)
-
-
-@pytest.mark.parametrize("sharp", [False, True])
-def test_a_cleanup_finds_the_pointer(sharp: bool) -> None:
-    """From a noisy version; whole where it is sharp."""
-    known = letters(32)
-    noisy = "0.6 * B + 0.2 * C"
-    with semantic.Model(seed=2) as model:
-        model.shown = semantic.Input(known, noisy)
-        model.clean = semantic.Cleanup(known, threshold=0.45, sharp=sharp)
-        semantic.Cortical("clean = shown")
-    got = run(model, model.clean.output, 300)[200:].mean(axis=0)
-    assert SemanticPointer(got).compare(known["B"]) > 0.99
-    wanted = 1.0 if sharp else known.parse(noisy).dot(known["B"])
-    assert np.linalg.norm(got) == pytest.approx(wanted, abs=0.07)
-
-
 def test_actions_are_done_one_after_the_other() -> None:
     """Each action's effect is the next one's condition: the state goes round in order."""
     known = letters(32)

@@ -43,22 +43,6 @@ def test_a_scalar_represents_a_number(value: float) -> None:
     assert found == pytest.approx(0.5 * value + 0.25, abs=0.05)
 
 
-def test_a_superposition_adds() -> None:
-    """As many inputs as it has, each by a letter; there is no single one."""
-    known = letters()
-    with semantic.Model(seed=1) as model:
-        model.total = semantic.Superposition(known, 3)
-        model.cue = semantic.Input(known, "A")
-        semantic.Cortical("total.a = 0.5 * cue", "total.b = 0.3 * B", "total.c = -0.4 * C")
-        with pytest.raises(NetworkError, match="no single input; there are: a, b, c"):
-            semantic.Cortical("total = A")
-    assert set(model.total.inputs) == {"a", "b", "c"}
-    found = SemanticPointer(run(model, model.total.output, 300)[150:].mean(axis=0))
-    wanted = known.parse("0.5 * A + 0.3 * B - 0.4 * C")
-    assert found.compare(wanted) > 0.98
-    assert found.length() == pytest.approx(wanted.length(), abs=0.1)
-
-
 def test_functions_transcode() -> None:
     """Of pointers and time, into pointers, texts, values or a number, exactly and step by step."""
     known, other = letters(), letters(16, "X; Y", label="others")
@@ -109,25 +93,6 @@ def test_the_winner_takes_all() -> None:
     assert one[0][0] > 0.5 > 0.05 > np.delete(one[0], 0).max()
     assert one[1][1] > 0.5 > 0.05 > np.delete(one[1], 1).max()
     assert one[2].max() < 0.05
-
-
-def test_accumulators_choose_once() -> None:
-    """The first to arrive comes up whole and stays, whatever follows, until it is reset."""
-    known, others = letters(64), letters(16, "One; Two", label="numbers")
-    with semantic.Model(seed=1) as model:
-        model.shown = noisy(known)
-        model.again = semantic.Transcode(lambda t: float(0.9 < t < 1.0))
-        model.choice = semantic.Accumulators(
-            known, mapping={"A": "One", "B": "Two"}, output_vocabulary=others
-        )
-        semantic.Cortical("choice = shown, choice.reset = again")
-    similar = others.dot(run(model, model.choice.output, 2000))
-    kept, reset, other, left = (similar[at : at + 60].mean(0) for at in (750, 935, 1430, 1900))
-    cross = abs(others["One"].dot(others["Two"]))
-    assert kept[0] == pytest.approx(1.0, abs=0.15) and abs(kept[1]) < cross + 0.15
-    assert np.abs(reset).max() < 0.15
-    for later in (other, left):
-        assert later[1] == pytest.approx(1.0, abs=0.15) and abs(later[0]) < cross + 0.15
 
 
 class TestPopulate:

@@ -33,14 +33,6 @@ def test_drawn_pointers_are_unlike(seed: int, unitary: bool, limit: float) -> No
     np.testing.assert_array_equal(made.vectors, again.vectors)
 
 
-def test_what_cannot_be_unlike_is_said() -> None:
-    """Where no draw is unlike enough the best is taken, with a warning of how like it is."""
-    made = Vocabulary(2, max_similarity=0.05, seed=0, label="tiny")
-    with pytest.warns(UserWarning, match=r"'tiny'.*'C' .*similarity of 0\.\d+, above"):
-        made.populate("A; B; C")
-    assert len(made) == 3
-
-
 def test_pointers_are_given_drawn_or_said() -> None:
     """Vectors, pointers, expressions."""
     made = letters(4, "A; B; X = A * ~B", max_similarity=1.0)
@@ -61,16 +53,6 @@ def test_names_that_are_not_there_are_added_where_that_is_allowed() -> None:
         letters(64, "Alpha").parse("Alpa")
     with pytest.raises(NetworkError, match=r"add it first: `vocabulary.add\('Z'\)`"):
         letters()["Z"]
-
-
-def test_text_says_what_a_vector_is_like() -> None:
-    """The most similar names first, with their dot products."""
-    made = letters()
-    assert made.text(made["A"]).startswith("1.00A")
-    pair = 0.9 * made["B"] + 0.5 * made["C"]
-    found = made.text(pair, terms=2)
-    assert found == f"{pair.dot(made['B']):.2f}B + {pair.dot(made['C']):.2f}C"
-    assert made.text(np.zeros(64)) == "0" and made.text(made["A"], threshold=2.0) == "0"
 
 
 def test_translations_take_names_to_their_namesakes() -> None:

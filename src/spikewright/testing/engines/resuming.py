@@ -17,7 +17,7 @@ from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import SpikingRectifiedLinear
 from spikewright.network.processes import FilteredNoise, WhiteNoise
 from spikewright.network.synapses import Lowpass
-from spikewright.testing.engines.base import Suite, each
+from spikewright.testing.engines.base import Suite, in_turn
 from spikewright.testing.engines.learning import learning_setting
 from spikewright.testing.learning import RuleExample, rule_examples
 from spikewright.testing.modelling import neuron_type_examples, synapse_examples
@@ -72,8 +72,7 @@ class ResumingTests(Suite):
         feeds = {source: rng.integers(-8, 33, (_BATCH, _STEPS, _SIZE)) / 8.0}
         self._check(net, feeds, block)
 
-    @pytest.mark.parametrize("block", _BLOCKS)
-    @each(rule_examples())
+    @in_turn(rule_examples(), "block", _BLOCKS)
     def test_what_is_learned_goes_on(self, example: RuleExample, block: int) -> None:
         """The same of weights that change, and of what their rules keep."""
         setting = learning_setting(example.rule, example.rule.modifies, _STEPS, batch=_BATCH)
