@@ -16,18 +16,14 @@ import spikewright as sw
 from report.report_pages import parse
 from spikewright import demo
 from spikewright._base.amounts import joules
-from spikewright.choosing.search.choice import Choice
-from spikewright.choosing.tuning.measuring import Running, run
 from spikewright.cli import main
 from spikewright.explorer.measuring import measured
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
 from spikewright.measure.energy import TABLES
-from spikewright.records import DEFAULT_TABLE, own_energies, table_of
+from spikewright.records import DEFAULT_TABLE, own_energies
 from spikewright.report import figures, write_html
 from spikewright.report.tables import Table, energy_table
-from spikewright.training.changes import records_of
-from spikewright.training.history import Epoch, Measured
 
 SAMPLES, STEPS, SCALE = 24, 8, 20.0
 
@@ -90,22 +86,6 @@ def told_by_the_explorer(found: Setting) -> str:
     return str(message["energy_text"])
 
 
-def told_by_tune(found: Setting) -> str:
-    """A choice with the costs that a search measures."""
-    (x, y), inputs = demo.held_out(SAMPLES), iter(found.conversion.inputs)
-    running = Running(table=DEFAULT_TABLE)
-    outcome = run(found.conversion, {next(inputs): x}, y, [STEPS], ["mean"], running)
-    choice = Choice(
-        arguments={"steps": STEPS, "dt": 0.001}, drop=0.0, interval=(0.0, 0.01), certified=True,
-        costs=outcome.costs[STEPS], needed=None, runners_up=(), limit=0.01, confidence=0.95,
-        minimised="energy", held_back=9, searched_on=9, records=(), reproduce="", trials={},
-        energy_table=running.table,
-    )  # fmt: skip
-    assert choice.as_dict()["energy_table"] == DEFAULT_TABLE
-    assert f"({DEFAULT_TABLE})" in repr(choice)
-    return str(choice)
-
-
 def told_by_a_page(found: Setting, part: str, kind: str) -> str:
     """The texts of one kind of element in a section of a page."""
     path = found.folder / f"{part} {kind}.html"
@@ -113,39 +93,6 @@ def told_by_a_page(found: Setting, part: str, kind: str) -> str:
     write_html(path, records, sweep=found.sweep.records, search=found.sweep.trade_off)
     (section,) = parse(path.read_text()).all("section", **{"aria-labelledby": part})
     return "; ".join(tag.text for tag in section.all(kind))
-
-
-def told_by_a_training(found: Setting) -> str:
-    """The figure of an energy by epoch."""
-    held = Measured(0.1, 0.9, 5.0, joules=found.energy, energy_table=DEFAULT_TABLE)
-    records = list(records_of(Epoch(1, "time", 0.1, held, 1.0), kept=True))
-    (info,) = (i for i in figures.epochs_infos(records) if i.unit == "J")
-    path = found.folder / "training.html"
-    write_html(path, training=records)
-    assert f"Energy under {DEFAULT_TABLE} by epoch" in parse(path.read_text()).text
-    return f"{info.rows()[0]} {joules(info.rows()[1][-1])}"
-
-
-def told_by_csv(found: Setting) -> str:
-    """The data beside the figure of settings and their energies."""
-    settings = [*found.sweep.trade_off]
-    settings += [_another(record) for record in settings if "setting" in record.how]
-    info = figures.trade_off_info(settings, "energy")
-    header, first, *_ = info.rows()
-    return f"{header[2]} {joules(first[2])}"
-
-
-def _another(record: Any) -> Any:
-    how = {**record.how, "setting": "another"}
-    return type(record)(record.name, record.value, record.unit, record.n, record.interval, how)
-
-
-def told_by_a_picture(found: Setting) -> str:
-    """The energies after several numbers of steps, as a reader of the picture hears them."""
-    path = found.folder / "over steps.html"
-    write_html(path, found.evaluation.records)
-    (section,) = parse(path.read_text()).all("section", **{"aria-labelledby": "trade-off"})
-    return "; ".join(tag.text for tag in section.all("title") if "J" in tag.text)
 
 
 MODEL = str(demo.MODEL)
@@ -162,20 +109,9 @@ OUTPUTS: dict[str, Callable[[Setting], str]] = {
     ),
     "evaluate, its table": lambda found: str(energy_table(found.evaluation.records).rows[0][:1])
     + column(energy_table(found.evaluation.records), "spiking"),
-    "evaluate, a record": lambda found: str(
-        own_energies(found.evaluation.records, steps=STEPS, table=DEFAULT_TABLE)[0]
-    ),
-    "evaluate, records in a notebook": lambda found: str(
-        table_of(own_energies(found.evaluation.records, steps=STEPS, table=DEFAULT_TABLE))
-    ),
     "the explorer": told_by_the_explorer,
-    "tune": told_by_tune,
     "a page, its energies": lambda found: told_by_a_page(found, "energy", "title"),
-    "a page, its table of energies": lambda found: told_by_a_page(found, "energy", "tr"),
     "a page, its sweep": lambda found: told_by_a_page(found, "sweep", "table"),
-    "a page, energies over steps": told_by_a_picture,
-    "a training": told_by_a_training,
-    "settings as data": told_by_csv,
 }  # fmt: skip
 
 
