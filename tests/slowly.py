@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable
-from itertools import cycle
 from typing import Any, TypeVar
 
 import pytest
@@ -37,9 +36,17 @@ def of_each_type(examples: Iterable[Case]) -> list[Case]:
 
 
 def in_turn(cases: Iterable[Any], *others: Iterable[Any]) -> list[Any]:
-    """Parameters: each case with the value of every other argument whose turn it is."""
-    found = zip(cases, *map(cycle, others))  # noqa: B905
-    return [pytest.param(*values, id="-".join(map(_named, values))) for values in found]
+    """Parameters: each case with the value of every other argument whose turn it is.
+
+    From round to round the second and all later arguments move on, so that values meet others.
+    """
+    found = []
+    for i, case in enumerate(cases):
+        values = [case]
+        for j, other in enumerate(map(list, others)):
+            values.append(other[(i + j * (i // len(other))) % len(other)])
+        found.append(pytest.param(*values, id="-".join(map(_named, values))))
+    return found
 
 
 def _named(value: Any) -> str:

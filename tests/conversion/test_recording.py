@@ -10,6 +10,7 @@ import pytest
 
 import models
 import spikewright as sw
+from slowly import in_turn
 from spikewright import engines
 from spikewright.errors import SimulationError
 
@@ -35,8 +36,7 @@ def conversion(graph: Any = GRAPH, **choices: Any) -> sw.Conversion:
     return sw.convert(graph, **{"scale_firing_rates": 300.0, **choices})
 
 
-@pytest.mark.parametrize("engine", engines.available())
-@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize(("choice", "engine"), in_turn(CHOICES, engines.available()))
 def test_what_is_recorded_is_what_was_counted(choice: str, engine: str) -> None:
     """On every engine, of every layer with neurons: means and spikes add up to the run's own."""
     network = conversion(**CHOICES[choice])

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -96,8 +97,7 @@ def assert_alike(
     return groups
 
 
-@pytest.mark.parametrize("sender", SENDERS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("sender", "kind"), in_turn(SENDERS, KINDS))
 def test_counts_of_the_end_are_the_references(kind: str, sender: str) -> None:
     """Behind every kind of signal, in one run or after others; nearly all counts are certain."""
     rng = np.random.default_rng(1)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import slow_but
+from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.plan import PlanRow
@@ -135,8 +135,7 @@ def on_reference(program: Program) -> set[str]:
     return left
 
 
-@pytest.mark.parametrize("kind", SENDERS)
-@pytest.mark.parametrize("example", [pytest.param(e, id=e.id) for e in transform_examples()])
+@pytest.mark.parametrize(("example", "kind"), in_turn(transform_examples(), SENDERS))
 def test_every_transform_of_every_signal(kind: str, example: object) -> None:
     """Of counts, signed spikes and values: the reference's numbers; the plan tells what is left."""
     net, stimulus, populations = behind(
@@ -167,9 +166,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("last", slow_but([False], [False, True]))
-@pytest.mark.parametrize("kind", SENDERS)
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(("name", "kind", "last"), in_turn(2 * [*LAYERS], SENDERS, [False, True]))
 def test_layers_drive_neurons(
     name: str, kind: str, last: bool, slow_starts: list[RegionKernel]
 ) -> None:

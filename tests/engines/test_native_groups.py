@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import slow_but
+from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.program import Operator, Sum
@@ -71,9 +71,9 @@ def run(
     return [*arrays, *(array for totals in sums for array in (totals.sent, totals.net))]
 
 
-@pytest.mark.parametrize("dimensions", slow_but([3], [1, 3]))
-@pytest.mark.parametrize("loops", [False, True])
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize(
+    ("kind", "loops", "dimensions"), in_turn(2 * [*TYPES], [False, True], [1, 3])
+)
 def test_ensembles_side_by_side_are_the_references(kind: str, loops: bool, dimensions: int) -> None:
     """Bit by bit, recordings and totals, on every instruction set, however the work is cut."""
     net, stimulus = arrays(TYPES[kind], loops, dimensions)

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
@@ -102,9 +103,7 @@ def run(
     return [*arrays, *execution.learned().values()]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("kind", SENDERS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "kind", "precision"), in_turn(2 * [*CASES], SENDERS, PRECISIONS))
 def test_weights_are_the_references(case: str, kind: str, precision: Precision) -> None:
     """Bit by bit: spikes, weights, deltas, on every instruction set, in whatever blocks."""
     built = CASES[case](SENDERS[kind])
@@ -125,8 +124,7 @@ def _operators(built: Built) -> Iterator[Learned]:
     return (op for op in program.operators if isinstance(op, Learned))
 
 
-@pytest.mark.parametrize("block", [1, 7, 1000])
-@pytest.mark.parametrize("name", engines.available())
+@pytest.mark.parametrize(("block", "name"), in_turn([1, 7, 1000], engines.available()))
 def test_sampled_matrices_are_those_of_every_step(name: str, block: int) -> None:
     """What a rule keeps, its deltas and the weights: of every fourth step the same as of all."""
     built = [decoding(sw.RLS(1e-3), SENDERS["counts"]) for _ in range(2)]

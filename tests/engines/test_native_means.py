@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -85,8 +86,7 @@ def assert_alike(
     return expected
 
 
-@pytest.mark.parametrize("sender", SENDERS)
-@pytest.mark.parametrize("kind", FOLLOWING)
+@pytest.mark.parametrize(("sender", "kind"), in_turn(2 * [*SENDERS], FOLLOWING))
 def test_layers_and_their_neurons_are_one(
     kind: str, sender: str, slow_starts: list[RegionKernel]
 ) -> None:
@@ -115,8 +115,7 @@ def test_layers_and_their_neurons_are_one(
     assert not slow_starts
 
 
-@pytest.mark.parametrize("function", ["relu", "hard_swish"])
-@pytest.mark.parametrize("sender", SENDERS)
+@pytest.mark.parametrize(("sender", "function"), in_turn(SENDERS, ["relu", "hard_swish"]))
 def test_counts_that_outgrow_bytes_are_handed_over(
     sender: str, function: str, slow_starts: list[RegionKernel]
 ) -> None:

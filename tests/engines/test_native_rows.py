@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from engines.random_networks import DT
+from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -109,8 +110,7 @@ def equal(found: list[NDArray], expected: list[NDArray]) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("kind", [ONE, sw.IntegrateAndFire()], ids=str)
-@pytest.mark.parametrize("name", WINDOWS)
+@pytest.mark.parametrize(("name", "kind"), in_turn(WINDOWS, [ONE, sw.IntegrateAndFire()]))
 def test_pixels_as_rows_are_the_references(name: str, kind: Any) -> None:
     """Whatever the window, in counts of one sign and of either, on every instruction set."""
     net, fed = network(name, kind)

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Engine, Execution, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
@@ -121,9 +122,9 @@ def run(
     return [np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True)]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("isa", instruction_sets())
+@pytest.mark.parametrize(
+    ("form", "isa", "precision"), in_turn(3 * [*FORMS], instruction_sets(), PRECISIONS)
+)
 def test_every_form_equals_the_reference(
     form: str, isa: str, precision: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,9 +153,9 @@ def test_every_form_equals_the_reference(
     assert any(kernel.endswith(wanted) for kernel in seen), seen
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("longest", [1, 4, 40])
-@pytest.mark.parametrize("isa", instruction_sets())
+@pytest.mark.parametrize(
+    ("longest", "isa", "precision"), in_turn(3 * [1, 4, 40], instruction_sets(), PRECISIONS)
+)
 def test_delays_by_synapse_equal_the_reference(
     longest: int, isa: str, precision: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -137,8 +138,10 @@ def network(name: str, kind: NeuronType) -> tuple[sw.Network, NDArray]:
     return pair(kind, transform, shape, out), rng.normal(6.0, 12.0, (3, 1, *shape))
 
 
-@pytest.mark.parametrize("kind", [sw.IntegrateAndFire(), BipolarIntegrateAndFire()], ids=str)
-@pytest.mark.parametrize("name", [*WINDOWS, "matrix"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    in_turn([*WINDOWS, "matrix"], [sw.IntegrateAndFire(), BipolarIntegrateAndFire()]),
+)
 def test_windows_and_matrices_are_the_references(
     name: str, kind: NeuronType, watched: list[RegionKernel]
 ) -> None:
@@ -191,8 +194,7 @@ def test_slabs_are_listed_or_multiplied_as_they_come(isa: str, watched: list[Reg
         assert seen.listed and bool(seen.dense) == tiles
 
 
-@pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("isa", "sign"), in_turn(ISAS, [1, -1]))
 def test_sums_beyond_32_bits(isa: str, sign: int, watched: list[RegionKernel]) -> None:
     """Weights at the ends of the grid, all of one sign, and counts up to 100."""
     size = 300

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from engines.random_networks import DT, random_network
+from slowly import in_turn
 from spikewright.engines import Engine, Execution, Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import total_type
@@ -57,9 +58,9 @@ def test_a_last_run_tells_the_references_totals(seed: int, threads: int, block: 
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("last", [False, True])
-@pytest.mark.parametrize("channels", [6, 16, 40])
+@pytest.mark.parametrize(
+    ("channels", "last", "groups"), in_turn(2 * [6, 16, 40], [False, True], [1, 2])
+)
 def test_totals_come_in_the_programs_order(channels: int, last: bool, groups: int) -> None:
     """Convolutions store channels last, groups one after the other; totals are as the layer is.
 

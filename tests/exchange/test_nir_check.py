@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright.cli import main
 from spikewright.errors import NetworkError, SimulationError
 
@@ -93,8 +94,7 @@ def test_stated_semantics_give_the_counts_that_readers_gave(name: str) -> None:
     assert tuple(found.spikes["n"][0].sum(0)) == COUNTS[name]
 
 
-@pytest.mark.parametrize("reset", RESETS)
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize(("name", "reset"), in_turn(GRAPHS, RESETS))
 def test_the_simulation_is_our_own_run(name: str, reset: str, tmp_path: Path) -> None:
     """A file's spikes here, on an engine, are those of the equations that explain readers."""
     path = written(name, tmp_path, stated=0.5)
@@ -120,8 +120,7 @@ def _explained(graph: Any, stated: Semantics, done: Semantics, name: str) -> Exp
     return explain(wiring, stated, x, simulate(wiring, done, x).spikes)
 
 
-@pytest.mark.parametrize("graph", GRAPHS)
-@pytest.mark.parametrize("name", RUNNING)
+@pytest.mark.parametrize(("name", "graph"), in_turn(2 * [*RUNNING], GRAPHS))
 def test_differences_are_explained_to_the_last_spike(name: str, graph: str) -> None:
     """A reader that does as it is said to: every spike is given again, and reasons are named."""
     semantics = READERS[name].semantics
