@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -16,7 +14,7 @@ from spikewright.errors import (
     SimulationError,
     VerificationError,
 )
-from spikewright.graph import Graph, Node, evaluate, evaluate_all
+from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Activation, Affine, Input
 
 
@@ -192,24 +190,6 @@ def test_bad_input_is_refused(x, steps, message):
     """Shapes, names, steps and values that do not fit give one clear error."""
     with pytest.raises(SimulationError, match=message):
         sw.convert(models.mlp()).run(x, steps=steps)
-
-
-def test_verify_names_the_first_layer_that_differs():
-    """A source that computes something else is caught at its first different layer."""
-    graph = models.residual()
-    good = sw.convert(graph)
-    assert max(good.verify().values()) < 1e-5
-
-    def sabotaged(values):
-        found = evaluate_all(graph, values)
-        for name in ("conv2", "fc"):
-            found[name] = found[name] * 1.01
-        return found
-
-    good.source = replace(good.source, activations=sabotaged)
-    with pytest.raises(VerificationError, match="'conv2'"):
-        good.verify()
-    assert good.verify(rtol=0.1)
 
 
 def test_verify_sees_a_network_that_differs():

@@ -80,32 +80,6 @@ def test_a_seeded_network_spikes_the_same_alone_and_embedded() -> None:
 # Recurrence
 
 
-def test_a_spiking_loop_is_the_loop_written_by_hand() -> None:
-    """Two populations that inhibit each other through synapses, step by step, exactly."""
-    dt, steps = 2.0**-6, 200
-    with sw.Network() as net:
-        stimulus = sw.Node([40.0, 36.0])
-        one, two = (cells(initial_voltage="zero") for _ in range(2))
-        sw.Connection(stimulus[0], one.neurons, None)
-        sw.Connection(stimulus[1], two.neurons, None)
-        sw.Connection(one.neurons, two.neurons, 0, -0.5)
-        sw.Connection(two.neurons, one.neurons, 0, -0.25)
-        probes = sw.Probe(one.neurons, "spike_count"), sw.Probe(two.neurons, "spike_count")
-    sim = simulator(net, dt=dt)
-    sim.run_steps(77)
-    sim.run_steps(steps - 77)
-    v, sent, expected = np.zeros(2), np.zeros(2), []
-    for _ in range(steps):
-        v = v + np.array([40.0, 36.0]) - np.array([0.25, 0.5]) * sent[::-1] / dt
-        counts = np.maximum(np.floor(v * dt), 0.0)
-        v = v - counts / dt
-        sent = counts
-        expected.append(counts)
-    found = np.concatenate([sim.data[p] for p in probes], axis=1)
-    np.testing.assert_array_equal(found, expected)
-    assert found.sum(axis=0).min() > 10
-
-
 # Functions
 
 

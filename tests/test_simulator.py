@@ -14,41 +14,7 @@ from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.simulator_data import SimulationData
 from spikewright.testing.mixed import MixedNetwork
 
-both = pytest.mark.parametrize("precision", sw.engines.PRECISIONS)
-
-
 # The worked example
-
-
-@both
-@pytest.mark.parametrize(
-    ("scale", "a", "b"),
-    [
-        (1.0, [0] * 9 + [10, 0, 0], [0] * 9 + [20, 0, 0]),
-        (5.0, [0, 2] * 6, [0, 4] * 6),
-        (10.0, [1] * 12, [2] * 12),
-    ],
-)
-def test_the_worked_example(
-    scale: float, a: list[float], b: list[float], precision: sw.engines.Precision
-) -> None:
-    """Its rows, exactly; gain, amplitude and maximum rates change with s, the weights never."""
-    with sw.Network(seed=0) as net:
-        stimulus = sw.Node(1.0)
-        first, second = (cells(rate_scale=scale, initial_voltage="zero") for _ in range(2))
-        one = sw.Connection(stimulus, first.neurons, transform=1.0, synapse=None)
-        two = sw.Connection(first.neurons, second.neurons, transform=2.0, synapse=None)
-        probes = sw.Probe(first.neurons), sw.Probe(second.neurons)
-    with simulator(net, dt=0.1, precision=precision) as sim:
-        sim.run_steps(12)
-    assert sim.data[probes[0]][:, 0].tolist() == a
-    assert sim.data[probes[1]][:, 0].tolist() == b
-    assert sim.data[one].weights == 1.0 and sim.data[two].weights == 2.0
-    for ensemble in (first, second):
-        built = sim.data[ensemble]
-        assert (built.gain, built.bias, built.amplitude) == (scale, 0.0, 1.0 / scale)
-        assert built.max_rates == scale
-        assert (ensemble.gain, ensemble.rate_scale) == (1.0, scale)
 
 
 # Running
@@ -227,22 +193,3 @@ def test_data_knows_the_objects_of_its_network() -> None:
 
 
 # Blocks of steps, and recordings that are forgotten
-
-
-@both
-def test_blocks_of_steps_change_no_result(precision: sw.engines.Precision) -> None:
-    """One step at a time, or seven, or as many as the engine likes: the same recordings."""
-
-    def run(block: int | None) -> Any:
-        with sw.Network(seed=0) as net:
-            stimulus = sw.Node(lambda t: np.sin(20 * t))
-            a = sw.Ensemble(20, 1)
-            sw.Connection(stimulus, a)
-            sw.Connection(a, a, 0.1)
-            probe = sw.Probe(a, synapse=0.01)
-        with simulator(net, precision=precision, block=block) as sim:
-            sim.run_steps(50)
-        return sim.data[probe]
-
-    for block in (1, 7):
-        np.testing.assert_array_equal(run(block), run(None))

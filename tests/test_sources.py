@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 from benchmarks import (
     fits,
-    image_sets,
     kept,
     published_curve,
     regularised,
@@ -21,7 +19,6 @@ from benchmarks import (
 )
 from benchmarks.image_sets import ImageSet
 from benchmarks.training import Normalised, Recipe
-from PIL import Image
 from safetensors import safe_open
 from torch import nn
 
@@ -55,35 +52,6 @@ def small() -> nn.Module:
 
 
 # -- images --
-
-
-def test_plain_and_coded_images_are_read(tmp_path: Path) -> None:
-    """Streams that share their first bytes decode to what each is on its own, in order."""
-    x, y = images(6, 16), np.arange(6)
-    test = np.array([True, False, True, False, False, False])
-    streams, decoded = [], []
-    for image in x:
-        stream = io.BytesIO()
-        Image.fromarray(image).save(stream, "JPEG", quality=75)
-        streams.append(stream.getvalue())
-        decoded.append(np.asarray(Image.open(stream).convert("RGB")))
-    head = streams[0][:100]
-    assert all(stream.startswith(head) for stream in streams)
-    rest = [np.frombuffer(stream[100:], np.uint8) for stream in streams]
-    coded = tmp_path / "coded.npz"
-    np.savez(
-        coded, head=np.frombuffer(head, np.uint8), body=np.concatenate(rest),
-        size=np.array([len(r) for r in rest], np.uint16), y=y.astype(np.uint8), test=test,
-    )  # fmt: skip
-    found = image_sets.load(coded)
-    np.testing.assert_array_equal(found.x_test, np.stack(decoded)[test])
-    np.testing.assert_array_equal(found.x_train, np.stack(decoded)[~test])
-    np.testing.assert_array_equal(found.y_train, [1, 3, 4, 5])
-    plain = tmp_path / "plain.npz"
-    np.savez(plain, x_train=x[..., 0], y_train=y[:, None], x_test=x[:2, ..., 0], y_test=y[:2])
-    found = image_sets.load(plain)
-    np.testing.assert_array_equal(found.x_train, x[..., :1])
-    assert found.y_train.shape == (6,)
 
 
 # -- training --

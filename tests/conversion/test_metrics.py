@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,25 +89,6 @@ def test_scores_may_be_any_numbers() -> None:
     assert drop.value == (source - rows[:, 3]).mean()
     assert drop.interval == mean_interval(source - rows[:, 3])
     assert found.settings["metric"] == "likelihood"
-
-
-def test_a_stopped_evaluation_goes_on_with_the_same_function_alone(tmp_path: Path) -> None:
-    """The folder knows what the function does, not only its name."""
-    expected = evaluated(likelihood).records
-    first = evaluated(likelihood, checkpoint=tmp_path).records
-    calls = []
-
-    def spy(outputs: Any, y: Any) -> Any:
-        calls.append(len(y))
-        return likelihood(outputs, y)
-
-    spy.__name__ = "likelihood"
-    with pytest.raises(SimulationError, match="differs in what the metric does"):
-        evaluated(spy, checkpoint=tmp_path)
-    with pytest.raises(SimulationError, match="differs in metric"):
-        evaluated(None, checkpoint=tmp_path)
-    assert evaluated(likelihood, checkpoint=tmp_path).records == first == expected
-    assert calls == []
 
 
 def bad(outputs: Any, y: Any) -> Any:

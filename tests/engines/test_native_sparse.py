@@ -14,7 +14,6 @@ from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Engine, Execution, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
-from spikewright.engines.program import Filter
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.connection import input_shape
 from spikewright.network.neurons import RegularSpiking, SpikingLeakyReLU
@@ -209,34 +208,3 @@ def test_sums_beyond_32_bits_are_exact(repeats: int) -> None:
     assert np.abs(expected[0]).max() * DT > 128 * min(repeats, 2)
     for x, y in zip(found, expected, strict=True):
         np.testing.assert_array_equal(x, y)
-
-
-def test_connections_of_one_synapse_share_a_filter() -> None:
-    """Sparse connections into one population are summed, then filtered; a probed one is apart."""
-    rng = np.random.default_rng(1)
-
-    def made(probed: bool, synapses: tuple[float, ...]) -> tuple[list[NDArray], int]:
-        with sw.Network(seed=0) as net:
-            kind = sw.SpikingRectifiedLinear()
-            cells = sw.Ensemble(40, None, neuron_type=kind, gain=np.ones(40), bias=drive)
-            end = sw.Ensemble(50, None, neuron_type=kind, gain=np.ones(50), bias=np.zeros(50))
-            for synapse, transform in zip(synapses, maps, strict=True):
-                link = sw.Connection(cells.neurons[:30], end.neurons, synapse, transform, delay=DT)
-            sw.Probe(end.neurons, "input")
-            if probed:
-                sw.Probe(link)
-        program = compile_network(net, DT, 0, "float32")
-        number = sum(isinstance(op, Filter) for op in program.operators)
-        found = run(net, NativeEngine(threads=1))
-        for x, y in zip(found, run(net, ReferenceEngine()), strict=True):
-            np.testing.assert_array_equal(x, y)
-        return found, number
-
-    drive = rng.uniform(0, 900, 40)
-    maps = [entries(rng, "any", 50, 30) for _ in range(3)]
-    (shared,), one = made(False, (0.01, 0.01, 0.01))
-    (apart, probed), two = made(True, (0.01, 0.01, 0.01))
-    (_,), also = made(False, (0.01, 0.02, 0.01))
-    assert (one, two, also) == (1, 2, 2)
-    assert shared.any() and probed.any()
-    np.testing.assert_allclose(shared, apart, rtol=0, atol=1e-5 * np.abs(shared).max())

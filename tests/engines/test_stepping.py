@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -118,40 +117,6 @@ def test_engines_without_steps_of_their_own_run() -> None:
             found.append(sim.data[probe])
     assert found[0].any()
     np.testing.assert_array_equal(*found)
-
-
-CHANGES: dict[str, Callable[[sw.Node, int], None]] = {
-    "replaced": lambda node, i: setattr(node, "output", np.array([0.1 * i])),
-    "written into": lambda node, i: node.output.__setitem__(0, 0.1 * i),
-    "became a function": lambda node, i: setattr(node, "output", lambda t: 0.1 * i + t),
-    "another function": lambda node, i: setattr(node, "output", (np.sin, np.cos)[i % 2]),
-    "now and then a function": lambda node, i: setattr(
-        node, "output", np.sin if i % 2 else np.array([0.3 * i])
-    ),
-    "a number": lambda node, i: setattr(node, "output", [0.1 * i]),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_nodes_that_change_between_steps_are_read_anew(change: str) -> None:
-    """Whatever becomes of a source between two steps, steps are runs of one step."""
-    found = []
-    for step in (sw.Simulator.step, lambda sim: sim.run_steps(1)):
-        net, source, probe = driven(synapse=None)
-        with net:
-            doubled = sw.Ensemble(10, None, neuron_type=LIF(), gain=1.0, bias=0.0)
-            sw.Connection(source, doubled.neurons, None, 2.0 * np.ones((10, 1)))  # of constants
-            spikes = sw.Probe(doubled.neurons)
-            seen = sw.Probe(source)
-        with sw.Simulator(net, progress=False, engine="native") as sim:
-            for i in range(40):
-                if i % 3 == 2:
-                    CHANGES[change](source, i)
-                step(sim)
-            found.append([np.array(sim.data[p]) for p in (probe, spikes, seen)])
-    for x, y in zip(*found, strict=True):
-        assert x.any()
-        np.testing.assert_array_equal(x, y)
 
 
 def test_steps_runs_and_fed_values_take_turns() -> None:

@@ -59,7 +59,7 @@ def test_choices_that_look_at_data_know_every_layer(case: Any, look: str) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", filter(of_node, kinds()), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [*filter(of_node, kinds())], ids=lambda case: case.id)
 def test_a_diagnosis_tells_numbers_of_every_function(case: Any) -> None:
     """The table holds no NaN, also for functions without a value where no spike has come."""
     graph = graph_of(case, behind_spikes=True)

@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from counting import chain_pattern, counter_of, pattern
+from counting import chain_pattern, pattern
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikewright as sw
-from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Affine, Concatenate, Input, MaxPool, Reshape
 from spikewright.measure.operations import Counter
 from spikewright.measure.operations.patterns import pull_back
 from spikewright.network.transforms import Chain, Transform, flatten
@@ -109,39 +107,3 @@ def test_fan_out_is_the_column_sum_of_the_matrices(seed: int) -> None:
     totals = {"pre": spikes, "post": np.zeros((2, *post.shape))}
     expected = (paths @ spikes.reshape(2, -1).T).sum(axis=0)
     np.testing.assert_array_equal(counter.count(totals, 3).total().accumulates, expected)
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 2**31))
-def test_operations_behind_maxima_are_those_of_their_spikes(seed: int) -> None:
-    """A max pool sends spikes: stepped one step at a time, as many as are counted from totals."""
-    rng = np.random.default_rng(seed)
-    padding = ((0, 1), (1, 0))
-    size = tuple(int(n) for n in rng.integers(1, 3, 2))
-    stride = tuple(int(n) for n in rng.integers(1, 3, 2))
-    layer = MaxPool(size, stride, padding if min(size) > 1 else ((0, 0), (0, 0)), (1, 1))
-    pooled = layer.output_shape((2, 4, 3))
-    flat = int(np.prod(pooled))
-    nodes = (
-        Node("x", Input((2, 4, 3))),
-        Node("a", Activation("relu"), ("x",)),
-        Node("pool", layer, ("a",)),
-        Node("flat", Reshape((flat,)), ("pool",)),
-        Node("twice", Concatenate(0), ("flat", "flat")),
-        Node("fc", Affine(with_zeros(rng, 4, 2 * flat), None), ("twice",)),
-    )
-    conversion = sw.convert(Graph(nodes, {"y": "fc"}), spiking=True)
-    counter = counter_of(conversion)
-    matrix = conversion.graph["fc"].layer.weight  # type: ignore[attr-defined]
-
-    steps = rng.integers(0, 3, (5, 1, 2, 4, 3))  # spikes of each neuron in each of five steps
-    sums = np.cumsum(steps, axis=0)
-    reached = np.stack([layer.evaluate(x.astype(float)) for x in sums])
-    sent = np.diff(reached, axis=0, prepend=0.0).reshape(5, flat)
-    assert sent.min() >= 0
-    fan_out = (matrix != 0).sum(axis=0)
-    expected = (np.concatenate([sent, sent], axis=1) @ fan_out).sum()
-
-    found = counter.count({"a": steps.sum(axis=0)}, 5)
-    assert found.layers["fc"].accumulates == [expected]
-    assert found.layers["fc"].multiply_accumulates == [0]

@@ -69,7 +69,7 @@ def test_objects_refuse_attributes_that_they_do_not_have(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cls", filter(dataclasses.is_dataclass, PARAMETERS), ids=lambda cls: cls.__name__
+    "cls", [*filter(dataclasses.is_dataclass, PARAMETERS)], ids=lambda cls: cls.__name__
 )
 def test_parameters_that_do_not_change_say_so(cls: Any) -> None:
     """Of every registered class: a name that it does not have, nearly has, and has."""
