@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 import wide_networks as wide
-from slowly import slow_but
+from slowly import in_turn, slow_but
 from spikewright.diagnosis import CAUSES
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation, Affine
@@ -124,8 +124,7 @@ def test_the_rule_that_is_named_for_narrow_channels_wins_back_most(cap: int | No
     assert not [cause for cause in after.causes if cause.kind == "narrow channels"]
 
 
-@pytest.mark.parametrize("cap", slow_but([1], [1, None]))
-@pytest.mark.parametrize("name", wide.NETWORKS)
+@pytest.mark.parametrize(("name", "cap"), in_turn(wide.NETWORKS, [1, None]))
 def test_networks_without_a_cause_get_no_such_sentence(name: str, cap: int | None) -> None:
     """Ranges of channels are alike, values are of one sign or reach as far, sums do not cancel."""
     graph, _, x = wide.before_and_after(name)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from layer_graphs import cases, graph_of, kinds
+from layer_graphs import graph_of, kinds
 
 import spikewright as sw
 from slowly import in_turn
@@ -46,7 +46,7 @@ def given(graph: Graph) -> dict[str, np.ndarray]:
     return random_inputs(graph, 0, 24)
 
 
-@pytest.mark.parametrize(("case", "look"), in_turn(cases(), LOOKS))
+@pytest.mark.parametrize(("case", "look"), in_turn(kinds(), LOOKS))
 def test_choices_that_look_at_data_know_every_layer(case: Any, look: str) -> None:
     """Behind neurons, whose mean may be 0 where a function has no value, and of several inputs."""
     graph = graph_of(case, behind_spikes=True)

@@ -78,7 +78,7 @@ def test_on_constant_input(case: Case) -> None:
 
 
 @pytest.mark.slow
-@every_other
+@pytest.mark.parametrize("case", [c for c in kinds() if c not in ROUNDING], ids=lambda c: c.id)
 def test_behind_spikes(case: Case) -> None:
     """In a chain behind neurons the error of the mean falls with slope -1, whatever the layer."""
     conversion = _convert(case, behind_spikes=True)
