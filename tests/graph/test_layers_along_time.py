@@ -81,9 +81,7 @@ def timed(example: LayerExample) -> Iterator[tuple[int, int]]:
 
 
 @every_example
-def test_wherever_time_is_a_layer_has_its_form_at_one_step_or_says_why_not(
-    example: LayerExample,
-) -> None:
+def test_wherever_time_is_a_layer_has_its_form_at_one_step(example: LayerExample) -> None:
     """Any axis may be time: step by step gives what the whole sequence gives, at its new place."""
     layer = example.layer
     rank = max(map(len, example.shapes), default=0)

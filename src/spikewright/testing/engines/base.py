@@ -27,12 +27,15 @@ def each(examples: Iterable[Any]) -> Any:
 
 
 def in_turn(
-    examples: Iterable[Any], name: str = "precision", values: Sequence[Any] = PRECISIONS
+    examples: Iterable[Any],
+    name: str = "precision",
+    values: Sequence[Any] = PRECISIONS,
+    given: str = "example",
 ) -> Any:
     """Parametrise over named examples, each with the value of an argument whose turn it is."""
     turns = zip(examples, cycle(values))
-    cases = [pytest.param(e, value, id=f"{e.id}-{value}") for e, value in turns]
-    return pytest.mark.parametrize(("example", name), cases)
+    cases = [pytest.param(e, value, id=f"{getattr(e, 'id', e)}-{value}") for e, value in turns]
+    return pytest.mark.parametrize((given, name), cases)
 
 
 class Suite:
