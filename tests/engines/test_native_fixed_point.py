@@ -113,7 +113,7 @@ def assert_same(net: Driven, precision: str) -> list[NDArray]:
     return expected
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10**9), st.sampled_from(FORMS), st.sampled_from(PRECISIONS))
 def test_any_bounds_are_the_references(seed: int, form: str, precision: str) -> None:
     """Thresholds of any size and shape, floors, caps, bits, leaks, resets, starts: every spike."""

@@ -130,7 +130,7 @@ class TestSpikes:
 class TestParts:
     """Transforms, synapses, functions and loops compute what the reference engine computes."""
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(data=st.data())
     def test_convolutions(self, data: st.DataObject) -> None:
         """Any rank, size, stride, padding, dilation, group and layout; as sums over windows too."""

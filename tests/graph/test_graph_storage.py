@@ -99,7 +99,7 @@ def intact(place: Path) -> bytes:
     return (place / "intact").read_bytes()
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=133, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_flipped_bit_never_goes_unnoticed(
     place: Path, intact: bytes, data: st.DataObject

@@ -31,7 +31,7 @@ X = RNG.normal(size=(3, 4, 7, 6))
 TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=50)
 @given(
     st.lists(
         st.tuples(
@@ -131,7 +131,7 @@ def transposed(draw: st.DrawFn) -> tuple[ConvolutionTranspose, np.ndarray]:
     return layer, rng.normal(size=(2, inputs, *extent))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(transposed())
 def test_transposed_convolution_with_any_options(
     case: tuple[ConvolutionTranspose, np.ndarray],

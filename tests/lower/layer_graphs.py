@@ -81,7 +81,7 @@ def inputs_of(graph: Graph, positive: bool, batch: int = 4) -> dict[str, NDArray
 
 
 def errors_over_time(
-    conversion: sw.Conversion, x: dict[str, NDArray], engine: str = "reference"
+    conversion: sw.Conversion, x: dict[str, NDArray], engine: str = "auto"
 ) -> NDArray:
     """Relative error of the outputs' means after each of `STEPS`."""
     (truth,) = evaluate(conversion.graph, x).values()

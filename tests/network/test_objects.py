@@ -292,7 +292,7 @@ keys = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(key=keys, seed=st.integers(0, 9))
 def test_views_select_and_place_as_numpy_does(key: Any, seed: int) -> None:
     """`node[key]` sends `x[key]`, and receives into `x[key]`, entries that meet adding up."""

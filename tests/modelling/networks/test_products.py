@@ -45,7 +45,7 @@ def test_quarter_squares_are_a_product(d: int, seed: int) -> None:
     np.testing.assert_allclose(got, x * y, atol=0.002)  # of the probe's filter, e^(-300 / 30)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(d=st.integers(1, 17), a=st.booleans(), b=st.booleans(), seed=st.integers(0, 99))
 def test_products_of_frequencies_are_a_convolution(d: int, a: bool, b: bool, seed: int) -> None:
     """Of any length, either input inverted; `2 d - 2` products, one more for an odd length."""

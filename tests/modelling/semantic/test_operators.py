@@ -59,7 +59,7 @@ EXPRESSIONS = st.recursive(
 
 
 @given(EXPRESSIONS)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_operators_send_what_the_algebra_has(text: str) -> None:
     """Of modules without neurons, exactly, whatever is written; Python evaluates the same text."""
     known = letters()
