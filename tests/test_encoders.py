@@ -265,24 +265,3 @@ def test_every_input_may_have_an_encoder_of_its_own() -> None:
         conversion.run({"a": a, "b": frames}, 12, encoder={"a": Regular()}, progress=False)
     with pytest.raises(SimulationError, match="number of steps"):
         conversion.run({"a": a, "b": a}, encoder=Poisson(), progress=False)
-
-
-def test_encoded_input_drives_a_spiking_network_to_its_source() -> None:
-    """With regular spikes the error of the output keeps the slope of -1."""
-    rng = np.random.default_rng(0)
-    nodes = (
-        Node("x", Input((8,))),
-        Node("one", Affine(rng.normal(size=(12, 8)) / 3, rng.normal(size=12)), ("x",)),
-        Node("act", Activation("relu"), ("one",)),
-        Node("two", Affine(rng.normal(size=(5, 12)) / 4), ("act",)),
-    )
-    graph = Graph(nodes, {"y": "two"})
-    x = rng.normal(size=(6, 8))
-    truth = sw.convert(graph).run(x, 1, progress=False).output
-    run = sw.convert(graph, spiking=True, scale_firing_rates=200.0).run(
-        x, 2048, encoder=Regular(rate=200.0), progress=False
-    )
-    means = run.predict_at_every_step("mean")
-    errors = np.array([np.linalg.norm(means[:, t - 1] - truth[:, 0]) for t in STEPS])
-
-    assert _slope(errors) < -0.85

@@ -164,21 +164,6 @@ def test_parts_of_a_layer_are_one_row() -> None:
     assert layers["shift"] is layers["dense"]
 
 
-def test_a_layer_used_twice_is_counted_once() -> None:
-    """Its parameters, copies of them too; its operations as often as it computes."""
-    weight, bias = rng.normal(size=(3, 3)), np.zeros(3)
-    nodes = (
-        Node("x", Input((3,))),
-        Node("dense", Affine(weight, bias), ("x",), "dense", "Dense"),
-        Node("dense_1", Affine(weight.copy(), bias.copy()), ("dense",), "dense", "Dense"),
-        Node("other", Affine(rng.normal(size=(2, 3)), np.zeros(2)), ("dense_1",), "other", "Dense"),
-    )
-    found = inspect(Graph(nodes, {"y": "other"}))
-    counts = {row.name: (row.parameters, row.operations) for row in found.layers}
-    assert counts == {"x": (0, 0), "dense": (12, 18), "other": (8, 6)}
-    assert (found.parameters, found.operations) == (20, 24)
-
-
 def test_what_each_layer_becomes() -> None:
     """Neurons, a part of what follows, a node of its own, or an activation of what is read out."""
     found = inspect(good())

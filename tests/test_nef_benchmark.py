@@ -30,15 +30,6 @@ def test_products_make_a_circular_convolution() -> None:
         np.testing.assert_allclose(back @ ((left @ a) * (right @ b)), wanted, atol=1e-12)
 
 
-def test_the_convolution_is_decoded() -> None:
-    """Sixteen dimensions at 64 neurons a square, in proportion: small squares come out smaller."""
-    found = run("convolution", 0.3, dimensions=16)[-100:].mean(axis=0)
-    rng = np.random.default_rng(4)
-    a, b = (v / np.linalg.norm(v) for v in rng.standard_normal((2, 16)))
-    wanted = np.fft.ifft(np.fft.fft(a) * np.fft.fft(b)).real
-    assert np.corrcoef(found, wanted)[0, 1] > 0.9
-
-
 @pytest.mark.parametrize(("model", "within"), [("integrator", 0.1), ("chain", 0.15)])
 def test_values_are_held_and_passed_on(model: str, within: float) -> None:
     """After half a second the integrator holds the wave's integral, the chain sends the wave."""

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import document
 from benchmarks import networks_of_neurons as benchmark
 from benchmarks.neurons import in_spikewright, models, page
-from benchmarks.neurons.description import Model, kick, peak
+from benchmarks.neurons.description import Model, kick
 from benchmarks.results import Results
 
 TINY = {
@@ -69,22 +69,6 @@ def test_spikewright_runs_what_is_described(name: str) -> None:
     assert len(found[0]) > 60
     assert found != [list(x) for x in spikes_of(alone, steps)]
     assert simulation.simulator.engine == "native"
-
-
-def test_the_microcircuit_has_the_published_numbers() -> None:
-    """77 169 neurons and 0.3 billion synapses in full; a fifth; 0.15 mV; the mean input in full."""
-    assert models.SIZES.sum() == 77169
-    assert models.synapse_numbers().sum() == pytest.approx(2.99e8, rel=0.005)
-    assert (models.synapse_numbers().sum() * 0.04) == pytest.approx(12e6, rel=0.01)
-    weight = models.mean_weights()[0, 0]
-    assert weight * peak(0.01, 0.0005) * 15 == pytest.approx(0.15)
-    assert weight * 15 * 250 / 10 == pytest.approx(87.8, abs=0.05)  # pA
-    drive, spikes = models._input(1.0)
-    assert not drive.any()
-    np.testing.assert_array_equal(spikes, models.EXTERNAL * 8.0)
-    drive, spikes = models._input(0.25)
-    np.testing.assert_array_equal(4 * spikes, models.EXTERNAL * 8.0)
-    assert (drive > 0).all()
 
 
 def test_all_sides_are_measured_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

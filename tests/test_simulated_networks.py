@@ -83,30 +83,6 @@ def test_a_seeded_network_spikes_the_same_alone_and_embedded() -> None:
 # Functions
 
 
-def test_functions_get_each_samples_input_as_their_own_copy() -> None:
-    """What a function does to its argument harms nobody."""
-    seen: list[NDArray] = []
-
-    def greedy(t: float, x: NDArray) -> NDArray:
-        seen.append(x.copy())
-        y = x * 2
-        x[:] = np.nan
-        return y
-
-    with sw.Network() as net:
-        stimulus = sw.Node(np.zeros(2))
-        node = sw.Node(greedy, size_in=2, size_out=2, stateless=True)
-        sw.Connection(stimulus, node, None)
-        probes = sw.Probe(node), sw.Probe(stimulus)
-    seen.clear()
-    sim = simulator(net, batch_size=2)
-    fed = np.arange(12.0).reshape(2, 3, 2)
-    sim.run_steps(3, {stimulus: fed})
-    np.testing.assert_array_equal(sim.data[probes[0]], 2 * fed)
-    np.testing.assert_array_equal(sim.data[probes[1]], fed)
-    np.testing.assert_array_equal(seen, fed.transpose(1, 0, 2).reshape(6, 2))
-
-
 @pytest.mark.parametrize("takes_input", [False, True])
 @pytest.mark.parametrize(
     ("value", "message"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +49,6 @@ def test_every_engine_sends_the_same(graph: Graph, kind: Any, correction: dict[s
                 np.testing.assert_array_equal(found.populations[name].net, population.net)
         for name, population in alone.populations.items():
             np.testing.assert_array_equal(population.net[0], wanted.populations[name].net[3])
-
-
-@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
-def test_it_tends_to_its_source(graph: Graph) -> None:
-    """The error falls as 1 / T behind the steps with heights, biases of each step and all."""
-    conversion, x = converted(graph, **CORRECTED)
-    without_cap = {"relu": replace(KIND, max_spikes_per_step=None)}
-    capless = conversion.again(**{**conversion.resolved, "spiking": without_cap})
-    wanted = sw.convert(graph).run(x, 1, progress=False).predict()
-    errors = [
-        np.abs(capless.run(x, steps, progress=False).predict() - wanted).max()
-        for steps in (100, 400, 1600)
-    ]
-    assert errors[0] > 2.5 * errors[1] > 6 * errors[2]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import models
 import spikewright as sw
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
@@ -73,32 +72,3 @@ def test_outputs_that_share_neurons_share_the_filter_and_files_keep_it(tmp_path:
 
     assert conversion.outputs["y"] is conversion.outputs["z"] is not conversion.layers["B"]
     np.testing.assert_array_equal(_raw(conversion), _raw(loaded))
-
-
-def test_the_trace_names_neurons_start_and_synapse_of_every_population() -> None:
-    """Whoever reads the trace can build the network: types, scale, start, synapse."""
-    starts = {"act1": "zero", "act2": 0.25}
-    conversion = sw.convert(
-        models.mlp(), spiking=True, initial_voltage=starts, synapse={"act1": TAU, "act2": None}
-    )
-    text = {e.layer: e.text for e in conversion.trace if e.stage == "lower"}
-
-    assert "12 IntegrateAndFire neurons" in text["act1"]
-    assert "start zero, Lowpass(tau=0.005)" in text["act1"]
-    assert "start 0.25, no synapse" in text["act2"]
-    rates = {e.layer: e.text for e in conversion.again(spiking=False).trace if e.stage == "lower"}
-    assert "RectifiedLinear neurons, Lowpass(tau=0.005)" in rates["act1"]
-
-
-def test_a_filter_on_an_output_costs_no_weights() -> None:
-    """Operations are of weights: the filter in front of a reader has none."""
-    graph = _graph("relu")
-    x = np.random.default_rng(5).normal(size=(7, 6)) * 2
-    plain = sw.convert(graph, spiking=True, scale_firing_rates=100.0)
-    found = plain.again(synapse={"A": None, "B": TAU})
-    counts = [
-        {r.name: r.value for r in c.evaluate(x, steps=8, progress=False).records if "op" in r.name}
-        for c in (plain, found)
-    ]
-
-    assert counts[0] and counts[0] == counts[1]

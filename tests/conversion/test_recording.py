@@ -60,20 +60,6 @@ def test_what_is_recorded_is_what_was_counted(choice: str, engine: str) -> None:
         np.testing.assert_array_equal(run.raw[name], raw)
 
 
-def test_sequences_are_recorded_in_all_their_steps() -> None:
-    """With `sequence_step` there are `time x sequence_step` steps."""
-    keras.utils.set_random_seed(0)
-    sequence = keras.Input((6, 3))
-    output = keras.layers.Dense(2)(keras.layers.SimpleRNN(4, name="cell")(sequence))
-    network = sw.convert(
-        keras.Model(sequence, output), spiking=True, scale_firing_rates=300.0, sequence_step=5
-    )
-    name, *_ = network.populations()
-    x = np.random.default_rng(0).normal(size=(2, 6, 3))
-
-    assert network.run(x, record=[name]).recorded[name].shape[:2] == (2, 30)
-
-
 @pytest.mark.parametrize("engine", engines.available())
 def test_every_step_of_a_sequence_begins_with_spikes_taken_as_sent(engine: str) -> None:
     """On every engine neurons of shared steps start again, and so do the steps that are counted."""

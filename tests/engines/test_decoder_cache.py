@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -169,38 +167,6 @@ def test_the_least_recently_used_go(tmp_path: Path) -> None:
     for index in range(40):
         cache.keep(f"more{index}", solution(index, 200))
         assert cache.size <= cache.size_limit
-
-
-BUILD = """
-import sys, numpy as np, spikewright as sw
-from spikewright.engines.decoder_cache import DecoderCache
-sums = []
-for turn in range(3):
-    for seed in range(6):
-        with sw.Network(seed=seed) as net:
-            connection = sw.Connection(sw.Ensemble(300, 1), sw.Node(size_in=1))
-        with sw.Simulator(net, decoder_cache=DecoderCache(sys.argv[1], size_limit=12_000)) as sim:
-            sums.append(sim.data[connection].decoders.tobytes().hex()[:64])
-print(*sums)
-"""
-
-
-def test_processes_share_a_folder(tmp_path: Path) -> None:
-    """Two at once, each writing, reading and pushing out: both get what solving gives."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-W", "error:::spikewright", "-c", BUILD, str(tmp_path)]
-    running = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
-        for _ in range(2)
-    ]
-    printed = []
-    for process in running:
-        out, error = process.communicate(timeout=120)
-        assert process.returncode == 0, error.decode()
-        printed.append(out.decode().split())
-    assert printed[0] == printed[1]
-    assert len(set(printed[0])) == 6
-    assert 0 < len(DecoderCache(tmp_path)) <= 6
 
 
 def test_the_environment_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

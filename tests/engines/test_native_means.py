@@ -113,34 +113,3 @@ def test_layers_and_their_neurons_are_one(
         assert counts.max() > 0 > counts.min()
         assert RunningMeanSpiking in fused(program)
     assert not slow_starts
-
-
-@pytest.mark.parametrize(("sender", "function"), in_turn(SENDERS, ["relu", "hard_swish"]))
-def test_counts_that_outgrow_bytes_are_handed_over(
-    sender: str, function: str, slow_starts: list[RegionKernel]
-) -> None:
-    """Voltages, means and both totals go on elsewhere, in whatever pieces."""
-    rng = np.random.default_rng(7)
-    rectified = RunningMeanSpiking(RectifiedLinear())
-    others = {"hard_swish": RunningMeanSpiking(Elementwise.of("hard_swish"))}
-    kind = others.get(function, rectified)
-    before = {**SENDERS, "signed events": rectified}[sender]
-    for transform, shape in layers(4):
-        net, stimulus, populations = behind(before, transform, shape)
-        with net:  # whose voltage nobody records: that would take another kernel
-            last = sw.Ensemble(
-                transform.output_shape(shape), neuron_type=kind, gain=1.5, bias=0.1, rate_scale=2.0
-            )
-            sw.Connection(populations[1].neurons, last.neurons, None, transform)
-            sw.Probe(last.neurons)
-        populations.append(last)
-        program = compile_network(net, DT, 0, "float32")
-        rising = np.linspace(0.1, 400.0, 40).reshape(1, 40, *[1] * len(shape))
-        fed = rng.uniform(0.0, 1.0, (3, 1, *shape)) * rising / DT
-        pair = [
-            run(engine, program, stimulus, populations, fed, 40, block=9)
-            for engine in (NativeEngine(2), ReferenceEngine())
-        ]
-        for x, y in zip(*pair, strict=True):
-            np.testing.assert_array_equal(x, y)
-    assert slow_starts

@@ -151,19 +151,3 @@ def test_samples_that_outgrow_bytes_do_not_disturb_others(
     assert np.any((largest[0] < 127) & (largest[2] > 127)), "late"
     for found, expected in zip(native, reference, strict=True):
         np.testing.assert_array_equal(found, expected)
-
-
-def test_layers_that_outgrow_bytes_one_after_the_other(natively: list[frozenset[int]]) -> None:
-    """Each is found in its turn; the next execution begins with all that are known."""
-    net = network(sw.IntegrateAndFire(), 1e9)
-    for scaled in net.ensembles:
-        scaled.rate_scale = 3e6
-    engine = NativeEngine(threads=1)
-    program = compile_network(net, DT, 0, "float32")
-    (node,) = (op.node for op in program.operators if isinstance(op, Source))
-    found = [Execution(program, engine, 2).run(7, {node: drawn(2)}) for _ in range(2)]
-    expected = Execution(program, ReferenceEngine(), 2).run(7, {node: drawn(2)})
-    assert len(natively) == len(set(natively)) + 1 > 2
-    for one in found:
-        for a, b in zip(one, expected, strict=True):
-            np.testing.assert_array_equal(a, b)

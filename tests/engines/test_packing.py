@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
-import spikewright as sw
 from slowly import in_turn
 from spikewright import engines
 from spikewright.engines.grid import integer_weights
@@ -17,7 +13,6 @@ from spikewright.engines.grid import integer_weights
 if "native" not in engines.available():
     pytest.skip("native kernels are not built", allow_module_level=True)
 
-from spikewright.engines.native import filling
 from spikewright.engines.native._kernels import MOST_REPEATS, NO_BUDGET, Reading, pack
 from spikewright.engines.native.lanes import lane_widths
 
@@ -117,39 +112,3 @@ def test_budgets_are_those_of_the_worst_column(scale: float) -> None:
     assert both.budgets == worst(np.abs(weights.T))
     every = pack(marked, order=rest, widths=[32], reading=Reading.depthwise, bits=25)
     assert every.budgets == [(2**31 - 1) // int(np.abs(weights).sum(1).max())] * 16
-
-
-def network() -> torch.nn.Module:
-    """Two convolutions and a matrix."""
-    torch.manual_seed(0)
-    return torch.nn.Sequential(
-        torch.nn.Conv2d(2, 8, 3, padding=1),
-        torch.nn.ReLU(),
-        torch.nn.Conv2d(8, 8, 3, padding=1),
-        torch.nn.ReLU(),
-        torch.nn.Flatten(),
-        torch.nn.Linear(8 * 36, 20),
-        torch.nn.ReLU(),
-        torch.nn.Linear(20, 5),
-    )
-
-
-def test_copies_share_weights_which_are_freed_with_the_last() -> None:
-    """Other choices of firing rates pack nothing anew; nothing is held when nobody has it."""
-    gc.collect()
-    before = len(filling._shared)
-    x = np.random.default_rng(0).normal(size=(2, 2, 6, 6)).astype(np.float32)
-    first = sw.convert(network(), example_input=torch.from_numpy(x), spiking=True)
-    first.run(x, 3, engine="native", progress=False)
-    held = set(filling._shared.values())
-    assert len(held) == before + 3
-    second = first.again(scale_firing_rates=50.0)
-    second.run(x, 3, engine="native", progress=False)
-    second.run(x, 3, engine="native", threads=2, progress=False)
-    assert set(filling._shared.values()) == held
-    del first, held
-    gc.collect()
-    assert len(filling._shared) == before + 3
-    del second
-    gc.collect()
-    assert len(filling._shared) == before

@@ -16,7 +16,6 @@ from spikewright._base.windows import Windows
 from spikewright.engines import Engine, Execution, Precision, compile_network
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.torch import TorchEngine
-from spikewright.testing.mixed import MixedNetwork
 
 both = pytest.mark.parametrize("precision", sw.engines.PRECISIONS)
 MOVE = {"float32": 1e-6, "float64": 1e-14}
@@ -228,17 +227,3 @@ class TestBound:
                 else:
                     assert np.abs(apart).sum() <= 1e-3 * b.sum()
         assert min(layer.sum() for layer in whole) > 300
-
-    def test_chunks_change_nothing_on_an_exact_engine(self) -> None:
-        """Where the engine is exact, samples worked on in turn give what they give together."""
-        mixed = MixedNetwork()
-        layers = list(mixed.activity)
-        feeds = {mixed.stimulus: mixed.feed(5, 12)}
-        options = {"dt": mixed.dt, "batch": 5, "feeds": feeds, "tally": layers, "block": 5}
-        whole, sums = run(ReferenceEngine(), mixed.network, 12, **options)
-        for chunk in (1, 2, 7):
-            parts, totals = run(ReferenceEngine(), mixed.network, 12, chunk=chunk, **options)
-            for probe, value in whole.items():
-                np.testing.assert_array_equal(parts[probe], value)
-            for layer in layers:
-                np.testing.assert_array_equal(totals[layer], sums[layer])

@@ -57,25 +57,6 @@ def test_the_slider_moves_spikes_and_accuracy(window: Window) -> None:
     assert window.pixels("raster-0") != before
 
 
-def test_a_digit_is_drawn(window: Window) -> None:
-    """Strokes on the pad become spikes; clearing it goes back to the sample."""
-    sample, spikes = window.pixels("maps-0"), window.spikes
-    box = window.page.locator("#pad").bounding_box()
-    middle = box["x"] + box["width"] / 2
-    window.page.mouse.move(middle, box["y"] + 20)
-    window.page.mouse.down()
-    window.page.mouse.move(middle, box["y"] + box["height"] - 20, steps=12)
-    window.page.mouse.up()
-    window.wait()
-
-    assert window.text("answer") == ": answer 1, source 1"
-    assert window.pixels("maps-0") != sample
-    assert window.spikes != spikes
-    window.page.click("#clear")
-    window.wait()
-    assert window.pixels("maps-0") == sample
-
-
 def test_a_reload_restores_the_state(window: Window) -> None:
     """The address holds all choices, and another window that is given it shows the same."""
     window.slide("scale", 200)

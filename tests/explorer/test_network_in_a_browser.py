@@ -31,17 +31,6 @@ def _now(window: Window, place: int) -> list[float]:
     return [float(value) for value in window.text(f"plot-{place}-now").split(",")]
 
 
-def _paused(window: Window) -> int:
-    """The step at which it stands once it is paused."""
-    window.page.click("#play")
-    window.until(lambda: window.text("play") == "Play")
-    there = -1
-    while there != window.step:  # the block under way ends
-        there = window.step
-        window.page.wait_for_timeout(300)
-    return there
-
-
 def test_a_trace_follows_the_slider(window: Window) -> None:
     """The decoded value comes near to wherever the input is moved, and the plots change."""
     window.page.select_option("#speed", "10")
@@ -76,22 +65,3 @@ def test_the_numbers_are_those_of_a_simulator(window: Window) -> None:
         assert told == ", ".join(f"{value:.3f}" for value in shown)
     spikes = np.count_nonzero(sim.data[net.probes[2]][-1][np.linspace(0, 79, 50).astype(int)])
     assert window.text("plot-2-now") == f"{spikes} spikes in the latest step"
-
-
-def test_a_reload_restores_the_run(window: Window) -> None:
-    """Inputs, speed, time and all that is drawn; "as at first" takes inputs back."""
-    window.slide("input-1-1", 0.9)
-    window.page.select_option("#speed", "10")
-    window.page.click("#play")
-    window.reach(200)
-    there = _paused(window)
-    shown = [window.pixels(f"plot-{place}") for place in range(6)]
-    window.page.reload()
-    window.wait()
-    assert window.step == there
-
-    assert [window.pixels(f"plot-{place}") for place in range(6)] == shown
-    assert window.page.input_value("#input-1-1") == "0.9"
-    assert window.page.input_value("#speed") == "10"
-    window.page.click("#first")
-    assert window.page.input_value("#input-1-1") == "-0.2"

@@ -99,26 +99,6 @@ def test_the_order_of_neurons_does_not_matter() -> None:
     np.testing.assert_array_equal(*counts)
 
 
-def test_counts_of_batches_join_to_those_of_the_whole() -> None:
-    """Samples counted in parts, joined or summed, give the same records to the last digit."""
-    rng = np.random.default_rng(0)
-    graph = models.residual(pool=True)
-    conversion = sw.convert(graph, spiking=True)
-    counter = counter_of(conversion)
-    x = rng.normal(size=(5, 2, 8, 8))
-    run = conversion.run(x, steps=4, dt=1.0, progress=False)
-    totals = totals_of(run)
-    whole = counter.count(totals, 4, {"x": x})
-    parts = [
-        counter.count({n: t[s] for n, t in totals.items()}, 4, {"x": x[s]})
-        for s in (slice(0, 2), slice(2, 5))
-    ]
-    assert parts[0].joined(parts[1]).records() == whole.records()
-    assert parts[0].summed().joined(parts[1].summed()).records() == whole.records()
-    with pytest.raises(ValueError, match="not of one network"):
-        whole.joined(counter.count(totals, 5))
-
-
 def test_bursts_are_counted_both_ways() -> None:
     """Three spikes in one step are three accumulates, or one multiply-accumulate with a three."""
     conversion = sw.convert(models.mlp(), spiking=True)

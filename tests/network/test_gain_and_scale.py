@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 import spikewright as sw
 from spikewright.errors import NetworkError
 from spikewright.network import load, save
-from spikewright.network.neurons import NUMPY_RATES
 
 # Gain and bias
 
@@ -127,27 +126,6 @@ def test_lif_refuses_a_scale_with_the_reason_wherever_it_is_set() -> None:
             ensemble.neuron_type = sw.LIF()
         assert isinstance(ensemble.neuron_type, sw.IntegrateAndFire)
         ensemble.neuron_type = sw.LIF(skewed_scaling=True)
-
-
-def test_skewed_scaling_is_accepted_by_name_and_changes_the_output() -> None:
-    """`skewed_scaling=True` multiplies gain and bias; a probed current shows it once."""
-    with sw.Network() as net:
-        stimulus = sw.Node([0.5])
-        ensemble = sw.Ensemble(
-            1, neuron_type=sw.LIF(skewed_scaling=True), gain=3.0, bias=1.0, rate_scale=4.0
-        )
-        sw.Connection(stimulus, ensemble.neurons, synapse=None)
-        current, output = sw.Probe(ensemble.neurons, "input"), sw.Probe(ensemble.neurons)
-    with sw.Simulator(net, engine="reference") as sim:
-        sim.run_steps(2000)
-    data = sim.data[ensemble]
-    assert (data.gain, data.bias, data.amplitude) == (12.0, 4.0, 0.25)
-    np.testing.assert_array_equal(sim.data[current], np.full((2000, 1), 10.0))
-    rate = float(sw.LIFRate().rates(NUMPY_RATES, np.array(10.0)))
-    unscaled = float(sw.LIFRate().rates(NUMPY_RATES, np.array(2.5)))
-    assert abs(sim.data[output].mean() - rate / 4.0) < 1.0
-    assert rate / 4.0 < 0.9 * unscaled
-    np.testing.assert_allclose(data.max_rates, sw.LIFRate().rates(NUMPY_RATES, np.array(16.0)))
 
 
 def test_gain_and_bias_may_be_drawn(tmp_path: Path) -> None:

@@ -168,21 +168,6 @@ def test_running_mean_spiking_finds_f_of_the_mean(name: str, scale: float) -> No
     assert abs(slope(times, np.array(errors)) + 1.0) < 0.1
 
 
-def test_regular_spiking_finds_the_mean_of_f_instead() -> None:
-    """Behind spikes the integrated rate is biased for a curved response; that is why both exist."""
-    values = spike_driven(4000, 50, seed=2)
-    means = values.mean(axis=0)
-    for base in (sw.Sigmoid(1.0), sw.Tanh(1.0)):
-        regular, running = (
-            drive(kind(base), values, dt=0.05, scale=10.0).output.mean(axis=0)
-            for kind in (sw.RegularSpiking, sw.RunningMeanSpiking)
-        )
-        wanted = base.rates(NUMPY_RATES, means)
-        np.testing.assert_allclose(regular, base.rates(NUMPY_RATES, values).mean(axis=0), atol=0.01)
-        assert np.abs(running - wanted).max() < 0.01
-        assert np.abs(regular - wanted).max() > 0.2
-
-
 # Scale
 
 

@@ -14,7 +14,7 @@ from spikewright.errors import NetworkError
 from spikewright.network import load, save
 from spikewright.testing import oracle
 from spikewright.testing.modelling import SynapseExample
-from spikewright.testing.synapses import VALUES, Unreliable, delivered_synapse_examples
+from spikewright.testing.synapses import VALUES, delivered_synapse_examples
 
 EACH = [e for e in delivered_synapse_examples() if not e.synapse.stepped]
 
@@ -39,35 +39,6 @@ def test_files_hold_a_time_constant_for_each_value(example: SynapseExample, tmp_
     save(net, tmp_path / "net.spike")
     again = load(tmp_path / "net.spike")
     assert again.connections[0].synapse == example.synapse == again.probes[0].synapse
-
-
-def draws(seed: int, synapse: Any, **given: Any) -> Any:
-    """What two connections with one synapse let through."""
-    with sw.Network(seed=seed) as net:
-        node = sw.Node(np.ones(50))
-        probes = []
-        for _ in range(2):
-            end = sw.Node(size_in=50)
-            sw.Connection(node, end, synapse)
-            probes.append(sw.Probe(end))
-        probes.append(sw.Probe(node, synapse=synapse))
-    with sw.Simulator(net, progress=False, **given) as sim:
-        sim.run_steps(10)
-    return [sim.data[probe] for probe in probes]
-
-
-def test_random_numbers_are_of_the_connection_unless_the_synapse_has_a_seed() -> None:
-    """The same at every build; other ones elsewhere, and with another seed of the network."""
-    free, fixed = Unreliable(seed=None), Unreliable(seed=3)
-    one, again, other = draws(0, free), draws(0, free, engine="reference"), draws(1, free)
-    np.testing.assert_array_equal(one, again)
-    assert not any(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    assert not np.array_equal(one[0], one[1]) and not np.array_equal(one[0], one[2])
-    same = draws(0, fixed)
-    np.testing.assert_array_equal(same[0], same[1])
-    np.testing.assert_array_equal(draws(1, fixed), same)
-    for sample in draws(0, free, batch_size=2)[0]:
-        np.testing.assert_array_equal(sample, one[0])
 
 
 class Nothing(sw.Synapse):

@@ -61,13 +61,6 @@ def test_each_step_gives_its_value_and_then_nothing() -> None:
         process.run_steps(1, (1, 2))
 
 
-def test_brown_noise_has_a_variance_of_time() -> None:
-    """It is the integral of white noise: after t seconds its variance is t."""
-    values = p.BrownNoise().run_steps(1000, 4000, 0.001)
-    assert values[-1].var() == pytest.approx(1.0, rel=0.1)
-    assert values[249].var() == pytest.approx(0.25, rel=0.1)
-
-
 def test_white_signals_are_band_limited_and_periodic() -> None:
     """No power above `high`, the given rms, again after a period."""
     signal = p.WhiteSignal(period=1.0, high=10, rms=0.3).run_steps(2000, 3, 0.001)
@@ -102,13 +95,6 @@ def test_inputs_are_presented_in_turn() -> None:
     for dt, time in ((0.001, 0.003), (0.1, 0.3)):
         values = p.PresentInput(inputs, time).run_steps(12, dt=dt)
         assert values[:, 0].tolist() == [0, 0, 0, 2, 2, 2, 4, 4, 4, 0, 0, 0]
-
-
-def test_pieces_begin_at_their_times() -> None:
-    """Zero before the first, then values or functions of time; a step at the time has the new."""
-    process = p.Piecewise({0.002: [1.0, 2.0], 0.004: lambda t: [t, -t]})
-    values = process.run_steps(5)
-    assert values.tolist() == [[0, 0], [1, 2], [1, 2], [0.004, -0.004], [0.005, -0.005]]
 
 
 # In networks

@@ -177,20 +177,3 @@ def test_layers_stay_apart_where_merging_is_not_exact(case: str) -> None:
     assert kinds(result.graph) == kinds(graph)
     assert result.notes == ()
     assert dict(result.graph.aliases) == {}
-
-
-@pytest.mark.parametrize(
-    "steps",
-    [
-        [("a", Affine(some(6, 6))), ("b", Affine(some(6, 6)))],
-        [("a", CHANNELS), ("b", ScaleShift(some()))],
-        [("a", conv()), ("b", CHANNELS)],
-        [("a", CHANNELS), ("b", conv())],
-    ],
-)
-def test_outputs_keep_their_values(steps: list) -> None:
-    """A value that is an output is not merged away."""
-    result = apply(MergeAffine(), chain(IMAGE, *steps, outputs={"y": "b", "z": "a"}))
-
-    assert set(kinds(result.graph)) == {"a", "b"}
-    assert result.notes == ()

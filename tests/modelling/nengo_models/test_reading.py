@@ -159,27 +159,6 @@ def test_solvers_keep_their_parameters_and_users_own_are_called() -> None:
     assert seen[0] == ((750, 10), np.random.RandomState(4).randint(1000))
 
 
-def test_parts_functions_and_evaluation_points_are_kept() -> None:
-    """Slices, lists and truth values as parts, functions with values of two axes, own points."""
-    model = nengo.Network(seed=0)
-    node = model.node([1.0, 2.0, 3.0])
-    post = model.node(size_in=3)
-    model.connect(node[[2, 0]], post[[True, False, True]], synapse=None)
-    model.connect(node[1], post[1:2], synapse=None, function=lambda x: np.array([[x[0] ** 2]]))
-    probe = model.probe(post, "output")
-    ensemble = model.ensemble(10, radius=3.0)
-    points = np.linspace(-1, 1, 7)[:, None]
-    connection = model.connect(ensemble, post[0], eval_points=points)
-
-    found = sw.from_nengo(model)
-    with sw.Simulator(found, progress=False) as simulator:
-        simulator.run_steps(1)
-
-    np.testing.assert_allclose(simulator.data[found.of[probe]][0], [3.0, 4.0, 1.0])
-    built = simulator.data[found.of[connection]].eval_points
-    np.testing.assert_allclose(built, 3.0 * points)
-
-
 def _image(axes: tuple[int, ...], channels: int, last: bool) -> Any:
     return nengo.ChannelShape((*axes, channels) if last else (channels, *axes))
 

@@ -32,19 +32,6 @@ def run(model: sw.Network, node: Any, steps: int, **options: Any) -> NDArray:
     return values
 
 
-def test_a_state_represents_a_pointer() -> None:
-    """Within an angle whose cosine is 0.97, at nearly its length, whatever the parts."""
-    known = letters(48)
-    for part in (None, 1, 48):
-        with semantic.Model(seed=1) as model:
-            model.shown = semantic.Input(known, "A")
-            model.state = semantic.State(known, 30, subdimensions=part)
-            semantic.Cortical("state = shown")
-        got = SemanticPointer(run(model, model.state.output, 200)[100:].mean(axis=0))
-        assert got.compare(known["A"]) > 0.97, part
-        assert got.length() == pytest.approx(1.0, abs=0.12)
-
-
 def test_a_memory_remembers() -> None:
     """A second after it was shown the pointer is still there; a plain state forgot it."""
     known = letters()
