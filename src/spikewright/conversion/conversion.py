@@ -20,8 +20,6 @@ from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
 from spikewright.choosing.copies import Copies
-from spikewright.choosing.correction import CORRECTIONS, PLACES
-from spikewright.choosing.fission import Fission
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
 from spikewright.conversion.coarse import warn_of_few_spikes
@@ -334,9 +332,9 @@ class Conversion(Shown):
         leaving early. `twin`, calibration statistics or `{layer: threshold}`, adds the accuracy of
         the source's quantised twin, whose activations have `ceil(log2(steps + 1))` bits.
 
-        `noise`, `sw.Mismatch(weights=0.05, lost=0.01)`, is that of analog chips: weights that miss
-        their values, and lost spikes. The network is measured once a draw. Records are means over
-        the draws, with their least and largest value as interval.
+        `noise`, `sw.Mismatch(weights=0.05)`, is that of analog chips, whose weights miss their
+        values. The network is measured once a draw. Records are means over the draws, with their
+        least and largest value as interval.
 
         `metric`, a function `f(outputs, y)`, judges outputs in place of accuracy and errors: it
         gives one number a sample, `(samples,)`, the more the better, for `outputs` `(samples,
@@ -616,28 +614,6 @@ class Conversion(Shown):
             progress=progress,
         )
         return reconstruct(self, x, settings, self._model)
-
-    @spelled()
-    def fission(self, x: Any, *, steps: int, extra: float = 0.5, dt: float = 0.001) -> Conversion:
-        """The same model with more neurons, for smaller errors of rounding in `steps` steps.
-
-        It is `again(fission=sw.Fission(steps, extra, dt))`, measured on the samples `x`, with the
-        thresholds that there are: channels that round badly become several. At most `extra` neurons
-        are added for each one, and no labels are needed. The result is an ordinary network: every
-        count of neurons, spikes and joules has them. Corrections among the arguments are measured
-        anew, copies together; `fission=None` of `again` takes the neurons away.
-
-        Raises `ConversionError` for neurons without a cap on spikes a step, which need a larger
-        scale instead, and for neurons that do not send the rounded sum of their input.
-        """
-        corrected = {
-            name: self.arguments[name]
-            for name in PLACES
-            if isinstance(self.arguments.get(name), CORRECTIONS)
-        }
-        rule = Fission(steps, extra, dt)
-        changes = {**self.resolved, **corrected, "fission": rule, "calibration": self.as_inputs(x)}
-        return self.again(**changes)
 
     @spelled()
     def torch_module(
