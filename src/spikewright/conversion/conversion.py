@@ -57,12 +57,12 @@ from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
 from spikewright.running.stream import Stream, stream_of
 from spikewright.training import (
     RECONSTRUCTED,
+    Request,
     Training,
     in_part_of,
     loaded,
     module_settings,
     reconstruct,
-    settings_of,
     torch_module,
     train,
 )
@@ -456,7 +456,7 @@ class Conversion(Shown):
         refit: bool = False,
         metric: Callable[[Any, Any], Any] | None = None,
         optimiser: Literal["adam", "adamw", "sgd"] | Callable[[Any], Any] = "adam",
-        learning_rate: float | Literal["chosen"] = "chosen",
+        learning_rate: float | None = None,
         epochs: int = 10,
         timeout: float | None = None,
         patience: int | None = None,
@@ -495,12 +495,10 @@ class Conversion(Shown):
         truth or both, or a function `f(outputs, y)` of tensors. `layers` weighs the distance of
         every layer with neurons from the source's, the relative mean square error, beside it.
         `optimiser` is a name, or a function that makes a `torch.optim.Optimizer` of groups of
-        parameters. `learning_rate` is that of weights; thresholds learn faster. With "chosen" it is
-        the best of three that are tried first, for a twenty-fifth of the training each, and "auto"
-        begins with the better of its ways. Where a training is too short for that, for an iterator,
-        and with budgets, it is 5e-4, or 5e-3 with "sgd". `device` is torch's. With
-        `precision="bfloat16"` products with weights are in that type, in trained batches alone:
-        faster where the processor multiplies it, and never in what is measured.
+        parameters. `learning_rate` is that of weights, by default 5e-4, or 5e-3 with "sgd";
+        thresholds learn twice as fast. `device` is torch's. With `precision="bfloat16"` products
+        with weights are in that type, in trained batches alone: faster where the processor
+        multiplies it, and never in what is measured.
 
         With `refit=True` weights are first fitted layer by layer, by least squares: each current to
         the source's, of what the spiking network sends so far. It takes no gradient, some passes a
@@ -519,11 +517,13 @@ class Conversion(Shown):
         `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
         docs/training.md.
         """
-        shared = is_number(validation)
-        settings = settings_of(
-            trainable,
-            self._named(frozen),
-            self._named(rates),
+        asked = Request.of(
+            x,
+            y,
+            validation,
+            trainable=trainable,
+            frozen=self._named(frozen),
+            rates=self._named(rates),
             steps=steps,
             dt=dt,
             method=method,
@@ -541,7 +541,6 @@ class Conversion(Shown):
             timeout=timeout,
             patience=patience,
             keep=keep,
-            validation=validation if shared else 0.0,
             batch_size=batch_size,
             precision=precision,
             device=device,
@@ -549,8 +548,7 @@ class Conversion(Shown):
             seed=seed,
             progress=progress,
         )
-        given = None if shared else validation
-        return train(self, x, y, given, settings, self._remade, self._model, self._live)
+        return train(self, replace(asked, model=self._model, live=self._live), self._remade)
 
     @spelled()
     def reconstruct(
@@ -584,36 +582,24 @@ class Conversion(Shown):
         Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
         once, and without its weights.
         """
-        settings = settings_of(
-            RECONSTRUCTED,
-            self._named(frozen),
+        asked = Request.of(
+            x,
             None,
+            validation,
+            **RECONSTRUCTED,
+            frozen=self._named(frozen),
             steps=steps,
             dt=dt,
-            method="auto",
             thresholds=thresholds,
-            spikes=None,
-            joules=None,
-            energy_table=DEFAULT_TABLE,
-            loss="imitation",
-            layers=0.0,
-            refit=False,
-            metric=None,
-            optimiser="adam",
             learning_rate=learning_rate,
             epochs=epochs,
             timeout=timeout,
-            patience=None,
-            keep="best",
-            validation=validation,
             batch_size=batch_size,
-            precision="float32",
             device=device,
-            checkpoint=None,
             seed=seed,
             progress=progress,
         )
-        return reconstruct(self, x, settings, self._model)
+        return reconstruct(self, replace(asked, model=self._model))
 
     @spelled()
     def torch_module(

@@ -18,7 +18,7 @@ from spikewright.measure.energy import CostTable, cost_table, energy
 from spikewright.measure.operations import Counter
 from spikewright.running.converted import Converted
 from spikewright.training.data import Samples
-from spikewright.training.settings import Range, Settings
+from spikewright.training.settings import Range, TrainingSettings
 from spikewright.training.sites import Site
 
 Prices = Mapping[str, Any]  # by layer: of a spike, a number or an array of the layer's shape
@@ -100,7 +100,7 @@ class _Counted:
 
 
 def bounds_of(
-    conversion: Converted, sites: Mapping[str, Site], samples: Samples, settings: Settings
+    conversion: Converted, sites: Mapping[str, Site], samples: Samples, settings: TrainingSettings
 ) -> tuple[Bound, ...]:
     """The bounds of a training; raises `TrainingError` for those that no network could keep."""
     found: list[Bound] = []
@@ -115,7 +115,9 @@ def bounds_of(
     return tuple(found)
 
 
-def _energy(conversion: Converted, samples: Samples, settings: Settings, limit: float) -> Bound:
+def _energy(
+    conversion: Converted, samples: Samples, settings: TrainingSettings, limit: float
+) -> Bound:
     counted = _Counted(conversion, cost_table(settings.energy_table), settings.steps)
     populations = conversion.populations()
     silent = {n: np.zeros((len(samples), *e.shape)) for n, e in populations.items()}
@@ -151,7 +153,7 @@ def _by_layer(
 def _rates(
     conversion: Converted,
     sites: Mapping[str, Site],
-    settings: Settings,
+    settings: TrainingSettings,
     layer: str,
     low: float,
     high: float,

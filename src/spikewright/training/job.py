@@ -15,7 +15,7 @@ from spikewright.measure.metric import Metric
 from spikewright.measure.truth import Output
 from spikewright.training.bounds import Bound
 from spikewright.training.data import Samples, Stream
-from spikewright.training.settings import Settings
+from spikewright.training.settings import TrainingSettings
 from spikewright.training.sites import Site
 
 _NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen")
@@ -23,7 +23,7 @@ _NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen")
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class TrainingJob:
     """A graph with its sites, samples, bounds and settings.
 
     `first` are some samples to train on, by which the network is judged where none are held back.
@@ -33,13 +33,13 @@ class Job:
 
     graph: Graph
     sites: Mapping[str, Site]
+    settings: TrainingSettings
     outputs: Mapping[str, Output]
     data: Samples | Stream
     held_back: Samples | None
     first: Samples
     bounds: tuple[Bound, ...]
     exact: bool
-    settings: Settings
     fixed: Collection[Place]
     frozen: Collection[Place]
 
