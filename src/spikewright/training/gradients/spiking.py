@@ -59,7 +59,7 @@ def sent(
         {node.name: network.equation_of(node.name, quickly) for node in graph},
         neurons,
         network.normalised,
-        [name for name, r in network.roundings.items() if r.site.follows],
+        network.following,
         shares=shares,
     )
 

@@ -20,8 +20,8 @@ from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Input
 from spikewright.training.gradients.layers import equation, numbers_alone
 from spikewright.training.gradients.products import Equation
-from spikewright.training.gradients.rounded import Values
 
+Values = dict[str, Tensor]
 State = dict[str, Tensor]
 States = dict[tuple[str, str], State]
 
@@ -187,6 +187,8 @@ def _last_numbers(values: Tensor, before: Tensor) -> Tensor:
 def _at_every_step(
     node: Node, act: Equation, weights: Mapping[str, Tensor], read: list[Tensor]
 ) -> Tensor:
+    if len(read[0]) == 1:
+        return act(node.layer, weights, *(x.squeeze(0) for x in read))[None]
     value = act(node.layer, weights, *(x.flatten(0, 1) for x in read))
     return value.unflatten(0, (len(read[0]), -1))
 

@@ -20,12 +20,11 @@ from spikewright.running.inputs import fitted
 from spikewright.training.gradients.along_time import Population, along_time, check_surrogates
 from spikewright.training.gradients.layers import check_gradients, equation
 from spikewright.training.gradients.normalised import taken_in, weighted_before
-from spikewright.training.gradients.stepping import States, Stepping, as_held
+from spikewright.training.gradients.stepping import States, Stepping, Values, as_held
 from spikewright.training.gradients.surrogate import Differentiable
 from spikewright.training.named import Named
 from spikewright.training.planned import ModuleSettings, Plan
 
-Values = dict[str, Tensor]
 _AT_ONCE = 16
 """Steps that are run together: without gradients no more of them are held."""
 
