@@ -52,7 +52,7 @@ def training(path: Any, way: str, **changes: Any) -> Any:
 def main(path: str, way: str) -> None:
     """Die in the middle of the third epoch, as a machine that loses its power would."""
     saved = []
-    save = _checkpoint.Checkpoint.save
+    save = _checkpoint.TrainingCheckpoint.save
 
     def counted(self: Any, state: Any) -> None:
         save(self, state)
@@ -60,7 +60,7 @@ def main(path: str, way: str) -> None:
         if len(saved) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    _checkpoint.Checkpoint.save = counted  # type: ignore[method-assign]
+    _checkpoint.TrainingCheckpoint.save = counted  # type: ignore[method-assign]
     training(path, way)
 
 

@@ -57,8 +57,8 @@ from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
 from spikewright.running.stream import Stream, stream_of
 from spikewright.training import (
     RECONSTRUCTED,
-    Request,
     Training,
+    TrainingRequest,
     in_part_of,
     loaded,
     module_settings,
@@ -517,7 +517,7 @@ class Conversion(Shown):
         `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
         docs/training.md.
         """
-        asked = Request.of(
+        asked = TrainingRequest.of(
             x,
             y,
             validation,
@@ -582,7 +582,7 @@ class Conversion(Shown):
         Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
         once, and without its weights.
         """
-        asked = Request.of(
+        asked = TrainingRequest.of(
             x,
             None,
             validation,

@@ -14,9 +14,9 @@ from spikewright.graph import Graph
 from spikewright.measure.metric import Metric
 from spikewright.measure.truth import Output
 from spikewright.training.bounds import Bound
-from spikewright.training.data import Samples, Stream
+from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.settings import TrainingSettings
-from spikewright.training.sites import Site
+from spikewright.training.sites import TrainedSite
 
 _NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen")
 """Settings that have no part in a result, and two of which what they come to is told."""
@@ -32,12 +32,12 @@ class TrainingJob:
     """
 
     graph: Graph
-    sites: Mapping[str, Site]
+    sites: Mapping[str, TrainedSite]
     settings: TrainingSettings
     outputs: Mapping[str, Output]
-    data: Samples | Stream
-    held_back: Samples | None
-    first: Samples
+    data: TrainingSamples | SampleStream
+    held_back: TrainingSamples | None
+    first: TrainingSamples
     bounds: tuple[Bound, ...]
     exact: bool
     fixed: Collection[Place]
@@ -54,7 +54,9 @@ class TrainingJob:
             "biases": _digest({n: s.biases for n, s in self.sites.items() if s.biases is not None}),
             "frozen": [f"{name}.{field}" for name, field in sorted(self.frozen)],
             "neurons": {name: str(site.kind) for name, site in self.sites.items()},
-            "x and y": _digest_of(self.data) if isinstance(self.data, Samples) else "batches",
+            "x and y": _digest_of(self.data)
+            if isinstance(self.data, TrainingSamples)
+            else "batches",
             "samples held back": None if self.held_back is None else _digest_of(self.held_back),
             **told,
         }
@@ -78,6 +80,6 @@ def _digest(arrays: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _digest_of(samples: Samples) -> str:
+def _digest_of(samples: TrainingSamples) -> str:
     truths = {f"y of {name}": truth.values for name, truth in samples.y.items()}
     return _digest({**samples.x, **truths})

@@ -23,7 +23,7 @@ from spikewright.training.settings import TrainingSettings
 from spikewright.training.shared import with_sharing
 from spikewright.training.sites import trained_graph
 from spikewright.training.trainable import TRAINED
-from spikewright.training.training import Request, follows_its_sum, train
+from spikewright.training.training import TrainingRequest, follows_its_sum, train
 
 RECONSTRUCTED: Mapping[str, Any] = MappingProxyType(
     {"trainable": ("biases", "scales", "initial_voltage"), "loss": "imitation"}
@@ -32,7 +32,7 @@ RECONSTRUCTED: Mapping[str, Any] = MappingProxyType(
 _NUMBERS = ("scale_firing_rates", "initial_voltage", "fission")
 
 
-def reconstruct(conversion: Made, asked: Request) -> Made:
+def reconstruct(conversion: Made, asked: TrainingRequest) -> Made:
     """See `Conversion.reconstruct`; needs PyTorch."""
     before = trained_graph(conversion)
     neurons = Roles(conversion.canonical).activations

@@ -55,7 +55,7 @@ class Budgets:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
+class TrainingObjective:
     """What a training makes small, and by what an epoch is judged."""
 
     loss: LossName | Callable[..., Any] = "both"
@@ -89,7 +89,7 @@ class Computing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings(Budgets, Objective, Course, Computing):
+class TrainingSettings(Budgets, TrainingObjective, Course, Computing):
     """Arguments of a training, checked.
 
     `validation` is the share of the samples that is held back, 0 where samples are given for it.

@@ -24,14 +24,14 @@ from spikewright.running.encoding import feeds_of
 from spikewright.running.outputs import outputs_of
 from spikewright.training.bounds import bounds_of
 from spikewright.training.changes import changes_of
-from spikewright.training.data import Samples, Stream, data_of, held_back
+from spikewright.training.data import SampleStream, TrainingSamples, data_of, held_back
 from spikewright.training.frozen import all_frozen, arrays_of, frozen_arrays, frozen_layers
 from spikewright.training.home import Home
 from spikewright.training.job import TrainingJob
 from spikewright.training.result import Training
 from spikewright.training.settings import TrainingSettings, settings_of
 from spikewright.training.shared import in_other_orders, with_shared
-from spikewright.training.sites import Site, sites_of, trained_graph, with_own
+from spikewright.training.sites import TrainedSite, sites_of, trained_graph, with_own
 from spikewright.training.trainable import GROUPS, TRAINED
 
 _SEEN = 500  # samples that thresholds are chosen on
@@ -40,7 +40,7 @@ _HELD = 1000  # samples that are held back, at most
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class TrainingRequest:
     """Samples and settings of a training as they were given, and what is known of the source.
 
     `validation` are samples to judge by, or None for a share of `x`. `model` is the source model,
@@ -58,7 +58,7 @@ class Request:
     fixed: Collection[Place] = ()
 
     @classmethod
-    def of(cls, x: Any, y: Any, validation: Any, **given: Any) -> Request:
+    def of(cls, x: Any, y: Any, validation: Any, **given: Any) -> TrainingRequest:
         """From a user's arguments, where `validation` is a share or samples."""
         if is_number(validation):
             return cls(x, y, None, settings_of(validation=validation, **given))
@@ -74,7 +74,7 @@ class Request:
 
 def train(
     conversion: Made,
-    asked: Request,
+    asked: TrainingRequest,
     remade: Callable[[Graph, Mapping[str, Any]], Made],
 ) -> Training[Made]:
     """Train a conversion; `remade` converts another graph with arguments of `convert`.
@@ -107,7 +107,7 @@ def train(
     )
 
 
-def _prepared(conversion: Made, asked: Request) -> tuple[Made, TrainingJob]:
+def _prepared(conversion: Made, asked: TrainingRequest) -> tuple[Made, TrainingJob]:
     """A conversion with thresholds for the steps, and the job."""
     settings = asked.settings
     named = arrays_of(conversion.graph, settings.frozen)  # raises
@@ -184,20 +184,30 @@ def follows_its_sum(kind: NeuronType, steps: int) -> bool:
 
 
 def _divided(
-    conversion: Converted, data: Samples | Stream, validation: Any, settings: TrainingSettings
-) -> tuple[Samples | Stream, Samples | None]:
+    conversion: Converted,
+    data: TrainingSamples | SampleStream,
+    validation: Any,
+    settings: TrainingSettings,
+) -> tuple[TrainingSamples | SampleStream, TrainingSamples | None]:
     """The samples to train on and those held back: given ones, or a share, but not of batches."""
-    if settings.loss == "truth" and isinstance(data, Samples) and not data.y:
+    if settings.loss == "truth" and isinstance(data, TrainingSamples) and not data.y:
         raise TrainingError('loss="truth" needs labels or targets: give y')
-    if isinstance(data, Stream) and data.once and settings.epochs > 1 and settings.timeout is None:
+    if (
+        isinstance(data, SampleStream)
+        and data.once
+        and settings.epochs > 1
+        and settings.timeout is None
+    ):
         raise TrainingError(
             f"epochs={settings.epochs}: x is an iterator, at its end after one epoch. Give "
             "epochs=1, or a list of batches, a DataLoader or arrays"
         )
     if validation is not None:
         return data, held_back(conversion, validation)
-    share = 0.0 if isinstance(data, Stream) else min(settings.validation, _HELD / len(data))
-    rest, held = (data, None) if isinstance(data, Stream) else data.divided(share, settings.seed)
+    share = 0.0 if isinstance(data, SampleStream) else min(settings.validation, _HELD / len(data))
+    rest, held = (
+        (data, None) if isinstance(data, SampleStream) else data.divided(share, settings.seed)
+    )
     if held is None or not len(held):
         judged = [*settings.budgets, *(["patience"] if settings.patience else [])]
         if judged:
@@ -209,7 +219,7 @@ def _divided(
     return rest, held
 
 
-def _with_thresholds(conversion: Made, first: Samples, settings: TrainingSettings) -> Made:
+def _with_thresholds(conversion: Made, first: TrainingSamples, settings: TrainingSettings) -> Made:
     """The conversion with thresholds chosen anew for the number of steps, unless they are kept.
 
     Biases of each step are kept with thresholds, or measured anew for others.
@@ -224,7 +234,7 @@ def _with_thresholds(conversion: Made, first: Samples, settings: TrainingSetting
     return _again(chosen, {**numbers, "calibration": dict(first.x)})
 
 
-def _with_chosen(conversion: Made, first: Samples, settings: TrainingSettings) -> Made:
+def _with_chosen(conversion: Made, first: TrainingSamples, settings: TrainingSettings) -> Made:
     """The conversion with thresholds chosen anew, and no correction of biases.
 
     Where a cap makes the order of spikes matter, some steps may be spared to catch up in, and
@@ -297,7 +307,7 @@ def _without_home(graph: Graph, origins: Mapping[Place, Origin]) -> set[Place]:
 
 def _arguments(
     resolved: Mapping[str, Any],
-    sites: Mapping[str, Site],
+    sites: Mapping[str, TrainedSite],
     thresholds: Mapping[str, NDArray],
     starts: Mapping[str, NDArray],
     settings: TrainingSettings,

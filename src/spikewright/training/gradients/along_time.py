@@ -18,7 +18,7 @@ from spikewright.training.gradients.stepping import Passed, State, stepwise
 from spikewright.training.gradients.surrogate import Differentiable
 
 
-class Population(nn.Module):
+class ModuleNeurons(nn.Module):
     """Neurons by their type's own equation, from what a program says of them.
 
     `forward` takes currents `(steps, batch, *shape)`, the state and the number of steps before. It

@@ -18,13 +18,13 @@ from spikewright.engines.torch.device import Tensor, chosen_device
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.measure.metric import Metric
-from spikewright.training.checkpoint import Checkpoint
-from spikewright.training.data import Samples, Stream
+from spikewright.training.checkpoint import TrainingCheckpoint
+from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.gradients import state as _state
-from spikewright.training.gradients.batches import Batches
-from spikewright.training.gradients.budget import Budget, scale
-from spikewright.training.gradients.judge import Judge
-from spikewright.training.gradients.losses import Judged, Loss, spreads
+from spikewright.training.gradients.batches import TensorBatches
+from spikewright.training.gradients.budget import TrainingBudget, scale
+from spikewright.training.gradients.judge import NetworkJudge
+from spikewright.training.gradients.losses import JudgedOutput, TrainingLoss, spreads
 from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of
 from spikewright.training.gradients.refitting import refit
 from spikewright.training.gradients.rounded import RoundedNetwork
@@ -82,23 +82,25 @@ def _array(values: Tensor) -> NDArray:
     return array
 
 
-def judge_of(job: TrainingJob, network: RoundedNetwork, device: Any) -> Judge:
+def judge_of(job: TrainingJob, network: RoundedNetwork, device: Any) -> NetworkJudge:
     """What a job's network is judged by."""
     settings = job.settings
-    judged = {name: Judged.of(job.graph, output, name) for name, output in job.outputs.items()}
-    batches = Batches(settings.batch_size, device)
+    judged = {
+        name: JudgedOutput.of(job.graph, output, name) for name, output in job.outputs.items()
+    }
+    batches = TensorBatches(settings.batch_size, device)
     source = RoundedNetwork(job.graph, {}, settings.steps).to(device)
     like = torch.zeros((), device=device)
     teacher = Teacher(source, judged, batches)
     nodes = [one.node for one in judged.values()] + list(job.sites) * (settings.layers > 0)
     spread = spreads(teacher.of(job.first, nodes))
     judged = {n: replace(one, spread=spread[one.node]) for n, one in judged.items()}
-    return Judge(
+    return NetworkJudge(
         network,
         teacher,
         batches,
-        Loss(judged, settings.loss),
-        Budget(job.bounds, like),
+        TrainingLoss(judged, settings.loss),
+        TrainingBudget(job.bounds, like),
         Metric.of(settings.metric),
         settings.dt,
         settings.layers,
@@ -133,7 +135,7 @@ class Fitting:
         settings, data, held = self.settings, self.job.data, self.job.held_back
         checkpoint = self._resumed()
         begun = time.monotonic() - sum((e.seconds for e in self.history), self._before)
-        if isinstance(data, Samples) and settings.epochs > 1:
+        if isinstance(data, TrainingSamples) and settings.epochs > 1:
             data = self.judge.teacher.remembered(data)
         held = None if held is None else self.judge.teacher.remembered(held)
         before: Measured | None = None
@@ -165,7 +167,9 @@ class Fitting:
         late = settings.timeout is not None and passed >= settings.timeout
         return done >= settings.epochs or (done > 0 and late) or done - self.kept >= patience
 
-    def _epoch(self, data: Samples | Stream, held: Samples | None, begun: float) -> None:
+    def _epoch(
+        self, data: TrainingSamples | SampleStream, held: TrainingSamples | None, begun: float
+    ) -> None:
         number, start = len(self.history), time.monotonic()
         self._way = self._chosen_way(held)
         loss = float(np.mean(self._losses(data, number, begun)))
@@ -177,7 +181,9 @@ class Fitting:
         found = None if held is None else self._keep(held, number + 1)
         self.history.append(Epoch(number + 1, self._way, loss, found, time.monotonic() - start))
 
-    def _losses(self, data: Samples | Stream, number: int, begun: float) -> list[float]:
+    def _losses(
+        self, data: TrainingSamples | SampleStream, number: int, begun: float
+    ) -> list[float]:
         """The loss of every batch of an epoch, whose rates follow the share that is over by then.
 
         It ends where time does, and at a loss that is not finite.
@@ -199,7 +205,7 @@ class Fitting:
         timeout = self.settings.timeout
         return 0.0 if timeout is None else (time.monotonic() - begun) / timeout
 
-    def _refit(self, held: Samples | None, before: Measured | None) -> None:
+    def _refit(self, held: TrainingSamples | None, before: Measured | None) -> None:
         """Fit weights by least squares; where the loss on what is held back rises, they stay.
 
         `before` is what was measured there before.
@@ -216,7 +222,7 @@ class Fitting:
         elif held is not None:
             self.judge.budget.begin()
 
-    def _chosen_way(self, held: Samples | None) -> Way:
+    def _chosen_way(self, held: TrainingSamples | None) -> Way:
         """With "auto" first through rounding, which costs less, then time where the two differ."""
         if self.settings.method != "auto" or self.job.exact or self._way == "time":
             return self._way
@@ -225,7 +231,7 @@ class Fitting:
         samples = self.job.first if held is None else held
         return "time" if self.judge.timing(samples) > _TIMING else "rounding"
 
-    def _step(self, batch: Samples) -> float:
+    def _step(self, batch: TrainingSamples) -> float:
         """One step of the optimiser, unless the loss is not finite; returns it.
 
         What spikes weigh beside it is left out.
@@ -241,7 +247,7 @@ class Fitting:
         self.network.keep_bounds()
         return value
 
-    def _keep(self, held: Samples, number: int) -> Measured:
+    def _keep(self, held: TrainingSamples, number: int) -> Measured:
         """Measure on what is held back, and remember the network if none before was better."""
         found = self.judge.measured(held)
         rank = self._ranked(found)
@@ -259,7 +265,7 @@ class Fitting:
         first = found.accuracy if found.score is None else found.score
         return (0.0, 0.0 if first is None else first, -found.loss)
 
-    def _meet(self, held: Samples) -> None:
+    def _meet(self, held: TrainingSamples) -> None:
         """Bring thresholds to what is allowed; raises `TrainingError` where little is left."""
         self.judge.budget.meet(self.network, lambda: self.judge.measured(held))
         state = {name: value.clone() for name, value in self.network.state_dict().items()}
@@ -275,11 +281,11 @@ class Fitting:
                 "epochs"
             )
 
-    def _resumed(self) -> Checkpoint | None:
+    def _resumed(self) -> TrainingCheckpoint | None:
         """The checkpoint, if one is kept; what it holds is taken up."""
         if self.settings.checkpoint is None:
             return None
-        checkpoint = Checkpoint(self.settings.checkpoint, self.job.about())
+        checkpoint = TrainingCheckpoint(self.settings.checkpoint, self.job.about())
         found = checkpoint.load()
         if found is not None:
             try:

@@ -26,15 +26,15 @@ from spikewright.lower.populations import steps_at_once
 from spikewright.network.neurons import TOLERANCE
 from spikewright.training.gradients.layers import value_of
 from spikewright.training.gradients.normalised import Arrays, taken_in, weighted_before
-from spikewright.training.gradients.parameters import Parameters
+from spikewright.training.gradients.parameters import GraphParameters
 from spikewright.training.gradients.products import Equation, before_neurons, in_bfloat16
-from spikewright.training.gradients.stepping import Passed, Stepping, Values
-from spikewright.training.sites import Site
+from spikewright.training.gradients.stepping import Passed, SteppedNetwork, Values
+from spikewright.training.sites import TrainedSite
 
 _BELOW_ONE = 1.0 - 2.0 * TOLERANCE
 
 
-class Rounding(nn.Module):
+class RoundedSite(nn.Module):
     """A site with parameters: the logarithms of its thresholds, and its starts.
 
     `by_step` are the biases of each step, `(steps, ...)`, or None. m copies of a channel send
@@ -45,7 +45,7 @@ class Rounding(nn.Module):
     no gradient tells.
     """
 
-    def __init__(self, site: Site, steps: int, dtype: torch.dtype) -> None:
+    def __init__(self, site: TrainedSite, steps: int, dtype: torch.dtype) -> None:
         super().__init__()
         self.site, self.steps = site, steps
         self.logarithm = nn.Parameter(torch.tensor(np.log(site.threshold), dtype=dtype))
@@ -156,7 +156,7 @@ class _Rounded(torch.autograd.Function):
         return g, to_threshold, to_start, None, None, None, None
 
 
-def _by_step(site: Site, steps: int, dtype: torch.dtype) -> Tensor | None:
+def _by_step(site: TrainedSite, steps: int, dtype: torch.dtype) -> Tensor | None:
     """The biases of each of so many steps, `(steps, ...)`; None where steps have none."""
     if site.biases is None:
         return None
@@ -186,18 +186,18 @@ class RoundedNetwork(nn.Module):
     def __init__(
         self,
         graph: Graph,
-        sites: Mapping[str, Site],
+        sites: Mapping[str, TrainedSite],
         steps: int,
         dtype: torch.dtype = torch.float32,
         fixed: Collection[tuple[str, str]] = (),
     ) -> None:
         super().__init__()
         self.graph, self.steps = graph, steps
-        self.arrays = Parameters(graph, dtype, fixed)
+        self.arrays = GraphParameters(graph, dtype, fixed)
         self.normalised = weighted_before(graph)
         self._sites = tuple(sites)
         self._before_neurons = before_neurons(graph, sites)
-        self._roundings = nn.ModuleList(Rounding(site, steps, dtype) for site in sites.values())
+        self._roundings = nn.ModuleList(RoundedSite(site, steps, dtype) for site in sites.values())
 
     @property
     def at_once(self) -> int:
@@ -210,7 +210,7 @@ class RoundedNetwork(nn.Module):
         return [name for name, rounding in self.roundings.items() if rounding.site.follows]
 
     @property
-    def roundings(self) -> dict[str, Rounding]:
+    def roundings(self) -> dict[str, RoundedSite]:
         """The rounding of every site, by name."""
         return dict(zip(self._sites, self._roundings, strict=True))
 
@@ -265,7 +265,7 @@ class RoundedNetwork(nn.Module):
 
         names = [node.name for node in self.graph]
         neurons = {name: partial(rounded, name) for name in self.roundings}
-        once = Stepping(
+        once = SteppedNetwork(
             self.graph, weights, equations, neurons, self.normalised, self.following, present=names
         )
         laid_out = {name: x[None] for name, x in self.laid_out(inputs).items()}

@@ -13,8 +13,8 @@ import torch
 from spikewright.engines.torch.device import Tensor
 from spikewright.network.node import shares_at_once
 from spikewright.training.gradients.populations import Through, through, through_copies
-from spikewright.training.gradients.rounded import RoundedNetwork, Rounding
-from spikewright.training.gradients.stepping import Passed, Stepping
+from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
+from spikewright.training.gradients.stepping import Passed, SteppedNetwork
 
 _Part = TypeVar("_Part")
 _Found = TypeVar("_Found")
@@ -53,7 +53,7 @@ def sent(
         name: partial(_population, r, (r.threshold, r.start), not net)
         for name, r in network.roundings.items()
     }
-    stepping = Stepping(
+    stepping = SteppedNetwork(
         graph,
         network.weights(),
         {node.name: network.equation_of(node.name, quickly) for node in graph},
@@ -94,7 +94,7 @@ def _side_by_side(of: Callable[[_Part], _Found], parts: Sequence[_Part]) -> list
 
 
 def _population(
-    rounding: Rounding, numbers: tuple[Tensor, Tensor], every: bool, currents: Tensor, *_: Any
+    rounding: RoundedSite, numbers: tuple[Tensor, Tensor], every: bool, currents: Tensor, *_: Any
 ) -> Passed:
     """A site through all steps, of these thresholds and starts; counts as `Through` has them."""
     site = rounding.site

@@ -35,12 +35,12 @@ class Passed(NamedTuple):
 
 
 Filtered = tuple[Tensor, State]
-Neurons = Callable[[Tensor, State, int], Passed]
-Filter = Callable[[Tensor, State, int], Filtered]
+NeuronsOverSteps = Callable[[Tensor, State, int], Passed]
+FilterOverSteps = Callable[[Tensor, State, int], Filtered]
 """Parts over steps: told the values that arrive, the state, and the number of steps before."""
 
 
-class Block(NamedTuple):
+class SteppedBlock(NamedTuple):
     """What became of some steps: values of nodes, counts of neurons, and the states behind them."""
 
     values: Values
@@ -49,7 +49,7 @@ class Block(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Stepping:
+class SteppedNetwork:
     """A network over blocks of steps, with its weights of now.
 
     Layers have `equations` over their `weights`; those in `skipped` are part of the weights before
@@ -61,10 +61,10 @@ class Stepping:
     graph: Graph
     weights: Mapping[str, Mapping[str, Tensor]]
     equations: Mapping[str, Equation]
-    neurons: Mapping[str, Neurons]
+    neurons: Mapping[str, NeuronsOverSteps]
     skipped: Collection[str] = ()
     following: Collection[str] = ()
-    synapses: Mapping[str, Filter] = field(default_factory=dict)
+    synapses: Mapping[str, FilterOverSteps] = field(default_factory=dict)
     present: Collection[str] = ()
     shares: Tensor | None = None
 
@@ -75,7 +75,7 @@ class Stepping:
         first: int,
         keep: Collection[str] = (),
         until: str | None = None,
-    ) -> Block:
+    ) -> SteppedBlock:
         """The steps behind the `first` ones, of inputs there; values of nodes in `keep` are kept.
 
         A value is dropped behind the last layer that reads it. Nodes behind `until` are left out.
@@ -103,7 +103,7 @@ class Stepping:
             for read_there in node.inputs:
                 if last[read_there] == name:
                     values.pop(read_there, None)
-        return Block(kept, counts, after)
+        return SteppedBlock(kept, counts, after)
 
     def over_time(self, held: Tensor, steps: int) -> Tensor:
         """A held value `(batch, *shape)` as it arrives in the first steps."""

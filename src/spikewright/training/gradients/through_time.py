@@ -17,19 +17,19 @@ from spikewright.errors import SimulationError
 from spikewright.frontends.origins import Origin, Place
 from spikewright.measure.readout import read_out
 from spikewright.running.inputs import fitted
-from spikewright.training.gradients.along_time import Population, along_time, check_surrogates
+from spikewright.training.gradients.along_time import ModuleNeurons, along_time, check_surrogates
 from spikewright.training.gradients.layers import check_gradients, equation
 from spikewright.training.gradients.normalised import taken_in, weighted_before
-from spikewright.training.gradients.stepping import States, Stepping, Values, as_held
+from spikewright.training.gradients.stepping import States, SteppedNetwork, Values, as_held
 from spikewright.training.gradients.surrogate import Differentiable
-from spikewright.training.named import Named
-from spikewright.training.planned import ModuleSettings, Plan
+from spikewright.training.named import NamedParameters
+from spikewright.training.planned import ModulePlan, ModuleSettings
 
 _AT_ONCE = 16
 """Steps that are run together: without gradients no more of them are held."""
 
 
-class Sent(NamedTuple):
+class ModuleOutputs(NamedTuple):
     """What a run gave: outputs before their activations, and spikes of layers, at every step.
 
     Each is `(batch, steps, *shape)`, by name, with gradients. Spikes that receivers take as sent
@@ -40,10 +40,10 @@ class Sent(NamedTuple):
     counts: Values
 
 
-class Arrays(nn.Module):
+class NamedArrays(nn.Module):
     """The arrays of a graph's layers: made of named parameters, or constants."""
 
-    def __init__(self, plan: Plan, dtype: torch.dtype) -> None:
+    def __init__(self, plan: ModulePlan, dtype: torch.dtype) -> None:
         super().__init__()
         self._made: dict[Place, tuple[list[str], str]] = {}
         self._fixed: dict[Place, str] = {}
@@ -71,7 +71,7 @@ class Arrays(nn.Module):
         return found
 
 
-def _index(origin: Origin, named: Named) -> Any:
+def _index(origin: Origin, named: NamedParameters) -> Any:
     """The place of every value of an array in the parameters that it holds, laid end to end."""
     first, end = np.zeros(len(origin.names), np.int64), 0
     for number, name in zip(np.unique(origin.which), origin.held, strict=True):
@@ -87,7 +87,7 @@ class ThroughTime(nn.Module):
     readout `(batch, *out)`, of several outputs `{name: tensor}`. `through` returns every step.
     """
 
-    def __init__(self, plan: Plan, settings: ModuleSettings) -> None:
+    def __init__(self, plan: ModulePlan, settings: ModuleSettings) -> None:
         super().__init__()
         dtype = getattr(torch, settings.precision)
         self.plan, self.settings = plan, settings
@@ -100,10 +100,10 @@ class ThroughTime(nn.Module):
             _put(self, name, torch.tensor(array, dtype=dtype), name in plan.named.trained)
         self._layers = tuple(plan.populations)
         self._populations = nn.ModuleList(
-            Population(op, plan.offsets.get(name), settings.dt, dtype)
+            ModuleNeurons(op, plan.offsets.get(name), settings.dt, dtype)
             for name, op in plan.populations.items()
         )
-        self._arrays = Arrays(plan, dtype)
+        self._arrays = NamedArrays(plan, dtype)
         self._normalised = weighted_before(plan.graph)
         self._synapses = {name: along_time(s, settings.dt) for name, s in plan.synapses.items()}
 
@@ -116,7 +116,7 @@ class ThroughTime(nn.Module):
             found[name] = values if activation is None else equation(activation, {}, values)
         return found if len(found) > 1 else next(iter(found.values()))
 
-    def through(self, *x: Any, record: Sequence[str] = (), **named: Any) -> Sent:
+    def through(self, *x: Any, record: Sequence[str] = (), **named: Any) -> ModuleOutputs:
         """Outputs at every step, and spikes of the layers in `record`.
 
         Raises `SimulationError` for inputs of other names or shapes.
@@ -125,7 +125,7 @@ class ThroughTime(nn.Module):
         if unknown:
             raise SimulationError(f"record: {unknown} are none of the layers {self._layers}")
         inputs = self._inputs(x, named)
-        return _Run(self, inputs, tuple(record)).sent()
+        return _ModuleRun(self, inputs, tuple(record)).sent()
 
     def _inputs(self, x: tuple[Any, ...], named: Mapping[str, Any]) -> Values:
         """Inputs by name, `(batch, steps or 1, *shape)`, in the module's own type."""
@@ -162,7 +162,7 @@ class ThroughTime(nn.Module):
         )
 
 
-class _Run:
+class _ModuleRun:
     """One run of a module, block by block."""
 
     def __init__(self, module: ThroughTime, inputs: Values, record: tuple[str, ...]) -> None:
@@ -174,7 +174,7 @@ class _Run:
         weights = taken_in(plan.graph, module._normalised, module._arrays(named))
         xp = module._functions(module._arrays_like())
         functions = [n.name for n in plan.graph if not plan.accumulate or n.name in plan.fed]
-        self.stepping = Stepping(
+        self.stepping = SteppedNetwork(
             plan.graph,
             {node.name: weights.get(node.name, {}) for node in plan.graph},
             {node.name: equation for node in plan.graph},
@@ -185,7 +185,7 @@ class _Run:
             functions,
         )
 
-    def sent(self) -> Sent:
+    def sent(self) -> ModuleOutputs:
         """All steps."""
         steps, every = self.settings.steps, self.settings.checkpoint
         again = every is not None and torch.is_grad_enabled()
@@ -204,7 +204,7 @@ class _Run:
                 blocks += some
         whole = [torch.cat(parts).movedim(0, 1) for parts in zip(*blocks, strict=True)]
         outputs = dict(zip(self.plan.read, whole, strict=False))
-        return Sent(outputs, dict(zip(self.record, whole[len(outputs) :], strict=True)))
+        return ModuleOutputs(outputs, dict(zip(self.record, whole[len(outputs) :], strict=True)))
 
     def _halves(self, states: States, start: int, stop: int) -> tuple[States, list[list[Tensor]]]:
         """Steps of which one at a time is remembered: halves of halves are run again."""
