@@ -78,7 +78,8 @@ class SteppedNetwork:
     ) -> SteppedBlock:
         """The steps behind the `first` ones, of inputs there; values of nodes in `keep` are kept.
 
-        A value is dropped behind the last layer that reads it. Nodes behind `until` are left out.
+        What is known of other nodes may stand among the inputs. A value is dropped behind the last
+        layer that reads it. Nodes behind `until` are left out.
         """
         values, kept, after = dict(inputs), Values(), States()
         counts: dict[str, Any] = {}
@@ -87,7 +88,7 @@ class SteppedNetwork:
         for node in self.graph:
             name, neurons = node.name, self.neurons.get(node.name)
             alone = neurons is not None and name not in self.following
-            if not isinstance(node.layer, Input) and not alone:
+            if name not in inputs and not alone:
                 read, at = [values[n] for n in node.inputs], ("function", name)
                 values[name], after[at] = self._layer(node, read, before.get(at, {}), first, like)
             if neurons is not None:
@@ -104,6 +105,25 @@ class SteppedNetwork:
                 if last[read_there] == name:
                     values.pop(read_there, None)
         return SteppedBlock(kept, counts, after)
+
+    def held(self, inputs: Values, batch: int) -> Values:
+        """Values of layers that are the same at every step, of inputs `(batch, *shape)` that are.
+
+        These are layers and functions that keep no state, with no neurons before them.
+        """
+        found = dict(inputs)
+        for node in self.graph:
+            stateless = node.layer.linear or node.name in self.present
+            read = [found[name] for name in node.inputs if name in found]
+            known = isinstance(node.layer, Input) or node.name in self.neurons
+            if stateless and not known and len(read) == len(node.inputs):
+                value = (
+                    read[0]
+                    if node.name in self.skipped
+                    else self.equations[node.name](node.layer, self.weights[node.name], *read)
+                )
+                found[node.name] = value if read else value.expand(batch, *value.shape[1:])
+        return found
 
     def over_time(self, held: Tensor, steps: int) -> Tensor:
         """A held value `(batch, *shape)` as it arrives in the first steps."""

@@ -25,9 +25,6 @@ from spikewright.training.gradients.surrogate import Differentiable
 from spikewright.training.named import NamedParameters
 from spikewright.training.planned import ModulePlan, ModuleSettings
 
-_AT_ONCE = 16
-"""Steps that are run together: without gradients no more of them are held."""
-
 
 class ModuleOutputs(NamedTuple):
     """What a run gave: outputs before their activations, and spikes of layers, at every step.
@@ -163,13 +160,14 @@ class ThroughTime(nn.Module):
 
 
 class _ModuleRun:
-    """One run of a module, block by block."""
+    """One run of a module, step by step."""
 
     def __init__(self, module: ThroughTime, inputs: Values, record: tuple[str, ...]) -> None:
         plan = self.plan = module.plan
         self.settings, self.record = module.settings, record
         batch = max(map(len, inputs.values()))
-        self.inputs = {n: x.expand(batch, *x.shape[1:]) for n, x in inputs.items()}
+        inputs = {name: x.expand(batch, *x.shape[1:]) for name, x in inputs.items()}
+        self.series = {name: x for name, x in inputs.items() if x.shape[1] > 1}
         named = dict([*module.named_parameters(), *module.named_buffers()])
         weights = taken_in(plan.graph, module._normalised, module._arrays(named))
         xp = module._functions(module._arrays_like())
@@ -184,25 +182,23 @@ class _ModuleRun:
             module._synapses,
             functions,
         )
+        held = {name: x[:, 0] for name, x in inputs.items() if name not in self.series}
+        self.held = {n: as_held(x, 1) for n, x in self.stepping.held(held, batch).items()}
 
     def sent(self) -> ModuleOutputs:
         """All steps."""
         steps, every = self.settings.steps, self.settings.checkpoint
-        again = every is not None and torch.is_grad_enabled()
-        if again and every == 0:
-            _, blocks = self._halves({}, 0, steps)
+        if every is None or not torch.is_grad_enabled():
+            _, made = self._steps({}, 0, steps)
+        elif every == 0:
+            _, made = self._halves({}, 0, steps)
         else:
-            states, blocks = States(), []
-            size = every if again and every else _AT_ONCE
-            for start in range(0, steps, size):
-                stop = min(start + size, steps)
-                states, some = (
-                    self._again(self._steps, states, start, stop)
-                    if again
-                    else self._steps(states, start, stop)
-                )
-                blocks += some
-        whole = [torch.cat(parts).movedim(0, 1) for parts in zip(*blocks, strict=True)]
+            states, made = States(), []
+            for start in range(0, steps, every):
+                stop = min(start + every, steps)
+                states, some = self._again(self._steps, states, start, stop)
+                made += some
+        whole = [torch.cat(parts).movedim(0, 1) for parts in zip(*made, strict=True)]
         outputs = dict(zip(self.plan.read, whole, strict=False))
         return ModuleOutputs(outputs, dict(zip(self.record, whole[len(outputs) :], strict=True)))
 
@@ -233,17 +229,17 @@ class _ModuleRun:
         return checkpoint(again, *values, use_reentrant=False, preserve_rng_state=False)
 
     def _steps(self, states: States, start: int, stop: int) -> tuple[States, list[list[Tensor]]]:
-        """Some steps: the states after them, and outputs and counts, as one block."""
-        given = {
-            name: as_held(x[:, 0], stop - start)
-            if x.shape[1] == 1
-            else x[:, start:stop].movedim(1, 0)
-            for name, x in self.inputs.items()
-        }
-        read = self.plan.read.values()
-        found = self.stepping.block(given, states, start, keep=read)
-        kept = [*(found.values[n] for n in read), *(found.counts[n] for n in self.record)]
-        return found.states, [kept]
+        """Some steps: the states after them, and outputs and counts of each.
+
+        They are done one at a time: so results are the same bits however many are remembered.
+        """
+        made, read = [], self.plan.read.values()
+        for t in range(start, stop):
+            now = {n: x[:, t : t + 1].movedim(1, 0) for n, x in self.series.items()}
+            found = self.stepping.block({**self.held, **now}, states, t, keep=read)
+            states = found.states
+            made.append([*(found.values[n] for n in read), *(found.counts[n] for n in self.record)])
+        return states, made
 
 
 def _put(root: nn.Module, name: str, value: Tensor, trained: bool) -> None:
