@@ -1,4 +1,4 @@
-"""`evaluate(noise=sw.Mismatch(...))`: faults of weights, lost spikes, several draws."""
+"""`evaluate(noise=sw.Mismatch(...))`: faults of weights, several draws."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 import models
 import spikewright as sw
-from spikewright.errors import NetworkError, SimulationError
+from spikewright.errors import SimulationError
 from spikewright.network.transforms import Dense
 
 STEPS = 10
@@ -53,21 +53,6 @@ def test_more_noise_loses_more() -> None:
     assert found[2].settings["noise"]["weights"] == 1.0
 
 
-def test_lost_spikes_are_that_share_of_them() -> None:
-    """Of the first layer, whose input is the same: a quarter, within four standard deviations."""
-    plain, lost = measured(None), measured(sw.Mismatch(lost=0.25, draws=3))
-
-    def spikes(e: sw.Evaluation) -> float:
-        (found,) = [
-            r for r in e.records
-            if r.name == "spikes per neuron" and r.how.get("layer") == "act1"
-            and r.how["steps"] == STEPS
-        ]  # fmt: skip
-        return found.value
-
-    assert spikes(lost) / spikes(plain) == pytest.approx(0.75, abs=0.03)
-
-
 def test_draws_differ_and_come_again() -> None:
     """Equal seeds give equal chips; every draw, and every seed, another one."""
 
@@ -91,8 +76,8 @@ def _first(made: sw.Conversion) -> np.ndarray:
 @pytest.mark.parametrize(
     "field, value",
     [
-        ("weights", -0.1), ("weights", np.nan), ("lost", 1.0), ("lost", -0.5), ("draws", 0),
-        ("draws", 1.5), ("seed", -1), ("weights", "much"),
+        ("weights", -0.1), ("weights", np.nan), ("draws", 0), ("draws", 1.5), ("seed", -1),
+        ("weights", "much"),
     ],
 )  # fmt: skip
 def test_noise_that_cannot_be_is_refused(field: str, value: Any) -> None:
@@ -102,14 +87,9 @@ def test_noise_that_cannot_be_is_refused(field: str, value: Any) -> None:
 
 
 def test_other_arguments_are_refused() -> None:
-    """Noise of another kind, data that is read once, and neurons that lose nothing."""
+    """Noise of another kind, and data that is read once."""
     x, y = data()
     with pytest.raises(SimulationError, match=r"noise is None or sw\.Mismatch, got 0\.1"):
         measured(0.1)  # type: ignore[arg-type]
     with pytest.raises(SimulationError, match="an iterator can be read once"):
         conversion().evaluate(iter([(x, y)]), steps=4, noise=sw.Mismatch(), progress=False)
-    for kind, words in ((sw.Tanh(), "a spiking type"), (sw.PoissonSpiking(sw.Tanh()), "at random")):
-        with pytest.raises(NetworkError, match=words):
-            sw.LosingSpikes(0.1, kind)
-    with pytest.raises(NetworkError, match="probability from 0 and below 1, got 1"):
-        sw.LosingSpikes(1)
