@@ -18,7 +18,7 @@ from spikewright.report.figures.scale import EACH, Scale, fitting, shortened, sp
 # Colours and strokes by the words of a style: those of the light page (page/style.css).
 _TEXT, _MUTED, _GRID = "#1b1f24", "#57606a", "#e4e7eb"
 _SERIES = ("#0068a8", "#bd4708", "#00785a", "#9a6700", "#9a3d86", "#3f5f7a")
-_LOOKS: dict[str, dict[str, Any]] = {
+LOOKS: dict[str, dict[str, Any]] = {
     **{f"c{index}": {"color": colour} for index, colour in enumerate(_SERIES)},
     **{f"p{level}": {"alpha": level / 8} for level in range(9)},
     "source": {"color": _TEXT, "linewidth": 1.0, "linestyle": (0, (6, 4))},
@@ -99,7 +99,7 @@ def _empty(size: tuple[float, float]) -> Any:
 def _look(style: str, **default: Any) -> dict[str, Any]:
     """The arguments of matplotlib for a style."""
     for word in style.split():
-        default |= _LOOKS.get(word, {})
+        default |= LOOKS.get(word, {})
     return default
 
 

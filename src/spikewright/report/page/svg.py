@@ -33,7 +33,7 @@ def drawing(chart: plot.Chart, width: int) -> Markup:
         height=f"{drawn.height:g}",
         class_=f"drawing {'narrow' if drawn.narrow else 'wide'}",
         role="img",
-        aria_label=f"{chart.title}. {chart.words}",
+        aria_label=". ".join(filter(None, (chart.title, chart.words))),
     )
 
 
@@ -181,7 +181,7 @@ def _mark(drawn: _Drawing, mark: plot.Mark, x: Scale, y: Scale) -> None:
             at = [(x(a), y(b) - 10), (x(a) + 10, y(b)), (x(a), y(b) + 10), (x(a) - 10, y(b))]
             drawn.path(at, "ring", closed=True)
         case plot.Label((a, b), text, style, most):
-            drawn.label(x(a), y(b), shortened(text, most[drawn.narrow]), style)
+            drawn.label(x(a), y(b), shortened(text, most[drawn.narrow]), style or None)
         case plot.Surface(points, values, top):
             for (a, b), value in zip(points, values, strict=True):
                 level = round(_LEVELS * value / top)
