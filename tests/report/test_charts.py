@@ -45,7 +45,7 @@ from spikewright.report.figures import (
 from spikewright.report.page.svg import drawing
 
 rng = np.random.default_rng(7)
-STYLE = (Path(spikewright.__file__).parent / "report/page/style.css").read_text(encoding="utf-8")
+SHEET = (Path(spikewright.__file__).parent / "report/page/style.css").read_text(encoding="utf-8")
 TIME, X = np.arange(1, 201) * 0.001, np.linspace(-1, 1, 21)
 VALUES = rng.normal(size=(200, 2))
 
@@ -148,7 +148,7 @@ def test_styles_are_known_to_both(info: Any) -> None:
     styles += [style for p in panels_of(chart) for _, _, style in p.ends]
     styles += [key.style for key in chart.keys]
     for word in {word for style in styles for word in style.split()}:
-        assert re.search(rf"\.{word}\b", STYLE), word
+        assert re.search(rf"\.{word}\b", SHEET), word
         assert word in picture.LOOKS or word in ("name", "ring"), word
 
 
@@ -166,12 +166,6 @@ def test_a_picture_is_saved_with_its_data(info: Any, tmp_path: Path) -> None:
     assert ElementTree.fromstring(first).tag.endswith("svg")
     assert rows and len(rows) == len(info.rows()) - 1
     assert {len(row) for row in rows} == {len(header)} and len(set(header)) == len(header)
-
-
-def test_colours_stand_in_the_style_sheet() -> None:
-    """Those of pictures are those of the light page."""
-    for word in ("c0", "c1", "c2", "c3", "c4", "c5", "other"):
-        assert f"--{word}: {picture.LOOKS[word]['color']}" in STYLE
 
 
 def test_labels_keep_clear_of_marks_and_of_each_other() -> None:

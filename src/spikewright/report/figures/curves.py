@@ -80,7 +80,7 @@ class CurvesInfo:
         top, unit = self._top, self.unit
         maps = [[plot.Surface(self.inputs, values, top)] for values in self.outputs.T]
         titles = [f"neuron {number}" for number in self.picked]
-        panels = [plot.Panel(x, y, m, 160, t) for m, t in zip(maps, titles, strict=True)]
+        panels = [plot.Panel(x, y, m, 160, t, alike=True) for m, t in zip(maps, titles, strict=True)]
         levels = (2, 4, 6, 8)
         keys = [plot.Entry("box", f"c0 p{n}", f"{n / 8 * top:.3g} {unit}") for n in levels]
         words = f"Maps of {len(panels)} neurons over two values, at most {top:.3g} {unit}."

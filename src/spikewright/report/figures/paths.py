@@ -44,7 +44,7 @@ class PathInfo:
         return plot.Chart(
             "path",
             "",
-            [plot.Panel(x, y, lines, 380, right=(288, 16))],
+            [plot.Panel(x, y, lines, 380, alike=True)],
             f"{len(self.points):,} points of {self.names[0]} and {self.names[1]}.",
             [plot.Entry("line", "c0 thin", "path"), plot.Entry("line", "source", "ideal")][
                 : len(lines)

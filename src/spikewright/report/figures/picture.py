@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,26 +10,24 @@ from typing import Any
 
 import numpy as np
 
+from spikewright._base.markup import STYLE
 from spikewright._base.optional import require
 from spikewright.report.figures import plot
 from spikewright.report.figures.room import Room
 from spikewright.report.figures.saving import Info
 from spikewright.report.figures.scale import EACH, Scale, fitting, shortened, spread
 
-# Colours and strokes by the words of a style: those of the light page (page/style.css).
-_TEXT, _MUTED, _GRID = "#1b1f24", "#57606a", "#e4e7eb"
-_SERIES = ("#0068a8", "#bd4708", "#00785a", "#9a6700", "#9a3d86", "#3f5f7a")
+# Colours and strokes by the words of a style: those of the light page, which come first.
+_SHEET = STYLE.read_text(encoding="utf-8")
+_COLOURS = dict(reversed(re.findall(r"--(\w+): (#\w+)", _SHEET)))
 LOOKS: dict[str, dict[str, Any]] = {
-    **{f"c{index}": {"color": colour} for index, colour in enumerate(_SERIES)},
+    **{word: {"color": colour} for word, colour in _COLOURS.items()},
     **{f"p{level}": {"alpha": level / 8} for level in range(9)},
-    "source": {"color": _TEXT, "linewidth": 1.0, "linestyle": (0, (6, 4))},
-    "other": {"color": "#7d8590"},
-    "muted": {"color": _MUTED},
+    "pixel": {"color": _COLOURS["text"]},
+    "source": {"color": _COLOURS["text"], "linewidth": 1.0, "linestyle": (0, (6, 4))},
     "strong": {"fontweight": "bold"},
-    "axis": {"color": _MUTED, "linewidth": 0.8},
-    "grid": {"color": _GRID, "linewidth": 0.8},
-    "ground": {"color": "#f4f5f7"},
-    "pixel": {"color": _TEXT},
+    "axis": {"color": _COLOURS["muted"], "linewidth": 0.8},
+    "grid": {"color": _COLOURS["grid"], "linewidth": 0.8},
     "dash1": {"linestyle": (0, (5, 2))},
     "dash2": {"linestyle": (0, (1, 1.5))},
     "dots": {"linewidth": 1.0, "linestyle": (0, (1, 2.5))},
@@ -112,7 +111,7 @@ def _panel(axes: Any, panel: plot.Panel, width: float, first: bool) -> None:
               **_look("grid"))  # fmt: skip
     axes.set_axisbelow(True)
     axes.set_title(panel.title, loc="left", fontsize=_FONT)
-    axes.set_title(panel.remark, loc="right", fontsize=_FONT, color=_MUTED)
+    axes.set_title(panel.remark, loc="right", fontsize=_FONT, color=_COLOURS["muted"])
     _axis(axes.xaxis, panel.x, width)
     _axis(axes.yaxis, panel.y, None)
     axes.set(xlim=(panel.x.low, panel.x.high), ylim=_ends_of(panel))
@@ -123,9 +122,12 @@ def _panel(axes: Any, panel: plot.Panel, width: float, first: bool) -> None:
         axes.set_ylabel("")
     _names_beside(axes, panel)
     _labels(axes, panel, width)
+    if panel.alike:
+        axes.set_aspect("equal")
     if panel.width is not None:
         axes.set_box_aspect(panel.height / panel.width)
         axes.set(anchor="W", xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
     if panel.beside is not None:
         beside = axes.inset_axes((1.03, 0, 0.3, 1))
         beside.set_in_layout(False)
@@ -194,7 +196,8 @@ def _mark(axes: Any, mark: plot.Mark, order: float) -> None:
             axes.fill_between(*_columns(points), **look, linewidth=0, zorder=order)
         case plot.Marks(points, style, shape):
             axes.plot(*_columns(points), _SHAPES[shape % 4], **_look(style), markersize=5.5,
-                      markeredgecolor="white", markeredgewidth=0.6, zorder=order)  # fmt: skip
+                      markeredgecolor="white", markeredgewidth=0.6, zorder=order,
+                      clip_on=False)  # fmt: skip
         case plot.Strokes(ends, style):
             lines = [((x0, y0), (x1, y1)) for x0, y0, x1, y1 in ends]
             make = require("matplotlib.collections").LineCollection
@@ -205,17 +208,17 @@ def _mark(axes: Any, mark: plot.Mark, order: float) -> None:
             axes.add_collection(make(corners, **_look(style), linewidths=0, zorder=order))
         case plot.Spikes(times, rows, counts, _, style):
             axes.scatter(times, rows, 6.0 * np.abs(counts), **_look(style), linewidths=0,
-                         rasterized=True, zorder=order)  # fmt: skip
+                         rasterized=True, zorder=order, clip_on=False)  # fmt: skip
         case plot.Rule(value, style, upright):
             (axes.axvline if upright else axes.axhline)(value, **_look(style), zorder=order)
         case plot.Ring(point):
-            axes.plot(*point, "D", color="none", markersize=12, markeredgecolor=_TEXT,
-                      markeredgewidth=1.5, zorder=order)  # fmt: skip
+            axes.plot(*point, "D", color="none", markersize=12, markeredgecolor=_COLOURS["text"],
+                      markeredgewidth=1.5, zorder=order, clip_on=False)  # fmt: skip
         case plot.Surface(points, values, top):
             shades = require("matplotlib.colors").LinearSegmentedColormap
             shown = axes.tripcolor(
                 *_columns(points), values, shading="gouraud", vmin=0.0, vmax=top,
-                cmap=shades.from_list("surface", ["white", _SERIES[0]]),
+                cmap=shades.from_list("surface", ["white", _COLOURS["c0"]]),
             )  # fmt: skip
             shown.set_rasterized(True)
 
@@ -233,6 +236,6 @@ def _key(key: plot.Entry) -> Any:
     if key.kind == "box":
         return patches.Patch(label=key.text, **{**look, "linewidth": 0})
     if key.style == "ring":
-        look |= {"color": "none", "markeredgecolor": _TEXT, "markeredgewidth": 1.5}
+        look |= {"color": "none", "markeredgecolor": _COLOURS["text"], "markeredgewidth": 1.5}
     return lines.Line2D([], [], label=key.text, marker=_SHAPES[key.shape % 4],
                         **{**look, "linestyle": "none"})  # fmt: skip

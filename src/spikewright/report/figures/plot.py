@@ -158,7 +158,8 @@ class Panel:
     An x axis without a heading has no ticks, because another panel below has them. `title` stands
     above it, `remark` above its right end, `ends` are `(value, text, style)` beside its right end.
     A panel on a `ground` shows no y ticks on a page. `width` is that of a panel without axes.
-    `beside` is a panel to the right of it; `right` are the pixels for that.
+    `beside` is a panel to the right of it; `right` are the pixels for that. One unit is as long on
+    both axes where they are `alike`.
     """
 
     x: Axis
@@ -172,6 +173,7 @@ class Panel:
     width: float | None = None
     beside: Panel | None = None
     right: Sizes | None = None
+    alike: bool = False
 
     @property
     def rows(self) -> bool:

@@ -90,6 +90,7 @@ def save(
     rows, content = info.rows(), io.BytesIO()
     columns = [str(cell) for cell in rows[0]]
     check_picture(picture, columns, overwrite=overwrite)
+    _settle(figure)
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spikewright"}):
         form = picture.suffix.lower().removeprefix(".") or "png"
         figure.savefig(content, dpi=150, metadata=_MARKS.get(form), format=form)
@@ -97,6 +98,14 @@ def save(
     kind = _data_of(picture, columns)
     write_file(data, csv_text(rows).encode(), kind, overwrite=overwrite)
     return picture, data
+
+
+def _settle(figure: Any) -> None:
+    """Lay out a figure, on rounded places: those of the solver differ in their last digits."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(float(v), 6) for v in axes.get_position(original=True).bounds])
 
 
 def check_picture(path: str | Path, columns: Sequence[str], *, overwrite: bool = False) -> Path:

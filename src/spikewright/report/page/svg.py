@@ -78,6 +78,9 @@ def _panel(drawn: _Drawing, panel: plot.Panel, top: float, bottom: float) -> Non
     left = _row_names(drawn, panel, top, bottom) if panel.rows else _LEFT
     right = drawn.width - panel.room_at(drawn.narrow)
     left, right = (left, right) if panel.width is None else (0, panel.width)
+    if panel.alike:
+        spans = (panel.x.high - panel.x.low) / (panel.y.high - panel.y.low)
+        right = min(right, left + spans * (bottom - top))
     x, y = _scale(panel.x, left, right), _scale(panel.y, bottom, top)
     _titles(drawn, panel, top)
     if panel.ground:
