@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.amounts import counted
 from spikewright.report.figures import plot
 from spikewright.report.figures.saving import Row
 
@@ -67,7 +68,7 @@ class CurvesInfo:
         ]
         x = plot.Axis(self.of, float(inputs[0]), float(inputs[-1]), most=(8, 4))
         y = plot.Axis(f"output ({self.unit})", min(0.0, float(low)), self._top)
-        title = f"{count} neuron{'s' * (count != 1)}"
+        title = counted(count, "neuron")
         panels = [plot.Panel(x, y, lines, 280, title=title)]
         return plot.Chart("curves", "", panels, f"{title} over {self.of}.", width=600)
 
@@ -80,7 +81,9 @@ class CurvesInfo:
         top, unit = self._top, self.unit
         maps = [[plot.Surface(self.inputs, values, top)] for values in self.outputs.T]
         titles = [f"neuron {number}" for number in self.picked]
-        panels = [plot.Panel(x, y, m, 160, t, alike=True) for m, t in zip(maps, titles, strict=True)]
+        panels = [
+            plot.Panel(x, y, m, 160, t, alike=True) for m, t in zip(maps, titles, strict=True)
+        ]
         levels = (2, 4, 6, 8)
         keys = [plot.Entry("box", f"c0 p{n}", f"{n / 8 * top:.3g} {unit}") for n in levels]
         words = f"Maps of {len(panels)} neurons over two values, at most {top:.3g} {unit}."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.amounts import capital
 from spikewright.report.figures import plot
 from spikewright.report.figures.saving import Row
 
@@ -66,7 +67,7 @@ class DecodedInfo:
             below = [*grey, plot.Rule(0, "axis"), *self._lines(errors)]
             told = f"root mean square {self.rms:.3g}"
             panels.append(self._panel("error", errors, below, 90, told))
-            words += f" {plot.capital(told)} of the error."
+            words += f" {capital(told)} of the error."
         return plot.Chart("decoded", "", panels, words, keys)
 
     def _panel(

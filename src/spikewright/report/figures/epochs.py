@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from spikewright._base.amounts import joules, number, percent
+from spikewright._base.amounts import capital, joules, number, percent
 from spikewright.records import Record, select
 from spikewright.report.figures import plot
 from spikewright.report.figures.saving import Row
@@ -50,9 +50,9 @@ class EpochsInfo:
         kept = f"epoch {self.kept} was kept" if self.kept is not None else "no epoch was kept"
         return plot.Chart(
             f"training_{self.measure}".replace(" ", "_"),
-            f"{plot.capital(self.measure)} by epoch",
+            f"{capital(self.measure)} by epoch",
             [plot.Panel(x, y, marks, 182, ends=ends)],
-            f"{plot.capital(self.measure)} {'; '.join(map(self._words, self.lines))}; {kept}.",
+            f"{capital(self.measure)} {'; '.join(map(self._words, self.lines))}; {kept}.",
             note=None if self.kept is None else f"Dashed: epoch {self.kept}, which was kept.",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from spikewright._base.amounts import percent
+from spikewright._base.amounts import capital, percent
 from spikewright.records import Record, select
 from spikewright.report.figures import plot
 from spikewright.report.figures.saving import Cell, Row
@@ -69,7 +69,7 @@ class GapsInfo:
             words + (f"; and {more} more layers." if more > 0 else "."),
             [plot.Entry("box", plot.colour(i), part) for i, part in enumerate(self.present)],
             "The layer that costs most comes first; parts add up."
-            + (f" {plot.capital(meanings)}." if meanings else ""),
+            + (f" {capital(meanings)}." if meanings else ""),
         )
 
     def _boxes(self, part: str, style: str, ends: list[float]) -> plot.Boxes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikewright._base.amounts import number, percent
+from spikewright._base.amounts import capital, number, percent
 from spikewright.records import Record, Worth, select, worths
 from spikewright.report.figures import plot
 from spikewright.report.figures.saving import Cell, Row
@@ -73,7 +73,7 @@ class OverTimeInfo:
         of = "" if self.output is None else f", output {self.output}"
         return plot.Chart(
             "accuracy_over_time",
-            f"{plot.capital(self.measure)} against steps{of}",
+            f"{capital(self.measure)} against steps{of}",
             [plot.Panel(x, y, marks, 262, ends=ends)],
             self._words(),
             note=f"{self.n:,} samples; bands are 95 % intervals.",

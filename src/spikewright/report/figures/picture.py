@@ -178,7 +178,7 @@ def _labels(axes: Any, panel: plot.Panel, width: float) -> None:
     for mark in panel.marks if named else ():
         room.keep(mark, x, y)
     for label in named:
-        text = shortened(label.text, label.most[0])
+        text = shortened(label.text, plot.LABEL[0])
         found = room.beside(x(label.point[0]), y(label.point[1]), text)
         if found is not None:
             dx, dy, anchor = found

@@ -26,6 +26,8 @@ Points = Sequence[Point] | NDArray
 """Places on both axes, `(any, 2)`."""
 Sizes = tuple[float, float]
 """Pixels in a wide drawing and in a narrow one."""
+LABEL: Sizes = (200, 135)
+"""The longest that a label may be."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,11 @@ class Ring:
 
 @dataclass(frozen=True)
 class Label:
-    """A text near a point, where there is room; the longest that it may be on both widths."""
+    """A text near a point, where there is room."""
 
     point: Point
     text: str
     style: str
-    most: Sizes = (200, 135)
 
 
 @dataclass(frozen=True)
@@ -279,8 +280,3 @@ def measure_axis(
         return Axis(name, low, high, joules if unit == "J" else plain)
     percent = "" if name.endswith(" drop") else " %"
     return Axis(name, 100 * low, 100 * high, lambda v: f"{v:g}{percent}")
-
-
-def capital(text: str) -> str:
-    """The text with a capital, as a title."""
-    return text[:1].upper() + text[1:]

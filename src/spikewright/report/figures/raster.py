@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.amounts import number
+from spikewright._base.amounts import capital, number
 from spikewright._base.pictures import as_pictures, picture_shape
 from spikewright.report.figures import plot
 from spikewright.report.figures.saving import Row
@@ -142,7 +142,7 @@ class RasterInfo:
             [*self._input(), *layers, self._output()],
             self._words(),
             self._keys(),
-            f"{plot.capital(settings)}." if settings else None,
+            f"{capital(settings)}." if settings else None,
         )
 
     @property

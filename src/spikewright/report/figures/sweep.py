@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from spikewright._base.amounts import number
+from spikewright._base.amounts import capital, counted, number
 from spikewright.records import Record, Worth, select, worths
 from spikewright.report.figures import plot
 from spikewright.report.figures.over_time import with_interval
@@ -111,8 +111,8 @@ class SweepInfo:
 
     def at_one(self) -> plot.Chart:
         """The scores alone, after the steps of `shown_steps`."""
-        after = f"after {self.shown_steps} step{'s' * (self.shown_steps != 1)}"
-        title = f"{plot.capital(self.worth.name)} against the firing-rate scale, {after}"
+        after = f"after {counted(self.shown_steps, 'step')}"
+        title = f"{capital(self.worth.name)} against the firing-rate scale, {after}"
         return self._chart((self.shown_steps,), f"{title} of {1000 * self.dt:g} ms", several=False)
 
     @property
@@ -161,7 +161,7 @@ class SweepInfo:
             pairs = zip(points[curve], curve.points, strict=True)
             for place in [at for at, point in pairs if point.chosen]:
                 marks += [plot.Ring(place), plot.Label(place, "chosen", "strong")]
-        title = f"{steps} step{'s' * (steps != 1)}, {1000 * self.dt * steps:g} ms"
+        title = f"{counted(steps, 'step')}, {1000 * self.dt * steps:g} ms"
         x = self._scales("" if spiking else _SCALE)
         return plot.Panel(x, y, marks, 272, title=title if several else "")
 

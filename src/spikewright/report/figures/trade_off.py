@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spikewright._base.amounts import format_energy, joules, loss_unit, number
+from spikewright._base.amounts import capital, format_energy, joules, loss_unit, number
 from spikewright.records import (
     DEFAULT_TABLE,
     OWN_NETWORKS,
@@ -91,7 +91,7 @@ class TradeOffInfo:
         chosen = "" if self.chosen is None else f" Chosen: {self._title(self.chosen)}."
         return plot.Chart(
             "trade_off",
-            f"{lost or plot.capital(name)} against {self.cost}",
+            f"{lost or capital(name)} against {self.cost}",
             [plot.Panel(self._costs(), y, [*marks, *named], 282)],
             f"{len(self.settings)} settings by {self.cost} and {name}. No other is as good for "
             f"less than {front}.{chosen}",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from spikewright._base.amounts import counted
 from spikewright._base.markup import Markup, clean, el
 from spikewright.report.figures import Info, Row, csv_text
 from spikewright.report.figures.plot import NARROW, WIDE, Chart
@@ -43,15 +44,15 @@ def data(name: str, rows: list[Row]) -> Markup:
         href=f"data:text/csv;charset=utf-8,{csv}",
     )
     shown = body[:_MOST_ROWS]
-    counted = f"{len(body):,} row{'s' * (len(body) != 1)}"
+    told = counted(len(body), "row")
     if len(shown) < len(body):
-        counted = f"the first {len(shown):,} of {counted}"
+        told = f"the first {len(shown):,} of {told}"
     columns = tuple(Column(str(name), str(name), _text) for name in header)
     table = Table("", columns, tuple(map(tuple, shown)))
     return el(
         "div",
         link,
-        el("details", el("summary", f"Data as a table, {counted}"), table_markup(table, name)),
+        el("details", el("summary", f"Data as a table, {told}"), table_markup(table, name)),
         class_="data",
     )
 

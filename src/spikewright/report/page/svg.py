@@ -183,8 +183,8 @@ def _mark(drawn: _Drawing, mark: plot.Mark, x: Scale, y: Scale) -> None:
         case plot.Ring((a, b)):
             at = [(x(a), y(b) - 10), (x(a) + 10, y(b)), (x(a), y(b) + 10), (x(a) - 10, y(b))]
             drawn.path(at, "ring", closed=True)
-        case plot.Label((a, b), text, style, most):
-            drawn.label(x(a), y(b), shortened(text, most[drawn.narrow]), style or None)
+        case plot.Label((a, b), text, style):
+            drawn.label(x(a), y(b), shortened(text, plot.LABEL[drawn.narrow]), style or None)
         case plot.Surface(points, values, top):
             for (a, b), value in zip(points, values, strict=True):
                 level = round(_LEVELS * value / top)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spikewright._base.amounts import counted
 from spikewright._base.markup import Markup
 from spikewright.records import DEFAULT_TABLE, own_energies
 from spikewright.report.figures import sweep_info
@@ -17,7 +18,7 @@ def sweep(contents: Contents) -> Markup | None:
         return None
     info = sweep_info(contents.sweep)
     steps = info.shown_steps
-    after = f"after {steps} step{'s' * (steps != 1)} of {1000 * info.dt:g} ms"
+    after = f"after {counted(steps, 'step')} of {1000 * info.dt:g} ms"
     at = steps_of_spikes(contents.sweep)
     table = sweep_table(contents.sweep, at, "Every setting", energies=_energies(contents))
     rates = rates_table(contents.sweep, steps, f"Mean firing rates in Hz, {after}")
