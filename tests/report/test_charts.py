@@ -6,7 +6,6 @@ import csv
 import re
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -78,7 +77,12 @@ INFOS: dict[str, Any] = {
     "many responses": response_curves_info(X, rng.random((21, 30))),
     "maps": tuning_curves_info(rng.normal(size=(50, 2)), rng.random((50, 40))),
 }  # fmt: skip
+QUICK = ("over time", "trade-off", "rates", "path")
 each = pytest.mark.parametrize("info", INFOS.values(), ids=INFOS)
+drawn = pytest.mark.parametrize(
+    "info",
+    [pytest.param(i, id=n, marks=() if n in QUICK else pytest.mark.slow) for n, i in INFOS.items()],
+)
 
 
 def panels_of(chart: plot.Chart) -> list[plot.Panel]:
@@ -114,30 +118,33 @@ def test_a_page_draws_every_mark(info: Any) -> None:
             assert all(np.isfinite(float(n)) for n in numbers)
 
 
-@each
-def test_a_picture_draws_the_same_marks(info: Any) -> None:
-    """Lines, marks and spikes at the values of the description, within its axes; plain ticks."""
-    chart = info.chart()
-    figure = draw(info)
-    figure.draw_without_rendering()
-    axes = [one for a in figure.axes if a.get_visible() for one in (a, *a.child_axes)]
+@drawn
+def test_a_picture_draws_the_same_marks(info: Any, tmp_path: Path) -> None:
+    """Lines, marks and spikes at their values, within the axes, plain ticks; saved with the data.
 
-    assert len(axes) == len(panels_of(chart))
-    for found, panel in zip(axes, panels_of(chart), strict=True):
-        wanted = [m.points for m in panel.marks if isinstance(m, plot.Line | plot.Marks)]
-        drawn = [line.get_xydata() for line in found.lines]
-        for points in wanted:
-            assert any(np.array_equal(points, some) for some in drawn)
-        dots = [
-            list(zip(m.times, m.rows, strict=True))
-            for m in panel.marks
-            if isinstance(m, plot.Spikes)
-        ]
-        for points, collection in zip(dots, found.collections, strict=False):
-            np.testing.assert_array_equal(collection.get_offsets(), points)
+    As PNG, as SVG whose texts are texts, the same every time, and as rows of one length.
+    """
+    figure = draw(info)
+    vector, data = save(figure, info, tmp_path / "a.svg")
+    second, _ = save(draw(info), info, tmp_path / "b.svg")
+    axes = [one for a in figure.axes if a.get_visible() for one in (a, *a.child_axes)]
+    header, *rows = csv.reader(data.read_text(encoding="utf-8").splitlines())
+
+    for found, panel in zip(axes, panels_of(info.chart()), strict=True):
+        lines = [line.get_xydata() for line in found.lines]
+        for mark in panel.marks:
+            if isinstance(mark, plot.Line | plot.Marks):
+                assert any(np.array_equal(mark.points, some) for some in lines)
+        spikes = [mark for mark in panel.marks if isinstance(mark, plot.Spikes)]
+        for mark, dots in zip(spikes, found.collections, strict=False):
+            np.testing.assert_array_equal(dots.get_offsets().T, [mark.times, mark.rows])
         assert found.get_xlim() == pytest.approx((panel.x.low, panel.x.high))
         ticks = [t.get_text() for axis in (found.xaxis, found.yaxis) for t in axis.get_ticklabels()]
         assert not any("$" in tick or "e-0" in tick for tick in ticks), ticks
+    assert save(figure, info, tmp_path / "a.png")[0].read_bytes().startswith(b"\x89PNG")
+    assert b"<text" in vector.read_bytes() and second.read_bytes() == vector.read_bytes()
+    assert rows and len(rows) == len(info.rows()) - 1
+    assert {len(row) for row in rows} == {len(header)} and len(set(header)) == len(header)
 
 
 @each
@@ -150,22 +157,6 @@ def test_styles_are_known_to_both(info: Any) -> None:
     for word in {word for style in styles for word in style.split()}:
         assert re.search(rf"\.{word}\b", SHEET), word
         assert word in picture.LOOKS or word in ("name", "ring"), word
-
-
-@each
-def test_a_picture_is_saved_with_its_data(info: Any, tmp_path: Path) -> None:
-    """As PNG, as SVG whose texts are texts, the same every time, and as rows of one length."""
-    saved, data = save(draw(info), info, tmp_path / "a.png")
-    vector, _ = save(draw(info), info, tmp_path / "a.svg")
-    first = vector.read_bytes()
-    save(draw(info), info, vector)
-    header, *rows = csv.reader(data.read_text(encoding="utf-8").splitlines())
-
-    assert saved.read_bytes().startswith(b"\x89PNG")
-    assert b"<text" in first and vector.read_bytes() == first
-    assert ElementTree.fromstring(first).tag.endswith("svg")
-    assert rows and len(rows) == len(info.rows()) - 1
-    assert {len(row) for row in rows} == {len(header)} and len(set(header)) == len(header)
 
 
 def test_labels_keep_clear_of_marks_and_of_each_other() -> None:
