@@ -85,7 +85,7 @@ class CurvesInfo:
             plot.Panel(x, y, m, 160, t, alike=True) for m, t in zip(maps, titles, strict=True)
         ]
         levels = (2, 4, 6, 8)
-        keys = [plot.Entry("box", f"c0 p{n}", f"{n / 8 * top:.3g} {unit}") for n in levels]
+        keys = [plot.LegendEntry("box", f"c0 p{n}", f"{n / 8 * top:.3g} {unit}") for n in levels]
         words = f"Maps of {len(panels)} neurons over two values, at most {top:.3g} {unit}."
         return plot.Chart("maps", "", panels, words, keys, None, columns, 240 * columns + 60)
 

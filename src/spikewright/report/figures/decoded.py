@@ -53,18 +53,18 @@ class DecodedInfo:
     def chart(self) -> plot.Chart:
         """Values over time, ideals dashed, their difference below; before settling it is grey."""
         named = enumerate(self.names)
-        keys = [plot.Entry("line", f"{plot.colour(i)} thin", name) for i, name in named]
+        keys = [plot.LegendEntry("line", f"{plot.colour(i)} thin", name) for i, name in named]
         values = self.decoded if self.ideal is None else np.hstack([self.decoded, self.ideal])
         marks = self._lines(self.decoded)
         panels = [self._panel("value", values, marks, 260)]
         words = f"{', '.join(self.names)} over {self.time[-1]:g} s."
         if self.ideal is not None:
             marks += [plot.Line(self._points(column), "source") for column in self.ideal.T]
-            keys.append(plot.Entry("line", "source", "ideal"))
+            keys.append(plot.LegendEntry("line", "source", "ideal"))
             errors = self.decoded - self.ideal
             early = (self.time[0], float(errors.min()), self.settled, float(errors.max()))
             grey = [plot.Boxes([early], "ground")] if self.settled > self.time[0] else []
-            below = [*grey, plot.Rule(0, "axis"), *self._lines(errors)]
+            below = [*grey, plot.Guide(0, "axis"), *self._lines(errors)]
             told = f"root mean square {self.rms:.3g}"
             panels.append(self._panel("error", errors, below, 90, told))
             words += f" {capital(told)} of the error."

@@ -46,7 +46,7 @@ class EnergiesInfo:
         values = [v for costs in self.tables.values() for v in costs.values() if v > 0] or [1e-12]
         low, high = min(values) / 1.5, max(values) * 1.5
         x = plot.Axis("energy per sample", low, high, joules, (9, 4), log=True, grid=True)
-        rules = [plot.Rule(row, "grid") for row in range(len(self.tables))]
+        rules = [plot.Guide(row, "grid") for row in range(len(self.tables))]
         marks = [self._marks(index) for index in reversed(range(len(self.networks)))]
         panel = plot.Panel(x, plot.rows_of(self.tables), [*rules, *marks], _ROW * len(self.tables))
         return plot.Chart(
@@ -54,7 +54,7 @@ class EnergiesInfo:
             "Energy per sample, by cost table",
             [panel],
             f"Joules per sample. {'; '.join(map(self._words, self.tables))}.",
-            [plot.Entry("mark", _colour(i), name, i) for i, name in enumerate(self.networks)],
+            [plot.LegendEntry("mark", _colour(i), name, i) for i, name in enumerate(self.networks)],
             "Joules are counted operations times what each table says that one costs. The axis is "
             "logarithmic.",
         )

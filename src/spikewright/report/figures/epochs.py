@@ -46,7 +46,7 @@ class EpochsInfo:
         lines = {name: [(at, unit * v) for at, v in line] for name, line in self.lines.items()}
         marks, ends = plot.series(lines, _MARKED)
         if self.kept is not None:
-            marks.insert(0, plot.Rule(self.kept, "source", upright=True))
+            marks.insert(0, plot.Guide(self.kept, "source", upright=True))
         kept = f"epoch {self.kept} was kept" if self.kept is not None else "no epoch was kept"
         return plot.Chart(
             f"training_{self.measure}".replace(" ", "_"),

@@ -58,7 +58,7 @@ class GapsInfo:
         boxes = [self._boxes(part, plot.colour(i), ends) for i, part in enumerate(self.present)]
         low, high = 1.05 * min(ends), 1.05 * max(*ends, 0.1)
         x = plot.Axis("error, % of the layer's values", low, high, most=(8, 4), grid=True)
-        marks: list[plot.Mark] = [*boxes, plot.Rule(0, "axis", upright=True)]
+        marks: list[plot.Mark] = [*boxes, plot.Guide(0, "axis", upright=True)]
         more = len(self.parts) - 12
         words = "; ".join([self._words(layer) for layer in self.parts][:12])
         meanings = "; ".join(f"{part}: {PARTS[part]}" for part in self.present if part in PARTS)
@@ -67,7 +67,7 @@ class GapsInfo:
             "Error by layer, and what caused it",
             [plot.Panel(x, plot.rows_of(self.parts), marks, _ROW * len(self.parts))],
             words + (f"; and {more} more layers." if more > 0 else "."),
-            [plot.Entry("box", plot.colour(i), part) for i, part in enumerate(self.present)],
+            [plot.LegendEntry("box", plot.colour(i), part) for i, part in enumerate(self.present)],
             "The layer that costs most comes first; parts add up."
             + (f" {capital(meanings)}." if meanings else ""),
         )

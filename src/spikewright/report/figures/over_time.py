@@ -69,7 +69,7 @@ class OverTimeInfo:
         values = {name: [(p[0], unit * p[1]) for p in line] for name, line in self.lines.items()}
         lines, ends = plot.series(values, _MARKED)
         ends += [(unit * value, "source", "muted") for value in source]
-        marks = [*bands, *lines, *(plot.Rule(unit * value, "source") for value in source)]
+        marks = [*bands, *lines, *(plot.Guide(unit * value, "source") for value in source)]
         of = "" if self.output is None else f", output {self.output}"
         return plot.Chart(
             "accuracy_over_time",

@@ -46,9 +46,10 @@ class PathInfo:
             "",
             [plot.Panel(x, y, lines, 380, alike=True)],
             f"{len(self.points):,} points of {self.names[0]} and {self.names[1]}.",
-            [plot.Entry("line", "c0 thin", "path"), plot.Entry("line", "source", "ideal")][
-                : len(lines)
-            ],
+            [
+                plot.LegendEntry("line", "c0 thin", "path"),
+                plot.LegendEntry("line", "source", "ideal"),
+            ][: len(lines)],
             width=460,
         )
 

@@ -173,7 +173,7 @@ def _labels(axes: Any, panel: plot.Panel, width: float) -> None:
     height = panel.height
     x = Scale(panel.x.low, panel.x.high, 0, width, panel.x.log)
     y = Scale(panel.y.low, panel.y.high, height, 0, panel.y.log)
-    named = [mark for mark in panel.marks if isinstance(mark, plot.Label)]
+    named = [mark for mark in panel.marks if isinstance(mark, plot.PointLabel)]
     room = Room(width, height)
     for mark in panel.marks if named else ():
         room.keep(mark, x, y)
@@ -209,7 +209,7 @@ def _mark(axes: Any, mark: plot.Mark, order: float) -> None:
         case plot.Spikes(times, rows, counts, _, style):
             axes.scatter(times, rows, 6.0 * np.abs(counts), **_look(style), linewidths=0,
                          rasterized=True, zorder=order, clip_on=False)  # fmt: skip
-        case plot.Rule(value, style, upright):
+        case plot.Guide(value, style, upright):
             (axes.axvline if upright else axes.axhline)(value, **_look(style), zorder=order)
         case plot.Ring(point):
             axes.plot(*point, "D", color="none", markersize=12, markeredgecolor=_COLOURS["text"],
@@ -227,7 +227,7 @@ def _columns(points: Any) -> list[Any]:
     return list(np.array(points, np.float64).T)
 
 
-def _key(key: plot.Entry) -> Any:
+def _key(key: plot.LegendEntry) -> Any:
     """The handle of a legend's entry."""
     lines, patches = require("matplotlib.lines"), require("matplotlib.patches")
     look = _look(key.style, linewidth=1.6)

@@ -89,7 +89,7 @@ class Spikes:
 
 
 @dataclass(frozen=True)
-class Rule:
+class Guide:
     """A line across the whole panel at a value; upright at one of the x axis."""
 
     value: float
@@ -105,7 +105,7 @@ class Ring:
 
 
 @dataclass(frozen=True)
-class Label:
+class PointLabel:
     """A text near a point, where there is room."""
 
     point: Point
@@ -122,7 +122,7 @@ class Surface:
     top: float
 
 
-Mark = Line | Band | Marks | Strokes | Boxes | Spikes | Rule | Ring | Label | Surface
+Mark = Line | Band | Marks | Strokes | Boxes | Spikes | Guide | Ring | PointLabel | Surface
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendEntry:
     """An entry of the legend: a "mark", a "box" or a "line" of a style, and its meaning."""
 
     kind: str
@@ -213,7 +213,7 @@ class Chart:
     title: str
     panels: Sequence[Panel]
     words: str
-    keys: Sequence[Entry] = ()
+    keys: Sequence[LegendEntry] = ()
     note: str | None = None
     columns: int = 1
     width: float = WIDE

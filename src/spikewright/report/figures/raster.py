@@ -184,7 +184,7 @@ class RasterInfo:
         """The source's value of each neuron as a bar, and the spiking one's mean as a stroke."""
         values, sent = self.activations[name], self.means.get(name)
         both = values if sent is None else np.concatenate([values, sent])
-        marks: list[plot.Mark] = [plot.Rule(0, "axis", upright=True)]
+        marks: list[plot.Mark] = [plot.Guide(0, "axis", upright=True)]
         bars = [(0, i, float(v), i + 1) for i, v in enumerate(values) if v]
         if bars:
             marks.append(plot.Boxes(bars, "c2 soft", gap=(0, 0.3)))
@@ -208,7 +208,7 @@ class RasterInfo:
             marks.append(plot.Line(line, f"{style} thin" if style == "other" else style))
             if len(line) == 1:
                 marks.append(plot.Marks(line, style))
-            marks.append(plot.Rule(float(values[rank]), f"dots {style}"))
+            marks.append(plot.Guide(float(values[rank]), f"dots {style}"))
         named = zip(shown, _RANKS, strict=False)
         names = [
             (float(self.source[i]), f"output {self.numbers[i]}", f"name {s}") for i, s in named
@@ -224,16 +224,18 @@ class RasterInfo:
         steps = [(tick, tick / (1000 * self.dt)) for tick in linear_ticks(low, high, most)]
         return [tick for tick, step in steps if abs(step - round(step)) < 1e-6]
 
-    def _keys(self) -> list[plot.Entry]:
+    def _keys(self) -> list[plot.LegendEntry]:
         counts = np.concatenate([*(e[:, 2] for e in self.spikes.values()), np.zeros(0, int)])
         keys = [
-            plot.Entry("box", style, text) for style, text, is_of in KINDS if np.any(is_of(counts))
+            plot.LegendEntry("box", style, text)
+            for style, text, is_of in KINDS
+            if np.any(is_of(counts))
         ]
         if self.activations:
-            keys.append(plot.Entry("box", "c2 soft", "the source's activation"))
+            keys.append(plot.LegendEntry("box", "c2 soft", "the source's activation"))
         if self.means:
-            keys.append(plot.Entry("line", "c1", "mean that was sent"))
-        return [*keys, plot.Entry("line", "dots other", "the source's output")]
+            keys.append(plot.LegendEntry("line", "c1", "mean that was sent"))
+        return [*keys, plot.LegendEntry("line", "dots other", "the source's output")]
 
     def _words(self) -> str:
         layers = "; ".join(

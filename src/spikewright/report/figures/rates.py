@@ -80,10 +80,10 @@ class RatesInfo:
             [plot.Panel(x, plot.rows_of(self.layers), marks, _ROW * len(found))],
             f"{'; '.join(titles[:12])}{more}.",
             (
-                plot.Entry("box", "c0 soft", "half of the neurons"),
-                plot.Entry("line", "whisker c0", "nine in ten"),
-                plot.Entry("line", "median c0", "median"),
-                plot.Entry("mark", "c1", "mean", 2),
+                plot.LegendEntry("box", "c0 soft", "half of the neurons"),
+                plot.LegendEntry("line", "whisker c0", "nine in ten"),
+                plot.LegendEntry("line", "median c0", "median"),
+                plot.LegendEntry("mark", "c1", "mean", 2),
             ),
             "The rate of each neuron, over all samples.",
         )

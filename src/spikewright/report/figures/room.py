@@ -55,7 +55,7 @@ class Room:
         match mark:
             case plot.Line(points):
                 self.keep_line([(x(a), y(b)) for a, b in points])
-            case plot.Rule(value, _, False):
+            case plot.Guide(value, _, False):
                 self.keep_line([(x.start, y(value)), (x.end, y(value))])
             case plot.Marks(points):
                 for a, b in points:

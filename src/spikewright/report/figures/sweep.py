@@ -146,7 +146,7 @@ class SweepInfo:
         reached = [v for c in shown for p in c.points for v in (p.low, p.high)]
         y = plot.measure_axis(self.worth.name, [*reached, *source], self.worth.fraction, whole=True)
         curves = [c for c in shown if c.steps == steps]
-        marks: list[plot.Mark] = [plot.Rule(unit * value, "source") for value in source]
+        marks: list[plot.Mark] = [plot.Guide(unit * value, "source") for value in source]
         points = {c: [(self._at[p.place], unit * p.value) for p in c.points] for c in curves}
         marks += [plot.Line(points[c], self._style(c)) for c in curves]
         few = sum(len(c.points) for c in curves) <= _WHISKERS
@@ -160,7 +160,7 @@ class SweepInfo:
         for curve in curves:
             pairs = zip(points[curve], curve.points, strict=True)
             for place in [at for at, point in pairs if point.chosen]:
-                marks += [plot.Ring(place), plot.Label(place, "chosen", "strong")]
+                marks += [plot.Ring(place), plot.PointLabel(place, "chosen", "strong")]
         title = f"{counted(steps, 'step')}, {1000 * self.dt * steps:g} ms"
         x = self._scales("" if spiking else _SCALE)
         return plot.Panel(x, y, marks, 272, title=title if several else "")
@@ -199,11 +199,15 @@ class SweepInfo:
         dash = plot.dashed(readouts.index(curve.readout)).partition(" ")[2]
         return f"{plot.colour(names.index(curve.name))} {dash}".strip()
 
-    def _keys(self, curves: Iterable[Curve]) -> list[plot.Entry]:
-        keys = dict.fromkeys(plot.Entry("line", self._style(c), c.text) for c in curves)
+    def _keys(self, curves: Iterable[Curve]) -> list[plot.LegendEntry]:
+        keys = dict.fromkeys(plot.LegendEntry("line", self._style(c), c.text) for c in curves)
         source = "" if self.source is None else f"the source, {shown(self.worth)(self.source)}"
-        found = [*keys, *([plot.Entry("line", "source", source)] if source else [])]
-        return found if self.chosen is None else [*found, plot.Entry("mark", "ring", "chosen", 2)]
+        found = [*keys, *([plot.LegendEntry("line", "source", source)] if source else [])]
+        return (
+            found
+            if self.chosen is None
+            else [*found, plot.LegendEntry("mark", "ring", "chosen", 2)]
+        )
 
     def _title(self, curve: Curve, point: Point) -> str:
         show = shown(self.worth)

@@ -76,8 +76,8 @@ class TradeOffInfo:
         unit = 100 if self.worth.fraction else 1
         source = [] if self.source is None else [self.source]
         scores = [*(s.worth for s in self.settings), *source]
-        named = [plot.Label((s.cost, unit * s.worth), s.name, _style(s)) for s in self._named]
-        marks: list[plot.Mark] = [plot.Rule(unit * value, "source") for value in source]
+        named = [plot.PointLabel((s.cost, unit * s.worth), s.name, _style(s)) for s in self._named]
+        marks: list[plot.Mark] = [plot.Guide(unit * value, "source") for value in source]
         marks.append(plot.Line([(s.cost, unit * s.worth) for s in self.front], "c0"))
         for style, shape in (("other", 0), ("c0", 0), ("c1", 2)):
             some = [s for s in self.settings if _colour(s) == style]
@@ -116,16 +116,16 @@ class TradeOffInfo:
         first = {(s.cost, s.worth): s for s in reversed(found)}
         return [s for s in found if first[s.cost, s.worth] is s][:_MOST_LABELS]
 
-    def _keys(self) -> list[plot.Entry]:
+    def _keys(self) -> list[plot.LegendEntry]:
         worth = "accurate" if self.worth.name == "accuracy" else "good"
-        keys = [plot.Entry("mark", "c0", f"no other is as {worth} for less")]
+        keys = [plot.LegendEntry("mark", "c0", f"no other is as {worth} for less")]
         if any(_colour(s) == "other" for s in self.settings):
-            keys.append(plot.Entry("mark", "other", "another is as good"))
+            keys.append(plot.LegendEntry("mark", "other", "another is as good"))
         if self.chosen is not None:
-            keys.append(plot.Entry("mark", "c1", "chosen", 2))
+            keys.append(plot.LegendEntry("mark", "c1", "chosen", 2))
         if self.source is not None:
             keys.append(
-                plot.Entry("line", "source", f"the source, {shown(self.worth)(self.source)}")
+                plot.LegendEntry("line", "source", f"the source, {shown(self.worth)(self.source)}")
             )
         return keys
 

@@ -37,13 +37,13 @@ def drawing(chart: plot.Chart, width: int) -> Markup:
     )
 
 
-def legend(keys: Iterable[plot.Entry]) -> Markup | None:
+def legend(keys: Iterable[plot.LegendEntry]) -> Markup | None:
     """Keys with their meanings, to stand above a drawing; None without keys."""
     entries = [el("li", _key(key), key.text) for key in keys]
     return el("ul", entries, class_="legend") if entries else None
 
 
-def _key(key: plot.Entry) -> Markup:
+def _key(key: plot.LegendEntry) -> Markup:
     drawn = _Drawing(24 if key.kind == "line" else 14, 14)
     if key.kind == "line":
         drawn.line(1, 7, 23, 7, _line_class(key.style))
@@ -91,7 +91,7 @@ def _panel(drawn: _Drawing, panel: plot.Panel, top: float, bottom: float) -> Non
             drawn.text(left - 6, y(value) + 4, text, "end", "tick")
     if panel.x.heading:
         _x_axis(drawn, panel.x, x, top, bottom)
-    if any(isinstance(mark, plot.Label) for mark in panel.marks):
+    if any(isinstance(mark, plot.PointLabel) for mark in panel.marks):
         drawn.room.keep_line([(left, top), (left, bottom), (right, bottom)])
         for mark in panel.marks:
             drawn.room.keep(mark, x, y)
@@ -170,7 +170,7 @@ def _mark(drawn: _Drawing, mark: plot.Mark, x: Scale, y: Scale) -> None:
         case plot.Strokes(ends, style):
             for x0, y0, x1, y1 in ends:
                 drawn.line(x(x0), y(y0), x(x1), y(y1), _line_class(style))
-        case plot.Rule(value, style, upright):
+        case plot.Guide(value, style, upright):
             if upright:
                 drawn.line(x(value), y.start, x(value), y.end, style)
             else:
@@ -183,7 +183,7 @@ def _mark(drawn: _Drawing, mark: plot.Mark, x: Scale, y: Scale) -> None:
         case plot.Ring((a, b)):
             at = [(x(a), y(b) - 10), (x(a) + 10, y(b)), (x(a), y(b) + 10), (x(a) - 10, y(b))]
             drawn.path(at, "ring", closed=True)
-        case plot.Label((a, b), text, style):
+        case plot.PointLabel((a, b), text, style):
             drawn.label(x(a), y(b), shortened(text, plot.LABEL[drawn.narrow]), style or None)
         case plot.Surface(points, values, top):
             for (a, b), value in zip(points, values, strict=True):
