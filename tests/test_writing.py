@@ -40,7 +40,7 @@ def _network(path: Path, **more: Any) -> None:
 
 def _figure(path: Path, **more: Any) -> None:
     info = figures.response_curves_info(np.arange(4.0), np.ones((4, 2)))
-    figures.save(figures.draw_curves(info), info, path, **more)
+    figures.save(figures.draw(info), info, path, **more)
 
 
 def _spiking() -> sw.Conversion:
