@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
+import platform
+import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +15,20 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import (
+    document,
+    edges,
+    memory,
     network,
     peers,
+    timing,
     workloads,
 )
 from benchmarks.network import Flatten, Pool, Workload
 from benchmarks.peer import engines as own
-from benchmarks.peer.base import Outcome
+from benchmarks.peer.base import Outcome, clocked
 from benchmarks.peer.client import LIBRARIES, Client, Library, WorkerError, missing, started
 from benchmarks.peer.torch_modules import TorchRunner, formatted, modules
+from benchmarks.results import Results
 from benchmarks.workloads import ConvSpec, DenseSpec, Spec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +70,15 @@ def test_every_layer_spikes_at_the_wanted_rate(spec: Spec, rate: float, cache: P
     assert found == pytest.approx([rate] * 2, rel=0.03)
 
 
+def test_a_network_of_rate_zero_is_silent_by_a_factor_of_two(cache: Path) -> None:
+    """At rate zero no neuron spikes, and a neuron of each layer would at twice the weights."""
+    work = workloads.workload(DENSE, 0.0, cache)
+    assert mean_spikes(work) == [0.0, 0.0]
+    currents = workloads.forward(work.layers[0], work.x[None])
+    assert workloads.spikes(currents, 1.99, work.steps).sum() == 0
+    assert workloads.spikes(currents, 2.01, work.steps).sum() > 0
+
+
 @given(st.integers(0, 10_000), st.sampled_from([0.05, 0.3, 1.7]))
 def test_spikes_follow_the_integrate_and_fire_rule(seed: int, scale: float) -> None:
     """Spikes from the running maximum of the current's sum are those of a stepped neuron."""
@@ -76,6 +94,12 @@ def test_spikes_follow_the_integrate_and_fire_rule(seed: int, scale: float) -> N
     np.testing.assert_array_equal(workloads.spikes(currents, factor, 25), expected)
 
 
+def test_no_factor_makes_a_neuron_spike_that_only_gets_negative_current() -> None:
+    """A layer that cannot spike is refused, not scaled for ever."""
+    with pytest.raises(ValueError, match="no current is above zero"):
+        workloads.scale_for(0.1, np.full((1, 3), -1.0), 10)
+
+
 @pytest.mark.parametrize("spec", [DENSE, CONV], ids=lambda spec: spec.name)
 def test_graph_and_torch_module_are_the_same_network(spec: Spec, cache: Path) -> None:
     """Both forms of the source network give the same output for the workload's input."""
@@ -85,6 +109,86 @@ def test_graph_and_torch_module_are_the_same_network(spec: Spec, cache: Path) ->
         expected = network.as_torch(work)(torch.from_numpy(work.x)).numpy()
     assert np.ptp(expected) > 0
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_workload_survives_its_file_and_is_drawn_once(cache: Path) -> None:
+    """What is read is what was written; a second request reads the file of the first."""
+    path = workloads.stored(CONV, 0.1, cache)
+    written = path.stat().st_mtime_ns
+    drawn = workloads.calibrated(CONV, 0.1)
+    read = workloads.workload(CONV, 0.1, cache)
+    assert path.stat().st_mtime_ns == written
+    np.testing.assert_array_equal(read.x, drawn.x)
+    assert (read.name, read.rate, read.steps) == (drawn.name, drawn.rate, drawn.steps)
+    assert [type(layer) for layer in read.layers] == [type(layer) for layer in drawn.layers]
+    for found, expected in zip(read.layers, drawn.layers, strict=True):
+        for name in ("weight", "bias", "stride", "padding", "size"):
+            np.testing.assert_array_equal(getattr(found, name, 0), getattr(expected, name, 0))
+    assert workloads.stored(CONV, 0.2, cache) != path
+
+
+def test_a_cut_workload_repeats_samples_only_where_it_must(cache: Path) -> None:
+    """A smaller batch is the first samples, a larger one starts anew with the first."""
+    work = workloads.workload(DENSE, 0.1, cache)
+    np.testing.assert_array_equal(work.cut(3).x, work.x[:3])
+    larger = work.cut(11, 7)
+    assert (larger.batch, larger.steps) == (11, 7)
+    np.testing.assert_array_equal(larger.x[8:], work.x[:3])
+
+
+# -- timing --
+
+
+def test_contestants_take_turns_and_the_order_moves_on() -> None:
+    """Everything runs once a round, and each round begins with the next contestant."""
+    calls: list[str] = []
+
+    def timer(name: str) -> timing.Timed:
+        def timed() -> float:
+            calls.append(name)
+            return 0.01
+
+        return timed
+
+    timings = timing.interleave({name: timer(name) for name in "abc"}, 5)
+    assert "".join(calls) == "abc" + "bca" + "cab" + "abc" + "bca"
+    assert all(t.n == 5 and t.median == 0.01 for t in timings.values())
+
+
+def test_too_few_rounds_are_refused_and_a_budget_leaves_enough() -> None:
+    """A median of less than five samples is not given, whatever the budget."""
+    with pytest.raises(ValueError, match="at least 5 rounds"):
+        timing.interleave({}, 4)
+    timings = timing.interleave({"a": lambda: 1.0}, 50, budget=0.0)
+    assert timings["a"].n == timing.MIN_ROUNDS
+
+
+def test_given_is_the_median_of_all_samples() -> None:
+    """With the extremes, and their number."""
+    found = timing.Timing.of([3.0, 1.0, 9.0, 2.0, 4.0])
+    assert (found.median, found.low, found.high, found.n) == (3.0, 1.0, 9.0, 5)
+
+
+def test_what_is_timed_is_the_processor() -> None:
+    """A wait takes no time; work does."""
+    assert clocked(lambda: time.sleep(0.2)) < 0.1
+    assert clocked(lambda: sum(range(1_000_000)), 3) > 0.001
+
+
+def test_short_work_is_repeated_within_a_sample() -> None:
+    """A sample lasts 50 ms or more."""
+    assert [timing.repeats_for(s) for s in (1.0, 0.05, 0.01, 0.001)] == [1, 1, 5, 50]
+
+
+def test_the_machine_is_described_without_saying_whose_it_is() -> None:
+    """Processor, cores, memory and system; no host name, user or path."""
+    described = timing.machine()
+    assert {"processor", "cores", "memory", "system"} <= set(described)
+    versions = timing.versions(["spikewright", "numpy", "no-such-distribution"])
+    assert set(versions) == {"Python", "spikewright", "numpy"}
+    text = " ".join([*described.values(), *versions.values()])
+    assert "/" not in text
+    assert platform.node() not in text
 
 
 # -- timing --
@@ -103,6 +207,12 @@ TRUTH = peers.Truth.measured(
 )
 
 
+def test_what_rounding_may_do_grows_with_depth_as_measured() -> None:
+    """A layer may be off by three times what the reference moved there or before, and a bit."""
+    np.testing.assert_array_equal(TRUTH.counts_within, [6.0, 33.0])
+    assert TRUTH.outputs_within == pytest.approx(0.005 + 3 * 0.01)
+
+
 @pytest.mark.parametrize(
     ("found", "same"),
     [
@@ -117,6 +227,12 @@ TRUTH = peers.Truth.measured(
 def test_another_model_is_told_from_rounding(found: Outcome, same: bool) -> None:
     """Spikes of any layer, or outputs, further off than rounding goes make another model."""
     assert peers.compare(found, TRUTH).same_model is same
+
+
+def test_results_of_another_shape_are_an_error() -> None:
+    """A contestant with a layer too few is not compared at all."""
+    with pytest.raises(WorkerError, match="1 spiking layers"):
+        peers.compare(outcome(1000), TRUTH)
 
 
 class Neuron(nn.Module):
@@ -162,6 +278,13 @@ def test_a_step_by_step_loop_is_the_same_model_unless_it_resets_to_zero(
     assert peers.compare(Loop(work, hard).outcome(), truth).same_model is not hard
 
 
+def test_one_and_many_spikes_a_step_are_different_models(cache: Path) -> None:
+    """At 50 % the reference engine itself tells the two neurons apart."""
+    work = workloads.workload(DENSE, 0.5, cache)
+    one, many = own.truth(work, "one"), own.truth(work, "many")
+    assert not peers.compare(one[0], peers.Truth.measured(many)).same_model
+
+
 # -- workers --
 
 
@@ -195,6 +318,14 @@ def test_all_that_is_installed_is_checked_and_timed(clients: list[Client], cache
         assert 0 < row["timing"]["low"] <= row["timing"]["median"] <= row["timing"]["high"]
 
 
+def test_a_contestant_that_fails_is_an_error_of_its_own(clients: list[Client]) -> None:
+    """The worker says what went wrong and goes on."""
+    client = clients[0]
+    with pytest.raises(WorkerError, match="KeyError"):
+        client.ask("clock", name="nobody", repeats=1)
+    assert client.ask("hello", isas=[])["contestants"]
+
+
 def test_a_worker_that_dies_says_its_last_words() -> None:
     """A module that cannot be imported ends its process; the error quotes why."""
     with (
@@ -202,6 +333,22 @@ def test_a_worker_that_dies_says_its_last_words() -> None:
         started([Library("Nobody", "no_such_peer", (), ())]),
     ):
         pass
+
+
+def test_a_library_that_cannot_start_leaves_the_others_running() -> None:
+    """Where it is asked for, the reason is kept and the rest goes on."""
+    broken: dict[str, str] = {}
+    libraries = [Library("Nobody", "no_such_peer", (), ()), LIBRARIES[0]]
+    with started(libraries, broken=broken) as running:
+        assert [client.library.label for client in running] == ["PyTorch"]
+    assert "no_such_peer" in broken["Nobody"]
+
+
+def test_a_library_that_is_not_there_is_named() -> None:
+    """What is missing is listed, by the name that would have been imported."""
+    lacking, versions = missing(Library("Nobody", "x", ("torch", "no_such_peer"), ("numpy",)))
+    assert lacking == ["no_such_peer"]
+    assert versions == {"numpy": np.__version__}
 
 
 def test_peers_are_imported_by_nothing_but_their_own_contestants() -> None:
@@ -246,6 +393,110 @@ def row(name: str, role: str, ratio: float, same: bool = True, **changed: Any) -
         "ratio": ratio,
         **changed,
     }
+
+
+def test_the_document_ranks_one_model_and_names_what_it_does_not_rank(tmp_path: Path) -> None:
+    """Other models, failures and missing libraries stand below the table, each with its reason."""
+    cell = {
+        "workload": "W1",
+        "rate": 10.0,
+        "rows": [
+            row("forward passes", "yardstick", 1.0),
+            row("Spikewright native", "own", 0.5),
+            row("Peer", "peer", 3.0),
+            row("Peer, first layer once", "peer", 2.0),
+            row("Peer, compiled", "peer", 1.5, compiled=True),
+            row("Peer, compiled, first layer once", "peer", 1.25, compiled=True),
+            row("Other", "peer", 0.1, same=False),
+        ],
+        "failed": {"Broken": "no compiler"},
+        "absent": {"Missing": "missing not installed"},
+        "versions": {"torch": "2.0"},
+    }
+    results = Results(tmp_path / "results.json", {"processor": "one"})
+    results.put("peers", "W1 10", cell)
+    document.write(results, tmp_path / "benchmarks.md")
+    text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    ranking = text.split("### W1")[1].split("Not ranked:")[0]
+    order = [line.split("|")[1].strip(" *") for line in ranking.splitlines() if "(" in line]
+    assert order[1:] == [
+        "Spikewright native", "forward passes", "Peer, compiled, first layer once",
+        "Peer, compiled", "Peer, first layer once", "Peer",
+    ]  # fmt: skip
+    assert "1.50 (150)" in ranking
+    below = text.split("Not ranked:")[1].split("###")[0]
+    for expected in ("Other: other model: spikes of a layer differ by 40%", "Broken: no compiler"):
+        assert expected in below
+    assert "Missing: missing not installed" in below
+    assert "| W1, 10 % | 6.0 x (Peer) | 4.0 x (Peer) | 3.0 x (Peer) | 2.5 x (Peer) |" in text
+    assert "processor: one" in text
+    assert "torch 2.0" in text
+
+
+def test_the_document_keeps_what_was_measured_before_on_the_same_machine(tmp_path: Path) -> None:
+    """Sections that the results lack stay, unless they are of another machine."""
+    page, engines = tmp_path / "benchmarks.md", {"engine": "native", "mib": [1.0], "growth": 0.0}
+    memory_alone = Results(tmp_path / "memory.json", {"processor": "one"})
+    memory_alone.put("memory", "native", {"rows": [engines], "steps": [32], "versions": {"a": "1"}})
+    document.write(memory_alone, page)
+    for processor, kept in (("one", True), ("another", False)):
+        later = Results(tmp_path / f"{processor}.json", {"processor": processor})
+        later.put("edges", "Four steps", {"text": "2.0 x", "versions": {"b": "2"}})
+        document.write(later, page)
+        found = document.sections(page.read_text(encoding="utf-8"))
+        assert ("Memory" in found) is kept
+        assert "2.0 x" in found["Four steps"]
+        assert "Versions: b 2." in found["Four steps"]
+        assert not kept or "Versions: a 1." in found["Memory"]
+
+
+def test_a_part_measured_again_replaces_itself_alone(tmp_path: Path) -> None:
+    """Results are kept by section and key, across processes."""
+    results = Results(tmp_path / "kept" / "results.json", {})
+    results.put("peers", "a", 1)
+    results.put("peers", "b", 2)
+    Results(results.path, {}).put("peers", "a", 3)
+    assert results.section("peers") == {"a": 3, "b": 2}
+    assert results.section("memory") == {}
+
+
+def test_what_is_measured_at_an_edge_is_printed_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each part as it is made; with `--document` all of them under their title in the document."""
+    parser = argparse.ArgumentParser()
+    edges.add_arguments(parser)
+    cache = ["--cache", str(tmp_path)]
+    edges.tell("Four steps", iter(["one", "two"]), parser.parse_args(cache))
+    assert capsys.readouterr().out == "one\n\ntwo\n\n"
+    assert not (tmp_path / "page.md").exists()
+
+    places = [*cache, "--document", str(tmp_path / "page.md")]
+    edges.tell("Four steps", ["one", "two"], parser.parse_args(places))
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "## Four steps\n\none\n\ntwo\n" in page
+
+
+# -- the other commands --
+
+
+def test_peak_memory_is_that_of_a_process_of_its_own(cache: Path) -> None:
+    """The peak holds nothing of this process; a run that takes too long is None."""
+    ballast = np.ones(300 * 2**17)  # 300 MiB
+    path = workloads.stored(DENSE, 0.5, cache)
+    peak = memory.peak_of(path, "reference", None, 10, 60.0)
+    assert peak is not None
+    assert 20 < peak < memory.peak_mib()
+    assert ballast.sum() > 0
+    assert memory.peak_of(path, "reference", None, 10, 0.01) is None
+
+
+def test_commands_and_document_name_no_place_of_this_machine() -> None:
+    """No absolute path stands in the benchmarks' sources or in what they wrote."""
+    files = [*ROOT.rglob("*.py"), *document.PATH.parent.glob("benchmarks.md")]
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"/(home|root|work|tmp|Users)/", text), file.name
 
 
 # -- the other commands --

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 import spikewright as sw
 from spikewright import graph, network
 from spikewright._base import storage as _storage
-from spikewright._base.budget import NODES
+from spikewright._base.budget import BYTES, NODES, Budget
 from spikewright._base.hdf5 import look_through
 from spikewright._base.npz import read_npz
 from spikewright.errors import DamagedFileError, ReadError, UnsupportedLayerError
@@ -290,6 +290,12 @@ def test_functions_are_counted_and_not_written_out(tmp_path: Path) -> None:
     assert time.monotonic() - begin < 0.5
 
 
+def test_functions_within_the_budget_are_read(tmp_path: Path) -> None:
+    """Five levels are sixteen activations."""
+    made = sw.convert(nested(tmp_path / "nested.onnx", 5))
+    assert len(list(made.graph)) == 1 + 16
+
+
 def test_the_environment_raises_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And lowers it; a word that is no number is an error."""
     path = nested(tmp_path / "nested.onnx", 5)
@@ -302,6 +308,14 @@ def test_the_environment_raises_the_budget(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv("SPIKEWRIGHT_READ_NODES", wrong)
         with pytest.raises(ReadError, match=f"SPIKEWRIGHT_READ_NODES='{wrong}' is no limit"):
             sw.convert(path)
+
+
+def test_budgets_grow_with_the_file() -> None:
+    """So that what a large file holds is no reason to refuse it."""
+    small, large = Budget("small"), Budget("large", 10**9, 10**6)
+    assert (small.left, small.nodes_left) == (BYTES, NODES)
+    assert large.left == 100 * 10**9
+    assert large.nodes_left == 16 * 10**6
 
 
 def test_all_values_of_an_hdf5_file_are_counted(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import spikewright as sw
 from populations import simulator
+from spikewright.errors import BuildError
 from spikewright.network.solvers import Lstsq
 
 
@@ -92,3 +93,38 @@ def test_decoded_functions_are_decoders_times_curves() -> None:
     curves = sw.tuning_curves(sim, a, corner)[1]
     np.testing.assert_allclose(decoded, curves @ sim.data[product].weights.T)
     assert wanted == pytest.approx(np.array([[-0.75]]))
+
+
+def test_what_has_no_curves_says_so() -> None:
+    """Without neurons, without a vector, in many dimensions, of another network."""
+    sim, ensemble = built(dimensions=3)
+    with pytest.raises(BuildError, match="represents 3 dimensions: give points="):
+        sw.tuning_curves(sim, ensemble)
+    with pytest.raises(BuildError, match=r"points must be \(m, 3\), got shape \(4, 2\)"):
+        sw.tuning_curves(sim, ensemble, np.zeros((4, 2)))
+    with pytest.raises(BuildError, match="points must be numbers"):
+        sw.tuning_curves(sim, ensemble, [["a", "b", "c"]])
+    with pytest.raises(BuildError, match="is not in"):
+        sw.response_curves(sim, built()[1])
+    direct, without = built(neuron_type=sw.Direct())
+    with pytest.raises(BuildError, match="has no neurons"):
+        sw.response_curves(direct, without)
+    with sw.Network() as net:
+        neurons = sw.Ensemble(3, None, label="bare")
+        plain = sw.Connection(neurons, sw.Node(size_in=3))
+    with pytest.raises(BuildError, match="<Ensemble 'bare'> represents no vector"):
+        sw.response_curves(simulator(net), neurons)
+    with pytest.raises(BuildError, match="nothing is decoded"):
+        sw.decoded_function(simulator(net), plain)
+
+
+def test_wanted_values_in_an_array_are_at_its_points_alone() -> None:
+    """Elsewhere nobody knows them."""
+    x = np.linspace(-1, 1, 40)[:, None]
+    with sw.Network(seed=1) as net:
+        a = sw.Ensemble(30, 1)
+        made = sw.Connection(a, sw.Node(size_in=1), eval_points=x, function=x**2)
+    sim = simulator(net)
+    np.testing.assert_array_equal(sw.decoded_function(sim, made)[1], x**2)
+    with pytest.raises(BuildError, match="at its own points alone"):
+        sw.decoded_function(sim, made, x)

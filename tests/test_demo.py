@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import spikewright as sw
 from spikewright import demo
+from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.measure import accuracy
 from spikewright.records import Record, select
 
@@ -28,6 +31,17 @@ def test_the_shipped_network_is_small_and_good() -> None:
     assert demo.MODEL.stat().st_size < 500_000
     assert len(y) == 360
     assert accuracy(source, y).value >= 0.98
+
+
+def test_no_digit_is_both_trained_on_and_held_out() -> None:
+    """The split is fixed, covers the data set, and its parts share no image."""
+    (train_x, train_y), (held_x, held_y) = demo.digits()
+
+    assert (len(train_x), len(held_x)) == (1437, 360)
+    assert train_x.shape[1:] == held_x.shape[1:] == (1, 8, 8)
+    assert not {x.tobytes() for x in train_x} & {x.tobytes() for x in held_x}
+    assert (len(train_y), len(held_y)) == (1437, 360)
+    np.testing.assert_array_equal(demo.held_out()[0], held_x)
 
 
 def test_every_scale_has_its_measurements(shown: demo.Demonstration) -> None:
@@ -67,6 +81,22 @@ def test_accuracy_comes_back_with_the_spikes(shown: demo.Demonstration) -> None:
     assert abs(high.value - source.value) <= 0.05
 
 
+def test_the_rate_network_is_the_source(shown: demo.Demonstration) -> None:
+    """What runs as spikes was compared with the ONNX model, layer by layer."""
+    assert 0 < shown.agreement < 1e-5
+
+
+def test_the_sample_settles_at_the_source(shown: demo.Demonstration) -> None:
+    """The running mean of the output ends near the source's values, and its spikes are counted."""
+    sample = shown.sample
+    error = np.abs(sample.running_mean - sample.source).max(axis=1)
+
+    assert sample.running_mean.shape == (32, 10)
+    assert error[-1] < 0.5 * error[0]
+    assert set(sample.spikes) == {"relu1", "relu2"}
+    assert all(len(events) > 20 for events in sample.spikes.values())
+
+
 def test_a_rule_stands_beside_the_scales(shown: demo.Demonstration) -> None:
     """It is chosen from digits to train on: few steps, at most one spike each, and accurate."""
     chosen = shown.chosen
@@ -81,6 +111,18 @@ def test_a_rule_stands_beside_the_scales(shown: demo.Demonstration) -> None:
     assert chosen.evaluation.accuracy("mean").value == answer.value
     assert chosen.reading.spikes == of_all(shown, text).value < of_all(shown, 50.0).value
     assert text in shown.conclusion
+
+
+def test_the_choice_can_be_made_again(shown: demo.Demonstration) -> None:
+    """The lines in the report are a program whose network has the same scales."""
+    space: dict[str, Any] = {}
+    *first, last = shown.chosen.call.partition("sw.convert(")[::2]
+    exec(f"{first[0]}again = sw.convert({last}", space)
+
+    assert space["again"].resolved["scale_firing_rates"].keys() == {"relu1", "relu2"}
+    for layer, scale in space["again"].resolved["scale_firing_rates"].items():
+        found = shown.chosen.conversion.resolved["scale_firing_rates"][layer]
+        np.testing.assert_array_equal(scale, found)
 
 
 def test_the_report_is_written_beside_the_pictures(
@@ -118,3 +160,22 @@ def test_the_conclusion_is_that_of_the_sweep_and_of_the_rule(shown: demo.Demonst
     )
     assert shown.sweep.best is not None
     assert f"sw.convert({str(demo.MODEL)!r}, spiking=True, scale" in shown.sweep.call
+
+
+def test_what_is_not_installed_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All missing packages in one sentence with the command that installs them."""
+    monkeypatch.setattr(demo, "find_spec", lambda name: None if name != "onnx" else object())
+
+    with pytest.raises(MissingExtraError) as caught:
+        demo.run(limit=1)
+
+    assert str(caught.value) == (
+        "the demonstration needs sklearn, matplotlib, which are not installed. "
+        "Install with: pip install 'spikewright[demo]'"
+    )
+
+
+def test_a_demonstration_needs_an_image() -> None:
+    """A limit below one is refused with its value."""
+    with pytest.raises(SimulationError, match="at least one image, got limit=0"):
+        demo.held_out(0)

@@ -35,6 +35,13 @@ def test_the_scale_makes_neurons_spike_at_the_wanted_rate() -> None:
     assert run.spike_counts()["relu"].sum() / (8 * 50 * 1000) == pytest.approx(0.1, abs=1e-3)
 
 
+def test_the_slope_is_that_of_a_power_law() -> None:
+    """Of the last three points, whatever the first do."""
+    at = [16, 32, 64, 128]
+
+    assert depth.slope(at, [9.0, *(3.0 / n for n in at[1:])]) == pytest.approx(-1.0)
+
+
 @pytest.mark.parametrize(
     ("errors", "says"),
     [((0.05, 0.024), "holds"), ((0.05, 0.04), "FAILS"), ((0.08, 0.01), "FAILS")],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,22 @@ def test_a_broken_package_is_named_with_its_error(monkeypatch: pytest.MonkeyPatc
     assert plain["scipy"]["state"] == "broken"
     assert plain["scipy"]["detail"] == "ValueError: numpy.dtype size changed"
     assert CliRunner().invoke(main, ["doctor"]).output.rstrip().endswith("Broken: scipy.")
+
+
+def test_an_engine_that_was_not_built_says_how_to_build_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the error does that asks for it."""
+    monkeypatch.setattr(engines, "available", lambda: ("reference",))
+    states = {f.name: (f.state, f.advice) for f in doctor().findings}
+
+    assert states["native"] == ("absent", engines.REMEDIES["native"])
+
+
+def test_the_package_runs_as_a_program() -> None:
+    """`python -m spikewright` is `spikewright`."""
+    command = [sys.executable, "-m", "spikewright", "--version"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert found.stdout.startswith("spikewright ")
 
 
 def test_the_citation_has_the_package_version() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
@@ -14,7 +16,7 @@ from slowly import in_turn
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, Affine, Input
-from spikewright.running.encoders import Encoder, Events, Frames, Poisson, Regular
+from spikewright.running.encoders import Constant, Encoder, Events, Frames, Poisson, Regular
 
 DT = 0.001
 STEPS = np.array([16, 32, 64, 128, 256, 512, 1024, 2048])
@@ -61,6 +63,39 @@ def test_the_mean_of_a_regular_input_tends_to_the_value_as_one_over_time() -> No
     assert -1.1 < _slope(_errors(Regular(rate=400.0))) < -0.9
 
 
+@pytest.mark.parametrize("encoder", [Regular(rate=300.0), Poisson(rate=300.0)])
+def test_spikes_are_whole_numbers_of_one_height(encoder: Encoder) -> None:
+    """And have the sign of the value, whose zero says nothing."""
+    x = X.copy()
+    x[0] = 0.0
+    counts = _run(encoder, x, steps=200).output * (300.0 * DT)
+
+    np.testing.assert_allclose(counts, np.rint(counts), atol=1e-6)
+    assert np.abs(counts).max() >= 1
+    assert (counts * np.sign(x)[:, None] >= 0).all()
+    assert not counts[0].any()
+
+
+def test_a_constant_current_is_the_default() -> None:
+    """`Constant()`, no encoder and the same frames are the same run."""
+    runs = [_run(Constant()), _run(None), _run(None, np.repeat(X[:, None], 32, 1))]
+
+    for run in runs[1:]:
+        np.testing.assert_array_equal(run.output, runs[0].output)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.permutations(range(6)), st.integers(1, 6))
+def test_a_poisson_draw_knows_nothing_of_its_batch(
+    seed: int, order: list[int], batch_size: int
+) -> None:
+    """The same sample has the same spikes wherever it stands, and in whatever company."""
+    whole = _run(Poisson(), seed=seed).output
+    shuffled = _run(Poisson(), X[order], seed=seed, batch_size=batch_size).output
+
+    np.testing.assert_array_equal(shuffled, whole[order])
+
+
 def test_poisson_draws_differ_between_samples_seeds_and_inputs_and_repeat_themselves() -> None:
     """A function of (seed, input, values): nothing else, and of each of them."""
     nodes = (
@@ -82,6 +117,26 @@ def test_poisson_draws_differ_between_samples_seeds_and_inputs_and_repeat_themse
     assert (first["a"] != other["a"]).any()
     assert (first["a"] != first["b"]).any()
     assert (first["a"][0, :, 1:] != first["a"][1, :, 1:]).any()
+
+
+def test_a_longer_poisson_run_begins_like_a_shorter_one() -> None:
+    """Steps are drawn one after another."""
+    np.testing.assert_array_equal(
+        _run(Poisson(), steps=40).output[:, :16], _run(Poisson(), steps=16).output
+    )
+
+
+def test_frames_are_held() -> None:
+    """Each for so many steps, the last one until the end; they say how long a run is."""
+    frames = RNG.normal(size=(2, 5, 3, 4))
+    run = _run(Frames(hold=4), frames, steps=None)
+
+    assert run.steps == 20
+    np.testing.assert_allclose(run.output, np.repeat(frames, 4, axis=1), rtol=1e-6)
+    longer = _run(Frames(hold=4), frames, steps=23).output
+    np.testing.assert_array_equal(longer[:, 20:], longer[:, 19:20].repeat(3, axis=1))
+    with pytest.raises(SimulationError, match="20 steps, the run has 19"):
+        _run(Frames(hold=4), frames, steps=19)
 
 
 def _events(rank: int) -> list[NDArray]:
@@ -109,6 +164,15 @@ def test_the_mean_of_events_is_their_sum(rank: int) -> None:
     assert run.steps == 1 + max(s[:, 0].max() for s in samples if len(s)) / 1000
     np.testing.assert_allclose(run.predict("mean").reshape(3, 12), expected, atol=1e-5)
     np.testing.assert_array_equal(backwards.output, run.output)
+
+
+def test_an_event_stands_in_its_step() -> None:
+    """Time `n dt` begins step `n`; with a rate its pulse does not depend on the run's length."""
+    times = [0.0, 0.0009, 0.001, 0.003, 0.0069999]
+    rows = np.array([[t, 5, 2.0] for t in times])
+    output = _run(Events(rate=500.0), [rows], steps=8).output[0, :, 1, 1]
+
+    np.testing.assert_allclose(output, [8, 4, 0, 4, 0, 0, 4, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +242,18 @@ def test_events_of_sensors_are_the_rows_that_they_stand_for(sensor: str, order: 
     assert ("p" in axes) == (found.output.min() >= 0)
 
 
+def test_a_sensor_without_polarity_sends_ones() -> None:
+    """Where the input has no axis for it; other fields are not looked at."""
+    events = np.array([(1, 2, 500, 9)], [("y", int), ("x", int), ("t", int), ("walltime", int)])
+    assert _run(Events(), [events], steps=1).output[0, 0, 1, 2] == 1.0
+
+
+def test_the_unit_of_a_sensor_that_counts_otherwise_is_given() -> None:
+    """Milliseconds, here."""
+    events = np.array([(1, 2, 3, 1)], [(name, int) for name in "yxtp"])
+    assert _run(Events(time_unit=1e-3), [events], steps=None).steps == 4
+
+
 @pytest.mark.parametrize(
     ("change", "shape", "message"),
     [
@@ -207,6 +283,12 @@ def test_events_of_sensors_that_do_not_fit_are_refused(
             bad[name][1] = value
     with pytest.raises(SimulationError, match=message):
         _run(Events(), [good, bad], graph=_identity(shape))
+
+
+def test_the_events_of_one_sample_are_not_taken_for_many() -> None:
+    """An array of events alone would be as many samples of one event."""
+    with pytest.raises(SimulationError, match=r"events of one sample: give \[events\]"):
+        _run(Events(), _recorded((3, 4), ("y", "x"), "xytp", 5))
 
 
 def test_events_of_sensors_are_evaluated(tmp_path: Path) -> None:
@@ -244,6 +326,34 @@ def test_input_that_an_encoder_cannot_take_is_refused(encoder: Any, x: Any, mess
         _run(encoder, x)
 
 
+def test_microseconds_taken_for_seconds_are_noticed() -> None:
+    """A run of hours is refused before it begins, with what to give."""
+    with pytest.raises(SimulationError, match="time_unit=1e-6"):
+        _run(Events(), [np.array([[250_000.0, 0, 1]])], steps=None)
+
+
+@pytest.mark.parametrize("rate", [0, -1.0, np.nan, np.inf, True, "1", None])
+@pytest.mark.parametrize("kind", [Poisson, Regular])
+def test_a_rate_is_a_number_above_zero(kind: Any, rate: Any) -> None:
+    """Refused where it is given."""
+    with pytest.raises(SimulationError, match="rate"):
+        kind(rate=rate)
+
+
+@pytest.mark.parametrize("settings", [{"time_unit": 0}, {"time_unit": "us"}, {"rate": -1.0}])
+def test_settings_of_events_are_numbers_above_zero(settings: dict[str, Any]) -> None:
+    """Refused where they are given."""
+    with pytest.raises(SimulationError, match=next(iter(settings))):
+        Events(**settings)
+
+
+@pytest.mark.parametrize("hold", [0, 1.5, True])
+def test_frames_are_held_for_whole_steps(hold: Any) -> None:
+    """Refused where it is given."""
+    with pytest.raises(SimulationError, match="hold"):
+        Frames(hold)
+
+
 def test_every_input_may_have_an_encoder_of_its_own() -> None:
     """Those that are not named are given as they are; the record says what was encoded."""
     nodes = (
@@ -265,3 +375,40 @@ def test_every_input_may_have_an_encoder_of_its_own() -> None:
         conversion.run({"a": a, "b": frames}, 12, encoder={"a": Regular()}, progress=False)
     with pytest.raises(SimulationError, match="number of steps"):
         conversion.run({"a": a, "b": a}, encoder=Poisson(), progress=False)
+
+
+def test_encoded_input_drives_a_spiking_network_to_its_source() -> None:
+    """With regular spikes the error of the output keeps the slope of -1."""
+    rng = np.random.default_rng(0)
+    nodes = (
+        Node("x", Input((8,))),
+        Node("one", Affine(rng.normal(size=(12, 8)) / 3, rng.normal(size=12)), ("x",)),
+        Node("act", Activation("relu"), ("one",)),
+        Node("two", Affine(rng.normal(size=(5, 12)) / 4), ("act",)),
+    )
+    graph = Graph(nodes, {"y": "two"})
+    x = rng.normal(size=(6, 8))
+    truth = sw.convert(graph).run(x, 1, progress=False).output
+    run = sw.convert(graph, spiking=True, scale_firing_rates=200.0).run(
+        x, 2048, encoder=Regular(rate=200.0), progress=False
+    )
+    means = run.predict_at_every_step("mean")
+    errors = np.array([np.linalg.norm(means[:, t - 1] - truth[:, 0]) for t in STEPS])
+
+    assert _slope(errors) < -0.85
+
+
+def test_long_runs_are_encoded_a_few_samples_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is encoded at once stays small, and changes nothing."""
+    whole = _run(Poisson()).output
+    sizes = []
+    original = Poisson.encode
+
+    def spy(self: Poisson, samples: Any, *rest: Any) -> NDArray:
+        sizes.append(len(samples))
+        return original(self, samples, *rest)
+
+    monkeypatch.setattr(Poisson, "encode", spy)
+    monkeypatch.setattr("spikewright.running.runner._ENCODED", 2 * 8 * 12 * 32)
+    np.testing.assert_array_equal(_run(Poisson()).output, whole)
+    assert sizes == [2, 2, 2]

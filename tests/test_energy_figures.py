@@ -16,6 +16,8 @@ import spikewright as sw
 from report.report_pages import parse
 from spikewright import demo
 from spikewright._base.amounts import joules
+from spikewright.choosing.search.choice import Choice
+from spikewright.choosing.tuning.measuring import Running, run
 from spikewright.cli import main
 from spikewright.explorer.measuring import measured
 from spikewright.explorer.subject import Subject
@@ -24,6 +26,8 @@ from spikewright.measure.energy import TABLES
 from spikewright.records import DEFAULT_TABLE, own_energies
 from spikewright.report import figures, write_html
 from spikewright.report.tables import Table, energy_table
+from spikewright.training.changes import records_of
+from spikewright.training.history import Epoch, Measured
 
 SAMPLES, STEPS, SCALE = 24, 8, 20.0
 
@@ -86,6 +90,22 @@ def told_by_the_explorer(found: Setting) -> str:
     return str(message["energy_text"])
 
 
+def told_by_tune(found: Setting) -> str:
+    """A choice with the costs that a search measures."""
+    (x, y), inputs = demo.held_out(SAMPLES), iter(found.conversion.inputs)
+    running = Running(table=DEFAULT_TABLE)
+    outcome = run(found.conversion, {next(inputs): x}, y, [STEPS], ["mean"], running)
+    choice = Choice(
+        arguments={"steps": STEPS, "dt": 0.001}, drop=0.0, interval=(0.0, 0.01), certified=True,
+        costs=outcome.costs[STEPS], needed=None, runners_up=(), limit=0.01, confidence=0.95,
+        minimised="energy", held_back=9, searched_on=9, records=(), reproduce="", trials={},
+        energy_table=running.table,
+    )  # fmt: skip
+    assert choice.as_dict()["energy_table"] == DEFAULT_TABLE
+    assert f"({DEFAULT_TABLE})" in repr(choice)
+    return str(choice)
+
+
 def told_by_a_page(found: Setting, part: str, kind: str) -> str:
     """The texts of one kind of element in a section of a page."""
     path = found.folder / f"{part} {kind}.html"
@@ -93,6 +113,39 @@ def told_by_a_page(found: Setting, part: str, kind: str) -> str:
     write_html(path, records, sweep=found.sweep.records, search=found.sweep.trade_off)
     (section,) = parse(path.read_text()).all("section", **{"aria-labelledby": part})
     return "; ".join(tag.text for tag in section.all(kind))
+
+
+def told_by_a_training(found: Setting) -> str:
+    """The figure of an energy by epoch."""
+    held = Measured(0.1, 0.9, 5.0, joules=found.energy, energy_table=DEFAULT_TABLE)
+    records = list(records_of(Epoch(1, "time", 0.1, held, 1.0), kept=True))
+    (info,) = (i for i in figures.epochs_infos(records) if i.unit == "J")
+    path = found.folder / "training.html"
+    write_html(path, training=records)
+    assert f"Energy under {DEFAULT_TABLE} by epoch" in parse(path.read_text()).text
+    return f"{info.rows()[0]} {joules(info.rows()[1][-1])}"
+
+
+def told_by_csv(found: Setting) -> str:
+    """The data beside the figure of settings and their energies."""
+    settings = [*found.sweep.trade_off]
+    settings += [_another(record) for record in settings if "setting" in record.how]
+    info = figures.trade_off_info(settings, "energy")
+    header, first, *_ = info.rows()
+    return f"{header[2]} {joules(first[2])}"
+
+
+def _another(record: Any) -> Any:
+    how = {**record.how, "setting": "another"}
+    return type(record)(record.name, record.value, record.unit, record.n, record.interval, how)
+
+
+def told_by_a_picture(found: Setting) -> str:
+    """The energies after several numbers of steps, as a reader of the picture hears them."""
+    path = found.folder / "over steps.html"
+    write_html(path, found.evaluation.records)
+    (section,) = parse(path.read_text()).all("section", **{"aria-labelledby": "trade-off"})
+    return "; ".join(tag.text for tag in section.all("title") if "J" in tag.text)
 
 
 MODEL = str(demo.MODEL)
@@ -123,6 +176,27 @@ def test_one_setting_has_one_energy_beside_its_table(
     text = told(setting)
 
     assert joules(setting.energy) in text and DEFAULT_TABLE in text
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_another_table_is_named_in_the_place_of_the_default(setting: Setting, table: str) -> None:
+    """In the sentence, the table, the plain data and the page of a sweep, with its own energy."""
+    found = swept(energy_table=table)
+    (record,) = own_energies(setting.evaluation.records, steps=STEPS, table=table)
+    figure = f"{joules(record.value)} ({table})"
+    (row,) = found.table().as_dicts()
+    best = found.as_dict()["best"]
+
+    assert figure in found.conclusion
+    assert column(found.table(), "energy") == (
+        f"energy per sample ({table}): {joules(record.value)}"
+    )
+    assert (row["energy_j"], row["energy_table"]) == (record.value, table)
+    assert (best["energy"], best["energy_table"]) == (record.value, table)
+    page = write_html(setting.folder / f"{table}.html", sweep=found.records, search=found.trade_off)
+    (section,) = parse(page.read_text()).all("section", **{"aria-labelledby": "sweep"})
+    (heading,) = (th.text for th in section.all("th", scope="col") if "energy" in th.text)
+    assert f"({table})" in heading and joules(record.value) in section.text
 
 
 def _defaults() -> Iterable[tuple[str, Any]]:

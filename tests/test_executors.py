@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +10,17 @@ from itertools import count
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 
 from spikewright import executors
+from spikewright._base import optional as _optional
+from spikewright.cli import options
 from spikewright.errors import MissingExtraError, SimulationError
+from spikewright.executors.local import Local
+from spikewright.executors.pool import Pool
 from spikewright.executors.ray import Ray
+from spikewright.passes import MAX_POOL_FORMS
 
 
 def times(shared: int, task: int, threads: int | None) -> int:
@@ -94,6 +101,11 @@ def test_every_task_is_done_once(executor: executors.Executor) -> None:
     assert sorted(found) == [3 * n for n in range(13)]
 
 
+def test_no_task_is_no_work(executor: executors.Executor) -> None:
+    """And ends at once."""
+    assert list(executor.completed(times, 3, [])) == []
+
+
 def test_errors_are_those_of_the_task(executor: executors.Executor) -> None:
     """The first ends the work."""
     with pytest.raises(SimulationError, match="13 is not to be had"):
@@ -125,6 +137,12 @@ def test_ray_is_begun_and_ended(ray: FakeRay) -> None:
     assert (ray.up, ray.address) == (True, "theirs")
 
 
+def test_only_elsewhere_needs_data() -> None:
+    """Work that stays in the process needs no copies."""
+    assert not Local.remote
+    assert Pool.remote
+
+
 @pytest.mark.parametrize("name", ["dask", "ray"])
 def test_what_is_not_installed_says_how_to_install_it(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -141,6 +159,28 @@ def test_what_is_no_executor_is_refused(bad: Any) -> None:
     """With the names of those that are."""
     with pytest.raises(SimulationError, match='"local", "dask", "ray"'):
         executors.get(bad)
+
+
+def test_an_address_belongs_to_a_cluster() -> None:
+    """Nothing is ignored."""
+    with pytest.raises(SimulationError, match="address"):
+        executors.get("local", "tcp://somewhere:8786")
+
+
+def test_extras_are_known() -> None:
+    """Each package that is asked for has an extra that installs it."""
+    assert {_optional.EXTRA_OF[name] for name in ("dask", "distributed", "ray")} == {"cluster"}
+
+
+def test_dask_is_not_imported_to_know_its_client() -> None:
+    """Asking what an object is loads nothing."""
+    code = (
+        "import sys; from spikewright import executors; executors.get('local'); "
+        "print('distributed' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +210,37 @@ def test_dask_does_every_task_once(client: Any) -> None:
     assert set(place.completed(shares, 2, range(4))) == {3}
     with pytest.raises(SimulationError, match="13 is not to be had"):
         list(place.completed(times, 3, range(40)))
+
+
+def test_dask_gives_back_what_is_left(client: Any) -> None:
+    """Whoever stops in the middle leaves nothing running on the cluster."""
+    results = executors.get(client).completed(times, 1, count(100))
+    assert next(results) >= 100
+    results.close()  # type: ignore[attr-defined]
+
+    assert list(executors.get(client).completed(times, 1, [7])) == [7]
+
+
+def _choices(option: Any) -> list[str]:
+    """The values that an option of commands offers."""
+    (parameter,) = option(click.command()(lambda: None)).params
+    return list(parameter.type.choices)
+
+
+def test_commands_offer_the_executors_of_the_registry() -> None:
+    """A cluster that is registered is a choice of every command: nothing else lists them."""
+    assert _choices(options.executor) == ["local", *executors.CLUSTERS]
+
+
+def test_commands_offer_the_registered_forms_of_max_pooling() -> None:
+    """Likewise the forms of max pooling, of which the first is the default."""
+    assert _choices(options.max_pool) == list(MAX_POOL_FORMS)
+
+
+@pytest.mark.parametrize("name", executors.CLUSTERS)
+def test_an_unknown_executor_is_told_the_names(name: str) -> None:
+    """The refusal lists what is registered."""
+    with pytest.raises(SimulationError, match=f'"{name}"'):
+        executors.get("slurm")
+    with pytest.raises(SimulationError, match=f'"{name}"'):
+        executors.get("local", "tcp://10.0.0.1:8786")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from spikewright import engines
+from spikewright.errors import NetworkError
 from spikewright.showing.explain import worked_example
 
 STEADY = ["1/2"] * 12
@@ -24,3 +26,37 @@ def test_the_rows_of_the_worked_example(scale: float | None, engine: str, precis
     found = worked_example(scale, engine=engine, precision=precision)  # type: ignore[arg-type]
 
     assert found.rows == ROWS[scale]
+
+
+@pytest.mark.parametrize("scale", [1, 2, 5, 10, 20])
+def test_gain_changes_and_weights_do_not(scale: float) -> None:
+    """The scale shows in gain, spike height and maximum rate; connections keep 1 and 2."""
+    found = worked_example(scale)
+
+    assert found.gain == scale
+    assert found.amplitude == pytest.approx(1 / scale)
+    assert found.max_rate == scale
+    assert found.weights == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 5, 10, 20])
+def test_the_mean_over_a_second_is_right_at_every_scale(scale: float) -> None:
+    """What single steps lack, the mean has: 1 for A, 2 for B."""
+    found = worked_example(scale, steps=10)
+
+    np.testing.assert_allclose([found.a.mean(), found.b.mean()], [1.0, 2.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dt", "first"), [(0.1, 10), (0.01, 100), (0.001, 1000)])
+def test_the_first_spike_comes_after_one_second(dt: float, first: int) -> None:
+    """A rate of 1 Hz spikes once a second, at the exact step, whatever the step's length."""
+    found = worked_example(1, steps=first + 1, dt=dt)
+
+    assert np.flatnonzero(found.a).tolist() == [first - 1]
+    assert found.a[first - 1] == pytest.approx(1 / dt)
+
+
+def test_a_scale_must_be_above_zero() -> None:
+    """Zero would silence the network, so it is refused by name and value."""
+    with pytest.raises(NetworkError, match="rate_scale must be above 0, got 0"):
+        worked_example(0)

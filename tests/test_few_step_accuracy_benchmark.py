@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,10 @@ def test_every_part_is_written(command: list[str], monkeypatch: pytest.MonkeyPat
     assert text.count("| Fashion-MNIST |") == len(few_step_levels.RULES)
     few_step_accuracy.main()
     assert page.read_text(encoding="utf-8") == text
+
+
+def test_a_plan_names_its_neurons() -> None:
+    """What is taken as sent, and heights, are those of the type."""
+    plan = replace(PLANS[0], assumed=1, heights=(4, 3))
+    assert plan.neurons.assumed == (1,) and plan.neurons.spike_heights == (4, 3)
+    assert plan.neurons.max_spikes_per_step == 1

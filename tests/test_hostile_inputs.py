@@ -152,3 +152,9 @@ def test_many_texts_as_paths(tmp_path: Path) -> None:
 def test_many_messages(tmp_path: Path) -> None:
     """Both pages of the explorer."""
     assert faults("messages", messages(MESSAGES, tmp_path), tmp_path) == []
+
+
+def test_there_are_enough() -> None:
+    """Five thousand in all, every kind among them."""
+    assert set(COUNTS) == set(KINDS)
+    assert sum(COUNTS.values()) + OPENED + MESSAGES >= 5000

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 import spikewright as sw
 from slowly import one_of_each
 from spikewright.cli import main
-from spikewright.errors import ConversionError
+from spikewright.errors import ConversionError, DamagedFileError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import (
     Activation,
@@ -82,6 +84,17 @@ def unreadable() -> onnx.ModelProto:
         helper.make_node("Add", ["b1", "r"], ["y"], "sum"),
         output="y",
         **convolution(),
+    )
+
+
+def attentive() -> onnx.ModelProto:
+    """A softmax inside the network."""
+    return model(
+        helper.make_node("Flatten", ["x"], ["f"], "flatten"),
+        helper.make_node("Softmax", ["f"], ["s"], "attention"),
+        helper.make_node("Gemm", ["s", "v"], ["d"], "dense"),
+        output="d",
+        v=rng.normal(size=(72, 5)),
     )
 
 
@@ -164,6 +177,21 @@ def test_parts_of_a_layer_are_one_row() -> None:
     assert layers["shift"] is layers["dense"]
 
 
+def test_a_layer_used_twice_is_counted_once() -> None:
+    """Its parameters, copies of them too; its operations as often as it computes."""
+    weight, bias = rng.normal(size=(3, 3)), np.zeros(3)
+    nodes = (
+        Node("x", Input((3,))),
+        Node("dense", Affine(weight, bias), ("x",), "dense", "Dense"),
+        Node("dense_1", Affine(weight.copy(), bias.copy()), ("dense",), "dense", "Dense"),
+        Node("other", Affine(rng.normal(size=(2, 3)), np.zeros(2)), ("dense_1",), "other", "Dense"),
+    )
+    found = inspect(Graph(nodes, {"y": "other"}))
+    counts = {row.name: (row.parameters, row.operations) for row in found.layers}
+    assert counts == {"x": (0, 0), "dense": (12, 18), "other": (8, 6)}
+    assert (found.parameters, found.operations) == (20, 24)
+
+
 def test_what_each_layer_becomes() -> None:
     """Neurons, a part of what follows, a node of its own, or an activation of what is read out."""
     found = inspect(good())
@@ -184,6 +212,31 @@ def test_what_each_layer_becomes() -> None:
     assert kinds["norm"] == "BatchNormalization"
 
 
+def test_average_in_place_of_max_pooling_is_a_loss() -> None:
+    """A policy that is not exact makes the layer, and with it the network, approximated."""
+    found = inspect(good(), max_pool="average")
+    pool = next(layer for layer in found.layers if layer.name == "pool")
+    trace = sw.convert(good(), spiking=True, max_pool="average").trace
+    losses = {entry.layer: entry.text for entry in trace.warnings}
+
+    assert "MaxPool" not in pool.becomes
+    assert pool.status == found.guarantee == trace.guarantee == "approximated"
+    assert losses == {"pool": pool.why} == {"pool": "average pooling in place of max pooling"}
+
+
+@pytest.mark.parametrize(("model", "layer"), [(good, "relu"), (attentive, "attention")])
+def test_a_cap_on_spikes_is_a_loss_where_neurons_send(model: Callable[[], Any], layer: str) -> None:
+    """Rectifiers clip, and so do signed neurons behind functions; linear layers lose nothing."""
+    found = inspect(model(), max_spikes_per_step=1)
+    rows = {row.name: row for row in found.layers}
+
+    assert not found.refusals
+    assert rows[layer].status == found.guarantee == "approximated"
+    assert rows[layer].why == "at most 1 spike a step, larger values clip"
+    lossy = {row.name for row in found.layers if row.status == "approximated"}
+    assert lossy == {row.name for row in found.layers if "neurons" in row.becomes}
+
+
 def test_layers_without_a_form_are_refused_and_the_rest_is_shown() -> None:
     """All of them, by both `inspect` and `convert`."""
     found = inspect(with_own_layers())
@@ -199,6 +252,12 @@ def test_layers_without_a_form_are_refused_and_the_rest_is_shown() -> None:
     assert caught.value.refusals == found.refusals
 
 
+def test_a_choice_that_does_not_exist_is_an_error() -> None:
+    """Not a refused layer."""
+    with pytest.raises(ConversionError, match="max_pool"):
+        inspect(good(), max_pool="first")  # type: ignore[arg-type]
+
+
 def test_parameters_are_counted_once() -> None:
     """Weights and biases, as trained; the total has no layer twice."""
     found = inspect(good())
@@ -209,6 +268,13 @@ def test_parameters_are_counted_once() -> None:
     assert counts["relu"] == 0
     assert counts["norm"] == 4 * 3
     assert found.parameters == sum(n for n in counts.values() if n is not None)
+
+
+def test_operations_are_products_that_are_summed() -> None:
+    """By hand: filters x positions x taps x channels; rows x columns; nothing else."""
+    counts = {layer.name: layer.operations for layer in inspect(good()).layers if layer.operations}
+
+    assert counts == {"conv": 3 * (4 * 4) * (3 * 3 * 2), "dense": 12 * 5}
 
 
 @pytest.mark.parametrize(
@@ -252,6 +318,18 @@ def test_every_unreadable_layer_is_reported_among_the_others() -> None:
     assert (found.parameters, found.operations) == (None, None)
 
 
+def test_what_cannot_be_known_is_empty() -> None:
+    """What a layer before a refused one becomes, and all of one behind it; not what is known."""
+    rows = {layer.name: layer for layer in inspect(unreadable()).layers}
+
+    assert (rows["conv"].parameters, rows["conv"].shape) == (57, (3, 4, 4))
+    assert (rows["conv"].becomes, rows["conv"].status) == ("", "exact")
+    assert (rows["tanh"].becomes, rows["tanh"].status) == ("", "")
+    assert rows["tanh"].why == "depends on its readers, which cannot be read"
+    assert (rows["relu"].shape, rows["relu"].becomes, rows["relu"].status) == (None, "", "")
+    assert rows["relu"].why == "reads a layer that could not be read"
+
+
 def test_control_flow_is_reported_with_every_reason(tmp_path: Path) -> None:
     """A file full of what cannot be read: a table, all reasons, exit code 2, no traceback."""
     path = tmp_path / "model.onnx"
@@ -273,6 +351,24 @@ def test_control_flow_is_reported_with_every_reason(tmp_path: Path) -> None:
     assert "Traceback" not in text.output
 
 
+def test_a_softmax_inside_the_network_is_sent_as_spikes() -> None:
+    """Weights read it, so that neurons carry its value."""
+    found = inspect(attentive())
+    becomes = {layer.name: layer.becomes for layer in found.layers}
+
+    assert found.convertible
+    assert becomes["attention"] == "a Softmax node, 72 SignedIntegrateAndFire neurons"
+
+
+def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
+    """There is nothing to report on."""
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(good().SerializeToString()[:300])
+
+    with pytest.raises(DamagedFileError, match=r"cut\.onnx"):
+        inspect(path)
+
+
 def test_the_command_lists_refusals_and_exits_with_2(tmp_path: Path) -> None:
     """The table is printed all the same, on standard output, as is the JSON document."""
     path = tmp_path / "model.onnx"
@@ -284,6 +380,18 @@ def test_the_command_lists_refusals_and_exits_with_2(tmp_path: Path) -> None:
     assert "The model cannot be converted as it is." in text.stdout
     assert found["refusals"]
     assert all(r["layer"] and r["kind"] and r["reason"] for r in found["refusals"])
+
+
+def test_converting_a_refused_model_names_every_layer(tmp_path: Path) -> None:
+    """The command `convert` says on standard error what `inspect` lists."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(unreadable().SerializeToString())
+    message = _invoke("convert", str(path)).stderr
+
+    assert message.startswith("Error: 2 layers cannot be read:")
+    assert "'sign' (Sign)" in message
+    assert "'round' (Round)" in message
+    assert "Traceback" not in message
 
 
 def _invoke(*arguments: str) -> Result:

@@ -199,6 +199,70 @@ def test_signals_at_any_time(engine: str) -> None:
     assert exact > 0
 
 
+@pytest.mark.parametrize("engine", engines.available())
+def test_single_steps_fail_and_go_on(engine: str) -> None:
+    """The same of `step`, where a function of time alone gives NaN once."""
+    left = [np.nan]
+
+    def given(t: float) -> float:
+        return left.pop() if left and t > 2.5 * DT else t / DT
+
+    with sw.Network(seed=0) as net:
+        node = sw.Node(given, label="source", stateless=True)
+        cells = sw.Ensemble(5, 1)
+        sw.Connection(node, cells, None)
+        probes = [sw.Probe(node), sw.Probe(cells.neurons), sw.Probe(node, sample_every=0.002)]
+    sim = simulator(net, engine)
+    sim.step()
+    sim.step()
+    with pytest.raises(SimulationError, match=r"'source'.*NaN"):
+        sim.step()
+    assert sim.n_steps == 2
+    agree(sim, probes)
+    for _ in range(3):
+        sim.step()
+    agree(sim, probes)
+    np.testing.assert_allclose(sim.data[probes[0]][:, 0], [1, 2, 3, 4, 5])
+    whole = simulator(net, engine)
+    for _ in range(5):
+        whole.step()
+    same(whole, probes, [sim.data[p] for p in probes])
+
+
+def test_going_on_with_another_input_is_refused() -> None:
+    """A function that ran ahead was given other values: its answers would be wrong."""
+    with sw.Network() as net:
+        source = sw.Node([1.0])
+        ahead = sw.Node(Drifting(), size_in=1, label="ahead")
+        late = sw.Node(Drifting(lambda: 1 / 0, 5), size_in=1, label="late")
+        sw.Connection(source, ahead, None)
+        sw.Connection(ahead, late, None)
+    sim = simulator(net, "reference", block=10)
+    with pytest.raises(SimulationError, match="late"):
+        sim.run_steps(10)
+    assert sim.n_steps == 4
+    with (
+        pytest.warns(UserWarning, match=r"'late'.*counts it twice"),
+        pytest.raises(SimulationError, match=r"'ahead'.*with another input.*reset"),
+    ):
+        sim.run_steps(3, {source: [2.0]})
+    sim.run_steps(3)
+    assert sim.n_steps == 7
+
+
+def test_a_node_knows_the_present_step() -> None:
+    """`n_steps` and `time` within a function are the steps before it, whatever the block."""
+    seen: list[tuple[int, float]] = []
+    with sw.Network() as net:
+        node = sw.Node(lambda t: seen.append((sim.n_steps, t)) or 0.0, size_out=1)
+        sw.Probe(node)
+    sim = simulator(net, "auto")
+    sim.run_steps(5)
+    sim.step()
+    assert [n for n, _ in seen] == [round(t / DT) - 1 for _, t in seen] == list(range(6))
+    assert sim.n_steps == 6
+
+
 @pytest.mark.parametrize("batch_size", [None, 3])
 @pytest.mark.parametrize("engine", engines.available())
 def test_pickled_and_copied_simulators_go_on(engine: str, batch_size: int | None) -> None:
@@ -222,3 +286,64 @@ def test_pickled_and_copied_simulators_go_on(engine: str, batch_size: int | None
             pickled.data[other], np.take(sim.data[probe], range(known), axis)
         )
     assert pickled.network is not net and copied.network is net
+
+
+def test_an_interrupted_simulator_is_pickled() -> None:
+    """Answers that functions have given ahead are part of it."""
+    expected = recorded("reference")
+    net, probes = network(Drifting(lambda: 1 / 0, 15))
+    sim = simulator(net, "reference")
+    with pytest.raises(SimulationError):
+        sim.run_steps(STEPS)
+    net.all_nodes[1].output.act = None
+    other, theirs = pickle.loads(pickle.dumps((sim, probes)))
+    other.run_steps(STEPS - other.n_steps)
+    same(other, theirs, expected)
+
+
+def test_what_cannot_be_pickled_is_named() -> None:
+    """The node or connection, the reason, and what to do."""
+    net, _ = network(source=lambda t: 0.5)
+    net.all_nodes[0].label = "lambda"
+    with pytest.raises(SimulationError, match=r"<Node 'lambda'>.*function cannot be pickled.*Give"):
+        pickle.dumps(simulator(net, "reference"))
+    copied = copy.deepcopy(simulator(net, "reference"))  # a copy shares what cannot change
+    copied.step()
+    net, _ = network()
+    connection = net.all_connections[2]
+    with net:
+        sw.Connection(connection.pre_obj, connection.post_obj, function=lambda x: x**2)
+    with pytest.raises(SimulationError, match=r"<Connection.*function cannot be pickled"):
+        pickle.dumps(simulator(net, "reference"))
+
+
+total = [0.0]
+
+
+def adding(t: float) -> float:
+    """A function that keeps something outside itself."""
+    total[0] += 1.0
+    return total[0]
+
+
+def test_what_a_pickle_leaves_out_is_told() -> None:
+    """A function of a module is pickled by name, without what the module keeps for it."""
+    with sw.Network() as net:
+        sw.Node(adding, label="adding")
+    with pytest.warns(UserWarning, match=r"'adding'.*pickled by name"):
+        pickle.dumps(simulator(net, "reference"))
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_recordings_are_read_only(batch_size: int | None) -> None:
+    """Nobody changes them by accident; a copy can be changed, and a run records on."""
+    net, probes = network()
+    sim = simulator(net, "auto", batch_size=batch_size)
+    sim.run_steps(3)
+    for probe in probes:
+        with pytest.raises(ValueError, match="read-only"):
+            sim.data[probe][...] = 1.0
+        sim.data[probe].copy()[...] = 1.0
+    sim.step()
+    agree_on = sim.data[probes[0]]
+    assert agree_on.shape[0 if batch_size is None else 1] == 4

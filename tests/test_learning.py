@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from spikewright import engines
+from spikewright._base.storage import read, write
+from spikewright.errors import DamagedFileError, NetworkError, SimulationError
 
 FORMS = ("decoders", "full", "neurons", "part", "encoders", "shaped")
 
@@ -99,6 +102,105 @@ def test_a_network_begins_with_what_it_kept(form: str) -> None:
     np.testing.assert_array_equal(*recorded)
 
 
+@pytest.mark.parametrize("form", ["decoders", "part", "shaped", "full", "encoders"])
+def test_kept_weights_act_where_they_are_shown(form: str) -> None:
+    """What arrives is `full_weights` of the kept weights times what is sent (and the rest)."""
+    net, link = learning_network(form)
+    with sw.Simulator(net) as sim:
+        sim.run_steps(50)
+        sim.keep_learned()
+    link.learning_rule_type = None
+    net.connections[:] = [c for c in net.connections if c is link or c.pre_obj is not None]
+    net.connections[:] = [c for c in net.connections if not isinstance(c.post_obj, sw.LearningRule)]
+    link.synapse = None
+    a, b = net.ensembles
+    with net:
+        spikes, current = sw.Probe(a.neurons), sw.Probe(b.neurons, "input")
+    with sw.Simulator(net, precision="float64") as sim:
+        sim.run_steps(20)
+        matrix, bias = sw.full_weights(sim, link), sim.data[b].bias
+        other = sim.data[b].scaled_encoders @ [0.5, 0.25]
+    sent = sim.data[spikes].reshape(20, -1)
+    assert sent.any()
+    wanted = sent @ matrix.T + other + bias
+    np.testing.assert_allclose(sim.data[current], wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("form", ["values", "function", "scaled", "full", "encoders"])
+def test_a_rule_without_rate_changes_no_bit(form: str, precision: Any) -> None:
+    """Of what is decoded as of matrices: weights that do not change are weights that cannot."""
+    rule: sw.LearningRuleType = sw.Voja(0.0) if form == "encoders" else sw.PES(0.0)
+    options: dict[str, Any] = {
+        "values": {},
+        "function": {"function": lambda x: x**2},
+        "scaled": {"transform": -1.5},
+        "full": {"solver": sw.solvers.LstsqL2(weights=True)},
+        "encoders": {"transform": 0.5},
+    }[form]
+    runs = []
+    for rules in (None, rule):
+        with sw.Network(seed=1) as net:
+            a, b = sw.Ensemble(40, 2), sw.Ensemble(30, 2, radius=1.25)
+            sw.Connection(sw.Node(lambda t: [np.sin(20 * t), np.cos(20 * t)]), a)
+            link = sw.Connection(a, b, learning_rule_type=rules, **options)
+            sw.Connection(b, a, transform=0.25)
+            error = sw.Node([1.0, -1.0])
+            if rules is not None:
+                part = error if link.learning_rule.size_in == 2 else error[0]
+                sw.Connection(part, link.learning_rule)
+            spikes, value = sw.Probe(b.neurons), sw.Probe(b)
+        with sw.Simulator(net, seed=3, precision=precision) as sim:
+            sim.run_steps(200)
+        runs.append((sim.data[spikes], sim.data[value]))
+    assert runs[0][0].any()
+    for plain, learning in zip(*runs, strict=True):
+        np.testing.assert_array_equal(plain, learning)
+
+
+def test_a_batch_keeps_what_one_sample_learned() -> None:
+    """Samples learn alone, so that one of them is named."""
+    net, link = learning_network("decoders")
+    node = next(c.pre_obj for c in net.connections if isinstance(c.post_obj, sw.LearningRule))
+    with sw.Simulator(net, batch_size=3) as sim:
+        sim.run_steps(20, {node: [[0.0, 0.0], [1.0, 0.0], [0.0, -1.0]]})  # type: ignore[dict-item]
+        now = sim.learned[link]
+        assert now.shape == (3, 2, 10)
+        np.testing.assert_array_equal(now[0], sim.data[link].weights)
+        assert (now[1, 0] != now[0, 0]).any() and (now[1, 1] == now[0, 1]).all()
+        for wrong, message in ((None, "name one of 3"), (3, "from 0 to 3 - 1, got 3")):
+            with pytest.raises(SimulationError, match=message):
+                sim.keep_learned(wrong)
+        sim.keep_learned(2)
+    np.testing.assert_array_equal(link.learned["weights"], now[2])
+    with sw.Simulator(net) as sim, pytest.raises(SimulationError, match="with a batch_size"):
+        sim.keep_learned(0)
+
+
+def test_a_scale_does_not_touch_what_was_learned() -> None:
+    """Kept encoders and weights are those of every firing-rate scale."""
+    with sw.Network(seed=2) as net:
+        a = sw.Ensemble(10, 1, neuron_type=sw.SpikingRectifiedLinear(), rate_scale=4.0)
+        b = sw.Ensemble(8, 2, neuron_type=sw.SpikingRectifiedLinear(), rate_scale=4.0)
+        sw.Connection(sw.Node([0.5]), a, None)
+        turning = sw.Connection(a, b, transform=[[1.0], [0.5]], learning_rule_type=sw.Voja(1e-3))
+        full = sw.solvers.LstsqL2(weights=True)
+        oja = sw.Connection(b, b[0], solver=full, function=lambda x: 0.1 * x[0])
+        oja.learning_rule_type = sw.Oja(1e-9)
+    with sw.Simulator(net) as sim:
+        sim.run_steps(200)
+        sim.keep_learned()
+    kept = {**turning.learned, **oja.learned}
+    assert set(kept) == {"encoders", "weights"}
+    for scale in (1.0, 4.0):
+        a.rate_scale = b.rate_scale = scale
+        with sw.Simulator(net) as sim:
+            np.testing.assert_array_equal(sim.data[b].encoders, kept["encoders"])
+            np.testing.assert_allclose(sim.data[oja].weights, kept["weights"], rtol=1e-14)
+            wanted = kept["encoders"] * sim.data[b].gain[:, None]
+            np.testing.assert_allclose(sim.data[b].scaled_encoders, wanted, rtol=1e-14)
+
+
 RULES = {
     "one": ("decoders", sw.PES(1e-3)),
     "list": ("neurons", [sw.BCM(1e-7, post_synapse=None), sw.Oja(1e-5, beta=0.5)]),
@@ -144,8 +246,65 @@ def test_networks_that_learn_are_saved(name: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours, loaded)
 
 
+def _damaged(path: Path, change: Any) -> None:
+    content, arrays = read(path, "network")
+    change(content)
+    write(path, "network", content, arrays)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: _to_rule(c).update(rule_of=10_000),
+        lambda c: _to_rule(c).update(rule_of="first"),
+        lambda c: _to_rule(c).update(rule="another"),
+        lambda c: _to_rule(c).update(rule=0),
+        lambda c: _rules(c).update(names=["follow", "follow"]),
+        lambda c: _rules(c).update(names=[1, 2]),
+        lambda c: _rules(c)["kinds"].pop(),
+        lambda c: _rules(c)["kinds"].__setitem__(0, None),
+        lambda c: _rules(c)["kinds"].__setitem__(0, {"type": "Lowpass", "tau": 1.0}),
+        lambda c: _rules(c)["kinds"][0].update(learning_rate="fast"),
+        lambda c: _rules(c)["kinds"][0].update(learning_rate=-1.0),
+        lambda c: _learning(c).update(learned={"weights": 1.0}),
+        lambda c: _learning(c).update(learned={"other": {"array": "a0"}}),
+        lambda c: _to_rule(c).update(rule_of=_number_of_itself(c)),
+    ],
+)
+def test_damaged_rules_are_found(change: Any, tmp_path: Path) -> None:
+    """A file that describes no rule is damaged, and says so."""
+    net, _ = learning_network(*RULES["dict"])
+    sw.network.save(net, tmp_path / "net")
+    sw.network.load(tmp_path / "net")
+    _damaged(tmp_path / "net", change)
+    with pytest.raises(DamagedFileError, match="does not describe a network"):
+        sw.network.load(tmp_path / "net")
+
+
 def _learning(content: Any) -> Any:
     return next(entry for entry in content["connections"] if "rules" in entry)
+
+
+def _rules(content: Any) -> Any:
+    return _learning(content)["rules"]
+
+
+def _to_rule(content: Any) -> Any:
+    return next(e["post"] for e in content["connections"] if "rule_of" in e["post"])
+
+
+def _number_of_itself(content: Any) -> int:
+    before = len(content["nodes"]) + len(content["ensembles"])
+    places = [i for i, e in enumerate(content["connections"]) if "rule_of" in e["post"]]
+    return before + places[0]
+
+
+def test_rules_with_names_that_are_no_text_are_not_saved(tmp_path: Path) -> None:
+    """A file holds names as text, so that others are refused before anything is written."""
+    net, _ = learning_network("neurons", {1: sw.Oja()})
+    with pytest.raises(NetworkError, match="'learning'>: names of rules must be text"):
+        sw.network.save(net, tmp_path / "net")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_channel_is_learned() -> None:
@@ -166,3 +325,28 @@ def test_a_channel_is_learned() -> None:
         sim.run(4.0)
     first, last = np.sqrt(np.mean(sim.data[wrong].reshape(8, -1) ** 2, axis=1))[[0, -1]]
     assert first > 0.2 and last < 0.06
+
+
+def test_the_plan_says_what_learns() -> None:
+    """Weights that change are an operator of their own, by the connection's name."""
+    net, _ = learning_network("decoders")
+    plan = sw.Simulator(net, engine="reference").plan
+    assert any("weights of <Connection 'learning'>" in row.operator for row in plan)
+
+
+@pytest.mark.parametrize("name", engines.available())
+def test_memory_knows_of_weights_that_change(name: str) -> None:
+    """Every sample has weights of its own, and a rule's state, in what a run is said to need."""
+    with sw.Network(seed=0) as net:
+        a, b = sw.Ensemble(200, 1), sw.Ensemble(300, 1)
+        link = sw.Connection(
+            a.neurons, b.neurons, transform=np.ones((300, 200)), learning_rule_type=sw.Oja()
+        )
+    sizes = []
+    for rules in (None, sw.Oja(), sw.RLS()):
+        link.learning_rule_type = rules
+        with sw.Simulator(net, batch_size=4, engine=name) as sim:
+            parts = [part for part in sim.memory(10) if part.kind == "state"]
+        sizes.append(sum(part.bytes for part in parts))
+    assert sizes[1] - sizes[0] >= 4 * 8 * 300 * 200
+    assert sizes[2] - sizes[0] >= 4 * 8 * (300 * 200 + 200 * 200)

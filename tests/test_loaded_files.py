@@ -81,6 +81,11 @@ def test_all_whole_files(kind: str, folder: Path) -> None:
         use(str(path))
 
 
+def test_a_few_changed_files(folder: Path) -> None:
+    """A sample of what the slow suite does, of every kind."""
+    assert faults([path for kind in EXAMPLES for path in hostile_files(kind, folder, 2, 0)]) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_many_changed_files(kind: str, folder: Path) -> None:

@@ -30,12 +30,46 @@ def test_products_make_a_circular_convolution() -> None:
         np.testing.assert_allclose(back @ ((left @ a) * (right @ b)), wanted, atol=1e-12)
 
 
+def test_the_convolution_is_decoded() -> None:
+    """Sixteen dimensions at 64 neurons a square, in proportion: small squares come out smaller."""
+    found = run("convolution", 0.3, dimensions=16)[-100:].mean(axis=0)
+    rng = np.random.default_rng(4)
+    a, b = (v / np.linalg.norm(v) for v in rng.standard_normal((2, 16)))
+    wanted = np.fft.ifft(np.fft.fft(a) * np.fft.fft(b)).real
+    assert np.corrcoef(found, wanted)[0, 1] > 0.9
+
+
 @pytest.mark.parametrize(("model", "within"), [("integrator", 0.1), ("chain", 0.15)])
 def test_values_are_held_and_passed_on(model: str, within: float) -> None:
     """After half a second the integrator holds the wave's integral, the chain sends the wave."""
     t = 0.5
     wanted = {"integrator": (1 - np.cos(np.pi * t)) / np.pi, "chain": np.sin(np.pi * (t - 0.08))}
     assert abs(run(model, t)[-1, 0] - wanted[model]) < within
+
+
+def test_the_array_sends_what_it_is_given() -> None:
+    """Each of its values within the noise of a hundred neurons."""
+    found = run("array", 0.4, ensembles=12)[-200:].mean(axis=0)
+    np.testing.assert_allclose(found, np.random.default_rng(3).uniform(-1, 1, 12), atol=0.1)
+
+
+def test_the_learner_learns() -> None:
+    """Its last half second is nearer to the wave than nothing at all is."""
+    found = run("learning", 2.0)
+    wave = np.array([nef_models.wave(i * nef_models.DT) for i in range(1501, 2001)])
+    assert np.abs(found[1500:, 0] - wave).mean() < 0.5 * np.abs(wave).mean()
+
+
+@pytest.mark.parametrize("model", ["dense", "sparse"])
+def test_neurons_that_drive_each_other_go_on(model: str) -> None:
+    """Some tens of spikes a second each, not all the same; what they are sent makes a change."""
+    rates = run(model, 0.2, neurons=200, **({"senders": 20} if model == "sparse" else {}))[-1]
+    assert 10 < rates.mean() < 200
+    assert rates.std() > 5
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nef_models, "WEIGHT", 0.0)
+        alone = run(model, 0.2, neurons=200, **({"senders": 20} if model == "sparse" else {}))[-1]
+    assert np.abs(rates - alone).max() > 1
 
 
 def test_both_sides_are_measured_and_shown(tmp_path: Path) -> None:

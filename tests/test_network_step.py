@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 
 import spikewright as sw
 from slowly import of_each_type
-from spikewright.errors import BuildError
+from spikewright import network as files
+from spikewright.errors import BuildError, DamagedFileError, NetworkError
 from spikewright.explorer.live.opening import live
 from spikewright.testing.modelling import NeuronExample, neuron_type_examples
 
@@ -83,6 +85,47 @@ def test_a_part_has_its_own_step() -> None:
         sw.Simulator(outer, OTHER)
     inner.dt = None
     assert sw.Simulator(outer).dt == STEP
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, np.nan, np.inf, "1 ms", True])
+def test_a_step_is_above_zero(wrong: Any) -> None:
+    """Anything else is refused when it is set."""
+    with pytest.raises(NetworkError, match="dt must be None or above 0 s"):
+        sw.Network().dt = wrong
+
+
+def test_a_step_is_kept_in_copies_and_files(tmp_path: Path) -> None:
+    """Of the network and of those inside it; a file that states another kind is damaged."""
+    outer = _decaying(None)
+    outer.add(_decaying())
+    files.save(outer, tmp_path / "net.sw")
+    for made in (files.load(tmp_path / "net.sw"), outer.copy(), copy.deepcopy(outer)):
+        assert made.dt is None and made.networks[0].dt == STEP
+        assert sw.Simulator(made).dt == STEP
+
+    content, arrays = files.storage._storage.read(tmp_path / "net.sw", "network")
+    content["dt"] = -1
+    files.storage._storage.write(tmp_path / "net.sw", "network", content, arrays)
+    with pytest.raises(DamagedFileError, match="dt must be None or above 0 s"):
+        files.load(tmp_path / "net.sw")
+
+
+def test_writers_take_the_networks_step(tmp_path: Path) -> None:
+    """NIR files and time steps in ONNX are for it; another one is refused."""
+    import onnx
+
+    net = _decaying()
+    sw.nir.save(net, tmp_path / "net.nir")
+    assert sw.nir.load(tmp_path / "net.nir").dt == STEP
+    sw.onnx.save_step(net, tmp_path / "step.onnx")
+    stated = {p.key: p.value for p in onnx.load(tmp_path / "step.onnx").metadata_props}
+    assert float(stated["dt"]) == STEP
+
+    with pytest.raises(NetworkError, match=r"dt=0.001: .* is for steps of 0.002 s"):
+        sw.nir.save(net, tmp_path / "other.nir", dt=OTHER)
+    with pytest.raises(BuildError, match=r"dt=0.001: .* is for steps of 0.002 s"):
+        sw.onnx.save_step(net, tmp_path / "other.onnx", dt=OTHER)
+    assert {p.name for p in tmp_path.iterdir()} == {"net.nir", "step.onnx"}
 
 
 def test_whole_numbers_hold_for_their_step(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from click.testing import CliRunner
 
 import spikewright as sw
+from spikewright.choosing.tuning.reproduce import text
 from spikewright.cli.main import main
 from spikewright.cli.options import _neurons
 from spikewright.errors import ConversionError
@@ -92,6 +93,15 @@ def test_a_layers_name_wins_over_its_activation(framework: str, activation: Any)
     assert types(conversion.again(spiking={"other": LEAKY})) == [sw.IntegrateAndFire(), LEAKY]
 
 
+def test_files_keep_the_types_of_layers(tmp_path: Path) -> None:
+    """What was chosen is in the network, and the trace tells it layer by layer."""
+    conversion = sw.convert(keras_model(), spiking={"first": LEAKY})
+    conversion.save(path := tmp_path / "saved.spk")
+    assert types(sw.load(path)) == [LEAKY, sw.IntegrateAndFire()]
+    status = {e.layer: e.status for e in conversion.trace if e.stage == "lower"}
+    assert (status["first"], status["other"]) == ("approximated", "convergent")
+
+
 def test_a_layer_that_became_several_populations_means_all_of_them() -> None:
     """The gates of a recurrent layer are one layer of the source."""
     x = keras.Input((3, 2), name="x")
@@ -111,6 +121,31 @@ def test_a_name_that_is_a_layers_and_an_activations_is_an_error() -> None:
     assert types(sw.convert(model, spiking={"second": LEAKY})) == [sw.IntegrateAndFire(), LEAKY]
     alone = keras.Sequential([keras.Input((5,)), L.ReLU(name="relu"), L.Dense(2)])
     assert types(sw.convert(alone, spiking={"relu": LEAKY})) == [LEAKY]
+
+
+@pytest.mark.parametrize("framework", ["keras", "pytorch"])
+def test_functions_in_code_have_no_name_but_what_they_do(framework: str) -> None:
+    """`relu` means all of them, though the first is called that; the second has a name."""
+    if framework == "keras":
+        keras.utils.clear_session()  # it counts the names of operations from there
+        x = keras.Input((5,), name="x")
+        y = keras.ops.relu(L.Dense(3)(keras.ops.relu(L.Dense(4, name="first")(x))))
+        model = keras.Model(x, L.Dense(2)(y))
+    else:
+        model = Module(torch.relu)
+    conversion = sw.convert(model, spiking={"relu": LEAKY, "relu_1": SIGNED}, example_input=X)
+    assert list(conversion.populations()) == ["relu", "relu_1"]
+    assert types(conversion) == [LEAKY, SIGNED]
+    assert types(conversion.again(spiking={"relu": LEAKY})) == [LEAKY, LEAKY]
+    assert types(conversion.again(spiking={"first": LEAKY, "relu": SIGNED})) == [LEAKY, SIGNED]
+
+
+def test_two_names_of_one_population_agree() -> None:
+    """They may be given twice, with one value."""
+    both = {"second": LEAKY, "other": LEAKY}
+    assert types(sw.convert(keras_model(), spiking=both)) == [sw.IntegrateAndFire(), LEAKY]
+    with pytest.raises(ConversionError, match="'second' are one population"):
+        sw.convert(keras_model(), spiking={**both, "other": SIGNED})
 
 
 def test_unknown_keys_list_what_there_is() -> None:
@@ -136,6 +171,33 @@ def test_every_neuron_type_can_be_written_on_the_command_line(name: str) -> None
     else:
         given = {f.name: sw.Tanh() for f in needed}
         assert _neurons(f"{name}:{','.join(written)}") == kind(**given)
+
+
+WRITTEN = [
+    (name, f)
+    for name, kind in NEURON_TYPES.items()
+    for f in fields(kind)
+    if f.type == "bool" and not any(g.type == "NDArray" for g in fields(kind))
+]
+
+
+@pytest.mark.parametrize(("name", "field"), WRITTEN, ids=lambda part: getattr(part, "name", part))
+def test_what_is_true_or_false_is_written_so(name: str, field: Field[Any]) -> None:
+    """Either word of either case is that value, of every type; any other word is refused."""
+    wraps = any(f.name == "base_type" for f in fields(NEURON_TYPES[name]))
+    needed = ["base_type=Tanh"] if wraps else []
+    for word, value in (("true", True), ("False", False), ("TRUE", True)):
+        made = _neurons(f"{name}:" + ",".join([*needed, f"{field.name}={word}"]))
+        assert getattr(made, field.name) is value
+    with pytest.raises(ValueError, match=rf"{field.name} is true or false, not 'no'"):
+        _neurons(f"{name}:" + ",".join([*needed, f"{field.name}=no"]))
+
+
+def test_there_are_types_with_such_a_choice() -> None:
+    """The law above is no empty one."""
+    assert {("LIF", "skewed_scaling"), ("BipolarIntegrateAndFire", "debt")} <= {
+        (name, f.name) for name, f in WRITTEN
+    }
 
 
 def test_the_command_line_takes_neurons_by_name(tmp_path: Path) -> None:
@@ -175,3 +237,9 @@ def test_the_command_line_takes_neurons_by_name(tmp_path: Path) -> None:
         refused = invoke(*options)
         assert refused.exit_code == 2
         assert words in refused.output
+
+
+def test_choices_by_type_are_python_again_as_text() -> None:
+    """What searches print can be pasted."""
+    chosen = {sw.RectifiedLinear: SIGNED, "first": LEAKY}
+    assert eval(text(chosen), {"sw": sw}) == chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from spikewright._base.npz import read_npz
 from spikewright.chips import profile
 from spikewright.errors import (
     FileError,
+    FolderError,
+    MissingFileError,
     SimulationError,
     SpikewrightError,
 )
@@ -109,6 +112,43 @@ def test_a_path_that_cannot_be_written_is_said(
         with pytest.raises(FileError) as caught:
             WRITERS[name](place)
         assert len(str(caught.value)) < 900
+
+
+SAID = (
+    "no such file",
+    "already exists",
+    "database is locked",
+    "Permission denied",
+    "Is a directory",
+)
+
+
+@pytest.mark.parametrize("word", SAID)
+def test_the_words_of_a_path_decide_nothing(word: str, tmp_path: Path) -> None:
+    """The type of an error says what happened, also in a folder that is called like another one."""
+    (folder := tmp_path / word).mkdir()
+    with pytest.raises(FolderError, match="is a folder"):
+        file_at(folder)
+    with pytest.raises(MissingFileError, match="no such file"):
+        file_at(folder / "x")
+    (broken := folder / "x.onnx").write_bytes(b"no model")
+    with pytest.raises(sw.errors.DamagedFileError, match="not an ONNX model"):
+        sw.convert(broken)
+    (file := folder / "x.sw").write_bytes(b"no network")
+    with pytest.raises(sw.errors.DamagedFileError, match="not a readable Spikewright file"):
+        sw.load(file)
+
+
+@pytest.mark.parametrize("word", SAID)
+def test_a_study_is_not_waited_for_because_of_its_folder(word: str, tmp_path: Path) -> None:
+    """What is not a database is said at once, whatever words its path has in it."""
+    (folder := tmp_path / word).mkdir()
+    (study := folder / "study.db").write_bytes(b"no database" * 100)
+    x, y = models.inputs(MODEL, 40), np.arange(40) % 3
+    begin = time.monotonic()
+    with pytest.raises(sw.errors.TuningError, match="cannot be opened"):
+        sw.tune(MODEL, x, y, study=study, trials=1, progress=False)
+    assert time.monotonic() - begin < 5
 
 
 def test_a_file_that_may_not_be_read_is_said(

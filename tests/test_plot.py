@@ -8,10 +8,14 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 
 import spikewright as sw
 from spikewright import demo
 from spikewright.errors import SimulationError
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import Activation, Add, Affine, Input
+from spikewright.report import figures
 
 X, Y = demo.held_out(30)
 
@@ -46,6 +50,37 @@ def test_a_raster_of_one_sample(conversion: sw.Conversion) -> None:
     assert len(dots) == np.count_nonzero(run.spikes_over_time("relu1"))
 
 
+@pytest.mark.parametrize(
+    "form", [lambda x: x[:1], lambda x: torch.from_numpy(x[0]), lambda x: x[0].tolist(),
+             lambda x: {"image": x[0]}],
+)  # fmt: skip
+def test_a_sample_in_any_form(conversion: sw.Conversion, form: Any) -> None:
+    """With its batch axis or without, as a tensor, a list, by name."""
+    expected = sw.plot.raster(conversion, X[0], 4).figure.axes[0].collections[0].get_offsets()
+    found = sw.plot.raster(conversion, form(X), 4).figure.axes[0].collections[0].get_offsets()
+
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_several_inputs_by_name() -> None:
+    """Each with its sample."""
+    rng = np.random.default_rng(0)
+    graph = Graph(
+        (
+            Node("a", Input((3,))), Node("b", Input((3,))), Node("sum", Add(), ("a", "b")),
+            Node("fc", Affine(rng.normal(size=(4, 3)), rng.normal(size=4)), ("sum",)),
+            Node("act", Activation("relu"), ("fc",)),
+        ),
+        {"o": "act"},
+    )  # fmt: skip
+    network = sw.convert(graph, spiking=True, scale_firing_rates=100)
+    x = rng.normal(size=(2, 3))
+
+    assert sw.plot.raster(network, {"a": x[0], "b": x[1]}, 4).figure
+    with pytest.raises(SimulationError, match="inputs"):
+        sw.plot.raster(network, x[0], 4)
+
+
 def test_rates_of_a_run_and_of_an_evaluation(conversion: sw.Conversion) -> None:
     """A row a layer."""
     run = conversion.run(X, 8, progress=False)
@@ -77,6 +112,15 @@ def test_what_has_nothing_to_show_is_refused(conversion: sw.Conversion, tmp_path
         sw.plot.rates(sw.Evaluation.load(tmp_path / "e.json"))
 
 
+def test_pictures_that_are_saved_stay_out_of_pyplot() -> None:
+    """What `report.figures` draws opens no window, before and after a call here."""
+    sw.plot.rates(sw.convert(demo.MODEL, spiking=True, scale_firing_rates=50).run(X, 4))
+    before = plt.get_fignums()
+    figures.draw(figures.rates_info({"a": np.ones(3)}))
+
+    assert len(before) == 1 and plt.get_fignums() == before
+
+
 def spiking_network() -> tuple[sw.Network, sw.Probe, sw.Probe]:
     """Two populations with a probe of their spikes each."""
     with sw.Network(seed=0) as net:
@@ -102,3 +146,22 @@ def test_a_raster_of_a_probe() -> None:
     assert len(times) > 100 and axes.get_xlim() == pytest.approx((0.1, 0.3))
     panels = sw.plot.raster(sim, [probe, other]).figure.axes
     assert [panel.get_ylabel().split("\n")[0] for panel in panels] == ["sine", "population 2"]
+
+
+def test_a_raster_of_a_sample_of_a_batch() -> None:
+    """Named by its number, which is asked for and checked."""
+    net, probe, _ = spiking_network()
+    with sw.Simulator(net, batch_size=2, progress=False) as sim:
+        sim.run_steps(50)
+    assert sw.plot.raster(sim, probe, sample=1).figure
+    for sample in (None, 2, -1):
+        with pytest.raises(SimulationError, match="name one of 2 samples with sample="):
+            sw.plot.raster(sim, probe, sample=sample)
+    with sw.Simulator(net, progress=False) as alone:
+        with pytest.raises(SimulationError, match="run the simulator first"):
+            sw.plot.raster(alone, probe)
+        alone.run_steps(1)
+        with pytest.raises(SimulationError, match="sample= is for simulators with a batch_size"):
+            sw.plot.raster(alone, probe, sample=0)
+        with pytest.raises(SimulationError, match="nothing to draw: name a probe"):
+            sw.plot.raster(alone, [])

@@ -63,6 +63,23 @@ def test_a_notebook_shows_how_far_it_is(handle: Handle) -> None:
     assert pages[-1] == ""
 
 
+def test_work_of_unknown_length_is_counted(handle: Handle) -> None:
+    """Without a share; names are text, not markup."""
+    with progress_bar(None, True, "<b>runs</b>") as advance:
+        advance(7)
+    assert repr(handle.pictures[1]) == "<b>runs</b>: 7"
+    page = handle.pictures[1]._repr_html_()
+    assert "value=" not in page and "&lt;b&gt;runs" in page
+
+
+def test_a_bar_that_was_interrupted_is_gone(handle: Handle) -> None:
+    """As one that came to its end."""
+    with pytest.raises(KeyboardInterrupt), progress_bar(9, True) as advance:
+        advance(1)
+        raise KeyboardInterrupt
+    assert repr(handle.pictures[-1]) == ""
+
+
 def test_nothing_is_shown_unasked(handle: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `show=False`; of short work; where there is neither a kernel nor a terminal."""
     with progress_bar(9, False) as advance:
@@ -76,6 +93,19 @@ def test_nothing_is_shown_unasked(handle: Handle, monkeypatch: pytest.MonkeyPatc
     with progress_bar(9, True) as advance:
         advance(9)
     assert handle.pictures == []
+
+
+def test_pictures_are_a_few_a_second(handle: Handle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often work reports; the last one is complete."""
+    monkeypatch.setattr(progress, "_PAUSE", 60.0)
+    with progress_bar(100, True) as advance:
+        for _ in range(100):
+            advance(1)
+    assert [repr(p).partition(",")[0] for p in handle.pictures] == [
+        "steps: 0 of 100",
+        "steps: 100 of 100",
+        "",
+    ]
 
 
 @pytest.mark.slow

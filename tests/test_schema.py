@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+import numpy as np
 import pytest
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ from spikewright._base.schema import (
     Where,
     check,
     check_types,
+    declares_fields,
     is_plain,
     row,
 )
@@ -36,6 +38,21 @@ class Thing:
     table: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     anything: Any = None
     inner: Thing | None = None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"rate": 2, "count": -1},
+        {"array": np.ones(2)},
+        {"many": (1, 2.5), "table": {"a": (1, 2), "b": ()}},
+        {"anything": object(), "inner": Thing()},
+    ],
+)
+def test_fields_of_their_types_pass(changes: dict) -> None:
+    """An int serves as a float; a tuple may have any length where its type says so."""
+    check_types(Thing(**changes))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +110,21 @@ def _whole(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"parts": []},
+        {"parts": [{"kind": 1, "size": 2}, {"kind": "spikes"}]},
+        {"rate": 1e308, "dt": 1},
+        {"a later version": "wrote this"},
+    ],
+)
+def test_plain_data_as_declared_passes(changes: dict[str, Any]) -> None:
+    """Entries that are not needed may be missing; those that nobody knows are let be."""
+    check(_whole(**changes), Whole)
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"name": 3}, "name holds 3, where it takes str"),
@@ -119,3 +151,25 @@ def test_what_is_not_as_declared_is_named(changes: dict[str, Any], message: str)
     """Where it stands, what it is, in few characters, and what it would have to be."""
     with pytest.raises(TypeError, match=message):
         check(_whole(**changes), Whole)
+
+
+@pytest.mark.parametrize("missing", Whole.__annotations__)
+def test_what_is_missing_is_named(missing: str) -> None:
+    """Every entry that is needed is."""
+    whole = _whole()
+    del whole[missing]
+    with pytest.raises(TypeError, match=f"{missing} is missing"):
+        check(whole, Whole)
+
+
+def test_a_plain_class_declares_no_fields_of_its_own() -> None:
+    """Though its base is a dataclass: what it adds is not known, so no file or key may hold it."""
+
+    @dataclass(frozen=True)
+    class Declared:
+        x: int = 0
+
+    class Plain(Declared):
+        pass
+
+    assert declares_fields(Declared) and not declares_fields(Plain)

@@ -153,6 +153,24 @@ def test_what_was_measured_has_a_picture(name: str, monkeypatch: pytest.MonkeyPa
     assert parsed(item._repr_html_()).pictures == []
 
 
+@pytest.mark.parametrize("name", ["Trace", "Plan", "Memory"])
+def test_the_table_has_what_is_printed(name: str) -> None:
+    """The rows are those of the text."""
+    item = EXAMPLES[name]()
+    for row, line in zip(item._told()[1], str(item).splitlines(), strict=True):
+        for cell in row:
+            assert cell in line
+
+
+def test_a_long_table_says_how_much_is_left_out() -> None:
+    """Thirty rows are shown; a table of as many says nothing."""
+    rows = [("name", "n")] + [(f"layer {i}", str(i)) for i in range(31)]
+    long, short = (parsed(part._repr_html_()) for part in map(_Rows, (rows, rows[:-1])))
+    assert long.tags.count("tr") == short.tags.count("tr") == 31
+    assert "and 1 more: print it for all" in long.text
+    assert "more" not in short.text
+
+
 class _Rows:
     """Rows as a result."""
 
@@ -161,6 +179,12 @@ class _Rows:
 
     _drawn = Shown._drawn
     _repr_html_ = Shown._repr_html_
+
+
+def test_a_result_without_rows_is_a_sentence() -> None:
+    """A network of rates has no layers that spike."""
+    run = conversion(spiking=False, scale_firing_rates=1).run(FLAT, **SETTINGS)
+    assert set(parsed(run._repr_html_()).tags) == {"div", "p"}
 
 
 def test_control_characters_do_not_reach_the_page() -> None:

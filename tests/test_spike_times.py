@@ -10,6 +10,7 @@ import pytest
 import spikewright as sw
 from slowly import in_turn, of_each_type
 from spikewright.errors import SimulationError
+from spikewright.network.neurons import NEURON_TYPES
 from spikewright.testing.modelling import NeuronExample, neuron_type_examples, sent_of
 
 SPIKING = [e for e in neuron_type_examples() if e.neuron_type.spiking]
@@ -70,6 +71,32 @@ def test_several_spikes_in_a_step_repeat_and_batches_have_a_list_a_sample() -> N
     assert of_part == [sample[1:] for sample in found]
 
 
+def test_times_go_on_where_recordings_were_deleted() -> None:
+    """They are those of the simulation, not of the recording; so are they from run to run."""
+    net, stimulus, cells = driven(NeuronExample("", sw.SpikingRectifiedLinear()), 1)
+    with net:
+        probe = sw.Probe(cells.neurons)
+    with sw.Simulator(net, dt=0.5, progress=False) as sim:
+        assert [times.tolist() for times in sim.spike_times(probe)] == [[]]
+        sim.run_steps(3, {stimulus: [2.0]})
+        sim.clear_probes()
+        sim.run_steps(1, {stimulus: [2.0]})
+        sim.step()
+        sim.run_steps(2, {stimulus: [2.0]})
+    assert sim.spike_times(probe)[0].tolist() == [2.0, 3.0, 3.5]
+
+
+def test_neurons_that_start_again_send_what_is_assumed_again() -> None:
+    """A spike that receivers take as sent is none, in the first steps of every window."""
+    kind = sw.BipolarIntegrateAndFire(assumed_spikes=1)
+    net, stimulus, cells = driven(NeuronExample("", kind), 1, restart_every=3)
+    with net:
+        probe = sw.Probe(cells.neurons)
+    with sw.Simulator(net, dt=0.5, progress=False) as sim:
+        sim.run_steps(6, {stimulus: [2.0]})
+    assert sim.spike_times(probe)[0].tolist() == [1.0, 1.5, 2.5, 3.0]
+
+
 def test_probes_without_all_spikes_are_refused() -> None:
     """Of rates, of values, filtered, thinned out, or of another simulator: with the next move."""
     with sw.Network() as net:
@@ -92,3 +119,9 @@ def test_probes_without_all_spikes_are_refused() -> None:
         sim.spike_times(thin)
     with pytest.raises(SimulationError, match="is no probe of"):
         sim.spike_times(other)
+
+
+def test_every_spiking_type_has_an_example() -> None:
+    """So that the law above is about all of them."""
+    known = {name for name, kind in NEURON_TYPES.items() if kind.spiking}
+    assert {type(e.neuron_type).__name__ for e in SPIKING} >= known

@@ -76,6 +76,14 @@ def test_arrays_come_back_bit_for_bit(place: Path, array: NDArray) -> None:
     assert kept.tobytes() == native.tobytes()
 
 
+def test_numpy_numbers_become_python_numbers() -> None:
+    """A NumPy scalar in a field is saved as the number that it is."""
+    encoded = _storage.Encoder().encode((np.float32(0.5), np.int64(3), np.bool_(True)))
+
+    assert encoded == [0.5, 3, True]
+    assert [type(item) for item in encoded] == [float, int, bool]
+
+
 @pytest.mark.parametrize(
     ("value", "named"),
     [
@@ -92,6 +100,17 @@ def test_what_cannot_be_data_is_refused(value: Any, named: str) -> None:
     """Objects, classes and arrays of anything but numbers are a `TypeError` naming the type."""
     with pytest.raises(TypeError, match=named):
         _storage.Encoder().encode({"inside": [value]})
+
+
+def test_a_field_that_the_format_needs_for_itself_is_refused() -> None:
+    """`type` names the class in a manifest, so no field can have that name."""
+
+    @dataclass
+    class Typed:
+        type: str = "a"
+
+    with pytest.raises(TypeError, match="Typed: a field named 'type'"):
+        _storage.Encoder().encode(Typed())
 
 
 def test_only_registered_classes_are_rebuilt() -> None:
@@ -134,3 +153,9 @@ def test_the_checksum_covers_manifest_and_arrays(tmp_path: Path) -> None:
         path.write_bytes(forged)
         with pytest.raises(DamagedFileError, match="does not match its checksum"):
             _storage.read(path, "graph")
+
+
+def test_a_missing_file_is_not_a_damaged_one(tmp_path: Path) -> None:
+    """The system's own error, with the path."""
+    with pytest.raises(FileNotFoundError, match="nothing: no such file"):
+        _storage.read(tmp_path / "nothing", "graph")

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikewright._base.structure import Structure, leaves
+from spikewright._base.structure import Structure, first_samples, leaves
 
 A, B, Y = np.ones((4, 3)), np.zeros((4, 2)), np.arange(4)
 ONE = Structure({"x": ("x",)}, {"x": 1})
@@ -32,6 +32,14 @@ def test_a_single_input(given: Any) -> None:
     """An array, alone or in a container of its own, beside settings that are no arrays."""
     (found,) = ONE.named(given).values()
     assert found.shape == (4, 3)
+
+
+def test_a_list_of_samples_is_not_a_list_of_inputs() -> None:
+    """Arrays without a batch axis are samples of the one input, and numbers in lists are values."""
+    assert len(ONE.named([A[0], A[1]])["x"]) == 2
+    assert len(ONE.named([A[0]])["x"]) == 1
+    assert ONE.named([[0.1, 0.2, 0.3]]) == {"x": [[0.1, 0.2, 0.3]]}
+    assert ONE.find([A[0], A[1]]) is None  # it may be batches too
 
 
 @pytest.mark.parametrize(
@@ -100,6 +108,22 @@ def test_batches_are_inputs_with_or_without_labels(
     assert found[1] is y
 
 
+@pytest.mark.parametrize("batch", [[A, A, A], [], 3, "x"])
+def test_what_is_no_batch(batch: Any) -> None:
+    """Of a single input three arrays are none."""
+    assert ONE.split(batch) is None
+
+
+def test_lists_of_events_are_samples() -> None:
+    """An input whose samples are lists takes any list, alone, in a pair, and beside others."""
+    events = [np.zeros((7, 3)), np.zeros((2, 3))]
+    one = Structure({"x": ("x",)}, {"x": 1}, frozenset(["x"]))
+    two = Structure({"a": ("a",), "b": ("b",)}, {"a": 1, "b": 1}, frozenset(["b"]))
+    assert one.find(events) == {"x": events}
+    assert one.split((events, Y)) == ({"x": events}, Y)
+    assert _is(two.named([A, events]), a=A, b=events)
+
+
 _trees = st.recursive(
     st.just(None),
     lambda inner: (
@@ -129,3 +153,16 @@ def test_any_structure_comes_apart_as_it_was_put_together(tree: Any) -> None:
     for way in (whole, [whole["argument"]], whole["argument"], arrays):
         found = structure.named(way)
         assert all(found[name] is array for name, array in arrays.items())
+
+
+def test_first_samples() -> None:
+    """Two samples of every array, settings as they are; nothing of what may come in batches."""
+    found = first_samples({"a": A, "more": [B, B]})
+    assert found["a"].shape == (2, 3) and [b.shape for b in found["more"]] == [(2, 2)] * 2
+    assert first_samples((A, B))[1].shape == (2, 2)
+    mapping, alone, option = first_samples(({"a": [A]}, B, None))
+    assert (mapping["a"][0].shape, alone.shape, option) == ((2, 3), (2, 2), None)
+    assert first_samples([A, None])[0].shape == (2, 3)
+    assert first_samples([(A, Y), (A, Y)]) is None
+    assert first_samples([[1.0, 2.0]]) is None and first_samples("x") is None
+    assert first_samples(iter([A])) is None

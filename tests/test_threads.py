@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import spikewright as sw
 from slowly import in_turn
 from spikewright import demo, engines
+from spikewright.cli.main import main
 from spikewright.engines.native.engine import THREADS_VARIABLE, NativeEngine
 from spikewright.engines.torch import TorchEngine
 from spikewright.errors import BuildError, SpikewrightError
@@ -69,6 +71,13 @@ def test_the_environment_has_the_same_limit(threads: str, monkeypatch: pytest.Mo
     monkeypatch.setenv(THREADS_VARIABLE, threads)
     with pytest.raises(BuildError, match=f"{THREADS_VARIABLE} must be .*from 1 to 256"):
         NativeEngine()
+
+
+@pytest.mark.parametrize("threads", ["0", "257"])
+def test_commands_have_the_same_limit(threads: str) -> None:
+    """All commands share the option."""
+    found = CliRunner().invoke(main, ["evaluate", "model.keras", "--threads", threads])
+    assert found.exit_code == 2 and "is not in the range 1<=x<=256" in found.output
 
 
 def test_as_many_as_the_limit_run() -> None:
@@ -131,3 +140,38 @@ def test_threads_that_cannot_start_are_an_error() -> None:
         """
     )
     assert "native engine: the system cannot start thread " in said and "fewer threads=" in said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_memory_that_runs_out_in_kernels_is_an_error() -> None:
+    """It says how much was asked for; the simulator goes on when there is room."""
+    said = in_a_process(
+        """
+        run.available = run.lately_available = lambda: None  # else the need is told before
+        with sw.Network(seed=0) as net:
+            source = sw.Node(np.linspace(0.0, 1.0, 200_000))
+            first = sw.Ensemble(200_000, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0)
+            second = sw.Ensemble(200_000, neuron_type=sw.LIF(), gain=1.0, bias=1.1)
+            sw.Connection(source, first.neurons, None)
+            sw.Connection(first.neurons, second.neurons, 0.01, 0.01)
+            probe = sw.Probe(second.neurons[:3])
+        sim = sw.Simulator(net, engine="native", threads=1, progress=False)
+        sim.run_steps(5)
+        for room in range(2, 200, 6):
+            limit(room * 2**20)
+            try:
+                sim.run_steps(64)
+            except SimulationError as error:
+                limit(0)
+                print(error)
+            else:
+                break
+        limit(0)
+        sim.run_steps(3)
+        assert len(sim.data[probe]) == sim.n_steps
+        print("done", sim.n_steps)
+        """
+    )
+    assert "native engine: the system has no memory left for " in said
+    assert " bytes" in said and "done" in said

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from populations import simulator
-from spikewright import distributions, solvers
-from spikewright.errors import BuildError, NetworkError
+from spikewright import distributions, processes, solvers
+from spikewright.engines.program import Linear
+from spikewright.errors import BuildError, NetworkError, SimulationError
 
 ENGINES = [name for name in sw.engines.available() if name != "torch"]
 
@@ -52,6 +53,14 @@ def test_a_communication_channel_passes_a_value_on(engine: str, precision: Any) 
     assert np.array_equal(found[0], found[1])
 
 
+def test_a_channel_runs_natively() -> None:
+    """Everything from the first population's spikes on has a native kernel."""
+    net, _ = channel()
+    with simulator(net, engine="native", precision="float32") as sim:
+        others = [row.operator for row in sim.plan.rows if not row.kernel.startswith("native")]
+    assert not [label for label in others if "'link'" in label or "'two'" in label]
+
+
 def test_the_error_falls_with_the_number_of_neurons() -> None:
     """Decoding without spikes: the rms error is below 1.5 / n at every size."""
     for n in (20, 80, 320):
@@ -61,6 +70,30 @@ def test_the_error_falls_with_the_number_of_neurons() -> None:
         with simulator(net) as sim:
             (rmse,) = sim.data[link].solver_info["rmses"]
         assert rmse < 1.5 / n
+
+
+def test_parameters_as_built() -> None:
+    """Encoders of length 1, gain over radius in the scaled ones, rates and intercepts in range."""
+    with sw.Network(seed=2) as net:
+        ensemble = sw.Ensemble(200, 3, radius=2.0)
+    with simulator(net) as sim:
+        built = sim.data[ensemble]
+    assert built.encoders.shape == built.scaled_encoders.shape == (200, 3)
+    assert np.allclose(np.linalg.norm(built.encoders, axis=1), 1.0)
+    assert np.allclose(built.scaled_encoders, built.encoders * built.gain[:, None] / 2.0)
+    assert built.max_rates.min() >= 200 and built.max_rates.max() <= 400
+    assert built.intercepts.min() >= -1 and built.intercepts.max() <= 0.9
+    assert built.eval_points.shape == (1500, 3)
+    assert 1.9 < np.linalg.norm(built.eval_points, axis=1).max() <= 2.0
+
+
+@pytest.mark.parametrize(
+    ("n", "dimensions", "count"), [(50, 1, 750), (50, 3, 1500), (50, 9, 2500), (2000, 1, 4000)]
+)
+def test_how_many_points_are_drawn(n: int, dimensions: int, count: int) -> None:
+    """500 a dimension, between 750 and 2500, at least two a neuron."""
+    with sw.Network():
+        assert sw.Ensemble(n, dimensions).default_eval_points == count
 
 
 def test_what_is_given_is_taken() -> None:
@@ -106,6 +139,63 @@ def test_the_default_decoders_are_their_closed_form() -> None:
 # Connections
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_decoded_values_are_weights_times_activities(engine: str) -> None:
+    """Rates at a point: transform . decoders . a arrives, without delay where no synapse is."""
+    rng = np.random.default_rng(3)
+    matrix = rng.normal(size=(4, 2))
+    with sw.Network(seed=3) as net:
+        ensemble = sw.Ensemble(80, 3, neuron_type=sw.LIFRate(amplitude=0.5), radius=2.0)
+        sw.Connection(sw.Node([0.6, -0.9, 0.3]), ensemble, None)
+        end = sw.Node(size_in=6)
+        link = sw.Connection(
+            ensemble[[2, 0]], end[1:5], None, matrix, function=lambda x: [x[0] * x[1], x[1]]
+        )
+        sent, value = sw.Probe(ensemble.neurons), sw.Probe(end)
+    with simulator(net, engine=engine) as sim:
+        sim.run_steps(2)
+    a, data = sim.data[sent][0], sim.data[link]
+    assert data.weights.shape == (4, 80)
+    assert np.allclose(sim.data[value][0, 1:5], data.weights @ a, rtol=1e-9, atol=1e-9)
+    assert np.allclose(sim.data[value][0, [0, 5]], 0.0)
+    ideal = matrix @ np.array([0.3 * 0.6, 0.6])
+    assert np.allclose(sim.data[value][0, 1:5], ideal, atol=0.4)
+
+
+def test_targets_may_be_an_array() -> None:
+    """One row for each of the points, the function that the array is of."""
+    points = np.linspace(-1, 1, 200)[:, None]
+    with sw.Network(seed=0) as net:
+        ensemble, end = sw.Ensemble(40), sw.Node(size_in=1)
+        given = sw.Connection(ensemble, end, eval_points=points, function=points[:, 0] ** 2)
+        called = sw.Connection(ensemble, end, eval_points=points, function=np.square)
+        unscaled = sw.Connection(
+            ensemble, end, eval_points=2 * points, scale_eval_points=False, function=np.square
+        )
+    with simulator(net) as sim:
+        assert np.array_equal(sim.data[given].decoders, sim.data[called].decoders)
+        assert np.array_equal(sim.data[unscaled].eval_points, 2 * points)
+
+
+def test_factors_are_multiplied_out_only_where_that_is_no_larger() -> None:
+    """A wide transform stays behind the decoders; a narrow one goes into them."""
+    rng = np.random.default_rng(0)
+    with sw.Network(seed=0) as net:
+        one, two = sw.Ensemble(300, 4, label="one"), sw.Ensemble(200, 64, label="two")
+        sw.Connection(one, two, transform=rng.normal(size=(64, 4)))
+        sw.Connection(one, sw.Node(size_in=1), transform=np.ones((1, 4)))
+    program = simulator(net).program
+    shapes = [
+        op.transform.weights.shape
+        for op in program.operators
+        if isinstance(op, Linear) and op.transform.weights.ndim == 2
+    ]
+    assert sorted(shapes) == [(1, 300), (4, 300), (64, 4), (200, 64)]
+
+
+# Connections
+
+
 @pytest.mark.parametrize("solver", [solvers.LstsqL2(weights=True), solvers.LstsqDrop(weights=True)])
 def test_weights_between_neurons_do_what_factors_do(solver: solvers.Solver) -> None:
     """The full matrix is stored instead, gain x encoders / radius x transform x decoders."""
@@ -137,6 +227,31 @@ def test_weights_between_neurons_do_what_factors_do(solver: solvers.Solver) -> N
     assert np.allclose(currents[0], currents[1], atol=tolerance)
 
 
+def test_the_whole_matrix_and_what_a_scale_touches() -> None:
+    """Rows follow the gain, which is scaled; encoders, decoders and weights are not."""
+    found = []
+    for scale in (1.0, 4.0):
+        with sw.Network(seed=6) as net:
+            one, two = (
+                sw.Ensemble(30, 2, neuron_type=sw.SpikingRectifiedLinear(), rate_scale=scale)
+                for _ in range(2)
+            )
+            link = sw.Connection(one, two)
+            into = sw.Connection(sw.Node([1.0, 2.0]), two.neurons[:2])
+        with simulator(net) as sim:
+            found.append(
+                (
+                    sw.full_weights(sim, link), sim.data[link].weights, sim.data[two].encoders,
+                    sim.data[two].scaled_encoders, sw.full_weights(sim, into),
+                    sim.data[one].amplitude,
+                )
+            )  # fmt: skip
+    plain, scaled = found
+    for index, factor in enumerate((4.0, 1.0, 1.0, 4.0, 4.0, 0.25)):
+        assert np.allclose(scaled[index], factor * plain[index]), index
+    assert plain[4].shape == (30, 2) and np.count_nonzero(plain[4]) == 2
+
+
 @pytest.mark.parametrize("scale", [1.0, 5.0])
 def test_a_scale_leaves_what_is_decoded(scale: float) -> None:
     """More and lower spikes: the same value, with less noise."""
@@ -149,6 +264,21 @@ def test_a_scale_leaves_what_is_decoded(scale: float) -> None:
         sim.run_steps(400)
     assert sim.data[value][-100:, 0].mean() == pytest.approx(0.4, abs=0.02)
     assert sim.data[counts].sum() == pytest.approx(scale * 2950, rel=0.5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_recurrent_population_keeps_a_value(engine: str) -> None:
+    """An integrator: 0.5 s of input 1, then held; the loop runs in every engine."""
+    tau = 0.1
+    with sw.Network(seed=8) as net:
+        stimulus = sw.Node(processes.Piecewise({0.0: 1.0, 0.5: 0.0}))
+        memory = sw.Ensemble(150, label="memory")
+        sw.Connection(stimulus, memory, tau, transform=tau)
+        sw.Connection(memory, memory, tau)
+        probe = sw.Probe(memory, synapse=0.05)
+    with simulator(net, engine=engine, progress=False) as sim:
+        sim.run(1.0)
+    assert sim.data[probe][-1, 0] == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -171,6 +301,30 @@ def test_without_neurons_functions_are_exact(engine: str) -> None:
     assert np.array_equal(sim.data[ensemble].encoders, np.eye(2))
     with pytest.raises(BuildError, match=r"'d'> has no neurons \(Direct\), and so no gain"):
         _ = sim.data[ensemble].gain
+
+
+def test_functions_on_connections_from_nodes_are_exact() -> None:
+    """Of the part that is sent, at every step."""
+    with sw.Network() as net:
+        end = sw.Node(size_in=1)
+        sw.Connection(sw.Node(lambda t: [t, 2 * t])[1], end, None, function=lambda x: x + 1)
+        probe = sw.Probe(end)
+    with simulator(net, progress=False) as sim:
+        sim.run_steps(3)
+    assert np.allclose(sim.data[probe][:, 0], 2 * sim.trange() + 1)
+
+
+def test_probes_of_what_arrives_and_of_what_is_decoded() -> None:
+    """The input is what connections deliver, however far it is from what is decoded."""
+    with sw.Network(seed=0) as net:
+        ensemble = sw.Ensemble(100, 2)
+        sw.Connection(sw.Node([0.5, -0.25]), ensemble, None)
+        sw.Connection(sw.Node([0.25]), ensemble[1], None)
+        arriving, decoded = sw.Probe(ensemble, "input"), sw.Probe(ensemble, synapse=0.05)
+    with simulator(net) as sim:
+        sim.run_steps(300)
+    assert np.allclose(sim.data[arriving], [0.5, 0.0])
+    assert np.allclose(sim.data[decoded][-1], [0.5, 0.0], atol=0.1)
 
 
 # What is refused
@@ -196,6 +350,26 @@ def test_impossible_populations_are_refused(options: Any, message: str) -> None:
     with sw.Network() as net, pytest.raises(NetworkError, match=message):
         sw.Ensemble(3, 2, label="e", **options)
     assert net.ensembles == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_rates": np.full(3, 600.0)}, r"'e'>: LIF: 3 of 3 .* below 500 Hz"),
+        ({"encoders": distributions.Choice([0.0])}, r"'e'>: 3 of 3 encoders are zero"),
+        ({"encoders": distributions.Samples([[1.0, 1.0]])}, r"'e'>: encoders: Samples: \(3, 2\)"),
+        ({"eval_points": np.full((9, 2), 1e-9), "intercepts": np.full(3, 0.5)}, r"no neuron of"),
+        ({"intercepts": distributions.Choice([1.5])}, r"'e'>: LIF: 3 of 3 neurons have no gain"),
+    ],
+)
+def test_populations_that_cannot_be_built_are_named(options: Any, message: str) -> None:
+    """What is drawn or solved is checked when a simulator is built."""
+    with sw.Network(seed=0) as net:
+        ensemble = sw.Ensemble(3, 2, label="e", **options)
+        sw.Connection(sw.Node([0.1, 0.1]), ensemble)
+        sw.Connection(ensemble, sw.Node(size_in=2))
+    with pytest.raises((BuildError, NetworkError), match=message):
+        simulator(net)
 
 
 @pytest.mark.parametrize(
@@ -229,3 +403,53 @@ def test_impossible_decoded_connections_are_refused(make: Any, message: str) -> 
         with pytest.raises(NetworkError, match=message):
             make(node, ensemble)
     assert net.connections == []
+
+
+def test_functions_that_misbehave_at_a_point_are_named() -> None:
+    """Another size, or NaN, at some evaluation point."""
+    for function, what in (
+        (lambda x: [1.0] if x[0] <= 0 else [1.0, 2.0], r"shape \(2,\)"),
+        (lambda x: x[0] if x[0] <= 0 else np.nan, "NaN or infinity"),
+    ):
+        with sw.Network(seed=0) as net:
+            ensemble = sw.Ensemble(9, label="e")
+            sw.Connection(ensemble, sw.Node(size_in=1), function=function, label="c")
+        with pytest.raises(BuildError, match=rf"'c'>: its function gave {what} at x = "):
+            simulator(net)
+
+
+def test_a_cycle_without_a_synapse_names_its_objects() -> None:
+    """Two populations that wait for each other within one step."""
+    with sw.Network() as net:
+        one, two = sw.Ensemble(9, label="one"), sw.Ensemble(9, label="two")
+        sw.Connection(one, two, None)
+        sw.Connection(two, one, None)
+    with pytest.raises(BuildError, match=r"cycle without a synapse.*'one'.*'two'"):
+        simulator(net)
+
+
+def test_nan_from_a_node_names_it() -> None:
+    """At the step at which it came."""
+    with sw.Network() as net:
+        node = sw.Node(lambda t: np.nan if t > 0.0025 else 0.0, label="broken")
+        sw.Connection(node, sw.Ensemble(9))
+    with simulator(net, progress=False) as sim, pytest.raises(SimulationError, match="'broken'>"):
+        sim.run_steps(5)
+
+
+def test_direct_ensembles_have_no_neurons_to_connect_or_probe() -> None:
+    """The error says what to do instead."""
+    with sw.Network():
+        direct, node = sw.Ensemble(1, neuron_type=sw.Direct(), label="d"), sw.Node([1.0])
+        with pytest.raises(NetworkError, match=r"'d'>.*there are no neurons; connect to the ens"):
+            sw.Connection(node, direct.neurons)
+        with pytest.raises(NetworkError, match=r"'d'>: with Direct\(\) there are no neurons"):
+            sw.Probe(direct.neurons)
+
+
+def test_the_whole_matrix_of_a_foreign_connection_is_a_key_error() -> None:
+    """Simulators know their own connections."""
+    one, _ = channel()
+    other, _ = channel()
+    with pytest.raises(KeyError, match="is no connection of"):
+        sw.full_weights(simulator(one), other.connections[0])

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from scripts import check_wheel
 
+import spikewright as sw
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -25,6 +27,13 @@ def test_every_wheel_is_tried_by_the_same_check() -> None:
     assert f'"$ROOT/{check}"' in script
     assert "- run: scripts/wheels.sh\n" in workflow
     assert os.access(ROOT / "scripts" / "wheels.sh", os.X_OK)
+
+
+def test_the_repository_is_no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that Python finds in the repository is refused: the wheel was not tried then."""
+    monkeypatch.setattr(check_wheel, "HERE", Path(sw.__file__).resolve().parents[1])
+    with pytest.raises(AssertionError, match="not an installed wheel"):
+        check_wheel.main()
 
 
 def test_a_wheel_without_kernels_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import re
@@ -17,11 +18,18 @@ import pytest
 import models
 import spikewright as sw
 from report.report_pages import evaluated
-from spikewright import graph, network
-from spikewright._base.writing import KINDS, FileKind, write_file
-from spikewright.errors import ExistingFileError
+from spikewright import demo, graph, network
+from spikewright._base import storage as _storage
+from spikewright._base.writing import KINDS, FileKind, make_folder, write_file
+from spikewright.engines.decoder_cache import DecoderCache
+from spikewright.errors import ExistingFileError, FileError
+from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.measure import Evaluation
+from spikewright.network.solvers import Solution
 from spikewright.report import figures, write_html
+from spikewright.report.figures.saving import is_picture
+
+LONG = "n" * 250
 
 ANY = FileKind("anything", lambda path: True)
 SETTINGS = {"samples": 3, "steps": 8, "dt": 0.001, "readouts": ["mean"]}
@@ -73,6 +81,11 @@ KEPT = {
     "a model with trained weights": "`spikewright train --write-back`: it replaces nothing unasked",
 }
 """Kinds that no function writes under a name that it is given, each with its reason."""
+FOLDERS: dict[str, Callable[[Path], Any]] = {
+    "folder": make_folder,
+    "checkpoint": lambda path: Checkpoint(path, {"steps": 3}),
+}
+"""Everything that makes a folder."""
 
 
 def test_every_kind_of_file_has_a_writer_here() -> None:
@@ -150,11 +163,54 @@ def test_a_file_of_the_same_kind_is_replaced(writer: str, tmp_path: Path) -> Non
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_data_beside_a_picture_stay_unless_they_are_its_own(suffix: str, tmp_path: Path) -> None:
+    """Pictures are known by their mark, their data by their columns beside a marked picture."""
+    picture, data = tmp_path / f"a.{suffix}", tmp_path / "a.csv"
+    _figure(picture)
+    _figure(picture)
+    own = data.read_bytes()
+    for content in (b"time,mine\n1,2\n", own.replace(b"x0", b"x1", 1)):
+        data.write_bytes(content)
+        with pytest.raises(ExistingFileError, match=r"a\.csv: exists and is not the data"):
+            _figure(picture)
+        assert data.read_bytes() == content
+    data.write_bytes(own)
+    picture.unlink()
+    with pytest.raises(ExistingFileError, match=r"a\.csv: exists and is not the data"):
+        _figure(picture)
+    assert not picture.exists()
+    _figure(picture, overwrite=True)
+    assert is_picture(picture)
+
+
+def test_a_nir_file_of_another_writer_stays(tmp_path: Path) -> None:
+    """It is a user's own, although it is of the same format."""
+    import nir
+
+    path = tmp_path / "theirs.nir"
+    nodes = {"input": nir.Input(np.array([2])), "output": nir.Output(np.array([2]))}
+    nir.write(path, nir.NIRGraph(nodes, [("input", "output")]))
+    content = path.read_bytes()
+    with pytest.raises(ExistingFileError, match=r"theirs\.nir: exists and is not a NIR file that"):
+        sw.nir.save(_spiking(), path)
+
+    assert path.read_bytes() == content
+
+
 def refusal(write: Callable[[Path], Any], path: Path) -> str:
     """What is said of a path that cannot be written."""
     with pytest.raises(OSError) as caught:
         write(path)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("writer", NAMED)
+def test_long_names_are_names(writer: str, tmp_path: Path) -> None:
+    """As long as the system takes them: a temporary file needs no longer one."""
+    WRITERS[writer](tmp_path / LONG)
+
+    assert [p.name for p in tmp_path.iterdir()] == [LONG]
 
 
 @pytest.mark.parametrize("writer", NAMED)
@@ -209,6 +265,61 @@ class Full:
         raise OSError(28, "No space left")
 
 
+@pytest.mark.parametrize("maker", FOLDERS)
+def test_a_folder_that_cannot_be_made_is_named(maker: str, tmp_path: Path) -> None:
+    """A file in its place, or in that of a folder above it."""
+    (tmp_path / "file").write_bytes(b"mine")
+    for name in ("file", "file/folder", "m" * 300):
+        assert refusal(FOLDERS[maker], tmp_path / name).startswith(f"{tmp_path / name}: ")
+
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_a_picture_and_its_data_are_written_both_or_neither(tmp_path: Path) -> None:
+    """Where the CSV cannot stand the picture is not written either."""
+    (tmp_path / "picture.csv").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"picture\.csv: is a folder"):
+        _figure(tmp_path / "picture.svg")
+    assert [p.name for p in tmp_path.iterdir()] == ["picture.csv"]
+
+    (tmp_path / "picture.csv").rmdir()
+    _figure(tmp_path / "picture.svg")
+    assert {p.name for p in tmp_path.iterdir()} == {"picture.csv", "picture.svg"}
+
+
+def test_the_demonstration_writes_into_a_folder(tmp_path: Path) -> None:
+    """A file in its place is left alone."""
+    (tmp_path / "file").write_bytes(b"mine")
+    for write in (demo.write_pictures, demo.write_report):
+        with pytest.raises(FileError, match="file: is a file, and a folder is needed"):
+            write(None, tmp_path / "file")  # type: ignore[arg-type]
+
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_a_cache_that_cannot_be_written_is_one_warning(tmp_path: Path) -> None:
+    """It names the folder; decoders are kept in memory."""
+    (tmp_path / "file").write_bytes(b"mine")
+    cache = DecoderCache(tmp_path / "file")
+    with pytest.warns(UserWarning, match="file: is a file, and a folder is needed"):
+        cache.keep("key", Solution(np.ones((2, 3)), {}))
+
+    assert cache.find("key", (2, 3)) is not None
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_a_study_leaves_other_files_alone(tmp_path: Path) -> None:
+    """A folder, a folder that is not there, and a file that is no database."""
+    (tmp_path / "file").write_bytes(b"mine")
+    x = np.random.default_rng(0).normal(size=(60, 6))
+    for name in (".", "none/study", "file"):
+        with pytest.raises(sw.errors.TuningError, match=r"study at .* cannot be opened"):
+            sw.tune(models.mlp(), x, np.arange(60) % 3, trials=1, study=tmp_path / name)
+
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
 def test_writing_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     """After two writes there is one file, the second, with the permissions of a new file."""
     target = tmp_path / "file"
@@ -237,3 +348,35 @@ def test_a_failure_leaves_the_old_file_and_no_other(
 
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+# Who else writes files, and why that is no file of a user's.
+ELSEWHERE = {
+    "frontends/keras/loading.py": "weights of an archive, unpacked into a temporary folder",
+    "running/storage.py": "a file in a temporary folder, read at once",
+    "exchange/nir/checking/process.py": "questions to a reader, in a temporary folder",
+    "exchange/nir/checking/runner/__main__.py": "the reader's answers, in that folder",
+    "cli/printing.py": "what cannot be printed goes nowhere",
+}
+_WRITING = {"write_text", "write_bytes", "mkstemp", "NamedTemporaryFile", "mkdir", "makedirs"}
+
+
+def _writes(path: Path) -> bool:
+    """Whether a file calls what writes files."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            modes = [a.value for a in node.args if isinstance(a, ast.Constant)]
+            opens = name in ("open", "fdopen") and {"w", "wb", "a", "ab", "x", "xb"} & {*modes}
+            if name in _WRITING or opens or ast.unparse(node.func) == "os.open":
+                return True
+    return False
+
+
+def test_one_file_writes_all_others() -> None:
+    """A new writer is atomic and clear by using it."""
+    root = Path(sw.__file__).parent
+    found = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if _writes(path)}
+
+    assert found == {"_base/writing.py", *ELSEWHERE}
+    assert _storage.write_file is write_file

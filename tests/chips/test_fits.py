@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from building import given, population, reads
+from building import dense, given, population, reads
 
 import spikewright as sw
 from spikewright import chips
@@ -112,6 +112,28 @@ def test_a_remedy_counts_channels() -> None:
     assert asked(16).fits
 
 
+def test_both_layouts_of_images_are_one() -> None:
+    """A network whose channels come last takes what one with channels first takes."""
+    found = []
+    for last in (False, True):
+        shape = (12, 12, 2) if last else (2, 12, 12)
+        graph = _graph(
+            _convolution(4, 2, last=last),
+            g.Activation("relu"),
+            _average(last),
+            g.Reshape((100,)),
+            g.Affine(_weights(7, 100), None),
+            g.Activation("relu"),
+            shape=shape,
+        )
+        fit = _converted(graph).fits("speck")
+        assert fit.verdict == "fits"
+        found.append([(la.neurons, la.numbers, dict(la.shares)) for la in fit.layers])
+
+    assert found[0] == found[1]
+    assert found[0][1][2]["core_kernel_words"] == 4 * 2 ** (5 + 3) / 16384  # 5 x 5 taps, 7 filters
+
+
 def test_a_readout_is_a_layer() -> None:
     """Values that are read out take cores as a layer of neurons, and the verdict says so."""
     graph = _graph(
@@ -127,6 +149,21 @@ def test_a_readout_is_a_layer() -> None:
     assert fit.cores == 2
     assert len(fit.assumptions) == 1
     assert "laid out as a layer of neurons" in fit.assumptions[0]
+
+
+def test_biases_are_no_inputs() -> None:
+    """A constant of a conversion is a bias, which a chip's neurons have."""
+    graph = _graph(
+        g.Affine(_weights(5, 16), None),
+        g.Activation("relu"),
+        g.Affine(_weights(3, 5), _weights(3)),
+        shape=(16,),
+    )
+    conversion = _converted(graph)
+
+    assert len(conversion.network.all_nodes) == 3  # the input, the readout, and its constant
+    assert conversion.fits("xylo_audio2").fits
+    assert not chips.fits(conversion.network, "xylo_audio2").fits  # where nobody says so
 
 
 def _two(one: Any, other: Any) -> sw.Network:
@@ -151,6 +188,41 @@ def test_a_core_has_one_kernel() -> None:
     assert chips.fits(_two(shared, None), "loihi1").fits
 
 
+def test_layers_are_matched_not_queued() -> None:
+    """A layer that needs a certain core gets it, though an earlier layer would fit there too."""
+    with sw.Network() as network:
+        small = [population(1, FLOOR) for _ in range(2)]  # every core has room for these
+        most = [population((64, 32, 32), FLOOR) for _ in range(3)]  # cores 0 to 2 alone
+        half = [population((32, 32, 32), FLOOR) for _ in range(2)]  # cores 0 to 4
+        for _ in range(2):  # cores 5 and 6 alone
+            dense(population(256, FLOOR), given(256))
+    fit = chips.fits(network, "speck")
+    cores = [layer.numbers[0] for layer in fit.layers]
+
+    assert fit.verdict == "fits"
+    assert len(small) + len(most) + len(half) == 7
+    assert [set(cores[:2]), set(cores[2:5]), set(cores[5:7]), set(cores[7:])] == [
+        {7, 8},
+        {0, 1, 2},
+        {3, 4},
+        {5, 6},
+    ]
+
+
+def test_layers_without_a_core_are_named() -> None:
+    """Of four layers that fit three cores alone, one has none; the others keep theirs."""
+    with sw.Network() as network:
+        for index in range(4):
+            population((64, 32, 32), FLOOR, f"layer {index}")
+    fit = chips.fits(network, "speck")
+
+    (broken,) = fit.broken
+    assert broken.rule == "limits.cores"
+    assert "no core with room for it is left" in broken.reason
+    assert sorted(layer.numbers for layer in fit.layers) == [(), (0,), (1,), (2,)]
+    assert [la.layer for la in fit.layers if not la.cores] == [broken.layer]
+
+
 def _refused(build: Any) -> str:
     with sw.Network() as network:
         build()
@@ -167,6 +239,18 @@ def _learning() -> None:
 def test_what_no_chip_holds_is_refused() -> None:
     """A population that represents a vector, and a junction in a loop, are named."""
     assert "'vector' represents a vector" in _refused(_learning)
+
+
+def test_a_loop_of_junctions_is_refused() -> None:
+    """Junctions that lead to each other have no neurons to hold their values."""
+
+    def loop() -> None:
+        one, two = sw.Node(size_in=2, label="one"), sw.Node(size_in=2, label="two")
+        sw.Connection(one, two, synapse=0.01)
+        sw.Connection(two, one, synapse=0.01)
+        reads(population(2, FLOOR), two)
+
+    assert "leads to itself without neurons" in _refused(loop)
 
 
 def test_functions_between_layers_do_not_fit() -> None:
@@ -205,6 +289,20 @@ def test_neurons_that_differ_are_assumptions() -> None:
     assert _fits(graph, FLOOR, "speck") == ()
 
 
+def test_a_network_under_a_chips_bits_assumes_less() -> None:
+    """What `on` has made equal is said no more: reset, floor and cap; the layout stays as it is."""
+    graph = _graph(
+        g.Affine(_weights(5, 4), None), g.Activation("relu"), g.Affine(_weights(3, 5), None),
+        shape=(4,),
+    )  # fmt: skip
+    conversion = _converted(graph, spiking=True)
+    for chip, said in (("loihi1", "sets the chip's neurons to zero"), ("speck", "voltage_floor")):
+        free, under = conversion.fits(chip), conversion.on(chip).fits(chip)
+        assert any(said in sentence for sentence in free.assumptions)
+        assert not any(said in sentence for sentence in under.assumptions)
+        assert [layer.cores for layer in free.layers] == [layer.cores for layer in under.layers]
+
+
 def _fits(graph: Graph, neurons: Any, chip: str) -> tuple[str, ...]:
     return _converted(graph, spiking={"relu": neurons}).fits(chip).assumptions
 
@@ -220,6 +318,23 @@ def test_a_layer_is_cut_by_channels_where_that_takes_fewer_cores() -> None:
     assert fit.fits
     assert fit.layers[0].cores == 2
     assert fit.layers[0].shares["core_synapse_bits"] == 8 * kernel.size / 2 / 1048576
+
+
+def test_copies_of_neurons_take_room_on_crossbars() -> None:
+    """A neuron that several cores read is on its own core once for each of them."""
+    with sw.Network() as network:
+        sender = population(256, FLOOR, "sender")
+        for index in range(2):
+            reader = population(300, FLOOR, f"reader {index}")
+            weights = np.zeros((300, 256))
+            weights[:, :100] = 1  # all of its cores read these
+            reads(reader, sender, sw.Dense(weights))
+    by_name = {layer.layer: layer for layer in chips.fits(network, "truenorth").layers}
+
+    assert by_name["reader 0"].cores == 2  # 300 neurons, 256 a core
+    assert by_name["sender"].cores == 4  # of 64 neurons each; there are the first four times
+    assert by_name["sender"].shares["core_neurons"] == 4 * 64 / 256
+    assert chips.fits(network, "truenorth").fits
 
 
 def test_the_verdict_as_text_and_as_data() -> None:
@@ -253,3 +368,17 @@ def test_a_chip_of_ones_own(tmp_path: Path) -> None:
     assert fit.broken[0].reason == "it takes 3 cores, of 2"  # 576 and 48 neurons
     assert fit.broken[0].remedy == "1 core fewer"
     assert fit.broken[0].source.citation == "measured"
+
+
+def test_asking_leaves_the_network_alone() -> None:
+    """A conversion runs the same spikes before and after."""
+    conversion = _converted(_pooled(AVERAGE), scale_firing_rates=500)
+    x = np.random.default_rng(5).uniform(size=(2, 2, 12, 12))
+    before = conversion.run(x, 8, progress=False)
+    for name in chips.names():
+        conversion.fits(name)
+    after = conversion.run(x, 8, progress=False)
+
+    for name, spikes in before.populations.items():
+        assert spikes.totals.sum() > 0
+        np.testing.assert_array_equal(spikes.totals, after.populations[name].totals)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import spikewright as sw
 from spikewright import chips
 from spikewright.errors import ChipError, DamagedFileError
 from spikewright.measure.energy import TABLES
+
+FOLDER = Path(chips.__file__).with_name("data")
 
 MINE: dict[str, Any] = {
     "name": "mine",
@@ -62,11 +65,40 @@ def test_every_number_has_a_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", chips.names())
+def test_bits_include_the_sign(name: str) -> None:
+    """A note that speaks of bits of magnitude says how many: one below the number."""
+    for place, figure in chips.profile(name).figures.items():
+        if "of magnitude" in figure.note:
+            assert figure.note.startswith(f"{figure.value - 1} of magnitude"), place
+
+
+@pytest.mark.parametrize("name", chips.names())
+def test_every_source_is_cited(name: str) -> None:
+    """A profile lists no source that none of its numbers is from."""
+    content = tomllib.loads((FOLDER / f"{name}.toml").read_text())
+    cited = {e["source"] for part in ("limits", "arithmetic") for e in content[part].values()}
+
+    assert cited == set(content["sources"])
+
+
+@pytest.mark.parametrize("name", chips.names())
 def test_energy_is_a_cost_table_that_exists(name: str) -> None:
     """A profile names its cost table, which has a citation of its own; or it has none."""
     energy = chips.profile(name).energy
 
     assert energy is None or energy in TABLES
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(chips.Limits)])
+def test_every_limit_is_some_chips(field: str) -> None:
+    """No limit is there that no profile sets."""
+    assert any(getattr(chips.profile(n).limits, field) is not None for n in chips.names())
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(chips.Arithmetic)])
+def test_every_number_is_some_chips(field: str) -> None:
+    """No number of an arithmetic is there that no profile sets."""
+    assert any(getattr(chips.profile(n).arithmetic, field) is not None for n in chips.names())
 
 
 def test_a_chip_of_ones_own(tmp_path: Path) -> None:
@@ -118,6 +150,12 @@ def test_a_malformed_profile_is_refused(content: dict[str, Any], said: str) -> N
         chips.profile(content)
 
     assert said in str(error.value)
+
+
+def test_a_profile_without_limits_is_refused() -> None:
+    """A section that is missing is named."""
+    with pytest.raises(ChipError, match="limits is missing"):
+        chips.profile({k: v for k, v in MINE.items() if k != "limits"})
 
 
 def test_an_unknown_chip_is_refused() -> None:

@@ -60,6 +60,17 @@ def test_as_many_steps_as_a_core_has_room_for(name: str) -> None:
     assert (inside.layers[0].cores, outside.layers[0].cores) == (1, 2)
 
 
+def test_biases_of_channels_are_stored_once() -> None:
+    """A bias a channel and step takes the memory of one, however many pixels read it."""
+    shares = [
+        _fit("spinnaker2", noise, (4, 8, 8)).layers[0].shares["core_bytes"]
+        for noise in (None, _biases(4, 1, 1), _biases(4, 8, 8))
+    ]
+    room = chips.profile("spinnaker2").limits.core_bytes or 0
+    assert (shares[1] - shares[0]) * room == pytest.approx(4 * STEPS * 4)
+    assert (shares[2] - shares[0]) * room == pytest.approx(4 * STEPS * 4 * 64)
+
+
 @pytest.mark.parametrize("name", chips.names())
 def test_noise_is_refused(name: str) -> None:
     """No chip is given another process: the layer and the process are named."""

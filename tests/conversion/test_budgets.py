@@ -15,6 +15,8 @@ from spikewright import demo
 from spikewright.choosing import ScaleRule
 from spikewright.choosing import budgets as keeping
 from spikewright.choosing.meter import Meter
+from spikewright.choosing.rules import RULES
+from spikewright.errors import ConversionError, ConversionWarning
 from spikewright.records import select
 
 STEPS = 16
@@ -64,6 +66,16 @@ def test_a_budget_is_kept(digits, data, start, cap, budget) -> None:
     assert sent(found, x) == pytest.approx(budget, rel=0.05)
     assert sent(found, others) == pytest.approx(budget, rel=0.10)
     assert all("measured on 200 samples" in text for text in lines(found))
+
+
+def test_spikes_cost_more_than_a_rule_expects(digits, data) -> None:
+    """Without correction the same budget is overspent: here is something to correct."""
+    x, _ = data
+    rule = sw.EnergyBudget(STEPS, spikes=300.0)
+    expected = digits.again(spiking=True, scale_firing_rates=_Expected(rule), calibration=x)
+
+    assert sent(expected, x) > 300 * 1.06
+    assert all("expected and not measured" in text for text in lines(expected))
 
 
 class _Expected(ScaleRule):
@@ -117,6 +129,31 @@ def test_spikes_below_zero_count(graph, cap) -> None:
     assert sent(found, x) == pytest.approx(budget, rel=0.05)
     if graph is CURVED:
         assert any(np.any(p.net < 0) for p in run.populations.values())
+
+
+def test_a_start_of_zero_counts_a_spike_for_every_value_below_it() -> None:
+    """Such neurons send one at once: rules know, so that what they expect is not far off."""
+    x = models.inputs(CURVED, 100, 5)
+    rule = sw.EnergyBudget(STEPS, spikes=40.0)
+    zero: dict[str, Any] = {"spiking": True, "initial_voltage": "zero", "calibration": x}
+    assert sent(sw.convert(CURVED, **zero, scale_firing_rates=_Expected(rule)), x) < 100.0
+    found = sw.convert(CURVED, **zero, scale_firing_rates=rule)
+    run = found.run(x, STEPS, progress=False)
+    assert sent(found, x) == pytest.approx(40.0, rel=0.05)
+    assert any(np.any(p.net < 0) for p in run.populations.values())
+
+
+def test_neurons_that_start_with_spikes_need_them(digits, data) -> None:
+    """Three spikes a neuron are sent at any scale."""
+    with pytest.raises(ConversionError, match="the least possible is") as caught:
+        digits.again(
+            spiking=True,
+            initial_voltage=3.0,
+            scale_firing_rates=sw.EnergyBudget(STEPS, spikes=100.0),
+            calibration=data[0],
+        )
+    least = float(str(caught.value).split("the least possible is ")[1].split(". ")[0])
+    assert least == pytest.approx(3 * 768, rel=0.1)
 
 
 @pytest.mark.parametrize("joules", [1e-9, 1e-8])
@@ -188,6 +225,29 @@ def test_what_was_kept_is_reproduced_without_data(digits, data) -> None:
     assert f"{numbers['relu1']:g}" in shown
 
 
+def test_statistics_hold_few_samples(digits, data, tmp_path) -> None:
+    """Their examples are what can be run: then it is an estimate, and the trace says so."""
+    x, _ = data
+    statistics = digits.calibrate(x, progress=False)
+    statistics.save(tmp_path / "statistics")
+    for given in (statistics, tmp_path / "statistics"):
+        rule = sw.EnergyBudget(STEPS, spikes=300.0)
+        found = digits.again(spiking=True, scale_firing_rates=rule, calibration=given)
+        assert all("estimated on 16 samples" in text for text in lines(found))
+        assert sent(found, statistics.examples.values["image"]) == pytest.approx(300.0, rel=0.05)
+        assert sent(found, x) == pytest.approx(300.0, rel=0.25)
+
+
+def test_iterators_can_be_read_once(digits, data) -> None:
+    """They are kept where a budget needs them twice, for statistics and to be run on."""
+    x, _ = data
+    rule = sw.EnergyBudget(STEPS, spikes=300.0)
+    whole = digits.again(spiking=True, scale_firing_rates=rule, calibration=x)
+    parts = iter([x[:70], x[70:]])
+    found = digits.again(spiking=True, scale_firing_rates=rule, calibration=parts)
+    assert found.resolved["scale_firing_rates"] == whole.resolved["scale_firing_rates"]
+
+
 def test_layers_may_have_budgets_of_their_own(digits, data) -> None:
     """Each is kept by its own layers, whatever the others have."""
     x, _ = data
@@ -204,6 +264,45 @@ def test_layers_may_have_budgets_of_their_own(digits, data) -> None:
     assert found.resolved["scale_firing_rates"]["relu1"] == 30.0
     counts = found.run(x, STEPS, progress=False).spike_counts()
     assert counts["relu2"].mean() == pytest.approx(90.0, rel=0.05)
+
+
+def test_a_budget_beyond_use_is_not_spent(digits, data) -> None:
+    """Under a cap there are best thresholds: the trace says that what is left would do harm."""
+    x, _ = data
+    rule = sw.EnergyBudget(4, spikes=1e6)
+    with pytest.warns(ConversionWarning, match="only make errors larger"):
+        found = digits.again(
+            spiking=True, max_spikes_per_step=1, scale_firing_rates=rule, calibration=x
+        )
+    assert sent(found, x, 4) < 768 * 4
+    assert all("only make errors larger" in text for text in lines(found))
+
+
+def test_a_network_of_rates_sends_no_spikes(digits, data) -> None:
+    """There is nothing to measure; the rule says what it expects."""
+    rule = sw.EnergyBudget(STEPS, spikes=300.0)
+    found = digits.again(spiking=False, scale_firing_rates=rule, calibration=data[0])
+    assert all("expected and not measured" in text for text in lines(found))
+    assert found.verify(data[0][:4])
+
+
+@pytest.mark.filterwarnings("ignore::spikewright.errors.ConversionWarning")
+@pytest.mark.parametrize("name", [name for name in RULES if name != "energy-budget"])
+def test_no_other_rule_runs_the_network(digits, data, name, monkeypatch) -> None:
+    """What is chosen from values alone takes no run."""
+    examples: dict[str, ScaleRule] = {
+        "percentile": sw.Percentile(),
+        "target-rate": sw.TargetRate(250.0),
+        "minimum-error": sw.MinimumError(8, spikes_per_step=1),
+        "one-scale": sw.OneScale(20.0),
+        "local-threshold-balancing": sw.LocalThresholdBalancing(),
+        "threshold-iteration": sw.ThresholdIteration(8, spikes_per_step=1),
+        "from-weights": sw.FromWeights(0, 1, sw.EnergyBudget(8, spikes=100.0)),
+    }
+    monkeypatch.setattr(Meter, "spent", lambda *a: pytest.fail("it was run"))
+    rule = examples[name]
+    given = {"calibration": data[0]} if rule.needs_data else {}
+    digits.again(spiking=True, scale_firing_rates=rule, **given)
 
 
 def test_few_runs_find_the_scales(digits, data, monkeypatch) -> None:

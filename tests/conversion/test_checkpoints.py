@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,10 @@ import pytest
 import models
 import spikewright as sw
 from spikewright.errors import (
+    DamagedFileError,
+    ExistingFileError,
+    FileError,
+    NetworkError,
     SimulationError,
 )
 from spikewright.evaluation import sharded
@@ -90,6 +95,17 @@ def test_it_goes_on_where_it_was_stopped(tmp_path: Path, done: list[int]) -> Non
     assert found.records == evaluate(None).records
 
 
+def test_shards_that_are_missing_are_done(tmp_path: Path, done: list[int]) -> None:
+    """Whichever they are."""
+    expected = evaluate(tmp_path)
+    for index in (1, 6):
+        (tmp_path / SHARDS[index]).unlink()
+    done.clear()
+
+    assert evaluate(tmp_path).records == expected.records
+    assert done == [1, 6]
+
+
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_damaged_shards_are_done_again(tmp_path: Path, done: list[int], damage: str) -> None:
     """With a warning that names the file."""
@@ -106,6 +122,18 @@ def test_damaged_shards_are_done_again(tmp_path: Path, done: list[int], damage: 
     assert done == [3]
     assert evaluate(tmp_path).records == expected.records
     assert done == [3]
+
+
+@pytest.mark.parametrize("content", [b"", b"mine" * 99])
+def test_what_is_no_shard_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    """A file of another kind under a shard's name is refused by its name, and stays."""
+    evaluate(tmp_path)
+    path = tmp_path / SHARDS[3]
+    path.write_bytes(content)
+    with pytest.raises(ExistingFileError, match=SHARDS[3]):
+        evaluate(tmp_path)
+
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize(
@@ -135,6 +163,27 @@ def test_another_evaluation_is_refused(tmp_path: Path, changed: dict[str, Any], 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_what_changes_no_result_may_change(tmp_path: Path, done: list[int]) -> None:
+    """Batch size, threads and the warnings that runs leave in the trace."""
+    network = conversion(0.5)
+    evaluate(tmp_path, network=network)
+    assert network.trace.warnings
+    done.clear()
+    evaluate(tmp_path, network=network, batch_size=1, threads=1)
+
+    assert done == []
+
+
+def test_more_data_is_the_same_evaluation(tmp_path: Path, done: list[int]) -> None:
+    """Shards that are full already stay; the last one was shorter, and is refused."""
+    evaluate(tmp_path, x=X[:16], y=Y[:16])
+    done.clear()
+    found = evaluate(tmp_path)
+
+    assert done == [4, 5, 6, 7]
+    assert found.records == evaluate(None).records
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "weights.safetensors", "shard-1.safetensors"])
 def test_folders_of_others_are_refused(tmp_path: Path, name: str) -> None:
     """By the name of the first thing that is no evaluation's, which stays as it was."""
@@ -144,6 +193,36 @@ def test_folders_of_others_are_refused(tmp_path: Path, name: str) -> None:
 
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
+
+
+def test_shards_of_nobody_are_refused(tmp_path: Path) -> None:
+    """Without `evaluation.json` nobody knows whose they are; with a damaged one neither."""
+    evaluate(tmp_path)
+    about = tmp_path / "evaluation.json"
+    about.write_text("[]")
+    with pytest.raises(DamagedFileError, match=r"evaluation\.json"):
+        evaluate(tmp_path)
+    about.unlink()
+    with pytest.raises(SimulationError, match=r"holds shards and no evaluation\.json"):
+        evaluate(tmp_path)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    """The error names it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="file"):
+        evaluate(tmp_path / "file")
+
+
+def test_what_cannot_be_saved_cannot_be_kept(tmp_path: Path) -> None:
+    """A network with Python functions has no content to tell it by; without a folder it runs."""
+    network = conversion()
+    with network.network:
+        sw.Node(lambda t: [t])
+    with pytest.raises(NetworkError, match="Python functions"):
+        evaluate(tmp_path, network=network)
+    found = evaluate(None, network=network, operations=False)
+    assert found.records == evaluate(None, operations=False).records
 
 
 PROGRAM = """
@@ -195,3 +274,19 @@ def test_a_killed_process_goes_on(tmp_path: Path) -> None:
     again = {f"shard-{int(line):06d}.safetensors" for line in printed.split()}
     assert again == set(SHARDS) - kept
     assert sw.Evaluation.load(f"{folder}.json").records == evaluate(None).records
+
+
+def test_nothing_of_an_unfinished_write_is_left(tmp_path: Path, monkeypatch: Any) -> None:
+    """A disk that is full: the error is its own, and the folder holds whole files alone."""
+    real = os.fdopen
+
+    def full(*arguments: Any) -> Any:
+        if len(list(tmp_path.glob("shard-*"))) == 2:
+            os.close(arguments[0])
+            raise OSError(28, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr("spikewright._base.writing.os.fdopen", full)
+    with pytest.raises(OSError, match="No space left"):
+        evaluate(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"evaluation.json", *SHARDS[:2]}

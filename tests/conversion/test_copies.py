@@ -17,9 +17,10 @@ import models
 import spikewright as sw
 from frontends.recurrent import cell_of, samples
 from frontends.recurrent import graph_of as sequence_of
-from lower.layer_graphs import Case, graph_of, inputs_of, kinds
+from lower.layer_graphs import Case, cases, graph_of, inputs_of, kinds
 from slowly import in_turn
 from spikewright import demo
+from spikewright._base import storage as _storage
 from spikewright.choosing.correction import CORRECTIONS
 from spikewright.conversion import Conversion
 from spikewright.conversion.arguments import Wanted
@@ -28,9 +29,12 @@ from spikewright.errors import ConversionError, DamagedFileError, NetworkError, 
 from spikewright.frontends import read
 from spikewright.frontends.source import Note
 from spikewright.graph import Graph
+from spikewright.lower import NeuronChoice
+from spikewright.running import storage
 
 STEPS = 12
 CELLS = ["tanh", "relu", "gru", "gru-after", "lstm", "lstm-peepholes"]
+CASES = cases()
 
 
 class Example(NamedTuple):
@@ -210,6 +214,28 @@ def test_copies_are_made_after_runs_and_of_models_that_no_file_holds() -> None:
     assert loaded.source.framework == "graph"
 
 
+def test_a_shallow_copy_shares_the_network() -> None:
+    """As `copy.copy` says."""
+    conversion = example().conversion
+
+    assert copy.copy(conversion).network is conversion.network
+
+
+def test_a_deep_copy_keeps_what_no_file_can_hold() -> None:
+    """A Python function in the network: copied along, refused by name where a file is needed."""
+    first = example()
+    with first.conversion.network:
+        clock = sw.Node(lambda t: t, label="clock")
+        sw.Connection(
+            clock, first.conversion.layers["act1"].neurons, transform=np.full((12, 1), 30.0)
+        )
+    made = copy.deepcopy(first.conversion)
+
+    assert bits(first, made) == bits(first) != bits(example())
+    with pytest.raises(NetworkError, match="clock"):
+        pickle.dumps(first.conversion)
+
+
 def test_pickles_are_files() -> None:
     """Damaged, they are the same clear error; they name nothing to import but where to read."""
     content = pickle.dumps(example().conversion)
@@ -267,6 +293,30 @@ def test_what_needs_the_model_is_refused(tmp_path: Path) -> None:
         cut.again(scale=3)
 
 
+def test_files_from_before_arguments_were_kept_are_read(tmp_path: Path) -> None:
+    """They run as ever; what they are to be made again with is refused."""
+    first = example()
+    manifest, arrays = storage.as_data(first.conversion)
+    del manifest["arguments"]
+    _storage.write(tmp_path / "old", storage.WHAT, manifest, arrays)
+    loaded = sw.load(tmp_path / "old")
+
+    assert bits(first, loaded) == bits(first)
+    with pytest.raises(ConversionError, match="from before files held arguments"):
+        loaded.again(synapse=0.01)
+
+
+def test_what_takes_conversions_takes_loaded_ones(tmp_path: Path) -> None:
+    """`best_rule` compares the same candidates and chooses the same; `sweep` measures the same."""
+    conversion = sw.convert(models.mlp())
+    both = (conversion, _through_a_file(conversion, tmp_path))
+    chosen = [sw.best_rule(c, SAMPLES, 8, progress=False) for c in both]
+    swept = [sw.sweep(c, SAMPLES, scales=[20.0, 50.0], steps=8, progress=False) for c in both]
+
+    assert str(chosen[0]) == str(chosen[1])
+    assert swept[0].as_dict() == swept[1].as_dict()
+
+
 def test_arguments_that_no_file_can_hold_are_named(tmp_path: Path) -> None:
     """Nothing is written."""
     conversion = sw.convert(models.mlp())
@@ -275,3 +325,13 @@ def test_arguments_that_no_file_can_hold_are_named(tmp_path: Path) -> None:
         conversion.save(tmp_path / "network")
 
     assert not list(tmp_path.iterdir())
+
+
+def test_keys_of_neurons_stay_what_they_are() -> None:
+    """Names, classes and instances of neuron types, by which `spiking` chooses."""
+    keys: list[Any] = ["relu", sw.RectifiedLinear, sw.RectifiedLinear()]
+    for key in keys:
+        made = pickle.loads(pickle.dumps(example(spiking={key: sw.IntegrateAndFire}).conversion))
+        (found,) = NeuronChoice(made.arguments["spiking"]).spiking  # type: ignore[misc]
+        assert found == key
+        assert type(found) is type(key)

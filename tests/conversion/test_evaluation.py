@@ -19,7 +19,7 @@ from spikewright.evaluation import sharded
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.measure import Evaluation
-from spikewright.records import select
+from spikewright.records import Record, select
 from spikewright.report.page.summary import sentence
 
 GRAPH = models.mlp(output="softmax")
@@ -99,6 +99,15 @@ def test_the_source_is_not_what_a_policy_made_of_it() -> None:
     assert difference > 0.05
 
 
+def test_more_steps_come_nearer_to_the_source() -> None:
+    """The relative difference of the mean falls as one over the steps."""
+    found = conversion(scale_firing_rates=20.0).evaluate(X, None, 256, operations=False)
+    gaps = values(found.records, "relative difference", readout="mean")
+
+    assert gaps[255] < gaps[15] / 8
+    assert values(found.records, "accuracy") == []
+
+
 def test_regression() -> None:
     """Targets of the output's shape give errors on values, not accuracies."""
     graph = models.mlp()
@@ -137,6 +146,24 @@ def test_any_form_of_data_gives_the_same_records() -> None:
         (x32, Y.astype(float)),
     ):
         assert conversion().evaluate(form[0], *form[1:2] or (None,), STEPS).records == expected
+
+
+def test_batches_of_inputs_alone() -> None:
+    """Without y there is agreement with the source, of arrays and of batches alike."""
+    expected = conversion().evaluate(X, None, STEPS).records
+    found = conversion().evaluate((X[i : i + 9] for i in range(0, 50, 9)), steps=STEPS).records
+
+    assert found == expected
+    assert values(found, "agreement")
+
+
+def test_images_of_whole_numbers() -> None:
+    """Bytes are taken as the numbers that they are."""
+    x = np.random.default_rng(0).integers(0, 5, (20, 6)).astype(np.uint8)
+
+    assert (
+        conversion().evaluate(x, None, 4).records == conversion().evaluate(x * 1.0, None, 4).records
+    )
 
 
 def two_headed() -> Graph:
@@ -189,6 +216,56 @@ def test_inputs_over_time_and_encoded() -> None:
         conversion().evaluate(frames, None, 5)
 
 
+def test_lists_of_events() -> None:
+    """Samples of any length; the source answers the frame that they add up to."""
+    rng = np.random.default_rng(8)
+    events = [
+        np.column_stack([rng.uniform(0, 0.01, n), rng.integers(0, 6, n), rng.choice([-1, 1], n)])
+        for n in rng.integers(5, 20, 15)
+    ]
+    frames = np.zeros((15, 6))
+    for frame, sample in zip(frames, events, strict=True):
+        np.add.at(frame, sample[:, 1].astype(int), sample[:, 2])
+    answers = evaluate(GRAPH, {"x": frames})["output"].argmax(axis=1)
+    found = conversion().evaluate(events, answers, STEPS, encoder=encoders.Events())
+    alone = conversion().evaluate(events, None, STEPS, encoder=encoders.Events())
+
+    assert values(found.records, "source accuracy") == [1.0]
+    assert values(alone.records, "agreement") == values(found.records, "agreement")
+
+
+def test_a_rate_network_is_its_source() -> None:
+    """Nothing is lost, rates are rates, and there are no spikes to count."""
+    found = sw.convert(GRAPH).evaluate(X, Y, 3)
+
+    assert set(values(found.records, "accuracy drop")) == {0.0}
+    assert values(found.records, "spikes per sample") == []
+    rates = sw.convert(GRAPH).run(X, 3).firing_rates()
+    assert values(found.records, "firing rate") == pytest.approx(list(rates.values()))
+
+
+def test_a_loaded_conversion_evaluates_as_the_one_that_was_saved(tmp_path: Path) -> None:
+    """The source framework is not needed."""
+    conversion().save(tmp_path / "network")
+
+    assert (
+        sw.load(tmp_path / "network").evaluate(X, Y, STEPS).records
+        == conversion().evaluate(X, Y, STEPS).records
+    )
+
+
+def test_what_is_left_out() -> None:
+    """Without the source nothing is compared with it; without operations none is counted."""
+    found = conversion().evaluate(X, Y, STEPS, readouts="mean", source=False, operations=False)
+    names = {record.name for record in found.records}
+
+    assert names == {
+        "accuracy", "firing rate", "spikes per sample", "spikes per neuron", "silent neurons",
+        "saturated neurons",
+    }  # fmt: skip
+    assert {r.how["readout"] for r in select(found.records, "accuracy")} == {"mean"}
+
+
 def test_operations_are_those_of_the_run() -> None:
     """One accumulate a spike and weight, and energy under every table, at each step asked for."""
     found = conversion().evaluate(X, Y, STEPS, at=[4])
@@ -201,6 +278,14 @@ def test_operations_are_those_of_the_run() -> None:
         assert record.value == pytest.approx(expected)
         tables = {r.how["table"] for r in select(found.records, "energy", steps=steps)}
         assert len(tables) >= 3
+
+
+def test_few_spikes_are_warned_of() -> None:
+    """The trace says so, as after a run."""
+    network = conversion(scale_firing_rates=1.0)
+    network.evaluate(X, Y, 2)
+
+    assert {entry.layer for entry in network.trace.warnings} == {"act1", "act2"}
 
 
 def test_it_saves_as_json_and_loads(tmp_path: Path) -> None:
@@ -292,3 +377,26 @@ def test_spikes_of_several_levels_have_bits(
     assert [r.value for r in records] == ([] if bits is None else [pytest.approx(bits)] * 6)
     assert ("bits per graded spike" in str(found._told())) == (bits is not None)
     assert ("graded ones of" in sentence(found.records)) == (bits is not None)
+
+
+def test_early_exit_needs_classes() -> None:
+    """A single value has no confidence."""
+    rng = np.random.default_rng(0)
+    nodes = (
+        Node("x", Input((6,))),
+        Node("v", Affine(rng.normal(size=(1, 6)), np.zeros(1)), ("x",)),
+    )
+    with pytest.raises(SimulationError, match="tells classes apart"):
+        sw.convert(Graph(nodes, {"y": "v"})).evaluate(X, None, 3, thresholds=[0.9])
+
+
+def test_records_say_what_they_hold_for() -> None:
+    """Steps, dt and readout wherever they apply, in every record with an interval that holds it."""
+    found = conversion().evaluate(X, Y, STEPS, dt=0.002, thresholds=[0.7])
+    for record in found.records:
+        assert isinstance(record, Record)
+        if record.name in ("accuracy", "accuracy drop", "agreement", "relative difference"):
+            assert {"steps", "dt", "readout"} <= set(record.how)
+        if record.interval is not None:
+            assert record.interval[0] <= record.value <= record.interval[1]
+    json.dumps([record.as_dict() for record in found.records], allow_nan=False)

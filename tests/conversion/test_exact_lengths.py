@@ -14,11 +14,13 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
 from slowly import of_each_type
+from spikewright.cli import main
 from spikewright.conversion import watch
 from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, Node
@@ -114,6 +116,55 @@ def test_a_run_of_another_length_warns(way: str) -> None:
     assert "5 steps of 1 ms: outputs are not the source's. Run 4 steps" in text
 
 
+def test_commands_warn_of_another_length(tmp_path: Path) -> None:
+    """As the library does: a network in a file knows its length."""
+    _conversion().save(tmp_path / "rounded.sw")
+    np.savez(tmp_path / "data.npz", x=_data())
+    words = ["run", str(tmp_path / "rounded.sw"), "--data", str(tmp_path / "data.npz"), "--steps"]
+    right, other = (CliRunner().invoke(main, [*words, n]) for n in ("4", "5"))
+
+    assert (right.exit_code, other.exit_code) == (0, 0)
+    assert "exact after 4 steps" not in right.output
+    assert "exact after 4 steps and at no other length" in other.output
+
+
+def test_a_length_is_told_once() -> None:
+    """For each conversion and length; of batches, and of the same run again, nothing is said."""
+    conversion = _conversion()
+    found = [
+        _warned(lambda steps=steps: conversion.run(_data(), steps, progress=False, batch_size=8))
+        for steps in (5, 5, 4, 6)
+    ]
+
+    assert [len(texts) for texts in found] == [1, 0, 0, 1]
+
+
+def test_it_is_a_time_that_makes_it_exact() -> None:
+    """Twice the steps of half the length; and the firing-rate scale sets which time it is."""
+    conversion, fast = _conversion(), _conversion(scale_firing_rates=2000.0 / THRESHOLD)
+
+    assert _error(conversion, 8, 5e-4) < 1e-5
+    assert _warned(lambda: conversion.run(_data(), 8, 5e-4, progress=False)) == []
+    assert len(_warned(lambda: conversion.run(_data(), 4, 5e-4, progress=False))) == 1
+    assert fast.trace.guarantee == "exact after 2 steps"
+    assert _error(fast, 2) < 1e-5 < 0.05 < _error(fast, 4)
+
+
+def test_layers_of_different_levels_are_exact_at_no_number_of_steps() -> None:
+    """The guarantee and every run say so; the scale that the warning names makes them agree."""
+    conversion, x = _conversion(2, 4), _data()
+    (text,) = _warned(lambda: conversion.run(x, 4, progress=False))
+    scales = {"1": 2 / (THRESHOLD * 0.004), "3": 4 / (THRESHOLD * 0.004)}
+    together = conversion.again(scale_firing_rates=scales)
+    wanted = _module(2, 4)(torch.tensor(x)).detach().numpy()
+
+    assert conversion.trace.guarantee == "exact after different numbers of steps (2, 4)"
+    assert "(1 RoundedReLU after 2 steps, 3 RoundedReLU after 4 steps)" in text
+    assert "levels / (threshold x 0.004)" in text
+    assert together.trace.guarantee == "exact after 4 steps"
+    np.testing.assert_allclose(together.run(x, 4, progress=False).predict(), wanted, atol=1e-5)
+
+
 def test_a_step_of_a_sequence_is_a_run() -> None:
     """With `sequence_step` that number is the length: another one warns, however long the run."""
 
@@ -139,6 +190,29 @@ def test_a_step_of_a_sequence_is_a_run() -> None:
 
     assert found[LEVELS] == []
     assert "a step of the sequence has 5 steps" in found[LEVELS + 1][0]
+
+
+def test_a_run_shorter_than_what_comes_at_once_warns() -> None:
+    """Input of the steps whose spikes have heights comes in the first: less of them have too much.
+
+    Their values are that many times too large, in every run but one that is long enough.
+    """
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    kind = sw.BipolarIntegrateAndFire(spike_heights=(4, 2, 1, 1))
+    conversion = sw.convert(
+        module, example_input=_data()[:1], spiking={"relu": kind}, scale_firing_rates=400.0
+    )
+    wanted = module(torch.tensor(_data())).detach().numpy()
+    errors = [
+        np.abs(conversion.run(_data(), n, progress=False).predict() - wanted).max() for n in (4, 2)
+    ]
+
+    (text,) = _warned(lambda: conversion.again().run(_data(), 2, progress=False))
+    assert "the input of 4 comes at once" in text
+    assert "2 times too large" in text
+    assert _warned(lambda: conversion.run(_data(), 4, progress=False)) == []
+    assert errors[1] > 2 * errors[0]
 
 
 POINTS = np.linspace(-3.0, 2.0, 61) + 0.01  # below the threshold, between the edges of levels
@@ -180,6 +254,46 @@ def test_what_a_neuron_type_promises_of_a_layer_that_rounds_is_measured(name: st
     else:
         assert status in ("approximated", "exact")
         assert status == "approximated" or not NEURONS[name].spiking
+
+
+def test_the_default_neurons_of_a_layer_that_rounds_are_exact_after_its_levels() -> None:
+    """So that the law above has a case; a cap, a delay and a start of one's own take it away."""
+    plain = sw.convert(_graph(4), spiking=True)
+    others: tuple[dict[str, Any], ...] = (
+        {"max_spikes_per_step": 1}, {"synapse": 0.005}, {"initial_voltage": "zero"},
+        {"scale_firing_rates": 3000.0},  # exact after 2/3 of a step
+    )  # fmt: skip
+
+    assert plain.trace.status("layer") == "exact after 4 steps"
+    for choices in others:
+        assert plain.again(**choices).trace.status("layer") == "approximated"
+
+
+def test_neurons_whose_spikes_depend_on_their_order_are_not_called_exact() -> None:
+    """On values that the threshold does not reach, integrate-and-fire answers the same mean."""
+    nodes = list(_graph(4))
+    nodes[1] = Node("into", Activation("clip", {"minimum": 0.0, "maximum": 1.5}), ("x",))
+    graph = Graph(tuple(nodes), {"y": "end"})
+    kinds = {"clip": sw.RunningMeanSpiking(sw.ClippedReLU(1.5)), "layer": sw.IntegrateAndFire()}
+    status = sw.convert(graph, spiking=kinds).trace.status("layer")
+
+    assert status == "approximated"
+
+
+def test_a_synapse_takes_the_word_exact_from_rate_neurons_too() -> None:
+    """What it delays is not there at every step: the mean tends to it."""
+    module = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    late = sw.convert(module, example_input=_data()[:1], synapse=0.005)
+    errors = [
+        np.abs(
+            late.run(_data(), n, progress=False).predict("mean")
+            - module(torch.tensor(_data())).detach().numpy()
+        ).max()
+        for n in (10, 1000)
+    ]
+
+    assert late.trace.guarantee == "convergent"
+    assert errors[0] > 20 * errors[1] > 0
 
 
 @pytest.mark.parametrize(

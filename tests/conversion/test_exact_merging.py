@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -86,6 +88,19 @@ def test_exact_engines_give_the_same_records(expected: sw.Evaluation, engine: st
     assert found.settings["engine"] == engine
 
 
+def test_threads_do_not_matter(expected: sw.Evaluation) -> None:
+    """Those of the engine, and those of a pool that shares one conversion."""
+    same(CONVERSION.evaluate(X, Y, **ASKED, threads=2), expected)
+    with ThreadPoolExecutor(3) as pool:
+        same(CONVERSION.evaluate(X, Y, **ASKED, executor=pool), expected)
+
+
+def test_processes_do_not_matter(expected: sw.Evaluation) -> None:
+    """Fresh interpreters, which import nothing but the library."""
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        same(CONVERSION.evaluate(X, Y, **ASKED, executor=pool), expected)
+
+
 def test_a_dask_cluster_does_not_matter(expected: sw.Evaluation) -> None:
     """By a client of it, and by its address."""
     import distributed
@@ -99,6 +114,45 @@ def test_a_dask_cluster_does_not_matter(expected: sw.Evaluation) -> None:
         same(CONVERSION.evaluate(X, Y, **ASKED, executor=client), expected)
         address = cluster.scheduler_address
         same(CONVERSION.evaluate(X, Y, **ASKED, executor="dask", address=address), expected)
+
+
+def test_samples_count_in_order() -> None:
+    """Rows are samples: turned round, so are the rows, and records stay but for rounding."""
+    forth = CONVERSION.evaluate(X, Y, **ASKED)
+    back = CONVERSION.evaluate(X[::-1], Y[::-1], **ASKED)
+    for key, rows in forth.samples.items():
+        np.testing.assert_array_equal(back.samples[key][::-1], rows)
+    for one, other in zip(forth.records, back.records, strict=True):
+        assert other.value == pytest.approx(one.value, rel=1e-12)
+
+
+def test_memory_does_not_grow_with_neurons_times_samples() -> None:
+    """What is kept of a sample is a number a layer and step, whatever the neurons."""
+    found = CONVERSION.evaluate(X, Y, **ASKED)
+    widest = max(rows[0].size for rows in found.samples.values())
+
+    assert widest <= 9
+    assert sum(total.size for total in found.totals.values()) == 3 * (12 + 8)
+
+
+def test_shards_follow_from_the_network_and_the_steps_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not from batch size, threads or executor; wide outputs make them smaller."""
+    sizes = set()
+    original = sharded.shard_size
+
+    def spy(*arguments: Any) -> int:
+        sizes.add(original(*arguments))
+        return original(*arguments)
+
+    monkeypatch.setattr(sharded, "shard_size", spy)
+    for more in ({}, {"batch_size": 3}, {"threads": 1}, {"executor": Shuffled(0)}):
+        CONVERSION.evaluate(X, Y, **ASKED, **more)  # type: ignore[arg-type]
+    assert sizes == {4}
+    monkeypatch.setattr(sharded, "_VALUES", 2 * 9 * 3)
+    CONVERSION.evaluate(X, Y, **ASKED)
+    assert sizes == {4, 2}
 
 
 @pytest.mark.parametrize("executor", ["local", Shuffled(0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
+from frontends.recurrent import cell_of, graph_of
 from spikewright.choosing.sent import sent_up_to, source_means
+from spikewright.errors import ConversionError, SimulationError, TrainingError
 from spikewright.graph import Graph
 
 STEPS = 4
@@ -51,6 +54,20 @@ def test_every_engine_sends_the_same(graph: Graph, kind: Any, correction: dict[s
             np.testing.assert_array_equal(population.net[0], wanted.populations[name].net[3])
 
 
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_it_tends_to_its_source(graph: Graph) -> None:
+    """The error falls as 1 / T behind the steps with heights, biases of each step and all."""
+    conversion, x = converted(graph, **CORRECTED)
+    without_cap = {"relu": replace(KIND, max_spikes_per_step=None)}
+    capless = conversion.again(**{**conversion.resolved, "spiking": without_cap})
+    wanted = sw.convert(graph).run(x, 1, progress=False).predict()
+    errors = [
+        np.abs(capless.run(x, steps, progress=False).predict() - wanted).max()
+        for steps in (100, 400, 1600)
+    ]
+    assert errors[0] > 2.5 * errors[1] > 6 * errors[2]
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_a_file_holds_it(graph: Graph, kind: Any, tmp_path: Path) -> None:
@@ -87,3 +104,45 @@ def test_corrections_aim_at_all_that_is_to_be_sent(graph: Graph, kind: Any) -> N
     assert gaps[1][0] < 0.8 * gaps[0][0] and gaps[1].sum() < gaps[0].sum()
     first = next(iter(wanted.values()))
     assert np.all(first[0] >= first[-1] - 1e-12)  # as means: at once, less what is out of reach
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_recorded_spikes_are_those_that_are_counted(kind: Any) -> None:
+    """At most the cap of either sign a step; less those in the first that are taken as sent."""
+    conversion, x = converted(GRAPHS["mlp"], kind, **CORRECTED)
+    names = list(conversion.populations())
+    run = conversion.run(x, STEPS + 2, record=names, progress=False)
+    for name, counts in run.spike_counts().items():
+        spikes = run.spikes_over_time(name)
+        assert np.abs(spikes).max() == kind.most_spikes
+        np.testing.assert_array_equal(np.abs(spikes).sum(axis=(1, 2)), counts)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_trained_networks_send_what_the_training_measured(kind: Any) -> None:
+    """Loss and spikes of the kept epoch are those of a run; biases of each step stay."""
+    conversion, x = converted(GRAPHS["mlp"], kind, **CORRECTED)
+    trained = conversion.train(
+        x, steps=STEPS, epochs=2, validation=x[:8], thresholds="kept", keep="last", seed=0,
+        progress=False,
+    )  # fmt: skip
+    assert trained.conversion.lowered.at_once == STEPS
+    kept = trained.history[trained.kept - 1].held_back
+    run = trained.conversion.run(x[:8], STEPS, progress=False)
+    assert kept is not None
+    assert kept.spikes == pytest.approx(sum(n.sum() for n in run.spike_counts().values()) / 8)
+    with pytest.raises(TrainingError, match=r"steps=3: .* the first 4 steps.* as many spike_heigh"):
+        conversion.train(x, steps=3, epochs=1, progress=False)
+
+
+def test_what_has_no_place_for_them_says_so() -> None:
+    """Input that changes, streams, modules, and sequences whose steps share neurons."""
+    conversion, x = converted(GRAPHS["mlp"])
+    with pytest.raises(SimulationError, match=r"all of 4 steps comes at once.* without spike_heig"):
+        conversion.run(np.repeat(x[:, None], 5, axis=1), progress=False)
+    with pytest.raises(SimulationError, match=r"a stream takes a frame.* all of 4 steps"):
+        conversion.stream()
+    with pytest.raises(TrainingError, match=r"have spike_heights.*conversion.train"):
+        conversion.torch_module(STEPS)
+    with pytest.raises(ConversionError, match=r"'sequence_step': spikes have heights.*without"):
+        sw.convert(graph_of(cell_of("relu")), spiking={"relu": KIND}, sequence_step=3)

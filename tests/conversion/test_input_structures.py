@@ -161,6 +161,33 @@ def test_every_call_takes_what_the_source_takes(form: str) -> None:
     assert all(named == structured for named, structured in calls)
 
 
+@pytest.mark.parametrize("form", ["torch, tuple", "torch, one dict", "keras, list", "onnx, list"])
+def test_saved_conversions_keep_the_structure(form: str, tmp_path: Any) -> None:
+    """A file knows how its inputs are given."""
+    make, wrap = FORMS[form]
+    conversion = sw.convert(make(), example_input=wrap(A[:2], B[:2]))
+    conversion.save(tmp_path / "net")
+    loaded = sw.load(tmp_path / "net")
+    np.testing.assert_array_equal(
+        loaded.run(wrap(A, B), **RUN).predict(), conversion.run(wrap(A, B), **RUN).predict()
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("torch")])
+def test_searches_take_their_example_from_the_data(form: str) -> None:
+    """`best_rule`, `sweep` and `tune` of a module and data trace it with the first of x."""
+    make, wrap = FORMS[form]
+    rule = {"spiking": True, "scale_firing_rates": sw.Percentile(99.0)}
+    candidates = [sw.Candidate("percentile", rule)]
+    found = sw.best_rule(make(), wrap(A, B), 4, candidates=candidates, progress=False)
+    assert found.conversion.inputs
+    swept = sw.sweep(make(), wrap(A, B), Y, scales=[5, 20], steps=4, progress=False)
+    assert swept.records
+    choice = sw.tune(make(), wrap(A, B), Y, trials=1, timeout=20, progress=False)
+    assert choice is not None
+
+
 @pytest.mark.parametrize("form", ["torch, tuple", "keras, list", "onnx, list"])
 def test_what_is_not_all_inputs_is_refused(form: str) -> None:
     """One of two, three of two, and others than there are: with what to give."""

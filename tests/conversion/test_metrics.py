@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import models
 import spikewright as sw
 from spikewright.errors import SimulationError
 from spikewright.evaluation import sharded
-from spikewright.graph import Graph
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.measure import mean_interval
-from spikewright.records import Record, select
+from spikewright.measure.metric import Metric
+from spikewright.records import Record, select, worths
+from spikewright.report import write_html
+from spikewright.report.figures import over_time_infos, trade_off_info
+from spikewright.report.over_time import early_exit_table, over_time_table
 
 GRAPH = models.mlp(output="softmax")
 X = models.inputs(GRAPH, 50, seed=3)
@@ -89,6 +97,120 @@ def test_scores_may_be_any_numbers() -> None:
     assert drop.value == (source - rows[:, 3]).mean()
     assert drop.interval == mean_interval(source - rows[:, 3])
     assert found.settings["metric"] == "likelihood"
+
+
+def test_the_way_that_data_is_given_changes_nothing() -> None:
+    """Batches, and tensors in and out."""
+    expected = evaluated(likelihood).records
+    batches = ((X[i : i + 11], Y[i : i + 11]) for i in range(0, 50, 11))
+    found = conversion().evaluate(batches, steps=STEPS, metric=likelihood).records
+
+    def likelihood_of_tensors(outputs: Any, y: Any) -> Any:
+        return torch.from_numpy(likelihood(outputs, y)).requires_grad_()
+
+    likelihood_of_tensors.__name__ = "likelihood"
+    assert found == expected
+    assert evaluated(likelihood_of_tensors, torch.from_numpy(Y)).records == expected
+
+
+def test_y_is_whatever_the_metric_knows() -> None:
+    """Rows of any shape, by name, words, or nothing at all."""
+    boxes = np.random.default_rng(5).normal(size=(50, 4, 2))
+    words = np.array(["a", "bc", "d"])[Y]
+
+    def distance(outputs: Any, y: Any) -> Any:
+        assert set(y) == {"boxes", "weights"}
+        return -np.abs(outputs.mean(axis=1) - y["boxes"].mean(axis=(1, 2))) * y["weights"]
+
+    def spelled(outputs: Any, y: Any) -> Any:
+        return np.array(["a", "bc", "d"])[outputs.argmax(axis=1)] == y
+
+    def sharpness(outputs: Any, y: Any) -> Any:
+        assert y is None
+        return outputs.max(axis=1)
+
+    named = evaluated(distance, {"boxes": boxes, "weights": np.arange(50.0)})
+    assert named.score().value < 0
+    assert evaluated(spelled, words).score().value == evaluated(hit).score().value
+    assert 0 < evaluated(sharpness, None).score("last").value <= 1
+
+
+def two_headed() -> Graph:
+    """One input, a class and a value."""
+    rng = np.random.default_rng(5)
+    return Graph(
+        (
+            Node("x", Input((6,))),
+            Node("fc", Affine(rng.normal(size=(8, 6)), rng.normal(size=8)), ("x",)),
+            Node("act", Activation("relu"), ("fc",)),
+            Node("kind", Affine(rng.normal(size=(3, 8)), np.zeros(3)), ("act",)),
+            Node("size", Affine(rng.normal(size=(1, 8)), np.zeros(1)), ("act",)),
+        ),
+        {"class": "kind", "value": "size"},
+    )
+
+
+def test_several_outputs_are_judged_together() -> None:
+    """The function gets all of them by name, and its records belong to none."""
+
+    def both(outputs: Any, y: Any) -> Any:
+        assert set(outputs) == {"class", "value"}
+        return (outputs["class"].argmax(axis=1) == y) - np.abs(outputs["value"][:, 0])
+
+    found = conversion(two_headed()).evaluate(X, Y, STEPS, metric=both)
+    outputs: Any = conversion(two_headed()).run(X, STEPS).predict_at_every_step()
+    last = {name: values[:, -1] for name, values in outputs.items()}
+
+    assert found.score().value == pytest.approx(np.mean(both(last, Y)), rel=1e-12)
+    assert all("output" not in r.how for r in select(found.records, "both"))
+    assert len(select(found.records, "agreement", output="class")) == 2 * STEPS
+    with pytest.raises(SimulationError, match="which of several says when"):
+        conversion(two_headed()).evaluate(X, Y, STEPS, metric=both, thresholds=[0.5])
+
+
+def top(outputs: Any, y: Any, most: int = 1) -> Any:
+    """Whether the right class is among the largest."""
+    return np.any(np.argsort(outputs, axis=1)[:, -most:] == y[:, None], axis=1)
+
+
+class Margin:
+    """A metric that is an object."""
+
+    def __call__(self, outputs: Any, y: Any) -> Any:
+        return np.ptp(outputs, axis=1)
+
+
+def test_the_name_is_that_of_the_function() -> None:
+    """Also behind `partial`; of an object that of its class, of a lambda "score"."""
+    names = {"top": partial(top, most=2), "Margin": Margin(), "score": lambda o, y: o[:, 0]}
+    for name, metric in names.items():
+        (worth, *_) = worths(evaluated(metric).records)
+        assert (worth.name, worth.rising, worth.fraction) == (name, True, False)
+    keys = {Metric(partial(top, most=n)).key for n in (1, 2)} | {Metric(top).key}
+    assert len(keys) == 3
+
+
+def test_it_takes_its_place_in_tables_figures_and_page(tmp_path: Path) -> None:
+    """Before agreement; as a number, not as percent."""
+    found = evaluated(likelihood, thresholds=[0.5], at=[2]).records
+    table = over_time_table(found, [STEPS])
+    (info,) = over_time_infos(found)
+    by_steps = [
+        Record(r.name, r.value, r.unit, r.n, r.interval, {**r.how, "setting": r.how["steps"]})
+        for r in found
+        if r.how.get("readout", "mean") == "mean" and r.how.get("steps") in (2, STEPS)
+    ]
+    page = write_html(tmp_path / "page.html", found).read_text(encoding="utf-8")
+
+    assert [c.key for c in table.columns][2:7] == [
+        "likelihood", "likelihood_low", "likelihood_high", "rounded_likelihood", "likelihood_drop",
+    ]  # fmt: skip
+    assert table.columns[2].show(-1.25) == "-1.25"
+    assert early_exit_table(found).columns[1].heading == "likelihood"
+    assert (info.measure, info.fraction) == ("likelihood", False)
+    assert trade_off_info(by_steps).worth.name == "likelihood"
+    assert "has a mean likelihood of" in page
+    assert "Likelihood against steps" in page
 
 
 def bad(outputs: Any, y: Any) -> Any:

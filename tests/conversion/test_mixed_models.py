@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,9 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from slowly import in_turn
-from spikewright.errors import SimulationError
+from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.graph import Graph
+from spikewright.network import load, save
 
 GRAPHS = {
     "mlp": models.mlp,
@@ -102,6 +105,39 @@ def test_embedded_it_spikes_as_it_does_alone(
     assert sum(np.abs(counts).sum() for counts in alone.values()) >= 20
     for name, counts in alone.items():
         np.testing.assert_array_equal(embedded[name], counts)
+
+
+def test_the_seed_of_its_network_is_that_of_its_runs() -> None:
+    """Embedded with a seed, it spikes as `Conversion.run` with that seed."""
+    conversion = converted(models.residual(), 9, **SPIKING["uniform"])
+    x = np.random.default_rng(0).normal(size=(2, 2, 8, 8))
+    embedded = spikes(around(conversion), conversion, x, "auto", True)
+    run = conversion.run(x, steps=25, seed=9, progress=False)
+    for name, counts in embedded.items():
+        np.testing.assert_array_equal(run.populations[name].totals, counts.sum(axis=1))
+
+
+@pytest.mark.parametrize("engine", sw.engines.available())
+def test_without_a_seed_what_is_not_random_is_the_same(engine: str) -> None:
+    """Where neurons start from half a spike nothing is drawn, and no seed matters."""
+    conversion = converted(models.residual(), None, **SPIKING["half"])
+    x = np.random.default_rng(0).normal(size=(2, 2, 8, 8))
+    alone = spikes(conversion.network, conversion, x, engine, True, seed=1)
+    embedded = spikes(around(conversion), conversion, x, engine, True, seed=2)
+    for name, counts in alone.items():
+        np.testing.assert_array_equal(embedded[name], counts)
+
+
+def test_scale_and_synapse_are_kept() -> None:
+    """What was chosen for the conversion stands on the embedded objects, and shows as built."""
+    conversion = converted(models.mlp(), 0, spiking=True, scale_firing_rates=7.0, synapse=0.004)
+    net = around(conversion)
+    with sw.Simulator(net, progress=False) as sim:
+        layer = conversion.layers["act1"]
+        assert np.all(sim.data[layer].gain == 7.0)
+        assert np.all(sim.data[layer].amplitude == 1 / 7)
+        inner = [c for c in conversion.network.connections if c.pre_obj == layer.neurons]
+        assert [c.synapse for c in inner] == [sw.Lowpass(0.004)]
 
 
 def test_a_layer_connects_as_it_is() -> None:
@@ -258,6 +294,34 @@ def test_a_run_sees_what_was_changed_of_a_part_made_by_hand(change: str) -> None
     np.testing.assert_array_equal(after, run(second))
 
 
+def test_parts_made_by_hand_are_measured_beside_the_layers() -> None:
+    """Spikes, rates and operations of a population inside a conversion, under its label.
+
+    The layers' own records are what they are without it; workers that get the conversion as a file
+    count the same.
+    """
+    x, y = np.random.default_rng(0).normal(size=(6, 6)), np.arange(6) % 3
+    bare, mixed = (converted(models.mlp(), 0, **SPIKING["half"]) for _ in range(2))
+    with mixed.network:
+        hand = [sw.Ensemble(30, 3, label=label) for label in ("hand", "act1", None)]
+        for ensemble in hand:
+            sw.Connection(mixed.outputs["output"], ensemble)
+    run = mixed.run(x, steps=20, progress=False)
+    names = ["act1", "act2", "hand", "act1 (4)", "ensemble 5"]
+    assert list(run.firing_rates()) == names
+    assert run.firing_rates()["hand"] > 1
+    assert list(mixed.populations()) == names[:2]
+    alone = bare.evaluate(x, y, steps=20, progress=False).records
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        beside = mixed.evaluate(x, y, steps=20, progress=False, executor=pool).records
+    assert beside == mixed.evaluate(x, y, steps=20, progress=False).records
+    layers = [r for r in alone if r.how.get("layer") in ("act1", "act2")]
+    assert layers and all(record in beside for record in layers)
+    operations = {r.how["layer"]: r for r in beside if "layer" in r.how and "accum" in r.name}
+    assert operations["hand"].value > 0
+    assert not [e for e in mixed.trace if e.stage == "run" and e.layer in names[2:]]
+
+
 def test_a_driven_input_cannot_be_fed() -> None:
     """Two things that would decide one value are an error that names the node."""
     conversion = converted(models.mlp(), 0, spiking=True)
@@ -274,3 +338,41 @@ def test_a_driven_input_cannot_be_fed() -> None:
         sw.Connection(sw.Node(np.ones(6)), node, synapse=None)
     with pytest.raises(SimulationError, match=r"<Node 'x'> cannot be fed"):
         conversion.run(np.zeros((1, 6)), steps=2, progress=False)
+
+
+def test_only_a_constant_with_a_size_takes_input() -> None:
+    """A plain constant refuses connections, and a size_in that is not its own shape."""
+    with sw.Network():
+        plain = sw.Node([1.0, 2.0])
+        with pytest.raises(NetworkError, match=r"<Node at .*takes \(0,\)"):
+            sw.Connection(sw.Node([1.0, 2.0]), plain)
+        with pytest.raises(NetworkError, match=r"size_in is \(2,\), got \(3,\)"):
+            sw.Node([1.0, 2.0], size_in=3)
+
+
+def test_layers_and_inputs_stay_so_in_files(tmp_path: Any) -> None:
+    """A network read from a file connects as the one that was written."""
+    conversion = converted(models.mlp(), 0, spiking=True)
+    save(conversion.network, tmp_path / "network")
+    network = load(tmp_path / "network")
+    assert [e.represents for e in network.all_ensembles] == [False, False]
+    (source,) = (n for n in network.all_nodes if n.label == "x")
+    assert source.shape_in == (6,)
+    with network:
+        sw.Connection(sw.Node(np.ones(6)), source, synapse=None)
+        probe = sw.Probe(network.ensembles[0])
+    with sw.Simulator(network, progress=False) as sim:
+        sim.run_steps(500)
+    assert sim.data[probe].any()
+
+
+def test_neurons_that_represent_nothing_have_no_encoders() -> None:
+    """Asking for what belongs to a represented vector is an error that names the layer."""
+    conversion = converted(models.mlp(), 0, spiking=True)
+    with sw.Simulator(conversion.network, progress=False) as sim:
+        built = sim.data[conversion.layers["act1"]]
+        for name in ("encoders", "scaled_encoders", "eval_points"):
+            with pytest.raises(BuildError, match="<Ensemble 'act1'> represents no vector"):
+                getattr(built, name)
+    with sw.Network(), pytest.raises(NetworkError, match="nothing in it"):
+        sw.Ensemble(1, None, neuron_type=sw.Direct())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ import models
 import spikewright as sw
 from frontends.recurrent import cell_of, samples
 from frontends.recurrent import graph_of as sequence_of
+from lower.layer_graphs import Case, cases, graph_of, inputs_of
 from slowly import in_turn, one_of_each
-from spikewright import engines
+from spikewright import demo, engines
 from spikewright.errors import SimulationError
-from spikewright.measure.readout import AtEveryStep
+from spikewright.measure.readout import READOUTS, AtEveryStep
 from spikewright.measure.so_far import so_far
 from spikewright.testing.engines import synapse_examples
 
@@ -84,6 +86,14 @@ def test_frames_one_by_one_are_the_run(choice: str, engine: str) -> None:
     assert_stream_is_the_run(conversion, frames_of({"x": models.inputs(graph, BATCH)}), engine)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
+def test_of_every_layer(case: Case) -> None:
+    """Behind spikes, with all inputs that it has."""
+    conversion = sw.convert(graph_of(case, True), spiking=True, scale_firing_rates=300.0)
+    assert_stream_is_the_run(conversion, frames_of(inputs_of(conversion.graph, True, BATCH)))
+
+
 @pytest.mark.parametrize(
     "example",
     one_of_each(synapse_examples(), lambda example: type(example.synapse)),
@@ -129,6 +139,13 @@ FRAMES = frames_of({"x": models.inputs(models.mlp(), BATCH)}, 20)["x"]
 READOUTS_OF_STREAMS = ["mean", "last", sw.After(0.006), sw.After(0.5), sw.Window(0.004)]
 
 
+def test_every_kind_of_readout_is_tested_below() -> None:
+    """A readout that is registered is followed step by step the same day."""
+    named = {readout for readout in READOUTS_OF_STREAMS if isinstance(readout, str)}
+    kinds = {type(readout) for readout in READOUTS_OF_STREAMS} | {READOUTS[name] for name in named}
+    assert set(READOUTS.values()) <= kinds
+
+
 @pytest.mark.parametrize("readout", READOUTS_OF_STREAMS, ids=str)
 def test_the_readout_until_now_is_that_of_a_run_that_ended_now(readout: Any) -> None:
     """Activated after it was read out; a window of fewer steps than it has is their mean."""
@@ -140,6 +157,16 @@ def test_the_readout_until_now_is_that_of_a_run_that_ended_now(readout: Any) -> 
         filling = isinstance(readout, sw.Window) and t < 4
         close(stream.predict(), run.predict("mean" if filling else readout), 1e-6)
     assert np.abs(run.predict("mean") - run.predict("last")).max() > 0.01
+
+
+def test_memory_does_not_grow_with_the_frames() -> None:
+    """A window keeps its values, all else a sum."""
+    windowed, mean = so_far(sw.Window(0.004), 0.001), so_far("mean", 0.001)
+    for value in np.arange(100.0):
+        windowed.add(np.array([value]))
+        mean.add(np.array([value]))
+    assert windowed.read() == np.mean([96, 97, 98, 99]) and mean.read() == 49.5
+    assert len(windowed._values) == 4 and mean._sum.shape == (1,)
 
 
 def test_readouts_that_a_stream_cannot_follow_are_refused() -> None:
@@ -163,6 +190,20 @@ def test_readouts_that_a_stream_cannot_follow_are_refused() -> None:
         half.add(np.ones(1))
 
 
+def test_a_buffer_may_be_used_again_for_the_next_frame() -> None:
+    """What came in and what came out is the caller's: neither is read or written later."""
+    conversion = small(synapse=0.003)
+    conversion.network.all_connections[0].delay = 0.003
+    wanted = conversion.run(FRAMES, progress=False).output
+    stream, buffer = conversion.stream(batch_size=BATCH), np.empty(FRAMES[:, 0].shape)
+    found = []
+    for t in range(FRAMES.shape[1]):
+        buffer[...] = FRAMES[:, t]
+        found.append(stream.step(buffer))
+        stream.predict()[...] = np.nan
+    np.testing.assert_array_equal(np.stack(found, axis=1), wanted)
+
+
 def test_a_frame_that_does_not_fit_changes_nothing() -> None:
     """Shapes, values and names are looked at before anything is computed."""
     stream = small().stream(batch_size=BATCH)
@@ -179,6 +220,21 @@ def test_a_frame_that_does_not_fit_changes_nothing() -> None:
             stream.step(frame)
     assert stream.n_steps == 1
     np.testing.assert_array_equal(stream.step(FRAMES[:, 1]), wanted[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"dt": 0.0}, "dt must be above 0"),
+        ({"batch_size": 0}, "batch_size must be None or a whole number from 1"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"record": ["nowhere"]}, "'nowhere' is no layer"),
+    ],
+)
+def test_settings_that_no_stream_can_have_are_refused(settings: Any, reason: str) -> None:
+    """As for a run, before the first frame."""
+    with pytest.raises(SimulationError, match=reason):
+        small().stream(**settings)
 
 
 def test_reset_begins_anew_and_sees_what_was_changed() -> None:
@@ -198,3 +254,72 @@ def test_reset_begins_anew_and_sees_what_was_changed() -> None:
     np.testing.assert_array_equal(
         np.stack(changed, axis=1), conversion.run(FRAMES[:, :8], progress=False).output
     )
+
+
+def test_a_closed_stream_takes_no_frames_and_keeps_its_readout() -> None:
+    """As a context manager it is closed at the end."""
+    with small().stream(batch_size=BATCH) as stream:
+        stream.step(FRAMES[:, 0])
+        before = stream.predict()
+    np.testing.assert_array_equal(stream.predict(), before)
+    for act in (lambda: stream.step(FRAMES[:, 1]), stream.reset):
+        with pytest.raises(SimulationError, match="the stream is closed"):
+            act()
+
+
+def test_a_step_that_failed_half_way_is_not_gone_on_from() -> None:
+    """The state is lost; after a reset the stream is as new."""
+    conversion, fails = small(), [True]
+
+    def node(t: float) -> float:
+        if fails[0] and t > 0.0015:
+            raise RuntimeError("the sensor is gone")
+        return 0.0
+
+    with conversion.network:
+        sw.Node(node)
+    stream = conversion.stream(batch_size=BATCH)
+    first = stream.step(FRAMES[:, 0])
+    with pytest.raises(SimulationError, match="the sensor is gone"):
+        stream.step(FRAMES[:, 1])
+    with pytest.raises(SimulationError, match="failed half-way: reset"):
+        stream.step(FRAMES[:, 1])
+    fails[0] = False
+    stream.reset()
+    np.testing.assert_array_equal(stream.step(FRAMES[:, 0]), first)
+
+
+def test_streams_of_one_conversion_are_apart() -> None:
+    """Two at once, and a run between their frames, do not see each other."""
+    conversion = small()
+    wanted = conversion.run(FRAMES, progress=False).output
+    one, other = conversion.stream(batch_size=BATCH), conversion.stream(batch_size=BATCH)
+    for t in range(6):
+        np.testing.assert_array_equal(one.step(FRAMES[:, t]), wanted[:, t])
+        other.step(FRAMES[:, t] * 2)
+        conversion.run(FRAMES[:, :2], progress=False)
+
+
+def test_after_a_network_is_saved_it_streams_the_same(tmp_path: Path) -> None:
+    """The file has all that a stream needs."""
+    conversion = small()
+    conversion.save(tmp_path / "net.sw")
+    ours, theirs = conversion.stream(), sw.load(tmp_path / "net.sw").stream()
+    for t in range(6):
+        np.testing.assert_array_equal(ours.step(FRAMES[0, t]), theirs.step(FRAMES[0, t]))
+    assert repr(ours) == "<Stream after 6 steps of 0.001 s>"
+
+
+def test_a_floor_of_the_voltage_forgets_what_was_shown_before() -> None:
+    """Without one a neuron that a picture held down owes charge to the next: docs/real_time.md."""
+    x, y = demo.held_out()
+    seen = {}
+    for floor in (None, 1.0):
+        neurons = sw.IntegrateAndFire(voltage_floor=floor)
+        conversion = sw.convert(demo.MODEL, spiking={"relu": neurons}, scale_firing_rates=50)
+        stream = conversion.stream(readout=sw.Window(0.02))
+        for sample in (0, 40, 3):
+            for _ in range(40):
+                stream.step(x[sample])
+        seen[floor] = stream.predict().argmax()
+    assert seen[1.0] == y[3] != seen[None]

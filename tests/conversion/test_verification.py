@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,19 +19,28 @@ import spikewright as sw
 from slowly import in_turn, one_of_each
 from spikewright._base.equations import CURVES
 from spikewright.conversion.arguments import Wanted
+from spikewright.conversion.drawn_inputs import random_inputs_for
 from spikewright.conversion.making import Model
 from spikewright.conversion.rounding import UNITS, relative_error, rounding_bounds
-from spikewright.conversion.verified import OWN_SUM
+from spikewright.conversion.sum_errors import sum_errors
+from spikewright.conversion.verification import network_values
+from spikewright.conversion.verified import OWN_SUM, Difference
 from spikewright.errors import VerificationError
 from spikewright.frontends import Source, read
 from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import (
     Activation,
+    Add,
+    Affine,
     Input,
     Lookup,
+    Reshape,
+    ScaleShift,
 )
-from spikewright.graph.lookups import random_inputs
+from spikewright.graph.lookups import random_inputs, whole_inputs
 from spikewright.testing.layers import LayerExample, example_inputs, layer_examples
+
+SINGLE = UNITS["float32"]
 
 
 class Cancelling(nn.Module):
@@ -81,6 +91,26 @@ def test_a_verification_is_a_line_a_table_and_a_dict() -> None:
         found["output"]
 
 
+def test_a_loaded_conversion_is_compared_with_the_graph_that_was_read(tmp_path: Any) -> None:
+    """That is its source, and it says so: only the network may differ from it."""
+    cancelling().save(tmp_path / "c.npz")
+    found = sw.load(tmp_path / "c.npz").verify()
+
+    assert "the graph that was read" in str(found)
+    assert found.outputs == {"output": 0}
+    assert {d.compared for d in found.differences if d.error} == {"the rate network", OWN_SUM}
+
+
+def test_an_error_carries_the_record() -> None:
+    """So that the table can be looked at where the verdict is bad."""
+    conversion = spoiled(cancelling(), "small", 1.5)
+    with pytest.raises(VerificationError) as caught:
+        conversion.verify(X)
+
+    assert caught.value.verification["small"] > 0.1
+    assert "small" in caught.value.verification.table
+
+
 # --- values beside their own terms ---------------------------------------------------------------
 
 
@@ -113,6 +143,35 @@ def test_a_lost_term_is_found_whatever_the_layers_largest_value_is(
     with pytest.raises(VerificationError, match=r"its own sum is off by 0\.5 of the terms"):
         unequal(UNEQUAL).verify(x)
     unequal(UNEQUAL).verify(x, rtol=1e-5)  # of the layer's largest value
+
+
+def test_drawn_inputs_are_scaled_to_weights_of_many_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a feature with small weights matters, which the result says; level weights change
+    nothing."""
+    small = [[1.0, 1e-9], [0.5, 2e-9]]
+    found = unequal(small).verify()
+    assert found.scaled == ("0 Linear",) and "scaled to the weights of '0 Linear'" in str(found)
+    assert cancelling().verify().scaled == ()
+    level = cancelling().canonical
+    np.testing.assert_array_equal(
+        random_inputs_for(level, level, 3).values["x"], random_inputs(level, 3)["x"]
+    )
+    without_compensation(monkeypatch)
+    with pytest.raises(VerificationError, match="the rate network is off by"):
+        unequal(small).verify()
+
+
+# --- rounding ------------------------------------------------------------------------------------
+
+
+def test_large_terms_that_cancel_are_no_difference() -> None:
+    """A hidden layer is off by more than 1e-4 where all outputs agree to 1e-6: rounding."""
+    found = cancelling().verify(X)
+
+    assert found["sub"] > 1e-4
+    assert found.outputs["output"] < 1e-6
+    with pytest.raises(VerificationError, match=r"off by .* above rtol=0\.0001; outputs agree"):
+        cancelling().verify(X, rtol=1e-4)
 
 
 # --- rounding ------------------------------------------------------------------------------------
@@ -182,6 +241,77 @@ def test_every_layer_is_found_where_it_is_wrong(example: LayerExample) -> None:
     assert spoiled(conversion, "layer", 1 + bound / 3).verify(inputs)
     with pytest.raises(VerificationError, match=r"'layer' .* is the first that differs"):
         spoiled(conversion, "layer", 1 + 3 * bound).verify(inputs)
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda one: one.id)
+def test_values_of_every_layer_are_their_own_sums(example: LayerExample) -> None:
+    """On inputs of many sizes no value of the network is off by more than its own terms explain."""
+    rng = np.random.default_rng(1)
+    conversion = sw.convert(graph_of(example))
+    inputs = random_inputs(conversion.graph, 0)
+    if not whole_inputs(conversion.graph):
+        inputs = {n: np.abs(v) * 10.0 ** rng.uniform(-3, 1, v.shape) for n, v in inputs.items()}
+    network = network_values(conversion.canonical, inputs)
+    found = list(sum_errors(conversion.canonical, network))
+    layers = [node for node in conversion.canonical if node.layer.linear and node.inputs]
+    assert {node.name for node in layers if node.name in network} <= {one.node for one in found}
+    for name, error, bound in found:
+        assert error <= bound, name
+
+
+def test_bounds_follow_the_precision() -> None:
+    """Between half and double precision they are as far apart as the precisions."""
+    graph = models.residual()
+    inputs = random_inputs(graph, 0)
+    exact = evaluate_all(graph, inputs)
+    bounds = {p: rounding_bounds(graph, inputs, exact, p) for p in UNITS}
+
+    for name in exact:
+        sizes = [bounds[p][name] for p in ("float64", "float32", "float16", "bfloat16")]
+        assert sizes == sorted(sizes)
+        assert 0.1 < sizes[1] / sizes[0] * 2.0**-29 < 10
+
+
+def test_numbers_of_rows_are_not_rounded() -> None:
+    """They are whole in every precision, and another row is no rounding error."""
+    table = Lookup(np.random.default_rng(0).normal(size=(5000, 3)))
+    moved, rows = Node("moved", Reshape((2, 2)), ("x",)), Node("rows", table, ("moved",))
+    graph = Graph((Node("x", Input((4,))), moved, rows), {"y": "rows"})
+    inputs = random_inputs(graph, 0)
+
+    bounds = rounding_bounds(graph, inputs, evaluate_all(graph, inputs), "bfloat16")
+
+    assert bounds["moved"] == bounds["x"] == 0.0 < bounds["rows"] < 0.1
+
+
+def test_a_mask_is_not_rounded() -> None:
+    """What is computed of whole numbers without rounding hides no error of what it is added to."""
+    lowest = float(np.finfo(np.float32).min)
+    hidden = Node("hidden", ScaleShift(np.array(-lowest), np.array(lowest)), ("mask",))
+    scores = Node("scores", ScaleShift(np.array(0.3), np.array(0.1)), ("x",))
+    added = Node("added", Add(), ("scores", "hidden"))
+    shares = Node("shares", Activation("softmax"), ("added",))
+    inputs = {"mask": Input((6,)), "x": Input((6,))}
+    nodes = (*(Node(name, layer) for name, layer in inputs.items()), hidden, scores, added, shares)
+    graph = Graph(nodes, {"y": "shares"})
+    x = np.random.default_rng(0).normal(size=(2, 6)).astype(np.float32).astype(np.float64)
+    given = {"x": x, "mask": np.array([[1.0] * 6, [1.0] * 3 + [0.0] * 3])}
+
+    bounds = rounding_bounds(graph, given, evaluate_all(graph, given), "float32")
+
+    assert bounds["mask"] == bounds["hidden"] == 0.0 < bounds["scores"]
+    assert 0 < bounds["shares"] < 100 * SINGLE
+
+
+def test_infinities_that_are_equal_are_nothing_apart() -> None:
+    """And one that is not, or a number that is none, is a difference that no bound explains."""
+    inf, nan = math.inf, math.nan
+    assert relative_error(np.array([-inf, 2.0]), np.array([-inf, 1.0])) == 0.5
+    assert relative_error(np.array([1.0, inf]), np.array([1.0, 2.0])) == inf
+    assert math.isnan(relative_error(np.array([1.0, nan]), np.array([1.0, 2.0])))
+    assert relative_error(np.zeros((0, 3)), np.zeros((0, 3))) == 0
+    assert relative_error(np.zeros(3), np.zeros(4)) == inf
+    assert not Difference("a", "b", "c", nan, inf).agrees
 
 
 # --- readers that are wrong ----------------------------------------------------------------------
@@ -299,6 +429,44 @@ def test_a_model_that_mixes_samples_is_found_out(samples: int) -> None:
         mixing(cancelling()).verify(X[:samples])
 
 
+def test_a_shape_that_fits_one_number_of_samples_is_found_out() -> None:
+    """An output may have a row a sample for the number that is verified, and for no other."""
+    conversion = cancelling()
+    source = conversion.source
+
+    def call(inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        return {n: v if len(v) == 6 else v.reshape(1, -1) for n, v in source.call(inputs).items()}
+
+    conversion.source = replace(source, call=call)
+    with pytest.raises(VerificationError, match=r"'output'.*has another shape"):
+        conversion.verify(np.concatenate([X, X])[:6])
+
+
+def test_outputs_that_differ_of_a_sample_alone_are_told_apart() -> None:
+    """Then it is not the batch that is at fault."""
+    conversion = cancelling()
+    source = conversion.source
+    conversion.source = replace(
+        source, call=lambda x: {n: 1.1 * v for n, v in source.call(x).items()}
+    )
+    with pytest.raises(
+        VerificationError, match=r"'output'.*off by 0\.09.*A sample alone differs too"
+    ):
+        conversion.verify(X)
+
+
+def test_a_model_that_cannot_be_called_says_why() -> None:
+    """Whatever its framework raises."""
+    conversion = cancelling()
+
+    def call(inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        raise RuntimeError("out of order")
+
+    conversion.source = replace(conversion.source, call=call)
+    with pytest.raises(VerificationError, match=r"cannot be called on 5 samples.*out of order"):
+        conversion.verify(X)
+
+
 # --- precisions ----------------------------------------------------------------------------------
 
 
@@ -323,3 +491,48 @@ def test_models_are_compared_in_their_own_precision(dtype: Any) -> None:
     assert all(d.bound < 0.5 for d in found.differences)
     with pytest.raises(VerificationError, match=r"'conv2' .* is the first that differs"):
         spoiled(conversion, "conv2", 1.3).verify(IMAGES)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-5, 3e-6, 1e-6])
+def test_halves_below_their_normal_range(scale: float) -> None:
+    """Next to nothing of such a value is left in the source: rounding explains it."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3), nn.Hardswish(), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1)]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 4))
+    with torch.no_grad():
+        model[0].weight.mul_(scale)
+        model[0].bias.mul_(scale)
+    x = torch.randn(4, 3, 12, 12, generator=torch.Generator().manual_seed(1)).half()
+    found = sw.convert(model.half(), example_input=x).verify(x)
+    of_source = [d for d in found.differences if d.bound and d.compared != OWN_SUM]
+    assert max(d.error / d.bound for d in of_source) < 0.5
+    lost = max(d.error for d in found.differences if d.layer == "1 Hardswish")
+    assert lost > (1e-4 if scale > 1e-4 else 1e-3)
+
+
+def test_overflow_in_the_source_is_said() -> None:
+    """A half ends at 65504: beyond it is no rounding but infinity."""
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)).half()
+    with torch.no_grad():
+        model[0].weight.mul_(60000)
+        model[2].weight.mul_(60000)
+    with pytest.raises(VerificationError, match=r"infinity"):
+        sw.convert(model, example_input=X[:2]).verify(X)
+
+
+def test_the_rate_network_is_bounded_by_its_own_precision() -> None:
+    """Weights of a network are on a grid of single precision, whatever those of the source."""
+    graph = models.mlp()
+    conversion = sw.convert(graph)
+    nodes = [
+        replace(n, layer=slightly(n.layer))
+        if isinstance(n.layer, Affine) and n.name == "fc2"
+        else n
+        for n in conversion.canonical
+    ]
+    assert max(conversion.verify().values()) < 10 * SINGLE
+    conversion.canonical = Graph(tuple(nodes), conversion.canonical.outputs)
+    with pytest.raises(
+        VerificationError, match=r"'(fc2|act2)' .*the rate network is off by 0\.002"
+    ):
+        conversion.verify()

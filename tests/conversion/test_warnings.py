@@ -12,6 +12,7 @@ import pytest
 import spikewright as sw
 from models import mlp
 from spikewright.errors import ConversionWarning
+from spikewright.lower.speaking import silently
 
 X = np.random.default_rng(3).normal(size=(48, 6))
 
@@ -53,10 +54,55 @@ def test_it_is_said_at_the_users_line_and_logged(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == [str(caught[0].message)]
 
 
+def test_it_is_said_once_a_conversion() -> None:
+    """A second run is silent; another conversion speaks for itself; the trace keeps all."""
+    conversion = sw.convert(mlp(), spiking=True)
+
+    assert len(_run(conversion)) == 1
+    assert _run(conversion, steps=5) == []
+    assert len([e for e in conversion.trace.warnings if "in 5 steps" in e.text]) == 2
+    assert len(_run(conversion.again(initial_voltage="zero"))) == 1
+
+
+def test_evaluations_say_it_too() -> None:
+    """`evaluate` of a network that hardly spikes is no quieter than `run`."""
+    with pytest.warns(ConversionWarning, match="hardly spike"):
+        sw.convert(mlp(), spiking=True).evaluate(X, steps=4, progress=False)
+
+
+def test_nothing_is_said_of_networks_that_spike_or_have_rates() -> None:
+    """Warnings that come without need are not read."""
+    assert _run(sw.convert(mlp(), spiking=True, scale_firing_rates=2000.0)) == []
+    assert _run(sw.convert(mlp())) == []
+
+
+def test_rules_that_chose_few_spikes_are_not_doubted() -> None:
+    """A rule has weighed few spikes against errors: of its choice only silence is said."""
+    rule = sw.TargetRate(hz=150, per="layer")
+    chosen = sw.convert(mlp(), spiking=True, scale_firing_rates=rule, calibration=X)
+    scale = min(chosen.resolved["scale_firing_rates"].values())
+    by_hand = sw.convert(mlp(), spiking=True, scale_firing_rates=scale)
+    sent = chosen.run(X, steps=5).spike_counts()
+
+    assert all(0 < counts.mean() < 3 for counts in sent.values())
+    assert any("spikes a neuron in 5 steps" in e.text for e in chosen.trace.warnings)
+    assert _run(chosen, steps=5) == []
+    assert len(_run(by_hand, steps=5)) == 1
+
+
 def test_guesses_without_data_are_said_when_they_are_made() -> None:
     """`FromWeights` chooses without having seen an input: that is said by `convert` itself."""
     with pytest.warns(ConversionWarning, match=r"FromWeights\(\).*act1, act2.*not from data"):
         sw.convert(mlp(), spiking=True, scale_firing_rates=sw.FromWeights())
+
+
+def test_candidates_say_nothing_and_what_is_chosen_does() -> None:
+    """Inside searches nothing is said, and what was not said there is not lost."""
+    conversion = sw.convert(mlp(), spiking=True)
+    with silently():
+        assert _run(conversion) == []
+
+    assert len(_run(conversion)) == 1
 
 
 @pytest.mark.parametrize("search", ["best_rule", "diagnose", "tune"])

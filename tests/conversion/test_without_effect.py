@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import spikewright as sw
+from spikewright import demo
+from spikewright.cli import main
 from spikewright.conversion.without_effect import ACT_ON
 from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, Node
@@ -91,6 +94,16 @@ def test_nothing_is_told_where_something_acts() -> None:
         assert not [t for t in _told(lambda g=given: sw.convert(graph, **g)) if "nothing" in t]
     spiking = sw.convert(graph, spiking=True, scale_firing_rates=9.0, initial_voltage="zero")
     assert _told(lambda: as_source(spiking)) == []
+
+
+def test_commands_never_change_nothing() -> None:
+    """There such an option asks for spikes, and `--rate` beside it is an error."""
+    command = ["convert", str(demo.MODEL), "--scale", "100"]
+    spiking, rates = (CliRunner().invoke(main, [*command, *more]) for more in ([], ["--rate"]))
+
+    assert (spiking.exit_code, rates.exit_code) == (0, 2)
+    assert "IntegrateAndFire neurons, gain x 100" in spiking.output
+    assert "--scale is about spikes: leave one out" in rates.output
 
 
 def test_a_spiking_network_without_a_spike_is_told() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+import damage
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 import wide_networks as wide
 from slowly import in_turn, slow_but
-from spikewright.diagnosis import CAUSES
+from spikewright.diagnosis import CAUSES, Cause
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation, Affine
 
@@ -112,6 +115,20 @@ def test_a_cause_is_named_with_its_layers_figures_and_a_move(kind: str) -> None:
     assert [r.value for r in records] == [cause.after for cause in causes]
 
 
+def test_heads_that_lose_differently_are_told_apart() -> None:
+    """Each of several outputs with its own distance, whose mean square is the whole."""
+    found = diagnosed(cancelling_sums())
+    changes = found.loss.by_output
+
+    assert changes["boxes"] != pytest.approx(changes["classes"], rel=0.01)
+    assert found.loss.change == pytest.approx(np.sqrt(np.mean(np.square(list(changes.values())))))
+    records = {r.how["output"]: r.value for r in found.records if r.name == "change of one output"}
+    assert records == changes
+    told = {f"{name} {100 * change:.1f} %" for name, change in changes.items()}
+    assert all(text in str(found) for text in told)
+    assert "Away from" not in str(diagnosed(narrow_sign()))
+
+
 @pytest.mark.parametrize("cap", slow_but([1], [1, None]))
 def test_the_rule_that_is_named_for_narrow_channels_wins_back_most(cap: int | None) -> None:
     """It stands in the text as one would write it, and no layer has the cause any more."""
@@ -124,6 +141,42 @@ def test_the_rule_that_is_named_for_narrow_channels_wins_back_most(cap: int | No
     assert not [cause for cause in after.causes if cause.kind == "narrow channels"]
 
 
+def test_under_a_cap_one_layer_is_offered_thresholds_of_channels() -> None:
+    """Where its channels differ; the scales of the other layers stay as they are."""
+    case = narrow_channels()
+    found = diagnosed(case, max_spikes_per_step=1)
+    offered = [p.arguments for p in found.proposals if p.kind.startswith("scale of act")]
+    sizes = [[np.size(s) for s in p["scale_firing_rates"].values()] for p in offered]
+
+    assert sizes
+    assert all(sorted(each) == [1, 1, wide.CHANNELS] for each in sizes)
+
+
+@pytest.mark.parametrize(("kind", "layer"), [("narrow sign", "act"), ("cancelling sums", "act")])
+def test_the_scale_that_is_named_wins_back_most(kind: str, layer: str) -> None:
+    """So many times the scale of the layer in which levels are few."""
+    case = MADE[kind]()
+    before = diagnosed(case)
+    found = re.search(rf"(\d+) times the scale of {layer}\b", before.causes[0].move)
+    assert found is not None
+    made = sw.convert(case.graph, spiking=True, **case.arguments)
+    scales = dict.fromkeys(made.populations(), made.arguments["scale_firing_rates"])
+    scales[layer] *= int(found[1])
+    after = diagnosed(case, scale_firing_rates=scales)
+
+    assert int(found[1]) >= 2
+    assert after.loss.change < 0.5 * before.loss.change
+
+
+def test_many_layers_of_one_cause_are_told_in_a_line() -> None:
+    """The first in full, and the names of the others."""
+    cause = Cause("narrow channels", "a", "it is so", "Do this", 1.0, 0.1)
+    causes = tuple(replace(cause, layer=name) for name in "abcde")
+    found = replace(diagnosed(narrow_channels()), causes=causes)
+
+    assert "c: it is so. Do this.\nSo it is (narrow channels) in d, e." in str(found)
+
+
 @pytest.mark.parametrize(("name", "cap"), in_turn(wide.NETWORKS, [1, None]))
 def test_networks_without_a_cause_get_no_such_sentence(name: str, cap: int | None) -> None:
     """Ranges of channels are alike, values are of one sign or reach as far, sums do not cancel."""
@@ -134,3 +187,13 @@ def test_networks_without_a_cause_get_no_such_sentence(name: str, cap: int | Non
 
     assert found.causes == ()
     assert found.loss.change > 0
+
+
+def test_a_residual_network_under_one_scale_has_no_such_cause() -> None:
+    """It loses to rounding, in every layer alike."""
+    graph = damage.residual()
+    x = np.random.default_rng(1).normal(size=(20, 2, 6, 6))
+    found = diagnosed(Case(graph, x, {"scale_firing_rates": 100.0}, set()))
+
+    assert found.loss.change > 0.02
+    assert found.causes == ()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from spikewright import demo
-from spikewright.diagnosis import PARTS, Diagnosis
-from spikewright.errors import SimulationError
-from spikewright.graph import Graph, evaluate
+from spikewright.diagnosis import PARTS, Diagnosis, remedies
+from spikewright.errors import ConversionError, Refusal, SimulationError
+from spikewright.graph import Graph, Node, evaluate
+from spikewright.graph.layers import Affine, Input, MaxPool, Reshape
 from spikewright.measure import accuracy
 from spikewright.records import select
 
@@ -79,6 +82,34 @@ def test_rounding_is_told_from_timing_as_an_evaluation_does(
     assert "per active neuron of the source" in str(found)
 
 
+@pytest.mark.parametrize(("cap", "late"), [(None, False), (1, True)])
+def test_without_a_cap_neurons_that_take_spikes_back_lose_to_rounding_alone(
+    data: tuple[NDArray, NDArray], cap: int | None, late: bool
+) -> None:
+    """The twin is as far from the source as the network is; under a cap some spikes are late."""
+    neurons = {"relu": sw.BipolarIntegrateAndFire(max_spikes_per_step=cap)}
+    made = sw.convert(demo.MODEL, spiking=neurons, scale_firing_rates=100.0)
+    found = made.diagnose(data[0], steps=4, progress=False)
+
+    assert found.rounded is not None
+    assert found.rounded_score is None
+    assert found.loss.change > 0
+    assert (found.rounded.change == pytest.approx(found.loss.change, rel=1e-4)) is not late
+
+
+def test_a_network_without_a_rounded_twin_says_nothing_of_it(
+    data: tuple[NDArray, NDArray],
+) -> None:
+    """A synapse passes spikes on later, so that one long step is no twin of many."""
+    made = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=50.0, synapse=0.005)
+    found = made.diagnose(*data, steps=8, progress=False)
+
+    assert found.rounded is None
+    assert found.rounded_score is None
+    assert "early or late" not in str(found)
+    assert not [r for r in found.records if r.name.startswith("rounded")]
+
+
 def test_the_worst_layer_comes_first_and_proposals_by_gain(found: Diagnosis) -> None:
     """Layers by what each alone costs; of proposals none is as good as another for more."""
     losses = [layer.loss.value for layer in found.layers]
@@ -92,6 +123,14 @@ def test_the_worst_layer_comes_first_and_proposals_by_gain(found: Diagnosis) -> 
     assert all(later <= earlier + unit for earlier, later in pairwise(gains))
     assert min(gains) > 0
     assert max(gains) > 0.8 * found.loss.value
+
+
+def test_predictions_come_close_to_what_runs_give(found: Diagnosis) -> None:
+    """Followed through the means: gains within a few points, prices within a quarter."""
+    for proposal in found.proposals:
+        assert proposal.measured is not None
+        assert proposal.predicted == pytest.approx(proposal.measured.gain, abs=0.08)
+        assert proposal.price == pytest.approx(proposal.measured.price, rel=0.25, abs=5)
 
 
 def test_a_proposal_can_be_followed(
@@ -119,6 +158,58 @@ def test_parts_of_the_gap_in_records_add_up(found: Diagnosis) -> None:
     assert drop.interval == found.interval
     assert all(record.how["steps"] for record in found.records)
     assert {"measured gain", "predicted price"} <= {record.name for record in found.records}
+
+
+def test_it_prints_and_is_plain_data(found: Diagnosis) -> None:
+    """A table for people without empty columns, and a document that JSON can hold."""
+    printed, document = str(found), json.dumps(found.as_dict(), allow_nan=False)
+
+    assert all(layer.name in printed for layer in found.layers)
+    assert all(proposal.text in printed for proposal in found.proposals)
+    assert "quantisation" in printed
+    assert "clipping" not in printed
+    assert json.loads(document)["layers"] == [layer.name for layer in found.layers]
+
+
+def test_a_saved_network_is_diagnosed_as_it_was(
+    coarse: sw.Conversion, data: tuple[NDArray, NDArray], tmp_path: Path
+) -> None:
+    """The file holds the graph to compare with, and to convert again."""
+    coarse.save(tmp_path / "network.swt")
+    found = coarse.diagnose(*data, STEPS, progress=False)
+    again = sw.load(tmp_path / "network.swt").diagnose(*data, STEPS, progress=False)
+
+    assert again.proposals
+    assert str(again) == str(found)
+
+
+def test_where_nothing_is_lost_nothing_is_proposed(data: tuple[NDArray, NDArray]) -> None:
+    """At a high scale the network answers as the source does."""
+    conversion = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=1000.0)
+    again = conversion.diagnose(*data, 64, verify=True, progress=False)
+
+    assert again.loss.drop == 0
+    assert again.proposals == ()
+    assert "Nothing was lost" in str(again)
+
+
+def test_targets_are_judged_by_their_relative_error() -> None:
+    """A network that answers with values: the rise in error against targets."""
+    graph = models.mlp()
+    x = models.inputs(graph, batch=40)
+    truth = evaluate(graph, {"x": x})["output"]
+    y = truth + 0.1 * np.random.default_rng(3).normal(size=truth.shape)
+    conversion = sw.convert(graph, spiking=True, scale_firing_rates=100.0)
+    again = conversion.diagnose(x, y, 20, progress=False)
+    output = conversion.run(x, 20, progress=False).predict()
+
+    assert again.score is not None
+    assert again.score.name == "relative error"
+    assert again.score.found == pytest.approx(np.linalg.norm(output - y) / np.linalg.norm(y))
+    assert again.score.source == pytest.approx(np.linalg.norm(truth - y) / np.linalg.norm(y))
+    assert again.loss.value > 0
+    assert again.proposals[0].predicted > 0
+    assert "Relative error" in str(again)
 
 
 REMEDIES: dict[str, tuple[dict[str, Any], int, str, str]] = {
@@ -157,6 +248,92 @@ def test_every_cause_has_its_remedy(case: str, data: tuple[NDArray, NDArray]) ->
     assert remedy.measured.gain > 0.1 * again.loss.change
 
 
+def test_what_rules_chose_is_kept_in_numbers(data: tuple[NDArray, NDArray]) -> None:
+    """Proposals for a calibrated network need no data: rules and corrections became numbers."""
+    x, _ = data
+    conversion = sw.convert(
+        demo.MODEL,
+        spiking=True,
+        max_spikes_per_step=1,
+        scale_firing_rates=sw.Percentile(100.0),
+        bias_correction=sw.BiasCorrection(4, rounds=1),
+        calibration=x[:50],
+    )
+    again = conversion.diagnose(x, None, 4, progress=False)
+    added = conversion.resolved["bias_correction"]
+
+    assert len(again.proposals) >= 2
+    assert any(layer.parts["policy"] != 0 for layer in again.layers)
+    for proposal in again.proposals:
+        assert proposal.arguments["calibration"] is None
+        assert proposal.arguments["bias_correction"] is added
+        made = conversion.again(**proposal.arguments)
+        assert made.resolved["calibration"] is None
+
+
+def test_a_budget_is_spread_anew(data: tuple[NDArray, NDArray]) -> None:
+    """Scales by what spikes do, about as many of them as the proposal says."""
+    conversion = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=1.0)
+    again = conversion.diagnose(data[0], None, 64, verify=True, progress=False)
+    spread = [p for p in again.proposals if "EnergyBudget" in p.text]
+
+    assert spread
+    assert all(set(p.arguments["scale_firing_rates"]) == {"relu1", "relu2"} for p in spread)
+    for proposal in spread:
+        assert proposal.measured is not None
+        assert proposal.measured.price == pytest.approx(proposal.price, rel=0.2, abs=5)
+
+
+def test_a_budget_of_joules_stays_one(data: tuple[NDArray, NDArray]) -> None:
+    """At the price of an addition that was given for it; its proposals are kept like it."""
+    rule = sw.EnergyBudget(16, joules=1e-10, joules_per_addition=3e-14)
+    conversion = sw.convert(
+        demo.MODEL, spiking=True, scale_firing_rates=rule, calibration=data[0][:100]
+    )
+    again = conversion.diagnose(data[0][:100], data[1][:100], 16, verify=True, progress=False)
+    spread = [p for p in again.proposals if "EnergyBudget" in p.text]
+
+    assert spread
+    assert all("J a sample" in p.text for p in spread)
+    for proposal in spread:
+        made = conversion.again(**proposal.arguments)
+        found = made.evaluate(data[0][:100], None, 16, progress=False).records
+        (record,) = select(
+            found, "energy part", part="synapses", table="45nm-fp32", network="spiking"
+        )
+        joules = record.value / 0.9e-12 * 3e-14
+        _, stated, unit, *_ = proposal.text.split()
+        stated_joules = float(stated) * {"pJ": 1e-12, "nJ": 1e-9}[unit]
+        assert joules == pytest.approx(stated_joules, rel=0.05)
+
+
+def test_a_change_that_fails_is_told_and_left_out(
+    data: tuple[NDArray, NDArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot be made, and one that cannot be run; the others are proposed."""
+    conversion = sw.convert(demo.MODEL, spiking=True, scale_firing_rates=1.0)
+    x, y = data[0][:40], data[1][:40]
+    monkeypatch.setattr(
+        remedies.EnergyBudget,
+        "spending",
+        lambda *a: _raise(ConversionError([Refusal("it", "argument", "no")])),
+    )
+    fast = remedies.Remedy("rates", "fire fast", 64, {"scale_firing_rates": 1e15})
+    monkeypatch.setattr(remedies, "_synapses", lambda case: iter([fast]))
+    found = conversion.diagnose(x, y, 64, verify=True, progress=False)
+
+    assert found.proposals
+    assert sum("EnergyBudget" in what for what in found.failures) == 3
+    assert "lower its firing-rate scale" in found.failures["fire fast"]
+    assert not {p.text for p in found.proposals} & set(found.failures)
+    assert "Not tried: fire fast: " in str(found)
+    assert found.as_dict()["failures"] == dict(found.failures)
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
+
+
 def test_what_cannot_be_diagnosed_is_refused(
     coarse: sw.Conversion, data: tuple[NDArray, NDArray]
 ) -> None:
@@ -192,3 +369,29 @@ def test_of_several_outputs_one_may_be_judged() -> None:
     for wrong, words in ((y, "got an array"), ({"third": y}, r"got names \['third'\]")):
         with pytest.raises(SimulationError, match=words):
             conversion.diagnose(x, wrong, STEPS, progress=False)
+
+
+def pooling_alone() -> Graph:
+    """Max pooling and weights: a network without neurons."""
+    pool = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+    weight = np.random.default_rng(4).normal(size=(3, 8))
+    nodes = (
+        Node("x", Input((2, 4, 4))),
+        Node("pool", pool, ("x",)),
+        Node("flat", Reshape((8,)), ("pool",)),
+        Node("fc", Affine(weight), ("flat",)),
+    )
+    return Graph(nodes, {"output": "fc"})
+
+
+@pytest.mark.parametrize("graph", [models.residual(pool=True), pooling_alone()])
+def test_a_rate_network_with_average_pooling_is_diagnosed(graph: Graph) -> None:
+    """It does not spike, and it is not what the source computes."""
+    x = models.inputs(graph, batch=6)
+    conversion = sw.convert(graph, max_pool="average")
+    again = conversion.diagnose(x, None, 2, verify=True, progress=False)
+
+    assert again.layers[0].name == "pool"
+    assert [proposal.arguments for proposal in again.proposals] == [{"max_pool": "gate"}]
+    assert again.proposals[0].measured is not None
+    assert again.proposals[0].measured.gain == pytest.approx(again.loss.change, rel=1e-3)

@@ -81,6 +81,21 @@ def test_scores_count_as_they_are(tmp_path: Path) -> None:
     assert write_html(tmp_path / "a.html", diagnosis=found.records).is_file()
 
 
+def test_y_is_what_the_metric_takes() -> None:
+    """By name, or nothing."""
+
+    def weighted(outputs: Any, y: Any) -> Any:
+        return (outputs.argmax(axis=1) == y["digit"]) * y["weight"]
+
+    def sharpness(outputs: Any, y: Any) -> Any:
+        assert y is None
+        return outputs.max(axis=1)
+
+    named = {"digit": Y, "weight": np.arange(120.0)}
+    assert conversion().diagnose(X, named, STEPS, metric=weighted).score
+    assert conversion().diagnose(X, None, STEPS, metric=sharpness).score
+
+
 @pytest.mark.parametrize(
     ("y", "metric", "message"),
     [

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 import models
 import spikewright as sw
+from spikewright.diagnosis import samples as samples_module
 from spikewright.diagnosis.cells import passed
-from spikewright.diagnosis.means import outputs_of, present
+from spikewright.diagnosis.means import alone, outputs_of, present
 from spikewright.diagnosis.parts import PARTS, shares
+from spikewright.diagnosis.samples import Samples
 from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.graph.layers import Activation, Affine, Input, LayerNormalization
 
 DT, STEPS = 0.001, 24
 CASES: dict[str, dict[str, Any]] = {
@@ -93,6 +95,21 @@ def test_means_followed_through_the_graph_are_those_of_the_run(case: str) -> Non
     np.testing.assert_allclose(output, found.run.predict(), rtol=0, atol=3e-6 * abs(output).max())
 
 
+def test_with_a_synapse_means_are_followed_up_to_what_settles_later() -> None:
+    """Layers behind a synapse start late, which is of second order in tau over the run."""
+    errors = []
+    for steps in (50, 200):
+        graph = models.mlp()
+        conversion = sw.convert(graph, spiking=True, scale_firing_rates=1e4, synapse=0.004)
+        found = damage.study(conversion, models.inputs(graph, batch=8), steps)
+        values = present(found.plan, found.batch.source, found.batch.disorder)
+        (output,) = outputs_of(found.plan, values).values()
+        errors.append(np.abs(output - found.run.predict()).max() / abs(output).max())
+
+    assert errors[0] < 0.05
+    assert errors[1] < errors[0] / 8
+
+
 @pytest.mark.parametrize("start", ["zero", "half", "uniform"])
 @pytest.mark.parametrize("kind", TYPES)
 def test_steady_current_is_answered_as_the_engine_does(kind: str, start: str) -> None:
@@ -123,6 +140,26 @@ def test_the_first_layer_inherits_nothing_and_has_no_order(case: str) -> None:
     assert np.abs(found.part(first, "quantisation")).max() > 0
 
 
+@pytest.mark.parametrize("case", [name for name in CASES if name != "capped"])
+def test_without_a_cap_nothing_is_clipped(case: str) -> None:
+    """Neurons may send as many spikes a step as it takes."""
+    assert all(not np.any(p["clipping"]) for p in deep(CASES[case]).batch.parts.values())
+
+
+def test_a_cap_clips_what_is_above_it() -> None:
+    """In the first layer: the value less one spike a step, where it is more than that."""
+    found = deep(CASES["capped"])
+    first, site = next(iter(found.plan.sites.items()))
+    most = 1.0 / (1500.0 * DT)
+
+    value = found.batch.source[first]
+    assert np.mean(value > most) > 0.05
+    assert site.cells is not None
+    np.testing.assert_allclose(
+        found.part(first, "clipping"), np.maximum(value - most, 0), rtol=0, atol=1e-12
+    )
+
+
 @pytest.mark.parametrize("start", ["zero", "half"])
 def test_quantisation_falls_as_one_over_the_scale(start: str) -> None:
     """A spike is worth one over it; half a spike at the start halves what whole ones leave."""
@@ -147,6 +184,16 @@ def test_a_policy_stands_at_the_layer_that_it_changed() -> None:
     other = deep(CASES["plain"])
     assert all(site.cells is not None for site in other.plan.sites.values())
     assert all(np.abs(p["policy"]).max() < 1e-12 for p in other.batch.parts.values())
+
+
+def test_what_was_added_to_the_bias_is_policy() -> None:
+    """In the first layer: the rectified current, less the rectified current and what was added."""
+    found = deep(CASES["bias"])
+    first, site = next(iter(found.plan.sites.items()))
+    current = site.current(found.batch.source[found.plan.graph[first].inputs[0]])
+
+    expected = np.maximum(current - 0.2, 0) - np.maximum(current, 0)
+    np.testing.assert_allclose(found.part(first, "policy"), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +234,39 @@ def test_settling_is_what_a_steady_value_has_not_passed(tau: float, steps: int, 
     assert passed(kind(tau), steps, DT) == pytest.approx(sim.data[probe].mean(), abs=1e-9)
 
 
+def test_settling_of_a_layer() -> None:
+    """The share that the synapse held back, of what was sent; nothing without a synapse."""
+    found, plain = deep(CASES["synapse"]), deep(CASES["plain"])
+    share = 1 - passed(sw.Lowpass(0.004), STEPS, DT)
+
+    for name, site in found.plan.sites.items():
+        assert site.cells is not None
+        sent = found.run.layer_means()[name]
+        np.testing.assert_allclose(found.part(name, "settling"), share * sent, atol=1e-12)
+    assert 0.1 < share < 0.5
+    assert all(not np.any(parts["settling"]) for parts in plain.batch.parts.values())
+
+
+def test_layers_behind_functions_are_split_too() -> None:
+    """Neurons behind a normalisation: its current is the function's value of what arrived."""
+    rng = np.random.default_rng(2)
+    nodes = (
+        Node("x", Input((8,))),
+        Node("fc", Affine(rng.normal(size=(8, 8))), ("x",), "fc"),
+        Node("act", Activation("relu"), ("fc",), "act"),
+        Node("norm", LayerNormalization((0,), 1e-3, None, rng.normal(size=8)), ("act",)),
+        Node("out", Affine(rng.normal(size=(3, 8))), ("norm",), "out"),
+    )
+    conversion = sw.convert(Graph(nodes, {"y": "out"}), spiking=True, scale_firing_rates=200.0)
+    found = damage.study(conversion, rng.normal(size=(6, 8)), 40)
+    values = present(found.plan, found.batch.source, found.batch.disorder)
+
+    assert list(found.plan.sites) == ["act", "norm"]
+    assert np.abs(found.part("norm", "arrival order")).max() < 1e-6
+    assert np.abs(found.part("norm", "policy")).max() < 1e-12
+    np.testing.assert_allclose(values["out"], found.run.predict(), atol=1e-4)
+
+
 def test_blame_for_order_is_shared_out_whole() -> None:
     """Every population's loss to order is somebody's, in shares that add up to one."""
     plan = deep(CASES["plain"]).plan
@@ -197,3 +277,28 @@ def test_blame_for_order_is_shared_out_whole() -> None:
         assert sum(plan.blamed[name].values()) == pytest.approx(1.0)
         assert name not in plan.blamed[name]
     assert any(len(shares) > 1 for shares in plan.blamed.values())
+
+
+def test_a_layer_alone_that_loses_nothing_changes_nothing() -> None:
+    """At an endless rate a layer alone in the source's place gives the source's outputs."""
+    found = deep(CASES["plain"])
+    for name in found.plan.sites:
+        values = alone(found.plan, found.batch.source, found.batch.disorder, name, 1e9)
+        (output,) = outputs_of(found.plan, values).values()
+        (truth,) = outputs_of(found.plan, found.batch.source).values()
+        np.testing.assert_allclose(output, truth, atol=1e-6)
+        changed = alone(found.plan, found.batch.source, found.batch.disorder, name)
+        assert np.abs(outputs_of(found.plan, changed)["output"] - truth).max() > 1e-6
+
+
+def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples are looked at some at a time; their parts are the same."""
+    found = deep(CASES["plain"])
+    inputs = found.conversion.as_inputs(models.inputs(damage.residual(), batch=5))
+    monkeypatch.setattr(samples_module, "_VALUES", 1)
+    parts = list(Samples(found.plan, inputs, found.run))
+
+    assert len(parts) == 5
+    for name in found.plan.sites:
+        joined = np.concatenate([batch.parts[name]["quantisation"] for batch in parts])
+        np.testing.assert_allclose(joined, found.part(name, "quantisation"), atol=1e-12)

@@ -12,15 +12,23 @@ from numpy.typing import NDArray
 import spikewright as sw
 from slowly import slow_but
 from spikewright import demo
+from spikewright.errors import ConversionError
 
 STEPS = 64
 SPOILED = [("conv1", "conv2", "relu1"), ("conv2", "dense", "relu2")]
+DEEPER = [("conv1", "conv2", "relu1"), ("conv2", "fc1", "relu2"), ("fc1", "fc2", "relu3")]
 
 
 @pytest.fixture(scope="module")
 def data() -> tuple[NDArray, NDArray]:
     """Digits that no network here has seen."""
     return demo.held_out(200)
+
+
+@pytest.fixture(scope="module")
+def deeper() -> sw.Conversion:
+    """Two convolutions with max pooling, two dense layers, trained."""
+    return damage.trained()
 
 
 def accuracy(conversion: sw.Conversion, data: tuple[NDArray, NDArray], steps: int = STEPS) -> float:
@@ -76,6 +84,12 @@ def test_one_layer_left_at_one(name: str, data: tuple[NDArray, NDArray]) -> None
     check(sound, sound.again(scale_firing_rates={**scales, name: 1.0}), data, {name})
 
 
+def test_a_layer_that_was_misspelt_is_refused_before_that() -> None:
+    """No network is made of a dict with a key that means no layer."""
+    with pytest.raises(ConversionError, match="Did you mean 'relu1'"):
+        sw.convert(demo.MODEL, spiking=True, scale_firing_rates={"relu11": 50.0})
+
+
 @pytest.mark.parametrize("name", ["relu1", "relu2"])
 def test_one_layer_far_beyond_its_cap(name: str, data: tuple[NDArray, NDArray]) -> None:
     """At one spike a step a scale that is far too high cuts nearly everything off."""
@@ -93,3 +107,46 @@ def test_one_layer_far_beyond_its_cap(name: str, data: tuple[NDArray, NDArray]) 
     mended = spoiled.again(**found.proposals[0].arguments)
     assert accuracy(mended, data) - after >= 0.9 * (before - after)
     assert found.proposals[0].price < 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("layer", "reader", "name"), DEEPER)
+@pytest.mark.parametrize("scale", [5.0, 10.0])
+def test_small_values_in_a_deeper_network(
+    layer: str,
+    reader: str,
+    name: str,
+    scale: float,
+    deeper: sw.Conversion,
+    data: tuple[NDArray, NDArray],
+) -> None:
+    """As above, in each of three layers, with max pooling between them."""
+    sound = deeper.again(spiking=True, scale_firing_rates=scale)
+    graph = damage.sabotaged(deeper.graph, layer, reader)
+
+    check(sound, sw.convert(graph, spiking=True, scale_firing_rates=scale), data, {name})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["relu1", "relu2", "relu3"])
+def test_one_layer_left_at_one_in_a_deeper_network(
+    name: str, deeper: sw.Conversion, data: tuple[NDArray, NDArray]
+) -> None:
+    """As above; the layers' values are small, so that one spike is worth too much."""
+    scales = dict.fromkeys(["relu1", "relu2", "relu3"], 50.0)
+    sound = deeper.again(spiking=True, scale_firing_rates=scales)
+    spoiled = sound.again(scale_firing_rates={**scales, name: 0.5})
+
+    check(sound, spoiled, data, {name})
+
+
+@pytest.mark.slow
+def test_average_for_max_pooling(deeper: sw.Conversion, data: tuple[NDArray, NDArray]) -> None:
+    """A policy spoils the layers it changed: pooling is named, not the neurons around it."""
+    sound = deeper.again(spiking=True, scale_firing_rates=10.0)
+    spoiled = sound.again(max_pool="average")
+
+    check(sound, spoiled, data, {"pool1", "pool2"})
+    found = spoiled.diagnose(*data, STEPS, progress=False)
+    assert found.proposals[0].arguments == {"max_pool": "gate"}
+    assert found.layers[0].parts["policy"] > 0.5 * found.layers[0].gap

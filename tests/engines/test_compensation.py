@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import PRECISIONS, Precision, compile_network
-from spikewright.engines.compensation import LAW_BITS
+from spikewright.engines.compensation import LAW_BITS, Compensation
+from spikewright.engines.grid import split_inputs, weight_limbs
 from spikewright.engines.program import DelayedLinear, Linear
 
 both = pytest.mark.parametrize("precision", PRECISIONS)
@@ -72,6 +73,54 @@ def test_the_bound_holds_for_any_numbers(precision: Precision, data: st.DataObje
         terms = [Fraction(w) * Fraction(v) for w, v in zip(row, x, strict=True)]
         bound = n * sum(map(abs, terms)) / 2 ** LAW_BITS[precision]
         assert abs(Fraction(float(y)) - sum(terms)) <= bound
+
+
+@both
+def test_weights_on_the_grid_have_no_residuals(precision: Precision) -> None:
+    """So networks that need no compensation give the bits that they gave without it."""
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((9, 50)) * 10.0 ** rng.uniform(-12.0, 0.0, (9, 50))
+    held = Compensation.of(weight, precision)
+    assert len(held.residuals.values)
+    rounded = np.sum(weight_limbs(weight, held.grid), axis=0)
+    assert not len(Compensation.of(rounded, precision).residuals.values)
+
+
+@both
+def test_few_weights_of_a_usual_layer_have_residuals(precision: Precision) -> None:
+    """Of normal weights about one in a row is small enough; of weights of all sizes, most."""
+    rng = np.random.default_rng(1)
+    weight = rng.standard_normal((200, 500))
+    usual = len(Compensation.of(weight, precision).residuals.values)
+    assert usual < 3 * len(weight)
+    wide = weight * 10.0 ** rng.uniform(-12.0, 12.0, weight.shape)
+    assert len(Compensation.of(wide, precision).residuals.values) > 0.5 * weight.size
+
+
+def test_residuals_are_what_the_grid_leaves_out() -> None:
+    """With them the weights are as given where they matter, in any order of the columns."""
+    weight = np.array([[1.0, 1e-9, 3e-9, 0.3], [1.0, 0.5, 0.25, 0.0]])
+    held = Compensation.of(weight, "float32")
+    whole = weight_limbs(weight, held.grid)[0] + held.residual_weights()
+    np.testing.assert_array_equal(whole[:, 1:3], weight[:, 1:3])
+    assert list(held.residuals.starts) == [0, 3, 3]  # a channel of powers of two is on the grid
+    turned = Compensation(weight, "float32", 4, np.arange(4)[::-1])
+    assert list(turned.residuals.places) == [0, 1, 2]
+    np.testing.assert_array_equal(turned.residuals.values, held.residuals.values[::-1])
+
+
+@both
+def test_remainders_are_those_of_samples_of_many_sizes(precision: Precision) -> None:
+    """A sample alone says whether its remainders are added, whatever else is in the batch."""
+    rng = np.random.default_rng(2)
+    usual, wide = rng.uniform(0.5, 1.0, (2, 1, 3, 40))
+    wide = wide * 10.0 ** rng.uniform(-12.0, 12.0, wide.shape)
+    held = Compensation.of(np.ones((1, 40)), precision)
+    assert split_inputs(usual, 40, held.grid, held.limits)[1] is None
+    parts, rest = split_inputs(np.concatenate([usual, wide]), 40, held.grid, held.limits)
+    assert rest is not None and not rest[0].any() and rest[1].any()
+    found = sum(part[1] for part in parts) + rest[1]
+    assert np.all(np.abs(found - wide[0]) <= 2.0 ** -(LAW_BITS[precision] + 2) * wide[0])
 
 
 def test_spikes_meet_weights_on_the_grid_alone() -> None:

@@ -91,3 +91,25 @@ def test_the_mean_output_is_the_sources(between, scales):
     spiking = sw.convert(graph, spiking=True, scale_firing_rates=scales)
     found = spiking.run(x, steps=2000, dt=1.0, engine="reference").predict()
     np.testing.assert_allclose(found, truth, atol=0.02)
+
+
+def test_a_loop_of_junctions_has_values():
+    """Junctions that lead back to themselves through a synapse keep plain values."""
+    with sw.Network(seed=0) as net:
+        source = sw.Node(1.0)
+        neurons = sw.Ensemble(
+            1, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0,
+            rate_scale=3.0, initial_voltage="zero",
+        )  # fmt: skip
+        first, second = sw.Node(size_in=1), sw.Node(size_in=1)
+        sw.Connection(source, neurons.neurons, synapse=None)
+        sw.Connection(neurons.neurons, first, synapse=None)
+        sw.Connection(first, second, synapse=0)
+        sw.Connection(second, first, synapse=None, transform=0.5)
+        probe, spikes = sw.Probe(first), sw.Probe(neurons.neurons)
+    with sw.Simulator(net, dt=0.1, engine="reference") as sim:
+        sim.run_steps(30)
+    expected = np.zeros(30)
+    for t in range(30):
+        expected[t] = sim.data[spikes][t, 0] + (0.5 * expected[t - 1] if t else 0.0)
+    np.testing.assert_allclose(sim.data[probe][:, 0], expected, rtol=1e-6)

@@ -42,3 +42,16 @@ def test_the_first_call_that_misbehaves_is_named(value: object, message: str) ->
     given[3] = True
     found = called(lambda t: given[t], "node", "function", (1,), [(t,) for t in given])
     np.testing.assert_array_equal(found, [[1.0], [2.0], [1.0], [4.0]])
+
+
+def test_a_failure_is_raised_at_once() -> None:
+    """Nothing is called after a call that failed."""
+    calls: list[float] = []
+
+    def fails(t: float) -> float:
+        calls.append(t)
+        return 1 / (2 - t)
+
+    with pytest.raises(SimulationError, match=r"failed at t = 2 s \(ZeroDivisionError"):
+        called(fails, "node", "function", (1,), [(t,) for t in (0.0, 1.0, 2.0, 3.0)])
+    assert calls == [0.0, 1.0, 2.0]

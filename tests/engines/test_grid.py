@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,41 @@ def test_weights_move_by_less_than_their_precision_would_move_the_largest(
         )
 
 
+@both
+@settings(max_examples=150)
+@given(weight=weights)
+def test_the_grid_holds_what_it_holds(weight: NDArray, precision: Precision) -> None:
+    """Rounding twice is rounding once; float32's grid is exact in float32."""
+    held = on_grid(weight, precision)
+    np.testing.assert_array_equal(on_grid(held, precision), held)
+    largest = np.abs(held).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
+    assert is_on(held, HELD_BITS[precision], largest)
+    if precision == "float32":
+        np.testing.assert_array_equal(held.astype(np.float32), held)
+
+
+@both
+def test_weights_near_the_largest_are_held_as_given(precision: Precision) -> None:
+    """Those within a factor of two of the channel's maximum lose nothing of their own precision."""
+    weight = np.random.default_rng(0).uniform(1.0, 2.0, (8, 50)).astype(precision)
+    weight[:, 0] = np.nextafter(weight.dtype.type(2), weight.dtype.type(0))
+    weight[::2] *= -1
+    np.testing.assert_array_equal(on_grid(weight, precision), weight)
+    weight[3, 0] = 2.0  # the end of a binade belongs to it
+    np.testing.assert_array_equal(on_grid(weight, precision), weight)
+
+
+@both
+def test_silent_channels_stay_silent(precision: Precision) -> None:
+    """All zeros, and no values at all, are held as they are."""
+    weight = np.zeros((3, 4))
+    weight[1] = 1e-300
+    held = on_grid(weight, precision)
+    assert not held[[0, 2]].any() and held[1].any()
+    assert on_grid(np.zeros((0, 4)), precision).shape == (0, 4)
+    assert on_grid(np.zeros((2, 0)), precision).shape == (2, 0)
+
+
 @settings(max_examples=75)
 @given(x=inputs, bits=st.integers(3, 30), count=st.integers(1, 4))
 def test_limbs_are_whole_numbers_that_add_up(x: NDArray, bits: int, count: int) -> None:
@@ -117,6 +153,31 @@ def test_the_widest_sums_fit(n: int, precision: Precision) -> None:
 
 
 @both
+@settings(max_examples=60)
+@given(
+    counts=hnp.arrays(np.int64, (2, 1, 30), elements=st.integers(-50, 50)),
+    eighths=hnp.arrays(np.int64, (4, 30), elements=st.integers(-1000, 1000)),
+)
+def test_sums_over_spikes_are_those_of_integers(
+    precision: Precision, counts: NDArray, eighths: NDArray
+) -> None:
+    """Counts are one limb, so that spikes through dyadic weights add up as integers do."""
+    parts = input_limbs(counts.astype(np.float64), 30, GRIDS[precision])
+    assert len(parts) == 1
+    held = on_grid(eighths / 8.0, precision)
+    np.testing.assert_array_equal(8 * parts[0][:, 0] @ held.T, counts[:, 0] @ eighths.T)
+
+
+@both
+def test_large_counts_are_split_and_lose_nothing(precision: Precision) -> None:
+    """Whole numbers beyond one limb take several, which add up to them."""
+    x = np.random.default_rng(0).integers(-(2**25), 2**25, (2, 1, 500)).astype(np.float64)
+    parts = input_limbs(x, 500, GRIDS[precision])
+    assert len(parts) > 1
+    np.testing.assert_array_equal(sum(parts), x)
+
+
+@both
 def test_an_inputs_limbs_are_its_own(precision: Precision) -> None:
     """What else is in the batch or the block, whole numbers or not, changes no sample's sum."""
     rng = np.random.default_rng(1)
@@ -130,3 +191,20 @@ def test_an_inputs_limbs_are_its_own(precision: Precision) -> None:
         for one, two in zip(alone, together, strict=False):
             np.testing.assert_array_equal(one, two)
         assert not any(part.any() for part in together[len(alone) :])
+
+
+@both
+def test_analog_inputs_keep_their_bits(precision: Precision) -> None:
+    """At least 32 bits below the largest value of the sample (53 in float64), for any fan-in."""
+    x = np.random.default_rng(2).standard_normal((3, 2, 1000))
+    largest = np.abs(x).max(axis=2, keepdims=True)
+    bits = {"float32": 32, "float64": 53}[precision]
+    for fan_in in (1, 10, 1000, MAX_FAN_IN):
+        error: Any = np.abs(sum(input_limbs(x, fan_in, GRIDS[precision])) - x)
+        assert np.all(error <= largest * 2.0**-bits)
+
+
+def test_longer_sums_are_refused_here() -> None:
+    """Who sums over more inputs than fit must do it in pieces."""
+    with pytest.raises(ValueError, match="in pieces of 65536"):
+        input_limbs(np.ones((1, 1, 3)), MAX_FAN_IN + 1, GRIDS["float32"])

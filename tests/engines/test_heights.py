@@ -81,6 +81,46 @@ def test_weights_that_neurons_share_cannot(chain: tuple[Transform, ...], of_heig
     assert with_heights(chain, heights, (2, 4, 4)) is None
 
 
+def network(heights_differ: bool) -> sw.Network:
+    """Two convolutions between neurons whose channels may have scales of their own."""
+    scales = np.array([50.0, 80.0]).reshape(2, 1, 1) if heights_differ else 50.0
+    with sw.Network(seed=1) as net:
+        image = sw.Node(RNG.uniform(0.0, 1.0, (2, 4, 4)))
+        spiking = {"neuron_type": sw.IntegrateAndFire(), "gain": 1.0, "bias": 0.0}
+        first = sw.Ensemble((2, 4, 4), None, rate_scale=scales, **spiking)
+        second = sw.Ensemble((3, 3, 3), None, rate_scale=200.0, **spiking)
+        sw.Connection(image, first.neurons, synapse=None)
+        sw.Connection(first.neurons, second.neurons, transform=convolution(2), synapse=None)
+        sw.Probe(second.neurons)
+    return net
+
+
+@pytest.mark.skipif("native" not in engines.available(), reason="no compiler")
+@pytest.mark.parametrize("heights_differ", [False, True])
+def test_natively_a_layer_behind_several_heights_reads_events(heights_differ: bool) -> None:
+    """As it does behind one; no operator makes values of the spikes."""
+    with sw.Simulator(network(heights_differ), engine="native", progress=False) as sim:
+        kernels = {row.operator: row.kernel for row in sim.plan}
+    (layer,) = (kernel for kernel in kernels.values() if "Convolution" in kernel)
+    assert layer == "native: Convolution of events"
+    assert not any("heights" in operator for operator in kernels)
+
+
+def test_a_mean_over_windows_is_one_of_values() -> None:
+    """Its initial values are no counts, so heights stay in front of it."""
+    with sw.Network(seed=1) as net:
+        first = sw.Ensemble(2, None, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=[30.0, 70.0])
+        first.rate_scale = np.array([1.0, 3.0])
+        out = sw.Node(size_in=1)
+        mean = sw.WindowMean(10, initial=(5.0, 7.0))
+        sw.Connection(first.neurons, out, transform=[[1.0, 2.0]], synapse=mean)
+        probe = sw.Probe(out)
+    with sw.Simulator(net, engine="reference", progress=False) as sim:
+        sim.run_steps(1000)
+    np.testing.assert_allclose(sim.data[probe][:10], 5.0 + 2.0 * 7.0)
+    assert sim.data[probe][500:].mean() == pytest.approx(30.0 + 2.0 * 70.0, rel=0.02)
+
+
 def maxima(
     scale: float | np.ndarray, *, accumulate: bool, last: bool = False, kind: object = None
 ) -> tuple[sw.Network, dict[str, sw.Probe]]:
@@ -140,6 +180,19 @@ def test_maxima_of_counts_are_those_of_values(engine: str, name: str, accumulate
 
 
 @pytest.mark.skipif("native" not in engines.available(), reason="no compiler")
+@pytest.mark.parametrize("name", SCALES)
+def test_natively_maxima_of_spikes_stay_counts(name: str) -> None:
+    """Where the neurons of a window are of one height, the layer behind them reads events."""
+    scale, last = SCALES[name]
+    net, _ = maxima(scale, accumulate=True, last=last)
+    with sw.Simulator(net, engine="native", progress=False) as sim:
+        kernels = [row.kernel for row in sim.plan]
+    what = "values" if name == "one a neuron" else "events"
+    assert f"native: maxima of running sums of {what}" in kernels
+    assert f"native: Convolution of {what}" in kernels
+
+
+@pytest.mark.skipif("native" not in engines.available(), reason="no compiler")
 @pytest.mark.parametrize(
     ("scale", "kind"),
     in_turn(
@@ -158,3 +211,19 @@ def test_natively_maxima_of_counts_are_the_references(kind: object, scale: objec
         found.append([sim.data[probe] for probe in probes.values()])
     for mine, theirs in zip(*found, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("factor", [0.5, -0.5])
+def test_the_largest_of_counts_is_the_least_of_negative_values(factor: float) -> None:
+    """So that a factor below zero is multiplied first."""
+    windows = Windows((1,), (1,), ((0, 0),), (1,))
+    with sw.Network(seed=1) as net:
+        spiking = {"neuron_type": sw.IntegrateAndFire(), "gain": 1.0, "rate_scale": 10.0}
+        neurons = sw.Ensemble((1, 2), None, bias=[[20.0, 30.0]], **spiking)
+        pool = sw.Node(sw.MaxPool(Windows((2,), (2,), ((0, 0),), (1,))), size_in=(1, 2))
+        sw.Connection(neurons.neurons, pool, None, SumPool(windows, np.array(factor)))
+        spikes, largest = sw.Probe(neurons.neurons), sw.Probe(pool)
+    with sw.Simulator(net, engine="reference", progress=False) as sim:
+        sim.run_steps(50)
+    assert np.ptp(sim.data[spikes], axis=2).max() > 0
+    np.testing.assert_allclose(sim.data[largest], (factor * sim.data[spikes]).max(2, keepdims=True))

@@ -16,7 +16,9 @@ from benchmarks.memory import peak_mib
 
 import spikewright as sw
 from spikewright import engines
-from spikewright.engines import memory
+from spikewright.engines import memory, recording
+from spikewright.engines.needs import Setting
+from spikewright.engines.program import Recording
 from spikewright.errors import SimulationError
 from spikewright.showing.demo import MODEL
 
@@ -129,6 +131,35 @@ def child(network: str, engine: str, batch: int, steps: list[int]) -> None:
         del execution
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("engine", [pytest.param("reference", marks=pytest.mark.slow), "native"])
+def test_a_run_takes_no_more_than_its_bound(network: str, engine: str) -> None:
+    """Measured growth of the process is below the bound, and the bound is no wild guess."""
+    if engine not in engines.available():
+        engine = "reference"
+    ((growth, bound),) = measured(network, engine, 16, [40])
+    assert growth > 8, "too little to say anything"
+    assert growth < bound < 4 * growth + 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_torch_run_takes_no_more_than_its_bound(network: str) -> None:
+    """Measured growth of the process is below the bound, with torch's buffers for its threads."""
+    ((growth, bound),) = measured(network, "torch", 16, [40])
+    assert growth < bound + 32
+
+
+@pytest.mark.parametrize(
+    ("network", "steps"), [("dense", [32, 1100]), ("loop", [40, 160]), ("filtered", [40, 160])]
+)
+def test_more_steps_take_no_more_memory(network: str, steps: list[int]) -> None:
+    """Blocks of time follow one another in the same memory: nothing is kept of one in the next."""
+    name = "native" if "native" in engines.available() else "reference"
+    (short, _), (long, _) = measured(network, name, 8, steps)
+    assert long - short < 0.05 * (100 + short)  # of a whole process, which has 100 MiB at least
+
+
 @pytest.mark.parametrize("engine", engines.available())
 @pytest.mark.parametrize(("batch", "steps"), [(10**9, 10), (3, 10**13)])
 def test_what_cannot_fit_is_refused_at_once(
@@ -204,6 +235,82 @@ def test_totals_take_no_more_bytes_than_surely_hold_them(
         assert found.sent.max() == steps * kind.most_spikes or isinstance(kind, sw.LIF)
 
 
+def test_spikes_that_cannot_be_counted_are_an_error() -> None:
+    """Rather than a number that has wrapped around, or none at all."""
+    for bias in (1e15, 1e308):
+        with sw.Network(seed=0) as net:
+            cells = sw.Ensemble(2, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=bias)
+        program = engines.compile_network(net, 0.1, 0, "float64")
+        execution = engines.Execution(program, engines.get("reference", program), 1, [cells])
+        with np.errstate(all="ignore"):
+            execution.run(100)
+        with pytest.raises(SimulationError, match=r"Ensemble.*a neuron sent .* up to 2147483647"):
+            execution.totals()
+
+
+def test_what_a_run_counts_is_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts are filled into arrays of the whole: beside those, one part's are there at a time."""
+    conversion = sw.convert(MODEL, spiking=True, max_spikes_per_step=1)
+    (node,) = conversion.inputs.values()
+    x = np.random.default_rng(0).uniform(0.0, 1.0, (3000, *node.shape_out)).astype(np.float32)
+    whole = conversion.run(x[:300], steps=20, engine="reference", progress=False)
+    neurons = sum(p.totals[0].size for p in whole.populations.values())
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    run = conversion.run(x, steps=20, engine="reference", progress=False, batch_size=100)
+    after, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert {p.totals.dtype for p in run.populations.values()} == {np.dtype(np.int8)}
+    kept = 3000 * (neurons + 4 * 20 * 10)
+    assert kept <= after - before < 1.2 * kept
+    needed = conversion.memory(3000, 20, engine="reference", batch_size=100)
+    assert needed.only("totals").bytes < 3000 * neurons + 100 * 40 * neurons
+    assert peak - before < needed.bytes + x.nbytes * 2
+    for name, population in whole.populations.items():
+        np.testing.assert_array_equal(run.populations[name].totals[:300], population.totals)
+    assert isinstance(run.output, np.ndarray) and isinstance(whole.output, np.ndarray)
+    np.testing.assert_array_equal(run.output[:300], whole.output)
+
+
+@pytest.mark.parametrize(("batch", "steps"), [(0, 5), (5, 0), (2.5, 5), (True, 5)])
+def test_memory_of_no_run_is_refused(batch: int, steps: int) -> None:
+    """A number of samples or steps that no run has is named, not computed with."""
+    conversion = sw.convert(MODEL, spiking=True)
+    with pytest.raises(SimulationError, match=r"(batch|steps) must be a whole number from 1"):
+        conversion.memory(batch, steps)
+
+
+def test_the_bound_is_a_sum_that_can_be_read() -> None:
+    """State per neuron and sample is as documented; only recordings grow with steps."""
+    with sw.Simulator(dense(64), batch_size=5, engine="reference", progress=False) as sim:
+        few, many = sim.memory(2000), sim.memory(4000)
+    assert [part.bytes for part in few.only("state")] == [8 * 64 * 5, 8 * 3 * 5, 8 * 67 * 5]
+    assert [part.bytes for part in few.only("recording")] == [4 * 5 * 2000 * 3]
+    assert many.bytes - few.bytes == 4 * 5 * 2000 * 3
+    assert few.bytes == sum(part.bytes for part in few)
+    table = str(few)
+    assert table.splitlines()[0].split() == ["kind", "of", "MiB", "how"]
+    assert table.splitlines()[-1].split() == ["total", f"{few.bytes / MIB:.1f}"]
+    assert len(few) == len(list(few)) and few[0].kind == "weights"
+
+
+def test_a_probe_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time to know what a run needs grows with its layers and probes, not their product."""
+    with sw.Network(seed=0) as network:
+        for _ in range(20):
+            sw.Probe(sw.Node(1.0))
+    looked, piece = [], Setting._piece
+
+    def counted(self: Setting, recording: Recording, block: int) -> memory.MemoryPart:
+        looked.append(recording)
+        return piece(self, recording, block)
+
+    with sw.Simulator(network, engine="reference", progress=False) as sim:
+        monkeypatch.setattr(Setting, "_piece", counted)
+        sim.memory(10)
+    assert len(looked) == len(set(map(id, looked))) == 20
+
+
 def test_where_memory_is_short_blocks_are_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that fits with fewer steps at a time runs so, with the same results."""
     conversion = sw.convert(MODEL, spiking=True, scale_firing_rates=5.0)
@@ -236,6 +343,33 @@ def test_a_limit_that_is_none(text: str, monkeypatch: pytest.MonkeyPatch) -> Non
         memory.available()
 
 
+def test_a_limit_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds for every run, and what fits it runs."""
+    monkeypatch.setenv(memory.LIMIT_VARIABLE, "0.25")
+    assert memory.available() == 2**28
+    with sw.Simulator(recorded(), batch_size=10, progress=False) as sim:
+        sim.run_steps(10)
+        sim.run_steps(10)
+        with pytest.raises(SimulationError, match="recording of <Probe"):
+            sim.run_steps(10**6)
+
+
+def test_small_runs_take_what_was_seen_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked up once for many in a row, and again a tenth of a second later."""
+    now, looked = [1e9], []
+    monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(memory, "_of_machine", lambda: looked.append(now[0]) or 2**40)
+    monkeypatch.setattr(memory, "_of_groups", lambda: iter(()))
+    monkeypatch.setattr(memory, "_seen", (float("-inf"), None))
+    for later in (0.0, 0.05, 0.04, 0.02, 0.05):
+        now[0] += later
+        assert memory.lately_available() == 2**40
+
+    assert looked == pytest.approx([1e9, 1e9 + 0.11])
+    monkeypatch.setenv(memory.LIMIT_VARIABLE, "0.25")
+    assert memory.lately_available() == 2**28
+
+
 def test_limits_of_control_groups_are_read(tmp_path: Path) -> None:
     """Both versions, every group around the process; cached files are room."""
     inner, first = tmp_path / "a" / "b", tmp_path / "memory" / "c"
@@ -253,6 +387,32 @@ def test_limits_of_control_groups_are_read(tmp_path: Path) -> None:
     membership.write_text("4:memory:/c\n3:cpu,cpuacct:/c\n0::/a/b\n")
     assert sorted(memory._of_groups(membership, tmp_path)) == [3300, 7400]
     assert list(memory._of_groups(tmp_path / "none", tmp_path)) == []
+
+
+def test_where_nothing_is_known_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that does not say what is left runs what it is given."""
+    monkeypatch.setattr(memory, "_of_machine", lambda: None)
+    monkeypatch.setattr(memory, "_of_groups", lambda: iter(()))
+    assert memory.available() is None
+    with sw.Simulator(dense(), batch_size=2, progress=False) as sim:
+        sim.run_steps(3)
+        needed = sim.memory(10**15)
+    needed.require(memory.available(), "a run")
+
+
+@pytest.mark.parametrize("engine", engines.available())
+def test_recording_in_pieces_changes_nothing(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block is converted some samples at a time; the recording is the same."""
+    found = []
+    for piece in (1_000_000, 1):
+        monkeypatch.setattr(recording, "PIECE_VALUES", piece)
+        net = recorded()
+        with sw.Simulator(net, batch_size=7, engine=engine, progress=False) as sim:
+            sim.run_steps(9)
+        found.append([sim.data[probe] for probe in net.all_probes])
+    assert found[0][1].any()
+    for x, y in zip(*found, strict=True):
+        np.testing.assert_array_equal(x, y)
 
 
 if __name__ == "__main__":

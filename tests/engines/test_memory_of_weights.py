@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +16,12 @@ from benchmarks.memory import peak_mib
 import models
 import spikewright as sw
 from spikewright import engines
-from spikewright.engines import memory
+from spikewright.engines import grid, memory
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Convolution, Input, Reshape
+
+ROOT = Path(__file__).parents[2]
 
 MIB = 2**20
 
@@ -92,6 +97,72 @@ def test_questions_build_nothing(engine: str, monkeypatch: pytest.MonkeyPatch) -
     np.testing.assert_array_equal(first.output, again.output)
 
 
+@pytest.mark.parametrize("engine", engines.available())
+def test_weights_count_in_their_own_form(engine: str) -> None:
+    """The bound grows with them; the program has none of its own but where it is fused.
+
+    Natively they are held once more where the processor has tiles.
+    """
+    small, large = (sw.convert(wide(8, units), spiking=True) for units in (64, 256))
+    parts = [c.memory(1, 3, engine=engine).only("weights") for c in (small, large)]
+    more = (256 - 64) * (8 * 64 + 10)  # weights
+    forms = 1
+    if engine == "native":
+        from spikewright.engines.native.engine import NativeEngine
+
+        forms += NativeEngine().dense < np.inf
+    item = {"native": 4 * forms, "torch": 4, "reference": 8}[engine]
+    grown = parts[1].bytes - parts[0].bytes
+    own = 8 if engine == "torch" else 0
+    assert grown > (own + item) * more
+    assert engine != "native" or grown < 1.5 * item * more
+    named = [part for part in parts[1] if "fc" in part.of or "relu2" in part.of]
+    assert max(part.bytes for part in named) >= item * 256 * 8 * 64
+
+
+def test_an_engine_that_holds_weights_asks_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there already need not fit once more."""
+    conversion = sw.convert(wide(16, 1000), spiking=True)
+    x = fed(conversion)
+    conversion.run(x, 3, progress=False)
+    needed = conversion.memory(1, 3)
+    without = needed.bytes - needed.only("weights").bytes
+    assert without < needed.bytes / 2
+    monkeypatch.setenv(memory.LIMIT_VARIABLE, str(without / 2**30))
+    conversion.run(x, 3, progress=False)
+
+
+@pytest.mark.parametrize("precision", grid.PRECISIONS)
+def test_grids_do_not_depend_on_how_many_channels_are_done_at_once(
+    precision: grid.Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each channel has its own."""
+    weight = (
+        np.random.default_rng(3).normal(size=(7, 4, 3)) * 2.0 ** np.arange(-3, 4)[:, None, None]
+    )
+    whole = grid.on_grid(weight, precision)
+    limbs, steps = grid.integer_weights(weight, precision)
+    monkeypatch.setattr(grid, "_AT_ONCE", 30)
+    assert len(list(grid.channel_slices(weight))) == 4
+    np.testing.assert_array_equal(grid.on_grid(weight, precision), whole)
+    np.testing.assert_array_equal(grid.integer_weights(weight, precision)[0], limbs)
+    np.testing.assert_array_equal(grid.integer_weights(weight, precision)[1], steps)
+    bits = grid.GRIDS[precision].weight_bits
+    integers = sum(limb * 2.0 ** (bits * place) for place, limb in enumerate(reversed(limbs)))
+    np.testing.assert_array_equal(integers * steps[:, None, None], whole)
+
+
+def measured(engine: str) -> tuple[float, float]:
+    """Growth of a process's peak from before the question to after the run, and the answer."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, __file__, engine],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    growth, bound = done.stdout.split()
+    return float(growth), float(bound)
+
+
 def child(engine: str) -> None:
     """A process of its own: a small run, so that everything is loaded, then that to measure."""
     small = sw.convert(wide(8, 8), spiking=True)
@@ -102,6 +173,16 @@ def child(engine: str) -> None:
     bound = conversion.memory(1, 3, engine=engine)
     conversion.run(x, 3, engine=engine, progress=False)
     sys.stdout.write(f"{peak_mib() - before} {bound.bytes / MIB}\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", engines.available())
+def test_compiling_building_and_running_take_no_more_than_the_bound(engine: str) -> None:
+    """From before the question on, weights included, and the bound is no wild guess."""
+    growth, bound = measured(engine)
+    assert growth > 30, "too little to say anything"
+    assert growth < bound + 32 * (engine == "torch") and bound < 4 * growth + 64
+    assert engine != "native" or bound < 1.5 * growth
 
 
 if __name__ == "__main__":

@@ -17,10 +17,16 @@ from numpy.typing import NDArray
 import spikewright as sw
 from engines.random_networks import DT, RandomNetwork, random_network
 from spikewright.engines import Execution, compile_network
+from spikewright.engines.native._kernels import Reading, pack
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
+from spikewright.engines.native.lanes import lane_widths
+from spikewright.engines.native.limits import least_voltage
 from spikewright.engines.native.regions import Region
 from spikewright.engines.native.running import RegionKernel
+from spikewright.engines.native.runs import cut
 from spikewright.engines.reference import ReferenceEngine
+from spikewright.errors import BuildError
+from spikewright.network.neurons import TOLERANCE
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -91,6 +97,20 @@ def test_instruction_sets_agree_to_the_bit(isa: str) -> None:
     assert found.stdout.strip() == digest.hexdigest()
 
 
+def test_environment_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instruction sets and threads that cannot be are refused by name."""
+    monkeypatch.setenv("SPIKEWRIGHT_ISA", "altivec")
+    with pytest.raises(BuildError, match=r"SPIKEWRIGHT_ISA='altivec'.*baseline"):
+        NativeEngine()
+    monkeypatch.setenv("SPIKEWRIGHT_ISA", "baseline")
+    assert NativeEngine(1).isa == "baseline"
+    monkeypatch.setenv("SPIKEWRIGHT_THREADS", "none")
+    with pytest.raises(BuildError, match="SPIKEWRIGHT_THREADS must be a whole number"):
+        NativeEngine()
+    monkeypatch.setenv("SPIKEWRIGHT_THREADS", "3")
+    assert NativeEngine().threads == 3
+
+
 def stack(gain: float, steps: int = 12) -> RandomNetwork:
     """Two populations of 20, the first driven by held currents around `gain` spikes a step."""
     rng = np.random.default_rng(4)
@@ -106,6 +126,13 @@ def stack(gain: float, steps: int = 12) -> RandomNetwork:
         sw.Probe(first.neurons, "spike_count")
     fed = rng.uniform(0.5, 1.0, (3, 1, 20)) * gain / DT
     return RandomNetwork(network, stimulus, [first, second], fed, steps)
+
+
+@pytest.mark.parametrize("gain", [1.0, 5.0, 20.0, 120.0, 127.6, 200.0, 1e6])
+def test_counts_of_any_size(gain: float) -> None:
+    """Few spikes a step, many, and more than a byte holds: the same as the reference."""
+    net = stack(gain)
+    equal(net.run(NativeEngine(2)), net.run(ReferenceEngine()))
 
 
 def test_counts_outgrow_a_byte_in_the_middle_of_a_run() -> None:
@@ -157,3 +184,70 @@ def test_a_feed_forward_network_is_one_region() -> None:
     assert len([op for op in prepared.operators if not isinstance(op, Region)]) <= 5
     wide = NativeEngine().prepare(compile_network(conversion.network, 1.0, 0, "float64"))
     assert [op.linear for op in wide.operators if isinstance(op, Region)] == [True, False]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(1e-12, 1e12), st.integers(-3, 3))
+def test_least_voltages_are_the_formulas(threshold: float, spikes: int) -> None:
+    """The least voltage gives the spikes, the next number below does not."""
+    (least,) = least_voltage(np.array([threshold]), spikes)
+
+    def count(voltage: float) -> float:
+        return float(np.floor(voltage / threshold + TOLERANCE))
+
+    assert count(least) >= spikes
+    assert count(np.nextafter(least, -np.inf)) < spikes
+
+
+def budgets(rows: np.ndarray, reading: Reading = Reading.plain) -> list[int]:
+    """Of integers `(rows, columns)`; one entry of a column makes them so on the grid."""
+    marked = np.concatenate([rows, np.full((1, rows.shape[1]), 2**24)]).astype(np.float64)
+    kept = np.arange(len(rows), dtype=np.int32)
+    channels = len(rows) if reading is Reading.both else 0
+    widths = lane_widths(rows.shape[1], len(rows))
+    columns = np.ascontiguousarray(marked.T)
+    return pack(
+        columns, order=kept, widths=widths, reading=reading, channels=channels, bits=25
+    ).budgets
+
+
+def _largest_sum(rows: np.ndarray, events: int, repeats: int) -> int:
+    """The largest magnitude that so many entries of a column add up to, each so often at most."""
+    signed = np.concatenate([np.maximum(rows, 0), np.maximum(-rows, 0)], axis=1).astype(np.int64)
+    often = np.repeat(-np.sort(-signed, axis=0), repeats, axis=0)
+    return int(often[:events].sum(axis=0).max())
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 7, 15])
+@pytest.mark.parametrize("spread", [0, 1])
+def test_budgets_hold_the_largest_sum(repeats: int, spread: int) -> None:
+    """So many events never leave 32 bits, one more may; small weights have no bound."""
+    rng = np.random.default_rng(spread)
+    rows = rng.integers(-(2**24), 2**24, (500, 8)).astype(np.int32)
+    if spread:
+        rows = (rng.standard_normal((2000, 8)) * 2**22).clip(-(2**24), 2**24).astype(np.int32)
+    found = budgets(rows)
+    assert found[0] * int(np.abs(rows).max()) < 2**31
+    assert found[repeats] >= 127
+    assert _largest_sum(rows, found[repeats], repeats) < 2**31
+    assert _largest_sum(rows, found[repeats] + 1, repeats) >= 2**31
+    assert min(budgets((rows[:40] // 64).astype(np.int32))[1:]) > 2**30
+    assert budgets(np.zeros((3, 2), np.int32))[0] >= 127
+
+
+@pytest.mark.parametrize("channels", [1, 10, 16, 33, 64, 70, 130, 256])
+@pytest.mark.parametrize("rows", [9, 5000])
+def test_lanes_cover_the_channels(channels: int, rows: int) -> None:
+    """Blocks of 16, 32 or 64, with less than a block to spare."""
+    widths = lane_widths(channels, rows)
+    assert set(widths) <= {16, 32, 64}
+    assert channels <= sum(widths) < channels + 16
+
+
+@pytest.mark.parametrize("step_bytes", [0, 100, 10_000, 10_000_000])
+def test_cuts_fit_the_run(step_bytes: int) -> None:
+    """At least a step and a sample, at most the run's."""
+    for batch, steps, threads in [(1, 1, 1), (1, 500, 4), (64, 60, 2), (3, 7, 8)]:
+        block, group = cut(step_bytes, batch, steps, threads)
+        assert 1 <= block <= steps
+        assert 1 <= group <= batch

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import (
     ClippedReLU,
+    Elementwise,
     LeakyReLU,
     NeuronType,
     RectifiedLinear,
     RunningMeanSpiking,
     SignedIntegrateAndFire,
 )
-from spikewright.network.transforms import Dense, Transform
+from spikewright.network.transforms import Convolution, Dense, Transform
 
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
@@ -30,6 +32,7 @@ if "native" not in engines.available():
 from test_native_coverage import DT, behind
 from test_native_means import SENDERS, layers
 
+from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.running import RegionKernel
 
@@ -112,6 +115,17 @@ def test_counts_of_the_end_are_the_references(kind: str, sender: str) -> None:
     assert certain > 50 * stepwise
 
 
+@pytest.mark.parametrize("block", [None, 7])
+def test_what_others_follow_is_kept(block: int | None) -> None:
+    """Before the last block voltages are exact, step by step; so what comes then is, too."""
+    rng = np.random.default_rng(2)
+    transform, shape = Convolution(rng.normal(size=(40, 24, 1, 1))), (24, 5, 4)
+    made = network(LeakyReLU(0.3), CLIPPED, transform, shape, 5.0)  # so that counts are bytes
+    fed = rng.normal(0.3, 1.0, (2, 1, *shape)) / DT
+    certain, stepwise = assert_alike(made, fed, [16, 3, 40], block)
+    assert certain and stepwise
+
+
 def behind_values(
     size: float, bias: NDArray, weights: NDArray
 ) -> tuple[Program, sw.Node, list[sw.Ensemble]]:
@@ -139,3 +153,47 @@ def test_sums_next_to_a_whole_number_are_taken_step_by_step() -> None:
     assert len(set(expected[0][0, 0])) == 2  # in the first step some spike, others do not
     certain, stepwise = assert_alike(made, fed, [9])
     assert stepwise and not certain
+
+
+@pytest.mark.parametrize("steps", [12, 150])
+def test_values_of_any_size_in_runs_of_any_length(steps: int) -> None:
+    """Sums of every size, and runs too long for bounds."""
+    rng = np.random.default_rng(4)
+    for size in (1e-300, 1.0, 1e6, 1e200):
+        made = behind_values(size, np.full(48, 0.3), rng.normal(size=(48, 40)))
+        fed = rng.normal(0.1, 5.0, (2, steps, 40))
+        with np.errstate(all="ignore"):
+            certain, stepwise = assert_alike(made, fed, [steps])
+        assert certain if size <= 1.0 and steps < 128 else stepwise
+
+
+def test_functions_that_are_no_clipped_line_are_followed_step_by_step() -> None:
+    """Hard swishes and sigmoids have no bounds."""
+    rng = np.random.default_rng(5)
+    for name in ("hard_swish", "hard_sigmoid"):
+        kind = RunningMeanSpiking(Elementwise.of(name))
+        made = network(LeakyReLU(0.3), kind, Dense(rng.normal(size=(33, 21))), (21,), 20.0)
+        certain, stepwise = assert_alike(made, rng.normal(0.3, 1.0, (2, 1, 21)) / DT, [16])
+        assert stepwise and certain == 0
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    channels=st.sampled_from([1, 5, 24, 70]),
+    out=st.sampled_from([1, 16, 37, 64]),
+    scale=st.sampled_from([1.0, 7.3, 60.0, 900.0]),
+    runs=st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    kind=st.sampled_from(sorted(KINDS)),
+)
+def test_any_layer(
+    seed: int, channels: int, out: int, scale: float, runs: list[int], kind: str
+) -> None:
+    """Random values, some of them zero, windows and scales; counts up to some hundred a step."""
+    rng = np.random.default_rng(seed)
+    extent = 1 + int(rng.integers(3))
+    transform = Convolution(rng.normal(size=(out, channels, extent, extent)))
+    shape = (channels, 4, 3)
+    made = network(LeakyReLU(0.3), KINDS[kind], transform, shape, scale)
+    fed = rng.normal(0.2, 1.0, (2, 1, *shape)) / DT
+    assert_alike(made, fed, runs)

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.plan import PlanRow
-from spikewright.engines.program import Linear
+from spikewright.engines.program import Apply, Linear, Neurons
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import (
     BipolarIntegrateAndFire,
     LeakyReLU,
     NeuronType,
+    ParametricReLU,
+    RegularSpiking,
+    RunningMeanSpiking,
     SignedIntegrateAndFire,
 )
+from spikewright.network.node_functions import Softmax
 from spikewright.network.transforms import (
+    Chain,
     Convolution,
     Dense,
     Place,
     Reshape,
+    SumPool,
     Transform,
 )
 from spikewright.testing.engines import transform_examples
@@ -31,8 +38,10 @@ from spikewright.testing.engines import transform_examples
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
+from spikewright._base.windows import Windows
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
-from spikewright.engines.native.regions import plan_rows
+from spikewright.engines.native.regions import Region, plan_rows, with_regions
 from spikewright.engines.native.running import RegionKernel
 
 DT = 0.125
@@ -193,6 +202,52 @@ def test_layers_drive_neurons(
     assert not slow_starts
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_of_what_does_not_change(name: str) -> None:
+    """Layers of an input that is held run natively by themselves, once."""
+    transform, shape = LAYERS[name]
+    with sw.Network(seed=0) as net:
+        stimulus = sw.Node(np.zeros(shape))
+        made = transform.output_shape(shape)
+        end = sw.Ensemble(made, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0)
+        sw.Connection(stimulus, end.neurons, None, transform)
+        sw.Probe(end.neurons)
+    program = assert_native_is_reference(net, stimulus, [end])
+    rows = zip(program.operators, plan_rows(program), strict=True)
+    (row,) = [row for op, row in rows if isinstance(op, Linear)]
+    assert row.kernel.startswith("native")
+
+
+@pytest.mark.parametrize("base", [None, RegularSpiking, RunningMeanSpiking])
+def test_a_slope_a_neuron(base: Callable | None) -> None:
+    """Parametric rectifiers as rates, as spikes and as running means, in any order of storage."""
+    slope = np.random.default_rng(1).normal(0.0, 0.5, (5, 4, 3))
+    kind = ParametricReLU(slope) if base is None else base(ParametricReLU(slope))
+    layer = Convolution(np.random.default_rng(2).normal(size=(3, 5, 1, 1)))
+    net, stimulus, populations = behind(kind, layer, (5, 4, 3))
+    program = assert_native_is_reference(net, stimulus, populations)
+    assert not on_reference(program)
+
+
+@pytest.mark.parametrize("cap", [None, 1, 3, 127, 128, 500])
+def test_spikes_that_are_taken_back(cap: int | None, slow_starts: list[RegionKernel]) -> None:
+    """Whatever the cap, the sizes of counts, and what drives the neurons."""
+    rng = np.random.default_rng(6)
+    kind = BipolarIntegrateAndFire(max_spikes_per_step=cap)
+    layers: list[tuple[Transform, tuple[int, ...]]] = [
+        (Dense(rng.normal(size=(70, 40))), (40,)),
+        (Convolution(rng.normal(size=(20, 3, 3, 3))), (3, 6, 5)),
+        (SumPool(Windows((2, 2)), np.array(1.0)), (3, 6, 5)),
+        (SumPool(Windows((6, 6)), np.array(1.0)), (3, 6, 6)),
+    ]
+    for scale in (1.0, 30.0):
+        for layer, shape in layers:
+            net, *rest = behind(kind, layer, shape, kind, scale=scale)
+            assert not on_reference(assert_native_is_reference(net, *rest))
+    if cap is not None and cap < 100:
+        assert not slow_starts
+
+
 def test_signed_counts_that_outgrow_bytes_are_handed_over(
     slow_starts: list[RegionKernel],
 ) -> None:
@@ -214,6 +269,53 @@ def test_signed_counts_that_outgrow_bytes_are_handed_over(
     assert slow_starts
 
 
+def test_signed_spikes_of_any_size_stay_native(slow_starts: list[RegionKernel]) -> None:
+    """Counts beyond a byte, of either sign, are summed as values where they occur."""
+    rng = np.random.default_rng(3)
+    layers: list[tuple[Transform, tuple[int, ...]]] = [
+        (Dense(rng.normal(size=(7, 40))), (40,)),
+        (Convolution(rng.normal(size=(6, 1, 3, 3)), groups=6), (6, 5, 5)),
+        (Convolution(rng.normal(size=(6, 3, 3, 3)), groups=2), (6, 5, 5)),
+    ]
+    for scale in (300.0, 1e4, 1e7):
+        for layer, shape in layers:
+            net, *rest = behind(SignedIntegrateAndFire(), layer, shape, scale=scale)
+            assert not on_reference(assert_native_is_reference(net, *rest))
+    assert not slow_starts
+
+
+def test_counts_that_outgrow_bytes_are_handed_over_in_pieces(
+    slow_starts: list[RegionKernel],
+) -> None:
+    """Voltages and totals of a population behind a grouped layer go on on the reference."""
+    rng = np.random.default_rng(4)
+    for last in (False, True):
+        layer = Convolution(rng.normal(size=(96, 4, 2, 2)) * 3.0, groups=24, channels_last=last)
+        shape = (3, 4, 96) if last else (96, 3, 4)
+        net, stimulus, populations = behind(
+            sw.IntegrateAndFire(), layer, shape, sw.IntegrateAndFire()
+        )
+        program = compile_network(net, DT, 0, "float32")
+        rising = np.linspace(0.1, 40.0, 40)[None, :, None, None, None]
+        fed = rng.uniform(0.0, 1.0, (3, 1, *shape)) * rising / DT
+        pair = [
+            run(engine, program, stimulus, populations, fed, 40, block=9)
+            for engine in (NativeEngine(2), ReferenceEngine())
+        ]
+        for x, y in zip(*pair, strict=True):
+            np.testing.assert_array_equal(x, y)
+    assert slow_starts
+
+
+def test_sums_over_large_windows_do_not_outgrow_bytes(slow_starts: list[RegionKernel]) -> None:
+    """A global pool of spikes is a sum of values: the run stays native."""
+    windows = Windows((16, 16))
+    chain = Chain((SumPool(windows, np.array(1 / 256)), Reshape((4,)), Dense(np.eye(4)[:3] + 0.1)))
+    net, stimulus, populations = behind(sw.IntegrateAndFire(), chain, (4, 16, 16), scale=30.0)
+    assert not on_reference(assert_native_is_reference(net, stimulus, populations))
+    assert not slow_starts
+
+
 @pytest.mark.parametrize("kind", SENDERS)
 def test_what_is_put_side_by_side_is_put_into_one_buffer(kind: str) -> None:
     """Concatenations of disjoint parts need no sum, whichever part is named first."""
@@ -232,3 +334,69 @@ def test_what_is_put_side_by_side_is_put_into_one_buffer(kind: str) -> None:
             sw.Connection(cells.neurons, meeting, None, Place(ranges, whole))
         sw.Probe(meeting)
     assert not on_reference(assert_native_is_reference(net, stimulus, populations))
+
+
+def test_what_follows_a_function_of_a_node_is_native_again() -> None:
+    """Values from outside, that change from step to step, enter regions; constants do not."""
+    net, stimulus, populations = behind(sw.IntegrateAndFire(), Dense(np.eye(6)), (6,))
+    with net:
+        function = sw.Node(Softmax(-1, accumulate=True), size_in=6)
+        sw.Connection(populations[1].neurons, function, None)
+        after = sw.Ensemble(5, neuron_type=SignedIntegrateAndFire(), gain=1.0, bias=0.0)
+        weights = Dense(np.random.default_rng(0).normal(size=(5, 6)))
+        sw.Connection(function, after.neurons, None, weights)
+        sw.Probe(after.neurons)
+    populations.append(after)
+    program = assert_native_is_reference(net, stimulus, populations)
+    assert on_reference(program) == {"Apply"}
+    prepared = with_regions(program)
+    regions = [op for op in prepared.operators if isinstance(op, Region)]
+    assert len(regions) == 2
+    assert {type(op) for op in regions[1].operators} >= {Linear, Neurons}
+    assert sum(isinstance(op, Apply) for op in prepared.operators) == 1
+
+
+BLOCKS = {
+    "mobilenet": ("ReLU", set()),
+    "mobilenet-clipped": ("ReLU6", set()),
+    "mobilenet-curved": ("SiLU", {"Neurons"}),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks_of_networks_stay_native(name: str) -> None:
+    """Of an inverted residual block nothing is left but the curve."""
+    nn = pytest.importorskip("torch.nn")
+    activation, wanted = BLOCKS[name]
+    act = getattr(nn, activation)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), act(), nn.Conv2d(8, 8, 3, 1, 1, groups=8), act(),
+        nn.Conv2d(8, 12, 1), nn.Conv2d(12, 24, 1), act(),
+        nn.Conv2d(24, 24, 3, 2, 1, groups=24), act(), nn.Conv2d(24, 8, 1),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
+    )  # fmt: skip
+    x = np.random.default_rng(0).random((2, 3, 16, 16)).astype(np.float32)
+    conversion = sw.convert(model, spiking=True, scale_firing_rates=300.0, example_input=x[:1])
+    found = conversion.run(x, steps=30, engine="native", progress=False)
+    expected = conversion.run(x, steps=30, engine="reference", progress=False)
+    np.testing.assert_array_equal(found.output, expected.output)
+    assert found.output.any()
+    assert on_reference(compile_network(conversion.network, 0.001, 0, "float32")) == wanted
+
+
+def test_a_block_of_attention_leaves_functions_and_curves_alone() -> None:
+    """Projections, splits of heads and residual sums of a transformer block are native."""
+    nn = pytest.importorskip("torch.nn")
+    layer = nn.TransformerEncoderLayer(16, 2, 24, 0.0, "gelu", batch_first=True, norm_first=True)
+    x = np.random.default_rng(0).normal(size=(2, 5, 16)).astype(np.float32)
+    conversion = sw.convert(
+        layer.eval(), spiking=True, scale_firing_rates=300.0, example_input=x[:1]
+    )
+    found = conversion.run(x, steps=30, engine="native", progress=False)
+    expected = conversion.run(x, steps=30, engine="reference", progress=False)
+    np.testing.assert_array_equal(found.output, expected.output)
+    program = compile_network(conversion.network, 0.001, 0, "float32")
+    assert on_reference(program) == {"Apply", "Neurons"}
+    rows = zip(program.operators, plan_rows(program), strict=True)
+    left = {row.why for op, row in rows if row.kernel == "reference" and isinstance(op, Neurons)}
+    assert left == {"RunningMeanSpiking of gelu has no native kernel"}

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright import engines
-from spikewright.engines import Execution, Program, compile_network
+from spikewright.engines import Execution, Program, Setting, compile_network
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.errors import SimulationError
 from spikewright.network.functions import NodeFunction
 from spikewright.network.neurons import Elementwise, NeuronType, StochasticSpiking
-from spikewright.network.node_functions import Softmax
+from spikewright.network.node_functions import MaxPool, Softmax
 from spikewright.network.processes import Process
-from spikewright.network.synapses import LinearFilter, WindowMean
+from spikewright.network.synapses import LinearFilter, Lowpass, WindowMean
 
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
@@ -423,3 +423,92 @@ class TestFailures:
         assert calls == [DT, DT, 2 * DT, 2 * DT, 3 * DT, 3 * DT, 4 * DT, 4 * DT, 5 * DT]
         if fault == "error":
             assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def _work(program: Program, batch: int, block: int) -> int:
+    """Bytes inside a program's one region."""
+    engine = NativeEngine(threads=1)
+    prepared = engine.prepare(program)
+    (region,) = (op for op in prepared.operators if isinstance(op, Region) and op.loops)
+    return engine.work_bytes(region, prepared, batch, block, ())
+
+
+class TestWhatIsLeft:
+    """Loops that stay as they were, and what is counted."""
+
+    def test_a_loop_of_python_alone_stays_on_the_reference(self) -> None:
+        """Where nothing has a native kernel nothing is gained by calls from a loop."""
+
+        def make() -> sw.Network:
+            with sw.Network(seed=0) as net:
+                first, second = (sw.Node(lambda t, x: x + 1, size_in=1) for _ in range(2))
+                sw.Connection(first, second, WindowMean(2))
+                sw.Connection(second, first, WindowMean(3))
+                sw.Probe(second)
+            return net
+
+        program = compile_network(make(), DT, 0, "float32")
+        assert not any(region.foreign for region in regions(program))
+        found, expected = (
+            Execution(compile_network(make(), DT, 0, "float32"), engine).run(9)
+            for engine in (NativeEngine(threads=1), ReferenceEngine())
+        )
+        assert_same(found, expected)
+
+    def test_means_without_filters_run_window_by_window(self) -> None:
+        """A loop that nothing but a mean closes is cut there, functions or none."""
+
+        def make() -> tuple[sw.Network, sw.Node]:
+            with sw.Network(seed=0) as net:
+                stimulus = sw.Node(np.zeros(SIZE))
+                one = sw.Ensemble(SIZE, neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0)
+                node = sw.Node(lambda t, x: x + 1, size_in=SIZE)
+                sw.Connection(stimulus, one.neurons, None)
+                sw.Connection(one.neurons, node, WindowMean(4))
+                sw.Connection(node, one.neurons, None)
+                sw.Probe(one.neurons)
+            return net, stimulus
+
+        made = Loop(make)
+        assert not regions(made.program())
+        assert_same(made.run(NativeEngine(threads=1)), made.run(ReferenceEngine()))
+
+    def test_memory_counts_what_is_called(self) -> None:
+        """State of called kernels, and what they give in a block, of every sample."""
+        plain = through(lambda: sw.Node(size_in=SIZE)).program()
+        called = through(lambda: sw.Node(lambda t, x: x, size_in=SIZE)).program()
+        for batch, block in ((1, 10), (8, 10), (8, 40)):
+            less, more = (
+                Setting.of(program, NativeEngine(threads=1), batch).whole(40, block)
+                for program in (plain, called)
+            )
+            given = 8 * SIZE * batch
+            none, some = (_work(program, batch, block) for program in (plain, called))
+            assert some - none >= given * block
+            assert more.only("state").bytes - less.only("state").bytes >= 2 * given
+
+    def test_a_function_may_look_at_its_simulator(self) -> None:
+        """Nothing native holds on to functions: a simulator that one knows goes with it."""
+        import gc
+        import weakref
+
+        held: list[sw.Simulator] = []
+        net, _ = through(
+            lambda: sw.Node(lambda t, x: x * len(held), size_in=SIZE, size_out=SIZE)
+        ).make()
+        held.append(sw.Simulator(net, DT, engine="native", progress=False))
+        held[0].run_steps(3)
+        gone = weakref.ref(held[0])
+        del net
+        held.clear()
+        gc.collect()
+        assert gone() is None
+
+
+def test_max_pools_have_kernels_of_their_own() -> None:
+    """A function with a native kernel is not called."""
+    from spikewright._base.windows import Windows
+
+    pool = MaxPool(Windows((1,), (1,), ((0, 0),), (1,)), True)
+    (region,) = regions(through(lambda: sw.Node(pool, size_in=(SIZE, 1)), Lowpass(0.01)).program())
+    assert not region.foreign

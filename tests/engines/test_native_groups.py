@@ -7,20 +7,21 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
-from spikewright.engines.program import Operator, Sum
+from spikewright.engines.program import Neurons, Operator, Sum
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import NeuronType, RegularSpiking
 
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.groups import Unit, groups
-from spikewright.engines.native.regions import Region, with_regions
+from spikewright.engines.native.regions import Region, plan_rows, with_regions
+from spikewright.engines.native.running import RegionKernel
 
 DT = 0.001
 TYPES: dict[str, NeuronType] = {
@@ -89,6 +90,23 @@ def test_ensembles_side_by_side_are_the_references(kind: str, loops: bool, dimen
                     np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.slow
+def test_leaky_ensembles_agree_with_the_reference() -> None:
+    """As far as two libraries' logarithms do: decoded values over a tenth of a second."""
+    for kind in (
+        sw.LIF(),
+        sw.AdaptiveLIF(),
+        sw.Izhikevich(),
+        sw.SoftLIFRate(),
+        sw.AdaptiveLIFRate(),
+    ):
+        net, stimulus = arrays(kind, True, sizes=(30, 70))
+        for x, y in zip(
+            run(NativeEngine(1), net, stimulus), run(ReferenceEngine(), net, stimulus), strict=True
+        ):
+            np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5 * np.abs(y).max())
+
+
 def _groups(net: sw.Network) -> list[list[Unit]]:
     program = with_regions(compile_network(net, DT, 0, "float32"))
     largest = max(
@@ -127,3 +145,45 @@ def test_what_differs_runs_apart() -> None:
     assert sizes == [1, 2, 3]
     filters = [len(g) for g in _groups(net) if type(g[0].operator).__name__ == "Filter"]
     assert sorted(filters) == [2, 4]
+
+
+def test_groups_are_handed_over_where_counts_outgrow_bytes(
+    slow_starts: list[RegionKernel],
+) -> None:
+    """Each population's part of what they share goes on on the reference."""
+    net, stimulus = arrays(TYPES["regular"], False)
+    for x, y in zip(
+        run(NativeEngine(2), net, stimulus, 3000.0, block=5),
+        run(ReferenceEngine(), net, stimulus, 3000.0),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(x, y)
+    assert slow_starts
+
+
+@pytest.mark.parametrize(
+    "kind", [
+        "LIF", "GridLIF", "AdaptiveLIF", "AdaptiveLIFRate",
+        pytest.param("Izhikevich", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+def test_any_state_is_recorded(kind: str) -> None:
+    """Voltage, refractory time, adaptation, recovery: the reference's, and natively so."""
+    neuron_type = getattr(sw, kind)()
+    names = neuron_type.state_names
+    assert names
+    with sw.Network(seed=1) as net:
+        stimulus = sw.Node(np.zeros(2))
+        ensemble = sw.Ensemble(300, 2, neuron_type=neuron_type)
+        sw.Connection(stimulus, ensemble, None)
+        sw.Connection(ensemble, ensemble, 0.05)
+        for name in names:
+            sw.Probe(ensemble.neurons, name)
+        sw.Probe(ensemble.neurons)
+    program = compile_network(net, DT, 0, "float32")
+    rows = zip(program.operators, plan_rows(program), strict=True)
+    assert all(r.kernel == "native: population" for op, r in rows if isinstance(op, Neurons))
+    found, wanted = (run(e, net, stimulus) for e in (NativeEngine(2), ReferenceEngine()))
+    for x, y in zip(found, wanted, strict=True):
+        assert y.any()
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5 * np.abs(y).max())

@@ -10,27 +10,33 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import in_turn, of_each_type
 from spikewright import engines
 from spikewright.engines import Engine, Execution, Program, compile_network
-from spikewright.engines.program import Filter, Learned, Neurons, Operator
+from spikewright.engines.program import Filter, Learned, Neurons, Operator, uniform_draws
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.learning import LEARNING_RULES, RLS
 from spikewright.network.neurons import (
+    NEURON_TYPES,
+    Elementwise,
     LeakyReLU,
+    LIFRate,
     NeuronType,
     PoissonSpiking,
     RectifiedLinear,
     StochasticSpiking,
+    Tanh,
 )
-from spikewright.network.synapses import SYNAPSES, LinearFilter, Synapse
+from spikewright.network.synapses import SYNAPSES, LinearFilter, Synapse, Triangle
+from spikewright.network.transforms import Chain, Convolution, Dense, Reshape
 from spikewright.testing.engines import neuron_type_examples, rule_examples, synapse_examples
 
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn, of_each_type
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import plan_rows
+from spikewright.engines.native.running import RegionKernel
 
 WITHOUT = {"DiscreteLI", "DiscreteLIF", "Elementwise", "WindowMean"}
 """Neuron types, rules and synapses that are left to the reference; the plan gives the reason."""
@@ -128,6 +134,11 @@ def test_every_neuron_type(example: Any) -> None:
     assert bool(made) == bool(names & WITHOUT), made
 
 
+def test_every_neuron_type_has_an_example() -> None:
+    """So a type that is registered without a kernel is found."""
+    assert set(NEURON_TYPES) == {type(e.neuron_type).__name__ for e in neuron_type_examples()}
+
+
 def filtered(synapse: Synapse | None, loop: bool) -> sw.Network:
     """Spikes and values through a synapse; in a `loop` it carries values back too."""
     with sw.Network(seed=2) as net:
@@ -163,6 +174,16 @@ def test_sums_of_earlier_inputs_of_any_length(taps: int, lag: bool, loop: bool) 
     synapse = LinearFilter(tuple(weights), (1.0, *(0.0,) * (taps - 1 + lag)), analog=False)
     program = assert_native_is_reference(filtered(synapse, loop), batch=1)
     assert all(native for native, _ in kernels(program, Filter))
+
+
+def test_other_filters_of_high_order_say_why() -> None:
+    """Above a limit a filter with feedback is left to the reference."""
+    ninth = np.poly([-200.0] * 9)
+    synapse = LinearFilter((ninth[-1],), tuple(ninth))
+    program = compile_network(filtered(synapse, True), 0.001, 0, "float32")
+    found = kernels(program, Filter)
+    assert found
+    assert all(not native and "order 9" in why for native, why in found)
 
 
 def learning(rules: Any, senders: int = 40, sender: NeuronType | None = None) -> sw.Network:
@@ -205,6 +226,38 @@ def test_recursive_least_squares_of_any_size(senders: int) -> None:
     assert kernels(program, Learned)[0][0]
 
 
+def test_rules_side_by_side_keep_what_is_theirs() -> None:
+    """Two matrices of recursive least squares and a rule without one, on the same weights."""
+    rules = [RLS(1e-2), sw.PES(1e-3), RLS(1e-3, None)]
+    assert_native_is_reference(learning(rules))
+
+
+def test_recursive_least_squares_out_of_loops() -> None:
+    """Over blocks of time, where the error does not depend on what is learned."""
+    with sw.Network(seed=3) as net:
+        source = sw.Node(lambda t: np.sin(20 * t))
+        pre, end = sw.Ensemble(50, 1), sw.Node(size_in=1)
+        sw.Connection(source, pre)
+        made = sw.Connection(pre, end, 0.005, learning_rule_type=RLS(1e-2))
+        sw.Connection(source, made.learning_rule)
+        sw.Probe(made, "weights")
+        sw.Probe(end)
+    program = assert_native_is_reference(net)
+    assert not any(component.loops for component in program.components)
+    assert kernels(program, Learned)[0][0]
+
+
+def test_recursive_least_squares_goes_on_where_counts_outgrow_bytes(
+    slow_starts: list[RegionKernel],
+) -> None:
+    """The matrix is handed over as it is after its last change."""
+    net = learning(RLS(1e-6), sender=sw.SpikingRectifiedLinear())
+    pre = net.ensembles[0]
+    pre.gain, pre.bias = np.linspace(1e3, 9e5, 40), np.zeros(40)
+    assert_native_is_reference(net)
+    assert slow_starts
+
+
 DRAWN: dict[str, Callable[[NeuronType], NeuronType]] = {
     "stochastic": StochasticSpiking,
     "poisson": PoissonSpiking,
@@ -233,3 +286,94 @@ def test_random_spikes_are_the_references(name: str, base: NeuronType, mean: flo
     """Draw by draw, for means below and above those of which numbers are drawn by rejection."""
     net = drawing(DRAWN[name](base), mean)
     assert kernels(assert_native_is_reference(net), Neurons) == [(True, "in blocks of time")]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_random_spikes_of_bounded_rates(name: str) -> None:
+    """Of curved rates too, of either sign."""
+    for base in (LIFRate(), Tanh()):
+        assert_native_is_reference(drawing(DRAWN[name](base), 0.01))
+
+
+@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize(("mean", "gain"), [(1e4, 1.0), (1e300, 1.0), (1e302, 1e6)])
+def test_many_random_spikes_go_on_on_the_reference(
+    name: str, mean: float, gain: float, slow_starts: list[RegionKernel]
+) -> None:
+    """Numbers above a byte, and those that are not finite, where there are many draws to come."""
+    net = drawing(DRAWN[name](RectifiedLinear()), mean, gain=gain)
+    program = compile_network(net, 0.001, 0, "float32")
+    runs = []
+    with np.errstate(all="ignore"):
+        for engine in (ReferenceEngine(), NativeEngine(1)):
+            runs.append(Execution(program, engine).run(STEPS)[0])
+    np.testing.assert_array_equal(*runs)
+    assert slow_starts
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_populations_that_run_as_one_draw_by_themselves(name: str) -> None:
+    """Each has a key of its own, and its neurons are numbered from its first."""
+    with sw.Network(seed=4) as net:
+        source = sw.Node(lambda t: np.sin(100 * t))
+        for n in (30, 1, 300, 7, 262):
+            cells = sw.Ensemble(n, 1, neuron_type=DRAWN[name](LIFRate()))
+            sw.Connection(source, cells, None)
+            sw.Probe(cells.neurons)
+    assert_native_is_reference(net)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_neurons_stored_in_another_order_have_their_own_draws(name: str) -> None:
+    """Behind convolutions channels come last, draws are in the order of the population."""
+    rng = np.random.default_rng(7)
+    with sw.Network(seed=4) as net:
+        source = sw.Node(rng.uniform(200, 900, (3, 6, 5)))
+        first = sw.Ensemble((3, 6, 5), neuron_type=sw.IntegrateAndFire(), gain=1.0, bias=0.0)
+        sw.Connection(source, first.neurons, None)
+        layer = Convolution(rng.normal(0.5, 1.0, (7, 3, 3, 3)))
+        cells = sw.Ensemble((7, 4, 3), neuron_type=DRAWN[name](RectifiedLinear()), gain=1.0, bias=9)
+        sw.Connection(first.neurons, cells.neurons, None, layer)
+        sw.Probe(cells.neurons)
+        end = sw.Node(size_in=4)
+        weights = Chain((Reshape((84,)), Dense(rng.normal(size=(4, 84)))))
+        sw.Connection(cells.neurons, end, None, weights)
+        sw.Probe(end)
+    assert_native_is_reference(net)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_draws_are_those_of_the_generator(seed: int) -> None:
+    """A mean of one half draws `u < 1/2`: read off one by one, at any number of a step."""
+    rng = np.random.default_rng(seed)
+    n, first = int(rng.integers(1, 700)), int(rng.integers(0, 2**40))
+    with sw.Network(seed=seed) as net:
+        source = sw.Node([0.5 / 0.001])
+        cells = sw.Ensemble(
+            n, None, neuron_type=StochasticSpiking(RectifiedLinear()), gain=1.0, bias=0.0
+        )
+        sw.Connection(source, cells.neurons, None, np.ones((n, 1)))
+        sw.Probe(cells.neurons, "spike_count")
+    program = compile_network(net, 0.001, seed, "float32")
+    (op,) = (op for op in program.operators if isinstance(op, Neurons))
+    execution = Execution(program, NativeEngine(1))
+    execution.step = first
+    (counts,) = execution.run(5)
+    for t in range(5):
+        wanted = uniform_draws(op.key, first + t + 1, 0, (n,)) < 0.5
+        np.testing.assert_array_equal(counts[0, t], wanted)
+
+
+@pytest.mark.parametrize("wrapper", [*DRAWN.values(), sw.RegularSpiking, sw.RunningMeanSpiking])
+def test_a_wrapper_of_a_type_without_kernel_names_it(wrapper: Any) -> None:
+    """The plan says which of the two has no kernel."""
+    net = drawing(wrapper(Elementwise.of("softsign")), 0.1)
+    ((native, why),) = kernels(compile_network(net, 0.001, 0, "float32"), Neurons)
+    assert not native
+    assert why == f"{wrapper.__name__} of softsign has no native kernel"
+
+
+def test_a_triangle_costs_no_calls() -> None:
+    """A recurrent one is part of the native loop: nothing is called from it."""
+    program = compile_network(filtered(Triangle(0.03), True), 0.001, 0, "float32")
+    assert not [row for row in plan_rows(program) if "called" in row.why]

@@ -9,18 +9,21 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
 from spikewright.engines.program import Learned
 from spikewright.engines.reference import ReferenceEngine
+from spikewright.network.learning import LEARNING_RULES
 from spikewright.network.neurons import NeuronType
 
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
+from spikewright.engines.native.regions import plan_rows
+from spikewright.engines.native.running import RegionKernel
 
 DT = 0.001
 SENDERS: dict[str, NeuronType] = {
@@ -124,6 +127,17 @@ def _operators(built: Built) -> Iterator[Learned]:
     return (op for op in program.operators if isinstance(op, Learned))
 
 
+@pytest.mark.parametrize("name", LEARNING_RULES)
+def test_the_plan_says_what_learns_natively(name: str) -> None:
+    """Every registered rule has a kernel."""
+    rule = LEARNING_RULES[name]()
+    make = {"decoders": decoding, "weights": between, "encoders": turning}[rule.modifies]
+    program = compile_network(make(rule, SENDERS["counts"])[0], DT, 0, "float32")  # type: ignore[operator]
+    rows = zip(program.operators, plan_rows(program), strict=True)
+    (row,) = [row for op, row in rows if isinstance(op, Learned)]
+    assert row.kernel == "native: learned weights"
+
+
 @pytest.mark.parametrize(("block", "name"), in_turn([1, 7, 1000], engines.available()))
 def test_sampled_matrices_are_those_of_every_step(name: str, block: int) -> None:
     """What a rule keeps, its deltas and the weights: of every fourth step the same as of all."""
@@ -141,3 +155,46 @@ def test_sampled_matrices_are_those_of_every_step(name: str, block: int) -> None
         steps = all_steps[:, 3::4]
         assert steps.any() and steps.shape[1] == 7
         np.testing.assert_array_equal(sampled, steps)
+
+
+def test_matrices_are_written_where_they_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels give what recursive least squares keep, and nothing between two samples."""
+    net, _ = decoding(sw.RLS(1e-3), SENDERS["counts"])
+    (made,) = (c for c in net.all_connections if c.learning_rule_type is not None)
+    with net:
+        probe = sw.Probe(made.learning_rule, "inv_gamma", sample_every=5 * DT)
+    blocks: list[NDArray] = []
+
+    def untouched(self: RegionKernel, steps: int) -> list[NDArray]:
+        made = [
+            np.full((self._batch, steps, *shape), -7, np.int8 if counts else np.float64)
+            for _, counts, shape in self._built.exports
+        ]
+        blocks.extend(values for values in made if values.shape[2:] == (40, 40))
+        return made
+
+    monkeypatch.setattr(RegionKernel, "_empty", untouched)
+    with sw.Simulator(net, DT, engine="native", progress=False) as sim:
+        assert "called from the native loop" not in str(sim.plan)
+        sim.run_steps(12)
+    assert sim.data[probe].shape == (2, 40, 40)
+    (values,) = blocks
+    written = (values[0] != -7).any(axis=(1, 2))
+    assert np.flatnonzero(written).tolist() == [4, 9]
+
+
+def test_learning_goes_on_where_counts_outgrow_bytes(slow_starts: list[RegionKernel]) -> None:
+    """Weights and filters are handed over to the reference in the middle of a run."""
+    with sw.Network(seed=3) as net:
+        stimulus = sw.Node(np.zeros(2))
+        pre = sw.Ensemble(20, 2, neuron_type=sw.SpikingRectifiedLinear(), gain=2e5, bias=0.0)
+        sw.Connection(stimulus, pre, None)
+        end = sw.Node(size_in=2)
+        made = sw.Connection(pre, end, 0.005, learning_rule_type=sw.PES(1e-9))
+        sw.Connection(end, made.learning_rule, None)
+        sw.Probe(end)
+        sw.Probe(made, "weights")
+    expected = run(ReferenceEngine(), (net, stimulus))
+    for x, y in zip(run(NativeEngine(1), (net, stimulus), block=4), expected, strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert slow_starts

@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -27,6 +26,7 @@ if "native" not in engines.available():
 
 from test_native_coverage import DT, behind, run
 
+from slowly import in_turn
 from spikewright.engines.native.building import build
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region, with_regions
@@ -113,3 +113,70 @@ def test_layers_and_their_neurons_are_one(
         assert counts.max() > 0 > counts.min()
         assert RunningMeanSpiking in fused(program)
     assert not slow_starts
+
+
+def test_constant_currents_from_outside() -> None:
+    """Neurons behind a constant are driven without a layer; blocks go on where others ended."""
+    rng = np.random.default_rng(5)
+    for kind in FOLLOWING.values():
+        with sw.Network(seed=0) as net:
+            stimulus = sw.Node(np.zeros((3, 7, 7)))
+            cells = sw.Ensemble((3, 7, 7), neuron_type=kind, gain=1.0, bias=0.2, rate_scale=5.0)
+            sw.Connection(stimulus, cells.neurons, None)
+            sw.Probe(cells.neurons)
+        program = compile_network(net, DT, 0, "float32")
+        fed = rng.normal(0.3, 1.0, (2, 1, 3, 7, 7))
+        assert_alike(program, stimulus, [cells], fed, 40)
+        assert fused(program) == [RunningMeanSpiking]
+
+
+def test_means_are_rounded_once_whatever_their_size() -> None:
+    """Sums from the smallest number to the largest, over steps whose reciprocals are not exact."""
+    rng = np.random.default_rng(6)
+    sizes = 2.0 ** rng.uniform(-1074, 1000, (2, 1, 96))
+    sizes[:, :, :48] = 2.0 ** rng.uniform(-3, 3, (2, 1, 48))  # most are as usual
+    fed = sizes * rng.choice([-1.0, 1.0, 1.0], (2, 70, 96))
+    for most in (2.0, 1e-35):
+        kind = RunningMeanSpiking(ClippedReLU(most))
+        with sw.Network(seed=0) as net:
+            stimulus = sw.Node(np.zeros(96))
+            scale = 3.0 / min(1.0, most)
+            cells = sw.Ensemble(96, neuron_type=kind, gain=1.0, bias=0.0, rate_scale=scale)
+            sw.Connection(stimulus, cells.neurons, None)
+            sw.Probe(cells.neurons)
+        program = compile_network(net, 1.0, 0, "float32")
+        _, sent, net_sent = assert_alike(program, stimulus, [cells], fed, 70)
+        assert 0 < np.count_nonzero(sent) < sent.size
+        assert np.any(sent != net_sent)
+
+
+@pytest.mark.parametrize("function", ["relu", "hard_swish"])
+@pytest.mark.parametrize("sender", SENDERS)
+def test_counts_that_outgrow_bytes_are_handed_over(
+    sender: str, function: str, slow_starts: list[RegionKernel]
+) -> None:
+    """Voltages, means and both totals go on elsewhere, in whatever pieces."""
+    rng = np.random.default_rng(7)
+    rectified = RunningMeanSpiking(RectifiedLinear())
+    others = {"hard_swish": RunningMeanSpiking(Elementwise.of("hard_swish"))}
+    kind = others.get(function, rectified)
+    before = {**SENDERS, "signed events": rectified}[sender]
+    for transform, shape in layers(4):
+        net, stimulus, populations = behind(before, transform, shape)
+        with net:  # whose voltage nobody records: that would take another kernel
+            last = sw.Ensemble(
+                transform.output_shape(shape), neuron_type=kind, gain=1.5, bias=0.1, rate_scale=2.0
+            )
+            sw.Connection(populations[1].neurons, last.neurons, None, transform)
+            sw.Probe(last.neurons)
+        populations.append(last)
+        program = compile_network(net, DT, 0, "float32")
+        rising = np.linspace(0.1, 400.0, 40).reshape(1, 40, *[1] * len(shape))
+        fed = rng.uniform(0.0, 1.0, (3, 1, *shape)) * rising / DT
+        pair = [
+            run(engine, program, stimulus, populations, fed, 40, block=9)
+            for engine in (NativeEngine(2), ReferenceEngine())
+        ]
+        for x, y in zip(*pair, strict=True):
+            np.testing.assert_array_equal(x, y)
+    assert slow_starts

@@ -5,11 +5,14 @@ Whether they were is told by the kernels, slab by slab.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from engines.random_networks import DT
 from engines.test_native_rows import ALWAYS, ISAS, PADDED, equal, native, recorded
 from slowly import in_turn
 from spikewright.engines.reference import ReferenceEngine
@@ -78,3 +81,27 @@ def test_pixels_side_by_side_are_the_references(kind: str, channels: int) -> Non
             )
             equal(found, expected)
             assert dense == rows == together > 0
+
+
+@pytest.mark.parametrize("kind", ["one spike", "taken back, one"])
+def test_pixels_with_parameters_of_their_own_or_in_odd_lines_stay_apart(kind: str) -> None:
+    """Biases of each neuron, and lines that are no whole number of neighbours."""
+    cases: list[dict[str, Any]] = [{"own": True}, {"width": 10}]
+    for case in cases:
+        net, fed = residual(KINDS[kind], 16, **case)
+        expected, _ = recorded(ReferenceEngine(), net, fed, [4])
+        found, (_, _, rows, together) = recorded(native(ALWAYS), net, fed, [4])
+        equal(found, expected)
+        assert rows and not together
+
+
+def test_voltages_of_their_own_do_not_keep_pixels_apart() -> None:
+    """State is a neuron's anyway."""
+    net, fed = residual(KINDS["one spike"], 16)
+    rng = np.random.default_rng(1)
+    for population in net.all_ensembles:
+        population.initial_voltage = rng.uniform(0.0, 1.0, population.shape) / DT
+    expected, _ = recorded(ReferenceEngine(), net, fed, [4])
+    found, (_, _, rows, together) = recorded(native(ALWAYS), net, fed, [4])
+    equal(found, expected)
+    assert rows == together > 0

@@ -17,9 +17,11 @@ from spikewright.engines.reference import ReferenceEngine
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from spikewright.engines.native import _kernels
 from spikewright.engines.native._kernels import Reading, pack
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import plan_rows
+from spikewright.engines.native.support import MAX_FAN_IN
 
 DT = 0.001
 
@@ -112,3 +114,38 @@ def test_sums_are_rounded_once(isa: str, monkeypatch: pytest.MonkeyPatch) -> Non
             terms = zip(row, counts[0, t], strict=True)
             assert found == float(sum(Fraction(w) * int(n) for w, n in terms)) * (1 / DT)
     assert same([sums, counts], recorded(net, ReferenceEngine(), "float64", 20))
+
+
+def test_weights_of_few_bits_are_one_limb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as whole numbers: nothing is added up that is zero."""
+    taken = []
+    fill = _kernels.Region.fill
+    monkeypatch.setattr(
+        _kernels.Region,
+        "fill",
+        lambda self, *given, **named: (
+            taken.append(1 + (named["packed"].low.size > 0)),
+            fill(self, *given, **named),
+        ),
+        raising=True,
+    )
+    rng = np.random.default_rng(2)
+    for matrix, limbs in (
+        (rng.integers(-(2**20), 2**20, (20, 50)) * 1.0, 1),
+        (rng.normal(size=(20, 50)), 2),
+    ):
+        taken.clear()
+        net = between(matrix)
+        found = recorded(net, NativeEngine(1), "float64", 20)
+        assert taken == [limbs]
+        assert same(found, recorded(net, ReferenceEngine(), "float64", 20))
+
+
+def test_sums_of_very_many_weights() -> None:
+    """More terms than one exact sum of the reference has, fewer than a limb allows."""
+    size = 2**16 + 1000
+    assert size < MAX_FAN_IN["float64"] < MAX_FAN_IN["float32"]
+    net = between(np.random.default_rng(3).normal(size=(3, size)))
+    found = recorded(net, NativeEngine(1), "float64", 4)
+    assert found[0].any()
+    assert same(found, recorded(net, ReferenceEngine(), "float64", 4))

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
 from engines.random_networks import DT
-from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -23,6 +24,8 @@ from spikewright.network.transforms import Convolution
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
+from spikewright.engines.native import _kernels
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.running import RegionKernel
 
@@ -123,6 +126,25 @@ def test_pixels_as_rows_are_the_references(name: str, kind: Any) -> None:
             assert dense == rows > listed == 0
 
 
+@settings(max_examples=10, deadline=None)
+@given(
+    st.sampled_from(list(WINDOWS)),
+    st.booleans(),
+    st.integers(1, 3),
+    st.integers(1, 20),
+    st.lists(st.integers(1, 20), min_size=1, max_size=3),
+)
+def test_cuts_change_nothing(
+    name: str, last: bool, threads: int, block: int, runs: list[int]
+) -> None:
+    """Blocks, threads and runs that join rows, steps as rows and lists are nobody's business."""
+    net, fed = network(name, ONE, last)
+    expected, _ = recorded(ReferenceEngine(), net, fed, runs)
+    for dense in (None, ALWAYS):
+        found, _ = recorded(native(dense, threads=threads), net, fed, runs, block=block)
+        equal(found, expected)
+
+
 def test_sums_beyond_32_bits() -> None:
     """Weights at the end of the grid and many spikes a step: sums that only doubles hold."""
     rng = np.random.default_rng(0)
@@ -146,3 +168,21 @@ def test_sums_beyond_32_bits() -> None:
         found, (_, dense, rows, _) = recorded(native(ALWAYS, isa), net, fed, [6])
         equal(found, expected)
         assert dense == rows > 0
+
+
+def test_pixels_are_rows_only_where_steps_are_few() -> None:
+    """From sixteen steps on, and without tiles of the processor, layers go as they did."""
+    net, fed = network("3x3 of 16 channels", ONE)
+    _, (_, dense, rows, _) = recorded(native(ALWAYS), net, fed, [16])
+    assert dense and not rows
+    _, (listed, dense, rows, _) = recorded(native(None, "baseline"), net, fed, [4])
+    assert listed and not dense and not rows
+
+
+@pytest.mark.skipif(not _kernels.has_tiles(ISAS[-1]), reason="this processor has no tiles")
+def test_silent_layers_are_listed_and_busy_ones_have_rows() -> None:
+    """By themselves, from what was seen."""
+    net, fed = network("3x3 of 16 channels", ONE)
+    for scale, busy in ((1.0, True), (0.0, False)):
+        _, (listed, _, rows, _) = recorded(native(None), net, scale * fed, [4])
+        assert bool(rows) == busy and bool(listed) != busy

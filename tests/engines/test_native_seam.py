@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from spikewright.engines.native import _kernels
-from spikewright.engines.native._kernels import Action, Cell, Cells, Rate, Rule
+from spikewright.engines.native import _kernels, support
+from spikewright.engines.native._kernels import Action, Cell, Cells, Geometry, Rate, Rule, Term
 from spikewright.engines.native.cells import described, states
 from spikewright.engines.native.rules import form_of
 from spikewright.network.neurons import TOLERANCE, NeuronType
@@ -80,3 +82,34 @@ def test_numbers_go_to_a_kernel_by_name_alone() -> None:
         method: Callable[..., object] = getattr(region, name)
         with pytest.raises(TypeError, match="incompatible function arguments"):
             method(*[number] * 4)
+
+
+def test_descriptions_take_names_that_exist() -> None:
+    """A misspelled parameter is an error, in a description and in a call."""
+    with pytest.raises(AttributeError):
+        Cells().tau_fer = 0.002  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        Term(sauce=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Geometry([1, 1, 3], [1, 1, 2])  # type: ignore[misc]
+
+
+def test_stubs_name_all_that_the_extension_has() -> None:
+    """What Python may read is in the stubs that type checkers see."""
+    stubs = Path(support.__file__).with_name("_kernels.pyi").read_text()
+    public = [name for name in vars(_kernels) if not name.startswith("_")]
+    assert [name for name in public if f"{name}:" not in stubs and f"{name}(" not in stubs] == []
+    members = [one.name for kind in (Cell, Rate, Rule) for one in kind]
+    assert [name for name in members if f"    {name} = ..." not in stubs] == []
+
+
+def test_weights_must_fit_the_layer_that_they_fill() -> None:
+    """A layer's geometry is checked against its buffers when it is added."""
+    region = _kernels.Region()
+    source, target = region.buffer(True, 3), region.buffer(False, 2)
+    given = {"input": source, "output": target, "population": -1, "gain": None, "joined": -1}
+    given |= {"bias": np.zeros((1, 2)), "factor": None, "limbs": None, "weight_limbs": 1}
+    given["action"] = Action.layer
+    region.layer(geometry=Geometry(input=[1, 1, 3], output=[1, 1, 2]), **given)
+    with pytest.raises(ValueError, match="a layer's buffers have its sizes"):
+        region.layer(geometry=Geometry(input=[1, 1, 4], output=[1, 1, 2]), **given)

@@ -24,6 +24,8 @@ from spikewright.network.neurons import (
 from spikewright.network.transforms import (
     Chain,
     Convolution,
+    Dense,
+    Permute,
     Place,
     Shape,
     Slice,
@@ -162,6 +164,22 @@ class TestJoined:
         net = Residual(shape, 10, last).network(3.0, None, second=SignedIntegrateAndFire())
         assert len(found(net)) == 1
         agree(net)
+
+
+def test_matrices_along_the_last_axis() -> None:
+    """Are layers too."""
+    block = Residual((6, 5), 11)
+    net = block.network(2.0, None, layer=Dense(block.rng.normal(0.1, 0.7, (5, 5))))
+    assert len(found(net)) == 1
+    agree(net)
+
+
+def test_axes_that_trade_places() -> None:
+    """What is stored otherwise is brought into the layer's order."""
+    block = Residual((4, 4, 4), 12)
+    net = block.network(2.0, Permute((2, 0, 1)))
+    assert len(found(net)) == 1
+    agree(net)
 
 
 @settings(max_examples=20, deadline=None)

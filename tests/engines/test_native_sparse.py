@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Engine, Execution, compile_network
 from spikewright.engines.grid import PRECISIONS, Precision
+from spikewright.engines.program import DelayedLinear, Filter, Linear
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.connection import input_shape
 from spikewright.network.neurons import RegularSpiking, SpikingLeakyReLU
@@ -24,7 +24,10 @@ from spikewright.simulator import Simulator
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
+from spikewright.engines.native.pace import Pace
+from spikewright.engines.native.senders import DelayedLists
 
 DT = 0.001
 KINDS = (
@@ -184,6 +187,61 @@ def test_delays_by_synapse_equal_the_reference(
     assert all(kernel.startswith("native: Sparse with delays of up to") for kernel in seen), seen
 
 
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_threads_share_receivers_of_delayed_synapses(
+    isa: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many receivers are cut into parts, which threads take where there is one sample."""
+    monkeypatch.setenv("SPIKEWRIGHT_ISA", isa)
+    rng, n = np.random.default_rng(6), 700
+    places = rng.integers(0, n, (2, 90_000))
+    with sw.Network(seed=0) as net:
+        kind = sw.GridLIF(0.02, 0.002, -np.inf, amplitude=DT)
+        bias = rng.normal(1.3, 0.2, n)
+        cells = sw.Ensemble(n, None, neuron_type=kind, gain=np.ones(n), bias=bias)
+        weights = Sparse(*places, rng.normal(0, 0.2, places.shape[1]), (n,), n)
+        delays = DT * rng.integers(1, 20, places.shape[1])
+        link = sw.Connection(cells.neurons, cells.neurons, 0.002, weights, delay=delays)
+        sw.Connection(cells.neurons, sw.Node(size_in=n), None, weights, delay=delays)
+        sw.Probe(cells.neurons), sw.Probe(link, "input")
+    program = compile_network(net, DT, 0, "float32")
+    (lists, *_) = [DelayedLists(op) for op in program.operators if isinstance(op, DelayedLinear)]
+    assert lists.parts == 4
+    results = []
+    for engine in (ReferenceEngine(), NativeEngine(threads=1), NativeEngine(threads=3)):
+        with monkeypatch.context() as patched:
+            patched.setattr(Pace, "long", True)
+            results.append(Execution(program, engine, 1).run(60))
+    assert np.count_nonzero(results[0][0]) > 500
+    for found in results[1:]:
+        for x, y in zip(found, results[0], strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_delays_by_synapse_of_counts_that_outgrow_bytes() -> None:
+    """Their layer goes on in doubles, and what waited arrives."""
+    rng = np.random.default_rng(7)
+    for closes in (False, True):
+        with sw.Network() as net:
+            kind, stimulus = (
+                sw.SpikingRectifiedLinear(),
+                sw.Node(lambda t: 40.0 + 2e5 * (t > 0.012)),
+            )
+            cells = sw.Ensemble(30, None, neuron_type=kind, gain=np.ones(30), bias=np.zeros(30))
+            sw.Connection(stimulus, cells.neurons, None, rng.uniform(0.5, 1.0, (30, 1)))
+            other = sw.Ensemble(30, None, neuron_type=kind, gain=np.ones(30), bias=np.zeros(30))
+            post = cells if closes else other
+            weights = entries(rng, "few bits", 30, 30)
+            delays = DT * rng.integers(1, 9, len(weights.values))
+            sw.Connection(cells.neurons, post.neurons, 0.005, weights, delay=delays)
+            counts = sw.Probe(cells.neurons, "spike_count"), sw.Probe(other.neurons)
+        del counts
+        expected = run(net, ReferenceEngine())
+        assert expected[0][:, :9].max() < 127 < expected[0].max()
+        for x, y in zip(run(net, NativeEngine(threads=1)), expected, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
 @pytest.mark.parametrize("repeats", [1, 3, 100, 200])
 def test_sums_beyond_32_bits_are_exact(repeats: int) -> None:
     """Counts of 100 times entries of 25 bits, each of them there many times."""
@@ -208,3 +266,72 @@ def test_sums_beyond_32_bits_are_exact(repeats: int) -> None:
     assert np.abs(expected[0]).max() * DT > 128 * min(repeats, 2)
     for x, y in zip(found, expected, strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+def test_spikes_meet_sparse_weights_before_a_filter() -> None:
+    """Also where there are more receivers than senders: a filter's output is never zero."""
+    rng = np.random.default_rng(0)
+    with sw.Network() as net:
+        cells = sw.Ensemble(20, None, neuron_type=sw.LIF(), gain=np.ones(20), bias=np.full(20, 1.5))
+        sw.Connection(cells.neurons, sw.Node(size_in=90), 0.01, entries(rng, "any", 90, 20))
+        sw.Connection(cells.neurons, sw.Node(size_in=90), 0.01, rng.normal(0, 1, (90, 20)))
+    with Simulator(net, DT, engine="native", progress=False) as sim:
+        kinds = [type(op) for op in sim.program.operators if isinstance(op, Linear | Filter)]
+        kernels = [row.kernel for row in sim.plan]
+    assert kinds.count(Filter) == 2
+    filters = [op for op in sim.program.operators if isinstance(op, Filter)]
+    assert [sim.program.shapes[op.output] for op in filters] == [(90,), (20,)]
+    assert "native: Sparse of events, lists by sender, 32-bit weights" in kernels
+
+
+def test_values_are_added_in_the_order_of_their_columns() -> None:
+    """Whatever the order of the entries; so results do not depend on it, and engines agree."""
+    rng = np.random.default_rng(3)
+    places = rng.choice(30 * 40, 500, replace=False)
+    values, drive = rng.normal(0, 1, 500), rng.normal(0, 1, 40)
+    results = []
+    for order in (np.arange(500), rng.permutation(500)):
+        rows, columns = np.divmod(places[order], 40)
+        with sw.Network() as net:
+            transform = Sparse(rows, columns, values[order], (30,), 40)
+            sw.Connection(sw.Node(drive), end := sw.Node(size_in=30), 0.01, transform)
+            sw.Probe(end)
+        results += [run(net, NativeEngine(threads=1))[0], run(net, ReferenceEngine())[0]]
+    for found in results[1:]:
+        np.testing.assert_array_equal(found, results[0])
+
+
+def test_memory_of_lists_is_known_before_they_are_made() -> None:
+    """In bytes a form: 2 an entry and its weight's."""
+    rng = np.random.default_rng(0)
+    sizes = {}
+    for form in FORMS:
+        with sw.Network() as net:
+            cells = sw.Ensemble(300, None, neuron_type=sw.LIF(), label="cells")
+            transform = entries(rng, form, 300, 300)
+            sw.Connection(cells.neurons, cells.neurons, 0.005, transform, label="lists")
+        with Simulator(net, DT, engine="native", progress=False) as sim:
+            parts = sim.memory(10).parts
+        (size,) = (p.bytes for p in parts if "lists" in p.of and p.of.startswith("<Connection"))
+        sizes[form] = (size - 8 * 300) / len(transform.values)
+    assert sizes["one weight"] < 2.5 and 3 < sizes["few bits"] < 3.5
+    assert 4 < sizes["some bits"] < 4.5 and 6 < sizes["any"] < 6.5
+
+
+def test_memory_of_delayed_lists_is_known_before_they_are_made() -> None:
+    """8 bytes an entry, and what waits: a number for each receiver and coming step."""
+    rng = np.random.default_rng(0)
+    transform = entries(rng, "few bits", 300, 300)
+
+    def needed(longest: int) -> tuple[int, int]:
+        with sw.Network() as net:
+            cells = sw.Ensemble(300, None, neuron_type=sw.LIF(), label="cells")
+            delays = DT * rng.integers(1, 8, len(transform.values))
+            delays[0] = DT * longest
+            link = sw.Connection(cells.neurons, cells.neurons, 0.005, transform, delay=delays)
+        with Simulator(net, DT, engine="native", progress=False) as sim:
+            memory = sim.memory(10)
+        return sum(part.bytes for part in memory.parts if part.of == repr(link)), memory.bytes
+
+    assert 8 <= needed(7)[0] / len(transform.values) < 9
+    assert needed(2001)[1] - needed(1001)[1] >= 8 * 300 * 1000

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +59,58 @@ def test_simulators_in_several_threads_do_not_disturb_each_other() -> None:
         for x, y in zip(one, other, strict=True):
             np.testing.assert_array_equal(x, y)
     assert any(x.any() for x in alone[0])
+
+
+def test_one_conversion_runs_in_several_threads() -> None:
+    """A conversion's first and later runs may go on side by side: each has a state of its own."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(30, 64), torch.nn.ReLU(), torch.nn.Linear(64, 48), torch.nn.ReLU(),
+        torch.nn.Linear(48, 5),
+    )  # fmt: skip
+    x = np.random.default_rng(0).uniform(0.0, 1.0, (12, 30)).astype(np.float32)
+    example = torch.zeros(1, 30)
+    alone = sw.convert(model, spiking=True, example_input=example)
+    expected = alone.run(x, steps=60, dt=1.0, engine="native", progress=False).output
+    shared = sw.convert(model, spiking=True, example_input=example)
+
+    def run(_: int) -> np.ndarray:
+        return np.asarray(shared.run(x, steps=60, dt=1.0, engine="native", progress=False).output)
+
+    with ThreadPoolExecutor(4) as pool:
+        for output in pool.map(run, range(12)):
+            np.testing.assert_array_equal(output, expected)
+
+
+def test_weights_are_made_once_for_threads_that_begin_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A region that one thread still fills is not run by another, nor filled twice."""
+    from spikewright.engines.native.engine import NativeEngine  # late: needs a compiler
+    from spikewright.engines.native.filling import Filling, Packing
+    from spikewright.engines.native.regions import Region, with_regions
+
+    filled: list[object] = []
+    fill = Filling.fill
+
+    def slowly(self: Filling, kernels: Any, threads: int) -> Packing:
+        filled.append(self)
+        time.sleep(0.05)  # other threads get here, if they may
+        return fill(self, kernels, threads)
+
+    monkeypatch.setattr(Filling, "fill", slowly)
+    with sw.Network(seed=0) as net:
+        a, b = (sw.Ensemble(30, None, neuron_type=sw.IntegrateAndFire()) for _ in range(2))
+        sw.Connection(a.neurons, b.neurons, transform=np.eye(30), synapse=None)
+        sw.Probe(b.neurons)
+    program = with_regions(engines.compile_network(net, 0.001, 0, "float32"))
+    region = next(op for op in program.operators if isinstance(op, Region))
+    engine = NativeEngine(threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: engine.kernel(region, program, 1, False), range(4)))
+    assert filled
+    assert len(filled) == len({id(one) for one in filled})
 
 
 def test_other_python_threads_go_on_during_a_run() -> None:

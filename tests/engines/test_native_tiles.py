@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import in_turn
+from engines.random_networks import random_network
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.reference import ReferenceEngine
@@ -26,6 +28,7 @@ from spikewright.network.transforms import Convolution, Dense, Transform
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.running import RegionKernel
@@ -33,6 +36,8 @@ from spikewright.engines.native.running import RegionKernel
 ISAS = instruction_sets()
 DT = 0.125
 ALWAYS, NEVER = 0.0, float("inf")
+
+seeds = st.integers(0, 2**32 - 1)
 
 
 def native(dense: float | None, isa: str = ISAS[-1], threads: int = 1) -> NativeEngine:
@@ -157,6 +162,17 @@ def test_windows_and_matrices_are_the_references(
             assert seen.dense and not seen.listed
 
 
+@settings(max_examples=8, deadline=None)
+@given(seeds, st.integers(1, 3), st.integers(1, 40))
+def test_random_networks_by_tiles_alone(seed: int, threads: int, block: int) -> None:
+    """Whatever the network, the threads and the time block, on every instruction set."""
+    net = random_network(np.random.default_rng(seed))
+    program = net.program()
+    expected = net.run(ReferenceEngine(), program)
+    for isa in ISAS:
+        equal(net.run(native(ALWAYS, isa, threads), program, block=block), expected)
+
+
 def bursts(size: int = 128) -> tuple[sw.Network, NDArray]:
     """Populations that are silent, then busy, then nearly silent; what is fed differs by step."""
     rng = np.random.default_rng(2)
@@ -210,6 +226,15 @@ def test_sums_beyond_32_bits(isa: str, sign: int, watched: list[RegionKernel]) -
     assert slabs(watched).dense
 
 
+def test_never_is_never(watched: list[RegionKernel]) -> None:
+    """Without tiles of the processor, or where they are forbidden, all counts are listed."""
+    net, fed = network("matrix", sw.IntegrateAndFire())
+    for engine in (native(NEVER), native(None, "baseline")):
+        recorded(engine, net, fed, 20)
+        seen = slabs(watched)
+        assert seen.listed and not seen.dense
+
+
 def test_plan_and_memory_tell_of_tiles() -> None:
     """Rows of layers of counts say from when on, and weights are held once more."""
     net, _ = network("3x3 over 64 channels", sw.IntegrateAndFire())
@@ -225,3 +250,26 @@ def test_plan_and_memory_tell_of_tiles() -> None:
         for engine in (without, tiled)
     ]
     assert held[1] - held[0] == 4 * 64 * 9 * 48  # bytes of a weight, inputs, lanes
+
+
+@pytest.mark.skipif(not _kernels.has_tiles(ISAS[-1]), reason="this processor has no tiles")
+def test_tiles_come_with_the_most_capable_instruction_set() -> None:
+    """A processor whose system lets tiles be used uses them by itself."""
+    assert ISAS[-1] == "amx"
+    assert [isa for isa in ISAS if _kernels.has_tiles(isa)] == ["amx"]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", ["3x3 over 64 channels", "matrix"])
+def test_weights_in_two_limbs_are_listed(name: str, isa: str, watched: list[RegionKernel]) -> None:
+    """In float64 weights have no tiles: results, plan and memory are those without any."""
+    net, fed = network(name, sw.IntegrateAndFire())
+    program = compile_network(net, DT, 0, "float64")
+    results = []
+    for engine in (ReferenceEngine(), native(ALWAYS, isa)):
+        execution = Execution(program, engine, len(fed), net.all_ensembles)
+        results.append(execution.run(20, {net.all_nodes[0]: fed}))
+        assert not any("tiles" in row.why for row in engine.explain(program))
+    equal(results[1], results[0])
+    seen = slabs(watched)
+    assert seen.listed and not seen.dense

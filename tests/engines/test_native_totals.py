@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from engines.random_networks import DT, random_network
-from slowly import in_turn
 from spikewright.engines import Engine, Execution, Program, compile_network
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.totals import total_type
@@ -19,6 +18,7 @@ from spikewright.network.transforms import Convolution
 if "native" not in sw.engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine
 from spikewright.engines.native.running import RegionKernel
 
@@ -91,3 +91,28 @@ def test_totals_come_in_the_programs_order(channels: int, last: bool, groups: in
     (kernel,) = (k for k in execution._parts[0].kernels.values() if isinstance(k, RegionKernel))
     kinds = {array.dtype for sums in kernel.totals() for array in sums}
     assert kinds == {total_type(a, 9)} == {np.dtype(np.int8)}
+
+
+@pytest.mark.parametrize("first", [1, 20, 39])
+def test_totals_of_samples_that_leave_a_byte_in_the_last_block(first: int) -> None:
+    """Samples that a last run brings through tell theirs; others go on from what they had."""
+    rng = np.random.default_rng(first)
+    with sw.Network(seed=0) as net:
+        stimulus = sw.Node(np.zeros(20))
+        kind = sw.IntegrateAndFire()
+        a, b = (sw.Ensemble(20, neuron_type=kind, gain=1.0, bias=0.0) for _ in range(2))
+        sw.Connection(stimulus, a.neurons, None)
+        sw.Connection(a.neurons, b.neurons, None, transform=rng.normal(0.0, 0.3, (20, 20)))
+    program = compile_network(net, DT, 0, "float32")
+    values = rng.uniform(0.5, 3.0, (40, 1, 20)) / DT
+    late = rng.permutation(40)[:5]
+    values = np.repeat(values, 40, axis=1)
+    values[late, first:] *= 200.0  # in the last block, if that begins there
+    fed = {stimulus: values}
+    found, expected = (
+        _told(engine, program, [a, b], fed, [40], block=first)
+        for engine in (NativeEngine(2), ReferenceEngine())
+    )
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert found[0][late].max() - found[0].mean() > 127  # in one step

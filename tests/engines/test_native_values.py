@@ -89,3 +89,23 @@ def test_weights_and_values_of_many_sizes(reader: str, precision: Precision) -> 
         compensated = [op.compensation for op in program.operators if isinstance(op, Linear)]
         assert any(c is not None and len(c.residuals.values) for c in compensated)
         assert_alike(program, stimulus, populations, fed, 36)
+
+
+def test_values_of_any_size() -> None:
+    """Limbs are relative to the largest of a step: of the smallest numbers, too."""
+    rng = np.random.default_rng(4)
+    matrix = rng.normal(size=(9, 40))
+    for size in (1e-300, 1e-280, 1.0, 1e200):
+        with sw.Network(seed=0) as net:
+            stimulus = sw.Node(np.zeros(40))
+            cells = sw.Ensemble(40, neuron_type=LeakyReLU(0.3), gain=size, bias=0.0)
+            end = sw.Node(size_in=9)
+            sw.Connection(stimulus, cells.neurons, None)
+            sw.Connection(cells.neurons, end, None, Dense(matrix))
+            last = sw.Ensemble(9, neuron_type=sw.IntegrateAndFire(), gain=1.0 / size, bias=0.0)
+            sw.Connection(end, last.neurons, None)
+            sw.Probe(last.neurons)
+        program = compile_network(net, DT, 0, "float32")
+        fed = rng.normal(0.0, 1.0, (2, 24, 40)) / DT
+        spikes, *_ = assert_alike(program, stimulus, [cells, last], fed, 24)
+        assert spikes.any()

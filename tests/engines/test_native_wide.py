@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import in_turn
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.program import Source
@@ -19,7 +18,9 @@ from spikewright.network.transforms import Chain, Reshape
 if "native" not in engines.available():
     pytest.skip("native kernels are not built", allow_module_level=True)
 
-from spikewright.engines.native import running
+from slowly import in_turn
+from spikewright.engines.native import filling, running
+from spikewright.engines.native._kernels import Reading
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 
 DT = 0.001
@@ -151,3 +152,32 @@ def test_samples_that_outgrow_bytes_do_not_disturb_others(
     assert np.any((largest[0] < 127) & (largest[2] > 127)), "late"
     for found, expected in zip(native, reference, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_layers_that_outgrow_bytes_one_after_the_other(natively: list[frozenset[int]]) -> None:
+    """Each is found in its turn; the next execution begins with all that are known."""
+    net = network(sw.IntegrateAndFire(), 1e9)
+    for scaled in net.ensembles:
+        scaled.rate_scale = 3e6
+    engine = NativeEngine(threads=1)
+    program = compile_network(net, DT, 0, "float32")
+    (node,) = (op.node for op in program.operators if isinstance(op, Source))
+    found = [Execution(program, engine, 2).run(7, {node: drawn(2)}) for _ in range(2)]
+    expected = Execution(program, ReferenceEngine(), 2).run(7, {node: drawn(2)})
+    assert len(natively) == len(set(natively)) + 1 > 2
+    for one in found:
+        for a, b in zip(one, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_packed_weights_of_other_layers_are_shared(natively: list[frozenset[int]]) -> None:
+    """Only the layers that read what outgrew bytes have a second form of their weights."""
+    before = set(filling._shared)
+    net, engine = network(sw.IntegrateAndFire(), 1e6), NativeEngine(threads=1)
+    program = compile_network(net, DT, 0, "float32")
+    (node,) = (op.node for op in program.operators if isinstance(op, Source))
+    Execution(program, engine, 1).run(5, {node: drawn(1)})
+    assert len(natively) == 1
+    made = [key for key in filling._shared if key not in before]
+    signed = [key for key in made if Reading.both in key]
+    assert len(signed) == 2 and len(made) == 5 + 2

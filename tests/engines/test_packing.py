@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from slowly import in_turn
+import spikewright as sw
 from spikewright import engines
 from spikewright.engines.grid import integer_weights
 
 if "native" not in engines.available():
     pytest.skip("native kernels are not built", allow_module_level=True)
 
+from slowly import in_turn
+from spikewright.engines.native import filling
 from spikewright.engines.native._kernels import MOST_REPEATS, NO_BUDGET, Reading, pack
 from spikewright.engines.native.lanes import lane_widths
 
@@ -98,6 +103,18 @@ def test_weights_are_those_of_the_grid(
     np.testing.assert_array_equal(wide.units, units)
 
 
+def test_budgets_of_limbs_hold_for_any_counts() -> None:
+    """Those of the largest entries, whatever the column; of depthwise layers of the largest sum."""
+    weights = np.random.default_rng(4).normal(size=(20, 900))
+    for reading, most in ((Reading.plain, np.max), (Reading.depthwise, np.sum)):
+        made = pack(weights, widths=[32], reading=reading, bits=27, limbs=2)
+        limbs = [np.abs(x.astype(np.int64)) for x in integer_weights(weights, "float64")[0]]
+        high, low = ((2**31 - 1) // int(most(limb, axis=1).max()) for limb in limbs)
+        assert made.budgets == [high] * (MOST_REPEATS + 1)
+        assert made.low_budget == low
+        assert reading is Reading.depthwise or 31 <= high < 64
+
+
 @pytest.mark.parametrize("scale", [2.0**22, 2.0**20, 2.0**8])
 def test_budgets_are_those_of_the_worst_column(scale: float) -> None:
     """The largest entries of a channel bound the sum, of either sign; small ones have no bound."""
@@ -112,3 +129,74 @@ def test_budgets_are_those_of_the_worst_column(scale: float) -> None:
     assert both.budgets == worst(np.abs(weights.T))
     every = pack(marked, order=rest, widths=[32], reading=Reading.depthwise, bits=25)
     assert every.budgets == [(2**31 - 1) // int(np.abs(weights).sum(1).max())] * 16
+
+
+@pytest.mark.parametrize("shape", ["normal", "uniform", "heavy tails", "of any size"])
+def test_budgets_are_those_of_the_worst_of_many_channels(shape: str) -> None:
+    """Most channels lower no budget, which is seen without their entries in order; in any order."""
+    rng = np.random.default_rng(3)
+    drawn = {
+        "normal": rng.normal(size=(64, 700)),
+        "uniform": rng.uniform(-1, 1, (64, 700)),
+        "heavy tails": rng.standard_t(2, (64, 700)),
+        "of any size": rng.exponential(1.0, (64, 700)) * rng.uniform(0.01, 1, (64, 1)) - 0.1,
+    }[shape]
+    whole = np.rint(drawn / np.abs(drawn).max() * 2.0**24)
+    budgets = set()
+    for order in (np.arange(64), rng.permutation(64), np.argsort(np.abs(whole).sum(1))):
+        rows = np.concatenate([np.full((64, 1), 2.0**24), whole[order]], axis=1)  # a unit of one
+        rest = np.arange(1, 701, dtype=np.int32)
+        made = pack(rows, order=rest, widths=[32] * 2, reading=Reading.plain, bits=25)
+        budgets.add(tuple(made.budgets))
+        both = pack(rows, order=rest, widths=[32] * 2, reading=Reading.both, channels=700, bits=25)
+        assert both.budgets == worst(np.abs(whole.T))
+    assert budgets == {tuple(worst(whole.T))}
+
+
+def network() -> torch.nn.Module:
+    """Two convolutions and a matrix."""
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(2, 8, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(8, 8, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8 * 36, 20),
+        torch.nn.ReLU(),
+        torch.nn.Linear(20, 5),
+    )
+
+
+def test_copies_share_weights_which_are_freed_with_the_last() -> None:
+    """Other choices of firing rates pack nothing anew; nothing is held when nobody has it."""
+    gc.collect()
+    before = len(filling._shared)
+    x = np.random.default_rng(0).normal(size=(2, 2, 6, 6)).astype(np.float32)
+    first = sw.convert(network(), example_input=torch.from_numpy(x), spiking=True)
+    first.run(x, 3, engine="native", progress=False)
+    held = set(filling._shared.values())
+    assert len(held) == before + 3
+    second = first.again(scale_firing_rates=50.0)
+    second.run(x, 3, engine="native", progress=False)
+    second.run(x, 3, engine="native", threads=2, progress=False)
+    assert set(filling._shared.values()) == held
+    del first, held
+    gc.collect()
+    assert len(filling._shared) == before + 3
+    del second
+    gc.collect()
+    assert len(filling._shared) == before
+
+
+def test_an_array_that_nobody_can_write_is_shared() -> None:
+    """A copy is made of any other: one that is written, and a view of one that is."""
+    mine = np.random.default_rng(0).normal(size=(3, 4))
+    view = mine[:]
+    view.setflags(write=False)
+    for given in (mine, view):
+        matrix = sw.Dense(given).matrix
+        assert not np.shares_memory(matrix, mine)
+    mine.setflags(write=False)
+    assert sw.Dense(mine).matrix is mine
+    assert np.shares_memory(sw.Dense(mine.T).matrix, mine)

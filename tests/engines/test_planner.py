@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikewright as sw
+from spikewright.engines import compile_network
 from spikewright.engines.planner import order
-from spikewright.engines.program import Component, Filter, Operator, Sum
-from spikewright.errors import BuildError
+from spikewright.engines.program import Component, Filter, Neurons, Operator, Sum
+from spikewright.errors import BuildError, NetworkError
 
 LOWPASS = sw.Lowpass(0.005).discretise(0.001)
 
@@ -46,6 +47,24 @@ def test_a_loop_is_one_component_with_its_filters_first() -> None:
         (["back", "in", "through"], True),
         (["after"], False),
     ]
+
+
+def test_a_loop_of_one() -> None:
+    """A filter that feeds itself loops; without a filter that has no order."""
+    assert labels(order([filter_("memory", 0, 0)])) == [(["memory"], True)]
+    with pytest.raises(BuildError, match="a cycle without a synapse has no order: alone"):
+        order([Sum("alone", (0,), 0)])
+
+
+def test_a_loop_that_holds_an_instantaneous_one_is_refused() -> None:
+    """A synapse elsewhere in the component does not help; only those that wait are named."""
+    operators = [
+        Sum("a", (1, 2), 0), Sum("b", (0,), 1), filter_("f", 1, 2), Sum("fine", (2,), 3),
+    ]  # fmt: skip
+    with pytest.raises(BuildError) as caught:
+        order(operators)
+    text = str(caught.value)
+    assert "no order: a, b." in text and "fine" not in text and "synapse=0" in text
 
 
 def test_long_chains_and_loops_need_no_recursion() -> None:
@@ -141,6 +160,34 @@ def test_cycles_without_a_synapse_name_their_members() -> None:
                 sw.Simulator(net, engine="reference")
 
 
+def test_a_population_connected_to_itself_needs_a_synapse() -> None:
+    """The smallest cycle of a network."""
+    with sw.Network() as net:
+        a = cells("me")
+        sw.Connection(a.neurons, a.neurons, None)
+    with pytest.raises(BuildError, match=r"without a synapse.*<Ensemble 'me'>"):
+        sw.Simulator(net, engine="reference")
+
+
+def test_feed_forward_networks_have_no_loops_and_loops_stay_small() -> None:
+    """Only what is recurrent runs step by step."""
+    with sw.Network() as net:
+        stimulus = sw.Node(np.ones(2))
+        a, b, c = cells("a"), cells("b"), cells("c")
+        sw.Connection(stimulus, a.neurons, None)
+        sw.Connection(a.neurons, b.neurons, 0.01)
+        back = sw.Connection(b.neurons, b.neurons, 0.01, 0.5)
+        sw.Connection(b.neurons, c.neurons, None)
+        sw.Probe(b.neurons, "voltage")
+    program = compile_network(net, 0.001, 0, "float32")
+    (loop,) = (component for component in program.components if component.loops)
+    inside = {op.ensemble for op in loop.operators if isinstance(op, Neurons)}
+    assert inside == {b}
+    net.connections.remove(back)
+    program = compile_network(net, 0.001, 0, "float32")
+    assert not any(component.loops for component in program.components)
+
+
 # Compilation
 
 
@@ -160,3 +207,64 @@ def test_objects_of_another_network_are_named() -> None:
         sw.Simulator(net, engine="reference")
     net.add(other)
     sw.Simulator(net, engine="reference")
+
+
+def test_a_probe_of_a_connection_elsewhere_is_refused() -> None:
+    """Connections are looked for like other objects."""
+    with sw.Network():
+        a = sw.Node([1.0])
+        link = sw.Connection(a, sw.Node(size_in=1), None)
+    with sw.Network() as net:
+        sw.Probe(link)
+    with pytest.raises(BuildError, match="its target is not in"):
+        sw.Simulator(net, engine="reference")
+
+
+def test_a_probe_of_input_that_a_node_does_not_take_is_refused() -> None:
+    """A constant has no input to record."""
+    with sw.Network() as net:
+        sw.Probe(sw.Node([1.0], label="constant"), "input")
+    with pytest.raises(BuildError, match="'constant'> takes no input"):
+        sw.Simulator(net, engine="reference")
+
+
+def test_a_network_that_is_a_part_twice_is_refused() -> None:
+    """Its objects could not be told apart."""
+    one, two, shared = sw.Network(), sw.Network(label="two"), sw.Network(label="shared")
+    two.add(shared)
+    one.add(shared)
+    one.add(two)
+    with pytest.raises(BuildError, match=r"'shared'> is a part of .* more than once"):
+        sw.Simulator(one, engine="reference")
+
+
+def test_impossible_gains_are_found_when_compiled() -> None:
+    """Maximum rates that no neuron of the type can have."""
+    with sw.Network() as net:
+        sw.Ensemble(3, neuron_type=sw.LIF(), max_rates=np.full(3, 600.0))
+    with pytest.raises(NetworkError, match=r"LIF: 3 of 3 neurons have no gain above 0.*500 Hz"):
+        sw.Simulator(net, engine="reference")
+
+
+def test_a_program_holds_the_arrays_of_the_network() -> None:
+    """No copy of weights is made before an engine makes its form of them."""
+    matrix = np.random.default_rng(0).standard_normal((3, 4))
+    with sw.Network() as net:
+        a, b = sw.Node(np.ones(4)), sw.Node(size_in=3)
+        link = sw.Connection(a, b, None, sw.Dense(matrix))
+    program = compile_network(net, 0.001, 0, "float32")
+    np.testing.assert_array_equal(program.weights[link], matrix)
+    (held,) = (op.transform.matrix for op in program.operators if hasattr(op, "transform"))
+    assert held is link.transform.matrix
+
+
+def test_only_the_asked_for_probes_are_recorded() -> None:
+    """`probes` replaces the network's own, which then cost nothing."""
+    with sw.Network() as net:
+        a = cells("a")
+        mine, other = sw.Probe(a.neurons, "voltage"), sw.Probe(a.neurons)
+    program = compile_network(net, 0.001, 0, "float32", [other])
+    assert [r.probe for r in program.recordings] == [other]
+    assert all(op.voltage is None for op in program.operators if isinstance(op, Neurons))
+    program = compile_network(net, 0.001, 0, "float32")
+    assert [r.probe for r in program.recordings] == [mine, other]

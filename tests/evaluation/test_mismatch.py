@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,40 @@ def _first(made: sw.Conversion) -> np.ndarray:
     (first, *_) = [c for c in made.network.all_connections if isinstance(c.transform, Dense)]
     assert isinstance(first.transform, Dense)
     return first.transform.matrix
+
+
+def test_the_conversion_stays_as_it_is() -> None:
+    """Faults are those of copies."""
+    made = conversion()
+    x, y = data()
+    before = made.run(x, steps=STEPS, progress=False).predict()
+    made.evaluate(x, y, STEPS, noise=sw.Mismatch(0.5, draws=2), progress=False)
+    assert np.array_equal(before, made.run(x, steps=STEPS, progress=False).predict())
+
+
+def test_it_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    """Each draw has a folder of its own; batches of data are as good as arrays."""
+    noise = sw.Mismatch(0.1, draws=2)
+    first = measured(noise, checkpoint=tmp_path / "kept")
+    again = measured(noise, checkpoint=tmp_path / "kept")
+    assert sorted(p.name for p in (tmp_path / "kept").iterdir()) == ["draw 0", "draw 1"]
+    assert [r.value for r in first.records] == [r.value for r in again.records]
+    x, y = data()
+    batches = conversion().evaluate(
+        [(x[:15], y[:15]), (x[15:], y[15:])], steps=STEPS, noise=noise, progress=False
+    )
+    assert batches.accuracy().value == first.accuracy().value
+
+
+def test_noise_under_the_bits_of_a_chip() -> None:
+    """Whole numbers and faults together, as of chips with analog parts."""
+    x, y = data()
+    found = (
+        conversion()
+        .on("brainscales2")
+        .evaluate(x, y, STEPS, noise=sw.Mismatch(0.5, draws=3), progress=False)
+    )
+    assert found.accuracy().how["spread"] > 0
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,65 @@ def test_heights_that_end_at_one_change_nothing_that_is_sent_in_all(
     np.testing.assert_allclose(twin_of(conversion, x, 6), twin_of(plain, x, 6), rtol=0, atol=3e-6)
 
 
+@pytest.mark.parametrize("heights", [(3,), (4, 2), (6, 3, 3)], ids=str)
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_the_twin_says_multiples_of_the_last_height(graph: Graph, heights: tuple[int, ...]) -> None:
+    """Without a cap neurons whose heights are such multiples send what the twin sends."""
+    x, _ = data(graph)
+    high = {"relu": sw.BipolarIntegrateAndFire(spike_heights=heights)}
+    conversion = sw.convert(graph, spiking=high, scale_firing_rates=4000.0)
+    run = conversion.run(x, len(heights), progress=False).predict()
+    twin = twin_of(conversion, x, len(heights))
+    np.testing.assert_allclose(twin, run, rtol=0, atol=3e-6)
+    assert np.abs(run).max() > 0
+
+
+@pytest.mark.parametrize("heights", [(4, 2, 1, 1), (8, 8, 2)], ids=str)
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_the_twin_of_fewer_steps_than_heights(graph: Graph, heights: tuple[int, ...]) -> None:
+    """All input of the steps with heights has come in the first: without a cap it is the run.
+
+    Heights are multiples of those behind them, so that the order of spikes does not count.
+    """
+    x, _ = data(graph)
+    high = {"relu": sw.BipolarIntegrateAndFire(spike_heights=heights)}
+    conversion = sw.convert(graph, spiking=high, scale_firing_rates=4000.0)
+    for steps in range(1, len(heights) + 2):
+        run = conversion.run(x, steps, progress=False).predict()
+        np.testing.assert_allclose(twin_of(conversion, x, steps), run, rtol=1e-5, atol=3e-5)
+        assert np.abs(run).max() > 0
+
+
+def test_under_a_cap_the_twin_of_fewer_steps_than_heights_answers_too() -> None:
+    """The more steps the nearer it is to the source; its means are too large by a factor."""
+    graph = GRAPHS["residual"]
+    x, _ = data(graph)
+    conversion = sw.convert(
+        graph, spiking={"relu": sw.BipolarIntegrateAndFire.in_steps(4)}, max_spikes_per_step=1,
+        scale_firing_rates=sw.MinimumError(4), calibration=x,
+    )  # fmt: skip
+    source = conversion.again(spiking=False, max_spikes_per_step=None, scale_firing_rates=1.0,
+                              calibration=None).run(x, 1, progress=False).predict()  # fmt: skip
+    apart = [
+        np.abs(twin_of(conversion, x, steps) * steps / 4 - source).mean() for steps in (1, 2, 4)
+    ]
+    assert apart == sorted(apart, reverse=True) and apart[0] < 0.25 * np.abs(source).mean()
+
+
+@pytest.mark.parametrize("heights", [(), (3,), (4, 2)], ids=str)
+def test_the_twin_has_the_starts_of_copies(heights: tuple[int, ...]) -> None:
+    """Under a cap that no neuron comes to, copies of channels send what the twin sends."""
+    graph = GRAPHS["mlp"]
+    x, _ = data(graph)
+    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=1000, spike_heights=heights)
+    steps = len(heights) or 2
+    plain = sw.convert(graph, spiking={"relu": kind}, scale_firing_rates=4000.0)
+    made = plain.again(fission=sw.Fission(steps), calibration=x)
+    run = made.run(x, steps, progress=False).predict()
+    np.testing.assert_allclose(twin_of(made, x, steps), run, rtol=0, atol=3e-6)
+    assert np.abs(run - plain.run(x, steps, progress=False).predict()).max() > 1e-3
+
+
 ASSUMED = {"relu": sw.BipolarIntegrateAndFire(assumed_spikes=4)}
 
 
@@ -103,6 +162,19 @@ def test_under_a_cap_the_twin_is_nearer_to_the_source(neurons: Any) -> None:
     assert {e.neuron_type.assumed_spikes for e in held.network.all_ensembles} == {0}
     assert {e.neuron_type.most_spikes for e in conversion.network.all_ensembles} == {1}
     assert 0 < np.abs(twin - source).mean() < np.abs(run - source).mean()
+
+
+def test_biases_of_each_step_are_in_the_twin_on_average() -> None:
+    """Where nothing is lost to timing they are worth their mean, and the run is the twin."""
+    graph = GRAPHS["mlp"]
+    x, _ = data(graph)
+    biases = np.random.default_rng(1).normal(size=(4, 1))
+    conversion = sw.convert(
+        graph, spiking=BIPOLAR, scale_firing_rates=400.0, bias_correction=biases
+    )
+    for steps in (2, 4, 9):
+        run = conversion.run(x, steps, progress=False).predict()
+        np.testing.assert_allclose(twin_of(conversion, x, steps), run, rtol=0, atol=3e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 import spikewright as sw
-from slowly import in_turn
 from spikewright.cli import main
-from spikewright.errors import NetworkError, SimulationError
+from spikewright.errors import DamagedFileError, NetworkError, SimulationError
 
 nir = pytest.importorskip("nir")
 
@@ -25,17 +24,21 @@ from nir_files import (  # noqa: E402
     chain,
     ends,
     integrators,
+    recurrent,
     samples,
     written,
 )
+from nir_integrator import run  # noqa: E402
 
-from spikewright.exchange.nir.checking import OURS, READERS, Semantics  # noqa: E402
+from slowly import in_turn  # noqa: E402
+from spikewright.exchange.nir.checking import OURS, READERS, Layer, Row, Semantics  # noqa: E402
 from spikewright.exchange.nir.checking.explain import Explanation, explain  # noqa: E402
 from spikewright.exchange.nir.checking.here import run_here  # noqa: E402
 from spikewright.exchange.nir.checking.process import Job  # noqa: E402
 from spikewright.exchange.nir.checking.semantics import RESETS  # noqa: E402
 from spikewright.exchange.nir.checking.simulate import simulate  # noqa: E402
 from spikewright.exchange.nir.checking.wiring import wiring_of  # noqa: E402
+from spikewright.exchange.nir.saving import as_bytes  # noqa: E402
 
 STEPS = 24
 RUNNING = [name for name, reader in READERS.items() if reader.semantics is not None]
@@ -94,6 +97,19 @@ def test_stated_semantics_give_the_counts_that_readers_gave(name: str) -> None:
     assert tuple(found.spikes["n"][0].sum(0)) == COUNTS[name]
 
 
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_simulation_is_an_independent_integrators(name: str) -> None:
+    """Our semantics, written once more from NIR's equations, give the same spikes."""
+    graph, x = GRAPHS[name](), samples(name)
+    found = simulate(wiring_of(graph), OURS, np.repeat(x[:, None], STEPS, axis=1))
+
+    for i, sample in enumerate(x):
+        expected = run(graph, {"input": np.stack([sample] * STEPS)}, STEPS, 1.0, "subtract")
+        for layer, spikes in found.spikes.items():
+            assert spikes[i].any()
+            assert np.array_equal(spikes[i], expected[layer])
+
+
 @pytest.mark.parametrize(("name", "reset"), in_turn(GRAPHS, RESETS))
 def test_the_simulation_is_our_own_run(name: str, reset: str, tmp_path: Path) -> None:
     """A file's spikes here, on an engine, are those of the equations that explain readers."""
@@ -149,6 +165,40 @@ CHOICES: dict[str, Semantics] = {
 }
 
 
+def test_every_choice_has_an_example() -> None:
+    """A choice that is added is tested below."""
+    assert list(CHOICES) == [field.name for field in fields(Semantics)]
+
+
+@pytest.mark.parametrize(
+    ("edges", "name"),
+    [("no late ones", "branched"), ("chain", "residual"), ("through loops", "recurrent")],
+)
+def test_edges_that_are_read_otherwise_are_a_reason(edges: Any, name: str) -> None:
+    """Each way on a graph that has such edges."""
+    semantics = Semantics(edges=edges, order="walk" if edges == "no late ones" else "sources")
+    found = _explained(GRAPHS[name](), semantics, semantics, name)
+
+    assert found.reproduced == 1.0
+    assert any(reason.startswith(semantics.said("edges")) for reason in found.why)
+
+
+def test_input_through_recurrent_weights_is_written_out() -> None:
+    """The neurons get `W (x + s)` of the input and the last spikes, and else `x + W s`."""
+    graph = GRAPHS["recurrent"]()
+    x = np.repeat(samples("recurrent")[:, None], STEPS, axis=1)
+    found = simulate(wiring_of(graph), Semantics(edges="through loops"), x).spikes["n"]
+    a, around, node = (graph.nodes[name] for name in ("a", "around", "n"))
+    kept, v, sent = np.exp(-1.0 / node.tau), 0.0, np.zeros((len(x), 10))
+    for step in range(STEPS):
+        given = x[:, step] @ a.weight.T + a.bias + sent
+        v = kept * v + (1.0 - kept) * (given @ around.weight.T + around.bias)
+        sent = np.clip(np.floor(v), 0.0, None)
+        v = v - sent
+        np.testing.assert_array_equal(found[:, step], sent)
+    assert found.sum() > 10
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_a_reason_is_named_where_spikes_need_it(choice: str) -> None:
     """One choice at a time, of a reader that states it: the row names it, and no other."""
@@ -173,6 +223,84 @@ def test_a_reader_that_does_something_else_is_not_explained() -> None:
 
     assert found.reproduced is not None and found.reproduced < 1.0
     assert found.why[-1].startswith("not explained: ")
+
+
+def test_same_spikes_are_those_of_all_samples() -> None:
+    """Without a reason, a neuron of a later sample may still have been a matter of rounding."""
+    layers = (Layer("n", 4.0, 4.0, 1.0), Layer("m", 2.0, 2.0, 0.99))
+
+    assert Row("a", "ran", layers=layers[:1]).told() == "same spikes"
+    assert Row("a", "ran", layers=layers).told().startswith("same spikes in the samples that")
+
+
+def _told_of_a_later_sample(semantics: Semantics, tenths: list[float], folder: Path) -> str:
+    """The sentence about a reader that is like this project but in the sixth sample."""
+    weights = np.diag([0.5, 1.0]).astype(np.float32)
+    nodes = {
+        **ends((2,), (2,)),
+        "a": nir.Affine(weights, np.zeros(2, np.float32)),
+        "n": integrators(2),
+    }
+    path = folder / "one.nir"
+    edges = chain("input", "a", "n", "output")
+    path.write_bytes(as_bytes(nir.NIRGraph(nodes, edges, {"dt": 1.0})))
+    x = np.full((7, 2), 0.3)
+    x[5] = tenths
+    python = with_semantics(folder, semantics)
+    row = sw.nir.check(path, x, {"nirtorch": python}, steps=2)["nirtorch"]
+
+    assert row.outcome == "ran" and not row.same
+    return row.told()
+
+
+def test_samples_behind_the_first_are_followed_where_counts_differ(tmp_path: Path) -> None:
+    """One sum is the threshold itself: such a difference is said to be one of rounding."""
+    told = _told_of_a_later_sample(Semantics(strict=True), [1.0, 0.1], tmp_path)
+
+    assert told == "sums within 2^-16 of a threshold (in 1 of 7 samples)"
+
+
+def test_a_later_sample_is_not_said_to_be_rounding_without_evidence(tmp_path: Path) -> None:
+    """No sum is near a threshold: what differs is not explained."""
+    told = _told_of_a_later_sample(Semantics(most=1), [5.0, 0.1], tmp_path)
+
+    assert told.startswith("not explained: 1 of 2 neurons")
+
+
+@pytest.mark.parametrize("step", [0.25, 1e-4])
+def test_a_step_is_as_long_as_it_is_said_to_be(step: float, tmp_path: Path) -> None:
+    """By the file, or by `dt` where the file says nothing: time constants in its unit of time.
+
+    A reader that is told the step sends our spikes. One with a step of its own does so where that
+    is the step, and else the row says what it is.
+    """
+    graph, path = recurrent(step), tmp_path / "net.nir"
+    path.write_bytes(as_bytes(graph))
+    x = samples("recurrent")
+    (tmp_path / "right").mkdir()
+    readers = {"nirtorch": with_semantics(tmp_path / "right", OURS)}
+    (tmp_path / "other").mkdir()
+    readers["snntorch"] = with_semantics(tmp_path / "other", READERS["snntorch"].semantics or OURS)
+    found = sw.nir.check(path, x, readers, steps=STEPS, dt=step)
+    stated = sw.nir.check(written("recurrent", tmp_path, step), x, readers, steps=STEPS)
+    in_steps = sw.nir.check(written("recurrent", tmp_path), x, {}, steps=STEPS)
+
+    assert found.as_dict() | {"path": ""} == stated.as_dict() | {"path": ""}
+    assert in_steps.here == pytest.approx(found.here) and found.here["n"] > 10
+    assert found["nirtorch"].same
+    why = " ".join(found["snntorch"].why)
+    assert ("a step of leaky neurons is 0.0001 always" in why) == (step != 1e-4)
+    assert found["snntorch"].reproduced == 1.0
+
+
+def test_a_file_without_a_step_needs_one(tmp_path: Path) -> None:
+    """As `load` does: nobody can know the unit of its time constants."""
+    path = tmp_path / "net.nir"
+    path.write_bytes(as_bytes(recurrent()))
+    with pytest.raises(NetworkError, match="does not state the length of a step; give dt"):
+        sw.nir.check(path, samples("recurrent"), [], steps=3)
+    with pytest.raises(NetworkError, match="dt must be above 0, got 0"):
+        sw.nir.check(path, samples("recurrent"), [], steps=3, dt=0)
 
 
 def test_no_reader_takes_others_with_it(tmp_path: Path) -> None:
@@ -207,6 +335,83 @@ def test_a_reader_that_hangs_is_a_row(tmp_path: Path) -> None:
     assert found["norse"].reason == "not done in 1 s"
 
 
+def test_the_runner_needs_nothing_of_this_project(tmp_path: Path) -> None:
+    """The real process, with a reader that is not there: it starts, and says so."""
+    path = written("dense", tmp_path)
+    found = sw.nir.check(path, samples("dense"), {"spyx": sys.executable}, steps=2)
+
+    assert found["spyx"].outcome == "missing"
+    assert "spyx" in found["spyx"].reason
+
+
+def test_a_reader_has_a_bound_of_memory(tmp_path: Path) -> None:
+    """One that asks for more is a row, as one that asks for time without end is."""
+    module = tmp_path / "snn_mlir.py"
+    module.write_text("bytearray(3 << 30)")
+    path, python = written("dense", tmp_path), python_in(tmp_path)
+    row = sw.nir.check(path, samples("dense"), {"snn-mlir": python}, steps=2, memory=1)["snn-mlir"]
+
+    assert (row.outcome, row.reason) == ("missing", "MemoryError: ")
+
+
+NORSE = """
+import numpy as np
+import torch
+
+class Cell(torch.nn.Module):
+    def forward(self, x, v=None):
+        v = x if v is None else v + x
+        z = (v > 1).float()
+        return z, v * (1 - z)
+
+class Chain(torch.nn.Module):
+    def __init__(self, graph):
+        super().__init__()
+        for name, node in graph.nodes.items():
+            if type(node).__name__ == "Affine":
+                made = torch.nn.Linear(*reversed(node.weight.shape))
+                made.weight.data = torch.from_numpy(node.weight)
+                made.bias.data = torch.from_numpy(node.bias)
+                self.add_module(name, made)
+            elif type(node).__name__ == "IF":
+                self.add_module(name, Cell())
+
+    def forward(self, x, state=None):
+        n, v = self.n(self.a(x), state and state[0])
+        m, w = self.m(self.b(n), state and state[1])
+        return self.c(m), (v, w)
+
+def from_nir(graph, dt):
+    return Chain(graph)
+"""
+
+
+def test_modules_are_listened_to(tmp_path: Path) -> None:
+    """A reader of modules, run by the real runner: its neurons' spikes come back by name."""
+    pytest.importorskip("torch")
+    (tmp_path / "norse").mkdir()
+    (tmp_path / "norse" / "__init__.py").write_text("__version__ = '9'")
+    (tmp_path / "norse" / "torch.py").write_text(NORSE)
+    path, python = written("dense", tmp_path), python_in(tmp_path)
+    labels = np.array([0, 1, 2])
+    found = sw.nir.check(path, samples("dense"), {"norse": python}, steps=STEPS, labels=labels)
+    row = found["norse"]
+
+    assert (row.outcome, row.version, row.reproduced) == ("ran", "9", 1.0)
+    assert row.why[0].startswith("hard reset (-")
+    assert row.accuracy is not None and found.accuracy is not None
+
+
+def test_samples_over_time_are_taken(tmp_path: Path) -> None:
+    """An axis of time in place of `steps`: the same values in every step are the same run."""
+    path, x = written("dense", tmp_path), samples("dense")
+    python = with_semantics(tmp_path, READERS["sinabs"].semantics or OURS)
+    held = sw.nir.check(path, x, {"sinabs": python}, steps=6)
+    timed = sw.nir.check(path, np.repeat(x[:, None], 6, axis=1), {"sinabs": python})
+
+    assert held.as_dict() == timed.as_dict()
+
+
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [
@@ -226,6 +431,15 @@ def test_what_fits_nothing_is_refused(
     arguments = {"x": samples("dense"), "readers": [], "steps": 3, **given}
     with pytest.raises(error, match=said):
         sw.nir.check(written("dense", tmp_path), **arguments)
+
+
+@pytest.mark.parametrize("cut", [0, 100, 1500])
+def test_a_damaged_file_is_one_clear_error(cut: int, tmp_path: Path) -> None:
+    """Read in a child first; no reader is asked."""
+    path = written("dense", tmp_path)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(DamagedFileError, match=path.name):
+        sw.nir.check(path, samples("dense"), [], steps=3)
 
 
 def test_the_command_prints_what_the_library_says(tmp_path: Path) -> None:

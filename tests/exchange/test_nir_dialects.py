@@ -86,6 +86,35 @@ def test_a_reset_is_kept_or_refused_or_allowed_to_be_another(
     assert path.exists()
 
 
+def test_dialects_are_known_here() -> None:
+    """A dialect needs a row of facts, and the dialects that keep a reset are those of the rows."""
+    assert set(THERE) == set(sw.nir.DIALECTS)
+    for name, dialect in sw.nir.DIALECTS.items():
+        for kind, there in zip(("IF", "LIF"), THERE[name], strict=True):
+            kept = {own for own in OTHER if dialect.keeps(kind, own)}
+            assert kept == {"both": set(OTHER), "unread": set()}.get(there, {there})
+
+
+def test_all_that_a_reader_does_otherwise_is_refused_at_once(tmp_path: Path) -> None:
+    """The reset and the start of every layer stand beside each other."""
+    net = _network(_spiking(LEAKLESS, "subtract"), initial_voltage="half")
+    with pytest.raises(ExchangeError) as caught:
+        sw.nir.save(net, tmp_path / "net.nir", "norse", dt=DT)
+    for layer in ("a", "b"):
+        start, reset = (r.reason for r in caught.value.refusals if r.layer == layer)
+        assert "start" in start and "a spike" in reset
+
+
+def test_a_voltage_after_a_spike_is_refused_where_it_is_not_read(tmp_path: Path) -> None:
+    """Norse sets the voltage to zero whatever the file says; SpikingJelly reads it."""
+    net = _network(sw.DiscreteLIF(LEAKLESS, "zero", -0.5))
+    with pytest.raises(ExchangeError, match=r"another value than 0, which norse does not read"):
+        sw.nir.save(net, tmp_path / "net.nir", "norse", dt=DT)
+    sw.nir.save(net, tmp_path / "net.nir", "spikingjelly", dt=DT)
+    node = next(n for n in nir.read(tmp_path / "net.nir").nodes.values() if hasattr(n, "v_reset"))
+    assert np.all(node.v_reset == -0.5)
+
+
 @pytest.mark.parametrize("decays", [LEAKLESS, DECAYS], ids=["IF", "LIF"])
 @pytest.mark.parametrize("dialect", sw.nir.DIALECTS)
 def test_a_start_is_stated_or_added_up_or_refused(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from spikewright.errors import DamagedFileError
 
 nir = pytest.importorskip("nir")
 
@@ -94,6 +95,15 @@ def _nested(prefix: str = "") -> Any:
     return nir.NIRGraph({**outer, "lif1": part}, around_it, type_check=False)
 
 
+def _without_the_graph() -> Any:
+    """Parts of a graph whose own node is missing, so that edges to it lead nowhere."""
+    graph = _nested("lif1.")
+    part = graph.nodes.pop("lif1")
+    graph.nodes.update(part.nodes)
+    graph.edges += part.edges
+    return graph
+
+
 def _spikes(graph: Any, x: np.ndarray, folder: Path, reset: str, dt: float = DT) -> np.ndarray:
     """The values at the output of a written graph here, `(steps, outputs)`."""
     nir.write(folder / "graph.nir", graph)
@@ -139,3 +149,10 @@ def test_a_graph_in_the_graph_is_its_parts(
 
     np.testing.assert_array_equal(found, _spikes(_flat(), x, tmp_path, reset))
     assert found.sum() > 5
+
+
+def test_edges_to_a_graph_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    """Nobody can know which of the parts such an edge means."""
+    nir.write(tmp_path / "graph.nir", _without_the_graph())
+    with pytest.raises(DamagedFileError, match=r"edge from 'fc1' to 'lif1', and 'lif1' is no such"):
+        sw.nir.load(tmp_path / "graph.nir", DT)

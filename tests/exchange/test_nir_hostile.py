@@ -101,6 +101,15 @@ def test_bytes_that_are_changed_anywhere(tmp_path: Path) -> None:
     assert "refused" in ends
 
 
+def test_no_file_and_no_hdf5(tmp_path: Path) -> None:
+    """A missing file, and one that is no HDF5."""
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        sw.nir.load(tmp_path / "net.nir", 1e-3)
+    (tmp_path / "net.nir").write_bytes(b"nothing")
+    with pytest.raises(DamagedFileError, match="not a readable HDF5 file"):
+        sw.nir.load(tmp_path / "net.nir", 1e-3)
+
+
 def test_importing_the_package_imports_no_nir() -> None:
     """It is imported where a file is written or read."""
     code = "import sys, spikewright as sw; sw.nir.save; print('nir' in sys.modules)"

@@ -12,7 +12,7 @@ from nir_integrator import run
 
 import spikewright as sw
 from slowly import in_turn
-from spikewright.errors import ExchangeError, UnsupportedLayerError
+from spikewright.errors import ExchangeError, NetworkError, UnsupportedLayerError
 from spikewright.exchange.nir.primitives import READERS
 
 nir = pytest.importorskip("nir")
@@ -156,6 +156,80 @@ def test_every_class_of_nir_is_read() -> None:
     assert {name.partition(" ")[0] for name in EXAMPLES} | {"Input", "Output"} == set(READERS)
 
 
+def _recurrent() -> Any:
+    """Two layers of spiking neurons with edges back, from the second also to the first."""
+    nodes = {
+        "input": nir.Input(np.array([4])),
+        "in": nir.Affine(_weights(5, 4), _weights(5) + 1),
+        "a": _lif(5),
+        "again": nir.Affine(_weights(5, 5), _weights(5) / 8),
+        "between": nir.Linear(_weights(3, 5) + 1),
+        "b": _cuba(nir.CubaLIF, 3, v_threshold=_some(3) / 2),
+        "back": nir.Linear(_weights(5, 3)),
+        "output": nir.Output(np.array([3])),
+    }
+    edges = [("input", "in"), ("in", "a"), ("a", "again"), ("again", "a"), ("a", "between")]
+    edges += [("between", "b"), ("b", "back"), ("back", "a"), ("b", "output")]
+    return nir.NIRGraph(nodes, edges, type_check=False)
+
+
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_loops_arrive_one_step_later(engine: str) -> None:
+    """Edges into neurons close loops; nothing else waits."""
+    graph, x = _recurrent(), {"input": _fed(4)}
+    wanted = run(graph, x, STEPS, DT)
+    found = _simulated(sw.nir.load(graph, DT), x, engine)["output"]
+
+    np.testing.assert_array_equal(found, wanted["output"])
+    assert wanted["a"].sum() > 20 and wanted["b"].sum() > 5
+
+
+def test_a_delay_in_a_loop_is_the_only_one() -> None:
+    """A loop with a delay waits for that delay, and no step more."""
+    nodes = {
+        "input": nir.Input(np.array([3])),
+        "sum": nir.IF(np.full(3, 1 / DT), np.full(3, 1.0)),
+        "late": nir.Delay(np.full(3, 4 * DT)),
+        "output": nir.Output(np.array([3])),
+    }
+    edges = [("input", "sum"), ("sum", "late"), ("late", "sum"), ("sum", "output")]
+    graph = nir.NIRGraph(nodes, edges, type_check=False)
+    x = np.zeros((20, 3))
+    x[0] = 1.5
+    net = sw.nir.load(graph, DT, reset="subtract")
+    found = _simulated(net, {"input": x}, "reference")["output"]
+
+    assert [list(np.flatnonzero(row)) for row in found.T] == [[0, 4, 8, 12, 16]] * 3
+
+
+def test_a_graph_in_a_graph_is_written_out(tmp_path: Path) -> None:
+    """Also in a file; edges to it lead to its ends."""
+    inner = nir.NIRGraph(
+        {
+            "input": nir.Input(np.array([5])),
+            "cells": _lif(5),
+            "output": nir.Output(np.array([5])),
+        },
+        [("input", "cells"), ("cells", "output")],
+    )
+    first, last = nir.Affine(_weights(5, 4), _weights(5) + 1), nir.Linear(_weights(2, 5))
+    ends = {"input": nir.Input(np.array([4])), "output": nir.Output(np.array([2]))}
+    chain = [("input", "first"), ("first", "part"), ("part", "last"), ("last", "output")]
+    parts = {**ends, "first": first, "last": last}
+    nested = nir.NIRGraph({**parts, "part": inner}, chain, type_check=False)
+    flat = nir.NIRGraph({**parts, "part": inner.nodes["cells"]}, chain, type_check=False)
+    nir.write(tmp_path / "net.nir", nested)
+    x = {"input": _fed(4)}
+    net = sw.nir.load(tmp_path / "net.nir", DT)
+    wanted = run(flat, x, STEPS, DT)
+
+    found = _simulated(net, x, "reference")["output"]
+    np.testing.assert_allclose(found, wanted["output"], rtol=1e-5, atol=1e-5)
+    assert wanted["part"].sum() > 10
+    assert list(net.layers) == ["part.cells"]
+    assert list(net.inputs) == ["input"] and list(net.outputs) == ["output"]
+
+
 def _refused() -> dict[str, tuple[Any, str]]:
     one = np.ones(2)
     return {
@@ -175,3 +249,12 @@ def test_what_has_no_form_is_refused_with_its_reason(reason: str) -> None:
     with pytest.raises(UnsupportedLayerError, match=reason) as caught:
         sw.nir.load(nir.NIRGraph(nodes, edges), DT, reset=reset)
     assert {r.layer for r in caught.value.refusals} == {"a", "b"}
+
+
+def test_arguments_that_fit_nothing() -> None:
+    """The reset, and a step that is none."""
+    graph = _graph(*EXAMPLES["LIF"])
+    with pytest.raises(NetworkError, match=r"reset must be one of .*'hard'"):
+        sw.nir.load(graph, DT, reset="hard")
+    with pytest.raises(NetworkError, match="dt must be above 0, got -1"):
+        sw.nir.load(graph, -1)

@@ -11,7 +11,10 @@ import pytest
 from nir_integrator import run
 
 import spikewright as sw
-from spikewright.errors import ExchangeError
+from spikewright.errors import ExchangeError, NetworkError
+from spikewright.exchange.nir.walks import late, walked
+from spikewright.graph import Graph, Node
+from spikewright.graph import layers as g
 
 nir = pytest.importorskip("nir")
 
@@ -114,6 +117,69 @@ def test_loops_wait_as_they_did(synapse: Any, delay: float, tmp_path: Path) -> N
     assert np.any(alone["b"] != ours["b"])  # the loop matters
 
 
+def test_residual_edges_lead_into_one_population(tmp_path: Path) -> None:
+    """With equal heights an edge is direct, with others it has weights of its own."""
+    rng = np.random.default_rng(4)
+    for scales, direct in (({"r": 64.0, "s": 64.0}, True), ({"r": 64.0, "s": 32.0}, False)):
+        net = _residual(rng, tmp_path / "net.nir", scales)
+        into = [pre for pre, post in net.edges if post == _named(net, "s")]
+        assert len(into) == 2 and (_named(net, "r") in into) == direct
+
+
+@pytest.mark.parametrize("dialect", [d.name for d in sw.nir.DIALECTS.values() if d.walks])
+def test_readers_that_walk_get_no_branch_that_joins_too_late(dialect: str, tmp_path: Path) -> None:
+    """An edge with weights of its own is refused by name; a direct one is written."""
+    rng = np.random.default_rng(4)
+    direct, weighted = (_joining(rng, {"r": 64.0, "s": height}) for height in (64.0, 32.0))
+    how = {"dt": 1 / 64, "steps": 30, "reset": "zero"}
+    sw.nir.save(direct, tmp_path / "net.nir", dialect, **how)
+    sw.nir.save(weighted, tmp_path / "net.nir", "portable", dt=1 / 64, steps=30)
+    with pytest.raises(ExchangeError, match=f"joins another branch, and {dialect} computes"):
+        sw.nir.save(weighted, tmp_path / "net.nir", dialect, **how)
+
+
+def test_a_walk_along_the_edges_of_a_loop_ends_at_the_output(tmp_path: Path) -> None:
+    """Norse answers with the node that it comes to last; sinabs, which drops loops, gets none."""
+    sw.nir.save(_loop(0), tmp_path / "net.nir", "norse", dt=DT)
+    net = nir.read(tmp_path / "net.nir")
+
+    assert walked(net.nodes, net.edges, "input")[-1] == "output"
+    assert len(late(net.nodes, net.edges, "input")) == 2
+    with pytest.raises(ExchangeError, match="closes a loop, and sinabs drops such edges"):
+        sw.nir.save(_loop(0), tmp_path / "net.nir", "sinabs", dt=DT)
+
+
+def _joining(rng: Any, scales: dict[str, float]) -> sw.Conversion:
+    kernel = (rng.integers(-32, 32, (3, 3, 3, 3)) / 32).astype(np.float32)
+    same = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
+    graph = Graph(
+        [
+            Node("x", g.Input((3, 6, 6))),
+            Node("a", g.Convolution(kernel, None, **same), ("x",)),
+            Node("r", g.Activation("relu"), ("a",)),
+            Node("b", g.Convolution(kernel, None, **same), ("r",)),
+            Node("sum", g.Add(), ("b", "r")),
+            Node("s", g.Activation("relu"), ("sum",)),
+        ],
+        {"y": "s"},
+    )
+    return sw.convert(graph, spiking=True, scale_firing_rates=scales)
+
+
+def _residual(rng: Any, path: Path, scales: dict[str, float]) -> Any:
+    conversion = _joining(rng, scales)
+    sw.nir.save(conversion, path, dt=1 / 64)
+    read, x = nir.read(path), rng.integers(0, 32, (1, 3, 6, 6)) / 32
+    ours = conversion.run(x, steps=30, dt=1 / 64, engine="reference", progress=False)
+    sent = run(read, {"input": np.repeat(x, 30, 0)}, 30, 1.0)
+    assert sent[_named(read, "s")].sum() == ours.spike_counts()["s"][0] > 50
+    return read
+
+
+def _named(read: Any, layer: str) -> str:
+    return next(n for n, node in read.nodes.items() if node.metadata.get("layer") == layer)
+
+
 REFUSED = {
     "no reader does.*GridLIF": lambda: _network(sw.LIF(), _leaky()),
     "silent for 0.002 s": lambda: _network(sw.GridLIF(min_voltage=-math.inf), _leaky()),
@@ -130,3 +196,25 @@ def test_what_nir_cannot_say_of_a_network(reason: str, tmp_path: Path) -> None:
     """The ensemble is named, with the reason."""
     with pytest.raises(ExchangeError, match=reason):
         sw.nir.save(REFUSED[reason](), tmp_path / "net.nir", dt=DT)
+
+
+def test_dialects_refuse_what_their_readers_lack(tmp_path: Path) -> None:
+    """A delay is for few readers, and a branch not for one of chains."""
+    with pytest.raises(ExchangeError, match=r"norse reads no Delay.*portable"):
+        sw.nir.save(NETWORKS["late"](), tmp_path / "net.nir", "norse", dt=DT)
+    with pytest.raises(ExchangeError, match=r"spyx reads chains"):
+        sw.nir.save(_loop(0), tmp_path / "net.nir", "spyx", dt=DT)
+    for name in sw.nir.DIALECTS:
+        if name not in ("snntorch", "spikingjelly"):  # they read LIF in a time of their own
+            how = {"dt": DT, "reset": "subtract"}
+            sw.nir.save(NETWORKS["leaky"](), tmp_path / f"{name}.nir", name, **how)
+
+
+def test_a_network_without_ends_is_refused(tmp_path: Path) -> None:
+    """NIR needs inputs and outputs, and something that is a network."""
+    with sw.Network() as net:
+        _cells(_leaky())
+    with pytest.raises(NetworkError, match="it has no probe"):
+        sw.nir.save(net, tmp_path / "net.nir")
+    with pytest.raises(NetworkError, match="a conversion or a Network"):
+        sw.nir.save("net", tmp_path / "net.nir")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import pytest
 
 import spikewright as sw
 from slowly import of_each_type
-from spikewright.errors import ExchangeError
+from spikewright.errors import ExchangeError, NetworkError
+from spikewright.network.neurons import NEURON_TYPES
+from spikewright.network.synapses import SYNAPSES
+from spikewright.testing.functions import FunctionExample, function_examples
+from spikewright.testing.learning import RuleExample, rule_examples
 from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,
@@ -97,6 +102,16 @@ def test_every_type_of_neurons_is_written_or_refused(
     assert np.ptp(ours) > 0
 
 
+def test_every_type_of_neurons_is_tried(tmp_path: Path) -> None:
+    """A type that is registered is tested the day it is; those that NIR has are written."""
+    kinds = [e.neuron_type for e in neuron_type_examples()]
+    written = {
+        type(k) for k in kinds if _saved(_network(N, k), tmp_path / f"{id(k)}", 0.125, "cells")
+    }
+    assert {type(kind) for kind in kinds} == set(NEURON_TYPES.values())
+    assert written == WRITTEN
+
+
 @pytest.mark.parametrize("example", synapse_examples(), ids=lambda e: e.id)
 def test_every_synapse_is_written_or_refused(example: SynapseExample, tmp_path: Path) -> None:
     """First-order filters are; a refusal names the receiver and the synapse."""
@@ -111,6 +126,11 @@ def test_every_synapse_is_written_or_refused(example: SynapseExample, tmp_path: 
 
     np.testing.assert_array_equal(_again(path, fed) > 0, ours > 0)
     assert 0 < np.count_nonzero(ours) < ours.size
+
+
+def test_every_synapse_is_tried() -> None:
+    """Each registered one has an example."""
+    assert {type(e.synapse) for e in synapse_examples()} == set(SYNAPSES.values())
 
 
 @pytest.mark.parametrize("example", transform_examples(), ids=lambda e: e.id)
@@ -128,3 +148,88 @@ def test_every_transform_is_written(example: TransformExample, tmp_path: Path) -
     assert np.mean(theirs != ours) < 0.02  # weights are rounded to single precision
     np.testing.assert_allclose(theirs, ours, atol=1.0)
     assert ours.any() or not example.transform.output_shape(shape) or example.id == "sparse-empty"
+
+
+@pytest.mark.parametrize("example", function_examples(), ids=lambda e: e.id)
+def test_functions_of_nodes_are_refused_by_name(example: FunctionExample, tmp_path: Path) -> None:
+    """NIR has none of them."""
+    with sw.Network(seed=0) as net:
+        x = sw.Node(np.zeros(example.shape), label="x")
+        node = sw.Node(example.function, size_in=example.shape, label="called")
+        sw.Connection(x, node, synapse=None)
+        sw.Probe(node, label="y")
+    assert not _saved(net, tmp_path / "net.nir", 0.001, "called")
+
+
+@pytest.mark.parametrize("example", rule_examples(), ids=lambda e: e.id)
+def test_weights_that_learn_are_refused(example: RuleExample, tmp_path: Path) -> None:
+    """Weights of NIR are fixed, between neurons and where vectors are decoded."""
+    neurons = example.rule.modifies == "weights"
+    with sw.Network(seed=0) as net:
+        x = sw.Node(np.zeros(N if neurons else 1), label="x")
+        if neurons:
+            pre, post = _cells(_leaky()), _cells(_leaky())
+            sw.Connection(x, pre.neurons, None)
+            between = sw.Connection(pre.neurons, post.neurons, 0.01, np.eye(N))
+        else:
+            kind = sw.IntegrateAndFire()
+            pre, post = (sw.Ensemble(N, 1, neuron_type=kind, label=name) for name in ("a", "b"))
+            sw.Connection(x, pre, None)
+            between = sw.Connection(pre, post)
+        between.learning_rule_type = example.rule
+        sw.Probe(post.neurons, label="y")
+    with pytest.raises(ExchangeError, match="learns" if neurons else "represents a vector"):
+        sw.nir.save(net, tmp_path / "net.nir")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _with(change: Callable[[sw.Network], Any]) -> sw.Network:
+    net = _network(N, _leaky())
+    with net:
+        change(net)
+    return net
+
+
+REFUSED: dict[str, tuple[type[Exception], Callable[[sw.Network], Any]]] = {
+    "records 'voltage'": (
+        ExchangeError, lambda net: sw.Probe(net.all_ensembles[0].neurons, "voltage", label="v"),
+    ),
+    "Probe a node or .neurons, all of them": (
+        ExchangeError, lambda net: sw.Probe(net.all_ensembles[0].neurons[:2], label="some"),
+    ),
+    "outputs have none": (
+        ExchangeError, lambda net: sw.Probe(net.all_ensembles[0].neurons, synapse=0.01, label="f"),
+    ),
+    "two outputs named 'y'": (
+        NetworkError, lambda net: sw.Probe(net.all_ensembles[0].neurons, label="y"),
+    ),
+    "two inputs named 'x'": (NetworkError, lambda net: sw.Node(np.zeros(2), label="x")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_ends_that_a_file_cannot_have(reason: str, tmp_path: Path) -> None:
+    """Probes of something else than values as they are sent, and two ends of one name."""
+    error, change = REFUSED[reason]
+    with pytest.raises(error, match=reason):
+        sw.nir.save(_with(change), tmp_path / "net.nir")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_constants_that_are_no_inputs_are_biases(tmp_path: Path) -> None:
+    """Where `network.inputs` names the inputs; one that begins later is refused."""
+    net = _network(N, _leaky())
+    with net:
+        constant = sw.Node(np.linspace(-0.5, 0.5, N), label="constant")
+        sw.Connection(constant, net.all_ensembles[0].neurons, None)
+    net.inputs = {"x": net.all_nodes[0]}
+    sw.nir.save(net, tmp_path / "net.nir")
+    fed = np.random.default_rng(0).normal(0.3, 1.0, (STEPS, N))
+    ours = _values(net, net.all_nodes[0], fed, 0.001)
+
+    np.testing.assert_array_equal(_again(tmp_path / "net.nir", fed) > 0, ours > 0)
+    assert 0 < np.count_nonzero(ours) < ours.size
+    with net:
+        sw.Connection(constant, net.all_ensembles[0].neurons, 0.01)
+    with pytest.raises(ExchangeError, match="a constant that begins later"):
+        sw.nir.save(net, tmp_path / "net.nir")

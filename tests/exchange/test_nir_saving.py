@@ -11,7 +11,7 @@ from nir_integrator import run
 
 import spikewright as sw
 from slowly import in_turn
-from spikewright.errors import ExchangeError
+from spikewright.errors import ExchangeError, MissingExtraError, NetworkError
 from spikewright.graph import Graph, Node
 from spikewright.graph import layers as g
 
@@ -136,6 +136,24 @@ def test_another_integrator_finds_the_same_spikes(name: str, scale: str, tmp_pat
         np.testing.assert_allclose(output, ours.output[b], atol=1e-5)
 
 
+def test_every_array_is_as_all_readers_take_it(tmp_path: Path) -> None:
+    """Square kernels, even padding, no groups, biases, one threshold, single precision."""
+    conversion = sw.convert(GRAPHS["pooled"], spiking=True, scale_firing_rates=100)
+    sw.nir.save(conversion, tmp_path / "net.nir")
+    read = nir.read(tmp_path / "net.nir")
+    kinds = [type(node).__name__ for node in read.nodes.values()]
+
+    assert kinds.count("Conv2d") == 4 and kinds.count("IF") == 3
+    assert set(kinds) == {"Conv2d", "IF", "Input", "Output"}  # the pool is part of what follows
+    for node in read.nodes.values():
+        if isinstance(node, nir.Conv2d):
+            assert node.weight.shape[2] == node.weight.shape[3]
+            assert node.groups == 1 and node.weight.dtype == node.bias.dtype == np.float32
+        if isinstance(node, nir.IF):
+            assert np.all(node.r == 1) and np.all(node.v_threshold == 1)
+    assert read.metadata["rounded"]  # 100 x 0.001 is no power of two
+
+
 def test_a_start_is_stated_or_becomes_a_bias(tmp_path: Path) -> None:
     """A voltage that starts at a half is a half over the steps of a run, where asked for."""
     conversion = sw.convert(GRAPHS["dense"], spiking=True, scale_firing_rates=128)
@@ -177,6 +195,30 @@ def test_all_that_nir_cannot_say_is_refused_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dialect": "sinab"}, "Did you mean 'sinabs'"),
+        ({"dt": 0.0}, "dt must be above 0"),
+        ({"steps": 1.5}, "steps must be a whole number"),
+        ({"reset": "hard"}, "reset must be one of subtract, zero, or None, got 'hard'"),
+    ],
+)
+def test_arguments_that_fit_nothing(arguments: dict, message: str, tmp_path: Path) -> None:
+    """They are named, with their values, before anything is written."""
+    conversion = sw.convert(GRAPHS["dense"], spiking=True)
+    with pytest.raises(NetworkError, match=message):
+        sw.nir.save(conversion, tmp_path / "net.nir", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what installs it."""
+    monkeypatch.setitem(__import__("sys").modules, "nir", None)
+    with pytest.raises(MissingExtraError, match=r"spikewright\[nir\]"):
+        sw.nir.save(sw.convert(GRAPHS["dense"], spiking=True), tmp_path / "net.nir")
+
+
+@pytest.mark.parametrize(
     ("name", "scale", "engine"), in_turn(GRAPHS, SCALES, ["reference", "native"])
 )
 def test_a_file_that_is_read_again_spikes_alike(
@@ -208,3 +250,18 @@ def test_a_file_that_is_read_again_spikes_alike(
         assert wanted.sum() > 0
     output = simulator.data[net.probes[0]].reshape(ours.output.shape)
     np.testing.assert_array_equal(output, ours.output)
+
+
+def test_a_function_of_the_readout_is_stated(tmp_path: Path) -> None:
+    """The file sends what softmax is applied to, and says so."""
+    rng = np.random.default_rng(9)
+    graph = _network(
+        ("a", g.Affine(_draw(rng, 5, 4), _draw(rng, 5))),
+        ("r", _relu()),
+        ("b", g.Affine(_draw(rng, 3, 5), _draw(rng, 3))),
+        ("p", g.Activation("softmax")),
+        shape=(4,),
+    )
+    sw.nir.save(sw.convert(graph, spiking=True), tmp_path / "net.nir")
+
+    assert nir.read(tmp_path / "net.nir").metadata["readout_y"] == "softmax"

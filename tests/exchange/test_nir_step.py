@@ -110,3 +110,35 @@ def test_a_step_that_no_file_states_is_said(metadata: dict[str, Any]) -> None:
         spikes.append(simulator.data[network.probes[0]])
     np.testing.assert_array_equal(spikes[0], spikes[1])
     assert 0 < spikes[2].sum() < spikes[0].sum() and set(np.unique(spikes[0])) == {0.0, 1.0}
+
+
+def test_a_step_in_another_unit_is_the_same_network(tmp_path: Path) -> None:
+    """Time constants in steps and a stated length, or in seconds: every spike is the same."""
+    graph, one = _foreign(dt=1.0, seconds_per_step=0.001), np.ones(2, np.float32)
+    graph.nodes["lif"].tau = one * 20
+    in_steps, in_seconds = sw.nir.load(graph), sw.nir.load(_foreign(), 0.001)
+    fed = np.random.default_rng(0).uniform(0, 0.5, (200, 2))
+    found = []
+    for network in (in_steps, in_seconds):
+        simulator = sw.Simulator(network, progress=False)
+        simulator.run_steps(200, {network.inputs["input"]: fed})
+        found.append(simulator.data[network.probes[0]])
+
+    assert in_steps.dt == in_seconds.dt == 0.001
+    np.testing.assert_array_equal(*found)
+    assert found[0].sum() > 10
+
+
+def test_a_loaded_file_is_saved_with_its_step(tmp_path: Path) -> None:
+    """As a NIR file and as a network; the outputs stay."""
+    x, _ = demo.held_out(5)
+    _, network = _saved(tmp_path / "one.nir", 0.001)
+    wanted = _outputs(network, x)
+    sw.nir.save(network, tmp_path / "two.nir")
+    sw.network.save(network, tmp_path / "net.sw")
+    again, saved = sw.nir.load(tmp_path / "two.nir"), sw.network.load(tmp_path / "net.sw")
+    saved.inputs = {"input": next(n for n in saved.nodes if n.label == "input")}
+
+    assert again.dt == saved.dt == 0.001
+    np.testing.assert_array_equal(_outputs(saved, x), wanted)
+    np.testing.assert_allclose(_outputs(again, x), wanted, rtol=1e-6)

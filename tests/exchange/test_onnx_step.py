@@ -11,7 +11,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lower"))
 
@@ -19,7 +21,12 @@ from layer_graphs import Case, graph_of, inputs_of, kinds, two_layers
 
 import spikewright as sw
 from slowly import in_turn, of_each_type
-from spikewright.errors import ExchangeError
+from spikewright.cli import main
+from spikewright.errors import ExchangeError, NetworkError
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import Activation, Affine, Input, PythonCall
+from spikewright.network.neurons import NEURON_TYPES
+from spikewright.showing.demo import MODEL
 from spikewright.testing.functions import FunctionExample, function_examples
 from spikewright.testing.modelling import (
     NeuronExample,
@@ -113,6 +120,12 @@ def test_neurons_of_every_type_send_the_reference_engines_spikes(
     assert sent > 0 or not kind.spiking
 
 
+def test_every_type_is_tried_or_draws() -> None:
+    """A type that is registered is tested the day it is."""
+    known = {type(e.neuron_type) for e in neuron_type_examples()}
+    assert known == set(NEURON_TYPES.values())
+
+
 @pytest.mark.parametrize(
     "example", [e for e in neuron_type_examples() if e not in WITH], ids=lambda e: e.id
 )
@@ -122,6 +135,18 @@ def test_neurons_that_draw_are_refused_by_name(example: NeuronExample, tmp_path:
     with pytest.raises(ExchangeError, match=r"inner.*outer.*draws random numbers"):
         sw.onnx.save_step(conversion, tmp_path / "step.onnx")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "kind", [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire.in_steps(4)], ids=str
+)
+def test_biases_of_each_step_are_part_of_the_model(kind: sw.NeuronType, tmp_path: Path) -> None:
+    """Those that were measured, in the first steps and none after them; input may come at once."""
+    conversion = sw.convert(
+        two_layers(), spiking={"relu": kind}, max_spikes_per_step=1, calibration=given(),
+        scale_firing_rates=sw.MinimumError(4), bias_correction=sw.StepCorrection(4),
+    )  # fmt: skip
+    assert assert_same(conversion, given(), tmp_path / "step.onnx", 9) > 0
 
 
 @pytest.mark.parametrize("example", synapse_examples(), ids=lambda e: e.id)
@@ -164,6 +189,72 @@ def test_sums_are_exact_whatever_the_cap(
     operators = {node.op_type for node in onnx.load(path).graph.node}
     bytes_hold = cap is not None and cap <= (127 if kind.negative else 255)
     assert ("MatMulInteger" in operators) == bytes_hold
+
+
+def test_no_processor_saturates_the_sums_of_bytes(tmp_path: Path) -> None:
+    """Some add two products of bytes in sixteen bits: weights are narrow enough for any count.
+
+    Large counts times large weights of one sign are the sums that would saturate.
+    """
+    rng = np.random.default_rng(4)
+    positive = rng.uniform(0.5, 1.0, (6, 40))
+    graph = Graph(
+        (
+            Node("x", Input((40,))),
+            Node("inner", Activation("relu"), ("x",)),
+            Node("last", Affine(positive), ("inner",)),
+            Node("outer", Activation("relu"), ("last",)),
+        ),
+        {"y": "outer"},
+    )
+    kind, path = sw.IntegrateAndFire(), tmp_path / "step.onnx"
+    conversion = sw.convert(
+        graph, spiking={"relu": kind}, scale_firing_rates=1000.0, max_spikes_per_step=255
+    )
+    x = rng.uniform(150.0, 255.0, (4, 40)).astype(np.float32)
+    assert assert_same(conversion, x, path, 6) > 4 * 6 * 40 * 150
+    constants = [numpy_helper.to_array(c) for c in onnx.load(path).graph.initializer]
+    limbs = [c for c in constants if c.dtype == np.int8]
+    assert limbs and max(2 * 255 * int(np.abs(c.astype(int)).max()) for c in limbs) < 2**15
+
+
+def test_numbers_of_spikes_beyond_a_limb_are_summed_exactly(tmp_path: Path) -> None:
+    """Without a cap a neuron may send more in a step than one exact limb holds.
+
+    Outputs are then the reference engine's to the last bit, which rounded sums are not.
+    """
+    rng = np.random.default_rng(2)
+    graph = Graph(
+        (
+            Node("x", Input((9,))),
+            Node("first", Affine(rng.normal(size=(2000, 9))), ("x",)),
+            Node("inner", Activation("relu"), ("first",)),
+            Node("last", Affine(rng.normal(size=(50, 2000))), ("inner",)),
+        ),
+        {"y": "last"},
+    )
+    conversion = sw.convert(graph, spiking=True, scale_firing_rates=3e10)
+    path = tmp_path / "step.onnx"
+    assert assert_same(conversion, given(), path, 3, precision="float64") > 2e11
+    run = conversion.run(given(), steps=3, engine="reference", precision="float64", progress=False)
+    np.testing.assert_array_equal(Deployed(path).run({"x": given()}, 3)["y"], run.raw["y"])
+
+
+def test_input_may_change_from_step_to_step(tmp_path: Path) -> None:
+    """Each step takes the input of its own."""
+    conversion = sw.convert(two_layers(), spiking=True, scale_firing_rates=500.0)
+    assert assert_same(conversion, given((STEPS,)), tmp_path / "step.onnx") > 0
+
+
+def test_samples_do_not_depend_on_each_other(tmp_path: Path) -> None:
+    """One at a time and all together: the batch is open, and so is every state's."""
+    conversion = sw.convert(two_layers(), spiking=True, scale_firing_rates=500.0, synapse=0.005)
+    sw.onnx.save_step(conversion, tmp_path / "step.onnx", spikes=True)
+    model, x = Deployed(tmp_path / "step.onnx"), given()
+    together = model.run({"x": x}, STEPS)
+    for i in range(len(x)):
+        alone = model.run({"x": x[i : i + 1]}, STEPS)
+        assert all(np.array_equal(alone[n][0], together[n][i]) for n in together)
 
 
 def _through(network: sw.Network, x: NDArray, path: Path, precise: float = 0.0) -> None:
@@ -254,3 +345,41 @@ def test_what_onnx_cannot_say_is_refused_at_once(tmp_path: Path) -> None:
     for words in ("function of time", "calls Python code", "weights that change"):
         assert words in said
     assert not list(tmp_path.iterdir())
+
+
+def test_python_code_in_a_model_is_refused_by_name(tmp_path: Path) -> None:
+    """Layers that are run as they are have no ONNX form."""
+    call = PythonCall(lambda x: x, ((9,),), (9,), "f")
+    graph = Graph((Node("x", Input((9,))), Node("mine", call, ("x",))), {"y": "mine"})
+    with pytest.raises(ExchangeError, match=r"mine.*calls Python code"):
+        sw.onnx.save_step(sw.convert(graph, spiking=True), tmp_path / "step.onnx")
+
+
+@pytest.mark.parametrize("wrong", [two_layers(), "model.onnx", sw.Network()])
+def test_other_models_are_refused(wrong: Any, tmp_path: Path) -> None:
+    """A graph, a path, and a network in which nothing is probed."""
+    with pytest.raises(NetworkError, match=r"can be written|no probe"):
+        sw.onnx.save_step(wrong, tmp_path / "step.onnx")
+
+
+def test_a_file_that_is_there_stays_where_saving_fails(tmp_path: Path) -> None:
+    """What was refused has overwritten nothing."""
+    path = tmp_path / "step.onnx"
+    sw.onnx.save_step(sw.convert(two_layers(), spiking=True), path)
+    before = path.read_bytes()
+    with pytest.raises(NetworkError):
+        sw.onnx.save_step(None, path)
+    assert path.read_bytes() == before
+
+
+def test_the_command_writes_the_step(tmp_path: Path) -> None:
+    """`spikewright convert --step` writes what `save_step` does."""
+    path = tmp_path / "step.onnx"
+    given = ["--spiking", "--scale", "200", "--step", str(path), "--dt", "0.002"]
+    found = CliRunner().invoke(main, ["convert", str(MODEL), *given])
+    assert found.exit_code == 0, found.output
+    assert f"One time step saved as {path}" in found.output
+
+    conversion = sw.convert(MODEL, spiking=True, scale_firing_rates=200)
+    sw.onnx.save_step(conversion, tmp_path / "other.onnx", dt=0.002, spikes=True)
+    assert path.read_bytes() == (tmp_path / "other.onnx").read_bytes()

@@ -89,6 +89,17 @@ def test_a_page_begins_with_the_choices_of_a_conversion(
     assert subject_of(_made(arguments), x, y, None, (), "").first == replace(Wish(), **expected)
 
 
+def test_numbers_of_a_rule_are_where_a_page_begins() -> None:
+    """Those of each layer; a scale for each channel is none of its choices."""
+    x, y = sw.demo.held_out(30)
+    for per, many in (("layer", 2), ("channel", 0)):
+        rule = sw.Percentile(99, per=per)
+        made = sw.convert(sw.demo.MODEL, spiking=True, scale_firing_rates=rule, calibration=x)
+        first = subject_of(made, x, y, None, (), "").first
+        assert len(first.layers) == many
+        assert not many or dict(first.layers) == made.resolved["scale_firing_rates"]
+
+
 def test_a_conversion_is_made_again() -> None:
     """Of a `Conversion` the lines of Python say `again`, and change what the page chose."""
     x, y = sw.demo.held_out(8)

@@ -14,6 +14,7 @@ import spikewright as sw
 from browsers import needed
 from spikewright._base.amounts import format_energy
 from spikewright.explorer import Explorer
+from spikewright.explorer.measuring import CURVE
 
 SAMPLES = 80
 
@@ -57,6 +58,54 @@ def test_the_slider_moves_spikes_and_accuracy(window: Window) -> None:
     assert window.pixels("raster-0") != before
 
 
+def test_a_digit_is_drawn(window: Window) -> None:
+    """Strokes on the pad become spikes; clearing it goes back to the sample."""
+    sample, spikes = window.pixels("maps-0"), window.spikes
+    box = window.page.locator("#pad").bounding_box()
+    middle = box["x"] + box["width"] / 2
+    window.page.mouse.move(middle, box["y"] + 20)
+    window.page.mouse.down()
+    window.page.mouse.move(middle, box["y"] + box["height"] - 20, steps=12)
+    window.page.mouse.up()
+    window.wait()
+
+    assert window.text("answer") == ": answer 1, source 1"
+    assert window.pixels("maps-0") != sample
+    assert window.spikes != spikes
+    window.page.click("#clear")
+    window.wait()
+    assert window.pixels("maps-0") == sample
+
+
+def test_another_sample(window: Window) -> None:
+    """It is the one that was pressed, with its label; the accuracy stays."""
+    score, before = window.text("score"), window.pixels("maps-0")
+    window.page.click("#samples button:nth-child(4)")
+    window.wait()
+
+    assert window.text("answer").endswith("label 2")
+    assert window.page.get_attribute("#samples button:nth-child(4)", "aria-pressed") == "true"
+    assert window.pixels("maps-0") != before
+    assert window.text("score") == score
+
+
+def test_time_is_played_paused_and_stepped(window: Window) -> None:
+    """While it plays the maps light up and the output builds up; then it stands still."""
+    whole = window.pixels("maps-0"), window.pixels("output")
+    window.page.click("#play")
+    while int(window.page.input_value("#time")) < 4 or int(window.page.input_value("#time")) > 60:
+        window.page.wait_for_timeout(20)
+    window.page.click("#play")
+    time = int(window.page.input_value("#time"))
+    paused = window.pixels("maps-0"), window.pixels("output")
+    window.page.click("#step")
+
+    assert 3 < time < 64
+    assert window.text("time-told") == f"{time + 1} of 64"
+    assert all(a != b for a, b in zip(whole, paused, strict=True))
+    assert window.pixels("output") != paused[1]
+
+
 def test_a_reload_restores_the_state(window: Window) -> None:
     """The address holds all choices, and another window that is given it shows the same."""
     window.slide("scale", 200)
@@ -73,6 +122,83 @@ def test_a_reload_restores_the_state(window: Window) -> None:
     assert "steps=12" in window.page.url
     assert [window.text(n) for n in ("status", "answer", "score", "interval", "call")] == shown
     assert window.pixels("raster-1") == pixels
+
+
+def test_a_drawing_is_in_the_address(window: Window) -> None:
+    """A reload shows the same drawing, and the same spikes."""
+    empty, box = window.pixels("pad"), window.page.locator("#pad").bounding_box()
+    window.page.mouse.click(box["x"] + 70, box["y"] + 90)
+    window.wait()
+    spikes, pad = window.spikes, window.pixels("pad")
+    window.page.reload()
+    window.wait()
+
+    assert (window.spikes, window.pixels("pad")) == (spikes, pad)
+    assert pad != empty
+
+
+def test_a_choice_that_no_list_has_is_shown(window: Window, explorer: Explorer) -> None:
+    """An address, or a conversion, may hold one."""
+    window.page.goto("about:blank")
+    window.open(f"{explorer.url}#cap=3&synapse=0.003")
+    shown = [window.page.locator(f"#{n} option:checked").inner_text() for n in ("cap", "synapse")]
+
+    assert shown == ["3", "3 ms"]
+    assert "synapse=0.003" in window.text("call") and "max_spikes_per_step=3" in window.text("call")
+
+
+def test_two_pages_at_once(browser: Any, window: Window, explorer: Explorer) -> None:
+    """Each shows its own state."""
+    other = Window(browser.new_page())
+    other.open(f"{explorer.url}#scale=2&steps=5")
+    window.slide("scale", 100)
+    other.slide("steps", 9)
+    window.wait()
+    other.wait()
+
+    assert (window.text("scale-told"), window.text("steps-told")) == ("10", "64")
+    assert (other.text("scale-told"), other.text("steps-told")) == ("2", "9")
+    assert "scale_firing_rates=2.0" in other.text("call")
+    assert "steps=64" in window.text("call")
+    other.page.close()
+
+
+def test_the_curve_has_every_scale(window: Window) -> None:
+    """Points of the curve are drawn, and the one where we are."""
+    before = window.pixels("curve")
+    window.slide("scale", 30)
+    window.wait()
+
+    assert len(CURVE) == 10
+    assert window.pixels("curve") != before
+
+
+def test_layers_have_scales_of_their_own(window: Window) -> None:
+    """A slider of a layer moves that layer; "All alike" takes it back."""
+    before = window.text("call")
+    window.page.click("#apart summary")
+    window.slide("scale-1", 200)
+    window.wait()
+    call = window.text("call")
+    window.page.click("#alike")
+    window.wait()
+
+    assert "scale_firing_rates={'relu1': 10.0, 'relu2': 100.0}" in call
+    assert window.text("call") == before
+
+
+def test_a_rule_chooses_scales(window: Window) -> None:
+    """A text that is none is answered with a sentence, and the next one works."""
+    window.page.fill("#rule", "percentil:99")
+    window.page.keyboard.press("Enter")
+    window.page.wait_for_selector("#status.wrong")
+    assert "'percentil' is no rule" in window.text("status")
+    window.page.fill("#rule", "percentile:99,per=layer")
+    window.page.keyboard.press("Enter")
+    window.wait()
+
+    assert window.page.locator("#status.wrong").count() == 0
+    assert re.search(r"scale_firing_rates={'relu1': \d+\.\d+", window.text("call"))
 
 
 def test_advice_is_taken(window: Window) -> None:

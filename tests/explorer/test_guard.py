@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from explorers import HEADERS, OWN, PORT, TOKEN, subject
@@ -85,7 +87,24 @@ def test_a_socket_needs_token_and_origin(
         pass
 
 
+def test_the_page_by_its_other_name_opens_a_socket(client: TestClient) -> None:
+    """`localhost` is this machine, too."""
+    headers = {"host": f"localhost:{PORT}", "origin": f"http://localhost:{PORT}"}
+    with client.websocket_connect(f"/{TOKEN}/talk", headers=headers) as socket:
+        assert socket.receive_bytes()
+
+
 @pytest.mark.parametrize("path", [f"/{TOKEN}/../explore.py", f"/{TOKEN}/%2e%2e/explore.py"])
 def test_nothing_but_the_page_is_served(client: TestClient, path: str) -> None:
     """There is no way out of the folder."""
     assert client.get(path).status_code in (403, 404)
+
+
+def test_no_file_of_the_page_names_another_place() -> None:
+    """No address of a network stands in it, so that it loads nothing from elsewhere."""
+    found: dict[str, Any] = {
+        path.name: re.findall(r"https?:|//\w+\.\w+/|@import|url\(", path.read_text())
+        for path in PAGE.iterdir()
+    }
+    assert len(found) > 3
+    assert {name: places for name, places in found.items() if places} == {}

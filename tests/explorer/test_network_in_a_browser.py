@@ -31,6 +31,17 @@ def _now(window: Window, place: int) -> list[float]:
     return [float(value) for value in window.text(f"plot-{place}-now").split(",")]
 
 
+def _paused(window: Window) -> int:
+    """The step at which it stands once it is paused."""
+    window.page.click("#play")
+    window.until(lambda: window.text("play") == "Play")
+    there = -1
+    while there != window.step:  # the block under way ends
+        there = window.step
+        window.page.wait_for_timeout(300)
+    return there
+
+
 def test_a_trace_follows_the_slider(window: Window) -> None:
     """The decoded value comes near to wherever the input is moved, and the plots change."""
     window.page.select_option("#speed", "10")
@@ -46,6 +57,22 @@ def test_a_trace_follows_the_slider(window: Window) -> None:
         assert all(a != b for a, b in zip(before, after, strict=True))
     assert window.text("status") == "Running"
     assert window.said == []
+
+
+def test_it_stands_still_and_steps(window: Window) -> None:
+    """Paused, nothing moves; a step is one step, and a reset leads back to the first."""
+    window.page.click("#play")
+    window.reach(20)
+    there, picture = _paused(window), window.pixels("plot-0")
+    window.page.wait_for_timeout(300)
+    assert (window.step, window.pixels("plot-0")) == (there, picture)
+
+    window.page.click("#step")
+    window.reach(there + 1)
+    assert window.text("clock") == f"step {there + 1}, {(there + 1) / 1000:.3f} s"
+    window.page.click("#reset")
+    window.until(lambda: window.step == 0)
+    assert window.pixels("plot-0") != picture
 
 
 def test_the_numbers_are_those_of_a_simulator(window: Window) -> None:
@@ -65,3 +92,46 @@ def test_the_numbers_are_those_of_a_simulator(window: Window) -> None:
         assert told == ", ".join(f"{value:.3f}" for value in shown)
     spikes = np.count_nonzero(sim.data[net.probes[2]][-1][np.linspace(0, 79, 50).astype(int)])
     assert window.text("plot-2-now") == f"{spikes} spikes in the latest step"
+
+
+def test_a_reload_restores_the_run(window: Window) -> None:
+    """Inputs, speed, time and all that is drawn; "as at first" takes inputs back."""
+    window.slide("input-1-1", 0.9)
+    window.page.select_option("#speed", "10")
+    window.page.click("#play")
+    window.reach(200)
+    there = _paused(window)
+    shown = [window.pixels(f"plot-{place}") for place in range(6)]
+    window.page.reload()
+    window.wait()
+    assert window.step == there
+
+    assert [window.pixels(f"plot-{place}") for place in range(6)] == shown
+    assert window.page.input_value("#input-1-1") == "0.9"
+    assert window.page.input_value("#speed") == "10"
+    window.page.click("#first")
+    assert window.page.input_value("#input-1-1") == "-0.2"
+
+
+def test_curves_of_each_ensemble(window: Window) -> None:
+    """Another ensemble has other curves, and the page says along what."""
+    window.until(lambda: window.text("along") != "")
+    before = window.pixels("curves")
+    assert window.text("along").startswith("40 of 80 neurons, in Hz, for -1 to 1: represented")
+    window.page.select_option("#ensemble", "1")
+    window.until(lambda: "60" in window.text("along"))
+    window.wait()
+    assert window.pixels("curves") != before
+
+
+def test_a_failing_model_is_told(browser: Any) -> None:
+    """The page shows why it stands still."""
+    with sw.Network(seed=0) as net:
+        sw.Probe(sw.Node(lambda t: 1 / (t < 0.005), size_out=1, label="source"))
+    explorer = sw.explore(net)
+    with opened(browser, explorer.url) as window:
+        window.page.click("#play")
+        window.page.wait_for_selector("#status.wrong")
+        assert "source" in window.text("status")
+        assert window.text("play") == "Play"
+    explorer.close()

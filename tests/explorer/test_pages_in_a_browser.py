@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -81,3 +84,35 @@ def test_a_keyboard_reaches_every_control(browser: Any, explorer: Explorer) -> N
             reached.add(place)
 
     assert len(reached) == wanted > 9
+
+
+@contextmanager
+def _notebook(cell: str) -> Iterator[str]:
+    """The address of a page on this machine, of another server, with some HTML in it."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(f"<!doctype html><title>notebook</title>{cell}".encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_address[1]}/"
+        server.shutdown()
+
+
+def test_a_notebook_shows_it_in_a_frame(browser: Any, explorer: Explorer) -> None:
+    """The HTML of a cell is a frame in which the page works."""
+    page = browser.new_page(viewport={"width": 1000, "height": 1000})
+    with _notebook(explorer._repr_html_()) as place:
+        page.goto(place)
+        frame = page.frame_locator("iframe[title='Spikewright explorer']")
+        frame.locator("body[data-state=done]").wait_for(timeout=20_000)
+        assert frame.locator("#play").inner_text() == "Play"
+        assert page.locator("iframe").bounding_box()["width"] > 900
+    page.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +26,7 @@ from spikewright.cli import main
 from spikewright.conversion import watch
 from spikewright.explorer import measuring
 from spikewright.explorer.advising import advised
+from spikewright.explorer.changes import changes_of
 from spikewright.explorer.explore import _subject as subject_of
 from spikewright.explorer.facts import facts
 from spikewright.explorer.looking import look
@@ -136,6 +140,33 @@ def test_the_numbers_are_those_of_a_sweep(page: Page, neuron: str) -> None:
     assert [layer["rate"] for layer in last["layers"]] == rates
 
 
+SAID: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"start": "uniform", "cap": 2}, {"initial_voltage": "uniform", "max_spikes_per_step": 2}),
+    ({"synapse": 0.005}, {"synapse": 0.005}),
+    ({"layers": {"relu2": 70}}, {"scale_firing_rates": {"relu1": 20.0, "relu2": 70.0}}),
+    (
+        {"rule": "percentile:99,per=channel"},
+        {"scale_firing_rates": sw.Percentile(99, per="channel"), "calibration": ...},
+    ),
+]
+
+
+@pytest.mark.parametrize("wish, arguments", SAID, ids=[str(list(wish)) for wish, _ in SAID])
+def test_the_call_makes_it_again(
+    page: Page, digits: Subject, wish: dict[str, Any], arguments: dict[str, Any]
+) -> None:
+    """The lines of Python, run, give the outputs of the network that was asked for."""
+    page.wish(1, **FEW, **wish)
+    header, _ = page.read()
+    names: dict[str, Any] = {}
+    exec(header["call"], names)
+    (x,) = digits.x.values()
+    data = {"calibration": x} if "calibration" in arguments else {}
+    made = digits.base.again(**{"spiking": True, "scale_firing_rates": 20.0, **arguments, **data})
+    mine = names["conversion"].run(x, steps=8, progress=False)
+    np.testing.assert_array_equal(mine.output, made.run(x, steps=8, progress=False).output)
+
+
 @pytest.mark.parametrize(
     "chosen",
     [
@@ -170,6 +201,43 @@ def test_the_latest_wish_wins(page: Page) -> None:
     measured = {m["number"] for m in found if m["kind"] in ("measured", "curve")}
     assert measured == {30}
     assert [m["scale"] for m in found if m["kind"] == "curve"] == list(measuring.CURVE)
+
+
+def test_work_that_nobody_waits_for_is_given_up(digits: Subject) -> None:
+    """A measurement stops before its next piece, and leaves nothing behind that looks finished."""
+    fresh = replace(digits, known={})
+    stop = threading.Event()
+    stages = measuring.curve(fresh, Wish(steps=4), stop.is_set)
+    next(stages)
+    stop.set()
+
+    with pytest.raises(measuring.Stopped):
+        next(stages)
+    assert len(fresh.known) == 1
+
+
+def test_what_was_measured_is_not_measured_again(
+    digits: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another sample, or another page, gets the numbers at once; another scale does not."""
+    fresh = replace(digits, known={})
+    first = list(measuring.measured(fresh, Wish(steps=4), lambda: False))
+    calls = []
+    monkeypatch.setattr(measuring, "sweep", lambda *a, **k: calls.append(k) or sw.sweep(*a, **k))
+
+    assert list(measuring.measured(fresh, Wish(steps=4, sample=5), lambda: False)) == first
+    assert calls == []
+    list(measuring.measured(fresh, Wish(steps=4, scale=2.0), lambda: False))
+    assert len(calls) == len(first)
+
+
+@pytest.mark.parametrize(
+    "samples, expected",
+    [(5, [5]), (64, [64]), (80, [80]), (128, [64, 128]), (360, [64, 360]), (2000, [64, 256, 2000])],
+)
+def test_accuracy_fills_in(samples: int, expected: list[int]) -> None:
+    """First some samples, then more, and all of them in the end; the last part is at least half."""
+    assert measuring._counts(samples) == expected
 
 
 WRONG = [
@@ -233,6 +301,61 @@ def test_a_hostile_message_is_answered(
     assert page.read()[0]["kind"] == "sample"
 
 
+def test_any_error_of_a_network_is_answered(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers of the user's own may raise anything: the page is told, and the talk goes on."""
+
+    def broken(*arguments: Any) -> Any:
+        raise ZeroDivisionError("by \x1b[2J nothing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("spikewright.explorer.serving.talk.look", broken)
+        page.wish(1, **FEW)
+        found, _ = page.read()
+    assert (found["kind"], found["number"]) == ("error", 1)
+    assert found["text"] == "ZeroDivisionError: by \\x1b[2J nothing"
+    page.wish(2, **FEW)
+    assert page.read()[0]["kind"] == "sample"
+
+
+def test_a_request_has_bounds(page: Page) -> None:
+    """A request that is longer than any wish is refused unread."""
+    page.socket.send_text(json.dumps({"drawn": "A" * (1 << 20)}))
+    assert "characters" in page.read()[0]["text"]
+
+
+def test_a_drawing_is_a_sample(page: Page, digits: Subject) -> None:
+    """The bytes of a picture, drawn again, give the spikes of that sample."""
+    (x,) = digits.x.values()
+    levels = np.round(x[3, 0] / 16 * 255).astype(np.uint8)
+    page.wish(1, **{**FEW, "sample": 0}, drawn=base64.b64encode(levels.tobytes()).decode())
+    header, _ = page.read()
+    exact = (levels.astype(np.float32) / 255 * 16)[None, None]
+    made = digits.base.again(spiking=True, scale_firing_rates=20.0)
+    spikes = watch(made, exact, 8).counts["relu1"]
+
+    assert header["label"] is None
+    assert header["layers"][0]["spikes"] == spikes.sum() > 0
+    assert header["output"]["source"] == digits.y[3]
+
+
+def test_two_pages_do_not_disturb_each_other(digits: Subject) -> None:
+    """Each gets its own answers, while the other asks for something else."""
+    client = TestClient(application(digits, TOKEN, PORT), base_url=OWN)
+    path = f"/{TOKEN}/talk"
+    with (
+        client.websocket_connect(path, headers=HEADERS) as first,
+        client.websocket_connect(path, headers=HEADERS) as second,
+    ):
+        pages = Page(first), Page(second)
+        for number in range(1, 6):
+            for steps, page in enumerate(pages, 4):
+                page.wish(number, steps=steps, scale=float(number))
+        for steps, page in enumerate(pages, 4):
+            found = page.until("done", 5)
+            last = [m for m in found if m["kind"] == "sample"][-1]
+            assert (last["steps"], last["number"]) == (steps, 5)
+
+
 def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: Subject) -> None:
     """Layers and changes are those of `Conversion.diagnose`; taken up, a change is that change."""
     page.wish(1, steps=16, scale=5.0, cap=1)
@@ -287,3 +410,67 @@ def test_any_network_and_data(shape: tuple[int, ...], truth: str) -> None:
     measure = {"labels": "accuracy", "targets": "relative error", "none": "agreement"}[truth]
     assert stages[0]["measure"] == measure
     assert told["drawable"] == (shape in [(1, 12, 12), (6, 5), (49,)])
+
+
+CHANGES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
+    ({}, {"steps": 32}),
+    ({"scale_firing_rates": 4.0}, {"steps": 32, "scale": 4.0, "layers": {}, "rule": None}),
+    (
+        {"scale_firing_rates": {"a": 2, "b": 0.5}},
+        {"steps": 32, "layers": {"a": 2.0, "b": 0.5}, "rule": None},
+    ),
+    ({"max_spikes_per_step": None, "synapse": None}, {"steps": 32, "cap": None, "synapse": None}),
+    ({"initial_voltage": "half"}, {"steps": 32, "start": "half"}),
+    ({"spiking": Wish(neuron="bipolar").spiking}, {"steps": 32, "neuron": "bipolar"}),
+    ({"spiking": {"relu1": sw.LIF()}}, None),
+    ({"scale_firing_rates": {"a": np.ones(3)}}, None),
+    ({"initial_voltage": 0.25}, None),
+    ({"max_pool": "average"}, None),
+]
+
+
+@pytest.mark.parametrize("arguments, expected", CHANGES, ids=[str(a) for a, _ in CHANGES])
+def test_advice_that_a_wish_can_say(
+    arguments: dict[str, Any], expected: dict[str, Any] | None
+) -> None:
+    """A change becomes one of choices, or none: half of it is never taken up."""
+    assert changes_of(arguments, 32, Wish()) == expected
+    assert changes_of(arguments, 2000, Wish()) is None
+
+
+def test_the_first_answer_is_quick(digits: Subject) -> None:
+    """One sample of the shipped network takes less than 100 ms of processor time."""
+    taken = []
+    for number in range(5):
+        start = time.process_time()
+        look(digits, number, Wish(sample=number, scale=5.0 + number))
+        taken.append(time.process_time() - start)
+
+    assert min(taken) < 0.1
+
+
+def test_the_server_is_heard_while_it_computes(
+    digits: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are served and another page is greeted while a sample is run."""
+    running, go_on = threading.Event(), threading.Event()
+
+    def slow(*asked: Any) -> bytes:
+        running.set()
+        assert go_on.wait(20)
+        return look(*asked)
+
+    monkeypatch.setattr("spikewright.explorer.serving.talk.look", slow)
+    path = f"/{TOKEN}/talk"
+    with (
+        TestClient(application(digits, TOKEN, PORT), base_url=OWN) as client,
+        client.websocket_connect(path, headers=HEADERS) as first,
+    ):
+        page = Page(first)
+        page.wish(1, **FEW)
+        assert running.wait(20)
+        assert client.get(f"/{TOKEN}/explorer.js").status_code == 200
+        with client.websocket_connect(path, headers=HEADERS) as second:
+            assert Page(second).facts["kind"] == "facts"
+        go_on.set()
+        assert page.read()[0]["kind"] == "sample"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -79,6 +80,13 @@ def page(client: TestClient) -> Iterator[Page]:
         yield Page(socket)
 
 
+def test_it_stands_still_at_first(page: Page) -> None:
+    """With the network's own values, and no recordings."""
+    assert (page.state["step"], page.state["playing"], page.state["wrong"]) == (0, False, None)
+    assert page.state["values"] == [[0.5], [0.1, -0.2]]
+    assert [len(page.samples(place)) for place in range(6)] == [0] * 6
+
+
 def test_a_step_is_one_step(page: Page) -> None:
     """Each with the values that were moved before it, as a simulator gives them."""
     values = (0.5, -0.7, 0.9)
@@ -121,6 +129,73 @@ def test_it_plays_until_it_is_paused(page: Page, shown: LiveRun) -> None:
     data = sim.data[net.probes[0]]
     assert len(page.samples(0)) >= 300
     np.testing.assert_array_equal(page.samples(0), data[len(data) - len(page.samples(0)) :])
+
+
+def test_the_latest_value_wins(page: Page, shown: LiveRun) -> None:
+    """However fast a slider moves, the run goes on with where it is at last."""
+    page.ask(playing=True)
+    for place in range(200):
+        page.socket.send_text(json.dumps({"number": 2 + place, "values": {"0": [place / 200]}}))
+    page.number = 201
+    while page.state["number"] != 201:
+        page.read()
+    there = page.state["step"]
+    page.until(there + 400)
+
+    assert shown.values[0] == pytest.approx([199 / 200])
+    assert abs(float(page.samples(0)[-1, 0]) - 0.995) < 0.1
+
+
+def test_a_reset_goes_back_to_the_beginning(page: Page) -> None:
+    """It pauses, keeps the moved values, and later steps are the first ones again."""
+    page.ask(values={"1": [1.0, 0.5]}, speed=10.0, playing=True)
+    page.until(50)
+    page.ask(act="reset")
+    while page.state["begun"] == 0:
+        page.read()
+    assert (page.state["step"], page.state["playing"]) == (0, False)
+    assert page.state["values"][1] == [1.0, 0.5]
+    page.ask(act="step")
+    page.until(1)
+    assert len(page.samples(0)) == 1
+
+
+def test_another_page_sees_the_same(client: TestClient, page: Page) -> None:
+    """As a reload does: values, speed, and all that was recorded; what it moves both see."""
+    page.ask(values={"0": [-0.4]}, speed=10.0)
+    for place in range(3):
+        page.ask(act="step")
+        page.until(place + 1)
+    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
+        other = Page(socket)
+        for name in ("step", "speed", "values", "playing"):
+            assert other.state[name] == page.state[name]
+        for place in range(6):
+            np.testing.assert_array_equal(other.samples(place), page.samples(place))
+        other.ask(values={"0": [0.9]})
+        while page.state["values"][0] != [0.9]:
+            page.read()
+
+
+def test_nothing_runs_while_nobody_watches(client: TestClient, shown: LiveRun) -> None:
+    """It goes on when a page comes back."""
+    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
+        page = Page(socket)
+        page.ask(playing=True)
+        page.until(30)
+    time.sleep(0.3)
+    there = shown.seen.step
+    time.sleep(0.3)
+    assert shown.seen.step == there
+    with client.websocket_connect(f"/{TOKEN}/talk", headers=HEADERS) as socket:
+        Page(socket).until(there + 30)
+
+
+def test_curves_are_sent_when_they_are_asked_for(page: Page) -> None:
+    """Of the ensemble that was named."""
+    page.ask(curves=1)
+    found = page.read()
+    assert (found["kind"], found["ensemble"], found["neurons"]) == ("curves", 1, 60)
 
 
 WRONG = [
@@ -196,3 +271,24 @@ def test_a_run_that_fails_stands_still_and_says_why() -> None:
         page.ask(speed=10.0, playing=True)
         page.until(10)
         assert page.state["wrong"] is None
+
+
+def test_the_server_is_heard_while_a_block_runs(
+    client: TestClient, page: Page, shown: LiveRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are served, and moves and a pause are taken, while the simulator is busy."""
+    running, go_on = threading.Event(), threading.Event()
+
+    def advance(steps: int) -> None:
+        running.set()
+        assert go_on.wait(20)
+
+    monkeypatch.setattr(shown, "advance", advance)
+    page.ask(playing=True)
+    assert running.wait(20)
+    page.ask(values={"0": [0.25]})
+    page.ask(playing=False)
+    assert client.get(f"/{TOKEN}/network.js").status_code == 200
+    assert not go_on.is_set() and shown.values[0] == (0.25,)
+    assert (page.state["playing"], page.state["step"]) == (False, 0)
+    go_on.set()

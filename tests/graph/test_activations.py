@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from spikewright._base.equations import CURVES
+from spikewright._base.equations import CURVES, NUMPY, curve
 from spikewright.errors import GraphError
 from spikewright.graph.layers import ACTIVATIONS, Activation, ParametricReLU
 from spikewright.testing.layers import CURVE_PARAMETERS
@@ -82,6 +83,20 @@ def test_activation_is_its_formula(function: str) -> None:
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
     assert function not in CURVES or CURVES[function].negative or found.min() >= 0
+
+
+def test_the_error_function_has_the_precision_of_its_type() -> None:
+    """Within 4e-16 of the standard library's, over both of its ranges and beyond."""
+    x = np.concatenate([np.linspace(-7, 7, 4001), [0.46875, -0.46875, 1e-300, 1e300, 0.0]])
+    expected = np.array([math.erf(v) for v in x])
+
+    np.testing.assert_allclose(NUMPY.erf(x), expected, rtol=4e-16, atol=4e-16)
+
+
+def test_an_elementwise_function_has_one_name() -> None:
+    """A second function of a registered name would make files ambiguous."""
+    with pytest.raises(ValueError, match="'gelu' is registered already"):
+        curve("gelu")(lambda xp, x: x)
 
 
 @pytest.mark.parametrize(

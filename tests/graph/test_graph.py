@@ -7,6 +7,7 @@ import pytest
 
 from spikewright.errors import GraphError
 from spikewright.graph import (
+    CANONICAL,
     IDENTITY_FREE,
     IMPORTED,
     SPIKING_READY,
@@ -17,6 +18,9 @@ from spikewright.graph import (
     check_finite,
     evaluate,
     evaluate_all,
+    prune,
+    to_text,
+    unique_name,
 )
 from spikewright.graph.layers import (
     Activation,
@@ -104,6 +108,25 @@ def test_a_graph_describes_itself() -> None:
     assert not graph.is_output("leaky")
 
 
+def test_the_text_form() -> None:
+    """One line a node, arrays as their shapes, fields that are None left out, outputs last."""
+    assert to_text(_diamond()) == "\n".join(
+        [
+            "image: [2,5,5] = Input(shape=(2, 5, 5), whole=False)",
+            "conv: [4,3,3] = Convolution(weight=[4,2,3,3], bias=[4], stride=(2, 2), "
+            "padding=((1, 1), (1, 1)), dilation=(1, 1), groups=1, channels_last=False) <- image",
+            "relu: [4,3,3] = Activation(function='relu', parameters={}) <- conv",
+            "leaky: [4,3,3] = Activation(function='leaky_relu', "
+            "parameters={'negative_slope': 0.1}) <- conv",
+            "sum: [4,3,3] = Add() <- relu, leaky, relu",
+            "flat: [36] = Reshape(shape=(36,)) <- sum",
+            "scores: [3] = Affine(weight=[3,36]) <- flat",
+            "output y = scores",
+            "output early = relu",
+        ]
+    )
+
+
 def test_values_of_a_graph_follow_its_layers() -> None:
     """Every node's value is its layer's equation on the values that it reads."""
     graph = _diamond()
@@ -119,6 +142,23 @@ def test_values_of_a_graph_follow_its_layers() -> None:
     assert list(outputs) == ["y", "early"]
     np.testing.assert_allclose(outputs["y"], expected)
     np.testing.assert_array_equal(outputs["early"], values["relu"])
+
+
+def test_values_are_float64_whatever_comes_in() -> None:
+    """Integers, float32 and lists are inputs too."""
+    graph = Graph((X, _relu("a", "x")), {"y": "a"})
+
+    for x in ([[1, -2, 3]], np.array([[1, -2, 3]], np.int8), np.float32([[1, -2, 3]])):
+        value = evaluate(graph, {"x": x})["y"]
+        assert value.dtype == np.float64
+        assert value.tolist() == [[1.0, 0.0, 3.0]]
+
+
+def test_an_input_that_is_an_output_passes_through() -> None:
+    """A graph may hand a value on untouched."""
+    graph = Graph((X,), {"y": "x"})
+
+    assert evaluate(graph, {"x": [[1.0, 2.0, 3.0]]})["y"].tolist() == [[1.0, 2.0, 3.0]]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +178,28 @@ def test_inputs_that_do_not_fit_are_refused(inputs: dict, message: str) -> None:
 
     with pytest.raises(GraphError, match=message):
         evaluate(graph, inputs)
+
+
+def test_an_input_of_single_values_needs_its_batch_axis() -> None:
+    """A scalar per sample is an input of shape (batch,), not a number."""
+    graph = Graph((Node("x", Input(())),), {"y": "x"})
+
+    assert evaluate(graph, {"x": [1.0, 2.0]})["y"].tolist() == [1.0, 2.0]
+    with pytest.raises(GraphError, match=r"'x' must have shape \(batch, \*\(\)\), got \(\)"):
+        evaluate(graph, {"x": 1.0})
+
+
+def test_prune_keeps_what_outputs_need_and_every_input() -> None:
+    """A branch that no output depends on goes; an input stays even if it is unused."""
+    nodes = (X, Node("unused", Input((2,))), _relu("a", "x"), _relu("b", "x"), _relu("c", "a"))
+
+    assert [node.name for node in prune(nodes, {"y": "c"})] == ["x", "unused", "a", "c"]
+
+
+def test_unique_names_count_up() -> None:
+    """A name that is taken gets the first number that is free."""
+    assert unique_name("a", []) == "a"
+    assert unique_name("a", ["a", "a_1", "a_3"]) == "a_2"
 
 
 def test_parameters_that_are_not_finite_are_found() -> None:
@@ -189,3 +251,11 @@ def test_each_stage_refuses_what_its_grammar_forbids(
             with pytest.raises(GraphError, match=message) as caught:
                 stage.check(graph)
             assert str(caught.value).startswith(f"the graph is not {stage.name}:")
+
+
+def test_a_stage_lists_every_offender() -> None:
+    """One error for all the nodes that a stage forbids, not the first alone."""
+    graph = Graph((X, Node("a", Identity(), ("x",)), Node("b", NORM, ("a",))), {"y": "b"})
+
+    with pytest.raises(GraphError, match=r"(?s)'a' \(Identity\).*'b' \(BatchNormalization\)"):
+        CANONICAL.check(graph)

@@ -28,6 +28,7 @@ from spikewright.graph.layers import (
     ScaleShift,
     UpsampleNearest,
     ZeroPad,
+    register,
 )
 from spikewright.testing.layers import LayerExample, example_inputs, layer_examples
 
@@ -42,6 +43,16 @@ PLAIN = ((0, 0), (0, 0))
 def test_every_registered_layer_has_an_example() -> None:
     """A layer that is registered and has no example would escape every test over examples."""
     assert {example.layer.kind for example in layer_examples()} == set(LAYERS)
+
+
+def test_examples_have_names_of_their_own_and_stay_the_same() -> None:
+    """Example names are unique, and two calls draw the same parameters."""
+    first, second = layer_examples(), layer_examples()
+
+    assert len({example.id for example in first}) == len(first)
+    for a, b in zip(first, second, strict=True):
+        for name, array in a.layer.arrays().items():
+            np.testing.assert_array_equal(array, b.layer.arrays()[name])
 
 
 TRIVIAL = {
@@ -78,6 +89,23 @@ def test_a_layer_is_a_function_of_each_sample(example: LayerExample) -> None:
     assert np.allclose(mixed, mixture, rtol=1e-9, atol=1e-9) == (layer.linear or trivial)
 
 
+@every_example
+def test_evaluating_leaves_inputs_and_parameters_alone(example: LayerExample) -> None:
+    """Values and weights are read, never written."""
+    inputs = example_inputs(example.shapes)
+    for array in (*inputs, *example.layer.arrays().values()):
+        array.flags.writeable = False
+
+    example.layer.evaluate(*inputs)
+
+
+def test_an_input_computes_nothing() -> None:
+    """An `Input` has a shape and no equation."""
+    assert Input((2, 3)).output_shape() == (2, 3)
+    with pytest.raises(TypeError, match="given its value"):
+        Input((2, 3)).evaluate()
+
+
 def test_affine_is_a_matrix_product_on_the_last_axis() -> None:
     """y[..., o] = sum over i of W[o, i] x[..., i] + b[o]."""
     weight, bias = RNG.normal(size=(2, 6)), RNG.normal(size=2)
@@ -110,6 +138,16 @@ def test_batch_normalisation_is_its_formula_on_any_axis(axis: int) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("function", ["sigmoid", "tanh", "softplus", "softmax"])
+def test_activations_do_not_overflow(function: str) -> None:
+    """Inputs of a thousand and more give the limit, without a warning."""
+    with np.errstate(all="raise", under="ignore"):
+        found = Activation(function).evaluate(np.array([[-1e3, 0.0, 1e3]]))
+
+    limits = {"sigmoid": [0, 0.5, 1], "tanh": [-1, 0, 1], "softplus": [0, np.log(2), 1e3]}
+    np.testing.assert_allclose(found[0], limits.get(function, [0, 0, 1]), atol=1e-12)
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1, -3])
 def test_softmax_normalises_its_axis(axis: int) -> None:
     """The axis leaves the batch out; the values along it sum to one and keep their order."""
@@ -132,6 +170,33 @@ def test_layers_that_move_values() -> None:
     assert np.count_nonzero(padded) == X.size
     grown = UpsampleNearest((1, 2, 3)).evaluate(X)
     np.testing.assert_array_equal(grown[:, :, 5, 8], X[:, :, 2, 2])
+
+
+def test_layers_of_several_inputs() -> None:
+    """Add is the sum; Concatenate keeps the order of its inputs, along an unbatched axis."""
+    y, z = RNG.normal(size=(2, *X.shape))
+
+    np.testing.assert_allclose(Add().evaluate(X, y, z), X + y + z)
+    np.testing.assert_array_equal(Concatenate(1).evaluate(X, y)[:, :, 7:], y)
+    np.testing.assert_array_equal(Concatenate(-3).evaluate(X, y)[:, :4], X)
+
+
+def test_global_pooling_is_over_unbatched_axes() -> None:
+    """Mean and maximum over whole axes, which vanish unless they are kept."""
+    np.testing.assert_allclose(GlobalAveragePool((1, 2)).evaluate(X), X.mean((2, 3)))
+    np.testing.assert_array_equal(GlobalMaxPool((-1,)).evaluate(X), X.max(3))
+    kept = GlobalMaxPool((0, 2), keepdims=True).evaluate(X)
+    np.testing.assert_array_equal(kept, X.max((1, 3), keepdims=True))
+
+
+def test_batch_normalisation_and_its_scale_shift_agree() -> None:
+    """`as_scale_shift` is the same map, whatever the axis."""
+    for example in EXAMPLES:
+        if isinstance(example.layer, BatchNormalization):
+            (x,) = example_inputs(example.shapes)
+            plain = example.layer.as_scale_shift(x.ndim - 1)
+
+            np.testing.assert_array_equal(plain.evaluate(x), example.layer.evaluate(x))
 
 
 def _square(**changes: object) -> Convolution:
@@ -200,3 +265,11 @@ def test_layers_refuse_what_does_not_fit(layer: Layer, shapes: list, message: st
         layer.output_shape(*shapes)
 
     assert layer.kind.lower() in str(caught.value).lower() or "softmax" in str(caught.value)
+
+
+def test_a_kind_is_registered_once() -> None:
+    """A second layer of a registered name would make files ambiguous."""
+    with pytest.raises(ValueError, match="'Affine' is registered already"):
+        register(type("Affine", (Layer,), {}))
+    with pytest.raises(TypeError):
+        LAYERS["Other"] = Affine  # type: ignore[index]

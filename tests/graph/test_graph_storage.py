@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import pickle
 import struct
@@ -13,9 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikewright.errors import DamagedFileError
-from spikewright.graph import Graph, Node, load, save, to_text
-from spikewright.graph.layers import Activation, Affine, Input
+from spikewright._base import storage as _storage
+from spikewright.errors import DamagedFileError, FolderError, MissingFileError
+from spikewright.graph import Graph, Node, evaluate, load, save, to_text
+from spikewright.graph.layers import Activation, Affine, Constant, Input, Take
+from spikewright.graph.storage import to_manifest
 from spikewright.testing.layers import LayerExample, layer_examples
 
 
@@ -83,6 +87,33 @@ def test_arrays_of_any_layout_keep_their_values(array: np.ndarray, tmp_path: Pat
     assert kept.dtype == array.dtype.newbyteorder("=")
 
 
+def test_special_values_and_names_survive(tmp_path: Path) -> None:
+    """NaN, infinities, negative zero, and names of any script with any punctuation."""
+    weight = np.array([[np.nan, -np.inf, -0.0]])
+    name = "層/ß \"b\"\n'c'\\"
+    graph = Graph((Node("x", Input((3,))), Node(name, Affine(weight), ("x",))), {name: name})
+    save(graph, tmp_path / "graph.sw")
+
+    assert _same(load(tmp_path / "graph.sw"), graph)
+
+
+def test_saving_twice_writes_the_same_bytes(tmp_path: Path) -> None:
+    """A file depends on the graph alone, so that it can be compared by its hash."""
+    save(_graph(), tmp_path / "a")
+    save(load(tmp_path / "a"), tmp_path / "b")
+
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_loaded_graph_computes_the_same(tmp_path: Path) -> None:
+    """Values are equal to the last bit."""
+    x = {"x": np.random.default_rng(1).normal(size=(5, 3))}
+    save(_graph(), tmp_path / "graph.sw")
+
+    loaded = evaluate(load(tmp_path / "graph.sw"), x)
+    np.testing.assert_array_equal(loaded["ȳ"], evaluate(_graph(), x)["ȳ"])
+
+
 # --- damage ---------------------------------------------------------------------------------
 
 
@@ -97,6 +128,14 @@ def intact(place: Path) -> bytes:
     """The bytes of a good file."""
     save(_graph(), place / "intact")
     return (place / "intact").read_bytes()
+
+
+def test_a_file_cut_short_anywhere_is_damaged(place: Path, intact: bytes) -> None:
+    """Every prefix of a good file is refused."""
+    for length in range(len(intact)):
+        (place / "cut").write_bytes(intact[:length])
+        with pytest.raises(DamagedFileError, match="cut"):
+            load(place / "cut")
 
 
 @settings(max_examples=133, deadline=None, derandomize=True)
@@ -116,6 +155,16 @@ def test_a_flipped_bit_never_goes_unnoticed(
         assert "flipped" in str(error)
     else:
         assert _same(graph, _graph())
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(content=st.binary(max_size=200))
+def test_any_bytes_are_refused(place: Path, content: bytes) -> None:
+    """Files that were never Spikewright's."""
+    (place / "bytes").write_bytes(content)
+
+    with pytest.raises(DamagedFileError):
+        load(place / "bytes")
 
 
 def _safetensors(header: Any, payload: bytes = b"") -> bytes:
@@ -165,6 +214,153 @@ def test_hostile_files_are_refused(case: str, place: Path) -> None:
         load(place / "hostile")
 
 
+def _forge(place: Path, change: Any) -> Path:
+    """A file with a right checksum whose manifest was changed by `change(manifest)`."""
+    encoder = _storage.Encoder()
+    manifest = to_manifest(_graph(), encoder)
+    changed = change(copy.deepcopy(manifest))
+    content = manifest if changed is None else changed
+    _storage.write(place / "forged", "graph", content, encoder.arrays)
+    return place / "forged"
+
+
+def _set(*path: Any) -> Any:
+    """A change that puts the last of `path` where the others lead."""
+
+    def change(manifest: Any) -> Any:
+        *way, last, value = path
+        at = manifest
+        for key in way:
+            at = at[key]
+        at[last] = value
+        return manifest
+
+    return change
+
+
+FORGED = {
+    "not a mapping": lambda m: [],
+    "no nodes": lambda m: {"outputs": m["outputs"], "aliases": {}},
+    "nodes is a number": _set("nodes", 3),
+    "a node is text": _set("nodes", 1, "dense"),
+    "a node is a layer": lambda m: {**m, "nodes": [m["nodes"][0]["layer"]]},
+    "unknown kind": _set("nodes", 1, "layer", "type", "Exec"),
+    "kind of Python": _set("nodes", 1, "layer", "type", "os.system"),
+    "kind is a list": _set("nodes", 1, "layer", "type", []),
+    "a layer is a node": lambda m: _set("nodes", 1, "layer", m["nodes"][0])(m),
+    "a layer is a number": _set("nodes", 1, "layer", 7),
+    "unknown field": _set("nodes", 1, "layer", "color", 1),
+    "array that is not there": _set("nodes", 1, "layer", "weight", {"array": "a99"}),
+    "array by number": _set("nodes", 1, "layer", "weight", {"array": 0}),
+    "array by list": _set("nodes", 1, "layer", "weight", {"array": []}),
+    "weights are text": _set("nodes", 1, "layer", "weight", "W"),
+    "weights are numbers": _set("nodes", 1, "layer", "weight", [[1.0]]),
+    "bias is a truth value": _set("nodes", 1, "layer", "bias", True),
+    "name is a number": _set("nodes", 1, "name", 5),
+    "name is null": _set("nodes", 0, "name", None),
+    "source is a list": _set("nodes", 0, "source", []),
+    "inputs is text": _set("nodes", 1, "inputs", "x"),
+    "inputs are numbers": _set("nodes", 1, "inputs", [0]),
+    "cycle": _set("nodes", 1, "inputs", ["act"]),
+    "shape is text": _set("nodes", 0, "layer", "shape", "abc"),
+    "shape holds a fraction": _set("nodes", 0, "layer", "shape", [3.0]),
+    "shape holds a truth value": _set("nodes", 0, "layer", "shape", [True]),
+    "shape is negative": _set("nodes", 0, "layer", "shape", [-3]),
+    "function is a number": _set("nodes", 2, "layer", "function", 1),
+    "function is unknown": _set("nodes", 2, "layer", "function", "__import__"),
+    "parameters is a list": _set("nodes", 2, "layer", "parameters", []),
+    "parameter is text": _set("nodes", 2, "layer", "parameters", {"map": {"negative_slope": ""}}),
+    "outputs is a list": _set("outputs", []),
+    "outputs is empty": _set("outputs", {}),
+    "outputs are numbers": _set("outputs", {"y": 1}),
+    "outputs are lists": _set("outputs", {"y": []}),
+    "output that is not there": _set("outputs", {"y": "q"}),
+    "aliases is null": _set("aliases", None),
+    "alias to nowhere": _set("aliases", {"a": "q"}),
+    "stride of zero": _set("nodes", 1, "layer", {
+        "type": "MaxPool", "size": [1], "stride": [0], "padding": [[0, 0]], "dilation": [1],
+        "ceil_mode": False, "channels_last": False}),
+    "infinite axis": _set("nodes", 2, "layer", {
+        "type": "Activation", "function": "softmax",
+        "parameters": {"map": {"axis": float("inf")}}}),
+    "deep nesting": lambda m: _set("nodes", 0, "layer", "shape", _deep(150))(m),
+    "deep nesting of maps": lambda m: _set("nodes", 0, "source", _deep_map(300))(m),
+}  # fmt: skip
+
+
+def _deep(levels: int) -> list:
+    nested: list = []
+    for _ in range(levels):
+        nested = [nested]
+    return nested
+
+
+def _deep_map(levels: int) -> dict:
+    nested: dict = {"map": {}}
+    for _ in range(levels):
+        nested = {"map": {"a": nested}}
+    return nested
+
+
+def test_a_forged_file_without_a_change_loads(place: Path) -> None:
+    """The forgeries below are refused for their change, not for being forged."""
+    assert _same(load(_forge(place, lambda manifest: manifest)), _graph())
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["array", "map", "type", "a0", "x"]), inner, max_size=2)
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(data=st.data(), value=json_values)
+def test_any_value_anywhere_in_a_manifest_is_refused_or_makes_a_graph(
+    place: Path, data: st.DataObject, value: Any
+) -> None:
+    """Replace any part of a manifest by any JSON value: a graph, or `DamagedFileError`."""
+    encoder = _storage.Encoder()
+    manifest = to_manifest(_graph(), encoder)
+    way = data.draw(st.sampled_from(list(_paths(manifest))))
+    _set(*way, value)(manifest)
+    _storage.write(place / "any", "graph", manifest, encoder.arrays)
+
+    try:
+        graph = load(place / "any")
+    except DamagedFileError:
+        return
+    assert to_text(graph)
+
+
+def _paths(value: Any, way: tuple = ()) -> Any:
+    """The way to every part of nested lists and mappings."""
+    if way:
+        yield way
+    children = value.items() if isinstance(value, dict) else ()
+    if isinstance(value, list):
+        children = enumerate(value)
+    yield from itertools.chain.from_iterable(_paths(item, (*way, key)) for key, item in children)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    """What a file holds is checked before anything is rebuilt."""
+    _storage.write(tmp_path / "n", "network", {}, {})
+
+    with pytest.raises(DamagedFileError, match="holds a 'network', a 'graph' was expected"):
+        load(tmp_path / "n")
+
+
+def test_a_missing_file_is_missing_not_damaged(tmp_path: Path) -> None:
+    """No file, or a folder, is an error with the path that says which."""
+    for path, error in ((tmp_path / "nothing", MissingFileError), (tmp_path, FolderError)):
+        with pytest.raises(error, match=str(path)):
+            load(path)
+
+
 def test_a_graph_that_cannot_be_saved_leaves_no_file(tmp_path: Path) -> None:
     """Objects and complex numbers are refused before anything is written."""
     for weight in (np.array([[object()] * 3]), np.ones((1, 3), complex)):
@@ -173,3 +369,19 @@ def test_a_graph_that_cannot_be_saved_leaves_no_file(tmp_path: Path) -> None:
             save(graph, tmp_path / "graph.sw")
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_infinite_parameters_survive(tmp_path: Path) -> None:
+    """A clip without an upper bound, a class token, indices of whole numbers."""
+    nodes = (
+        Node("x", Input((3,))),
+        Node("a", Activation("clip", {"minimum": -1.0, "maximum": float("inf")}), ("x",)),
+        Node("c", Constant(np.arange(3.0))),
+        Node("t", Take(np.array([2, -1]), 0), ("c",)),
+    )
+    graph = Graph(nodes, {"y": "a", "z": "t"})
+    save(graph, tmp_path / "graph.sw")
+    loaded = load(tmp_path / "graph.sw")
+
+    assert _same(loaded, graph)
+    assert loaded["t"].layer.arrays()["indices"].dtype == np.array([2]).dtype

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from spikewright._base.windows import Windows
 from spikewright.graph.layers import (
     AdaptiveAveragePool,
     AveragePool,
+    BatchNormalization,
     Convolution,
     Layer,
     MaxPool,
@@ -129,6 +132,20 @@ def test_average_pool_with_any_options(
     _same(layer, x, expected, last)
 
 
+@pytest.mark.parametrize("pairs", [((1, 0), (0, 2)), ((0, 1), (2, 1))])
+def test_pools_with_asymmetric_padding(pairs: tuple[tuple[int, int], ...]) -> None:
+    """Padding never wins a maximum; it counts as zeros in a mean, or not at all."""
+    x = np.random.default_rng(3).normal(size=(2, 3, 7, 6)) - 1.0
+    t, size, stride = torch.from_numpy(x), (3, 3), (2, 2)
+    total = F.avg_pool2d(_pad(t, pairs), size, stride)
+    covered = F.avg_pool2d(_pad(torch.ones_like(t), pairs), size, stride)
+
+    maximum = MaxPool(size, stride, pairs, (1, 1))
+    _same(maximum, x, F.max_pool2d(_pad(t, pairs, -inf), size, stride), last=False)
+    _same(AveragePool(size, stride, pairs, count_include_pad=True), x, total, last=False)
+    _same(AveragePool(size, stride, pairs), x, total / covered, last=False)
+
+
 @many
 @given(st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), min_size=1, max_size=3))
 def test_adaptive_average_pool(axes: list[tuple[int, int]]) -> None:
@@ -153,3 +170,14 @@ def test_window_counts_are_torch_s(case: tuple[Windows, NDArray]) -> None:
     )  # fmt: skip
 
     assert w.output_extent(x.shape[2:]) == tuple(expected.shape[2:])
+
+
+def test_batch_normalisation_in_evaluation_mode() -> None:
+    """The running statistics normalise, as in `torch.nn.functional.batch_norm`."""
+    rng = np.random.default_rng(1)
+    x, (gamma, beta, mean) = rng.normal(size=(2, 4, 3, 5)), rng.normal(size=(3, 4))
+    variance = rng.uniform(0.2, 2.0, 4)
+    tensors = [torch.from_numpy(v) for v in (x, mean, variance, gamma, beta)]
+    layer = BatchNormalization(gamma, beta, mean, variance, 1e-3, 0)
+
+    _same(layer, x, F.batch_norm(*tensors, eps=1e-3), last=False)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikewright.graph.layers import Layer, Shape
+from spikewright.graph.layers import LAYERS, Layer, Shape
 from spikewright.graph.layers.steps import AlongTimeError
 from spikewright.testing.layers import LayerExample, example_inputs, layer_examples
 
 STEPS = 3
 EXAMPLES = layer_examples()
 every_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.id)
+UNDECLARED = {"GroupNormalization", "Input"}
+"""Kinds that say neither how they act on axes nor what their forms are."""
 
 WRITTEN_OUT = {
     "convolution", "convolution-no-bias", "convolution-stride", "convolution-padding",
@@ -66,6 +69,19 @@ def test_on_all_steps_a_layer_does_what_it_does_at_each(example: LayerExample) -
         np.testing.assert_allclose(made[:, step], wanted, rtol=1e-12, atol=1e-12)
 
 
+@every_example
+def test_at_one_step_undoes_over_steps(example: LayerExample) -> None:
+    """The form at one step of the form on all steps is the layer itself, field by field."""
+    whole = example.layer.over_steps(STEPS, *example.shapes)
+    if whole is None:
+        return
+
+    layer, time = whole.at_one_step(0, *sequences(example.shapes))
+
+    assert same(layer, example.layer)
+    assert time == 0
+
+
 def along(value: NDArray, axis: int, rank: int, step: int) -> NDArray:
     """A step of a value; the axis is counted in the input with most axes."""
     return np.take(value, step, axis - rank)
@@ -98,3 +114,32 @@ def test_wherever_time_is_a_layer_has_its_form_at_one_step(example: LayerExample
             made = at_one.evaluate(*(along(value, axis, rank, step) for value in inputs))
             wanted = np.take(whole, step, time + 1)
             np.testing.assert_allclose(made, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_every_kind_has_a_form_at_one_step_along_some_axis() -> None:
+    """The test above compares values for every kind of layer but those that have no such axis."""
+    found = set()
+    for example in EXAMPLES:
+        for axis, _ in timed(example):
+            with suppress(AlongTimeError):
+                example.layer.at_one_step(axis, *example.shapes)
+                found.add(example.layer.kind)
+
+    assert set(LAYERS) - found == UNDECLARED | {"Constant", "ConvolutionTranspose"}
+
+
+def test_a_kind_that_declares_nothing_says_so() -> None:
+    """Every other kind declares how it acts on axes, or defines both of its forms itself."""
+    own = ("over_steps", "at_one_step")
+    silent = {
+        name
+        for name, kind in LAYERS.items()
+        if kind.acts is None and any(getattr(kind, form) is getattr(Layer, form) for form in own)
+    }
+    assert silent == UNDECLARED
+
+    for example in EXAMPLES:
+        if example.layer.kind in silent:
+            assert example.layer.over_steps(STEPS, *example.shapes) is None
+            with pytest.raises(AlongTimeError, match=f"{example.layer.kind} is not known"):
+                example.layer.at_one_step(0, *sequences(example.shapes))

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikewright.errors import GraphError
-from spikewright.graph import Graph, Node, to_text
+from spikewright.graph import Graph, Node, evaluate, to_text
 from spikewright.graph.layers import (
     Broadcast,
+    Concatenate,
     Constant,
     ConvolutionTranspose,
     Input,
@@ -29,6 +30,21 @@ RNG = np.random.default_rng(7)
 X = RNG.normal(size=(3, 4, 7, 6))
 
 TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+
+
+def test_a_constant_is_there_for_every_sample() -> None:
+    """A class token in front of tokens: the batch of the inputs, whatever it is; or of one."""
+    token = RNG.normal(size=(1, 5))
+    nodes = (
+        Node("token", Constant(token)),
+        Node("x", Input((3, 5))),
+        Node("y", Concatenate(0), ("token", "x")),
+    )
+    x = RNG.normal(size=(4, 3, 5))
+
+    found = evaluate(Graph(nodes, {"y": "y"}), {"x": x})["y"]
+    np.testing.assert_array_equal(found, [np.concatenate([token, s]) for s in x])
+    assert evaluate(Graph(nodes[:1], {"y": "token"}), {})["y"].shape == (1, 1, 5)
 
 
 @settings(deadline=None, derandomize=True, max_examples=50)
@@ -54,6 +70,13 @@ def test_slices_are_python_s(parts: list[tuple[int | None, int | None, int | Non
         return
     assert layer.output_shape(X.shape[1:]) == expected.shape[1:]
     np.testing.assert_array_equal(layer.evaluate(X), expected)
+
+
+def test_slices_of_some_axes_leave_the_others_whole() -> None:
+    """Axes count from either end."""
+    layer = Slice.along((4, 7, 6), {-1: slice(1, 3)})
+
+    assert layer.ranges == ((0, 4, 1), (0, 7, 1), (1, 2, 1))
 
 
 def test_chosen_and_repeated_values_follow_numpy() -> None:

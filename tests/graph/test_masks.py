@@ -191,6 +191,26 @@ def test_a_state_that_is_kept_over_padding_counts(computed: bool, left: bool) ->
         assert step == 0 or real.of(f"state{step}") is None
 
 
+def test_masks_and_content_change_nothing_where_nothing_is_hidden() -> None:
+    """Where all positions are real there is nothing to leave out, and inputs stay as they are."""
+    masks = masks_of(_attention(0.0, "mean"))
+    inputs = {"ids": np.ones((2, LENGTH)), "mask": np.ones((2, LENGTH))}
+    assert masks.real(inputs) is None
+    assert np.array_equal(masks.without_content(inputs)["ids"], inputs["ids"])
+    inputs["mask"][0, 3:] = 0
+    assert masks.without_content(inputs)["ids"].sum() == 2 * LENGTH - 3
+
+
+def test_a_mask_that_changes_over_the_steps_hides_what_it_never_shows() -> None:
+    """Of a run in which the mask changes a position counts if it is real at some step."""
+    masks = masks_of(_attention(0.0, "mean"))
+    mask = np.zeros((1, 3, LENGTH))
+    mask[0, :, 0] = mask[0, 2, 4] = 1
+    real = masks.real_at_some_step({"mask": mask})
+    assert real is not None
+    assert real.positions.tolist() == [[True, False, False, False, True, False]]
+
+
 def test_masks_of_two_sequences_hide_one_each() -> None:
     """Two sequences with a mask each, of one length: each mask hides its own."""
     first, second = (_attention(0.0, "all") for _ in range(2))

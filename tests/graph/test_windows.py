@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikewright._base.windows import (
     Windows,
+    channels_last,
+    join_shape,
+    restore_channels,
+    split_shape,
 )
 
 small = st.integers(1, 4)
@@ -61,3 +66,14 @@ def test_patches_lay_the_taps_out_in_row_major_order() -> None:
     patches = windows.patches(x)
     assert patches.shape == (2, 3, 2, 4, 3)
     np.testing.assert_array_equal(patches[:, 1, 1], x[:, 1:3, 2:4].reshape(2, 4, 3))
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_channel_order_goes_there_and_back(last: bool) -> None:
+    """Moving the channel axis and moving it back is no change, of values and of shapes."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    shape = x.shape[1:]
+
+    assert restore_channels(channels_last(x, last), last).tobytes() == x.tobytes()
+    assert channels_last(x, last).shape[-1] == split_shape(shape, last)[1]
+    assert join_shape(*split_shape(shape, last), last) == shape

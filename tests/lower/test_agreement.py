@@ -13,8 +13,8 @@ from slowly import of_each_type, slow_but
 from spikewright._base.equations import CURVES
 from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, Node, evaluate_all
-from spikewright.graph.layers import Activation, Affine, Input, Layer, MaxPool
-from spikewright.graph.ranges import ANY, ranges
+from spikewright.graph.layers import Activation, Affine, Input, Layer, MaxPool, ParametricReLU
+from spikewright.graph.ranges import ANY, Range, ranges
 from spikewright.lower.agreement import parting
 from spikewright.lower.node_functions import ROUND
 from spikewright.lower.rounding import unrounded
@@ -28,6 +28,7 @@ ACTIVATIONS = {
     if name not in ("linear", ROUND)  # which are no neurons, but what reads them
 }
 COUNTED = unrounded(ACTIVATIONS["rounded_relu"])
+SLOPES = ParametricReLU(np.array([0.25, -0.5, 1.0]))
 TYPES = {e.id: e.neuron_type for e in of_each_type(neuron_type_examples())}
 POINTS = np.array([-30.0, -7.0, -2.0, -0.8, -0.1, 0.0, 0.3, 1.0, 1.6, 2.5, 7.0, 30.0])
 DT, STEPS, SCALE = 0.05, 400, 64.0
@@ -142,6 +143,42 @@ def test_neurons_that_do_not_compute_the_activation_are_told(
     assert any(answer in e.text for e in conversion.trace.warnings if e.layer == "layer")
 
 
+def test_rate_neurons_of_another_response_are_told_too() -> None:
+    """A rate network is exact of what its neurons compute, and of nothing else."""
+    with pytest.warns(ConversionWarning, match="Tanh neurons do not compute relu"):
+        wrong = sw.convert(_graph(ACTIVATIONS["relu"]), spiking={"relu": sw.Tanh(1.0)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConversionWarning)
+        right = sw.convert(_graph(ACTIVATIONS["tanh"]), spiking={"tanh": sw.Tanh(1.0)})
+
+    assert (wrong.trace.guarantee, right.trace.guarantee) == ("approximated", "exact")
+
+
+def test_an_amplitude_or_a_skewed_scale_is_a_difference() -> None:
+    """What leaves the neurons counts: spikes of twice the height are not the activation."""
+    relu = ACTIVATIONS["relu"]
+
+    assert parting(relu, sw.IntegrateAndFire(), ANY) is None
+    assert str(parting(relu, sw.IntegrateAndFire(2.0), ANY)) == "2 for 1 at a current of 1"
+    skewed = sw.LIF(skewed_scaling=True)
+    once, twice = (parting(relu, skewed, ANY, scale) for scale in (1.0, 2.0))
+    assert once is not None and twice is not None
+    assert once.answer != twice.answer
+
+
+@pytest.mark.parametrize("slope", [0.25, [0.25, -0.5, 1.0], [0.25, -0.5, 0.9]])
+def test_slopes_of_their_own_are_compared_neuron_by_neuron(slope: float | list[float]) -> None:
+    """Neurons with one slope for all, or another somewhere, are not the layer."""
+    same = np.array_equal(np.broadcast_to(slope, 3), SLOPES.slope)
+    neuron_type = sw.RunningMeanSpiking(sw.ParametricReLU(np.array(slope)))
+    conversion = _convert(SLOPES, neuron_type, size=3)
+
+    assert conversion.trace.guarantee == ("convergent" if same else "approximated")
+    if same:
+        found = _measured(conversion, np.full(3, -2.0))
+        np.testing.assert_allclose(found, [-0.5, 1, -2], atol=1e-3)
+
+
 # What can be reached
 
 
@@ -207,3 +244,14 @@ def test_the_range_of_every_function_is_that_of_its_values(name: str) -> None:
     assert found.low - 1e-3 <= values.min() and values.max() <= found.high + 1e-3
     assert not np.isfinite(found.low) or values.min() <= found.low + 0.1
     assert not np.isfinite(found.high) or values.max() >= found.high - 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("relu", (0, np.inf)), ("relu6", (0, 6)), ("tanhshrink", ANY), ("square", (0, np.inf))],
+)
+def test_known_ranges(name: str, wanted: tuple[float, float]) -> None:
+    """Rectifiers and squares have no values below zero, others have them."""
+    graph = Graph((Node("x", Input((1,))), Node("f", ACTIVATIONS[name], ("x",))), {"y": "f"})
+
+    assert ranges(graph)["f"] == Range(*wanted)

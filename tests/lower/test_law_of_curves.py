@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layer_graphs import SCALE, errors_over_time, slope
+from layer_graphs import SCALE, STEPS, errors_over_time, slope
 
 import spikewright as sw
 from spikewright._base.equations import CURVES
@@ -49,6 +49,13 @@ def test_the_error_falls_as_the_curve_changes(name: str) -> None:
     assert order == 1 or found > -0.15 - order, "the steep place was not met"
 
 
+@pytest.mark.parametrize("name", [name for name, order in ORDERS.items() if order < 1])
+def test_away_from_its_steep_place_every_curve_has_the_usual_law(name: str) -> None:
+    """Values that spikes tell from 0 after the first steps are where slopes are bounded."""
+    assert 1 / (SCALE * 0.001 * STEPS[0]) < 0.5
+    assert _measured(name, np.linspace(0.5, 1.5, 60)) < -0.85
+
+
 @pytest.mark.parametrize("name", POLES)
 def test_at_a_pole_errors_hardly_fall_with_the_steps(name: str) -> None:
     """Values that spikes do not tell from 0 have no law, and the note on the layer says so."""
@@ -56,3 +63,10 @@ def test_at_a_pole_errors_hardly_fall_with_the_steps(name: str) -> None:
 
     assert _measured(name, VALUES) > -0.3
     assert "save at 0" in str(found.trace)
+
+
+def test_the_trace_tells_the_order_of_a_root() -> None:
+    """Where it is below 1 and above 0, the power that the error falls with is in the trace."""
+    found = sw.convert(_graph("sqrt", 1), spiking=True, scale_firing_rates=SCALE)
+
+    assert "at 0 with its error to the power 0.5" in str(found.trace)

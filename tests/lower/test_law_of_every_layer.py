@@ -137,6 +137,23 @@ def test_the_rate_network_computes_what_the_graph_does(case: Case) -> None:
     assert "layer" in found
 
 
+@every_case
+def test_only_functions_that_weights_read_have_neurons_behind_them(case: Case) -> None:
+    """Maxima of counts stay counts; other functions' values become spikes before weights."""
+    population = _convert(case, behind_spikes=True).populations().get("layer")
+
+    if is_function(case.layer):
+        if is_homogeneous(case.layer) or "layer" not in _names(case):
+            assert population is None
+        else:
+            assert population is not None
+            assert isinstance(population.neuron_type, sw.SignedIntegrateAndFire)
+
+
+def _names(case: Case) -> set[str]:
+    return {node.name for node in _convert(case, behind_spikes=True).canonical}
+
+
 def test_cases_cover_every_activation_and_every_layer() -> None:
     """A layer or activation that is registered is tested the day it is."""
     from spikewright.graph.layers import ACTIVATIONS, LAYERS

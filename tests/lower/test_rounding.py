@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from layer_graphs import errors_over_time, slope
 from numpy.typing import NDArray
 
 import spikewright as sw
@@ -112,3 +113,27 @@ def test_a_rectifier_that_takes_spikes_back_obeys_the_same_law() -> None:
         ]
     assert max(off[sw.BipolarIntegrateAndFire]) < 1e-9
     assert min(off[sw.IntegrateAndFire][1:]) > 1e-3
+
+
+def test_rounding_down_is_worse_than_to_the_nearest() -> None:
+    """Half a spike at the start is what makes the law round to the nearest."""
+    graph = squeeze_excite(1)
+    errors = {}
+    for start in ("half", "zero"):
+        conversion = sw.convert(
+            graph, spiking=True, scale_firing_rates=2000.0, initial_voltage=start
+        )
+        x = {"x": np.random.default_rng(1).normal(size=(2, CHANNELS, SIDE, SIDE))}
+        errors[start] = errors_over_time(conversion, x)[-1]
+    assert errors["half"] < 0.5 * errors["zero"]
+
+
+def test_a_deep_chain_of_gated_blocks_converges() -> None:
+    """Gates times features, depthwise layers, residual sums, six blocks deep: slope -1."""
+    graph = squeeze_excite(6)
+    conversion = sw.convert(graph, spiking=True, scale_firing_rates=2000.0)
+    x = {"x": np.random.default_rng(1).normal(size=(1, CHANNELS, SIDE, SIDE))}
+    errors = errors_over_time(conversion, x)
+
+    assert slope(errors) < -0.8, errors
+    assert errors[-1] < 0.05

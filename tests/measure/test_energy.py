@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,8 @@ from counting import counter_of, residual_graph
 import spikewright as sw
 from spikewright.errors import SimulationError
 from spikewright.measure import energy as e
+from spikewright.measure.energy import tables
+from spikewright.measure.energy.rivals import integer_multiply_accumulate
 from spikewright.measure.operations import Operations, source_operations
 from spikewright.records import select
 
@@ -49,6 +52,26 @@ def test_hand_count_of_memory_accesses() -> None:
     assert found.mean == pytest.approx(arithmetic.mean + float(found.parts["memory"][0]))
 
 
+def test_an_input_that_changes_is_paid_for_at_every_step() -> None:
+    """Held, it is computed once; in frames, as often as it comes."""
+    counter = counter_of(sw.convert(GRAPH, spiking=True))
+    silent = {"relu1": np.zeros((1, 2, 2, 2)), "relu2": np.zeros((1, 2, 2, 2))}
+    frames = np.full((1, 10, 1, 4, 4), 0.5)
+    held = e.energy(counter.count(silent, 10, {"x": frames[:, 0]}), "45nm-fp32")
+    moving = e.energy(counter.count(silent, 10, {"x": frames}), "45nm-fp32")
+    assert moving.parts["input"] == pytest.approx(10 * held.parts["input"])
+    (once, each) = (f.records()[0].how["input"] for f in (held, moving))
+    assert (once, each) == ("once", "per step")
+
+
+def test_bursts_may_be_multiplied() -> None:
+    """28 spikes of one neuron in 10 steps are 10 events at most: 9 multiply-accumulates each."""
+    found = e.energy(counted(), "45nm-fp32", bursts="events")
+    events = 5 * 8 + 10 * 9 + 8 * 3 * 2
+    assert found.parts["synapses"] == pytest.approx(events * 4.6 * PJ)
+    assert found.records()[0].how["bursts"] == "events"
+
+
 @pytest.mark.parametrize("name", list(e.TABLES))
 def test_energy_of_samples_and_of_their_sum_agree(name: str) -> None:
     """Sums over samples, parts joined and samples one by one have one mean; parts add up to it."""
@@ -75,7 +98,27 @@ def test_every_table_says_where_it_comes_from() -> None:
     assert "flattering" in e.CMOS_45NM_FP32.assumptions
 
 
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """Leaves the registry of tables as it was."""
+    before = dict(tables._registry)
+    yield
+    tables._registry.clear()
+    tables._registry.update(before)
+
+
 MINE = e.CostTable("mine", "measured at home", "a toaster", "fp16", 1e-9, 2e-9, 3e-9)
+
+
+def test_a_table_of_ones_own(registry: None) -> None:
+    """A registered table is used by name, and in everything that uses all tables."""
+    assert e.register(MINE) is MINE
+    assert e.register(MINE) is MINE  # again: the same one
+    assert e.energy(counted(), "mine").mean == pytest.approx(340e-9 + 2 * 50e-9 + 3 * 160e-9)
+    records = e.energy_records(counted(), source_operations(GRAPH))
+    assert {r.how["table"] for r in records} == set(e.TABLES)
+    with pytest.raises(SimulationError, match="'mine' is registered already"):
+        e.register(replace(MINE, accumulate=5.0))
 
 
 def test_impossible_tables_are_refused() -> None:
@@ -102,6 +145,14 @@ def test_bits_of_the_twin() -> None:
     for wrong in (0, -1, 2.5):
         with pytest.raises(SimulationError, match="steps"):
             e.twin_bits(wrong)  # type: ignore[arg-type]
+
+
+def test_the_rule_for_bits_meets_what_is_published() -> None:
+    """0.23 pJ at 8 bits; 3.2 pJ at 32 bits (3.1 + 0.1) within 5 %; with fewer bits, less."""
+    assert integer_multiply_accumulate(8) == pytest.approx(0.23 * PJ)
+    assert integer_multiply_accumulate(32, 32) == pytest.approx(3.2 * PJ, rel=0.05)
+    costs = [integer_multiply_accumulate(bits) for bits in range(1, 9)]
+    assert np.all(np.diff(costs) > 0)
 
 
 def test_rivals_stand_on_the_same_line() -> None:

@@ -20,7 +20,7 @@ from spikewright.cli import main
 from spikewright.errors import SimulationError, TuningError
 from spikewright.graph.layers import Activation
 from spikewright.measure import accuracy, accuracy_over_time
-from spikewright.measure.truth import Output, truth_of
+from spikewright.measure.truth import Output, labels_of, truth_of
 
 CLASSES = 3
 GRAPHS = {
@@ -169,6 +169,16 @@ def test_other_rows_stay_values() -> None:
     assert truth_of(several, wide, 60).kind == "targets"
 
 
+def test_a_sigmoid_may_have_targets() -> None:
+    """Real numbers that are no classes are what its value should be."""
+    output = Output("p", (1,), SIGMOID)
+
+    assert truth_of(np.array([0.0, 0.25, 1.0]), output, 3).kind == "targets"
+    assert truth_of(np.array([0.0, 1.0, 1.0]), output, 3).kind == "labels"
+    with pytest.raises(SimulationError, match="class labels are needed"):
+        labels_of(np.array([0.0, 0.25, 1.0]), output, 3)
+
+
 def test_damaged_rows_are_not_taken_for_values() -> None:
     """Of labels one row of which is all zeros nobody makes a regression: the row is named."""
     rows = np.eye(CLASSES)[LABELS["classes"]]
@@ -177,3 +187,11 @@ def test_damaged_rows_are_not_taken_for_values() -> None:
         conversion("classes").evaluate(inputs("classes"), rows, STEPS)
     with pytest.raises(TuningError, match="row 17"):
         sw.tune(GRAPHS["classes"], inputs("classes"), rows, progress=False)
+
+
+def test_batches_agree_on_what_they_hold() -> None:
+    """A batch of labels behind one of values is refused: which of them is meant?"""
+    x = inputs("classes")
+    batches = [(x[:30], SOFT[:30]), (x[30:], np.eye(CLASSES)[LABELS["classes"][30:]])]
+    with pytest.raises(SimulationError, match=r"targets of output, x in the first, labels of out"):
+        conversion("classes").evaluate(batches, steps=STEPS)

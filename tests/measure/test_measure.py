@@ -9,9 +9,9 @@ import models
 import spikewright as sw
 from spikewright import measure
 from spikewright.errors import SimulationError
-from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Input
-from spikewright.measure import Run
+from spikewright.graph import Graph, Node, evaluate_all
+from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.measure import Population, Run
 from spikewright.records import select
 
 RELU = Activation("relu")
@@ -40,6 +40,22 @@ def test_rates_are_spikes_per_neuron_and_second():
     np.testing.assert_allclose(run.predict(), [[0, 10, 20, 30]], atol=0.2)
 
 
+def test_rates_of_a_rate_network_are_its_scaled_rates():
+    """Rate neurons have the rates that their spiking form would have, and no spikes."""
+    nodes = (Node("x", Input((4,))), Node("r", Activation("relu"), ("x",)))
+    conversion = sw.convert(Graph(nodes, {"y": "r"}), scale_firing_rates=3.0)
+    run = conversion.run(np.array([[0.0, 10.0, 20.0, 30.0]]), steps=5)
+    assert run.firing_rates()["r"] == pytest.approx(45.0)
+    assert run.spike_counts() == {}
+
+
+def test_spike_counts_are_per_sample():
+    """Each sample has its own count."""
+    x = np.array([[1.0, 1, 1, 1], [0, 0, 0, 0], [2, 0, 0, 0]])
+    run = relu_population().run(x, steps=10, dt=1.0)
+    np.testing.assert_array_equal(run.spike_counts()["r"], [40, 0, 20])
+
+
 def test_silent_and_saturated_neurons():
     """Silent: never spiked for any sample. Saturated: sent all that the cap allows."""
     x = np.array([[-1.0, 0.5, 1.0, 3.0], [-1.0, 0.5, 0.2, 3.0]])
@@ -48,6 +64,20 @@ def test_silent_and_saturated_neurons():
     assert run.saturated_fractions() == {"r": 3 / 8}
     uncapped = relu_population().run(x, steps=20, dt=1.0)
     assert uncapped.saturated_fractions() == {"r": 3 / 8}
+
+
+def test_negative_spikes_count_as_spikes():
+    """A spike that takes back costs as much as one that gives."""
+    nodes = (
+        Node("x", Input((2,))),
+        Node("t", Activation("tanh"), ("x",)),
+        Node("r", Activation("relu"), ("t",)),
+    )
+    conversion = sw.convert(Graph(nodes, {"y": "r"}), spiking=True, scale_firing_rates=10.0)
+    run = conversion.run(np.array([[-1.0, 1.0]]), steps=100, dt=0.1)
+    counts = run.populations["t"].totals[0]
+    assert counts[0] == pytest.approx(counts[1], abs=2)
+    assert counts[0] > 50
 
 
 @pytest.mark.parametrize("engine", sw.engines.available())
@@ -89,6 +119,21 @@ def test_spikes_of_either_sign_cost_and_their_difference_counts(kind, engine):
         assert np.any(population.net < population.totals)
 
 
+def test_a_neuron_that_takes_all_back_is_neither_silent_nor_saturated():
+    """It sent spikes, and its value is zero."""
+    totals, net = np.array([[4, 0, 4, 4]]), np.array([[0, 0, 4, -4]])
+    population = Population(totals, True, np.array(1.0), 1, net)
+    run = Run({}, {}, {"p": population}, 0.5, 4, {"batch": 1})
+    assert run.silent_fractions() == {"p": 0.25}
+    assert run.saturated_fractions() == {"p": 0.5}
+    assert run.firing_rates() == {"p": 1.5}
+    np.testing.assert_array_equal(run.spike_counts()["p"], [12])
+    np.testing.assert_array_equal(run.layer_means()["p"], [[0.0, 0.0, 2.0, -2.0]])
+    records = measure.activity(run)
+    assert [r.value for r in select(records, "saturated neurons")] == [0.5]
+    assert [r.value for r in select(records, "silent neurons")] == [0.25]
+
+
 def test_readouts():
     """last, mean and windows of one small array, worked by hand."""
     values = np.arange(10.0).reshape(1, 10, 1)
@@ -108,6 +153,15 @@ def test_impossible_readouts_are_refused(readout):
         run_of(np.zeros((1, 10, 1)), dt=0.01).predict(readout)
 
 
+def test_after_is_the_mean_from_a_time_on():
+    """Of any run: what follows the start, or what there is where nothing does."""
+    values = np.arange(10.0).reshape(1, 10, 1)
+    run = run_of(values, dt=0.01)
+    assert run.predict(sw.After(0.0)) == run.predict("mean")
+    assert run.predict(sw.After(0.07)) == [[8.0]]
+    assert run.predict(sw.After(0.1)) == run.predict(sw.After(5.0)) == [[4.5]]
+
+
 @pytest.mark.parametrize("start", [0, 1, 4, 11, 12, 40])
 def test_after_at_every_step_is_that_of_a_run_that_ends_there(start):
     """Step by step, before the start, at it and behind it."""
@@ -124,6 +178,59 @@ def test_after_at_every_step_is_that_of_a_run_that_ends_there(start):
     assert over_time[-1].value == measure.accuracy(run, labels, readout).value
 
 
+def test_after_waits_for_spikes_to_come_through():
+    """Behind four layers that start at rest, the delayed mean has less than 0.7 of the error."""
+    rng = np.random.default_rng(0)
+    nodes = [Node("x", Input((20,)))]
+    for i in range(4):
+        weight = Affine(rng.normal(0.0, np.sqrt(0.1), (20, 20)))
+        nodes += [Node(f"w{i}", weight, (nodes[-1].name,)), Node(f"r{i}", RELU, (f"w{i}",))]
+    graph, x = Graph(tuple(nodes), {"y": "r3"}), rng.uniform(0.0, 1.0, (30, 20))
+    values = evaluate_all(graph, {"x": x})
+    means = [values[f"r{i}"].mean(axis=0) for i in range(4)]
+    delay = measure.readout_delay([1.0] * 4, [0.0] * 4, means)
+    run = sw.convert(graph, spiking=True, initial_voltage="zero").run(x, steps=200, dt=0.05)
+    late, whole = (
+        np.abs(run.predict(readout) - values["r3"]).mean() for readout in (sw.After(delay), "mean")
+    )
+    assert 0.0 < delay < 10.0 and late < 0.7 * whole
+
+
+def test_the_delay_is_the_sum_of_the_first_spikes():
+    """`(theta - v0 theta) / max mean` steps a layer (Bu 2024), whatever the scale is per neuron."""
+    rng = np.random.default_rng(0)
+    dt, scales, starts = 0.01, [2.0, 5.0], [0.5, 0.25]
+    means = [rng.uniform(0.1, 9.0, 4), rng.uniform(0.1, 9.0, 6)]
+    published = sum(
+        (1 - v0) / (s * dt) / mean.max() for s, v0, mean in zip(scales, starts, means, strict=True)
+    )
+    assert measure.readout_delay(scales, starts, means) == pytest.approx(published * dt)
+    each = [np.full(4, 2.0), np.full(6, 5.0)]
+    assert measure.readout_delay(each, starts, means) == pytest.approx(published * dt)
+    assert measure.readout_delay([1.0], [1.0], [[0.0, 2.0]]) == 0.0
+    assert measure.readout_delay([[1.0, 9.0]], [0.0], [[2.0, 0.0]]) == 0.5
+
+
+def test_a_layer_without_current_has_no_delay():
+    """Nothing ever comes through it, which is said."""
+    with pytest.raises(SimulationError, match=r"layer 1: no mean current is above 0"):
+        measure.readout_delay([1.0, 1.0], [0.5, 0.5], [[1.0], [0.0, -1.0]])
+
+
+@pytest.mark.parametrize("start", [-0.1, float("nan"), "soon", None, True])
+def test_after_starts_at_a_time(start):
+    """A start that is none is named."""
+    with pytest.raises(SimulationError, match="starts at 0 s or later"):
+        sw.After(start)
+
+
+@pytest.mark.parametrize("bad", [{"seconds": 0}, {"seconds": -1}, {"seconds": 1, "start": -1}])
+def test_windows_have_a_length(bad):
+    """A window of no length, or before the start, is an error."""
+    with pytest.raises(SimulationError, match="window"):
+        sw.Window(**bad)
+
+
 def test_accuracy_at_every_step_ends_in_the_accuracy_of_the_run():
     """The last entry over time is the run's own accuracy, under both readouts."""
     rng = np.random.default_rng(0)
@@ -138,6 +245,12 @@ def test_accuracy_at_every_step_ends_in_the_accuracy_of_the_run():
         truth = np.mean(run.predict(readout).argmax(axis=1) == labels)
         assert final.value == truth
         assert final.interval[0] < final.value < final.interval[1]
+
+
+def test_the_interval_is_wilsons():
+    """Known values of the 95 % interval (Wilson 1927): 8 of 10, and all of 10."""
+    assert measure.wilson_interval(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert measure.wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
 
 
 def test_labels_must_fit():
@@ -165,3 +278,11 @@ def test_activity_records_add_up():
     assert whole == pytest.approx(sum(layers))
     assert {r.unit for r in select(records, "firing rate")} == {"Hz"}
     assert len(select(records, "silent neurons", layer="act1")) == 1
+
+
+def test_a_population_says_what_it_counts():
+    """Totals are per sample and neuron."""
+    totals = np.ones((2, 3))
+    population = Population(totals, True, np.array(1.0), None)
+    run = Run({}, {}, {"p": population}, 0.5, 4, {"batch": 2})
+    assert run.firing_rates() == {"p": 0.5}

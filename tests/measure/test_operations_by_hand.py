@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 import models
 import spikewright as sw
 from spikewright.engines.program import Filter, Linear, Neurons, Source
+from spikewright.errors import SimulationError
 from spikewright.measure.operations import Counter
-from spikewright.network.solvers import LstsqDrop, LstsqL2, Solver
+from spikewright.network.learning import PES
+from spikewright.network.solvers import LstsqDrop, LstsqL2, NoSolver, Solver
 from spikewright.network.transforms import Dense
 
 
@@ -62,6 +64,24 @@ def test_spikes_meet_decoders_and_values_encoders() -> None:
     assert Counter(net, {}, {}, program=sim.program).fan_out()["A"].tolist() == [1] * 40
 
 
+def test_memory_of_what_is_represented() -> None:
+    """Decoders 40, encoders 80 and 25, gain and bias of 65 neurons; voltages, rests, a filter."""
+    counter = Counter(channel(), {}, {})
+    assert counter.weight_bytes.dense == 4 * (40 + 80 + 25 + 2 * 65)
+    held = 2 + 1  # the represented vectors
+    assert counter.state_bytes == 4 * (65 * 2 + 1 + held)
+
+
+def test_without_a_program_decoders_are_those_of_the_networks_seed() -> None:
+    """What is counted is what a simulator with that seed has, zeros of its decoders included."""
+    net = channel(solver=LstsqDrop(drop=0.5))
+    with sw.Simulator(net, progress=False, precision="float64") as sim:
+        (square,) = (c for c in net.connections if c.label == "square")
+        nonzero = np.count_nonzero(sim.data[square].decoders)
+    assert 0 < nonzero < 40
+    assert Counter(net, {}, {}).fan_out()["A"].sum() == nonzero
+
+
 @pytest.mark.parametrize("outputs, transform", [(3, None), (3, (2, 3)), (3, (9, 3))])
 def test_a_transform_is_multiplied_in_where_that_is_no_larger(
     outputs: int, transform: tuple[int, int] | None
@@ -85,6 +105,49 @@ def test_a_transform_is_multiplied_in_where_that_is_no_larger(
     assert found.total().multiply_accumulates == [held]
 
 
+def test_weights_between_neurons_have_neither() -> None:
+    """With a solver that stores the whole matrix a spike meets every neuron behind it."""
+    with sw.Network(seed=1) as net:
+        a, b = sw.Ensemble(20, 1, label="A"), sw.Ensemble(15, 1, label="B")
+        sw.Connection(a, b, solver=LstsqL2(weights=True))
+    found = Counter(net, {}, {}).count({"A": np.ones((1, 20)), "B": np.zeros((1, 15))}, 4)
+    assert found.total().accumulates == [20 * 15]
+    assert found.total().multiply_accumulates == [0]
+
+
+def test_weights_that_are_learned_are_not_zero() -> None:
+    """They begin at zero and do not stay there; the rule itself is named, not counted."""
+    with sw.Network(seed=1) as net:
+        a, end = sw.Ensemble(20, 1, label="A"), sw.Node(size_in=1, label="end")
+        learned = sw.Connection(
+            a, end, solver=NoSolver(), learning_rule_type=PES(), label="learned"
+        )
+        sw.Connection(end, learned.learning_rule)
+    counter = Counter(net, {}, {})
+    assert counter.fan_out()["A"].tolist() == [1] * 20
+    assert counter.not_counted == ("PES of <Connection 'learned'>",)
+
+
+def test_exact_functions_are_named_and_what_they_make_is_counted() -> None:
+    """Without neurons, and from nodes: a function has no count, the 2 x 3 weights behind it do."""
+    with sw.Network(seed=1) as net:
+        stimulus = sw.Node(lambda t: t, label="stimulus")
+        direct = sw.Ensemble(1, 1, neuron_type=sw.Direct(), label="direct")
+        ends = [sw.Node(size_in=2, label=f"end {i}") for i in range(2)]
+        sw.Connection(stimulus, direct, synapse=None)
+        for pre, end in zip((stimulus, direct), ends, strict=True):
+            sw.Connection(
+                pre, end, function=lambda x: [x[0], x[0], 1.0], transform=np.ones((2, 3)), label="f"
+            )
+    counter = Counter(net, {}, {})
+    assert [text.split(" (")[0] for text in counter.not_counted] == [
+        "Python function 'stimulus'",
+        *["Python function of <Connection 'f'>"] * 2,
+    ]
+    found = counter.count({}, steps=10)
+    assert found.total().multiply_accumulates == [2 * 6 * 10]
+
+
 def test_an_embedded_conversion_counts_as_it_does_alone() -> None:
     """Its layers have the operations that they have by themselves, whatever is around them."""
     graph = models.mlp()
@@ -105,6 +168,23 @@ def test_an_embedded_conversion_counts_as_it_does_alone() -> None:
             first_, second_ = (getattr(o, field.name) for o in (operations, second.layers[name]))
             np.testing.assert_array_equal(second_, first_)
     np.testing.assert_array_equal(second.layers["after"].multiply_accumulates, [7 * 3 * 20])
+
+
+def test_an_input_that_is_driven_holds_what_arrives() -> None:
+    """Its values are no longer fed: spikes are decoded into it, and weights read it every step."""
+    conversion = sw.convert(models.mlp(), spiking=True)
+    with sw.Network(seed=0) as net:
+        net.add(conversion.network)
+        eye = sw.Ensemble(20, 6, label="eye")
+        sw.Connection(eye, conversion.inputs["x"])
+    counter = Counter(net, conversion.populations(), conversion.inputs)
+    totals = {n: np.zeros((1, *e.shape)) for n, e in conversion.populations().items()}
+    found = counter.count({**totals, "eye": np.ones((1, 20))}, steps=5)
+    assert found.layers["x"].accumulates == [20 * 6]
+    assert found.layers["act1"].multiply_accumulates == [5 * 12 * 6]
+    assert found.layers["act1"].input_per_step == [0]
+    with pytest.raises(SimulationError, match=r"inputs are \[\], got \['x'\]"):
+        counter.count({**totals, "eye": np.ones((1, 20))}, 5, {"x": np.ones((1, 6))})
 
 
 @st.composite
@@ -166,3 +246,14 @@ def test_counts_are_those_of_the_programs_matrices(net: sw.Network) -> None:
     found = Counter(net, {}, {}, program=sim.program).count(totals, steps).total()
     assert found.accumulates == [added]
     assert found.multiply_accumulates == [multiplied]
+
+
+def test_two_populations_of_one_name_are_refused() -> None:
+    """Their spikes could not be told apart."""
+    with sw.Network() as net:
+        for _ in range(2):
+            sw.Ensemble(5, 1, label="twin")
+    with pytest.raises(SimulationError, match="several populations are called 'twin'"):
+        Counter(net, {}, {})
+    first, second = net.ensembles
+    Counter(net, {"one": first, "other": second}, {})

@@ -6,15 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from counting import chain_pattern, pattern
+from counting import chain_pattern, counter_of, pattern
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikewright as sw
 from slowly import one_of_each
+from spikewright._base.windows import Windows
+from spikewright.graph import Graph, Node
+from spikewright.graph.layers import Activation, Affine, Input, MaxPool, Reshape
 from spikewright.measure.operations import Counter
 from spikewright.measure.operations.patterns import pull_back
 from spikewright.network.transforms import Chain, Transform, flatten
+from spikewright.testing import oracle
 from spikewright.testing.engines import transform_examples
 
 
@@ -112,3 +116,63 @@ def test_fan_out_is_the_column_sum_of_the_matrices(seed: int) -> None:
     totals = {"pre": spikes, "post": np.zeros((2, *post.shape))}
     expected = (paths @ spikes.reshape(2, -1).T).sum(axis=0)
     np.testing.assert_array_equal(counter.count(totals, 3).total().accumulates, expected)
+
+
+def test_a_maximum_of_spikes_of_different_heights_is_no_spike() -> None:
+    """Where the heights in one window differ, what a maximum sends is a value at every step."""
+    layer = MaxPool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+    nodes = (
+        Node("x", Input((2, 4, 4))),
+        Node("a", Activation("relu"), ("x",)),
+        Node("pool", layer, ("a",)),
+        Node("flat", Reshape((8,)), ("pool",)),
+        Node("fc", Affine(np.ones((3, 8)), None), ("flat",)),
+    )
+    graph = Graph(nodes, {"y": "fc"})
+    totals = {"a": np.ones((1, 2, 4, 4))}
+    scales = {
+        "one a channel": (np.array([1.0, 2.0]).reshape(2, 1, 1), 0, 8 * 3),
+        "one a column": (np.arange(1.0, 5.0).reshape(1, 1, 4), 5 * 8 * 3, 0),
+    }
+    for name, (scale, products, sums) in scales.items():
+        conversion = sw.convert(graph, spiking=True, scale_firing_rates={"a": scale})
+        found = counter_of(conversion).count(totals, 5).layers["fc"]
+        assert (found.multiply_accumulates, found.accumulates) == ([products], [sums]), name
+    leaky = sw.convert(graph, spiking={"relu": sw.SignedIntegrateAndFire()})
+    found = counter_of(leaky).count(totals, 5).layers["fc"]
+    assert found.multiply_accumulates == [5 * 8 * 3]  # spikes of either sign: unknown from totals
+
+
+def test_what_weights_sum_up_is_held() -> None:
+    """Between two matrices without neurons lie values: the second one multiplies, at every step."""
+    first, second = np.ones((2, 4)), np.ones((5, 2))
+    kind = sw.IntegrateAndFire()
+    for junction in (True, False):
+        with sw.Network() as network:
+            a = sw.Ensemble(4, gain=1.0, bias=0.0, neuron_type=kind)
+            b = sw.Ensemble(5, gain=1.0, bias=0.0, neuron_type=kind)
+            if junction:
+                node = sw.Node(size_in=2)
+                sw.Connection(a.neurons, node, transform=first, synapse=None)
+                sw.Connection(node, b.neurons, transform=second, synapse=None)
+            else:
+                both = Chain((sw.Dense(first), sw.Dense(second)))
+                sw.Connection(a.neurons, b.neurons, transform=both, synapse=None)
+        counter = Counter(network, {"a": a, "b": b}, {})
+        found = counter.count({"a": np.ones((1, 4)), "b": np.zeros((1, 5))}, 3)
+        assert found.total().accumulates == [4 * 2]
+        assert found.layers["b"].multiply_accumulates == [3 * 10]
+        assert counter.state_bytes == 4 * (9 + 2)
+
+
+def test_paths_of_windows_match_the_equation_of_windows() -> None:
+    """A dilated, padded, strided convolution in groups: the pattern by its own equation."""
+    rng = np.random.default_rng(4)
+    kernel = with_zeros(rng, 4, 2, 3, 2)
+    layer = sw.Convolution(kernel, (2, 1), ((1, 2), (0, 1)), (2, 1), 2, channels_last=True)
+    assert layer.windows == Windows((3, 2), (2, 1), ((1, 2), (0, 1)), (2, 1))
+    shape = (6, 5, 4)
+    made = oracle.apply_transform(layer, np.ones(shape))
+    reached = rng.integers(0, 3, made.shape).astype(float)
+    expected = pattern(layer, shape).T @ reached.ravel()
+    np.testing.assert_array_equal(pull_back(layer, shape, reached, False).ravel(), expected)

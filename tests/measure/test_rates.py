@@ -6,7 +6,7 @@ import numpy as np
 
 import spikewright as sw
 from spikewright import demo
-from spikewright.measure import neuron_rates
+from spikewright.measure import Evaluation, neuron_rates
 from spikewright.records import select
 
 
@@ -23,3 +23,11 @@ def test_rates_of_neurons_average_to_those_of_layers() -> None:
         assert values.shape == conversion.populations()[layer].shape
         assert np.isclose(values.mean(), record.value)
         np.testing.assert_allclose(neuron_rates(found)[layer], values)
+
+
+def test_rate_networks_and_loaded_evaluations_have_none() -> None:
+    """Nothing spikes, or nothing is known of single neurons."""
+    run = sw.convert(demo.MODEL).run(demo.held_out(2)[0], steps=2, progress=False)
+
+    assert neuron_rates(run) == {}
+    assert neuron_rates(Evaluation((), {"samples": 1, "steps": 1, "dt": 1.0})) == {}

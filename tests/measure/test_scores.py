@@ -7,7 +7,8 @@ import pytest
 
 from spikewright import measure
 from spikewright.errors import SimulationError
-from spikewright.measure import Run
+from spikewright.graph.layers import Activation
+from spikewright.measure import After, Run
 from spikewright.measure.early_exit import confidences, exit_steps
 from spikewright.measure.score_records import score_records
 from spikewright.measure.scores import scores
@@ -27,6 +28,14 @@ def records_of(output: Output, raw: np.ndarray, source: np.ndarray | None, y: ob
     thresholds = more.get("thresholds", ())
     rows = scores(output, raw, source, truth, ("mean", "last"), 0.001, thresholds)
     return score_records(Tally(rows, {}), [output.name], raw.shape[1], 0.001, thresholds)
+
+
+def test_labels_may_stand_in_a_column() -> None:
+    """Whole numbers `(samples, 1)`, as in Keras's data sets, are labels like `(samples,)`."""
+    column = truth_of(LABELS[:, None].astype(np.uint8), CLASSES, 40)
+
+    assert column.kind == "labels"
+    assert np.array_equal(column.values, LABELS)
 
 
 @pytest.mark.parametrize("readout", ["mean", "last"])
@@ -72,6 +81,36 @@ def test_errors_of_values() -> None:
     assert {r.name for r in records}.isdisjoint({"accuracy", "agreement"})
 
 
+def test_without_truth_there_is_agreement_alone() -> None:
+    """The same answer as the source, and how far its values are."""
+    records = records_of(CLASSES, RAW, RAW[:, -1], None)
+    (agreement,) = select(records, "agreement", readout="last", steps=9)
+    (difference,) = select(records, "relative difference", readout="last", steps=9)
+
+    assert {r.name for r in records} == {"agreement", "relative difference"}
+    assert (agreement.value, difference.value) == (1.0, 0.0)
+
+
+def test_an_error_relative_to_nothing_is_left_out() -> None:
+    """Targets that are all zero have no relative error; the others stand."""
+    output = Output("y", (1,))
+    records = records_of(output, np.ones((3, 2, 1)), None, np.zeros(3))
+
+    assert select(records, "relative error") == []
+    assert [r.value for r in select(records, "mean absolute error", readout="mean")] == [1.0, 1.0]
+
+
+def test_a_sigmoid_tells_two_classes() -> None:
+    """Above one half is class 1."""
+    output = Output("p", (1,), Activation("sigmoid"))
+    raw = np.array([-2.0, 3.0, -1.0, 4.0]).reshape(4, 1, 1)
+    (record,) = select(
+        records_of(output, raw, None, np.array([0, 1, 1, 1])), "accuracy", readout="mean"
+    )
+
+    assert record.value == 0.75
+
+
 def test_early_exit_by_hand() -> None:
     """Logits that grow: each sample leaves where its softmax first reaches the threshold."""
     raw = np.zeros((3, 4, 2))
@@ -85,6 +124,35 @@ def test_early_exit_by_hand() -> None:
     (accuracy,) = select(records, "early exit accuracy", threshold=0.6)
     (steps,) = select(records, "early exit steps", threshold=0.6)
     assert (accuracy.value, steps.value) == (2 / 3, 8 / 3)
+
+
+def test_a_threshold_of_nothing_leaves_at_once_and_of_everything_at_the_end() -> None:
+    """Then the accuracy is that of the first and of the last step."""
+    thresholds = (1e-9, 1.0)
+    records = records_of(CLASSES, RAW, None, LABELS, thresholds=thresholds)
+    for threshold, step in zip(thresholds, (1, 9), strict=True):
+        (early,) = select(records, "early exit accuracy", threshold=threshold)
+        (whole,) = select(records, "accuracy", readout="mean", steps=step)
+        assert early.value == whole.value
+        (steps,) = select(records, "early exit steps", threshold=threshold)
+        assert steps.value == step
+
+
+def test_probabilities_are_taken_as_they_are() -> None:
+    """The confidence of a softmax output is its largest value, not a softmax of it."""
+    raw = RNG.normal(size=(5, 3, 4)) * 3
+    own = confidences(raw, Output("out", (4,), Activation("softmax")), 0.001)
+
+    np.testing.assert_allclose(own, confidences(raw, CLASSES, 0.001))
+
+
+def test_a_delayed_readout_has_its_name() -> None:
+    """`After` appears in records as text."""
+    rows = scores(CLASSES, RAW, None, truth_of(LABELS, CLASSES, 40), (After(0.002),), 0.001)
+    found = score_records(Tally(rows, {}), ["out"], 9, 0.001)
+
+    assert {r.how["readout"] for r in found} == {"After(start=0.002)"}
+    assert found[-1].value == np.mean(RAW[:, 2:].mean(1).argmax(1) == LABELS)
 
 
 @pytest.mark.parametrize(

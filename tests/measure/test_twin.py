@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import models
 import spikewright as sw
 from spikewright.errors import SimulationError
-from spikewright.graph import Graph, evaluate, evaluate_all
+from spikewright.graph import Graph, Node, evaluate, evaluate_all
+from spikewright.graph.layers import ConvolutionTranspose, Input
 from spikewright.measure.twin import quantise, quantised_twin, rounded_weights
 
 
@@ -16,6 +19,15 @@ def test_values_are_rounded_to_the_nearest_level() -> None:
     """2 bits below 3: levels 0, 1, 2, 3; more is clipped, and signs are kept."""
     value = np.array([-9.0, -1.6, -0.4, 0.4, 0.6, 1.4, 2.6, 3.0, 5.0])
     np.testing.assert_allclose(quantise(value, np.array(3.0), 2), [-3, -2, 0, 0, 1, 1, 3, 3, 3])
+
+
+@given(st.integers(1, 12), st.floats(0.1, 10.0), st.integers(0, 2**31))
+def test_the_error_of_rounding_is_half_a_level(bits: int, threshold: float, seed: int) -> None:
+    """Within the threshold, errors are at most half of `threshold / (2^bits - 1)`; again: none."""
+    value = np.random.default_rng(seed).uniform(0, threshold, 50)
+    found = quantise(value, np.array(threshold), bits)
+    assert np.abs(found - value).max() <= threshold / (2**bits - 1) / 2 + 1e-12
+    np.testing.assert_allclose(quantise(found, np.array(threshold), bits), found, atol=1e-12)
 
 
 @pytest.mark.parametrize("graph", [models.mlp(), models.residual(pool=True)])
@@ -61,6 +73,28 @@ def test_weights_are_rounded_channel_by_channel() -> None:
         whole = flat / largest * 127
         np.testing.assert_allclose(whole, np.rint(whole), atol=1e-9)
         assert np.abs(flat - old).max() <= largest.max() / 254 + 1e-12
+
+
+def test_transposed_convolutions_have_their_channels_elsewhere() -> None:
+    """Output channels lie on the second axis of their weights; a channel of zeros stays zero."""
+    weight = np.zeros((2, 3, 2, 2))
+    weight[:, 1], weight[:, 2] = 1.0, 100.0
+    layer = ConvolutionTranspose(weight, None, (1, 1), ((0, 0), (0, 0)), (0, 0), (1, 1))
+    nodes = (Node("x", Input((2, 3, 3))), Node("up", layer, ("x",)))
+    found = rounded_weights(Graph(nodes, {"y": "up"}), 4)["up"].layer
+    np.testing.assert_allclose(found.weight, weight)  # type: ignore[attr-defined]
+
+
+def test_a_threshold_a_channel() -> None:
+    """Thresholds broadcast to the layer's shape, and are refused where they do not."""
+    graph = models.residual()
+    x = {"x": np.random.default_rng(0).normal(size=(2, 2, 8, 8))}
+    thresholds = {"relu1": np.linspace(0.5, 1.0, 6).reshape(6, 1, 1)}
+    twin = quantised_twin(graph, thresholds, 2, weight_bits=None)
+    inner = evaluate_all(twin.graph, x, twin._rounded)["relu1"]
+    for channel, values in enumerate(np.moveaxis(inner, 1, 0)):
+        unit = thresholds["relu1"].ravel()[channel] / 3
+        assert set(np.rint(np.unique(values) / unit)) <= {0, 1, 2, 3}
 
 
 def test_impossible_twins_are_refused() -> None:

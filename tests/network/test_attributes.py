@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import spikewright as sw
-from spikewright.errors import UnknownAttributeError
+from spikewright.errors import NetworkError, SpikewrightError, UnknownAttributeError
+from spikewright.network import Config
 from spikewright.network.distributions import DISTRIBUTIONS
 from spikewright.network.functions import FUNCTIONS
 from spikewright.network.learning import LEARNING_RULES
@@ -86,3 +87,65 @@ def test_parameters_that_do_not_change_say_so(cls: Any) -> None:
         if len(field.name) > 3:
             with pytest.raises(UnknownAttributeError, match="Did you mean"):
                 setattr(item, field.name + "x", 3)
+
+
+def test_defaults_of_networks() -> None:
+    """An entry of a config names what was meant, too."""
+    with sw.Network() as net, pytest.raises(UnknownAttributeError, match="mean 'max_rates'"):
+        net.config[sw.Ensemble].max_rate = 5
+    with pytest.raises(UnknownAttributeError, match="Config has no attribute 'foo'"):
+        Config().foo = 3
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: sw.Ensemble(5, 1, max_rate=3),
+            r"Ensemble\(\) has no .* 'max_rate'. .* 'max_rates'",
+        ),
+        (
+            lambda: sw.Node([1.0], size=3),
+            r"Node\(\) has no argument 'size'. Did you mean 'size_in'",
+        ),
+        (lambda: sw.Probe(None, sinapse=3), r"Probe\(\) has no argument .* mean 'synapse'"),
+        (lambda: sw.Connection(1, 2, functon=3), r"Connection\(\) has no .* mean 'function'"),
+        (lambda: sw.Ensemble(5, 1, quux=3), r"Ensemble\(\) has no argument 'quux'.$"),
+    ],
+)
+def test_arguments_that_there_are_not(make: Any, message: str) -> None:
+    """A `TypeError`, as Python's own, that says which was meant."""
+    with sw.Network(), pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_what_a_user_keeps_is_not_refused() -> None:
+    """Objects on a network, whatever they are called; anything on a class of the user's own."""
+
+    class Mine(sw.Ensemble):
+        def __init__(self) -> None:
+            super().__init__(5, 1)
+            self.extra = 3
+
+    class Around(sw.Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.size = 3
+
+    with sw.Network() as net:
+        net.node = sw.Node([1.0])  # type: ignore[attr-defined]
+        net.probe_list = [sw.Probe(net.node)]  # type: ignore[attr-defined]
+        net.function = len  # type: ignore[attr-defined]
+        mine = Mine()
+        mine.more = 4  # type: ignore[attr-defined]
+        around = Around()
+    around.seeed = 5  # type: ignore[attr-defined]
+    assert (mine.extra, around.size, net.function) == (3, 3, len)  # type: ignore[attr-defined]
+    net.label, net.seed, mine.label = "a", 4, "b"
+
+
+def test_the_error_is_caught_as_what_it_is() -> None:
+    """As Spikewright's, as Python's, and as that of a modelling object."""
+    for kind in (SpikewrightError, NetworkError, AttributeError):
+        with sw.Network(), pytest.raises(kind):
+            sw.Node([1.0]).outputs = 3  # type: ignore[attr-defined]

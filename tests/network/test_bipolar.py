@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 import spikewright as sw
+from spikewright.errors import NetworkError
 
 eighths = hnp.arrays(
     np.int64, st.tuples(st.integers(1, 60), st.integers(1, 4)), elements=st.integers(-200, 200)
@@ -129,6 +130,30 @@ def test_on_current_that_is_never_negative_it_is_integrate_and_fire(
     np.testing.assert_array_equal(plain.voltage, bipolar.voltage)
 
 
+@settings(max_examples=40)
+@given(sixteenth=st.integers(-40, 80), steps=st.integers(1, 33))
+def test_one_spike_a_step_rounds_a_constant_value(sixteenth: int, steps: int) -> None:
+    """From half a spike, `T` steps of `J` send `round(clip(T J, 0, T))`, half rounded up."""
+    value = sixteenth / 16.0
+    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=1)
+    found = net_counts(kind, np.full((steps, 1), value), dt=1.0, start="half")[-1, 0]
+    assert found == np.floor(np.clip(steps * value, 0.0, steps) + 0.5)
+
+
+def test_an_early_spike_is_taken_back() -> None:
+    """Two spikes too many leave before the negative current comes; the integral is 1."""
+    currents = np.array([[3000.0], [0.0], [-2000.0], [0.0], [500.0], [-1500.0]])
+    bipolar = drive(sw.BipolarIntegrateAndFire(), currents, start="half")
+    assert bipolar.counts is not None and bipolar.voltage is not None
+    assert bipolar.counts[:, 0].tolist() == [3, 0, -2, 0, 1, -2]
+    np.testing.assert_allclose(bipolar.voltage[:, 0], [0.5, 0.5, 0.5, 0.5, 0.0, 0.5], atol=1e-12)
+    slowly = drive(sw.BipolarIntegrateAndFire(max_spikes_per_step=1), currents, start="half")
+    assert slowly.counts is not None
+    assert slowly.counts[:, 0].tolist() == [1, 1, -1, 0, 1, -1]
+    debt = drive(sw.BipolarIntegrateAndFire(), -currents, start="half").counts
+    assert debt is not None and not debt[:5].any()  # nothing was sent: nothing is taken back
+
+
 @pytest.mark.parametrize(("assumed", "cap"), [(1, 1), (2, 1), (4, 1), ((3,), 3), ((2, 2, 1), 2)])
 @settings(max_examples=25)
 @given(
@@ -159,6 +184,42 @@ def test_what_is_taken_as_sent_makes_room_for_a_spike_more(
         (found.voltage < 0) & (sent > -cap) & (said > 0),
     )
     assert not late.any() and not early.any()
+
+
+@settings(max_examples=40)
+@given(
+    sixteenth=st.integers(-40, 80), steps=st.integers(1, 9), assumed=st.integers(0, 9),
+    cap=st.sampled_from([1, 2]),
+)  # fmt: skip
+def test_levels_of_a_constant_value(sixteenth: int, steps: int, assumed: int, cap: int) -> None:
+    """From half a spike, T steps of J send `round(clip(T J, 0, most_in(T)))`, half rounded up.
+
+    Behind the steps that assume a spike no more than the cap a step is made up for.
+    """
+    value = sixteenth / 16.0
+    kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=cap, assumed_spikes=assumed)
+    found = net_counts(kind, np.full((steps, 1), value), dt=1.0, start="half")[-1, 0]
+    first, most = min(assumed, steps), kind.most_in(steps)
+    assert most == cap * steps + first
+    sent = np.floor(np.clip(steps * value, 0.0, most) + 0.5)
+    late = max(0.0, np.floor(first * value + 0.5)) + cap * (steps - first)
+    assert found == (min(sent, late) if first else sent)
+
+
+@pytest.mark.parametrize("assumed", [-1, 1.5, True, "2", None, 10**12, (1, -1), (0.5,), (True,)])
+def test_assumed_spikes_are_a_number_of_steps_or_of_spikes(assumed: object) -> None:
+    """Anything else is named."""
+    with pytest.raises(NetworkError, match=r"BipolarIntegrateAndFire.assumed_spikes .* of steps"):
+        sw.BipolarIntegrateAndFire(assumed_spikes=assumed)  # type: ignore[arg-type]
+
+
+def test_a_number_stands_for_one_spike_in_each_step() -> None:
+    """It is the same type as that with so many ones, and lists are tuples."""
+    assert sw.BipolarIntegrateAndFire(assumed_spikes=(1, 1)).assumed_spikes == 2
+    assert sw.BipolarIntegrateAndFire(assumed_spikes=()) == sw.BipolarIntegrateAndFire()
+    kind = sw.BipolarIntegrateAndFire(assumed_spikes=[3, 1])  # type: ignore[arg-type]
+    assert kind.assumed_spikes == kind.assumed == (3, 1)
+    assert sw.BipolarIntegrateAndFire(assumed_spikes=3).assumed == (1, 1, 1)
 
 
 heights = st.lists(st.integers(1, 9), min_size=1, max_size=8).map(
@@ -202,6 +263,47 @@ def test_spikes_of_heights_say_multiples_of_them(
     assert np.all(np.abs(said - owed) <= high / 2)
 
 
+@given(steps=st.integers(1, 8), worth=st.integers(0, 400), last=st.integers(1, 4))
+def test_what_comes_at_once_is_said_to_half_of_the_last_height(
+    steps: int, worth: int, last: int
+) -> None:
+    """One spike a step says any value that is in reach, where later heights make up for each.
+
+    That is so where no height is above the sum of all later ones, and the last: radix codes.
+    """
+    heights = [last]
+    while len(heights) < steps:
+        heights.insert(0, max(heights[0], round(0.7 * (sum(heights) + last))))
+    kind = sw.BipolarIntegrateAndFire(1.0, 1, 0, tuple(heights))
+    value = min(worth / 16.0, float(kind.most_in(steps) or 0))
+    currents = np.zeros((steps, 1))
+    currents[0] = value
+    found = net_counts(kind, currents, dt=1.0, start="half")[-1, 0]
+    assert abs(found - value) <= last / 2
+
+
+def test_heights_for_so_many_steps() -> None:
+    """They fall from `steps / 2` of the last, the last two are equal, and every value is in reach.
+
+    No height is above the sum of those behind it and half of the last, so that each step leaves
+    what later ones can say.
+    """
+    assert sw.BipolarIntegrateAndFire.in_steps(4).spike_heights == (6, 4, 3, 3)
+    assert sw.BipolarIntegrateAndFire.in_steps(2).spike_heights == (4, 3)
+    for steps in range(2, 40):
+        kind = sw.BipolarIntegrateAndFire.in_steps(steps)
+        heights = kind.spike_heights
+        assert len(heights) == steps and kind.assumed_spikes == kind.most_spikes == 1
+        assert heights[-2:] == (3, 3) or steps == 2
+        for step in range(1, steps):
+            assert heights[step - 1] / 2 <= sum(heights[step:]) + heights[-1] / 2
+    for wrong in (0, 2.0, True, None):
+        with pytest.raises(NetworkError, match=r"in_steps: steps is a whole number from 1, got"):
+            sw.BipolarIntegrateAndFire.in_steps(wrong)  # type: ignore[arg-type]
+        with pytest.raises(NetworkError, match=r"in_steps: spikes is a whole number from 1, got"):
+            sw.BipolarIntegrateAndFire.in_steps(4, wrong)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("spikes", [1, 2, 3, 7, 15])
 def test_heights_of_several_spikes(spikes: int) -> None:
     """Each is (n + 1) / 2 of the next, to rounding; all of them can say every value in reach.
@@ -221,3 +323,24 @@ def test_heights_of_several_spikes(spikes: int) -> None:
             assert heights[step - 1] / 2 <= reach
     assert sw.BipolarIntegrateAndFire.in_steps(3, 3).spike_heights == (4, 2, 1)
     assert sw.BipolarIntegrateAndFire.in_steps(2, 2).spike_heights == (3, 2)
+
+
+@pytest.mark.parametrize("given", [(0,), (2, 3), (1.5,), (True,), "21", 3, None, (10**30,)])
+def test_heights_are_whole_numbers_that_do_not_rise(given: object) -> None:
+    """Anything else is named."""
+    with pytest.raises(NetworkError, match=r"spike_heights must be whole .* such as \(3, 2, 2, 1"):
+        sw.BipolarIntegrateAndFire(spike_heights=given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [10**9, (10**9,), 10**400, {3: 1}, (-1,)])
+def test_what_is_taken_as_sent_is_bounded(given: object) -> None:
+    """Anything else is named."""
+    with pytest.raises(NetworkError, match=r"assumed_spikes must be a whole number of steps"):
+        sw.BipolarIntegrateAndFire(assumed_spikes=given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cap", [0, -1, 1.5, True, "2", 10**400])
+def test_a_cap_is_a_number_of_spikes(cap: object) -> None:
+    """Anything else is named."""
+    with pytest.raises(NetworkError, match=r"BipolarIntegrateAndFire.max_spikes_per_step"):
+        sw.BipolarIntegrateAndFire(max_spikes_per_step=cap)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from slowly import in_turn
 from spikewright.errors import NetworkError
-from spikewright.network.neurons import NUMPY_RATES
+from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES
 from spikewright.testing.modelling import NeuronExample, neuron_type_examples, sent_of
 
 SPIKING = [e for e in neuron_type_examples() if e.neuron_type.spiking]
@@ -54,6 +54,16 @@ def test_a_capped_type_obeys_or_says_that_it_cannot(example: NeuronExample, most
     assert type(capped) is type(neuron_type)
     assert capped.most_spikes is not None and 1 <= capped.most_spikes <= most
     assert 1 <= np.abs(counts).max() <= most
+
+
+def test_every_type_that_follows_the_mean_can_be_capped() -> None:
+    """What conversion chooses by itself runs on hardware with one spike a step."""
+    following = {type(e.neuron_type) for e in SPIKING if e.neuron_type.follows_mean}
+
+    assert len(following) >= 4
+    for example in SPIKING:
+        if type(example.neuron_type) in following:
+            assert example.neuron_type.capped(1).most_spikes == 1
 
 
 @pytest.mark.parametrize("cap", [0, -1, 1.5, True, "1"])
@@ -156,3 +166,13 @@ def test_what_a_type_says_of_sums_is_so(example: NeuronExample) -> None:
     sent = np.array([counts.sum(axis=0) for counts in ways if counts is not None])
     assert len(sent) == len(ways)
     assert (np.ptp(sent, axis=0).max() <= 1) == kind.follows_sum
+
+
+def test_both_sorts_of_types_are_looked_at() -> None:
+    """The law above is no empty one."""
+    looked_at = [e.neuron_type.follows_mean for e in MEAN]
+    sums = [e.neuron_type.follows_sum for e in MEAN]
+    assert sums.count(True) >= 3 and sums.count(False) >= 3
+
+    assert looked_at.count(True) >= 8 and looked_at.count(False) >= 5
+    assert {type(e.neuron_type) for e in SPIKING} == {t for t in NEURON_TYPES.values() if t.spiking}

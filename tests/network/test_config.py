@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import spikewright as sw
+from spikewright import network
 from spikewright.errors import NetworkError
 from spikewright.network.config import Config, Default
 
@@ -65,6 +67,46 @@ def test_inner_networks_inherit_and_have_the_last_word() -> None:
     assert [e.radius for e in (inherited, own, deep, after)] == [3.0, 2.0, 2.0, 3.0]
 
 
+def test_a_default_can_be_taken_back() -> None:
+    """By deleting it, or by setting it to `Default`; then it reads as the class's own."""
+    with sw.Network() as net:
+        for take_back in (
+            lambda: delattr(net.config[sw.Ensemble], "radius"),
+            lambda: setattr(net.config[sw.Ensemble], "radius", Default),
+        ):
+            net.config[sw.Ensemble].radius = 2.0
+            take_back()
+            assert net.config[sw.Ensemble].radius == sw.Ensemble(4).radius == 1.0
+
+
+def test_a_config_is_a_context_of_its_own() -> None:
+    """What is made inside belongs to the network around it, with the config's defaults."""
+    config = Config(sw.Ensemble)
+    config[sw.Ensemble].intercepts = sw.distributions.Uniform(0.0, 0.5)
+    with sw.Network() as net:
+        with config:
+            inside = sw.Ensemble(4)
+        outside = sw.Ensemble(4)
+    assert net.ensembles == [inside, outside]
+    assert inside.intercepts == sw.distributions.Uniform(0.0, 0.5)
+    assert outside.intercepts == (-1.0, 0.9)
+    assert sw.Ensemble in config and sw.Node not in config
+
+
+def test_positional_arguments_are_given_too() -> None:
+    """They win over defaults as named ones do, and one given twice is the usual error."""
+    with sw.Network() as net:
+        net.config[sw.Ensemble].dimensions = 3
+        net.config[sw.Connection].synapse = 0.1
+        a, b = sw.Ensemble(4, 2), sw.Ensemble(4)
+        link = sw.Connection(a, a, 0.2)
+        assert (a.dimensions, b.dimensions, link.synapse) == (2, 3, sw.Lowpass(0.2))
+        with pytest.raises(TypeError, match="dimensions"):
+            sw.Ensemble(4, 2, dimensions=2)
+        with pytest.raises(TypeError):
+            sw.Node(None, 1, 1, None, None, 1, False, 7)  # type: ignore[call-arg]
+
+
 def test_what_does_not_concern_an_object_is_no_mistake() -> None:
     """A solver as a default of connections is for those that decode, and for decoding probes."""
     solver = sw.solvers.LstsqL2(reg=0.02)
@@ -100,6 +142,26 @@ def test_what_there_is_not_is_named(ask: Any, message: str) -> None:
     """Unknown parameters and classes, with those that there are."""
     with pytest.raises(NetworkError, match=message):
         ask(sw.Network().config)
+
+
+def test_an_impossible_default_is_told_from_an_impossible_argument() -> None:
+    """The error is the object's own, and its note says that the value was a default."""
+    with sw.Network() as net:
+        net.config[sw.Ensemble].radius = -1.0
+        with pytest.raises(NetworkError, match=r"'cells'.*radius must be above 0") as caught:
+            sw.Ensemble(4, label="cells")
+        assert caught.value.__notes__ == ["Defaults of the networks around it: radius = -1.0."]
+
+
+def test_files_are_read_without_the_defaults_around(tmp_path: Path) -> None:
+    """A network loaded inside another one is what was saved."""
+    with sw.Network() as saved, sw.Network():
+        sw.Ensemble(4)
+    network.save(saved, tmp_path / "net.sw")
+    with sw.Network() as around:
+        around.config[sw.Ensemble].radius = 5.0
+        loaded = network.load(tmp_path / "net.sw")
+    assert loaded.all_ensembles[0].radius == 1.0
 
 
 def small() -> sw.Network:
@@ -140,3 +202,12 @@ def test_a_copy_is_the_same_network_of_other_objects(how: Any) -> None:
     cells, others = net.all_ensembles[0], twin.all_ensembles[0]
     assert cells is not others and others in twin and others not in net
     assert net.networks[0] in net and net not in net
+
+
+def test_a_copy_becomes_part_of_the_network_being_filled() -> None:
+    """As any network made there; at the top it is a part of none."""
+    net = small()
+    with sw.Network() as outer:
+        twin = net.copy()
+    assert outer.networks == [twin]
+    assert outer.n_neurons == 30

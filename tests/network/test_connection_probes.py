@@ -101,3 +101,32 @@ def test_a_filter_reads_what_a_rule_made_a_step_before(attr: str, engine: str) -
     wanted = np.concatenate([np.zeros_like(before[:1]), sw.Lowpass(0.002).filt(before)[:-1]])
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-15)
     assert np.any(found)
+
+
+def test_an_input_is_the_whole_output_of_the_sender() -> None:
+    """Of a node all values, whatever part is sent; of an ensemble its neurons' output."""
+    with sw.Network(seed=0) as network:
+        pre, ensemble = source(), sw.Ensemble(6, 2)
+        sends = sw.Connection(pre[[2, 0]], sw.Node(size_in=2), None)
+        neurons = sw.Connection(ensemble.neurons[::-2], sw.Node(size_in=3), None)
+        decodes = sw.Connection(ensemble[1], sw.Node(size_in=1), None)
+        found = [sw.Probe(one, "input") for one in (sends, neurons, decodes)]
+        wanted = [sw.Probe(pre), sw.Probe(ensemble.neurons), sw.Probe(ensemble.neurons)]
+    recorded = run(network, *found, *wanted)
+    for got, expected in zip(recorded[:3], recorded[3:], strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_weights_of_a_convolution_are_its_kernel() -> None:
+    """Recorded, and in `sim.data`: those of the one part of the chain that has weights."""
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 1, 2))
+    with sw.Network() as network:
+        pre, post = sw.Node(size_in=36), sw.Node(size_in=32)
+        images = sw.Convolution(2, (6, 6, 1), kernel_size=(3, 3), init=kernel)
+        connection = sw.Connection(pre, post, transform=images)
+        probe = sw.Probe(connection, "weights")
+    with sw.Simulator(network, precision="float64", progress=False) as simulator:
+        simulator.run_steps(1)
+        held = simulator.data[connection].weights
+    np.testing.assert_array_equal(held, np.moveaxis(kernel, (-1, -2), (0, 1)))
+    np.testing.assert_array_equal(simulator.data[probe][0], held)

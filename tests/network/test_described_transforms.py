@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright.errors import NetworkError
+from spikewright.network import load, save
 from spikewright.network.transforms import Reshape, flatten
 from spikewright.testing.oracle import apply_transform
 
@@ -51,6 +56,30 @@ def test_sparse_matrices_of_scipys(form: str) -> None:
     matrix = SPARSE.asformat("csr" if form == "plain" else form)
     transform = matrix if form == "plain" else sw.Sparse((4, 6), init=matrix)
     np.testing.assert_allclose(mapped(transform, x, 4), SPARSE.toarray() @ x, rtol=1e-12)
+
+
+@pytest.mark.parametrize("values", [1.5, [1.0, -2.0, 0.5]])
+def test_sparse_entries_by_their_places(values: Any) -> None:
+    """Entries that meet add up; the form of five arrays is the same map, and stays what it was."""
+    at = np.array([[0, 1], [2, 3], [2, 3]])
+    whole = np.zeros((3, 4))
+    np.add.at(whole, (at[:, 0], at[:, 1]), values)
+    x = RNG.normal(size=4)
+    found = mapped(sw.Sparse((3, 4), indices=at, init=values), x, 3)
+    np.testing.assert_allclose(found, whole @ x, rtol=1e-12)
+    five = sw.Sparse(at[:, 0], at[:, 1], np.broadcast_to(values, 3), (3,), 4)
+    assert isinstance(five, sw.Sparse)
+    np.testing.assert_array_equal(mapped(five, x, 3), found)
+    assert isinstance(sw.Sparse((0, 1), (1, 0), (1.0, 2.0), (2,), 2), sw.Sparse)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("init", [2.0, [1.0, 2.0, 3.0], np.arange(9.0).reshape(3, 3)])
+def test_dense_matrices_by_shape(init: Any) -> None:
+    """A number and a vector stand on the diagonal."""
+    x = RNG.normal(size=3)
+    matrix = np.asarray(init) if np.ndim(init) == 2 else np.eye(3) * init
+    np.testing.assert_allclose(mapped(sw.Dense((3, 3), init), x, 3), matrix @ x, rtol=1e-12)
+    np.testing.assert_array_equal(connected(sw.Dense((3, 3), init), 3, 3).transform.matrix, matrix)  # type: ignore[union-attr]
 
 
 def _convolved(x: NDArray, strides: tuple[int, int], same: bool, groups: int) -> NDArray:
@@ -145,6 +174,40 @@ def test_a_transposed_convolution_is_the_transpose_of_one(
     np.testing.assert_allclose(_matrix(made), _matrix(convolution).T, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("n", "stride", "k", "padding", "size"),
+    [
+        (3, 1, 3, "valid", 5), (4, 2, 3, "valid", 9), (5, 3, 5, "valid", 17), (4, 2, 1, "valid", 7),
+        (3, 1, 3, "same", 3), (4, 2, 3, "same", 7), (5, 3, 5, "same", 13),
+    ],
+)  # fmt: skip
+def test_the_smallest_output_is_the_usual_one(
+    n: int, stride: int, k: int, padding: Any, size: int
+) -> None:
+    """As that of Nengo 4.1; up to a stride less one more may be asked for."""
+    for more in range(-1, stride + 1):
+        given: Any = {"kernel_size": (k,), "strides": (stride,), "padding": padding}
+        make = partial(sw.ConvolutionTranspose, 2, (n, 1), (size + more, 2), **given)
+        if 0 <= more < stride:
+            assert make().size_out == 2 * (size + more)
+        else:
+            with pytest.raises(NetworkError, match=rf"ConvolutionTranspose: no .*\({size}, 2\)"):
+                make()
+    assert sw.ConvolutionTranspose(2, (n, 1), **given).size_out == 2 * size
+
+
+def test_a_transposed_convolution_draws_its_kernel_and_names_itself() -> None:
+    """When a connection is made, from the network's seed."""
+    made = sw.ConvolutionTranspose(3, (4, 4, 2))
+    first, again = (_weights(connected(made, 32, 108, seed)) for seed in (0, 0))
+    np.testing.assert_array_equal(first, again)
+    assert first.size == 3 * 3 * 2 * 3 and repr(made) == "<ConvolutionTranspose(3, (4, 4, 2), ...)>"
+    with pytest.raises(NetworkError, match="ConvolutionTranspose: init is a kernel"):
+        sw.ConvolutionTranspose(3, (4, 4, 2), init=np.ones((3, 3)))
+    with pytest.raises(NetworkError, match=r"ConvolutionTranspose: no .* output_shape \(6, 6, 2\)"):
+        sw.ConvolutionTranspose(3, (4, 4, 2), (6, 6, 2))
+
+
 DRAWN: dict[str, tuple[Callable[[], Any], int, int, float]] = {
     "distribution": (lambda: UNIFORM, 4, 3, 1 / 3),
     "dense": (lambda: sw.Dense((3, 4), init=UNIFORM), 4, 3, 1 / 3),
@@ -182,6 +245,39 @@ def test_weights_are_drawn_when_a_connection_is_made(name: str) -> None:
     assert np.concatenate(many).var() == pytest.approx(variance, rel=0.15)
 
 
+def test_a_seed_of_its_own_and_places_in_networks() -> None:
+    """The same seed draws the same anywhere; two connections, and two networks, draw apart."""
+    found = []
+    for label in ("a", "b"):
+        with sw.Network(seed=3, label=label):
+            nodes = sw.Node(np.zeros(2)), sw.Node(size_in=2)
+            own = sw.Connection(*nodes, transform=UNIFORM, seed=7)
+            one, two = (sw.Connection(*nodes, transform=UNIFORM) for _ in range(2))
+            inner = []
+            for _ in range(2):
+                with sw.Network():
+                    ends = sw.Node(np.zeros(2)), sw.Node(size_in=2)
+                    inner.append(sw.Connection(*ends, transform=UNIFORM))
+        found.append([_weights(c) for c in (own, one, two, *inner)])
+    np.testing.assert_array_equal(found[0], found[1])
+    assert len({w.tobytes() for w in found[0]}) == 5
+    one.transform = UNIFORM  # again, by the connection's own seed
+    np.testing.assert_array_equal(_weights(one), found[0][1])
+
+
+def test_drawn_weights_are_in_the_file(tmp_path: Path) -> None:
+    """A network that is loaded has the same ones."""
+    with sw.Network(seed=0) as net:
+        end = sw.Node(size_in=12)
+        made = sw.Connection(sw.Node(np.zeros(32)), end, transform=sw.Convolution(3, (4, 4, 2)))
+    save(net, tmp_path / "net.spike")
+    (loaded,) = load(tmp_path / "net.spike").connections
+    np.testing.assert_array_equal(_weights(loaded), _weights(made))
+    for transform in flatten(made.transform):
+        for copied in (copy.deepcopy(transform), pickle.loads(pickle.dumps(transform))):
+            np.testing.assert_array_equal(copied.weights, transform.weights)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -206,3 +302,11 @@ def test_impossible_transforms_are_refused(make: Any, message: str) -> None:
     """The error names the transform, what was given and what is wanted."""
     with pytest.raises(NetworkError, match=message):
         make()
+
+
+def test_a_distribution_is_for_vectors() -> None:
+    """Between shaped ends it is refused, with what to do."""
+    with sw.Network():
+        ends = sw.Node(np.zeros((2, 3))), sw.Node(size_in=4)
+        with pytest.raises(NetworkError, match=r"not from \(2, 3\) to \(4,\); reshape them"):
+            sw.Connection(*ends, transform=UNIFORM)

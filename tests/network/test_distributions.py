@@ -44,6 +44,24 @@ def test_draws_have_the_shape_asked_for_and_follow_the_generator(dist: d.Distrib
         assert n == 1 or not np.array_equal(values, draw(dist, n, dims, seed=1))
 
 
+@pytest.mark.parametrize("dist", EXAMPLES, ids=lambda x: type(x).__name__)
+def test_numbers_and_vectors_are_drawn_as_in_nengo(dist: d.Distribution) -> None:
+    """`sample(n)` are numbers, `sample(n, d)` vectors; a seed will do; whole ones are integers."""
+    vectors = dist.sample(5, 3, 7)
+    numbers = dist.sample(5, rng=7)
+    assert vectors.shape == (5, 3) and numbers.shape == (5,) == dist.sample(5).shape
+    np.testing.assert_array_equal(vectors, draw(dist, 5, 3, seed=7))
+    whole = isinstance(dist, d.Uniform) and dist.integer
+    assert numbers.dtype == (np.int64 if whole else np.float64)
+
+
+def test_every_distribution_is_registered_and_has_an_example() -> None:
+    """What files can name is what is tested here."""
+    assert {type(e).__name__ for e in EXAMPLES} | {"Samples"} == set(d.DISTRIBUTIONS)
+    with pytest.raises(ValueError, match="registered already"):
+        d.register(d.Uniform)
+
+
 @pytest.mark.parametrize(
     ("dist", "mean", "variance"),
     [
@@ -62,6 +80,16 @@ def test_moments(dist: d.Distribution, mean: float, variance: float) -> None:
     values = draw(dist, 40_000, 1).ravel()
     assert abs(values.mean() - mean) < 4 * np.sqrt(variance / len(values))
     assert values.var() == pytest.approx(variance, rel=0.04)
+
+
+def test_lengths_of_parts_of_random_directions() -> None:
+    """`SubvectorLength` and `SqrtBeta` are what they are said to be: E of the square is m / d."""
+    squares = draw(d.SubvectorLength(8, 2), 20_000, 1) ** 2
+    assert squares.mean() == pytest.approx(2 / 8, rel=0.02)
+    directions = draw(d.UniformHypersphere(surface=True), 20_000, 8)
+    quantiles = np.linspace(0.05, 0.95, 10)
+    wanted = np.quantile(np.linalg.norm(directions[:, :2], axis=1), quantiles)
+    assert np.allclose(np.quantile(np.sqrt(squares), quantiles), wanted, atol=0.02)
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3, 4, 5, 8, 9])
@@ -90,6 +118,22 @@ def test_scattered_points_keep_their_distance() -> None:
 
     scattered = nearest(draw(d.ScatteredHypersphere(), 400, 2))
     assert scattered > 2 * nearest(draw(d.UniformHypersphere(), 400, 2))
+
+
+def test_min_magnitude_leaves_the_middle_empty() -> None:
+    """No point lies nearer than that, and those beyond it are even."""
+    for kind in (d.ScatteredHypersphere, d.UniformHypersphere):
+        for dims in (1, 3):
+            radii = np.linalg.norm(draw(kind(min_magnitude=0.5), 4000, dims), axis=1)
+            assert radii.min() >= 0.5 and radii.max() <= 1.0
+            assert np.mean(radii**dims) == pytest.approx((1 + 0.5**dims) / 2, rel=0.02)
+
+
+def test_one_dimension_on_the_surface_is_both_signs_alike() -> None:
+    """As many encoders of either sign as there can be."""
+    for n in (10, 11):
+        signs = draw(d.ScatteredHypersphere(surface=True), n, 1).ravel()
+        assert set(signs) == {-1.0, 1.0} and abs(signs.sum()) <= 1
 
 
 @pytest.mark.parametrize(

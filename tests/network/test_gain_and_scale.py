@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikewright as sw
-from spikewright.errors import NetworkError
+from spikewright.errors import NetworkError, SpikewrightError
 from spikewright.network import load, save
+from spikewright.network.neurons import NUMPY_RATES
 
 # Gain and bias
 
@@ -107,6 +108,15 @@ def test_impossible_rates_are_refused(
         neuron_type.gain_bias(np.array([max_rates]), np.array([intercepts]))
 
 
+def test_types_without_a_gain_formula_ask_for_gain_and_bias() -> None:
+    """Softplus and clipped ReLU have none; the error says what to give."""
+    for neuron_type in (sw.Softplus(), sw.ClippedReLU(), sw.RunningMeanSpiking(sw.Softplus())):
+        with sw.Network() as net:
+            sw.Ensemble(2, neuron_type=neuron_type)
+        with pytest.raises(NetworkError, match="give gain= and bias="):
+            sw.Simulator(net, engine="reference")
+
+
 # Firing-rate scale
 
 
@@ -126,6 +136,59 @@ def test_lif_refuses_a_scale_with_the_reason_wherever_it_is_set() -> None:
             ensemble.neuron_type = sw.LIF()
         assert isinstance(ensemble.neuron_type, sw.IntegrateAndFire)
         ensemble.neuron_type = sw.LIF(skewed_scaling=True)
+
+
+def test_skewed_scaling_is_accepted_by_name_and_changes_the_output() -> None:
+    """`skewed_scaling=True` multiplies gain and bias; a probed current shows it once."""
+    with sw.Network() as net:
+        stimulus = sw.Node([0.5])
+        ensemble = sw.Ensemble(
+            1, neuron_type=sw.LIF(skewed_scaling=True), gain=3.0, bias=1.0, rate_scale=4.0
+        )
+        sw.Connection(stimulus, ensemble.neurons, synapse=None)
+        current, output = sw.Probe(ensemble.neurons, "input"), sw.Probe(ensemble.neurons)
+    with sw.Simulator(net, engine="reference") as sim:
+        sim.run_steps(2000)
+    data = sim.data[ensemble]
+    assert (data.gain, data.bias, data.amplitude) == (12.0, 4.0, 0.25)
+    np.testing.assert_array_equal(sim.data[current], np.full((2000, 1), 10.0))
+    rate = float(sw.LIFRate().rates(NUMPY_RATES, np.array(10.0)))
+    unscaled = float(sw.LIFRate().rates(NUMPY_RATES, np.array(2.5)))
+    assert abs(sim.data[output].mean() - rate / 4.0) < 1.0
+    assert rate / 4.0 < 0.9 * unscaled
+    np.testing.assert_allclose(data.max_rates, sw.LIFRate().rates(NUMPY_RATES, np.array(16.0)))
+
+
+def test_relu_max_rates_grow_in_proportion_to_the_scale() -> None:
+    """Gain, bias and maximum rates tenfold, spikes a tenth as high."""
+    built = {}
+    for scale in (1.0, 10.0):
+        with sw.Network(seed=4) as net:
+            ensemble = sw.Ensemble(20, neuron_type=sw.IntegrateAndFire(2.0), rate_scale=scale)
+        built[scale] = sw.Simulator(net, engine="reference").data[ensemble]
+    one, ten = built[1.0], built[10.0]
+    for name in ("gain", "bias", "max_rates"):
+        np.testing.assert_allclose(getattr(ten, name), 10.0 * getattr(one, name), rtol=1e-12)
+    assert np.all(one.amplitude == 2.0) and np.all(ten.amplitude == 0.2)
+    assert np.all((one.max_rates >= 200.0) & (one.max_rates <= 400.0))
+
+
+def test_curved_responses_keep_their_gain_under_a_scale() -> None:
+    """There the scale acts on the spiking: gain and bias stay, spikes are as much lower."""
+    with sw.Network(seed=4) as net:
+        ensemble = sw.Ensemble(
+            5, neuron_type=sw.RegularSpiking(sw.Tanh()), max_rates=np.full(5, 300.0),
+            rate_scale=10.0,
+        )  # fmt: skip
+        plain = sw.Ensemble(
+            5, neuron_type=sw.RegularSpiking(sw.Tanh()), max_rates=np.full(5, 300.0), seed=1
+        )
+        ensemble.seed = 1
+    data = sw.Simulator(net, engine="reference").data
+    np.testing.assert_array_equal(data[ensemble].gain, data[plain].gain)
+    np.testing.assert_array_equal(data[ensemble].bias, data[plain].bias)
+    assert np.all(data[ensemble].amplitude == 0.1)
+    np.testing.assert_allclose(data[ensemble].max_rates, 3000.0)
 
 
 def test_gain_and_bias_may_be_drawn(tmp_path: Path) -> None:
@@ -155,3 +218,15 @@ def test_gain_and_bias_may_be_drawn(tmp_path: Path) -> None:
         for first, second in zip(built[0], other, strict=True):
             np.testing.assert_array_equal(first, second)
     assert np.any(values) and probe.target is half
+
+
+def test_drawn_gains_are_numbers_in_a_file_for_other_simulators(tmp_path: Path) -> None:
+    """NIR has no distributions: the error says to give what was drawn."""
+    with sw.Network() as net:
+        one = sw.distributions.Uniform(1, 2)
+        cells = sw.Ensemble(3, None, neuron_type=sw.GridLIF(), gain=one, bias=0.0)
+        stimulus = sw.Node(np.zeros(3))
+        sw.Connection(stimulus, cells.neurons, None)
+        sw.Probe(cells.neurons)
+    with pytest.raises(SpikewrightError, match=r"gain and bias are drawn.*arrays that sim\.data"):
+        sw.nir.save(net, tmp_path / "net.nir")

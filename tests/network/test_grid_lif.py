@@ -27,6 +27,14 @@ def test_silence_is_a_whole_number_of_steps(silent: int) -> None:
     assert plain != spike_steps(sw.GridLIF(tau, 3 * DT), 9.0, 200, DT)
 
 
+def test_the_silence_is_the_nearest_whole_number_of_steps() -> None:
+    """Of a refractory time between two of them."""
+    wanted = spike_steps(sw.GridLIF(tau_ref=2 * DT), 3.0, 100, DT)
+    assert wanted == spike_steps(sw.GridLIF(tau_ref=2.4 * DT), 3.0, 100, DT)
+    assert wanted == spike_steps(sw.GridLIF(tau_ref=1.6 * DT), 3.0, 100, DT)
+    assert wanted != spike_steps(sw.GridLIF(tau_ref=2.6 * DT), 3.0, 100, DT)
+
+
 def test_it_follows_its_equation_step_by_step() -> None:
     """Random currents of both signs: the exact exponential, the floor, the silence."""
     rng = np.random.default_rng(0)
@@ -45,6 +53,15 @@ def test_it_follows_its_equation_step_by_step() -> None:
     assert found.output.any(axis=0).all() and (found.voltage == -0.5).any()
 
 
+def test_its_rates_are_those_of_short_steps() -> None:
+    """Spikes of a second in steps of a tenth of a millisecond: each interval ends half one late."""
+    kind, dt = sw.GridLIF(), 1e-4
+    for current in (1.2, 2.0, 6.0):
+        rate = float(kind.rates(np, np.array(current)))
+        wanted = 1 / (1 / rate + dt / 2)
+        assert len(spike_steps(kind, current, 10_000, dt)) == pytest.approx(wanted, rel=0.01, abs=1)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -57,3 +74,23 @@ def test_impossible_parameters_are_refused(options: dict[str, float], message: s
     """The error names type, parameter and value."""
     with pytest.raises(NetworkError, match=message):
         sw.GridLIF(**options)
+
+
+def test_a_start_in_silence_is_counted_down() -> None:
+    """`initial_state` gives the silent steps that are left."""
+    with sw.Network() as net:
+        cells = sw.Ensemble(
+            2,
+            None,
+            neuron_type=sw.GridLIF(),
+            gain=1.0,
+            bias=1000.0,
+            initial_voltage="zero",
+            initial_state={"refractory_steps": [0, 3]},
+        )
+        probe = sw.Probe(cells.neurons, "refractory_steps")
+    with sw.Simulator(net, DT, progress=False) as sim:
+        sim.run_steps(5)
+    np.testing.assert_array_equal(sim.data[probe][:, 0], [2, 1, 0, 2, 1])
+    np.testing.assert_array_equal(sim.data[probe][:, 1], [2, 1, 0, 2, 1])
+    assert sim.data[probe].shape == (5, 2)

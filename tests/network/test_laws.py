@@ -122,6 +122,28 @@ def test_signed_counts_are_the_running_maximum_of_the_integral(
         np.testing.assert_array_equal(np.cumsum(found.counts, axis=0), expected)
 
 
+@settings(max_examples=40)
+@given(
+    values=hnp.arrays(
+        np.float64,
+        st.tuples(st.integers(1, 60), st.integers(1, 4)),
+        elements=st.floats(0.0, 2000.0, width=32),
+    ),
+    dt=steps_of_time,
+    scale=scales,
+    start=st.floats(0.0, 1.0, exclude_max=True, width=32),
+)
+def test_counts_of_positive_currents_stay_within_one_of_the_integral(
+    values: NDArray, dt: float, scale: float, start: float
+) -> None:
+    """`integral - 1 < N <= integral` (to rounding) at every step while `J >= 0`."""
+    for neuron_type in (sw.IntegrateAndFire(), sw.SpikingRectifiedLinear()):
+        found = drive(neuron_type, values, dt=dt, scale=scale, start=start)
+        assert found.counts is not None
+        left = start + scale * dt * np.cumsum(values, axis=0) - np.cumsum(found.counts, axis=0)
+        assert left.min() >= -1e-4 and left.max() < 1.0 + 1e-9
+
+
 @pytest.mark.parametrize("neuron_type", [sw.IntegrateAndFire(), sw.SpikingRectifiedLinear()])
 @pytest.mark.parametrize(("scale", "dt"), [(1.0, 0.001), (5.0, 0.01)])
 def test_rate_error_falls_as_one_over_time(
@@ -134,6 +156,21 @@ def test_rate_error_falls_as_one_over_time(
     errors = [np.abs(output[:t].mean(axis=0) - values).max() for t in times]
     assert np.all(np.array(errors) <= (1.0 + 1e-9) / (times * scale * dt))
     assert abs(slope(times, np.array(errors)) + 1.0) < 0.05
+
+
+@settings(max_examples=30)
+@given(
+    current=st.floats(0.0, 900.0), scale=scales, dt=steps_of_time, count=st.integers(1, 200),
+    start=st.floats(0.0, 1.0, exclude_max=True),
+)  # fmt: skip
+def test_mean_of_a_constant_current_is_off_by_less_than_a_spike(
+    current: float, scale: float, dt: float, count: int, start: float
+) -> None:
+    """`|mean - J| < 1/(T s dt)` for any constant `J >= 0`, start, step and scale."""
+    found = drive(
+        sw.IntegrateAndFire(), [current], steps=count, dt=dt, scale=scale, start=start
+    ).output
+    assert abs(found.mean() - current) < (1.0 + 1e-3) / (count * scale * dt)
 
 
 # Means of curved responses
@@ -168,6 +205,21 @@ def test_running_mean_spiking_finds_f_of_the_mean(name: str, scale: float) -> No
     assert abs(slope(times, np.array(errors)) + 1.0) < 0.1
 
 
+def test_regular_spiking_finds_the_mean_of_f_instead() -> None:
+    """Behind spikes the integrated rate is biased for a curved response; that is why both exist."""
+    values = spike_driven(4000, 50, seed=2)
+    means = values.mean(axis=0)
+    for base in (sw.Sigmoid(1.0), sw.Tanh(1.0)):
+        regular, running = (
+            drive(kind(base), values, dt=0.05, scale=10.0).output.mean(axis=0)
+            for kind in (sw.RegularSpiking, sw.RunningMeanSpiking)
+        )
+        wanted = base.rates(NUMPY_RATES, means)
+        np.testing.assert_allclose(regular, base.rates(NUMPY_RATES, values).mean(axis=0), atol=0.01)
+        assert np.abs(running - wanted).max() < 0.01
+        assert np.abs(regular - wanted).max() > 0.2
+
+
 # Scale
 
 
@@ -191,3 +243,28 @@ def test_a_scale_leaves_the_mean_output(base: sw.NeuronType) -> None:
             if neuron_type.stochastic:  # five standard errors of a Poisson mean
                 bound = bound + 5.0 * np.sqrt(wanted / (scale * dt * steps * copies))
             assert np.all(np.abs(mean - wanted) <= bound), (kind, scale)
+
+
+def test_a_scale_multiplies_spikes_by_itself() -> None:
+    """s times as many spikes, each 1/s as high, from the same current."""
+    values = np.linspace(1.0, 200.0, 30)
+    for neuron_type in (
+        sw.IntegrateAndFire(), sw.SpikingRectifiedLinear(), sw.RegularSpiking(sw.ClippedReLU(90.0)),
+    ):  # fmt: skip
+        one, ten = (drive(neuron_type, values, steps=1000, scale=s) for s in (1.0, 10.0))
+        assert one.counts is not None and ten.counts is not None
+        few, many = one.counts.sum(axis=0), ten.counts.sum(axis=0)
+        assert np.all((many >= 10.0 * few) & (many < 10.0 * (few + 1.0)))
+        np.testing.assert_allclose(np.unique(one.output), np.unique(one.counts) * 1000.0)
+        np.testing.assert_allclose(np.unique(ten.output), np.unique(ten.counts) * 100.0)
+
+
+def test_scaling_a_sigmoid_by_its_gain_would_have_changed_it() -> None:
+    """The reason for the rule: f(10 J) / 10 is not f(J) for a curved f, while s f(J) / s is."""
+    for base in (sw.Sigmoid(), sw.Tanh()):
+        value = np.array([1.5])
+        right = base.rates(NUMPY_RATES, value)
+        skewed = base.rates(NUMPY_RATES, 10.0 * value) / 10.0
+        assert abs(skewed - right) > 0.5 * right
+        scaled = drive(base, value, steps=1, scale=10.0).output
+        np.testing.assert_allclose(scaled[0], right, rtol=1e-12)

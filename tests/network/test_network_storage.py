@@ -24,6 +24,7 @@ from spikewright.testing.engines import (
     synapse_examples,
     transform_examples,
 )
+from spikewright.testing.mixed import MixedNetwork
 
 
 def rich_network() -> sw.Network:
@@ -156,6 +157,77 @@ def test_a_round_trip_keeps_every_attribute(rich: sw.Network, tmp_path: Path) ->
         assert (a.label, a.shape_in, a.shape_out) == (b.label, b.shape_in, b.shape_out)
     infinite = next(e for e in loaded.all_ensembles if e.label == "lif-without-floor")
     assert infinite.neuron_type == sw.LIF(min_voltage=-np.inf)
+
+
+def test_a_stochastic_looping_network_runs_the_same_after_loading(tmp_path: Path) -> None:
+    """Random starts and draws follow from the network's seed and the objects' places."""
+    mixed = MixedNetwork()
+    save(mixed.network, tmp_path / "net.sw")
+    loaded = load(tmp_path / "net.sw")
+    for node, net in ((mixed.stimulus, mixed.network), (loaded.nodes[0], loaded)):
+        assert isinstance(node.output, np.ndarray) and net.seed == 0
+    feed = mixed.feed(3, 20)
+    recorded = []
+    for net, node in ((mixed.network, mixed.stimulus), (loaded, loaded.nodes[0])):
+        with sw.Simulator(net, dt=mixed.dt, batch_size=3, engine="reference") as sim:
+            sim.run_steps(20, {node: feed})
+        recorded.append([sim.data[probe] for probe in net.all_probes])
+    assert any(value.any() for value in recorded[0])
+    for one, two in zip(*recorded, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(("saved_at", "run_at"), [(1.0, 10.0), (10.0, 1.0), (10.0, 3.0)])
+def test_parameters_saved_at_one_scale_load_right_at_any_other(
+    saved_at: float, run_at: float, tmp_path: Path
+) -> None:
+    """The scale is a field of its own: gain and bias in the file are the unscaled ones."""
+
+    def build(scale: float) -> sw.Network:
+        with sw.Network(seed=1) as net:
+            stimulus = sw.Node([0.7])
+            ensemble = sw.Ensemble(
+                5, neuron_type=sw.IntegrateAndFire(), gain=np.arange(1.0, 6.0) * 50, bias=20.0,
+                rate_scale=scale,
+            )  # fmt: skip
+            sw.Connection(stimulus, ensemble.neurons, None, np.ones((5, 1)))
+            sw.Probe(ensemble.neurons)
+        return net
+
+    save(build(saved_at), tmp_path / "net.sw")
+    loaded = load(tmp_path / "net.sw")
+    (ensemble,) = loaded.ensembles
+    assert ensemble.rate_scale == saved_at
+    np.testing.assert_array_equal(ensemble.gain, np.arange(1.0, 6.0) * 50)  # type: ignore[arg-type]
+    ensemble.rate_scale = run_at
+    np.testing.assert_array_equal(results(loaded, 60)[0], results(build(run_at), 60)[0])
+    assert results(loaded, 60)[0].any()
+
+
+def test_objects_come_back_in_the_order_that_indices_mean(rich: sw.Network) -> None:
+    """For embedding in another file: the n-th object written is the n-th object read."""
+    encoder = _storage.Encoder()
+    content, written = storage.to_manifest(rich, encoder)
+    loaded, read = storage.from_manifest(content, encoder.arrays, "somewhere")
+    assert len(read) == len(written) > 100
+    for one, two in zip(written, read, strict=True):
+        assert type(one) is type(two) and one.label == two.label
+    assert [id(o) for o in read] == [
+        id(o)
+        for part in ("nodes", "ensembles", "connections", "probes")
+        for o in getattr(loaded, f"all_{part}")
+    ]
+
+
+def test_loading_adds_the_network_to_none(rich: sw.Network, tmp_path: Path) -> None:
+    """Not even inside `with`; the caller adds it where it is wanted."""
+    save(rich, tmp_path / "net.sw")
+    with sw.Network() as outer:
+        loaded = load(tmp_path / "net.sw")
+        assert outer.networks == []
+        node = sw.Node([1.0])
+    assert outer.nodes == [node] and loaded.nodes
+    outer.add(loaded)
 
 
 # Refusals

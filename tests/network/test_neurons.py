@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,15 @@ from driving import drive, spike_steps
 import spikewright as sw
 from slowly import of_each_type
 from spikewright._base.equations import CURVES
-from spikewright.errors import NetworkError
+from spikewright.errors import BuildError, NetworkError
 from spikewright.graph.layers import Activation
 from spikewright.network.neurons import (
+    NEURON_TYPES,
     NUMPY_NEURONS,
     NUMPY_RATES,
     TOLERANCE,
     Clock,
+    register,
 )
 from spikewright.testing.engines import neuron_type_examples
 from spikewright.testing.layers import CURVE_PARAMETERS
@@ -39,6 +42,12 @@ MILLISECOND = 0.001
 def test_lif_spikes_at_the_golden_steps(current: float, steps: list[int]) -> None:
     """LIF with tau_rc 20 ms, tau_ref 2 ms, from v = 0, in steps of 1 ms."""
     assert spike_steps(sw.LIF(), current, 96 if current == 2.0 else 60, MILLISECOND) == steps
+
+
+def test_lif_fires_above_its_threshold_and_not_at_it() -> None:
+    """At v = 1 exactly, held there by J = 1, it never fires."""
+    assert not drive(sw.LIF(), [1.0], steps=50, start=[1.0]).output.any()
+    assert drive(sw.LIF(), [1.0], steps=1, start=[1.0 + 1e-12]).output.any()
 
 
 def test_lif_rate_has_the_golden_values() -> None:
@@ -75,10 +84,43 @@ def test_lif_may_have_no_refractory_time(engine: str) -> None:
     assert sim.data[fast].max_rates.min() > 699.0
 
 
+def test_lif_min_voltage_bounds_the_voltage_from_below() -> None:
+    """Without it a negative current is remembered; the default forgets it."""
+    currents = np.full((60, 1), -5.0)
+    currents[30:] = 3.0
+    default, debt = (drive(sw.LIF(min_voltage=v), currents) for v in (0.0, -math.inf))
+    assert default.voltage is not None and debt.voltage is not None
+    assert default.voltage.min() == 0.0
+    expected = -5.0 * (1 - np.exp(-np.arange(1, 31) * MILLISECOND / 0.02))
+    np.testing.assert_allclose(debt.voltage[:30, 0], expected, rtol=1e-9)
+    first = [int(np.flatnonzero(r.output[:, 0])[0]) for r in (default, debt)]
+    assert first[1] > first[0]
+    half = drive(sw.LIF(min_voltage=-0.5), currents)
+    assert half.voltage is not None and half.voltage.min() == -0.5
+
+
+@pytest.mark.parametrize("current", [0.0, 1.0, 1.5, 2.0, 50.0])
+def test_lif_may_start_above_its_threshold(current: float) -> None:
+    """It then fires in the first step, and all stays finite."""
+    found = drive(sw.LIF(), [current], steps=20, start=[2.0])
+    assert found.output[0, 0] == 1000.0
+    assert np.all(np.isfinite(found.output))
+    assert found.voltage is not None and np.all(np.isfinite(found.voltage))
+
+
 def test_spiking_relu_has_the_golden_outputs() -> None:
     """J = 2500 at 1 ms: two and three spikes a step in turn, the remainder kept."""
     output = drive(sw.SpikingRectifiedLinear(), [2500.0], steps=6).output
     assert output[:, 0].tolist() == [2000.0, 3000.0] * 3
+
+
+def test_spiking_relu_throws_negative_current_away_and_the_signed_neuron_does_not() -> None:
+    """On +3, -3, ... of mean 0 the rectified neuron fires at half the rate of 3, the signed not."""
+    currents = np.tile([300.0, -300.0], 500)[:, None]
+    rectified = drive(sw.SpikingRectifiedLinear(), currents).counts
+    signed = drive(sw.IntegrateAndFire(), currents).counts
+    assert rectified is not None and rectified.sum() == 150
+    assert signed is not None and signed.sum() == 0
 
 
 def test_voltage_floor_limits_the_debt() -> None:
@@ -103,6 +145,20 @@ def test_cap_defers_spikes_and_loses_none() -> None:
     assert two is not None and two[:, 0].tolist() == [2.0] * 6 + [1.0] + [0.0] * 13
 
 
+def test_leaky_spikes_count_towards_zero() -> None:
+    """Of -0.25 spikes a step the first negative spike leaves at the fourth, not the first."""
+    found = drive(sw.SpikingLeakyReLU(0.25), [-1000.0], steps=9).counts
+    assert found is not None
+    assert found[:, 0].tolist() == [0, 0, 0, -1, 0, 0, 0, -1, 0]
+
+
+def test_regular_spikes_count_downwards() -> None:
+    """floor of a negative voltage: the first step of a negative rate sends a negative spike."""
+    found = drive(sw.RegularSpiking(sw.LeakyReLU(0.25)), [-1000.0], steps=6)
+    assert found.counts is not None
+    assert found.counts[:, 0].tolist() == [-1, 0, 0, 0, -1, 0]
+
+
 def test_spikes_fire_within_the_tolerance_and_not_before() -> None:
     """A sum that misses a whole number of spikes by rounding fires; one that misses more does not.
 
@@ -113,6 +169,23 @@ def test_spikes_fire_within_the_tolerance_and_not_before() -> None:
     assert found.counts is not None and found.voltage is not None
     assert found.counts.tolist() == [[1.0, 0.0], [0.0, 0.0]]
     np.testing.assert_allclose(found.voltage[-1], [-TOLERANCE / 2, start[1]], rtol=1e-9)
+
+
+def test_stochastic_counts_are_the_whole_part_and_a_chance() -> None:
+    """Of 2.3 spikes a step two always leave, the third three times in ten; signs are kept."""
+    found = drive(sw.StochasticSpiking(sw.LeakyReLU(1.0)), [2300.0, -2300.0], steps=4000).counts
+    assert found is not None
+    assert set(np.unique(found[:, 0])) == {2.0, 3.0}
+    assert set(np.unique(found[:, 1])) == {-2.0, -3.0}
+    assert abs(found[:, 0].mean() - 2.3) < 0.03
+
+
+def test_unknown_engine_is_named() -> None:
+    """A wrong engine name lists the engines."""
+    with sw.Network() as net:
+        sw.Node([1.0])
+    with pytest.raises(BuildError, match=re.escape("got 'nimble'")):
+        sw.Simulator(net, engine="nimble")
 
 
 # Rate functions
@@ -200,6 +273,13 @@ def test_impossible_parameters_are_refused(make: Any, message: str) -> None:
         make()
 
 
+def test_registering_a_name_twice_is_refused() -> None:
+    """Files name classes: two of one name could not be told apart."""
+    with pytest.raises(ValueError, match="'LIF' is registered already"):
+        register(type("LIF", (sw.LIF,), {}))
+    assert NEURON_TYPES["LIF"] is sw.LIF
+
+
 # Elementwise functions by name
 
 
@@ -216,6 +296,24 @@ def test_every_elementwise_function_is_a_rate_type() -> None:
         np.testing.assert_array_equal(found, wanted, err_msg=name)
         again = sw.Elementwise(name, list(parameters.items())[::-1])  # type: ignore[arg-type]
         assert neuron_type == again and hash(neuron_type) == hash(again), name
+
+
+def test_a_signed_neuron_sends_what_arrives() -> None:
+    """Spikes of either sign sum to the charge, to within one spike, at every step."""
+    currents = np.random.default_rng(0).normal(0.0, 4000.0, (200, 8))
+    found = drive(sw.SignedIntegrateAndFire(), currents, start=np.full(8, 0.5)).counts
+    assert found is not None and found.min() < 0
+    apart = np.cumsum(found, axis=0) - MILLISECOND * np.cumsum(currents, axis=0)
+    assert np.abs(apart).max() <= 0.5 + 1e-9
+
+
+def test_slopes_of_their_own_for_every_neuron() -> None:
+    """`slope` broadcasts to the population; two types are equal where their slopes are."""
+    slope = np.array([0.5, -0.25, 0.0])
+    currents = np.array([-2.0, -2.0, -2.0])
+    assert drive(sw.ParametricReLU(slope), currents).output[0].tolist() == [-1.0, 0.5, 0.0]
+    assert sw.ParametricReLU(slope) == sw.ParametricReLU(slope.copy())
+    assert sw.ParametricReLU(slope) != sw.ParametricReLU(slope[:2])
 
 
 @pytest.mark.parametrize("name", ["log", "sqrt", "reciprocal", "exp"])
@@ -265,3 +363,10 @@ def test_a_leak_and_a_reset_are_what_a_type_says(example: Any) -> None:
     assert kind.leaks == (not math.isclose(below * unit, start, rel_tol=1e-9))
     behind, _ = apart(1.75, 1.5)
     assert kind.hard_reset == (behind == 0)
+
+
+def test_there_are_types_with_a_leak_and_with_a_reset() -> None:
+    """Each answer occurs."""
+    kinds = [e.neuron_type for e in VOLTAGES]
+    found = {(kind.leaks, kind.hard_reset) for kind in kinds}
+    assert found == {(False, False), (False, True), (True, False), (True, True)}

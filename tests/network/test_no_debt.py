@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 import spikewright as sw
+from spikewright.errors import NetworkError
 
 eighths = hnp.arrays(
     np.int64, st.tuples(st.integers(1, 60), st.integers(1, 4)), elements=st.integers(-200, 200)
@@ -104,3 +105,22 @@ def test_it_is_the_same_neuron_until_charge_is_below_zero(
     before = np.minimum.accumulate(0.5 + np.cumsum(eighths / 64.0, axis=0), axis=0) >= 0
     np.testing.assert_array_equal(kept.counts[before], lost.counts[before])
     assert np.all(np.cumsum(lost.counts, axis=0) >= np.cumsum(kept.counts, axis=0))
+
+
+def test_it_sends_at_once_when_positive_current_follows_negative() -> None:
+    """After -3 spikes' worth one spike's worth is a spike; with debt it is none. Sums differ."""
+    currents = 1000.0 * np.array([[-3.0], [1.0], [1.0], [-1.0], [-4.0], [2.0]])
+    lost, kept = (
+        drive(sw.BipolarIntegrateAndFire(debt=debt), currents, start="half").counts
+        for debt in (False, True)
+    )
+    assert lost is not None and kept is not None
+    assert lost[:, 0].tolist() == [0, 1, 1, -1, -1, 2]
+    assert not kept.any()
+
+
+@pytest.mark.parametrize("debt", [None, 0, 1, "no", 0.0])
+def test_other_than_true_or_false_is_refused(debt: object) -> None:
+    """The error names the field and the value."""
+    with pytest.raises(NetworkError, match=r"BipolarIntegrateAndFire\.debt .*True or False, got"):
+        sw.BipolarIntegrateAndFire(debt=debt)  # type: ignore[arg-type]

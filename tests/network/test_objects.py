@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 import spikewright as sw
 from spikewright import engines
 from spikewright._base.windows import Windows
-from spikewright.errors import NetworkError
+from spikewright.engines.program import Delay
+from spikewright.errors import BuildError, NetworkError
+from spikewright.network import Neurons, input_shape, output_shape
 from spikewright.network.neurons import NUMPY_RATES
 from spikewright.testing import oracle
 
@@ -45,6 +48,14 @@ def test_objects_land_in_the_innermost_network() -> None:
     assert repr(sw.Network("empty")) == "<Network 'empty'>"
 
 
+def test_an_exception_leaves_no_network_open() -> None:
+    """After an error inside `with`, objects have no container again."""
+    with pytest.raises(RuntimeError), sw.Network():
+        raise RuntimeError("inside")
+    with pytest.raises(NetworkError, match="no network to put a new Node into"):
+        sw.Node([1.0])
+
+
 @pytest.mark.parametrize(
     ("make", "what"),
     [
@@ -56,6 +67,23 @@ def test_objects_need_a_network(make: Any, what: str) -> None:
     """Outside any the error says how to make one."""
     with pytest.raises(NetworkError, match=f"a new {what} into: make it inside `with"):
         make()
+
+
+def test_threads_fill_their_own_networks() -> None:
+    """A network that is open in one thread receives nothing from another."""
+    errors: list[Exception] = []
+
+    def other() -> None:
+        try:
+            sw.Node([1.0])
+        except NetworkError as error:
+            errors.append(error)
+
+    with sw.Network() as net:
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert len(errors) == 1 and net.nodes == []
 
 
 def test_adding_networks() -> None:
@@ -108,6 +136,15 @@ def test_node_shapes() -> None:
         assert sw.Node(sw.MaxPool(windows), size_in=(3, 4, 6)).shape_out == (3, 2, 3)
 
 
+def test_constants_are_copied() -> None:
+    """What a user does to an array afterwards does not reach the node."""
+    value = np.ones(3)
+    with sw.Network():
+        node = sw.Node(value)
+    value[:] = 7.0
+    assert isinstance(node.output, np.ndarray) and node.output.tolist() == [1.0, 1.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -147,6 +184,18 @@ def test_ensemble_defaults_are_nengos() -> None:
     assert ensemble.n_neurons == 10 and ensemble.neurons.shape == (10,)
 
 
+def test_neurons_are_equal_where_their_ensemble_is_the_same() -> None:
+    """`ensemble.neurons` is made at every access and still one thing."""
+    with sw.Network():
+        one, two = population(), population()
+    assert one.neurons == one.neurons and hash(one.neurons) == hash(one.neurons)
+    assert one.neurons != two.neurons and one.neurons != one
+    assert (
+        isinstance(one.neurons, Neurons) and repr(one.neurons) == "<Neurons of <Ensemble 'cells'>>"
+    )
+    assert output_shape(one.neurons) == input_shape(one.neurons) == (3,)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -180,6 +229,19 @@ def test_impossible_ensembles_are_refused(arguments: dict[str, Any], message: st
     with sw.Network() as net, pytest.raises(NetworkError, match=message):
         population(**arguments)
     assert net.ensembles == []
+
+
+def test_a_refused_change_leaves_the_ensemble_as_it_was() -> None:
+    """Attributes that may be changed are checked as the constructor checks them."""
+    with sw.Network():
+        ensemble = population(rate_scale=2.0, initial_voltage="half")
+    for name, value in (
+        ("rate_scale", 0.0), ("initial_voltage", "full"), ("neuron_type", None),
+    ):  # fmt: skip
+        before = getattr(ensemble, name)
+        with pytest.raises(NetworkError, match=r"'cells'>"):
+            setattr(ensemble, name, value)
+        assert getattr(ensemble, name) is before
 
 
 # Connections and probes
@@ -250,6 +312,17 @@ def test_impossible_connections_and_probes_are_refused(make: Any, message: str) 
     assert net.connections == [] and net.probes == []
 
 
+def test_spikes_and_rates_are_names_of_what_neurons_send() -> None:
+    """Each of its own kind of neurons alone; a probe keeps the one name."""
+    with sw.Network():
+        spiking, rates = sw.Ensemble(3), sw.Ensemble(3, neuron_type=sw.LIFRate())
+        assert sw.Probe(spiking.neurons, "spikes").attr == "output"
+        assert sw.Probe(rates.neurons[1:], "rates").attr == "output"
+        for ensemble, name in ((spiking, "rates"), (rates, "spikes")):
+            with pytest.raises(NetworkError, match=f"not '{name}'"):
+                sw.Probe(ensemble.neurons, name)
+
+
 @pytest.mark.parametrize("wrapper", [sw.RegularSpiking, sw.StochasticSpiking, sw.PoissonSpiking])
 @pytest.mark.parametrize("engine", engines.available())
 def test_rates_that_spikes_are_made_of_can_be_recorded(wrapper: Any, engine: str) -> None:
@@ -272,6 +345,18 @@ def test_rates_that_spikes_are_made_of_can_be_recorded(wrapper: Any, engine: str
     np.testing.assert_array_equal(sim.data[part], sim.data[whole][:, ::2])
 
 
+def test_probes_of_state_that_a_type_does_not_keep_are_refused() -> None:
+    """Rate neurons have no voltage and no spikes, stochastic ones no voltage."""
+    with sw.Network():
+        rate = population(neuron_type=sw.RectifiedLinear())
+        chance = population(neuron_type=sw.StochasticSpiking(sw.RectifiedLinear()))
+        for ensemble, attr in ((rate, "voltage"), (rate, "spike_count"), (chance, "voltage")):
+            name = type(ensemble.neuron_type).__name__
+            with pytest.raises(NetworkError, match=f"cells.*{name}.*not '{attr}'"):
+                sw.Probe(ensemble.neurons, attr)
+        sw.Probe(chance.neurons, "spike_count")
+
+
 def test_a_connections_default_synapse() -> None:
     """5 ms, as Nengo's; None is no synapse, a number of seconds is a low-pass."""
     with sw.Network():
@@ -279,6 +364,82 @@ def test_a_connections_default_synapse() -> None:
         assert sw.Connection(a, b).synapse == sw.Lowpass(0.005)
         assert sw.Connection(a, b, None).synapse is None
         assert sw.Connection(a, b, 0.1).synapse == sw.Lowpass(0.1)
+
+
+def test_a_delay_is_seconds_that_may_be_changed() -> None:
+    """None by default; one that is refused leaves the connection as it was."""
+    with sw.Network() as net:
+        assert sw.Connection(sw.Node([1.0]), sw.Node(size_in=1)).delay == 0.0
+        net.config[sw.Connection].delay = 0.002
+        delayed = sw.Connection(sw.Node([1.0]), sw.Node(size_in=1))
+        assert delayed.delay == 0.002
+        delayed.delay = 3
+        with pytest.raises(NetworkError, match="got -1"):
+            delayed.delay = -1
+    assert delayed.delay == 3.0
+
+
+_SPARSE = sw.Sparse((2, 3), indices=[[0, 1], [1, 2], [0, 0]], init=1.0)
+
+
+def test_delays_by_synapse_are_one_for_each_entry() -> None:
+    """Of a Sparse transform, also after one of the two has changed; else they are refused."""
+    with sw.Network():
+        made = sw.Connection(
+            sw.Node(np.ones(3)), sw.Node(size_in=2), None, _SPARSE, label="c", delay=[0.1, 0.2, 0.1]
+        )
+        for refused, why in (
+            ([0.1, 0.2], "2 delays for 3 entries of its Sparse transform; give one for each"),
+            ([0.1, np.nan, 0.2], "a delay is a number of seconds from 0 on, got .*nan"),
+            ([0.1, -0.1, 0.2], "a delay is a number of seconds from 0 on, got .*-0.1"),
+            ([[0.1, 0.1, 0.2]], "a delay is a number of seconds from 0 on, got"),
+        ):
+            with pytest.raises(NetworkError, match=rf"<Connection 'c'>: {why}"):
+                made.delay = refused
+        with pytest.raises(NetworkError, match="has one for each entry of a Sparse transform"):
+            made.transform = np.ones((2, 3))
+        with pytest.raises(NetworkError, match="3 delays for 1 entries"):
+            made.transform = sw.Sparse((2, 3), indices=[[0, 1]], init=1.0)
+    np.testing.assert_array_equal(made.delay, [0.1, 0.2, 0.1])
+    assert isinstance(made.delay, np.ndarray) and not made.delay.flags.writeable
+    made.delay = 0.3
+    made.transform = np.ones((2, 3))
+
+
+def test_delays_by_synapse_that_no_engine_has_are_refused() -> None:
+    """A synapse without delay, and decoded values: the error names the way out."""
+    delays = np.array([0.002, 0.0004, 0.001])
+    with sw.Network() as short:
+        sw.Connection(sw.Node(np.ones(3)), sw.Node(size_in=2), None, _SPARSE, delay=delays)
+    with pytest.raises(BuildError, match=r"0\.0004 s is less .*a connection of their own"):
+        sw.Simulator(short, 0.001)
+    with sw.Network() as decoded:
+        sw.Connection(sw.Ensemble(9, 3), sw.Node(size_in=2), None, _SPARSE, delay=delays)
+    with pytest.raises(BuildError, match="delays by synapse are those of fixed weights"):
+        sw.Simulator(decoded, 0.001)
+
+
+def test_a_delay_of_less_than_half_a_step_is_refused() -> None:
+    """It would be none: the error says so and names the connection; a longer one is rounded."""
+    with sw.Network() as net:
+        made = sw.Connection(sw.Node([1.0]), sw.Node(size_in=1), None, label="c", delay=0.0004)
+    with pytest.raises(BuildError, match=r"a delay of 0\.0004 s is less"):
+        sw.Simulator(net, 0.001)
+    made.delay = 0.0006
+    with sw.Simulator(net, 0.001, progress=False) as sim:
+        assert [op.steps for op in sim.program.operators if isinstance(op, Delay)] == [1]
+
+
+def test_connections_from_one_place_wait_together() -> None:
+    """Spikes wait once for all connections of one delay, before their weights."""
+    with sw.Network() as net:
+        cells, ends = population(5).neurons, [sw.Node(size_in=3) for _ in range(4)]
+        for end, delay in zip(ends, (0.002, 0.002, 0.003, 0.0), strict=True):
+            sw.Connection(cells, end, transform=np.ones((3, 5)), delay=delay)
+    with sw.Simulator(net, 0.001, progress=False) as sim:
+        waiting = [op for op in sim.program.operators if isinstance(op, Delay)]
+        found = [(op.steps, sim.program.shapes[op.output]) for op in waiting]
+    assert found == [(2, (5,)), (3, (5,))]
 
 
 # Views
@@ -310,3 +471,50 @@ def test_views_select_and_place_as_numpy_does(key: Any, seed: int) -> None:
         expected = np.zeros(5)
         np.add.at(expected, index, wanted if wanted.size != 1 else wanted[0])
         np.testing.assert_array_equal(received, expected)
+
+
+def test_views_of_shaped_objects() -> None:
+    """Indices are per axis, and shapes are those of NumPy however a key is written."""
+    x = np.arange(24.0).reshape(2, 3, 4)
+    with sw.Network():
+        node = sw.Node(x, label="n")
+    for key in (
+        (1, slice(0, 3, 2)),
+        (slice(None), -1, slice(1, None)),
+        (slice(None), slice(None), 2),
+        (Ellipsis, 2),
+        (1, 2, 3),
+        (Ellipsis, [3, 0]),
+        ([0, 1], [2, 0]),
+        slice(None, None, -1),
+    ):
+        view, expected = node[key], np.atleast_1d(x[key])
+        np.testing.assert_array_equal(oracle.apply_transform(view.select(x.shape), x), expected)
+        shape, place = view.place(x.shape)
+        assert shape == expected.shape
+        received = oracle.apply_transform(place, expected)
+        np.testing.assert_array_equal(received[key].reshape(shape), expected)
+        assert received.sum() == expected.sum()
+    assert repr(node[1:2, ..., ::3]) == "<Node 'n'>[1:2, ..., ::3]"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda a: sw.Connection(a, a, 0.01, np.square), "a function by its name, function="),
+        (lambda a: sw.Connection(a, a, 0.01, None, 2.0), r"text, got 2.0. Did you mean transform="),
+        (lambda a: sw.Network(5), "a label is None or text, got 5. Did you mean seed=5"),
+        (lambda a: sw.Node([1.0], None, None, 5), "Node: a label is None or text, got 5"),
+        (lambda a: sw.Ensemble(5, label=5), "Ensemble: a label is None or text, got 5"),
+        (lambda a: sw.Probe(a, label=5), "Probe: a label is None or text, got 5"),
+        (lambda a: sw.solvers.LstsqL2(0.05), "Did you mean reg=0.05"),
+    ],
+)
+def test_what_stands_in_another_place_in_nengo_is_refused(make: Any, message: str) -> None:
+    """By position too nothing is taken for another argument without a word."""
+    with sw.Network():
+        ensemble = sw.Ensemble(5, 1)
+        with pytest.raises(NetworkError, match=message):
+            make(ensemble)
+        with pytest.raises(TypeError, match="positional"):
+            sw.Node([1.0], None, None, "label", 5)  # type: ignore[misc]

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from spikewright import engines
+from spikewright.cli.options import _neurons
 from spikewright.errors import NetworkError
 from spikewright.network import load, save
+from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES
 from spikewright.testing.modelling import neuron_type_examples
 
 KINDS: dict[str, Any] = {
@@ -119,3 +122,100 @@ def test_values_that_cannot_be_are_refused(name: str) -> None:
     for field in set(kind.above_zero) - set(kind.per_neuron):
         with pytest.raises(NetworkError, match=rf"{name}\.{field} must be above 0"):
             replace(kind, **{field: FACTORS})
+
+
+def test_types_around_rates_of_differing_neurons() -> None:
+    """Their spikes follow each neuron's own rate; a population of another size is refused."""
+    base = sw.LIFRate(tau_rc=0.02 * FACTORS)
+    with sw.Network(seed=0) as net:
+        cells = sw.Ensemble(
+            4, None, neuron_type=sw.RegularSpiking(base), gain=1.0, bias=3.0, initial_voltage="zero"
+        )
+        probe = sw.Probe(cells.neurons, "spike_count")
+        with pytest.raises(NetworkError, match="tau_rc of its neuron type"):
+            sw.Ensemble(5, None, neuron_type=sw.RegularSpiking(base), gain=1.0, bias=3.0)
+    with sw.Simulator(net, progress=False) as sim:
+        sim.run(1.0)
+    np.testing.assert_allclose(
+        sim.data[probe].sum(0), base.rates(NUMPY_RATES, np.full(4, 3.0)), atol=1.0
+    )
+
+
+def test_searched_types_need_gain_and_bias() -> None:
+    """The search runs one neuron; what to give instead is said."""
+    with sw.Network() as net:
+        sw.Ensemble(4, 1, neuron_type=each(KINDS["Izhikevich"]))
+    with pytest.raises(NetworkError, match=r"Izhikevich: its neurons differ, .* give gain= and"):
+        sw.Simulator(net, progress=False)
+
+
+def test_texts_of_commands_take_numbers() -> None:
+    """As before there were arrays; an initial state has no text."""
+    assert _neurons("LIF:tau_rc=0.05") == sw.LIF(tau_rc=0.05)
+    with pytest.raises(ValueError, match="tau_rc is a number, not 'x'"):
+        _neurons("LIF:tau_rc=x")
+    with pytest.raises(ValueError, match="'initial_state' is no argument of it"):
+        _neurons("LIF:initial_state=0")
+
+
+def test_registered_types_say_what_may_differ() -> None:
+    """Every field that is named is one, and takes arrays in files."""
+    for kind in NEURON_TYPES.values():
+        assert set(kind.per_neuron) <= set(kind.__dataclass_fields__), kind  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("engine", engines.available())
+def test_silence_is_the_nearest_number_of_steps(engine: str) -> None:
+    """Of two the even one, as for a number that all neurons share."""
+    dt, halves = 0.0625, np.array([0.5, 1.5, 2.5, 3.5, 2.25, 2.75])
+    found = []
+    for kinds in ([sw.GridLIF(tau_ref=dt * halves)], [sw.GridLIF(tau_ref=dt * h) for h in halves]):
+        with sw.Network(seed=0) as net:
+            probes = []
+            for kind in kinds:
+                size = 6 // len(kinds)
+                cells = sw.Ensemble(size, None, neuron_type=kind, gain=1.0, bias=30.0)
+                probes.append(sw.Probe(cells.neurons, "refractory_steps"))
+        with sw.Simulator(net, dt, engine=engine, progress=False) as sim:
+            sim.run_steps(20)
+        found.append(np.concatenate([sim.data[probe] for probe in probes], axis=1))
+    np.testing.assert_array_equal(*found)
+    assert found[0].max(0).tolist() == [0, 2, 2, 4, 2, 3]
+
+
+@pytest.mark.parametrize("engine", engines.available())
+def test_equal_values_are_as_one(engine: str) -> None:
+    """An array of one value gives what the number gives."""
+    found = []
+    for tau in (0.02, np.full(6, 0.02)):
+        with sw.Network(seed=0) as net:
+            kind = sw.AdaptiveLIF(tau_rc=tau, tau_ref=0.1 * tau, tau_n=5 * tau)
+            cells = sw.Ensemble(6, None, neuron_type=kind, gain=1.0, bias=np.arange(6.0))
+            probe = sw.Probe(cells.neurons)
+        with sw.Simulator(net, engine=engine, precision="float64", progress=False) as sim:
+            sim.run(0.3)
+        found.append(sim.data[probe])
+    assert found[0].any()
+    np.testing.assert_array_equal(*found)
+
+
+NATIVE = {"LIF", "GridLIF", "AdaptiveLIF"}
+"""Types whose neurons may differ in native kernels."""
+
+
+def test_nir_holds_a_time_constant_for_each_neuron(tmp_path: Path) -> None:
+    """In steps, one a neuron."""
+    import nir
+
+    kind = sw.GridLIF(0.02 * FACTORS, tau_ref=0.0, min_voltage=-np.inf, amplitude=0.001)
+    with sw.Network(seed=0) as net:
+        stimulus = sw.Node(np.zeros(4), label="in")
+        cells = sw.Ensemble(
+            4, None, neuron_type=kind, gain=1.0, bias=0.0, initial_voltage="zero", label="cells"
+        )
+        sw.Connection(stimulus, cells.neurons, None)
+        sw.Probe(cells.neurons, label="out")
+    sw.nir.save(net, tmp_path / "net.nir", dt=0.001)
+    nodes = nir.read(tmp_path / "net.nir").nodes.values()
+    (found,) = (node for node in nodes if type(node).__name__ == "LIF")
+    np.testing.assert_allclose(np.ravel(found.tau), 20 * FACTORS, rtol=1e-6)

@@ -10,7 +10,7 @@ from scipy import stats
 
 import spikewright as sw
 from spikewright.network.neurons import NUMPY_NEURONS
-from spikewright.network.neurons.poisson import _LARGE, poisson_counts
+from spikewright.network.neurons.poisson import _LARGE, _log_probability, poisson_counts
 
 N = 100_000
 MEANS = (0.05, 1.0, 15.0, _LARGE, 16.5, 40.0, 1e3, 1e5, 1e12)
@@ -53,6 +53,34 @@ def test_the_distribution(mean: float) -> None:
     excess = np.sum((counted - expected)[full] ** 2 / expected[full])
     assert full.sum() > 1
     assert stats.chi2.sf(excess, full.sum() - 1) > 1e-3
+
+
+@pytest.mark.parametrize("mean", [_LARGE, 100.0, 1e6])
+def test_the_probability_that_rejection_compares_with(mean: float) -> None:
+    """It is that of the distribution, from no spike at all to far above the mean."""
+    counts = np.unique(np.linspace(0.0, 3 * mean, 200).round())
+    found = _log_probability(NUMPY_NEURONS, counts, np.full(len(counts), mean))
+    np.testing.assert_allclose(found, stats.poisson.logpmf(counts, mean), rtol=1e-9, atol=1e-7)
+
+
+def test_large_means_cost_no_more_than_small_ones() -> None:
+    """How many arrays are drawn depends on how many numbers there are, not on their mean."""
+    asked = {}
+    for mean in (20.0, 1e3, 1e5, 1e9):
+        draws = Draws(1000)
+        poisson_counts(NUMPY_NEURONS, np.full(1000, mean), draws)
+        asked[mean] = draws.asked
+    assert max(asked.values()) <= 20, asked
+
+
+def test_a_number_follows_from_its_own_mean_and_draws() -> None:
+    """Neighbours with other means, small or large, change nothing."""
+    rng = np.random.default_rng(2)
+    means = 10.0 ** rng.uniform(-2, 6, 500)
+    together = poisson_counts(NUMPY_NEURONS, means, Draws(500))
+    for i in range(0, 500, 50):
+        alone = np.full(500, means[i])
+        assert poisson_counts(NUMPY_NEURONS, alone, Draws(500))[i] == together[i]
 
 
 def test_what_is_not_finite_stays_so() -> None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright import processes as p
-from spikewright.errors import NetworkError
+from spikewright.engines.python_steps import pure
+from spikewright.errors import BuildError, NetworkError, SimulationError
 
 
 class Counting(p.Process):
@@ -61,6 +62,22 @@ def test_each_step_gives_its_value_and_then_nothing() -> None:
         process.run_steps(1, (1, 2))
 
 
+def test_filtered_noise_is_white_noise_filtered() -> None:
+    """The same draws through the synapse, y_t = p y_(t-1) + (1 - p) u_t."""
+    white, noise = p.WhiteNoise().run_steps(50, 2, 0.001), p.FilteredNoise(sw.Lowpass(0.01))
+    y, keep = np.zeros(2), np.exp(-0.1)
+    for u, found in zip(white, noise.run_steps(50, 2, 0.001), strict=True):
+        y = keep * y + (1 - keep) * u
+        assert np.allclose(found, y)
+
+
+def test_brown_noise_has_a_variance_of_time() -> None:
+    """It is the integral of white noise: after t seconds its variance is t."""
+    values = p.BrownNoise().run_steps(1000, 4000, 0.001)
+    assert values[-1].var() == pytest.approx(1.0, rel=0.1)
+    assert values[249].var() == pytest.approx(0.25, rel=0.1)
+
+
 def test_white_signals_are_band_limited_and_periodic() -> None:
     """No power above `high`, the given rms, again after a period."""
     signal = p.WhiteSignal(period=1.0, high=10, rms=0.3).run_steps(2000, 3, 0.001)
@@ -68,6 +85,12 @@ def test_white_signals_are_band_limited_and_periodic() -> None:
     assert np.allclose(np.sqrt(np.mean(signal**2, axis=0)), 0.3)
     power = np.abs(np.fft.rfft(signal[:1000], axis=0))
     assert np.all(power[11:] < 1e-9) and np.all(power[1:11] > 1e-6) and np.all(power[0] < 1e-9)
+
+
+def test_white_signals_start_where_they_are_told() -> None:
+    """At the sample nearest to `y0`, in every dimension."""
+    signal = p.WhiteSignal(1.0, 20, y0=0.0).run_steps(1000, 4, 0.001)
+    assert np.all(np.abs(signal[0]) <= np.abs(signal).min(axis=0) + 1e-12)
 
 
 @pytest.mark.parametrize("mean", [0.02, 0.5, 20.0])
@@ -89,12 +112,43 @@ def test_poisson_spikes_have_the_law_of_poisson(mean: float, rates: str) -> None
     assert abs(later) < 0.01 * mean
 
 
+def test_poisson_spikes_of_rate_zero_are_none() -> None:
+    """Alone, and among others."""
+    assert not p.PoissonSpikes(0.0).run_steps(9, 3).any()
+    values = p.PoissonSpikes([0.0, 900.0]).run_steps(50)
+    assert not values[:, 0].any() and values[:, 1].any()
+
+
 def test_inputs_are_presented_in_turn() -> None:
     """Each for its time, from the first step on, whatever floats do to times."""
     inputs = np.arange(6.0).reshape(3, 2)
     for dt, time in ((0.001, 0.003), (0.1, 0.3)):
         values = p.PresentInput(inputs, time).run_steps(12, dt=dt)
         assert values[:, 0].tolist() == [0, 0, 0, 2, 2, 2, 4, 4, 4, 0, 0, 0]
+
+
+def test_pieces_begin_at_their_times() -> None:
+    """Zero before the first, then values or functions of time; a step at the time has the new."""
+    process = p.Piecewise({0.002: [1.0, 2.0], 0.004: lambda t: [t, -t]})
+    values = process.run_steps(5)
+    assert values.tolist() == [[0, 0], [1, 2], [1, 2], [0.004, -0.004], [0.005, -0.005]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("linear", [0.0, 0.5, 1.0, 2.5, 4.0, 0.0]),
+        ("nearest", [0.0, 0.0, 1.0, 1.0, 4.0, 0.0]),
+        ("slinear", [0.0, 0.5, 1.0, 2.5, 4.0, 0.0]),
+        ("quadratic", [0.0, 0.25, 1.0, 2.25, 4.0, 0.0]),
+    ],
+)
+def test_values_between_pieces(kind: Any, expected: list[float]) -> None:
+    """A line, the nearest, or a parabola through them; zero after the last, as in Nengo."""
+    data = {0.0: 0.0, 0.5: 1.0, 1.0: 4.0}
+    step = p.Piecewise(data, kind).make_step((0,), (1,), 0.25, np.random.default_rng(0), {})
+    found = [float(step(t)[0]) for t in (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)]
+    assert np.allclose(found, expected)
 
 
 # In networks
@@ -144,6 +198,21 @@ def test_seeds_decide_the_draws() -> None:
     assert not np.any(first[:, 0] == first[:, 1])
 
 
+def test_noise_is_added_to_currents_and_no_gain_multiplies_it() -> None:
+    """J = gain x + bias + noise."""
+    with sw.Network(seed=0) as net:
+        ensemble = sw.Ensemble(
+            4,
+            neuron_type=sw.RectifiedLinear(),
+            gain=50.0,
+            bias=7.0,
+            noise=p.WhiteNoise(scale=False),
+        )
+        probe = sw.Probe(ensemble.neurons, "input")
+    noise = run(net, probe, 5000) - 7.0
+    assert noise.var() == pytest.approx(1.0, rel=0.05) and abs(noise.mean()) < 0.03
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -174,6 +243,17 @@ def test_impossible_processes_are_refused(make: Any, message: str) -> None:
         make()
 
 
+class Mine(p.Process):
+    """Whatever it is given to return."""
+
+    def __init__(self, value: Any, size: int = 1, seed: int | None = None) -> None:
+        super().__init__(default_size_out=size, seed=seed)
+        self.value = value
+
+    def make_step(self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: Any) -> Any:
+        return lambda t, *x: self.value(rng, *x) if callable(self.value) else self.value
+
+
 SIZED = {
     "PresentInput": p.PresentInput([[1.0, 2.0]], 0.1),
     "PoissonSpikes": p.PoissonSpikes([1.0, 2.0]),
@@ -189,6 +269,59 @@ UNSIZED = {
 }
 
 
+@pytest.mark.parametrize("name", SIZED)
+def test_a_process_of_another_size_is_refused_where_it_is_put(name: str) -> None:
+    """In a node, as noise and alone: the place, the process, what it gives and what is wanted."""
+    process, gives = SIZED[name], f"{name.split()[0]} gives 2 values a step, where the shape "
+    with sw.Network():
+        with pytest.raises(
+            NetworkError, match=rf"'w'>: {gives}\(3,\) takes 3; give (inp|rat|piec|val)"
+        ):
+            sw.Node(process, size_out=3, label="w")
+        with pytest.raises(NetworkError, match=rf"'e'>: its noise, one value a neuron: {gives}"):
+            sw.Ensemble(5, 1, noise=process, label="e")
+        sw.Node(process, size_out=2), sw.Node(process), sw.Ensemble(2, 1, noise=process)
+    with pytest.raises(NetworkError, match=gives):
+        process.run_steps(2, d=3)
+
+
+@pytest.mark.parametrize("name", [*SIZED, *UNSIZED])
+def test_an_input_for_a_process_that_takes_none_is_refused(name: str) -> None:
+    """Rather than called with it; and every registered process is among these."""
+    assert {type(process).__name__ for process in (*SIZED.values(), *UNSIZED.values())} >= {
+        *p.PROCESSES
+    }
+    process = {**SIZED, **UNSIZED}[name]
+    with (
+        sw.Network(),
+        pytest.raises(NetworkError, match=r"'w'>: \w+ takes no input, got .* \(2,\)"),
+    ):
+        sw.Node(process, size_in=2, size_out=2, label="w")
+
+
+def test_a_process_that_cannot_begin_is_named() -> None:
+    """An error in make_step, and one that makes no function; a class in place of a process."""
+
+    class Broken(p.Process):
+        def make_step(self, *_: Any) -> Any:
+            raise RuntimeError("no more")
+
+    class Empty(p.Process):
+        def make_step(self, *_: Any) -> Any:
+            return 3
+
+    for process, message in (
+        (Broken(), r"'w'>: its process could not begin with .*\(RuntimeError: no more\)"),
+        (Empty(), r"'w'>: make_step of .* must return a function of the time, got 3"),
+    ):
+        with sw.Network() as net:
+            probe = sw.Probe(sw.Node(process, label="w"))
+        with pytest.raises(BuildError, match=message):
+            run(net, probe, 5)
+    with sw.Network(), pytest.raises(NetworkError, match=r"is a class; make one: WhiteNoise\("):
+        sw.Node(p.WhiteNoise)
+
+
 def test_a_process_runs_by_itself() -> None:
     """For seconds or steps, of so many values, at another step; inputs go through it."""
     signal = p.WhiteSignal(0.1, 50.0, seed=3)
@@ -200,6 +333,27 @@ def test_a_process_runs_by_itself() -> None:
     assert not np.any(other == signal.run_steps(9))
     x = np.random.default_rng(0).normal(size=(4, 2))
     np.testing.assert_array_equal(Counting().apply(x), x * np.arange(1, 5)[:, None])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: p.WhiteNoise().run(-1.0), r"runs for 0 s or more, got -1.0"),
+        (lambda: p.WhiteNoise().run(1.0, dt=0.0), r"dt must be above 0 s"),
+        (lambda: p.WhiteNoise().run_steps(2.5), r"steps must be a whole number from 0"),
+        (lambda: p.WhiteNoise().run_steps(2, d=1.5), r"d must be a whole number"),
+        (lambda: p.WhiteNoise().apply([[1.0]]), r"takes no input"),
+        (lambda: Counting().apply([1.0, np.nan]), r"is given \(steps, size_in\) finite numbers"),
+        (lambda: Mine([1.0, 2.0]).run_steps(2), r"returned shape \(2,\) at t = 0.001 s"),
+        (lambda: Mine("loud").run_steps(2), r"failed at t = 0.001 s \(ValueError"),
+        (lambda: p.WhiteNoise(seed=-1), r"WhiteNoise: a seed is None or a whole number"),
+        (lambda: p.WhiteSignal(1.0, 5.0, seed=0.5), r"WhiteSignal: a seed is None or a whole"),
+    ],
+)
+def test_runs_that_cannot_be_are_refused(call: Any, message: str) -> None:
+    """The error names what was asked for, and the process where it is at fault."""
+    with pytest.raises(NetworkError, match=message):
+        call()
 
 
 @pytest.mark.parametrize("name", UNSIZED)
@@ -222,3 +376,36 @@ def test_a_seed_of_its_own_decides(name: str) -> None:
         for probe in (*probes[:2], current):
             np.testing.assert_array_equal(sim.data[probe], alone)
         assert not np.any(sim.data[probes[2]] == alone)
+
+
+def test_a_process_that_misbehaves_is_named() -> None:
+    """The wrong size, NaN, an error, or a signal that the step is too long for."""
+
+    class Wrong(p.Process):
+        def __init__(self, value: Any) -> None:
+            self.value = value
+
+        def make_step(self, *_: Any) -> Any:
+            return lambda t: self.value if t < 0.0025 else np.array([np.nan])
+
+    for value, message in (
+        ([1.0], r"'w'>: its process returned NaN or infinity at t = 0.003"),
+        ([1.0, 2.0], r"'w'>: its process returned shape \(2,\) at t = 0.001 s, expected \(1,\)"),
+        ("loud", r"'w'>: its process failed at t = 0.001 s \(ValueError"),
+    ):
+        with sw.Network() as net:
+            probe = sw.Probe(sw.Node(Wrong(value), label="w"))
+        with pytest.raises(SimulationError, match=message):
+            run(net, probe, 5)
+    with sw.Network() as net:
+        probe = sw.Probe(sw.Node(p.WhiteSignal(1.0, 90.0), label="w"))
+    with pytest.raises(BuildError, match=r"'w'>: WhiteSignal.high must be at most .* 50 Hz"):
+        run(net, probe, 5, dt=0.01)
+
+
+@pytest.mark.parametrize("name", [*SIZED, *UNSIZED])
+def test_the_librarys_processes_share_nothing(name: str) -> None:
+    """They run in blocks, unless a user's function in one reaches what may change."""
+    assert pure({**SIZED, **UNSIZED}[name], "make_state", "make_step")
+    left: list[float] = []
+    assert not pure(p.Piecewise({0.0: 0.0, 1.0: lambda t: len(left)}), "make_state", "make_step")

@@ -16,7 +16,7 @@ import pytest
 import spikewright as sw
 from spikewright.engines.python_steps import pure
 from spikewright.errors import BuildError
-from spikewright.network.python_copies import copied
+from spikewright.network.python_copies import copied, why_not_copied
 from spikewright.network.python_state import find_state
 from spikewright.testing.functions import function_examples
 from spikewright.testing.learning import rule_examples
@@ -105,6 +105,21 @@ def cached_writer(t: float) -> float:
 
 
 @dataclass(frozen=True)
+class Leaky(sw.LIF):
+    """A user's neurons, without state of their own."""
+
+    leak: float = 0.5
+
+    def step(self, xp: Any, current: Any, state: Any, clock: Any) -> Any:
+        """The step of the base, of a smaller current."""
+        return super().step(xp, self.smaller(current), state, clock)
+
+    def smaller(self, current: Any) -> Any:
+        """Half the current."""
+        return current * self.leak
+
+
+@dataclass(frozen=True)
 class Frozen:
     """An object that changes nevertheless."""
 
@@ -176,6 +191,24 @@ def test_what_may_change_is_state(function: Any) -> None:
     assert not find_state(function).pure
 
 
+def test_neurons_of_a_user_that_hold_numbers_alone_are_known() -> None:
+    """Methods that they call are looked at, in the base class too."""
+    assert find_state(Leaky(), "step").pure
+
+
+def test_neurons_of_a_user_that_count_are_not() -> None:
+    """Though parameters of their base, all neuron types', cannot be set."""
+
+    class Counts(sw.NeuronType):
+        calls = 0
+
+        def step(self, xp: Any, current: Any, state: Any, clock: Any) -> Any:
+            self.calls += 1
+            return current * self.calls
+
+    assert not find_state(Counts(), "step").pure
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "a list": (lambda t: LOG.append(t), "reads the global 'LOG'"),
     "a helper": (lambda t: writer(t), "reads the global 'LOG'"),
@@ -219,3 +252,32 @@ def test_the_librarys_own_parts_are_known() -> None:
     unknown += [e.id for e in function_examples() if not pure(e.function, "apply", "reached")]
 
     assert unknown == []
+
+
+def test_a_global_that_one_function_changes_is_refused_for_all_that_read_it() -> None:
+    """Looking at it is fine as long as nobody writes."""
+
+    def fills(t: float) -> None:
+        TABLE[0] = t
+
+    reads = find_state(lambda t: TABLE[1])
+    assert why_not_copied([reads]) == {}
+    assert list(why_not_copied([reads, find_state(fills)])) == [0, 1]
+
+
+@pytest.mark.parametrize("example", neuron_type_examples(), ids=lambda example: example.id)
+def test_the_librarys_neurons_are_known(example: Any) -> None:
+    """Whatever they are made of, they run in blocks."""
+    assert pure(example.neuron_type, "step")
+
+
+@pytest.mark.parametrize("example", rule_examples(), ids=lambda example: example.id)
+def test_the_librarys_rules_are_known(example: Any) -> None:
+    """The same of learning rules."""
+    assert pure(example.rule, "delta", "initial_state")
+
+
+@pytest.mark.parametrize("example", function_examples(), ids=lambda example: example.id)
+def test_the_librarys_functions_of_nodes_are_known(example: Any) -> None:
+    """The same of functions of nodes, the source's own code among them."""
+    assert pure(example.function, "apply", "reached")

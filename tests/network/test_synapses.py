@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,56 @@ def test_discrete_coefficients_are_taken_as_they_are(num: list[float], den: list
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["zoh", "bilinear", "euler", "backward_diff"])
+def test_every_method_keeps_the_gain_at_rest(method: Any) -> None:
+    """A constant passes with the gain `num(0) / den(0)`, whatever the method."""
+    for num, den in (
+        ((2.0,), (0.01, 1.0)),
+        ((0.003, 3.0), (1e-4, 0.02, 2.0)),
+        ((0.01, 1), (0.02, 4)),
+    ):
+        discrete = sw.LinearFilter(num, den, method=method).discretise(DT)
+        found = oracle.filtered(discrete, np.ones((600, 1)))[-1, 0]
+        np.testing.assert_allclose(found, num[-1] / den[-1], rtol=1e-6)
+
+
+def test_methods_agree_as_the_step_shrinks() -> None:
+    """All four discretise one system: their step responses meet for small steps."""
+    den = (1e-4, 4e-3, 1.0)
+    found = {}
+    for method in ("zoh", "bilinear", "euler", "backward_diff"):
+        discrete = sw.LinearFilter((1.0,), den, method=method).discretise(2e-5)
+        found[method] = oracle.filtered(discrete, np.ones((1501, 1)))[1:, 0]
+    for method in ("bilinear", "euler", "backward_diff"):
+        assert np.abs(found[method] - found["zoh"]).max() < 0.01
+
+
+def test_no_time_constant_passes_its_input_on_one_step_later() -> None:
+    """`Lowpass(0)`, `Alpha(0)`, synapse 0 and a plain gain delay by one step and do no more."""
+    values = np.array([3.0, -1.0, 4.0, 1.0, -5.0])[:, None]
+    for synapse in (0, sw.Lowpass(0.0), sw.Alpha(0.0), sw.LinearFilter((1.0,), (1.0,))):
+        with sw.Network() as net:
+            source, end = sw.Node([0.0]), sw.Node(size_in=1)
+            sw.Connection(source, end, synapse)
+            probe = sw.Probe(end)
+        with sw.Simulator(net, engine="reference") as sim:
+            sim.run_steps(5, {source: values})
+        assert sim.data[probe][:, 0].tolist() == [0.0, 3.0, -1.0, 4.0, 1.0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_filtered_connections_in_series_lag_a_step_each(count: int) -> None:
+    """n filtered connections delay by n steps; unfiltered ones by none."""
+    with sw.Network() as net:
+        nodes = [sw.Node([1.0]), *(sw.Node(size_in=1) for _ in range(2 * count))]
+        for i, (pre, post) in enumerate(pairwise(nodes)):
+            sw.Connection(pre, post, 0 if i % 2 else None)
+        probe = sw.Probe(nodes[-1])
+    with sw.Simulator(net, engine="reference") as sim:
+        sim.run_steps(count + 2)
+    assert sim.data[probe][:, 0].tolist() == [0.0] * count + [1.0, 1.0]
+
+
 def test_the_filter_goes_to_the_smaller_side_without_changing_the_result() -> None:
     """Maps and filters commute: wide to narrow and narrow to wide both filter what is narrow."""
     rng = np.random.default_rng(1)
@@ -145,6 +196,13 @@ def test_impossible_synapses_are_refused(make: Any, message: str) -> None:
     """The error names the synapse, the parameter and the value."""
     with pytest.raises(NetworkError, match=message):
         make()
+
+
+def test_leading_zeros_change_nothing() -> None:
+    """`0 s + 1` is `1`."""
+    plain = sw.LinearFilter((1.0,), (0.01, 1.0)).discretise(DT)
+    padded = sw.LinearFilter((0.0, 0.0, 1.0), (0.0, 0.01, 1.0)).discretise(DT)
+    np.testing.assert_array_equal(response(plain, 5), response(padded, 5))
 
 
 RAMP = np.arange(4.0)
@@ -195,6 +253,37 @@ def test_filtering_by_hand_is_what_a_connection_does(example: SynapseExample) ->
     with sw.Simulator(net, DT, batch_size=2, engine="reference", precision="float64") as sim:
         sim.run_steps(30, {source: x})
     np.testing.assert_allclose(sim.data[probe][:, 1:], found[:, :-1], rtol=1e-9, atol=1e-9)
+
+
+def test_a_filter_at_rest_stays_there() -> None:
+    """Whatever its order; one that cannot rest there says so."""
+    for synapse in (sw.Lowpass(0.02), sw.Alpha(0.02), sw.LinearFilter((3.0,), (1e-4, 0.01, 2.0))):
+        gain = 1.5 if isinstance(synapse, sw.LinearFilter) else 1.0
+        held = synapse.filt(np.full((50, 2), 4.0 / gain), y0=4.0)
+        np.testing.assert_allclose(held, 4.0, rtol=1e-9)
+    for synapse in (
+        sw.LinearFilter((1.0,), (1.0, 0.0)),
+        sw.LinearFilter((1.0, -1.0), (1.0, 0.5), analog=False),
+    ):
+        assert synapse.filt(np.ones(3)).any()
+        with pytest.raises(NetworkError, match=r"no constant input keeps .* y0 = 0.5; use y0=0"):
+            synapse.filt(np.ones(3), y0=0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: s.filt([1.0, np.nan]), "finite numbers over time"),
+        (lambda s: s.filt(3.0), "finite numbers over time"),
+        (lambda s: s.filt([1.0], axis=1), "axis 1 is none of a signal of shape"),
+        (lambda s: s.filt([1.0], dt=0.0), "dt must be above 0 s"),
+        (lambda s: s.filt([1.0], y0=np.inf), "y0 must be a finite number"),
+    ],
+)
+def test_signals_that_cannot_be_filtered_are_refused(call: Any, message: str) -> None:
+    """The error says what was given."""
+    with pytest.raises(NetworkError, match=message):
+        call(sw.Lowpass(0.01))
 
 
 def test_what_serves_as_a_synapse() -> None:

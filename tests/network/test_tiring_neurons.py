@@ -42,12 +42,26 @@ def test_adaptive_lif_rate_has_the_golden_rates() -> None:
     assert drive(sw.AdaptiveLIFRate(), [5.0], steps=200).output[-1, 0] == outputs[-1]
 
 
+def test_adaptation_follows_the_output_with_its_amplitude() -> None:
+    """Half the amplitude and twice the increment adapt alike."""
+    plain, _ = final_state(sw.AdaptiveLIF(), 5.0, 200)
+    half, _ = final_state(sw.AdaptiveLIF(amplitude=0.5, inc_n=0.02), 5.0, 200)
+    assert half["adaptation"] == pytest.approx(plain["adaptation"], rel=1e-12)
+
+
 def test_izhikevich_has_the_golden_spikes() -> None:
     """J = 10 from v = u = 0: spikes, and the state after 300 steps."""
     assert spike_steps(sw.Izhikevich(), 10.0, 300, 0.001) == [1, 67, 114, 161, 208, 255]
     state, _ = final_state(sw.Izhikevich(), 10.0, 300)
     assert state["voltage"] == pytest.approx(-38.25334684, abs=5e-9)
     assert state["recovery"] == pytest.approx(-7.60659694, abs=5e-9)
+
+
+def test_izhikevich_starts_at_the_initial_voltage_in_millivolts() -> None:
+    """From rest at -65 mV there is no spurious first spike."""
+    started = drive(sw.Izhikevich(), [10.0], steps=60, start=[-65.0])
+    assert started.output[0, 0] == 0 and started.output[:, 0].max() == 1000.0
+    assert started.voltage is not None and started.voltage[0, 0] < 0
 
 
 def test_a_sweep_finds_the_golden_gain_and_bias() -> None:
@@ -143,3 +157,11 @@ def test_impossible_parameters_are_refused(make: Any, message: str) -> None:
     """The error names the type, the parameter and the value."""
     with pytest.raises(NetworkError, match=message):
         make()
+
+
+@pytest.mark.parametrize("kind", [sw.AdaptiveLIF(), sw.AdaptiveLIFRate(), sw.Izhikevich()])
+def test_scales_are_refused_where_spiking_is_the_neurons_own(kind: sw.NeuronType) -> None:
+    """A larger gain would change the response; no type is advised that does not exist."""
+    with sw.Network(), pytest.raises(NetworkError, match=r"'e'>: firing rates of .* cannot") as e:
+        sw.Ensemble(3, neuron_type=kind, rate_scale=2.0, label="e")
+    assert "RegularSpiking" not in str(e.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,27 @@ import pytest
 
 import spikewright as sw
 from spikewright._base.windows import Windows
-from spikewright.errors import NetworkError
+from spikewright.errors import BuildError, NetworkError
 from spikewright.network.transforms import (
+    TRANSFORMS,
     Chain,
     Transform,
     as_transform,
     flatten,
+    register,
 )
 from spikewright.testing import oracle
 from spikewright.testing.engines import transform_examples
 
 NONE = ((0, 0), (0, 0))
 ONES = (1, 1)
+
+
+def matrix_of(transform: Transform, shape: tuple[int, ...]) -> np.ndarray:
+    """The transform as a matrix, a column a unit of input."""
+    size = int(np.prod(shape))
+    columns = [oracle.apply_transform(transform, unit.reshape(shape)) for unit in np.eye(size)]
+    return np.stack([column.ravel() for column in columns], axis=1)
 
 
 @pytest.mark.parametrize("example", transform_examples(), ids=lambda e: e.id)
@@ -44,6 +54,15 @@ def test_transforms_keep_copies_that_nobody_can_write_to() -> None:
     matrix[:] = 5.0
     assert dense.matrix.dtype == np.float32 and dense.matrix.max() == 1.0
     assert sw.Dense([[1, 2]]).matrix.dtype == np.float64  # type: ignore[arg-type]
+
+
+def test_sparse_weights_are_the_full_matrix() -> None:
+    """Entries that meet add up."""
+    sparse = sw.Sparse(
+        np.array([0, 1, 1]), np.array([2, 0, 0]), np.array([1.5, 2.0, -0.5]), (2,), 3
+    )
+    np.testing.assert_array_equal(sparse.weights, [[0, 0, 1.5], [1.5, 0, 0]])
+    np.testing.assert_array_equal(matrix_of(sparse, (3,)), sparse.weights)
 
 
 def test_chains_flatten_in_order() -> None:
@@ -180,3 +199,50 @@ def test_inputs_that_do_not_fit_are_refused(
     """The error names the transform, what it takes and the shape it got."""
     with pytest.raises(NetworkError, match=message):
         transform.output_shape(shape)
+
+
+@pytest.mark.parametrize(
+    ("windows", "shape", "message"),
+    [
+        (Windows((2, 2), ONES, NONE, ONES), (4, 4), r"2-D windows do not fit .* \(4, 4\)"),
+        (Windows((5, 2), ONES, NONE, ONES), (1, 4, 4), r"larger than its padded input"),
+        (Windows((1, 1), ONES, ((1, 0), (0, 0)), ONES), (1, 4, 4), r"see padding alone"),
+    ],
+)
+def test_max_pools_that_do_not_fit_are_refused(
+    windows: Windows, shape: tuple[int, ...], message: str
+) -> None:
+    """A window over padding alone would give minus infinity."""
+    with sw.Network(), pytest.raises(NetworkError, match=message):
+        sw.Node(sw.MaxPool(windows), size_in=shape)
+
+
+def test_a_transform_that_no_engine_knows_is_refused_when_it_is_to_run() -> None:
+    """The error names the connection, the class and what the engine knows."""
+
+    class Twice(Transform):
+        def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+            return shape
+
+    with sw.Network() as net:
+        node, end = sw.Node([1.0]), sw.Node(size_in=1)
+        sw.Connection(node, end, None, Twice(), label="odd one")
+    with pytest.raises(BuildError, match=r"odd one.*cannot apply a Twice.*Convolution, Dense"):
+        sw.Simulator(net, engine="reference")
+
+
+def test_registering_a_name_twice_is_refused() -> None:
+    """Files name classes: two of one name could not be told apart."""
+    with pytest.raises(ValueError, match=re.escape("'Dense' is registered already")):
+        register(type("Dense", (sw.Dense,), {}))
+    assert TRANSFORMS["Dense"] is sw.Dense
+
+
+def test_windows_lie_side_by_side_unless_more_is_said():
+    """Pools step by their size, convolutions by one, and neither pads or dilates of itself."""
+    assert sw.Windows((2, 3)) == sw.Windows((2, 3), (2, 3), ((0, 0), (0, 0)), (1, 1))
+    kernel = np.random.default_rng(0).standard_normal((4, 2, 3, 3))
+    assert sw.Convolution(kernel).windows == Windows((3, 3), ONES, NONE, ONES)
+    assert sw.SumPool(sw.Windows((2, 3))).output_shape((5, 4, 6)) == (5, 2, 2)
+    assert sw.MaxPool(sw.Windows((2, 2)), channels_last=True).output_shape((4, 6, 5)) == (2, 3, 5)
+    assert sw.Convolution(kernel).output_shape((2, 5, 6)) == (4, 3, 4)

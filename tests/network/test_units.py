@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -41,3 +42,11 @@ def test_synapses_of_seconds_are_taken_for_milliseconds(make: Callable[[Any], No
     """Given as a synapse or as a number."""
     with pytest.warns(UserWarning, match="is 5 s, for times are in seconds; .* give 0.005"):
         make(5)
+
+
+def test_usual_times_are_taken_as_they_are() -> None:
+    """Traces of a second are in use, as are plain functions whose time is 1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sw.Lowpass(1.0), sw.Alpha(0.1), sw.BCM(), sw.LIF(0.9, 0.1), sw.Sigmoid(1.0), sw.Tanh(1.0)
+        _connected(None), _connected(0.5)

@@ -8,7 +8,7 @@ from pass_graphs import assert_names_lead_somewhere, chain, inputs_of, kinds
 
 from spikewright.graph import evaluate
 from spikewright.graph.layers import Activation, AveragePool, GlobalMaxPool, Layer, MaxPool
-from spikewright.passes import AverageMaxPools
+from spikewright.passes import STANDARD, AverageMaxPools
 
 IMAGE = (3, 7, 6)
 PAD = ((1, 0), (0, 1))
@@ -38,6 +38,14 @@ def test_a_maximum_becomes_the_mean_over_the_same_windows(layer: Layer, kind: st
     assert not np.allclose(evaluate(graph, x)["y"], evaluate(result.graph, x)["y"])
 
 
+def test_a_constant_input_has_one_maximum_and_mean() -> None:
+    """Padding counts in neither, so that a constant stays what it is at the edges too."""
+    graph = chain(IMAGE, ("pool", MaxPool((3, 2), (2, 1), PAD, (1, 1), ceil_mode=True)))
+    outputs = evaluate(AverageMaxPools()(graph).graph, {"x": np.full((1, *IMAGE), 2.5)})
+
+    np.testing.assert_allclose(outputs["y"], 2.5)
+
+
 def test_other_pools_are_left_alone() -> None:
     """A dilated maximum has no average of its kind, an average is one already."""
     dilated = MaxPool((2, 2), (1, 1), ((0, 0), (0, 0)), (2, 2))
@@ -46,3 +54,8 @@ def test_other_pools_are_left_alone() -> None:
 
     assert kinds(result.graph) == {"a": "MaxPool", "b": "AveragePool"}
     assert result.notes == ()
+
+
+def test_it_is_not_a_standard_pass() -> None:
+    """Nothing inexact happens unless it was asked for."""
+    assert not any(isinstance(step, AverageMaxPools) for step in STANDARD)

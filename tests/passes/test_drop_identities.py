@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pass_graphs import apply, chain, kinds
 
-from spikewright.graph import evaluate
+from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import (
     Activation,
     AdaptiveAveragePool,
@@ -17,6 +17,7 @@ from spikewright.graph.layers import (
     GlobalAveragePool,
     GlobalMaxPool,
     Identity,
+    Input,
     Layer,
     MaxPool,
     Permute,
@@ -77,6 +78,13 @@ def test_a_layer_that_changes_something_stays(layer: Layer) -> None:
     assert result.notes == ()
 
 
+def test_a_sum_of_a_value_with_itself_stays() -> None:
+    """Add reads one value, twice: that is a doubling, not an identity."""
+    result = apply(DropIdentities(), chain((3,), ("twice", Add(), ("x", "x"))))
+
+    assert kinds(result.graph) == {"twice": "Add"}
+
+
 def test_an_output_that_is_an_identity_keeps_its_name() -> None:
     """y = Identity(relu(x)): the output stays under its name, made by what is left."""
     graph = chain((3,), ("a", relu), ("i", Identity()), outputs={"y": "i", "z": "a"})
@@ -95,3 +103,49 @@ def test_an_input_may_become_an_output() -> None:
     assert dict(result.graph.outputs) == {"y": "x", "same": "x"}
     assert kinds(result.graph) == {}
     assert evaluate(result.graph, {"x": [[1.0, 2.0, 3.0]]})["y"].tolist() == [[1.0, 2.0, 3.0]]
+
+
+def test_chains_of_identities_vanish_together() -> None:
+    """Every name along the chain leads to what is left, aliases from before included."""
+    steps = [(f"i{k}", Identity()) for k in range(4)]
+    graph = chain((3,), ("a", relu), *steps, ("b", relu), older="i3")
+    result = apply(DropIdentities(), graph)
+
+    assert kinds(result.graph) == {"a": "Activation", "b": "Activation"}
+    assert set(result.graph.aliases.values()) == {"a"}
+    assert set(result.graph.aliases) == {"i0", "i1", "i2", "i3", "older"}
+
+
+def test_every_reader_of_an_identity_reads_its_input() -> None:
+    """Readers that read it several times do so still."""
+    graph = chain(
+        (3,),
+        ("a", relu),
+        ("i", Identity()),
+        ("b", Activation("tanh")),
+        ("c", Add(), ("i", "b", "i")),
+    )
+    result = apply(DropIdentities(), graph)
+
+    assert result.graph["c"].inputs == ("a", "b", "a")
+    assert sorted(result.graph.consumers["a"]) == ["b", "c", "c"]
+
+
+def test_a_source_layer_read_as_several_nodes_keeps_its_name() -> None:
+    """A source that no node is named after leads to the last node that was read from it."""
+    nodes = (
+        Node("x", Input((3,))),
+        Node("block/a", relu, ("x",), "block"),
+        Node("block/b", Identity(), ("block/a",), "block"),
+        Node("end", Activation("tanh"), ("block/b",), "end"),
+    )
+    result = apply(DropIdentities(), Graph(nodes, {"y": "end"}))
+
+    assert dict(result.graph.aliases) == {"block": "block/a", "block/b": "block/a"}
+
+
+def test_nodes_that_stay_keep_what_they_say_of_their_source() -> None:
+    """Name, source and kind of source pass through."""
+    result = apply(DropIdentities(), chain((3,), ("i", Identity()), ("a", relu)))
+
+    assert (result.graph["a"].source, result.graph["a"].source_kind) == ("a", "SourceActivation")

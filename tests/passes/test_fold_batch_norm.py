@@ -92,6 +92,23 @@ def test_rule_1_is_the_published_formula() -> None:
     np.testing.assert_allclose(folded.arrays()["bias"], expected, rtol=1e-12, atol=1e-14)
 
 
+def test_weights_of_a_fold_are_float64_whatever_the_source() -> None:
+    """Folding in float32 would cost the precision that verification needs."""
+    single = Affine(np.float32(RNG.normal(size=(6, 4))), np.float32(RNG.normal(size=6)))
+    result = apply(FoldBatchNorm(), chain((4,), ("w", single), ("bn", _norm(6))))
+
+    assert {a.dtype for a in result.graph["bn"].layer.arrays().values()} == {np.dtype(np.float64)}
+
+
+def test_rule_1_folds_a_chain_of_normalisations() -> None:
+    """Each folds into what the one before left."""
+    graph = chain(IMAGE, ("w", _conv(6)), ("bn1", _norm(6)), ("bn2", _norm(6)))
+    result = apply(FoldBatchNorm(), graph)
+
+    assert kinds(result.graph) == {"bn2": "Convolution"}
+    assert dict(result.graph.aliases) == {"w": "bn2", "bn1": "bn2"}
+
+
 AFTER: dict[str, tuple[tuple[int, ...], Layer, int]] = {
     "convolution": (IMAGE, _conv(6), 0),
     "convolution without bias": (IMAGE, _conv(6, bias=False), 0),
@@ -126,6 +143,14 @@ def test_rule_2_folds_into_every_layer_that_reads_it() -> None:
     }  # fmt: skip
     assert result.graph.aliases["bn"] == "a"
     assert result.notes[0].text == "BatchNormalization folded into 'a', 'b' after it"
+
+
+def test_rule_2_folds_a_scale_through_zero_padding() -> None:
+    """Zero times a scale is zero: without a shift, padding is no obstacle."""
+    steps = (("act", relu), ("bn", _norm(4, centred=True)), ("w", _conv(6, pad=1)))
+    result = apply(FoldBatchNorm(), chain(IMAGE, *steps))
+
+    assert kinds(result.graph) == {"act": "Activation", "w": "Convolution"}
 
 
 NOT_FOLDED: dict[str, list] = {
@@ -166,3 +191,33 @@ def test_a_producer_that_is_an_output_keeps_its_value() -> None:
     graph = chain(IMAGE, ("w", _conv(6)), ("bn", _norm(6)), outputs={"y": "bn", "raw": "w"})
 
     assert kinds(apply(FoldBatchNorm(), graph).graph) == {"w": "Convolution", "bn": "ScaleShift"}
+
+
+def test_a_normalised_output_is_not_folded_away() -> None:
+    """Its value is wanted, so it cannot become part of the layer after it."""
+    graph = chain(IMAGE, ("act", relu), ("bn", _norm(4)), ("w", _conv(6)), outputs={"y": "bn"})
+
+    assert kinds(apply(FoldBatchNorm(), graph).graph)["bn"] == "ScaleShift"
+
+
+def test_nothing_fires_without_batch_normalisation() -> None:
+    """Other affine layers are another pass's matter."""
+    result = apply(FoldBatchNorm(), chain((4,), ("a", _dense(3, 4)), ("b", _dense(2, 3))))
+
+    assert kinds(result.graph) == {"a": "Affine", "b": "Affine"}
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_the_bound_holds_for_statistics_of_any_size(size: float) -> None:
+    """Small variances make large factors; the bound is relative to the values along the way."""
+    n = 6
+    norm = BatchNormalization(
+        RNG.normal(size=n), RNG.normal(size=n), size * RNG.normal(size=n),
+        size**2 * RNG.uniform(0.5, 2.0, n), 1e-12, 0,
+    )  # fmt: skip
+    layer = Convolution(size * _conv(6).weight, None, (1, 1), ((0, 0), (0, 0)), (1, 1))
+
+    assert kinds(apply(FoldBatchNorm(), chain(IMAGE, ("w", layer), ("bn", norm))).graph) == {
+        "bn": "Convolution"
+    }

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from pass_graphs import assert_names_lead_somewhere, chain, inputs_of, kinds
+from pass_graphs import apply, assert_names_lead_somewhere, chain, inputs_of, kinds
 
 from spikewright.graph import Graph, evaluate
-from spikewright.graph.layers import Activation, Add, Layer, Multiply, ScaleShift
+from spikewright.graph.layers import Activation, Add, Affine, Layer, Multiply, ScaleShift
 from spikewright.passes import FuseActivations
 
 SHAPE = (4, 3)
@@ -105,6 +105,24 @@ def test_it_becomes_one_activation(case: str) -> None:
     (note,) = result.notes
     assert note.layer == "y"
     assert note.text.startswith(f"is {expected.function}: made one of it and '")
+
+
+def test_readers_and_layers_around_stay() -> None:
+    """Weights before and after, and a value that a residual sum reads as well."""
+    weights = Affine(np.random.default_rng(3).normal(size=(3, 3)))
+    graph = chain(
+        (3,),
+        ("w", weights),
+        ("s", Activation("sigmoid")),
+        ("m", Multiply(), ("w", "s")),
+        ("v", weights),
+        ("sum", Add(), ("v", "w", "m")),
+    )
+    result = apply(FuseActivations(), graph)
+
+    assert kinds(result.graph) == {
+        "w": "Affine", "m": "Activation", "v": "Affine", "sum": "Add",
+    }  # fmt: skip
 
 
 GATE: Steps = (("s", act("sigmoid")), ("m", Multiply(), ("x", "s")))

@@ -61,6 +61,15 @@ def test_rule_1_merges_scales_and_shifts(case: str) -> None:
     assert result.notes[0].text == "merged with the scale and shift 'a' before it"
 
 
+def test_rule_1_keeps_missing_parts_missing() -> None:
+    """Two scales make a scale, not a scale and a shift of zeros."""
+    merged = apply(
+        MergeAffine(), chain(IMAGE, ("a", ScaleShift(some(6))), ("b", ScaleShift(some())))
+    )
+
+    assert set(merged.graph["b"].layer.arrays()) == {"scale"}
+
+
 AFTER: dict[str, tuple[Layer, Layer]] = {
     "convolution": (conv(), CHANNELS),
     "padded convolution": (conv(pad=1), CHANNELS),
@@ -80,6 +89,13 @@ def test_rule_2_merges_a_scale_into_the_weights_before(case: str) -> None:
 
     assert kinds(result.graph) == {"s": layer.kind, "act": "Activation"}
     assert dict(result.graph.aliases) == {"w": "s"}
+
+
+def test_rule_2_makes_no_bias_for_a_scale() -> None:
+    """A layer without bias that is scaled still has none."""
+    graph = chain(IMAGE, ("w", conv(bias=False)), ("s", ScaleShift(some(4, 1, 1))))
+
+    assert set(apply(MergeAffine(), graph).graph["s"].layer.arrays()) == {"weight"}
 
 
 BEFORE: dict[str, tuple[Layer, Layer]] = {
@@ -125,6 +141,26 @@ def test_inputs_of_different_units_are_scaled_before_weights(pass_: Pass, spread
     assert kinds(apply(pass_, behind).graph) == {"r": "Activation", "w": "Affine"}
 
 
+def test_rule_3_merges_into_every_reader() -> None:
+    """All readers have weights: each takes the scale in."""
+    steps = (("s", CHANNELS), ("a", conv()), ("b", conv(), ("s",)), ("sum", Add(), ("a", "b")))
+    result = apply(MergeAffine(), chain(IMAGE, *steps))
+
+    assert kinds(result.graph) == {"a": "Convolution", "b": "Convolution", "sum": "Add"}
+    assert result.graph.aliases["s"] == "a"
+
+
+def test_rule_3_follows_a_rule_that_made_room_for_it() -> None:
+    """Rules apply until none does: a reader that merges away first is no obstacle."""
+    steps = (
+        ("s", CHANNELS), ("a", conv()), ("t", ScaleShift(some()), ("s",)), ("b", conv()),
+        ("sum", Add(), ("a", "b")),
+    )  # fmt: skip
+    result = apply(MergeAffine(), chain(IMAGE, *steps))
+
+    assert kinds(result.graph) == {"a": "Convolution", "b": "Convolution", "sum": "Add"}
+
+
 @pytest.mark.parametrize(
     ("first", "second", "merged"),
     [
@@ -144,6 +180,23 @@ def test_rule_4_merges_unless_the_product_is_larger(
 
     assert kinds(result.graph) == ({"b": "Affine"} if merged else {"a": "Affine", "b": "Affine"})
     assert dict(result.graph.aliases) == ({"a": "b"} if merged else {})
+
+
+@pytest.mark.parametrize("biases", [(False, False), (True, False), (False, True)])
+def test_rule_4_with_missing_biases(biases: tuple[bool, bool]) -> None:
+    """W2 b1 + b2, with either missing; none from none."""
+    a, b = (Affine(some(4, 4), some(4) if bias else None) for bias in biases)
+    result = apply(MergeAffine(), chain((3, 4), ("a", a), ("b", b)))
+
+    assert ("bias" in result.graph["b"].layer.arrays()) == any(biases)
+
+
+def test_merged_weights_are_float64() -> None:
+    """A product of float32 matrices is taken in float64 and kept so."""
+    a, b = (Affine(np.float32(some(4, 4)), np.float32(some(4))) for _ in range(2))
+    result = apply(MergeAffine(), chain((4,), ("a", a), ("b", b)))
+
+    assert {v.dtype for v in result.graph["b"].layer.arrays().values()} == {np.dtype(np.float64)}
 
 
 EVERYTHING = ScaleShift(some(*IMAGE))
@@ -177,3 +230,20 @@ def test_layers_stay_apart_where_merging_is_not_exact(case: str) -> None:
     assert kinds(result.graph) == kinds(graph)
     assert result.notes == ()
     assert dict(result.graph.aliases) == {}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [("a", Affine(some(6, 6))), ("b", Affine(some(6, 6)))],
+        [("a", CHANNELS), ("b", ScaleShift(some()))],
+        [("a", conv()), ("b", CHANNELS)],
+        [("a", CHANNELS), ("b", conv())],
+    ],
+)
+def test_outputs_keep_their_values(steps: list) -> None:
+    """A value that is an output is not merged away."""
+    result = apply(MergeAffine(), chain(IMAGE, *steps, outputs={"y": "b", "z": "a"}))
+
+    assert set(kinds(result.graph)) == {"a", "b"}
+    assert result.notes == ()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikewright.errors import ConversionError
-from spikewright.graph import Graph, Node, evaluate
+from spikewright.errors import ConversionError, GraphError
+from spikewright.graph import Graph, Node, evaluate, evaluate_all
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -266,6 +268,18 @@ def test_what_acts_along_time_is_refused(layers: Layer | tuple[Node, ...], reaso
     assert "Leave sequence_step out" in str(caught.value)
 
 
+def test_every_refusal_is_listed() -> None:
+    """Not the first alone; what reads a refused layer is not blamed."""
+    nodes = (
+        Node("first", GlobalAveragePool((0,)), ("r",), "pool", "Pooling"),
+        Node("behind", Activation("relu"), ("first",)),
+        Node("second", Reshape((STEPS * UNITS,)), ("r",), "flat", "Flatten"),
+    )
+    with pytest.raises(ConversionError) as caught:
+        one_step(behind(*nodes, outputs=("behind", "second")))
+    assert [refusal.layer for refusal in caught.value.refusals] == ["pool", "flat"]
+
+
 def test_recurrences_that_do_not_fit_one_time() -> None:
     """From the end, of another length, and none at all."""
     with pytest.raises(ConversionError, match="it begins at the end of its sequence"):
@@ -279,3 +293,22 @@ def test_recurrences_that_do_not_fit_one_time() -> None:
     plain = Graph((Node("x", Input((3,))), Node("y", Activation("relu"), ("x",))), {"y": "y"})
     with pytest.raises(ConversionError, match="no recurrent layer"):
         one_step(plain)
+
+
+def test_a_recurrence_checks_its_cell() -> None:
+    """Sequences of one length, states of their shapes, parts that read what there is."""
+    good = cell()
+    shapes: list[tuple[Cell, tuple[tuple[int, ...], ...], str]] = [
+        (good, ((0, UNITS),), "one length"),
+        (good, ((STEPS, UNITS), (3,)), "states have shapes"),
+        (good, ((STEPS, UNITS),) * 3, "inputs are not"),
+        (replace(good, shapes=((5,),)), ((STEPS, UNITS),), "5 values"),
+        (replace(good, states=("other",)), ((STEPS, UNITS),), "'back' reads 'h'"),
+        (replace(good, results=("given",), shapes=((3,),)), ((STEPS, UNITS),), "3"),
+    ]
+    for one, given, reason in shapes:
+        with pytest.raises(GraphError, match=reason):
+            Recurrence(one).output_shape(*given)
+    backwards = evaluate_all(behind(Node("out", Identity(), ("r",)), backwards=True),
+                             {"x": np.ones((1, STEPS, UNITS))})["out"]  # fmt: skip
+    assert not np.allclose(backwards[:, 0], backwards[:, -1])

@@ -80,6 +80,24 @@ def test_a_pass_that_breaks_its_contract_is_named(case: str) -> None:
     assert caught.value.__cause__ is not None
 
 
+def test_a_pass_that_keeps_its_contract_passes() -> None:
+    """The broken passes above fail for what they break: doing nothing is allowed."""
+    graph = _graph()
+    result = Custom(lambda g: g)(graph)
+
+    assert [node.name for node in result.graph] == [node.name for node in graph]
+    assert result.notes == ()
+
+
+def test_the_arrays_of_the_graph_that_came_in_stay_writable() -> None:
+    """Read-only is what the pass sees; the caller's arrays are the caller's."""
+    graph = _graph()
+    Custom(lambda g: g)(graph)
+
+    graph["dense"].layer.arrays()["weight"][0, 0] = 7.0
+    assert graph["dense"].layer.arrays()["weight"][0, 0] == 7.0
+
+
 def test_a_pass_refuses_a_graph_of_an_earlier_stage() -> None:
     """What a pass requires is checked before it runs."""
 
@@ -94,6 +112,15 @@ def test_a_pass_refuses_a_graph_of_an_earlier_stage() -> None:
 
     with pytest.raises(PassError, match=r"pass 'late' \(the first pass\): the graph is not canon"):
         Late()(chain((3,), ("i", Identity())))
+
+
+def test_a_failure_in_a_pipeline_names_the_passes_before() -> None:
+    """The history belongs to the message: the fault is often one pass earlier."""
+    passes = (Custom(lambda g: g), Custom(lambda g: g), Custom(_fail))
+
+    with pytest.raises(PassError) as caught:
+        run(_graph(), passes)
+    assert str(caught.value) == "pass 'custom' (after 'custom', 'custom'): 'oops'"
 
 
 def test_a_user_s_pass_runs_and_is_traced() -> None:

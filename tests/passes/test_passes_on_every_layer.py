@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from pass_graphs import (
@@ -12,9 +15,10 @@ from pass_graphs import (
     random_graphs,
 )
 
-from spikewright.graph import CANONICAL, Graph, Node, to_text
+from spikewright.errors import PassError
+from spikewright.graph import CANONICAL, Graph, Node, evaluate_all, to_text
 from spikewright.graph.layers import Activation, BatchNormalization, Input, ScaleShift
-from spikewright.passes import STANDARD, run
+from spikewright.passes import STANDARD, FoldBatchNorm, MergeAffine, run
 from spikewright.testing.layers import LayerExample, layer_examples
 
 every_example = pytest.mark.parametrize("example", layer_examples(), ids=lambda e: e.id)
@@ -92,6 +96,19 @@ def test_a_second_run_finds_nothing_to_do(graph: Graph) -> None:
     assert to_text(twice) == to_text(once)
 
 
+@many
+@given(graph=random_graphs())
+def test_nodes_that_stay_keep_their_values(graph: Graph) -> None:
+    """A name that is still a node has the value that it had: what `verify` compares."""
+    done, _ = run(graph)
+    x = np.random.default_rng(0).normal(size=(4, *graph.shapes["x"]))
+    before, after = evaluate_all(graph, {"x": x}), evaluate_all(done, {"x": x})
+    scale = max(float(np.abs(value).max()) for value in before.values())
+
+    for name, value in after.items():
+        np.testing.assert_allclose(value, before[name], rtol=0, atol=1e-9 * scale)
+
+
 def test_random_graphs_exercise_every_rule() -> None:
     """The property tests above are not vacuous: every kind of change occurs in them."""
     found: set[str] = set()
@@ -112,3 +129,14 @@ def test_random_graphs_exercise_every_rule() -> None:
         "merged with the affine layer ",
     ):
         assert text in found
+
+
+def test_the_order_of_the_standard_passes_is_their_contract() -> None:
+    """Each pass ensures what the next one requires; out of order they are refused."""
+    for before, after in pairwise(STANDARD):
+        assert set(after.requires.rules) <= set(before.ensures.rules)
+    graph = next(g for e in layer_examples() if e.id == "identity" for _, g in contexts(e))
+
+    for step in (FoldBatchNorm(), MergeAffine()):
+        with pytest.raises(PassError, match="identities must have been dropped"):
+            step(graph)

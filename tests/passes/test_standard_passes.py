@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pass_graphs import assert_names_lead_somewhere, assert_same_outputs, chain
 
-from spikewright.graph import to_text
+from spikewright.graph import evaluate_all, to_text
 from spikewright.graph.layers import (
     Activation,
     Add,
@@ -85,3 +85,33 @@ def test_a_residual_network_becomes_convolutions_sums_and_activations() -> None:
         "dropout": "pool", "linear": "fc2", "conv1": "bn1", "conv2": "bn2", "conv3": "bn3",
         "skip": "bn4", "scale": "bn1", "fc1": "fc2",
     }  # fmt: skip
+
+
+def test_the_survivor_has_the_value_of_the_layer_it_is_named_after() -> None:
+    """`bn1` still means the normalised value, not the convolution's."""
+    graph = chain((3, 5, 5), ("conv", _conv(4, 3)), ("bn", _norm(4)), ("act", Activation("relu")))
+    done, _ = run(graph)
+    x = {"x": RNG.normal(size=(2, 3, 5, 5))}
+    before, after = evaluate_all(graph, x), evaluate_all(done, x)
+
+    np.testing.assert_allclose(after["bn"], before["bn"], rtol=0, atol=1e-9)
+    assert not np.allclose(after["bn"], before["conv"])
+
+
+def test_a_network_that_needs_nothing_is_left_as_it_is() -> None:
+    """Every pass says that it had nothing to do."""
+    graph = chain((3,), ("a", Affine(RNG.normal(size=(4, 3)))), ("b", Activation("relu")))
+    done, trace = run(graph)
+
+    assert to_text(done) == to_text(graph)
+    assert [str(line) for line in trace] == [
+        f"{name} [3 -> 3 nodes]: nothing to do"
+        for name in ("drop identities", "fuse activations", "fold batch norm", "merge affine")
+    ]
+
+
+def test_a_pipeline_of_no_passes_is_the_graph_itself() -> None:
+    """`run` adds nothing of its own."""
+    graph = chain((3,), ("b", Activation("relu")))
+
+    assert run(graph, ()) == (graph, ())

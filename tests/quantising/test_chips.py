@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from integers import DT, dense, given, pooled, residual, simulated
-from test_whole_networks import counts_of, whole
+from test_whole_networks import converted, counts_of, whole
 
 import spikewright as sw
 from slowly import in_turn
@@ -67,6 +67,13 @@ def test_numbers_fit_the_bits_of_the_chip(chip: str) -> None:
     assert set(scales) == set(found.choices.types)
 
 
+def test_the_last_layer_has_a_cap_of_its_own() -> None:
+    """Xylo sends 31 spikes a step inside, and one from its last neurons."""
+    conversion, _ = on(dense(5), "xylo_audio2")
+    caps = [e.neuron_type.most_spikes for e in conversion.populations().values()]
+    assert caps == [31, 31, 1]
+
+
 def test_a_profile_of_the_users_own(tmp_path: Path) -> None:
     """From a file, as a mapping, as an object: the same numbers."""
     entry = {"source": "me"}
@@ -108,3 +115,20 @@ def test_what_runs_no_spiking_network_is_refused() -> None:
     signed = sw.convert(dense(1), spiking={"relu": sw.SignedIntegrateAndFire()})
     with pytest.raises(ConversionError, match=r"SignedIntegrateAndFire.*sw.IntegrateAndFire"):
         signed.on("speck")
+
+
+def test_it_is_a_conversion_like_any_other(tmp_path: Path) -> None:
+    """Evaluated, with energy under the chip's own table; saved and loaded; changed; not trained."""
+    conversion, x = on(dense(6), "loihi1")
+    y = np.arange(len(x)) % 4
+    found = conversion.evaluate(x, y, steps=16, progress=False)
+    names = {r.name for r in found.records}
+    assert {"accuracy", "spikes per neuron", "energy"} <= names
+    tables = {r.how["table"] for r in found.records if r.name == "energy"}
+    assert chips.profile("loihi1").energy in tables
+    conversion.save(path := tmp_path / "on")
+    again = sw.load(path).evaluate(x, y, steps=16, progress=False, source=False)
+    first = [r.value for r in found.records if r.name == "accuracy"]
+    assert first == [r.value for r in again.records if r.name == "accuracy"]
+    assert conversion.again(weights=None).arguments["weights"] is None
+    assert converted(dense(6), bits_of(chips.profile("loihi1")), x).arguments["weights"].chip

@@ -98,6 +98,15 @@ def test_corrected_biases_come_back(tmp_path: Path, correction: str) -> None:
             np.testing.assert_array_equal(spikes, wanted[layer])
 
 
+def test_a_bias_that_has_no_bits_is_the_largest() -> None:
+    """A correction beyond the bits of a chip ends at the largest number there is."""
+    graph = dense(14)
+    x = given(graph)
+    conversion = corrected(graph, BITS["speck"], 1e6, x)
+    for ensemble in conversion.populations().values():
+        assert numbers(ensemble, ensemble.bias).max() == 127
+
+
 @pytest.mark.parametrize("bits", BITS)
 def test_corrected_starts_are_whole_numbers(bits: str) -> None:
     """`sw.VoltageCorrection` too, and its numbers make the same network again."""

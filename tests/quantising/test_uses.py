@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from integers import dense, given
 
 import spikewright as sw
-from spikewright import chips
+from spikewright import chips, demo
 from spikewright.cli.main import main
 from spikewright.cli.opening import open_conversion
 from spikewright.errors import TrainingError
@@ -88,6 +88,33 @@ def test_a_saved_network_keeps_its_neurons_on_a_chip(
     assert all(e.neuron_type.spiking for e in rates.network.all_ensembles)
 
 
+def test_the_command_sweep_takes_a_chip(tmp_path: Path) -> None:
+    """Every setting has the chip's bits."""
+    x, y = demo.held_out(20)
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    where = ("sweep", demo.MODEL, "--data", tmp_path / "data.npz")
+    asked = (*where, "--scale", 100, "--steps", 8)
+    found, plain = (invoke(*asked, *more, "--json") for more in (("--chip", "speck"), ()))
+    assert found.exit_code == plain.exit_code == 0, found.output
+    values = [[r["value"] for r in json.loads(f.stdout)["records"]] for f in (found, plain)]
+    assert values[0] != values[1]
+
+
+def test_commands_refuse_bits_that_cannot_be(saved: tuple[Path, Path]) -> None:
+    """Both options at once, a chip without spikes, bits that are none, and unknown chips."""
+    for options, words in (
+        (("--chip", "speck", "--weights-bits", 8), "leave one out"),
+        (("--chip", "speck", "--rate"), "leave --rate out"),
+        (("--weights-bits", "eight"), "no number of bits such as 8 or 4:layer"),
+        (("--weights-bits", 1), "a whole number from 2 to 16, got 1"),
+        (("--weights-bits", "8:neuron"), "'neuron'"),
+        (("--chip", "spek"), "speck"),
+    ):
+        refused = invoke("convert", saved[0], *options)
+        assert refused.exit_code == 2
+        assert words in " ".join(refused.output.split())
+
+
 def test_sweeps_have_bits(data: Any) -> None:
     """The same for every setting, as an argument or of the conversion that is swept."""
     graph, x, y = data
@@ -100,6 +127,44 @@ def test_sweeps_have_bits(data: Any) -> None:
         [r.value for r in s.records] for s in (given_model, of_conversion, plain)
     )
     assert first == second != without
+
+
+def test_searches_have_bits(data: Any) -> None:
+    """What `tune` chooses is a conversion with the bits, and its text says so."""
+    pytest.importorskip("optuna")
+    graph, x, y = data
+    found = sw.tune(graph, x, y, max_drop=0.2, trials=4, timeout=20, weights=BITS, progress=False)
+    assert found.conversion["weights"] == BITS
+    assert "weights=sw.Quantised(bits=4" in found.reproduce
+    kinds = {
+        type(e.neuron_type) for e in sw.convert(graph, **found.conversion).populations().values()
+    }
+    assert kinds == {sw.FixedPointIntegrateAndFire}
+
+
+@pytest.mark.parametrize("chip", ["speck", "loihi1"])
+def test_the_report_shows_bits(saved: tuple[Path, Path], tmp_path: Path, chip: str) -> None:
+    """Accuracy under the bits, what they made of each layer, and the chip's energy if published."""
+    page = tmp_path / "page.html"
+    where = ("evaluate", saved[0], "--data", saved[1], "--steps", 12, "--chip", chip)
+    shown = invoke(*where, "--report", page, "--json")
+    assert shown.exit_code == 0, shown.output
+    records = json.loads(shown.stdout)["records"]
+    (accuracy, *_) = [r["value"] for r in records if r["name"] == "accuracy"][::-1]
+    text = page.read_text(encoding="utf-8")
+    assert f"under the bits of {chip}" in text
+    assert f"{100 * accuracy:.1f}" in text
+    table = chips.profile(chip).energy
+    tables = {r["how"]["table"] for r in records if r["name"] == "energy"}
+    assert (table in tables) == (table is not None)
+
+
+def test_a_diagnosis_has_bits(data: Any) -> None:
+    """The gap to the source holds what rounding costs."""
+    graph, x, y = data
+    few = sw.convert(graph, spiking=True, scale_firing_rates=2000.0, weights=sw.Quantised(2))
+    found = few.diagnose(x, y, steps=16, progress=False)
+    assert "relu1" in str(found)
 
 
 def test_training_is_refused(data: Any) -> None:

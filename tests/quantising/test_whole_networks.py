@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from integers import GRAPHS, dense, given, simulated
+from integers import GRAPHS, dense, given, pooled, simulated
 from numpy.typing import NDArray
 
 import spikewright as sw
@@ -103,6 +103,19 @@ def test_weights_have_the_bits_that_were_asked_for(graph: str, name: str) -> Non
     assert found.notes
 
 
+def test_maxima_pass_whole_numbers_on() -> None:
+    """A gate passes spikes, so that what arrives behind it is whole."""
+    source = pooled(3, largest=True)
+    conversion = converted(source, sw.Quantised(), x := given(source))
+    lines = [e.text for e in conversion.trace if "computes in whole numbers" in e.text]
+    assert len(lines) == 3
+    assert [("from outside" in line) for line in lines] == [True, False, False]
+    runs = [counts_of(conversion, x, engine) for engine in engines.available()]
+    for run in runs[1:]:
+        for layer, spikes in run.items():
+            np.testing.assert_array_equal(spikes, runs[0][layer])
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_files_hold_the_bits(tmp_path: Path, name: str) -> None:
     """Network and arguments come back: the same spikes, and the same made again."""
@@ -125,6 +138,32 @@ def test_rules_see_the_rounded_weights() -> None:
     few = converted(source, sw.Quantised(2), x)
     first, second = (c.resolved["scale_firing_rates"]["relu2"] for c in (plain, few))
     assert np.abs(first / second - 1).max() > 0.05
+
+
+def test_many_bits_are_the_model() -> None:
+    """Sixteen bits change next to no spike, two change many."""
+    source = dense(6)
+    x = given(source, 50)
+    plain = sw.convert(source, spiking=True, scale_firing_rates=1000.0).run(
+        x, steps=64, progress=False
+    )
+    gaps = []
+    for bits in (2, 8, 16):
+        few = sw.convert(
+            source, spiking=True, scale_firing_rates=1000.0, weights=sw.Quantised(bits)
+        ).run(x, steps=64, progress=False)
+        gaps.append(float(np.abs(few.predict() - plain.predict()).mean()))
+    assert gaps[2] < gaps[1] / 4 < gaps[0] / 16 or gaps[2] < 0.01
+    assert gaps[0] > 0.05
+
+
+def test_rate_networks_have_rounded_weights_alone() -> None:
+    """Without spikes there is no threshold; weights are whole numbers of a step all the same."""
+    source = dense(7)
+    x = given(source)
+    exact = sw.convert(source).run(x, steps=1, progress=False).predict()
+    few = sw.convert(source, weights=sw.Quantised(3)).run(x, steps=1, progress=False)
+    assert 0.01 < np.abs(few.predict() - exact).max() < 2.0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import nn
 
 import spikewright as sw
 from slowly import in_turn
-from spikewright.errors import TrainingError
+from spikewright.errors import MissingExtraError, TrainingError
 from spikewright.lower.status import exact_after
 
 FRAMEWORKS = ("keras", "torch")
@@ -146,6 +147,16 @@ def test_a_torch_module_is_its_spiking_network(levels: int, start: float) -> Non
     assert conversion.trace.guarantee == exact_after(levels * 1e-3)
 
 
+@pytest.mark.parametrize("engine", ["native", "reference", "torch"])
+def test_every_engine_sends_the_rounded_values(engine: str) -> None:
+    """Threshold and start are the network's, so that no engine needs to know the layer."""
+    module, x = _torch_model(4, 0.5), _data(5, 40, 2, 6, 6)
+    conversion = sw.convert(module, example_input=x[:1], spiking=True)
+    run = conversion.run(x, steps=4, engine=engine, progress=False)
+
+    _same(run.predict(), module.eval()(torch.tensor(x)).detach().numpy())
+
+
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_file_of_a_keras_model_is_read(suffix: str, tmp_path: Path) -> None:
     """The layer is registered; a regulariser of ours in the file runs no code either."""
@@ -160,6 +171,16 @@ def test_a_file_of_a_keras_model_is_read(suffix: str, tmp_path: Path) -> None:
     run = sw.convert(path, spiking=True).run(x, steps=3, progress=False)
     _same(run.predict(), wanted)
     np.testing.assert_array_equal(keras.saving.load_model(path).predict(x, verbose=0), wanted)
+
+
+def test_a_learned_threshold_stands_in_the_state_of_a_module() -> None:
+    """`state_dict` has it, and a new module takes it."""
+    first, second = _torch_model(4, 0.5), _torch_model(4, 0.5)
+    with torch.no_grad():
+        first[1].threshold.fill_(0.25)
+    second.load_state_dict(first.state_dict())
+
+    assert float(second[1].threshold) == 0.25
 
 
 @pytest.mark.parametrize("kind", ["keras", "pt2"])
@@ -200,6 +221,73 @@ def test_impossible_arguments_are_refused(
     """By name and value, when the layer is made."""
     with pytest.raises(TrainingError, match=words):
         getattr(sw, framework).RoundedReLU(**arguments)
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_missing_framework_is_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which says how to install it; the names are no part of `import *`."""
+    import importlib
+    import sys
+
+    for module in [m for m in sys.modules if m.startswith(f"spikewright.sources.{name}")]:
+        monkeypatch.delitem(sys.modules, module)
+    found: Callable[..., Any] = importlib.import_module
+
+    def missing(wanted: str, *rest: Any) -> Any:
+        if wanted == name:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return found(wanted, *rest)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(MissingExtraError, match=rf"spikewright\[{name}\]"):
+        found(f"spikewright.sources.{name}")
+    assert name not in sw.__all__
+
+
+def test_other_numbers_of_steps_tend_to_what_is_rounded() -> None:
+    """The mean over many steps is the clipped current: rounding was that of few spikes."""
+    module, x = nn.Sequential(nn.Linear(3, 8), sw.torch.RoundedReLU(2, 0.9)), _data(8, 50, 3)
+    conversion = sw.convert(module, example_input=x[:1], spiking=True)
+    clipped = module[0](torch.tensor(x)).clamp(0, 0.9).detach().numpy()
+    coarse, fine = (conversion.run(x, steps=n, progress=False).predict() for n in (2, 400))
+
+    assert np.abs(coarse - clipped).max() > 0.1
+    np.testing.assert_allclose(fine, clipped, atol=0.9 / 400)
+
+
+def test_choices_of_the_user_are_kept_and_told() -> None:
+    """A scale of one's own is no longer the layer's, and the trace says so."""
+    module, x = _torch_model(4, 0.0), _data(9, 5, 2, 6, 6)
+    own = sw.convert(module, example_input=x[:1], spiking=True)
+    other = own.again(scale_firing_rates=500.0)
+    half = own.again(scale_firing_rates={"1": None, "5": 100.0}, initial_voltage="half")
+
+    scales = [[float(e.rate_scale) for e in c.populations().values()] for c in (own, other, half)]
+    np.testing.assert_allclose(scales[0], [1 / 0.0005, 1 / 0.0002], rtol=1e-5)
+    assert scales[1] == [500.0, 500.0]
+    assert scales[2] == [scales[0][0], 100.0]
+    starts = [[e.initial_voltage for e in c.populations().values()] for c in (own, half)]
+    assert starts == [[0.0, 0.0], ["half", "half"]]
+    assert own.trace.guarantee == "exact after 4 steps"
+    numbers = "(16, 40)"  # levels / (scale x threshold) seconds, in milliseconds
+    assert other.trace.guarantee == f"exact after different numbers of steps {numbers}"
+    assert half.trace.guarantee == "approximated"
+    assert "before they are rounded" in str(half.trace)
+
+
+def test_a_saved_conversion_keeps_what_layers_brought_along(tmp_path: Path) -> None:
+    """In numbers: it comes back with the same scales and starts, and spikes alike."""
+    module, x = _torch_model(3, 0.0), _data(10, 20, 2, 6, 6)
+    conversion = sw.convert(module, example_input=x[:1], spiking=True)
+    conversion.save(tmp_path / "network.sw")
+    loaded = sw.load(tmp_path / "network.sw")
+
+    assert set(conversion.resolved["scale_firing_rates"]) == {"1 RoundedReLU", "5 RoundedReLU"}
+    for one in (loaded, loaded.again(), conversion.again(**conversion.resolved)):
+        np.testing.assert_array_equal(
+            one.run(x, steps=3, progress=False).predict(),
+            conversion.run(x, steps=3, progress=False).predict(),
+        )
 
 
 def test_training_goes_on_with_what_is_rounded() -> None:

@@ -10,9 +10,20 @@ import numpy as np
 import pytest
 
 import spikewright as sw
-from spikewright.errors import ReadError
+from spikewright.errors import BuildError, ReadError
 from spikewright.modelling.nengo_reader import learning, reads_rule
+from spikewright.modelling.nengo_reader.kinds import is_a, kind, own_kind
 from spikewright.modelling.nengo_reader.seeds import seeds_of
+from spikewright.network.transforms import Chain
+
+
+class UsersLIF(nengo.LIF):
+    """A user's type that says only how it is made."""
+
+    start = 0.5
+
+    def __init__(self) -> None:
+        self.tau_rc = 0.03
 
 
 class Doubled(nengo.LIF):
@@ -30,6 +41,14 @@ class Doubled(nengo.LIF):
         """Twice the current, and one more call."""
         calls += 1
         output[...] = 2.0 * J
+
+
+class Stepless:
+    """A neuron type that is none."""
+
+    def gain_bias(self, max_rates: Any, intercepts: Any) -> Any:
+        """Ones and zeros."""
+        return np.ones_like(max_rates), np.zeros_like(intercepts)
 
 
 def test_seeds_are_those_that_nengo_draws() -> None:
@@ -70,6 +89,30 @@ def test_parameters_are_drawn_in_nengos_order_from_the_ensembles_seed() -> None:
     np.testing.assert_array_equal(ours.gain, drawn.gain)
 
 
+def test_a_model_with_a_seed_is_the_same_every_time_and_without_one_is_not() -> None:
+    """What is drawn follows from the seed, which the caller may stand in for."""
+    seeded, other = nengo.Network(seed=3), nengo.Network()
+    a, b = seeded.ensemble(10), other.ensemble(10)
+
+    def gains(model: Any, ensemble: Any, **given: Any) -> Any:
+        return sw.from_nengo(model, **given).drawn[ensemble].gain
+
+    np.testing.assert_array_equal(gains(seeded, a), gains(seeded, a, seed=8))
+    np.testing.assert_array_equal(gains(other, b, seed=8), gains(other, b, seed=8))
+    assert not np.array_equal(gains(other, b), gains(other, b))
+
+
+def test_kinds_are_told_by_names_and_by_what_a_class_defines() -> None:
+    """A subclass without methods has its base's equation; with one it has its own."""
+    assert own_kind(nengo.LIF()) == "LIF"
+    assert own_kind(UsersLIF()) == "LIF"
+    assert own_kind(Doubled()) == ""
+    assert own_kind(3.0) == kind(3.0) == ""
+    assert kind(Doubled()) == "LIF"
+    assert is_a(Doubled(), "LIF")
+    assert not is_a(Doubled(), "Izhikevich")
+
+
 def test_every_object_is_found_by_the_models_own() -> None:
     """Networks, nodes, ensembles, neurons, connections and probes, in networks inside too."""
     model = nengo.Network(seed=0, label="whole")
@@ -92,6 +135,14 @@ def test_every_object_is_found_by_the_models_own() -> None:
         found.of[object()]
 
 
+def test_a_subclass_that_says_only_how_it_is_made_keeps_its_parameters() -> None:
+    """It is read as its base type, with its own numbers."""
+    model = nengo.Network(seed=0)
+    ensemble = model.ensemble(5, neuron_type=UsersLIF())
+
+    assert sw.from_nengo(model).of[ensemble].neuron_type == sw.LIF(tau_rc=0.03, min_voltage=0)
+
+
 def test_a_users_own_neuron_type_is_run_by_its_step() -> None:
     """Its step is called once a step with its state, and decoders are found at its rates."""
     model = nengo.Network(seed=0)
@@ -112,6 +163,80 @@ def test_a_users_own_neuron_type_is_run_by_its_step() -> None:
     np.testing.assert_allclose(simulator.data[found.of[decoded]][-1], [0.5], atol=0.02)
 
 
+class Named(nengo.LIF):
+    """A type that calls its state as all neurons call their current."""
+
+    def make_state(self, n_neurons: int, rng: Any = np.random, dtype: Any = None) -> Any:
+        """One value a neuron."""
+        return {"in": np.zeros(n_neurons)}
+
+
+def test_state_with_a_name_that_is_taken_is_refused() -> None:
+    """The ensemble, the type and the name."""
+    model = nengo.Network(seed=0)
+    model.ensemble(5, neuron_type=Named(), label="odd")
+
+    with pytest.raises(BuildError, match=r"<Ensemble 'odd'>.*'in' overlaps.*Named"):
+        sw.from_nengo(model)
+
+
+class Drawn(nengo.LIF):
+    """A type that draws what it sends."""
+
+    def make_state(self, n_neurons: int, rng: Any = np.random, dtype: Any = None) -> Any:
+        """A generator."""
+        return {"rng": np.random.RandomState(rng.randint(1000))}
+
+    def rates(self, x: Any, gain: Any, bias: Any) -> Any:
+        """A half everywhere."""
+        return np.full(np.shape(x), 0.5)
+
+    def step(self, dt: float, J: Any, output: Any, rng: Any) -> None:
+        """Uniform numbers."""
+        output[...] = rng.uniform(size=output.shape)
+
+
+def test_generators_are_state_that_begins_anew_with_every_run() -> None:
+    """The numbers of the generator that the type was given, again after a reset."""
+    model = nengo.Network(seed=0)
+    ensemble = model.ensemble(3, neuron_type=Drawn(), seed=20)
+    probe = model.probe(ensemble.neurons, "output")
+    expected = np.random.RandomState(np.random.RandomState(21).randint(1000)).uniform(size=(4, 3))
+
+    with sw.NengoSimulator(model, precision="float64", progress_bar=False) as simulator:
+        for _ in range(2):
+            simulator.run_steps(1)
+            simulator.run_steps(3)
+            np.testing.assert_array_equal(simulator.data[probe], expected)
+            simulator.reset()
+
+
+class Wide(nengo.LIF):
+    """A type with two values a neuron."""
+
+    def make_state(self, n_neurons: int, rng: Any = np.random, dtype: Any = None) -> Any:
+        """Two values a neuron."""
+        return {"voltage": np.zeros((n_neurons, 2))}
+
+
+def test_state_of_another_shape_is_refused() -> None:
+    """The ensemble, the name and the shape."""
+    model = nengo.Network(seed=0)
+    model.ensemble(5, neuron_type=Wide(), label="odd")
+
+    with pytest.raises(BuildError, match=r"<Ensemble 'odd'>.*'voltage'.*5 neurons.*\(5, 2\)"):
+        sw.from_nengo(model)
+
+
+def test_neurons_without_a_step_are_refused_by_label() -> None:
+    """The message names the ensemble, the type, the reason and what would do."""
+    model = nengo.Network(seed=0)
+    model.ensemble(5, neuron_type=Stepless(), label="odd")
+
+    with pytest.raises(ReadError, match=r"<Ensemble 'odd'>.*Stepless.*no step.*one of .*LIF"):
+        sw.from_nengo(model)
+
+
 @pytest.mark.parametrize(
     ("given", "ours"),
     [
@@ -130,6 +255,16 @@ def test_synapses_are_read_by_name(given: Any, ours: Any) -> None:
     connection = model.connect(model.node([1.0]), model.node(size_in=1), synapse=given)
 
     assert sw.from_nengo(model).of[connection].synapse == ours
+
+
+def test_a_filter_that_cannot_be_made_is_refused_by_label() -> None:
+    """The connection, the filter and the methods that there are."""
+    model = nengo.Network()
+    wrong = nengo.LinearFilter([1], [0.1, 1], True, "gbt")
+    model.connect(model.node([1.0]), model.node(size_in=1), synapse=wrong, label="odd")
+
+    with pytest.raises(ReadError, match=r"<Connection 'odd'>.*gbt.*zoh"):
+        sw.from_nengo(model)
 
 
 def test_solvers_keep_their_parameters_and_users_own_are_called() -> None:
@@ -157,6 +292,44 @@ def test_solvers_keep_their_parameters_and_users_own_are_called() -> None:
     assert np.all(data.decoders == 0.25)
     assert data.solver_info["said"] == 1
     assert seen[0] == ((750, 10), np.random.RandomState(4).randint(1000))
+
+
+def test_parts_functions_and_evaluation_points_are_kept() -> None:
+    """Slices, lists and truth values as parts, functions with values of two axes, own points."""
+    model = nengo.Network(seed=0)
+    node = model.node([1.0, 2.0, 3.0])
+    post = model.node(size_in=3)
+    model.connect(node[[2, 0]], post[[True, False, True]], synapse=None)
+    model.connect(node[1], post[1:2], synapse=None, function=lambda x: np.array([[x[0] ** 2]]))
+    probe = model.probe(post, "output")
+    ensemble = model.ensemble(10, radius=3.0)
+    points = np.linspace(-1, 1, 7)[:, None]
+    connection = model.connect(ensemble, post[0], eval_points=points)
+
+    found = sw.from_nengo(model)
+    with sw.Simulator(found, progress=False) as simulator:
+        simulator.run_steps(1)
+
+    np.testing.assert_allclose(simulator.data[found.of[probe]][0], [3.0, 4.0, 1.0])
+    built = simulator.data[found.of[connection]].eval_points
+    np.testing.assert_allclose(built, 3.0 * points)
+
+
+def test_transforms_that_are_drawn_are_drawn_from_the_connections_seed() -> None:
+    """What the connection says, and what it does."""
+    model = nengo.Network()
+    node, post = model.node([1.0, -2.0]), model.node(size_in=3)
+    random = nengo.Dense((3, 2), nengo.Uniform(-1, 1))
+    connection = model.connect(node, post, transform=random, seed=6, synapse=None)
+    probe = model.probe(post, "output")
+
+    found = sw.from_nengo(model)
+    with sw.Simulator(found, precision="float64", progress=False) as simulator:
+        simulator.run_steps(1)
+
+    matrix = np.random.RandomState(6).uniform(-1, 1, (3, 2))
+    np.testing.assert_array_equal(found.sampled[connection].weights, matrix)
+    np.testing.assert_allclose(simulator.data[found.of[probe]][0], matrix @ [1.0, -2.0])
 
 
 def _image(axes: tuple[int, ...], channels: int, last: bool) -> Any:
@@ -197,6 +370,32 @@ def _mapped(transform: Any, x: Any, size: int) -> Any:
     with sw.Simulator(found, precision="float64", progress=False) as simulator:
         simulator.run_steps(1)
     return simulator.data[found.of[probe]][0]
+
+
+def test_sparse_transforms_and_unknown_ones() -> None:
+    """Entries add up; what is not known is refused by label."""
+    sparse = nengo.Sparse((2, 3), [[0, 1], [1, 0], [1, 2]], [2.0, -1.0, 0.5])
+    np.testing.assert_allclose(_mapped(sparse, [1.0, 10.0, 100.0], 2), [20.0, 49.0])
+
+    model = nengo.Network()
+    odd = nengo.Plain()
+    model.connect(model.node([1.0]), model.node(size_in=1), transform=odd, label="odd")
+    with pytest.raises(ReadError, match=r"<Connection 'odd'>.*transform Plain.*Dense"):
+        sw.from_nengo(model)
+
+
+def test_images_are_chains_of_shapes() -> None:
+    """A convolution between flat vectors is one of images in the middle."""
+    model = nengo.Network()
+    kernel = np.ones((2, 2, 1, 3))
+    shapes = {"input_shape": _image((4, 4), 1, True), "output_shape": _image((3, 3), 3, True)}
+    connection = model.connect(
+        model.node(np.ones(16)),
+        model.node(size_in=27),
+        transform=nengo.Convolution(kernel, **shapes),
+    )
+
+    assert isinstance(sw.from_nengo(model).of[connection].transform, Chain)
 
 
 def test_learning_is_read_with_its_error() -> None:
@@ -301,6 +500,17 @@ def test_a_users_rule_is_what_the_user_says() -> None:
         reads_rule(Theirs())  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("_readers")
+def test_one_of_nengos_rules_may_be_read_otherwise() -> None:
+    """A word of the user's about a class of Nengo's comes first."""
+    reads_rule(nengo.PES)(lambda theirs: sw.RLS(theirs.learning_rate))
+    model = nengo.Network(seed=0)
+    ends = model.ensemble(5), model.node(size_in=1)
+    made = model.connect(*ends, learning_rule_type=nengo.PES(2e-4))
+    (rule,) = sw.from_nengo(model).of[made].learning_rules
+    assert rule.learning_rule_type == sw.RLS(2e-4)
+
+
 def test_what_a_built_simulator_has_learned_is_taken() -> None:
     """Its present weights and encoders once it has run; those of a closed one are gone."""
     model = nengo.Network(seed=0)
@@ -334,3 +544,75 @@ def test_what_a_built_simulator_has_learned_is_taken() -> None:
     built.signals = None
     with pytest.raises(ReadError, match=r"learned in 7 steps were lost .* built= while it is open"):
         sw.from_nengo(model, built)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"encoders": np.zeros((5, 1))}, r"<Ensemble 'odd'>.*5 of 5 are zero-length"),
+        ({"intercepts": np.full(5, 1.5)}, r"<Ensemble 'odd'>.*negative or non-finite gain, 5 of 5"),
+    ],
+)
+def test_parameters_that_no_neuron_can_have_are_refused(given: Any, message: str) -> None:
+    """The message names the ensemble and how many neurons it concerns."""
+    model = nengo.Network(seed=0)
+    model.ensemble(5, label="odd", **given)
+
+    with pytest.raises(BuildError, match=message):
+        sw.from_nengo(model)
+
+
+def test_gain_without_bias_and_what_is_not_a_model() -> None:
+    """One of both determines nothing; anything else than a network is refused."""
+    model = nengo.Network(seed=0)
+    model.ensemble(5, gain=np.ones(5), label="odd")
+    with pytest.raises(NotImplementedError, match=r"'odd'.*both or neither"):
+        sw.from_nengo(model)
+    with pytest.raises(ReadError, match=r"nengo.Network, got 3"):
+        sw.from_nengo(3)
+
+
+def test_an_object_of_another_model_is_refused_by_label() -> None:
+    """As pre, as post, and as what a probe records."""
+    other = nengo.Network().ensemble(5, label="elsewhere")
+    for fill in (
+        lambda model: model.connect(other, model.node(size_in=1), label="odd"),
+        lambda model: model.connect(model.node([1.0]), other, label="odd"),
+        lambda model: model.probe(other, "input", label="odd"),
+    ):
+        model = nengo.Network(seed=0)
+        fill(model)
+        with pytest.raises(BuildError, match=r"'odd'.*elsewhere.*not in the model"):
+            sw.from_nengo(model)
+
+
+def test_gain_and_bias_say_what_rates_would_and_a_warning_says_so() -> None:
+    """Rates and intercepts that are given too are ignored, and so is a number of points."""
+    model = nengo.Network(seed=0)
+    ensemble = model.ensemble(
+        5, gain=np.full(5, 2.0), bias=np.ones(5), max_rates=nengo.Uniform(1, 2),
+        eval_points=np.ones((4, 1)), n_eval_points=7,
+    )  # fmt: skip
+
+    with pytest.warns(match="gain and bias override max_rates"), pytest.warns(match="7 is ignored"):
+        found = sw.from_nengo(model)
+
+    np.testing.assert_array_equal(found.drawn[ensemble].intercepts, np.zeros(5))
+
+
+def test_defaults_of_networks_around_leave_a_model_as_it_is() -> None:
+    """What a model does not say is Nengo's default, not that of the network it is read into."""
+    model = nengo.Network(seed=5)
+    a, b = model.node([0.5]), model.ensemble(10)
+    k = model.connect(a, b)
+    alone = sw.from_nengo(model)
+    with sw.Network() as around:
+        around.config[sw.Ensemble].rate_scale = 3.0
+        around.config[sw.Ensemble].restart_every = 4
+        around.config[sw.Connection].scale_eval_points = False
+        inside = sw.from_nengo(model)
+        made = sw.Ensemble(4, neuron_type=sw.RectifiedLinear())
+    assert inside in around and made.restart_every == 4
+    for found in (alone, inside):
+        assert found.of[b].rate_scale == 1.0 and found.of[b].restart_every is None
+        assert found.of[k].scale_eval_points

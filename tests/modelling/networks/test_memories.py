@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from running import run
+from numpy.typing import NDArray
+from running import rms, run
 
 import spikewright as sw
 from spikewright.errors import NetworkError
@@ -31,6 +32,17 @@ def test_an_integrator_without_neurons_is_the_integral() -> None:
     np.testing.assert_allclose(got[-1], [0.2, -0.05], rtol=0.02)
 
 
+def test_an_integrator_of_neurons_holds() -> None:
+    """After half a second of input it keeps what it has: RMS over a second below 0.1, 4 seeds."""
+    for seed in range(4):
+        with sw.Network(seed=seed) as net:
+            part = sw.networks.Integrator(0.1, 300)
+            probe = driven(part, lambda t: float(t < 0.5))
+        got = run(net, probe, 1500)
+        assert rms(got[600:] - 0.5) < 0.1
+        assert np.max(np.abs(got)) < 1.0
+
+
 def test_an_oscillator_turns_at_its_frequency() -> None:
     """Its phase runs at `frequency` radians a second, either way round, at a steady radius."""
     for seed, frequency in enumerate((15.0, -9.0)):
@@ -43,6 +55,26 @@ def test_an_oscillator_turns_at_its_frequency() -> None:
         assert turned == pytest.approx(frequency, rel=0.04)
         radius = np.linalg.norm(got, axis=1)
         assert radius.min() > 0.5 and radius.max() < 1.2
+
+
+def held(gate_at: float, reset_at: float, seed: int) -> NDArray:
+    """A gated memory that is shown one vector, then, after 0.4 s, another."""
+    with sw.Network(seed=seed) as net:
+        part = sw.networks.InputGatedMemory(80, 2)
+        for end, start in ((part.gate, gate_at), (part.reset, reset_at)):
+            sw.Connection(sw.Node(lambda t, s=start: float(t >= s)), end, None)
+        probe = driven(part, lambda t: [0.7, -0.4] if t < 0.4 else [-0.5, 0.5])
+    return run(net, probe, 800)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_gate_decides_what_a_memory_keeps(seed: int) -> None:
+    """Open it follows its input, closed it holds what was there, and reset it is empty."""
+    follows, holds, empty = (held(*times, seed) for times in ((9, 9), (0.35, 9), (0.35, 0.6)))
+    assert rms(follows[300:400] - [0.7, -0.4]) < 0.06
+    assert rms(follows[700:] - [-0.5, 0.5]) < 0.1
+    assert rms(holds[700:] - [0.7, -0.4]) < 0.15
+    assert np.max(np.abs(empty[700:])) < 0.01
 
 
 @pytest.mark.parametrize(

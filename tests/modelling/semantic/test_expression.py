@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from spikewright.errors import NetworkError
 from spikewright.modelling.semantic import SemanticPointer, Vocabulary
-from spikewright.modelling.semantic.actions import read_action
-from spikewright.modelling.semantic.expression import read
+from spikewright.modelling.semantic.actions import read_action, read_effects
+from spikewright.modelling.semantic.expression import Number, Product, Reference, Sum, Symbol, read
 
 
 def vocabulary() -> Vocabulary:
@@ -43,6 +43,12 @@ def test_expressions_mean_what_they_say(text: str) -> None:
     known = vocabulary()
     wanted = CASES[text](known["A"], known["B"], known["C"])
     np.testing.assert_allclose(known.parse(text).v, wanted.v, atol=1e-12)
+
+
+def test_names_of_modules_begin_with_a_small_letter() -> None:
+    """With a dot for one of several ends."""
+    assert read("bind.a + 0.5*X") == Sum(Reference("bind", "a"), Product(Number(0.5), Symbol("X")))
+    assert str(Reference("bind", "a")) == "bind.a" and str(Reference("state")) == "state"
 
 
 HOSTILE = [
@@ -140,6 +146,20 @@ def test_any_text_is_an_expression_or_an_error_of_ours(text: str) -> None:
     assert len(value) == 8
 
 
+@pytest.mark.parametrize("text", [7, None, b"A", ["A"]])
+def test_expressions_are_text(text: object) -> None:
+    """Anything else is named."""
+    with pytest.raises(NetworkError, match="an expression is text"):
+        read(text)  # type: ignore[arg-type]
+
+
+def test_actions_are_a_utility_and_effects() -> None:
+    """With commas between effects, those inside brackets apart."""
+    action = read_action("0.5 * dot(a, B) --> c = D, e.f = dot(g, H) * I")
+    assert [str(effect.target) for effect in action.effects] == ["c", "e.f"]
+    assert [effect.text for effect in action.effects] == ["c = D", "e.f = dot(g, H) * I"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -159,3 +179,9 @@ def test_what_is_no_action_is_quoted(text: str, message: str) -> None:
     """With what one looks like."""
     with pytest.raises(NetworkError, match=message):
         read_action(text)
+
+
+def test_effects_are_text() -> None:
+    """Anything else is named."""
+    with pytest.raises(NetworkError, match=r"an effect reads .* got 3"):
+        read_effects(3)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from typing import Any
 
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright import semantic
-from spikewright.errors import NetworkError
+from spikewright.errors import NetworkError, SimulationError
 from spikewright.modelling.semantic import SemanticPointer, Vocabulary
+
+EXACT: dict[str, Any] = {"neuron_type": sw.Direct()}
 
 
 def letters(d: int = 32, names: str = "A; B; C; D", **options: Any) -> Vocabulary:
@@ -30,6 +33,19 @@ def run(model: sw.Network, node: Any, steps: int, **options: Any) -> NDArray:
         sim.run_steps(steps)
     values: NDArray = sim.data[probe]
     return values
+
+
+def test_a_state_represents_a_pointer() -> None:
+    """Within an angle whose cosine is 0.97, at nearly its length, whatever the parts."""
+    known = letters(48)
+    for part in (None, 1, 48):
+        with semantic.Model(seed=1) as model:
+            model.shown = semantic.Input(known, "A")
+            model.state = semantic.State(known, 30, subdimensions=part)
+            semantic.Cortical("state = shown")
+        got = SemanticPointer(run(model, model.state.output, 200)[100:].mean(axis=0))
+        assert got.compare(known["A"]) > 0.97, part
+        assert got.length() == pytest.approx(1.0, abs=0.12)
 
 
 def test_a_memory_remembers() -> None:
@@ -72,6 +88,59 @@ def test_effects_send_what_they_say(text: str) -> None:
     np.testing.assert_allclose(sim.data[probe][-1], wanted.v, atol=1e-9)
 
 
+def test_binding_and_unbinding_by_neurons() -> None:
+    """`A * B` from `bind`, unbound by `~B`, is more like `A` than like anything else."""
+    known = letters(16, unitary=True)
+    with semantic.Model(seed=2) as model:
+        model.left, model.right = semantic.Input(known, "A"), semantic.Input(known, "B")
+        model.bind = semantic.Bind(known, 100)
+        model.out = semantic.State(known)
+        semantic.Cortical("bind.a = left, bind.b = right", "out = bind * ~B")
+    got = run(model, model.out.output, 200)[120:].mean(axis=0)
+    assert SemanticPointer(got).compare(known["A"]) > 0.95
+    assert known.text(got, terms=1)[-1] == "A"
+
+
+def test_modules_compare() -> None:
+    """`Compare` gives dot products, within 0.1: of a pointer with itself, and with another."""
+    known = letters(16)
+    for other in "AB":
+        with semantic.Model(seed=2) as model:
+            model.left, model.right = semantic.Input(known, "A"), semantic.Input(known, other)
+            model.compare = semantic.Compare(known, 100)
+            semantic.Cortical("compare.a = left", "compare.b = right")
+        got = run(model, model.compare.output, 200)[120:].mean()
+        assert got == pytest.approx(known["A"].dot(known[other]), abs=0.1)
+
+
+@pytest.mark.parametrize("sharp", [False, True])
+def test_a_cleanup_finds_the_pointer(sharp: bool) -> None:
+    """From a noisy version; whole where it is sharp."""
+    known = letters(32)
+    noisy = "0.6 * B + 0.2 * C"
+    with semantic.Model(seed=2) as model:
+        model.shown = semantic.Input(known, noisy)
+        model.clean = semantic.Cleanup(known, threshold=0.45, sharp=sharp)
+        semantic.Cortical("clean = shown")
+    got = run(model, model.clean.output, 300)[200:].mean(axis=0)
+    assert SemanticPointer(got).compare(known["B"]) > 0.99
+    wanted = 1.0 if sharp else known.parse(noisy).dot(known["B"])
+    assert np.linalg.norm(got) == pytest.approx(wanted, abs=0.07)
+
+
+def test_a_cleanup_maps_to_other_pointers() -> None:
+    """Of another vocabulary, even of another length."""
+    known, numbers = letters(32), letters(16, "One; Two", label="numbers")
+    with semantic.Model(seed=2) as model:
+        model.shown = semantic.Input(known, "B")
+        model.names = semantic.Cleanup(
+            known, mapping={"A": "One", "B": "Two", "A * B": "0.5 * One"}, output_vocabulary=numbers
+        )
+        semantic.Cortical("names = shown")
+    got = run(model, model.names.output, 300)[200:].mean(axis=0)
+    assert SemanticPointer(got).compare(numbers["Two"]) > 0.95
+
+
 def test_actions_are_done_one_after_the_other() -> None:
     """Each action's effect is the next one's condition: the state goes round in order."""
     known = letters(32)
@@ -109,6 +178,27 @@ def test_a_choice_routes_what_changes() -> None:
     assert first[c] > 0.8 and first[d] < leak
     assert second[d] > 0.8 and second[c] < leak
     assert np.max(np.abs(last)) < 0.15
+
+
+def test_names_of_modules_stand_in_labels() -> None:
+    """So that messages about a part say which module it belongs to; a label of one's own stays."""
+    known = letters(8, max_similarity=1.0)
+    with semantic.Model() as model:
+        model.vision = semantic.State(known, 5)
+        model.other = semantic.Bind(known, 4, label="mine")
+    labels = [e.label for e in model.vision.all_ensembles]
+    assert labels == ["vision[0]"] and model.vision.input.label == "input of vision"
+    assert model.other.a.label == "a of mine" and model.modules["other"] is model.other
+
+
+def test_models_copy() -> None:
+    """With their modules, which are the copy's own."""
+    known = letters(8, max_similarity=1.0)
+    with semantic.Model(seed=1) as model:
+        model.state = semantic.State(known, 10)
+    twin = copy.deepcopy(model)
+    assert twin.state is twin.modules["state"] is not model.state
+    assert twin.state in twin.networks and twin.state.label == "state"
 
 
 def broken(ask: Any) -> None:
@@ -162,3 +252,26 @@ def test_what_is_impossible_is_named(ask: Any, message: str) -> None:
     """Each error quotes the effect or names the module, and what there is."""
     with pytest.raises(NetworkError, match=message):
         broken(ask)
+
+
+def test_modules_belong_to_their_model() -> None:
+    """One from elsewhere is refused, and actions outside of a model."""
+    known = letters(8, max_similarity=1.0)
+    with sw.Network():
+        stranger = semantic.State(known, 5)
+        with pytest.raises(NetworkError, match=r"make it inside `with model:` of a sw.semantic"):
+            semantic.Cortical("state = A")
+    with pytest.raises(NetworkError, match="is no part of"), semantic.Model() as model:
+        model.state = stranger
+    with pytest.raises(AttributeError, match="no attribute or module 'nothing'"):
+        _ = model.nothing
+
+
+def test_an_unknown_name_in_a_stimulus_ends_the_run() -> None:
+    """It is read when it comes up, and the error names the vocabulary and the node."""
+    known = letters(8, max_similarity=1.0)
+    with semantic.Model() as model:
+        model.shown = semantic.Input(known, lambda t: "A" if t < 0.01 else "Q", label="shown")
+        sw.Probe(model.shown.output)
+    with sw.Simulator(model) as sim, pytest.raises(SimulationError, match="no pointer 'Q'"):
+        sim.run_steps(20)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 from spikewright import semantic
-from spikewright.errors import NetworkError
+from spikewright.errors import NetworkError, SimulationError
 from spikewright.modelling.semantic import SemanticPointer, Vocabulary
 
 
@@ -43,6 +43,33 @@ def test_a_scalar_represents_a_number(value: float) -> None:
     assert found == pytest.approx(0.5 * value + 0.25, abs=0.05)
 
 
+def test_a_product_of_numbers() -> None:
+    """`a * b`, within 0.05, for numbers as large as it is made for."""
+    for a, b in ((0.8, -0.5), (1.5, 1.2)):
+        with semantic.Model(seed=1) as model:
+            model.left = semantic.Transcode(lambda t, a=a: a)
+            model.right = semantic.Transcode(lambda t, b=b: b)
+            model.product = semantic.Product(300, input_magnitude=max(1.0, a))
+            semantic.Cortical("product.a = left, product.b = right")
+        assert run(model, model.product.output, 300)[150:].mean() == pytest.approx(a * b, abs=0.05)
+
+
+def test_a_superposition_adds() -> None:
+    """As many inputs as it has, each by a letter; there is no single one."""
+    known = letters()
+    with semantic.Model(seed=1) as model:
+        model.total = semantic.Superposition(known, 3)
+        model.cue = semantic.Input(known, "A")
+        semantic.Cortical("total.a = 0.5 * cue", "total.b = 0.3 * B", "total.c = -0.4 * C")
+        with pytest.raises(NetworkError, match="no single input; there are: a, b, c"):
+            semantic.Cortical("total = A")
+    assert set(model.total.inputs) == {"a", "b", "c"}
+    found = SemanticPointer(run(model, model.total.output, 300)[150:].mean(axis=0))
+    wanted = known.parse("0.5 * A + 0.3 * B - 0.4 * C")
+    assert found.compare(wanted) > 0.98
+    assert found.length() == pytest.approx(wanted.length(), abs=0.1)
+
+
 def test_functions_transcode() -> None:
     """Of pointers and time, into pointers, texts, values or a number, exactly and step by step."""
     known, other = letters(), letters(16, "X; Y", label="others")
@@ -69,6 +96,23 @@ def test_functions_transcode() -> None:
     np.testing.assert_allclose(seen, 0.001 * np.arange(1, 21))
 
 
+def test_functions_that_misbehave_are_named() -> None:
+    """The module's label stands in the error, and what it gave."""
+    known = letters(8, max_similarity=1.0)
+    cases: list[tuple[Any, str]] = [
+        (lambda t: "Q", "'told'>: its function failed .*no pointer 'Q'"),
+        (lambda t: [1.0, 2.0], r"'told'>: its function returned shape \(2,\) .* expected \(8,\)"),
+        (lambda t: "a +", "'told'>: its function failed .*cannot be read"),
+    ]
+    for function, message in cases:
+        with semantic.Model() as model:
+            semantic.Transcode(function, output_vocabulary=known, label="told")
+        with sw.Simulator(model) as sim, pytest.raises(SimulationError, match=message):
+            sim.run_steps(2)
+    with semantic.Model(), pytest.raises(NetworkError, match="function must be callable, got 'A'"):
+        semantic.Transcode("A", output_vocabulary=known)  # type: ignore[arg-type]
+
+
 def noisy(known: Vocabulary) -> Any:
     """First more like A than B, then the other way round, then nothing."""
 
@@ -93,6 +137,40 @@ def test_the_winner_takes_all() -> None:
     assert one[0][0] > 0.5 > 0.05 > np.delete(one[0], 0).max()
     assert one[1][1] > 0.5 > 0.05 > np.delete(one[1], 1).max()
     assert one[2].max() < 0.05
+
+
+def test_accumulators_choose_once() -> None:
+    """The first to arrive comes up whole and stays, whatever follows, until it is reset."""
+    known, others = letters(64), letters(16, "One; Two", label="numbers")
+    with semantic.Model(seed=1) as model:
+        model.shown = noisy(known)
+        model.again = semantic.Transcode(lambda t: float(0.9 < t < 1.0))
+        model.choice = semantic.Accumulators(
+            known, mapping={"A": "One", "B": "Two"}, output_vocabulary=others
+        )
+        semantic.Cortical("choice = shown, choice.reset = again")
+    similar = others.dot(run(model, model.choice.output, 2000))
+    kept, reset, other, left = (similar[at : at + 60].mean(0) for at in (750, 935, 1430, 1900))
+    cross = abs(others["One"].dot(others["Two"]))
+    assert kept[0] == pytest.approx(1.0, abs=0.15) and abs(kept[1]) < cross + 0.15
+    assert np.abs(reset).max() < 0.15
+    for later in (other, left):
+        assert later[1] == pytest.approx(1.0, abs=0.15) and abs(later[0]) < cross + 0.15
+
+
+def test_close_utilities_take_longer_and_are_told_apart() -> None:
+    """The larger of two that nearly tie wins in all of six seeds; how soon falls with its size."""
+    arrived: dict[float, list[int]] = {0.9: [], 0.45: []}
+    for seed in range(6):
+        for largest, times in arrived.items():
+            with sw.Network(seed=seed) as net:
+                race = sw.networks.IndependentAccumulator(3)
+                shown = sw.Node([0.5 * largest, largest, 0.85 * largest])
+                sw.Connection(shown, race.input, None)
+            won = run(net, race.output, 900) > 0.5
+            assert won[-1].tolist() == [False, True, False]
+            times.append(int(won[:, 1].argmax()))
+    assert np.mean(arrived[0.45]) > 1.5 * np.mean(arrived[0.9]) > 100
 
 
 class TestPopulate:

@@ -14,7 +14,7 @@ import spikewright as sw
 from spikewright import semantic
 from spikewright.errors import NetworkError
 from spikewright.modelling.semantic import SemanticPointer, Vocabulary, dot, ifmax, sym
-from spikewright.modelling.semantic.expression import read, said
+from spikewright.modelling.semantic.expression import Number, Reference, read, said
 
 D = 8
 
@@ -80,6 +80,97 @@ def test_what_is_said_reads_back(text: str) -> None:
     """The text of an expression says that expression."""
     expression = read(text)
     assert read(said(expression)) == expression
+
+
+def test_the_same_as_a_text() -> None:
+    """Weights, populations and constants are those of the effect that a `Cortical` says."""
+    known, found = letters(), []
+    for operators in (False, True):
+        with semantic.Model(seed=1) as model:
+            model.x, model.y = semantic.Input(known, "A"), semantic.Input(known, "B")
+            model.out = semantic.State(known, 10)
+            if operators:
+                0.5 * model.x * ~sym.B + model.y * model.x - sym.C >> model.out
+            else:
+                semantic.Cortical("out = 0.5 * x * ~B + y * x - C")
+            probe = sw.Probe(model.out.input)
+        with sw.Simulator(model, seed=3) as sim:
+            sim.run_steps(100)
+        found.append(sim.data[probe])
+    np.testing.assert_allclose(found[0][-50:].mean(0), found[1][-50:].mean(0), atol=0.05)
+
+
+def test_pointers_and_numbers_on_either_side() -> None:
+    """`pointer * module`, `2 * module`, `pointer >> module`, and a sum with a number's own kind."""
+    known = letters()
+    with exact():
+        x, out, number = semantic.Input(known, "C"), semantic.State(known), semantic.Scalar()
+        for value in (known["A"] * x, x * known["A"], known["A"] * (x + 0 * x)):
+            assert said(value.expression).count("*") >= 1
+        known["A"] * x - known["B"] + x / 2 >> out
+        dot(x, known["C"]) - 0.25 >> number
+        both = sw.Node(size_in=D + 1)
+        sw.Connection(out.output, both[:D], None)
+        sw.Connection(number.output, both[D], None)
+        found = sent(both)
+    wanted = known.parse("A * C - B + 0.5 * C").v
+    np.testing.assert_allclose(found[:D], wanted, atol=1e-6)
+    assert found[D] == pytest.approx(known["C"].dot(known["C"]) - 0.25, abs=1e-6)
+
+
+def test_ends_and_nodes_are_sent_to() -> None:
+    """One of several inputs, by its node; a node of one's own, which takes what it is sent."""
+    known = letters()
+    with exact():
+        x = semantic.Input(known, "C")
+        bind = semantic.Bind(known, 10)
+        x >> bind.a
+        sym.A >> bind.b
+        node, number = sw.Node(size_in=D), sw.Node(size_in=1)
+        bind >> node
+        x @ known["C"] >> number
+        both = sw.Node(size_in=D + 1)
+        sw.Connection(node, both[:D], None)
+        sw.Connection(number, both[D], None)
+        found = sent(both)
+    np.testing.assert_allclose(found[:D], known.parse("A * C").v, atol=1e-6)
+    assert found[D] == pytest.approx(known["C"].dot(known["C"]), abs=1e-6)
+
+
+def test_other_vocabularies() -> None:
+    """By name, or by value; in sums and bindings of the vocabulary that they come to."""
+    known, other = letters(), letters(16, "A; B; C", seed=5)
+    same = letters(D, "X; Y", seed=7)
+    with exact():
+        x = semantic.Input(known, "C")
+        out, again = semantic.State(other), semantic.State(same)
+        semantic.translate(x, other) * sym.A >> out
+        semantic.reinterpret(x, same) + sym.X >> again
+        both = sw.Node(size_in=16 + D)
+        sw.Connection(out.output, both[:16], None)
+        sw.Connection(again.output, both[16:], None)
+        found = sent(both)
+    moved = SemanticPointer(known.transform_to(other) @ known["C"].v)
+    np.testing.assert_allclose(found[:16], (moved * other["A"]).v, atol=1e-6)
+    np.testing.assert_allclose(found[16:], known["C"].v + same["X"].v, atol=1e-6)
+
+
+@pytest.mark.parametrize("kinds", ["numbers", "pointer"])
+def test_a_changing_number_scales(kinds: str) -> None:
+    """Another number, or a pointer: a product of neurons, in texts and by operators."""
+    known = letters(16)
+    with semantic.Model(seed=2) as model:
+        model.level = semantic.Transcode(lambda t: 0.6)
+        model.x = semantic.Input(known, "A")
+        model.other = semantic.Transcode(lambda t: -0.5)
+        model.out = semantic.Scalar() if kinds == "numbers" else semantic.State(known)
+        semantic.Cortical("out = level * " + ("other" if kinds == "numbers" else "x"))
+        probe = sw.Probe(model.out.output, synapse=0.03)
+    with sw.Simulator(model) as sim:
+        sim.run_steps(300)
+    found = sim.data[probe][200:].mean(axis=0)
+    wanted = [-0.3] if kinds == "numbers" else 0.6 * known["A"].v
+    assert np.linalg.norm(found - wanted) < 0.1
 
 
 class TestActions:
@@ -189,3 +280,11 @@ def test_what_means_nothing_is_refused(ask: Any, message: str) -> None:
         x, node = semantic.Input(known, "A"), sw.Node(size_in=D)
     with pytest.raises(NetworkError, match="no network to put a new Connection into"):
         x >> node
+
+
+def test_references_are_named_by_their_modules() -> None:
+    """In messages, by label or kind."""
+    with sw.Network():
+        module = semantic.Scalar(label="level")
+        assert repr(2 * module) == "<2 * level>" and module.expression == Reference(module)
+        assert said(Number(0.5)) == "0.5"

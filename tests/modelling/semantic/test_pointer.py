@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,25 @@ def test_unitary_pointers_unbind_exactly(d: int, seed: int) -> None:
     assert same(u.unitary(), u)
 
 
+@given(d=DIMENSIONS, seed=SEEDS)
+def test_involution_is_its_own_inverse(d: int, seed: int) -> None:
+    """It reverses indices, and goes through sums and bindings."""
+    a, b, _ = pointers(d, seed)
+    assert same(~~a, a) and same(~(a + b), ~a + ~b) and same(~(a * b), ~a * ~b)
+    np.testing.assert_array_equal((~a).v, [a.v[-n % d] for n in range(d)])
+
+
+def test_unbinding_any_pointer_is_close() -> None:
+    """At 512 dimensions `A * B * ~B` is like `A` (0.71 on average) and like nothing else."""
+    rng = np.random.default_rng(0)
+    likeness = []
+    for _ in range(20):
+        a, b, c = (SemanticPointer.random(512, rng) for _ in range(3))
+        likeness.append((a * b * ~b).compare(a))
+        assert abs((a * b).compare(a)) < 0.2 and abs((a * b * ~b).compare(c)) < 0.2
+    assert np.mean(likeness) == pytest.approx(np.sqrt(0.5), abs=0.05)
+
+
 @given(d=DIMENSIONS, seed=SEEDS, factor=st.floats(-4, 4))
 def test_vector_algebra(d: int, seed: int, factor: float) -> None:
     """Sums, differences, scales and products are those of vectors."""
@@ -62,6 +82,27 @@ def test_vector_algebra(d: int, seed: int, factor: float) -> None:
     assert (3 * a).compare(b) == pytest.approx(a.compare(b))
     assert a.mse(b) == pytest.approx(float(np.mean((a.v - b.v) ** 2)))
     assert (5 * a).normalized().length() == pytest.approx(1.0)
+
+
+def test_nothing_stays_nothing() -> None:
+    """The zero pointer has no direction: comparing gives 0, normalising itself."""
+    zero, a = SemanticPointer(np.zeros(4)), pointers(4, 0)[0]
+    assert zero.compare(a) == 0 and same(zero.normalized(), zero)
+    assert same(zero.unitary() * ~zero.unitary(), SemanticPointer.identity(4))
+
+
+def test_pointers_do_not_change() -> None:
+    """Neither through attributes nor through their vector; copies through pickle are equal."""
+    a = pointers(4, 0)[0]
+    with pytest.raises(AttributeError, match="make a new one"):
+        a.v = np.zeros(4)
+    with pytest.raises(ValueError, match="read-only"):
+        a.v[0] = 1.0
+    given = np.ones(3)
+    made = SemanticPointer(given)
+    given[0] = 7.0
+    assert made.v[0] == 1.0 and same(pickle.loads(pickle.dumps(a)), a)
+    assert same(SemanticPointer(a), a)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,23 @@ def test_drawn_pointers_are_unlike(seed: int, unitary: bool, limit: float) -> No
     np.testing.assert_array_equal(made.vectors, again.vectors)
 
 
+def test_what_cannot_be_unlike_is_said() -> None:
+    """Where no draw is unlike enough the best is taken, with a warning of how like it is."""
+    made = Vocabulary(2, max_similarity=0.05, seed=0, label="tiny")
+    with pytest.warns(UserWarning, match=r"'tiny'.*'C' .*similarity of 0\.\d+, above"):
+        made.populate("A; B; C")
+    assert len(made) == 3
+
+
+def test_unitary_pointers_may_be_named() -> None:
+    """Only those."""
+    made = letters(unitary={"A"})
+    for name, exact in (("A", True), ("B", False)):
+        pointer = made[name]
+        bound = pointer * ~pointer
+        assert (bound.mse(SemanticPointer.identity(64)) < 1e-20) == exact
+
+
 def test_pointers_are_given_drawn_or_said() -> None:
     """Vectors, pointers, expressions."""
     made = letters(4, "A; B; X = A * ~B", max_similarity=1.0)
@@ -53,6 +70,48 @@ def test_names_that_are_not_there_are_added_where_that_is_allowed() -> None:
         letters(64, "Alpha").parse("Alpa")
     with pytest.raises(NetworkError, match=r"add it first: `vocabulary.add\('Z'\)`"):
         letters()["Z"]
+
+
+def test_text_says_what_a_vector_is_like() -> None:
+    """The most similar names first, with their dot products."""
+    made = letters()
+    assert made.text(made["A"]).startswith("1.00A")
+    pair = 0.9 * made["B"] + 0.5 * made["C"]
+    found = made.text(pair, terms=2)
+    assert found == f"{pair.dot(made['B']):.2f}B + {pair.dot(made['C']):.2f}C"
+    assert made.text(np.zeros(64)) == "0" and made.text(made["A"], threshold=2.0) == "0"
+
+
+def test_text_may_name_bindings() -> None:
+    """With `pairs` every two pointers bound count too."""
+    made = letters()
+    bound = made["A"] * made["C"]
+    assert made.text(bound, terms=1, pairs=True) == f"{bound.dot(bound):.2f}A*C"
+    assert "*" not in made.text(bound, threshold=-2.0)
+
+
+def test_compare_gives_cosines() -> None:
+    """Whatever the lengths; of nothing 0."""
+    made = letters(64, "A; B; X = 3 * A")
+    given = np.stack([2 * made["B"].v, np.zeros(64)])
+    wanted = [[made["B"].compare(made[k]) for k in made], [0.0, 0.0, 0.0]]
+    np.testing.assert_allclose(made.compare(given), wanted, atol=1e-12)
+    np.testing.assert_allclose(made.compare(made["A"])[[0, 2]], 1.0)
+
+
+def test_dot_takes_many_vectors() -> None:
+    """Over time or batches: the last axis are the names, in their order."""
+    made = letters()
+    many = np.random.default_rng(0).normal(size=(5, 2, 64))
+    np.testing.assert_allclose(made.dot(many), many @ made.vectors.T)
+
+
+def test_subsets_hold_the_very_same_pointers() -> None:
+    """In the order asked for."""
+    made = letters()
+    subset = made.create_subset(["C", "A"])
+    assert subset.keys == ("C", "A")
+    np.testing.assert_array_equal(subset["C"].v, made["C"].v)
 
 
 def test_translations_take_names_to_their_namesakes() -> None:
