@@ -115,12 +115,6 @@ def _tower() -> Any:
     return model
 
 
-def _half(x: Any) -> Any:
-    """Two tensors of an operation, one of them of whole numbers."""
-    values, positions = ops.top_k(x, 5)
-    return values + ops.cast(positions, "float32") / 3
-
-
 @dataclass(frozen=True)
 class Case:
     """A model with parts that cannot be read, and the layers that call these."""
@@ -135,19 +129,11 @@ CASES = {
     "keras operator in code": Case(
         lambda: _functional(L.Lambda(ops.sort, name="odd")), {"odd/sort"}
     ),
-    "keras numbers of another kind inside": Case(
-        lambda: _functional(L.Lambda(lambda x: torch.fft.fft(x, dim=1).real, name="odd")), {"odd"}
-    ),
-    "keras operation": Case(lambda: _functional(ops.sort), {"sort"}),
-    "keras several outputs": Case(lambda: _functional(_half), {"top_k", "top_k_1"}),
     "keras model in code": Case(_tower, {"odd"}),
     "keras on another backend": Case(lambda: _functional(Flipped(name="odd")), {"odd"}, False),
     "torch operator": Case(lambda: Between(lambda x: torch.cumprod(x, 1)), {"cumprod"}),
     "torch batch elsewhere": Case(
         lambda: Between(lambda x: torch.cumprod(x.t(), 0).t()), {"cumprod"}
-    ),
-    "torch fixed batch": Case(
-        lambda: Between(lambda x: torch.cumprod(x.reshape(len(x) * 1, -1), 1)), {"cumprod"}
     ),
     "torch module": Case(lambda: Between(nn.Sequential(Looking(), _First())), {"odd.0 Looking"}),
     "torch calls": Case(Halves, {"odd", "odd_1", "odd_2", "sort", "sort_1"}),

@@ -52,10 +52,9 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_reader_has_a_case(kind: str) -> None:
+def test_every_reader_has_a_case() -> None:
     """No layer can be registered without a comparison with Keras."""
-    assert CASES.get(kind), f"add a case for {kind}"
+    assert [kind for kind in KINDS if not CASES.get(kind)] == []
 
 
 def test_names_separate_the_linear_part_from_the_activation() -> None:
@@ -132,7 +131,7 @@ geometry = {
 
 
 @given(**geometry, dilation=st.integers(1, 3), kind=st.sampled_from(["conv", "depthwise", "max"]))
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=16, deadline=None, derandomize=True)
 def test_same_padding_for_any_geometry(
     extent: int, size: int, stride: int, dilation: int, kind: str
 ) -> None:
@@ -147,7 +146,7 @@ def test_same_padding_for_any_geometry(
 
 
 @given(**geometry, last=st.booleans())
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @pytest.mark.filterwarnings("ignore:layer 'pool':UserWarning")
 def test_same_average_pooling_is_what_the_backend_makes_of_it(
     extent: int, size: int, stride: int, last: bool
@@ -198,7 +197,7 @@ def test_unknown_uneven_average_pooling_is_refused(monkeypatch: pytest.MonkeyPat
     padding=st.sampled_from(["same", "valid"]),
     extra=st.integers(0, 2) | st.none(),
 )
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=16, deadline=None, derandomize=True)
 def test_transposed_convolutions_of_any_geometry(
     extent: int, size: int, stride: int, dilation: int, padding: str, extra: int | None
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,10 @@ WHOLE: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("batch", ["n", 1, 3])
-@pytest.mark.parametrize(("operator", "options"), WHOLE)
+@pytest.mark.parametrize(
+    ("operator", "options", "batch"),
+    [(*case, batch) for case, batch in zip(WHOLE, cycle(["n", 1, 3]), strict=False)],
+)
 def test_what_keeps_every_sample_is_read(
     operator: str, options: dict[str, Any], batch: Any
 ) -> None:
@@ -98,8 +101,10 @@ CUTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("batch", ["n", 3])
-@pytest.mark.parametrize(("operator", "options"), CUTS)
+@pytest.mark.parametrize(
+    ("operator", "options", "batch"),
+    [(*case, batch) for case, batch in zip(CUTS, cycle(["n", 3]), strict=False)],
+)
 def test_what_leaves_samples_out_is_refused(
     operator: str, options: dict[str, Any], batch: Any
 ) -> None:

@@ -182,4 +182,4 @@ def test_a_few_changed_models(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_many_changed_models(tmp_path: Path) -> None:
     """Anything anywhere."""
-    assert faults(tmp_path, 200, seed=1) == []
+    assert faults(tmp_path, 60, seed=1) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
-from itertools import product
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -106,8 +106,7 @@ MORE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("way", LOOKED_UP)
-@pytest.mark.parametrize("batch", ["n", 1, 3])
+@pytest.mark.parametrize(("way", "batch"), zip(LOOKED_UP, cycle(["n", 1, 3]), strict=False))
 def test_rows_are_looked_up_by_whole_numbers(way: str, batch: Any) -> None:
     """Whatever is made of them on the way is the same of whole numbers as of real ones."""
     equals(whole(*LOOKED_UP[way], shape=(batch, 5), **MORE), numbers(3, 5))
@@ -200,12 +199,11 @@ def export(module: nn.Module, given: tuple[torch.Tensor, ...], dynamo: bool) -> 
 
 
 EXPORTS = [
-    pytest.param(make, masked, dynamo, marks=[] if at == 0 else pytest.mark.slow)
-    for at, (make, masked, dynamo) in enumerate(
-        product((bert, roberta, gpt2, llama), (True, False), (False, True))
-    )
-    if make in (bert, roberta) or masked or dynamo  # the others' are not exported
-]
+    (bert, True, False),
+    *(pytest.param(*case, marks=pytest.mark.slow)
+      for case in ((bert, False, True), (roberta, True, True), (gpt2, False, True),
+                   (llama, True, False))),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("make", "masked", "dynamo"), EXPORTS)

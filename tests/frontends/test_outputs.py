@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,9 @@ def test_names_inside_and_several_names(front_end: str) -> None:
         np.testing.assert_allclose(value, values[nodes[name]], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("front_end", MODELS)
-@pytest.mark.parametrize("name", ["zz", "inner_nine"])
+@pytest.mark.parametrize(
+    ("front_end", "name"), zip(MODELS, cycle(["zz", "inner_nine"]), strict=False)
+)
 def test_an_unknown_name_is_an_error_with_near_ones(front_end: str, name: str) -> None:
     """It names what was asked for, and what there is."""
     make, example = MODELS[front_end]

@@ -22,30 +22,15 @@ ROWS = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
 LOW = torch.tensor([True, False, False, False])
 
 MODELS: dict[str, tuple[Callable[[Any, torch.Tensor], torch.Tensor], tuple[int, ...]]] = {
-    "clip by tensors": (
-        lambda m, x: torch.clip(x, torch.tensor(-0.5), torch.tensor(0.5)), (4,),
-    ),
-    "power of tensors": (lambda m, x: (x.abs() + 0.1) ** torch.full((4,), 2.5), (4,)),
     "power of values": (lambda m, x: (x.abs() + 0.1) ** x, (4,)),
     "constants to a power": (lambda m, x: (ROWS[0].abs() + 0.1) ** x, (4,)),
-    "norm of rows": (lambda m, x: torch.linalg.norm(x, dim=-1), (3, 4)),
-    "norm of matrices": (lambda m, x: torch.linalg.norm(x, dim=(1, 2)), (3, 4)),
     "to truth values": (lambda m, x: x.relu().to(torch.bool).float(), (4,)),
     "and of values": (lambda m, x: torch.logical_and(x.relu(), (x - 1).relu()).float(), (4,)),
     "or of truth values": (lambda m, x: ((x > 1) | (x < 0)).float(), (4,)),
-    "exclusive or": (lambda m, x: torch.logical_xor(x > 0, x < 1).float(), (4,)),
-    "not a value": (lambda m, x: torch.logical_not(x.relu()).float(), (4,)),
-    "any": (lambda m, x: (x > 0.5).any(-1).float(), (3, 4)),
-    "all": (lambda m, x: (x > -0.5).all(-1).float(), (3, 4)),
     "where between": (lambda m, x: torch.where((x > 0) & (x < 1), x, -x), (4,)),
     "is the largest": (lambda m, x: (x == x.amax(-1, keepdim=True)).float(), (3, 4)),
     "is not the largest": (lambda m, x: (x != x.amax(-1, keepdim=True)).float(), (3, 4)),
     "place of the largest": (lambda m, x: F.one_hot(x.argmax(-1), 5).float(), (5,)),
-    "place of the smallest": (lambda m, x: x.argmin(1, keepdim=True).float(), (3, 4)),
-    "largest two": (lambda m, x: x.topk(2).values, (3, 4)),
-    "smallest two of an axis": (lambda m, x: x.topk(2, 1, largest=False).values, (3, 4)),
-    "places of the largest two": (lambda m, x: x.topk(2, 1).indices.float(), (3, 4)),
-    "in order": (lambda m, x: x.sort(1).values + x.argsort(1, descending=True), (3, 4)),
     "sparse by a mask of the largest": (
         lambda m, x: x * F.one_hot(x.topk(2).indices, 4).sum(-2), (3, 4),
     ),
@@ -55,17 +40,11 @@ MODELS: dict[str, tuple[Callable[[Any, torch.Tensor], torch.Tensor], tuple[int, 
     "without the largest": (
         lambda m, x: x.scatter(-1, x.topk(2).indices, 0.0), (3, 4),
     ),
-    "added at computed places": (
-        lambda m, x: x.scatter_add(-1, x.argsort(-1).clamp(max=1), 2 * x), (3, 4),
-    ),
     "written at constant places": (
         lambda m, x: x.scatter(
             1, torch.tensor([[[0, 2, 1, 2]]]).expand(len(x), 1, 4), 2 * x[:, :1]
         ),
         (3, 4),
-    ),
-    "sizes of spectra": (
-        lambda m, x: torch.stft(x, 16, 4, return_complex=True)[..., :-1].abs() ** 2, (40,),
     ),
     "row at a computed place": (
         lambda m, x: x[torch.arange(x.shape[0]), x[..., 0].argmax(-1)], (3, 4),
@@ -74,7 +53,6 @@ MODELS: dict[str, tuple[Callable[[Any, torch.Tensor], torch.Tensor], tuple[int, 
     "joined with nothing": (lambda m, x: torch.cat([x[..., :0], x.relu(), x[..., 4:]], -1), (4,)),
     "distances to constants": (lambda m, x: torch.cdist(x, ROWS), (2, 4)),
     "distances of rows": (lambda m, x: torch.cdist(x, 2 * x.flip(1), p=1.0), (3, 4)),
-    "filled at places": (lambda m, x: x.index_fill(1, torch.tensor([0, 2]), 3.0), (4,)),
     "pooled by norms": (lambda m, x: F.lp_pool2d(x, 2.0, 2), (2, 4, 4)),
     "masked by the data": (lambda m, x: x.masked_fill(x < -0.5, -torch.inf).softmax(-1), (3, 8)),
     "attention that the data masks": (
@@ -83,7 +61,6 @@ MODELS: dict[str, tuple[Callable[[Any, torch.Tensor], torch.Tensor], tuple[int, 
     "exponentials of minus infinity": (
         lambda m, x: x.masked_fill(LOW, -torch.inf).exp(), (3, 4),
     ),
-    "broadcast": (lambda m, x: torch.broadcast_to(x[:, None], (x.shape[0], 3, 5)), (5,)),
 }  # fmt: skip
 
 
@@ -137,23 +114,6 @@ def test_what_the_data_hides_is_for_a_softmax_alone() -> None:
             read(Of(function), np.zeros((2, 4)))
 
 
-def test_choices_of_an_expert_are_comparisons() -> None:
-    """A router picks by comparing: as spikes it converges, and is exact as a rate network."""
-
-    def routed(m: Any, x: torch.Tensor) -> torch.Tensor:
-        scores = m.gate(x)
-        chosen = (scores == scores.amax(-1, keepdim=True)).float()
-        experts = torch.stack([m.one(x), m.other(x)], -1)
-        return (experts * chosen[:, None]).sum(-1)
-
-    torch.manual_seed(0)
-    model = Of(routed, gate=nn.Linear(4, 2), one=nn.Linear(4, 3), other=nn.Linear(4, 3)).eval()
-    x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    assert max(sw.convert(model, example_input=x).verify(x).values()) < 1e-5
-    spiking = sw.convert(model, example_input=x, spiking=True, scale_firing_rates=100.0)
-    assert spiking.trace.guarantee == "convergent"
-
-
 def test_a_router_of_a_few_experts_converges_as_spikes() -> None:
     """The trace says which comparisons jump, and the error falls as the steps grow."""
 
@@ -193,8 +153,7 @@ def _transformer(kind: str) -> tuple[nn.Module, dict[str, torch.Tensor]]:
     name, _, attention = kind.partition(" with a mask, ")
     example = {"input_ids": ids, "attention_mask": mask} if attention else {"input_ids": ids}
     more: dict[str, Any] = {
-        "Bert": {}, "Llama": {"num_key_value_heads": 2}, "CLIPText": {"eos_token_id": 49},
-        "Mixtral": {"num_key_value_heads": 2, "num_local_experts": 4},
+        "Bert": {}, "CLIPText": {"eos_token_id": 49},
         "Qwen3Moe": {"num_key_value_heads": 2, "num_experts": 4,
                      "num_experts_per_tok": 2, "moe_intermediate_size": 24},
         "Phi3": {"num_key_value_heads": 2, "pad_token_id": 0},
@@ -209,9 +168,8 @@ def _transformer(kind: str) -> tuple[nn.Module, dict[str, torch.Tensor]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
-    ["Phi3", "CLIPText", "Mixtral", "Qwen3Moe with a mask, sdpa", "Bert with a mask, sdpa",
-     "Bert with a mask, eager", "Llama with a mask, sdpa"],
-)  # fmt: skip
+    ["Phi3", "CLIPText", "Qwen3Moe with a mask, sdpa", "Bert with a mask, eager"],
+)
 def test_transformers(kind: str) -> None:
     """Empty slices, argmax pooling, experts, masks among the inputs; the model stays as it is."""
     model, example = _transformer(kind)

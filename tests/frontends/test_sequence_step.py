@@ -23,7 +23,6 @@ from recurrent import INPUTS, TIME, UNITS, cell_of, error, graph_of, samples
 from torch import nn
 
 import spikewright as sw
-from slowly import slow_but
 from spikewright.cli.main import main
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.making import Model
@@ -31,10 +30,10 @@ from spikewright.errors import ConversionError, DamagedFileError, SimulationErro
 from spikewright.frontends.unrolling import (
     SimpleCell,
 )
-from spikewright.graph import evaluate, evaluate_all
+from spikewright.graph import evaluate
 from spikewright.network.neurons import IntegrateAndFire
 
-STEPS = np.array([16, 32, 64, 128, 256, 512, 1024])
+STEPS = np.array([16, 32, 64, 128, 256, 512])
 KINDS = ["tanh", "relu", "gru", "gru-after", "lstm", "lstm-peepholes"]
 
 
@@ -55,12 +54,8 @@ def test_the_rate_network_computes_the_recurrence(kind: str) -> None:
         assert conversion.verify(rtol=1e-5).keys() >= {"rnn", "end"}
 
 
-@pytest.mark.parametrize("cap", [None, 1])
 @pytest.mark.parametrize(
-    "kind",
-    slow_but(
-        ["tanh", "gru", "lstm"], ["tanh", "relu", "gru", "gru after", "lstm", "lstm peepholes"]
-    ),
+    ("kind", "cap"), [("tanh", 1), ("relu", None), ("gru-after", 1), ("lstm-peepholes", None)]
 )
 def test_the_error_falls_as_one_over_the_steps_of_a_step(kind: str, cap: int | None) -> None:
     """Of the outputs of every step, and of what stands behind the last: slope -0.8 or steeper.
@@ -110,12 +105,11 @@ def test_a_layer_computes_its_recurrence_with_rounded_states(kind: str) -> None:
         np.testing.assert_allclose(found[:, k], h, atol=1e-6 * unit)
 
 
-@pytest.mark.parametrize("kind", ["tanh", "gru"])
-def test_errors_do_not_grow_with_the_sequence(kind: str) -> None:
+def test_errors_do_not_grow_with_the_sequence() -> None:
     """A cell that forgets, over 8 steps and over 200: the last ones are no worse than the first."""
     x = samples(2, 200)
     conversion = sw.convert(
-        graph_of(cell_of(kind), 200), spiking=True, scale_firing_rates=200.0, sequence_step=64
+        graph_of(cell_of("gru"), 200), spiking=True, scale_firing_rates=200.0, sequence_step=64
     )
     found = conversion.run(x, progress=False).predict()["all"]
     wanted = evaluate(conversion.graph, {"x": x})["all"]
@@ -243,7 +237,7 @@ class _Torch(nn.Module):
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("RNN", {}), ("RNN", {"nonlinearity": "relu"}), ("LSTM", {}), ("GRU", {"bias": False})],
+    [("RNN", {"nonlinearity": "relu"}), ("GRU", {"bias": False})],
 )
 def test_torch(kind: str, options: dict[str, Any]) -> None:
     """Two layers, the sequence and the last step, each behind the same head."""
@@ -261,10 +255,9 @@ def test_torch(kind: str, options: dict[str, Any]) -> None:
     conversion.verify(rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_onnx(kind: str) -> None:
+def test_onnx() -> None:
     """An operator with time first, states to begin with, and weights behind its squeezed output."""
-    n = {"RNN": 1, "GRU": 3, "LSTM": 4}[kind] * 4
+    n = 4 * 4
     weights = {
         "w": onnx_helpers.random(1, n, INPUTS, seed=1),
         "r": 0.5 * onnx_helpers.random(1, n, 4, seed=2),
@@ -275,7 +268,7 @@ def test_onnx(kind: str) -> None:
     node = onnx_helpers.node
     nodes = [
         node("Transpose", "x", "turned", perm=[1, 0, 2]),
-        node(kind, "turned w r b", "y yh", "it", hidden_size=4),
+        node("LSTM", "turned w r b", "y yh", "it", hidden_size=4),
         node("Squeeze", "y axis", "z"),
         node("Transpose", "z", "batched", perm=[1, 0, 2]),
         node("MatMul", "batched v", "out", "weights"),
@@ -416,13 +409,6 @@ def test_arguments_that_do_not_go_together() -> None:
         model = Model(sw.Conversion, sw.frontends.read(graph))  # type: ignore[attr-defined]
         wanted = Wanted(sw.convert(graph, sequence_step=2).arguments)
         model.converted(wanted).again(sequence_step=None)
-
-
-def test_a_cell_knows_its_states() -> None:
-    """The graph that was read evaluates every state, in either way of reading."""
-    for kind in KINDS:
-        values = evaluate_all(graph_of(cell_of(kind)), {"x": samples()})
-        assert values["rnn"].shape == (4, TIME, UNITS)
 
 
 def test_a_sequence_of_open_length_and_the_command_line(tmp_path: Path) -> None:

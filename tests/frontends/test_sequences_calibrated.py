@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -117,8 +118,7 @@ def test_every_rule_is_tried_here() -> None:
     assert set(EXAMPLES) == set(RULES)
 
 
-@pytest.mark.parametrize("kind", ["tanh", "lstm"])
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(("name", "kind"), zip(EXAMPLES, cycle(["tanh", "lstm"]), strict=False))
 def test_rules_choose_for_recurrent_layers(name: str, kind: str) -> None:
     """The network of the choice says what the source says, and numbers alone reproduce it."""
     model = graph_of(cell_of(kind))
