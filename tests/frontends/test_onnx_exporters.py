@@ -71,8 +71,7 @@ def equals_module(source: Source, module: nn.Module) -> None:
         close(value, module(torch.from_numpy(x)).numpy())
 
 
-@pytest.mark.parametrize("free", [True, False])
-@pytest.mark.parametrize("dynamo", [True, False])
+@pytest.mark.parametrize(("dynamo", "free"), [(True, True), (False, False)])
 def test_torch_exporters(dynamo: bool, free: bool) -> None:
     """Both exporters' files, with a free batch or a fixed one, compute what the module does."""
     torch.manual_seed(0)

@@ -18,40 +18,19 @@ from spikewright.frontends.pytorch import read
 from spikewright.frontends.pytorch.experts import ask_every_expert
 from spikewright.graph import evaluate
 
-ROWS = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
 LOW = torch.tensor([True, False, False, False])
 
 MODELS: dict[str, tuple[Callable[[Any, torch.Tensor], torch.Tensor], tuple[int, ...]]] = {
-    "power of values": (lambda m, x: (x.abs() + 0.1) ** x, (4,)),
-    "constants to a power": (lambda m, x: (ROWS[0].abs() + 0.1) ** x, (4,)),
-    "to truth values": (lambda m, x: x.relu().to(torch.bool).float(), (4,)),
-    "and of values": (lambda m, x: torch.logical_and(x.relu(), (x - 1).relu()).float(), (4,)),
-    "or of truth values": (lambda m, x: ((x > 1) | (x < 0)).float(), (4,)),
-    "where between": (lambda m, x: torch.where((x > 0) & (x < 1), x, -x), (4,)),
-    "is the largest": (lambda m, x: (x == x.amax(-1, keepdim=True)).float(), (3, 4)),
-    "is not the largest": (lambda m, x: (x != x.amax(-1, keepdim=True)).float(), (3, 4)),
-    "place of the largest": (lambda m, x: F.one_hot(x.argmax(-1), 5).float(), (5,)),
     "sparse by a mask of the largest": (
         lambda m, x: x * F.one_hot(x.topk(2).indices, 4).sum(-2), (3, 4),
     ),
     "scattered shares of the largest": (
         lambda m, x: torch.zeros_like(x).scatter(-1, *x.softmax(-1).topk(2)[::-1]), (3, 4),
     ),
-    "without the largest": (
-        lambda m, x: x.scatter(-1, x.topk(2).indices, 0.0), (3, 4),
-    ),
-    "written at constant places": (
-        lambda m, x: x.scatter(
-            1, torch.tensor([[[0, 2, 1, 2]]]).expand(len(x), 1, 4), 2 * x[:, :1]
-        ),
-        (3, 4),
-    ),
     "row at a computed place": (
         lambda m, x: x[torch.arange(x.shape[0]), x[..., 0].argmax(-1)], (3, 4),
     ),
-    "entries at computed places": (lambda m, x: x.gather(1, x.argmax(1, keepdim=True)), (3, 4)),
     "joined with nothing": (lambda m, x: torch.cat([x[..., :0], x.relu(), x[..., 4:]], -1), (4,)),
-    "distances to constants": (lambda m, x: torch.cdist(x, ROWS), (2, 4)),
     "distances of rows": (lambda m, x: torch.cdist(x, 2 * x.flip(1), p=1.0), (3, 4)),
     "pooled by norms": (lambda m, x: F.lp_pool2d(x, 2.0, 2), (2, 4, 4)),
     "masked by the data": (lambda m, x: x.masked_fill(x < -0.5, -torch.inf).softmax(-1), (3, 8)),

@@ -105,19 +105,6 @@ def test_a_layer_computes_its_recurrence_with_rounded_states(kind: str) -> None:
         np.testing.assert_allclose(found[:, k], h, atol=1e-6 * unit)
 
 
-def test_errors_do_not_grow_with_the_sequence() -> None:
-    """A cell that forgets, over 8 steps and over 200: the last ones are no worse than the first."""
-    x = samples(2, 200)
-    conversion = sw.convert(
-        graph_of(cell_of("gru"), 200), spiking=True, scale_firing_rates=200.0, sequence_step=64
-    )
-    found = conversion.run(x, progress=False).predict()["all"]
-    wanted = evaluate(conversion.graph, {"x": x})["all"]
-
-    first = error(found[:, 8:40], wanted[:, 8:40])
-    assert error(found[:, -32:], wanted[:, -32:]) < 1.5 * first
-
-
 def test_neurons_do_not_grow_with_the_sequence_and_any_length_runs() -> None:
     """600 steps are more than are ever written out side by side; a run may have other lengths."""
     short, long = (sw.convert(graph_of(cell_of("relu"), n), sequence_step=2) for n in (6, 600))
@@ -206,22 +193,6 @@ def test_keras() -> None:
     assert error(run.predict(), wanted) < 0.1
     assert run.predict_at_every_step().shape == (4, TIME * 128, 3)
     np.testing.assert_allclose(run.predict_at_every_step()[:, 127::128], run.predict(), atol=1e-6)
-
-
-def test_keras_last_states() -> None:
-    """The last output and the last states of an LSTM, and a head behind them."""
-    x = keras.Input((TIME, INPUTS), name="x")
-    keras.utils.set_random_seed(4)
-    output, hidden, memory = L.LSTM(5, return_state=True, name="lstm")(x)
-    head = L.Dense(2, name="head")(L.Concatenate()([output, memory]))
-    model = keras.Model(x, [head, hidden])
-    values = samples().astype(np.float32)
-    conversion = sw.convert(model, sequence_step=2)
-    found = conversion.run(values, progress=False).predict()
-
-    for value, wanted in zip(found.values(), model.predict(values, verbose=0), strict=True):
-        np.testing.assert_allclose(value, wanted, atol=1e-5)
-    conversion.verify(rtol=1e-5)
 
 
 class _Torch(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
 import numpy as np
@@ -11,7 +10,7 @@ from recurrent import INPUTS, TIME, UNITS, cell_of, error, graph_of, samples
 
 import spikewright as sw
 from spikewright.choosing.rules import RULES
-from spikewright.choosing.statistics.histogram import RESOLUTION, Histogram
+from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.errors import ConversionError
 from spikewright.frontends.source import GraphBuilder
 from spikewright.frontends.unrolling import keeping_recurrence, unroll
@@ -80,20 +79,6 @@ def test_a_layer_behind_the_end_is_looked_at_there() -> None:
     assert statistics.samples == len(X)
 
 
-def test_batches_order_place_and_length_leave_no_trace() -> None:
-    """One batch, several, backwards, by threads; and of another length than the source's."""
-    conversion = converted("gru")
-    whole = conversion.calibrate(X, progress=False)
-    assert conversion.calibrate([X[30:], (X[:30], None)], progress=False) == whole
-    with ThreadPoolExecutor(2) as pool:
-        assert conversion.calibrate({"x": X[::-1]}, executor=pool, progress=False) == whole
-    longer = [samples(2, 9), samples(3, 1)]
-    found = conversion.calibrate(longer, progress=False)
-    assert found.samples == 5
-    for layer in found.layers.values():
-        assert layer.values.counts.sum() == (2 * 9 + 3) * int(np.prod(layer.shape))
-
-
 def test_what_is_collected_is_that_of_all_steps_side_by_side() -> None:
     """A layer's values are those of the layers of the other form, one for each step, together."""
     (layer,) = converted("tanh").calibrate(X, progress=False).layers.values()
@@ -130,17 +115,6 @@ def test_rules_choose_for_recurrent_layers(name: str, kind: str) -> None:
     assert error(found, evaluate(model, {"x": x})["all"]) < 0.08
     again = sw.convert(model, **chosen.resolved)
     np.testing.assert_array_equal(again.run(x, progress=False).predict()["all"], found)
-
-
-def test_a_rule_knows_what_lies_behind_a_percentile() -> None:
-    """The law of `Percentile`: that share of a layer's values is at most one spike a step."""
-    conversion = converted(
-        "tanh", spiking=True, scale_firing_rates=sw.Percentile(90.0), calibration=X
-    )
-    (ensemble,) = conversion.populations().values()
-    values = np.abs(evaluate(graph_of(cell_of("tanh")), {"x": X})["all"])
-    threshold = 1 / (float(np.max(ensemble.rate_scale)) * 0.001)
-    assert threshold == pytest.approx(np.percentile(values, 90.0), rel=0.02 + RESOLUTION)
 
 
 @pytest.mark.parametrize("kind", ["tanh", "lstm"])
