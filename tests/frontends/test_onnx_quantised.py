@@ -441,17 +441,6 @@ def test_layers_have_the_names_and_kinds_of_the_file(tmp_path: Path) -> None:
     assert sw.convert(proto, outputs=["conv2_quant"]).verify()
 
 
-def test_a_limit_at_zero_is_a_rectifier(tmp_path: Path) -> None:
-    """The quantiser drops a ReLU whose zero is the least integer: the limits do its work."""
-    proto = statically(tmp_path, QuantFormat.QDQ, activation_type=QuantType.QUInt8)
-    assert "Relu" not in {n.op_type for n in proto.graph.node}
-    source = read(proto)
-    feed = {"x": random(8, 3, 8, 8)}
-    values = source.activations(feed)["r1_QuantizeLinear"]
-    assert (values == 0).mean() > 0.2
-    assert values.min() == 0
-
-
 def test_what_the_dynamic_quantiser_writes(tmp_path: Path) -> None:
     """Integers whose scale comes from each batch are read too."""
     onnx.save(network(), tmp_path / "real.onnx")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pytorch_helpers import Of, check, check_values, randomised
+from pytorch_helpers import Of, check, randomised
 from torch import nn
 from torch.nn import functional as F
 
@@ -117,50 +117,6 @@ def test_a_router_of_a_few_experts_converges_as_spikes() -> None:
     answers = (np.asarray(spiking.run(x, steps).predict()) for steps in (16, 256))
     errors = [np.abs(answer - expected).mean() for answer in answers]
     assert errors[1] < 0.25 * errors[0]
-
-
-def _transformer(kind: str) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """A small model of Hugging Face with random weights, and an example of its inputs."""
-    import transformers as hf
-
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2,
-             "num_hidden_layers": 2, "vocab_size": 50, "max_position_embeddings": 32}  # fmt: skip
-    ids = torch.randint(3, 50, (2, 6), generator=torch.Generator().manual_seed(1))
-    mask = torch.ones(2, 6, dtype=torch.long)
-    mask[0, 4:] = 0
-    name, _, attention = kind.partition(" with a mask, ")
-    example = {"input_ids": ids, "attention_mask": mask} if attention else {"input_ids": ids}
-    more: dict[str, Any] = {
-        "Bert": {}, "CLIPText": {"eos_token_id": 49},
-        "Qwen3Moe": {"num_key_value_heads": 2, "num_experts": 4,
-                     "num_experts_per_tok": 2, "moe_intermediate_size": 24},
-        "Phi3": {"num_key_value_heads": 2, "pad_token_id": 0},
-    }[name]  # fmt: skip
-    config = getattr(hf, f"{name}Config")(**sizes, **more)
-    model = getattr(hf, f"{name}Model")._from_config(
-        config, attn_implementation=attention or "sdpa"
-    )
-    return model.eval(), example
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "kind",
-    ["Phi3", "CLIPText", "Qwen3Moe with a mask, sdpa", "Bert with a mask, eager"],
-)
-def test_transformers(kind: str) -> None:
-    """Empty slices, argmax pooling, experts, masks among the inputs; the model stays as it is."""
-    model, example = _transformer(kind)
-    before = [set(vars(part)) for part in model.modules()]
-    source = read(model, example)
-    assert [set(vars(part)) for part in model.modules()] == before
-    check_values(source, 1e-4)
-    arrays = {name: value.numpy() for name, value in example.items()}
-    found = evaluate(source.graph, arrays)["last_hidden_state"]
-    with torch.no_grad():
-        expected = model(**example).last_hidden_state.numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -253,28 +253,6 @@ def test_onnx() -> None:
     conversion.verify(rtol=1e-5)
 
 
-def test_a_state_that_begins_with_constants() -> None:
-    """It is what the first step reads, and comes back from a file."""
-
-    class Begun(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.rnn = nn.RNN(INPUTS, 4, batch_first=True)
-            self.begin = nn.Parameter(torch.randn(1, 1, 4))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.rnn(x, self.begin.expand(1, x.shape[0], 4))[0]
-
-    torch.manual_seed(1)
-    module = Begun().eval()
-    x = torch.tensor(samples(), dtype=torch.float32)
-    with torch.no_grad():
-        wanted = module(x).numpy()
-        assert not np.allclose(wanted, module.rnn(x)[0].numpy(), atol=1e-2)
-    found = sw.convert(module, example_input=x, sequence_step=2).run(x, progress=False).predict()
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
-
-
 def test_a_conversion_comes_back_from_a_file(tmp_path: Path) -> None:
     """With its windows, its states and the axes of its outputs; it can still be verified."""
     conversion = sw.convert(a_keras_model(), spiking=True, scale_firing_rates=20.0, sequence_step=8)
@@ -304,24 +282,6 @@ def test_a_damaged_file_of_a_sequence(tmp_path: Path, monkeypatch: pytest.Monkey
         conversion.save(tmp_path / "damaged")
         with pytest.raises(DamagedFileError, match="damaged: its manifest"):
             sw.load(tmp_path / "damaged")
-
-
-def test_choices_by_layer_and_the_other_form_again() -> None:
-    """A scale under the source's name; the same model, read again, for the other form."""
-    model = a_keras_model()
-    conversion = sw.convert(model, sequence_step=4, spiking={"relu": IntegrateAndFire()})
-    scales = dict.fromkeys(conversion.populations(), 1.0)
-    scales["simple"] = 30.0
-    again = conversion.again(scale_firing_rates=scales)
-    assert again.populations()["simple"].rate_scale == 30.0
-    assert again.populations()["simple"].restart_every == 4
-    beside = conversion.again(sequence_step=None)
-    assert beside.network.n_neurons > 3 * conversion.network.n_neurons
-    assert beside.again(sequence_step=7).network.n_neurons == conversion.network.n_neurons
-    x = samples().astype(np.float32)
-    wanted = model.predict(x, verbose=0)
-    found = beside.again(spiking=False).run(x, 1, progress=False).predict()
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_mistakes_in_runs() -> None:

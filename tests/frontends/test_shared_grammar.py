@@ -132,67 +132,6 @@ def test_every_reader_refuses_in_the_same_words(case: str, reader: str) -> None:
         READERS[reader](SHAPE, spell)
 
 
-def test_windows_of_images_that_are_merged_with_the_batch_in_onnx() -> None:
-    """A convolution and poolings of `(batch * time, channels, ...)` are as each image alone."""
-    rng = np.random.default_rng(8)
-    weight = rng.normal(size=(3, 2, 3, 3)).astype(np.float32)
-    nodes = [
-        node("Reshape", "x merged", "images", "merge"),
-        node("Conv", "images w", "c", "convolution", pads=[1, 1, 1, 1]),
-        node("MaxPool", "c", "m", "largest", kernel_shape=[2, 2], strides=[2, 2]),
-        node("AveragePool", "m", "a", "mean", kernel_shape=[2, 2]),
-        node("Reshape", "a apart", "y", "split"),
-    ]
-    constants = {"w": weight, "merged": _axes(-1, 2, 6, 6), "apart": _axes(-1, 5, 3, 2, 2)}
-    graph = read_onnx(model(nodes, {"x": ["n", 5, 2, 6, 6]}, ["y"], constants)).graph
-    x = rng.normal(size=(2, 5, 2, 6, 6))
-
-    made = evaluate(graph, {"x": x})["y"]
-
-    images = torch.tensor(x.reshape(-1, 2, 6, 6))
-    made_by_torch = torch.nn.functional.conv2d(images, torch.tensor(weight).double(), padding=1)
-    pooled = torch.nn.functional.max_pool2d(made_by_torch, 2)
-    expected = torch.nn.functional.avg_pool2d(pooled, 2, 1).reshape(2, 5, 3, 2, 2)
-    np.testing.assert_allclose(made, expected.numpy(), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("groups", [1, 2])
-def test_groups_of_images_that_are_merged_with_the_batch_in_onnx(groups: int) -> None:
-    """Statistics are those of an image alone, of all its channels or of each."""
-    rng = np.random.default_rng(9)
-    scale, bias = rng.normal(size=(2, 2)).astype(np.float32)
-    nodes = [
-        node("Reshape", "x merged", "images", "merge"),
-        node("GroupNormalization", "images s b", "g", "groups", num_groups=groups),
-        node("Reshape", "g apart", "y", "split"),
-    ]
-    constants = {"s": scale, "b": bias, "merged": _axes(-1, 2, 4), "apart": _axes(-1, 3, 2, 4)}
-    graph = read_onnx(model(nodes, {"x": ["n", 3, 2, 4]}, ["y"], constants, opset=21)).graph
-    x = rng.normal(size=(2, 3, 2, 4))
-
-    made = evaluate(graph, {"x": x})["y"]
-
-    weights = (torch.tensor(scale).double(), torch.tensor(bias).double())
-    images = torch.tensor(x.reshape(-1, 2, 4))
-    expected = torch.nn.functional.group_norm(images, groups, *weights).reshape(x.shape)
-    np.testing.assert_allclose(made, expected.numpy(), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.skipif(
-    not hasattr(keras.layers, "AdaptiveMaxPooling2D"), reason="Keras has it since 3.12"
-)
-def test_adaptive_maxima_of_unequal_windows_in_keras() -> None:
-    """Windows of different sizes are read as those of PyTorch are."""
-    graph = _in_keras((7, 5, 2), keras.layers.AdaptiveMaxPooling2D((3, 2)))
-    x = np.random.default_rng(6).normal(size=(2, 7, 5, 2))
-
-    (made,) = evaluate(graph, {graph.inputs[0]: x}).values()
-
-    images = torch.tensor(x).permute(0, 3, 1, 2)
-    expected = torch.nn.functional.adaptive_max_pool2d(images, (3, 2)).permute(0, 2, 3, 1)
-    np.testing.assert_allclose(made, expected.numpy())
-
-
 @pytest.mark.parametrize(
     ("reason", "keras", "pytorch", "onnx"),
     [
