@@ -204,7 +204,7 @@ BEHIND: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize(("behind", "masking"), zip(BEHIND, cycle(MASKING), strict=False))
+@pytest.mark.parametrize(("behind", "masking"), list(zip(BEHIND, cycle(MASKING), strict=False)))
 def test_a_mask_is_followed_to_whatever_takes_it(behind: str, masking: str) -> None:
     """The outputs are Keras's for padded samples."""
     keras.utils.set_random_seed(1)

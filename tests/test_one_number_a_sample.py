@@ -75,7 +75,14 @@ def _check(entry: str, found: Given, wanted: Given) -> None:
 
 @pytest.mark.parametrize(
     ("entry", "kind", "reader"),
-    zip(ENTRIES, cycle(KINDS), cycle(np.repeat(list(READERS), len(KINDS)).tolist()), strict=False),
+    list(
+        zip(
+            ENTRIES,
+            cycle(KINDS),
+            cycle(np.repeat(list(READERS), len(KINDS)).tolist()),
+            strict=False,
+        )
+    ),
 )
 def test_every_entry_takes_one_number_a_sample(
     entry: str, kind: str, reader: str, tmp_path: Path
@@ -84,7 +91,7 @@ def test_every_entry_takes_one_number_a_sample(
     _check(entry, given(reader, kind, tmp_path), given_columns(reader, kind, tmp_path))
 
 
-@pytest.mark.parametrize(("kind", "reader"), zip(KINDS, cycle(READERS), strict=False))
+@pytest.mark.parametrize(("kind", "reader"), list(zip(KINDS, cycle(READERS), strict=False)))
 def test_outputs_have_the_shape_of_the_sources_own_call(kind: str, reader: str) -> None:
     """Of one number a sample `(batch,)`: of runs, at every step, and of streams."""
     conversion, x = conversion_of(reader, kind), CASES[kind].x

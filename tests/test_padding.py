@@ -105,7 +105,9 @@ def _scales(conversion: sw.Conversion) -> dict[str, NDArray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rule", "kind"), zip(RULES, cycle(KINDS), strict=False), ids=list(RULES))
+@pytest.mark.parametrize(
+    ("rule", "kind"), list(zip(RULES, cycle(KINDS), strict=False)), ids=list(RULES)
+)
 def test_thresholds_do_not_depend_on_padding(rule: str, kind: tuple[str, str]) -> None:
     """Every rule chooses the same thresholds whatever padding holds, and however long it is."""
     found = {

@@ -83,7 +83,7 @@ def _converted(start: str, kind: str, length: int) -> sw.Conversion:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::spikewright.errors.ConversionWarning")
-@pytest.mark.parametrize(("kind", "start"), zip(KINDS, cycle(STARTS), strict=False))
+@pytest.mark.parametrize(("kind", "start"), list(zip(KINDS, cycle(STARTS), strict=False)))
 def test_more_padding_changes_nothing(kind: str, start: str) -> None:
     """Thresholds, statistics, spikes and figures are those without it, and one mask is known."""
     first, second = (_converted(start, kind, length) for length in (LENGTH, LONGER))

@@ -343,11 +343,13 @@ ATTACKS: dict[str, Any] = {
 @pytest.mark.usefixtures("keras_never_loads")
 @pytest.mark.parametrize(
     ("attack", "place", "suffix"),
-    zip(
-        ATTACKS,
-        cycle(["kernel_initializer", "bias_regularizer", "dtype"]),
-        cycle([".keras", ".h5"]),
-        strict=False,
+    list(
+        zip(
+            ATTACKS,
+            cycle(["kernel_initializer", "bias_regularizer", "dtype"]),
+            cycle([".keras", ".h5"]),
+            strict=False,
+        )
     ),
 )
 def test_a_file_cannot_name_code(attack: str, place: str, suffix: str, tmp_path: Path) -> None:

@@ -135,7 +135,9 @@ ATTENTION: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "causal"), zip(ATTENTION, cycle([False, True]), strict=False))
+@pytest.mark.parametrize(
+    ("name", "causal"), list(zip(ATTENTION, cycle([False, True]), strict=False))
+)
 def test_attention_sees_no_padding(name: str, causal: bool) -> None:
     """Keys are hidden, queries too, and a query that sees nothing weighs all alike."""
     kind, settings = ATTENTION[name]

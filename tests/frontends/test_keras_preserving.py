@@ -162,7 +162,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "error"), zip(CHANGES, cycle(ENDS), strict=False))
+@pytest.mark.parametrize(("kind", "error"), list(zip(CHANGES, cycle(ENDS), strict=False)))
 def test_a_model_that_is_not_read_is_left_as_it_was(kind: str, error: Any) -> None:
     """A refusal in the middle and an interrupt: whatever had changed by then."""
 

@@ -102,7 +102,7 @@ def _example() -> Tensor:
     return torch.randn(3, ROWS, WIDTH, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize(("name", "behind"), zip(NAMES, cycle([False, True]), strict=False))
+@pytest.mark.parametrize(("name", "behind"), list(zip(NAMES, cycle([False, True]), strict=False)))
 def test_a_model_that_mixes_samples_is_refused(name: str, behind: bool) -> None:
     """No network that runs on one sample at a time computes it, so reading says where it mixes."""
     function = OUTPUTS[name[8:]] if name.startswith("returns ") else MIXING[name]

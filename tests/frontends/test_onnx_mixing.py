@@ -40,7 +40,7 @@ def exported(function: Function, batch: object = "n") -> onnx.ModelProto:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "batch"), zip(CHOSEN, cycle(["n", 3]), strict=False))
+@pytest.mark.parametrize(("name", "batch"), list(zip(CHOSEN, cycle(["n", 3]), strict=False)))
 def test_a_model_that_mixes_samples_is_refused(name: str, batch: object) -> None:
     """Whether the batch is free or fixed: the model's own call shows it."""
     with pytest.raises(UnsupportedLayerError, match=r"sample|batch|does not fit|data"):

@@ -82,7 +82,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), zip(cycle(GATES), [*OPTIONS, *OPTIONS[1:4]], strict=False)
+    ("kind", "options"), list(zip(cycle(GATES), [*OPTIONS, *OPTIONS[1:4]], strict=False))
 )
 def test_a_recurrent_operator_computes_its_equations(kind: str, options: dict[str, Any]) -> None:
     """All outputs, in any direction and layout, with a free and with a fixed batch."""

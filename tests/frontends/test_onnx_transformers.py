@@ -59,7 +59,7 @@ def made(nodes: list[Any], opset: int = 23) -> onnx.ModelProto:
     return model(nodes, {"x": ["n", 3, 3]}, ["y"], weights, opset=opset)
 
 
-@pytest.mark.parametrize(("use", "way"), zip(USES, cycle(WAYS), strict=False))
+@pytest.mark.parametrize(("use", "way"), list(zip(USES, cycle(WAYS), strict=False)))
 def test_rows_that_are_equal_are_one_constant(use: str, way: str) -> None:
     """However a constant with a row for every sample is made, and whatever reads it."""
     nodes = [*ROWS, *WAYS[way], *USES[use]]

@@ -106,7 +106,7 @@ MORE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("way", "batch"), zip(LOOKED_UP, cycle(["n", 1, 3]), strict=False))
+@pytest.mark.parametrize(("way", "batch"), list(zip(LOOKED_UP, cycle(["n", 1, 3]), strict=False)))
 def test_rows_are_looked_up_by_whole_numbers(way: str, batch: Any) -> None:
     """Whatever is made of them on the way is the same of whole numbers as of real ones."""
     equals(whole(*LOOKED_UP[way], shape=(batch, 5), **MORE), numbers(3, 5))

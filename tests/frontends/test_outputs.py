@@ -153,7 +153,7 @@ def test_names_inside_and_several_names(front_end: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("front_end", "name"), zip(MODELS, cycle(["zz", "inner_nine"]), strict=False)
+    ("front_end", "name"), list(zip(MODELS, cycle(["zz", "inner_nine"]), strict=False))
 )
 def test_an_unknown_name_is_an_error_with_near_ones(front_end: str, name: str) -> None:
     """It names what was asked for, and what there is."""

@@ -269,7 +269,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "how"), zip(CHANGES, cycle(ENDS), strict=False))
+@pytest.mark.parametrize(("kind", "how"), list(zip(CHANGES, cycle(ENDS), strict=False)))
 def test_a_module_that_is_not_read_is_left_as_it_was(kind: str, how: str) -> None:
     """A refusal at the end, an error in the middle, an interrupt: whatever had changed by then."""
     end, error = ENDS[how]

@@ -82,7 +82,7 @@ FOLDED: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "batch"), zip(FOLDED, cycle(COUNTS), strict=False))
+@pytest.mark.parametrize(("name", "batch"), list(zip(FOLDED, cycle(COUNTS), strict=False)))
 def test_rows_that_are_equal_are_folded(name: str, batch: str) -> None:
     """A constant with the same row for every sample is that row, of free and fixed batches."""
     model = _Tables(FOLDED[name], batch)
@@ -108,7 +108,7 @@ REFUSED: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "batch"), zip(REFUSED, cycle(COUNTS), strict=False))
+@pytest.mark.parametrize(("name", "batch"), list(zip(REFUSED, cycle(COUNTS), strict=False)))
 def test_rows_that_differ_are_refused(name: str, batch: str) -> None:
     """What differs by sample, or depends on how many samples there are, is no constant."""
     with pytest.raises(UnsupportedLayerError, match="samples cannot be mixed"):

@@ -47,7 +47,7 @@ def everything(m: Any, *inputs: torch.Tensor) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), zip(KINDS, cycle(OPTIONS.values()), strict=False), ids=[*KINDS]
+    ("kind", "options"), list(zip(KINDS, cycle(OPTIONS.values()), strict=False)), ids=[*KINDS]
 )
 def test_a_recurrent_layer_computes_what_pytorch_computes(
     kind: str, options: dict[str, Any]
@@ -98,7 +98,7 @@ CELLS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "bias"), zip(CELLS, cycle([True, False]), strict=False))
+@pytest.mark.parametrize(("kind", "bias"), list(zip(CELLS, cycle([True, False]), strict=False)))
 def test_a_loop_over_a_cell(kind: str, bias: bool) -> None:
     """A model that unrolls itself: from zeros, step after step."""
 

@@ -103,7 +103,9 @@ def test_every_rule_is_tried_here() -> None:
     assert set(EXAMPLES) == set(RULES)
 
 
-@pytest.mark.parametrize(("name", "kind"), zip(EXAMPLES, cycle(["tanh", "lstm"]), strict=False))
+@pytest.mark.parametrize(
+    ("name", "kind"), list(zip(EXAMPLES, cycle(["tanh", "lstm"]), strict=False))
+)
 def test_rules_choose_for_recurrent_layers(name: str, kind: str) -> None:
     """The network of the choice says what the source says, and numbers alone reproduce it."""
     model = graph_of(cell_of(kind))

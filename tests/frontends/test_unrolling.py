@@ -88,7 +88,7 @@ def by_hand(cell: Cell, x: NDArray, states: list[NDArray]) -> tuple[NDArray, lis
 
 @pytest.mark.parametrize(
     ("kind", "backwards", "given"),
-    zip([*KINDS, *KINDS], 6 * [False, True], [*6 * [False], *6 * [True]], strict=True),
+    list(zip([*KINDS, *KINDS], 6 * [False, True], [*6 * [False], *6 * [True]], strict=True)),
 )
 def test_a_cell_computes_its_recurrence(kind: str, backwards: bool, given: bool) -> None:
     """Every output and the last states, from zeros or given states, from either end."""
