@@ -47,42 +47,6 @@ class ClassToken(L.Layer):
         return ops.concatenate([token, x], axis=1)
 
 
-class SinePositionEncoding(L.Layer):
-    """Sines and cosines of the position, of wavelengths up to a largest one."""
-
-    def call(self, inputs: Any, start_index: int = 0) -> Any:
-        """The encoding in the shape of the inputs."""
-        steps, width = ops.shape(inputs)[-2:]
-        positions = ops.cast(ops.arange(steps) + start_index, self.compute_dtype)
-        lowest = ops.cast(1 / 10_000, self.compute_dtype)
-        index = ops.cast(ops.arange(width), self.compute_dtype)
-        rates = ops.power(lowest, 2 * ops.floor(index / 2) / width)
-        angles = ops.expand_dims(positions, 1) * ops.expand_dims(rates, 0)
-        odd = ops.cast(ops.cast(ops.arange(width), "int32") % 2, self.compute_dtype)
-        encoding = ops.sin(angles) * (1 - odd) + ops.cos(angles) * odd
-        return ops.broadcast_to(encoding, ops.shape(inputs))
-
-
-class PositionEmbedding(L.Layer):
-    """A learned row for each position."""
-
-    def __init__(self, sequence_length: int, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.sequence_length = sequence_length
-
-    def build(self, shape: Any) -> None:
-        """Make the rows."""
-        rows = (self.sequence_length, shape[-1])
-        self.position_embeddings = self.add_weight(shape=rows, name="embeddings")
-
-    def call(self, inputs: Any, start_index: int = 0) -> Any:
-        """The rows of the inputs' positions, in their shape."""
-        shape = ops.shape(inputs)
-        rows = ops.convert_to_tensor(self.position_embeddings)
-        rows = ops.slice(rows, (start_index, 0), (shape[-2], shape[-1]))
-        return ops.broadcast_to(rows, shape)
-
-
 def rows(behind: Callable[[Any], Any]) -> Any:
     """A model of a sequence of vectors."""
     return functional(behind, (STEPS, WIDTH))
@@ -90,16 +54,10 @@ def rows(behind: Callable[[Any], Any]) -> Any:
 
 CONSTANTS: dict[str, Callable[[Any], Any]] = {
     "a weight": lambda x: x + Weight((STEPS, WIDTH))(x),
-    "a weight with a batch axis": lambda x: x + Weight((1, STEPS, WIDTH))(x),
-    "a weight that a layer adds": lambda x: L.Add()([x, Weight((1, STEPS, WIDTH))(x)]),
     "a repeated weight": lambda x: x * Weight((STEPS, WIDTH), repeats=True)(x),
     "a weight behind a layer": lambda x: x + L.Dense(WIDTH)(Weight((STEPS, WIDTH), True)(x)),
-    "a weight behind an operation": lambda x: x - ops.tanh(2 * Weight((STEPS, WIDTH))(x)),
     "a weight that is joined": lambda x: L.Concatenate(1)([Weight((2, WIDTH), True)(x), x]),
-    "ones": lambda x: L.Concatenate()([x, ops.ones_like(x)]),
     "a class token": ClassToken(),
-    "sines": lambda x: x + SinePositionEncoding()(x),
-    "positions": lambda x: x + PositionEmbedding(STEPS + 2)(x),
     "an attention of queries that are learned": lambda x: L.MultiHeadAttention(2, 3)(
         Weight((2, WIDTH), True)(x), x
     ),

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from keras_helpers import assert_agrees, keras, layers, randomise
 
@@ -111,22 +110,6 @@ def test_a_layer_with_several_outputs() -> None:
     first, second = Halves(name="halves")(x)
     graph = assert_agrees(keras.Model(x, L.Multiply(name="gated")([first, second]))).graph
     assert [node.name for node in graph] == ["x", "halves", "halves_1", "gated"]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "reason"),
-    [
-        (lambda call: halves(call)[0], "makes 1 values and the layer has 2 outputs"),
-        (lambda call: [*call.inputs, *call.inputs], r"of shape \(3, 4\) where Keras has \(3, 2\)"),
-        (lambda call: call.value(ScaleShift(scale=np.ones(7))), "does not broadcast"),
-    ],
-)
-def test_a_wrong_reader_is_found_out(wrong: Any, reason: str) -> None:
-    """What it makes is compared with the shapes that Keras knows."""
-    reads(Halves)(wrong)
-    x = keras.Input((3, 4))
-    with pytest.raises(UnsupportedLayerError, match=rf"'halves' \(Halves\).*{reason}"):
-        read(keras.Model(x, Halves(name="halves")(x)))
 
 
 @keras.saving.register_keras_serializable(package="spikewright_own_layers")

@@ -30,16 +30,9 @@ class Body(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.function, self.behind = function, behind
-        self.layer, self.last = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.gate = nn.Linear(WIDTH, 3)
+        self.layer = nn.Linear(WIDTH, WIDTH)
         self.attention = nn.MultiheadAttention(WIDTH, 2)
-        self.lstm, self.gru, self.rnn = (kind(WIDTH, WIDTH) for kind in (nn.LSTM, nn.GRU, nn.RNN))
-        self.block = nn.TransformerEncoderLayer(WIDTH, 2, 8, dropout=0.0)
-        self.cell = nn.LSTMCell(WIDTH, WIDTH)
-        self.norm, self.group = nn.BatchNorm1d(WIDTH), nn.GroupNorm(2, ROWS)
-        self.conv = nn.Conv2d(1, 2, 3, padding=1)
-        self.token = nn.Parameter(torch.randn(1, 1, WIDTH))
-        self.register_buffer("positions", torch.randn(9, WIDTH))
+        self.lstm, self.block = nn.LSTM(WIDTH, WIDTH), nn.TransformerEncoderLayer(WIDTH, 2, 8)
 
     def forward(self, x: Tensor) -> Tensor:
         """The function of `(batch, 4, 6)`, with a layer before or after."""
@@ -48,40 +41,20 @@ class Body(nn.Module):
         return self.function(self, x)
 
 
-def _gram(_: Any, x: Tensor) -> Tensor:
-    flat = x.flatten(1)
-    return ((flat @ flat.T / flat.shape[1]).softmax(-1) @ flat).view_as(x)
-
-
 MIXING: dict[str, Function] = {
     "less the mean of the batch": lambda m, x: x - x.mean(0),
     "over the largest of all": lambda m, x: x / (1 + x.abs().amax()),
     "rows of all samples": lambda m, x: x + x.reshape(1, -1, WIDTH).mean(1, keepdim=True),
-    "running sum": lambda m, x: x.cumsum(0),
     "flipped batch": lambda m, x: x.flip(0),
-    "rolled batch": lambda m, x: x.roll(1, 0),
     "softmax over the batch": lambda m, x: x.softmax(0),
-    "plus the sum of all": lambda m, x: x + x.sum(),
-    "times the first sample": lambda m, x: x @ x[0].transpose(0, 1) @ x,
     "the first sample for all": lambda m, x: x[:1].expand_as(x),
     "statistics of the batch": lambda m, x: F.batch_norm(x, None, None, training=True),
-    "less the mean of merged rows": lambda m, x: (
-        (y := x.reshape(-1, WIDTH)) - y.mean(0, keepdim=True)
-    ).view_as(x),
     "products of samples": lambda m, x: torch.einsum("bij,cij->bcij", x, x).mean(1),
     "norm along the batch": lambda m, x: F.normalize(x, dim=0),
     "attention over samples": lambda m, x: m.attention(x, x, x)[0],
-    "LSTM over samples": lambda m, x: m.lstm(x)[0],
-    "GRU over samples": lambda m, x: m.gru(x)[0],
-    "RNN over samples": lambda m, x: m.rnn(x)[0],
     "transformer over samples": lambda m, x: m.block(x),
-    "beyond the largest": lambda m, x: x.amax(0, keepdim=True) - x,
-    "similarities of samples": _gram,
     "shifted by concatenation": lambda m, x: torch.cat([x[1:], x[:1]]),
-    "over the norm of all": lambda m, x: x / torch.linalg.vector_norm(x),
     "mean of rows and samples": lambda m, x: x - x.mean((0, 2), keepdim=True),
-    "logarithm of summed exponentials": lambda m, x: x - x.logsumexp(0),
-    "rows side by side": lambda m, x: x + x.transpose(0, 1).flatten(1).mean(1)[:, None],
     "its own last state": lambda m, x: x + m.lstm(x)[1][0],
 }
 OUTPUTS: dict[str, Function] = {

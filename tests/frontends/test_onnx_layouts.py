@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from onnx_helpers import NEWEST, agrees, close, feed_of, model, node, random
+from onnx_helpers import agrees, close, feed_of, model, node, random
 
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.onnx import OnnxNode, read, reads
@@ -134,21 +134,6 @@ def test_products_of_one_sample(operator: str, sides: tuple[int, ...], transpose
     weights |= {"ab"[i]: random(*(a, b)[i]) for i in range(2) if i not in sides}
     inputs = {f"x{i}": [1, *(a, b)[i]] for i in sides}
     agrees(model(nodes, inputs, ["y"], weights), independent=False)
-
-
-@pytest.mark.parametrize(("heads", "causal"), [((), 1), ((4, 4), 0), ((4, 2), 1)])
-def test_the_attention_operator(heads: tuple[int, ...], causal: int) -> None:
-    """Heads side by side or on an axis, groups that share keys, masks, caps."""
-    q_heads, kv_heads = heads or (4, 4)
-    q, k = (q_heads, 3, 5), (kv_heads, 6, 5)
-    attributes: dict[str, Any] = {"is_causal": causal, "softcap": 2.0 * causal}
-    if heads:
-        q, k = (3, q_heads * 5), (6, kv_heads * 5)
-        attributes |= {"q_num_heads": q_heads, "kv_num_heads": kv_heads}
-    nodes = [node("Attention", "q k v m", "y", "it", **attributes)]
-    mask = random(3, 6) if causal else random(3, 6) > -0.5
-    inputs = {"q": ["n", *q], "k": ["n", *k], "v": ["n", *k]}
-    agrees(model(nodes, inputs, ["y"], {"m": mask}, opset=NEWEST), independent=False)
 
 
 def test_attention_with_a_cache_is_refused() -> None:

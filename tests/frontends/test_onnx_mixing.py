@@ -21,8 +21,8 @@ from spikewright.graph import evaluate
 from spikewright.graph.layers import Identity
 
 CHOSEN = (
-    "less the mean of the batch", "rows of all samples", "products of samples", "GRU over samples",
-    "shifted by concatenation", "over the norm of all",
+    "less the mean of the batch", "rows of all samples", "products of samples",
+    "its own last state", "shifted by concatenation", "mean of rows and samples",
 )  # fmt: skip
 
 

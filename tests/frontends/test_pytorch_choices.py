@@ -69,13 +69,6 @@ def test_equal_values_are_ordered_by_their_places(largest: bool) -> None:
     np.testing.assert_array_equal(evaluate(graph, {"inputs_0": x})["output"], expected)
 
 
-def test_orthogonal_parametrisations_are_weights() -> None:
-    """The weight that a parametrisation makes is computed once, when the model is read."""
-    model = nn.Sequential(nn.utils.parametrizations.orthogonal(nn.Linear(4, 4)), nn.ReLU())
-    graph = check(model, (4,))
-    assert [node.layer.kind for node in graph] == ["Input", "Affine", "Activation"]
-
-
 def test_a_sign_alone_is_refused() -> None:
     """It is read in the product with the size of its value, where it changes nothing."""
     check(Of(lambda m, x: torch.sign(x) * x.abs().relu()), (4,))
