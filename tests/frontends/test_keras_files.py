@@ -161,7 +161,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     suffix=st.sampled_from([".keras", ".h5"]), where=st.floats(0, 0.999999), bit=st.integers(0, 7)
 )
 @settings(
-    max_examples=20,
+    max_examples=10,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

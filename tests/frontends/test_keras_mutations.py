@@ -70,12 +70,10 @@ def mutant(kind: str, suffix: str, rng: random.Random, folder: Path, number: int
     return changed(path, {"model.weights.h5": weights.read_bytes()})
 
 
-@pytest.mark.parametrize(
-    "number", [8, pytest.param(40, marks=[pytest.mark.slow])], ids=["some", "many"]
-)
-def test_whatever_a_file_says_it_is_read_or_refused_in_time(number: int, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_whatever_a_file_says_it_is_read_or_refused_in_time(tmp_path: Path) -> None:
     """No mutation of a description or of weights hangs, takes all memory, or escapes our errors."""
-    rng = random.Random(number)
+    rng, number = random.Random(40), 32
     kinds = sorted(set(CASES) - {"RandomShear"})
     made = [
         mutant(kind, suffix_for(kind, rng), rng, tmp_path, count)
@@ -96,7 +94,7 @@ def test_no_byte_of_an_hdf5_file_escapes(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive := dense_file(tmp_path)) as opened:
         weights = opened.read("model.weights.h5")
     made = []
-    for count in range(24):
+    for count in range(16):
         content = bytearray(legacy if count % 2 else weights)
         alive = [place for place, byte in enumerate(content) if byte]
         content[rng.choice(alive)] = rng.randrange(256)

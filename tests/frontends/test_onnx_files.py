@@ -51,7 +51,7 @@ def test_files_that_are_no_onnx(tmp_path: Path, content: bytes) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(kept=st.floats(0, 0.999))
 def test_truncated_files(tmp_path: Path, kept: float) -> None:
@@ -64,7 +64,7 @@ def test_truncated_files(tmp_path: Path, kept: float) -> None:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(position=st.floats(0, 0.999), value=st.integers(0, 255))
 def test_changed_bytes_never_crash(tmp_path: Path, position: float, value: int) -> None:

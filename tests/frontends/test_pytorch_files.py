@@ -115,7 +115,7 @@ def test_refusals_in_files_have_their_place(tmp_path: Path) -> None:
         read(path)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=16, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_truncated_and_flipped_files(saved: Path, data: st.DataObject) -> None:
     """Any cut or changed byte gives the network unharmed or an error of the library, no other."""
