@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def test_every_layer_of_an_inspection_can_be_kept(front_end: str) -> None:
     names = [row.name for row in inspect(make(False), example_input=example).layers]
     tried = [name for name in names if name in whole and name not in whole.inputs]
     assert len(tried) >= 4
-    for name in tried:
+    for name in tried[:: max(1, len(tried) // 5)]:
         conversion = sw.convert(make(False), example_input=example, outputs=[name])
         kept = {key: feed[key] for key in conversion.graph.inputs}
         assert list(conversion.outputs) == list(conversion.graph.outputs) == [name]
@@ -151,8 +152,9 @@ def test_names_inside_and_several_names(front_end: str) -> None:
         np.testing.assert_allclose(value, values[nodes[name]], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("front_end", MODELS)
-@pytest.mark.parametrize("name", ["zz", "inner_nine"])
+@pytest.mark.parametrize(
+    ("front_end", "name"), list(zip(MODELS, cycle(["zz", "inner_nine"]), strict=False))
+)
 def test_an_unknown_name_is_an_error_with_near_ones(front_end: str, name: str) -> None:
     """It names what was asked for, and what there is."""
     make, example = MODELS[front_end]
