@@ -17,8 +17,6 @@ import spikewright as sw
 from report.report_pages import parse
 from spikewright import demo
 from spikewright._base.amounts import joules
-from spikewright.choosing.search.choice import Choice
-from spikewright.choosing.tuning.measuring import Running, run
 from spikewright.cli import main
 from spikewright.explorer.measuring import measured
 from spikewright.explorer.subject import Subject
@@ -27,6 +25,8 @@ from spikewright.measure.energy import TABLES
 from spikewright.records import DEFAULT_TABLE, OWN_NETWORKS, own_energies, select, table_of
 from spikewright.report import figures, write_html
 from spikewright.report.tables import Table, energy_table
+from spikewright.study.search.choice import Choice
+from spikewright.study.search.running import Running, run
 from spikewright.training.changes import records_of
 from spikewright.training.history import Epoch, Measured
 

@@ -14,18 +14,18 @@ import pytest
 
 import spikewright as sw
 from spikewright._base.amounts import format_difference
-from spikewright.choosing.search.choice import Choice
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.judges import Score
 from spikewright.diagnosis.loss import Loss
 from spikewright.diagnosis.text import summary
-from spikewright.evaluation.sweeping.readings import Judged, Reading
-from spikewright.evaluation.sweeping.words import found_one
 from spikewright.records import Record, Worth, table_of
 from spikewright.report.figures import trade_off_info
 from spikewright.report.over_time import over_time_table
 from spikewright.report.page.plots import trade_off
 from spikewright.report.page.summary import sentence
+from spikewright.study.grid.points import Judged, Reading
+from spikewright.study.grid.summary import found_one
+from spikewright.study.search.choice import Choice
 
 SOURCE = Path(sw.__file__).parent
 HOW = {"steps": 4, "readout": "mean", "dt": 0.001}

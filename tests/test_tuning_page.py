@@ -6,8 +6,8 @@ import re
 
 import spikewright as sw
 from pages import Page
-from spikewright.choosing.tuning.settings import searched_rules, space_of
 from spikewright.showing.demo import MODEL
+from spikewright.study.search.parameters import searched_rules, space_of
 
 PAGE = Page("tuning.md")
 

@@ -19,7 +19,7 @@ _NAMES = {
         EnergyBudget FromWeights LocalThresholdBalancing MinimumError OneScale Percentile
         TargetRate ThresholdIteration
     """,
-    "choosing.compare": "BestRule Candidate best_rule",
+    "study.halving": "BestRule Candidate best_rule",
     "conversion": "Conversion load",
     "explorer": "Explorer explore",
     "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
@@ -53,10 +53,10 @@ _NAMES = {
     "conversion.pipeline": "convert",
     "quantising": "Quantised",
     "running.stream": "Stream",
-    "choosing.search.choice": "Choice",
+    "study.search.choice": "Choice",
     "simulator": "Simulator full_weights",
-    "evaluation.sweeping": "Sweep sweep",
-    "choosing.tuning": "tune",
+    "study.grid.sweep": "Sweep sweep",
+    "study.search.tune": "tune",
     "training": "Training",
 }
 """Where each public name is; `__init__.pyi` tells type checkers the same."""
@@ -97,8 +97,6 @@ _MOVED = {
     "networks": "modelling.networks",
     "plot": "showing.plot",
     "semantic": "modelling.semantic",
-    "sweeping": "evaluation.sweeping",
-    "tuning": "choosing.tuning",
 }
 """Modules that were documented by another name."""
 

@@ -20,13 +20,13 @@ from torch import nn
 
 import spikewright as sw
 from slowly import slow_but
-from spikewright.choosing.tuning.reproduce import call
 from spikewright.cli import main
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.graph import evaluate, evaluate_all
 from spikewright.graph.lookups import random_inputs
 from spikewright.showing.inspection import inspect
+from spikewright.study.code import call
 
 
 def keras_model(tail: bool) -> Any:

@@ -14,14 +14,14 @@ from spikewright.cli.output import emit, say, show, tell
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
 from spikewright.conversion.pipeline import convert
-from spikewright.evaluation.sweeping import SCALES, STEPS, Sweep
-from spikewright.evaluation.sweeping import sweep as library
 from spikewright.measure import neuron_rates
 from spikewright.records import select, worths
 from spikewright.report import figures
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.sweeps import rates_table
 from spikewright.report.tables import shown
+from spikewright.study.grid.sweep import SCALES, STEPS, Sweep
+from spikewright.study.grid.sweep import sweep as library
 
 _OWN = ("spiking", "scale_firing_rates", "synapse", "sequence_step")
 

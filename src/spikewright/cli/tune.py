@@ -11,9 +11,6 @@ from typing import Any
 import click
 
 from spikewright._base.amounts import number
-from spikewright.choosing.search.choice import Choice, unit_of
-from spikewright.choosing.tuning import tune as library
-from spikewright.choosing.tuning.reproduce import run_line
 from spikewright.cli import options, outputs
 from spikewright.cli.output import duration, emit, say, show, tell
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
@@ -24,6 +21,9 @@ from spikewright.engines import Precision
 from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table, energy_column
+from spikewright.study.code import run_line
+from spikewright.study.search.choice import Choice, unit_of
+from spikewright.study.search.tune import tune as library
 
 _SHOWN = 2000
 """Samples that a report's figures over time are of, at most."""

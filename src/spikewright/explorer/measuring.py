@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from spikewright._base.amounts import format_energy
-from spikewright.evaluation.sweeping import Reading, Sweep, sweep
 from spikewright.executors import Executor, Function
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
 from spikewright.records import select
+from spikewright.study.grid.sweep import Reading, Sweep, sweep
 
 CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """Scales of the curve."""

@@ -23,7 +23,6 @@ from spikewright.conversion import Conversion, Sample, watch
 from spikewright.conversion.pipeline import convert
 from spikewright.diagnosis import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
-from spikewright.evaluation.sweeping import Reading, Sweep, sweep
 from spikewright.measure import (
     Evaluation,
     accuracy,
@@ -33,6 +32,7 @@ from spikewright.records import Record
 from spikewright.report import figures, write_html
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.page import PAGE
+from spikewright.study.grid.sweep import Reading, Sweep, sweep
 
 MODEL = Path(__file__).with_name("assets") / "digits.onnx"
 """The shipped network: two convolutions and a dense layer, 8 x 8 pixels in, ten digits out."""

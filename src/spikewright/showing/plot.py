@@ -15,13 +15,13 @@ import numpy as np
 from spikewright._base.arrays import is_array
 from spikewright.conversion import Conversion, watch
 from spikewright.errors import SimulationError
-from spikewright.evaluation.sweeping import Sweep
 from spikewright.measure import Evaluation, Run, neuron_rates
 from spikewright.network import Probe
 from spikewright.records import Record
 from spikewright.report import figures
 from spikewright.report.figures.base import on_screen
 from spikewright.simulator import Simulator
+from spikewright.study.grid.sweep import Sweep
 
 __all__ = ["raster", "rates", "sweep"]
 

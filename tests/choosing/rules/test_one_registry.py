@@ -15,11 +15,11 @@ import spikewright as sw
 from spikewright.choosing import Case, Choice, Setting
 from spikewright.choosing.rules import RULES
 from spikewright.choosing.rules import rule as rules
-from spikewright.choosing.tuning.allocation import Allocation
-from spikewright.choosing.tuning.settings import searched_rules, with_rules
 from spikewright.cli import main
 from spikewright.errors import ConversionError, TuningError
 from spikewright.showing.demo import MODEL
+from spikewright.study.search.allocation import Allocation
+from spikewright.study.search.parameters import searched_rules, with_rules
 
 X = np.random.default_rng(0).normal(size=(40, 6))
 

@@ -1,0 +1,165 @@
+"""Successive halving: all candidates on few samples, the better ones on more and more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from spikewright._base.arguments import is_number, refuse
+from spikewright.study.halving.candidates import Candidate
+from spikewright.study.halving.comparison import Compared, Comparison, by_candidate
+
+_KEPT = 3  # candidates that are compared on all samples
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time until which candidates are tried, of the monotonic clock; None: without an end."""
+
+    end: float | None
+
+    @classmethod
+    def of(cls, timeout: float | None) -> Clock:
+        """A clock that ends in `timeout` seconds; raises `ConversionError` for other values."""
+        if timeout is None:
+            return cls(None)
+        if not (is_number(timeout) and timeout > 0):
+            raise refuse("timeout", f"it is None or seconds above 0, got {timeout!r}")
+        return cls(time.monotonic() + timeout)
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return float("inf") if self.end is None else self.end - time.monotonic()
+
+    def part(self, share: float) -> Clock:
+        """A clock that ends after a share of the time that is left."""
+        return self if self.end is None else Clock(self.end - (1 - share) * self.left)
+
+
+@dataclass(eq=False)
+class Halving:
+    """Compares candidates on more and more samples, as long as there is time.
+
+    A candidate leaves where it is worse than the best by more than their paired interval, and of
+    the others the better half stays, at least `_KEPT`. So who leaves was no better than who stays,
+    on the samples that both were compared on. Law (successive halving): every number of samples
+    costs about as much as the one before. Source: Karnin et al. 2013, ICML; racing by intervals is
+    of Maron and Moore 1994, NIPS. Without `halves` all are compared on all samples.
+    """
+
+    comparison: Comparison
+    advance: Callable[[int], None]
+    halves: bool = True
+    left: list[Compared] = field(default_factory=list)
+    """Rows of the candidates that stayed, all on as many samples, the least loss first."""
+    gone: list[Compared] = field(default_factory=list)
+    """Rows of the others, on the samples after which they left."""
+
+    @property
+    def ranked(self) -> list[Candidate]:
+        """All candidates that could be run, those that stayed first, each part best first."""
+        rows = [*self.left, *_sorted(self.gone)]
+        return [row.candidate for row in by_candidate(rows) if not row.failed]
+
+    @property
+    def close(self) -> list[Candidate]:
+        """Those that stayed and are not surely worse than the best, which is the first."""
+        rows = [row for row in by_candidate(self.left) if not row.failed]
+        return [row.candidate for row in rows if (row.behind(rows[0]) or (0.0,))[0] <= 0]
+
+    def compare(self, candidates: Sequence[Candidate], clock: Clock) -> None:
+        """Compare the first candidates with one another."""
+        alive = list(candidates)
+        for count in self._stages(self.comparison.samples):
+            found = self._stage(alive, count, clock)
+            if found is None:
+                return
+            if all(row.failed for row in found):
+                found = self._others(found, count)
+            self.left, alive = found, _better(found, found)
+            if not alive or count == self.comparison.samples:
+                return
+            self.gone += [row for row in found if not _among(row, alive)]
+            self.left = [row for row in found if _among(row, alive)]
+
+    def join(self, candidates: Sequence[Candidate], clock: Clock) -> None:
+        """Compare more candidates with those that stayed, those that there is time for.
+
+        Each is made before it is run, which takes the time of a correction.
+        """
+        alive, found, total = list(candidates), list[Compared](), self.left[0].samples
+        for count in self._stages(total):
+            before, found = found, []
+            for candidate in alive:
+                if clock.left <= 0 or self.comparison.seconds_to_make(candidate) > clock.left:
+                    self.gone += [row for row in before if row.candidate is candidate]
+                    continue
+                found += self.comparison.rows(candidate, count)
+                self.advance(1)
+            if count < total:
+                alive = _better(found, self.left)
+                self.gone += [row for row in found if not _among(row, alive)]
+        self.left = _sorted([*self.left, *found])
+
+    def _stages(self, total: int) -> list[int]:
+        """The numbers of samples to compare on, one after the other."""
+        return [n for n in self.comparison.stages if n < total and self.halves] + [total]
+
+    def _stage(
+        self, candidates: Sequence[Candidate], count: int, clock: Clock
+    ) -> list[Compared] | None:
+        """Rows of all candidates on so many samples; None where time runs out before they are.
+
+        Of the first samples those that were compared until then: one at least.
+        """
+        found: list[Compared] = []
+        for candidate in candidates:
+            if clock.left <= 0 and (found or self.left):
+                return None if self.left else _sorted(found)
+            found += self.comparison.rows(candidate, count)
+            self.advance(1)
+        return _sorted(found)
+
+    def _others(self, failed: Sequence[Compared], count: int) -> list[Compared]:
+        """The rows of all that failed, and of those that left while they could still be run."""
+        able = [row.candidate for row in by_candidate(self.gone) if not row.failed]
+        self.gone = [row for row in self.gone if not _among(row, able)]
+        rows = [row for candidate in able for row in self.comparison.rows(candidate, count)]
+        return _sorted([*failed, *rows])
+
+    def settle(self) -> None:
+        """Bring back who left, as long as the best is surely worse than one of them.
+
+        It may be: it stayed for another readout, or is a correction that was not there yet.
+        """
+        while back := self._better_than(self.left[0]):
+            self.gone = [row for row in self.gone if row.candidate is not back]
+            self.left = _sorted([*self.left, *self.comparison.rows(back, self.left[0].samples)])
+
+    def _better_than(self, best: Compared) -> Candidate | None:
+        """One that left, and lost less than `best` does by more than their interval."""
+        for row in self.gone:
+            interval = best.behind(row)
+            if interval is not None and interval[0] > 0:
+                return row.candidate
+        return None
+
+
+def _better(rows: Sequence[Compared], others: Sequence[Compared]) -> list[Candidate]:
+    """The candidates in `rows` that stay, where the best may be among others too."""
+    able = [row for row in by_candidate(_sorted(rows)) if not row.failed]
+    if not able:
+        return []
+    best = min((able[0], *others[:1]), key=lambda row: row.loss)
+    close = [row for row in able if (row.behind(best) or (0.0,))[0] <= 0]
+    return [row.candidate for row in close[: max(_KEPT, -(-len(able) // 2))]]
+
+
+def _among(row: Compared, candidates: Sequence[Candidate]) -> bool:
+    return any(row.candidate is candidate for candidate in candidates)
+
+
+def _sorted(rows: Sequence[Compared]) -> list[Compared]:
+    return sorted(rows, key=lambda row: row.loss)

@@ -1,0 +1,91 @@
+"""The starts of a search, and the settings it has to beat: those that rules suggest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from spikewright.study.search.parameters import CORRECTION
+from spikewright.study.search.space import (
+    Parameter,
+    Range,
+    Values,
+    begin,
+    choices_of,
+)
+
+_LEVELS = (1.0, 0.0, -1.0, -2.0, -3.0, -4.0)
+_CORRECTED = (-1.0, -2.0, 0.0, -3.0)  # corrections pay where spikes are few
+_TWO = (-1.0, -2.5)
+_THREE = (1.0, -0.5, -2.0)
+_OCTAVE = 4  # levels of a sweep in an octave
+_REACH = 4  # of them to either side
+
+
+def starts(space: Mapping[str, Parameter]) -> list[Values]:
+    """Settings to begin with, those that take little time first.
+
+    Every rule in the fewest steps, where neurons may send several spikes at once, and the first
+    one with every correction; then the first rule in some steps and in the most, with each cap
+    and correction. A cap alone needs more of these.
+    """
+    first = begin(space)
+    steps = sorted(int(step) for step in choices_of(space, "steps"))  # type: ignore[arg-type]
+    caps = choices_of(space, "max_spikes_per_step")
+    free = None in caps
+    corrections = choices_of(space, CORRECTION)
+    found: list[Values] = []
+    for rule in choices_of(space, "rule") if free else ():
+        few = {**first, "steps": steps[0], "rule": rule, "max_spikes_per_step": None}
+        found += list(_ladder(space, few, _TWO if found else _LEVELS))
+        for correction in corrections[1:] if rule == first["rule"] else ():
+            found += list(_ladder(space, {**few, CORRECTION: correction}, _CORRECTED))
+    for length in dict.fromkeys((steps[len(steps) // 2], steps[-1])):
+        for cap in caps:
+            longer = {**first, "steps": length, "max_spikes_per_step": cap}
+            levels = _TWO[:1] if cap is None else _THREE if free else _LEVELS
+            found += list(_ladder(space, longer, levels))
+            found += [
+                {**values, CORRECTION: correction}
+                for correction in corrections[1:]
+                for values in _ladder(space, longer, _TWO[:1])
+            ]
+    return _different(found)
+
+
+def sweep(space: Mapping[str, Parameter], level: float) -> Iterator[Values]:
+    """One scale for the whole network, in every number of steps, at about this level.
+
+    The nearest levels come first. A user would try these without a search; a search that tries them
+    too cannot be worse.
+    """
+    first = begin(space)
+    if "one scale" not in choices_of(space, "rule"):
+        return
+    middle = round(level * _OCTAVE)
+    for place in sorted(range(middle - _REACH, middle + _REACH + 1), key=lambda p: abs(p - middle)):
+        for steps in choices_of(space, "steps"):
+            values = {**first, "rule": "one scale", "steps": steps}
+            yield from _ladder(space, values, [place / _OCTAVE])
+
+
+def level_of(spikes: float, neurons: int) -> float:
+    """The level at which all neurons together send so many spikes."""
+    return math.log2(max(spikes, 1e-300) / neurons)
+
+
+def _ladder(
+    space: Mapping[str, Parameter], values: Values, levels: Sequence[float]
+) -> Iterator[Values]:
+    level = space["level"]
+    for value in levels:
+        clipped = level.clip(value) if isinstance(level, Range) else value
+        yield {**values, "level": clipped}
+
+
+def _different(items: Sequence[Values]) -> list[Values]:
+    found: list[Values] = []
+    for item in items:
+        if item not in found:
+            found.append(item)
+    return found

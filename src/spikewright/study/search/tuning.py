@@ -1,0 +1,292 @@
+"""Search for the cheapest setting that loses little enough."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from spikewright._base.optional import require
+from spikewright._base.progress import progress_bar
+from spikewright.choosing import Case, ScaleRule, Setting, fingerprint
+from spikewright.choosing.statistics.sensitivity import sensitivities
+from spikewright.conversion import Conversion
+from spikewright.conversion.pipeline import convert
+from spikewright.frontends import example_for
+from spikewright.lower.populations import Roles
+from spikewright.lower.speaking import silently
+from spikewright.study.code import source_text
+from spikewright.study.search.allocation import Allocation
+from spikewright.study.search.baseline_sweep import PlainSweep
+from spikewright.study.search.channel_refinement import Refinement
+from spikewright.study.search.choice import Choice
+from spikewright.study.search.data import digest, divided
+from spikewright.study.search.fine_tuning import FineTuning, material
+from spikewright.study.search.initial_trials import level_of, starts, sweep
+from spikewright.study.search.measurement import Point
+from spikewright.study.search.merit import Aim, certifiable
+from spikewright.study.search.objective import Labelled, Objective
+from spikewright.study.search.options import Request
+from spikewright.study.search.parameters import (
+    CORRECTION,
+    LATER,
+    Translation,
+    check_values,
+    space_of,
+    with_rules,
+)
+from spikewright.study.search.result import result
+from spikewright.study.search.search import Limits, Search, hopeless_pruner
+from spikewright.study.search.short_list import (
+    LISTED,
+    MANY,
+    Candidate,
+    check,
+    likely_first,
+    needed,
+    short_list,
+    undecided,
+    with_those,
+)
+from spikewright.study.search.space import Parameter, Values, choices_of, restricted
+from spikewright.study.search.trials import Study, open_study
+
+_CALIBRATED = 256  # samples whose values the rules look at
+_CORRECTED = 128  # samples that biases of each step are measured on
+_WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
+_REFINING = 0.06  # of the time for one look at all channels
+_TRAINING = 0.6  # of the time, where settings are trained
+_FEW = 3  # settings that are checked where some are trained besides, which cost less
+_CHECKING = 0.4  # of the time of the search at most for what is held back
+_ONCE = 0.85  # of the time of trials as long, which are read out after many steps: with a margin
+_TRIAL = 0.05  # of the time at most for one trial
+_PLAIN = 48  # settings of the plain sweep that are checked where estimates decide
+_SWEPT = 0.01  # of the time at most for one of a plain sweep
+
+
+@silently()
+def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = None) -> Choice:
+    """Search as requested; see `spikewright.tune`."""
+    require("optuna")
+    if request.train is not False:
+        require("torch")
+    limits_from = time.monotonic()
+    conversion = convert(
+        model,
+        spiking=True,
+        example_input=example_for(model, example_input, x),
+        max_pool=request.max_pool,
+        weights=request.weights,
+        outputs=request.outputs,
+    )
+    wanted, rules = with_rules(request.space)
+    space = restricted(space_of(conversion), wanted)
+    check_values(space)
+    mine, held = divided(conversion, (x, y), request.validation, request.searched, request.running)
+    allocation = _allocation(conversion, mine, _WORK * request.timeout, rules)
+    translation = Translation(allocation, request.running.dt)
+    objective = Objective(
+        conversion,
+        translation,
+        space,
+        request.minimise,
+        request.running,
+        mine.unit,
+        mine[slice(_CORRECTED)].x,
+    )
+    sure = certifiable(len(held), request.max_drop, request.confidence, held.size)
+    facts = _facts(request, conversion, space, digest(mine, held))
+    study = open_study(request.study, facts, request.running.seed, hopeless_pruner(), LATER)
+    aims = _aims(request, mine, sure)
+    plain = _plain(request, objective, mine, aims[0], certifying=sure is not None)
+    trying = Search(
+        study,
+        space,
+        lambda values, part: objective(values, mine[part]),
+        len(mine),
+        aims,
+        starts(space),
+        translation.shortened,
+        Refinement(objective, mine, _REFINING * request.timeout).proposals,
+        lambda values: sha256(objective.identify(values).encode()).hexdigest()[:16],
+        partial(_affordable, objective, len(mine), request.timeout),
+        partial(_swept, objective, len(mine), request.timeout),
+        plain,
+        plain.finer,
+    )
+    settled = sure is not None  # else estimates decide, and every cheap setting has a chance
+    listing = partial(_listed, trying, plain, request, settled)
+    searching = request.timeout * (1 - (_TRAINING if request.train is not False else 0))
+    reserve = partial(_checking, objective, study, listing, len(held), searching)
+    limits = Limits(limits_from + searching, reserve, request.trials)
+    with _bar(limits, request.timeout, request.progress) as advance:
+        trying.run(limits, advance)
+    listed, aimed = listing(), trying.aims[0].limit
+    tuning = _fine_tuning(request, objective, mine, len(held), aimed)
+    trained = [] if tuning is None else tuning.candidates(listed, trying.expected())
+    if trained and sure is not None:
+        some = needed([*listed, *trained], request.max_drop, trying.expected())
+        listed = [one for one in listed if one in some]
+        trained = undecided(trained, sure, request.max_drop, trying.expected())
+    checked = check(
+        likely_first([*listed, *trained], trying.expected()),
+        partial(_held_back, objective, held),
+        request.max_drop,
+        request.confidence,
+    )
+    return result(
+        request,
+        objective,
+        study,
+        checked,
+        source_text(model, example_input, x),
+        (len(mine), len(held)),
+        certifying=sure is not None,
+        refused={} if tuning is None else tuning.failures,
+    )
+
+
+def _fine_tuning(
+    request: Request, objective: Objective, samples: Labelled, held: int, limit: float
+) -> FineTuning | None:
+    """The training of settings, which `held` samples then check; None where none is asked for."""
+    if request.train is False:
+        return None
+    return FineTuning(
+        objective,
+        material(request.train, samples),
+        limit,
+        request.trainable,
+        _TRAINING * request.timeout,
+        held,
+        request.progress,
+    )
+
+
+def _facts(
+    request: Request, conversion: Conversion, space: Mapping[str, Parameter], data: str
+) -> dict[str, Any]:
+    """The facts that the trials of a study hold for."""
+    weights = "" if request.weights is None else f", weights={request.weights}"
+    running = request.running
+    facts = {
+        "model": f"{fingerprint(conversion.canonical)}, max_pool={request.max_pool}{weights}",
+        "data": data,
+        "minimise": ", ".join(filter(None, (request.minimise, running.table))),
+        "max_drop": request.max_drop,
+        "dt": running.dt,
+        "precision": running.precision,
+        "seed": running.seed,
+        "space": {name: repr(parameter) for name, parameter in space.items()},
+    }
+    if running.metric is not None:
+        facts["metric"] = f"{request.worth.name} {running.metric.key}"
+    return facts
+
+
+def _allocation(
+    conversion: Conversion,
+    samples: Labelled,
+    work: float,
+    rules: Mapping[str, ScaleRule | None],
+) -> Allocation:
+    """The rules' data: values of the layers on some samples, and the effect of errors in them."""
+    graph, layers = conversion.canonical, tuple(conversion.populations())
+    some = samples[slice(_CALIBRATED)].x
+    outputs = Roles(graph).read_from()
+    statistics = conversion.calibrate(some, progress=False)
+    settings = dict.fromkeys(layers, Setting())
+    case = Case(graph, conversion.graph, settings, outputs, statistics)
+    weights = sensitivities(graph, layers, some, outputs, "channel", work)
+    return Allocation(case, weights, rules)
+
+
+def _aims(request: Request, samples: Labelled, sure: float | None) -> list[Aim]:
+    """The aims: the limit itself, and the drop that held-back samples will certify.
+
+    Where they can certify none, half the limit: a choice loses more on samples that it was not
+    chosen on.
+    """
+    limits = [request.max_drop / 2 if sure is None else sure, request.max_drop]
+    return [Aim.of(limit, request.max_drop, len(samples), samples.size) for limit in limits]
+
+
+def _listed(trying: Search, plain: PlainSweep, request: Request, settled: bool) -> list[Candidate]:
+    """The settings to be checked, after all trials that are finished."""
+    most = MANY if not settled else LISTED if request.train is False else _FEW
+    finished, expected = trying.study.finished(), trying.expected()
+    hopeful = short_list(finished, request.max_drop, expected, most, every_length=not settled)
+    return with_those(hopeful, plain.cheapest(finished, 1 if settled else _PLAIN))
+
+
+def _checking(
+    objective: Objective,
+    study: Study,
+    listing: Callable[[], Sequence[Candidate]],
+    held: int,
+    searching: float,
+) -> float:
+    """The time that the check on so many held-back samples will take, in seconds."""
+    if not study.finished():
+        return 0.0
+    runs = ({**c.trial.values, "steps": c.point.steps} for c in listing())
+    return min(_CHECKING * searching, _ONCE * sum(objective.trial(v, held) for v in runs))
+
+
+def _plain(
+    request: Request, objective: Objective, samples: Labelled, aim: Aim, certifying: bool
+) -> PlainSweep:
+    """The sweep that comes first; what it holds is certified where that decides, else estimated."""
+
+    def holds(point: Point) -> bool:
+        if certifying:
+            return aim.expected(point) <= aim.limit
+        return point.paired.drop <= request.max_drop
+
+    seconds = partial(objective.seconds, samples=len(samples))
+    return PlainSweep(objective.space, seconds, request.timeout, holds, request.trials, certifying)
+
+
+def _affordable(objective: Objective, samples: int, timeout: float, values: Values) -> bool:
+    """True for trials that take at most their share of the time, and for all of the shortest runs.
+
+    Without these nothing would be run after one that was slow by chance.
+    """
+    lengths: Any = choices_of(objective.space, "steps")
+    shortest = values["steps"] == min(lengths) and values.get(CORRECTION) is None
+    return shortest or objective.trial(values, samples) <= _TRIAL * timeout
+
+
+def _swept(objective: Objective, samples: int, timeout: float, point: Point) -> Iterator[Values]:
+    """The settings of a plain sweep near a point, those that take little time."""
+    level = level_of(point.costs["spikes"], objective.translation.allocation.neurons)
+    for values in sweep(objective.space, level):
+        if objective.seconds(int(values["steps"] or 1), samples) <= _SWEPT * timeout:
+            yield values
+
+
+def _held_back(objective: Objective, held: Labelled, candidate: Candidate) -> Point:
+    network = objective.network(candidate)
+    return objective.of(network, candidate.point.where, held)
+
+
+@contextmanager
+def _bar(limits: Limits, timeout: float, show: bool) -> Iterator[Callable[[int], None]]:
+    """A bar of trials where their number is given, else of seconds."""
+    if limits.trials is not None:
+        with progress_bar(limits.trials, show, "trials") as advance:
+            yield advance
+        return
+    shown = [time.monotonic()]
+    with progress_bar(math.ceil(timeout), show, "seconds of search") as advance:
+
+        def tick(done: int) -> None:
+            seconds = int(time.monotonic() - shown[0])
+            shown[0] += seconds
+            advance(seconds)
+
+        yield tick

@@ -1,0 +1,154 @@
+"""Scores in any range: sums that add up, bounds, and a test that keeps its level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from spikewright.errors import TuningError
+from spikewright.study.search.measurement import Point, joined
+from spikewright.study.search.merit import Aim, certifiable
+from spikewright.study.search.paired import Paired
+from spikewright.study.search.scores import PairedScores, _student_tail, paired_of
+
+SCORES = st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 2), min_size=2, max_size=40)
+
+
+def arrays(pairs: list[tuple[float, float]]) -> tuple[NDArray, NDArray]:
+    """Scores before and after."""
+    before, after = np.array(pairs).T
+    return before, after
+
+
+@given(SCORES, SCORES)
+def test_parts_add_up_to_the_whole(first: list, second: list) -> None:
+    """In any order, as counts do."""
+    (a, b), (c, d) = arrays(first), arrays(second)
+    whole = PairedScores.of(np.concatenate([a, c]), np.concatenate([b, d]))
+    for found in (
+        PairedScores.of(a, b) + PairedScores.of(c, d),
+        PairedScores.of(c, d) + PairedScores.of(a, b),
+    ):
+        assert (found.n, found.low, found.high) == (whole.n, whole.low, whole.high)
+        assert found.total == pytest.approx(whole.total, rel=1e-9, abs=1e-6)
+        assert found.squares == pytest.approx(whole.squares, rel=1e-9, abs=1e-6)
+
+
+def test_right_and_wrong_answers_are_counts() -> None:
+    """They get the exact test; beside other scores they count as one and zero."""
+    before, after = np.array([1.0, 1, 1, 0]), np.array([1.0, 0, 0, 1])
+    counts = paired_of(before, after)
+
+    assert counts == Paired(4, 2, 1)
+    assert paired_of(before == 1, after == 1) == counts
+    assert PairedScores.of_counts(counts) == PairedScores.of(before, after)
+    assert PairedScores.of(before, after).error == pytest.approx(counts.error)
+    other = paired_of(np.array([0.5, 2.0]), np.array([0.25, 2.0]))
+    assert other == PairedScores(2, 0.25, 0.0625, 0.25, 2.0)
+    assert counts + other == other + counts == PairedScores(6, 1.25, 3.0625, 0.0, 2.0)
+
+
+@given(SCORES, st.floats(1e-3, 1e3))
+def test_the_unit_of_scores_does_not_matter(pairs: list, unit: float) -> None:
+    """Ten times the scores have ten times the drop, its error and its bounds."""
+    a, b = arrays(pairs)
+    one, other = PairedScores.of(a, b), PairedScores.of(unit * a, unit * b)
+    size = abs(one.drop) + one.error + 1e-9
+
+    assert other.drop == pytest.approx(unit * one.drop, abs=1e-6 * unit * size)
+    assert other.error == pytest.approx(unit * one.error, rel=1e-5, abs=1e-6 * unit * size)
+
+
+def test_the_tail_is_students() -> None:
+    """Published quantiles (one-sided 5 % and 1 %), and the normal one of many samples."""
+    for freedom, five, one in ((1, 6.314, 31.821), (5, 2.015, 3.365), (20, 1.725, 2.528)):
+        assert _student_tail(five, freedom) == pytest.approx(0.05, rel=2e-3)
+        assert _student_tail(one, freedom) == pytest.approx(0.01, rel=2e-3)
+        assert _student_tail(-five, freedom) == pytest.approx(0.95, rel=2e-3)
+    assert _student_tail(0.0, 7) == pytest.approx(0.5)
+    assert _student_tail(1.96, 100_000) == pytest.approx(1 - NormalDist().cdf(1.96), rel=1e-3)
+
+
+def test_bounds_are_where_the_test_turns() -> None:
+    """On both sides of the drop, mirrored; wider with more confidence."""
+    rng = np.random.default_rng(0)
+    before = rng.normal(size=60)
+    found = PairedScores.of(before, before - 0.3 + rng.normal(size=60) / 4)
+    low, high = found.interval()
+    mirrored = PairedScores.of(-before, -before + 0.3)
+
+    assert low < found.drop < high
+    assert found.p_value(high) == pytest.approx(0.05, rel=1e-6)
+    assert found.p_value(found.drop) == pytest.approx(0.5)
+    assert found.upper(0.99) > high > found.upper(0.8)
+    assert mirrored.interval() == pytest.approx(
+        tuple(-end for end in reversed(PairedScores.of(before, before - 0.3).interval()))
+    )
+    with pytest.raises(TuningError, match="confidence"):
+        found.upper(1.0)
+
+
+def rare(rng: np.random.Generator, n: int) -> NDArray:
+    """One sample in thirty loses everything: what few samples hide."""
+    return (rng.random(n) < 1 / 30).astype(float)
+
+
+def skewed(rng: np.random.Generator, n: int) -> NDArray:
+    """Many lose little and some much."""
+    return rng.exponential(size=n) ** 2 / 2
+
+
+def even(rng: np.random.Generator, n: int) -> NDArray:
+    """Losses around their mean."""
+    return 1 + rng.normal(size=n)
+
+
+@pytest.mark.parametrize(("losses", "drop"), [(rare, 1 / 30), (skewed, 1.0), (even, 1.0)])
+def test_a_true_loss_is_seldom_missed(
+    losses: Callable[[np.random.Generator, int], NDArray], drop: float
+) -> None:
+    """Where the true drop is what may be lost, about one in twenty passes, one in eight at most."""
+    rng = np.random.default_rng(1)
+    passed = 0
+    for _ in range(1000):
+        before = rng.uniform(size=60)
+        passed += PairedScores.of(before, before - losses(rng, 60)).p_value(drop) <= 0.05
+    assert passed <= 125
+
+
+def test_scores_that_never_change_show_nothing_of_those_not_seen() -> None:
+    """Twenty samples that lose nothing certify no small loss; two thousand do."""
+    few, many = (PairedScores.of(np.linspace(0, 1, n), np.linspace(0, 1, n)) for n in (20, 2000))
+
+    assert few.p_value(0.01) > 0.4
+    assert many.p_value(0.01) < 0.01
+    assert few.needed(0.01) is not None and 20 < few.needed(0.01) < 3000  # type: ignore[operator]
+    assert few.needed(-0.01) is None
+    assert PairedScores.of(np.ones(5), np.ones(5)).interval() == (0.0, 0.0)
+
+
+def test_a_point_comes_back_from_plain_data() -> None:
+    """As a study keeps it; parts of either kind are joined."""
+    scores = Point(2, "mean", PairedScores(3, 0.5, 0.25, -1.0, 2.0), 4.0, {"spikes": 4.0}, 0.1)
+    counts = Point(2, "mean", Paired(5, 1, 0), 8.0, {"spikes": 8.0}, 0.2)
+
+    assert Point.of(scores.as_dict()) == scores
+    assert Point.of(counts.as_dict()) == counts
+    (both,) = joined([[counts], [scores]])
+    assert both.paired == PairedScores(8, 1.5, 1.25, -1.0, 2.0)
+    with pytest.raises(TuningError, match="cannot be read"):
+        Point.of({**scores.as_dict(), "paired": {"n": 3, "total": float("nan")}})
+
+
+def test_what_can_be_certified_goes_with_the_unit() -> None:
+    """A hundred times the scores may lose a hundred times as much."""
+    one, hundred = certifiable(2000, 0.02, 0.95), certifiable(2000, 2.0, 0.95, size=100.0)
+
+    assert one is not None and hundred == pytest.approx(100 * one)
+    assert Aim.of(1.0, 0.1, 40, size=100.0).unit == 100 * Aim.of(0.01, 0.001, 40).unit

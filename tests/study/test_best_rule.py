@@ -1,0 +1,706 @@
+"""`sw.best_rule`: what it compares, on what, and what it chooses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import nn
+
+import spikewright as sw
+from spikewright.choosing.rules import MinimumError
+from spikewright.errors import ConversionError
+from spikewright.measure.truth import Output
+from spikewright.study.halving import further
+from spikewright.study.halving.candidates import candidates_of, compared_rules
+from spikewright.study.halving.comparison import Compared, Comparison, by_candidate
+from spikewright.study.halving.halving import Clock, Halving
+from spikewright.study.halving.loss import loss
+from spikewright.study.halving.refinements import Further
+
+CLASSES, VALUES = Output("y", (5,)), Output("y", (1,))
+
+
+def first_candidates() -> list[sw.Candidate]:
+    """Those that are tried where none are given."""
+    return candidates_of(compared_rules(8, 0.001, 1), 8, 0.001, 1)
+
+
+def network(activation: type[nn.Module] = nn.ReLU) -> nn.Module:
+    """Two hidden layers, random weights."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(6, 24), activation(), nn.Linear(24, 24), activation(), nn.Linear(24, 5)
+    ).eval()
+
+
+def inputs(n: int = 40, seed: int = 0) -> NDArray:
+    """Samples for it."""
+    return np.random.default_rng(seed).normal(size=(n, 6)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def rate() -> sw.Conversion:
+    """Its rate network."""
+    return sw.convert(network(), example_input=inputs(1))
+
+
+@pytest.fixture(scope="module")
+def best(rate: sw.Conversion) -> sw.BestRule:
+    """What is chosen for eight steps."""
+    return sw.best_rule(rate, inputs(), 8, progress=False)
+
+
+# -- the loss --
+
+
+@given(st.integers(0, 1000), st.floats(-5, 5), st.floats(0.01, 100))
+def test_only_differences_between_classes_count(seed: int, constant: float, factor: float) -> None:
+    """Nothing is lost by a common factor, or by the same amount in every class of a sample."""
+    rng = np.random.default_rng(seed)
+    source, found = rng.normal(size=(2, 7, 5))
+    assert loss(CLASSES, source, source + constant) == pytest.approx(0.0, abs=1e-9)
+    assert loss(CLASSES, source, found) > 0.0
+    assert loss(CLASSES, source, factor * source) == pytest.approx(0.0, abs=1e-9)
+    changed = factor * found + constant
+    assert loss(CLASSES, source, changed) == pytest.approx(loss(CLASSES, source, found))
+
+
+def test_the_loss_of_classes_is_the_share_that_outputs_do_not_explain() -> None:
+    """By hand: leads are 2 and 4, found are 1 and 1: the best factor is 3, (1 + 1) / (4 + 16)."""
+    source, found = np.array([[2.0, 0.0], [4.0, 0.0]]), np.array([[1.0, 0.0], [5.0, 4.0]])
+    two = Output("y", (2,))
+    assert loss(two, source, found) == pytest.approx(0.1)
+    for nothing in (np.zeros((2, 2)), -source):
+        assert loss(two, source, nothing) == pytest.approx(1.0)
+    assert loss(two, np.ones((2, 2)), np.ones((2, 2))) == 0.0
+
+
+def test_the_loss_of_values_is_relative_to_their_variance() -> None:
+    """Off by half a deviation everywhere: a quarter; a constant source has no unit but 1."""
+    source = np.array([[-2.0], [2.0]])
+    assert loss(VALUES, source, source + 1.0) == pytest.approx(0.25)
+    assert loss(VALUES, np.ones((3, 1)), np.full((3, 1), 1.5)) == pytest.approx(0.25)
+
+
+# -- the choice --
+
+
+def test_the_least_loss_is_chosen(best: sw.BestRule) -> None:
+    """Every rule is compared under every readout, the best one with corrections; least first.
+
+    Others may be tried with corrections that are close to the best.
+    """
+    losses = [row.loss for row in best.compared]
+    assert losses == sorted(losses)
+    assert best.best is best.compared[0]
+    names = {row.candidate.name for row in best.compared}
+    plain = {candidate.name for candidate in first_candidates()}
+    assert plain <= names and len(names) >= len(plain) + 3
+    kinds = {name.rsplit(", ", 1)[-1] for name in names - plain}
+    assert kinds == {"voltages corrected", "steps corrected", "biases corrected"}
+    assert {str(row.readout) for row in best.compared} >= {"mean", "After(start=0.004)"}
+    first = min(
+        (row for row in best.compared if "corrected" not in row.candidate.name),
+        key=lambda row: row.loss,
+    )
+    assert {f"{first.candidate.name}, {kind}" for kind in kinds} <= names
+
+
+def test_the_choice_is_better_than_a_simple_rule_on_new_samples(
+    rate: sw.Conversion, best: sw.BestRule
+) -> None:
+    """On samples that no part of it saw, its outputs are nearer to the source's."""
+    x = inputs(200, seed=1)
+    source = rate.run(x, steps=1).predict()
+    simple = rate.again(
+        spiking=True, max_spikes_per_step=1, calibration=inputs(),
+        scale_firing_rates=sw.Percentile(99.9),
+    )  # fmt: skip
+    chosen = best.conversion.run(x, steps=8).predict(best.readout)
+    other = simple.run(x, steps=8).predict()
+    assert loss(CLASSES, source, chosen) < 0.5 * loss(CLASSES, source, other)
+
+
+def test_its_arguments_make_the_same_network_without_data(best: sw.BestRule) -> None:
+    """Bit for bit, from a new reading of the model."""
+    arguments = best.arguments
+    steps, dt, readout = (arguments.pop(name) for name in ("steps", "dt", "readout"))
+    assert (steps, dt, readout) == (8, 0.001, best.readout)
+    assert arguments["calibration"] is None
+    again = sw.convert(network(), example_input=inputs(1), **arguments)
+    x = inputs(10, seed=2)
+    np.testing.assert_array_equal(
+        again.run(x, steps=8).predict(readout), best.conversion.run(x, steps=8).predict(readout)
+    )
+
+
+def test_no_neuron_sends_more_than_is_allowed(rate: sw.Conversion, best: sw.BestRule) -> None:
+    """The cap holds for whatever is chosen; without a cap some send more."""
+    types = [e.neuron_type for e in best.conversion.populations().values()]
+    assert all(neurons.most_spikes == 1 for neurons in types)
+    free = sw.best_rule(rate, inputs(), 4, max_spikes_per_step=None, progress=False)
+    types = [e.neuron_type for e in free.conversion.populations().values()]
+    assert all(neurons.most_spikes is None for neurons in types)
+    assert free.best.loss < 0.2 * sw.best_rule(rate, inputs(), 4, progress=False).best.loss
+
+
+def test_a_tolerance_buys_the_cheapest(rate: sw.Conversion) -> None:
+    """Of those that answer as the source on all but that share, the one with fewest spikes."""
+    found = sw.best_rule(
+        rate, inputs(), 8, max_spikes_per_step=None, tolerance=0.1, progress=False
+    )  # fmt: skip
+    within = [row for row in found.compared if row.disagreement <= 0.1]
+    assert len(within) > 1
+    assert found.best.spikes == min(row.spikes for row in within)
+    assert found.best.spikes < found.compared[0].spikes
+
+
+def test_candidates_see_one_half_and_are_compared_on_the_other(rate: sw.Conversion) -> None:
+    """Rules are given statistics of every other sample, once; rows are about the others."""
+    seen: list[int] = []
+
+    class Looking(MinimumError):
+        def choose(self, case):
+            assert case.statistics is not None
+            seen.append(int(next(iter(case.statistics.layers.values())).values.total[0]))
+            return super().choose(case)
+
+    arguments = {"spiking": True, "max_spikes_per_step": 1, "scale_firing_rates": Looking(8)}
+    it = [sw.Candidate("it", arguments)]
+    x = inputs(21)
+    found = sw.best_rule(rate, x, 8, candidates=it, progress=False)
+    assert seen == [11]
+    assert found.best.samples == 10
+    source = rate.run(x[1::2], steps=1).predict()
+    chosen = found.conversion.run(x[1::2], steps=8).predict()
+    assert found.best.loss == pytest.approx(loss(CLASSES, source, chosen))
+    assert found.best.disagreement == np.mean(source.argmax(1) != chosen.argmax(1))
+
+
+def halved(monkeypatch: pytest.MonkeyPatch, first: int = 8) -> None:
+    """Let candidates be compared on so few samples first."""
+    monkeypatch.setattr("spikewright.study.halving.comparison.FIRST", first)
+
+
+def test_many_samples_are_kept_for_the_few_that_may_win(
+    rate: sw.Conversion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are compared on the first samples, at most half on twice as many, and three on all.
+
+    Corrections of the best of these come to them, and those that help of three others.
+    """
+    halved(monkeypatch)
+    found = sw.best_rule(rate, inputs(80), 8, progress=False)
+    by_samples: dict[int, set[str]] = {}
+    for row in found.compared:
+        by_samples.setdefault(row.samples, set()).add(row.candidate.name)
+    first, second, final = (by_samples.get(n, set()) for n in (8, 16, 40))
+    assert set(by_samples) <= {8, 16, 32, 40}
+    assert len(first) >= len(first_candidates()) // 2
+    plain = {name for name in final if not name.endswith("corrected")}
+    assert len(plain) <= 3 and len(final - plain) <= 3 * (1 + 3)
+    assert not final & (first | second)
+    assert found.best.samples == 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_none_in_the_list_is_surely_better_than_the_chosen_one(
+    rate: sw.Conversion, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """On the samples that both saw, no other loses less by more than their paired interval."""
+    halved(monkeypatch, first=4)
+    found = sw.best_rule(rate, inputs(60, seed), 4, progress=False)
+    others = [row for row in found.compared if row is not found.best]
+    assert any(row.samples < 30 for row in others)
+    for row in others:
+        interval = found.best.behind(row)
+        assert interval is not None
+        assert interval[0] <= 0
+    assert any((row.behind(found.best) or (0,))[0] > 0 for row in others)
+
+
+def test_a_rule_is_compared_in_parts_as_in_one_go(rate: sw.Conversion) -> None:
+    """On some samples and then on more: the losses, answers and spikes of one run of all."""
+    (candidate, *_) = first_candidates()
+    x = {next(iter(rate.canonical.inputs)): inputs(60).astype(np.float64)}
+    parts, whole = (Comparison(rate, x, 8, dt=0.001, engine="auto", threads=1) for _ in range(2))
+    for count in (4, 11, 30):
+        found = parts.rows(candidate, count)
+        assert {row.samples for row in found} == {count}
+    for row, other in zip(found, whole.rows(candidate), strict=True):
+        np.testing.assert_array_equal(row.losses, other.losses)
+        assert (row.loss, row.disagreement) == (other.loss, other.disagreement)
+        assert row.spikes == pytest.approx(other.spikes)
+
+
+@dataclass
+class Made:
+    """A comparison whose losses are given: `{name: (samples,)}` of each candidate, by readout."""
+
+    losses: dict[str, dict[str, NDArray]]
+    stages: list[int]
+    runs: list[tuple[str, int]] = field(default_factory=list)
+    fails: set[str] = field(default_factory=set)
+    """Those that fail on all samples."""
+    few: dict[str, NDArray] = field(default_factory=dict)
+    seconds: float = 0.0
+    seconds_to_run: float = 0.0
+
+    def seconds_to_make(self, candidate: sw.Candidate) -> float:
+        """The time that a correction takes."""
+        return self.seconds
+
+    def numbers(self, candidate: sw.Candidate) -> dict[str, float]:
+        """The arguments of a candidate."""
+        return {}
+
+    @property
+    def samples(self) -> int:
+        return self.stages[-1]
+
+    def rows(self, candidate: sw.Candidate, count: int) -> list[Compared]:
+        self.runs.append((candidate.name, count))
+        if candidate.name in self.fails and count == self.samples:
+            return [Compared(candidate, "mean", np.inf, None, np.nan, count, "it fails")]
+        return [
+            Compared(
+                candidate, readout, float(loss[:count].mean()), 0.0, 1.0, count,
+                losses=loss[:count],
+            )
+            for readout, loss in self.losses[candidate.name].items()
+        ]  # fmt: skip
+
+
+def constant(value: float, n: int = 64) -> NDArray:
+    """Losses of about so much."""
+    return value + 1e-3 * np.random.default_rng(round(1000 * value)).normal(size=n)
+
+
+def test_who_left_too_early_is_brought_back() -> None:
+    """A stays for one readout and wins by another, under which E had been better: E sees all."""
+    late = np.concatenate([constant(1.0, 8), constant(0.0, 56)])
+    early = np.concatenate([constant(0.0, 8), constant(1.0, 56)])
+    losses = {name: {"mean": constant(0.3)} for name in "BCD"}
+    first = {"A": {"mean": early, "last": late}}
+    made = Made({**first, **losses, "E": {"mean": constant(0.4)}}, [8, 64])
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in made.losses], Clock(None))
+    assert ("E", 64) not in made.runs
+    assert (halving.left[0].candidate.name, halving.left[0].readout) == ("A", "last")
+    halving.settle()
+    assert ("E", 64) in made.runs
+    assert halving.left[0].readout == "last"
+    for row in [*halving.left, *halving.gone]:
+        interval = halving.left[0].behind(row)
+        assert interval is None or interval[0] <= 0
+
+
+def test_candidates_that_are_surely_worse_leave_at_once() -> None:
+    """Of eight the better half may stay; only three of them are as good as the best."""
+    losses = {f"{i}": {"mean": constant(0.0 if i < 3 else 0.5 + i)} for i in range(8)}
+    made = Made(losses, [8, 64])
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in losses], Clock(None))
+    assert {name for name, count in made.runs if count == 64} == {"0", "1", "2"}
+    assert {row.samples for row in halving.gone} == {8}
+
+
+def test_time_that_runs_out_ends_it_with_the_best_until_then(
+    rate: sw.Conversion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of no time at all one candidate is left; with time for one stage the best of that."""
+    found = sw.best_rule(rate, inputs(), 8, timeout=1e-9, progress=False)
+    assert {row.candidate.name for row in found.compared} == {first_candidates()[0].name}
+    made = Made({name: {"mean": constant(ord(name) % 3)} for name in "ABDEF"}, [8, 64])
+    now = iter(range(1000))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in made.losses], Clock(6.0))
+    assert [count for _, count in made.runs] == [8, 8, 8, 8, 8, 64]
+    assert halving.left[0].candidate.name in "BE"
+    assert {row.samples for row in halving.left} == {8}
+
+
+@pytest.mark.parametrize(("helps", "tried"), [(0.2, 5), (2.0, 3)])
+def test_the_correction_that_helps_is_tried_with_the_others_too(helps: float, tried: int) -> None:
+    """A is the best, and B with corrected steps is better; where none helps A that is all."""
+    kinds = ("voltages", "steps", "biases")
+    losses = {name: {"mean": constant(0.5 + place)} for place, name in enumerate("ABC")}
+    losses |= {f"A, {kind} corrected": {"mean": constant(3.0)} for kind in kinds}
+    losses["A, steps corrected"] = {"mean": constant(helps)}
+    losses |= {"B, steps corrected": {"mean": constant(0.1)}}
+    losses |= {"C, steps corrected": {"mean": constant(4.0)}}
+    made = Made(losses, [8])
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in "ABC"], Clock(None))
+    Further(made, halving, 4, 0.001).correct(Clock(None))  # type: ignore[arg-type]
+    assert halving.left[0].candidate.name == ("B, steps corrected" if tried == 5 else "A")
+    assert len(made.runs) == 3 + tried
+    slow = Made(losses, [8], seconds=1e12)
+    late = Halving(slow, lambda done: None)  # type: ignore[arg-type]
+    late.left = halving.left[-1:]
+    Further(slow, late, 4, 0.001).correct(Clock(time.monotonic() + 60))  # type: ignore[arg-type]
+    assert len(late.left) == 1
+
+
+def test_where_all_that_stayed_fail_others_come_back() -> None:
+    """Three of five stay, and fail on more samples; of the two that left the better is chosen."""
+    losses = {name: {"mean": constant(float(place))} for place, name in enumerate("ABCDE")}
+    made = Made(losses, [8, 64], fails={"A", "B", "C"})
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in losses], Clock(None))
+    assert halving.left[0].candidate.name == "D"
+    assert halving.left[0].samples == 64
+    assert {row.candidate.name for row in halving.left if row.failed} == {"A", "B", "C"}
+
+
+@pytest.mark.slow
+def test_without_an_end_it_is_a_function_of_its_arguments(
+    rate: sw.Conversion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same rows twice, and the same with more time than it takes."""
+    halved(monkeypatch)
+    tables = [
+        str(sw.best_rule(rate, inputs(60), 4, timeout=end, reconstruct=False, progress=False))
+        for end in (None, None, 600.0)
+    ]
+    assert tables[0] == tables[1] == tables[2]
+
+
+@pytest.mark.parametrize(
+    ("steps", "assumed"), [(1, 1), (2, 2), (3, 2), (4, 3), (8, 7), (9, 0), (16, 0)]
+)
+def test_first_spikes_are_taken_as_sent_in_few_steps(steps: int, assumed: int) -> None:
+    """The last step stays free where there are enough; without a cap there is no room to make."""
+    rules = {"one": sw.OneScale()}
+    for cap in (1, 3, None):
+        kinds = [
+            c.arguments["spiking"][sw.RectifiedLinear]
+            for c in candidates_of(rules, steps, 0.001, cap)
+        ]
+        falling = sw.BipolarIntegrateAndFire.in_steps(steps, cap or 1)
+        wanted = cap and max(steps, cap) > 1
+        assert (falling in kinds) == bool(wanted)
+        flat = [kind for kind in kinds if kind != falling or not wanted]
+        found = {kind.assumed_spikes for kind in flat if kind.negative}
+        assert found == ({0, assumed} if cap else {0})
+        assert len(flat) == (3 if cap and assumed else 2)
+
+
+def test_given_candidates_alone_are_compared(rate: sw.Conversion) -> None:
+    """One row a candidate and readout, nothing else."""
+    made = [
+        sw.Candidate(
+            str(hz), {"spiking": True, "scale_firing_rates": sw.TargetRate(hz)}, ("mean", "last")
+        )
+        for hz in (100.0, 3000.0)
+    ]
+    found = sw.best_rule(rate, inputs(), 8, candidates=made, progress=False)
+    assert len(found.compared) == 4
+    assert found.best.candidate.name == "3000.0"
+
+
+UNABLE = {"spiking": {"relu": sw.SpikingRectifiedLinear()}, "max_spikes_per_step": 1}
+
+
+def test_a_candidate_that_fails_is_a_row_with_its_reason(rate: sw.Conversion) -> None:
+    """One cannot be converted, one sends too many spikes to count; the third is chosen."""
+    tried = [
+        sw.Candidate("uncappable", UNABLE),
+        sw.Candidate("far too fast", {"spiking": True, "scale_firing_rates": 1e15}),
+        sw.Candidate("able", {"spiking": True, "scale_firing_rates": 1000.0}),
+    ]
+    found = sw.best_rule(rate, inputs(), 8, candidates=tried, progress=False)
+    assert found.best.candidate.name == "able"
+    reasons = {row.candidate.name: row.failed for row in found.compared}
+    assert not reasons.pop("able")
+    assert "has no cap" in reasons["uncappable"]
+    assert "lower its firing-rate scale" in reasons["far too fast"]
+    lines = str(found).splitlines()
+    assert sum(line.startswith("failed: ") for line in lines) == 2
+    assert "able" in lines[1]
+
+
+@pytest.mark.parametrize("few", [8, 32])
+def test_where_all_candidates_fail_every_reason_is_told(
+    rate: sw.Conversion, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alike ones once, with the names of all; on few samples and on many."""
+    halved(monkeypatch, few)
+    fast = {"spiking": True, "scale_firing_rates": 1e15}
+    tried = [sw.Candidate(f"uncappable {i}", UNABLE) for i in range(4)]
+    with pytest.raises(ConversionError, match="none of them can be run") as caught:
+        sw.best_rule(
+            rate, inputs(), 8, candidates=[*tried, sw.Candidate("fast", fast)], progress=False
+        )
+    text = str(caught.value)
+    assert text.count("has no cap") == 1
+    assert "uncappable 0, uncappable 1, uncappable 2, uncappable 3: " in text
+    assert "lower its firing-rate scale" in text
+
+
+def test_a_rounding_error_ends_no_search() -> None:
+    """A layer that is zero but for rounding: every rule of the field has a row with a loss."""
+
+    class Cancelling(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.second = nn.Linear(6, 24), nn.Linear(24, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = self.first(x)
+            nothing = torch.tanh(torch.relu(h) - torch.relu(0.37 * h) / 0.37)
+            return self.second(torch.relu(h) + nothing)
+
+    found = sw.best_rule(Cancelling().eval(), inputs(), 8, example_input=inputs(1), progress=False)
+    assert not any(row.failed for row in found.compared)
+    assert found.best.disagreement < 0.5
+
+
+def test_the_table_has_the_chosen_one_first(best: sw.BestRule) -> None:
+    """One line a candidate under a head, the chosen one on top."""
+    lines = str(best).splitlines()
+    assert len(lines) == 1 + len({row.candidate.name for row in best.compared})
+    assert best.best.candidate.name in lines[1]
+    assert "other answers" in lines[0]
+
+
+def test_a_network_without_relu_has_candidates_too() -> None:
+    """Neurons that cannot be capped are left alone; spikes are unbounded then."""
+    model = network(nn.Tanh)
+    found = sw.best_rule(
+        model, inputs(), 8, max_spikes_per_step=None, example_input=inputs(1), progress=False
+    )
+    assert found.best.loss == min(row.loss for row in found.compared)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda rate: sw.best_rule(rate, inputs(), 0), "steps"),
+        (lambda rate: sw.best_rule(rate, inputs(), 8, 0.0), "dt"),
+        (lambda rate: sw.best_rule(rate, inputs(), 8, tolerance=2.0), "tolerance"),
+        (lambda rate: sw.best_rule(rate, inputs(), 8, timeout=0), "timeout"),
+        (lambda rate: sw.best_rule(rate, inputs(1), 8), "at least two samples"),
+        (lambda rate: sw.best_rule(rate, inputs(), 8, extra_neurons=-1), "extra_neurons"),
+        (
+            lambda rate: sw.best_rule(
+                rate, inputs(), 8, extra_neurons=0.5, max_spikes_per_step=None
+            ),
+            "without a cap on spikes a step larger scales",
+        ),
+        (lambda rate: sw.best_rule(rate, np.zeros((4, 3)), 8), "calibration"),
+        (
+            lambda rate: sw.best_rule(rate, inputs(), 8, candidates=5),
+            "they are a list of rules",
+        ),
+        (lambda rate: sw.best_rule(rate, inputs(), 8, reconstruct="yes"), "reconstruct': it is"),
+        (lambda rate: sw.best_rule(rate, inputs(), 8, max_spikes_per_step=0), "from 1 to"),
+        (lambda rate: sw.best_rule(rate, inputs(), 8, max_spikes_per_step=10**400), "from 1 to"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    rate: sw.Conversion, call: Callable[[sw.Conversion], object], message: str
+) -> None:
+    """The error names the argument."""
+    with pytest.raises(ConversionError, match=message):
+        call(rate)
+
+
+def test_a_tolerance_needs_classes() -> None:
+    """Of one value a sample there is no other answer: that is said, and not passed over."""
+    model = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 1)).eval()
+    with pytest.raises(ConversionError, match="tolerance': its outputs tell no classes apart"):
+        sw.best_rule(model, inputs(), 8, tolerance=0.1, progress=False)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"bias_correction": sw.StepCorrection(8)},
+        {"initial_voltage": sw.VoltageCorrection(8)},
+        {"fission": sw.Fission(8), "max_spikes_per_step": 1},
+    ],
+    ids=lambda own: next(iter(own)),
+)
+def test_a_conversions_own_corrections_and_neurons_are_left_out(
+    rate: sw.Conversion, own: dict[str, Any]
+) -> None:
+    """Rows are what their names say: those of a conversion without any of them."""
+    rules = [sw.Percentile(99.0), MinimumError(8)]
+    given = {"steps": 8, "candidates": rules, "progress": False}
+    plain = sw.best_rule(rate, inputs(), **given)
+    made = rate.again(spiking=True, calibration=inputs(), **own)
+    found = sw.best_rule(made, inputs(), **given)
+    for one, other in zip(found.compared, plain.compared, strict=True):
+        assert one.candidate.name == other.candidate.name
+        assert (one.loss, one.spikes, one.neurons) == (other.loss, other.spikes, other.neurons)
+
+
+# -- what is added to rules --
+
+
+def random_network(seed: int) -> nn.Module:
+    """One to three hidden layers of random widths and weights, some of them convolutions."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    widths = [6, *(int(n) for n in rng.integers(4, 20, size=rng.integers(1, 4)))]
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    if seed % 2:
+        layers = [nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 3, 3), nn.ReLU(), nn.Flatten(),
+                  nn.Linear(12, 6), nn.ReLU(), *layers]  # fmt: skip
+    return nn.Sequential(*layers, nn.Linear(widths[-1], 5)).eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_none_of_all_kinds_is_surely_better_than_the_chosen_one(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Rules, corrections, more neurons and fits, of random networks: law of `best_rule`."""
+    halved(monkeypatch, first=4)
+    monkeypatch.setattr(further, "_EPOCHS", 3)
+    found = sw.best_rule(
+        random_network(seed), inputs(60, seed), 3, extra_neurons=0.5, reconstruct=True,
+        progress=False,
+    )  # fmt: skip
+    names = {row.candidate.name for row in found.compared if not row.failed}
+    for what in ("corrected", "more neurons", "reconstructed", "reconstructed, more neurons"):
+        assert any(name.endswith(what) for name in names)
+    for row in found.compared:
+        interval = found.best.behind(row)
+        assert interval is None or interval[0] <= 0
+    again = sw.convert(random_network(seed), example_input=inputs(1), **without_run(found))
+    x = inputs(10, seed=2)
+    np.testing.assert_array_equal(
+        again.run(x, steps=3).predict(found.readout),
+        found.conversion.run(x, steps=3).predict(found.readout),
+    )
+
+
+@pytest.mark.parametrize("cap", [1, None])
+def test_a_fit_begins_with_what_was_chosen_under_a_cap(
+    monkeypatch: pytest.MonkeyPatch, cap: int | None
+) -> None:
+    """Else with thresholds of one spike a step: finer ones would cost ever more spikes."""
+    asked = []
+    monkeypatch.setattr(
+        sw.Conversion, "reconstruct", lambda self, x, **how: asked.append(how["thresholds"]) or self
+    )
+    sw.best_rule(
+        random_network(0), inputs(40), 3, max_spikes_per_step=cap, reconstruct=True, progress=False
+    )
+    assert asked == ["chosen" if cap is None else "kept"]
+
+
+def without_run(found: sw.BestRule) -> dict[str, Any]:
+    """The arguments of `convert` alone."""
+    return {k: v for k, v in found.arguments.items() if k not in ("steps", "dt", "readout")}
+
+
+@pytest.mark.slow
+def test_no_neurons_are_added_unless_they_may_be(rate: sw.Conversion, best: sw.BestRule) -> None:
+    """Without `extra_neurons` all candidates have the model's; with it at most so many more."""
+    wanted = sum(e.n_neurons for e in rate.populations().values())
+    assert {row.neurons for row in best.compared} == {wanted}
+    found = sw.best_rule(rate, inputs(), 3, extra_neurons=0.5, progress=False)
+    more = [row for row in found.compared if row.candidate.name.endswith("more neurons")]
+    assert more
+    assert all(wanted < row.neurons <= 1.5 * wanted for row in more)
+    assert all(row.neurons == wanted for row in found.compared if row not in more)
+    arguments = {
+        "spiking": {sw.RectifiedLinear: sw.BipolarIntegrateAndFire()},
+        "max_spikes_per_step": 1,
+        "scale_firing_rates": sw.MinimumError(3),
+    }
+    alone = sw.Candidate("alone", arguments)
+    found = sw.best_rule(rate, inputs(), 3, candidates=[alone], extra_neurons=0.5, progress=False)
+    assert found.best.candidate.name == "alone, more neurons"
+
+
+def test_a_rule_that_left_is_tried_with_the_correction_that_helps() -> None:
+    """B is surely worse than A alone, and left; with its steps corrected it is the best."""
+    losses = {name: {"mean": constant(0.5 + place)} for place, name in enumerate("ABCDE")}
+    losses |= {f"A, {kind} corrected": {"mean": constant(0.4)} for kind in ("voltages", "biases")}
+    losses["A, steps corrected"] = {"mean": constant(0.3)}
+    losses |= {f"{name}, steps corrected": {"mean": constant(0.35)} for name in "CD"}
+    losses["B, steps corrected"] = {"mean": constant(0.1)}
+    made = Made(losses, [8, 64])
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate(name, {}) for name in "ABCDE"], Clock(None))
+    assert ("B", 64) not in made.runs
+    Further(made, halving, 4, 0.001).correct(Clock(None))  # type: ignore[arg-type]
+    assert halving.left[0].candidate.name == "B, steps corrected"
+    assert ("C, steps corrected", 64) not in made.runs  # it was surely worse on 8
+    assert "E, steps corrected" not in {name for name, _ in made.runs}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "extra"), [(5, 0.0), (1, 0.5)])
+def test_the_best_is_corrected_on_more_samples(
+    monkeypatch: pytest.MonkeyPatch, seed: int, extra: float
+) -> None:
+    """Corrections see few samples, and those of the best all that candidates are calibrated on.
+
+    What the mean of few samples misses is then no error that is corrected: less is lost.
+    """
+    monkeypatch.setattr("spikewright.study.halving.comparison.FEW", 24)
+    model, x = random_network(seed), inputs(400, 3)
+    found = sw.best_rule(model, x, 3, extra_neurons=extra, progress=False)
+    rows = {row.candidate.name: row for row in by_candidate(found.compared)}
+    name = found.best.candidate.name
+    first = name.removesuffix(", on more samples")
+    more, few = rows[name], rows[first]
+    assert name != first
+    assert first.endswith("more neurons" if extra else "corrected")
+    assert len(next(iter(more.candidate.arguments["calibration"].values()))) == 200
+    assert more.loss < few.loss
+    assert sum(other.endswith(", on more samples") for other in rows) <= 3
+
+
+def test_what_cannot_be_fitted_is_a_row_with_its_reason(rate: sw.Conversion) -> None:
+    """Neurons that draw their spikes have no gradient: the error names the next move."""
+    drawn = sw.Candidate("drawn", {
+        "spiking": {"relu": sw.PoissonSpiking(sw.RectifiedLinear())}, "scale_firing_rates": 100.0,
+    })  # fmt: skip
+    found = sw.best_rule(
+        rate, inputs(), 3, candidates=[drawn], max_spikes_per_step=None, reconstruct=True,
+        progress=False,
+    )  # fmt: skip
+    (row,) = (row for row in found.compared if row.failed)
+    assert row.candidate.name == "drawn, reconstructed"
+    assert "sends no counts that follow from its input" in row.failed
+    assert found.best.candidate is drawn
+
+
+@pytest.mark.slow
+def test_a_fit_takes_the_time_that_is_given(
+    rate: sw.Conversion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done where there is a `timeout`, unless that is too short, and never without one."""
+    asked = []
+    monkeypatch.setattr(Further, "reconstruct", lambda self, extra, clock: asked.append(clock))
+    for how in ({}, {"timeout": 60.0}, {"timeout": 60.0, "reconstruct": False}):
+        sw.best_rule(rate, inputs(), 3, progress=False, **how)
+    (clock,) = asked
+    assert 0 < clock.left < 60
+    monkeypatch.undo()
+    made = Made({"A": {"mean": constant(0.5)}}, [8])
+    halving = Halving(made, lambda done: None)  # type: ignore[arg-type]
+    halving.compare([sw.Candidate("A", {})], Clock(None))
+    Further(made, halving, 3, 0.001).reconstruct(0.0, Clock(time.monotonic() + 1))  # type: ignore[arg-type]
+    assert [row.candidate.name for row in halving.left] == ["A"]
