@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from spikewright.study.search.choice import Choice
 
 import spikewright as sw
 from report.report_pages import parse
@@ -25,7 +26,6 @@ from spikewright.measure.energy import TABLES
 from spikewright.records import DEFAULT_TABLE, OWN_NETWORKS, own_energies, select, table_of
 from spikewright.report import figures, write_html
 from spikewright.report.tables import Table, energy_table
-from spikewright.study.search.choice import Choice
 from spikewright.study.search.running import Running, run
 from spikewright.training.changes import records_of
 from spikewright.training.history import Epoch, Measured
@@ -39,7 +39,7 @@ class Setting:
 
     conversion: sw.Conversion
     evaluation: sw.Evaluation
-    sweep: sw.Sweep
+    sweep: sw.StudyResult
     data: Path
     folder: Path
 
@@ -61,7 +61,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return Setting(made, found, swept(), folder / "data.npz", folder)
 
 
-def swept(**more: Any) -> sw.Sweep:
+def swept(**more: Any) -> sw.StudyResult:
     """A sweep of that setting alone."""
     given = {"scales": SCALE, "steps": STEPS, "readouts": ["mean"], "within": 1.0, **more}
     return sw.sweep(demo.MODEL, *demo.held_out(SAMPLES), **given, progress=False)
@@ -196,11 +196,11 @@ def test_another_table_is_named_in_the_place_of_the_default(setting: Setting, ta
     found = swept(energy_table=table)
     (record,) = own_energies(setting.evaluation.records, steps=STEPS, table=table)
     figure = f"{joules(record.value)} ({table})"
-    (row,) = found.table().as_dicts()
+    (row,) = found.table.as_dicts()
     best = found.as_dict()["best"]
 
     assert figure in found.conclusion
-    assert column(found.table(), "energy") == (
+    assert column(found.table, "energy") == (
         f"energy per sample ({table}): {joules(record.value)}"
     )
     assert (row["energy_j"], row["energy_table"]) == (record.value, table)

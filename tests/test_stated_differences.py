@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from spikewright.study.grid.points import Judged, Reading
 
 import spikewright as sw
 from spikewright._base.amounts import format_difference
@@ -23,7 +24,6 @@ from spikewright.report.figures import trade_off_info
 from spikewright.report.over_time import over_time_table
 from spikewright.report.page.plots import trade_off
 from spikewright.report.page.summary import sentence
-from spikewright.study.grid.points import Judged, Reading
 from spikewright.study.grid.summary import found_one
 from spikewright.study.search.choice import Choice
 

@@ -19,7 +19,6 @@ _NAMES = {
         EnergyBudget FromWeights LocalThresholdBalancing MinimumError OneScale Percentile
         TargetRate ThresholdIteration
     """,
-    "study.halving": "BestRule Candidate best_rule",
     "conversion": "Conversion load",
     "explorer": "Explorer explore",
     "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
@@ -53,9 +52,12 @@ _NAMES = {
     "conversion.pipeline": "convert",
     "quantising": "Quantised",
     "running.stream": "Stream",
-    "study.search.choice": "Choice",
+    "study.halving.best_rule": "best_rule",
+    "study.point": "OperatingPoint",
+    "study.result": "StudyResult",
+    "study.setting": "StudySetting",
     "simulator": "Simulator full_weights",
-    "study.grid.sweep": "Sweep sweep",
+    "study.grid.sweep": "sweep",
     "study.search.tune": "tune",
     "training": "Training",
 }

@@ -128,14 +128,12 @@ from spikewright.showing import demo, plot
 from spikewright.simulator import Simulator, full_weights
 from spikewright.sources import keras as keras
 from spikewright.sources import torch as torch
-from spikewright.study.grid.sweep import Sweep, sweep
-from spikewright.study.halving import (
-    BestRule,
-    Candidate,
-    best_rule,
-)
-from spikewright.study.search.choice import Choice
+from spikewright.study.grid.sweep import sweep
+from spikewright.study.halving.best_rule import best_rule
+from spikewright.study.point import OperatingPoint
+from spikewright.study.result import StudyResult
 from spikewright.study.search.tune import tune
+from spikewright.study.setting import StudySetting
 from spikewright.training import Training, surrogates
 
 __version__: str
@@ -149,12 +147,9 @@ __all__ = [
     "After",
     "Alpha",
     "AxisMap",
-    "BestRule",
     "BiasCorrection",
     "BipolarIntegrateAndFire",
-    "Candidate",
     "Chip",
-    "Choice",
     "ClippedReLU",
     "Config",
     "Connection",
@@ -197,6 +192,7 @@ __all__ = [
     "Node",
     "Oja",
     "OneScale",
+    "OperatingPoint",
     "ParametricReLU",
     "Percentile",
     "Permute",
@@ -224,8 +220,9 @@ __all__ = [
     "StepCorrection",
     "StochasticSpiking",
     "Stream",
+    "StudyResult",
+    "StudySetting",
     "SumPool",
-    "Sweep",
     "Synapse",
     "Take",
     "Tanh",

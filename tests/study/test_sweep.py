@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from spikewright.evaluation.source import SourceNetwork
 from spikewright.evaluation.work import Work
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.measure.readout import AtEveryStep
 from spikewright.records import Record, select
 
 GRAPH = models.mlp(output="softmax")
@@ -43,7 +45,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharded, "_MOST", 7)
 
 
-def swept(model: Any = GRAPH, x: Any = X, y: Any = Y, **more: Any) -> sw.Sweep:
+def swept(model: Any = GRAPH, x: Any = X, y: Any = Y, **more: Any) -> sw.StudyResult:
     """A sweep of three scales and two synapses."""
     return sw.sweep(model, x, y, **{**GIVEN, **more}, progress=False)
 
@@ -57,6 +59,11 @@ def stripped(records: Any) -> list[Record]:
         )
         for r in records
     ]  # fmt: skip
+
+
+def settings_of(found: sw.StudyResult) -> dict[sw.StudySetting, sw.OperatingPoint]:
+    """Its settings, in order, each with one of its points."""
+    return {point.setting: point for point in found.points}
 
 
 def top_2(outputs: Any, y: Any) -> Any:
@@ -98,41 +105,41 @@ def test_it_equals_single_evaluations(case: str) -> None:
     found = swept(**CASES[case])
     evaluating = {k: v for k, v in given.items() if k in ("metric", "readouts", "encoder")}
     expected = 0
-    for tried in found.tried:
-        single = sw.convert(GRAPH, **tried.setting.arguments).evaluate(
+    for setting, point in settings_of(found).items():
+        single = sw.convert(GRAPH, **setting.arguments).evaluate(
             given["x"], given["y"], 8, at=[3], progress=False, **evaluating
         )
-        assert tried.evaluation is not None
-        assert tried.evaluation.records == single.records
-        assert tried.evaluation.settings == single.settings
-        how = tried.setting.how
+        assert point.evaluation is not None
+        assert point.evaluation.records == single.records
+        assert point.evaluation.settings == single.settings
+        how = setting.how
         mine = [r for r in found.records if all(r.how.get(k, 0) == v for k, v in how.items())]
         own = [r for r in single.records if not r.name.startswith("source ")]
         assert stripped(mine) == own
         expected += len(own)
     source = [r for r in found.records if r.name.startswith("source ")]
     assert source == [r for r in single.records if r.name.startswith("source ")]
-    assert len(found.tried) > 1 and len(found.records) == expected + len(source)
+    assert len(settings_of(found)) > 1 and len(found.records) == expected + len(source)
 
 
 def test_every_combination_is_there() -> None:
     """Scales in turn first, under each synapse and kind of neurons; once each."""
     found = swept(scales=[100, 100.0, 20], neurons=[True, {"relu": sw.SpikingRectifiedLinear()}])
-    names = [t.setting.name for t in found.tried]
+    names = [setting.name for setting in settings_of(found)]
 
     assert names[:4] == [
         "scale 100", "scale 20", "scale 100, synapse 2 ms", "scale 20, synapse 2 ms",
     ]  # fmt: skip
     assert names[4] == "scale 100, neurons {relu: SpikingRectifiedLinear()}"
     assert len(names) == len(set(names)) == 8
-    assert len(found.readings) == 8 * 2 * 2
+    assert len(found.points) == 8 * 2 * 2
 
 
 def test_settings_of_the_same_words_are_told_apart() -> None:
     """Arrays are not written out: a number does it, in names and in records."""
     first, second = ({"act1": np.full(12, v), "act2": 9.0} for v in (5.0, 6.0))
     found = swept(scales=[first, second], synapse=None)
-    scales = [t.setting.how["scale"] for t in found.tried]
+    scales = [setting.how["scale"] for setting in settings_of(found)]
 
     assert scales == ["{act1: 12 values, act2: 9}", "{act1: 12 values, act2: 9} #2"]
     assert len(select(found.records, "accuracy", scale=scales[1], steps=8)) == 2
@@ -141,7 +148,7 @@ def test_settings_of_the_same_words_are_told_apart() -> None:
 def test_the_table_holds_what_was_measured() -> None:
     """Every cell, from `Conversion.evaluate` and a run of that many steps."""
     found = swept(scales=[20, 100], within=0.2)
-    table = found.table("title")
+    table = found.table
     for row in table.as_dicts():
         synapse = None if row["synapse"] == "none" else row["synapse"]
         network = sw.convert(GRAPH, spiking=True, scale_firing_rates=row["scale"], synapse=synapse)
@@ -225,7 +232,7 @@ def test_data_in_any_form(form: str) -> None:
         assert found.records == expected.records
 
 
-def cheapest_by_hand(found: sw.Sweep, within: float, key: Any) -> tuple[Any, ...]:
+def cheapest_by_hand(found: sw.StudyResult, within: float, key: Any) -> tuple[Any, ...]:
     """The best of all settings, steps and readouts, from the records alone."""
     good = []
     for drop in select(found.records, "accuracy drop"):
@@ -250,32 +257,47 @@ def test_the_best_is_the_cheapest_within(minimise: Any, within: float) -> None:
     best = found.best
     _, spikes, lost, scale, synapse, steps = cheapest_by_hand(found, within, minimise)
     assert best is not None
-    how = best.tried.setting.how
+    how = best.setting.how
 
     assert (best.spikes, best.lost, best.steps) == (spikes, lost, steps)
     assert (how["scale"], how["synapse"]) == (scale, synapse)
     (chosen,) = [r for r in found.records if r.how.get("chosen")]
     assert (chosen.name, chosen.how["scale"], chosen.how["steps"]) == ("accuracy", scale, steps)
-    assert chosen.value == best.judged[0].value.value
+    assert chosen.value == best.scores[0].value.value
     assert [r.how["setting"] for r in found.trade_off if r.how.get("chosen")] == [best.name] * 3
 
 
-def test_the_call_makes_the_best_again() -> None:
-    """The printed lines are a program that needs no data and predicts the same."""
-    found = swept(
-        scales=[RULE, 100], calibration=X, within=0.1, synapse=[None, sw.Alpha(0.001)],
-        initial_voltage=sw.VoltageCorrection(8), max_spikes_per_step=2,
-    )  # fmt: skip
-    best = found.best
-    assert best is not None and found.call
-    space: dict[str, Any] = {"sw": sw, "np": np, "model": GRAPH, "x": X}
-    *made, run = found.call.splitlines()
-    exec("\n".join(made), space)
-    again = eval(run, space)
-    values = np.asarray(
-        sw.convert(GRAPH, **best.tried.setting.arguments).run(X, best.steps).predict()
-    )
+@dataclass(frozen=True)
+class Half(AtEveryStep):
+    """A readout of the user's own, with a parameter: the mean behind a share of the steps."""
 
+    share: float = 0.5
+
+    def left_out(self, steps: int, dt: float) -> int:
+        """The first steps."""
+        return int(self.share * steps)
+
+
+@pytest.mark.parametrize("readout", ["mean", sw.After(0.002), Half(0.25)], ids=str)
+@pytest.mark.parametrize("model", [GRAPH, sw.convert(GRAPH)], ids=["model", "conversion"])
+def test_the_call_makes_the_best_again(readout: Any, model: Any) -> None:
+    """The printed program predicts the same, with rules in the place of many numbers.
+
+    So do the arguments, which need no data.
+    """
+    given: dict[str, Any] = {"scales": [RULE, 100], "synapse": [None, sw.Alpha(0.001)]}
+    given |= {"initial_voltage": sw.VoltageCorrection(8), "calibration": X}
+    found = swept(model, **given, within=1.0, max_spikes_per_step=2, readouts=[readout])
+    best = found.best
+    assert best is not None and "calibration=x" in found.call and "np." not in found.call
+    *made, run = found.call.splitlines()
+    space: dict[str, Any] = {"model": model, "x": X}
+    exec("\n".join(made), space)
+    converted = sw.convert(GRAPH, **best.setting.arguments)
+    values = np.asarray(converted.run(X, best.steps).predict(readout))
+
+    np.testing.assert_array_equal(eval(run, space), values)
+    again = sw.convert(GRAPH, **best.arguments).run(X, **best.run).predict(best.readout)
     np.testing.assert_array_equal(again, values)
 
 
@@ -284,7 +306,8 @@ def test_a_model_file_is_called_by_its_path() -> None:
     x, y = demo.held_out(30)
     found = sw.sweep(demo.MODEL, x, y, scales=[20, 100], steps=8, within=0.05, progress=False)
 
-    assert found.call.startswith(f"conversion = sw.convert({str(demo.MODEL)!r}, spiking=True")
+    made = f"conversion = sw.convert({str(demo.MODEL)!r}, spiking=True"
+    assert found.call.startswith(f"import spikewright as sw\n{made}")
 
 
 def test_a_conversion_may_be_swept() -> None:
@@ -301,14 +324,14 @@ def test_the_conclusion_says_what_it_is_worth_and_costs() -> None:
     found = swept(synapse=None, within=0.1)
     best = found.best
     assert best is not None
-    value, drop = best.judged[0].value, best.judged[0].drop
+    value, drop = best.scores[0].value, best.scores[0].drop
     (source,) = select(found.records, "source accuracy")
     assert drop is not None and best.spikes is not None
     text = found.conclusion
 
     assert text.startswith(
         f"The cheapest setting in spikes within 10 points of the source (accuracy "
-        f"{100 * source.value:.1f} %) is scale {best.tried.setting.how['scale']:g}, {best.steps} "
+        f"{100 * source.value:.1f} %) is scale {best.setting.how['scale']:g}, {best.steps} "
     )
     assert f"accuracy {100 * value.value:.1f} %" in text
     assert f"{100 * abs(drop.value):.1f} points {'lost' if drop.value >= 0 else 'gained'}" in text
@@ -329,9 +352,9 @@ def test_where_nothing_is_near_enough_the_nearest_is_named() -> None:
 
     assert found.best is None and found.call == ""
     assert found.conclusion.startswith("No setting here comes within 1 point of the source")
-    assert found.nearest.tried.setting.name in found.conclusion
+    assert found.closest.setting.name in found.conclusion
     assert not any(r.how.get("chosen") for r in found.records)
-    assert found.shown is found.nearest and found.call_of(found.nearest)
+    assert found.shown is found.closest and found.closest.call
 
 
 def test_other_measures_are_judged_in_their_own_unit() -> None:
@@ -342,12 +365,12 @@ def test_other_measures_are_judged_in_their_own_unit() -> None:
     scores = swept(metric=margin, within=0.05)
     for found, name in ((targets, "relative error"), (nothing, "agreement"), (scores, "margin")):
         assert found.best is not None
-        assert found.best.judged[0].worth.name == name
-        assert found.best.lost <= found.within
+        assert found.best.scores[0].worth.name == name
+        assert found.limit is not None and found.best.lost <= found.limit
         assert name in found.conclusion
     assert targets.best is not None and nothing.best is not None
-    assert targets.best.lost == targets.best.judged[0].value.value - source.value
-    assert nothing.best.lost == 1 - nothing.best.judged[0].value.value
+    assert targets.best.lost == targets.best.scores[0].value.value - source.value
+    assert nothing.best.lost == 1 - nothing.best.scores[0].value.value
     assert "within 0.05 of the source (margin" in scores.conclusion
 
 
@@ -361,9 +384,9 @@ def test_of_several_outputs_the_worst_counts() -> None:
     one = swept(graph, y={"class": y["class"]}, within=0.2)
     assert both.best is not None and one.best is not None
 
-    assert [part.worth.name for part in both.best.judged] == ["accuracy", "relative error"]
-    assert both.best.lost == max(part.lost for part in both.best.judged)
-    assert [part.worth.name for part in one.best.judged] == ["accuracy"]
+    assert [part.worth.name for part in both.best.scores] == ["accuracy", "relative error"]
+    assert both.best.lost == max(part.lost for part in both.best.scores)
+    assert [part.worth.name for part in one.best.scores] == ["accuracy"]
     assert "class accuracy" in both.conclusion and "value relative error" in both.conclusion
 
 
@@ -398,11 +421,11 @@ def test_a_setting_that_fails_is_a_row_that_failed() -> None:
     ]  # fmt: skip
     assert "calibration" in found.failed["MinimumError(steps=8)"]
     assert "nowhere" in list(found.failed.values())[-1]
-    rows = found.table().as_dicts()
+    rows = found.table.as_dicts()
     failed = [row for row in rows if row["accuracy_mean"] is None]
     assert len(failed) == 6 and len(rows) == 6 + 2 * 2
     assert all(row["spikes_per_sample"] is None and row["steps"] is None for row in failed)
-    assert found.as_dict()["settings"][1]["failed"] == found.failed["MinimumError(steps=8)"]
+    assert found.as_dict()["failed"] == found.failed
 
 
 @pytest.mark.parametrize(
@@ -423,8 +446,8 @@ def test_whatever_is_wrong_with_a_setting_is_its_own(bad: dict[str, Any]) -> Non
     """The other one is measured."""
     found = swept(**{"synapse": None, **bad})
 
-    assert len(found.tried) == 2 and len(found.failed) == 1
-    assert found.tried[0].evaluation is not None and all(found.failed.values())
+    assert len(settings_of(found)) == 2 and len(found.failed) == 1
+    assert not found.points[0].failed and all(found.failed.values())
 
 
 def test_what_is_missing_on_the_machine_ends_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ from spikewright.passes import MAX_POOL_FORMS
 from spikewright.quantising import Quantised, bits_of
 from spikewright.records import DEFAULT_TABLE
 from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
-from spikewright.study.search.choice import MINIMISED
+from spikewright.study.point import MINIMISED
 from spikewright.training.settings import TRAINABLE, Thresholds, named
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -122,7 +122,8 @@ def write_report(
     code = _python(subject) if python is None else python
     lines = [command_line()]
     if 0 < len(code) <= _LONGEST:
-        lines.append("\n".join([*imports(code), "", code]))
+        head = [] if "import" in code else [*imports(code), ""]
+        lines.append("\n".join([*head, code]))
     origin = {"model": _named(subject.model), "data": _named(subject.data)}
     write_html(
         path,

@@ -21,7 +21,7 @@ from spikewright.records import Record
 from spikewright.report import figures
 from spikewright.report.figures.base import on_screen
 from spikewright.simulator import Simulator
-from spikewright.study.grid.sweep import Sweep
+from spikewright.study.result import StudyResult
 
 __all__ = ["raster", "rates", "sweep"]
 
@@ -57,13 +57,13 @@ def raster(
     return _drawn(figures.draw_raster, info)
 
 
-def sweep(found: Sweep | Iterable[Record]) -> Any:
+def sweep(found: StudyResult | Iterable[Record]) -> Any:
     """Quality and spikes of a sweep against the firing-rate scale, with the choice marked.
 
     `found` is what `sw.sweep` returned, or its records. Raises `MissingExtraError` without
     matplotlib, and `ValueError` for records that are not of a sweep.
     """
-    records = found.records if isinstance(found, Sweep) else found
+    records = found.records if isinstance(found, StudyResult) else found
     return _drawn(figures.draw_sweep, figures.sweep_info(records))
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from spikewright.errors import SimulationError, TuningError
-from spikewright.study.search.measurement import Point
+from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.paired import Paired
 from spikewright.study.search.short_list import (
-    Candidate,
     Checked,
+    Finalist,
     check,
     choose,
     likely_first,
@@ -20,19 +20,19 @@ from spikewright.study.search.short_list import (
 from spikewright.study.search.trials import Trial
 
 
-def point(cost: float, lost: int, n: int = 1000) -> Point:
+def point(cost: float, lost: int, n: int = 1000) -> Measurement:
     """A point that loses `lost` of `n` samples."""
-    return Point(1, "mean", Paired(n, lost, 0), cost, {"spikes": cost})
+    return Measurement(1, "mean", Paired(n, lost, 0), cost, {"spikes": cost})
 
 
-def trial(number: int, *points: Point) -> Trial:
+def trial(number: int, *points: Measurement) -> Trial:
     """A finished trial."""
     return Trial(number, {}, "start", points)
 
 
-def candidate(cost: float, lost: int) -> Candidate:
+def candidate(cost: float, lost: int) -> Finalist:
     """A setting as the search saw it."""
-    return Candidate(trial(0, point(cost, lost)), point(cost, lost))
+    return Finalist(trial(0, point(cost, lost)), point(cost, lost))
 
 
 def test_the_list_runs_from_accurate_to_cheap_along_the_front() -> None:
@@ -47,7 +47,7 @@ def test_the_list_runs_from_accurate_to_cheap_along_the_front() -> None:
 
 def test_every_length_of_a_run_may_have_its_own_front() -> None:
     """What another number of steps beats is listed too, where asked; the order stays by cost."""
-    longer = Point(4, "mean", Paired(1000, 5, 0), 25, {"spikes": 25})
+    longer = Measurement(4, "mean", Paired(1000, 5, 0), 25, {"spikes": 25})
     trials = [trial(0, point(20, 4), point(40, 0), longer)]
 
     assert [c.point.cost for c in short_list(trials, 0.01)] == [40, 20]
@@ -101,7 +101,7 @@ def test_where_nothing_holds_the_nearest_is_listed() -> None:
     assert [c.point.cost for c in short_list([trial(0, point(5, 300), point(9, 200))], 0.01)] == [9]
 
 
-def scaled(network: str, *points: tuple[float, int]) -> list[Candidate]:
+def scaled(network: str, *points: tuple[float, int]) -> list[Finalist]:
     """A trained network with several scales."""
     return [replace(candidate(*given), training=network, alike=network) for given in points]
 
@@ -196,7 +196,7 @@ def test_a_setting_that_cannot_be_run_is_left_out() -> None:
     """The others are checked; one that follows has no level of it; where none runs all say why."""
     listed = [candidate(30, 0), candidate(20, 0), candidate(10, 0)]
 
-    def measure(it: Candidate) -> Point:
+    def measure(it: Finalist) -> Measurement:
         if it.point.cost == 20:
             raise SimulationError("too many spikes")
         return it.point

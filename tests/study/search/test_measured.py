@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewright.errors import TuningError
-from spikewright.study.search.measurement import Point, front, joined
+from spikewright.study.search.measurement import Measurement, front, joined
 from spikewright.study.search.merit import Aim, certifiable
 from spikewright.study.search.paired import Paired
 from spikewright.study.search.scores import PairedScores
 from spikewright.study.search.trials import written
 
 
-def point(cost: float, lost: int, n: int = 100, steps: int = 1, risk: float = 0.0) -> Point:
+def point(cost: float, lost: int, n: int = 100, steps: int = 1, risk: float = 0.0) -> Measurement:
     """A point that loses `lost` of `n` samples."""
-    return Point(steps, "mean", Paired(n, lost, 0), cost, {"spikes": cost}, risk)
+    return Measurement(steps, "mean", Paired(n, lost, 0), cost, {"spikes": cost}, risk)
 
 
 def test_parts_are_joined_sample_by_sample() -> None:
@@ -49,7 +49,7 @@ def test_points_come_back_from_json() -> None:
     """What the study keeps is what was measured."""
     points = [point(3.0, 1), point(5.0, 0, steps=4, risk=0.25)]
 
-    assert [Point.of(entry) for entry in json.loads(written(points))] == points
+    assert [Measurement.of(entry) for entry in json.loads(written(points))] == points
 
 
 WHOLE = point(3.0, 1).as_dict()
@@ -71,10 +71,10 @@ SUMS = {"n": 5, "total": 1.0, "squares": 1.0, "low": 0.0, "high": 1.0}
 )
 def test_what_is_no_point_is_refused(entry: dict) -> None:
     """A damaged study is not taken for a measurement; whole ones are, of either kind."""
-    assert Point.of(WHOLE).as_dict() == WHOLE
-    assert Point.of({**WHOLE, "paired": SUMS}).paired == PairedScores(**SUMS)
+    assert Measurement.of(WHOLE).as_dict() == WHOLE
+    assert Measurement.of({**WHOLE, "paired": SUMS}).paired == PairedScores(**SUMS)
     with pytest.raises(TuningError):
-        Point.of(entry)
+        Measurement.of(entry)
 
 
 def test_written_points_keep_every_number_of_steps() -> None:
@@ -82,7 +82,7 @@ def test_written_points_keep_every_number_of_steps() -> None:
     points = [point(10.0 * t, 9 - t, steps=t) for t in range(1, 8)]
     worse = [point(10.0 * t, 10, steps=t) for t in range(1, 8)]
 
-    kept = [Point.of(entry) for entry in json.loads(written([*worse, *points]))]
+    kept = [Measurement.of(entry) for entry in json.loads(written([*worse, *points]))]
 
     assert {p.steps for p in kept} == set(range(1, 8))
     assert all(p.paired.lost < 10 for p in kept)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikewright.errors import TuningError
-from spikewright.study.search.measurement import Point, joined
+from spikewright.study.search.measurement import Measurement, joined
 from spikewright.study.search.merit import Aim, certifiable
 from spikewright.study.search.paired import Paired
 from spikewright.study.search.scores import PairedScores, _student_tail, paired_of
@@ -135,15 +135,15 @@ def test_scores_that_never_change_show_nothing_of_those_not_seen() -> None:
 
 def test_a_point_comes_back_from_plain_data() -> None:
     """As a study keeps it; parts of either kind are joined."""
-    scores = Point(2, "mean", PairedScores(3, 0.5, 0.25, -1.0, 2.0), 4.0, {"spikes": 4.0}, 0.1)
-    counts = Point(2, "mean", Paired(5, 1, 0), 8.0, {"spikes": 8.0}, 0.2)
+    scores = Measurement(2, "mean", PairedScores(3, 0.5, 0.25, -1.0, 2.0), 4.0, {"spikes": 4.0}, 0.1)
+    counts = Measurement(2, "mean", Paired(5, 1, 0), 8.0, {"spikes": 8.0}, 0.2)
 
-    assert Point.of(scores.as_dict()) == scores
-    assert Point.of(counts.as_dict()) == counts
+    assert Measurement.of(scores.as_dict()) == scores
+    assert Measurement.of(counts.as_dict()) == counts
     (both,) = joined([[counts], [scores]])
     assert both.paired == PairedScores(8, 1.5, 1.25, -1.0, 2.0)
     with pytest.raises(TuningError, match="cannot be read"):
-        Point.of({**scores.as_dict(), "paired": {"n": 3, "total": float("nan")}})
+        Measurement.of({**scores.as_dict(), "paired": {"n": 3, "total": float("nan")}})
 
 
 def test_what_can_be_certified_goes_with_the_unit() -> None:

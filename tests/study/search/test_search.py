@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from spikewright.errors import SimulationError, TuningError
-from spikewright.study.search.measurement import Point
+from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.merit import Aim
 from spikewright.study.search.paired import Paired
 from spikewright.study.search.search import Limits, Search, hopeless_pruner
@@ -30,12 +30,12 @@ N = 1000
 FACTS = {"model": "one", "max_drop": 0.02}
 
 
-def measure(values: Mapping[str, Any], part: slice) -> Sequence[Point]:
+def measure(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
     """Cost is 2 ** level; what is lost falls with it, and rises with the tilt's distance from 1."""
     n = part.stop - part.start
     cost = 2.0 ** float(values["level"]) * (1.0 if values["kind"] == "good" else 1.5)
     share = min(0.9, 0.05 * 2.0 ** (abs(float(values["tilt"]) - 1.0) - float(values["level"])))
-    return [Point(1, "mean", Paired(n, round(share * n), 0), cost, {"spikes": cost}, share)]
+    return [Measurement(1, "mean", Paired(n, round(share * n), 0), cost, {"spikes": cost}, share)]
 
 
 def searching(study: Study, measuring: Any = measure, starts: Sequence[Values] = ()) -> Search:
@@ -102,7 +102,7 @@ def test_hopeless_settings_are_pruned_early() -> None:
     """What loses far too much is not measured to the end."""
     seen: list[tuple[float, int]] = []
 
-    def counting(values: Mapping[str, Any], part: slice) -> Sequence[Point]:
+    def counting(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
         seen.append((float(values["level"]), part.stop))
         return measure(values, part)
 
@@ -235,7 +235,7 @@ def test_settings_that_all_fail_end_the_search() -> None:
     """Every reason is told once, with how often it was one."""
     met: list[int] = []
 
-    def failing(values: Mapping[str, Any], part: slice) -> Sequence[Point]:
+    def failing(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
         met.append(1)
         raise SimulationError("the moon is full" if len(met) % 2 else "the moon is new")
 
@@ -249,7 +249,7 @@ def test_settings_that_all_fail_end_the_search() -> None:
 def test_a_setting_that_fails_does_not_end_the_search() -> None:
     """It is noted with its reason, and the search goes on."""
 
-    def failing(values: Mapping[str, Any], part: slice) -> Sequence[Point]:
+    def failing(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
         if values["kind"] == "plain":
             raise SimulationError("not this one")
         return measure(values, part)
@@ -267,7 +267,7 @@ def test_a_search_that_gets_nowhere_ends() -> None:
     """When no step is left and the sampler finds nothing better, it is over before its time."""
     space_of_one = {"kind": "good", "level": 2.0, "tilt": 1.0}
 
-    def constant(values: Mapping[str, Any], part: slice) -> Sequence[Point]:
+    def constant(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
         return measure(space_of_one, part)
 
     study = open_study(None, FACTS, 0)

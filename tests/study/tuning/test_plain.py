@@ -13,12 +13,12 @@ from sklearn.datasets import load_digits
 
 import spikewright as sw
 from spikewright import demo
+from spikewright.study.search import tuning
 from spikewright.study.search.baseline_sweep import ORIGIN, PlainSweep
-from spikewright.study.search.measurement import Point
+from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.paired import Paired
 from spikewright.study.search.space import Choices, Range
 from spikewright.study.search.trials import Study, Trial
-from spikewright.study.search.tune import searching
 
 SPACE = {
     "steps": Choices((1, 4, 16)),
@@ -30,7 +30,7 @@ SPACE = {
 def sweep(seconds: float = 0.0, trials: int | None = None, **space: Any) -> PlainSweep:
     """A sweep of 100 seconds; a step takes so many of them."""
 
-    def holds(point: Point) -> bool:
+    def holds(point: Measurement) -> bool:
         return point.paired.drop <= 0.02
 
     return PlainSweep({**SPACE, **space}, lambda steps: seconds * steps, 100.0, holds, trials)
@@ -60,7 +60,7 @@ class Given:
 def tried(number: int, level: float, *points: tuple[int, int, float]) -> Trial:
     """A trial at a level in 16 steps; points are steps, samples lost of a hundred, and cost."""
     values = {"steps": 16, "rule": "one scale", "level": level}
-    made = [Point(t, "mean", Paired(100, lost, 0), cost, {}) for t, lost, cost in points]
+    made = [Measurement(t, "mean", Paired(100, lost, 0), cost, {}) for t, lost, cost in points]
     return Trial(number, values, ORIGIN, tuple(made))
 
 
@@ -110,16 +110,16 @@ def test_far_behind_others_it_has_no_neighbours() -> None:
     """Neighbours are tried if the sweep costs at most a quarter more than another that holds."""
     mine = tried(0, 2.0, (1, 2, 5.0))
     for cost, finer in ((3.0, False), (4.5, True), (9.0, True)):
-        other = Trial(1, mine.values, "start", (Point(1, "mean", Paired(100, 2, 0), cost, {}),))
+        other = Trial(1, mine.values, "start", (Measurement(1, "mean", Paired(100, 2, 0), cost, {}),))
         assert bool(list(sweep().finer(Kept([mine, other])))) == finer
-    worse = Trial(1, mine.values, "start", (Point(1, "mean", Paired(100, 9, 0), 1.0, {}),))
+    worse = Trial(1, mine.values, "start", (Measurement(1, "mean", Paired(100, 9, 0), 1.0, {}),))
     assert list(sweep().finer(Kept([mine, worse])))
 
 
 def test_where_estimates_decide_neighbours_come_at_once() -> None:
     """Whatever else seems to cost less: estimates are too kind."""
     mine = tried(0, 2.0, (1, 2, 5.0))
-    other = Trial(1, mine.values, "start", (Point(1, "mean", Paired(100, 0, 0), 0.1, {}),))
+    other = Trial(1, mine.values, "start", (Measurement(1, "mean", Paired(100, 0, 0), 0.1, {}),))
     kept, levels = Kept([mine, other]), len(list(sweep()(Kept([]))))
     assert not list(sweep().finer(kept))
     assert len(list(replace(sweep(), settled=False)(kept))) > levels
@@ -152,7 +152,7 @@ def worst_list(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         found = [*real(*args, **kwargs)]
         return [max(found, key=lambda candidate: candidate.point.cost)]
 
-    monkeypatch.setattr(searching, "short_list", dearest)
+    monkeypatch.setattr(tuning, "short_list", dearest)
     yield
 
 

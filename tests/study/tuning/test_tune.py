@@ -31,17 +31,17 @@ def digits(count: int = 300) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def choice() -> sw.Choice:
+def choice() -> sw.StudyResult:
     """A short search."""
     return sw.tune(MODEL, *digits(), max_drop=0.02, space=SPACE, **FEW)
 
 
-def predictions(conversion: sw.Conversion, choice: sw.Choice, x: np.ndarray) -> Any:
+def predictions(conversion: sw.Conversion, choice: sw.StudyResult, x: np.ndarray) -> Any:
     """What a network answers under the choice's steps and readout."""
     return conversion.run(x, **choice.run, progress=False).predict(choice.arguments["readout"])
 
 
-def test_the_choice_says_what_it_loses_and_costs(choice: sw.Choice) -> None:
+def test_the_choice_says_what_it_loses_and_costs(choice: sw.StudyResult) -> None:
     """Drop, interval and spikes are those of the held-back samples."""
     low, high = choice.interval
 
@@ -57,7 +57,7 @@ def test_the_choice_says_what_it_loses_and_costs(choice: sw.Choice) -> None:
         assert told.endswith(" this is a quantised rate network.") == (steps == 1)
 
 
-def test_its_arguments_need_no_data_and_give_the_same_predictions(choice: sw.Choice) -> None:
+def test_its_arguments_need_no_data_and_give_the_same_predictions(choice: sw.StudyResult) -> None:
     """Numbers alone: converting anew answers bit for bit what the search measured."""
     x, _ = digits()
     first = sw.convert(MODEL, **choice.conversion)
@@ -71,7 +71,7 @@ def test_its_arguments_need_no_data_and_give_the_same_predictions(choice: sw.Cho
     assert np.array_equal(predictions(first, choice, x), predictions(again, choice, x))
 
 
-def test_it_is_reproduced_by_one_line(choice: sw.Choice) -> None:
+def test_it_is_reproduced_by_one_line(choice: sw.StudyResult) -> None:
     """The call as text makes the very same network."""
     x, _ = digits(60)
     made = eval(choice.reproduce, {"sw": sw, "np": np})
@@ -80,7 +80,7 @@ def test_it_is_reproduced_by_one_line(choice: sw.Choice) -> None:
     assert np.array_equal(predictions(made, choice, x), expected)
 
 
-def test_spikes_and_drop_are_those_of_the_network(choice: sw.Choice) -> None:
+def test_spikes_and_drop_are_those_of_the_network(choice: sw.StudyResult) -> None:
     """Measured over again on all samples, what was promised for half of them is about right."""
     x, _ = digits()
     run = sw.convert(MODEL, **choice.conversion).run(x, **choice.run, progress=False)
@@ -89,7 +89,7 @@ def test_spikes_and_drop_are_those_of_the_network(choice: sw.Choice) -> None:
     assert spikes == pytest.approx(choice.spikes, rel=0.1)
 
 
-def test_runners_up_are_other_prices(choice: sw.Choice) -> None:
+def test_runners_up_are_other_prices(choice: sw.StudyResult) -> None:
     """Sorted by cost; each has arguments of its own."""
     spikes = [other.spikes for other in choice.runners_up]
 
@@ -97,7 +97,7 @@ def test_runners_up_are_other_prices(choice: sw.Choice) -> None:
     assert choice.spikes not in spikes
 
 
-def test_records_hold_the_front_and_what_was_checked(choice: sw.Choice) -> None:
+def test_records_hold_the_front_and_what_was_checked(choice: sw.StudyResult) -> None:
     """Reports draw from them: drops with intervals on the held-back samples, and costs."""
     (drop,) = select(choice.records, "accuracy drop", role="chosen")
 
@@ -108,7 +108,7 @@ def test_records_hold_the_front_and_what_was_checked(choice: sw.Choice) -> None:
     assert select(choice.records, "accuracy drop", samples="searched")
 
 
-def test_a_choice_is_plain_data(choice: sw.Choice) -> None:
+def test_a_choice_is_plain_data(choice: sw.StudyResult) -> None:
     """It goes through JSON."""
     plain = json.loads(json.dumps(choice.as_dict(), allow_nan=False))
 

@@ -15,9 +15,9 @@ from sklearn.datasets import load_digits
 import spikewright as sw
 from spikewright.cli import main
 from spikewright.errors import TrainingError, TuningError
-from spikewright.study.search.choice import MINIMISED
-from spikewright.study.search.short_list import Candidate
-from spikewright.study.search.tune import fine_tuning
+from spikewright.study.point import MINIMISED
+from spikewright.study.search import fine_tuning
+from spikewright.study.search.short_list import Finalist
 
 SPACE = {"steps": [2], "synapse": None, "max_spikes_per_step": 1, "neuron": "bipolar"}
 FEW: dict[str, Any] = {"space": SPACE, "trials": 6, "timeout": 600.0, "max_drop": 0.08}
@@ -51,7 +51,7 @@ def network() -> torch.nn.Module:
 
 
 @pytest.fixture(scope="module")
-def choices() -> tuple[sw.Choice, sw.Choice]:
+def choices() -> tuple[sw.StudyResult, sw.StudyResult]:
     """The same search without training and with it; its samples are none of the model's."""
     model, (x, y) = network(), digits()
     given = {**FEW, "progress": False, "example_input": x[:1]}
@@ -60,7 +60,7 @@ def choices() -> tuple[sw.Choice, sw.Choice]:
 
 
 def test_a_trained_setting_costs_less_and_holds_the_limit(
-    choices: tuple[sw.Choice, sw.Choice],
+    choices: tuple[sw.StudyResult, sw.StudyResult],
 ) -> None:
     """For the same limit on the same held-back samples fewer spikes than the search alone found."""
     plain, trained = choices
@@ -73,7 +73,7 @@ def test_a_trained_setting_costs_less_and_holds_the_limit(
 
 
 def test_its_arguments_go_with_the_weights_that_go_home(
-    choices: tuple[sw.Choice, sw.Choice],
+    choices: tuple[sw.StudyResult, sw.StudyResult],
 ) -> None:
     """The written-back model, converted with the choice's arguments, sends the same spikes."""
     _, choice = choices
@@ -89,7 +89,7 @@ def test_its_arguments_go_with_the_weights_that_go_home(
     assert sum(float(n.sum()) for n in counts[0].values()) > 0
 
 
-def test_a_trained_choice_says_so(choices: tuple[sw.Choice, sw.Choice]) -> None:
+def test_a_trained_choice_says_so(choices: tuple[sw.StudyResult, sw.StudyResult]) -> None:
     """In words, as plain data, and in the call that gives the network."""
     plain, trained = choices
 
@@ -150,10 +150,10 @@ def test_weights_stay_where_they_are_not_named(scales: str, monkeypatch: Any) ->
 
     What was fitted stands in the list with smaller and larger scales, too, of other costs.
     """
-    seen: list[Candidate] = []
+    seen: list[Finalist] = []
     plain = fine_tuning.FineTuning.candidates
 
-    def watched(self: Any, *given: Any) -> list[Candidate]:
+    def watched(self: Any, *given: Any) -> list[Finalist]:
         seen.extend(plain(self, *given))
         return seen
 

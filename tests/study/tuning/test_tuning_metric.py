@@ -38,7 +38,7 @@ def lead(outputs: Any, y: Any) -> Any:
     return outputs[rows, y] - others.max(axis=1)
 
 
-def scores(choice: sw.Choice, metric: Any) -> tuple[NDArray, NDArray]:
+def scores(choice: sw.StudyResult, metric: Any) -> tuple[NDArray, NDArray]:
     """Of the source and of the chosen network, on the samples that were held back."""
     x, y = HELD
     source = np.asarray(sw.convert(MODEL).run(x, 1).predict_at_every_step())[:, -1]
@@ -48,12 +48,12 @@ def scores(choice: sw.Choice, metric: Any) -> tuple[NDArray, NDArray]:
 
 
 @pytest.fixture(scope="module")
-def chosen() -> sw.Choice:
+def chosen() -> sw.StudyResult:
     """A choice by a metric of any range."""
     return sw.tune(MODEL, X, Y, metric=lead, max_drop=1.0, **FEW)
 
 
-def test_the_drop_is_that_of_the_held_back_samples(chosen: sw.Choice) -> None:
+def test_the_drop_is_that_of_the_held_back_samples(chosen: sw.StudyResult) -> None:
     """In the unit of the metric, with bounds by Student's paired test."""
     source, found = scores(chosen, lead)
     expected = PairedScores.of(source.astype(float), found.astype(float))
@@ -75,7 +75,7 @@ def test_right_answers_are_counted_exactly() -> None:
     assert choice.interval == expected.interval()
 
 
-def test_it_is_named_in_words_and_records(chosen: sw.Choice) -> None:
+def test_it_is_named_in_words_and_records(chosen: sw.StudyResult) -> None:
     """What is lost is so much of the metric, not points."""
     plain = json.loads(json.dumps(chosen.as_dict()))
     drops = select(chosen.records, "lead drop")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -14,43 +13,19 @@ from spikewright.choosing import ScaleRule
 from spikewright.choosing.correction import looks_at_data
 from spikewright.choosing.rules.rule import brief
 from spikewright.errors import SimulationError
+from spikewright.measure import EveryStep
 from spikewright.network.neurons import NeuronType
-
-Plain = str | float | None
-
-
-@dataclass(frozen=True, eq=False)
-class Setting:
-    """A combination: the arguments of `Conversion.again`, and `how` records tell it from others.
-
-    `how` has its "scale", "synapse" and "neurons": numbers as they are, anything else as text.
-    """
-
-    arguments: Mapping[str, Any]
-    how: Mapping[str, Plain]
-
-    @property
-    def name(self) -> str:
-        """It in words, such as `scale 5, synapse 5 ms`."""
-        scale, synapse, neurons = (self.how[n] for n in ("scale", "synapse", "neurons"))
-        told = [f"scale {scale:g}" if isinstance(scale, float) else str(scale)]
-        if synapse is not None:
-            told.append(f"synapse {synapse_text(synapse)}")
-        if neurons != "default":
-            told.append(f"neurons {neurons}")
-        return ", ".join(told)
-
-
-def synapse_text(synapse: Plain) -> str:
-    """A synapse in words: seconds as milliseconds."""
-    if synapse is None:
-        return "none"
-    return f"{1000 * synapse:g} ms" if isinstance(synapse, float) else synapse
+from spikewright.report.sweeps import synapse_text
+from spikewright.study.setting import Plain, StudySetting
 
 
 def settings_of(
-    scales: Any, synapse: Any, neurons: Any, common: Mapping[str, Any]
-) -> list[Setting]:
+    scales: Any,
+    synapse: Any,
+    neurons: Any,
+    common: Mapping[str, Any],
+    readouts: Sequence[EveryStep],
+) -> list[StudySetting]:
     """All combinations, scales in turn first; `common` are arguments that all of them share.
 
     Raises `SimulationError` where there is nothing of one.
@@ -64,8 +39,18 @@ def settings_of(
     for (cells, type_), (filtered, tau), (scaled, scale) in product(*choices):
         given = {"spiking": type_, "synapse": tau, "scale_firing_rates": scale}
         how = {"scale": scaled, "synapse": filtered, "neurons": cells}
-        found.append(Setting({**_with_data(common, scale), **given}, how))
+        arguments = {**_with_data(common, scale), **given}
+        found.append(StudySetting(_name(how), arguments, readouts, how=how))
     return found
+
+
+def _name(how: Mapping[str, Plain]) -> str:
+    """A setting in words, such as `scale 5, synapse 5 ms`."""
+    scale, synapse, neurons = (how[name] for name in ("scale", "synapse", "neurons"))
+    told = [f"scale {scale:g}" if isinstance(scale, float) else str(scale)]
+    told += [] if synapse is None else [f"synapse {synapse_text(synapse)}"]
+    told += [] if neurons == "default" else [f"neurons {neurons}"]
+    return ", ".join(told)
 
 
 def _with_data(common: Mapping[str, Any], scale: Any) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole
@@ -15,23 +16,24 @@ from spikewright.conversion.pipeline import convert
 from spikewright.engines import Precision
 from spikewright.errors import SimulationError
 from spikewright.evaluation import checked
-from spikewright.frontends import example_for
 from spikewright.lower.speaking import say, silently
-from spikewright.measure import EveryStep
+from spikewright.measure import Evaluation, EveryStep
 from spikewright.measure.energy import DEFAULT_TABLE, cost_table
 from spikewright.quantising import Quantised
+from spikewright.records import Record
+from spikewright.report.sweeps import sweep_table
 from spikewright.running.stepping import refuse_sequences
-from spikewright.study.code import source_text
-from spikewright.study.grid.measuring import Measuring, Tried
-from spikewright.study.grid.points import Reading, readings_of
-from spikewright.study.grid.result import Sweep
-from spikewright.study.grid.settings import Setting, settings_of
-from spikewright.study.search.choice import MINIMISED, Minimise
-
-__all__ = ["Reading", "Setting", "Sweep", "Tried", "sweep"]
+from spikewright.study.code import Origin
+from spikewright.study.grid.measuring import Measuring
+from spikewright.study.grid.settings import settings_of
+from spikewright.study.grid.summary import found_nothing, found_one
+from spikewright.study.point import MINIMISED, Minimise, OperatingPoint
+from spikewright.study.result import StudyResult, nearest
 
 SCALES = (1.0, 2.0, 5.0, 10.0, 50.0)
 STEPS = (1, 2, 4, 8, 16, 32)
+
+_EQUAL = 1e-12  # losses that differ by less are the same: means are rounded
 
 
 @spelled()
@@ -69,7 +71,7 @@ def sweep(
     executor: Any = "local",
     address: str | None = None,
     progress: bool = True,
-) -> Sweep:
+) -> StudyResult:
     """Measure a model at every combination of firing-rate scales, synapses and neurons.
 
     `model` is what `convert` takes, or a `Conversion` (a PyTorch module without `example_input` is
@@ -108,30 +110,79 @@ def sweep(
         "fission": fission,
     }
     given = {name: value for name, value in common.items() if value is not None}
-    wanted = settings_of(scales, synapse, neurons, given)
-    base = model
+    base, origin = model, Origin.of(model, example_input, x, calibration=calibration)
     if not isinstance(model, Conversion):
-        example = example_for(model, example_input, x)
         with silently():
-            base = convert(model, example_input=example, outputs=outputs)
+            base = convert(model, example_input=origin.example, outputs=outputs)
+    wanted = settings_of(scales, synapse, neurons, given, settings.readouts)
     refuse_sequences(base.lowered.stepping, "sweep")
     if not base.populations():
         raise SimulationError(
             "no layer of the model has neurons, so that there is nothing to scale"
         )
     folder = None if checkpoint is None else path_of(checkpoint)
-    measuring = Measuring(base, settings, executors.get(executor, address), folder)
+    workers = executors.get(executor, address)
+    measuring = Measuring(base, origin, settings, workers, energy_table, folder)
     with silently():
-        tried = measuring.all(wanted, x, y, progress)
-    _warn_of_lengths(tried)
-    readings = [p for t in tried for p in readings_of(t, settings.readouts, energy_table)]
-    named = source_text(model, example_input, x)
-    return Sweep(tuple(tried), tuple(readings), float(within), minimise, named, energy_table)
+        points = measuring.all(wanted, x, y, progress)
+    _warn_of_lengths(measuring.doubts)
+    return _result(points, float(within), minimise, energy_table)
 
 
-def _warn_of_lengths(tried: Sequence[Tried]) -> None:
+def _result(
+    points: Sequence[OperatingPoint], within: float, minimise: Minimise, table: str
+) -> StudyResult:
+    """The result: the cheapest point that loses at most `within`, and the sentence about it."""
+    measured = [point for point in points if not point.failed]
+    best, closest = _cheapest(measured, within, minimise), nearest(measured, minimise)
+    records = _records(points, best)
+    settings = {id(point.setting): point.setting.how for point in points}
+    facts = cast(Evaluation, closest.evaluation).settings
+    return StudyResult(
+        points=tuple(points),
+        best=best,
+        closest=closest,
+        conclusion=found_nothing(closest, within) if best is None
+        else found_one(best, within, minimise),
+        table=sweep_table(records, facts["at"], "", settings.values(), table),
+        records=records,
+        minimised=minimise,
+        limit=within,
+        facts={**facts, "energy_table": table},
+    )  # fmt: skip
+
+
+def _cheapest(
+    points: Sequence[OperatingPoint], within: float, minimise: Minimise
+) -> OperatingPoint | None:
+    """The cheapest point that spikes and loses at most so much; None where there is none."""
+    good = [p for p in points if p.spikes is not None and p.lost <= within + _EQUAL]
+    return min(good, key=lambda point: point.price(minimise), default=None)
+
+
+def _records(points: Sequence[OperatingPoint], best: OperatingPoint | None) -> tuple[Record, ...]:
+    """Those of `Conversion.evaluate` under each setting, and the source's, once.
+
+    The setting is in their `how` as "scale", "synapse" and "neurons", numbers or text; the score of
+    the best point has "chosen".
+    """
+    settings = {id(p.setting): p for p in points if p.evaluation is not None}
+    chosen = [] if best is None else [score.value for score in best.scores]
+    found: list[Record] = []
+    for number, point in enumerate(settings.values()):
+        mine = chosen if best is not None and point.setting is best.setting else []
+        records = cast(Evaluation, point.evaluation).records
+        source = [r for r in records if r.name.startswith("source ")]
+        found = [*source, *found] if number == 0 else found
+        for record in records:
+            if not record.name.startswith("source "):
+                mark = {"chosen": True} if record in mine else {}
+                found.append(replace(record, how={**record.how, **point.setting.how, **mark}))
+    return tuple(found)
+
+
+def _warn_of_lengths(doubts: Sequence[str]) -> None:
     """Warn of settings that are measured at no length that is right for them, in one sentence."""
-    doubts = [t.doubt for t in tried if t.doubt]
     if doubts:
         others = f" (so it is with {len(doubts) - 1} more settings)" if len(doubts) > 1 else ""
         say(f"{doubts[0]}{others}")

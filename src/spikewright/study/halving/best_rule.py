@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
+from spikewright._base.amounts import number
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.keywords import spelled
-from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.optional import require
 from spikewright._base.progress import progress_bar
 from spikewright.choosing.correction import looks_at_data
@@ -19,74 +19,29 @@ from spikewright.conversion import Conversion
 from spikewright.conversion.arguments import check_cap
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import listed
-from spikewright.frontends import example_for
 from spikewright.graph.layers import Activation
 from spikewright.lower.speaking import silently
-from spikewright.measure import EveryStep
+from spikewright.report.tables import Column, Table
 from spikewright.running.stepping import refuse_sequences
-from spikewright.study.halving.candidates import Candidate, candidates_of, compared_rules
-from spikewright.study.halving.comparison import Compared, Comparison, by_candidate
-from spikewright.study.halving.halving import Clock, Halving
+from spikewright.study.code import Origin
+from spikewright.study.halving.candidates import candidates_of, compared_rules
+from spikewright.study.halving.comparison import Comparison, by_candidate
+from spikewright.study.halving.halving import (
+    Clock,
+    Halving,
+    allowed,
+    better_half,
+    fewest_others,
+    near_enough,
+    others_of,
+)
 from spikewright.study.halving.refinements import Further
+from spikewright.study.point import OperatingPoint
+from spikewright.study.result import StudyResult
+from spikewright.study.setting import StudySetting
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class BestRule(Shown):
-    """The chosen rule: `best`, among all `compared` ones (least loss first).
-
-    Candidates that fell behind on the first samples come after those compared on all. `conversion`
-    is the network, as it was compared. `arguments` need no data: they are arguments of
-    `sw.convert`, and "steps", "dt" and "readout".
-    """
-
-    best: Compared
-    compared: tuple[Compared, ...]
-    conversion: Conversion
-    steps: int
-    dt: float
-
-    @property
-    def readout(self) -> EveryStep:
-        """The readout of the chosen rule."""
-        return self.best.readout
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Arguments of `sw.convert`, and "steps", "dt" and "readout"."""
-        run = {"steps": self.steps, "dt": self.dt, "readout": self.readout}
-        return {**self.conversion.resolved, **run}
-
-    def __repr__(self) -> str:
-        return f"<BestRule {self.best.candidate.name}, readout {self.readout}, {self.steps} steps>"
-
-    def __str__(self) -> str:
-        """One line a candidate, under its best readout, the chosen one first."""
-        lines = ["loss       other answers  spikes     neurons  samples  candidate"]
-        for item in by_candidate((self.best, *self.compared)):
-            if item.failed:
-                lines.append(f"failed: {item.candidate.name}: {item.failed.splitlines()[0]}")
-                continue
-            other = "-" if item.disagreement is None else f"{item.disagreement:.2%}"
-            name = f"{item.candidate.name}, readout {item.readout}"
-            lines.append(
-                f"{item.loss:<10.4g} {other:>13}  {item.spikes:<9.4g}  {item.neurons:<7d}  "
-                f"{item.samples:<7d}  {name}"
-            )
-        return "\n".join(lines)
-
-    def _told(self) -> tuple[str, Rows]:
-        sentence = f"{self.best.candidate.name}, readout {self.readout}, at {self.steps} steps."
-        rows = map(_row, by_candidate((self.best, *self.compared)))
-        head = ("candidate", "readout", "loss", "other answers", "spikes", "neurons")
-        return sentence, [head, *rows]
-
-
-def _row(item: Compared) -> tuple[str, ...]:
-    if item.failed:
-        return item.candidate.name, "", "failed", item.failed.splitlines()[0], "", ""
-    other = "" if item.disagreement is None else f"{item.disagreement:.2%}"
-    numbers = f"{item.loss:.4g}", other, f"{item.spikes:.4g}", f"{item.neurons:,}"
-    return item.candidate.name, str(item.readout), *numbers
+_ALIKE = 0.05  # share of spikes by which candidates cost about as much
 
 
 @silently()
@@ -99,7 +54,7 @@ def best_rule(
     *,
     max_spikes_per_step: int | None = 1,
     tolerance: float | None = None,
-    candidates: Sequence[Candidate | ScaleRule] | None = None,
+    candidates: Sequence[StudySetting | ScaleRule] | None = None,
     timeout: float | None = None,
     extra_neurons: float = 0.0,
     reconstruct: bool | None = None,
@@ -108,7 +63,7 @@ def best_rule(
     engine: str = "auto",
     threads: int | None = None,
     progress: bool = True,
-) -> BestRule:
+) -> StudyResult:
     """Compare rules, neurons, corrections and readouts for `steps` steps of `dt` seconds.
 
     `model` is what `convert` takes, or a `Conversion`, whose corrections and added neurons are left
@@ -116,8 +71,9 @@ def best_rule(
     takes it, and so are `example_input` (of a PyTorch module the first of `x`, unless it comes in
     batches) and `outputs`. Labels are not needed: every candidate is calibrated on one half of the
     samples, and its outputs are compared with the source's on the other. The one with the least
-    loss is chosen (`Compared` defines it). With a `tolerance` it is the cheapest that gives another
-    answer than the source on at most that share of samples.
+    loss is chosen: the squared difference of outputs over the variance of the source's. With a
+    `tolerance` it is the cheapest that gives another answer than the source on at most that share
+    of samples.
 
     Rules in `candidates`, or else those of the field, are tried with neurons that take spikes back
     and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). All are
@@ -138,20 +94,22 @@ def best_rule(
     check_cap(max_spikes_per_step)
     _check_extra(extra_neurons, max_spikes_per_step)
     fits = _fits(reconstruct, timeout, candidates)
+    origin = Origin.of(model, example_input, x)
     if isinstance(model, Conversion):
         base = _uncorrected(model)
     else:
-        example = example_for(model, example_input, x)
-        base = convert(model, example_input=example, outputs=outputs)
+        base = convert(model, example_input=origin.example, outputs=outputs)
     refuse_sequences(base.lowered.stepping, "best_rule")
     (samples,) = gather(x, base.canonical)
-    comparison = Comparison(base, samples, steps, dt=dt, engine=engine, threads=threads)
+    comparison = Comparison(base, origin, samples, steps, dt=dt, engine=engine, threads=threads)
     if tolerance is not None and not comparison.tells_classes:
         reason = "its outputs tell no classes apart, so that no sample has another answer"
         raise refuse("tolerance", reason, "Leave it out: the least loss is chosen then")
+    nearly = tolerance is None and max_spikes_per_step is not None and comparison.tells_classes
+    stays = near_enough if nearly else better_half if tolerance is None else None
     tried = _tried(candidates, steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, progress, "candidates") as advance:
-        halving = Halving(comparison, advance, halves=tolerance is None)
+        halving = Halving(comparison, advance, stays)
         further = Further(comparison, halving, steps, dt)
         halving.compare(tried, clock.part(0.5))
         _require_one(halving.left)
@@ -163,10 +121,10 @@ def best_rule(
         further.measure_more(rest)
         if fits:
             further.reconstruct(extra_neurons, clock)
-        halving.settle()
-    best = _chosen(halving.left, tolerance)
-    made = comparison.conversion(best.candidate)
-    return BestRule(best, (*halving.left, *halving.gone), made, steps, dt)
+        if not nearly:
+            halving.settle()
+    best = _cheapest(halving.left) if nearly else _chosen(halving.left, tolerance)
+    return _result(best, (*halving.left, *halving.gone), tolerance)
 
 
 def _uncorrected(conversion: Conversion) -> Conversion:
@@ -184,14 +142,14 @@ def _uncorrected(conversion: Conversion) -> Conversion:
 
 
 def _tried(
-    given: Sequence[Candidate | ScaleRule] | None,
+    given: Sequence[StudySetting | ScaleRule] | None,
     steps: int,
     dt: float,
     cap: int | None,
     rectifies: bool,
-) -> list[Candidate]:
+) -> list[StudySetting]:
     """The candidates that were given, rules with every kind of neurons; else all that are known."""
-    known = "they are a list of rules, or of sw.Candidate(...)"
+    known = "they are a list of rules, or of sw.StudySetting(...)"
     if not (given is None or isinstance(given, Sequence)):
         raise refuse("candidates", f"{known}, got {given!r}")
     if not given:
@@ -200,7 +158,7 @@ def _tried(
         rules = {str(item): item for item in given if isinstance(item, ScaleRule)}
     ready = [item for item in given or () if not isinstance(item, ScaleRule)]
     for item in ready:
-        if not isinstance(item, Candidate):
+        if not isinstance(item, StudySetting):
             raise refuse("candidates", f"{known}, got {item!r}")
     return [*ready, *candidates_of(rules, steps, dt, cap, rectifies)]
 
@@ -244,20 +202,93 @@ def _rectifies(conversion: Conversion) -> bool:
     return any(isinstance(layer, Activation) and layer.function == "relu" for layer in layers)
 
 
-def _require_one(rows: Sequence[Compared]) -> None:
+def _require_one(rows: Sequence[OperatingPoint]) -> None:
     """Raise `ConversionError` with every reason where all candidates failed."""
     if all(row.failed for row in rows):
         reasons: dict[str, list[str]] = {}
         for row in rows:
-            reasons.setdefault(row.failed, []).append(row.candidate.name)
+            reasons.setdefault(row.failed, []).append(row.setting.name)
         lines = [f"{listed(names)}: {reason}" for reason, names in reasons.items()]
         raise refuse("candidates", "\n  - ".join(["none of them can be run:", *lines]))
 
 
-def _chosen(rows: Sequence[Compared], tolerance: float | None) -> Compared:
+def _chosen(rows: Sequence[OperatingPoint], tolerance: float | None) -> OperatingPoint:
     """The least loss, or the cheapest within the tolerance where there is one."""
     if tolerance is not None:
         within = [r for r in rows if r.disagreement is not None and r.disagreement <= tolerance]
         if within:
-            return min(within, key=lambda row: (row.spikes, row.loss))
+            return min(within, key=lambda row: (row.spikes, row.lost))
     return rows[0]
+
+
+def _cheapest(rows: Sequence[OperatingPoint]) -> OperatingPoint:
+    """The cheapest of those that give hardly more other answers than the fewest.
+
+    Of several that cost about as much the one that loses least.
+    """
+    able = [row for row in rows if row.different is not None]
+    least, n = fewest_others(able, able[0].n), able[0].n
+    most = others_of(least).mean() + allowed(n)
+    near = [row for row in able if others_of(row).mean() <= most]
+    cost = (1 + _ALIKE) * min(row.spikes or 0.0 for row in near)
+    return min((row for row in near if (row.spikes or 0.0) <= cost), key=lambda row: row.lost)
+
+
+_COLUMNS = (
+    Column("chosen", ""),
+    Column("loss", "loss", number),
+    Column("disagreement", "other answers", lambda value: f"{value:.2%}"),
+    Column("spikes", "spikes a sample", number),
+    Column("neurons", "neurons", lambda value: f"{value:,}"),
+    Column("samples", "samples"),
+    Column("readout", "readout"),
+    Column("candidate", "candidate"),
+)
+
+
+def _result(
+    best: OperatingPoint, points: Sequence[OperatingPoint], tolerance: float | None
+) -> StudyResult:
+    """The result: one row a candidate, under its best readout, the chosen one first."""
+    closest = min(points, key=lambda point: (-point.n, point.lost))
+    rows = tuple(_row(point, best, closest) for point in by_candidate((best, *points)))
+    marks = [{"chosen": True} if point is best else {} for point in points]
+    return StudyResult(
+        points=tuple(points),
+        best=best,
+        closest=closest,
+        conclusion=_conclusion(best, closest),
+        table=Table("", _COLUMNS, rows),
+        records=tuple(
+            replace(record, how={**record.how, "setting": point.name, **mark})
+            for point, mark in zip(points, marks, strict=True)
+            for record in point.records
+        ),
+        limit=tolerance,
+    )
+
+
+def _row(point: OperatingPoint, best: OperatingPoint, closest: OperatingPoint) -> tuple[Any, ...]:
+    mark = "chosen" if point is best else "closest" if point is closest else None
+    if point.failed:
+        name = f"{point.setting.name}: {point.failed.splitlines()[0]}"
+        return "failed", None, None, None, None, None, None, name
+    neurons, readout = int(point.cost("neurons") or 0), str(point.readout)
+    measured = point.lost, point.disagreement, point.spikes, neurons, point.n
+    return mark, *measured, readout, point.setting.name
+
+
+def _conclusion(best: OperatingPoint, closest: OperatingPoint) -> str:
+    """The chosen candidate and what it costs, in a sentence; beside it the closest one."""
+    told = f"{best.name}: {_told(best)}."
+    if best.setting is closest.setting:
+        return told
+    return f"{told} The closest is {closest.name}: {_told(closest)}."
+
+
+def _told(point: OperatingPoint) -> str:
+    """Other answers than the source's, or the loss, and the spikes of a point."""
+    worth = f"loss {point.lost:.4g}"
+    if point.disagreement is not None:
+        worth = f"{point.disagreement:.2%} other answers than the source"
+    return f"{worth} on {point.n} samples, for {number(point.spikes or 0.0)} spikes a sample"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from spikewright.choosing.correction import (
@@ -17,30 +16,22 @@ from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import RULES, ScaleRule
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
+from spikewright.study.setting import StudySetting
 
 _FEW = 8  # steps, up to which first spikes that are taken as sent are tried
 _SOME = 32  # steps, up to which heights that fall are
 
 
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A way to convert: `arguments` of `convert` but its model and data, `readouts` to try."""
-
-    name: str
-    arguments: Mapping[str, Any]
-    readouts: Sequence[EveryStep] = ("mean",)
-
-
 def candidates_of(
     rules: Mapping[str, ScaleRule], steps: int, dt: float, cap: int | None, rectifies: bool = True
-) -> list[Candidate]:
+) -> list[StudySetting]:
     """Rules by name, for ReLU with neurons that take spikes back and with ones that do not.
 
     In few steps and under a cap also with first spikes that receivers take as sent, and with spikes
     of falling heights.
     """
     return [
-        Candidate(f"{name}{what}", {**neurons, "scale_firing_rates": rule}, _readouts(steps, dt))
+        StudySetting(f"{name}{what}", {**neurons, "scale_firing_rates": rule}, _readouts(steps, dt))
         for what, neurons in _neurons(steps, cap, rectifies).items()
         for name, rule in rules.items()
     ]
@@ -87,8 +78,8 @@ def _readouts(steps: int, dt: float) -> tuple[EveryStep, ...]:
 
 
 def corrected(
-    candidate: Candidate, numbers: Mapping[str, Any], data: Any, steps: int, dt: float
-) -> list[Candidate]:
+    candidate: StudySetting, numbers: Mapping[str, Any], data: Any, steps: int, dt: float
+) -> list[StudySetting]:
     """The same with corrections of mean errors, measured on `data`.
 
     `numbers` are the arguments that its rules came to: they do not choose anew.
@@ -99,7 +90,7 @@ def corrected(
         "biases corrected": {"bias_correction": BiasCorrection(steps, dt=dt)},
     }
     return [
-        Candidate(
+        StudySetting(
             f"{candidate.name}, {name}",
             {**numbers, **change, "calibration": data},
             candidate.readouts,
@@ -109,8 +100,8 @@ def corrected(
 
 
 def with_more_neurons(
-    candidate: Candidate, numbers: Mapping[str, Any], data: Any, rule: Fission
-) -> Candidate:
+    candidate: StudySetting, numbers: Mapping[str, Any], data: Any, rule: Fission
+) -> StudySetting:
     """The same with channels that are several, and its corrections measured with these."""
     corrections = {
         name: value
@@ -118,4 +109,4 @@ def with_more_neurons(
         if isinstance(value := candidate.arguments.get(name), CORRECTIONS)
     }
     arguments = {**numbers, **corrections, "fission": rule, "calibration": data}
-    return Candidate(f"{candidate.name}, more neurons", arguments, candidate.readouts)
+    return StudySetting(f"{candidate.name}, more neurons", arguments, candidate.readouts)

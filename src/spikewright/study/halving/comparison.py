@@ -4,64 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
+from spikewright._base.arrays import is_array
 from spikewright.choosing.correction import looks_at_data
 from spikewright.conversion import Conversion
 from spikewright.errors import SpikewrightError
 from spikewright.measure import EveryStep
-from spikewright.measure.intervals import Interval, mean_interval
-from spikewright.measure.readout import read_out
+from spikewright.measure.intervals import wilson_interval
+from spikewright.measure.readout import read_out, readout_name
 from spikewright.measure.truth import Output
+from spikewright.records import Record, Worth
 from spikewright.running.converted import as_source
 from spikewright.running.encoding import feeds_of
 from spikewright.running.padding import real_outputs
-from spikewright.study.halving.candidates import Candidate
+from spikewright.study.code import Origin
 from spikewright.study.halving.loss import Distance
+from spikewright.study.point import OperatingPoint, Score
+from spikewright.study.setting import StudySetting
 
 Batch = dict[str, NDArray]
+LOSS = Worth("loss", rising=False, fraction=False)
+"""The distance from the source's outputs: `halving.loss` defines it."""
 
 FEW = 128
 """Samples that corrections are measured on."""
 _ONE_BY_ONE = 8  # runs that it costs to run layers one by one, measured on ResNet-20
 FIRST = 32
 """Samples that all candidates are compared on; the better ones are on twice as many, and so on."""
-
-
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """A candidate under one readout, on `samples` samples that it was not calibrated on.
-
-    `loss` is that of `choosing.loss`, summed over outputs, and `losses` those of each sample;
-    `disagreement` is the share of samples whose answer is not the source's (None where outputs tell
-    no classes apart), `spikes` a sample, `neurons` those of the network. Of a candidate that could
-    not be converted or run `failed` says why, and its loss is infinite.
-    """
-
-    candidate: Candidate
-    readout: EveryStep
-    loss: float
-    disagreement: float | None
-    spikes: float
-    samples: int
-    failed: str = ""
-    losses: NDArray = field(default_factory=lambda: np.zeros(0), repr=False)
-    neurons: int = 0
-
-    def behind(self, other: Compared, confidence: float = 0.95) -> Interval | None:
-        """The interval of how much more this one loses than another, for paired samples.
-
-        On the samples that both were compared on; None where one failed, or on one sample alone.
-        """
-        if self.failed or other.failed:
-            return None
-        n = min(self.samples, other.samples)
-        return mean_interval(self.losses[:n] - other.losses[:n], confidence)
 
 
 @dataclass(eq=False)
@@ -77,7 +53,9 @@ class _Seen:
 class Comparison:
     """Samples in two halves, the source's answers on the second, and the candidates' outputs."""
 
-    def __init__(self, base: Conversion, samples: Batch, steps: int, **run: Any) -> None:
+    def __init__(
+        self, base: Conversion, origin: Origin, samples: Batch, steps: int, **run: Any
+    ) -> None:
         count = _count(samples)
         if count < 2:
             raise refuse("x", f"it must be at least two samples, got {count}", "Give some hundred")
@@ -86,6 +64,8 @@ class Comparison:
         self._compared = {name: array[1::2] for name, array in samples.items()}
         self.few = _part(self._fitted, slice(FEW))
         """The first of the samples that candidates are calibrated on."""
+        self.origin = replace(origin, data=self._data(origin))
+        """The model as code names it, and the samples that candidates are calibrated on."""
         self._run = {**run, "progress": False}
         self._numbers: dict[int, Mapping[str, Any]] = {}
         self._seen: dict[int, _Seen] = {}
@@ -97,6 +77,14 @@ class Comparison:
             for name, values in self._source.items()
         }
         self._pace = 0.0
+
+    def _data(self, origin: Origin) -> tuple[tuple[Any, str], ...]:
+        """The samples that rules and corrections look at, as code; none of several inputs."""
+        if not any(is_array(known) and name == "x" for known, name in origin.data):
+            return ()
+        fitted = "x[::2]"
+        few = fitted if _count(self.few) == _count(self._fitted) else f"{fitted}[:{FEW}]"
+        return (None, fitted), (self._fitted, fitted), (self.few, few)
 
     @property
     def tells_classes(self) -> bool:
@@ -121,7 +109,7 @@ class Comparison:
         """The samples that candidates are calibrated on."""
         return self._fitted
 
-    def seconds_to_make(self, candidate: Candidate) -> float:
+    def seconds_to_make(self, candidate: StudySetting) -> float:
         """About how long it takes to make a candidate's network, at most.
 
         Where it is corrected every layer runs the network again, or layers run one by one.
@@ -142,11 +130,11 @@ class Comparison:
         raw = as_source(self._base).run(self._compared, steps=1, **self._run).raw
         return {name: values[:, 0] for name, values in raw.items()}
 
-    def rows(self, candidate: Candidate, count: int | None = None) -> list[Compared]:
+    def rows(self, candidate: StudySetting, count: int | None = None) -> list[OperatingPoint]:
         """A candidate under each of its readouts, on all samples or on the first `count`.
 
-        One row with the reason where it cannot be converted or run. Samples that it was compared on
-        before are not run again.
+        One point with the reason where it cannot be converted or run. Samples that it was compared
+        on before are not run again.
         """
         count = self.samples if count is None else count
         seen = self._seen.setdefault(id(candidate), _Seen({}, np.zeros(0)))
@@ -156,22 +144,48 @@ class Comparison:
             except SpikewrightError as error:
                 seen.failed = str(error)
         if seen.failed:
-            readout = candidate.readouts[0]
-            return [Compared(candidate, readout, np.inf, None, np.nan, count, seen.failed)]
-        found = []
-        for readout, distances in seen.distances.items():
-            losses = np.sum([distance.losses for distance in distances], axis=0)
-            mean, spikes = float(losses.mean()), float(seen.spikes.mean())
-            other = _disagreement(distances)
-            found.append(
-                Compared(
-                    candidate, readout, mean, other, spikes, len(losses),
-                    losses=losses, neurons=seen.neurons,
-                )
-            )  # fmt: skip
-        return found
+            return [self.point(candidate, failed=seen.failed)]
+        return [self._row(candidate, seen, *item) for item in seen.distances.items()]
 
-    def _see(self, candidate: Candidate, seen: _Seen, part: slice) -> None:
+    def point(self, candidate: StudySetting, **measured: Any) -> OperatingPoint:
+        """A point of a candidate; under its first readout where no other is given."""
+        place = {"steps": self._steps, "dt": self._run["dt"], "readout": candidate.readouts[0]}
+        make = partial(self.conversion, candidate)
+        rest = {"on": "compared", "make": make, "origin": self.origin}
+        return OperatingPoint(setting=candidate, **{**place, **rest, **measured})
+
+    def _row(
+        self,
+        candidate: StudySetting,
+        seen: _Seen,
+        readout: EveryStep,
+        distances: Sequence[Distance],
+    ) -> OperatingPoint:
+        """A candidate under one readout, on the samples that it was run on."""
+        losses = np.sum([distance.losses for distance in distances], axis=0)
+        different = [d.different for d in distances if d.different is not None]
+        how, n = {"readout": readout_name(readout), "steps": self._steps}, len(losses)
+        costs = [
+            Record("spikes per sample", float(seen.spikes.mean()), "spikes", n, None, how),
+            Record("neurons", seen.neurons, "neurons", n, None, how),
+        ]
+        shares = np.mean(different, axis=0) if different else None
+        if shares is not None:
+            share = float(shares.mean())
+            costs.append(
+                Record("disagreement", share, "fraction", n, wilson_interval(share * n, n), how)
+            )
+        loss = Record("loss", float(losses.mean()), "ratio", n, None, how)
+        return self.point(
+            candidate,
+            readout=readout,
+            scores=(Score(LOSS, loss),),
+            costs=tuple(costs),
+            losses=losses,
+            different=shares,
+        )
+
+    def _see(self, candidate: StudySetting, seen: _Seen, part: slice) -> None:
         """Run a candidate on more samples."""
         conversion = self.conversion(candidate)
         begun = time.monotonic()
@@ -195,7 +209,7 @@ class Comparison:
             joined = more if known is None else [a + b for a, b in zip(known, more, strict=True)]
             seen.distances[readout] = joined
 
-    def conversion(self, candidate: Candidate) -> Conversion:
+    def conversion(self, candidate: StudySetting) -> Conversion:
         """A candidate's network: rules and corrections are worked out the first time alone."""
         if id(candidate) in self._numbers:
             return self._base.again(**self._numbers[id(candidate)])
@@ -206,17 +220,11 @@ class Comparison:
         self._numbers[id(candidate)] = made.resolved
         return made
 
-    def numbers(self, candidate: Candidate) -> Mapping[str, Any]:
+    def numbers(self, candidate: StudySetting) -> Mapping[str, Any]:
         """The arguments that a candidate's rules and corrections came to."""
         if id(candidate) not in self._numbers:
             self.conversion(candidate)
         return self._numbers[id(candidate)]
-
-
-def _disagreement(distances: Sequence[Distance]) -> float | None:
-    """The share of different answers, over all outputs that give any."""
-    different = [d.different for d in distances if d.different is not None]
-    return float(np.mean(different)) if different else None
 
 
 def _part(samples: Batch, part: slice) -> Batch:
@@ -227,10 +235,10 @@ def _count(samples: Batch) -> int:
     return len(next(iter(samples.values())))
 
 
-def by_candidate(rows: Sequence[Compared]) -> list[Compared]:
+def by_candidate(rows: Sequence[OperatingPoint]) -> list[OperatingPoint]:
     """The first row of each candidate."""
-    found: list[Compared] = []
+    found: list[OperatingPoint] = []
     for row in rows:
-        if not any(row.candidate is other.candidate for other in found):
+        if not any(row.setting is other.setting for other in found):
             found.append(row)
     return found

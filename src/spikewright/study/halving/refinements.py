@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from spikewright.choosing.fission import Fission
 from spikewright.errors import SpikewrightError
 from spikewright.running.converted import all_capped
-from spikewright.study.halving.candidates import Candidate, corrected, with_more_neurons
-from spikewright.study.halving.comparison import Compared, Comparison
+from spikewright.study.halving.candidates import corrected, with_more_neurons
+from spikewright.study.halving.comparison import Comparison
 from spikewright.study.halving.halving import Clock, Halving
+from spikewright.study.setting import StudySetting
 
 _OTHERS = 3  # rules behind the best that its correction is tried with
 _CLOSE = 3  # candidates that are corrected on more samples
@@ -46,7 +45,7 @@ class Further:
             more = [self._corrected(other) for other in others]
             self.halving.join([found[kind] for kind in kinds for found in more], clock)
 
-    def _corrected(self, candidate: Candidate) -> list[Candidate]:
+    def _corrected(self, candidate: StudySetting) -> list[StudySetting]:
         numbers = self.comparison.numbers(candidate)
         return corrected(candidate, numbers, self.comparison.few, self.steps, self.dt)
 
@@ -65,7 +64,7 @@ class Further:
         """Compare the best with more neurons, `extra` for each one at most."""
         self._split(self.halving.ranked[:_SPLIT], extra, clock)
 
-    def _split(self, candidates: Sequence[Candidate], extra: float, clock: Clock) -> None:
+    def _split(self, candidates: Sequence[StudySetting], extra: float, clock: Clock) -> None:
         rule, data = Fission(self.steps, extra, self.dt), self.comparison.few
         more = [with_more_neurons(c, self.comparison.numbers(c), data, rule) for c in candidates]
         self.halving.join(more, clock)
@@ -81,11 +80,10 @@ class Further:
             return
         name = f"{plain[0].name}, reconstructed"
         try:
-            made = Candidate(name, self._fitted(plain[0], seconds), plain[0].readouts)
+            made = StudySetting(name, self._fitted(plain[0], seconds), plain[0].readouts)
         except SpikewrightError as error:  # neurons that no training knows
-            failed, readout = Candidate(name, {}, plain[0].readouts), plain[0].readouts[0]
-            row = Compared(failed, readout, np.inf, None, np.nan, 0, str(error))
-            self.halving.gone.append(row)
+            failed = StudySetting(name, {}, plain[0].readouts)
+            self.halving.gone.append(self.comparison.point(failed, failed=str(error)))
             return
         self.halving.join([made], clock)
         if extra:
@@ -97,7 +95,7 @@ class Further:
             return None
         return clock.left - self.comparison.seconds_to_run
 
-    def _fitted(self, candidate: Candidate, seconds: float | None) -> Mapping[str, Any]:
+    def _fitted(self, candidate: StudySetting, seconds: float | None) -> Mapping[str, Any]:
         """Arguments with biases, thresholds and starts as they were fitted.
 
         Under a cap on spikes its own are where the fit begins. Without one finer thresholds, and
@@ -116,10 +114,10 @@ class Further:
         return made.resolved
 
 
-def _on_more(candidate: Candidate, data: Any) -> Candidate:
+def _on_more(candidate: StudySetting, data: Any) -> StudySetting:
     """The same, corrected on other data."""
     arguments = {**candidate.arguments, "calibration": data}
-    return Candidate(f"{candidate.name}, on more samples", arguments, candidate.readouts)
+    return StudySetting(f"{candidate.name}, on more samples", arguments, candidate.readouts)
 
 
 def _count(samples: Mapping[str, Any]) -> int:

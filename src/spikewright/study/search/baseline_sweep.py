@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spikewright.study.search.measurement import Point
+from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.search import Proposal
-from spikewright.study.search.short_list import Candidate
+from spikewright.study.search.short_list import Finalist
 from spikewright.study.search.space import Range, Space, Values, begin, choices_of
 from spikewright.study.search.trials import Study, Trial
 
@@ -44,7 +44,7 @@ class PlainSweep:
     space: Space
     seconds: Callable[[int], float]
     time: float
-    holds: Callable[[Point], bool]
+    holds: Callable[[Measurement], bool]
     trials: int | None = None
     settled: bool = True
 
@@ -79,11 +79,11 @@ class PlainSweep:
         most = _MOST if self.trials is None else min(_MOST, self.trials // _OF_TRIALS)
         return len(tried) >= most or RULE not in choices_of(self.space, "rule")
 
-    def cheapest(self, finished: Sequence[Trial], most: int) -> list[Candidate]:
+    def cheapest(self, finished: Sequence[Trial], most: int) -> list[Finalist]:
         """The cheapest points of the sweep that hold the limit, one a scale and number of steps."""
         points = sorted(
             (
-                Candidate(trial, point)
+                Finalist(trial, point)
                 for trial in finished
                 if trial.origin == ORIGIN
                 for point in trial.points

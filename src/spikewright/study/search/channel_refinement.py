@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright.conversion import Conversion
 from spikewright.errors import SpikewrightError
-from spikewright.study.search.measurement import Point
+from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.objective import Labelled, Objective
 from spikewright.study.search.space import Plain, Values
 
@@ -54,7 +54,7 @@ class Refinement:
     _found: dict[str, list[Values]] = field(default_factory=dict, init=False)
 
     def proposals(
-        self, values: Values, point: Point, size: float, exchange: float
+        self, values: Values, point: Measurement, size: float, exchange: float
     ) -> Iterator[Values]:
         """Settings near a point, whose channels moved by `size` octaves; none is measured yet."""
         key = repr((sorted(values.items()), point.where, size))
@@ -63,7 +63,7 @@ class Refinement:
         yield from self._found[key]
 
     def _combine(
-        self, values: Values, point: Point, size: float, exchange: float
+        self, values: Values, point: Measurement, size: float, exchange: float
     ) -> Iterator[Values]:
         translation = self.objective.translation
         scales = translation.scales(values)
@@ -80,7 +80,7 @@ class Refinement:
                     yield found
 
     def _moves(
-        self, values: Values, scales: Mapping[str, NDArray], point: Point, size: float
+        self, values: Values, scales: Mapping[str, NDArray], point: Measurement, size: float
     ) -> list[Move]:
         """The effect of every move, on some of the samples."""
         pace = max(self.objective.seconds(point.steps, 1), 1e-9)
@@ -109,7 +109,7 @@ class Refinement:
         base: Conversion,
         values: Mapping[str, Plain],
         scales: Mapping[str, NDArray],
-        point: Point,
+        point: Measurement,
         samples: Labelled,
     ) -> tuple[float, float]:
         refined = self.objective.translation.refined(values, scales)

@@ -14,7 +14,7 @@ import numpy as np
 from spikewright.errors import SpikewrightError
 from spikewright.study.search.objective import Labelled, Objective
 from spikewright.study.search.parameters import CORRECTION
-from spikewright.study.search.short_list import Candidate
+from spikewright.study.search.short_list import Finalist
 from spikewright.study.search.trials import Trial
 
 READ = "mean"
@@ -80,8 +80,8 @@ class FineTuning:
     _beside: float | None = field(default=None, init=False)  # seconds of the last beside its epochs
 
     def candidates(
-        self, found: Sequence[Candidate], expected: Callable[[Any], float]
-    ) -> list[Candidate]:
+        self, found: Sequence[Finalist], expected: Callable[[Any], float]
+    ) -> list[Finalist]:
         """The settings that were trained, each for its own part of the cost.
 
         First for half the cost of the cheapest that is expected to hold the limit, or of the
@@ -92,7 +92,7 @@ class FineTuning:
         Each of the latter gives further settings, with all scales smaller or larger, as many as
         there is time to check: they are about as good as if they were trained for what they cost.
         """
-        trained: list[Candidate] = []
+        trained: list[Finalist] = []
         self._ends = time.monotonic() + self.seconds
         for base in self._bases(found, expected):
             try:
@@ -103,14 +103,12 @@ class FineTuning:
                 break
         return trained
 
-    def _bases(
-        self, found: Sequence[Candidate], expected: Callable[[Any], float]
-    ) -> list[Candidate]:
+    def _bases(self, found: Sequence[Finalist], expected: Callable[[Any], float]) -> list[Finalist]:
         holding = [c for c in found if expected(c.point) <= self.limit]
         others = sorted((c for c in found if c not in holding), key=lambda c: expected(c.point))
         return [*sorted(holding, key=lambda c: c.point.cost), *others]
 
-    def _trained(self, base: Candidate) -> Iterator[Candidate]:
+    def _trained(self, base: Finalist) -> Iterator[Finalist]:
         """Trainings of a setting, until one raises as `Conversion.train` does."""
         holds, fails, tried = 1.0, 0.0, list[dict[str, Any]]()
         part = _PART if self._weighted else _UNWEIGHTED
@@ -157,7 +155,7 @@ class FineTuning:
         cube = max(drop, 0.5 / samples) / max(self.limit, 1.0 / samples)
         return min(max(cube ** (1 / 3), _LEAST), _MOST)
 
-    def _limits(self, base: Candidate, share: float) -> dict[str, Any]:
+    def _limits(self, base: Finalist, share: float) -> dict[str, Any]:
         """The arguments of `Conversion.train` that keep a part of the cost of a setting.
 
         Energy falls with spikes, and has a part that no training can spare.
@@ -167,7 +165,7 @@ class FineTuning:
             return {"steps": max(1, int(share * point.steps))}
         return {"steps": point.steps, "spikes": share * point.costs["spikes"]}
 
-    def _train(self, base: Candidate, limits: Mapping[str, Any], allowed: float) -> Candidate:
+    def _train(self, base: Finalist, limits: Mapping[str, Any], allowed: float) -> Finalist:
         """A training that takes about so many seconds at most."""
         begun = time.monotonic()
         beside = _BESIDE * allowed if self._beside is None else min(self._beside, allowed / 2)
@@ -202,12 +200,12 @@ class FineTuning:
             return {}
         return {"learning_rate": _FASTER, "thresholds": "kept" if same_steps else "chosen"}
 
-    def _scaled(self, candidate: Candidate, factor: float) -> Candidate:
+    def _scaled(self, candidate: Finalist, factor: float) -> Finalist:
         """A trained setting with other scales."""
         training = candidate.training.scaled(factor)
         steps = candidate.point.steps
         return self._candidate(candidate.trial, steps, training, candidate.training)
 
-    def _candidate(self, trial: Trial, steps: int, training: Any, alike: Any) -> Candidate:
+    def _candidate(self, trial: Trial, steps: int, training: Any, alike: Any) -> Finalist:
         point = self.objective.of(training.conversion, (steps, READ), self.given.judged)
-        return Candidate(trial, point, training, alike)
+        return Finalist(trial, point, training, alike)

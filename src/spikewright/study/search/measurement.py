@@ -13,7 +13,7 @@ from spikewright.study.search.scores import PairedScores
 
 
 @dataclass(frozen=True)
-class Point:
+class Measurement:
     """A setting read out after `steps` steps: its loss, and its cost a sample.
 
     `costs` are means a sample by name ("spikes", "energy"); `cost` is the one that is minimised.
@@ -38,7 +38,7 @@ class Point:
         return asdict(self)
 
     @classmethod
-    def of(cls, entry: Mapping[str, Any]) -> Point:
+    def of(cls, entry: Mapping[str, Any]) -> Measurement:
         """A point from plain data; raises `TuningError` for other data."""
         try:
             check(entry, _Entry)
@@ -79,16 +79,16 @@ class _Entry(TypedDict):
     risk: Finite
 
 
-def joined(parts: Sequence[Sequence[Point]]) -> list[Point]:
+def joined(parts: Sequence[Sequence[Measurement]]) -> list[Measurement]:
     """Points of several parts of the samples, as those of all: counts add, means are weighted."""
-    by_place: dict[tuple[int, str], list[Point]] = {}
+    by_place: dict[tuple[int, str], list[Measurement]] = {}
     for part in parts:
         for point in part:
             by_place.setdefault(point.where, []).append(point)
     return [_joined(points) for points in by_place.values()]
 
 
-def _joined(points: Sequence[Point]) -> Point:
+def _joined(points: Sequence[Measurement]) -> Measurement:
     paired = points[0].paired
     for point in points[1:]:
         paired = paired + point.paired
@@ -96,18 +96,18 @@ def _joined(points: Sequence[Point]) -> Point:
     costs = {name: _mean([p.costs[name] for p in points], points) for name in names}
     cost = _mean([p.cost for p in points], points)
     risk = _mean([p.risk for p in points], points)
-    return Point(points[0].steps, points[0].readout, paired, cost, costs, risk)
+    return Measurement(points[0].steps, points[0].readout, paired, cost, costs, risk)
 
 
-def _mean(values: Sequence[float], points: Sequence[Point]) -> float:
+def _mean(values: Sequence[float], points: Sequence[Measurement]) -> float:
     return sum(v * p.paired.n for v, p in zip(values, points, strict=True)) / sum(
         p.paired.n for p in points
     )
 
 
-def front(points: Iterable[Point]) -> list[Point]:
+def front(points: Iterable[Measurement]) -> list[Measurement]:
     """The points that none other beats in both drop and cost, the cheapest first."""
-    found: list[Point] = []
+    found: list[Measurement] = []
     for point in sorted(points, key=lambda p: (p.cost, p.paired.drop, p.steps)):
         if not found or point.paired.drop < found[-1].paired.drop:
             found.append(point)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from spikewright.study.search.measurement import Point
+from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.paired import Paired
 
 _BELOW, _ABOVE = 0.3, 1.5
@@ -42,7 +42,7 @@ class Aim:
         """
         return cls(limit, max(max_drop, 2.0 * size / n))
 
-    def informed(self, points: Iterable[Point]) -> Aim:
+    def informed(self, points: Iterable[Measurement]) -> Aim:
         """The same aim, with the ratio of drop and risk that points near the limit have.
 
         Few near points say little about it: then those farther off count too, the nearest first.
@@ -62,19 +62,19 @@ class Aim:
         """The worth of a rise of the risk, as a logarithm of the cost."""
         return max(self.ratio, _LEAST_RATIO) / self.unit
 
-    def merit(self, point: Point) -> float:
+    def merit(self, point: Measurement) -> float:
         """The figure of merit of a point; smaller is better."""
         return self._merit(point.cost, self.expected(point))
 
-    def hope(self, point: Point) -> float:
+    def hope(self, point: Measurement) -> float:
         """The best `merit` that more samples may show of a point that was measured on few."""
         return self._merit(point.cost, self.expected(point) - _PATIENCE * point.paired.error)
 
-    def best(self, points: Iterable[Point]) -> Point:
+    def best(self, points: Iterable[Measurement]) -> Measurement:
         """The best of some points."""
         return min(points, key=lambda p: (self.merit(p), p.steps))
 
-    def expected(self, point: Point) -> float:
+    def expected(self, point: Measurement) -> float:
         """The drop to be expected on other samples."""
         return (point.paired.drop + self.ratio * max(point.risk, 0.0)) / 2
 

@@ -16,12 +16,12 @@ from spikewright.choosing.correction import StepCorrection
 from spikewright.conversion import Conversion
 from spikewright.measure.readout import READOUTS, EveryStep, kind_of
 from spikewright.study.code import text
-from spikewright.study.search.choice import Minimise
-from spikewright.study.search.measurement import Point
+from spikewright.study.point import Minimise
+from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.parameters import CORRECTION, Translation, read_at, rounded
 from spikewright.study.search.running import Outcome, Running, part_of, run
 from spikewright.study.search.scores import paired_of
-from spikewright.study.search.short_list import Candidate
+from spikewright.study.search.short_list import Finalist
 from spikewright.study.search.space import Plain, Space, choices_of
 
 _LATELY = 30  # runs, by whose times others are foretold
@@ -156,12 +156,12 @@ class Objective:
             for name, biases in measured.resolved["bias_correction"].items()
         }
 
-    def __call__(self, values: Mapping[str, Plain], samples: Labelled) -> list[Point]:
+    def __call__(self, values: Mapping[str, Plain], samples: Labelled) -> list[Measurement]:
         """Measure on samples, at every number of steps and under every readout."""
         at = read_at(choices_of(self.space, "steps"), int(values["steps"] or 1))
         return self._points(self.convert(values), samples, at, self._readouts(at))
 
-    def at(self, values: Mapping[str, Plain], where: Point, samples: Labelled) -> Point:
+    def at(self, values: Mapping[str, Plain], where: Measurement, samples: Labelled) -> Measurement:
         """Measure one number of steps and readout alone."""
         return self.of(self.convert(values), where.where, samples)
 
@@ -169,9 +169,9 @@ class Objective:
         self,
         base: Conversion,
         values: Mapping[str, Plain],
-        where: Point,
+        where: Measurement,
         samples: Labelled,
-    ) -> Point:
+    ) -> Measurement:
         """As `at`, with biases of each step as `base` has them: they are not measured anew."""
         changes = self.translation.arguments(values)
         biases = base.resolved["bias_correction"]
@@ -179,14 +179,14 @@ class Objective:
             self.conversion.again(**changes, bias_correction=biases), where.where, samples
         )
 
-    def network(self, candidate: Candidate) -> Conversion:
+    def network(self, candidate: Finalist) -> Conversion:
         """The network of a setting, the trained one where there is one."""
         if candidate.training is None:
             return self.convert(candidate.trial.values)
         trained: Conversion = candidate.training.conversion
         return trained
 
-    def of(self, conversion: Conversion, where: tuple[int, str], samples: Labelled) -> Point:
+    def of(self, conversion: Conversion, where: tuple[int, str], samples: Labelled) -> Measurement:
         """Measure a network in one number of steps, under one readout."""
         steps, name = where
         (point,) = self._points(conversion, samples, [steps], {name: self.readout(name)})
@@ -217,7 +217,7 @@ class Objective:
         samples: Labelled,
         at: Sequence[int],
         readouts: Mapping[str, EveryStep],
-    ) -> list[Point]:
+    ) -> list[Measurement]:
         begun = time.monotonic()
         found = run(conversion, samples.x, samples.y, at, list(readouts.values()), self.running)
         self.pace.add(len(samples) * at[-1], time.monotonic() - begun)
@@ -230,12 +230,12 @@ class Objective:
 
     def _point(
         self, found: Outcome, samples: Labelled, steps: int, name: str, readout: EveryStep
-    ) -> Point:
+    ) -> Measurement:
         costs = found.costs[steps]
         paired = paired_of(samples.scores, found.scores[steps, readout])
         margins = found.margins.get((steps, readout))
         risk = paired.drop if margins is None else self.risk(samples, margins)
-        return Point(steps, name, paired, self._cost(costs, steps), costs, risk)
+        return Measurement(steps, name, paired, self._cost(costs, steps), costs, risk)
 
     def risk(self, samples: Labelled, margins: NDArray) -> float:
         """Mean rise of a soft count of errors: each is `1 / (1 + exp(margin / unit))`.

@@ -1,4 +1,4 @@
-"""The request to a search, checked."""
+"""The options of a search, checked."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from spikewright.errors import TuningError
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
 from spikewright.records import Worth
-from spikewright.study.search.choice import ACCURACY, MINIMISED, Minimise
+from spikewright.study.point import MINIMISED, Minimise
 from spikewright.study.search.running import Running
 from spikewright.training.settings import TRAINABLE
 
 
 @dataclass(frozen=True)
-class Request:
+class TuneOptions:
     """The arguments of `tune`, but the model and the data.
 
-    Raises `TuningError` for requests that no search can meet.
+    Raises `TuningError` for options that no search can have.
     """
 
     max_drop: float
@@ -69,7 +69,7 @@ class Request:
     def worth(self) -> Worth:
         """The measure of answers."""
         metric = self.running.metric
-        return ACCURACY if metric is None else Worth(metric.name, fraction=False)
+        return Worth("accuracy") if metric is None else Worth(metric.name, fraction=False)
 
 
 def _check_whole(name: str, value: Any) -> None:

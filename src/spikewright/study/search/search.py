@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from spikewright._base.optional import require
 from spikewright.errors import SpikewrightError, TuningError
-from spikewright.study.search.measurement import Point, joined
+from spikewright.study.search.measurement import Measurement, joined
 from spikewright.study.search.merit import Aim
 from spikewright.study.search.space import (
     Choices,
@@ -36,7 +36,7 @@ from spikewright.study.search.trials import (
     written,
 )
 
-Measure = Callable[[Values, slice], Sequence[Point]]
+Measure = Callable[[Values, slice], Sequence[Measurement]]
 """The objective: values of parameters, and which of the samples to measure them on."""
 
 PARTS = (200, 600)
@@ -53,10 +53,10 @@ _WARM = 3  # trials before those of `first`: then it is known how long others ta
 _HOPELESS = 5  # failures, and nothing else, after which it gives up
 
 
-Sweep = Callable[[Point], Iterable[Values]]
+Sweep = Callable[[Measurement], Iterable[Values]]
 """Plain settings that cost about as much as a point: what a search is to beat."""
 
-Refine = Callable[[Values, Point, float, float], Iterable[Values]]
+Refine = Callable[[Values, Measurement, float, float], Iterable[Values]]
 """Settings near a point that parameters cannot express: values, point, size, worth of risk."""
 
 
@@ -175,7 +175,9 @@ class Search:
         _, point = self._best(trials, self._informed(self.aims[0]))
         yield from (Proposal(values, "sweep") for values in self.sweep(point))
 
-    def _bases(self, trials: Sequence[Trial], turn: int) -> Iterator[tuple[Aim, Trial, Point]]:
+    def _bases(
+        self, trials: Sequence[Trial], turn: int
+    ) -> Iterator[tuple[Aim, Trial, Measurement]]:
         """Trials to step from, by turns: for each aim the best, and the best of other run lengths.
 
         Of each aim the best comes every other time.
@@ -186,7 +188,7 @@ class Search:
             first = _ORDER[turn // len(self.aims) % len(_ORDER)] % len(ranked)
             yield from ((aim, *item) for item in [*ranked[first:], *ranked[:first]])
 
-    def steps_from(self, aim: Aim, trial: Trial, point: Point) -> Iterator[Proposal]:
+    def steps_from(self, aim: Aim, trial: Trial, point: Measurement) -> Iterator[Proposal]:
         """Settings one step away from a point, coarse ones first.
 
         Numbers up and down, smaller and smaller; in between refinements; at last other choices.
@@ -206,14 +208,14 @@ class Search:
         if not refined:
             yield from _others(self.space, values)
 
-    def expected(self) -> Callable[[Point], float]:
+    def expected(self) -> Callable[[Measurement], float]:
         """The drop to be expected of a point, after all that was measured."""
         return self._informed(self.aims[0]).expected
 
     def _informed(self, aim: Aim) -> Aim:
         return aim.informed(point for t in self.study.finished() for point in t.points)
 
-    def _best(self, trials: Sequence[Trial], aim: Aim) -> tuple[Trial, Point]:
+    def _best(self, trials: Sequence[Trial], aim: Aim) -> tuple[Trial, Measurement]:
         found = [(trial, aim.best(trial.points)) for trial in trials]
         return min(found, key=lambda pair: (aim.merit(pair[1]), pair[0].number))
 
@@ -236,7 +238,7 @@ class Search:
             note(trial, origin="free", asked=asked(self.space, values), key=key)
         if not self.affordable(values) or self.study.has_twin(trial.number, key):
             raise require("optuna").TrialPruned()
-        parts: list[Sequence[Point]] = []
+        parts: list[Sequence[Measurement]] = []
         aim = self._informed(self.aims[0])
         for number, part in enumerate(_parts(self.samples)):
             try:
@@ -261,9 +263,9 @@ class Search:
         raise TuningError(f"no setting of the space can be tried:\n  - {reasons}")
 
 
-def _best_of_lengths(trials: Sequence[Trial], aim: Aim) -> list[tuple[Trial, Point]]:
+def _best_of_lengths(trials: Sequence[Trial], aim: Aim) -> list[tuple[Trial, Measurement]]:
     """The best point of every number of steps, with its trial, the best of them first."""
-    best: dict[int, tuple[float, int, Trial, Point]] = {}
+    best: dict[int, tuple[float, int, Trial, Measurement]] = {}
     for trial in trials:
         for point in trial.points:
             merit = aim.merit(point)

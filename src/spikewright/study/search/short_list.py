@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spikewright.errors import SpikewrightError, TuningError
-from spikewright.study.search.measurement import Point
+from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.trials import Trial
 
 LISTED = 8
@@ -25,34 +25,34 @@ _LEVELS = 6  # levels of cost in an octave
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
-    """A setting, as the search saw it; `training` is of its network, where it was trained.
+class Finalist:
+    """A setting that may be checked; `training` is of its network, where it was trained.
 
-    Settings whose `alike` is the same object, not None, differ by a factor of all scales alone.
+    `point` is what the search saw, `held` what was measured on the held-back samples, and
+    `certified` whether they show that the limit holds. Settings whose `alike` is the same object,
+    not None, differ by a factor of all scales alone.
     """
 
     trial: Trial
-    point: Point
+    point: Measurement
     training: Any = None
     alike: Any = None
+    held: Measurement | None = None
+    certified: bool = False
 
-
-@dataclass(frozen=True, eq=False)
-class Checked:
-    """A setting on the held-back samples; `certified` if they show that it holds the limit."""
-
-    candidate: Candidate
-    point: Point
-    certified: bool
+    @property
+    def checked(self) -> Measurement:
+        """The measurement on held-back samples, or that of the search where there is none."""
+        return self.held or self.point
 
 
 def short_list(
     trials: Sequence[Trial],
     max_drop: float,
-    expected: Callable[[Point], float] = lambda point: point.paired.drop,
+    expected: Callable[[Measurement], float] = lambda point: point.paired.drop,
     most: int = LISTED,
     every_length: bool = False,
-) -> list[Candidate]:
+) -> list[Finalist]:
     """Settings to be checked, the costliest first and the cheapest last.
 
     Those whose drop may lie within the limit, as is `expected`. With `every_length` those that no
@@ -61,7 +61,7 @@ def short_list(
     cost, up to the first that surely holds and one behind it: what beats another on the samples of
     the search may lose more on others. Raises `TuningError` where nothing was measured.
     """
-    everything = [Candidate(trial, point) for trial in trials for point in trial.points]
+    everything = [Finalist(trial, point) for trial in trials for point in trial.points]
     if not everything:
         raise TuningError(
             "no setting was measured on all samples before the search ended. Give it more time "
@@ -74,7 +74,7 @@ def short_list(
         return [min(everything, key=lambda c: (expected(c.point), c.point.cost))]
     if not every_length:
         return _spread(needed(hopeful, max_drop, expected), most)
-    by_length: dict[int, list[Candidate]] = {}
+    by_length: dict[int, list[Finalist]] = {}
     for candidate in hopeful:
         by_length.setdefault(candidate.point.steps, []).append(candidate)
     best = [candidate for some in by_length.values() for candidate in _front(some, expected)]
@@ -83,15 +83,15 @@ def short_list(
     return [*_spread(held[:split], most - cheapest), *held[split:]]
 
 
-def with_those(listed: Sequence[Candidate], more: Sequence[Candidate]) -> list[Candidate]:
+def with_those(listed: Sequence[Finalist], more: Sequence[Finalist]) -> list[Finalist]:
     """A list and those of some others whose points it does not hold."""
     held = {id(candidate.point) for candidate in listed}
     return [*listed, *(candidate for candidate in more if id(candidate.point) not in held)]
 
 
 def needed(
-    candidates: Sequence[Candidate], max_drop: float, expected: Callable[[Point], float]
-) -> list[Candidate]:
+    candidates: Sequence[Finalist], max_drop: float, expected: Callable[[Measurement], float]
+) -> list[Finalist]:
     """The best of every level of cost, up to one behind the first that surely holds the limit.
 
     Those that cost more would only take power from the others' tests, and time.
@@ -100,18 +100,18 @@ def needed(
 
 
 def undecided(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Finalist],
     certifiable: float,
     max_drop: float,
-    expected: Callable[[Point], float],
-) -> list[Candidate]:
+    expected: Callable[[Measurement], float],
+) -> list[Finalist]:
     """Of settings that are alike those that may be certified, and may be the cheapest such.
 
     A drop of `certifiable` would be. Left out are those that probably lose more, and those that
     cost more than one that surely holds `max_drop`, but for the next `_SPARE`: what was trained
     loses more on samples that did not choose its best epoch.
     """
-    found: list[Candidate] = []
+    found: list[Finalist] = []
     for alike in families(candidates):
         hopeful = [
             c for c in alike if expected(c.point) <= certifiable + _HOPE * c.point.paired.error
@@ -122,9 +122,9 @@ def undecided(
     return found
 
 
-def families(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+def families(candidates: Sequence[Finalist]) -> list[list[Finalist]]:
     """Settings that are alike together, the cheapest first; others alone."""
-    found: dict[int, list[Candidate]] = {}
+    found: dict[int, list[Finalist]] = {}
     for candidate in sorted(candidates, key=lambda c: c.point.cost):
         key = id(candidate if candidate.alike is None else candidate.alike)
         found.setdefault(key, []).append(candidate)
@@ -132,8 +132,8 @@ def families(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
 
 
 def likely_first(
-    candidates: Sequence[Candidate], expected: Callable[[Point], float]
-) -> list[Candidate]:
+    candidates: Sequence[Finalist], expected: Callable[[Measurement], float]
+) -> list[Finalist]:
     """The order in which settings are checked: those first that most probably hold.
 
     What passes hands its level on, so that a failure costs those behind it. Behind the first come
@@ -153,13 +153,13 @@ def likely_first(
 
 
 def _by_cost(
-    candidates: Sequence[Candidate], expected: Callable[[Point], float]
-) -> list[Candidate]:
+    candidates: Sequence[Finalist], expected: Callable[[Measurement], float]
+) -> list[Finalist]:
     """The costliest first."""
     return sorted(candidates, key=lambda c: (-c.point.cost, expected(c.point)))
 
 
-def _spread(candidates: list[Candidate], most: int) -> list[Candidate]:
+def _spread(candidates: list[Finalist], most: int) -> list[Finalist]:
     """At most so many, whose places are spread evenly; the ends are among them."""
     if len(candidates) <= most:
         return candidates
@@ -167,9 +167,11 @@ def _spread(candidates: list[Candidate], most: int) -> list[Candidate]:
     return [candidates[i] for i in sorted(places)]
 
 
-def _front(candidates: Sequence[Candidate], expected: Callable[[Point], float]) -> list[Candidate]:
+def _front(
+    candidates: Sequence[Finalist], expected: Callable[[Measurement], float]
+) -> list[Finalist]:
     """Those that no other beats in both cost and the drop that is expected, the cheapest first."""
-    best: list[Candidate] = []
+    best: list[Finalist] = []
     for candidate in sorted(candidates, key=lambda c: (c.point.cost, expected(c.point))):
         if not best or expected(candidate.point) < expected(best[-1].point):
             best.append(candidate)
@@ -177,18 +179,18 @@ def _front(candidates: Sequence[Candidate], expected: Callable[[Point], float]) 
 
 
 def _levels(
-    candidates: Sequence[Candidate], max_drop: float, expected: Callable[[Point], float]
-) -> list[Candidate]:
+    candidates: Sequence[Finalist], max_drop: float, expected: Callable[[Measurement], float]
+) -> list[Finalist]:
     """The best of every level of cost, the cheapest first, up to one behind the first sure one.
 
     Left out are those that lose more than a cheaper one by more than a standard error.
     """
     least = max(min(c.point.cost for c in candidates), 1e-300)
-    levels: dict[int, list[Candidate]] = {}
+    levels: dict[int, list[Finalist]] = {}
     for candidate in candidates:
         number = math.floor(_LEVELS * math.log2(max(candidate.point.cost, least) / least))
         levels.setdefault(number, []).append(candidate)
-    found: list[Candidate] = []
+    found: list[Finalist] = []
     sure, lowest = False, math.inf
     for number in sorted(levels):
         best = min(levels[number], key=lambda c: (expected(c.point), c.point.cost))
@@ -203,11 +205,11 @@ def _levels(
 
 
 def check(
-    candidates: Sequence[Candidate],
-    measure: Callable[[Candidate], Point],
+    candidates: Sequence[Finalist],
+    measure: Callable[[Finalist], Measurement],
     max_drop: float,
     confidence: float,
-) -> list[Checked]:
+) -> list[Finalist]:
     """Measure every candidate on the held-back samples, and certify down the list.
 
     The candidates, and their order, were fixed before the held-back samples were read. Each
@@ -232,21 +234,21 @@ def check(
             continue
         certified = point.paired.p_value(max_drop) <= level
         handed = level if certified else 0.0
-        found.append(Checked(candidate, point, certified))
+        found.append(replace(candidate, held=point, certified=certified))
     if not found:
         raise TuningError(f"no setting can be run on the held-back samples: {'; '.join(reasons)}")
     return found
 
 
-def choose(checked: Sequence[Checked], max_drop: float, certifying: bool = True) -> Checked:
+def choose(checked: Sequence[Finalist], max_drop: float, certifying: bool = True) -> Finalist:
     """The cheapest that is certified; else the cheapest whose estimate holds; else the nearest.
 
     Samples that are too few certify by luck alone, and settings that cost many times as much:
     where it was known beforehand that they are (not `certifying`), the estimate decides.
     """
     certified = [item for item in checked if item.certified and certifying]
-    holding = [item for item in checked if item.point.paired.drop <= max_drop]
+    holding = [item for item in checked if item.checked.paired.drop <= max_drop]
     for items in (certified, holding):
         if items:
-            return min(items, key=lambda item: item.point.cost)
-    return min(checked, key=lambda item: (item.point.paired.drop, item.point.cost))
+            return min(items, key=lambda item: item.checked.cost)
+    return min(checked, key=lambda item: (item.checked.paired.drop, item.checked.cost))

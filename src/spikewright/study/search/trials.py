@@ -20,7 +20,7 @@ from typing import Any
 from spikewright._base.optional import require
 from spikewright._base.schema import Finite, check
 from spikewright.errors import TuningError
-from spikewright.study.search.measurement import Point, front
+from spikewright.study.search.measurement import Measurement, front
 from spikewright.study.search.space import Values
 
 _HEARTBEAT = 10  # seconds between signs of life of a running trial
@@ -42,7 +42,7 @@ class Trial:
     number: int
     values: Values
     origin: str
-    points: tuple[Point, ...]
+    points: tuple[Measurement, ...]
 
 
 @dataclass(eq=False)
@@ -330,7 +330,7 @@ def _trial(frozen: Any) -> Trial:
     with _own(frozen):
         points = json.loads(frozen.user_attrs["points"])
         check(points, list[Any])
-    return Trial(frozen.number, values, origin, tuple(map(Point.of, points)))
+    return Trial(frozen.number, values, origin, tuple(map(Measurement.of, points)))
 
 
 def values_of(trial: Any) -> Values:
@@ -359,10 +359,10 @@ def note(trial: Any, **attributes: Any) -> None:
         trial.set_user_attr(name, value)
 
 
-def written(points: Sequence[Point], most: int = 24) -> str:
+def written(points: Sequence[Measurement], most: int = 24) -> str:
     """The points of a trial that matter, as JSON: those that no other beats at its steps."""
     kept = {id(p) for p in front(points)}
-    by_steps: dict[int, list[Point]] = {}
+    by_steps: dict[int, list[Measurement]] = {}
     for point in points:
         by_steps.setdefault(point.steps, []).append(point)
     kept |= {id(min(some, key=lambda p: (p.paired.drop, p.cost))) for some in by_steps.values()}

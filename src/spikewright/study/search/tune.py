@@ -12,8 +12,9 @@ from spikewright.measure.metric import Metric
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
 from spikewright.records import DEFAULT_TABLE
-from spikewright.study.search.choice import Choice, Minimise
-from spikewright.study.search.options import Request
+from spikewright.study.point import Minimise
+from spikewright.study.result import StudyResult
+from spikewright.study.search.options import TuneOptions
 from spikewright.study.search.running import Running
 from spikewright.study.search.tuning import search
 from spikewright.training.settings import TRAINABLE, named
@@ -50,7 +51,7 @@ def tune(
     train: bool | tuple[Any, Any] = False,
     trainable: Sequence[str] = TRAINABLE,
     progress: bool = True,
-) -> Choice:
+) -> StudyResult:
     """Search for the cheapest setting that loses at most `max_drop` accuracy, a fraction.
 
     `model` is what `convert` takes; `x` inputs and `y` class labels, as `evaluate` takes them. A
@@ -69,8 +70,8 @@ def tune(
     other parts: on the samples searched on, or on `(x, y)` given in its place, `y` being None where
     the network is to imitate its source. `trainable` names what may change, as for
     `Conversion.train`: `("biases", "scales", "initial_voltage")` leaves all weights as they are,
-    and then 0.8 of the cost is tried first. Where a trained network is chosen, `choice.training` is
-    what `Conversion.train` gave, and `conversion` and `reproduce` go with its weights.
+    and then 0.8 of the cost is tried first. Where a trained network is the best,
+    `result.best.training` is what `Conversion.train` gave, and `arguments` go with its weights.
 
     Ends after about `timeout` seconds, with `trials` trials in the study, or when nothing better
     turns up. `study` keeps it: a path (SQLite) or an Optuna URL, from which a second call with the
@@ -79,7 +80,7 @@ def tune(
     no training can change, `MissingExtraError` without Optuna, and as `convert` does.
     """
     table = energy_table if minimise == "energy" else None
-    request = Request(
+    options = TuneOptions(
         max_drop=max_drop,
         minimise=minimise,
         timeout=timeout,
@@ -97,4 +98,4 @@ def tune(
         trainable=named(trainable),
         running=Running(dt, engine, precision, threads, seed, table, Metric.of(metric)),
     )
-    return search(model, x, y, request, example_input)
+    return search(model, x, y, options, example_input)

@@ -16,21 +16,20 @@ from spikewright.choosing import Case, ScaleRule, Setting, fingerprint
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
-from spikewright.frontends import example_for
 from spikewright.lower.populations import Roles
 from spikewright.lower.speaking import silently
-from spikewright.study.code import source_text
+from spikewright.study.code import Origin
+from spikewright.study.result import StudyResult
 from spikewright.study.search.allocation import Allocation
 from spikewright.study.search.baseline_sweep import PlainSweep
 from spikewright.study.search.channel_refinement import Refinement
-from spikewright.study.search.choice import Choice
 from spikewright.study.search.data import digest, divided
 from spikewright.study.search.fine_tuning import FineTuning, material
 from spikewright.study.search.initial_trials import level_of, starts, sweep
-from spikewright.study.search.measurement import Point
+from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.merit import Aim, certifiable
 from spikewright.study.search.objective import Labelled, Objective
-from spikewright.study.search.options import Request
+from spikewright.study.search.options import TuneOptions
 from spikewright.study.search.parameters import (
     CORRECTION,
     LATER,
@@ -44,7 +43,7 @@ from spikewright.study.search.search import Limits, Search, hopeless_pruner
 from spikewright.study.search.short_list import (
     LISTED,
     MANY,
-    Candidate,
+    Finalist,
     check,
     likely_first,
     needed,
@@ -69,40 +68,43 @@ _SWEPT = 0.01  # of the time at most for one of a plain sweep
 
 
 @silently()
-def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = None) -> Choice:
+def search(
+    model: Any, x: Any, y: Any, asked: TuneOptions, example_input: Any = None
+) -> StudyResult:
     """Search as requested; see `spikewright.tune`."""
     require("optuna")
-    if request.train is not False:
+    if asked.train is not False:
         require("torch")
     limits_from = time.monotonic()
+    origin = Origin.of(model, example_input, x)
     conversion = convert(
         model,
         spiking=True,
-        example_input=example_for(model, example_input, x),
-        max_pool=request.max_pool,
-        weights=request.weights,
-        outputs=request.outputs,
+        example_input=origin.example,
+        max_pool=asked.max_pool,
+        weights=asked.weights,
+        outputs=asked.outputs,
     )
-    wanted, rules = with_rules(request.space)
+    wanted, rules = with_rules(asked.space)
     space = restricted(space_of(conversion), wanted)
     check_values(space)
-    mine, held = divided(conversion, (x, y), request.validation, request.searched, request.running)
-    allocation = _allocation(conversion, mine, _WORK * request.timeout, rules)
-    translation = Translation(allocation, request.running.dt)
+    mine, held = divided(conversion, (x, y), asked.validation, asked.searched, asked.running)
+    allocation = _allocation(conversion, mine, _WORK * asked.timeout, rules)
+    translation = Translation(allocation, asked.running.dt)
     objective = Objective(
         conversion,
         translation,
         space,
-        request.minimise,
-        request.running,
+        asked.minimise,
+        asked.running,
         mine.unit,
         mine[slice(_CORRECTED)].x,
     )
-    sure = certifiable(len(held), request.max_drop, request.confidence, held.size)
-    facts = _facts(request, conversion, space, digest(mine, held))
-    study = open_study(request.study, facts, request.running.seed, hopeless_pruner(), LATER)
-    aims = _aims(request, mine, sure)
-    plain = _plain(request, objective, mine, aims[0], certifying=sure is not None)
+    sure = certifiable(len(held), asked.max_drop, asked.confidence, held.size)
+    facts = _facts(asked, conversion, space, digest(mine, held))
+    study = open_study(asked.study, facts, asked.running.seed, hopeless_pruner(), LATER)
+    aims = _aims(asked, mine, sure)
+    plain = _plain(asked, objective, mine, aims[0], certifying=sure is not None)
     trying = Search(
         study,
         space,
@@ -111,39 +113,39 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
         aims,
         starts(space),
         translation.shortened,
-        Refinement(objective, mine, _REFINING * request.timeout).proposals,
+        Refinement(objective, mine, _REFINING * asked.timeout).proposals,
         lambda values: sha256(objective.identify(values).encode()).hexdigest()[:16],
-        partial(_affordable, objective, len(mine), request.timeout),
-        partial(_swept, objective, len(mine), request.timeout),
+        partial(_affordable, objective, len(mine), asked.timeout),
+        partial(_swept, objective, len(mine), asked.timeout),
         plain,
         plain.finer,
     )
     settled = sure is not None  # else estimates decide, and every cheap setting has a chance
-    listing = partial(_listed, trying, plain, request, settled)
-    searching = request.timeout * (1 - (_TRAINING if request.train is not False else 0))
+    listing = partial(_listed, trying, plain, asked, settled)
+    searching = asked.timeout * (1 - (_TRAINING if asked.train is not False else 0))
     reserve = partial(_checking, objective, study, listing, len(held), searching)
-    limits = Limits(limits_from + searching, reserve, request.trials)
-    with _bar(limits, request.timeout, request.progress) as advance:
+    limits = Limits(limits_from + searching, reserve, asked.trials)
+    with _bar(limits, asked.timeout, asked.progress) as advance:
         trying.run(limits, advance)
     listed, aimed = listing(), trying.aims[0].limit
-    tuning = _fine_tuning(request, objective, mine, len(held), aimed)
+    tuning = _fine_tuning(asked, objective, mine, len(held), aimed)
     trained = [] if tuning is None else tuning.candidates(listed, trying.expected())
     if trained and sure is not None:
-        some = needed([*listed, *trained], request.max_drop, trying.expected())
+        some = needed([*listed, *trained], asked.max_drop, trying.expected())
         listed = [one for one in listed if one in some]
-        trained = undecided(trained, sure, request.max_drop, trying.expected())
+        trained = undecided(trained, sure, asked.max_drop, trying.expected())
     checked = check(
         likely_first([*listed, *trained], trying.expected()),
         partial(_held_back, objective, held),
-        request.max_drop,
-        request.confidence,
+        asked.max_drop,
+        asked.confidence,
     )
     return result(
-        request,
+        asked,
         objective,
         study,
         checked,
-        source_text(model, example_input, x),
+        origin,
         (len(mine), len(held)),
         certifying=sure is not None,
         refused={} if tuning is None else tuning.failures,
@@ -151,40 +153,40 @@ def search(model: Any, x: Any, y: Any, request: Request, example_input: Any = No
 
 
 def _fine_tuning(
-    request: Request, objective: Objective, samples: Labelled, held: int, limit: float
+    asked: TuneOptions, objective: Objective, samples: Labelled, held: int, limit: float
 ) -> FineTuning | None:
     """The training of settings, which `held` samples then check; None where none is asked for."""
-    if request.train is False:
+    if asked.train is False:
         return None
     return FineTuning(
         objective,
-        material(request.train, samples),
+        material(asked.train, samples),
         limit,
-        request.trainable,
-        _TRAINING * request.timeout,
+        asked.trainable,
+        _TRAINING * asked.timeout,
         held,
-        request.progress,
+        asked.progress,
     )
 
 
 def _facts(
-    request: Request, conversion: Conversion, space: Mapping[str, Parameter], data: str
+    asked: TuneOptions, conversion: Conversion, space: Mapping[str, Parameter], data: str
 ) -> dict[str, Any]:
     """The facts that the trials of a study hold for."""
-    weights = "" if request.weights is None else f", weights={request.weights}"
-    running = request.running
+    weights = "" if asked.weights is None else f", weights={asked.weights}"
+    running = asked.running
     facts = {
-        "model": f"{fingerprint(conversion.canonical)}, max_pool={request.max_pool}{weights}",
+        "model": f"{fingerprint(conversion.canonical)}, max_pool={asked.max_pool}{weights}",
         "data": data,
-        "minimise": ", ".join(filter(None, (request.minimise, running.table))),
-        "max_drop": request.max_drop,
+        "minimise": ", ".join(filter(None, (asked.minimise, running.table))),
+        "max_drop": asked.max_drop,
         "dt": running.dt,
         "precision": running.precision,
         "seed": running.seed,
         "space": {name: repr(parameter) for name, parameter in space.items()},
     }
     if running.metric is not None:
-        facts["metric"] = f"{request.worth.name} {running.metric.key}"
+        facts["metric"] = f"{asked.worth.name} {running.metric.key}"
     return facts
 
 
@@ -205,28 +207,28 @@ def _allocation(
     return Allocation(case, weights, rules)
 
 
-def _aims(request: Request, samples: Labelled, sure: float | None) -> list[Aim]:
+def _aims(asked: TuneOptions, samples: Labelled, sure: float | None) -> list[Aim]:
     """The aims: the limit itself, and the drop that held-back samples will certify.
 
     Where they can certify none, half the limit: a choice loses more on samples that it was not
     chosen on.
     """
-    limits = [request.max_drop / 2 if sure is None else sure, request.max_drop]
-    return [Aim.of(limit, request.max_drop, len(samples), samples.size) for limit in limits]
+    limits = [asked.max_drop / 2 if sure is None else sure, asked.max_drop]
+    return [Aim.of(limit, asked.max_drop, len(samples), samples.size) for limit in limits]
 
 
-def _listed(trying: Search, plain: PlainSweep, request: Request, settled: bool) -> list[Candidate]:
+def _listed(trying: Search, plain: PlainSweep, asked: TuneOptions, settled: bool) -> list[Finalist]:
     """The settings to be checked, after all trials that are finished."""
-    most = MANY if not settled else LISTED if request.train is False else _FEW
+    most = MANY if not settled else LISTED if asked.train is False else _FEW
     finished, expected = trying.study.finished(), trying.expected()
-    hopeful = short_list(finished, request.max_drop, expected, most, every_length=not settled)
+    hopeful = short_list(finished, asked.max_drop, expected, most, every_length=not settled)
     return with_those(hopeful, plain.cheapest(finished, 1 if settled else _PLAIN))
 
 
 def _checking(
     objective: Objective,
     study: Study,
-    listing: Callable[[], Sequence[Candidate]],
+    listing: Callable[[], Sequence[Finalist]],
     held: int,
     searching: float,
 ) -> float:
@@ -238,17 +240,17 @@ def _checking(
 
 
 def _plain(
-    request: Request, objective: Objective, samples: Labelled, aim: Aim, certifying: bool
+    asked: TuneOptions, objective: Objective, samples: Labelled, aim: Aim, certifying: bool
 ) -> PlainSweep:
     """The sweep that comes first; what it holds is certified where that decides, else estimated."""
 
-    def holds(point: Point) -> bool:
+    def holds(point: Measurement) -> bool:
         if certifying:
             return aim.expected(point) <= aim.limit
-        return point.paired.drop <= request.max_drop
+        return point.paired.drop <= asked.max_drop
 
     seconds = partial(objective.seconds, samples=len(samples))
-    return PlainSweep(objective.space, seconds, request.timeout, holds, request.trials, certifying)
+    return PlainSweep(objective.space, seconds, asked.timeout, holds, asked.trials, certifying)
 
 
 def _affordable(objective: Objective, samples: int, timeout: float, values: Values) -> bool:
@@ -261,7 +263,9 @@ def _affordable(objective: Objective, samples: int, timeout: float, values: Valu
     return shortest or objective.trial(values, samples) <= _TRIAL * timeout
 
 
-def _swept(objective: Objective, samples: int, timeout: float, point: Point) -> Iterator[Values]:
+def _swept(
+    objective: Objective, samples: int, timeout: float, point: Measurement
+) -> Iterator[Values]:
     """The settings of a plain sweep near a point, those that take little time."""
     level = level_of(point.costs["spikes"], objective.translation.allocation.neurons)
     for values in sweep(objective.space, level):
@@ -269,9 +273,8 @@ def _swept(objective: Objective, samples: int, timeout: float, point: Point) -> 
             yield values
 
 
-def _held_back(objective: Objective, held: Labelled, candidate: Candidate) -> Point:
-    network = objective.network(candidate)
-    return objective.of(network, candidate.point.where, held)
+def _held_back(objective: Objective, held: Labelled, one: Finalist) -> Measurement:
+    return objective.of(objective.network(one), one.point.where, held)
 
 
 @contextmanager
