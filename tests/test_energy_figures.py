@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from spikewright.study.search.choice import Choice
 
 import spikewright as sw
 from report.report_pages import parse
@@ -23,7 +22,14 @@ from spikewright.explorer.measuring import measured
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
 from spikewright.measure.energy import TABLES
-from spikewright.records import DEFAULT_TABLE, OWN_NETWORKS, own_energies, select, table_of
+from spikewright.records import (
+    DEFAULT_TABLE,
+    OWN_NETWORKS,
+    Record,
+    own_energies,
+    select,
+    table_of,
+)
 from spikewright.report import figures, write_html
 from spikewright.report.tables import Table, energy_table
 from spikewright.study.search.running import Running, run
@@ -96,15 +102,12 @@ def told_by_tune(found: Setting) -> str:
     (x, y), inputs = demo.held_out(SAMPLES), iter(found.conversion.inputs)
     running = Running(table=DEFAULT_TABLE)
     outcome = run(found.conversion, {next(inputs): x}, y, [STEPS], ["mean"], running)
-    choice = Choice(
-        arguments={"steps": STEPS, "dt": 0.001}, drop=0.0, interval=(0.0, 0.01), certified=True,
-        costs=outcome.costs[STEPS], needed=None, runners_up=(), limit=0.01, confidence=0.95,
-        minimised="energy", held_back=9, searched_on=9, records=(), reproduce="", trials={},
-        energy_table=running.table,
-    )  # fmt: skip
-    assert choice.as_dict()["energy_table"] == DEFAULT_TABLE
-    assert f"({DEFAULT_TABLE})" in repr(choice)
-    return str(choice)
+    how = {"table": DEFAULT_TABLE, "network": "spiking"}
+    energy = Record("energy", outcome.costs[STEPS]["energy"], "J", SAMPLES, None, how)
+    setting = sw.StudySetting("trial 1", {})
+    point = sw.OperatingPoint(setting=setting, steps=STEPS, dt=0.001, costs=(energy,))
+    assert point.as_dict()["energy_table"] == DEFAULT_TABLE
+    return point.costs_text
 
 
 def told_by_a_page(found: Setting, part: str, kind: str) -> str:
@@ -200,9 +203,7 @@ def test_another_table_is_named_in_the_place_of_the_default(setting: Setting, ta
     best = found.as_dict()["best"]
 
     assert figure in found.conclusion
-    assert column(found.table, "energy") == (
-        f"energy per sample ({table}): {joules(record.value)}"
-    )
+    assert column(found.table, "energy") == (f"energy per sample ({table}): {joules(record.value)}")
     assert (row["energy_j"], row["energy_table"]) == (record.value, table)
     assert (best["energy"], best["energy_table"]) == (record.value, table)
     page = write_html(setting.folder / f"{table}.html", sweep=found.records, search=found.trade_off)

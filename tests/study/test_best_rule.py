@@ -28,7 +28,7 @@ from spikewright.study.halving.comparison import LOSS, Comparison, by_candidate
 from spikewright.study.halving.halving import Clock, Halving, better_half
 from spikewright.study.halving.loss import loss
 from spikewright.study.halving.refinements import Further
-from spikewright.study.point import Score
+from spikewright.study.point import OutputScore
 
 CLASSES, VALUES = Output("y", (5,)), Output("y", (1,))
 
@@ -317,7 +317,7 @@ class Made:
         return [
             sw.OperatingPoint(
                 setting=candidate, steps=8, dt=0.001, readout=readout, losses=loss[:count],
-                scores=(Score(LOSS, Record("loss", float(loss[:count].mean()), "ratio", count)),),
+                scores=(OutputScore(LOSS, Record("loss", loss[:count].mean(), "ratio", count)),),
                 costs=(Record("spikes per sample", 1.0, "spikes", count),),
             )
             for readout, loss in self.losses[candidate.name].items()

@@ -25,7 +25,7 @@ _FEW = 16  # numbers that are as good to read as the rule that they come from
 
 
 @dataclass(frozen=True, eq=False)
-class Origin:
+class ModelReference:
     """A model as code names it, and its example input, which a PyTorch module needs.
 
     `base` are the arguments of a model that is a `Conversion`, None of any other. `data` are
@@ -38,7 +38,7 @@ class Origin:
     data: tuple[tuple[Any, str], ...] = ()
 
     @classmethod
-    def of(cls, model: Any, example_input: Any, x: Any, **data: Any) -> Origin:
+    def of(cls, model: Any, example_input: Any, x: Any, **data: Any) -> ModelReference:
         """The origin of an argument of that name; `data` are arguments that hold samples."""
         base = model.arguments if isinstance(model, Conversion) else None
         example = None if base is not None else example_for(model, example_input, x)
@@ -50,7 +50,7 @@ class Origin:
         return next((text for known, text in self.data if known is samples), None)
 
 
-MODEL = Origin("model")
+MODEL = ModelReference("model")
 """A model of which nothing is known but that code names it so."""
 
 
@@ -67,7 +67,7 @@ def source_text(model: Any, example_input: Any, x: Any) -> str:
 
 
 def program(
-    origin: Origin | None,
+    origin: ModelReference | None,
     numbers: Mapping[str, Any],
     given: Mapping[str, Any],
     read: tuple[int, float, Any],
@@ -92,7 +92,7 @@ def program(
 
 
 def _shortest(
-    origin: Origin, numbers: Mapping[str, Any], given: Mapping[str, Any]
+    origin: ModelReference, numbers: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], str | None]:
     """Arguments with a rule in the place of many numbers, and the code of the data it looks at."""
     rules = {

@@ -16,14 +16,14 @@ from spikewright.measure import Evaluation, EveryStep
 from spikewright.measure.intervals import Interval, mean_interval
 from spikewright.measure.readout import readout_name
 from spikewright.records import Record, Worth, own_energies, select
-from spikewright.study.code import MODEL, Origin, program
+from spikewright.study.code import MODEL, ModelReference, program
 from spikewright.study.setting import StudySetting
 
 Minimise = Literal["spikes", "energy", "latency"]
 MINIMISED: tuple[Minimise, ...] = ("spikes", "energy", "latency")
 
 
-class Score(NamedTuple):
+class OutputScore(NamedTuple):
     """The score of an output: the measure, its record, and that of the source.
 
     `drop` is the record of the loss, where it was measured on the same samples; it is `value` too
@@ -44,7 +44,7 @@ class Score(NamedTuple):
         return self.worth.sign * (own - self.value.value)
 
 
-class Check(NamedTuple):
+class Certificate(NamedTuple):
     """The result of a certificate: whether samples that were held back show that a limit holds.
 
     `needed` is about how many of them would, None where the estimate itself does not hold it.
@@ -71,18 +71,18 @@ class OperatingPoint:
     steps: int
     dt: float
     readout: EveryStep = "mean"
-    scores: tuple[Score, ...] = ()
+    scores: tuple[OutputScore, ...] = ()
     costs: tuple[Record, ...] = ()
     on: str = ""
     failed: str = ""
     losses: NDArray = field(default_factory=lambda: np.zeros(0))
     different: NDArray | None = None
     evaluation: Evaluation | None = None
-    check: Check | None = None
+    check: Certificate | None = None
     rule: Any = None
     training: Any = None
     make: Callable[[], Conversion] | None = None
-    origin: Origin = MODEL
+    origin: ModelReference = MODEL
 
     @property
     def lost(self) -> float:
@@ -204,6 +204,7 @@ class OperatingPoint:
             "lost": None if self.failed else self.lost,
             "spikes": self.spikes,
             "energy": self.energy,
+            "energy_table": next((r.how["table"] for r in own_energies(self.costs)), None),
             "certified": None if self.check is None else self.check.certified,
             "needed": None if self.check is None else self.check.needed,
             "rule": None if self.rule is None else str(self.rule),

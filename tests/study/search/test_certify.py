@@ -9,7 +9,6 @@ from spikewright.errors import SimulationError, TuningError
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.paired import Paired
 from spikewright.study.search.short_list import (
-    Checked,
     Finalist,
     check,
     choose,
@@ -33,6 +32,11 @@ def trial(number: int, *points: Measurement) -> Trial:
 def candidate(cost: float, lost: int) -> Finalist:
     """A setting as the search saw it."""
     return Finalist(trial(0, point(cost, lost)), point(cost, lost))
+
+
+def held(cost: float, lost: int, certified: bool) -> Finalist:
+    """A setting that was checked on the held-back samples."""
+    return replace(candidate(cost, 0), held=point(cost, lost), certified=certified)
 
 
 def test_the_list_runs_from_accurate_to_cheap_along_the_front() -> None:
@@ -161,9 +165,9 @@ def test_a_wrong_certificate_is_as_rare_as_promised() -> None:
 def test_the_cheapest_certified_one_is_chosen() -> None:
     """A certificate comes before a price."""
     items = [
-        Checked(candidate(30, 0), point(30, 0), True),
-        Checked(candidate(20, 0), point(20, 1), True),
-        Checked(candidate(10, 0), point(10, 5), False),
+        held(30, 0, True),
+        held(20, 1, True),
+        held(10, 5, False),
     ]
 
     assert choose(items, 0.01).point.cost == 20
@@ -172,8 +176,8 @@ def test_the_cheapest_certified_one_is_chosen() -> None:
 def test_certificates_by_luck_do_not_decide() -> None:
     """Where it was known beforehand that there are too few samples, the estimate does."""
     items = [
-        Checked(candidate(900, 0), point(900, 0), True),
-        Checked(candidate(10, 0), point(10, 5), False),
+        held(900, 0, True),
+        held(10, 5, False),
     ]
 
     assert choose(items, 0.01, certifying=False).point.cost == 10
@@ -183,9 +187,9 @@ def test_certificates_by_luck_do_not_decide() -> None:
 def test_without_certificate_the_cheapest_that_holds_is_chosen() -> None:
     """And where none holds, the one that loses least."""
     holding = [
-        Checked(candidate(30, 0), point(30, 9), False),
-        Checked(candidate(20, 0), point(20, 8), False),
-        Checked(candidate(10, 0), point(10, 50), False),
+        held(30, 9, False),
+        held(20, 8, False),
+        held(10, 50, False),
     ]
 
     assert choose(holding, 0.01).point.cost == 20

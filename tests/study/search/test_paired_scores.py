@@ -135,7 +135,9 @@ def test_scores_that_never_change_show_nothing_of_those_not_seen() -> None:
 
 def test_a_point_comes_back_from_plain_data() -> None:
     """As a study keeps it; parts of either kind are joined."""
-    scores = Measurement(2, "mean", PairedScores(3, 0.5, 0.25, -1.0, 2.0), 4.0, {"spikes": 4.0}, 0.1)
+    scores = Measurement(
+        2, "mean", PairedScores(3, 0.5, 0.25, -1.0, 2.0), 4.0, {"spikes": 4.0}, 0.1
+    )
     counts = Measurement(2, "mean", Paired(5, 1, 0), 8.0, {"spikes": 8.0}, 0.2)
 
     assert Measurement.of(scores.as_dict()) == scores

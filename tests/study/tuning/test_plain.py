@@ -110,7 +110,9 @@ def test_far_behind_others_it_has_no_neighbours() -> None:
     """Neighbours are tried if the sweep costs at most a quarter more than another that holds."""
     mine = tried(0, 2.0, (1, 2, 5.0))
     for cost, finer in ((3.0, False), (4.5, True), (9.0, True)):
-        other = Trial(1, mine.values, "start", (Measurement(1, "mean", Paired(100, 2, 0), cost, {}),))
+        other = Trial(
+            1, mine.values, "start", (Measurement(1, "mean", Paired(100, 2, 0), cost, {}),)
+        )
         assert bool(list(sweep().finer(Kept([mine, other])))) == finer
     worse = Trial(1, mine.values, "start", (Measurement(1, "mean", Paired(100, 9, 0), 1.0, {}),))
     assert list(sweep().finer(Kept([mine, worse])))
@@ -146,7 +148,7 @@ QUICK = {"max_drop": 0.02, "timeout": 60.0, "progress": False}
 @pytest.fixture
 def worst_list(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A search that has only its dearest setting to show."""
-    real = searching.short_list
+    real = tuning.short_list
 
     def dearest(*args: Any, **kwargs: Any) -> Any:
         found = [*real(*args, **kwargs)]
@@ -161,12 +163,12 @@ def test_the_choice_costs_no_more_than_the_sweep(worst_list: None, tmp_path: Pat
     """Where the search has nothing better, the cheapest of the sweep that holds is chosen."""
     study = tmp_path / "study.db"
     choice = sw.tune(demo.MODEL, *digits(), trials=30, study=study, **QUICK)
-    others = [choice.spikes, *(other.spikes for other in choice.runners_up)]
+    others = [point.spikes for point in choice.points]
     assert len(others) > 3
-    held = [c.spikes for c in (choice, *choice.runners_up) if c.drop <= 0.02]
-    assert choice.spikes == min(held)
-    assert choice.spikes < max(others)
-    rule = choice.arguments["scale_firing_rates"]
+    held = [point.spikes for point in choice.points if point.lost <= 0.02]
+    assert choice.best.spikes == min(held)
+    assert choice.best.spikes < max(others)
+    rule = choice.best.arguments["scale_firing_rates"]
     assert len({round(1e3 * float(np.ravel(scale)[0])) for scale in rule.values()}) == 1
 
 
@@ -180,8 +182,8 @@ def test_a_study_from_before_the_sweep_goes_on(
         before.setattr(PlainSweep, "__call__", lambda self, study: iter(()))
         first = sw.tune(demo.MODEL, *digits(), trials=4, study=study, **QUICK)
     then = sw.tune(demo.MODEL, *digits(), trials=12, study=study, **QUICK)
-    assert sum(first.trials.values()) == 4
-    assert sum(then.trials.values()) == 12
+    assert sum(first.facts["trials"].values()) == 4
+    assert sum(then.facts["trials"].values()) == 12
     optuna = pytest.importorskip("optuna")
     trials = optuna.load_study(study_name="spikewright", storage=f"sqlite:///{study}").trials
     origins = [trial.user_attrs["origin"] for trial in trials]

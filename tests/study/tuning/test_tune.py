@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,84 +35,55 @@ def choice() -> sw.StudyResult:
     return sw.tune(MODEL, *digits(), max_drop=0.02, space=SPACE, **FEW)
 
 
-def predictions(conversion: sw.Conversion, choice: sw.StudyResult, x: np.ndarray) -> Any:
-    """What a network answers under the choice's steps and readout."""
-    return conversion.run(x, **choice.run, progress=False).predict(choice.arguments["readout"])
+def predictions(conversion: sw.Conversion, best: sw.OperatingPoint, x: np.ndarray) -> Any:
+    """What a network answers under the steps and the readout of a point."""
+    return conversion.run(x, **best.run, progress=False).predict(best.readout)
 
 
-def test_the_choice_says_what_it_loses_and_costs(choice: sw.StudyResult) -> None:
-    """Drop, interval and spikes are those of the held-back samples."""
-    low, high = choice.interval
-
-    assert (choice.searched_on, choice.held_back) == (150, 150)
-    assert low <= choice.drop <= high
-    assert choice.drop <= 0.02
-    assert choice.spikes > 0
-    assert choice.energy is None
-    assert choice.certified is (high <= 0.02)
-    assert "spikes a sample" in str(choice)
-    for steps in (1, 2):
-        told = str(replace(choice, arguments={**choice.arguments, "steps": steps}))
-        assert told.endswith(" this is a quantised rate network.") == (steps == 1)
+def program(found: sw.StudyResult, **names: Any) -> Any:
+    """What the printed program predicts."""
+    *made, run = found.call.splitlines()
+    exec("\n".join(made), names)
+    return eval(run, names)
 
 
-def test_its_arguments_need_no_data_and_give_the_same_predictions(choice: sw.StudyResult) -> None:
-    """Numbers alone: converting anew answers bit for bit what the search measured."""
-    x, _ = digits()
-    first = sw.convert(MODEL, **choice.conversion)
-    again = sw.convert(MODEL, **choice.conversion)
-
-    assert choice.arguments["calibration"] is None
-    assert all(
-        isinstance(scale, float | np.ndarray)
-        for scale in choice.arguments["scale_firing_rates"].values()
-    )
-    assert np.array_equal(predictions(first, choice, x), predictions(again, choice, x))
-
-
-def test_it_is_reproduced_by_one_line(choice: sw.StudyResult) -> None:
-    """The call as text makes the very same network."""
-    x, _ = digits(60)
-    made = eval(choice.reproduce, {"sw": sw, "np": np})
-
-    expected = predictions(sw.convert(MODEL, **choice.conversion), choice, x)
-    assert np.array_equal(predictions(made, choice, x), expected)
-
-
-def test_spikes_and_drop_are_those_of_the_network(choice: sw.StudyResult) -> None:
-    """Measured over again on all samples, what was promised for half of them is about right."""
-    x, _ = digits()
-    run = sw.convert(MODEL, **choice.conversion).run(x, **choice.run, progress=False)
-    spikes = sum(float(counts.mean()) for counts in run.spike_counts().values())
-
-    assert spikes == pytest.approx(choice.spikes, rel=0.1)
-
-
-def test_runners_up_are_other_prices(choice: sw.StudyResult) -> None:
-    """Sorted by cost; each has arguments of its own."""
-    spikes = [other.spikes for other in choice.runners_up]
-
-    assert spikes == sorted(spikes)
-    assert choice.spikes not in spikes
-
-
-def test_records_hold_the_front_and_what_was_checked(choice: sw.StudyResult) -> None:
-    """Reports draw from them: drops with intervals on the held-back samples, and costs."""
+def test_the_best_says_what_it_loses_and_costs(choice: sw.StudyResult) -> None:
+    """Drop, interval and spikes are those of the held-back samples, in words and records."""
+    best = choice.best
     (drop,) = select(choice.records, "accuracy drop", role="chosen")
+    low, high = drop.interval
 
-    assert drop.value == choice.drop
-    assert drop.interval == choice.interval
-    assert drop.n == choice.held_back
-    assert select(choice.records, "spikes per sample", role="chosen")[0].value == choice.spikes
+    assert (choice.facts["searched_on"], choice.facts["held_back"], drop.n) == (150, 150, 150)
+    assert low <= best.lost == drop.value <= min(high, choice.limit)
+    assert best.spikes == select(choice.records, "spikes per sample", role="chosen")[0].value > 0
+    assert best.energy is None
+    assert best.check.certified is (high <= 0.02)
+    assert "spikes a sample" in choice.conclusion
+    assert choice.conclusion.endswith("a quantised rate network.") == (best.steps == 1)
     assert select(choice.records, "accuracy drop", samples="searched")
+    json.dumps(choice.as_dict(), allow_nan=False)
 
 
-def test_a_choice_is_plain_data(choice: sw.StudyResult) -> None:
-    """It goes through JSON."""
-    plain = json.loads(json.dumps(choice.as_dict(), allow_nan=False))
+def test_arguments_and_program_make_the_network_without_data(choice: sw.StudyResult) -> None:
+    """Bit for bit what was measured: spikes of half of the samples are about those of all."""
+    x, _ = digits()
+    best = choice.best
+    made = sw.convert(MODEL, **best.arguments)
+    expected = predictions(best.conversion, best, x)
 
-    assert plain["costs"]["spikes"] == choice.spikes
-    assert plain["reproduce"] == choice.reproduce
+    assert best.arguments["calibration"] is None
+    assert np.array_equal(predictions(made, best, x), expected)
+    assert np.array_equal(program(choice, x=x), expected)
+    counts = made.run(x, **best.run, progress=False).spike_counts().values()
+    assert sum(float(n.mean()) for n in counts) == pytest.approx(best.spikes, rel=0.1)
+
+
+def test_other_points_are_other_prices(choice: sw.StudyResult) -> None:
+    """Sorted by cost, the best among them; the curve is those that none beats."""
+    spikes = [point.spikes for point in choice.points]
+
+    assert spikes == sorted(spikes) and len(set(spikes)) == len(spikes)
+    assert choice.best in choice.points and choice.closest in choice.curve
 
 
 def test_the_same_seed_gives_the_same_choice() -> None:
@@ -123,8 +93,8 @@ def test_the_same_seed_gives_the_same_choice() -> None:
         for _ in range(2)
     ]
 
-    assert found[0].reproduce == found[1].reproduce
-    assert found[0].interval == found[1].interval
+    assert found[0].call == found[1].call
+    assert found[0].records == found[1].records
 
 
 def test_latency_prefers_few_steps() -> None:
@@ -134,7 +104,7 @@ def test_latency_prefers_few_steps() -> None:
         timeout=30.0, progress=False,
     )  # fmt: skip
 
-    assert found.arguments["steps"] == 1
+    assert found.best.steps == 1
 
 
 def test_energy_is_that_of_the_cost_table() -> None:
@@ -144,36 +114,21 @@ def test_energy_is_that_of_the_cost_table() -> None:
         MODEL, x, y, max_drop=0.05, minimise="energy", energy_table="loihi", trials=3,
         space=SPACE, validation=(x, y), progress=False,
     )  # fmt: skip
-    evaluation = sw.convert(MODEL, **found.conversion).evaluate(
-        x, y, found.arguments["steps"], progress=False
-    )
-    expected = select(
-        evaluation.records, "energy", steps=found.arguments["steps"], table="loihi",
-        network="spiking",
-    )  # fmt: skip
+    best = found.best
+    evaluation = best.conversion.evaluate(x, y, best.steps, progress=False)
+    how = {"steps": best.steps, "table": "loihi", "network": "spiking"}
+    expected = select(evaluation.records, "energy", **how)
 
-    assert found.energy == pytest.approx(expected[0].value, rel=1e-6)
+    assert best.energy == pytest.approx(expected[0].value, rel=1e-6)
 
 
-def test_one_spike_a_step_can_be_asked_for() -> None:
-    """A restricted space is kept to: hardware that sends one spike a step gets no more."""
-    found = sw.tune(
-        MODEL, *digits(120), max_drop=0.1, trials=4, progress=False,
-        space={**SPACE, "max_spikes_per_step": 1, "neuron": "default"},
-    )  # fmt: skip
+def test_a_restricted_space_is_kept_to() -> None:
+    """Hardware that sends one spike a step gets no more; neurons are part of the program."""
+    space = {**SPACE, "max_spikes_per_step": 1, "neuron": "bipolar"}
+    found = sw.tune(MODEL, *digits(120), max_drop=0.1, trials=4, progress=False, space=space)
 
-    assert found.arguments["max_spikes_per_step"] == 1
-
-
-def test_bipolar_neurons_can_be_asked_for() -> None:
-    """The neuron type is part of the arguments and of the line that reproduces them."""
-    found = sw.tune(
-        MODEL, *digits(120), max_drop=0.1, trials=3, progress=False,
-        space={**SPACE, "neuron": "bipolar"},
-    )  # fmt: skip
-
-    assert "sw.BipolarIntegrateAndFire(" in found.reproduce
-    eval(found.reproduce, {"sw": sw, "np": np})
+    assert found.best.arguments["max_spikes_per_step"] == 1
+    assert "sw.BipolarIntegrateAndFire(" in found.call
 
 
 @pytest.mark.parametrize(
@@ -263,7 +218,5 @@ def test_models_of_other_frameworks_are_searched_too() -> None:
         model, x, y, max_drop=0.2, trials=2, space=SPACE, example_input=x[:1], progress=False
     )
 
-    names = {"sw": sw, "np": np, "model": model, "example_input": x[:1]}
-    made = eval(found.reproduce, names)
-    expected = sw.convert(model, example_input=x[:1], **found.conversion)
-    assert np.array_equal(predictions(made, found, x), predictions(expected, found, x))
+    expected = predictions(sw.convert(model, **found.best.arguments), found.best, x)
+    assert np.array_equal(program(found, model=model, example_input=x[:1], x=x), expected)

@@ -65,25 +65,25 @@ def test_a_trained_setting_costs_less_and_holds_the_limit(
     """For the same limit on the same held-back samples fewer spikes than the search alone found."""
     plain, trained = choices
 
-    assert trained.training is not None
-    assert plain.training is None
-    assert trained.drop <= trained.limit
-    assert trained.spikes < 0.8 * plain.spikes
-    assert trained.held_back == plain.held_back
+    assert trained.best.training is not None
+    assert plain.best.training is None
+    assert trained.best.lost <= trained.limit
+    assert trained.best.spikes < 0.8 * plain.best.spikes
+    assert trained.best.n == plain.best.n
 
 
 def test_its_arguments_go_with_the_weights_that_go_home(
     choices: tuple[sw.StudyResult, sw.StudyResult],
 ) -> None:
     """The written-back model, converted with the choice's arguments, sends the same spikes."""
-    _, choice = choices
+    best = choices[1].best
     model, (x, _) = network(), digits()
-    choice.training.write_back(model)
-    again = sw.convert(model, example_input=x[:1], **choice.conversion)
+    best.training.write_back(model)
+    again = sw.convert(model, **best.arguments)
 
     counts = [
-        n.run(x[1000:1100], **choice.run, progress=False).spike_counts()
-        for n in (again, choice.training.conversion)
+        n.run(x[1000:1100], **best.run, progress=False).spike_counts()
+        for n in (again, best.training.conversion)
     ]
     assert all(np.array_equal(counts[0][name], counts[1][name]) for name in counts[0])
     assert sum(float(n.sum()) for n in counts[0].values()) > 0
@@ -93,12 +93,13 @@ def test_a_trained_choice_says_so(choices: tuple[sw.StudyResult, sw.StudyResult]
     """In words, as plain data, and in the call that gives the network."""
     plain, trained = choices
 
-    assert "trained" in str(trained)
-    assert repr(trained).startswith("<Choice: 2 steps, ")
-    assert all(len(repr(one)) < 100 for one in (trained, *trained.runners_up))
-    assert "trained" not in str(plain)
-    assert trained.as_dict()["trained"] is True
-    assert eval(trained.reproduce, {"choice": trained}) is trained.training.conversion
+    assert "trained" in trained.conclusion
+    assert all(len(repr(one)) < 100 for one in (trained, *trained.points))
+    assert "trained" not in plain.conclusion
+    assert trained.as_dict()["best"]["trained"] is True
+    space: dict[str, Any] = {"result": trained, "x": digits()[0][:5]}
+    exec(trained.call, space)
+    assert space["conversion"] is trained.best.training.conversion
 
 
 @pytest.mark.slow
@@ -114,12 +115,12 @@ def test_every_cost_has_a_part(minimise: Any) -> None:
         model, x[1000:], y[1000:], **{**FEW, "space": space}, example_input=x[:1],
         minimise=minimise, train=True, progress=False,
     )  # fmt: skip
-    every = [found.chosen, *found.runners_up]
+    every = found.points
     trained = [a for a in every if a.training is not None]
     cost = {"latency": "steps", "energy": "energy"}.get(minimise, "spikes")
 
-    assert trained, found.failures
-    best = min(getattr(a, cost) for a in every if a.training is None and a.drop <= 0.08)
+    assert trained, found.facts["failures"]
+    best = min(getattr(a, cost) for a in every if a.training is None and a.lost <= 0.08)
     assert min(getattr(a, cost) for a in trained) < best
 
 
@@ -132,8 +133,8 @@ def test_a_setting_that_training_refuses_is_counted_with_the_reason() -> None:
         progress=False,
     )  # fmt: skip
 
-    assert found.training is None
-    assert any(reason.startswith("not trained: ") for reason in found.failures)
+    assert found.best.training is None
+    assert any(reason.startswith("not trained: ") for reason in found.facts["failures"])
 
 
 def test_other_arguments_are_refused_before_the_search() -> None:
@@ -163,7 +164,7 @@ def test_weights_stay_where_they_are_not_named(scales: str, monkeypatch: Any) ->
         model, x[1000:], y[1000:], **FEW, example_input=x[:1], train=(x[:1000], None),
         trainable=("biases", scales, "initial_voltage"), progress=False,
     )  # fmt: skip
-    trained = [a for a in (found, *found.runners_up) if a.training is not None]
+    trained = [a for a in found.points if a.training is not None]
 
     assert trained
     for one in seen:

@@ -42,8 +42,8 @@ def scores(choice: sw.StudyResult, metric: Any) -> tuple[NDArray, NDArray]:
     """Of the source and of the chosen network, on the samples that were held back."""
     x, y = HELD
     source = np.asarray(sw.convert(MODEL).run(x, 1).predict_at_every_step())[:, -1]
-    run = sw.convert(MODEL, **choice.conversion).run(x, **choice.run)
-    found = np.asarray(run.predict_at_every_step(choice.arguments["readout"]))[:, -1]
+    run = choice.best.conversion.run(x, **choice.best.run)
+    found = np.asarray(run.predict_at_every_step(choice.best.readout))[:, -1]
     return metric(source, y), metric(found, y)
 
 
@@ -58,10 +58,11 @@ def test_the_drop_is_that_of_the_held_back_samples(chosen: sw.StudyResult) -> No
     source, found = scores(chosen, lead)
     expected = PairedScores.of(source.astype(float), found.astype(float))
 
-    assert chosen.drop == pytest.approx(expected.drop, rel=1e-6)
-    assert chosen.interval == pytest.approx(expected.interval(), rel=1e-4)
-    assert chosen.drop <= chosen.limit == 1.0
-    assert chosen.certified == (expected.p_value(1.0) <= 0.05) or len(chosen.runners_up) > 0
+    best = chosen.best
+    assert best.lost == pytest.approx(expected.drop, rel=1e-6)
+    assert best.scores[0].value.interval == pytest.approx(expected.interval(), rel=1e-4)
+    assert best.lost <= chosen.limit == 1.0
+    assert best.check.certified == (expected.p_value(1.0) <= 0.05) or len(chosen.points) > 1
     assert float(np.ptp(source)) > 5  # a metric of another range than that of accuracy
 
 
@@ -71,8 +72,8 @@ def test_right_answers_are_counted_exactly() -> None:
     source, found = scores(choice, hit)
     expected = Paired.of(source, found)
 
-    assert choice.drop == expected.drop
-    assert choice.interval == expected.interval()
+    assert choice.best.lost == expected.drop
+    assert choice.best.scores[0].value.interval == expected.interval()
 
 
 def test_it_is_named_in_words_and_records(chosen: sw.StudyResult) -> None:
@@ -80,8 +81,8 @@ def test_it_is_named_in_words_and_records(chosen: sw.StudyResult) -> None:
     plain = json.loads(json.dumps(chosen.as_dict()))
     drops = select(chosen.records, "lead drop")
 
-    assert "of lead" in str(chosen) and "points" not in str(chosen)
-    assert (chosen.worth.name, plain["measure"], plain["limit"]) == ("lead", "lead", 1.0)
+    assert "of lead" in chosen.conclusion and "points" not in chosen.conclusion
+    assert (plain["measure"], plain["limit"]) == ("lead", 1.0)
     assert drops and {r.unit for r in drops} == {"score"}
     assert select(chosen.records, "accuracy drop") == []
 
@@ -92,7 +93,7 @@ def test_a_study_is_one_of_a_metric(tmp_path: Path) -> None:
     sw.tune(MODEL, X, Y, metric=lead, **given)
     again = sw.tune(MODEL, X, Y, metric=lead, **{**given, "trials": 6})
 
-    assert sum(again.trials.values()) >= 6
+    assert sum(again.facts["trials"].values()) >= 6
     for other in (hit, None):
         with pytest.raises(TuningError, match="another metric"):
             sw.tune(MODEL, X, Y, metric=other, **given)
@@ -128,7 +129,7 @@ def test_models_that_have_no_labels_are_searched(tmp_path: Path) -> None:
     given = {"space": SPACE, "trials": 3, "progress": False, "max_drop": 0.5}
     for metric, truth in ((both, y), (sharpness, None)):
         found = sw.tune(two_headed(), x, truth, metric=metric, **given)
-        assert found.worth.name == metric.__name__
+        assert found.facts["measure"] == metric.__name__
     with pytest.raises(TuningError, match=r"outputs \['class', 'value'\]; .* metric=f"):
         sw.tune(two_headed(), x, np.zeros(60, int), progress=False)
 

@@ -88,7 +88,7 @@ def test_workers_share_a_study(tmp_path: Path) -> None:
     for worker in workers:
         output, _ = worker.communicate(timeout=240)
         assert worker.returncode == 0
-        assert json.loads(output)["costs"]["spikes"] > 0
+        assert json.loads(output)["best"]["spikes"] > 0
 
     with sqlite3.connect(tmp_path / "study.db") as connection:
         query = "select distinct value_json from trial_user_attributes where key = 'worker'"

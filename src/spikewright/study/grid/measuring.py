@@ -24,8 +24,8 @@ from spikewright.measure.readout import readout_name
 from spikewright.records import Record, Worth, own_energies, select, worths
 from spikewright.running.runner import Runner
 from spikewright.running.still import Answers
-from spikewright.study.code import Origin
-from spikewright.study.point import OperatingPoint, Score
+from spikewright.study.code import ModelReference
+from spikewright.study.point import OperatingPoint, OutputScore
 from spikewright.study.setting import StudySetting
 
 _FOLDER = re.compile(r"[0-9a-f]{16}")  # holds what is finished of one setting
@@ -40,7 +40,7 @@ class Measuring:
     """
 
     base: Conversion
-    origin: Origin
+    origin: ModelReference
     settings: Settings
     executor: Executor
     table: str
@@ -173,9 +173,9 @@ def _measures(records: Sequence[Record]) -> dict[str | None, Worth]:
 
 def _score(
     worth: Worth, output: str | None, read: Sequence[Record], whole: Sequence[Record]
-) -> Score:
+) -> OutputScore:
     of_output = {} if output is None else {"output": output}
     (value,) = select(read, worth.name, **of_output)
     drop = select(read, f"{worth.name} drop", **of_output)
     source = select(whole, f"source {worth.name}", **of_output)
-    return Score(worth, value, next(iter(drop), None), next(iter(source), None))
+    return OutputScore(worth, value, next(iter(drop), None), next(iter(source), None))

@@ -6,7 +6,7 @@ from spikewright._base.amounts import format_difference, format_energy, loss_uni
 from spikewright.measure.readout import readout_name
 from spikewright.records import own_energies
 from spikewright.report.tables import shown
-from spikewright.study.point import Minimise, OperatingPoint, Score
+from spikewright.study.point import Minimise, OperatingPoint, OutputScore
 from spikewright.study.result import ONE_STEP
 
 _PRICE = {"spikes": "in spikes", "energy": "in energy", "latency": "in steps"}
@@ -60,7 +60,7 @@ def _worth(point: OperatingPoint) -> str:
     return ", ".join(f"{_output(part)}{_value(part)}" for part in point.scores)
 
 
-def _value(part: Score) -> str:
+def _value(part: OutputScore) -> str:
     show = shown(part.worth)
     text = f"{part.worth.name} {show(part.value.value)}"
     if part.value.interval is None:
@@ -84,6 +84,6 @@ def _costs(point: OperatingPoint) -> str:
     return " and ".join(told) or "no spikes"
 
 
-def _output(part: Score) -> str:
+def _output(part: OutputScore) -> str:
     name = part.value.how.get("output")
     return "" if name is None else f"{name} "

@@ -23,7 +23,7 @@ from spikewright.quantising import Quantised
 from spikewright.records import Record
 from spikewright.report.sweeps import sweep_table
 from spikewright.running.stepping import refuse_sequences
-from spikewright.study.code import Origin
+from spikewright.study.code import ModelReference
 from spikewright.study.grid.measuring import Measuring
 from spikewright.study.grid.settings import settings_of
 from spikewright.study.grid.summary import found_nothing, found_one
@@ -110,7 +110,7 @@ def sweep(
         "fission": fission,
     }
     given = {name: value for name, value in common.items() if value is not None}
-    base, origin = model, Origin.of(model, example_input, x, calibration=calibration)
+    base, origin = model, ModelReference.of(model, example_input, x, calibration=calibration)
     if not isinstance(model, Conversion):
         with silently():
             base = convert(model, example_input=origin.example, outputs=outputs)

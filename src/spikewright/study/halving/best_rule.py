@@ -23,7 +23,7 @@ from spikewright.graph.layers import Activation
 from spikewright.lower.speaking import silently
 from spikewright.report.tables import Column, Table
 from spikewright.running.stepping import refuse_sequences
-from spikewright.study.code import Origin
+from spikewright.study.code import ModelReference
 from spikewright.study.halving.candidates import candidates_of, compared_rules
 from spikewright.study.halving.comparison import Comparison, by_candidate
 from spikewright.study.halving.halving import (
@@ -39,7 +39,6 @@ from spikewright.study.halving.refinements import Further
 from spikewright.study.point import OperatingPoint
 from spikewright.study.result import StudyResult
 from spikewright.study.setting import StudySetting
-
 
 _ALIKE = 0.05  # share of spikes by which candidates cost about as much
 
@@ -94,7 +93,7 @@ def best_rule(
     check_cap(max_spikes_per_step)
     _check_extra(extra_neurons, max_spikes_per_step)
     fits = _fits(reconstruct, timeout, candidates)
-    origin = Origin.of(model, example_input, x)
+    origin = ModelReference.of(model, example_input, x)
     if isinstance(model, Conversion):
         base = _uncorrected(model)
     else:

@@ -24,9 +24,9 @@ from spikewright.records import Record, Worth
 from spikewright.running.converted import as_source
 from spikewright.running.encoding import feeds_of
 from spikewright.running.padding import real_outputs
-from spikewright.study.code import Origin
+from spikewright.study.code import ModelReference
 from spikewright.study.halving.loss import Distance
-from spikewright.study.point import OperatingPoint, Score
+from spikewright.study.point import OperatingPoint, OutputScore
 from spikewright.study.setting import StudySetting
 
 Batch = dict[str, NDArray]
@@ -54,7 +54,7 @@ class Comparison:
     """Samples in two halves, the source's answers on the second, and the candidates' outputs."""
 
     def __init__(
-        self, base: Conversion, origin: Origin, samples: Batch, steps: int, **run: Any
+        self, base: Conversion, origin: ModelReference, samples: Batch, steps: int, **run: Any
     ) -> None:
         count = _count(samples)
         if count < 2:
@@ -78,7 +78,7 @@ class Comparison:
         }
         self._pace = 0.0
 
-    def _data(self, origin: Origin) -> tuple[tuple[Any, str], ...]:
+    def _data(self, origin: ModelReference) -> tuple[tuple[Any, str], ...]:
         """The samples that rules and corrections look at, as code; none of several inputs."""
         if not any(is_array(known) and name == "x" for known, name in origin.data):
             return ()
@@ -179,7 +179,7 @@ class Comparison:
         return self.point(
             candidate,
             readout=readout,
-            scores=(Score(LOSS, loss),),
+            scores=(OutputScore(LOSS, loss),),
             costs=tuple(costs),
             losses=losses,
             different=shares,

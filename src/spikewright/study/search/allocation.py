@@ -62,7 +62,9 @@ class Allocation:
 
     def _make_proportions(self, name: str, setting: Setting) -> Thresholds | None:
         rule = self.rules[name]
-        if rule is None:
-            return None
+        return None if rule is None else self.chosen(rule, setting)
+
+    def chosen(self, rule: ScaleRule, setting: Setting) -> Thresholds:
+        """The thresholds `(channels,)` of every layer as a rule chooses them itself."""
         case = replace(self._case, settings=dict.fromkeys(self.layers, setting))
         return proportions_of(rule, case, self.layers, "channel")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from spikewright.study.search.parameters import CORRECTION
+from spikewright.choosing.rules import MinimumError, ScaleRule
+from spikewright.study.search.parameters import CORRECTION, EACH_STEP
 from spikewright.study.search.space import (
     Parameter,
     Range,
@@ -17,6 +18,7 @@ from spikewright.study.search.space import (
 _LEVELS = (1.0, 0.0, -1.0, -2.0, -3.0, -4.0)
 _CORRECTED = (-1.0, -2.0, 0.0, -3.0)  # corrections pay where spikes are few
 _TWO = (-1.0, -2.5)
+_TABLED, _LOWER = (2, 4), (0.0, -0.25, -0.5)  # steps, and octaves of all scales
 _THREE = (1.0, -0.5, -2.0)
 _OCTAVE = 4  # levels of a sweep in an octave
 _REACH = 4  # of them to either side
@@ -51,6 +53,26 @@ def starts(space: Mapping[str, Parameter]) -> list[Values]:
                 for values in _ladder(space, longer, _TWO[:1])
             ]
     return _different(found)
+
+
+def tabled(
+    space: Mapping[str, Parameter], dt: float, chosen: Callable[[Values, ScaleRule], Values]
+) -> list[Values]:
+    """Settings that rank first in the tables of few steps, and the same with smaller scales.
+
+    Thresholds of the least error for one spike a step, neurons that take spikes back, and a bias
+    for each step. `chosen` gives the values of the thresholds that a rule chooses.
+    """
+    wanted: Values = {"max_spikes_per_step": 1, "neuron": "bipolar", CORRECTION: EACH_STEP}
+    wanted["rule"] = "minimum error"
+    if any(value not in choices_of(space, name) for name, value in wanted.items()):
+        return []
+    found = []
+    for steps in (n for n in _TABLED if n in choices_of(space, "steps")):
+        values = {**begin(space), **wanted, "steps": steps}
+        ladder = _ladder(space, chosen(values, MinimumError(steps, dt=dt)), _LOWER)
+        found += list(ladder)
+    return found
 
 
 def sweep(space: Mapping[str, Parameter], level: float) -> Iterator[Values]:

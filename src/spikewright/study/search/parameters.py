@@ -146,15 +146,19 @@ class Translation:
         """Arguments of `convert`: scales as numbers, of few digits."""
         if values.get(SCALES) is not None:
             return self._refined(values)
-        cap, start = values["max_spikes_per_step"], values["initial_voltage"]
-        setting = Setting(None if cap is None else _whole(cap), 0.5 if start == "half" else 0.0)
-        layers = self.allocation.layers
+        setting, layers = _setting(values), self.allocation.layers
         shares = {name: float(values.get(_OFFSET + name) or 0.0) for name in layers}
         spikes = self.allocation.neurons * 2.0 ** float(values["level"] or 0.0)
         rule, steps = str(values["rule"]), _whole(values["steps"])
         found = self.allocation.thresholds(rule, spikes, shares, steps, setting)
         scales = {name: 1.0 / (theta * self.dt) for name, theta in found.items()}
         return self._with(scales, values)
+
+    def as_chosen(self, values: Mapping[str, Plain], rule: ScaleRule) -> Values:
+        """Values with the thresholds that a rule chooses itself, in the place of a level."""
+        found = self.allocation.chosen(rule, _setting(values))
+        scales = {name: 1.0 / (theta * self.dt) for name, theta in found.items()}
+        return self.refined(values, scales)
 
     def rule(self, values: Mapping[str, Plain], steps: int, spikes: float) -> ScaleRule | None:
         """The rule of these values, with so many spikes a sample to spend; None with none."""
@@ -203,6 +207,12 @@ class Translation:
             "initial_voltage": values["initial_voltage"],
             **_neurons(values["neuron"], values["max_spikes_per_step"]),
         }
+
+
+def _setting(values: Mapping[str, Plain]) -> Setting:
+    """The facts about neurons that rules use."""
+    cap, start = values["max_spikes_per_step"], values["initial_voltage"]
+    return Setting(None if cap is None else _whole(cap), 0.5 if start == "half" else 0.0)
 
 
 def _neurons(neuron: Plain, cap: Plain) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from functools import partial
 from spikewright._base.amounts import POINTS, Unit, format_difference, number
 from spikewright.records import SCORE, Record, Worth
 from spikewright.report.tables import Column, Table, Value, energy_column
-from spikewright.study.code import Origin
-from spikewright.study.point import Check, OperatingPoint, Score
+from spikewright.study.code import ModelReference
+from spikewright.study.point import Certificate, OperatingPoint, OutputScore
 from spikewright.study.result import ONE_STEP, StudyResult, nearest
 from spikewright.study.search.measurement import front
 from spikewright.study.search.objective import Objective
@@ -29,7 +29,7 @@ def result(
     objective: Objective,
     study: Study,
     checked: Sequence[Finalist],
-    origin: Origin,
+    origin: ModelReference,
     samples: tuple[int, int],
     certifying: bool,
     refused: Mapping[str, int],
@@ -55,7 +55,7 @@ def result(
         points=tuple(held),
         best=best,
         closest=nearest(held, asked.minimise),
-        conclusion=_conclusion(asked, best, samples[1]),
+        conclusion=conclusion(asked, best, samples[1]),
         table=_table(asked, held, best),
         records=tuple(record for point in (*searched, *held) for record in _told(point, best)),
         minimised=asked.minimise,
@@ -76,7 +76,7 @@ def result(
 def _point(
     asked: TuneOptions,
     objective: Objective,
-    origin: Origin,
+    origin: ModelReference,
     one: Finalist,
 ) -> OperatingPoint:
     """A setting of the search, on the held-back samples where it was checked on these."""
@@ -95,13 +95,13 @@ def _point(
         steps=steps,
         dt=objective.running.dt,
         readout=objective.readout(found.readout),
-        scores=(Score(asked.worth, drop, drop),),
+        scores=(OutputScore(asked.worth, drop, drop),),
         costs=tuple(
             Record(_NAMES[name], value, _UNITS[name], n, None, energy if name == "energy" else told)
             for name, value in found.costs.items()
         ),
         on=on,
-        check=Check(one.certified, needed) if checked else None,
+        check=Certificate(one.certified, needed) if checked else None,
         rule=objective.translation.rule(trial.values, steps, found.costs["spikes"]),
         training=one.training,
         make=partial(objective.network, one),
@@ -120,7 +120,7 @@ def _unit(worth: Worth) -> Unit:
     return _POINTS if worth.fraction else Unit(f"of {worth.name}")
 
 
-def _conclusion(asked: TuneOptions, best: OperatingPoint, held: int) -> str:
+def conclusion(asked: TuneOptions, best: OperatingPoint, held: int) -> str:
     """The setting, its loss, and what is certain of it."""
     steps = "1 step" if best.steps == 1 else f"{best.steps} steps"
     trained = "" if best.training is None else ", trained"

@@ -18,14 +18,14 @@ from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.lower.populations import Roles
 from spikewright.lower.speaking import silently
-from spikewright.study.code import Origin
+from spikewright.study.code import ModelReference
 from spikewright.study.result import StudyResult
 from spikewright.study.search.allocation import Allocation
 from spikewright.study.search.baseline_sweep import PlainSweep
 from spikewright.study.search.channel_refinement import Refinement
 from spikewright.study.search.data import digest, divided
 from spikewright.study.search.fine_tuning import FineTuning, material
-from spikewright.study.search.initial_trials import level_of, starts, sweep
+from spikewright.study.search.initial_trials import level_of, starts, sweep, tabled
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.merit import Aim, certifiable
 from spikewright.study.search.objective import Labelled, Objective
@@ -76,7 +76,7 @@ def search(
     if asked.train is not False:
         require("torch")
     limits_from = time.monotonic()
-    origin = Origin.of(model, example_input, x)
+    origin = ModelReference.of(model, example_input, x)
     conversion = convert(
         model,
         spiking=True,
@@ -111,7 +111,7 @@ def search(
         lambda values, part: objective(values, mine[part]),
         len(mine),
         aims,
-        starts(space),
+        [*tabled(space, asked.running.dt, translation.as_chosen), *starts(space)],
         translation.shortened,
         Refinement(objective, mine, _REFINING * asked.timeout).proposals,
         lambda values: sha256(objective.identify(values).encode()).hexdigest()[:16],
