@@ -185,7 +185,7 @@ def test_thresholds_of_a_saved_network_may_be_kept(tmp_path: Path, data: str) ->
         (["--layer-rate", "relu1=50"], "give LAYER=LOW:HIGH in Hz, got LAYER=50"),
         (["--write-back", "trained.keras"], "is written to a file that ends in .onnx"),
         (["--write-back", "no/trained.onnx"], "its folder does not exist"),
-        (["--spikes", "0.01"], "spikes=0.01: "),
+        (["--spikes", "0.01"], "--spikes 0.01: "),
         (["--layer-rate", "nowhere=1:2"], "no layer with neurons of that name"),
         (["--learning-rate", "best"], "'best' is not a valid float"),
         (["--learning-rate", "0"], '--learning-rate must be a number above 0, or "chosen"'),
