@@ -124,7 +124,6 @@ LATE = {
     ("cli/convert.py", "spikewright.exchange.onnx.saving"): "the same",
     ("measure/run.py", "spikewright.report.figures"): "notebooks alone draw it",
     ("measure/evaluation.py", "spikewright.report.figures"): "the same",
-    ("study/search/choice.py", "spikewright.report.figures"): "the same",
 }
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {

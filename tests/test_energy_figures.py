@@ -155,7 +155,7 @@ def told_by_a_picture(found: Setting) -> str:
 MODEL = str(demo.MODEL)
 OUTPUTS: dict[str, Callable[[Setting], str]] = {
     "sweep, its sentence": lambda found: found.sweep.conclusion,
-    "sweep, its table": lambda found: column(found.sweep.table(), "energy"),
+    "sweep, its table": lambda found: column(found.sweep.table, "energy"),
     "sweep, the command": lambda found: command(
         "sweep", MODEL, f"--data={found.data}", f"--scale={SCALE}", f"--steps={STEPS}",
         "--within=1",

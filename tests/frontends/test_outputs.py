@@ -194,8 +194,8 @@ def test_searches_keep_outputs() -> None:
     """`best_rule` compares what is kept, and its arguments keep it too."""
     x = {name: random(40, n) for name, n in (("a", 8), ("b", 4))}
     best = sw.best_rule(onnx_model(True), x, 4, outputs=["z"], progress=False)
-    assert best.arguments["outputs"] == ["z"]
-    assert list(best.conversion.outputs) == ["z"]
+    assert best.best.arguments["outputs"] == ["z"]
+    assert list(best.best.conversion.outputs) == ["z"]
 
 
 def test_tune_keeps_outputs() -> None:
@@ -205,7 +205,7 @@ def test_tune_keeps_outputs() -> None:
     labels = np.arange(40) % 4
     settings = {"timeout": 20.0, "trials": 2, "max_drop": 0.5, "progress": False}
     choice = sw.tune(onnx_model(True), x, labels, outputs=["z"], **settings)
-    assert "outputs=['z']" in choice.reproduce
+    assert "outputs=['z']" in choice.call
 
 
 def test_the_command_line(tmp_path: Path) -> None:

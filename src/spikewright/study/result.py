@@ -82,7 +82,8 @@ class StudyResult(Shown):
     def _drawn(self) -> Any:
         if any("scale" in record.how for record in self.records):
             return figures.draw_sweep(figures.sweep_info(self.records))
-        if len([point for point in self.points if not point.failed]) > 1:
+        measured = {p.name for p in self.points if any(score.drop for score in p.scores)}
+        if len(measured) > 1:
             return figures.draw_trade_off(figures.trade_off_info(self.trade_off))
         return None
 
