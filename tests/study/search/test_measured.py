@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewright.errors import TuningError
+from spikewright.study.search.certificate import Paired, PairedScores
 from spikewright.study.search.measurement import Measurement, front, joined
 from spikewright.study.search.merit import Aim, certifiable
-from spikewright.study.search.paired import Paired
-from spikewright.study.search.scores import PairedScores
 from spikewright.study.search.trials import written
 
 

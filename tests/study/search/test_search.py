@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from spikewright.errors import SimulationError, TuningError
+from spikewright.study.search.certificate import Paired
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.merit import Aim
-from spikewright.study.search.paired import Paired
 from spikewright.study.search.search import Limits, Search, hopeless_pruner
 from spikewright.study.search.space import Choices, Range, Values
 from spikewright.study.search.trials import Study, open_study, shown, written

@@ -14,7 +14,7 @@ from spikewright.measure.truth import Output
 from spikewright.showing.demo import MODEL
 from spikewright.study.search.channel_refinement import Refinement
 from spikewright.study.search.data import samples_of, split
-from spikewright.study.search.initial_trials import level_of, starts, sweep
+from spikewright.study.search.initial_trials import begun, level_of, starts, sweep
 from spikewright.study.search.objective import Labelled, Objective, Pace
 from spikewright.study.search.parameters import (
     EACH_STEP,
@@ -234,6 +234,28 @@ def test_every_start_is_in_the_space_and_none_comes_twice(objective: Objective) 
         assert found
         assert all(space[name].holds(v) for item in found for name, v in item.items())
         assert len({repr(item) for item in found}) == len(found)
+
+
+def test_a_search_begins_with_the_settings_of_the_tables(objective: Objective) -> None:
+    """Least error for one spike a step, spikes taken back, a bias for each step: as a user has it.
+
+    Where the space leaves any of it out, other starts come first.
+    """
+    chosen = objective.translation.as_chosen
+    first, *_ = begun(objective.space, 0.001, chosen)
+    made = sw.convert(
+        MODEL, spiking={sw.RectifiedLinear: sw.BipolarIntegrateAndFire()}, max_spikes_per_step=1,
+        scale_firing_rates=sw.MinimumError(2), bias_correction=sw.StepCorrection(2),
+        calibration=objective.known,
+    )  # fmt: skip
+    found = objective.convert(first)
+    for name, scale in made.resolved["scale_firing_rates"].items():
+        same = np.broadcast_to(scale, np.shape(found.resolved["scale_firing_rates"][name]))
+        assert found.resolved["scale_firing_rates"][name] == pytest.approx(same, rel=1e-3)
+    assert first["steps"] == 2 and found.resolved["max_spikes_per_step"] == 1
+    assert found.resolved["bias_correction"].keys() == made.resolved["bias_correction"].keys()
+    space = restricted(objective.space, {"neuron": "default"})
+    assert begun(space, 0.001, chosen) == starts(space)
 
 
 def test_samples_are_split_alike_in_every_class(samples: Labelled) -> None:

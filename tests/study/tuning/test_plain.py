@@ -15,8 +15,8 @@ import spikewright as sw
 from spikewright import demo
 from spikewright.study.search import tuning
 from spikewright.study.search.baseline_sweep import ORIGIN, PlainSweep
+from spikewright.study.search.certificate import Paired
 from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.paired import Paired
 from spikewright.study.search.space import Choices, Range
 from spikewright.study.search.trials import Study, Trial
 

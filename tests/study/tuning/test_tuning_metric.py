@@ -16,8 +16,7 @@ from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.records import select
 from spikewright.showing.demo import MODEL, digits
-from spikewright.study.search.paired import Paired
-from spikewright.study.search.scores import PairedScores
+from spikewright.study.search.certificate import Paired, PairedScores
 
 (X, Y), HELD = digits()
 X, Y = X[:200], Y[:200]

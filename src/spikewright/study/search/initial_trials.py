@@ -55,24 +55,35 @@ def starts(space: Mapping[str, Parameter]) -> list[Values]:
     return _different(found)
 
 
-def tabled(
+def begun(
     space: Mapping[str, Parameter], dt: float, chosen: Callable[[Values, ScaleRule], Values]
 ) -> list[Values]:
-    """Settings that rank first in the tables of few steps, and the same with smaller scales.
+    """Settings to begin with: those that rank first in the tables of few steps, and the `starts`.
+
+    `chosen` gives the values of the thresholds that a rule chooses itself.
+    """
+    few, more = (_tabled(space, steps, dt, chosen) for steps in _TABLED)
+    plain = starts(space)
+    return [*few, *plain[: len(_LEVELS)], *more, *plain[len(_LEVELS) :]]
+
+
+def _tabled(
+    space: Mapping[str, Parameter],
+    steps: int,
+    dt: float,
+    chosen: Callable[[Values, ScaleRule], Values],
+) -> list[Values]:
+    """The settings of the tables in so many steps, and the same with smaller scales.
 
     Thresholds of the least error for one spike a step, neurons that take spikes back, and a bias
-    for each step. `chosen` gives the values of the thresholds that a rule chooses.
+    for each step; none where the space leaves any of it out.
     """
-    wanted: Values = {"max_spikes_per_step": 1, "neuron": "bipolar", CORRECTION: EACH_STEP}
-    wanted["rule"] = "minimum error"
+    wanted: Values = {"steps": steps, "max_spikes_per_step": 1, "neuron": "bipolar"}
+    wanted |= {"rule": "minimum error", CORRECTION: EACH_STEP}
     if any(value not in choices_of(space, name) for name, value in wanted.items()):
         return []
-    found = []
-    for steps in (n for n in _TABLED if n in choices_of(space, "steps")):
-        values = {**begin(space), **wanted, "steps": steps}
-        ladder = _ladder(space, chosen(values, MinimumError(steps, dt=dt)), _LOWER)
-        found += list(ladder)
-    return found
+    values = chosen({**begin(space), **wanted}, MinimumError(steps, dt=dt))
+    return list(_ladder(space, values, _LOWER))
 
 
 def sweep(space: Mapping[str, Parameter], level: float) -> Iterator[Values]:

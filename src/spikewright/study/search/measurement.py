@@ -8,8 +8,7 @@ from typing import Any, TypedDict
 
 from spikewright._base.schema import Finite, Natural, Positive, check
 from spikewright.errors import TuningError
-from spikewright.study.search.paired import Paired
-from spikewright.study.search.scores import PairedScores
+from spikewright.study.search.certificate import Paired, PairedScores
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from spikewright.study.search.certificate import Paired
 from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.paired import Paired
 
 _BELOW, _ABOVE = 0.3, 1.5
 _PATIENCE = 2.3  # standard errors

@@ -17,10 +17,10 @@ from spikewright.conversion import Conversion
 from spikewright.measure.readout import READOUTS, EveryStep, kind_of
 from spikewright.study.code import text
 from spikewright.study.point import Minimise
+from spikewright.study.search.certificate import paired_of
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.parameters import CORRECTION, Translation, read_at, rounded
 from spikewright.study.search.running import Outcome, Running, part_of, run
-from spikewright.study.search.scores import paired_of
 from spikewright.study.search.short_list import Finalist
 from spikewright.study.search.space import Plain, Space, choices_of
 

@@ -25,7 +25,7 @@ from spikewright.study.search.baseline_sweep import PlainSweep
 from spikewright.study.search.channel_refinement import Refinement
 from spikewright.study.search.data import digest, divided
 from spikewright.study.search.fine_tuning import FineTuning, material
-from spikewright.study.search.initial_trials import level_of, starts, sweep, tabled
+from spikewright.study.search.initial_trials import begun, level_of, sweep
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.merit import Aim, certifiable
 from spikewright.study.search.objective import Labelled, Objective
@@ -111,7 +111,7 @@ def search(
         lambda values, part: objective(values, mine[part]),
         len(mine),
         aims,
-        [*tabled(space, asked.running.dt, translation.as_chosen), *starts(space)],
+        begun(space, asked.running.dt, translation.as_chosen),
         translation.shortened,
         Refinement(objective, mine, _REFINING * asked.timeout).proposals,
         lambda values: sha256(objective.identify(values).encode()).hexdigest()[:16],

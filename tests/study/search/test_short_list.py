@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from spikewright.errors import SimulationError, TuningError
+from spikewright.study.search.certificate import Paired
 from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.paired import Paired
 from spikewright.study.search.short_list import (
     Finalist,
     check,
