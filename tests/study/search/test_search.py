@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from spikewright.errors import SimulationError, TuningError
 from spikewright.study.search.certificate import Paired
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.merit import Aim
-from spikewright.study.search.search import Limits, Search, hopeless_pruner
+from spikewright.study.search.search import Limits, Proposal, Search, hopeless_pruner
 from spikewright.study.search.space import Choices, Range, Values
 from spikewright.study.search.trials import Study, open_study, shown, written
 
@@ -38,20 +39,34 @@ def measure(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
     return [Measurement(1, "mean", Paired(n, round(share * n), 0), cost, {"spikes": cost}, share)]
 
 
+@dataclass
+class Made:
+    """The problem of a search: an objective, and values that stand for themselves."""
+
+    measure: Any = measure
+
+    def shorten(self, values: Values, steps: int) -> Values:
+        """The same."""
+        return values
+
+    def refine(self, values: Values, *place: Any) -> list[Values]:
+        """Nothing beside the parameters."""
+        return []
+
+    def identify(self, values: Values) -> str:
+        """The values as text."""
+        return repr(sorted((k, str(v)) for k, v in values.items()))
+
+    def affordable(self, values: Values) -> bool:
+        """There is time for all."""
+        return True
+
+
 def searching(study: Study, measuring: Any = measure, starts: Sequence[Values] = ()) -> Search:
     """A search for the least cost at which at most 2 % are lost."""
     begin = starts or [{"kind": "plain", "level": 5.0, "tilt": 0.0}]
-    return Search(
-        study,
-        SPACE,
-        measuring,
-        N,
-        [Aim.of(0.02, 0.02, N)],
-        begin,
-        lambda values, steps: values,
-        lambda values, point, size, exchange: [],
-        lambda values: repr(sorted((k, str(v)) for k, v in values.items())),
-    )
+    generators = [lambda study: [Proposal(values, "start") for values in begin]]
+    return Search(study, SPACE, Made(measuring), N, [Aim.of(0.02, 0.02, N)], generators)
 
 
 def limits(trials: int, seconds: float = 60.0) -> Limits:
@@ -83,19 +98,6 @@ def test_a_search_is_a_function_of_its_seed() -> None:
         found.append([(t.number, t.values, t.origin) for t in study.finished()])
 
     assert found[0] == found[1]
-
-
-def test_a_plain_sweep_is_looked_at_too() -> None:
-    """Every sixth trial, as long as there is something left of it near the best."""
-    swept = [{"kind": "good", "level": level, "tilt": 0.9} for level in (3.1, 2.9)]
-    study = open_study(None, FACTS, 0)
-    search = searching(study)
-    search.sweep = lambda point: swept
-    search.run(limits(30))
-
-    found = [t for t in study.trials if t.user_attrs["origin"] == "sweep"]
-    assert [t.params for t in found] == swept
-    assert [t.number for t in found] == [3, 9]
 
 
 def test_hopeless_settings_are_pruned_early() -> None:

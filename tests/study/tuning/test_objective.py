@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from spikewright.measure.truth import Output
 from spikewright.showing.demo import MODEL
 from spikewright.study.search.channel_refinement import Refinement
 from spikewright.study.search.data import samples_of, split
-from spikewright.study.search.initial_trials import begun, level_of, starts, sweep
+from spikewright.study.search.initial_trials import begun, starts
 from spikewright.study.search.objective import Labelled, Objective, Pace
 from spikewright.study.search.parameters import (
     EACH_STEP,
@@ -24,7 +23,7 @@ from spikewright.study.search.parameters import (
 )
 from spikewright.study.search.running import Running, margins_of
 from spikewright.study.search.space import begin, restricted
-from spikewright.study.search.tuning import _affordable, _allocation
+from spikewright.study.search.tuning import _allocation, _Problem
 
 VALUES = {"steps": 4, "readout": "mean", "level": 0.0}
 
@@ -212,19 +211,6 @@ def test_the_time_of_corrections_counts(objective: Objective, samples: Labelled)
     assert objective.trial(chosen, 200) > objective.seconds(4, 200)
 
 
-def test_a_sweep_has_one_scale_in_every_number_of_steps(objective: Objective) -> None:
-    """Of about as many spikes as asked for; none where the space leaves no such rule."""
-    neurons = objective.translation.allocation.neurons
-    found = list(sweep(objective.space, level_of(neurons / 2, neurons)))
-
-    assert {v["steps"] for v in found} == set(objective.space["steps"].values)
-    assert [v["level"] for v in found[:10]] == [-1.0] * 10
-    assert all(abs(v["level"] + 1.0) <= 1.0 for v in found)
-    scales = objective.translation.scales(found[0])
-    assert len({float(scale) for array in scales.values() for scale in array}) == 1
-    assert list(sweep(restricted(objective.space, {"rule": "percentile"}), 0.0)) == []
-
-
 def test_every_start_is_in_the_space_and_none_comes_twice(objective: Objective) -> None:
     """Whatever the space is restricted to."""
     for wanted in ({}, {"max_spikes_per_step": 1}, {"steps": 8, "rule": "percentile"}):
@@ -276,12 +262,14 @@ def test_samples_are_split_alike_in_every_class(samples: Labelled) -> None:
     assert len(split(samples, 0.4, 50, 3)[0]) == 50
 
 
-def test_the_shortest_runs_are_tried_however_slow_one_was(objective: Objective) -> None:
+def test_the_shortest_runs_are_tried_however_slow_one_was(
+    objective: Objective, samples: Labelled
+) -> None:
     """Others have a share of the time; without corrections, which are run as well."""
     slow = replace(objective)  # with a pace of its own
     slow.pace.add(100, 100.0)
     short, longer = values(objective, steps=1), values(objective, steps=4)
-    affordable = partial(_affordable, slow, 100, 10.0)
+    affordable = _Problem(slow, samples[:100], 10.0).affordable
     assert affordable(short)
     assert not affordable(longer)
     assert not affordable({**short, "correction": EACH_STEP})

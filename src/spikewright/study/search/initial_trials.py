@@ -1,8 +1,7 @@
-"""The starts of a search, and the settings it has to beat: those that rules suggest."""
+"""The settings that a search begins with: those of tables, and those that rules suggest."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from spikewright.choosing.rules import MinimumError, ScaleRule
@@ -20,8 +19,6 @@ _CORRECTED = (-1.0, -2.0, 0.0, -3.0)  # corrections pay where spikes are few
 _TWO = (-1.0, -2.5)
 _TABLED, _LOWER = (2, 4), (0.0, -0.25, -0.5)  # steps, and octaves of all scales
 _THREE = (1.0, -0.5, -2.0)
-_OCTAVE = 4  # levels of a sweep in an octave
-_REACH = 4  # of them to either side
 
 
 def starts(space: Mapping[str, Parameter]) -> list[Values]:
@@ -84,27 +81,6 @@ def _tabled(
         return []
     values = chosen({**begin(space), **wanted}, MinimumError(steps, dt=dt))
     return list(_ladder(space, values, _LOWER))
-
-
-def sweep(space: Mapping[str, Parameter], level: float) -> Iterator[Values]:
-    """One scale for the whole network, in every number of steps, at about this level.
-
-    The nearest levels come first. A user would try these without a search; a search that tries them
-    too cannot be worse.
-    """
-    first = begin(space)
-    if "one scale" not in choices_of(space, "rule"):
-        return
-    middle = round(level * _OCTAVE)
-    for place in sorted(range(middle - _REACH, middle + _REACH + 1), key=lambda p: abs(p - middle)):
-        for steps in choices_of(space, "steps"):
-            values = {**first, "rule": "one scale", "steps": steps}
-            yield from _ladder(space, values, [place / _OCTAVE])
-
-
-def level_of(spikes: float, neurons: int) -> float:
-    """The level at which all neurons together send so many spikes."""
-    return math.log2(max(spikes, 1e-300) / neurons)
 
 
 def _ladder(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from spikewright._base.optional import require
 from spikewright.errors import SpikewrightError, TuningError
@@ -36,28 +36,16 @@ from spikewright.study.search.trials import (
     written,
 )
 
-Measure = Callable[[Values, slice], Sequence[Measurement]]
-"""The objective: values of parameters, and which of the samples to measure them on."""
-
 PARTS = (200, 600)
 """Samples after which a trial is looked at: one that cannot become good any more is pruned."""
 
-_TURNS = 6  # of so many trials one is Optuna's own proposal, and one of the sweep
-_FREE, _SWEEP = 0, 3  # which ones
+_TURNS = 6  # of so many trials one is Optuna's own proposal
 _LENGTHS = 3  # run lengths whose best settings are stepped from
 _ORDER = (0, 1, 0, 2)
 _SPARE = 0.35  # in merit: what is not much worse than the best is measured to the end
 _COARSE, _REFINED, _FINE = (1.0, 0.5, 0.25), (0.5, 0.25, 0.125), (0.25, 0.125, 0.0625)
 _STALE = 40  # Optuna's own proposals in a row without progress, after which the search ends
-_WARM = 3  # trials before those of `first`: then it is known how long others take
 _HOPELESS = 5  # failures, and nothing else, after which it gives up
-
-
-Sweep = Callable[[Measurement], Iterable[Values]]
-"""Plain settings that cost about as much as a point: what a search is to beat."""
-
-Refine = Callable[[Values, Measurement, float, float], Iterable[Values]]
-"""Settings near a point that parameters cannot express: values, point, size, worth of risk."""
 
 
 class Proposal(NamedTuple):
@@ -67,8 +55,29 @@ class Proposal(NamedTuple):
     origin: str
 
 
-First = Callable[[Study], Iterable[Proposal]]
-"""Settings that come after the first few, or after all starts, where there is time for them."""
+Generator = Callable[[Study], Iterable[Proposal]]
+"""Settings to try, after the trials that a study has; those that were tried may be among them."""
+
+
+class Problem(Protocol):
+    """The functions of a search that know what its values stand for."""
+
+    def measure(self, values: Values, part: slice) -> Sequence[Measurement]:
+        """The loss and the cost of values on some of the samples."""
+
+    def shorten(self, values: Values, steps: int) -> Values:
+        """The values of a run that ends earlier."""
+
+    def refine(
+        self, values: Values, point: Measurement, size: float, exchange: float
+    ) -> Iterable[Values]:
+        """Settings near a point that parameters cannot express; `exchange` is a risk's worth."""
+
+    def identify(self, values: Values) -> str:
+        """The same text for values that make the same network."""
+
+    def affordable(self, values: Values) -> bool:
+        """Whether there is time to try them."""
 
 
 @dataclass(frozen=True)
@@ -89,27 +98,16 @@ class Limits:
 class Search:
     """Tries settings of a space on `samples` samples until a limit is reached.
 
-    `starts` are tried first, behind some of them those of `first`, and at last those of `later`;
-    then, for each of `aims` in turn, settings one step away from the best so far. The first aim is
-    the one that Optuna's sampler and the pruning go by. `shorten` gives the values of a run that
-    ends earlier, `refine` settings beyond the parameters, `sweep` plain ones that are to be beaten;
-    `identify` gives the same text for values that make the same network, and `affordable` says
-    whether there is time to try them.
+    What `generators` propose is tried in turn; then, for each of `aims` in turn, settings one step
+    away from the best so far. The first aim is the one that Optuna's sampler and the pruning go by.
     """
 
     study: Study
     space: Space
-    measure: Measure
+    problem: Problem
     samples: int
     aims: Sequence[Aim]
-    starts: Sequence[Values]
-    shorten: Callable[[Values, int], Values]
-    refine: Refine
-    identify: Callable[[Values], str]
-    affordable: Callable[[Values], bool] = lambda values: True
-    sweep: Sweep = lambda point: ()
-    first: First = lambda study: ()
-    later: First = lambda study: ()
+    generators: Sequence[Generator]
 
     def run(self, limits: Limits, advance: Callable[[int], None] = lambda done: None) -> None:
         """Try settings, one after the other; `advance` is called after each.
@@ -148,32 +146,24 @@ class Search:
     def next(self, stepping: bool = False) -> Proposal | None:
         """The next setting to try; None leaves it to Optuna (never, where `stepping`)."""
         known = self.study.known()
-        starts = (Proposal(values, "start") for values in self.starts)
-        first = self.first(self.study) if len(known) >= _WARM else ()
-        for proposal in chain(first, starts, self.later(self.study)):
-            if self.affordable(proposal.values) and self.identify(proposal.values) not in known:
+        for proposal in chain.from_iterable(given(self.study) for given in self.generators):
+            if self._is_new(proposal, known):
                 return proposal
         trials = self.study.finished()
         turn = len(known)
-        if not trials or (turn % _TURNS == _FREE and not stepping):
+        if not trials or (turn % _TURNS == 0 and not stepping):
             return None
-        proposals = self._stepped(trials, turn)
-        if turn % _TURNS == _SWEEP and not stepping:
-            proposals = chain(self._swept(trials), proposals)
-        for proposal in proposals:
-            if self.affordable(proposal.values) and self.identify(proposal.values) not in known:
-                return proposal
-        return None
+        return next((p for p in self._stepped(trials, turn) if self._is_new(p, known)), None)
+
+    def _is_new(self, proposal: Proposal, known: Collection[str]) -> bool:
+        """Whether there is time for a setting, and it was not tried yet."""
+        problem, values = self.problem, proposal.values
+        return problem.affordable(values) and problem.identify(values) not in known
 
     def _stepped(self, trials: Sequence[Trial], turn: int) -> Iterator[Proposal]:
         """Settings one step away from the best one of this turn."""
         for base in self._bases(trials, turn):
             yield from self.steps_from(*base)
-
-    def _swept(self, trials: Sequence[Trial]) -> Iterator[Proposal]:
-        """The settings of a plain sweep near the best."""
-        _, point = self._best(trials, self._informed(self.aims[0]))
-        yield from (Proposal(values, "sweep") for values in self.sweep(point))
 
     def _bases(
         self, trials: Sequence[Trial], turn: int
@@ -193,7 +183,7 @@ class Search:
 
         Numbers up and down, smaller and smaller; in between refinements; at last other choices.
         """
-        values = self.shorten(dict(trial.values), point.steps)
+        values = self.problem.shorten(dict(trial.values), point.steps)
         if values != trial.values:
             yield Proposal(values, "fewer steps")
         refined = set(values) - set(self.space)
@@ -201,7 +191,7 @@ class Search:
             for size in _COARSE:
                 yield from _numbers(self.space, values, size)
         for size in _REFINED:
-            for found in self.refine(values, point, size, aim.exchange):
+            for found in self.problem.refine(values, point, size, aim.exchange):
                 yield Proposal(found, f"refined {size:g}")
         for size in _FINE:
             yield from _numbers(self.space, values, size)
@@ -223,7 +213,7 @@ class Search:
         refined = set(proposal.values) - set(self.space)
         wanted = {} if refined else asked(self.space, proposal.values)
         marks: dict[str, Any] = {"origin": proposal.origin, "asked": wanted}
-        marks["key"] = self.identify(proposal.values)
+        marks["key"] = self.problem.identify(proposal.values)
         if refined:  # nothing is left for a sampler to know of
             marks["values"] = json.dumps(proposal.values)
         self.study.inner.enqueue_trial(wanted, user_attrs=marks)
@@ -233,16 +223,16 @@ class Search:
         note(trial, worker=worker_name())
         kept = "values" in trial.user_attrs
         values = values_of(trial) if kept else suggest(self.space, trial)
-        key = self.identify(values)
+        key = self.problem.identify(values)
         if "key" not in trial.user_attrs:
             note(trial, origin="free", asked=asked(self.space, values), key=key)
-        if not self.affordable(values) or self.study.has_twin(trial.number, key):
+        if not self.problem.affordable(values) or self.study.has_twin(trial.number, key):
             raise require("optuna").TrialPruned()
         parts: list[Sequence[Measurement]] = []
         aim = self._informed(self.aims[0])
         for number, part in enumerate(_parts(self.samples)):
             try:
-                parts.append(self.measure(values, part))
+                parts.append(self.problem.measure(values, part))
             except SpikewrightError as error:
                 note(trial, error=str(error))
                 raise

@@ -6,7 +6,8 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import Any
 
@@ -25,7 +26,7 @@ from spikewright.study.search.baseline_sweep import PlainSweep
 from spikewright.study.search.channel_refinement import Refinement
 from spikewright.study.search.data import digest, divided
 from spikewright.study.search.fine_tuning import FineTuning, material
-from spikewright.study.search.initial_trials import begun, level_of, sweep
+from spikewright.study.search.initial_trials import begun
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.merit import Aim, certifiable
 from spikewright.study.search.objective import Labelled, Objective
@@ -39,7 +40,7 @@ from spikewright.study.search.parameters import (
     with_rules,
 )
 from spikewright.study.search.result import result
-from spikewright.study.search.search import Limits, Search, hopeless_pruner
+from spikewright.study.search.search import Limits, Proposal, Search, hopeless_pruner
 from spikewright.study.search.short_list import (
     LISTED,
     MANY,
@@ -63,8 +64,8 @@ _FEW = 3  # settings that are checked where some are trained besides, which cost
 _CHECKING = 0.4  # of the time of the search at most for what is held back
 _ONCE = 0.85  # of the time of trials as long, which are read out after many steps: with a margin
 _TRIAL = 0.05  # of the time at most for one trial
+_WARM = 3  # trials before the plain sweep: then it is known how long others take
 _PLAIN = 48  # settings of the plain sweep that are checked where estimates decide
-_SWEPT = 0.01  # of the time at most for one of a plain sweep
 
 
 @silently()
@@ -105,21 +106,14 @@ def search(
     study = open_study(asked.study, facts, asked.running.seed, hopeless_pruner(), LATER)
     aims = _aims(asked, mine, sure)
     plain = _plain(asked, objective, mine, aims[0], certifying=sure is not None)
-    trying = Search(
-        study,
-        space,
-        lambda values, part: objective(values, mine[part]),
-        len(mine),
-        aims,
-        begun(space, asked.running.dt, translation.as_chosen),
-        translation.shortened,
-        Refinement(objective, mine, _REFINING * asked.timeout).proposals,
-        lambda values: sha256(objective.identify(values).encode()).hexdigest()[:16],
-        partial(_affordable, objective, len(mine), asked.timeout),
-        partial(_swept, objective, len(mine), asked.timeout),
-        plain,
+    problem = _Problem(objective, mine, asked.timeout)
+    first = begun(space, asked.running.dt, translation.as_chosen)
+    generators = [
+        lambda study: plain(study) if len(study.known()) >= _WARM else (),
+        lambda study: (Proposal(values, "start") for values in first),
         plain.finer,
-    )
+    ]
+    trying = Search(study, space, problem, len(mine), aims, generators)
     settled = sure is not None  # else estimates decide, and every cheap setting has a chance
     listing = partial(_listed, trying, plain, asked, settled)
     searching = asked.timeout * (1 - (_TRAINING if asked.train is not False else 0))
@@ -150,6 +144,41 @@ def search(
         certifying=sure is not None,
         refused={} if tuning is None else tuning.failures,
     )
+
+
+@dataclass(eq=False)
+class _Problem:
+    """A search's samples and time, with the objective that it calls."""
+
+    objective: Objective
+    samples: Labelled
+    timeout: float
+
+    def measure(self, values: Values, part: slice) -> list[Measurement]:
+        """On some of the samples searched on."""
+        return self.objective(values, self.samples[part])
+
+    def shorten(self, values: Values, steps: int) -> Values:
+        """The values of the same network in fewer steps."""
+        return self.objective.translation.shortened(values, steps)
+
+    @cached_property
+    def refine(self) -> Callable[..., Iterator[Values]]:
+        """Settings whose channels are moved one by one."""
+        return Refinement(self.objective, self.samples, _REFINING * self.timeout).proposals
+
+    def identify(self, values: Values) -> str:
+        """A key of the network and run that values stand for."""
+        return sha256(self.objective.identify(values).encode()).hexdigest()[:16]
+
+    def affordable(self, values: Values) -> bool:
+        """True for trials that take at most their share of the time, and for the shortest runs.
+
+        Without these nothing would be run after one that was slow by chance.
+        """
+        lengths: Any = choices_of(self.objective.space, "steps")
+        shortest = values["steps"] == min(lengths) and values.get(CORRECTION) is None
+        return shortest or self.objective.trial(values, len(self.samples)) <= _TRIAL * self.timeout
 
 
 def _fine_tuning(
@@ -251,26 +280,6 @@ def _plain(
 
     seconds = partial(objective.seconds, samples=len(samples))
     return PlainSweep(objective.space, seconds, asked.timeout, holds, asked.trials, certifying)
-
-
-def _affordable(objective: Objective, samples: int, timeout: float, values: Values) -> bool:
-    """True for trials that take at most their share of the time, and for all of the shortest runs.
-
-    Without these nothing would be run after one that was slow by chance.
-    """
-    lengths: Any = choices_of(objective.space, "steps")
-    shortest = values["steps"] == min(lengths) and values.get(CORRECTION) is None
-    return shortest or objective.trial(values, samples) <= _TRIAL * timeout
-
-
-def _swept(
-    objective: Objective, samples: int, timeout: float, point: Measurement
-) -> Iterator[Values]:
-    """The settings of a plain sweep near a point, those that take little time."""
-    level = level_of(point.costs["spikes"], objective.translation.allocation.neurons)
-    for values in sweep(objective.space, level):
-        if objective.seconds(int(values["steps"] or 1), samples) <= _SWEPT * timeout:
-            yield values
 
 
 def _held_back(objective: Objective, held: Labelled, one: Finalist) -> Measurement:
