@@ -80,6 +80,11 @@ class Halving:
         rows = [row for row in by_candidate(self.left) if not row.failed]
         return [row.setting for row in rows if (row.behind(rows[0]) or (0.0,))[0] <= 0]
 
+    @property
+    def hopeful(self) -> list[StudySetting]:
+        """Those that stayed and may be chosen, the least loss first."""
+        return self._stay(self.left, self.left) if self.stays is near_enough else self.close
+
     def compare(self, candidates: Sequence[StudySetting], clock: Clock) -> None:
         """Compare the first candidates with one another."""
         alive = list(candidates)

@@ -57,7 +57,7 @@ class Further:
         """
         few, data = self.comparison.few, self.comparison.fitted
         if _count(data) > _count(few):
-            close = [c for c in self.halving.close if c.arguments.get("calibration") is few]
+            close = [c for c in self.halving.hopeful if c.arguments.get("calibration") is few]
             self.halving.join([_on_more(c, data) for c in close[:_CLOSE]], clock)
 
     def split(self, extra: float, clock: Clock) -> None:
