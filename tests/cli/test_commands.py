@@ -21,7 +21,7 @@ from spikewright.showing.inspection import inspect
 MODEL = str(demo.MODEL)
 COMMANDS = {
     "demo", "explain", "explore", "inspect", "calibrate", "convert", "fits", "run", "evaluate",
-    "sweep", "diagnose", "tune", "train", "reconstruct", "fission", "nir", "doctor",
+    "sweep", "diagnose", "tune", "train", "reconstruct", "nir", "doctor",
 }  # fmt: skip
 
 

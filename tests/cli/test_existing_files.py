@@ -29,7 +29,6 @@ RUNS: dict[str, tuple[str, ...]] = {
     "demo": ("--limit", "8", *STEPS),
     "diagnose": (MODEL, "--data", "DATA", *STEPS),
     "evaluate": (MODEL, "--data", "DATA", *STEPS),
-    "fission": (MODEL, "--data", "DATA", *STEPS, "--max-spikes-per-step", "1"),
     "reconstruct": (MODEL, "--data", "DATA", *STEPS, "--epochs", "1"),
     "run": (MODEL, "--data", "DATA", *STEPS),
     "sweep": (MODEL, "--data", "DATA", *STEPS, "--scale", "10,20"),

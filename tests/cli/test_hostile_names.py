@@ -64,8 +64,6 @@ COMMANDS: dict[str, list[str]] = {
     "train": ["{}/net.sw", "--data", "{}/data.npz", "--steps", "3", "--epochs", "1", "-o",
               "{}/trained.sw"],
     "reconstruct": ["{}/net.sw", "--data", "{}/data.npz", "--steps", "3", "-o", "{}/again.sw"],
-    "fission": ["{}/model.onnx", "--data", "{}/data.npz", "--steps", "3", "-o", "{}/large.sw",
-                "--max-spikes-per-step", "1"],
     "nir": ["check", "{}/none.nir"],
     "doctor": [],
 }  # fmt: skip

@@ -35,7 +35,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "fits": (MODEL, "--chip", "speck"),
     "nir": ("check", "net.nir", "--data", "data.npz", "--steps", "2", "--reader", "snn-mlir"),
     "train": (MODEL, "--data", "data.npz", "--steps", "2", "--epochs", "1", "-o", "trained.sw"),
-    "fission": (MODEL, "--data", "data.npz", *RUN, "--max-spikes-per-step", "1", "-o", "made.sw"),
     "reconstruct": (MODEL, "--data", "data.npz", *RUN, "--epochs", "1", "-o", "made.sw"),
 }
 

@@ -535,13 +535,6 @@ def test_a_network_without_relu_has_candidates_too() -> None:
         (lambda rate: sw.best_rule(rate, inputs(), 8, tolerance=2.0), "tolerance"),
         (lambda rate: sw.best_rule(rate, inputs(), 8, timeout=0), "timeout"),
         (lambda rate: sw.best_rule(rate, inputs(1), 8), "at least two samples"),
-        (lambda rate: sw.best_rule(rate, inputs(), 8, extra_neurons=-1), "extra_neurons"),
-        (
-            lambda rate: sw.best_rule(
-                rate, inputs(), 8, extra_neurons=0.5, max_spikes_per_step=None
-            ),
-            "without a cap on spikes a step larger scales",
-        ),
         (lambda rate: sw.best_rule(rate, np.zeros((4, 3)), 8), "calibration"),
         (
             lambda rate: sw.best_rule(rate, inputs(), 8, candidates=5),
@@ -612,16 +605,15 @@ def random_network(seed: int) -> nn.Module:
 def test_what_is_added_to_rules_is_compared_as_they_are(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """Rules, corrections, more neurons and fits, of random networks; one of the near is chosen."""
+    """Rules, corrections and fits, of random networks; one of the near is chosen."""
     halved(monkeypatch, first=4)
     monkeypatch.setattr(refinements, "_EPOCHS", 3)
     found = sw.best_rule(
-        random_network(seed), inputs(60, seed), 3, extra_neurons=0.5, reconstruct=True,
-        progress=False,
-    )  # fmt: skip
+        random_network(seed), inputs(60, seed), 3, reconstruct=True, progress=False
+    )
     n = found.best.n
     names = {row.setting.name for row in found.points if not row.failed}
-    for what in ("corrected", "more neurons", "reconstructed", "reconstructed, more neurons"):
+    for what in ("corrected", "reconstructed"):
         assert any(name.endswith(what) for name in names)
     least = min(row.disagreement for row in found.points if row.n == n)
     assert found.best.disagreement <= least + 1 / n + 1e-9
@@ -648,26 +640,6 @@ def test_a_fit_begins_with_what_was_chosen_under_a_cap(
     assert asked == ["chosen" if cap is None else "kept"]
 
 
-@pytest.mark.slow
-def test_no_neurons_are_added_unless_they_may_be(rate: sw.Conversion, best: sw.StudyResult) -> None:
-    """Without `extra_neurons` all candidates have the model's; with it at most so many more."""
-    wanted = sum(e.n_neurons for e in rate.populations().values())
-    assert {row.cost("neurons") for row in best.points} == {wanted}
-    found = sw.best_rule(rate, inputs(), 3, extra_neurons=0.5, progress=False)
-    more = [row for row in found.points if row.setting.name.endswith("more neurons")]
-    assert more
-    assert all(wanted < row.cost("neurons") <= 1.5 * wanted for row in more)
-    assert all(row.cost("neurons") == wanted for row in found.points if row not in more)
-    arguments = {
-        "spiking": {sw.RectifiedLinear: sw.BipolarIntegrateAndFire()},
-        "max_spikes_per_step": 1,
-        "scale_firing_rates": sw.MinimumError(3),
-    }
-    alone = sw.StudySetting("alone", arguments)
-    found = sw.best_rule(rate, inputs(), 3, candidates=[alone], extra_neurons=0.5, progress=False)
-    assert found.closest.setting.name == "alone, more neurons"
-
-
 def test_a_rule_that_left_is_tried_with_the_correction_that_helps() -> None:
     """B is surely worse than A alone, and left; with its steps corrected it is the best."""
     losses = {name: {"mean": constant(0.5 + place)} for place, name in enumerate("ABCDE")}
@@ -686,17 +658,14 @@ def test_a_rule_that_left_is_tried_with_the_correction_that_helps() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "extra"), [(5, 0.0), (1, 0.5)])
-def test_the_close_ones_are_corrected_on_more_samples(
-    monkeypatch: pytest.MonkeyPatch, seed: int, extra: float
-) -> None:
+def test_the_close_ones_are_corrected_on_more_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Corrections see few samples, and those of the close ones all that there are for them.
 
     What the mean of few samples misses is then no error that is corrected.
     """
     monkeypatch.setattr("spikewright.study.halving.comparison.FEW", 24)
-    model, x = random_network(seed), inputs(400, 3)
-    found = sw.best_rule(model, x, 3, extra_neurons=extra, progress=False)
+    model, x = random_network(5), inputs(400, 3)
+    found = sw.best_rule(model, x, 3, progress=False)
     rows = {row.setting.name: row for row in by_candidate(found.points)}
     more = [name for name in rows if name.endswith(", on more samples")]
     assert 1 <= len(more) <= 3
@@ -706,7 +675,7 @@ def test_the_close_ones_are_corrected_on_more_samples(
             len(next(iter(row.setting.arguments["calibration"].values())))
             for row in (few, rows[name])
         ]
-        assert sizes == [24, 200] and "corrected" in name
+        assert sizes == [24, 200]
         assert rows[name].n == few.n == 200 and rows[name].lost != few.lost
 
 
@@ -731,7 +700,7 @@ def test_a_fit_takes_the_time_that_is_given(
 ) -> None:
     """It is done where there is a `timeout`, unless that is too short, and never without one."""
     asked = []
-    monkeypatch.setattr(Further, "reconstruct", lambda self, extra, clock: asked.append(clock))
+    monkeypatch.setattr(Further, "reconstruct", lambda self, clock: asked.append(clock))
     for how in ({}, {"timeout": 60.0}, {"timeout": 60.0, "reconstruct": False}):
         sw.best_rule(rate, inputs(), 3, progress=False, **how)
     (clock,) = asked

@@ -19,7 +19,6 @@ from spikewright.cli.doctor import doctor
 from spikewright.cli.evaluate import evaluate
 from spikewright.cli.explain import explain
 from spikewright.cli.explore import explore
-from spikewright.cli.fission import fission
 from spikewright.cli.fits import fits
 from spikewright.cli.inspect import inspect
 from spikewright.cli.nir import nir
@@ -141,6 +140,6 @@ def main() -> None:
 
 for command in (
     demo, explore, explain, inspect, calibrate, convert, fits, run, evaluate, sweep, diagnose,
-    tune, train, reconstruct, fission, nir, doctor,
+    tune, train, reconstruct, nir, doctor,
 ):  # fmt: skip
     main.add_command(command)

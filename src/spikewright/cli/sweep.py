@@ -123,7 +123,7 @@ def sweep(
     found = library(model, samples.x, samples.y, scales=scales, dt=dt, **settings, **choices)
     if picture is not None:
         info = figures.sweep_info(found.records)
-        figures.save(figures.draw_sweep(info), info, picture, overwrite=outputs.forced())
+        figures.save(figures.draw(info), info, picture, overwrite=outputs.forced())
         tell(f"Picture: {picture}", err=True)
     if report is not None:
         made = found.shown.conversion

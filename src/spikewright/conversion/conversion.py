@@ -20,8 +20,6 @@ from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
 from spikewright.choosing.copies import Copies
-from spikewright.choosing.correction import CORRECTIONS, PLACES
-from spikewright.choosing.fission import Fission
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
 from spikewright.conversion.coarse import warn_of_few_spikes
@@ -60,11 +58,11 @@ from spikewright.running.stream import Stream, stream_of
 from spikewright.training import (
     RECONSTRUCTED,
     Training,
+    TrainingRequest,
     in_part_of,
     loaded,
     module_settings,
     reconstruct,
-    settings_of,
     torch_module,
     train,
 )
@@ -334,9 +332,9 @@ class Conversion(Shown):
         leaving early. `twin`, calibration statistics or `{layer: threshold}`, adds the accuracy of
         the source's quantised twin, whose activations have `ceil(log2(steps + 1))` bits.
 
-        `noise`, `sw.Mismatch(weights=0.05, lost=0.01)`, is that of analog chips: weights that miss
-        their values, and lost spikes. The network is measured once a draw. Records are means over
-        the draws, with their least and largest value as interval.
+        `noise`, `sw.Mismatch(weights=0.05)`, is that of analog chips, whose weights miss their
+        values. The network is measured once a draw. Records are means over the draws, with their
+        least and largest value as interval.
 
         `metric`, a function `f(outputs, y)`, judges outputs in place of accuracy and errors: it
         gives one number a sample, `(samples,)`, the more the better, for `outputs` `(samples,
@@ -458,7 +456,7 @@ class Conversion(Shown):
         refit: bool = False,
         metric: Callable[[Any, Any], Any] | None = None,
         optimiser: Literal["adam", "adamw", "sgd"] | Callable[[Any], Any] = "adam",
-        learning_rate: float | Literal["chosen"] = "chosen",
+        learning_rate: float | None = None,
         epochs: int = 10,
         timeout: float | None = None,
         patience: int | None = None,
@@ -497,12 +495,10 @@ class Conversion(Shown):
         truth or both, or a function `f(outputs, y)` of tensors. `layers` weighs the distance of
         every layer with neurons from the source's, the relative mean square error, beside it.
         `optimiser` is a name, or a function that makes a `torch.optim.Optimizer` of groups of
-        parameters. `learning_rate` is that of weights; thresholds learn faster. With "chosen" it is
-        the best of three that are tried first, for a twenty-fifth of the training each, and "auto"
-        begins with the better of its ways. Where a training is too short for that, for an iterator,
-        and with budgets, it is 5e-4, or 5e-3 with "sgd". `device` is torch's. With
-        `precision="bfloat16"` products with weights are in that type, in trained batches alone:
-        faster where the processor multiplies it, and never in what is measured.
+        parameters. `learning_rate` is that of weights, by default 5e-4, or 5e-3 with "sgd";
+        thresholds learn twice as fast. `device` is torch's. With `precision="bfloat16"` products
+        with weights are in that type, in trained batches alone: faster where the processor
+        multiplies it, and never in what is measured.
 
         With `refit=True` weights are first fitted layer by layer, by least squares: each current to
         the source's, of what the spiking network sends so far. It takes no gradient, some passes a
@@ -521,11 +517,13 @@ class Conversion(Shown):
         `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
         docs/training.md.
         """
-        shared = is_number(validation)
-        settings = settings_of(
-            trainable,
-            self._named(frozen),
-            self._named(rates),
+        asked = TrainingRequest.of(
+            x,
+            y,
+            validation,
+            trainable=trainable,
+            frozen=self._named(frozen),
+            rates=self._named(rates),
             steps=steps,
             dt=dt,
             method=method,
@@ -543,7 +541,6 @@ class Conversion(Shown):
             timeout=timeout,
             patience=patience,
             keep=keep,
-            validation=validation if shared else 0.0,
             batch_size=batch_size,
             precision=precision,
             device=device,
@@ -551,8 +548,7 @@ class Conversion(Shown):
             seed=seed,
             progress=progress,
         )
-        given = None if shared else validation
-        return train(self, x, y, given, settings, self._remade, self._model, self._live)
+        return train(self, replace(asked, model=self._model, live=self._live), self._remade)
 
     @spelled()
     def reconstruct(
@@ -586,58 +582,24 @@ class Conversion(Shown):
         Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
         once, and without its weights.
         """
-        settings = settings_of(
-            RECONSTRUCTED,
-            self._named(frozen),
+        asked = TrainingRequest.of(
+            x,
             None,
+            validation,
+            **RECONSTRUCTED,
+            frozen=self._named(frozen),
             steps=steps,
             dt=dt,
-            method="auto",
             thresholds=thresholds,
-            spikes=None,
-            joules=None,
-            energy_table=DEFAULT_TABLE,
-            loss="imitation",
-            layers=0.0,
-            refit=False,
-            metric=None,
-            optimiser="adam",
             learning_rate=learning_rate,
             epochs=epochs,
             timeout=timeout,
-            patience=None,
-            keep="best",
-            validation=validation,
             batch_size=batch_size,
-            precision="float32",
             device=device,
-            checkpoint=None,
             seed=seed,
             progress=progress,
         )
-        return reconstruct(self, x, settings, self._model)
-
-    @spelled()
-    def fission(self, x: Any, *, steps: int, extra: float = 0.5, dt: float = 0.001) -> Conversion:
-        """The same model with more neurons, for smaller errors of rounding in `steps` steps.
-
-        It is `again(fission=sw.Fission(steps, extra, dt))`, measured on the samples `x`, with the
-        thresholds that there are: channels that round badly become several. At most `extra` neurons
-        are added for each one, and no labels are needed. The result is an ordinary network: every
-        count of neurons, spikes and joules has them. Corrections among the arguments are measured
-        anew, copies together; `fission=None` of `again` takes the neurons away.
-
-        Raises `ConversionError` for neurons without a cap on spikes a step, which need a larger
-        scale instead, and for neurons that do not send the rounded sum of their input.
-        """
-        corrected = {
-            name: self.arguments[name]
-            for name in PLACES
-            if isinstance(self.arguments.get(name), CORRECTIONS)
-        }
-        rule = Fission(steps, extra, dt)
-        changes = {**self.resolved, **corrected, "fission": rule, "calibration": self.as_inputs(x)}
-        return self.again(**changes)
+        return reconstruct(self, replace(asked, model=self._model))
 
     @spelled()
     def torch_module(

@@ -81,10 +81,10 @@ class StudyResult(Shown):
 
     def _drawn(self) -> Any:
         if any("scale" in record.how for record in self.records):
-            return figures.draw_sweep(figures.sweep_info(self.records))
+            return figures.draw(figures.sweep_info(self.records))
         measured = {p.name for p in self.points if any(score.drop for score in p.scores)}
         if len(measured) > 1:
-            return figures.draw_trade_off(figures.trade_off_info(self.trade_off))
+            return figures.draw(figures.trade_off_info(self.trade_off))
         return None
 
     def __str__(self) -> str:

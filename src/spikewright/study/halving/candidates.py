@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from spikewright.choosing.correction import (
-    CORRECTIONS,
-    PLACES,
     BiasCorrection,
     StepCorrection,
     VoltageCorrection,
 )
-from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import RULES, ScaleRule
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
@@ -97,16 +94,3 @@ def corrected(
         )
         for name, change in changes.items()
     ]
-
-
-def with_more_neurons(
-    candidate: StudySetting, numbers: Mapping[str, Any], data: Any, rule: Fission
-) -> StudySetting:
-    """The same with channels that are several, and its corrections measured with these."""
-    corrections = {
-        name: value
-        for name in PLACES
-        if isinstance(value := candidate.arguments.get(name), CORRECTIONS)
-    }
-    arguments = {**numbers, **corrections, "fission": rule, "calibration": data}
-    return StudySetting(f"{candidate.name}, more neurons", arguments, candidate.readouts)
