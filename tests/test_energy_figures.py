@@ -16,16 +16,19 @@ import spikewright as sw
 from report.report_pages import parse
 from spikewright import demo
 from spikewright._base.amounts import joules
-from spikewright.choosing.search.choice import Choice
-from spikewright.choosing.tuning.measuring import Running, run
 from spikewright.cli import main
 from spikewright.explorer.measuring import measured
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
 from spikewright.measure.energy import TABLES
-from spikewright.records import DEFAULT_TABLE, own_energies
+from spikewright.records import (
+    DEFAULT_TABLE,
+    Record,
+    own_energies,
+)
 from spikewright.report import figures, write_html
 from spikewright.report.tables import Table, energy_table
+from spikewright.study.search.running import Running, run
 from spikewright.training.changes import records_of
 from spikewright.training.history import Epoch, Measured
 
@@ -38,7 +41,7 @@ class Setting:
 
     conversion: sw.Conversion
     evaluation: sw.Evaluation
-    sweep: sw.Sweep
+    sweep: sw.StudyResult
     data: Path
     folder: Path
 
@@ -60,7 +63,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return Setting(made, found, swept(), folder / "data.npz", folder)
 
 
-def swept(**more: Any) -> sw.Sweep:
+def swept(**more: Any) -> sw.StudyResult:
     """A sweep of that setting alone."""
     given = {"scales": SCALE, "steps": STEPS, "readouts": ["mean"], "within": 1.0, **more}
     return sw.sweep(demo.MODEL, *demo.held_out(SAMPLES), **given, progress=False)
@@ -95,15 +98,12 @@ def told_by_tune(found: Setting) -> str:
     (x, y), inputs = demo.held_out(SAMPLES), iter(found.conversion.inputs)
     running = Running(table=DEFAULT_TABLE)
     outcome = run(found.conversion, {next(inputs): x}, y, [STEPS], ["mean"], running)
-    choice = Choice(
-        arguments={"steps": STEPS, "dt": 0.001}, drop=0.0, interval=(0.0, 0.01), certified=True,
-        costs=outcome.costs[STEPS], needed=None, runners_up=(), limit=0.01, confidence=0.95,
-        minimised="energy", held_back=9, searched_on=9, records=(), reproduce="", trials={},
-        energy_table=running.table,
-    )  # fmt: skip
-    assert choice.as_dict()["energy_table"] == DEFAULT_TABLE
-    assert f"({DEFAULT_TABLE})" in repr(choice)
-    return str(choice)
+    how = {"table": DEFAULT_TABLE, "network": "spiking"}
+    energy = Record("energy", outcome.costs[STEPS]["energy"], "J", SAMPLES, None, how)
+    setting = sw.StudySetting("trial 1", {})
+    point = sw.OperatingPoint(setting=setting, steps=STEPS, dt=0.001, costs=(energy,))
+    assert point.as_dict()["energy_table"] == DEFAULT_TABLE
+    return point.costs_text
 
 
 def told_by_a_page(found: Setting, part: str, kind: str) -> str:
@@ -151,7 +151,7 @@ def told_by_a_picture(found: Setting) -> str:
 MODEL = str(demo.MODEL)
 OUTPUTS: dict[str, Callable[[Setting], str]] = {
     "sweep, its sentence": lambda found: found.sweep.conclusion,
-    "sweep, its table": lambda found: column(found.sweep.table(), "energy"),
+    "sweep, its table": lambda found: column(found.sweep.table, "energy"),
     "sweep, the command": lambda found: command(
         "sweep", MODEL, f"--data={found.data}", f"--scale={SCALE}", f"--steps={STEPS}",
         "--within=1",
@@ -184,13 +184,11 @@ def test_another_table_is_named_in_the_place_of_the_default(setting: Setting, ta
     found = swept(energy_table=table)
     (record,) = own_energies(setting.evaluation.records, steps=STEPS, table=table)
     figure = f"{joules(record.value)} ({table})"
-    (row,) = found.table().as_dicts()
+    (row,) = found.table.as_dicts()
     best = found.as_dict()["best"]
 
     assert figure in found.conclusion
-    assert column(found.table(), "energy") == (
-        f"energy per sample ({table}): {joules(record.value)}"
-    )
+    assert column(found.table, "energy") == (f"energy per sample ({table}): {joules(record.value)}")
     assert (row["energy_j"], row["energy_table"]) == (record.value, table)
     assert (best["energy"], best["energy_table"]) == (record.value, table)
     page = write_html(setting.folder / f"{table}.html", sweep=found.records, search=found.trade_off)

@@ -222,7 +222,7 @@ def test_comparisons_of_rules_do_not_depend_on_padding() -> None:
         sw.best_rule(_plain("same", "tokens", "added"), GIVEN[name], steps=STEPS)
         for name in ("same", "other tokens")
     ]
-    first, second = ([(row.candidate.name, row.loss) for row in one.compared] for one in found)
+    first, second = ([(row.setting.name, row.lost) for row in one.points] for one in found)
     assert first == second
 
 

@@ -19,7 +19,6 @@ from spikewright import encoders
 from spikewright._base.budget import NODES
 from spikewright.choosing.correction import CORRECTIONS
 from spikewright.choosing.rules import RULES
-from spikewright.choosing.tuning.settings import space_of
 from spikewright.cli import main
 from spikewright.conversion import rounding
 from spikewright.diagnosis import CAUSES, PARTS
@@ -28,6 +27,7 @@ from spikewright.measure.energy import TABLES, tables
 from spikewright.modelling.semantic import modules
 from spikewright.network.learning import LEARNING_RULES, base
 from spikewright.showing.demo import MODEL
+from spikewright.study.search.parameters import space_of
 from spikewright.training.surrogates import SURROGATES, surrogate_of
 
 RULES_OF_LEARNING = frozenset(LEARNING_RULES)

@@ -179,9 +179,9 @@ def test_searches_take_their_example_from_the_data(form: str) -> None:
     """`best_rule`, `sweep` and `tune` of a module and data trace it with the first of x."""
     make, wrap = FORMS[form]
     rule = {"spiking": True, "scale_firing_rates": sw.Percentile(99.0)}
-    candidates = [sw.Candidate("percentile", rule)]
+    candidates = [sw.StudySetting("percentile", rule)]
     found = sw.best_rule(make(), wrap(A, B), 4, candidates=candidates, progress=False)
-    assert found.conversion.inputs
+    assert found.best.conversion.inputs
     swept = sw.sweep(make(), wrap(A, B), Y, scales=[5, 20], steps=4, progress=False)
     assert swept.records
     choice = sw.tune(make(), wrap(A, B), Y, trials=1, timeout=20, progress=False)

@@ -131,8 +131,8 @@ def test_the_numbers_are_those_of_a_sweep(page: Page, neuron: str) -> None:
         sw.demo.MODEL, x, y, scales=20.0, steps=8, neurons=Wish(neuron=neuron).spiking,
         progress=False,
     )  # fmt: skip
-    reading = next(r for r in swept.readings if r.readout == "mean")
-    accuracy = reading.judged[0].value
+    reading = next(r for r in swept.points if r.readout == "mean")
+    accuracy = reading.scores[0].value
     last = found[-1]
     assert (last["value"], tuple(last["interval"])) == (accuracy.value, accuracy.interval)
     assert (last["spikes"], last["energy"]) == (reading.spikes, reading.energy)

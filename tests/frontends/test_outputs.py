@@ -21,13 +21,13 @@ from torch import nn
 
 import spikewright as sw
 from slowly import slow_but
-from spikewright.choosing.tuning.reproduce import call
 from spikewright.cli import main
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read
 from spikewright.graph import evaluate, evaluate_all
 from spikewright.graph.lookups import random_inputs
 from spikewright.showing.inspection import inspect
+from spikewright.study.code import call
 
 
 def keras_model(tail: bool) -> Any:
@@ -196,8 +196,8 @@ def test_searches_keep_outputs() -> None:
     """`best_rule` compares what is kept, and its arguments keep it too."""
     x = {name: random(40, n) for name, n in (("a", 8), ("b", 4))}
     best = sw.best_rule(onnx_model(True), x, 4, outputs=["z"], progress=False)
-    assert best.arguments["outputs"] == ["z"]
-    assert list(best.conversion.outputs) == ["z"]
+    assert best.best.arguments["outputs"] == ["z"]
+    assert list(best.best.conversion.outputs) == ["z"]
 
 
 def test_tune_keeps_outputs() -> None:
@@ -207,7 +207,7 @@ def test_tune_keeps_outputs() -> None:
     labels = np.arange(40) % 4
     settings = {"timeout": 20.0, "trials": 2, "max_drop": 0.5, "progress": False}
     choice = sw.tune(onnx_model(True), x, labels, outputs=["z"], **settings)
-    assert "outputs=['z']" in choice.reproduce
+    assert "outputs=['z']" in choice.call
 
 
 def test_the_command_line(tmp_path: Path) -> None:
