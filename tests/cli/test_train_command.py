@@ -87,6 +87,7 @@ def test_json_has_every_epoch(tmp_path: Path, data: str) -> None:
     assert 0 < told["history"][1]["held_back"]["accuracy"] <= 1
     assert told["saved"] == str(tmp_path / "out.sw")
     assert told["kept"] in (0, 1, 2)
+    assert told["learning_rate"] == 5e-4
     assert told["written_back"] is None
 
 
@@ -187,7 +188,7 @@ def test_thresholds_of_a_saved_network_may_be_kept(tmp_path: Path, data: str) ->
         (["--spikes", "0.01"], "--spikes 0.01: "),
         (["--layer-rate", "nowhere=1:2"], "no layer with neurons of that name"),
         (["--learning-rate", "best"], "'best' is not a valid float"),
-        (["--learning-rate", "0"], "--learning-rate must be a number above 0, or None"),
+        (["--learning-rate", "0"], '--learning-rate must be a number above 0, or "chosen"'),
         (["--thresholds", "kept"], "digits.onnx is a model, which has none"),
     ],
 )

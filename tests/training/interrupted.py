@@ -21,6 +21,7 @@ from spikewright.training import checkpoint as _checkpoint
 WAYS: dict[str, dict[str, Any]] = {
     "budget": {"spikes": 30.0},
     "time": {"method": "time", "optimiser": "sgd", "trainable": ("weights", "scales")},
+    "chosen": {"learning_rate": "chosen", "epochs": 30},
     "auto": {"patience": 3, "optimiser": torch.optim.RMSprop},
 }
 

@@ -177,8 +177,8 @@ def test_a_timeout_ends_a_training(conversion: sw.Conversion, digits: tuple[Any,
     [
         ({"steps": 0}, "steps must be a whole number from 1, got 0"),
         ({"epochs": 1.5}, "epochs must be a whole number from 1, got 1.5"),
-        ({"learning_rate": -1.0}, "learning_rate must be a number above 0, or None, got -1.0"),
-        ({"learning_rate": "chosen"}, "learning_rate must be a number above 0, .*got 'chosen'"),
+        ({"learning_rate": -1.0}, 'learning_rate must be a number above 0, or "chosen", got -1.0'),
+        ({"learning_rate": "best"}, "learning_rate must be a number above 0, or .*got 'best'"),
         ({"timeout": 0}, "timeout must be seconds above 0, or None, got 0"),
         (
             {"validation": 1.0},

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import click
 import numpy as np
@@ -140,11 +140,25 @@ def check_thresholds(thresholds: str, model: Path) -> None:
         )
 
 
-def learning_rate(default: float, text: str) -> Callable[[F], F]:
-    """The pace of a training."""
+def learning_rate(default: float | Literal["chosen"], text: str) -> Callable[[F], F]:
+    """The pace of a training: a number, and "chosen" where that is the default."""
     return click.option(
-        "--learning-rate", type=float, default=default, show_default=True, help=text
+        "--learning-rate",
+        type=float if isinstance(default, float) else _Rate(),
+        default=default,
+        show_default=True,
+        help=text,
     )
+
+
+class _Rate(click.ParamType):
+    """A number, or "chosen"."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; another word is a usage error."""
+        return value if value == "chosen" else click.FLOAT.convert(value, param, ctx)
 
 
 def _parts(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ def _range(text: str) -> tuple[float, float]:
 @click.option(
     "--patience", type=click.IntRange(min=1), help="End after so many epochs without a better one."
 )
-@options.learning_rate(5e-4, "Of weights; thresholds learn faster.")
+@options.learning_rate("chosen", 'Of weights, or "chosen" by trial; thresholds learn faster.')
 @click.option(
     "--validation",
     type=click.Path(path_type=Path),
@@ -175,6 +175,7 @@ def train(
     if trained.refitted is not None:
         say(_told(trained.refitted))
     if trained.history:
+        say(f"Learning rate: {trained.learning_rate:g}.")
         say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
     if trained.frozen:
         say(f"Frozen: {in_words(trained.frozen)}.")
@@ -191,7 +192,7 @@ def _write(
     seed, engine = settings["seed"], "auto"
     x, y = subject.first(_SHOWN)
     found = conversion.evaluate(x, y, steps, dt, seed=seed, at=powers_of_two(steps), progress=False)
-    told = ("method", "refit", "epochs", "batch_size", "spikes", "joules", "learning_rate")
+    told = ("method", "refit", "epochs", "batch_size", "spikes", "joules")
     write_report(
         path,
         subject,
@@ -201,6 +202,7 @@ def _write(
             "dt": dt,
             "seed": seed,
             **{name: settings.get(name) for name in told},
+            "learning_rate": trained.learning_rate,
             "epoch that was kept": trained.kept,
             "frozen layers": in_words(trained.frozen) or "none",
             "figures over time": f"{found.settings['samples']} samples of {subject.data.name}",
@@ -260,6 +262,7 @@ def table_of(trained: Training[Conversion], title: str) -> Table:
 def _plain(trained: Training[Conversion], out: Path, write_back: Path | None) -> dict[str, Any]:
     return {
         "kept": trained.kept,
+        "learning_rate": trained.learning_rate,
         "frozen": {layer: list(arrays) for layer, arrays in trained.frozen.items()},
         "refitted": None if trained.refitted is None else asdict(trained.refitted),
         "history": [asdict(epoch) for epoch in trained.history],

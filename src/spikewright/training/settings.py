@@ -18,6 +18,7 @@ Trainable = Literal["weights", "biases", "scales", "initial_voltage", "neuron_sc
 Thresholds = Literal["chosen", "kept"]
 Keep = Literal["best", "last"]
 Precision = Literal["float32", "bfloat16"]
+LearningRate = float | Literal["chosen"]
 LossName = Literal["both", "imitation", "truth"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 Range = tuple[float, float]
@@ -70,11 +71,16 @@ class Course:
     """How fast weights are learned, and for how long."""
 
     optimiser: OptimiserName | Callable[..., Any] = "adam"
-    learning_rate: float | None = None
+    learning_rate: LearningRate = "chosen"
     epochs: int = 10
     timeout: float | None = None
     patience: int | None = None
     batch_size: int = 64
+
+    @property
+    def chooses_rate(self) -> bool:
+        """True where the learning rate is chosen by trial."""
+        return self.learning_rate == "chosen"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +119,10 @@ class TrainingSettings(Budgets, TrainingObjective, Course, Computing):
             "refit": (refits, "True or False"),
             "epochs": (not refits or _whole(self.epochs, least), several),
             "dt": (_positive(self.dt), "a number above 0"),
-            "learning_rate": (_none_or_positive(self.learning_rate), "a number above 0, or None"),
+            "learning_rate": (
+                self.chooses_rate or _positive(self.learning_rate),
+                'a number above 0, or "chosen"',
+            ),
             "timeout": (_none_or_positive(self.timeout), "seconds above 0, or None"),
             "spikes": (
                 _none_or_positive(self.spikes),

@@ -100,6 +100,7 @@ def train(
         made,
         done.history,
         done.kept,
+        done.learning_rate,
         changes=tuple(moved),
         refitted=done.refitted,
         frozen=frozen_layers(job.graph, job.frozen),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -21,11 +21,12 @@ from spikewright.measure.metric import Metric
 from spikewright.training.checkpoint import TrainingCheckpoint
 from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.gradients import state as _state
+from spikewright.training.gradients import trials as _trials
 from spikewright.training.gradients.batches import TensorBatches
 from spikewright.training.gradients.budget import TrainingBudget, scale
 from spikewright.training.gradients.judge import NetworkJudge
 from spikewright.training.gradients.losses import JudgedOutput, TrainingLoss, spreads
-from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of
+from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of, rate_of
 from spikewright.training.gradients.refitting import refit
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.teacher import Teacher
@@ -41,12 +42,13 @@ _SILENCE = 1e9  # times its threshold: a neuron sends nothing
 class Fitted:
     """A trained network: thresholds and starts by site, the epochs, and the one that was kept.
 
-    `refitted` is what was before the epochs, if anything was.
+    `learning_rate` is that of weights. `refitted` is what was before the epochs, if anything was.
     """
 
     network: RoundedNetwork
     history: tuple[Epoch, ...]
     kept: int
+    learning_rate: float
     refitted: Refitted | None
 
     @property
@@ -73,6 +75,7 @@ def fitted(job: TrainingJob) -> Fitted:
         fitting.network,
         tuple(fitting.history),
         fitting.kept,
+        fitting.learning_rate,
         fitting.refitted,
     )
 
@@ -128,7 +131,13 @@ class Fitting:
         self.refitted: Refitted | None = None
         self._best: tuple[tuple[float, ...], _state.Tensors] | None = None
         self._way: Way = "time" if self.settings.method == "time" else "rounding"
+        self._factor = 1.0  # of the rates
         self._before = 0.0  # seconds before the first epoch
+
+    @property
+    def learning_rate(self) -> float:
+        """That of weights."""
+        return self._factor * rate_of(self.settings)
 
     def run(self) -> None:
         """Train for so many epochs or seconds; the network is left as the epoch kept left it."""
@@ -145,6 +154,8 @@ class Fitting:
         if not self.history:
             if settings.refit:
                 self._refit(held, before)
+            if settings.chooses_rate:
+                self._choose(data, self.job.first if held is None else held)
             self._before = time.monotonic() - begun
         with progress_bar(settings.epochs, settings.progress, "epochs") as advance:
             advance(len(self.history))
@@ -170,9 +181,15 @@ class Fitting:
     def _epoch(
         self, data: TrainingSamples | SampleStream, held: TrainingSamples | None, begun: float
     ) -> None:
-        number, start = len(self.history), time.monotonic()
+        settings, number, start = self.settings, len(self.history), time.monotonic()
         self._way = self._chosen_way(held)
-        loss = float(np.mean(self._losses(data, number, begun)))
+        steps = data.count(settings.batch_size)
+
+        def passed(index: int) -> float:
+            share = (number + min(1.0, (index + 0.5) / steps)) / settings.epochs
+            return max(share, self._share_of_time(begun))
+
+        loss = float(np.mean(self._losses(data, number, passed)))
         if not np.isfinite(loss):
             raise TrainingError(
                 f"epoch {number + 1}: the loss is {loss}. The conversion is left as it was; give a "
@@ -182,20 +199,19 @@ class Fitting:
         self.history.append(Epoch(number + 1, self._way, loss, found, time.monotonic() - start))
 
     def _losses(
-        self, data: TrainingSamples | SampleStream, number: int, begun: float
+        self, data: TrainingSamples | SampleStream, number: int, passed: Callable[[int], float]
     ) -> list[float]:
-        """The loss of every batch of an epoch, whose rates follow the share that is over by then.
+        """The loss of every batch of an epoch, or of its first ones.
 
-        It ends where time does, and at a loss that is not finite.
+        `passed` gives the share of a training that is over by each batch, by its number: learning
+        rates follow it. The batches end once it is 1, and at a loss that is not finite.
         """
         settings, losses = self.settings, list[float]()
-        steps = data.count(settings.batch_size)
         for index, batch in enumerate(data.shuffled(settings.batch_size, settings.seed, number)):
-            share = (number + min(1.0, (index + 0.5) / steps)) / settings.epochs
-            share = max(share, self._share_of_time(begun))
+            share = passed(index)
             self.judge.budget.ease(share)
             for part, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
-                part["lr"] = rate * course(min(1.0, share))
+                part["lr"] = self._factor * rate * course(min(1.0, share))
             losses.append(self._step(batch))
             if share >= 1.0 or not np.isfinite(losses[-1]):
                 break
@@ -221,6 +237,41 @@ class Fitting:
             self._best = best
         elif held is not None:
             self.judge.budget.begin()
+
+    def _choose(self, data: TrainingSamples | SampleStream, judged: TrainingSamples) -> None:
+        """Choose the rate by short trials, and with "auto" how to begin, where there is room.
+
+        The training goes on from the best one, unless that is worse than the beginning.
+        """
+        most = _trials.batches_of_a_trial(data, self.settings)
+        if most is None:
+            return
+        judged = judged.at(slice(0, _trials.JUDGED))
+        first, start = self.judge.measured(judged).loss, deepcopy(self._state())
+
+        def tried(factor: float, way: Way) -> _trials.RateTrial:
+            self._take(start)
+            self._factor, self._way = factor, way
+            losses = self._part(data, most)
+            finite = np.isfinite(losses[-1])
+            loss = self.judge.measured(judged).loss if finite else losses[-1]
+            return _trials.RateTrial(loss, factor, len(losses), deepcopy(self._state()))
+
+        undecided = self.settings.method == "auto" and not self.job.exact
+        best = _trials.chosen(tried, ("time", "rounding") if undecided else (self._way,))
+        if best is None:
+            self._take(start)
+        else:
+            self._take({**(best.state if best.loss < first else start), **best.beginning})
+
+    def _part(self, data: TrainingSamples | SampleStream, most: int) -> list[float]:
+        """A trial of so many batches, or those that there is time for; their losses."""
+        begun = time.monotonic()
+
+        def passed(index: int) -> float:
+            return max((index + 1) / most, self._share_of_time(begun) / _trials.SHARE)
+
+        return self._losses(data, 0, passed)
 
     def _chosen_way(self, held: TrainingSamples | None) -> Way:
         """With "auto" first through rounding, which costs less, then time where the two differ."""
@@ -306,6 +357,7 @@ class Fitting:
             "rank": None if best is None else list(best[0]),
             "kept": self.kept,
             "way": self._way,
+            "factor": self._factor,
             "before": self._before,
             "refitted": _state.of_refitted(self.refitted),
             "random": torch.get_rng_state().numpy(),
@@ -319,7 +371,7 @@ class Fitting:
         if state["best"] is not None:
             self._best = tuple(state["rank"]), _state.to_tensors(state["best"])
         self.kept, self._way = state["kept"], state["way"]
-        self._before = state["before"]
+        self._factor, self._before = state["factor"], state["before"]
         self.refitted = _state.to_refitted(state["refitted"])
         torch.set_rng_state(torch.tensor(state["random"]))
 

@@ -40,10 +40,15 @@ def groups_of(network: RoundedNetwork, settings: TrainingSettings) -> list[dict[
         parameter.requires_grad_(True)
     if not slow and not fast:
         raise TrainingError(f"nothing to train: the network has none of {named}")
-    usual = _USUAL_OF.get(str(settings.optimiser), _USUAL)
-    rate = usual if settings.learning_rate is None else settings.learning_rate
+    rate = rate_of(settings)
     rated = [{"params": slow, "lr": rate}, {"params": fast, "lr": _FASTER * rate}]
     return [part for part in rated if part["params"]]
+
+
+def rate_of(settings: TrainingSettings) -> float:
+    """The learning rate of weights, before one is chosen."""
+    given = settings.learning_rate
+    return _USUAL_OF.get(str(settings.optimiser), _USUAL) if isinstance(given, str) else given
 
 
 def optimiser_of(groups: list[dict[str, Any]], settings: TrainingSettings) -> Any:
