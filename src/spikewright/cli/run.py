@@ -55,7 +55,7 @@ def run(
     samples = load_samples(data, limit)
     conversion = open_conversion(model, choices)
     result = conversion.run(
-        samples.x, steps, dt, seed, engine=engine, precision=precision, encoder=encoder
+        samples.x, steps, dt, seed=seed, engine=engine, precision=precision, encoder=encoder
     )
     records = activity(result)
     if samples.y is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.files import path_of
 from spikewright._base.keywords import meant, spelled
 from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.options import declared
 from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
@@ -30,11 +31,13 @@ from spikewright.conversion.making import of_graph, of_reading, saved
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
+from spikewright.diagnosis.diagnosis import DiagnoseOptions
 from spikewright.engines import Memory, Plan, Precision
+from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError, printable
 from spikewright.evaluation import checked, evaluate
 from spikewright.evaluation.mismatch import Mismatch, over_draws
-from spikewright.evaluation.settings import Settings
+from spikewright.evaluation.settings import EvaluateOptions, Settings
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
@@ -43,17 +46,17 @@ from spikewright.lower.populations import Roles
 from spikewright.lower.rounding import rounded
 from spikewright.lower.speaking import say
 from spikewright.lower.trace import Trace
-from spikewright.measure import Evaluation, EveryStep, Run
+from spikewright.measure import Evaluation, Run
 from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
 from spikewright.records import DEFAULT_TABLE, select
-from spikewright.running.encoders import Encoder
 from spikewright.running.encoding import encoders_for, lists_of, without_held
 from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
+from spikewright.running.options import EncodedOptions
 from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
-from spikewright.running.runner import Job, Runner, check_run
+from spikewright.running.runner import Job, Runner
 from spikewright.running.stepping import refuse_sequences
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
 from spikewright.running.stream import Stream, stream_of
@@ -197,21 +200,15 @@ class Conversion(Shown):
         sentence = f"A network with {self.network.n_neurons:,} neurons: {self.trace.guarantee}."
         return sentence, [("layer", "neurons", "type", "firing-rate scale", "status"), *rows]
 
-    @spelled()
+    @declared(SimulationError)
     def run(
         self,
         x: Any,
         steps: int | None = None,
         dt: float = 0.001,
-        seed: int = 0,
         *,
-        engine: str = "auto",
-        precision: Precision = "float32",
-        batch_size: int | None = None,
-        progress: bool = True,
-        threads: int | None = None,
-        encoder: Encoder | Mapping[str, Encoder] | None = None,
         record: Sequence[str] = (),
+        **options: Unpack[EncodedOptions],
     ) -> Run:
         """Run for `steps` steps of `dt` seconds.
 
@@ -229,25 +226,14 @@ class Conversion(Shown):
         `BuildError` for scales that no engine computes with at this `dt`, and `MissingExtraError`
         for an engine that is not installed.
         """
-        encoder = without_held(encoder, self.lowered)
+        given: dict[str, Any] = dict(options)
+        encoder = without_held(given.pop("encoder"), self.lowered)
         lists = lists_of(encoders_for(encoder, self.inputs))
         structure = replace(self.graph.structure, lists=lists)
         named = as_named(x, structure)
         check_numbers(named, structure)
-        run = run_of(
-            self._runner,
-            named,
-            steps,
-            dt,
-            seed,
-            engine=engine,
-            precision=precision,
-            batch_size=batch_size,
-            progress=progress,
-            threads=threads,
-            encoder=encoder,
-            record=self._recorded(record),
-        )
+        recorded = self._recorded(record)
+        run = run_of(self._runner, named, steps, dt, encoder=encoder, record=recorded, **given)
         means = {name: p.mean() for name, p in run.populations.items() if p.spiking}
         self._warn_of_run(means, run.steps, dt)
         return run
@@ -289,32 +275,14 @@ class Conversion(Shown):
             heed=lambda steps: warn_of_length(self, steps, dt, "the stream read out has"),
         )
 
-    @spelled()
+    @declared(SimulationError)
     def evaluate(
         self,
         x: Any,
         y: Any = None,
         steps: int | None = None,
         dt: float = 0.001,
-        *,
-        readouts: Sequence[EveryStep] = ("mean", "last"),
-        at: Sequence[int] | None = None,
-        seed: int = 0,
-        engine: str = "auto",
-        precision: Precision = "float32",
-        batch_size: int | None = None,
-        threads: int | None = None,
-        encoder: Encoder | Mapping[str, Encoder] | None = None,
-        thresholds: Sequence[float] = (),
-        source: bool = True,
-        operations: bool = True,
-        twin: Any = None,
-        noise: Mismatch | None = None,
-        metric: Callable[[Any, Any], Any] | None = None,
-        checkpoint: str | Path | None = None,
-        executor: Any = "local",
-        address: str | None = None,
-        progress: bool = True,
+        **options: Unpack[EvaluateOptions],
     ) -> Evaluation:
         """Measure on a data set of any size, at every one of `steps` steps of `dt` seconds.
 
@@ -331,17 +299,7 @@ class Conversion(Shown):
         Further records are firing rates, spikes (also per active neuron of the source), silent and
         saturated neurons, operations and energy (`operations=False` leaves these two out) at the
         steps in `at` and the last; and for each confidence in `thresholds` the loss and gain of
-        leaving early. `twin`, calibration statistics or `{layer: threshold}`, adds the accuracy of
-        the source's quantised twin, whose activations have `ceil(log2(steps + 1))` bits.
-
-        `noise`, `sw.Mismatch(weights=0.05, lost=0.01)`, is that of analog chips: weights that miss
-        their values, and lost spikes. The network is measured once a draw. Records are means over
-        the draws, with their least and largest value as interval.
-
-        `metric`, a function `f(outputs, y)`, judges outputs in place of accuracy and errors: it
-        gives one number a sample, `(samples,)`, the more the better, for `outputs` `(samples,
-        *out)`, of several `{name: array}`, and whatever y holds of these samples, an array or
-        `{name: array}`. Records have the name of the function.
+        leaving early.
 
         Shards of the data are done by `executor` (see `spikewright.executors`), at `address`;
         finished ones are kept in the folder `checkpoint`, from which a second call with the same
@@ -351,61 +309,46 @@ class Conversion(Shown):
         anything else.
         """
         refuse_sequences(self.lowered.stepping, "evaluate")
-        settings = checked(
-            steps,
-            at,
-            readouts,
-            thresholds,
-            source=source,
-            operations=operations,
-            twin=twin_thresholds(self._named(twin), self._keys),
-            metric=metric,
-            dt=dt,
-            seed=seed,
-            engine=engine,
-            precision=precision,
-            batch_size=batch_size,
-            threads=threads,
-            encoder=encoder,
-        )
-        place = executors.get(executor, address)
+        given: dict[str, Any] = dict(options)
+        twin = twin_thresholds(self._named(given.pop("twin")), self._keys)
+        noise, checkpoint = given.pop("noise"), given.pop("checkpoint")
+        place = executors.get(given.pop("executor"), given.pop("address"))
+        progress = given.pop("progress")
+        settings = checked(steps, dt=dt, twin=twin, **given)
         if noise is not None:
             warn_of_length(self, settings.steps, dt)
-            return self._over_draws(noise, x, y, settings, checkpoint, place, progress)
-        found = evaluate(self, self._runner, x, y, settings, checkpoint, place, progress)
+            how = {"executor": place, "progress": progress}
+            return self._over_draws(noise, x, y, settings, checkpoint, **how)
+        found = evaluate(
+            self, self._runner, x, y, settings,
+            checkpoint=checkpoint, executor=place, progress=progress,
+        )  # fmt: skip
         spikes = select(found.records, "spikes per neuron", steps=settings.steps)
         means = {r.how["layer"]: r.value for r in spikes if "layer" in r.how}
         self._warn_of_run(means, settings.steps, dt)
         return found
 
     def _over_draws(
-        self, noise: Mismatch, x: Any, y: Any, settings: Settings, checkpoint: Any, *rest: Any
+        self, noise: Mismatch, x: Any, y: Any, settings: Settings, checkpoint: Any, **how: Any
     ) -> Evaluation:
         def one(draw: int) -> Evaluation:
             chip = noise.chip(self, draw)
             mine = replace(settings, seed=settings.seed + draw)
             folder = None if checkpoint is None else path_of(checkpoint) / f"draw {draw}"
-            return evaluate(chip, chip._runner, x, y, mine, folder, *rest)
+            return evaluate(chip, chip._runner, x, y, mine, checkpoint=folder, **how)
 
         if not isinstance(noise, Mismatch):
             raise SimulationError(f"noise is None or sw.Mismatch, got {noise!r}")
         return over_draws(noise, x, one)
 
-    @spelled()
+    @declared(SimulationError)
     def diagnose(
         self,
         x: Any,
         y: Any = None,
         steps: int | None = None,
         dt: float = 0.001,
-        *,
-        verify: bool = False,
-        metric: Callable[[Any, Any], Any] | None = None,
-        seed: int = 0,
-        engine: str = "auto",
-        batch_size: int | None = None,
-        threads: int | None = None,
-        progress: bool = True,
+        **options: Unpack[DiagnoseOptions],
     ) -> Diagnosis:
         """Losses of accuracy in a run of `steps` steps of `dt` seconds, and changes against them.
 
@@ -419,21 +362,8 @@ class Conversion(Shown):
         `SimulationError` where y does not fit and where the network has nothing to diagnose.
         """
         refuse_sequences(self.lowered.stepping, "diagnose")
-        check_run(dt, seed, "float32", batch_size, threads)
-        found = diagnose(
-            self._spelled_out,
-            x,
-            y,
-            steps,
-            dt,
-            verify=verify,
-            metric=metric,
-            seed=seed,
-            engine=engine,
-            batch_size=batch_size,
-            threads=threads,
-            progress=progress,
-        )
+        check_settings(SimulationError, dt=dt)
+        found = diagnose(self._spelled_out, x, y, steps, dt, **options)
         warn_of_length(self, found.steps, dt)
         return found
 
@@ -775,7 +705,7 @@ class Conversion(Shown):
 
         Raises as `run` does for settings that no run can have.
         """
-        check_run(dt, seed, precision)
+        check_settings(SimulationError, dt=dt, seed=seed, precision=precision)
         program = self._runner.program(dt, seed, precision)
         return self._runner.engine(engine, program).explain(program)
 
@@ -799,7 +729,9 @@ class Conversion(Shown):
         at hand and raises `SimulationError`. Raises as `run` does for settings that no run can
         have.
         """
-        check_run(dt, 0, precision, batch_size, threads)
+        check_settings(
+            SimulationError, dt=dt, precision=precision, batch_size=batch_size, threads=threads
+        )
         for name, number in (("batch", batch), ("steps", steps)):
             if not (is_whole(number) and number >= 1):
                 raise SimulationError(f"{name} must be a whole number from 1, got {number!r}")

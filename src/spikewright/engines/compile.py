@@ -85,7 +85,7 @@ def compile_network(
     parameters that no neuron can have, steps and scales that no engine computes with, or a step
     that the network is not for.
     """
-    check_settings(dt, precision, None, BuildError)
+    check_settings(BuildError, dt=dt, precision=precision)
     check_step(network, dt)
     wanted = network.all_probes if probes is None else list(probes)
     cache = chosen_cache(decoder_cache)

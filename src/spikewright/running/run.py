@@ -8,12 +8,14 @@ from typing import Any
 from spikewright._base.progress import progress_bar
 from spikewright.engines import Precision
 from spikewright.engines.memory import available
+from spikewright.engines.settings import check_settings
+from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.measure import Run
 from spikewright.running.encoders import Encoder
 from spikewright.running.encoding import Feeds, feeds_of, without_held
 from spikewright.running.recording import layers_of
-from spikewright.running.runner import Job, Runner, check_run, collected
+from spikewright.running.runner import Job, Runner, collected
 from spikewright.running.stepping import sequence_feeds
 
 
@@ -33,7 +35,14 @@ def run_of(
     record: Sequence[str] = (),
 ) -> Run:
     """See `Conversion.run`; `x` is by input name."""
-    check_run(dt, seed, precision, batch_size, threads)
+    check_settings(
+        SimulationError,
+        dt=dt,
+        seed=seed,
+        precision=precision,
+        batch_size=batch_size,
+        threads=threads,
+    )
     fed = feeds_for(runner.lowered, x, encoder, steps, dt, seed)
     layers = tuple(layers_of(runner.lowered, record))
     program = runner.program(dt, seed, precision, layers)

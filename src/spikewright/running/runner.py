@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import engines
-from spikewright._base.arguments import is_whole
 from spikewright.engines import Engine, Execution, Memory, Precision, Program, Totals
-from spikewright.engines.settings import check_settings
-from spikewright.errors import SimulationError
 from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure import Population
@@ -240,15 +237,6 @@ def _add_totals(totals: dict[str, Totals], part: Part[dict[str, Totals]], batch:
         totals[name].put(part.samples, found.sent, found.net)
         if found.real is not None:
             totals[name] = totals[name].with_real(part.samples, found.real)
-
-
-def check_run(
-    dt: Any, seed: Any, precision: Any, batch_size: Any = None, threads: Any = None
-) -> None:
-    """Raise `SimulationError` for settings that no run can have."""
-    check_settings(dt, precision, batch_size, SimulationError, threads)
-    if not (is_whole(seed) and seed >= 0):
-        raise SimulationError(f"seed must be a whole number from 0, got {seed!r}")
 
 
 def _between(fed: NDArray, start: int, stop: int) -> NDArray:
