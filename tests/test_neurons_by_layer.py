@@ -18,7 +18,7 @@ from click.testing import CliRunner
 import spikewright as sw
 from spikewright.choosing.tuning.reproduce import text
 from spikewright.cli.main import main
-from spikewright.cli.options import _neurons
+from spikewright.cli.texts import neurons as _neurons
 from spikewright.errors import ConversionError
 from spikewright.network.neurons import NEURON_TYPES
 

@@ -51,10 +51,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 COMMANDS: dict[str, list[str]] = {
     "demo": ["--out", "{}/demo"],
     "explore": ["{}/none.onnx"],
-    "explain": [],
     "inspect": ["{}/model.onnx"],
-    "calibrate": ["{}/model.onnx", "--data", "{}/data.npz", "-o", "{}/statistics"],
-    "convert": ["{}/model.onnx", "--spiking", "-o", "{}/out.sw"],
+    "convert": ["{}/model.onnx", "--spiking", "-o", "{}/out.sw", "--calibration", "{}/data.npz",
+                "--statistics", "{}/statistics"],
     "fits": ["{}/net.sw", "--chip", "loihi2"],
     "run": ["{}/net.sw", "--data", "{}/data.npz", "--steps", "3"],
     "evaluate": ["{}/net.sw", "--data", "{}/data.npz", "--steps", "3"],
@@ -63,15 +62,11 @@ COMMANDS: dict[str, list[str]] = {
     "tune": ["{}/model.onnx", "--data", "{}/data.npz", "--trials", "2"],
     "train": ["{}/net.sw", "--data", "{}/data.npz", "--steps", "3", "--epochs", "1", "-o",
               "{}/trained.sw"],
-    "reconstruct": ["{}/net.sw", "--data", "{}/data.npz", "--steps", "3", "-o", "{}/again.sw"],
-    "fission": ["{}/model.onnx", "--data", "{}/data.npz", "--steps", "3", "-o", "{}/large.sw",
-                "--max-spikes-per-step", "1"],
-    "nir": ["check", "{}/none.nir"],
     "doctor": [],
 }  # fmt: skip
 """A command line for every command; {} is the folder."""
 
-SLOW = ("demo", "reconstruct", "train", "tune")
+SLOW = ("demo", "train", "tune")
 LAW = [pytest.param(c, marks=[pytest.mark.slow] if c in SLOW else []) for c in COMMANDS]
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import spikewright as sw
 from slowly import slow_but
 from spikewright import demo
 from spikewright.cli import main
@@ -21,11 +20,9 @@ SENTENCE = "standard output cannot be written to"
 RUN = ("--steps", "2")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "demo": ("--limit", "20", "--steps", "4"),
-    "explain": (),
     "explore": ("--no-browser",),
     "inspect": (MODEL,),
-    "calibrate": (MODEL, "--data", "data.npz", "-o", "statistics"),
-    "convert": (MODEL,),
+    "convert": (MODEL, "--calibration", "data.npz", "--statistics", "statistics"),
     "run": (MODEL, "--data", "data.npz", *RUN),
     "evaluate": (MODEL, "--data", "data.npz", *RUN),
     "sweep": (MODEL, "--data", "data.npz", *RUN, "--scale", "5"),
@@ -33,10 +30,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tune": (MODEL, "--data", "data.npz", "--trials", "1", "--max-drop", "0.9"),
     "doctor": (),
     "fits": (MODEL, "--chip", "speck"),
-    "nir": ("check", "net.nir", "--data", "data.npz", "--steps", "2", "--reader", "snn-mlir"),
     "train": (MODEL, "--data", "data.npz", "--steps", "2", "--epochs", "1", "-o", "trained.sw"),
-    "fission": (MODEL, "--data", "data.npz", *RUN, "--max-spikes-per-step", "1", "-o", "made.sw"),
-    "reconstruct": (MODEL, "--data", "data.npz", *RUN, "--epochs", "1", "-o", "made.sw"),
 }
 
 
@@ -62,8 +56,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     x, y = demo.held_out(60)
     np.savez("data.npz", x=x, y=y)
-    conversion = sw.convert(MODEL, spiking=True, max_pool="average", initial_voltage="zero")
-    sw.nir.save(conversion, "net.nir")
 
 
 def lost(capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
@@ -104,7 +96,7 @@ def test_help_is_output_too(
 def test_in_a_process_of_its_own(where: str) -> None:
     """No traceback, and nothing of the interpreter's at its end."""
     program = f"{sys.executable} -c 'from spikewright.cli import main; main()'"
-    line = f"{program} explain --json {where}; exit ${{PIPESTATUS[0]}}"
+    line = f"{program} demo --two-neurons --json {where}; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
@@ -116,7 +108,7 @@ def test_in_a_process_of_its_own(where: str) -> None:
 def test_nothing_is_said_where_all_is_printed() -> None:
     """A reader that reads."""
     program = f"{sys.executable} -c 'from spikewright.cli import main; main()'"
-    line = f"{program} explain --json | cat > /dev/null; exit ${{PIPESTATUS[0]}}"
+    line = f"{program} demo --two-neurons --json | cat > /dev/null; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -185,11 +185,12 @@ def test_thresholds_of_a_saved_network_may_be_kept(tmp_path: Path, data: str) ->
         (["--layer-rate", "relu1=50"], "give LAYER=LOW:HIGH in Hz, got LAYER=50"),
         (["--write-back", "trained.keras"], "is written to a file that ends in .onnx"),
         (["--write-back", "no/trained.onnx"], "its folder does not exist"),
-        (["--spikes", "0.01"], "spikes=0.01: "),
+        (["--spikes", "0.01"], "--spikes 0.01: "),
         (["--layer-rate", "nowhere=1:2"], "no layer with neurons of that name"),
-        (["--learning-rate", "best"], "'best' is not a valid float"),
+        (["--learning-rate", "best"], "'best' is not a number"),
         (["--learning-rate", "0"], '--learning-rate must be a number above 0, or "chosen"'),
         (["--thresholds", "kept"], "digits.onnx is a model, which has none"),
+        (["--reconstruct", "--labels"], "--labels: --reconstruct has no use for it. Leave it out"),
     ],
 )
 def test_mistakes(tmp_path: Path, data: str, arguments: list[str], message: str) -> None:
@@ -227,3 +228,20 @@ def test_a_training_is_reported(tmp_path: Path, data: str) -> None:
     assert all(layer in table for layer in ("conv1", "relu1", "dense"))
     commands = [code.text for code in page.all("code")]
     assert commands[0].startswith("spikewright train ") and "sw.load(" in commands[1]
+
+
+def test_a_reconstruction_leaves_weights(tmp_path: Path, data: str) -> None:
+    """`--reconstruct` is `Conversion.reconstruct`, with the defaults of that."""
+    x, _ = demo.held_out(120)
+    network = sw.convert(MODEL, spiking={"relu": sw.BipolarIntegrateAndFire()})
+    wanted = network.reconstruct(x, steps=STEPS, epochs=2, seed=3)
+    found = run(tmp_path, data, "--reconstruct", "--seed", "3")
+
+    assert found.exit_code == 0, found.output
+    assert f"Saved as {tmp_path / 'out.sw'}" in found.stdout and "relu1: " in found.stdout
+    runs = [
+        c.run(x, STEPS, progress=False).predict() for c in (sw.load(tmp_path / "out.sw"), wanted)
+    ]
+    np.testing.assert_array_equal(*runs)
+    told = json.loads(run(tmp_path, data, "--reconstruct", "--json").stdout)
+    assert set(told) == {"layers", "saved"}

@@ -16,7 +16,7 @@ docstring name them all, for `help`, notebooks and the site; the command line re
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from types import MappingProxyType, NoneType, UnionType
@@ -115,6 +115,12 @@ class Declared:
         return get_args(kind) if get_origin(kind) is Literal else ()
 
     @property
+    def item(self) -> Any:
+        """The type of the items of a sequence; None for another type."""
+        kind = self.kinds[0] if len(self.kinds) == 1 else None
+        return get_args(kind)[0] if get_origin(kind) is Sequence else None
+
+    @property
     def check(self) -> Check | None:
         """The check that was declared, or what the type says by itself."""
         if self.option.check is not None:
@@ -159,25 +165,28 @@ def options_of(group: Any) -> Mapping[str, Declared]:
     return MappingProxyType(found)
 
 
-def checked(group: Any, given: Mapping[str, Any], error: type[SpikewrightError]) -> dict[str, Any]:
+def checked(
+    group: Any, given: Mapping[str, Any], error: type[SpikewrightError] | None
+) -> dict[str, Any]:
     """Every option of a group, with its default where none is given.
 
-    Raises `error` for a value that an option cannot have.
+    Raises `error` for a value that an option cannot have; with None nothing is checked.
     """
     options = options_of(group)
     for name, value in given.items():
-        if name in options and (reason := options[name].why_not(value)):
+        if error and name in options and (reason := options[name].why_not(value)):
             raise error(f"{name} {reason}")
     return {name: given.get(name, one.option.default) for name, one in options.items()}
 
 
 def declared(
-    error: type[SpikewrightError], hints: Mapping[str, str] = _NOTHING
+    error: type[SpikewrightError] | None, hints: Mapping[str, str] = _NOTHING
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator of a function whose last parameter is `**options: Unpack[GROUP]`.
 
     It gets all options of the group. They stand in its signature and at the end of its docstring.
-    Calls raise `error` for a value that an option cannot have, and `TypeError` for an unknown or a
+    Calls raise `error` for a value that an option cannot have (None leaves that to the function),
+    and `TypeError` for an unknown or a
     missing one, naming it and one that may be meant. `hints` maps names from other libraries to a
     sentence that names the option here.
     """

@@ -11,21 +11,16 @@ from typing import Any
 import click
 
 from spikewright.advice import on_the_command_line
-from spikewright.cli.calibrate import calibrate
 from spikewright.cli.convert import convert
 from spikewright.cli.demo import demo
 from spikewright.cli.diagnose import diagnose
 from spikewright.cli.doctor import doctor
 from spikewright.cli.evaluate import evaluate
-from spikewright.cli.explain import explain
 from spikewright.cli.explore import explore
-from spikewright.cli.fission import fission
 from spikewright.cli.fits import fits
 from spikewright.cli.inspect import inspect
-from spikewright.cli.nir import nir
 from spikewright.cli.output import tell
 from spikewright.cli.printing import nothing_lost
-from spikewright.cli.reconstruct import reconstruct
 from spikewright.cli.reporting import ARGUMENTS
 from spikewright.cli.run import run
 from spikewright.cli.sweep import sweep
@@ -140,7 +135,6 @@ def main() -> None:
 
 
 for command in (
-    demo, explore, explain, inspect, calibrate, convert, fits, run, evaluate, sweep, diagnose,
-    tune, train, reconstruct, fission, nir, doctor,
+    demo, explore, inspect, convert, fits, run, evaluate, sweep, diagnose, tune, train, doctor,
 ):  # fmt: skip
     main.add_command(command)

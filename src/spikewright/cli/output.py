@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -42,6 +41,22 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False, emoji=False)
 
 
+def network_of(conversion: Conversion) -> str:
+    """Which network it is: spiking, rate, or one without neurons."""
+    kinds = [ensemble.neuron_type for ensemble in conversion.populations().values()]
+    spiking = any(kind.spiking for kind in kinds)
+    return "spiking" if spiking else "rate" if kinds else "no neurons"
+
+
+def introduce(conversion: Conversion, name: str) -> None:
+    """Print which network a command is about to speak of."""
+    kind, count = network_of(conversion), conversion.network.n_neurons
+    if kind == "no neurons":
+        tell(f"Network of {name}, without neurons")
+    else:
+        tell(f"{kind.capitalize()} network of {name}, {count:,} neurons")
+
+
 def warnings_of(conversion: Conversion) -> list[str]:
     """The warnings and approximations of its trace, a line a layer."""
     return [f"{entry.layer}: {entry.text}" for entry in conversion.trace.warnings]
@@ -50,13 +65,3 @@ def warnings_of(conversion: Conversion) -> list[str]:
 def duration(steps: int, dt: float) -> str:
     """`64 steps of 1 ms`."""
     return f"{steps} step{'s' * (steps != 1)} of {dt * 1000:g} ms"
-
-
-def pipes(rows: Iterable[Iterable[str]]) -> str:
-    """Rows as text between vertical bars, columns aligned."""
-    cells = [list(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
-        for row in cells
-    )

@@ -2,123 +2,108 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 
 from spikewright._base.amounts import number
-from spikewright.choosing.search.choice import Choice, unit_of
+from spikewright._base.options import Option, options_of, whole
+from spikewright._base.processors import MOST_THREADS
+from spikewright.choosing.search.choice import Choice, Minimise, unit_of
 from spikewright.choosing.tuning import tune as library
 from spikewright.choosing.tuning.reproduce import run_line
-from spikewright.cli import options, outputs
+from spikewright.cli import files
+from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import duration, emit, say, show, tell
-from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
+from spikewright.cli.reporting import Subject, diagnosed, write_report
 from spikewright.cli.samples import Samples, load_samples
 from spikewright.conversion import Conversion
+from spikewright.conversion.options import SpikeOptions
 from spikewright.conversion.pipeline import convert
 from spikewright.engines import Precision
+from spikewright.engines.settings import StepOptions
 from spikewright.measure import neuron_rates
+from spikewright.records import DEFAULT_TABLE
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table, energy_column
+from spikewright.training.settings import TRAINABLE
 
 _SHOWN = 2000
 """Samples that a report's figures over time are of, at most."""
 
 
-def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
-    """`NAME=JSON` texts as a dict; a list of two numbers may be a range."""
-    found = {}
-    for value in values:
-        name, separator, text = value.partition("=")
-        if not separator or not name:
-            raise click.BadParameter(f"give NAME=VALUE, got {value!r}")
-        try:
-            found[name] = json.loads(text)
-        except json.JSONDecodeError:
-            found[name] = text
-    return found
+class TuneOptions(StepOptions, total=False):
+    """Options of a search."""
+
+    max_drop: Annotated[
+        float, Option(0.005, "Accuracy that may be lost, a fraction: 0.005 is half a point.")
+    ]
+    minimise: Annotated[Minimise, Option("spikes", "The cost to minimise.")]
+    energy_table: Annotated[str, Option(DEFAULT_TABLE, "The cost table of energies.")]
+    timeout: Annotated[float, Option(300.0, "Seconds for the whole search.")]
+    trials: Annotated[int | None, Option(None, "Trials in the study (default: many).", whole(1))]
+    confidence: Annotated[float, Option(0.95, "Of the certificate.")]
+    searched: Annotated[int, Option(2000, "Samples searched on, at most.", whole(1))]
+    study: Annotated[
+        str | Path | None,
+        Option(
+            None,
+            "Keep the search here, a path (SQLite) or an Optuna URL, and go on from there; start "
+            "the command several times for several workers.",
+        ),
+    ]
+    space: Annotated[Mapping[str, Any] | None, Option(None, "Parameters that are restricted.")]
+    trainable: Annotated[Sequence[str], Option(TRAINABLE, "What a training may change.")]
+    seed: Annotated[int, Option(0, "Seed of whatever the network leaves random.", whole(0))]
+    engine: Annotated[str, Option("auto", "auto, native, reference or torch.")]
+    precision: Annotated[Precision, Option("float32", "Of weights and outputs.")]
+    threads: Annotated[
+        int | None, Option(None, "Threads (default: the engine's choice).", whole(1, MOST_THREADS))
+    ]
+    progress: Annotated[bool, Option(True, "Show a progress bar.")]
 
 
-@click.command()
-@options.model
-@options.data("x, (samples, *shape), and class labels y")
-@click.option(
-    "--validation",
-    type=click.Path(path_type=Path),
-    help="Samples held back, a file like --data (default: half of the data).",
+class _Options(TuneOptions, SampleOptions, total=False):
+    train: Annotated[
+        bool,
+        Option(
+            False,
+            "Train the best setting for less than it costs, on the samples searched on.",
+        ),
+    ]
+
+
+_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons", "chip"}
+
+
+@command(
+    files.model(),
+    files.data("x, (samples, *shape), and class labels y"),
+    files.read(
+        "--validation", "Samples held back, a file like --data (default: half of the data)."
+    ),
+    files.read(
+        "--train-data", "Train it on these, a file like --data; without y it imitates MODEL."
+    ),
+    files.out("the chosen network here"),
+    files.report,
+    files.force,
+    group=_Options,
+    without=_LEFT_OUT,
 )
-@click.option(
-    "--max-drop",
-    type=float,
-    default=0.005,
-    show_default=True,
-    help="Accuracy that may be lost, a fraction: 0.005 is half a point.",
-)
-@options.minimise
-@options.energy_table
-@click.option(
-    "--timeout", type=float, default=300.0, show_default=True, help="Seconds for the whole search."
-)
-@click.option("--trials", type=click.IntRange(min=1), help="Trials in the study (default: many).")
-@click.option(
-    "--confidence", type=float, default=0.95, show_default=True, help="Of the certificate."
-)
-@click.option(
-    "--searched",
-    type=click.IntRange(min=1),
-    default=2000,
-    show_default=True,
-    help="Samples searched on, at most.",
-)
-@click.option(
-    "--study",
-    help="Keep the search here, a path (SQLite) or an Optuna URL, and go on from there; start the "
-    "command several times for several workers.",
-)
-@click.option(
-    "--space",
-    multiple=True,
-    callback=_space,
-    metavar="NAME=VALUE",
-    help="Restrict a parameter, such as max_spikes_per_step=1 or steps=[4,8]; repeat for more.",
-)
-@click.option(
-    "--train",
-    is_flag=True,
-    help="Train the best setting for less than it costs, on the samples searched on.",
-)
-@click.option(
-    "--train-data",
-    type=click.Path(path_type=Path),
-    help="Train it on these, a file like --data; without y it imitates MODEL.",
-)
-@options.trainable
-@outputs.out("the chosen network here")
-@options.dt
-@options.sampled
-@options.precision
-@options.threads
-@options.max_pool
-@options.example_input
-@options.outputs
-@report_option
-@outputs.force
-@options.as_json
 def tune(
     model: Path,
     data: Path,
     validation: Path | None,
-    limit: int | None,
-    precision: Precision,
-    max_pool: Any,
-    train: bool,
     train_data: Path | None,
     out: Path | None,
     report: Path | None,
+    choices: dict[str, Any],
+    limit: int | None,
+    train: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -138,15 +123,14 @@ def tune(
         model,
         samples.x,
         samples.y,
-        precision=precision,
-        max_pool=max_pool or "gate",
         train=train if taught is None else (taught.x, taught.y),
         **settings,
+        **choices,
     )
     if out is not None or report is not None:
-        network = _network(model, choice, settings)
+        network = _network(model, choice, choices)
         if out is not None:
-            network.save(out, overwrite=outputs.forced())
+            network.save(out, overwrite=files.forced())
         if report is not None:
             shown = Shown(data, samples, searched=True)
             if validation is not None and held is not None:
@@ -167,12 +151,12 @@ def tune(
         say(f"\nSaved as {out}")
 
 
-def _network(model: Path, choice: Choice, settings: Mapping[str, Any]) -> Conversion:
+def _network(model: Path, choice: Choice, choices: Mapping[str, Any]) -> Conversion:
     """The chosen network."""
     if choice.training is not None:
         trained: Conversion = choice.training.conversion
         return trained
-    return convert(model, example_input=settings["example_input"], **choice.conversion)
+    return convert(model, example_input=choices.get("example_input"), **choice.conversion)
 
 
 def _lines(choice: Choice, out: Path | None) -> str:

@@ -10,12 +10,11 @@ from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.by_layer import in_names
 from spikewright.conversion.making import Model
 from spikewright.conversion.options import ConvertOptions
-from spikewright.errors import ConversionError
 from spikewright.frontends import Reading
 from spikewright.frontends.outputs import wanted_outputs
 
 
-@declared(ConversionError, FROM_ELSEWHERE)
+@declared(None, FROM_ELSEWHERE)
 def convert(model: Any, **options: Unpack[ConvertOptions]) -> Conversion:
     """Turn a trained model into a network.
 

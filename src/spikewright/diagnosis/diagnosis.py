@@ -132,7 +132,6 @@ class Trial:
         return tally.loss
 
 
-@silently()
 class DiagnoseOptions(WorkOptions, total=False):
     """Options of a diagnosis."""
 
@@ -143,6 +142,7 @@ class DiagnoseOptions(WorkOptions, total=False):
     ]
 
 
+@silently()
 def diagnose(
     conversion: Converted,
     x: Any,
