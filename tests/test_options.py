@@ -6,6 +6,7 @@ import inspect
 import pydoc
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, Unpack
 
@@ -128,6 +129,33 @@ def test_types_say_what_a_value_may_be() -> None:
     assert found["form"].choices == ("a", "b")
     both = Declared("both", str | float, Option("", ""))
     assert both.kinds == (str, float) and not both.optional and both.check is None
+
+
+def test_a_group_means_the_names_of_its_own_module() -> None:
+    """Those of a module that inherits it may be of other things."""
+    found = _inheriting()
+    assert found["seed"].type is int and found["own"].type is str
+    check = found["seed"].option.check
+    assert check is not None and check.must == "a whole number from 0"
+
+
+def _inheriting() -> Any:
+    """A group in a module whose `whole` and `Option` are something else."""
+    module = types.ModuleType("elsewhere")
+    sys.modules["elsewhere"] = module
+    vars(module).update(Computed=Computed, whole=None, int=str)
+    code = """
+from __future__ import annotations
+from typing import Annotated, TypedDict
+from spikewright._base.options import Option
+class Other(Computed, total=False):
+    own: Annotated[int, Option("", "Its own.")]
+"""
+    exec(code, vars(module))
+    try:
+        return options_of(module.Other)
+    finally:
+        del sys.modules["elsewhere"]
 
 
 @pytest.mark.slow

@@ -16,11 +16,12 @@ docstring name them all, for `help`, notebooks and the site; the command line re
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from types import MappingProxyType, NoneType, UnionType
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ForwardRef, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.keywords import refuse_unknown
@@ -158,11 +159,20 @@ def _is_union(kind: Any) -> bool:
 def options_of(group: Any) -> Mapping[str, Declared]:
     """The options of a group and of those that it inherits, by name in the order of declaration."""
     found = {}
-    for name, hint in get_type_hints(group, include_extras=True).items():
+    for name, stated in group.__annotations__.items():
+        hint = _hint(stated)
         options = [item for item in getattr(hint, "__metadata__", ()) if isinstance(item, Option)]
         if options:
             found[name] = Declared(name, hint.__origin__, options[0])
     return MappingProxyType(found)
+
+
+def _hint(stated: Any) -> Any:
+    """The type that an item of a group has, in the names of the module that declares it."""
+    if isinstance(stated, ForwardRef):  # with `from __future__ import annotations`
+        module = sys.modules[str(stated.__forward_module__)]
+        return eval(stated.__forward_arg__, vars(module))  # noqa: S307
+    return stated
 
 
 def checked(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from spikewright.cli.options import command
-from spikewright.cli.output import emit, say, show
+from spikewright.cli.output import emit, say, show, table_of
 from spikewright.report.tables import Column, Table
 from spikewright.showing.doctor import Checkup
 from spikewright.showing.doctor import doctor as library
@@ -33,17 +33,15 @@ def _table(found: Checkup) -> Table:
         f"spikewright {found.version}, Python {found.python}, {found.machine}, "
         f"{found.processors} processors"
     )
-    columns = (
+    return table_of(
+        title,
+        found.findings,
         Column("what", ""),
         Column("name", "name"),
         Column("state", "state"),
         Column("detail", "version or instruction sets"),
         Column("advice", "what to do"),
     )
-    rows = tuple(
-        (f.what, f.name, f.state, f.detail or None, f.advice or None) for f in found.findings
-    )
-    return Table(title, columns, rows)
 
 
 def _summary(found: Checkup) -> str:

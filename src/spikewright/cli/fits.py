@@ -11,7 +11,6 @@ import click
 from spikewright._base.amounts import number, percent
 from spikewright._base.options import REQUIRED, Option
 from spikewright.chips import Fit, names
-from spikewright.chips.fit import cores_in_words, shares_in_words
 from spikewright.cli import files
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.options import command
@@ -57,35 +56,9 @@ def _asked(chips: Sequence[str]) -> list[str]:
 
 
 def _print(fit: Fit) -> None:
-    show(_layers(fit))
-    tell(repr(fit))
+    tell(f"{fit.chip.title}\n\n{fit.table}\n\n{fit!r}")
     for broken in fit.broken:
         tell(f"  {broken.rule}: {broken.source}")
-
-
-def _layers(fit: Fit) -> Table:
-    columns = (
-        Column("layer", "layer"),
-        Column("neurons", "neurons", number),
-        Column("weights", "weights", number),
-        Column("fan_in", "fan-in", number),
-        Column("fan_out", "fan-out", number),
-        Column("cores", "cores"),
-        Column("fullest_core", "fullest core"),
-    )
-    rows = [
-        (
-            layer.layer,
-            layer.neurons,
-            layer.weights,
-            layer.fan_in,
-            layer.fan_out,
-            cores_in_words(layer),
-            shares_in_words(layer.shares) or None,
-        )
-        for layer in fit.layers
-    ]
-    return Table(fit.chip.title, columns, tuple(rows))
 
 
 def _overview(found: list[Fit], title: str) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from spikewright.conversion import Conversion
 from spikewright.errors import printable
-from spikewright.report.tables import Table
+from spikewright.report.tables import Column, Table
 from spikewright.report.terminal import to_rich
 
 _FILE_WIDTH = 200  # columns, where no terminal says how wide it is
@@ -30,6 +31,12 @@ def tell(text: str, err: bool = False) -> None:
 def show(table: Table) -> None:
     """Print a table, as wide as the terminal allows; never wrapped in files and pipes."""
     _console().print(to_rich(table))
+
+
+def table_of(title: str, items: Iterable[Any], *columns: Column) -> Table:
+    """A table of one row an item: the attributes that columns have for keys; "" is no value."""
+    rows = (tuple(getattr(item, column.key) for column in columns) for item in items)
+    return Table(title, columns, tuple(tuple(None if v == "" else v for v in row) for row in rows))
 
 
 def say(text: str) -> None:

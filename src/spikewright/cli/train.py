@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,6 @@ from click.core import ParameterSource
 
 from spikewright._base.amounts import number, percent
 from spikewright._base.options import REQUIRED, Option, options_of, whole
-from spikewright._base.options import number as number_from
 from spikewright._base.writing import file_kind, write_file
 from spikewright.cli import files
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
@@ -23,15 +22,13 @@ from spikewright.cli.samples import Samples, load_samples
 from spikewright.cli.texts import flag
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
-from spikewright.engines.settings import StepOptions
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
-from spikewright.records import DEFAULT_TABLE
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table
 from spikewright.training import Refitted, Training
 from spikewright.training.frozen import in_words
-from spikewright.training.settings import TRAINABLE, Method, Precision, Rate, Thresholds
+from spikewright.training.options import TrainOptions
 
 _SHOWN = 2000
 """Samples that a report measures the trained network on, at most."""
@@ -40,75 +37,8 @@ _MODEL = file_kind("a model with trained weights", lambda path: False)
 """Models are a user's own: nothing tells one that was written here."""
 
 
-class TrainOptions(StepOptions, total=False):
-    """Options of a training."""
-
-    steps: Annotated[int, Option(REQUIRED, "Steps of the run that is trained for.", whole(1))]
-    spikes: Annotated[float | None, Option(None, "Budget: spikes a sample.")]
-    joules: Annotated[float | None, Option(None, "Budget: joules a sample, by the cost table.")]
-    rates: Annotated[
-        Mapping[str, tuple[float, float]] | None,
-        Option(None, "Budget: mean rates of layers, in Hz."),
-    ]
-    energy_table: Annotated[str, Option(DEFAULT_TABLE, "The cost table of energies.")]
-    method: Annotated[
-        Method,
-        Option(
-            "auto",
-            "Through the rounded network, with spikes through time, or as is measured to matter.",
-        ),
-    ]
-    trainable: Annotated[Sequence[str], Option(TRAINABLE, "What may change.")]
-    frozen: Annotated[Sequence[str] | None, Option(None, "Layers whose weights and biases stay.")]
-    thresholds: Annotated[
-        Thresholds,
-        Option(
-            "chosen",
-            "Begin with thresholds chosen for the steps, or with those of MODEL, a saved network.",
-        ),
-    ]
-    epochs: Annotated[int, Option(10, "Times that all samples are seen, at most.", whole(0))]
-    refit: Annotated[
-        bool,
-        Option(
-            False,
-            "First fit weights layer by layer, by least squares; with epochs 0 that alone.",
-        ),
-    ]
-    layers: Annotated[
-        float,
-        Option(
-            0.0,
-            "Weight of every layer's distance from the source's, beside the loss.",
-            number_from(least=0.0),
-        ),
-    ]
-    timeout: Annotated[float | None, Option(None, "Seconds after which it ends (default: never).")]
-    patience: Annotated[
-        int | None,
-        Option(None, "End after so many epochs without a better one (default: never).", whole(1)),
-    ]
-    learning_rate: Annotated[
-        Rate, Option("chosen", 'Of weights, or "chosen" by trial; thresholds learn faster.')
-    ]
-    batch_size: Annotated[int, Option(64, "Samples side by side.", whole(1))]
-    precision: Annotated[
-        Precision,
-        Option(
-            "float32",
-            "Of products with weights while it trains; what is measured is in float32.",
-        ),
-    ]
-    device: Annotated[Any, Option("cpu", "Of PyTorch.")]
-    checkpoint: Annotated[
-        str | Path | None,
-        Option(None, "Keep its state in this file, and go on from there the next time."),
-    ]
-    seed: Annotated[int, Option(0, "Seed of whatever the network leaves random.", whole(0))]
-    progress: Annotated[bool, Option(True, "Show a progress bar.")]
-
-
 class _Options(TrainOptions, SampleOptions, total=False):
+    steps: Annotated[int, Option(REQUIRED, "Steps of the run that is trained for.", whole(1))]
     labels: Annotated[bool, Option(False, "Train on y too (default: imitate MODEL).")]
     reconstruct: Annotated[
         bool,
