@@ -57,15 +57,6 @@ def test_help_lists_every_command() -> None:
     assert all(f"\n  {name} " in text for name in main.commands)
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_command_has_help_and_json(command: str) -> None:
-    """Every option is explained, and `--json` is one of them."""
-    options = [p for p in main.commands[command].params if p.param_type_name == "option"]
-
-    assert "--json" in invoke(command, "--help").stdout
-    assert all(getattr(option, "help", None) for option in options)
-
-
 def test_two_neurons_print_the_rows_of_the_worked_example() -> None:
     """The table of the example, then what changed and what did not."""
     scales = ("--scale", "1", "--scale", "5", "--scale", "10")
@@ -415,10 +406,3 @@ def test_a_name_that_ends_in_nir_makes_a_nir_file(tmp_path: Path) -> None:
     assert runs[0] == runs[1] and len(x) == 4
     refused = CliRunner().invoke(main, ["convert", MODEL, "--dialect", "latin", "-o", str(path)])
     assert refused.exit_code == 2 and "must be one of 'portable'" in refused.stderr
-
-
-@pytest.mark.parametrize("name", sorted(main.commands))
-def test_no_command_has_two_options_of_one_name(name: str) -> None:
-    """Of two, click would take the last alone, and say that the first is missing."""
-    flags = [flag for given in main.commands[name].params for flag in given.opts]
-    assert len(flags) == len(set(flags))

@@ -65,6 +65,7 @@ def test_every_option_is_explained_once(name: str, option: click.Option) -> None
     """A sentence, and no other option of that name: of two, click would take the last alone."""
     others = [flag for other in main.commands[name].params for flag in other.opts]
     assert option.help and option.help.endswith(".")
+    assert "--json" in {flag for other in main.commands[name].params for flag in other.opts}
     assert all(others.count(flag) == 1 for flag in option.opts)
 
 

@@ -192,12 +192,8 @@ def test_nothing_half_written_is_left(folder: Path) -> None:
     [
         (("explode",), ["explode", "See: spikewright --help"]),
         (("demo", "--sacle", "2"), ["--sacle", "See: spikewright demo --help"]),
-        (("demo", "--scale", "two"), ["two", "--scale"]),
         (("run", MODEL), ["--data", "See: spikewright run --help"]),
-        (("run", MODEL, "--data", "d.npz", "--dt", "0"), ["--dt", "0"]),
-        (("run", MODEL, "--data", "d.npz", "--steps", "0"), ["--steps", "0"]),
         (("run", MODEL, "--data", "d.npz", "--precision", "half"), ["half", "float32", "float64"]),
-        (("convert", MODEL, "--scale", "a"), ["'a' is neither a number nor a rule"]),
         (("convert", MODEL, "--scale", "1", "--scale", "relu1=2"), ["LAYER=SCALE"]),
         (("convert", MODEL, "--scale", "1", "--scale", "2"), ["LAYER=SCALE"]),
         (("convert", MODEL, "--scale", "=2"), ["LAYER=SCALE"]),
