@@ -46,14 +46,15 @@ def _failing(wrong: str, error: Exception) -> Any:
     return importing
 
 
-def test_an_absent_package_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("package", ["optuna", "keras"])
+def test_an_absent_package_is_no_fault(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what installs it, and the program ends well."""
-    missing = ModuleNotFoundError("No module named 'optuna'", name="optuna")
-    monkeypatch.setattr(importlib, "import_module", _failing("optuna", missing))
+    missing = ModuleNotFoundError(f"No module named {package!r}", name=package)
+    monkeypatch.setattr(importlib, "import_module", _failing(package, missing))
     found = CliRunner().invoke(main, ["doctor"])
 
     assert found.exit_code == 0
-    assert "pip install 'spikewright[tune]'" in found.output
+    assert f"pip install 'spikewright[{EXTRA_OF[package]}]'" in found.output
 
 
 def test_a_broken_package_is_named_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:

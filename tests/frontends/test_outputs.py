@@ -30,7 +30,7 @@ from spikewright.showing.inspection import inspect
 
 
 def keras_model(tail: bool) -> Any:
-    """Two inputs and a nested model; the tail is an argmax of the first output."""
+    """Two inputs and a nested model; the tail is a median of the first output."""
     keras.utils.set_random_seed(0)
     layers = keras.layers
     a, b = keras.Input((8,), name="a"), keras.Input((4,), name="b")
@@ -40,7 +40,7 @@ def keras_model(tail: bool) -> Any:
     )
     h = layers.Dense(6, "relu", name="h")(inner(a))
     z = layers.Add(name="z")([layers.Dense(4, name="last")(h), b])
-    return keras.Model([a, b], [keras.ops.argmax(z, -1) if tail else layers.ReLU()(z), z])
+    return keras.Model([a, b], [keras.ops.median(z, -1) if tail else layers.ReLU()(z), z])
 
 
 class Module(nn.Module):

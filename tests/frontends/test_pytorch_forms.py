@@ -19,7 +19,6 @@ from torch.nn import functional as F
 import spikewright as sw
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends import read
-from spikewright.graph import evaluate
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
 SEQUENCE = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(1))
@@ -208,14 +207,16 @@ def test_rounding_to_the_precision_of_the_model_itself(dtype: Any) -> None:
         read(Of(lambda m, x: m.linear(x).to(dtype).float(), linear=nn.Linear(4, 3)), X)
 
 
-def test_masks_that_are_inputs_say_what_to_do() -> None:
-    """Truth values of the input jump; a constant of a module around it does not."""
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
+def test_masks_may_be_inputs(dtype: Any) -> None:
+    """Truth values, whole numbers or any others: zero hides a value, all else leaves it."""
 
     def forward(m: Any, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return x.masked_fill(~mask.bool(), 0.0)
 
-    with pytest.raises(UnsupportedLayerError, match="leave it out, or make it a constant"):
-        read(Of(forward), (X, torch.ones(3, 4)))
+    mask = torch.tensor([[1, 0, 1, 1], [0, 0, 1, 1], [1, 1, 1, 1]])
+    conversion = sw.convert(Of(forward), example_input=(X, mask.to(dtype)))
+    assert conversion.verify((X, mask.to(dtype)))
     check_values(read(Of(lambda m, x: forward(m, x, torch.tensor([1, 0, 1, 1]))), X))
 
 
@@ -271,23 +272,29 @@ def test_whole_numbers_that_are_values_are_numbers() -> None:
 
 CHOSEN = {
     "gather": lambda m, x, index: torch.relu(m.last(x)).gather(1, index),
-    "index": lambda m, x, index: torch.relu(m.last(x))[:, index],
     "of each sample": lambda m, x, index: torch.relu(m.last(x))[torch.arange(len(x)), index[:, 0]],
 }
 
 
 @pytest.mark.parametrize("name", list(CHOSEN))
-def test_indices_that_are_inputs_say_what_to_do(name: str) -> None:
-    """Neither side of it is lost: it is read with constant indices, and cut before them."""
+def test_indices_may_be_inputs(name: str) -> None:
+    """Each sample chooses its own values."""
     model, index = _Tokens(CHOSEN[name]), IDS % 3
-    with pytest.raises(UnsupportedLayerError, match=r"constants of a module around.*outputs="):
-        read(model, (X, index))
-    graph = read(model, (X, index), outputs=["relu"]).graph
-    assert list(graph.inputs) == ["inputs_0"]
-    found = evaluate(graph, {"inputs_0": X.numpy()})["relu"]
-    np.testing.assert_allclose(found, model.last(X).relu().detach().numpy(), rtol=1e-5, atol=1e-6)
-    if name == "index":
-        check_values(read(_Tokens(lambda m, x: CHOSEN[name](m, x, index[0])), X))
+    conversion = sw.convert(model, example_input=(X, index))
+    assert conversion.verify((X, index))
+    assert conversion.verify((X, (index + 1) % 3))
+
+
+def test_indices_of_all_samples_for_each_mix_them() -> None:
+    """They are read where they are constant."""
+
+    def forward(m: Any, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return torch.relu(m.last(x))[:, index]
+
+    index = IDS % 3
+    with pytest.raises(UnsupportedLayerError, match="depends on the samples beside it"):
+        read(_Tokens(forward), (X, index))
+    check_values(read(_Tokens(lambda m, x: forward(m, x, index[0])), X))
 
 
 def test_bags_of_embeddings_say_what_to_do() -> None:

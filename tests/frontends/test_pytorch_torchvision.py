@@ -73,7 +73,8 @@ def _missing(model: nn.Module, names: set[str]) -> list[str]:
         for path, part in model.named_modules()
         if not list(part.children()) and not isinstance(part, nn.Sequential)  # some are empty
     }
-    missing = {path for path, kind in layers.items() if kind not in _HANDED_ON} - names
+    named = {name.partition(" ")[0] for name in names}  # of numbered ones "0 Conv2d"
+    missing = {path for path, kind in layers.items() if kind not in _HANDED_ON} - named
     return sorted(path for path in missing if ".cpb_mlp." not in path)  # a constant: positions
 
 

@@ -39,6 +39,7 @@ def require(module: str) -> ModuleType:
             raise  # the package is there and broken: its own message is the better one
         raise MissingExtraError(
             f"{package!r} is needed here and is not installed. "
-            f"Install it with: pip install 'spikewright[{extra}]'"
+            f"Install it with: pip install 'spikewright[{extra}]'",
+            name=package,
         ) from error
     return importlib.import_module(module)

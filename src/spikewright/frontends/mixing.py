@@ -38,9 +38,8 @@ def two_samples(example: Values, seed: int = 0) -> tuple[dict[str, NDArray], dic
     """Two samples `(1, *shape)` that differ in every input, from an example `(batch, *shape)`.
 
     The first one is the example's, its second one follows where the example has another row. Else
-    real numbers are drawn between the smallest and the largest of the first, whole numbers are
-    permuted, and masks (ones and zeros) end with another number of zeros. Inputs of nothing but
-    zeros are drawn anew.
+    real numbers are permuted and made smaller, whole numbers are permuted, and masks (ones and
+    zeros) end with another number of zeros. Inputs of nothing but zeros are drawn anew.
     """
     rng = np.random.default_rng(seed)
     first, second = {}, {}
@@ -68,8 +67,9 @@ def _another(own: NDArray, rng: np.random.Generator) -> NDArray:
         return np.full_like(own, low - 1 if low > 0 else 1)
     if not np.isfinite(own).all():
         return own.copy()  # a mask that is added to scores
-    drawn = rng.uniform(low, high, own.shape) if low < high else own * rng.uniform(0.5, 0.9)
-    return np.asarray(drawn).astype(own.dtype)
+    # As spread as the first, where a deep network amplifies rounding as little, with another sum.
+    other = rng.permuted(own.reshape(-1)).reshape(own.shape)
+    return np.asarray(other * rng.uniform(0.5, 0.9)).astype(own.dtype)
 
 
 def _another_mask(own: NDArray) -> NDArray:

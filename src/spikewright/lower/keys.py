@@ -197,7 +197,7 @@ class _Key:
         if named and layers.exact:
             alike = frozenset()
         if alike and key in layers.nameless:
-            named = frozenset()
+            return cls(key, frozenset(), frozenset(), alike)  # parts of it may be "relu.copies"
         inside = layers.inside(key) | named
         if inside == named:
             return cls(key, named, frozenset(), alike)

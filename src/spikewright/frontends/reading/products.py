@@ -70,7 +70,8 @@ def _without_batch(
     for x, own in pairs:
         full = x if isinstance(x, Value) else call.array_of(x)
         extents = full.layout.full(full.shape) if isinstance(full, Value) else full.shape
-        _check_sums(own, extents, result, known)
+        first = isinstance(full, Value) and full.layout is Layout.BATCH_FIRST
+        _check_sums(own, extents, result, known, first)
         if isinstance(full, Value):
             found.append((full, own[full.rank - len(full.shape) :]))
             continue
@@ -79,13 +80,16 @@ def _without_batch(
     return found
 
 
-def _check_sums(own: Labels, extents: Sequence[int], result: Labels, known: dict[Any, int]) -> None:
-    """Refuse a sum along an axis of extent one and a longer one: the first is the batch's.
+def _check_sums(
+    own: Labels, extents: Sequence[int], result: Labels, known: dict[Any, int], batch_first: bool
+) -> None:
+    """Refuse a sum along an axis of extent one and a longer one: the first may be the batch's.
 
-    `known` are the extents of such axes in operands before, to which these are added.
+    `known` are the extents of such axes in operands before, to which these are added. Where the
+    batch is known to be the first axis, the others are the sample's own, and repeated.
     """
-    for label, extent in zip(own, extents, strict=True):
-        if label in result and own.count(label) == 1:
+    for axis, (label, extent) in enumerate(zip(own, extents, strict=True)):
+        if (label in result and own.count(label) == 1) or (batch_first and axis and extent == 1):
             continue  # it is repeated along the longer one
         both = {known.setdefault(label, extent), extent}
         if len(both) > 1 and 1 in both:
