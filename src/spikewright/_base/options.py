@@ -171,7 +171,7 @@ def _hint(stated: Any) -> Any:
     """The type that an item of a group has, in the names of the module that declares it."""
     if isinstance(stated, ForwardRef):  # with `from __future__ import annotations`
         module = sys.modules[str(stated.__forward_module__)]
-        return eval(stated.__forward_arg__, vars(module))  # noqa: S307
+        return eval(stated.__forward_arg__, vars(module))
     return stated
 
 

@@ -15,7 +15,7 @@ from spikewright._base.options import REQUIRED, Option, options_of, whole
 from spikewright._base.writing import file_kind, write_file
 from spikewright.cli import files
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
-from spikewright.cli.options import ChoiceOptions, SampleOptions, command
+from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import duration, emit, say, show, tell
 from spikewright.cli.reporting import Subject, diagnosed, write_report
 from spikewright.cli.samples import Samples, load_samples
@@ -28,7 +28,7 @@ from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table
 from spikewright.training import Refitted, Training
 from spikewright.training.frozen import in_words
-from spikewright.training.options import TrainOptions
+from spikewright.training.options import ReconstructOptions, TrainOptions
 
 _SHOWN = 2000
 """Samples that a report measures the trained network on, at most."""
@@ -133,15 +133,6 @@ def train(
         tell(f"Weights written to {write_back}")
 
 
-_RECONSTRUCTED = frozenset(
-    {
-        "steps", "dt", "thresholds", "frozen", "timeout", "epochs", "learning_rate", "batch_size",
-        "device", "seed", "progress", "reconstruct", "limit", "as_json", "model", "data", "out",
-    }
-)  # fmt: skip
-"""Arguments of the command that a reconstruction takes, the choices of a conversion apart."""
-
-
 def _given() -> list[str]:
     """The parameters of the running command that were given."""
     ctx = click.get_current_context()
@@ -150,9 +141,9 @@ def _given() -> list[str]:
 
 def _check_reconstruction() -> None:
     """Raise `click.UsageError` for options that a training has and a reconstruction has not."""
-    known = {*_RECONSTRUCTED, *options_of(ChoiceOptions)}
+    training = {*options_of(TrainOptions), "labels", "validation", "write_back", "report"}
     for name in _given():
-        if name not in known:
+        if name in training - {*options_of(ReconstructOptions)} | {"validation"}:
             raise click.UsageError(f"{flag(name)}: --reconstruct has no use for it. Leave it out")
 
 

@@ -149,3 +149,19 @@ class TrainOptions(FitOptions, total=False):
         str | Path | None,
         Option(None, "Keep its state in this file, and go on from there the next time."),
     ]
+
+
+class ReconstructOptions(FitOptions, total=False):
+    """Options of a reconstruction, which changes no weight and takes no label."""
+
+    timeout: Annotated[
+        float | None,
+        Option(300.0, "Seconds after which it ends; None: never.", number(above=0.0)),
+    ]
+    epochs: Annotated[int, Option(1000, "Times that all samples are seen, at most.", whole(1))]
+    learning_rate: Annotated[
+        float, Option(1e-3, "Of biases; thresholds and starts learn faster.", number(above=0.0))
+    ]
+    validation: Annotated[
+        float, Option(0.1, "Share of the samples that is held back.", number(least=0.0))
+    ]
