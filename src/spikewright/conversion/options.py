@@ -14,38 +14,9 @@ from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
 
 
-class SpikeOptions(TypedDict, total=False):
-    """How spikes are made."""
+class CommonOptions(TypedDict, total=False):
+    """How spikes are made, apart from neurons, scales and synapses, which a study compares."""
 
-    spiking: Annotated[
-        Spiking,
-        Option(
-            False,
-            "False for the rate network, which computes exactly the same as the model; True for "
-            "its spiking form; `{layer: neuron type}` chooses the form. A key of this and of every "
-            "dict by layer is a layer's name, the layer itself (`model.layers[0]`, `model.conv1`), "
-            "a module or model around layers, an activation or a neuron type; the most specific "
-            'one wins, a layer\'s name first. `"default"` means all other layers; those that no '
-            "key means have the default.",
-        ),
-    ]
-    scale_firing_rates: Annotated[
-        Any,
-        Option(
-            None,
-            "A number, a rule such as `sw.MinimumError(steps=8)`, or `{layer: number, array or "
-            "rule}`. None is 1, or what a layer that rounds brings along: 1 / (threshold dt) at "
-            "dt = 1 ms.",
-        ),
-    ]
-    synapse: Annotated[
-        Any,
-        Option(
-            None,
-            "None, seconds (`Lowpass`), a `Synapse`, or `{layer: ...}`, on the values that leave "
-            "neurons.",
-        ),
-    ]
     initial_voltage: Annotated[
         Any,
         Option(
@@ -101,8 +72,63 @@ class SpikeOptions(TypedDict, total=False):
     ]
 
 
-class ReadOptions(TypedDict, total=False):
-    """The model, or a part of it, and the form in which it is read."""
+class NeuronOptions(TypedDict, total=False):
+    """Neurons, their scales and the filters behind them."""
+
+    spiking: Annotated[
+        Spiking,
+        Option(
+            False,
+            "False for the rate network, which computes exactly the same as the model; True for "
+            "its spiking form; `{layer: neuron type}` chooses the form. A key of this and of every "
+            "dict by layer is a layer's name, the layer itself (`model.layers[0]`, `model.conv1`), "
+            "a module or model around layers, an activation or a neuron type; the most specific "
+            'one wins, a layer\'s name first. `"default"` means all other layers; those that no '
+            "key means have the default.",
+        ),
+    ]
+    scale_firing_rates: Annotated[
+        Any,
+        Option(
+            None,
+            "A number, a rule such as `sw.MinimumError(steps=8)`, or `{layer: number, array or "
+            "rule}`. None is 1, or what a layer that rounds brings along: 1 / (threshold dt) at "
+            "dt = 1 ms.",
+        ),
+    ]
+    synapse: Annotated[
+        Any,
+        Option(
+            None,
+            "None, seconds (`Lowpass`), a `Synapse`, or `{layer: ...}`, on the values that leave "
+            "neurons.",
+        ),
+    ]
+
+
+class SpikeOptions(NeuronOptions, CommonOptions, total=False):
+    """How spikes are made."""
+
+
+class ModelOptions(TypedDict, total=False):
+    """The model, or a part of it."""
+
+    example_input: Annotated[
+        Any, Option(None, "A batch for a model that does not state the shapes of its inputs.")
+    ]
+    outputs: Annotated[
+        Sequence[str] | None,
+        Option(
+            None,
+            "None for the model's own, or the names of outputs, layers (as `spikewright inspect` "
+            "lists them) or ONNX values to keep as outputs; layers that lead only elsewhere are "
+            "cut, unseen.",
+        ),
+    ]
+
+
+class ReadOptions(ModelOptions, total=False):
+    """The form in which a model is read."""
 
     max_pool: Annotated[
         MaxPoolForm,
@@ -120,18 +146,6 @@ class ReadOptions(TypedDict, total=False):
             "after the other, for this number of simulation steps each: the layer becomes "
             "recurrent connections, and time is that of the sequence.",
         ),
-    ]
-    outputs: Annotated[
-        Sequence[str] | None,
-        Option(
-            None,
-            "None for the model's own, or the names of outputs, layers (as `spikewright inspect` "
-            "lists them) or ONNX values to keep as outputs; layers that lead only elsewhere are "
-            "cut, unseen.",
-        ),
-    ]
-    example_input: Annotated[
-        Any, Option(None, "A batch for a model that does not state the shapes of its inputs.")
     ]
     fallback: Annotated[
         Literal["python"] | None,
