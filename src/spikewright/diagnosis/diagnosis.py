@@ -178,19 +178,19 @@ def diagnose(
             proposals = _verified(case, proposals, trial, source, found, progress)
         proposals = ranked(proposals, found.tally.loss)
     return Diagnosis(
-        found.tally.loss,
-        found.tally.interval,
-        found.tally.score,
-        layers,
-        tuple(proposals),
-        advice or ("" if proposals else "No change that was tried would bring anything."),
-        found.spikes,
-        len(samples),
-        steps,
-        dt,
-        case.failures,
-        trial.rounded(conversion, source, steps),
-        causes(case) if found.tally.loss.value > 0 else (),
+        loss=found.tally.loss,
+        interval=found.tally.interval,
+        score=found.tally.score,
+        layers=layers,
+        proposals=tuple(proposals),
+        advice=advice or ("" if proposals else "No change that was tried would bring anything."),
+        spikes=found.spikes,
+        samples=len(samples),
+        steps=steps,
+        dt=dt,
+        failures=case.failures,
+        rounded=trial.rounded(conversion, source, steps),
+        causes=causes(case) if found.tally.loss.value > 0 else (),
     )
 
 

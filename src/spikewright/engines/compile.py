@@ -392,13 +392,13 @@ class _Compiler:
     def recordings(self) -> tuple[Recording, ...]:
         """Recordings of the probes."""
         probed = Probed(
-            self.network,
-            self.signals,
-            self.vectors,
-            self.learners,
-            self.populations,
-            self.parameters,
-            lambda ensemble: object_key(*self.keys[ensemble], _CONNECTION),
+            network=self.network,
+            signals=self.signals,
+            vectors=self.vectors,
+            learners=self.learners,
+            populations=self.populations,
+            parameters=self.parameters,
+            decoder_key=lambda ensemble: object_key(*self.keys[ensemble], _CONNECTION),
         )
         return tuple(probed.recording(probe) for probe in self.probes)
 

@@ -65,15 +65,15 @@ def run_of(
     }
     stepping = runner.lowered.stepping
     return Run(
-        found.raw,
-        runner.lowered.readouts,
-        runner.counted(found.totals),
-        dt,
-        fed.steps,
-        about,
-        None if stepping is None else stepping.steps,
-        {} if stepping is None else stepping.outputs,
-        found.recorded,
+        raw=found.raw,
+        readouts=runner.lowered.readouts,
+        populations=runner.counted(found.totals),
+        dt=dt,
+        steps=fed.steps,
+        record=about,
+        sequence_step=None if stepping is None else stepping.steps,
+        time_axes={} if stepping is None else stepping.outputs,
+        recorded=found.recorded,
     )
 
 
@@ -84,4 +84,12 @@ def feeds_for(
     if lowered.stepping is None:
         encoder = without_held(encoder, lowered)
         return feeds_of(x, lowered.inputs, encoder, steps, dt, seed)
-    return sequence_feeds(lowered.stepping, x, lowered.inputs, encoder, steps, dt, seed)
+    return sequence_feeds(
+        stepping=lowered.stepping,
+        x=x,
+        inputs=lowered.inputs,
+        encoder=encoder,
+        steps=steps,
+        dt=dt,
+        seed=seed,
+    )

@@ -205,4 +205,13 @@ def stream_of(
 
     if batch_size is None:
         structure = replace(structure, alone=True)
-    return Stream(runner.lowered, structure, begin, batch_size, dt, readout, layers, heed)
+    return Stream(
+        lowered=runner.lowered,
+        structure=structure,
+        begin=begin,
+        batch_size=batch_size,
+        dt=dt,
+        readout=readout,
+        record=layers,
+        heed=heed,
+    )
