@@ -263,6 +263,14 @@ def _population(totals: Totals) -> Population:
     kind = totals.ensemble.neuron_type
     scale, amplitude = totals.ensemble.rate_scale, kind.amplitude
     return Population(
-        totals=totals.sent, spiking=kind.spiking, scale=scale, cap=kind.most_spikes, net=totals.net, amplitude=amplitude,
-        assumed=kind.assumed, window=totals.ensemble.restart_every, heights=kind.spike_heights, real=totals.real,
-    )  # fmt: skip
+        totals=totals.sent,
+        spiking=kind.spiking,
+        scale=scale,
+        cap=kind.most_spikes,
+        net=totals.net,
+        amplitude=amplitude,
+        assumed=kind.assumed,
+        window=totals.ensemble.restart_every,
+        heights=kind.spike_heights,
+        real=totals.real,
+    )
