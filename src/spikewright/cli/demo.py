@@ -11,15 +11,14 @@ from spikewright.cli import files
 from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import emit, say, show, tell
 from spikewright.cli.texts import Form
-from spikewright.engines.settings import StepOptions
+from spikewright.engines.settings import SeedOptions, StepOptions
 from spikewright.report.sweeps import scale_table
 from spikewright.showing import demo as library
 from spikewright.showing.explain import DT, STEPS, in_words, worked_example
 
 
-class _Options(StepOptions, SampleOptions, total=False):
+class _Options(StepOptions, SampleOptions, SeedOptions, total=False):
     steps: Annotated[int, Option(library.STEPS, "Time steps for each image.", whole(1))]
-    seed: Annotated[int, Option(0, "Seed of whatever the network leaves random.", whole(0))]
     engine: Annotated[str, Option("auto", "auto, native, reference or torch.")]
     two_neurons: Annotated[
         bool,

@@ -11,7 +11,6 @@ import click
 
 from spikewright._base.amounts import number
 from spikewright._base.options import Option, options_of, whole
-from spikewright._base.processors import MOST_THREADS
 from spikewright.choosing.search.choice import Choice, Minimise, unit_of
 from spikewright.choosing.tuning import tune as library
 from spikewright.choosing.tuning.reproduce import run_line
@@ -23,8 +22,12 @@ from spikewright.cli.samples import Samples, load_samples
 from spikewright.conversion import Conversion
 from spikewright.conversion.options import SpikeOptions
 from spikewright.conversion.pipeline import convert
-from spikewright.engines import Precision
-from spikewright.engines.settings import StepOptions
+from spikewright.engines.settings import (
+    EngineOptions,
+    PrecisionOptions,
+    SeedOptions,
+    StepOptions,
+)
 from spikewright.measure import neuron_rates
 from spikewright.records import DEFAULT_TABLE
 from spikewright.report.over_time import powers_of_two
@@ -35,7 +38,7 @@ _SHOWN = 2000
 """Samples that a report's figures over time are of, at most."""
 
 
-class TuneOptions(StepOptions, total=False):
+class TuneOptions(StepOptions, SeedOptions, EngineOptions, PrecisionOptions, total=False):
     """Options of a search."""
 
     max_drop: Annotated[
@@ -57,13 +60,6 @@ class TuneOptions(StepOptions, total=False):
     ]
     space: Annotated[Mapping[str, Any] | None, Option(None, "Parameters that are restricted.")]
     trainable: Annotated[Sequence[str], Option(TRAINABLE, "What a training may change.")]
-    seed: Annotated[int, Option(0, "Seed of whatever the network leaves random.", whole(0))]
-    engine: Annotated[str, Option("auto", "auto, native, reference or torch.")]
-    precision: Annotated[Precision, Option("float32", "Of weights and outputs.")]
-    threads: Annotated[
-        int | None, Option(None, "Threads (default: the engine's choice).", whole(1, MOST_THREADS))
-    ]
-    progress: Annotated[bool, Option(True, "Show a progress bar.")]
 
 
 class _Options(TuneOptions, SampleOptions, total=False):

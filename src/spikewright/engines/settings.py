@@ -41,24 +41,38 @@ class StepOptions(TypedDict, total=False):
     ]
 
 
-class WorkOptions(TypedDict, total=False):
-    """How a run is done; of these the seed and the engine may change results."""
+class SeedOptions(TypedDict, total=False):
+    """Whatever is random in a run."""
 
     seed: Annotated[int, Option(0, "Seed of whatever the network leaves random.", whole(0))]
+
+
+class EngineOptions(TypedDict, total=False):
+    """What a run is done by."""
+
     engine: Annotated[str, Option("auto", "auto, native, reference or torch.")]
-    batch_size: Annotated[
-        int | None, Option(None, "Samples side by side (default: by memory).", whole(1))
-    ]
     threads: Annotated[
         int | None, Option(None, "Threads (default: the engine's choice).", whole(1, MOST_THREADS))
     ]
     progress: Annotated[bool, Option(True, "Show a progress bar.")]
 
 
-class RunOptions(WorkOptions, total=False):
-    """How a run is done, in which precision."""
+class PrecisionOptions(TypedDict, total=False):
+    """The precision of a run."""
 
     precision: Annotated[Precision, Option("float32", "Of weights and outputs.")]
+
+
+class WorkOptions(SeedOptions, EngineOptions, total=False):
+    """How a run is done; of these the seed and the engine may change results."""
+
+    batch_size: Annotated[
+        int | None, Option(None, "Samples side by side (default: by memory).", whole(1))
+    ]
+
+
+class RunOptions(WorkOptions, PrecisionOptions, total=False):
+    """How a run is done, in which precision."""
 
 
 class _Settings(StepOptions, RunOptions, total=False):
