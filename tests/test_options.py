@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, Unpack
 
+import numpy as np
 import pytest
 
 from spikewright._base.options import (
@@ -119,6 +120,7 @@ def test_bounds() -> None:
     assert number(least=0.0).holds(0) and not number(least=0.0).holds(-1e-9)
     assert number(above=0.0).holds(1e-9) and not number(above=0.0).holds(0.0)
     assert one_of("ab").holds("a") and not one_of("ab").holds("c")
+    assert not one_of("ab").holds(np.array(["a", "b"])) and not one_of("ab").holds(["a"])
 
 
 def test_types_say_what_a_value_may_be() -> None:

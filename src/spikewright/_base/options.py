@@ -75,7 +75,10 @@ def number(least: float = -1e300, above: float | None = None, most: float = 1e30
 def one_of(names: Iterable[Any]) -> Check:
     """One of some values."""
     known = tuple(names)
-    return Check(f"one of {', '.join(map(repr, known))}", lambda value: value in known)
+    return Check(
+        f"one of {', '.join(map(repr, known))}",
+        lambda value: any(isinstance(value, type(one)) and value == one for one in known),
+    )
 
 
 _TRUTH = Check("True or False", lambda value: isinstance(value, bool))
@@ -196,9 +199,8 @@ def declared(
 
     It gets all options of the group. They stand in its signature and at the end of its docstring.
     Calls raise `error` for a value that an option cannot have (None leaves that to the function),
-    and `TypeError` for an unknown or a
-    missing one, naming it and one that may be meant. `hints` maps names from other libraries to a
-    sentence that names the option here.
+    and `TypeError` for an unknown or a missing one, naming it and one that may be meant. `hints`
+    maps names from other libraries to a sentence that names the option here.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
