@@ -134,7 +134,6 @@ LATE = {
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {
     "__init__.py": "a table of names says where each is imported from when it is asked for",
-    "_base/moved.py": "a table says which module it is",
     "_base/optional.py": "it is what imports optional packages",
     "showing/doctor.py": "it tries them all",
     "frontends/__init__.py": "each front end's framework is imported only when it is needed",

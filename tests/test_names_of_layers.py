@@ -121,7 +121,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "evaluate": ("{}/net.spk", *DATA, "--steps", "4", "--report", "{}/page.html", "--force"),
     "diagnose": ("{}/net.spk", *DATA, "--steps", "4"),
     "fits": ("{}/net.spk", "--chip", "loihi1"),
-    "fission": ("{}/net.spk", *DATA, "--steps", "4", "-o", "{}/split.spk", "--force"),
 }
 COMMANDS_OF_NO_LAYERS = {
     "demo", "explain", "explore", "sweep", "tune", "train", "reconstruct", "nir", "doctor",

@@ -7,8 +7,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from spikewright._base.moved import Moved
-
 __version__ = "0.1.0"
 
 _NAMES = {
@@ -40,10 +38,9 @@ _NAMES = {
     "network.neurons": """
         AdaptiveLIF AdaptiveLIFRate BipolarIntegrateAndFire ClippedReLU Direct DiscreteLI
         DiscreteLIF Elementwise FixedPointIntegrateAndFire GridLIF IntegrateAndFire Izhikevich
-        LIF LIFRate LeakyReLU LosingSpikes NeuronType ParametricReLU PoissonSpiking
-        RectifiedLinear RegularSpiking
-        RunningMeanSpiking Sigmoid SignedIntegrateAndFire SoftLIFRate Softplus SpikingLeakyReLU
-        SpikingRectifiedLinear StochasticSpiking Tanh
+        LIF LIFRate LeakyReLU NeuronType ParametricReLU PoissonSpiking RectifiedLinear
+        RegularSpiking RunningMeanSpiking Sigmoid SignedIntegrateAndFire SoftLIFRate Softplus
+        SpikingLeakyReLU SpikingRectifiedLinear StochasticSpiking Tanh
     """,
     "network.synapses": "Alpha LinearFilter Lowpass Synapse Triangle WindowMean",
     "network.transforms": """
@@ -84,25 +81,6 @@ _OF_FRAMEWORKS = {
 
 `from spikewright import *` leaves them out: it would hide the packages.
 """
-
-_MOVED = {
-    "calibrate": "choosing",
-    "calibrate.rules": "choosing.rules",
-    "curves": "modelling.curves",
-    "demo": "showing.demo",
-    "encoders": "running.encoders",
-    "explain": "showing.explain",
-    "frontends.nengo": "modelling.nengo_reader",
-    "inspection": "showing.inspection",
-    "networks": "modelling.networks",
-    "plot": "showing.plot",
-    "semantic": "modelling.semantic",
-    "sweeping": "evaluation.sweeping",
-    "tuning": "choosing.tuning",
-}
-"""Modules that were documented by another name."""
-
-Moved(__name__, _MOVED).install()
 
 _PLACES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -494,13 +494,6 @@ def test_a_network_without_relu_has_candidates_too() -> None:
         (lambda rate: sw.best_rule(rate, inputs(), 8, tolerance=2.0), "tolerance"),
         (lambda rate: sw.best_rule(rate, inputs(), 8, timeout=0), "timeout"),
         (lambda rate: sw.best_rule(rate, inputs(1), 8), "at least two samples"),
-        (lambda rate: sw.best_rule(rate, inputs(), 8, extra_neurons=-1), "extra_neurons"),
-        (
-            lambda rate: sw.best_rule(
-                rate, inputs(), 8, extra_neurons=0.5, max_spikes_per_step=None
-            ),
-            "without a cap on spikes a step larger scales",
-        ),
         (lambda rate: sw.best_rule(rate, np.zeros((4, 3)), 8), "calibration"),
         (
             lambda rate: sw.best_rule(rate, inputs(), 8, candidates=5),
@@ -571,15 +564,14 @@ def random_network(seed: int) -> nn.Module:
 def test_none_of_all_kinds_is_surely_better_than_the_chosen_one(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """Rules, corrections, more neurons and fits, of random networks: law of `best_rule`."""
+    """Rules, corrections and fits, of random networks: law of `best_rule`."""
     halved(monkeypatch, first=4)
     monkeypatch.setattr(further, "_EPOCHS", 3)
     found = sw.best_rule(
-        random_network(seed), inputs(60, seed), 3, extra_neurons=0.5, reconstruct=True,
-        progress=False,
-    )  # fmt: skip
+        random_network(seed), inputs(60, seed), 3, reconstruct=True, progress=False
+    )
     names = {row.candidate.name for row in found.compared if not row.failed}
-    for what in ("corrected", "more neurons", "reconstructed", "reconstructed, more neurons"):
+    for what in ("corrected", "reconstructed"):
         assert any(name.endswith(what) for name in names)
     for row in found.compared:
         interval = found.best.behind(row)
@@ -612,26 +604,6 @@ def without_run(found: sw.BestRule) -> dict[str, Any]:
     return {k: v for k, v in found.arguments.items() if k not in ("steps", "dt", "readout")}
 
 
-@pytest.mark.slow
-def test_no_neurons_are_added_unless_they_may_be(rate: sw.Conversion, best: sw.BestRule) -> None:
-    """Without `extra_neurons` all candidates have the model's; with it at most so many more."""
-    wanted = sum(e.n_neurons for e in rate.populations().values())
-    assert {row.neurons for row in best.compared} == {wanted}
-    found = sw.best_rule(rate, inputs(), 3, extra_neurons=0.5, progress=False)
-    more = [row for row in found.compared if row.candidate.name.endswith("more neurons")]
-    assert more
-    assert all(wanted < row.neurons <= 1.5 * wanted for row in more)
-    assert all(row.neurons == wanted for row in found.compared if row not in more)
-    arguments = {
-        "spiking": {sw.RectifiedLinear: sw.BipolarIntegrateAndFire()},
-        "max_spikes_per_step": 1,
-        "scale_firing_rates": sw.MinimumError(3),
-    }
-    alone = sw.Candidate("alone", arguments)
-    found = sw.best_rule(rate, inputs(), 3, candidates=[alone], extra_neurons=0.5, progress=False)
-    assert found.best.candidate.name == "alone, more neurons"
-
-
 def test_a_rule_that_left_is_tried_with_the_correction_that_helps() -> None:
     """B is surely worse than A alone, and left; with its steps corrected it is the best."""
     losses = {name: {"mean": constant(0.5 + place)} for place, name in enumerate("ABCDE")}
@@ -650,23 +622,20 @@ def test_a_rule_that_left_is_tried_with_the_correction_that_helps() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "extra"), [(5, 0.0), (1, 0.5)])
-def test_the_best_is_corrected_on_more_samples(
-    monkeypatch: pytest.MonkeyPatch, seed: int, extra: float
-) -> None:
+def test_the_best_is_corrected_on_more_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Corrections see few samples, and those of the best all that candidates are calibrated on.
 
     What the mean of few samples misses is then no error that is corrected: less is lost.
     """
     monkeypatch.setattr("spikewright.choosing.compare.comparing.FEW", 24)
-    model, x = random_network(seed), inputs(400, 3)
-    found = sw.best_rule(model, x, 3, extra_neurons=extra, progress=False)
+    model, x = random_network(5), inputs(400, 3)
+    found = sw.best_rule(model, x, 3, progress=False)
     rows = {row.candidate.name: row for row in by_candidate(found.compared)}
     name = found.best.candidate.name
     first = name.removesuffix(", on more samples")
     more, few = rows[name], rows[first]
     assert name != first
-    assert first.endswith("more neurons" if extra else "corrected")
+    assert first.endswith("corrected")
     assert len(next(iter(more.candidate.arguments["calibration"].values()))) == 200
     assert more.loss < few.loss
     assert sum(other.endswith(", on more samples") for other in rows) <= 3

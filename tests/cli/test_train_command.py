@@ -50,7 +50,6 @@ def test_files_in_and_files_out(tmp_path: Path, data: str) -> None:
 
     assert found.exit_code == 0, found.output
     assert "digits.onnx, 2 steps of 1 ms" in found.stdout
-    assert "Learning rate: 0.005." in found.stdout
     assert f"Saved as {tmp_path / 'out.sw'}" in found.stdout
     assert f"Weights written to {back}" in found.stdout
     x, _ = demo.held_out(120)
@@ -87,7 +86,6 @@ def test_json_has_every_epoch(tmp_path: Path, data: str) -> None:
     assert 0 < told["history"][1]["held_back"]["accuracy"] <= 1
     assert told["saved"] == str(tmp_path / "out.sw")
     assert told["kept"] in (0, 1, 2)
-    assert told["learning_rate"] == 5e-4
     assert told["written_back"] is None
 
 
@@ -145,7 +143,7 @@ def test_least_squares_alone(tmp_path: Path, data: str, held: bool) -> None:
     found = run(tmp_path, data, *more, *([] if held else ["--validation", data]))
     assert found.exit_code == 0, found.output
     assert "least squares" in found.stdout and "epoch" not in found.stdout
-    assert "Learning rate" not in found.stdout and f"Saved as {tmp_path}" in found.stdout
+    assert f"Saved as {tmp_path}" in found.stdout
     assert "Training" in page.read_text(encoding="utf-8")
 
     told = json.loads(run(tmp_path, data, *more, "--json").stdout)
@@ -188,7 +186,7 @@ def test_thresholds_of_a_saved_network_may_be_kept(tmp_path: Path, data: str) ->
         (["--spikes", "0.01"], "--spikes 0.01: "),
         (["--layer-rate", "nowhere=1:2"], "no layer with neurons of that name"),
         (["--learning-rate", "best"], "'best' is not a number"),
-        (["--learning-rate", "0"], '--learning-rate must be a number above 0, or "chosen"'),
+        (["--learning-rate", "0"], "'--learning-rate': must be a number above 0, got 0.0"),
         (["--thresholds", "kept"], "digits.onnx is a model, which has none"),
         (["--reconstruct", "--labels"], "--labels: --reconstruct has no use for it. Leave it out"),
     ],

@@ -1,4 +1,4 @@
-"""`Conversion.fission`: channels become several, which send what one with more levels would."""
+"""`sw.Fission`: channels become several, which send what one with more levels would."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 import spikewright as sw
-from spikewright.errors import ConversionError
 from spikewright.graph import evaluate_all
 from spikewright.passes.split_channels import Split, SplitChannels
 
 STEPS = 3
 RNG = np.random.default_rng(0)
 X = RNG.random((40, 2, 6, 6)).astype(np.float32)
+FISSION = sw.Fission(STEPS)
 
 
 class Branches(nn.Module):
@@ -54,7 +54,7 @@ def answers(made: sw.Conversion, steps: int = STEPS, **how: Any) -> Any:
 def test_nothing_extra_changes_nothing() -> None:
     """Without extra neurons every spike is the same."""
     plain = conversion()
-    made = plain.fission(X, steps=STEPS, extra=0)
+    made = plain.again(fission=sw.Fission(STEPS, 0), calibration=X)
     runs = [c.run(X, steps=STEPS, progress=False) for c in (plain, made)]
     for name, counts in runs[0].spike_counts().items():
         assert counts.sum() > 0
@@ -76,7 +76,7 @@ def test_copies_send_what_one_neuron_with_more_levels_sends(start: str) -> None:
         "initial_voltage": start,
     }  # fmt: skip
     plain = sw.convert(model, example_input=x[:1], **given)
-    made = plain.fission(x, steps=steps, extra=2.0)
+    made = plain.again(fission=sw.Fission(steps, 2.0), calibration=x)
     (counts,) = made.resolved["fission"].values()
     assert counts.max() >= 3 and counts.sum() == 15
     v0 = 0.5 + counts * ({"zero": 0.0, "half": 0.5}[start] - 0.5)
@@ -109,7 +109,7 @@ def test_copies_lie_between_the_multiples_that_spikes_of_heights_say(
     plain = sw.convert(
         model, example_input=x[:1], spiking={"relu": kind}, scale_firing_rates=1000 / theta
     )
-    made = plain.fission(x, steps=steps, extra=2.0)
+    made = plain.again(fission=sw.Fission(steps, 2.0), calibration=x)
     (counts,) = made.resolved["fission"].values()
     assert counts.max() >= 3
     unit = last / (8.0 * counts)
@@ -143,7 +143,7 @@ CORRECTED: dict[str, dict[str, Any]] = {
 def test_fewer_errors_with_more_neurons(what: str) -> None:
     """Outputs come closer to the source's, and the neurons added are at most those allowed."""
     plain = conversion(**CORRECTED[what])
-    made = plain.fission(X, steps=STEPS, extra=0.5)
+    made = plain.again(fission=sw.Fission(STEPS, 0.5), calibration=X)
     (wanted,) = plain.source.call({plain.graph.inputs[0]: X}).values()
     gaps = [np.square(answers(c) - wanted).mean() for c in (plain, made)]
     assert gaps[1] < 0.9 * gaps[0]
@@ -153,7 +153,7 @@ def test_fewer_errors_with_more_neurons(what: str) -> None:
 
 def test_copies_have_the_same_biases_of_each_step() -> None:
     """All copies of a channel have the biases that their mean lacks: those that it would have."""
-    made = conversion(**CORRECTED["steps"]).fission(X, steps=STEPS)
+    made = conversion(**CORRECTED["steps"], fission=FISSION)
     split = made.resolved["fission"]
     assert [e.layer for e in made.trace.entries if e.stage == "fission"] == list(split)
     for name, counts in split.items():
@@ -165,7 +165,7 @@ def test_copies_have_the_same_biases_of_each_step() -> None:
 
 def test_every_engine_and_a_file_send_the_same(tmp_path: Path) -> None:
     """An ordinary network: it is saved, verified, counted and converted again."""
-    made = conversion().fission(X, steps=STEPS)
+    made = conversion(fission=FISSION)
     made.save(tmp_path / "made.sw")
     others = [sw.load(tmp_path / "made.sw"), made.again(), made]
     wanted = made.run(X, steps=STEPS, engine="reference", progress=False)
@@ -179,7 +179,7 @@ def test_every_engine_and_a_file_send_the_same(tmp_path: Path) -> None:
 def test_extra_spikes_cost_energy() -> None:
     """Neurons are counted as they are; copies meet the weights that their channel met."""
     plain = conversion()
-    made = plain.fission(X, steps=STEPS)
+    made = plain.again(fission=FISSION)
     found = [c.evaluate(X, steps=STEPS, progress=False).records for c in (plain, made)]
     joules, updates = (
         [
@@ -190,22 +190,3 @@ def test_extra_spikes_cost_energy() -> None:
     )
     assert joules[1] > joules[0]
     assert updates[1] > 1.3 * updates[0]
-
-
-@pytest.mark.parametrize(
-    ("given", "how", "message"),
-    [
-        ({"max_spikes_per_step": None, "scale_firing_rates": 5.0, "calibration": None}, {},
-         "Raise scale_firing_rates"),
-        ({"spiking": False, "max_spikes_per_step": None, "scale_firing_rates": 1.0,
-          "calibration": None}, {}, "sends no rounded sum of its input"),
-        ({"initial_voltage": "uniform"}, {}, "copies need theirs apart"),
-        ({}, {"extra": -1}, "argument 'extra': it is a number of neurons .* got -1"),
-        ({}, {"steps": 0}, "argument 'steps': it is a whole number from 1, got 0"),
-        ({}, {"dt": 0}, "argument 'dt': it is a number of seconds above 0, got 0"),
-    ],
-)  # fmt: skip
-def test_refusals(given: dict[str, Any], how: dict[str, Any], message: str) -> None:
-    """Where copies could not share their work, and where a larger scale does the same."""
-    with pytest.raises(ConversionError, match=message):
-        conversion(**given).fission(X, **{"steps": STEPS, **how})

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.conversion.test_fission import CORRECTED, STEPS, Branches, X, answers, conversion
+from tests.conversion.test_fission import (
+    CORRECTED,
+    FISSION,
+    STEPS,
+    Branches,
+    X,
+    answers,
+    conversion,
+)
 
 import spikewright as sw
 from spikewright.errors import ConversionError
@@ -19,7 +27,6 @@ WHAT = {
     "steps of channels": {"bias_correction": sw.StepCorrection(STEPS, per="channel")},
     "starts and steps": {**CORRECTED["starts"], **CORRECTED["steps"]},
 }
-FISSION = sw.Fission(STEPS)
 
 
 def spikes(made: sw.Conversion) -> dict[str, Any]:
@@ -34,14 +41,6 @@ def assert_same(one: sw.Conversion, other: sw.Conversion) -> None:
     assert sum(counts.sum() for counts in wanted.values()) > 0
     for name, counts in wanted.items():
         np.testing.assert_array_equal(found[name], counts)
-
-
-@pytest.mark.parametrize("what", WHAT)
-def test_the_argument_and_the_method_are_one(what: str) -> None:
-    """`conversion.fission(x)` is what `convert(fission=)` makes of the same data."""
-    made = conversion(**WHAT[what], fission=FISSION)
-    assert made.network.n_neurons > conversion().network.n_neurons
-    assert_same(made, conversion(**WHAT[what]).fission(X, steps=STEPS))
 
 
 @pytest.mark.parametrize("what", WHAT)
@@ -75,7 +74,7 @@ def test_neurons_are_taken_away_again(tmp_path: Path) -> None:
     made.save(tmp_path / "made.sw")
     loaded = sw.load(tmp_path / "made.sw")
     assert_same(loaded.again(fission=None), conversion())
-    assert_same(loaded.again(fission=None).fission(X, steps=STEPS), made)
+    assert_same(loaded.again(fission=FISSION, calibration=X), made)
 
 
 def test_other_arguments_are_chosen_anew_with_it() -> None:
@@ -148,6 +147,11 @@ def test_a_sweep_takes_it() -> None:
     ("given", "message"),
     [
         ({"fission": 4}, "it is None, sw.Fission or .* got 4"),
+        ({"fission": FISSION, "max_spikes_per_step": None, "scale_firing_rates": 5.0},
+         "Raise scale_firing_rates"),
+        ({"fission": FISSION, "spiking": False, "max_spikes_per_step": None,
+          "scale_firing_rates": 1.0}, "sends no rounded sum of its input"),
+        ({"fission": FISSION, "initial_voltage": "uniform"}, "copies need theirs apart"),
         ({"fission": {"nowhere": [1]}}, "no layer whose channels can be several of that name"),
         ({"fission": {"relu": [2, 1]}}, "from 1 to 65536 for each of 6 channels"),
         ({"fission": {"relu": [0, 1, 1, 1, 1, 2]}}, "from 1 to 65536 for each of 6 channels"),
@@ -165,3 +169,17 @@ def test_refusals(given: dict[str, Any], message: str) -> None:
     """Whatever no network could be made with is refused, and says what would do."""
     with pytest.raises(ConversionError, match=message):
         conversion(**given)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"extra": -1}, "argument 'extra': it is a number of neurons .* got -1"),
+        ({"steps": 0}, "argument 'steps': it is a whole number from 1, got 0"),
+        ({"dt": 0}, "argument 'dt': it is a number of seconds above 0, got 0"),
+    ],
+)
+def test_parameters_without_a_meaning_are_refused(how: dict[str, Any], message: str) -> None:
+    """With the parameter and its value."""
+    with pytest.raises(ConversionError, match=message):
+        sw.Fission(**{"steps": STEPS, **how})

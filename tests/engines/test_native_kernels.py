@@ -37,7 +37,7 @@ from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import plan_rows
 from spikewright.engines.native.running import RegionKernel
 
-WITHOUT = {"DiscreteLI", "DiscreteLIF", "Elementwise", "LosingSpikes", "WindowMean"}
+WITHOUT = {"DiscreteLI", "DiscreteLIF", "Elementwise", "WindowMean"}
 """Neuron types, rules and synapses that are left to the reference; the plan gives the reason."""
 
 STEPS = 40

@@ -1,4 +1,4 @@
-"""`evaluate(noise=sw.Mismatch(...))`: faults of weights, lost spikes, several draws."""
+"""`evaluate(noise=sw.Mismatch(...))`: faults of weights, several draws."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import models
 import spikewright as sw
-from spikewright.errors import NetworkError, SimulationError
+from spikewright.errors import SimulationError
 from spikewright.network.transforms import Dense
 
 STEPS = 10
@@ -54,21 +54,6 @@ def test_more_noise_loses_more() -> None:
     assert found[2].settings["noise"]["weights"] == 1.0
 
 
-def test_lost_spikes_are_that_share_of_them() -> None:
-    """Of the first layer, whose input is the same: a quarter, within four standard deviations."""
-    plain, lost = measured(None), measured(sw.Mismatch(lost=0.25, draws=3))
-
-    def spikes(e: sw.Evaluation) -> float:
-        (found,) = [
-            r for r in e.records
-            if r.name == "spikes per neuron" and r.how.get("layer") == "act1"
-            and r.how["steps"] == STEPS
-        ]  # fmt: skip
-        return found.value
-
-    assert spikes(lost) / spikes(plain) == pytest.approx(0.75, abs=0.03)
-
-
 def test_draws_differ_and_come_again() -> None:
     """Equal seeds give equal chips; every draw, and every seed, another one."""
 
@@ -94,13 +79,13 @@ def test_the_conversion_stays_as_it_is() -> None:
     made = conversion()
     x, y = data()
     before = made.run(x, steps=STEPS, progress=False).predict()
-    made.evaluate(x, y, STEPS, noise=sw.Mismatch(0.5, 0.5, draws=2), progress=False)
+    made.evaluate(x, y, STEPS, noise=sw.Mismatch(0.5, draws=2), progress=False)
     assert np.array_equal(before, made.run(x, steps=STEPS, progress=False).predict())
 
 
 def test_it_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     """Each draw has a folder of its own; batches of data are as good as arrays."""
-    noise = sw.Mismatch(0.1, 0.1, draws=2)
+    noise = sw.Mismatch(0.1, draws=2)
     first = measured(noise, checkpoint=tmp_path / "kept")
     again = measured(noise, checkpoint=tmp_path / "kept")
     assert sorted(p.name for p in (tmp_path / "kept").iterdir()) == ["draw 0", "draw 1"]
@@ -118,7 +103,7 @@ def test_noise_under_the_bits_of_a_chip() -> None:
     found = (
         conversion()
         .on("brainscales2")
-        .evaluate(x, y, STEPS, noise=sw.Mismatch(0.2, 0.05, draws=3), progress=False)
+        .evaluate(x, y, STEPS, noise=sw.Mismatch(0.5, draws=3), progress=False)
     )
     assert found.accuracy().how["spread"] > 0
 
@@ -126,8 +111,8 @@ def test_noise_under_the_bits_of_a_chip() -> None:
 @pytest.mark.parametrize(
     "field, value",
     [
-        ("weights", -0.1), ("weights", np.nan), ("lost", 1.0), ("lost", -0.5), ("draws", 0),
-        ("draws", 1.5), ("seed", -1), ("weights", "much"),
+        ("weights", -0.1), ("weights", np.nan), ("draws", 0), ("draws", 1.5), ("seed", -1),
+        ("weights", "much"),
     ],
 )  # fmt: skip
 def test_noise_that_cannot_be_is_refused(field: str, value: Any) -> None:
@@ -137,24 +122,9 @@ def test_noise_that_cannot_be_is_refused(field: str, value: Any) -> None:
 
 
 def test_other_arguments_are_refused() -> None:
-    """Noise of another kind, data that is read once, and neurons that lose nothing."""
+    """Noise of another kind, and data that is read once."""
     x, y = data()
     with pytest.raises(SimulationError, match=r"noise is None or sw\.Mismatch, got 0\.1"):
         measured(0.1)  # type: ignore[arg-type]
     with pytest.raises(SimulationError, match="an iterator can be read once"):
         conversion().evaluate(iter([(x, y)]), steps=4, noise=sw.Mismatch(), progress=False)
-    for kind, words in ((sw.Tanh(), "a spiking type"), (sw.PoissonSpiking(sw.Tanh()), "at random")):
-        with pytest.raises(NetworkError, match=words):
-            sw.LosingSpikes(0.1, kind)
-    with pytest.raises(NetworkError, match="probability from 0 and below 1, got 1"):
-        sw.LosingSpikes(1)
-
-
-@pytest.mark.parametrize("base", [sw.RegularSpiking(sw.LIFRate()), sw.LIF()], ids=repr)
-def test_a_response_begins_where_that_of_the_base_type_does(base: sw.NeuronType) -> None:
-    """Gain and bias of neurons that lose spikes give their intercepts and rates back."""
-    losing = sw.LosingSpikes(0.25, base)
-    intercepts, rates = np.array([-0.5, 0.25]), np.array([60.0, 90.0])
-    gain, bias = losing.gain_bias(rates, intercepts)
-    np.testing.assert_allclose(losing.intercepts(gain, bias), intercepts)
-    np.testing.assert_allclose(losing.max_rates(gain, bias), rates)

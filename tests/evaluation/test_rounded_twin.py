@@ -126,7 +126,7 @@ def test_the_twin_has_the_starts_of_copies(heights: tuple[int, ...]) -> None:
     kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=1000, spike_heights=heights)
     steps = len(heights) or 2
     plain = sw.convert(graph, spiking={"relu": kind}, scale_firing_rates=4000.0)
-    made = plain.fission(x, steps=steps, extra=0.5)
+    made = plain.again(fission=sw.Fission(steps), calibration=x)
     run = made.run(x, steps, progress=False).predict()
     np.testing.assert_allclose(twin_of(made, x, steps), run, rtol=0, atol=3e-6)
     assert np.abs(run - plain.run(x, steps, progress=False).predict()).max() > 1e-3

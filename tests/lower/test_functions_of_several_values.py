@@ -136,8 +136,6 @@ def test_choices_reach_the_neurons_behind_a_function_by_its_name() -> None:
         if getattr(c.pre_obj, "ensemble", None) is conversion.layers["norm1"]
     ]
     assert leaving == [sw.Lowpass(0.005)] * 3
-    with pytest.raises(ConversionError, match="norm3"):
-        sw.convert(attention(), spiking=True, scale_firing_rates={"norm1": 1.0})
 
 
 def test_a_function_s_neurons_may_be_of_another_type() -> None:

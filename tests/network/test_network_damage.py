@@ -54,6 +54,15 @@ def small_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+def test_a_neuron_type_that_no_longer_is_is_named() -> None:
+    """A file of an earlier version is refused with the name of what this one does not have."""
+    content, arrays = manifest(small_network())
+    changed = json.loads(json.dumps(content).replace('"RunningMeanSpiking"', '"LosingSpikes"'))
+    assert changed != content
+    with pytest.raises(DamagedFileError, match=r"old.sw: .*LosingSpikes is no kind of part that"):
+        storage.from_manifest(changed, arrays, "old.sw")
+
+
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.floats(0.0, 1.0, exclude_max=True), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_found(

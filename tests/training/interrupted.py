@@ -21,7 +21,6 @@ from spikewright.training import checkpoint as _checkpoint
 WAYS: dict[str, dict[str, Any]] = {
     "budget": {"spikes": 30.0},
     "time": {"method": "time", "optimiser": "sgd", "trainable": ("weights", "scales")},
-    "chosen": {"learning_rate": "chosen", "epochs": 30},
     "auto": {"patience": 3, "optimiser": torch.optim.RMSprop},
 }
 
@@ -53,7 +52,7 @@ def training(path: Any, way: str, **changes: Any) -> Any:
 def main(path: str, way: str) -> None:
     """Die in the middle of the third epoch, as a machine that loses its power would."""
     saved = []
-    save = _checkpoint.Checkpoint.save
+    save = _checkpoint.TrainingCheckpoint.save
 
     def counted(self: Any, state: Any) -> None:
         save(self, state)
@@ -61,7 +60,7 @@ def main(path: str, way: str) -> None:
         if len(saved) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    _checkpoint.Checkpoint.save = counted  # type: ignore[method-assign]
+    _checkpoint.TrainingCheckpoint.save = counted  # type: ignore[method-assign]
     training(path, way)
 
 

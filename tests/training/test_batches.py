@@ -13,7 +13,7 @@ from trainings import trained
 
 import spikewright as sw
 from spikewright.errors import TrainingError
-from spikewright.training.data import Stream, data_of
+from spikewright.training.data import SampleStream, data_of
 from spikewright.training.gradients import teacher
 
 
@@ -94,10 +94,10 @@ def test_thresholds_see_many_samples_however_small_the_batches(
     x, y = digits
     gone = iter([x[:7], x[7:20]])
     once = data_of(conversion, gone, None)
-    assert isinstance(once, Stream) and len(once.first(500, 0)) == 7 and len(next(gone)) == 13
+    assert isinstance(once, SampleStream) and len(once.first(500, 0)) == 7 and len(next(gone)) == 13
     assert len(next(iter(once.shuffled(500, 0, 0)))) == 7  # and it is trained on all the same
     batches = data_of(conversion, [(x[i : i + 7], y[i : i + 7]) for i in range(0, 700, 7)], None)
-    assert isinstance(batches, Stream)
+    assert isinstance(batches, SampleStream)
     found = batches.first(500, 0)
     np.testing.assert_array_equal(next(iter(found.x.values())), x[:504])
     np.testing.assert_array_equal(next(iter(found.y.values())).values, y[:504])

@@ -13,7 +13,7 @@ from trainings import STEPS, trained
 import spikewright as sw
 from spikewright.errors import BuildError, SimulationError
 from spikewright.training.gradients import fitting
-from spikewright.training.gradients.judge import Judge
+from spikewright.training.gradients.judge import NetworkJudge
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.sites import sites_of, trained_graph
 
@@ -148,7 +148,7 @@ def test_time_is_taken_where_it_is_measured_to_matter(
     Nothing is measured where the rounded network is the spiking one: without a cap, in one step.
     """
     shares = iter([0.1, 0.3])
-    monkeypatch.setattr(Judge, "timing", lambda self, samples: next(shares))
+    monkeypatch.setattr(NetworkJudge, "timing", lambda self, samples: next(shares))
     before = conversion.again(max_spikes_per_step=cap)
     history = trained(before, digits[0][:200], steps=steps, epochs=4).history
     matters = cap is not None and steps > 1
@@ -176,14 +176,14 @@ def test_the_measured_share_of_timing(
 ) -> None:
     """The spiking network's distance from the rounded one over that from the source."""
     seen = []
-    timing = Judge.timing
+    timing = NetworkJudge.timing
 
     def noted(self: Any, samples: Any) -> float:
         (judged,) = self.criterion.judged.values()
         seen.append((timing(self, samples), samples, judged.spread))
         return seen[-1][0]
 
-    monkeypatch.setattr(Judge, "timing", noted)
+    monkeypatch.setattr(NetworkJudge, "timing", noted)
     monkeypatch.setattr(fitting, "_TIMING", 2.0)
     before, x = differences()
     how = {"steps": 4, "epochs": 2, "learning_rate": 1e-9, "keep": "last"}

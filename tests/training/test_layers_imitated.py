@@ -11,7 +11,7 @@ from trainings import STEPS, trained
 
 import spikewright as sw
 from spikewright.graph import evaluate_all
-from spikewright.training.gradients.judge import Judge
+from spikewright.training.gradients.judge import NetworkJudge
 from spikewright.training.gradients.losses import layers_apart, spreads
 from spikewright.training.gradients.teacher import Teacher
 
@@ -78,7 +78,7 @@ def test_the_source_is_run_once_a_batch(
 ) -> None:
     """Its outputs are among the values of its layers; the loss that is shown is without these."""
     seen, shown = [], []
-    values, loss = Teacher.values, Judge.loss
+    values, loss = Teacher.values, NetworkJudge.loss
 
     def counted(self: Any, inputs: Any) -> Any:
         seen.append(len(next(iter(inputs.values()))))
@@ -90,7 +90,7 @@ def test_the_source_is_run_once_a_batch(
         return found
 
     monkeypatch.setattr(Teacher, "values", counted)
-    monkeypatch.setattr(Judge, "loss", noted)
+    monkeypatch.setattr(NetworkJudge, "loss", noted)
     batches = [digits[0][:64], digits[0][64:128]]
     (epoch,) = trained(conversion, batches, epochs=1, layers=2.0).history
     assert seen == [64, 64, 64, 64]  # the first two for the units of squares

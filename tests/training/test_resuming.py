@@ -14,7 +14,7 @@ import pytest
 
 from spikewright._base import storage
 from spikewright.errors import DamagedFileError, TrainingError
-from spikewright.training.checkpoint import Checkpoint
+from spikewright.training.checkpoint import TrainingCheckpoint
 
 
 def arrays(result: Any) -> list[Any]:
@@ -118,7 +118,7 @@ def test_a_write_that_fails_loses_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="cannot be written"):
-        Checkpoint(path, {}).save({"a": 1})
+        TrainingCheckpoint(path, {}).save({"a": 1})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

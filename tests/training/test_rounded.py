@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
-from spikewright.training.gradients.rounded import RoundedNetwork, Rounding
+from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
 from spikewright.training.gradients.spiking import sent
-from spikewright.training.sites import Site, sites_of, trained_graph
+from spikewright.training.sites import TrainedSite, sites_of, trained_graph
 
 DT = 0.001
 
@@ -256,14 +256,14 @@ def test_gradients_are_those_of_held_rounding(family: str, monkeypatch: Any) -> 
     torch.manual_seed(1)
     direction = torch.randn_like(network(given)[0][output])
     (network(given)[0][output] * direction).sum().backward()
-    rests: dict[Rounding, Any] = {}
+    rests: dict[RoundedSite, Any] = {}
 
-    def charge(rounding: Rounding, value: Any, sent: Any = None) -> Any:
+    def charge(rounding: RoundedSite, value: Any, sent: Any = None) -> Any:
         u = value * (rounding.steps / rounding.threshold) + rounding.start
         n = u + rests.setdefault(rounding, torch.floor(u) - u)
         return n * rounding.threshold / rounding.steps, n
 
-    monkeypatch.setattr(Rounding, "forward", charge)
+    monkeypatch.setattr(RoundedSite, "forward", charge)
 
     def moved(size: float) -> float:
         for p, move in zip(free, moves, strict=True):
@@ -295,8 +295,8 @@ def test_rounding_in_one_operation_is_that_in_many(
     """
     rng = np.random.default_rng(3)
     kind = sw.BipolarIntegrateAndFire(max_spikes_per_step=cap)
-    site = Site(rng.uniform(0.5, 1.5, shape), rng.uniform(0.2, 0.8, shape), kind)
-    rounding = Rounding(site, 4, torch.float64)
+    site = TrainedSite(rng.uniform(0.5, 1.5, shape), rng.uniform(0.2, 0.8, shape), kind)
+    rounding = RoundedSite(site, 4, torch.float64)
     value = torch.from_numpy(rng.normal(0.0, 2.0, (5, 3, 7))).requires_grad_()
     weights = torch.from_numpy(rng.normal(size=(2, 5, 3, 7)))
     sent = torch.from_numpy(rng.integers(-2, 5, (5, 3, 7)).astype(float)) if replaced else None
@@ -332,8 +332,8 @@ def test_what_takes_no_spikes_back_sends_none_below_zero(cap: int | None, start:
     with sw.Simulator(network, engine="reference", progress=False) as sim:
         sim.run_steps(4)
         sent = sim.data[probe].sum(axis=0) / 1000.0
-    site = Site(np.asarray(1.0), np.asarray(start), kind)
-    _, counts = Rounding(site, 4, torch.float64)(torch.from_numpy(current[None]))
+    site = TrainedSite(np.asarray(1.0), np.asarray(start), kind)
+    _, counts = RoundedSite(site, 4, torch.float64)(torch.from_numpy(current[None]))
     np.testing.assert_array_equal(counts[0].detach(), sent)
     assert counts[0, 0] == 0
 
@@ -341,8 +341,8 @@ def test_what_takes_no_spikes_back_sends_none_below_zero(cap: int | None, start:
 @pytest.mark.parametrize("first", [-0.7, 0.0, 0.3, 1.4])
 def test_starts_stay_where_silent_neurons_stay_silent(first: float) -> None:
     """From 0 to below 1, for those that were there; others may go on to where they began."""
-    site = Site(np.asarray(1.0), np.full(3, first), sw.BipolarIntegrateAndFire())
-    rounding = Rounding(site, 4, torch.float32)
+    site = TrainedSite(np.asarray(1.0), np.full(3, first), sw.BipolarIntegrateAndFire())
+    rounding = RoundedSite(site, 4, torch.float32)
     with torch.no_grad():
         rounding.start.copy_(torch.tensor([-2.0, first, 2.0]))
     rounding.bring_back()

@@ -15,7 +15,7 @@ from spikewright._base.equations import NUMPY
 from spikewright.engines.torch.device import Tensors
 from spikewright.errors import TrainingError
 from spikewright.training.gradients import surrogate as gradients
-from spikewright.training.gradients.surrogate import Bounds, Differentiable, jump_at
+from spikewright.training.gradients.surrogate import Differentiable, IntegratorBounds, jump_at
 from spikewright.training.surrogates import SURROGATES, Triangle, surrogate_of
 
 EVERY = pytest.mark.parametrize("name", SURROGATES)
@@ -76,7 +76,7 @@ def test_jumps_are_where_the_number_of_spikes_changes() -> None:
         )
         jumps = fine[1:][counts.diff() != 0].numpy().round(3)
         nearest = np.abs(u[:, None] - jumps).min(1)
-        bounds = Bounds(rounding, None, cap)
+        bounds = IntegratorBounds(rounding, None, cap)
         found = jump_at(torch.from_numpy(u), least, bounds, every=True).numpy()
         np.testing.assert_allclose(np.abs(u - found), nearest, atol=2e-3)
         first = np.asarray(jump_at(torch.from_numpy(u), least, bounds, every=False))

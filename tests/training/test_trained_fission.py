@@ -17,9 +17,9 @@ from tests.training.trainings import STEPS, trained
 import spikewright as sw
 from spikewright.choosing.copies import Copies
 from spikewright.graph.splits import Split
-from spikewright.training.gradients.rounded import Rounding
+from spikewright.training.gradients.rounded import RoundedSite
 from spikewright.training.gradients.spiking import sent
-from spikewright.training.sites import Site, sites_of
+from spikewright.training.sites import TrainedSite, sites_of
 
 
 def divided(family: str, steps: int, **changes: Any) -> tuple[sw.Conversion, NDArray]:
@@ -102,13 +102,13 @@ def test_gradients_of_copies_are_those_of_the_equation(
     """That of one neuron with a part of the threshold, written with autograd's operations."""
     rng = np.random.default_rng(3)
     split = Split(np.array([1, 3, 2]), 0)
-    site = Site(
+    site = TrainedSite(
         rng.uniform(0.5, 1.5, shape),
         rng.uniform(0.2, 0.8, shape),
         sw.BipolarIntegrateAndFire(max_spikes_per_step=cap),
         split=split,
     )
-    rounding = Rounding(site, 4, torch.float64)
+    rounding = RoundedSite(site, 4, torch.float64)
     value = torch.from_numpy(rng.normal(0.0, 2.0, (5, 3, 7))).requires_grad_()
     m = torch.tensor([[1.0], [3.0], [2.0]], dtype=torch.float64)
 

@@ -122,6 +122,8 @@ class Decoder:
             return value
         if "type" in value:  # first: a dataclass may have fields named "array" and "map"
             entries = {key: self.decode(item) for key, item in value.items() if key != "type"}
+            if value["type"] not in self._registry:
+                raise LookupError(f"{value['type']} is no kind of part that this version has")
             return self._registry[value["type"]](**entries)
         if "array" in value:
             return self._arrays[value["array"]]

@@ -166,10 +166,6 @@ def _range(text: str) -> tuple[float, float]:
         raise ValueError(f"give LAYER=LOW:HIGH in Hz, got LAYER={text}") from None
 
 
-def _rate(text: str) -> float | Literal["chosen"]:
-    return "chosen" if text == "chosen" else number(text)
-
-
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
@@ -292,7 +288,6 @@ FORMS: Mapping[str, Form] = {
         "--layer-rate", _range, "LAYER=LOW:HIGH", "named",
         "Budget: a layer's mean rate in Hz; repeat for more.",
     ),
-    "learning_rate": Form(read=_rate, metavar="NUMBER"),
     "device": Form(read=str, metavar="TEXT"),
     "space": Form(
         "", _json, "NAME=VALUE", "named",

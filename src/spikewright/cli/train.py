@@ -124,7 +124,6 @@ def train(
     if trained.refitted is not None:
         say(_told(trained.refitted))
     if trained.history:
-        say(f"Learning rate: {trained.learning_rate:g}.")
         say("No epoch was better than the beginning." if not kept else f"Kept: epoch {kept}.")
     if trained.frozen:
         say(f"Frozen: {in_words(trained.frozen)}.")
@@ -171,7 +170,7 @@ def _write(
     seed, engine = settings["seed"], "auto"
     x, y = subject.first(_SHOWN)
     found = conversion.evaluate(x, y, steps, dt, seed=seed, at=powers_of_two(steps), progress=False)
-    told = ("method", "refit", "epochs", "batch_size", "spikes", "joules")
+    told = ("method", "refit", "epochs", "batch_size", "spikes", "joules", "learning_rate")
     write_report(
         path,
         subject,
@@ -181,7 +180,6 @@ def _write(
             "dt": dt,
             "seed": seed,
             **{name: settings.get(name) for name in told},
-            "learning_rate": trained.learning_rate,
             "epoch that was kept": trained.kept,
             "frozen layers": in_words(trained.frozen) or "none",
             "figures over time": f"{found.settings['samples']} samples of {subject.data.name}",
@@ -241,7 +239,6 @@ def table_of(trained: Training[Conversion], title: str) -> Table:
 def _plain(trained: Training[Conversion], out: Path, write_back: Path | None) -> dict[str, Any]:
     return {
         "kept": trained.kept,
-        "learning_rate": trained.learning_rate,
         "frozen": {layer: list(arrays) for layer, arrays in trained.frozen.items()},
         "refitted": None if trained.refitted is None else asdict(trained.refitted),
         "history": [asdict(epoch) for epoch in trained.history],

@@ -140,7 +140,7 @@ class Wanted:
             raise refuse("sequence_step", reason, "Convert without it, or without fission")
         if self.fission is not None and has_budget(self["scale_firing_rates"]):
             reason = "a budget is kept by moving the thresholds of the model's own channels"
-            raise refuse("fission", reason, "Convert without it, then call conversion.fission(x)")
+            raise refuse("fission", reason, "Give it with the numbers that the budget came to")
 
     def _check_weights(self) -> None:
         chip = self.given.get("weights")

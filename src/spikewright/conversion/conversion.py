@@ -21,8 +21,6 @@ from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
 from spikewright.choosing.copies import Copies
-from spikewright.choosing.correction import CORRECTIONS, PLACES
-from spikewright.choosing.fission import Fission
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
 from spikewright.conversion.coarse import warn_of_few_spikes
@@ -34,7 +32,7 @@ from spikewright.diagnosis import Diagnosis, diagnose
 from spikewright.diagnosis.diagnosis import DiagnoseOptions
 from spikewright.engines import Memory, Plan, Precision
 from spikewright.engines.settings import check_settings
-from spikewright.errors import SimulationError, printable
+from spikewright.errors import SimulationError, TrainingError, printable
 from spikewright.evaluation import checked, evaluate
 from spikewright.evaluation.mismatch import Mismatch, over_draws
 from spikewright.evaluation.settings import EvaluateOptions, Settings
@@ -50,7 +48,7 @@ from spikewright.measure import Evaluation, Run
 from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
-from spikewright.records import DEFAULT_TABLE, select
+from spikewright.records import select
 from spikewright.running.encoding import encoders_for, lists_of, without_held
 from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
 from spikewright.running.options import EncodedOptions
@@ -63,15 +61,15 @@ from spikewright.running.stream import Stream, stream_of
 from spikewright.training import (
     RECONSTRUCTED,
     Training,
+    TrainingRequest,
     in_part_of,
     loaded,
     module_settings,
     reconstruct,
-    settings_of,
     torch_module,
     train,
 )
-from spikewright.training.settings import TRAINABLE
+from spikewright.training.options import ReconstructOptions, TrainOptions
 from spikewright.training.surrogates import Surrogate
 
 
@@ -367,39 +365,9 @@ class Conversion(Shown):
         warn_of_length(self, found.steps, dt)
         return found
 
-    @spelled()
+    @declared(TrainingError)
     def train(
-        self,
-        x: Any,
-        y: Any = None,
-        *,
-        steps: int,
-        dt: float = 0.001,
-        method: Literal["rounding", "time", "auto"] = "auto",
-        thresholds: Literal["chosen", "kept"] = "chosen",
-        trainable: Sequence[str] = TRAINABLE,
-        frozen: Sequence[str] | None = None,
-        spikes: float | None = None,
-        joules: float | None = None,
-        rates: Mapping[str, tuple[float, float]] | None = None,
-        energy_table: str = DEFAULT_TABLE,
-        loss: Literal["both", "imitation", "truth"] | Callable[[Any, Any], Any] = "both",
-        layers: float = 0.0,
-        refit: bool = False,
-        metric: Callable[[Any, Any], Any] | None = None,
-        optimiser: Literal["adam", "adamw", "sgd"] | Callable[[Any], Any] = "adam",
-        learning_rate: float | Literal["chosen"] = "chosen",
-        epochs: int = 10,
-        timeout: float | None = None,
-        patience: int | None = None,
-        keep: Literal["best", "last"] = "best",
-        validation: Any = 0.1,
-        batch_size: int = 64,
-        precision: Literal["float32", "bfloat16"] = "float32",
-        device: Any = "cpu",
-        checkpoint: str | Path | None = None,
-        seed: int = 0,
-        progress: bool = True,
+        self, x: Any, y: Any = None, *, steps: int, **options: Unpack[TrainOptions]
     ) -> Training[Conversion]:
         """Fit weights and thresholds to a run of `steps` steps of `dt` seconds; needs PyTorch.
 
@@ -427,12 +395,10 @@ class Conversion(Shown):
         truth or both, or a function `f(outputs, y)` of tensors. `layers` weighs the distance of
         every layer with neurons from the source's, the relative mean square error, beside it.
         `optimiser` is a name, or a function that makes a `torch.optim.Optimizer` of groups of
-        parameters. `learning_rate` is that of weights; thresholds learn faster. With "chosen" it is
-        the best of three that are tried first, for a twenty-fifth of the training each, and "auto"
-        begins with the better of its ways. Where a training is too short for that, for an iterator,
-        and with budgets, it is 5e-4, or 5e-3 with "sgd". `device` is torch's. With
-        `precision="bfloat16"` products with weights are in that type, in trained batches alone:
-        faster where the processor multiplies it, and never in what is measured.
+        parameters. `learning_rate` is that of weights, by default 5e-4, or 5e-3 with "sgd";
+        thresholds learn twice as fast. `device` is torch's. With `precision="bfloat16"` products
+        with weights are in that type, in trained batches alone: faster where the processor
+        multiplies it, and never in what is measured.
 
         With `refit=True` weights are first fitted layer by layer, by least squares: each current to
         the source's, of what the spiking network sends so far. It takes no gradient, some passes a
@@ -451,56 +417,15 @@ class Conversion(Shown):
         `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
         docs/training.md.
         """
-        shared = is_number(validation)
-        settings = settings_of(
-            trainable,
-            self._named(frozen),
-            self._named(rates),
-            steps=steps,
-            dt=dt,
-            method=method,
-            thresholds=thresholds,
-            spikes=spikes,
-            joules=joules,
-            energy_table=energy_table,
-            loss=loss,
-            layers=layers,
-            refit=refit,
-            metric=metric,
-            optimiser=optimiser,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            timeout=timeout,
-            patience=patience,
-            keep=keep,
-            validation=validation if shared else 0.0,
-            batch_size=batch_size,
-            precision=precision,
-            device=device,
-            checkpoint=checkpoint,
-            seed=seed,
-            progress=progress,
-        )
-        given = None if shared else validation
-        return train(self, x, y, given, settings, self._remade, self._model, self._live)
+        given: dict[str, Any] = dict(options)
+        by_layer = {name: self._named(given.pop(name)) for name in ("frozen", "rates")}
+        share = given.pop("validation")
+        asked = TrainingRequest.of(x, y, share, steps=steps, **by_layer, **given)
+        return train(self, replace(asked, model=self._model, live=self._live), self._remade)
 
-    @spelled()
+    @declared(TrainingError)
     def reconstruct(
-        self,
-        x: Any,
-        *,
-        steps: int,
-        dt: float = 0.001,
-        thresholds: Literal["chosen", "kept"] = "chosen",
-        frozen: Sequence[str] | None = None,
-        timeout: float | None = 300.0,
-        epochs: int = 1000,
-        learning_rate: float = 1e-3,
-        validation: float = 0.1,
-        batch_size: int = 64,
-        device: Any = "cpu",
-        seed: int = 0,
-        progress: bool = True,
+        self, x: Any, *, steps: int, **options: Unpack[ReconstructOptions]
     ) -> Conversion:
         """The same model, its biases, thresholds and starts fitted to a run of `steps` steps.
 
@@ -516,58 +441,11 @@ class Conversion(Shown):
         Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
         once, and without its weights.
         """
-        settings = settings_of(
-            RECONSTRUCTED,
-            self._named(frozen),
-            None,
-            steps=steps,
-            dt=dt,
-            method="auto",
-            thresholds=thresholds,
-            spikes=None,
-            joules=None,
-            energy_table=DEFAULT_TABLE,
-            loss="imitation",
-            layers=0.0,
-            refit=False,
-            metric=None,
-            optimiser="adam",
-            learning_rate=learning_rate,
-            epochs=epochs,
-            timeout=timeout,
-            patience=None,
-            keep="best",
-            validation=validation,
-            batch_size=batch_size,
-            precision="float32",
-            device=device,
-            checkpoint=None,
-            seed=seed,
-            progress=progress,
-        )
-        return reconstruct(self, x, settings, self._model)
-
-    @spelled()
-    def fission(self, x: Any, *, steps: int, extra: float = 0.5, dt: float = 0.001) -> Conversion:
-        """The same model with more neurons, for smaller errors of rounding in `steps` steps.
-
-        It is `again(fission=sw.Fission(steps, extra, dt))`, measured on the samples `x`, with the
-        thresholds that there are: channels that round badly become several. At most `extra` neurons
-        are added for each one, and no labels are needed. The result is an ordinary network: every
-        count of neurons, spikes and joules has them. Corrections among the arguments are measured
-        anew, copies together; `fission=None` of `again` takes the neurons away.
-
-        Raises `ConversionError` for neurons without a cap on spikes a step, which need a larger
-        scale instead, and for neurons that do not send the rounded sum of their input.
-        """
-        corrected = {
-            name: self.arguments[name]
-            for name in PLACES
-            if isinstance(self.arguments.get(name), CORRECTIONS)
-        }
-        rule = Fission(steps, extra, dt)
-        changes = {**self.resolved, **corrected, "fission": rule, "calibration": self.as_inputs(x)}
-        return self.again(**changes)
+        given: dict[str, Any] = {**RECONSTRUCTED, **options}
+        given["frozen"] = self._named(given["frozen"])
+        share = given.pop("validation")
+        asked = TrainingRequest.of(x, None, share, steps=steps, **given)
+        return reconstruct(self, replace(asked, model=self._model))
 
     @spelled()
     def torch_module(

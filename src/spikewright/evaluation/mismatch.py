@@ -1,4 +1,4 @@
-"""Chips with circuits of analog parts: weights that miss their values, and spikes that get lost."""
+"""Chips with circuits of analog parts, whose weights miss their values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import SimulationError
 from spikewright.measure import Evaluation
 from spikewright.network import Network
-from spikewright.network.neurons import LosingSpikes
 from spikewright.network.transforms import Chain, Convolution, Dense, Scale, Sparse, Transform
 from spikewright.records import Record
 from spikewright.running.converted import Converted
@@ -35,20 +34,16 @@ class Mismatch:
 
     In each of `draws` draws every weight is multiplied by `1 + weights z`, `z` normal and its own,
     fixed for the draw as the faults of one chip are; a kernel's weights are the same at all places.
-    Each spike is lost with the probability `lost`, step by step. Draws follow from `seed`. Raises
-    `SimulationError` for numbers that no chip has.
+    Draws follow from `seed`. Raises `SimulationError` for numbers that no chip has.
     """
 
     weights: float = 0.0
-    lost: float = 0.0
     draws: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not (is_number(self.weights) and self.weights >= 0):
             raise _refused("weights", "a standard deviation from 0, as a part", self.weights)
-        if not (is_number(self.lost) and 0 <= self.lost < 1):
-            raise _refused("lost", "a probability from 0 and below 1", self.lost)
         if not (is_whole(self.draws) and self.draws >= 1):
             raise _refused("draws", "a whole number from 1", self.draws)
         if not (is_whole(self.seed) and self.seed >= 0):
@@ -66,15 +61,11 @@ def _refused(field: str, what: str, value: Any) -> SimulationError:
 
 
 def _disturb(network: Network, noise: Mismatch, draw: int) -> None:
-    """Change weights and neurons of a network in place."""
+    """Change the weights of a network in place."""
     for place, connection in enumerate(network.all_connections):
         if noise.weights and connection.transform is not None:
             rng = np.random.default_rng((noise.seed, draw, place))
             connection.transform = _with_faults(connection.transform, noise.weights, rng)
-    for ensemble in network.all_ensembles:
-        kind = ensemble.neuron_type
-        if noise.lost and kind.spiking and not kind.stochastic:
-            ensemble.neuron_type = LosingSpikes(noise.lost, kind)
 
 
 def _with_faults(transform: Transform, deviation: float, rng: np.random.Generator) -> Transform:

@@ -48,9 +48,9 @@ class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
         Mismatch | None,
         Option(
             None,
-            "That of analog chips, `sw.Mismatch(weights=0.05, lost=0.01)`: weights that miss their "
-            "values, and lost spikes. The network is measured once a draw; records are means over "
-            "the draws, with their least and largest value as interval.",
+            "That of analog chips, `sw.Mismatch(weights=0.05)`, whose weights miss their values: "
+            "the network is measured once a draw; records are means over the draws, with their least "
+            "and largest value as interval.",
         ),
     ]
     metric: Annotated[

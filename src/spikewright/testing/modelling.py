@@ -28,7 +28,6 @@ from spikewright.network.neurons import (
     Izhikevich,
     LeakyReLU,
     LIFRate,
-    LosingSpikes,
     NeuronType,
     ParametricReLU,
     PoissonSpiking,
@@ -224,15 +223,6 @@ def _wrapped_neurons() -> Iterator[NeuronExample]:
     yield NeuronExample("running-mean-tanh-cap", tanh, scale=16.0, exact=False)
     yield NeuronExample("stochastic-leaky", StochasticSpiking(leaky))
     yield NeuronExample("stochastic-relu", StochasticSpiking(RectifiedLinear(2.0), 0.5), scale=4.0)
-    capped = IntegrateAndFire(max_spikes_per_step=3)
-    yield NeuronExample("losing", LosingSpikes(0.25, capped))
-    signed = SignedIntegrateAndFire(0.5, max_spikes_per_step=5)
-    yield NeuronExample("losing-signed", LosingSpikes(0.5, signed), scale=4.0)
-    whole = FixedPointIntegrateAndFire(np.array(16), max_spikes_per_step=1)
-    yield NeuronExample("losing-fixed-point", LosingSpikes(0.125, whole))
-    yield NeuronExample("losing-assumed", LosingSpikes(0.25, BipolarIntegrateAndFire(1.0, 1, 3)))
-    no_debt = BipolarIntegrateAndFire(max_spikes_per_step=1, debt=False)
-    yield NeuronExample("losing-no-debt", LosingSpikes(0.25, no_debt))
     yield NeuronExample("poisson-leaky", PoissonSpiking(leaky), exact=False)
     many = PoissonSpiking(RectifiedLinear(2.0))  # means far above what one inversion reaches
     yield NeuronExample("poisson-many", many, scale=8.0, exact=False)

@@ -9,10 +9,18 @@ from spikewright.training.module import loaded, torch_module
 from spikewright.training.planned import module_settings
 from spikewright.training.reconstruction import RECONSTRUCTED, reconstruct
 from spikewright.training.result import Training
-from spikewright.training.settings import settings_of
-from spikewright.training.training import train
+from spikewright.training.training import TrainingRequest, train
 
 __all__ = [
-    "RECONSTRUCTED", "Epoch", "Refitted", "Training", "in_part_of", "loaded", "module_settings",
-    "reconstruct", "settings_of", "torch_module", "train",
+    "RECONSTRUCTED",
+    "Epoch",
+    "Refitted",
+    "Training",
+    "TrainingRequest",
+    "in_part_of",
+    "loaded",
+    "module_settings",
+    "reconstruct",
+    "torch_module",
+    "train",
 ]  # fmt: skip

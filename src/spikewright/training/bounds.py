@@ -17,9 +17,9 @@ from spikewright.lower.populations import Roles
 from spikewright.measure.energy import CostTable, cost_table, energy
 from spikewright.measure.operations import Counter
 from spikewright.running.converted import Converted
-from spikewright.training.data import Samples
-from spikewright.training.settings import Range, Settings
-from spikewright.training.sites import Site
+from spikewright.training.data import TrainingSamples
+from spikewright.training.settings import Range, TrainingSettings
+from spikewright.training.sites import TrainedSite
 
 Prices = Mapping[str, Any]  # by layer: of a spike, a number or an array of the layer's shape
 
@@ -100,7 +100,10 @@ class _Counted:
 
 
 def bounds_of(
-    conversion: Converted, sites: Mapping[str, Site], samples: Samples, settings: Settings
+    conversion: Converted,
+    sites: Mapping[str, TrainedSite],
+    samples: TrainingSamples,
+    settings: TrainingSettings,
 ) -> tuple[Bound, ...]:
     """The bounds of a training; raises `TrainingError` for those that no network could keep."""
     found: list[Bound] = []
@@ -115,7 +118,9 @@ def bounds_of(
     return tuple(found)
 
 
-def _energy(conversion: Converted, samples: Samples, settings: Settings, limit: float) -> Bound:
+def _energy(
+    conversion: Converted, samples: TrainingSamples, settings: TrainingSettings, limit: float
+) -> Bound:
     counted = _Counted(conversion, cost_table(settings.energy_table), settings.steps)
     populations = conversion.populations()
     silent = {n: np.zeros((len(samples), *e.shape)) for n, e in populations.items()}
@@ -150,8 +155,8 @@ def _by_layer(
 
 def _rates(
     conversion: Converted,
-    sites: Mapping[str, Site],
-    settings: Settings,
+    sites: Mapping[str, TrainedSite],
+    settings: TrainingSettings,
     layer: str,
     low: float,
     high: float,

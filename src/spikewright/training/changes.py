@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikewright.graph import Graph
 from spikewright.records import Record
 from spikewright.training.history import Epoch
-from spikewright.training.sites import Site
+from spikewright.training.sites import TrainedSite
 from spikewright.training.trainable import GROUPS, TRAINED
 
 THRESHOLDS = "threshold, after over before"
@@ -20,7 +20,7 @@ THRESHOLDS = "threshold, after over before"
 def changes_of(
     before: Graph,
     after: Graph,
-    sites: Mapping[str, Site],
+    sites: Mapping[str, TrainedSite],
     thresholds: Mapping[str, NDArray],
     starts: Mapping[str, NDArray],
 ) -> Iterator[Record]:

@@ -14,7 +14,7 @@ from spikewright.errors import DamagedFileError, TrainingError
 _WHAT = "training"
 
 
-class Checkpoint:
+class TrainingCheckpoint:
     """The state of one training in a file, which is replaced in one step after every epoch.
 
     `about` is plain data: all that the results depend on, by name. States are plain data with

@@ -21,7 +21,7 @@ _UNKNOWN = 100  # batches of an iterable that does not tell
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class TrainingSamples:
     """Samples at hand: `x` arrays by input, `y` what is known of outputs.
 
     `aside` are arrays that were computed of them, row by row, such as a teacher's outputs.
@@ -34,16 +34,16 @@ class Samples:
     def __len__(self) -> int:
         return len(next(iter(self.x.values())))
 
-    def at(self, chosen: Any) -> Samples:
+    def at(self, chosen: Any) -> TrainingSamples:
         """Some of them, by number."""
-        return Samples(
+        return TrainingSamples(
             {name: np.asarray(values)[chosen] for name, values in self.x.items()},
             {name: Truth(t.kind, t.values[chosen]) for name, t in self.y.items()},
             {name: values[chosen] for name, values in self.aside.items()},
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Samples]) -> Samples:
+    def joined(cls, parts: Sequence[TrainingSamples]) -> TrainingSamples:
         """All samples of some parts, in order; nothing is aside."""
         first = parts[0]
         return cls(
@@ -54,12 +54,12 @@ class Samples:
             },
         )
 
-    def batches(self, size: int) -> Iterator[Samples]:
+    def batches(self, size: int) -> Iterator[TrainingSamples]:
         """In their order."""
         for start in range(0, len(self), size):
             yield self.at(slice(start, start + size))
 
-    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Samples]:
+    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[TrainingSamples]:
         """In an order that depends on the seed and the epoch's number alone."""
         yield from self.at(np.random.default_rng((seed, epoch)).permutation(len(self))).batches(
             size
@@ -69,11 +69,11 @@ class Samples:
         """Batches of an epoch."""
         return -(-len(self) // size)
 
-    def first(self, most: int, seed: int) -> Samples:
+    def first(self, most: int, seed: int) -> TrainingSamples:
         """So many of those that the first epoch begins with."""
         return next(iter(self.shuffled(most, seed, 0)))
 
-    def divided(self, share: float, seed: int) -> tuple[Samples, Samples]:
+    def divided(self, share: float, seed: int) -> tuple[TrainingSamples, TrainingSamples]:
         """Those to train on, and a share that is held back."""
         held = round(share * len(self))
         order = np.random.default_rng((seed, 2**31)).permutation(len(self))
@@ -81,7 +81,7 @@ class Samples:
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
+class SampleStream:
     """Batches from an iterable of the user's, which is gone through once an epoch.
 
     A `DataLoader`'s own generator of random numbers is seeded anew for each epoch, so that its
@@ -103,21 +103,21 @@ class Stream:
         except TypeError:
             return _UNKNOWN
 
-    def first(self, least: int, seed: int) -> Samples:
+    def first(self, least: int, seed: int) -> TrainingSamples:
         """The first batches, of so many samples or more; of a generator the first one alone."""
         if isinstance(self.source, _Ahead):
             ahead = self.source.peeked()
             if not ahead:
                 raise TrainingError("x gave no batch: a generator is gone through once")
-            return Samples.joined([part for batch in ahead for part in self._read(batch)])
-        parts: list[Samples] = []
+            return TrainingSamples.joined([part for batch in ahead for part in self._read(batch)])
+        parts: list[TrainingSamples] = []
         for batch in self.shuffled(least, seed, 0):
             parts.append(batch)
             if sum(map(len, parts)) >= least:
                 break
-        return Samples.joined(parts)
+        return TrainingSamples.joined(parts)
 
-    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Samples]:
+    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[TrainingSamples]:
         """As they come; raises `TrainingError` where there are none, as at a generator's end."""
         generator = getattr(self.source, "generator", None)
         if generator is not None and hasattr(generator, "manual_seed"):
@@ -132,7 +132,7 @@ class Stream:
                 "give a list of batches, a DataLoader or arrays"
             )
 
-    def _read(self, batch: Any) -> Iterator[Samples]:
+    def _read(self, batch: Any) -> Iterator[TrainingSamples]:
         """The samples of a batch."""
         yield from map(_samples, self.reader.shards([batch], None, _ALL))
 
@@ -153,16 +153,16 @@ class _Ahead(Iterator[Any]):
         return self._ahead.pop() if self._ahead else next(self._source)
 
 
-def data_of(conversion: Converted, x: Any, y: Any) -> Samples | Stream:
+def data_of(conversion: Converted, x: Any, y: Any) -> TrainingSamples | SampleStream:
     """A user's data; raises `SimulationError` where it does not fit."""
     reader = _reader(conversion)
     batches = isinstance(x, Iterable) and not isinstance(x, tuple | str | bytes)
     if batches and not reader.at_once(x, y):
-        return Stream(reader, _Ahead(x) if isinstance(x, Iterator) else x)
+        return SampleStream(reader, _Ahead(x) if isinstance(x, Iterator) else x)
     return _all_of(reader, x, y)
 
 
-def held_back(conversion: Converted, given: Any) -> Samples:
+def held_back(conversion: Converted, given: Any) -> TrainingSamples:
     """Samples to judge by, as a user gave them: `(x, y)`, x alone, or an iterable of batches."""
     reader = _reader(conversion)
     x, y = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
@@ -178,12 +178,12 @@ def _reader(conversion: Converted) -> Reader:
     return Reader(graph.structure, outputs_of(conversion.lowered), held=shapes)
 
 
-def _all_of(reader: Reader, x: Any, y: Any) -> Samples:
+def _all_of(reader: Reader, x: Any, y: Any) -> TrainingSamples:
     (shard,) = reader.shards(x, y, _ALL)
     return _samples(shard)
 
 
-def _samples(shard: Shard) -> Samples:
+def _samples(shard: Shard) -> TrainingSamples:
     """The samples of a shard; raises `SimulationError` for values that are not finite."""
     for name, values in shard.x.items():
         bad = int(np.size(values) - np.isfinite(values).sum())
@@ -191,4 +191,4 @@ def _samples(shard: Shard) -> Samples:
             raise SimulationError(
                 f"input {name!r}: {bad} of {np.size(values)} values are NaN or infinite"
             )
-    return Samples(shard.x, shard.y)
+    return TrainingSamples(shard.x, shard.y)

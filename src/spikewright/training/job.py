@@ -14,16 +14,16 @@ from spikewright.graph import Graph
 from spikewright.measure.metric import Metric
 from spikewright.measure.truth import Output
 from spikewright.training.bounds import Bound
-from spikewright.training.data import Samples, Stream
-from spikewright.training.settings import Settings
-from spikewright.training.sites import Site
+from spikewright.training.data import SampleStream, TrainingSamples
+from spikewright.training.settings import TrainingSettings
+from spikewright.training.sites import TrainedSite
 
 _NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen")
 """Settings that have no part in a result, and two of which what they come to is told."""
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class TrainingJob:
     """A graph with its sites, samples, bounds and settings.
 
     `first` are some samples to train on, by which the network is judged where none are held back.
@@ -32,14 +32,14 @@ class Job:
     """
 
     graph: Graph
-    sites: Mapping[str, Site]
+    sites: Mapping[str, TrainedSite]
+    settings: TrainingSettings
     outputs: Mapping[str, Output]
-    data: Samples | Stream
-    held_back: Samples | None
-    first: Samples
+    data: TrainingSamples | SampleStream
+    held_back: TrainingSamples | None
+    first: TrainingSamples
     bounds: tuple[Bound, ...]
     exact: bool
-    settings: Settings
     fixed: Collection[Place]
     frozen: Collection[Place]
 
@@ -54,7 +54,9 @@ class Job:
             "biases": _digest({n: s.biases for n, s in self.sites.items() if s.biases is not None}),
             "frozen": [f"{name}.{field}" for name, field in sorted(self.frozen)],
             "neurons": {name: str(site.kind) for name, site in self.sites.items()},
-            "x and y": _digest_of(self.data) if isinstance(self.data, Samples) else "batches",
+            "x and y": _digest_of(self.data)
+            if isinstance(self.data, TrainingSamples)
+            else "batches",
             "samples held back": None if self.held_back is None else _digest_of(self.held_back),
             **told,
         }
@@ -78,6 +80,6 @@ def _digest(arrays: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _digest_of(samples: Samples) -> str:
+def _digest_of(samples: TrainingSamples) -> str:
     truths = {f"y of {name}": truth.values for name, truth in samples.y.items()}
     return _digest({**samples.x, **truths})

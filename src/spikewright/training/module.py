@@ -14,7 +14,7 @@ from spikewright.frontends import Reading
 from spikewright.frontends.origins import Place, parameters_of
 from spikewright.graph import Graph
 from spikewright.running.converted import Converted
-from spikewright.training.named import Named, named
+from spikewright.training.named import NamedParameters, named
 from spikewright.training.planned import ModuleSettings, plan_of
 from spikewright.training.result import Made
 
@@ -50,7 +50,7 @@ def loaded(
     return remade(replace(reading, model=model), conversion.resolved)
 
 
-def _checked(state: Mapping[str, Any], known: Named) -> dict[str, NDArray]:
+def _checked(state: Mapping[str, Any], known: NamedParameters) -> dict[str, NDArray]:
     """The arrays of a state in the types of those before."""
     for what, names in (
         ("lacks", sorted(known.arrays.keys() - state.keys())),
@@ -78,7 +78,7 @@ def _plain(value: Any) -> Any:
     return value.detach().cpu() if hasattr(value, "detach") else value
 
 
-def _renewed(known: Named, arrays: Mapping[str, NDArray]) -> Graph:
+def _renewed(known: NamedParameters, arrays: Mapping[str, NDArray]) -> Graph:
     """The graph with the present values of its parameters."""
     graph = known.graph
     return graph.with_arrays(

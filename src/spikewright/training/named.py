@@ -18,7 +18,7 @@ from spikewright.training.trainable import TRAINED
 
 
 @dataclass(frozen=True, eq=False)
-class Named:
+class NamedParameters:
     """All parameters of a source by name, and the place of their values in arrays of a graph.
 
     Arrays of nodes in `fixed` are not trained, nor are `frozen` arrays.
@@ -53,7 +53,7 @@ def named(
     reading: Reading | None,
     fixed: Container[str] = (),
     frozen: Collection[Place] = (),
-) -> Named:
+) -> NamedParameters:
     """The parameters of a model from which `graph` was read, with the values in it, or its own.
 
     The model may have other weights by now. Those of a graph alone go by node and field,
@@ -65,7 +65,7 @@ def named(
     origins = reading.origins(_of_one_form(reading().graph, graph))
     for (node, field), origin in origins.items():
         origin.written(graph[node].layer.arrays()[field], arrays)
-    return Named(graph, arrays, origins, fixed, frozen)
+    return NamedParameters(graph, arrays, origins, fixed, frozen)
 
 
 def _of_one_form(found: Graph, wanted: Graph) -> Graph:
@@ -87,7 +87,7 @@ def _own_name(node: Node) -> str:
     return bare_name(node.name) if node.source == node.name else node.name
 
 
-def _of_graph(graph: Graph, fixed: Container[str], frozen: Collection[Place]) -> Named:
+def _of_graph(graph: Graph, fixed: Container[str], frozen: Collection[Place]) -> NamedParameters:
     """Arrays that may be trained; one that several layers share has the name of the first."""
     arrays: dict[str, NDArray] = {}
     origins: dict[Place, Origin] = {}
@@ -101,4 +101,4 @@ def _of_graph(graph: Graph, fixed: Container[str], frozen: Collection[Place]) ->
             arrays[name] = array
             index = np.arange(array.size).reshape(array.shape)
             origins[node.name, field] = Origin([name], np.zeros_like(index), index)
-    return Named(graph, arrays, origins, fixed, frozen)
+    return NamedParameters(graph, arrays, origins, fixed, frozen)

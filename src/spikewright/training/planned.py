@@ -24,7 +24,7 @@ from spikewright.network.synapses import Synapse
 from spikewright.running.converted import Converted
 from spikewright.running.outputs import outputs_of
 from spikewright.running.runner import Runner
-from spikewright.training.named import Named, named
+from spikewright.training.named import NamedParameters, named
 from spikewright.training.sites import trained_graph
 from spikewright.training.surrogates import Surrogate, surrogate_of
 
@@ -46,7 +46,7 @@ class ModuleSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ModulePlan:
     """A conversion as a module computes it: its graph, and what becomes of nodes along time.
 
     `populations` are what the compiled program says of neurons, by node; those in `following` pass
@@ -55,7 +55,7 @@ class Plan:
     """
 
     graph: Graph
-    named: Named
+    named: NamedParameters
     populations: Mapping[str, Neurons]
     following: frozenset[str]
     offsets: Mapping[str, NDArray]
@@ -88,7 +88,7 @@ def plan_of(
     seed: int,
     reading: Reading | None,
     frozen: Collection[Place],
-) -> Plan:
+) -> ModulePlan:
     """What a module computes; raises `TrainingError` for what it cannot."""
     lowered = conversion.lowered
     if lowered.stepping is not None:
@@ -106,7 +106,7 @@ def plan_of(
     roles, canonical = Roles(graph), Roles(conversion.canonical)
     following = frozenset(canonical.functions) & ensembles.keys()
     reads = dict(zip(graph.outputs, roles.read_from(), strict=True))
-    return Plan(
+    return ModulePlan(
         graph,
         named(conversion.graph, reading, ensembles.keys() - following, frozen),
         {name: by_ensemble[ensemble] for name, ensemble in ensembles.items()},

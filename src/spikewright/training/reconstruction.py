@@ -8,28 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends import Reading
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.lower.populations import Roles
 from spikewright.running.converted import Made
 from spikewright.training.result import Training
-from spikewright.training.settings import Settings
+from spikewright.training.settings import TrainingSettings
 from spikewright.training.shared import with_sharing
 from spikewright.training.sites import trained_graph
 from spikewright.training.trainable import TRAINED
-from spikewright.training.training import follows_its_sum, train
+from spikewright.training.training import TrainingRequest, follows_its_sum, train
 
-RECONSTRUCTED = ("biases", "scales", "initial_voltage")
+RECONSTRUCTED: Mapping[str, Any] = MappingProxyType(
+    {"trainable": ("biases", "scales", "initial_voltage"), "loss": "imitation"}
+)
+"""The arguments of a training that is a reconstruction."""
 _NUMBERS = ("scale_firing_rates", "initial_voltage", "fission")
 
 
-def reconstruct(conversion: Made, x: Any, settings: Settings, model: Reading | None) -> Made:
+def reconstruct(conversion: Made, asked: TrainingRequest) -> Made:
     """See `Conversion.reconstruct`; needs PyTorch."""
     before = trained_graph(conversion)
     neurons = Roles(conversion.canonical).activations
@@ -44,11 +47,11 @@ def reconstruct(conversion: Made, x: Any, settings: Settings, model: Reading | N
         found: Made = made
         return found
 
-    fixed = out_of_reach(before, neurons)
     kinds = {ensemble.neuron_type for ensemble in conversion.populations().values()}
-    in_order = all(follows_its_sum(kind, settings.steps) for kind in kinds)
-    settings = replace(settings, method="rounding" if in_order else "time")
-    result = train(conversion, x, None, None, settings, remade, model, fixed=fixed)
+    in_order = all(follows_its_sum(kind, asked.settings.steps) for kind in kinds)
+    settings = replace(asked.settings, method="rounding" if in_order else "time")
+    asked = replace(asked, settings=settings, fixed=out_of_reach(before, neurons))
+    result = train(conversion, asked, remade)
     added = result.conversion.resolved["bias_correction"]
     for name in result.conversion.populations():
         told = _told(result, settings, bool(np.any(added[name])))
@@ -112,7 +115,7 @@ def _inside(graph: Graph, neurons: Collection[str]) -> set[str]:
     return found
 
 
-def _told(result: Training[Made], settings: Settings, biased: bool) -> str:
+def _told(result: Training[Made], settings: TrainingSettings, biased: bool) -> str:
     """The change of a layer, in words."""
     if not result.kept:
         return f"threshold and start chosen for {settings.steps} steps: no epoch was better"

@@ -24,16 +24,15 @@ class Training(Shown, Generic[Made]):
     """The result of a training: a conversion, and the history of the epochs.
 
     `conversion` is one like any other; its source is the trained graph. `kept` is the number of the
-    epoch that it is from, 0 where none was better than the beginning. `learning_rate` is that of
-    weights, as it was given or chosen. `changes` are records of the change of each layer.
-    `refitted` has what was measured before and after `refit=True`, and is None without. `frozen`
-    has the layers of the source that stayed as they were, each with the names of its arrays.
+    epoch that it is from, 0 where none was better than the beginning. `changes` are records of the
+    change of each layer. `refitted` has what was measured before and after `refit=True`, and is
+    None without. `frozen` has the layers of the source that stayed as they were, each with the
+    names of its arrays.
     """
 
     conversion: Made
     history: tuple[Epoch, ...]
     kept: int
-    learning_rate: float
     changes: tuple[Record, ...] = ()
     refitted: Refitted | None = None
     frozen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -2,114 +2,100 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from spikewright._base.arguments import is_number, is_whole
 from spikewright.errors import TrainingError
+from spikewright.records import DEFAULT_TABLE
 
 Method = Literal["rounding", "time", "auto"]
 Trainable = Literal["weights", "biases", "scales", "initial_voltage", "neuron_scales"]
 Thresholds = Literal["chosen", "kept"]
 Keep = Literal["best", "last"]
 Precision = Literal["float32", "bfloat16"]
-Rate = float | Literal["chosen"]
 LossName = Literal["both", "imitation", "truth"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 Range = tuple[float, float]
 TRAINABLE: tuple[Trainable, ...] = ("weights", "biases", "scales", "initial_voltage")
 """Names of the arrays that a training changes by default."""
-_CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "method": get_args(Method),
-        "thresholds": get_args(Thresholds),
-        "keep": get_args(Keep),
-        "precision": get_args(Precision),
-        "loss": get_args(LossName),
-        "optimiser": get_args(OptimiserName),
-    }
-)
-_MAY_BE_CALLED = ("loss", "optimiser")
-_WHOLE = "a whole number from 1"
-_BOUNDED: Mapping[str, str] = MappingProxyType(
-    {
-        "timeout": "seconds",
-        "spikes": "a number of spikes a sample",
-        "joules": "a number of joules a sample",
-    }
-)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Arguments of a training, checked.
+@dataclass(frozen=True, kw_only=True)
+class Budgets:
+    """What a trained network may spend, on average."""
+
+    spikes: float | None = None
+    joules: float | None = None
+    rates: Mapping[str, Range] = field(default_factory=dict)
+    energy_table: str = DEFAULT_TABLE
+
+    @property
+    def budgets(self) -> list[str]:
+        """The names of the budgets that were given."""
+        return [name for name in ("spikes", "joules", "rates") if getattr(self, name)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingObjective:
+    """What a training makes small, and by what an epoch is judged."""
+
+    loss: LossName | Callable[..., Any] = "both"
+    layers: float = 0.0
+    metric: Callable[..., Any] | None = None
+    validation: float = 0.1
+    keep: Keep = "best"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """How fast weights are learned, and for how long."""
+
+    optimiser: OptimiserName | Callable[..., Any] = "adam"
+    learning_rate: float | None = None
+    epochs: int = 10
+    timeout: float | None = None
+    patience: int | None = None
+    batch_size: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computing:
+    """Where a training is computed, in which precision, and what is seen and kept of it."""
+
+    precision: Precision = "float32"
+    device: Any = "cpu"
+    checkpoint: str | Path | None = None
+    seed: int = 0
+    progress: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Budgets, TrainingObjective, Course, Computing):
+    """Arguments of a training, checked together; `options.py` has the check of each.
 
     `validation` is the share of the samples that is held back, 0 where samples are given for it.
     """
 
     steps: int
-    dt: float
-    method: Method
-    thresholds: Thresholds
-    trainable: tuple[str, ...]
-    frozen: tuple[str, ...] | None
-    spikes: float | None
-    joules: float | None
-    rates: Mapping[str, Range]
-    energy_table: str
-    loss: LossName | Callable[..., Any]
-    layers: float
-    refit: bool
-    metric: Callable[..., Any] | None
-    optimiser: OptimiserName | Callable[..., Any]
-    learning_rate: Rate
-    epochs: int
-    timeout: float | None
-    patience: int | None
-    keep: Keep
-    validation: float
-    batch_size: int
-    precision: Precision
-    device: Any
-    checkpoint: str | Path | None
-    seed: int
-    progress: bool
+    dt: float = 0.001
+    method: Method = "auto"
+    thresholds: Thresholds = "chosen"
+    trainable: tuple[str, ...] = TRAINABLE
+    frozen: tuple[str, ...] | None = None
+    refit: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
-            self._require(name, is_whole(self._of(name)) and self._of(name) >= 1, _WHOLE)
-        self._require("refit", isinstance(self.refit, bool), "True or False")
         least = 0 if self.refit else 1
-        many = is_whole(self.epochs) and self.epochs >= least
-        self._require("epochs", many, f"a whole number from {least}" + " with refit" * self.refit)
-        if self.refit and "weights" not in self.trainable:
-            raise TrainingError('refit=True fits weights: name "weights" in trainable')
-        self._require("dt", _positive(self.dt), "a number above 0")
-        rate = self.chooses_rate or _positive(self.learning_rate)
-        self._require("learning_rate", rate, 'a number above 0, or "chosen"')
-        for name, what in _BOUNDED.items():
-            value = self._of(name)
-            self._require(name, value is None or _positive(value), f"{what} above 0, or None")
-        weight = is_number(self.layers) and 0 <= self.layers < math.inf
-        self._require("layers", weight, "a weight from 0")
-        self._require("seed", is_whole(self.seed) and self.seed >= 0, "a whole number from 0")
-        stops = self.patience is None or (is_whole(self.patience) and self.patience >= 1)
-        self._require("patience", stops, f"{_WHOLE}, or None")
+        several = f"a whole number from {least}" + " with refit" * self.refit
+        self._require("steps", _whole(self.steps, 1), "a whole number from 1")
+        self._require("epochs", _whole(self.epochs, least), several)
         share = is_number(self.validation) and 0 <= self.validation < 1
         self._require("validation", share, "samples, or a share of them from 0, below 1")
-        for name, known in _CHOICES.items():
-            value, called = self._of(name), name in _MAY_BE_CALLED
-            chosen = value in known if isinstance(value, str) else called and callable(value)
-            self._require(name, chosen, f"one of {list(known)}" + ", or a function" * called)
-
-    @property
-    def chooses_rate(self) -> bool:
-        """True where the rate of learning is chosen by trial."""
-        return self.learning_rate == "chosen"
+        if self.refit and "weights" not in self.trainable:
+            raise TrainingError('refit=True fits weights: name "weights" in trainable')
 
     @property
     def trains_scales(self) -> bool:
@@ -121,29 +107,17 @@ class Settings:
         """True where every neuron may have a threshold of its own."""
         return "neuron_scales" in self.trainable
 
-    @property
-    def budgets(self) -> list[str]:
-        """The names of the budgets that were given."""
-        return [name for name in ("spikes", "joules", "rates") if self._of(name)]
-
-    def _of(self, name: str) -> Any:
-        return getattr(self, name)
-
     def _require(self, name: str, holds: bool, what: str) -> None:
         if not holds:
-            raise TrainingError(f"{name} must be {what}, got {self._of(name)!r}")
+            raise TrainingError(f"{name} must be {what}, got {getattr(self, name)!r}")
 
 
-def settings_of(
-    trainable: Sequence[str],
-    frozen: Sequence[str] | None,
-    rates: Mapping[str, Any] | None,
-    **given: Any,
-) -> Settings:
+def settings_of(**given: Any) -> TrainingSettings:
     """Arguments as a user gave them, checked; raises `TrainingError`."""
-    return Settings(
-        trainable=named(trainable), frozen=_layers(frozen), rates=_ranges(rates or {}), **given
-    )
+    read: Mapping[str, Callable[[Any], Any]] = {
+        "trainable": named, "frozen": _layers, "rates": _ranges,
+    }  # fmt: skip
+    return TrainingSettings(**{n: read[n](v) if n in read else v for n, v in given.items()})
 
 
 def _layers(frozen: Any) -> tuple[str, ...] | None:
@@ -166,12 +140,14 @@ def named(trainable: Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def _positive(value: Any) -> bool:
-    return is_number(value) and bool(value > 0)
+def _whole(value: Any, least: int) -> bool:
+    return is_whole(value) and bool(value >= least)
 
 
 def _ranges(rates: Any) -> dict[str, Range]:
     """Ranges of rates by layer; raises `TrainingError` for anything else."""
+    if rates is None:
+        return {}
     if not isinstance(rates, Mapping):
         raise TrainingError(f"rates must be {{layer: (low, high)}} in Hz, got {rates!r}")
     found = {}

@@ -26,7 +26,7 @@ from spikewright.running.converted import Converted
 
 
 @dataclass(frozen=True, eq=False)
-class Site:
+class TrainedSite:
     """A population that rounds: its thresholds and starts, which broadcast to its shape.
 
     `threshold` is theta = 1 / (s dt) in the units of the source's values, `start` is v0 in spikes.
@@ -57,7 +57,7 @@ def trained_graph(conversion: Converted) -> Graph:
     return Graph(nodes, graph.outputs, graph.aliases)
 
 
-def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
+def sites_of(conversion: Converted, dt: float) -> dict[str, TrainedSite]:
     """Every population of a conversion as a site, in the graph's order.
 
     Raises `TrainingError` for neurons that do not spike or draw random numbers, for synapses, and
@@ -90,7 +90,7 @@ def sites_of(conversion: Converted, dt: float) -> dict[str, Site]:
             )
         rank = len(ensemble.shape)
         threshold = kind.amplitude / (ensemble.rate_scale * dt)
-        found[name] = Site(
+        found[name] = TrainedSite(
             copies.channels(name, np.asarray(threshold), rank),
             copies.first_starts(name, _start(name, ensemble), rank, kind.last_height),
             kind,
@@ -117,11 +117,11 @@ def _biases(ensemble: Ensemble, name: str, copies: Copies, at_once: int) -> NDAr
 
 
 def with_own(
-    number: Literal["threshold", "start"], sites: Mapping[str, Site], graph: Graph
-) -> dict[str, Site]:
+    number: Literal["threshold", "start"], sites: Mapping[str, TrainedSite], graph: Graph
+) -> dict[str, TrainedSite]:
     """The same sites with a number for every neuron, of copies for those of a channel together."""
 
-    def own(name: str, site: Site) -> Site:
+    def own(name: str, site: TrainedSite) -> TrainedSite:
         spread = np.broadcast_to(getattr(site, number), graph.shapes[name])
         changed: dict[str, Any] = {number: spread.copy()}
         return replace(site, **changed)

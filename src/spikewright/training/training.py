@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_number
 from spikewright.choosing.correction import StepCorrection, VoltageCorrection
 from spikewright.choosing.rules import MinimumError
 from spikewright.errors import TrainingError
@@ -23,14 +24,14 @@ from spikewright.running.encoding import feeds_of
 from spikewright.running.outputs import outputs_of
 from spikewright.training.bounds import bounds_of
 from spikewright.training.changes import changes_of
-from spikewright.training.data import Samples, Stream, data_of, held_back
+from spikewright.training.data import SampleStream, TrainingSamples, data_of, held_back
 from spikewright.training.frozen import all_frozen, arrays_of, frozen_arrays, frozen_layers
 from spikewright.training.home import Home
-from spikewright.training.job import Job
+from spikewright.training.job import TrainingJob
 from spikewright.training.result import Training
-from spikewright.training.settings import Settings
+from spikewright.training.settings import TrainingSettings, settings_of
 from spikewright.training.shared import in_other_orders, with_shared
-from spikewright.training.sites import Site, sites_of, trained_graph, with_own
+from spikewright.training.sites import TrainedSite, sites_of, trained_graph, with_own
 from spikewright.training.trainable import GROUPS, TRAINED
 
 _SEEN = 500  # samples that thresholds are chosen on
@@ -38,34 +39,60 @@ _SHARES = (1.0, 0.9, 0.8)  # of the steps, that thresholds count on, under a cap
 _HELD = 1000  # samples that are held back, at most
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingRequest:
+    """Samples and settings of a training as they were given, and what is known of the source.
+
+    `validation` are samples to judge by, or None for a share of `x`. `model` is the source model,
+    live or loaded from its file, which says what it froze. With a `live` one only what is a
+    parameter of it is trained: what was computed of several could not be written back. Arrays in
+    `fixed` stay.
+    """
+
+    x: Any
+    y: Any
+    validation: Any
+    settings: TrainingSettings
+    model: Reading | None = None
+    live: Reading | None = None
+    fixed: Collection[Place] = ()
+
+    @classmethod
+    def of(cls, x: Any, y: Any, validation: Any, **given: Any) -> TrainingRequest:
+        """From a user's arguments, where `validation` is a share or samples."""
+        if is_number(validation):
+            return cls(x, y, None, settings_of(validation=validation, **given))
+        return cls(x, y, validation, settings_of(validation=0.0, **given))
+
+    def source(self, graph: Graph) -> tuple[Mapping[Place, Origin], frozenset[Place]]:
+        """The arrays of a graph that are parameters of its live model, and those that it froze."""
+        if self.live is not None:
+            origins = self.live.origins(graph)
+            return origins, graph.frozen | self.live.frozen(graph, origins)
+        return {}, graph.frozen if self.model is None else graph.frozen | self.model.frozen(graph)
+
+
 def train(
     conversion: Made,
-    x: Any,
-    y: Any,
-    validation: Any,
-    settings: Settings,
+    asked: TrainingRequest,
     remade: Callable[[Graph, Mapping[str, Any]], Made],
-    model: Reading | None = None,
-    live: Reading | None = None,
-    fixed: Collection[Place] = (),
 ) -> Training[Made]:
-    """Train a conversion; `validation` are samples to judge by, or None for a share of `x`.
+    """Train a conversion; `remade` converts another graph with arguments of `convert`.
 
-    `remade` converts another graph with arguments of `convert`; arrays in `fixed` stay. `model` is
-    the source model, live or loaded from its file, which says what it froze. With a `live` one only
-    what is a parameter of it is trained: what was computed of several could not be written back.
     Raises `MissingExtraError` without PyTorch.
     """
     from spikewright.training.gradients import deterministic, fitted  # late: they import torch
 
+    settings = asked.settings
     with deterministic(settings.seed):  # a user's batches may be drawn
-        chosen, job, source = _prepared(conversion, x, y, validation, settings, model, live, fixed)
+        chosen, job = _prepared(conversion, asked)
     done = fitted(job)
     trained = done.renewed(chosen.graph)
-    home = None if live is None else Home.of(live, source.origins, chosen.graph, trained)
+    origins, frozen = asked.source(chosen.graph)
+    home = None if asked.live is None else Home.of(asked.live, origins, chosen.graph, trained)
     trained = trained if home is None else home.trained
     made = remade(
-        trained.with_frozen(source.frozen),
+        trained.with_frozen(frozen),
         _arguments(chosen.resolved, job.sites, done.thresholds, done.starts, settings),
     )
     moved = changes_of(chosen.graph, trained, job.sites, done.thresholds, done.starts)
@@ -73,57 +100,27 @@ def train(
         made,
         done.history,
         done.kept,
-        done.learning_rate,
-        tuple(moved),
-        done.refitted,
-        frozen_layers(job.graph, job.frozen),
-        home,
+        changes=tuple(moved),
+        refitted=done.refitted,
+        frozen=frozen_layers(job.graph, job.frozen),
+        _home=home,
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """The arrays of a graph that are parameters of its live model, and those that it froze."""
-
-    origins: Mapping[Place, Origin]
-    frozen: frozenset[Place]
-
-    @classmethod
-    def of(cls, graph: Graph, model: Reading | None, live: Reading | None) -> _Source:
-        """The facts known of a graph's source, from the model and from the graph."""
-        if live is not None:
-            origins = live.origins(graph)
-            return cls(origins, graph.frozen | live.frozen(graph, origins))
-        return cls({}, graph.frozen if model is None else graph.frozen | model.frozen(graph))
-
-
-def _prepared(
-    conversion: Made,
-    x: Any,
-    y: Any,
-    validation: Any,
-    settings: Settings,
-    model: Reading | None,
-    live: Reading | None,
-    fixed: Collection[Place],
-) -> tuple[Made, Job, _Source]:
-    """A conversion with thresholds for the steps, the job, and what is known of the source."""
+def _prepared(conversion: Made, asked: TrainingRequest) -> tuple[Made, TrainingJob]:
+    """A conversion with thresholds for the steps, and the job."""
+    settings = asked.settings
     named = arrays_of(conversion.graph, settings.frozen)  # raises
-    data, held = _divided(conversion, data_of(conversion, x, y), validation, settings)
+    given = data_of(conversion, asked.x, asked.y)
+    data, held = _divided(conversion, given, asked.validation, settings)
     first = data.first(_SEEN, settings.seed)
     feeds_of(first.x, conversion.inputs, None, settings.steps, settings.dt, 0)  # raises
     chosen = _with_thresholds(conversion, first, settings)
-    once = chosen.lowered.at_once
-    if settings.steps < once:
-        raise TrainingError(
-            f"steps={settings.steps}: spikes have heights in the first {once} steps, in which all "
-            f"of the input is to arrive. Train for {once} steps or more, or convert with as many "
-            "spike_heights as steps"
-        )
+    _check_heights(chosen, settings.steps)
     sites = sites_of(chosen, settings.dt)
-    source = _Source.of(chosen.graph, model, live)
-    graph = with_shared(trained_graph(chosen), source.origins)
-    frozen = frozen_arrays(graph, source.frozen if named is None else named)
+    origins, of_source = asked.source(chosen.graph)
+    graph = with_shared(trained_graph(chosen), origins)
+    frozen = frozen_arrays(graph, of_source if named is None else named)
     _check_frozen(graph, frozen, settings)
     missing = [name for name in sites if name not in graph]
     if missing:
@@ -132,23 +129,33 @@ def _prepared(
         sites = with_own("start", sites, graph)
     if settings.trains_neuron_scales:
         sites = with_own("threshold", sites, graph)
-    job = Job(
+    return chosen, TrainingJob(
         graph,
         sites,
-        outputs_of(chosen.lowered),
-        data,
-        held,
-        first,
-        bounds_of(chosen, sites, first if held is None else held, settings),
-        all(follows_its_sum(site.kind, settings.steps) for site in sites.values()),
         settings,
-        fixed if live is None else {*fixed, *_without_home(graph, source.origins)},
-        frozen,
+        outputs=outputs_of(chosen.lowered),
+        data=data,
+        held_back=held,
+        first=first,
+        bounds=bounds_of(chosen, sites, first if held is None else held, settings),
+        exact=all(follows_its_sum(site.kind, settings.steps) for site in sites.values()),
+        fixed=asked.fixed if asked.live is None else {*asked.fixed, *_without_home(graph, origins)},
+        frozen=frozen,
     )
-    return chosen, job, source
 
 
-def _check_frozen(graph: Graph, frozen: Collection[Place], settings: Settings) -> None:
+def _check_heights(conversion: Converted, steps: int) -> None:
+    """Raise `TrainingError` for fewer steps than spikes have heights in."""
+    once = conversion.lowered.at_once
+    if steps < once:
+        raise TrainingError(
+            f"steps={steps}: spikes have heights in the first {once} steps, in which all "
+            f"of the input is to arrive. Train for {once} steps or more, or convert with as many "
+            "spike_heights as steps"
+        )
+
+
+def _check_frozen(graph: Graph, frozen: Collection[Place], settings: TrainingSettings) -> None:
     """Warn where the source froze all that would be trained; raise where nothing else may move."""
     arrays = [name for name in settings.trainable if name in GROUPS]
     if not arrays or not all_frozen(graph, frozen):
@@ -177,20 +184,30 @@ def follows_its_sum(kind: NeuronType, steps: int) -> bool:
 
 
 def _divided(
-    conversion: Converted, data: Samples | Stream, validation: Any, settings: Settings
-) -> tuple[Samples | Stream, Samples | None]:
+    conversion: Converted,
+    data: TrainingSamples | SampleStream,
+    validation: Any,
+    settings: TrainingSettings,
+) -> tuple[TrainingSamples | SampleStream, TrainingSamples | None]:
     """The samples to train on and those held back: given ones, or a share, but not of batches."""
-    if settings.loss == "truth" and isinstance(data, Samples) and not data.y:
+    if settings.loss == "truth" and isinstance(data, TrainingSamples) and not data.y:
         raise TrainingError('loss="truth" needs labels or targets: give y')
-    if isinstance(data, Stream) and data.once and settings.epochs > 1 and settings.timeout is None:
+    if (
+        isinstance(data, SampleStream)
+        and data.once
+        and settings.epochs > 1
+        and settings.timeout is None
+    ):
         raise TrainingError(
             f"epochs={settings.epochs}: x is an iterator, at its end after one epoch. Give "
             "epochs=1, or a list of batches, a DataLoader or arrays"
         )
     if validation is not None:
         return data, held_back(conversion, validation)
-    share = 0.0 if isinstance(data, Stream) else min(settings.validation, _HELD / len(data))
-    rest, held = (data, None) if isinstance(data, Stream) else data.divided(share, settings.seed)
+    share = 0.0 if isinstance(data, SampleStream) else min(settings.validation, _HELD / len(data))
+    rest, held = (
+        (data, None) if isinstance(data, SampleStream) else data.divided(share, settings.seed)
+    )
     if held is None or not len(held):
         judged = [*settings.budgets, *(["patience"] if settings.patience else [])]
         if judged:
@@ -202,7 +219,7 @@ def _divided(
     return rest, held
 
 
-def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Made:
+def _with_thresholds(conversion: Made, first: TrainingSamples, settings: TrainingSettings) -> Made:
     """The conversion with thresholds chosen anew for the number of steps, unless they are kept.
 
     Biases of each step are kept with thresholds, or measured anew for others.
@@ -217,7 +234,7 @@ def _with_thresholds(conversion: Made, first: Samples, settings: Settings) -> Ma
     return _again(chosen, {**numbers, "calibration": dict(first.x)})
 
 
-def _with_chosen(conversion: Made, first: Samples, settings: Settings) -> Made:
+def _with_chosen(conversion: Made, first: TrainingSamples, settings: TrainingSettings) -> Made:
     """The conversion with thresholds chosen anew, and no correction of biases.
 
     Where a cap makes the order of spikes matter, some steps may be spared to catch up in, and
@@ -262,7 +279,7 @@ def _distance(
     conversion: Converted,
     x: Mapping[str, NDArray],
     wanted: Mapping[str, NDArray],
-    settings: Settings,
+    settings: TrainingSettings,
 ) -> float:
     """The mean square error of all outputs' means, each over the variance that is wanted."""
     raw = conversion.run(x, steps=settings.steps, dt=settings.dt, progress=False).raw
@@ -290,10 +307,10 @@ def _without_home(graph: Graph, origins: Mapping[Place, Origin]) -> set[Place]:
 
 def _arguments(
     resolved: Mapping[str, Any],
-    sites: Mapping[str, Site],
+    sites: Mapping[str, TrainedSite],
     thresholds: Mapping[str, NDArray],
     starts: Mapping[str, NDArray],
-    settings: Settings,
+    settings: TrainingSettings,
 ) -> dict[str, Any]:
     """The arguments of `convert` with trained scales, `s = amplitude / (theta dt)`, and starts."""
     scales = {

@@ -101,7 +101,6 @@ def best_rule(
     tolerance: float | None = None,
     candidates: Sequence[Candidate | ScaleRule] | None = None,
     timeout: float | None = None,
-    extra_neurons: float = 0.0,
     reconstruct: bool | None = None,
     example_input: Any = None,
     outputs: Sequence[str] | None = None,
@@ -123,11 +122,10 @@ def best_rule(
     and with ones that do not, at most `max_spikes_per_step` spikes a step (None: no cap). All are
     compared on few samples first, and the better ones on twice as many, until those that are left
     were on all (without a `tolerance`). So is what is added to them. The best rule of the field is
-    tried with corrections, and the next ones with the best of these. Where `extra_neurons` may be
-    added for each one, the two best are tried with channels that are several (`sw.Fission`).
-    Corrections are measured on few samples, and those of the best on all that there are. At last
-    biases, thresholds and starts of the best are fitted (`Conversion.reconstruct`), where PyTorch
-    is installed and there is a `timeout`, or `reconstruct` is True; False leaves it out.
+    tried with corrections, and the next ones with the best of these. Corrections are measured on
+    few samples, and those of the best on all that there are. At last biases, thresholds and starts
+    of the best are fitted (`Conversion.reconstruct`), where PyTorch is installed and there is a
+    `timeout`, or `reconstruct` is True; False leaves it out.
 
     Ends after about `timeout` seconds with the best until then; without it the result is a function
     of the other arguments. Raises as `convert` does, `ConversionError` for arguments that it cannot
@@ -136,7 +134,6 @@ def best_rule(
     clock = Clock.of(timeout)
     _check(steps, dt, tolerance)
     check_cap(max_spikes_per_step)
-    _check_extra(extra_neurons, max_spikes_per_step)
     fits = _fits(reconstruct, timeout, candidates)
     if isinstance(model, Conversion):
         base = _uncorrected(model)
@@ -157,12 +154,10 @@ def best_rule(
         _require_one(halving.left)
         rest = clock.part(0.5) if fits else clock
         if candidates is None:
-            further.correct(rest.part(0.5) if extra_neurons else rest)
-        if extra_neurons:
-            further.split(extra_neurons, rest)
+            further.correct(rest)
         further.measure_more(rest)
         if fits:
-            further.reconstruct(extra_neurons, clock)
+            further.reconstruct(clock)
         halving.settle()
     best = _chosen(halving.left, tolerance)
     made = comparison.conversion(best.candidate)
@@ -212,15 +207,6 @@ def _check(steps: int, dt: float, tolerance: float | None) -> None:
         raise refuse("dt", f"it is seconds above 0, got {dt!r}")
     if tolerance is not None and not (is_number(tolerance) and 0 <= tolerance <= 1):
         raise refuse("tolerance", f"it is None or a share of samples, got {tolerance!r}")
-
-
-def _check_extra(extra: float, cap: int | None) -> None:
-    if not (is_number(extra) and 0 <= extra < float("inf")):
-        reason = f"it is a number of neurons for each one, from 0, got {extra!r}"
-        raise refuse("extra_neurons", reason)
-    if extra and cap is None:
-        reason = "without a cap on spikes a step larger scales give the same levels for no neurons"
-        raise refuse("extra_neurons", reason, "Give max_spikes_per_step, or leave it out")
 
 
 def _fits(wanted: bool | None, timeout: float | None, candidates: Any) -> bool:

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikewright.choosing.correction import (
-    CORRECTIONS,
-    PLACES,
     BiasCorrection,
     StepCorrection,
     VoltageCorrection,
 )
-from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import RULES, ScaleRule
 from spikewright.measure.readout import READOUTS, EveryStep
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
@@ -106,16 +103,3 @@ def corrected(
         )
         for name, change in changes.items()
     ]
-
-
-def with_more_neurons(
-    candidate: Candidate, numbers: Mapping[str, Any], data: Any, rule: Fission
-) -> Candidate:
-    """The same with channels that are several, and its corrections measured with these."""
-    corrections = {
-        name: value
-        for name in PLACES
-        if isinstance(value := candidate.arguments.get(name), CORRECTIONS)
-    }
-    arguments = {**numbers, **corrections, "fission": rule, "calibration": data}
-    return Candidate(f"{candidate.name}, more neurons", arguments, candidate.readouts)

@@ -1,23 +1,21 @@
-"""Adds corrections, neurons, and a fit of biases and thresholds to the best rules."""
+"""Adds corrections, and a fit of biases and thresholds to the best rules."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from spikewright.choosing.compare.candidates import Candidate, corrected, with_more_neurons
+from spikewright.choosing.compare.candidates import Candidate, corrected
 from spikewright.choosing.compare.comparing import Compared, Comparison
 from spikewright.choosing.compare.halving import Clock, Halving
-from spikewright.choosing.fission import Fission
 from spikewright.errors import SpikewrightError
 from spikewright.running.converted import all_capped
 
 _OTHERS = 3  # rules behind the best that its correction is tried with
 _CLOSE = 3  # candidates that are corrected on more samples
-_SPLIT = 2  # candidates that get more neurons
 _EPOCHS, _MANY = 50, 1000  # of a fit without an end in time, and with one
 _SHORT = 5.0  # seconds of a fit that are not worth its beginning
 
@@ -61,35 +59,21 @@ class Further:
             close = [c for c in self.halving.close if c.arguments.get("calibration") is few]
             self.halving.join([_on_more(c, data) for c in close[:_CLOSE]], clock)
 
-    def split(self, extra: float, clock: Clock) -> None:
-        """Compare the best with more neurons, `extra` for each one at most."""
-        self._split(self.halving.ranked[:_SPLIT], extra, clock)
-
-    def _split(self, candidates: Sequence[Candidate], extra: float, clock: Clock) -> None:
-        rule, data = Fission(self.steps, extra, self.dt), self.comparison.few
-        more = [with_more_neurons(c, self.comparison.numbers(c), data, rule) for c in candidates]
-        self.halving.join(more, clock)
-
-    def reconstruct(self, extra: float, clock: Clock) -> None:
-        """Compare the best without added neurons, its biases, thresholds and starts fitted.
-
-        And that with more neurons, where there may be any.
-        """
-        plain = [c for c in self.halving.ranked if c.arguments.get("fission") is None]
+    def reconstruct(self, clock: Clock) -> None:
+        """Compare the best with its biases, thresholds and starts fitted."""
+        best = self.halving.ranked[0]
         seconds = self._seconds(clock)
         if seconds is not None and seconds < _SHORT:
             return
-        name = f"{plain[0].name}, reconstructed"
+        name = f"{best.name}, reconstructed"
         try:
-            made = Candidate(name, self._fitted(plain[0], seconds), plain[0].readouts)
+            made = Candidate(name, self._fitted(best, seconds), best.readouts)
         except SpikewrightError as error:  # neurons that no training knows
-            failed, readout = Candidate(name, {}, plain[0].readouts), plain[0].readouts[0]
+            failed, readout = Candidate(name, {}, best.readouts), best.readouts[0]
             row = Compared(failed, readout, np.inf, None, np.nan, 0, str(error))
             self.halving.gone.append(row)
             return
         self.halving.join([made], clock)
-        if extra:
-            self._split([made], extra, clock)
 
     def _seconds(self, clock: Clock) -> float | None:
         """The time that a fit may take: what its comparison leaves."""

@@ -17,7 +17,6 @@ from spikewright.network.neurons.fixed_point import ROUNDING, FixedPointIntegrat
 from spikewright.network.neurons.integrator import TOLERANCE, integrate
 from spikewright.network.neurons.izhikevich import Direct, Izhikevich
 from spikewright.network.neurons.lif import LIF, GridLIF, LIFRate
-from spikewright.network.neurons.losing import LosingSpikes
 from spikewright.network.neurons.rectified import (
     IntegrateAndFire,
     LeakyReLU,
@@ -56,7 +55,6 @@ __all__ = [
     "Izhikevich",
     "LIFRate",
     "LeakyReLU",
-    "LosingSpikes",
     "NeuronType",
     "ParametricReLU",
     "PoissonSpiking",

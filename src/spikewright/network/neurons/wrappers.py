@@ -1,4 +1,4 @@
-"""Types around others, and spiking forms of any rate type.
+"""Spiking forms of any rate type.
 
 A scale acts on the spiking of these forms, never on the response.
 """
@@ -28,30 +28,21 @@ from spikewright.network.neurons.poisson import poisson_counts
 _MOST_AT_ONCE = 2.0**20  # spikes a step: beyond, what is left of the charge is lost to rounding
 
 
-def of_base(name: str) -> Any:
+def _of_base(name: str) -> Any:
     """A property that is the base type's."""
     return property(lambda self: getattr(self.base_type, name), doc="As the base type.")
 
 
-class Wrapping(NeuronType):
-    """A type around a `base_type`, with a response that begins where that one's does."""
-
-    base_type: NeuronType
-    negative = of_base("negative")
-    guarded = of_base("guarded")
-
-    def intercepts(self, gain: NDArray, bias: NDArray) -> NDArray:
-        return self.base_type.intercepts(gain, bias)
-
-
 @dataclass(frozen=True)
-class _Wrapper(Wrapping):
+class _Wrapper(NeuronType):
     """A spiking type whose rate is that of its `base_type`, amplitude included."""
 
     base_type: NeuronType
     amplitude: float = 1.0
     above_zero = ("amplitude",)
     spiking = True
+    negative = _of_base("negative")
+    guarded = _of_base("guarded")
 
     def __post_init__(self) -> None:
         if not isinstance(self.base_type, NeuronType) or self.base_type.spiking:
@@ -73,6 +64,9 @@ class _Wrapper(Wrapping):
 
     def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
         return self.base_type.gain_bias(max_rates, intercepts)
+
+    def intercepts(self, gain: NDArray, bias: NDArray) -> NDArray:
+        return self.base_type.intercepts(gain, bias)
 
 
 @register

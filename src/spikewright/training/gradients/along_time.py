@@ -1,11 +1,8 @@
-"""What a network through time keeps from step to step: neurons, functions and filters.
-
-Each part is told its state and gives a new one, so that steps can be done again for gradients.
-"""
+"""Neurons and filters of a module over steps, with gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,17 +14,15 @@ from spikewright.engines.torch.device import Tensor
 from spikewright.errors import TrainingError
 from spikewright.network.neurons import Clock, NeuronType, no_draws
 from spikewright.network.synapses import DiscreteFilter, Synapse, WindowMean
-from spikewright.training.gradients.layers import numbers_alone
+from spikewright.training.gradients.stepping import Passed, State, stepwise
 from spikewright.training.gradients.surrogate import Differentiable
 
-State = dict[str, Tensor]
 
-
-class Population(nn.Module):
+class ModuleNeurons(nn.Module):
     """Neurons by their type's own equation, from what a program says of them.
 
-    `forward` takes a current `(batch, *shape)`, the state and the number of the step, from 1. It
-    returns counts (or rates), the values that these stand for, and the state after the step.
+    `forward` takes currents `(steps, batch, *shape)`, the state and the number of steps before. It
+    returns the values that counts (or rates) stand for, the state, and the counts.
     """
 
     factor: Tensor | None
@@ -62,18 +57,21 @@ class Population(nn.Module):
         """The state before the first step."""
         return {name: self.get_buffer(f"start_{name}").expand_as(like) for name in self._names}
 
-    def forward(
-        self, xp: Any, current: Tensor, state: State, step: int
-    ) -> tuple[Tensor, Tensor, State]:
+    def forward(self, xp: Any, currents: Tensor, state: State, first: int) -> Passed:
         if self.offset is not None:
-            current = current + self.offset
+            currents = currents + self.offset
         if self.factor is not None:
-            current = current * self.factor
-        state = dict(state) if state else self.begin(current)
-        counts = self.kind.step(xp, current, state, self._clock(step))
+            currents = currents * self.factor
+
+        def step(current: Tensor, state: State, number: int) -> tuple[Tensor, State]:
+            state = dict(state) if state else self.begin(current)
+            sent = self.kind.step(xp, current, state, self._clock(number))
+            return sent, {name: state[name] for name in self._names}
+
+        counts, state = stepwise(step, currents, state, first)
         height = self._each("height")
         values = counts if isinstance(height, float) and height == 1.0 else counts * height
-        return counts, values, {name: state[name] for name in self._names}
+        return Passed(values, state, counts)
 
     def _clock(self, step: int) -> Clock:
         return Clock(step, self._dt, self._each("threshold"), no_draws)
@@ -89,8 +87,11 @@ class Filtering:
     def __init__(self, filter: DiscreteFilter) -> None:
         self._filter = filter
 
-    def __call__(self, u: Tensor, state: State, step: int) -> tuple[Tensor, State]:
-        """What it sends in a step in which `u` arrives, and its state after it."""
+    def __call__(self, values: Tensor, state: State, first: int) -> tuple[Tensor, State]:
+        """What it sends in steps in which these values arrive, and its state after them."""
+        return stepwise(self._step, values, state, first)
+
+    def _step(self, u: Tensor, state: State, step: int) -> tuple[Tensor, State]:
         f, zero = self._filter, torch.zeros_like(u)
         before = [state.get(str(i), zero) for i in range(f.order)]
         after = [_combined(row, before, float(f.B[i]) * u) for i, row in enumerate(f.A)]
@@ -108,8 +109,11 @@ class Averaging:
     def __init__(self, synapse: WindowMean) -> None:
         self._steps, self._initial = synapse.steps, synapse.initial
 
-    def __call__(self, u: Tensor, state: State, step: int) -> tuple[Tensor, State]:
-        """What it sends in a step in which `u` arrives, and its state after it."""
+    def __call__(self, values: Tensor, state: State, first: int) -> tuple[Tensor, State]:
+        """What it sends in steps in which these values arrive, and its state after them."""
+        return stepwise(self._step, values, state, first)
+
+    def _step(self, u: Tensor, state: State, step: int) -> tuple[Tensor, State]:
         total = state["total"] + u if "total" in state else u
         mean = state["mean"] if state else self._first(u)
         if step % self._steps:
@@ -135,31 +139,6 @@ def _combined(row: Any, values: Sequence[Tensor], total: Tensor) -> Tensor:
         if weight:
             total = total + float(weight) * value
     return total
-
-
-class Increases:
-    """A function of running means: it sends `t f(m_t)` less all that it has sent.
-
-    Where that is not finite it sends nothing. A function with `f(c x) = c f(x)` is taken of the
-    sums themselves.
-    """
-
-    def __init__(self, homogeneous: bool) -> None:
-        self._homogeneous = homogeneous
-
-    def __call__(
-        self, function: Callable[..., Tensor], read: Sequence[Tensor], state: State, step: int
-    ) -> tuple[Tensor, State]:
-        """What it sends in a step in which the values `read` arrive, and its state after it."""
-        sums = [x + state[str(i)] if state else x for i, x in enumerate(read)]
-        if self._homogeneous:
-            reached = function(*sums)
-        else:
-            reached = step * function(*(numbers_alone(total / step) for total in sums))
-        sent = state["sent"] if state else torch.zeros_like(reached)
-        if not self._homogeneous:
-            reached = torch.where(torch.isfinite(reached), reached, sent)
-        return reached - sent, {"sent": reached, **{str(i): x for i, x in enumerate(sums)}}
 
 
 def check_surrogates(kinds: Mapping[str, NeuronType], xp: Differentiable, dt: float) -> None:

@@ -10,18 +10,18 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright.engines.torch.device import Device, Tensor
-from spikewright.training.data import Samples
+from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.losses import Truths
 
 
 @dataclass(frozen=True)
-class Batches:
+class TensorBatches:
     """How many samples stand side by side, and where."""
 
     size: int
     device: Device
 
-    def of(self, samples: Samples) -> Iterator[Samples]:
+    def of(self, samples: TrainingSamples) -> Iterator[TrainingSamples]:
         """All samples in their order."""
         return samples.batches(self.size)
 
@@ -29,11 +29,11 @@ class Batches:
         """An array as a tensor of a type."""
         return torch.from_numpy(np.ascontiguousarray(values, kind)).to(self.device)
 
-    def inputs(self, samples: Samples) -> dict[str, Tensor]:
+    def inputs(self, samples: TrainingSamples) -> dict[str, Tensor]:
         """Inputs by name."""
         return {name: self.tensor(values) for name, values in samples.x.items()}
 
-    def truths(self, samples: Samples) -> Truths:
+    def truths(self, samples: TrainingSamples) -> Truths:
         """Labels and targets by output, as they were given and as tensors."""
         return {
             name: (t, self.tensor(t.values, np.int64 if t.kind == "labels" else np.float32))

@@ -18,7 +18,7 @@ import torch
 from spikewright.engines.torch.device import Tensor
 from spikewright.errors import TrainingError
 from spikewright.training.bounds import Bound
-from spikewright.training.gradients.rounded import RoundedNetwork, Rounding
+from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
 
 AIM = 0.97
 """The share of a bound that is aimed at."""
@@ -83,7 +83,7 @@ class Multiplier:
         return self.bound.excess(self.amount)
 
 
-class Budget:
+class TrainingBudget:
     """All bounds of a training."""
 
     def __init__(self, bounds: Sequence[Bound], like: Tensor) -> None:
@@ -166,7 +166,7 @@ class Budget:
             )
 
     def _bring_rate(
-        self, rounding: Rounding, measure: Callable[[], Any], pair: Sequence[Multiplier]
+        self, rounding: RoundedSite, measure: Callable[[], Any], pair: Sequence[Multiplier]
     ) -> None:
         limits = {one.bound.least: one.bound.limit for one in pair}
         low, high = limits.get(True, 0.0), limits[False]
@@ -192,7 +192,7 @@ def _beyond(some: Sequence[Multiplier]) -> bool:
 
 
 def tuned(
-    roundings: Sequence[Rounding], amount: Callable[[], float], low: float, high: float
+    roundings: Sequence[RoundedSite], amount: Callable[[], float], low: float, high: float
 ) -> bool:
     """Multiply thresholds by the factor at which `amount` is in a range; it falls with the factor.
 
@@ -229,7 +229,7 @@ def _between(above: float, below: float) -> float:
 
 
 @torch.no_grad()
-def scale(roundings: Sequence[Rounding], factor: float) -> None:
+def scale(roundings: Sequence[RoundedSite], factor: float) -> None:
     """Multiply thresholds."""
     for rounding in roundings:
         rounding.logarithm.add_(math.log(factor))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -18,26 +18,19 @@ from spikewright.engines.torch.device import Tensor, chosen_device
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.measure.metric import Metric
-from spikewright.training.checkpoint import Checkpoint
-from spikewright.training.data import Samples, Stream
+from spikewright.training.checkpoint import TrainingCheckpoint
+from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.gradients import state as _state
-from spikewright.training.gradients.batches import Batches
-from spikewright.training.gradients.budget import Budget, scale
-from spikewright.training.gradients.judge import Judge
-from spikewright.training.gradients.losses import Judged, Loss, spreads
-from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of, rate_of
+from spikewright.training.gradients.batches import TensorBatches
+from spikewright.training.gradients.budget import TrainingBudget, scale
+from spikewright.training.gradients.judge import NetworkJudge
+from spikewright.training.gradients.losses import JudgedOutput, TrainingLoss, spreads
+from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of
 from spikewright.training.gradients.refitting import refit
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.teacher import Teacher
-from spikewright.training.gradients.trials import (
-    JUDGED,
-    SHARE,
-    Trial,
-    batches_of_a_trial,
-    chosen,
-)
 from spikewright.training.history import Epoch, Measured, Refitted, Way
-from spikewright.training.job import Job
+from spikewright.training.job import TrainingJob
 
 _NORM = 1.0  # of all gradients together, at most
 _TIMING = 0.25  # of the distance from the source, from which time is needed
@@ -48,13 +41,12 @@ _SILENCE = 1e9  # times its threshold: a neuron sends nothing
 class Fitted:
     """A trained network: thresholds and starts by site, the epochs, and the one that was kept.
 
-    `learning_rate` is that of weights. `refitted` is what was before the epochs, if anything was.
+    `refitted` is what was before the epochs, if anything was.
     """
 
     network: RoundedNetwork
     history: tuple[Epoch, ...]
     kept: int
-    learning_rate: float
     refitted: Refitted | None
 
     @property
@@ -72,7 +64,7 @@ class Fitted:
         return self.network.arrays.renewed(graph)
 
 
-def fitted(job: Job) -> Fitted:
+def fitted(job: TrainingJob) -> Fitted:
     """A graph trained on data."""
     with deterministic(job.settings.seed):
         fitting = Fitting(job)
@@ -81,7 +73,6 @@ def fitted(job: Job) -> Fitted:
         fitting.network,
         tuple(fitting.history),
         fitting.kept,
-        fitting.learning_rate,
         fitting.refitted,
     )
 
@@ -91,23 +82,25 @@ def _array(values: Tensor) -> NDArray:
     return array
 
 
-def judge_of(job: Job, network: RoundedNetwork, device: Any) -> Judge:
+def judge_of(job: TrainingJob, network: RoundedNetwork, device: Any) -> NetworkJudge:
     """What a job's network is judged by."""
     settings = job.settings
-    judged = {name: Judged.of(job.graph, output, name) for name, output in job.outputs.items()}
-    batches = Batches(settings.batch_size, device)
+    judged = {
+        name: JudgedOutput.of(job.graph, output, name) for name, output in job.outputs.items()
+    }
+    batches = TensorBatches(settings.batch_size, device)
     source = RoundedNetwork(job.graph, {}, settings.steps).to(device)
     like = torch.zeros((), device=device)
     teacher = Teacher(source, judged, batches)
     nodes = [one.node for one in judged.values()] + list(job.sites) * (settings.layers > 0)
     spread = spreads(teacher.of(job.first, nodes))
     judged = {n: replace(one, spread=spread[one.node]) for n, one in judged.items()}
-    return Judge(
+    return NetworkJudge(
         network,
         teacher,
         batches,
-        Loss(judged, settings.loss),
-        Budget(job.bounds, like),
+        TrainingLoss(judged, settings.loss),
+        TrainingBudget(job.bounds, like),
         Metric.of(settings.metric),
         settings.dt,
         settings.layers,
@@ -119,7 +112,7 @@ def judge_of(job: Job, network: RoundedNetwork, device: Any) -> Judge:
 class Fitting:
     """One training: its network, the optimiser, and what it has come to."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: TrainingJob) -> None:
         self.job, self.settings = job, job.settings
         device = chosen_device(self.settings.device)
         fixed = {*job.fixed, *job.frozen}
@@ -135,20 +128,14 @@ class Fitting:
         self.refitted: Refitted | None = None
         self._best: tuple[tuple[float, ...], _state.Tensors] | None = None
         self._way: Way = "time" if self.settings.method == "time" else "rounding"
-        self._factor = 1.0  # of the rates
         self._before = 0.0  # seconds before the first epoch
-
-    @property
-    def learning_rate(self) -> float:
-        """That of weights."""
-        return self._factor * rate_of(self.settings)
 
     def run(self) -> None:
         """Train for so many epochs or seconds; the network is left as the epoch kept left it."""
         settings, data, held = self.settings, self.job.data, self.job.held_back
         checkpoint = self._resumed()
         begun = time.monotonic() - sum((e.seconds for e in self.history), self._before)
-        if isinstance(data, Samples) and settings.epochs > 1:
+        if isinstance(data, TrainingSamples) and settings.epochs > 1:
             data = self.judge.teacher.remembered(data)
         held = None if held is None else self.judge.teacher.remembered(held)
         before: Measured | None = None
@@ -158,8 +145,6 @@ class Fitting:
         if not self.history:
             if settings.refit:
                 self._refit(held, before)
-            if settings.chooses_rate:
-                self._choose(data, self.job.first if held is None else held)
             self._before = time.monotonic() - begun
         with progress_bar(settings.epochs, settings.progress, "epochs") as advance:
             advance(len(self.history))
@@ -182,16 +167,12 @@ class Fitting:
         late = settings.timeout is not None and passed >= settings.timeout
         return done >= settings.epochs or (done > 0 and late) or done - self.kept >= patience
 
-    def _epoch(self, data: Samples | Stream, held: Samples | None, begun: float) -> None:
-        settings, number, start = self.settings, len(self.history), time.monotonic()
+    def _epoch(
+        self, data: TrainingSamples | SampleStream, held: TrainingSamples | None, begun: float
+    ) -> None:
+        number, start = len(self.history), time.monotonic()
         self._way = self._chosen_way(held)
-        steps = data.count(settings.batch_size)
-
-        def passed(index: int) -> float:
-            share = (number + min(1.0, (index + 0.5) / steps)) / settings.epochs
-            return max(share, self._share_of_time(begun))
-
-        loss = float(np.mean(self._through(data, number, passed)))
+        loss = float(np.mean(self._losses(data, number, begun)))
         if not np.isfinite(loss):
             raise TrainingError(
                 f"epoch {number + 1}: the loss is {loss}. The conversion is left as it was; give a "
@@ -200,32 +181,31 @@ class Fitting:
         found = None if held is None else self._keep(held, number + 1)
         self.history.append(Epoch(number + 1, self._way, loss, found, time.monotonic() - start))
 
-    def _share_of_time(self, begun: float) -> float:
-        timeout = self.settings.timeout
-        return 0.0 if timeout is None else (time.monotonic() - begun) / timeout
-
-    def _through(
-        self, data: Samples | Stream, number: int, passed: Callable[[int], float]
+    def _losses(
+        self, data: TrainingSamples | SampleStream, number: int, begun: float
     ) -> list[float]:
-        """One pass through the data, or less; the loss of every batch.
+        """The loss of every batch of an epoch, whose rates follow the share that is over by then.
 
-        `passed` gives the share that is over before each batch, by its number: rates follow it. The
-        pass ends from 1 on, and at a loss that is not finite.
+        It ends where time does, and at a loss that is not finite.
         """
-        losses: list[float] = []
-        for index, batch in enumerate(
-            data.shuffled(self.settings.batch_size, self.settings.seed, number)
-        ):
-            share = passed(index)
+        settings, losses = self.settings, list[float]()
+        steps = data.count(settings.batch_size)
+        for index, batch in enumerate(data.shuffled(settings.batch_size, settings.seed, number)):
+            share = (number + min(1.0, (index + 0.5) / steps)) / settings.epochs
+            share = max(share, self._share_of_time(begun))
             self.judge.budget.ease(share)
             for part, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
-                part["lr"] = self._factor * rate * course(min(1.0, share))
+                part["lr"] = rate * course(min(1.0, share))
             losses.append(self._step(batch))
             if share >= 1.0 or not np.isfinite(losses[-1]):
                 break
         return losses
 
-    def _refit(self, held: Samples | None, before: Measured | None) -> None:
+    def _share_of_time(self, begun: float) -> float:
+        timeout = self.settings.timeout
+        return 0.0 if timeout is None else (time.monotonic() - begun) / timeout
+
+    def _refit(self, held: TrainingSamples | None, before: Measured | None) -> None:
         """Fit weights by least squares; where the loss on what is held back rises, they stay.
 
         `before` is what was measured there before.
@@ -242,42 +222,7 @@ class Fitting:
         elif held is not None:
             self.judge.budget.begin()
 
-    def _choose(self, data: Samples | Stream, judged: Samples) -> None:
-        """Choose the rate by short trials, and with "auto" how to begin, where there is room.
-
-        The training goes on from the best one, unless that is worse than the beginning.
-        """
-        most = batches_of_a_trial(data, self.settings)
-        if most is None:
-            return
-        judged = judged.at(slice(0, JUDGED))
-        first, start = self.judge.measured(judged).loss, deepcopy(self._state())
-
-        def tried(factor: float, way: Way) -> Trial:
-            self._take(start)
-            self._factor, self._way = factor, way
-            losses = self._part(data, most)
-            finite = np.isfinite(losses[-1])
-            loss = self.judge.measured(judged).loss if finite else losses[-1]
-            return Trial(loss, factor, len(losses), deepcopy(self._state()))
-
-        undecided = self.settings.method == "auto" and not self.job.exact
-        best = chosen(tried, ("time", "rounding") if undecided else (self._way,))
-        if best is None:
-            self._take(start)
-        else:
-            self._take({**(best.state if best.loss < first else start), **best.beginning})
-
-    def _part(self, data: Samples | Stream, most: int) -> list[float]:
-        """A trial of so many batches, or those that there is time for; their losses."""
-        begun = time.monotonic()
-
-        def passed(index: int) -> float:
-            return max((index + 1) / most, self._share_of_time(begun) / SHARE)
-
-        return self._through(data, 0, passed)
-
-    def _chosen_way(self, held: Samples | None) -> Way:
+    def _chosen_way(self, held: TrainingSamples | None) -> Way:
         """With "auto" first through rounding, which costs less, then time where the two differ."""
         if self.settings.method != "auto" or self.job.exact or self._way == "time":
             return self._way
@@ -286,7 +231,7 @@ class Fitting:
         samples = self.job.first if held is None else held
         return "time" if self.judge.timing(samples) > _TIMING else "rounding"
 
-    def _step(self, batch: Samples) -> float:
+    def _step(self, batch: TrainingSamples) -> float:
         """One step of the optimiser, unless the loss is not finite; returns it.
 
         What spikes weigh beside it is left out.
@@ -302,7 +247,7 @@ class Fitting:
         self.network.keep_bounds()
         return value
 
-    def _keep(self, held: Samples, number: int) -> Measured:
+    def _keep(self, held: TrainingSamples, number: int) -> Measured:
         """Measure on what is held back, and remember the network if none before was better."""
         found = self.judge.measured(held)
         rank = self._ranked(found)
@@ -320,7 +265,7 @@ class Fitting:
         first = found.accuracy if found.score is None else found.score
         return (0.0, 0.0 if first is None else first, -found.loss)
 
-    def _meet(self, held: Samples) -> None:
+    def _meet(self, held: TrainingSamples) -> None:
         """Bring thresholds to what is allowed; raises `TrainingError` where little is left."""
         self.judge.budget.meet(self.network, lambda: self.judge.measured(held))
         state = {name: value.clone() for name, value in self.network.state_dict().items()}
@@ -336,11 +281,11 @@ class Fitting:
                 "epochs"
             )
 
-    def _resumed(self) -> Checkpoint | None:
+    def _resumed(self) -> TrainingCheckpoint | None:
         """The checkpoint, if one is kept; what it holds is taken up."""
         if self.settings.checkpoint is None:
             return None
-        checkpoint = Checkpoint(self.settings.checkpoint, self.job.about())
+        checkpoint = TrainingCheckpoint(self.settings.checkpoint, self.job.about())
         found = checkpoint.load()
         if found is not None:
             try:
@@ -361,7 +306,6 @@ class Fitting:
             "rank": None if best is None else list(best[0]),
             "kept": self.kept,
             "way": self._way,
-            "factor": self._factor,
             "before": self._before,
             "refitted": _state.of_refitted(self.refitted),
             "random": torch.get_rng_state().numpy(),
@@ -375,7 +319,7 @@ class Fitting:
         if state["best"] is not None:
             self._best = tuple(state["rank"]), _state.to_tensors(state["best"])
         self.kept, self._way = state["kept"], state["way"]
-        self._factor, self._before = state["factor"], state["before"]
+        self._before = state["before"]
         self.refitted = _state.to_refitted(state["refitted"])
         torch.set_rng_state(torch.tensor(state["random"]))
 

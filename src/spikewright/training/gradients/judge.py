@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from spikewright.engines.torch.device import Tensor, numpy_of
 from spikewright.measure.metric import Metric
-from spikewright.training.data import Samples
-from spikewright.training.gradients.batches import Batches
-from spikewright.training.gradients.budget import Budget
-from spikewright.training.gradients.losses import Loss, layers_apart
+from spikewright.training.data import TrainingSamples
+from spikewright.training.gradients.batches import TensorBatches
+from spikewright.training.gradients.budget import TrainingBudget
+from spikewright.training.gradients.losses import TrainingLoss, layers_apart
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.spiking import Sent, sent
 from spikewright.training.gradients.teacher import Teacher
@@ -23,7 +23,7 @@ from spikewright.training.history import Measured, Way
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class NetworkJudge:
     """A network with its teacher, loss and budget: it computes losses, and measures the network.
 
     Losses weigh the distance of `layers`, in units of the source's `spread` there, and are computed
@@ -32,16 +32,16 @@ class Judge:
 
     network: RoundedNetwork
     teacher: Teacher
-    batches: Batches
-    criterion: Loss
-    budget: Budget
+    batches: TensorBatches
+    criterion: TrainingLoss
+    budget: TrainingBudget
     metric: Metric | None
     dt: float
     layers: float = 0.0
     spread: Mapping[str, float] = field(default_factory=dict)
     quickly: bool = False
 
-    def loss(self, batch: Samples, way: Way) -> tuple[Tensor, Tensor | float]:
+    def loss(self, batch: TrainingSamples, way: Way) -> tuple[Tensor, Tensor | float]:
         """The loss of a batch, and what layers and spikes weigh beside it, with their gradients."""
         inputs = self.batches.inputs(batch)
         counts = None
@@ -56,7 +56,7 @@ class Judge:
 
     def distance(
         self,
-        batch: Samples,
+        batch: TrainingSamples,
         inputs: Mapping[str, Tensor],
         values: Mapping[str, Tensor],
         source: Mapping[str, Tensor] | None = None,
@@ -72,12 +72,12 @@ class Judge:
         return self.criterion(values, wanted, truths)
 
     @torch.no_grad()
-    def timing(self, samples: Samples) -> float:
+    def timing(self, samples: TrainingSamples) -> float:
         """The spiking network's distance from the rounded one, over that from the source.
 
         Either may be nearer to the source: with corrected starts it is the spiking one.
         """
-        imitation = Loss(self.criterion.judged, "imitation")
+        imitation = TrainingLoss(self.criterion.judged, "imitation")
         apart, whole = 0.0, 0.0
         for batch in self.batches.of(samples):
             inputs = self.batches.inputs(batch)
@@ -89,9 +89,9 @@ class Judge:
         return apart / max(whole, 1e-30)
 
     @torch.no_grad()
-    def measured(self, samples: Samples) -> Measured:
+    def measured(self, samples: TrainingSamples) -> Measured:
         """The spiking network, run through its steps; the budget takes what that spends."""
-        sums = _Sums(self)
+        sums = _Measurement(self)
         for batch in self.batches.of(samples):
             inputs = self.batches.inputs(batch)
             found = sent(self.network, inputs)
@@ -102,10 +102,10 @@ class Judge:
 
 
 @dataclass(eq=False)
-class _Sums:
+class _Measurement:
     """Sums over batches of what is measured."""
 
-    judge: Judge
+    judge: NetworkJudge
     loss: float = 0.0
     hits: int = 0
     labelled: int = 0
@@ -120,7 +120,7 @@ class _Sums:
 
     def add(
         self,
-        batch: Samples,
+        batch: TrainingSamples,
         inputs: Mapping[str, Tensor],
         found: Sent,
         values: Mapping[str, Tensor],
@@ -142,7 +142,7 @@ class _Sums:
             shown = {n: numpy_of(values[o.shown]) for n, o in judge.criterion.judged.items()}
             self.scores.append(judge.metric(shown, _given(batch)))
 
-    def _spend(self, batch: Samples, found: Sent) -> None:
+    def _spend(self, batch: TrainingSamples, found: Sent) -> None:
         if not self.bounds:
             return
         every = {name: numpy_of(counts).astype(np.float64) for name, counts in found.all.items()}
@@ -169,7 +169,7 @@ class _Sums:
         )
 
 
-def _given(batch: Samples) -> Any:
+def _given(batch: TrainingSamples) -> Any:
     """Labels or targets as a metric takes them: an array, of several outputs by name, or None."""
     found = {name: truth.values for name, truth in batch.y.items()}
     return next(iter(found.values())) if len(found) == 1 else found or None

@@ -24,7 +24,7 @@ _CONSTANT = 1e-9  # of the mean square: a variance that is rounding alone
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedOutput:
     """An output as losses see it: the node whose values they compare, and the one that is shown.
 
     Of an output behind softmax the first is in front of it, `logits`: divergences are computed
@@ -40,7 +40,7 @@ class Judged:
     spread: float = 1.0
 
     @classmethod
-    def of(cls, graph: Graph, output: Output, name: str) -> Judged:
+    def of(cls, graph: Graph, output: Output, name: str) -> JudgedOutput:
         """The output of this name in a graph."""
         node = graph[graph.outputs[name]]
         layer = node.layer
@@ -123,14 +123,14 @@ def layers_apart(
 
 
 @dataclass(frozen=True, eq=False)
-class Loss:
+class TrainingLoss:
     """The loss of a batch: imitation of every output, the distance from its truth, or both.
 
     Or a user's function `f(outputs, y)`: outputs as the model gives them, and labels or targets,
     without any the source's outputs; of several outputs `{name: tensor}`.
     """
 
-    judged: Mapping[str, Judged]
+    judged: Mapping[str, JudgedOutput]
     kind: LossName | Callable[..., Any] = "both"
 
     def imitates(self, truths: Truths) -> bool:

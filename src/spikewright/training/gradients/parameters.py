@@ -15,7 +15,7 @@ from spikewright.training.shared import memory_of
 from spikewright.training.trainable import TRAINED, Group
 
 
-class Parameters(nn.Module):
+class GraphParameters(nn.Module):
     """The arrays of a graph's layers as parameters; one that several layers share is one."""
 
     def __init__(

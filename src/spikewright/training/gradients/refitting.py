@@ -23,8 +23,8 @@ from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Node
 from spikewright.graph.layers import BatchNormalization
 from spikewright.passes.folding import channel_axis
-from spikewright.training.data import Samples
-from spikewright.training.gradients.judge import Judge
+from spikewright.training.data import TrainingSamples
+from spikewright.training.gradients.judge import NetworkJudge
 from spikewright.training.gradients.layers import normalisation, value_of
 from spikewright.training.gradients.least_squares import Numbers, least
 from spikewright.training.gradients.products import WEIGHTED
@@ -37,7 +37,9 @@ _ITERATIONS = 15
 _ROOM = 2**30  # bytes of what is read and wanted in front of one layer, at most
 
 
-def refit(judge: Judge, samples: Samples, biases: bool, progress: bool = False) -> None:
+def refit(
+    judge: NetworkJudge, samples: TrainingSamples, biases: bool, progress: bool = False
+) -> None:
     """Fit the weights of the judge's network, and its `biases`, to samples, part by part."""
     parts = parts_of(judge.network)
     with progress_bar(len(parts), progress, "layers") as advance:
@@ -48,7 +50,7 @@ def refit(judge: Judge, samples: Samples, biases: bool, progress: bool = False) 
 
 
 @dataclass(frozen=True)
-class Part:
+class RefittedPart:
     """Linear layers that end at the node `target`, the current of the population `site`.
 
     `site` is None at an output. `nodes` are in the graph's order. `fitted` are those whose weights
@@ -61,7 +63,7 @@ class Part:
     fitted: tuple[str, ...]
 
 
-def parts_of(network: RoundedNetwork) -> list[Part]:
+def parts_of(network: RoundedNetwork) -> list[RefittedPart]:
     """All parts in which there is something to be fitted, in the graph's order."""
     taken: set[str] = set()
     found = []
@@ -70,7 +72,7 @@ def parts_of(network: RoundedNetwork) -> list[Part]:
         taken.update(fitted)
         if fitted:
             inside = tuple(node for node in network.graph if node.name in nodes)
-            found.append(Part(target, site, inside, fitted))
+            found.append(RefittedPart(target, site, inside, fitted))
     return found
 
 
@@ -129,7 +131,7 @@ class _Batch:
         return sum(x.nbytes for x in (*self.read.values(), self.wanted, self.counting))
 
 
-def _batched(judge: Judge, part: Part, samples: Samples) -> Iterator[_Batch]:
+def _batched(judge: NetworkJudge, part: RefittedPart, samples: TrainingSamples) -> Iterator[_Batch]:
     """Samples as a part sees them, as many as there is room for."""
     room = _ROOM
     for batch in judge.batches.of(samples):
@@ -141,7 +143,7 @@ def _batched(judge: Judge, part: Part, samples: Samples) -> Iterator[_Batch]:
 
 
 @torch.no_grad()
-def _batch(judge: Judge, part: Part, inputs: Mapping[str, Tensor]) -> _Batch:
+def _batch(judge: NetworkJudge, part: RefittedPart, inputs: Mapping[str, Tensor]) -> _Batch:
     network, until = judge.network, part.target
     counts = sent(network, inputs, net=True, until=until).net
     values, _ = network(inputs, counts, until=until)
@@ -174,7 +176,7 @@ class _Problem:
     """
 
     def __init__(
-        self, network: RoundedNetwork, part: Part, batches: list[_Batch], biases: bool
+        self, network: RoundedNetwork, part: RefittedPart, batches: list[_Batch], biases: bool
     ) -> None:
         self._network, self._part, self._batches = network, part, batches
         with torch.no_grad():

@@ -12,6 +12,7 @@ step size quantisation) and `c` above; to v0 it is `theta/T`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,20 +21,20 @@ from torch import nn
 
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Graph
-from spikewright.graph.layers import Convolution, Input
+from spikewright.graph.layers import Convolution
 from spikewright.lower.populations import steps_at_once
 from spikewright.network.neurons import TOLERANCE
 from spikewright.training.gradients.layers import value_of
 from spikewright.training.gradients.normalised import Arrays, taken_in, weighted_before
-from spikewright.training.gradients.parameters import Parameters
+from spikewright.training.gradients.parameters import GraphParameters
 from spikewright.training.gradients.products import Equation, before_neurons, in_bfloat16
-from spikewright.training.sites import Site
+from spikewright.training.gradients.stepping import Passed, SteppedNetwork, Values
+from spikewright.training.sites import TrainedSite
 
-Values = dict[str, Tensor]
 _BELOW_ONE = 1.0 - 2.0 * TOLERANCE
 
 
-class Rounding(nn.Module):
+class RoundedSite(nn.Module):
     """A site with parameters: the logarithms of its thresholds, and its starts.
 
     `by_step` are the biases of each step, `(steps, ...)`, or None. m copies of a channel send
@@ -44,7 +45,7 @@ class Rounding(nn.Module):
     no gradient tells.
     """
 
-    def __init__(self, site: Site, steps: int, dtype: torch.dtype) -> None:
+    def __init__(self, site: TrainedSite, steps: int, dtype: torch.dtype) -> None:
         super().__init__()
         self.site, self.steps = site, steps
         self.logarithm = nn.Parameter(torch.tensor(np.log(site.threshold), dtype=dtype))
@@ -155,7 +156,7 @@ class _Rounded(torch.autograd.Function):
         return g, to_threshold, to_start, None, None, None, None
 
 
-def _by_step(site: Site, steps: int, dtype: torch.dtype) -> Tensor | None:
+def _by_step(site: TrainedSite, steps: int, dtype: torch.dtype) -> Tensor | None:
     """The biases of each of so many steps, `(steps, ...)`; None where steps have none."""
     if site.biases is None:
         return None
@@ -185,18 +186,18 @@ class RoundedNetwork(nn.Module):
     def __init__(
         self,
         graph: Graph,
-        sites: Mapping[str, Site],
+        sites: Mapping[str, TrainedSite],
         steps: int,
         dtype: torch.dtype = torch.float32,
         fixed: Collection[tuple[str, str]] = (),
     ) -> None:
         super().__init__()
         self.graph, self.steps = graph, steps
-        self.arrays = Parameters(graph, dtype, fixed)
+        self.arrays = GraphParameters(graph, dtype, fixed)
         self.normalised = weighted_before(graph)
         self._sites = tuple(sites)
         self._before_neurons = before_neurons(graph, sites)
-        self._roundings = nn.ModuleList(Rounding(site, steps, dtype) for site in sites.values())
+        self._roundings = nn.ModuleList(RoundedSite(site, steps, dtype) for site in sites.values())
 
     @property
     def at_once(self) -> int:
@@ -204,7 +205,12 @@ class RoundedNetwork(nn.Module):
         return steps_at_once(rounding.site.kind for rounding in self._roundings)
 
     @property
-    def roundings(self) -> dict[str, Rounding]:
+    def following(self) -> list[str]:
+        """The sites that round the value of a function."""
+        return [name for name, rounding in self.roundings.items() if rounding.site.follows]
+
+    @property
+    def roundings(self) -> dict[str, RoundedSite]:
         """The rounding of every site, by name."""
         return dict(zip(self._sites, self._roundings, strict=True))
 
@@ -246,27 +252,22 @@ class RoundedNetwork(nn.Module):
         with the gradient of those. `quickly` is as for `equation_of`. Nodes behind the node `until`
         are left out.
         """
-        values, counts = self.laid_out(inputs), {}
-        roundings, weights = self.roundings, self.weights()
-        batch = len(next(iter(inputs.values())))
-        for node in self.graph:
-            if node.name in self.normalised:
-                values[node.name] = values[node.inputs[0]]
-            elif not isinstance(node.layer, Input):
-                read = [values[name] for name in node.inputs]
-                rounding = roundings.get(node.name)
-                if rounding is not None and not rounding.site.follows:
-                    read = [rounding.biased(read[0])]
-                equation = self.equation_of(node.name, quickly)
-                value = equation(node.layer, weights[node.name], *read)
-                if node.layer.arity == 0:
-                    value = value.expand(batch, *value.shape[1:])
-                if rounding is not None and rounding.site.follows:
-                    value = rounding.biased(value)
-                values[node.name] = value
-            if node.name in roundings:
-                made = None if sent is None else sent[node.name]
-                values[node.name], counts[node.name] = roundings[node.name](values[node.name], made)
-            if node.name == until:
-                break
-        return values, counts
+        weights = self.weights()
+        equations = {node.name: self.equation_of(node.name, quickly) for node in self.graph}
+
+        def rounded(name: str, current: Tensor, *_: Any) -> Passed:
+            rounding, given = self.roundings[name], None if sent is None else sent[name]
+            value = rounding.biased(current.squeeze(0))
+            if not rounding.site.follows:
+                value = equations[name](self.graph[name].layer, weights[name], value)
+            mean, made = rounding(value, given)
+            return Passed(mean[None], {}, made)
+
+        names = [node.name for node in self.graph]
+        neurons = {name: partial(rounded, name) for name in self.roundings}
+        once = SteppedNetwork(
+            self.graph, weights, equations, neurons, self.normalised, self.following, present=names
+        )
+        laid_out = {name: x[None] for name, x in self.laid_out(inputs).items()}
+        found = once.block(laid_out, {}, 0, keep=names, until=until)
+        return {name: value.squeeze(0) for name, value in found.values.items()}, found.counts

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from spikewright.engines.torch.device import Tensor, numpy_of
-from spikewright.training.gradients.budget import Budget
+from spikewright.training.gradients.budget import TrainingBudget
 from spikewright.training.history import Epoch, Measured, Refitted
 
 Tensors = dict[str, Tensor]
@@ -44,12 +44,12 @@ def to_optimiser(optimiser: Any, state: Mapping[str, Mapping[str, Any]]) -> None
     optimiser.load_state_dict({"state": kept, "param_groups": groups})
 
 
-def of_budget(budget: Budget) -> list[list[float]]:
+def of_budget(budget: TrainingBudget) -> list[list[float]]:
     """Multipliers, what is sent for what is kept, and what was spent before the training."""
     return [[one.value, one.sent, one.first] for one in budget.multipliers]
 
 
-def to_budget(budget: Budget, state: Sequence[Sequence[float]]) -> None:
+def to_budget(budget: TrainingBudget, state: Sequence[Sequence[float]]) -> None:
     """Put that back."""
     for one, (value, sent, first) in zip(budget.multipliers, state, strict=True):
         one.value, one.sent, one.first = float(value), float(sent), float(first)

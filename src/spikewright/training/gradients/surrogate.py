@@ -19,7 +19,7 @@ from spikewright.network.neurons import TOLERANCE
 from spikewright.training.surrogates import Surrogate
 
 
-class Bounds(NamedTuple):
+class IntegratorBounds(NamedTuple):
     """The arguments of the integrator that are no arrays."""
 
     rounding: Literal["down", "truncate"]
@@ -47,7 +47,7 @@ class Differentiable(Functions):
         cap: float | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The soft-reset integrator (see `spikewright.network.neurons.base.Integrate`)."""
-        bounds = Bounds(rounding, floor, cap)
+        bounds = IntegratorBounds(rounding, floor, cap)
         counts, left = _Integrated.apply(voltage + charge, threshold, least, bounds, self)
         return counts, left
 
@@ -98,7 +98,12 @@ class _Integrated(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, v: Tensor, threshold: Any, least: Any, bounds: Bounds, xp: Differentiable
+        ctx: Any,
+        v: Tensor,
+        threshold: Any,
+        least: Any,
+        bounds: IntegratorBounds,
+        xp: Differentiable,
     ) -> tuple[Tensor, Tensor]:
         counts, left = torch.empty_like(v), torch.empty_like(v)
         xp.engine.count(v, threshold, least, bounds.rounding, bounds.cap, counts)
@@ -146,7 +151,7 @@ def _added(first: Tensor, second: Tensor, factor: Any) -> Tensor:
     return torch.add(first, second, alpha=factor)
 
 
-def jump_at(u: Tensor, least: Any, bounds: Bounds, every: bool) -> Any:
+def jump_at(u: Tensor, least: Any, bounds: IntegratorBounds, every: bool) -> Any:
     """The jump that voltages of `u` thresholds are nearest to, in thresholds.
 
     Numbers of spikes jump at whole numbers: `every` of those that the bounds allow, or those next

@@ -9,9 +9,9 @@ from dataclasses import replace
 import torch
 
 from spikewright.engines.torch.device import Tensor, numpy_of
-from spikewright.training.data import Samples
-from spikewright.training.gradients.batches import Batches
-from spikewright.training.gradients.losses import Judged
+from spikewright.training.data import TrainingSamples
+from spikewright.training.gradients.batches import TensorBatches
+from spikewright.training.gradients.losses import JudgedOutput
 from spikewright.training.gradients.rounded import RoundedNetwork, Values
 
 ROOM = 2**30
@@ -22,12 +22,12 @@ class Teacher:
     """Outputs of the network that is imitated, as losses compare them."""
 
     def __init__(
-        self, network: RoundedNetwork, judged: Mapping[str, Judged], batches: Batches
+        self, network: RoundedNetwork, judged: Mapping[str, JudgedOutput], batches: TensorBatches
     ) -> None:
         self._network, self._judged, self._batches = network, judged, batches
 
     @torch.no_grad()
-    def __call__(self, batch: Samples, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def __call__(self, batch: TrainingSamples, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The outputs for a batch: those that are known, or computed now."""
         if batch.aside:
             return {name: self._batches.tensor(batch.aside[name]) for name in self._judged}
@@ -39,7 +39,7 @@ class Teacher:
         return self._network(inputs, until=until)[0]
 
     @torch.no_grad()
-    def of(self, samples: Samples, nodes: Collection[str]) -> Iterator[Values]:
+    def of(self, samples: TrainingSamples, nodes: Collection[str]) -> Iterator[Values]:
         """Values of some nodes, a batch after the other."""
         for batch in self._batches.of(samples):
             values = self.values(self._batches.inputs(batch))
@@ -49,7 +49,7 @@ class Teacher:
         """Those among the values of all nodes that losses compare."""
         return {name: values[one.node] for name, one in self._judged.items()}
 
-    def remembered(self, samples: Samples) -> Samples:
+    def remembered(self, samples: TrainingSamples) -> TrainingSamples:
         """The same samples with these outputs aside; unchanged where they would take more room."""
         shapes = (self._network.graph.shapes[one.node] for one in self._judged.values())
         if 4 * len(samples) * sum(map(math.prod, shapes)) > ROOM:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,29 +15,18 @@ from spikewright._base.samples import check_rows, over_time
 from spikewright.engines.torch.device import Tensor, Tensors
 from spikewright.errors import SimulationError
 from spikewright.frontends.origins import Origin, Place
-from spikewright.graph import Node
-from spikewright.graph.layers import Input
-from spikewright.lower.node_functions import is_homogeneous
 from spikewright.measure.readout import read_out
 from spikewright.running.inputs import fitted
-from spikewright.training.gradients.along_time import (
-    Increases,
-    Population,
-    State,
-    along_time,
-    check_surrogates,
-)
+from spikewright.training.gradients.along_time import ModuleNeurons, along_time, check_surrogates
 from spikewright.training.gradients.layers import check_gradients, equation
 from spikewright.training.gradients.normalised import taken_in, weighted_before
+from spikewright.training.gradients.stepping import States, SteppedNetwork, Values, as_held
 from spikewright.training.gradients.surrogate import Differentiable
-from spikewright.training.named import Named
-from spikewright.training.planned import ModuleSettings, Plan
-
-States = dict[tuple[str, str], State]
-Values = dict[str, Tensor]
+from spikewright.training.named import NamedParameters
+from spikewright.training.planned import ModulePlan, ModuleSettings
 
 
-class Sent(NamedTuple):
+class ModuleOutputs(NamedTuple):
     """What a run gave: outputs before their activations, and spikes of layers, at every step.
 
     Each is `(batch, steps, *shape)`, by name, with gradients. Spikes that receivers take as sent
@@ -47,10 +37,10 @@ class Sent(NamedTuple):
     counts: Values
 
 
-class Arrays(nn.Module):
+class NamedArrays(nn.Module):
     """The arrays of a graph's layers: made of named parameters, or constants."""
 
-    def __init__(self, plan: Plan, dtype: torch.dtype) -> None:
+    def __init__(self, plan: ModulePlan, dtype: torch.dtype) -> None:
         super().__init__()
         self._made: dict[Place, tuple[list[str], str]] = {}
         self._fixed: dict[Place, str] = {}
@@ -78,7 +68,7 @@ class Arrays(nn.Module):
         return found
 
 
-def _index(origin: Origin, named: Named) -> Any:
+def _index(origin: Origin, named: NamedParameters) -> Any:
     """The place of every value of an array in the parameters that it holds, laid end to end."""
     first, end = np.zeros(len(origin.names), np.int64), 0
     for number, name in zip(np.unique(origin.which), origin.held, strict=True):
@@ -94,7 +84,7 @@ class ThroughTime(nn.Module):
     readout `(batch, *out)`, of several outputs `{name: tensor}`. `through` returns every step.
     """
 
-    def __init__(self, plan: Plan, settings: ModuleSettings) -> None:
+    def __init__(self, plan: ModulePlan, settings: ModuleSettings) -> None:
         super().__init__()
         dtype = getattr(torch, settings.precision)
         self.plan, self.settings = plan, settings
@@ -107,10 +97,10 @@ class ThroughTime(nn.Module):
             _put(self, name, torch.tensor(array, dtype=dtype), name in plan.named.trained)
         self._layers = tuple(plan.populations)
         self._populations = nn.ModuleList(
-            Population(op, plan.offsets.get(name), settings.dt, dtype)
+            ModuleNeurons(op, plan.offsets.get(name), settings.dt, dtype)
             for name, op in plan.populations.items()
         )
-        self._arrays = Arrays(plan, dtype)
+        self._arrays = NamedArrays(plan, dtype)
         self._normalised = weighted_before(plan.graph)
         self._synapses = {name: along_time(s, settings.dt) for name, s in plan.synapses.items()}
 
@@ -123,7 +113,7 @@ class ThroughTime(nn.Module):
             found[name] = values if activation is None else equation(activation, {}, values)
         return found if len(found) > 1 else next(iter(found.values()))
 
-    def through(self, *x: Any, record: Sequence[str] = (), **named: Any) -> Sent:
+    def through(self, *x: Any, record: Sequence[str] = (), **named: Any) -> ModuleOutputs:
         """Outputs at every step, and spikes of the layers in `record`.
 
         Raises `SimulationError` for inputs of other names or shapes.
@@ -132,7 +122,7 @@ class ThroughTime(nn.Module):
         if unknown:
             raise SimulationError(f"record: {unknown} are none of the layers {self._layers}")
         inputs = self._inputs(x, named)
-        return _Run(self, inputs, tuple(record)).sent()
+        return _ModuleRun(self, inputs, tuple(record)).sent()
 
     def _inputs(self, x: tuple[Any, ...], named: Mapping[str, Any]) -> Values:
         """Inputs by name, `(batch, steps or 1, *shape)`, in the module's own type."""
@@ -169,37 +159,48 @@ class ThroughTime(nn.Module):
         )
 
 
-class _Run:
-    """One run of a module: the values that do not change, and the steps."""
+class _ModuleRun:
+    """One run of a module, step by step."""
 
     def __init__(self, module: ThroughTime, inputs: Values, record: tuple[str, ...]) -> None:
-        self.module, self.plan, self.record = module, module.plan, record
+        plan = self.plan = module.plan
+        self.settings, self.record = module.settings, record
+        batch = max(map(len, inputs.values()))
+        inputs = {name: x.expand(batch, *x.shape[1:]) for name, x in inputs.items()}
+        self.series = {name: x for name, x in inputs.items() if x.shape[1] > 1}
         named = dict([*module.named_parameters(), *module.named_buffers()])
-        self.arrays = taken_in(module.plan.graph, module._normalised, module._arrays(named))
-        self.xp = module._functions(module._arrays_like())
-        self.populations = dict(zip(module._layers, module._populations, strict=True))
-        self.inputs, self.batch = inputs, max(len(x) for x in inputs.values())
-        self.steady = self._steady()
+        weights = taken_in(plan.graph, module._normalised, module._arrays(named))
+        xp = module._functions(module._arrays_like())
+        functions = [n.name for n in plan.graph if not plan.accumulate or n.name in plan.fed]
+        self.stepping = SteppedNetwork(
+            plan.graph,
+            {node.name: weights.get(node.name, {}) for node in plan.graph},
+            {node.name: equation for node in plan.graph},
+            {n: partial(p, xp) for n, p in zip(module._layers, module._populations, strict=True)},
+            module._normalised,
+            plan.following,
+            module._synapses,
+            functions,
+        )
+        held = {name: x[:, 0] for name, x in inputs.items() if name not in self.series}
+        self.held = {n: as_held(x, 1) for n, x in self.stepping.held(held, batch).items()}
 
-    def sent(self) -> Sent:
+    def sent(self) -> ModuleOutputs:
         """All steps."""
-        steps, every = self.module.settings.steps, self.module.settings.checkpoint
-        made: list[list[Tensor]] = []
+        steps, every = self.settings.steps, self.settings.checkpoint
         if every is None or not torch.is_grad_enabled():
             _, made = self._steps({}, 0, steps)
         elif every == 0:
             _, made = self._halves({}, 0, steps)
         else:
-            states: States = {}
+            states, made = States(), []
             for start in range(0, steps, every):
                 stop = min(start + every, steps)
                 states, some = self._again(self._steps, states, start, stop)
                 made += some
-        names = (*self.plan.read, *self.record)
-        stacked = [torch.stack(values, 1) for values in zip(*made, strict=True)]
-        whole = dict(zip(names, stacked, strict=True))
-        outputs = {name: whole[name] for name in self.plan.read}
-        return Sent(outputs, dict(zip(self.record, stacked[len(outputs) :], strict=True)))
+        whole = [torch.cat(parts).movedim(0, 1) for parts in zip(*made, strict=True)]
+        outputs = dict(zip(self.plan.read, whole, strict=False))
+        return ModuleOutputs(outputs, dict(zip(self.record, whole[len(outputs) :], strict=True)))
 
     def _halves(self, states: States, start: int, stop: int) -> tuple[States, list[list[Tensor]]]:
         """Steps of which one at a time is remembered: halves of halves are run again."""
@@ -228,67 +229,17 @@ class _Run:
         return checkpoint(again, *values, use_reentrant=False, preserve_rng_state=False)
 
     def _steps(self, states: States, start: int, stop: int) -> tuple[States, list[list[Tensor]]]:
-        """Some steps: the states after them, and what is kept of each."""
-        made = []
+        """Some steps: the states after them, and outputs and counts of each.
+
+        They are done one at a time: so results are the same bits however many are remembered.
+        """
+        made, read = [], self.plan.read.values()
         for t in range(start, stop):
-            states, kept = self._step(states, t)
-            made.append(kept)
+            now = {n: x[:, t : t + 1].movedim(1, 0) for n, x in self.series.items()}
+            found = self.stepping.block({**self.held, **now}, states, t, keep=read)
+            states = found.states
+            made.append([*(found.values[n] for n in read), *(found.counts[n] for n in self.record)])
         return states, made
-
-    def _step(self, before: States, t: int) -> tuple[States, list[Tensor]]:
-        """One step; `t` counts from 0."""
-        values, counts, after = dict(self.steady), Values(), States()
-        for name, x in self.inputs.items():
-            values.setdefault(name, x[:, min(t, x.shape[1] - 1)])
-        for node in self.plan.graph:
-            name = node.name
-            population = self.populations.get(name)
-            alone = population is not None and name not in self.plan.following
-            if name not in values and not alone:
-                values[name] = self._value(node, values, before, after, t)
-            if population is not None:
-                current = values[node.inputs[0] if alone else name]
-                state = before.get(("neurons", name), {})
-                counts[name], values[name], after["neurons", name] = population(
-                    self.xp, current, state, t + 1
-                )
-            if name in self.module._synapses:
-                synapse, state = self.module._synapses[name], before.get(("synapse", name), {})
-                values[name], after["synapse", name] = synapse(values[name], state, t + 1)
-        read = [values[name] for name in self.plan.read.values()]
-        return after, [*read, *(counts[name] for name in self.record)]
-
-    def _value(self, node: Node, values: Values, before: States, after: States, t: int) -> Tensor:
-        """The value of a node without neurons of its own."""
-        arrays = self.arrays.get(node.name, {})
-        read = [values[name] for name in node.inputs]
-
-        if node.name in self.module._normalised:
-            return read[0]
-
-        def function(*given: Tensor) -> Tensor:
-            return equation(node.layer, arrays, *given)
-
-        if not self._accumulates(node):
-            value = function(*read)
-            return value if read else value.expand(self.batch, *value.shape[1:])
-        increases = Increases(is_homogeneous(node.layer))
-        state = before.get(("function", node.name), {})
-        value, after["function", node.name] = increases(function, read, state, t + 1)
-        return value
-
-    def _accumulates(self, node: Node) -> bool:
-        return self.plan.accumulate and not (node.layer.linear or node.name in self.plan.fed)
-
-    def _steady(self) -> Values:
-        """Values that are the same at every step: linear ones of inputs that are held."""
-        held = {name: x[:, 0] for name, x in self.inputs.items() if x.shape[1] == 1}
-        for node in self.plan.graph:
-            steady = all(name in held for name in node.inputs)
-            skipped = isinstance(node.layer, Input) or node.name in self.populations
-            if steady and not skipped and not self._accumulates(node):
-                held[node.name] = self._value(node, held, {}, {}, 0)
-        return held
 
 
 def _put(root: nn.Module, name: str, value: Tensor, trained: bool) -> None:

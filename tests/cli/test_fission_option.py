@@ -1,4 +1,4 @@
-"""`--fission`: a network with more neurons."""
+"""`--fission`: a network with more neurons, from files to files."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def data(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_it_is_the_librarys_argument(tmp_path: Path, data: str) -> None:
-    """As `STEPS` or `STEPS:EXTRA`."""
+def test_channels_become_several_from_the_command_line(tmp_path: Path, data: str) -> None:
+    """As `STEPS` or `STEPS:EXTRA`, for steps of the length that a command has."""
     x, _ = demo.held_out(60)
     arguments = [*CAPPED, "--scale", "minimum-error:3", "--calibration", data, "-o"]
     for text, rule in (("3", sw.Fission(3)), ("3:0.25", sw.Fission(3, 0.25))):
