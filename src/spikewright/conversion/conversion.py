@@ -212,13 +212,11 @@ class Conversion(Shown):
 
         `x` is `(batch, *shape)` held constant or `(batch, steps, *shape)`; with several inputs
         `{name: array}`, or what the source's own call takes: a list, a tuple, dicts in dicts.
-        `encoder`, one of `spikewright.encoders` or `{input name: encoder}`, makes spikes of values,
-        or currents of frames and of events; one for all inputs leaves whole numbers and masks as
-        they are, held. With `sequence_step` `x` is `(batch, time, *shape)`, of
-        any length, and the run lasts `time x sequence_step` steps. `batch_size` samples run side by
-        side (default: as memory suggests), on `threads` threads (default: the engine's choice);
-        neither changes a result of an exact engine. `record` names layers whose values at every
-        step are kept too, in `Run.recorded`. Raises `SimulationError` for input of the wrong shape
+        `encoder` makes spikes of values, or currents of frames and of events; one for all inputs
+        leaves whole numbers and masks as they are, held. With `sequence_step` `x` is
+        `(batch, time, *shape)`, of any length, and the run lasts `time x sequence_step` steps.
+        Neither `batch_size` nor `threads` changes a result of an exact engine. `record` names
+        layers whose values at every step are kept too, in `Run.recorded`. Raises `SimulationError` for input of the wrong shape
         or not finite, for settings that no run can have, and for unknown layers. It is raised
         before anything is computed where memory does not suffice (see `memory`). Raises
         `BuildError` for scales that no engine computes with at this `dt`, and `MissingExtraError`
@@ -373,32 +371,18 @@ class Conversion(Shown):
 
         `x` and `y` are as for `evaluate`, held constant; `x` may be an iterable of batches, of x
         alone or `(x, y)`, such as a `DataLoader`. Without `y` the network imitates its source;
-        labels or targets are added to that. Thresholds are first chosen anew for the steps; with
-        `thresholds="kept"` they and the starts begin as those of this conversion. `trainable` names
-        what may change: thresholds are `"scales"`, those of channels or layers, or
-        `"neuron_scales"`, one for every neuron. Of `frozen` layers weights and biases stay, to the
-        last bit, and thresholds and starts may move. None are those that the source does not train
-        (`trainable=False` in Keras, `requires_grad=False` in PyTorch), names take their place, a
-        name of a model or module inside is all of its layers, and `()` trains all.
+        labels or targets are added to that.
 
         `method="rounding"` trains the network whose activations are rounded, for the price of the
         source's training: it is the spiking one where neurons take spikes back and have no cap.
         "time" runs every batch through all steps, and goes back through the rounded network. "auto"
         does that once the two differ by a quarter of the way to the source.
 
-        `spikes` a sample, `joules` a sample under the cost table `energy_table`, and mean `rates`
-        of layers, `{layer: (low, high)}` in Hz, are budgets. They are met on the samples that are
-        held back: `validation`, a share of the samples, or samples as `(x, y)`, as x alone or as
-        batches. The epoch that is the best on them is kept: by `metric`, a function as for
-        `evaluate`, else by accuracy, else by the loss. With `keep="last"`, and where nothing is
-        held back, the last one is kept; of an iterable only given samples are. `loss` is imitation,
-        truth or both, or a function `f(outputs, y)` of tensors. `layers` weighs the distance of
-        every layer with neurons from the source's, the relative mean square error, beside it.
-        `optimiser` is a name, or a function that makes a `torch.optim.Optimizer` of groups of
-        parameters. `learning_rate` is that of weights, by default 5e-4, or 5e-3 with "sgd";
-        thresholds learn twice as fast. `device` is torch's. With `precision="bfloat16"` products
-        with weights are in that type, in trained batches alone: faster where the processor
-        multiplies it, and never in what is measured.
+        Budgets (`spikes`, `joules` and `rates`) are met on the samples that are held back. The
+        epoch that is the best on them is kept: by `metric`, else by accuracy, else by the loss.
+        With `keep="last"`, and where nothing is held back, the last one is kept; of an iterable
+        only given samples are. With `precision="bfloat16"` products with weights are in that type,
+        in trained batches alone: faster where the processor multiplies it.
 
         With `refit=True` weights are first fitted layer by layer, by least squares: each current to
         the source's, of what the spiking network sends so far. It takes no gradient, some passes a

@@ -42,7 +42,8 @@ class FitOptions(StepOptions, total=False):
             None,
             "Layers whose weights and biases stay, to the last bit; thresholds and starts may "
             "move. A name of a model or module inside is all of its layers, and `()` trains all "
-            "(default: those that the source does not train).",
+            "(default: those that the source does not train, `trainable=False` in Keras and "
+            "`requires_grad=False` in PyTorch).",
         ),
     ]
     batch_size: Annotated[int, Option(64, "Samples of a batch.", whole(1))]
