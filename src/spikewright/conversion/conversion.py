@@ -216,11 +216,12 @@ class Conversion(Shown):
         leaves whole numbers and masks as they are, held. With `sequence_step` `x` is
         `(batch, time, *shape)`, of any length, and the run lasts `time x sequence_step` steps.
         Neither `batch_size` nor `threads` changes a result of an exact engine. `record` names
-        layers whose values at every step are kept too, in `Run.recorded`. Raises `SimulationError` for input of the wrong shape
-        or not finite, for settings that no run can have, and for unknown layers. It is raised
-        before anything is computed where memory does not suffice (see `memory`). Raises
-        `BuildError` for scales that no engine computes with at this `dt`, and `MissingExtraError`
-        for an engine that is not installed.
+        layers whose values at every step are kept too, in `Run.recorded`.
+
+        Raises `SimulationError` for input of the wrong shape or not finite, for settings that no
+        run can have, and for unknown layers. It is raised before anything is computed where memory
+        does not suffice (see `memory`). Raises `BuildError` for scales that no engine computes with
+        at this `dt`, and `MissingExtraError` for an engine that is not installed.
         """
         given: dict[str, Any] = dict(options)
         encoder = without_held(given.pop("encoder"), self.lowered)

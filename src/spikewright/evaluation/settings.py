@@ -49,8 +49,8 @@ class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
         Option(
             None,
             "That of analog chips, `sw.Mismatch(weights=0.05)`, whose weights miss their values: "
-            "the network is measured once a draw; records are means over the draws, with their least "
-            "and largest value as interval.",
+            "the network is measured once a draw; records are means over the draws, with their "
+            "least and largest value as interval.",
         ),
     ]
     metric: Annotated[
