@@ -24,7 +24,6 @@ from spikewright.evaluation.sweeping.words import found_one
 from spikewright.records import Record, Worth, table_of
 from spikewright.report.figures import trade_off_info
 from spikewright.report.over_time import over_time_table
-from spikewright.report.page.plots import trade_off
 from spikewright.report.page.summary import sentence
 
 SOURCE = Path(sw.__file__).parent
@@ -96,7 +95,7 @@ def of_a_mark(stated: Stated) -> str:
             ("accuracy drop", value_of, "fraction"), ("spikes per sample", 9 + value_of, "spikes"),
         )
     ]  # fmt: skip
-    return trade_off.describe(trade_off_info(records))
+    return trade_off_info(records).chart().words
 
 
 WITH_INTERVAL: dict[str, Callable[[Stated], str]] = {

@@ -96,7 +96,7 @@ def sweep(
     found = library(model, samples.x, samples.y, **settings, **choices)
     if picture is not None:
         info = figures.sweep_info(found.records)
-        figures.save(figures.draw_sweep(info), info, picture, overwrite=files.forced())
+        figures.save(figures.draw(info), info, picture, overwrite=files.forced())
         tell(f"Picture: {picture}", err=True)
     if report is not None:
         example = choices.get("example_input")

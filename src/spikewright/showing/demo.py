@@ -245,8 +245,8 @@ def write_pictures(
     place = check_folder(make_folder(folder), overwrite=overwrite)
     curve, raster = figures.sweep_info(demonstration.sweep.records), demonstration.sample
     return [
-        *figures.save(figures.draw_sweep(curve), curve, place / _CURVE, overwrite=overwrite),
-        *figures.save(figures.draw_raster(raster), raster, place / _RASTER, overwrite=overwrite),
+        *figures.save(figures.draw(curve), curve, place / _CURVE, overwrite=overwrite),
+        *figures.save(figures.draw(raster), raster, place / _RASTER, overwrite=overwrite),
     ]
 
 

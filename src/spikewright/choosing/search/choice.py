@@ -151,7 +151,7 @@ class Choice(Shown, Alternative):
 
         for records in figures.of_search(self.records).values():
             if len({r.how["setting"] for r in select(records, "spikes per sample")}) > 1:
-                return figures.draw_trade_off(figures.trade_off_info(records))
+                return figures.draw(figures.trade_off_info(records))
         return None
 
     def _row(self, each: Alternative) -> tuple[str, ...]:

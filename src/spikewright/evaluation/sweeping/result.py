@@ -133,7 +133,7 @@ class Sweep(Shown):
         return self.conclusion, self.table().as_texts()
 
     def _drawn(self) -> Any:
-        return figures.draw_sweep(figures.sweep_info(self.records))
+        return figures.draw(figures.sweep_info(self.records))
 
     def __str__(self) -> str:
         return f"{self.conclusion}\n\n{self.call}".rstrip()

@@ -1,16 +1,13 @@
-"""Shared parts of figures: data as rows and as CSV, colours, a picture saved beside its data."""
+"""Data of figures as rows and as CSV; a picture saved beside its data."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from spikewright._base.amounts import number
 from spikewright._base.files import path_of
 from spikewright._base.optional import require
 from spikewright._base.writing import (
@@ -20,17 +17,11 @@ from spikewright._base.writing import (
     head_and_tail,
     write_file,
 )
+from spikewright.report.figures.plot import Chart
 
 Cell = str | float | int
 Row = Sequence[Cell]
 
-# Okabe and Ito's palette: told apart by colour-blind readers, and in print.
-BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE = "#56B4E9", "#CC79A7"
-BLACK, GREY = "#222222", "#9A9A9A"
-PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
-
-_on_screen: ContextVar[bool] = ContextVar("on_screen", default=False)
 _MADE_BY = "Spikewright"
 _MARKS: dict[str, dict[str, str | None]] = {
     "png": {"Software": _MADE_BY},
@@ -61,6 +52,10 @@ class Info(Protocol):
 
     def rows(self) -> list[Row]:
         """The data as a table, its header first."""
+        ...
+
+    def chart(self) -> Chart:
+        """The figure, described."""
         ...
 
 
@@ -95,6 +90,7 @@ def save(
     rows, content = info.rows(), io.BytesIO()
     columns = [str(cell) for cell in rows[0]]
     check_picture(picture, columns, overwrite=overwrite)
+    _settle(figure)
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spikewright"}):
         form = picture.suffix.lower().removeprefix(".") or "png"
         figure.savefig(content, dpi=150, metadata=_MARKS.get(form), format=form)
@@ -102,6 +98,14 @@ def save(
     kind = _data_of(picture, columns)
     write_file(data, csv_text(rows).encode(), kind, overwrite=overwrite)
     return picture, data
+
+
+def _settle(figure: Any) -> None:
+    """Lay out a figure, on rounded places: those of the solver differ in their last digits."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(float(v), 6) for v in axes.get_position(original=True).bounds])
 
 
 def check_picture(path: str | Path, columns: Sequence[str], *, overwrite: bool = False) -> Path:
@@ -127,40 +131,3 @@ def _data_of(picture: Path, columns: Sequence[str]) -> FileKind:
         return drawn and next(csv.reader([line]), [])[:_COLUMNS] == known
 
     return FileKind("the data of a picture", recognises)
-
-
-@contextmanager
-def on_screen() -> Iterator[None]:
-    """Figures that are made inside belong to pyplot: notebooks and `pyplot.show()` show them."""
-    token = _on_screen.set(True)
-    try:
-        yield
-    finally:
-        _on_screen.reset(token)
-
-
-def new_figure(width: float, height: float) -> Any:
-    """An empty figure, white, in inches; no window shows it, but inside `on_screen`."""
-    if _on_screen.get():
-        make = require("matplotlib.pyplot").figure
-    else:
-        make = require("matplotlib.figure").Figure
-    return make(figsize=(width, height), layout="constrained", facecolor="white")
-
-
-def clean(axes: Any, grid: str = "y") -> None:
-    """Remove the upper and right border; a light grid along one axis."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color="#E6E6E6", linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def count_in_plain_numbers(
-    axis: Any, values: Sequence[float], show: Callable[[float], str] = number
-) -> None:
-    """Ticks of a logarithmic axis as a reader writes numbers: no powers, and none between."""
-    ticker = require("matplotlib.ticker")
-    if max(values) < 1000 * min(values):  # powers of ten alone would be one or two ticks
-        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(lambda value, _: show(value))
-    axis.set_minor_formatter(ticker.NullFormatter())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 EACH = 7.2
@@ -31,12 +31,6 @@ class Scale:
     def _of(self, value: float) -> float:
         return math.log(max(value, self.low if self.low > 0 else 1e-300)) if self.log else value
 
-    def ticks(self, most: int) -> list[float]:
-        """At most about so many round values on the axis."""
-        if self.log:
-            return log_ticks(self.low, self.high, most)
-        return linear_ticks(self.low, self.high, most)
-
 
 def linear_ticks(low: float, high: float, most: int) -> list[float]:
     """Round values from `low` to `high`."""
@@ -46,7 +40,7 @@ def linear_ticks(low: float, high: float, most: int) -> list[float]:
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * s for s in _STEPS if unit * s >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
@@ -61,8 +55,14 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     return found[::stride] if len(found) > 1 else [low, high]
 
 
-def step_ticks(steps: int, most: int) -> list[float]:
+def whole_ticks(low: float, high: float, most: int) -> list[float]:
+    """Round values that are whole numbers."""
+    return [tick for tick in linear_ticks(low, high, most) if tick == int(tick)]
+
+
+def step_ticks(low: float, high: float, most: int) -> list[float]:
     """Every step of a few; else powers of two up to a number of steps, and that number."""
+    steps = int(high)
     if steps <= most:
         return [float(step) for step in range(1, steps + 1)]
     found = [1 << n for n in range(steps.bit_length()) if (1 << n) <= steps]
@@ -87,9 +87,23 @@ def spread(places: list[float], gap: float, low: float, high: float) -> list[flo
     return found
 
 
-def shortened(text: str, width: float, each: float = EACH) -> str:
+def fitting(
+    ticks: Iterable[tuple[float, str]], scale: Scale, end: float
+) -> list[tuple[float, str]]:
+    """Pixels and texts of the ticks below an axis that have room between 0 and `end`."""
+    found, taken = [], -math.inf
+    for value, text in ticks:
+        half = EACH * len(text) / 2
+        place = min(max(scale(value), half), end - half)
+        if place - half > taken:
+            found.append((place, text))
+            taken = place + half + 4
+    return found
+
+
+def shortened(text: str, width: float) -> str:
     """A text that fits so many pixels, its middle left out if need be."""
-    room = max(3, int(width / each + 1e-9))
+    room = max(3, int(width / EACH + 1e-9))
     if len(text) <= room:
         return text
     head = (room - 1) // 2
