@@ -240,33 +240,18 @@ FORMS: Mapping[str, Form] = {
         "Split neurons that round badly in this many steps into several, by the calibration "
         "data: half a neuron more for each one at most, or STEPS:EXTRA.",
     ),
-    "max_spikes_per_step": Form(
-        help="At most this many spikes of a neuron in one step (default: no limit)."
-    ),
     "weights": Form(
         "--weights-bits", _bits, "BITS", "",
         "Weights of 2 to 16 bits, sign included, and neurons that compute in whole numbers: 8 has "
         "a step for each channel, 8:layer one for each layer.",
     ),
     "chip": Form(read=lambda text: bits_of(profile(text)), metavar="CHIP"),
-    "max_pool": Form(
-        help="Max pooling: gate keeps its mean (default), average changes the outputs."
-    ),
-    "sequence_step": Form(
-        help="Steps of time for each step of a recurrent layer's sequence, in the same neurons "
-        "(default: neurons of its own for every step of the sequence); x is (batch, time, "
-        "*shape), and --steps is left out."
-    ),
     "example_input": Form(
         "--example-shape", _example, "SHAPE", "named",
         "Shape of one sample, such as 1,28,28, where the model leaves it open; INPUT=SHAPE, "
         "repeated, for several inputs.",
     ),
-    "outputs": Form(
-        "--outputs", metavar="NAME",
-        help="Keep this output, layer or ONNX value as an output, repeated for several, and cut "
-        "what leads only elsewhere (default: the model's own outputs).",
-    ),
+    "outputs": Form("--outputs", metavar="NAME"),
     "encoder": Form(
         "", _encoder, "ENCODER", "named",
         "The encoder of inputs: constant (default), regular:HZ or poisson:HZ (spikes, of "

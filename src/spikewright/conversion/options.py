@@ -40,7 +40,7 @@ class CommonOptions(TypedDict, total=False):
         Option(
             None,
             "The most spikes, of either sign, that a neuron may send in one step (1: one-spike "
-            "hardware), whatever its type; the rest waits for the next. Or None.",
+            "hardware), whatever its type; the rest waits for the next (default: no limit).",
         ),
     ]
     weights: Annotated[
@@ -120,9 +120,9 @@ class ModelOptions(TypedDict, total=False):
         Sequence[str] | None,
         Option(
             None,
-            "None for the model's own, or the names of outputs, layers (as `spikewright inspect` "
-            "lists them) or ONNX values to keep as outputs; layers that lead only elsewhere are "
-            "cut, unseen.",
+            "Outputs, layers (as `spikewright inspect` lists them) or ONNX values to keep as "
+            "outputs; layers that lead only elsewhere are cut, unseen (default: the model's own "
+            "outputs).",
         ),
     ]
 
@@ -134,17 +134,17 @@ class ReadOptions(ModelOptions, total=False):
         MaxPoolForm,
         Option(
             "gate",
-            '"gate" (its mean is the maximum of the means) or "average" (changes the outputs).',
+            "Max pooling: gate keeps its mean (default), average changes the outputs.",
         ),
     ]
     sequence_step: Annotated[
         int | None,
         Option(
             None,
-            "None, where every step of a recurrent layer's sequence has neurons of its own, or a "
-            "number of simulation steps. Then all steps of the sequence use the same neurons, one "
-            "after the other, for this number of simulation steps each: the layer becomes "
-            "recurrent connections, and time is that of the sequence.",
+            "Simulation steps for each step of a recurrent layer's sequence. All steps of the "
+            "sequence use the same neurons then, one after the other: the layer becomes recurrent "
+            "connections, and time is that of the sequence, so that runs take no steps (default: "
+            "neurons of its own for every step of the sequence).",
         ),
     ]
     fallback: Annotated[
