@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -94,3 +95,10 @@ def test_values_are_checked_as_they_are_declared(name: str) -> None:
 def test_a_name_that_is_near_is_told() -> None:
     """As for an argument of the library."""
     assert "Did you mean --scale?" in shown("run", str(demo.MODEL), "--scal", "2").replace("'", "")
+
+
+def test_options_are_made_in_two_files() -> None:
+    """Those that are declared in one, those that name files in the other."""
+    folder = Path(inspect.getfile(main.__class__)).parent
+    found = {p.name for p in folder.glob("*.py") if "click.option(" in p.read_text("utf-8")}
+    assert found == {"options.py", "files.py"}

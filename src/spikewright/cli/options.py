@@ -131,6 +131,14 @@ def command(
     return decorate
 
 
+DEBUG_FLAG = "--debug"
+debug = click.option(
+    DEBUG_FLAG,
+    is_flag=True,
+    expose_value=False,
+    help="Anywhere: after a mistake, also print its details: the traceback, and the message "
+    "of the model's framework.",
+)
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
 )
