@@ -30,6 +30,7 @@ from spikewright.report import figures, write_html
 from spikewright.report.figures.saving import is_picture
 
 LONG = "n" * 250
+
 ANY = FileKind("anything", lambda path: True)
 SETTINGS = {"samples": 3, "steps": 8, "dt": 0.001, "readouts": ["mean"]}
 

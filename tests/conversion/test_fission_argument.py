@@ -140,7 +140,7 @@ def test_a_sweep_takes_it() -> None:
         neurons=[{"relu": sw.BipolarIntegrateAndFire()}], max_spikes_per_step=1,
         calibration=X, fission=FISSION, progress=False,
     )  # fmt: skip
-    assert len(found.tried) == 2 and all(t.evaluation for t in found.tried)
+    assert len({p.setting for p in found.points}) == 2 and not found.failed
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ def command(
     With `without` it has those of a conversion but these too, and gets those that were given as
     `choices`. `spiking` commands make spiking networks of models unless `--rate` is given.
     """
-    own = {} if group is None else _of_commands(group, forms=forms)
+    of_choices = set() if without is None else {*options_of(ConvertOptions)} - {*forms}
+    own = {} if group is None else _of_commands(group, of_choices, forms)
     chosen = {} if without is None else _of_commands(ChoiceOptions, {*without, *own})
     chosen = {n: replace(o, option=replace(o.option, default=None)) for n, o in chosen.items()}
 
@@ -155,7 +156,7 @@ def _of_commands(
 
 def _reader(one: Declared) -> Callable[[str], Any] | None:
     """The function that reads a value of an option's type; None where no text says one."""
-    if one.choices or one.type is bool:
+    if one.choices or bool in one.kinds:
         return str
     if set(one.kinds) in ({Path}, {str, Path}):
         return Path if one.kinds == (Path,) else str
@@ -173,7 +174,7 @@ def _click(one: Declared, forms: Mapping[str, Form], spiking: bool) -> Function:
         rate = "rate neurons" if spiking else "(default) rate neurons"
         help = f"{told}, or {rate}, which compute what the model does."
         return click.option(form.flag, default=None, help=help)
-    if one.type is bool:
+    if bool in one.kinds:
         flags = f"--{name}/--no-{name}" if option.default else f"--{name}"
         return click.option(flags, one.name, is_flag=True, default=option.default, help=help)
     repeated = one.item is not None and form.read is None

@@ -15,13 +15,13 @@ import numpy as np
 from spikewright._base.arrays import is_array
 from spikewright.conversion import Conversion, watch
 from spikewright.errors import SimulationError
-from spikewright.evaluation.sweeping import Sweep
 from spikewright.measure import Evaluation, Run, neuron_rates
 from spikewright.network import Probe
 from spikewright.records import Record
 from spikewright.report import figures
 from spikewright.report.figures.picture import on_screen
 from spikewright.simulator import Simulator
+from spikewright.study.result import StudyResult
 
 __all__ = ["raster", "rates", "sweep"]
 
@@ -57,13 +57,13 @@ def raster(
     return _drawn(info)
 
 
-def sweep(found: Sweep | Iterable[Record]) -> Any:
+def sweep(found: StudyResult | Iterable[Record]) -> Any:
     """Quality and spikes of a sweep against the firing-rate scale, with the choice marked.
 
     `found` is what `sw.sweep` returned, or its records. Raises `MissingExtraError` without
     matplotlib, and `ValueError` for records that are not of a sweep.
     """
-    records = found.records if isinstance(found, Sweep) else found
+    records = found.records if isinstance(found, StudyResult) else found
     return _drawn(figures.sweep_info(records))
 
 
