@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Unpack, cast
 
 from spikewright import executors
-from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.arguments import is_whole
 from spikewright._base.files import path_of
 from spikewright._base.options import declared, options_of
 from spikewright.conversion import Conversion
@@ -26,7 +26,7 @@ from spikewright.study.grid.measuring import Measuring
 from spikewright.study.grid.settings import settings_of
 from spikewright.study.grid.summary import found_nothing, found_one
 from spikewright.study.options import SweepOptions
-from spikewright.study.point import MINIMISED, Minimise, OperatingPoint
+from spikewright.study.point import Minimise, OperatingPoint
 from spikewright.study.result import StudyResult, nearest
 
 _IN_COMMON = ("max_pool", *options_of(CommonOptions))
@@ -151,13 +151,3 @@ def _steps(steps: Any) -> tuple[int, ...]:
     if not several or not all(is_whole(n) and n >= 1 for n in several):
         raise SimulationError(f"steps is a whole number from 1 or a list of them, got {steps!r}")
     return tuple(sorted({int(n) for n in several}))
-
-
-def _check(within: Any, minimise: Any) -> None:
-    if not (is_number(within) and within >= 0):
-        raise SimulationError(
-            "within is how much worse than the source a setting may be, a number from 0 (0.01 is "
-            f"a point of accuracy), got {within!r}"
-        )
-    if minimise not in MINIMISED:
-        raise SimulationError(f"minimise is one of {', '.join(MINIMISED)}, got {minimise!r}")
