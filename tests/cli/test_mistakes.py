@@ -54,6 +54,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 MESSAGES = [
     (
+        ("convert", MODEL, "--reset", "zero", "-o", "net.spikewright"),
+        "Error: --reset is of NIR files: name one, -o net.nir. See: spikewright convert --help\n",
+    ),
+    (
         ("run", MODEL, "--data", "empty.npz", "--steps", "3"),
         "Error: empty.npz: 'x' is empty, of shape (0, 1, 8, 8)\n",
     ),

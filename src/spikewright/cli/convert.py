@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from spikewright._base.amounts import number, percent
-from spikewright._base.options import Option, one_of, whole
+from spikewright._base.options import Option, one_of, options_of, whole
 from spikewright._base.storage import SAVED
 from spikewright._base.writing import check_target
 from spikewright.choosing import Statistics
@@ -107,6 +107,7 @@ def convert(
     nothing is saved unless every output and layer agrees with the model's own within rounding.
     Statistics fit networks of the same weights, pooling and form of recurrent layers.
     """
+    _refuse_without_nir(out, settings)
     x = _samples(choices, statistics)
     conversion = open_conversion(model, choices)
     verification = conversion.verify() if verify else None
@@ -141,6 +142,20 @@ def convert(
         tell(f"Saved as {out}")
     if step is not None:
         tell(f"One time step saved as {step}")
+
+
+def _refuse_without_nir(out: Path | None, settings: dict[str, Any]) -> None:
+    """Raises a usage error for an option of NIR files where none is written."""
+    if out is not None and out.suffix == _NIR:
+        return
+    usual = options_of(_Options)
+    for name in ("dialect", "steps", "reset"):
+        if settings[name] != usual[name].option.default:
+            raise click.UsageError(f"--{name} is of NIR files: name one, -o {_stem(out)}{_NIR}")
+
+
+def _stem(out: Path | None) -> str:
+    return "network" if out is None else str(out.with_suffix(""))
 
 
 def _samples(choices: dict[str, Any], statistics: Path | None) -> Any:
