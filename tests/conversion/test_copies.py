@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from inspect import signature
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,6 @@ import spikewright as sw
 from frontends.recurrent import cell_of, samples
 from frontends.recurrent import graph_of as sequence_of
 from lower.layer_graphs import Case, cases, graph_of, inputs_of
-from slowly import slow_but
 from spikewright import demo
 from spikewright._base import storage as _storage
 from spikewright.choosing.correction import CORRECTIONS
@@ -135,6 +135,10 @@ CHANGES = [
     for name, values in ARGUMENTS.items()
     for i, value in enumerate(values)
 ]
+CHANGED_BY_WAY = [  # every argument in one way, every way with several arguments
+    pytest.param(*change.values, way, id=f"{change.id}-{way}")
+    for change, way in zip(CHANGES, cycle(WAYS))
+]
 
 
 def with_data(changes: dict[str, Any]) -> dict[str, Any]:
@@ -151,8 +155,7 @@ def test_every_argument_has_examples() -> None:
     assert set(ARGUMENTS) == set(signature(sw.convert).parameters) - {"model", "example_input"}
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("changes", CHANGES)
+@pytest.mark.parametrize(("changes", "way"), CHANGED_BY_WAY)
 def test_every_argument_goes_through(changes: dict[str, Any], way: str, tmp_path: Path) -> None:
     """The same bits, the same trace, and arguments without rules that make the same once more."""
     first = example(**with_data(changes))
@@ -174,11 +177,16 @@ def test_every_layer_goes_through(case: Case, tmp_path: Path) -> None:
         assert bits(first, way(first.conversion, tmp_path)) == before
 
 
-@pytest.mark.parametrize("way", slow_but(["file", "deep copy"], WAYS))
-@pytest.mark.parametrize("kind", ["tanh", "relu", "gru", "gru-after", "lstm", "lstm-peepholes"])
-@pytest.mark.parametrize("step", [None, 4])
+@pytest.mark.parametrize(
+    ("kind", "step", "way"),
+    [
+        ("tanh", None, "file"), ("relu", 4, "deep copy"), ("gru", 4, "pickle of a file"),
+        ("gru-after", None, "pickle"), ("lstm", None, "deep copy of a file"),
+        ("lstm-peepholes", 4, "file"),
+    ],
+)  # fmt: skip
 def test_recurrent_networks_go_through(
-    step: int | None, kind: str, way: str, tmp_path: Path
+    kind: str, step: int | None, way: str, tmp_path: Path
 ) -> None:
     """Every cell, written out and step by step."""
     graph = sequence_of(cell_of(kind), kept=step is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -116,15 +117,11 @@ SMOOTHED = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("reset", ["attached"])
-@pytest.mark.parametrize("name", AREAS)
 @pytest.mark.parametrize(
-    "example",
-    [e for e in WITH if e.id in SMOOTHED],
-    ids=lambda e: e.id,
-)  # fmt: skip
+    ("example", "name"), list(zip([e for e in WITH if e.id in SMOOTHED], cycle(AREAS)))
+)
 def test_gradients_are_those_of_the_smoothed_network(
-    example: Any, name: str, reset: Any, monkeypatch: Any
+    example: Any, name: str, monkeypatch: Any
 ) -> None:
     """Finite differences of the network whose counts move by the surrogate's integral."""
     kind, dt = example.neuron_type, example.dt
@@ -132,7 +129,7 @@ def test_gradients_are_those_of_the_smoothed_network(
     conversion = sw.convert(
         two_layers(40.0 if dt < 0.01 else 12.0), spiking={"relu": kind}, scale_firing_rates=scale
     )
-    module = conversion.torch_module(4, dt, precision="float64", surrogate=name, reset=reset)
+    module = conversion.torch_module(4, dt, precision="float64", surrogate=name, reset="attached")
     x = torch.from_numpy(given().astype(np.float64))
     module(x).sum().backward()
     free = list(module.parameters())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "lower"))
-
-from layer_graphs import Case, cases, graph_of, inputs_of, two_layers
-
 import spikewright as sw
+from lower.layer_graphs import Case, cases, graph_of, inputs_of, two_layers
 from spikewright.errors import SimulationError, TrainingError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Input, PythonCall
-from spikewright.network.neurons import NEURON_TYPES
 from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,
@@ -82,16 +76,6 @@ def test_neurons_of_every_type_send_what_the_torch_engine_sends(example: NeuronE
         two_layers(reach), spiking={"relu": kind}, scale_firing_rates=scale, initial_voltage="zero"
     )
     assert assert_same(conversion, given(), 20, dt) > 0
-
-
-def test_every_spiking_type_is_tried_or_refused() -> None:
-    """A type that is registered is tested the day it is."""
-    spiking = {type(e.neuron_type) for e in SPIKING}
-    assert spiking == {kind for kind in NEURON_TYPES.values() if _spikes(kind)}
-
-
-def _spikes(kind: Any) -> bool:
-    return isinstance(kind.spiking, bool) and kind.spiking
 
 
 @pytest.mark.parametrize("example", WITHOUT, ids=lambda e: e.id)

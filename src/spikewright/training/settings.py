@@ -115,21 +115,12 @@ class TrainingSettings(Budgets, TrainingObjective, Course, Computing):
             "dt": (_positive(self.dt), "a number above 0"),
             "learning_rate": (_none_or_positive(self.learning_rate), "a number above 0, or None"),
             "timeout": (_none_or_positive(self.timeout), "seconds above 0, or None"),
-            "spikes": (
-                _none_or_positive(self.spikes),
-                _SPENT.format("spikes"),
-            ),
-            "joules": (
-                _none_or_positive(self.joules),
-                _SPENT.format("joules"),
-            ),
+            "spikes": (_none_or_positive(self.spikes), _SPENT.format("spikes")),
+            "joules": (_none_or_positive(self.joules), _SPENT.format("joules")),
             "layers": (_share(self.layers, math.inf), "a weight from 0"),
             "seed": (_whole(self.seed, 0), "a whole number from 0"),
             "patience": (self.patience is None or _whole(self.patience, 1), f"{_WHOLE}, or None"),
-            "validation": (
-                _share(self.validation, 1),
-                "samples, or a share of them from 0, below 1",
-            ),
+            "validation": (_share(self.validation, 1), _SHARE),
         }
         for name, (holds, what) in rules.items():
             self._require(name, holds, what)
