@@ -114,6 +114,7 @@ def test_a_loader_that_shuffles_many_samples(
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_samples_and_not_of_batches(
     conversion: sw.Conversion, digits: tuple[Any, Any]
 ) -> None:

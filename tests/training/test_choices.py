@@ -65,6 +65,7 @@ def test_losses_by_name(conversion: sw.Conversion, digits: tuple[Any, Any], loss
     assert np.array_equal(weights(right), weights(other)) == (loss == "imitation")
 
 
+@pytest.mark.slow
 def test_the_best_epoch_by_a_metric(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """A metric decides in place of accuracy; with "last" the last epoch is kept."""
     x, y = digits[0][:200], digits[1][:200]

@@ -21,6 +21,7 @@ def spikes(conversion: sw.Conversion, x: Any) -> float:
     return sum(counts.sum() for counts in run.spike_counts().values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "cap", "share"),
     [("auto", None, 0.5), ("time", 1, 0.97)],

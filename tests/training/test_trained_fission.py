@@ -105,6 +105,7 @@ def capped(conversion: sw.Conversion, digits: tuple[Any, Any]) -> sw.Conversion:
     return made.again(fission=made.resolved["fission"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scales", ["scales", "neuron_scales"])
 def test_weights_go_home_and_the_neurons_stay(
     capped: sw.Conversion, digits: tuple[Any, Any], scales: str
@@ -123,6 +124,7 @@ def test_weights_go_home_and_the_neurons_stay(
     assert_same_run(made, again, x[:50])
 
 
+@pytest.mark.slow
 def test_budgets_count_every_copy(capped: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """Spikes, rates and joules that the training measures are those of the reference engine.
 

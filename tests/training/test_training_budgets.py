@@ -58,6 +58,7 @@ def spent(conversion: sw.Conversion, x: Any) -> dict[str, Any]:
     return {"spikes": spikes, "joules": joules, "paid": paid, "rates": run.firing_rates()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "cap", "share", "unit"),
     [
@@ -93,6 +94,7 @@ def test_between_nine_tenths_and_all_of_it_is_sent(
     assert (answers == wanted.argmax(axis=1)).mean() > 0.2  # by chance a tenth
 
 
+@pytest.mark.slow
 def test_rates_come_into_their_ranges(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """A layer that sends too much and one that sends too little, in Hz."""
     x, held = digits[0][:400], digits[0][800:]

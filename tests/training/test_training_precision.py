@@ -68,6 +68,7 @@ def test_what_is_behind_the_last_neurons_is_exact(averaging: Any) -> None:
     assert not before_neurons(conversion.graph, ())
 
 
+@pytest.mark.slow
 def test_a_training_comes_as_near(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """The loss on what is held back comes within a quarter of float32's; weights are float32."""
     capped = conversion.again(max_spikes_per_step=1)
@@ -83,6 +84,7 @@ def test_a_training_comes_as_near(conversion: sw.Conversion, digits: tuple[Any, 
     assert any(not np.array_equal(a, a.astype(np.float16)) for a in arrays)
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_in_float32(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """An epoch that learns next to nothing is measured the same, and had another loss."""
     capped = conversion.again(max_spikes_per_step=1)
