@@ -250,7 +250,7 @@ ENTRIES: dict[str, Callable[[Given], Any]] = {
     "best rule": lambda g: _scales(
         sw.best_rule(
             g.conversion, g.x, STEPS, candidates=[RULE, sw.Percentile(99.0, 300.0)], progress=False
-        ).conversion
+        ).best.conversion
     ),
     "sweep": lambda g: _measured(
         sw.sweep(

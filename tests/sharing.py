@@ -6,18 +6,12 @@ Each makes a `Pair`: `sense` gives a position, `act` moves it by its input.
 from __future__ import annotations
 
 import functools
-import os
 import queue
-import socket
-import struct
 import tempfile
 import threading
 import types
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
-
-import numpy as np
 
 import spikewright as sw
 from spikewright.network.processes import Process
@@ -32,9 +26,8 @@ class Pair(NamedTuple):
 
 WAYS: dict[str, Callable[[], Pair]] = {}
 COPIED = {
-    "methods of an object", "a callable object", "a variable of a closure", "a list of a closure",
-    "a default", "a dictionary in partial", "an array of a closure", "processes",
-    "methods of a list", "an object with slots", "a function in an object",
+    "methods of an object", "a callable object", "a variable of a closure",
+    "a dictionary in partial", "processes",
 }  # fmt: skip
 """The ways whose state every sample of a batch gets a copy of; all others are refused."""
 
@@ -89,29 +82,6 @@ def _callable() -> Pair:
     return Pair(lambda t: robot.position, robot)
 
 
-class Slotted:
-    """The same without a dictionary."""
-
-    __slots__ = ("position",)
-
-    def __init__(self) -> None:
-        self.position = 1.0
-
-    def sense(self, t: float) -> float:
-        """Read it."""
-        return self.position
-
-    def act(self, t: float, x: Any) -> None:
-        """Change it."""
-        self.position += float(x[0])
-
-
-@way("an object with slots")
-def _slots() -> Pair:
-    robot = Slotted()
-    return Pair(robot.sense, robot.act)
-
-
 @way("a variable of a closure")
 def _cell() -> Pair:
     position = 1.0
@@ -121,47 +91,6 @@ def _cell() -> Pair:
         position += float(x[0])
 
     return Pair(lambda t: position, act)
-
-
-@way("a list of a closure")
-def _list() -> Pair:
-    path = [1.0]
-    return Pair(lambda t: path[-1], lambda t, x: path.append(path[-1] + x[0]))
-
-
-@way("an array of a closure")
-def _array() -> Pair:
-    position = np.ones(1)
-
-    def act(t: float, x: Any) -> None:
-        position[:] += x
-
-    return Pair(lambda t: position, act)
-
-
-@way("a function in an object")
-def _inner() -> Pair:
-    position = 1.0
-
-    def move(x: float) -> None:
-        nonlocal position
-        position += x
-
-    body = {"move": move, "at": lambda: position}
-    return Pair(lambda t: body["at"](), lambda t, x: body["move"](float(x[0])))
-
-
-@way("a default")
-def _default() -> Pair:
-    path = [1.0]
-
-    def sense(t: float, path: list[float] = path) -> float:
-        return path[0]
-
-    def act(t: float, x: Any, path: list[float] = path) -> None:
-        path[0] += float(x[0])
-
-    return Pair(sense, act)
 
 
 def _read(state: dict[str, float], t: float) -> float:
@@ -176,19 +105,6 @@ def _move(state: dict[str, float], t: float, x: Any) -> None:
 def _partial() -> Pair:
     state = {"position": 1.0}
     return Pair(functools.partial(_read, state), functools.partial(_move, state))
-
-
-@way("methods of a list")
-def _builtin() -> Pair:
-    path = deque([1.0])
-    pop, push = path.pop, path.append
-    last = [1.0]
-
-    def sense(t: float) -> float:
-        last[0] = pop()
-        return last[0]
-
-    return Pair(sense, lambda t, x: push(last[0] + x[0]))
 
 
 class Sensing(Process):
@@ -224,7 +140,6 @@ def _processes() -> Pair:
 
 
 _position = 1.0
-_state = {"position": 1.0}
 
 
 @way("a global")
@@ -237,26 +152,6 @@ def _global() -> Pair:
         _position += float(x[0])
 
     return Pair(lambda t: _position, act)
-
-
-@way("a dictionary of the module")
-def _module_dictionary() -> Pair:
-    _state["position"] = 1.0
-
-    def act(t: float, x: Any) -> None:
-        _state["position"] += float(x[0])
-
-    return Pair(lambda t: _state["position"], act)
-
-
-def _helped(x: float) -> None:
-    _state["position"] += x
-
-
-@way("a function that writes")
-def _helper() -> Pair:
-    _state["position"] = 1.0
-    return Pair(lambda t: _state["position"], lambda t, x: _helped(float(x[0])))
 
 
 class Shared:
@@ -307,23 +202,6 @@ def _function() -> Pair:
     return Pair(_counted, act)
 
 
-@way("a generator")
-def _generator() -> Pair:
-    def positions() -> Iterator[float]:
-        position, move = 1.0, 0.0
-        while True:
-            move = yield position
-            position += move or 0.0
-
-    going = positions()
-    next(going)
-
-    def act(t: float, x: Any) -> None:
-        going.send(float(x[0]))
-
-    return Pair(lambda t: going.send(0.0), act)
-
-
 @way("a queue with a thread")
 def _thread() -> Pair:
     asked: queue.Queue[float] = queue.Queue()
@@ -337,23 +215,6 @@ def _thread() -> Pair:
 
     threading.Thread(target=work, daemon=True).start()
     return Pair(lambda t: answered.get(timeout=10), lambda t, x: asked.put(float(x[0])))
-
-
-@way("two sockets")
-def _sockets() -> Pair:
-    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    _opened.extend((here, there))
-    position = [1.0]
-
-    def sense(t: float) -> float:
-        there.setblocking(False)
-        try:
-            position[0] += struct.unpack("d", there.recv(8))[0]
-        except BlockingIOError:
-            return position[0]
-        return position[0]
-
-    return Pair(sense, lambda t, x: here.send(struct.pack("d", x[0])) and None)
 
 
 @way("a file")
@@ -373,17 +234,6 @@ def _file() -> Pair:
         kept.write(repr(now + float(x[0])))
 
     return Pair(sense, act)
-
-
-@way("the environment")
-def _environment() -> Pair:
-    os.environ["SPIKEWRIGHT_TEST"] = "1.0"
-
-    def act(t: float, x: Any) -> None:
-        now = float(os.environ["SPIKEWRIGHT_TEST"])
-        os.environ["SPIKEWRIGHT_TEST"] = repr(now + float(x[0]))
-
-    return Pair(lambda t: float(os.environ["SPIKEWRIGHT_TEST"]), act)
 
 
 def network(pair: Pair, first: str = "sense") -> tuple[sw.Network, sw.Probe]:

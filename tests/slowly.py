@@ -1,11 +1,13 @@
-"""Cases of which some are tried in the default run, and all in the slow one."""
+"""Cases: some in the default run and all in the slow one, one of each kind, and in turn."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Iterable
+from typing import Any, TypeVar
 
 import pytest
+
+Case = TypeVar("Case")
 
 
 def slow_but(quick: Collection[Any], cases: Iterable[Any]) -> list[Any]:
@@ -13,3 +15,40 @@ def slow_but(quick: Collection[Any], cases: Iterable[Any]) -> list[Any]:
     every = list(cases)
     assert set(quick) <= set(every), set(quick) - set(every)
     return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in every]
+
+
+def one_of_each(cases: Iterable[Case], kind: Callable[[Case], Hashable]) -> list[Case]:
+    """The first case of each kind."""
+    found: dict[Hashable, Case] = {}
+    for case in cases:
+        found.setdefault(kind(case), case)
+    return list(found.values())
+
+
+def of_each_type(examples: Iterable[Case]) -> list[Case]:
+    """The first example of each neuron type, and of each rate that one is around."""
+
+    def kind(example: Any) -> Hashable:
+        made = example.neuron_type
+        return type(made), type(getattr(made, "base_type", None))
+
+    return one_of_each(examples, kind)
+
+
+def in_turn(cases: Iterable[Any], *others: Iterable[Any]) -> list[Any]:
+    """Parameters: each case with the value of every other argument whose turn it is.
+
+    From round to round the second and all later arguments move on, so that values meet others.
+    """
+    found = []
+    for i, case in enumerate(cases):
+        values = [case]
+        for j, other in enumerate(map(list, others)):
+            values.append(other[(i + j * (i // len(other))) % len(other)])
+        found.append(pytest.param(*values, id="-".join(map(_named, values))))
+    return found
+
+
+def _named(value: Any) -> str:
+    name = str(getattr(value, "id", value))
+    return name if len(name) < 40 else type(value).__name__

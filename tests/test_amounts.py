@@ -14,11 +14,7 @@ from spikewright._base.amounts import (
     SPIKES,
     Unit,
     format_difference,
-    format_energy,
-    format_interval,
     loss_unit,
-    percent,
-    points,
 )
 
 UNITS = {
@@ -88,48 +84,3 @@ def test_value_and_ends_are_read_back_with_their_signs(
         assert abs(text - exact) <= max(
             step * 1.001, 0.51 * abs(exact), 1e-9 * unit.factor * largest
         )
-
-
-@pytest.mark.parametrize(
-    ("value", "interval", "text"),
-    [
-        (-0.004, (-0.018, 0.009), "0.4 points gained (95 % interval 0.9 lost to 1.8 gained)"),
-        (0.004, (-0.018, 0.009), "0.4 points lost (95 % interval 1.8 gained to 0.9 lost)"),
-        (0.004, (0.001, 0.009), "0.4 points lost (95 % interval 0.1 to 0.9)"),
-        (-0.004, (-0.009, -0.001), "0.4 points gained (95 % interval 0.1 to 0.9)"),
-        (0.0, (-0.012, 0.012), "0 points lost (95 % interval 1.2 gained to 1.2 lost)"),
-        (0.0, (0.0, 0.0), "0 points lost (95 % interval 0 to 0)"),
-        (0.004, (0.0, 0.009), "0.4 points lost (95 % interval 0 to 0.9)"),
-        (-0.004, (-0.009, 0.0), "0.4 points gained (95 % interval 0 to 0.9)"),
-        (0.0002, (-0.0003, 0.0007), "0.02 points lost (95 % interval 0.03 gained to 0.1 lost)"),
-        (0.004, (1e-17, 0.009), "0.4 points lost (95 % interval 0 to 0.9)"),
-        (-0.004, None, "0.4 points gained"),
-    ],
-)
-def test_a_difference_in_points(
-    value: float, interval: tuple[float, float] | None, text: str
-) -> None:
-    """Ends have words of their own where they are on both sides of 0, and none where they are not.
-
-    Only 0 is shown as 0, and round-off is 0.
-    """
-    assert format_difference(value, interval) == text
-
-
-def test_a_difference_in_another_unit() -> None:
-    """Costs are more or fewer, scores have no unit, and the kind of the interval is named."""
-    assert format_difference(-12.0, (-30.0, 1500.0), SPIKES) == (
-        "12 spikes fewer (95 % interval 1,500 more to 30 fewer)"
-    )
-    assert format_difference(0.25, (0.1, 0.5), loss_unit(False), "range of 5 draws") == (
-        "0.25 lost (range of 5 draws 0.1 to 0.5)"
-    )
-    assert format_interval(0.25, (-0.1, 0.5), loss_unit(False)) == "0.1 gained to 0.5 lost"
-
-
-def test_amounts_without_a_direction() -> None:
-    """Percentages and points have no minus before zero; joules have their cost table."""
-    assert [percent(-0.0004), points(-0.0004), points(-0.003)] == [
-        "0.0 %", "0.0 points", "-0.3 points",
-    ]  # fmt: skip
-    assert format_energy(1.561e-6, "45nm-fp32") == "1.56 µJ (45nm-fp32)"

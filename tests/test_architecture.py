@@ -55,7 +55,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "choosing.statistics": {"graph"},
     "choosing.rules": {"choosing.statistics", "graph", "measure"},
     "choosing": _RULES | _RUN,
-    "choosing.search": {"records", "report"},
     "diagnosis": _RUN
     | {"records", "passes", "choosing", "choosing.rules", "choosing.statistics"},
     "evaluation": _RUN | {
@@ -68,12 +67,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "records", "choosing", "choosing.statistics", "running.encoders", "diagnosis",
         "evaluation", "training", "chips", "quantising",
     },
-    "choosing.compare": _RUN | _CONVERT | _RULES,
-    "choosing.tuning": _RUN | _CONVERT | _RULES | {
-        "records", "choosing.search", "quantising", "training",
-    },
-    "evaluation.sweeping": _RUN | _CONVERT | _RULES | {
-        "records", "report", "choosing.search", "choosing.tuning", "evaluation", "quantising",
+    "study": _RUN | _CONVERT | _RULES | {
+        "records", "report", "evaluation", "quantising", "training",
     },
     "modelling.networks": {"network"},
     "modelling.semantic": {"network", "modelling.networks"},
@@ -85,17 +80,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exchange.onnx": _MODEL | {"exchange", "lower", "engines", "running"},
     "exchange.nir": _MODEL | {"exchange", "lower", "engines", "simulator", "report"},
     "showing": _RUN | _CONVERT | {
-        "records", "report", "simulator", "choosing.rules", "diagnosis", "evaluation.sweeping",
+        "records", "report", "simulator", "choosing.rules", "diagnosis", "study",
     },
     "explorer": _RUN | _CONVERT | {
-        "records", "choosing", "choosing.rules", "choosing.statistics", "choosing.tuning",
-        "diagnosis", "evaluation.sweeping", "showing", "simulator", "modelling",
+        "records", "choosing", "choosing.rules", "choosing.statistics",
+        "diagnosis", "study", "showing", "simulator", "modelling",
         "modelling.nengo_reader", "modelling.nengo_simulator",
     },
     "testing": _MODEL | {"engines", "frontends", "conversion"},
     "cli": _RUN | _CONVERT | _RULES | {
-        "", "records", "report", "choosing.search", "choosing.tuning", "running.encoders",
-        "evaluation.sweeping", "showing", "explorer", "training", "chips", "exchange.nir",
+        "", "records", "report", "running.encoders",
+        "study", "showing", "explorer", "training", "chips", "exchange.nir",
         "exchange.onnx", "quantising",
     },
     "__main__": {"cli"},
@@ -129,7 +124,6 @@ LATE = {
     ("cli/convert.py", "spikewright.exchange.onnx.saving"): "the same",
     ("measure/run.py", "spikewright.report.figures"): "notebooks alone draw it",
     ("measure/evaluation.py", "spikewright.report.figures"): "the same",
-    ("choosing/search/choice.py", "spikewright.report.figures"): "the same",
 }
 # Modules that may compute the name of what they import, each with its reason.
 COMPUTED = {

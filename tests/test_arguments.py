@@ -269,26 +269,6 @@ def test_built_parameters_have_one_value_a_neuron():
     assert (built.gain[1, 2], built.bias[1, 2], built.amplitude[1, 2]) == (10.0, 15.0, 0.4)
 
 
-@pytest.mark.parametrize("engine", sw.engines.available())
-def test_threads_change_speed_alone(engine):
-    """One thread and two give the same spikes, and PyTorch's own number is put back."""
-    import torch
-
-    graph = models.residual()
-    x = models.inputs(graph, batch=5)
-    before = torch.get_num_threads()
-    conversion = sw.convert(graph, spiking=True, scale_firing_rates=4.0)
-    one, two = (
-        conversion.run(x, steps=30, dt=0.25, engine=engine, threads=n, precision="float64")
-        for n in (1, 2)
-    )
-    assert torch.get_num_threads() == before
-    for name, counts in one.spike_counts().items():
-        np.testing.assert_array_equal(counts, two.spike_counts()[name])
-    with sw.Simulator(conversion.network, engine=engine, threads=1) as sim:
-        sim.run_steps(2)
-
-
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "two", True])
 def test_impossible_threads_are_refused(threads):
     """A number of threads is a whole number from 1."""

@@ -191,6 +191,9 @@ def test_the_machine_is_described_without_saying_whose_it_is() -> None:
     assert platform.node() not in text
 
 
+# -- timing --
+
+
 # -- comparison --
 
 
@@ -494,3 +497,6 @@ def test_commands_and_document_name_no_place_of_this_machine() -> None:
     for file in files:
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"/(home|root|work|tmp|Users)/", text), file.name
+
+
+# -- the other commands --

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -83,38 +82,3 @@ def test_every_public_name_is_on_the_site(site: dict[Path, Found]) -> None:
         & anchors[reference.slug(topic)]
     ]
     assert missing == []
-
-
-def test_a_class_shows_its_arguments(site: dict[Path, Found]) -> None:
-    """Behind its name, with their defaults."""
-    (page,) = (path for path in site if path.parts[-2:] == ("api", "neuron_types.html"))
-    text = re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))
-    assert re.search(r"class spikewright\.LIF\(\s*tau_rc: float \| \w+[^=]* = 0\.02", text)
-
-
-def test_an_inventory_lists_what_the_site_mentions(site: dict[Path, Found]) -> None:
-    """A page leads to each of its addresses, from text or from a signature."""
-    linked = {link for found in site.values() for link in found.links}
-    for project in sorted((DOCS / "inventories").glob("*.txt")):
-        address, places = links.inventory(project.stem)
-        unused = {name for name, (_, place) in places.items() if address + place not in linked}
-        assert unused == set(), project.name
-
-
-LEADS = {
-    "training.html": "api/conversion.html#spikewright.Conversion.train",
-    "from_pytorch.html": (
-        "https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html#torch.nn.Module"
-    ),
-    "from_nengo.html": "https://www.nengo.ai/nengo/frontend-api.html#nengo.Ensemble",
-    "from_nengo_dl.html": "https://numpy.org/doc/stable/reference/generated/numpy.tile.html#numpy.tile",
-    "keras.html": "https://keras.io/api/ops/",
-    "reference.html": "api/conversion.html#spikewright.Conversion.run",
-}
-
-
-@pytest.mark.parametrize("name", LEADS)
-def test_names_in_code_lead_to_their_documentation(site: dict[Path, Found], name: str) -> None:
-    """Of this package, of PyTorch, Nengo and NumPy, and of Keras."""
-    (page,) = (path for path in site if path.parent.name.startswith("site") and path.name == name)
-    assert LEADS[name] in site[page].links

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -407,24 +405,6 @@ def test_sequences_are_taken_step_by_step():
     for t in range(7):
         truth = evaluate(graph, {"x": x[:, t]})["output"]
         np.testing.assert_allclose(run.output[:, t], truth, atol=1e-5)
-
-
-def test_verify_names_the_first_layer_that_differs():
-    """A source that computes something else is caught at its first different layer."""
-    graph = models.residual()
-    good = sw.convert(graph)
-    assert max(good.verify().values()) < 1e-5
-
-    def sabotaged(values):
-        found = evaluate_all(graph, values)
-        for name in ("conv2", "fc"):
-            found[name] = found[name] * 1.01
-        return found
-
-    good.source = replace(good.source, activations=sabotaged)
-    with pytest.raises(VerificationError, match="'conv2'"):
-        good.verify()
-    assert good.verify(rtol=0.1)
 
 
 def test_verify_sees_a_network_that_differs():

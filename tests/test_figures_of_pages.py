@@ -50,61 +50,33 @@ def parts_of(page: str) -> set[str]:
     return {figures.part for figures in FIGURES if figures.page == page}
 
 
-@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
-def test_every_table_of_figures_is_registered(path: Path) -> None:
+def test_every_table_of_figures_is_registered() -> None:
     """Between marks, below a heading of a page that is written as a whole, or stated as such."""
-    page, parts = path.read_text(encoding="utf-8"), parts_of(path.name)
-    if "" in parts:
-        return
-    assert set(marked.names(page)) <= parts
-    headings = {line.strip("# ") for line in page.splitlines() if line.startswith("## ")}
-    assert parts <= headings | set(marked.names(page))
-    for heading, first in tables(page):
-        above = page[: page.index(f"# {heading}\n")].split("\n## ")
-        chapter = heading if heading in parts else above[-1].splitlines()[0]
-        assert chapter in parts or (path.name, first) in STATED, f"{heading}: {first}"
+    for path in WRITTEN:
+        page, parts = path.read_text(encoding="utf-8"), parts_of(path.name)
+        if "" in parts:
+            continue
+        assert set(marked.names(page)) <= parts, path
+        headings = {line.strip("# ") for line in page.splitlines() if line.startswith("## ")}
+        assert parts <= headings | set(marked.names(page)), path
+        for heading, first in tables(page):
+            above = page[: page.index(f"# {heading}\n")].split("\n## ")
+            chapter = heading if heading in parts else above[-1].splitlines()[0]
+            assert chapter in parts or (path.name, first) in STATED, f"{heading}: {first}"
 
 
-def test_tables_of_figures_are_found() -> None:
-    """Outside of marks, by what their cells hold; words and marks make none."""
-    page = """# A
-
-| a | b |
-|---|--:|
-| x | 1.5 (0.1 to 2) |
-
-## B
-
-| a | b |
-|---|---|
-| x | a word |
-
-<!-- c: measured -->
-| a | b |
-|---|--:|
-| x | 3 % |
-<!-- c: end -->
-
-| d | b |
-|---|--:|
-| x | 1,200 |
-"""
-    assert tables(page) == [("A", "a"), ("B", "d")]
-    assert marked.names(page) == ["c"]
-
-
-@pytest.mark.parametrize("figures", FIGURES, ids=lambda figures: figures.name)
-def test_a_command_writes_its_page_within_an_hour(figures: Figures) -> None:
+def test_a_command_writes_its_page_within_an_hour() -> None:
     """Its module is there and takes the page's name; one core is enough."""
-    module = figures.command.split()[0]
-    spec = find_spec(f"benchmarks.{module}")
-    assert spec is not None and spec.origin is not None
-    source = Path(spec.origin)
-    if source.name == "__init__.py":
-        source = source.with_name("__main__.py")
-    assert re.search(r"--document|add_document|document\.add|edges\.add", source.read_text("utf-8"))
-    assert 0 < figures.seconds <= SLOWEST
-    assert (DOCS / figures.page).exists()
+    writes = re.compile(r"--document|add_document|document\.add|edges\.add")
+    for figures in FIGURES:
+        spec = find_spec(f"benchmarks.{figures.command.split()[0]}")
+        assert spec is not None and spec.origin is not None, figures
+        source = Path(spec.origin)
+        if source.name == "__init__.py":
+            source = source.with_name("__main__.py")
+        assert writes.search(source.read_text("utf-8")), figures
+        assert 0 < figures.seconds <= SLOWEST, figures
+        assert (DOCS / figures.page).exists(), figures
 
 
 def test_kept_weights_are_few_and_each_is_read() -> None:
@@ -113,28 +85,6 @@ def test_kept_weights_are_few_and_each_is_read() -> None:
     read = {name for figures in FIGURES for name in figures.weights}
     assert read == set(files)
     assert sum(path.stat().st_size for path in files.values()) <= LARGEST
-
-
-def test_goals_are_not_on_pages() -> None:
-    """They are the project's own: no column and no verdict."""
-    for path in WRITTEN:
-        text = path.read_text(encoding="utf-8")
-        assert not re.search(r"\| goal \||not reached|goals that", text, re.IGNORECASE), path.name
-
-
-def test_names_are_given_once() -> None:
-    """A name stands for one part of one page."""
-    assert len({figures.name for figures in FIGURES}) == len(FIGURES)
-    places = {(figures.page, figures.part) for figures in FIGURES}
-    assert len(places) == len(FIGURES)
-
-
-def test_the_list_names_every_page(capsys: pytest.CaptureFixture[str]) -> None:
-    """With seconds and the command."""
-    text = pages.listed()
-    for figures in FIGURES:
-        assert f"  {figures.name}: " in text
-        assert f"python -m benchmarks.{figures.command} --document" in text
 
 
 def test_what_is_made_again_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,13 +30,6 @@ def session() -> str:
     return "\n".join(parts)
 
 
-def test_the_page_installs_what_it_needs_once() -> None:
-    """One command, and nothing else is installed on the way."""
-    assert len(_INSTALL.findall(PAGE.text)) == 1
-    assert "pip install" not in session()
-    assert session().count("spikewright ") > 5
-
-
 @pytest.mark.first_hour
 def test_the_path_works_in_a_fresh_environment(tmp_path: Path) -> None:
     """With the extras that the page names, and no other, every line works and prints the same."""

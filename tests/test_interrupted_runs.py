@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import engines
 from spikewright.errors import SimulationError
 
@@ -93,8 +94,7 @@ def agree(sim: sw.Simulator, probes: list[sw.Probe]) -> None:
         assert len(sim.data[probe]) == len(sim.trange(probe.sample_every))
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-@pytest.mark.parametrize("engine", engines.available())
+@pytest.mark.parametrize(("block", "engine"), in_turn(BLOCKS, engines.available()))
 def test_an_interrupted_run_goes_on_to_the_same_bits(engine: str, block: int | None) -> None:
     """Ctrl-C within a function, at any step: recordings agree, and the rest is as in one run.
 
@@ -118,8 +118,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(engine: str, block: int | N
         assert len(set(drift.calls)) == len(drift.calls) == STEPS
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-@pytest.mark.parametrize("engine", engines.available())
+@pytest.mark.parametrize(("block", "engine"), in_turn(BLOCKS, engines.available()))
 def test_a_failed_run_keeps_the_steps_before(engine: str, block: int | None) -> None:
     """A function raises at a step: all steps before it are recorded, and it goes on from there."""
     expected = recorded(engine, block=1 if engine == "torch" else block)

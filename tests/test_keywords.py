@@ -38,12 +38,6 @@ def test_every_misspelt_keyword_is_recognised(name: str) -> None:
             assert "Did you mean" in str(info.value)
 
 
-def test_a_keyword_like_no_other_is_named_alone() -> None:
-    """No guess where nothing is near; several are all named."""
-    with pytest.raises(TypeError, match=r"^convert\(\) .*'qqq'\. convert\(\) .*'zzz'"):
-        sw.convert(models.mlp(), qqq=1, zzz=2)
-
-
 @pytest.mark.parametrize("keyword", FROM_ELSEWHERE)
 def test_keywords_of_another_converter_say_what_means_them_here(keyword: str) -> None:
     """In `convert` and in `again`; what the hint names is an argument of `convert`."""
@@ -56,9 +50,3 @@ def test_keywords_of_another_converter_say_what_means_them_here(keyword: str) ->
     assert hint in str(refused.value)
     named = hint.partition("=")[0] if "=" in hint else ""
     assert not named or named in inspect.signature(sw.convert).parameters
-
-
-def test_keywords_that_are_right_pass() -> None:
-    """The function itself is called, with all that it was given."""
-    conversion = sw.convert(models.mlp(), scale_firing_rates=2.0, spiking=True, synapse=None)
-    assert conversion.arguments["scale_firing_rates"] == 2.0

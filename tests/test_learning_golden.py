@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import engines
 
 
@@ -59,8 +60,7 @@ GOLDEN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("engine", engines.available())
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize(("name", "engine"), in_turn(GOLDEN, engines.available()))
 def test_weights_after_200_steps(name: str, engine: str) -> None:
     """Three leaky neurons, and two that they lead to; inputs are sines, synapses as written."""
     golden = GOLDEN[name]

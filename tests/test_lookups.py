@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -203,9 +204,8 @@ BEHIND: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("behind", BEHIND)
-@pytest.mark.parametrize("masking", MASKING)
-def test_a_mask_is_followed_to_whatever_takes_it(masking: str, behind: str) -> None:
+@pytest.mark.parametrize(("behind", "masking"), list(zip(BEHIND, cycle(MASKING), strict=False)))
+def test_a_mask_is_followed_to_whatever_takes_it(behind: str, masking: str) -> None:
     """The outputs are Keras's for padded samples."""
     keras.utils.set_random_seed(1)
     make, shape = MASKING[masking]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from slowly import of_each_type
 from spikewright import network as files
 from spikewright.errors import BuildError, DamagedFileError, NetworkError
 from spikewright.explorer.live.opening import live
@@ -49,7 +50,7 @@ def test_a_simulator_takes_the_networks_step() -> None:
     assert live(_decaying()).dt == STEP
 
 
-@pytest.mark.parametrize("example", neuron_type_examples(), ids=lambda e: e.id)
+@pytest.mark.parametrize("example", of_each_type(neuron_type_examples()), ids=lambda e: e.id)
 def test_neurons_with_a_state_hold_for_one_step(example: NeuronExample) -> None:
     """Of every type: another step is refused by name where a state goes on from step to step.
 

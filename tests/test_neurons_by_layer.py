@@ -16,11 +16,11 @@ import torch
 from click.testing import CliRunner
 
 import spikewright as sw
-from spikewright.choosing.tuning.reproduce import text
 from spikewright.cli.main import main
 from spikewright.cli.options import _neurons
 from spikewright.errors import ConversionError
 from spikewright.network.neurons import NEURON_TYPES
+from spikewright.study.code import text
 
 L = keras.layers
 X = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)

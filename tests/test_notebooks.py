@@ -11,7 +11,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from scripts.notebooks import FOLDER, NOTEBOOKS, read
+from scripts.notebooks import NOTEBOOKS, read
 
 from pages import alike
 
@@ -67,12 +67,3 @@ def test_a_notebook_is_small_and_whole(path: Path) -> None:
     content = path.read_text(encoding="utf-8")
     assert len(content) < 100_000
     assert not re.search(r"/(home|root|work|tmp|Users)/", content)
-
-
-@every
-def test_links_of_a_notebook_lead_somewhere(path: Path) -> None:
-    """To pages that are there."""
-    text = "".join(c.source for c in read(path).cells if c.cell_type == "markdown")
-    found = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
-    assert len(found) >= 3
-    assert [link for link in found if not (FOLDER / link).exists()] == []

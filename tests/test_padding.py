@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +105,10 @@ def _scales(conversion: sw.Conversion) -> dict[str, NDArray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("kind", KINDS, ids="-".join)
-def test_thresholds_do_not_depend_on_padding(kind: tuple[str, str], rule: str) -> None:
+@pytest.mark.parametrize(
+    ("rule", "kind"), list(zip(RULES, cycle(KINDS), strict=False)), ids=list(RULES)
+)
+def test_thresholds_do_not_depend_on_padding(rule: str, kind: tuple[str, str]) -> None:
     """Every rule chooses the same thresholds whatever padding holds, and however long it is."""
     found = {
         name: _scales(_plain(name, *kind).again(scale_firing_rates=RULES[rule], calibration=x))
@@ -136,7 +138,7 @@ def test_samples_that_are_all_padding_give_no_statistics() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+@pytest.mark.parametrize("kind", KINDS[:2], ids="-".join)
 def test_figures_of_evaluations_do_not_depend_on_padding(kind: tuple[str, str]) -> None:
     """Accuracy, errors, rates, spikes, operations and joules are those without padding."""
     y = LABELS if kind[0] != "tokens" else None
@@ -164,7 +166,7 @@ def test_targets_at_padding_count_in_no_error() -> None:
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+@pytest.mark.parametrize("kind", KINDS[::2], ids="-".join)
 def test_runs_count_no_spikes_of_padding(kind: tuple[str, str]) -> None:
     """Spikes, rates, silence and saturation of a run are those without padding."""
     found = {}
@@ -220,7 +222,7 @@ def test_comparisons_of_rules_do_not_depend_on_padding() -> None:
         sw.best_rule(_plain("same", "tokens", "added"), GIVEN[name], steps=STEPS)
         for name in ("same", "other tokens")
     ]
-    first, second = ([(row.candidate.name, row.loss) for row in one.compared] for one in found)
+    first, second = ([(row.setting.name, row.lost) for row in one.points] for one in found)
     assert first == second
 
 

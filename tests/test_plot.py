@@ -45,7 +45,7 @@ def test_a_raster_of_one_sample(conversion: sw.Conversion) -> None:
     panels = axes.figure.axes
 
     assert isinstance(axes, plt.Axes) and is_shown(axes)
-    assert [panel.get_ylabel().split("\n")[0] for panel in panels] == ["relu1", "relu2", "output,"]
+    assert [panel.get_ylabel().split("\n")[0] for panel in panels] == ["relu1", "relu2", "output"]
     dots = panels[0].collections[0].get_offsets()
     assert len(dots) == np.count_nonzero(run.spikes_over_time("relu1"))
 
@@ -96,7 +96,7 @@ def test_a_sweep_or_its_records() -> None:
     found = sw.sweep(demo.MODEL, X, Y, scales=[5, 50], steps=8, within=0.1, progress=False)
     for given in (found, found.records):
         axes = sw.plot.sweep(given)
-        assert axes.get_ylabel() == "accuracy (%)" and is_shown(axes)
+        assert axes.get_ylabel() == "accuracy" and is_shown(axes)
 
 
 def test_what_has_nothing_to_show_is_refused(conversion: sw.Conversion, tmp_path: Any) -> None:
@@ -116,7 +116,7 @@ def test_pictures_that_are_saved_stay_out_of_pyplot() -> None:
     """What `report.figures` draws opens no window, before and after a call here."""
     sw.plot.rates(sw.convert(demo.MODEL, spiking=True, scale_firing_rates=50).run(X, 4))
     before = plt.get_fignums()
-    figures.draw_rates(figures.rates_info({"a": np.ones(3)}))
+    figures.draw(figures.rates_info({"a": np.ones(3)}))
 
     assert len(before) == 1 and plt.get_fignums() == before
 

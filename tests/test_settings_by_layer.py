@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import keras
@@ -70,7 +71,6 @@ def pytorch_case() -> Case:
 
 
 CASES: dict[str, Callable[[], Case]] = {"keras": keras_case, "pytorch": pytorch_case}
-Read = Callable[[Any, Any], dict[str, Any]]
 
 
 def _ensembles(value: Callable[[Any], Any]) -> Callable[[Conversion], dict[str, Any]]:
@@ -204,7 +204,13 @@ def case(request: pytest.FixtureRequest) -> Case:
     return CASES[request.param]()
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+EVERY = pytest.mark.parametrize(
+    ("name", "case"), list(zip(SETTINGS, cycle(CASES), strict=False)), indirect=["case"]
+)
+"""Every setting, on the models of the frameworks by turns."""
+
+
+@EVERY
 def test_layers_that_a_dict_leaves_out_keep_the_default(name: str, case: Case) -> None:
     """Or have that of the key `default`; all others have what is given."""
     setting = SETTINGS[name]
@@ -217,7 +223,9 @@ def test_layers_that_a_dict_leaves_out_keep_the_default(name: str, case: Case) -
     assert both[case.second] == setting.found(setting.other)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    ("name", "case"), list(zip(SETTINGS, cycle(reversed(CASES)), strict=False)), indirect=["case"]
+)
 def test_a_key_may_be_a_layer_a_module_or_an_activation(name: str, case: Case) -> None:
     """A layer's name wins over a module around it, and this over an activation."""
     setting = SETTINGS[name]
@@ -231,7 +239,7 @@ def test_a_key_may_be_a_layer_a_module_or_an_activation(name: str, case: Case) -
     assert (found[case.first], found[case.second], found[case.curved]) == (other, value, value)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@EVERY
 def test_unknown_keys_are_one_error(name: str, case: Case) -> None:
     """With the layer that was probably meant, for every unknown key."""
     setting = SETTINGS[name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ FLAT = X.reshape(len(X), -1) / 16
 SETTINGS: dict[str, Any] = {"steps": 6, "progress": False}
 
 
-def _choice() -> sw.Choice:
+def _searched() -> sw.StudyResult:
     space = {"steps": 4}
     return sw.tune(demo.MODEL, X, Y, max_drop=0.5, space=space, trials=1, progress=False)
 
@@ -50,12 +49,12 @@ EXAMPLES: dict[str, Callable[[], Shown]] = {
     "Conversion": conversion,
     "Run": lambda: conversion().run(FLAT, **SETTINGS),
     "Evaluation": lambda: conversion().evaluate(FLAT, Y, **SETTINGS),
-    "BestRule": lambda: sw.best_rule(conversion(), FLAT, **SETTINGS),
     "Trace": lambda: conversion().trace,
     "Plan": lambda: conversion().plan(),
     "Memory": lambda: conversion().memory(2, 3),
-    "Sweep": lambda: sw.sweep(conversion(), FLAT, Y, scales=[10, 50], **SETTINGS),
-    "Choice": _choice,
+    "StudyResult": lambda: sw.sweep(conversion(), FLAT, Y, scales=[10, 50], **SETTINGS),
+    "StudyResult of a search": _searched,
+    "StudyResult of rules": lambda: sw.best_rule(conversion(), FLAT, **SETTINGS),
     "Training": lambda: conversion().train(FLAT, Y, steps=4, epochs=2, progress=False),
     "Verification": lambda: conversion().verify(FLAT),
     "Diagnosis": lambda: conversion().diagnose(FLAT, Y, **SETTINGS),
@@ -110,7 +109,7 @@ def kinds(base: type = Shown) -> Iterator[type]:
 def test_every_result_is_tested_below() -> None:
     """Whatever notebooks show has an example here; public names are imported first."""
     assert all(hasattr(sw, name) for name in sw.__all__)
-    assert {kind.__name__ for kind in kinds()} == set(EXAMPLES)
+    assert {kind.__name__ for kind in kinds()} == {name.split()[0] for name in EXAMPLES}
 
 
 @pytest.mark.filterwarnings("ignore::spikewright.errors.ConversionWarning")
@@ -118,7 +117,7 @@ def test_every_result_is_tested_below() -> None:
 def test_a_result_is_a_sentence_and_a_table(name: str) -> None:
     """Only tags of tables and a picture; names with markup in them stand there as they are."""
     item = EXAMPLES[name]()
-    assert type(item).__name__ == name
+    assert type(item).__name__ == name.split()[0]
     html = item._repr_html_()
     found = parsed(html)
     assert set(found.tags) <= {
@@ -132,19 +131,15 @@ def test_a_result_is_a_sentence_and_a_table(name: str) -> None:
     for row in rows[:5]:
         for cell in row:
             assert cell in found.text
-    if name not in ("Choice", "BestRule", "Evaluation", "Sweep", "Training"):
+    if name.split()[0] not in ("Evaluation", "StudyResult", "Training"):
         assert EVIL in found.text
 
 
 @pytest.mark.filterwarnings("ignore::spikewright.errors.ConversionWarning")
-@pytest.mark.parametrize("name", ["Run", "Evaluation", "Sweep", "Choice"])
+@pytest.mark.parametrize("name", ["Run", "Evaluation", "StudyResult"])
 def test_what_was_measured_has_a_picture(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small PNG within the text, with a text of its own; none without matplotlib."""
     item = EXAMPLES[name]()
-    if isinstance(item, sw.Choice):  # a search of one setting has nothing to compare
-        assert item._drawn() is None
-        others = (replace(r, value=2 * r.value, how={**r.how, "trial": 9}) for r in item.records)
-        item = replace(item, records=(*item.records, *others))
     (picture,) = parsed(item._repr_html_()).pictures
     head, _, data = picture["src"].partition(",")
     assert head == "data:image/png;base64" and picture["alt"]

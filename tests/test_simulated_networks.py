@@ -69,6 +69,9 @@ def test_an_unseeded_network_is_different_every_time_and_says_its_seed() -> None
     np.testing.assert_array_equal(again.data[ensemble].initial_voltage, starts[0])
 
 
+# Random starts, seeds, resets
+
+
 def test_reset_begins_anew() -> None:
     """The same results again; with another seed other random starts and draws."""
     mixed = MixedNetwork()
@@ -239,32 +242,6 @@ def test_an_integrator_with_a_synapse_is_the_loop_written_by_hand() -> None:
     assert abs(sim.data[probe][100, 0] - 0.2) < 0.01
 
 
-def test_a_spiking_loop_is_the_loop_written_by_hand() -> None:
-    """Two populations that inhibit each other through synapses, step by step, exactly."""
-    dt, steps = 2.0**-6, 200
-    with sw.Network() as net:
-        stimulus = sw.Node([40.0, 36.0])
-        one, two = (cells(initial_voltage="zero") for _ in range(2))
-        sw.Connection(stimulus[0], one.neurons, None)
-        sw.Connection(stimulus[1], two.neurons, None)
-        sw.Connection(one.neurons, two.neurons, 0, -0.5)
-        sw.Connection(two.neurons, one.neurons, 0, -0.25)
-        probes = sw.Probe(one.neurons, "spike_count"), sw.Probe(two.neurons, "spike_count")
-    sim = simulator(net, dt=dt)
-    sim.run_steps(77)
-    sim.run_steps(steps - 77)
-    v, sent, expected = np.zeros(2), np.zeros(2), []
-    for _ in range(steps):
-        v = v + np.array([40.0, 36.0]) - np.array([0.25, 0.5]) * sent[::-1] / dt
-        counts = np.maximum(np.floor(v * dt), 0.0)
-        v = v - counts / dt
-        sent = counts
-        expected.append(counts)
-    found = np.concatenate([sim.data[p] for p in probes], axis=1)
-    np.testing.assert_array_equal(found, expected)
-    assert found.sum(axis=0).min() > 10
-
-
 # Functions
 
 
@@ -303,6 +280,15 @@ def test_functions_without_output_are_called() -> None:
     sim = simulator(net, dt=0.5)
     sim.run_steps(2)
     assert seen == [(0.5, 4.0), (1.0, 4.0)] and sim.data[probe].shape == (2, 0)
+
+
+# Networks together
+
+
+# Recurrence
+
+
+# Functions
 
 
 @pytest.mark.parametrize("takes_input", [False, True])

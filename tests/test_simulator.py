@@ -17,40 +17,6 @@ from spikewright.testing.mixed import MixedNetwork
 both = pytest.mark.parametrize("precision", sw.engines.PRECISIONS)
 
 
-# The worked example
-
-
-@both
-@pytest.mark.parametrize(
-    ("scale", "a", "b"),
-    [
-        (1.0, [0] * 9 + [10, 0, 0], [0] * 9 + [20, 0, 0]),
-        (5.0, [0, 2] * 6, [0, 4] * 6),
-        (10.0, [1] * 12, [2] * 12),
-    ],
-)
-def test_the_worked_example(
-    scale: float, a: list[float], b: list[float], precision: sw.engines.Precision
-) -> None:
-    """Its rows, exactly; gain, amplitude and maximum rates change with s, the weights never."""
-    with sw.Network(seed=0) as net:
-        stimulus = sw.Node(1.0)
-        first, second = (cells(rate_scale=scale, initial_voltage="zero") for _ in range(2))
-        one = sw.Connection(stimulus, first.neurons, transform=1.0, synapse=None)
-        two = sw.Connection(first.neurons, second.neurons, transform=2.0, synapse=None)
-        probes = sw.Probe(first.neurons), sw.Probe(second.neurons)
-    with simulator(net, dt=0.1, precision=precision) as sim:
-        sim.run_steps(12)
-    assert sim.data[probes[0]][:, 0].tolist() == a
-    assert sim.data[probes[1]][:, 0].tolist() == b
-    assert sim.data[one].weights == 1.0 and sim.data[two].weights == 2.0
-    for ensemble in (first, second):
-        built = sim.data[ensemble]
-        assert (built.gain, built.bias, built.amplitude) == (scale, 0.0, 1.0 / scale)
-        assert built.max_rates == scale
-        assert (ensemble.gain, ensemble.rate_scale) == (1.0, scale)
-
-
 @both
 def test_the_worked_example_of_rates(precision: sw.engines.Precision) -> None:
     """Without spikes, every step reads 1 and 2, whatever the scale."""
@@ -67,6 +33,9 @@ def test_the_worked_example_of_rates(precision: sw.engines.Precision) -> None:
             sim.run_steps(12)
         assert [sim.data[p][:, 0].tolist() for p in probes] == [[1.0] * 12, [2.0] * 12]
         assert sim.data[first].gain == scale and sim.data[first].max_rates == scale
+
+
+# The worked example
 
 
 # Running
@@ -364,28 +333,6 @@ def test_weights_are_the_users_own() -> None:
     assert data[plain].weights == 1.0
 
 
-# Blocks of steps, and recordings that are forgotten
-
-
-@both
-def test_blocks_of_steps_change_no_result(precision: sw.engines.Precision) -> None:
-    """One step at a time, or seven, or as many as the engine likes: the same recordings."""
-
-    def run(block: int | None) -> Any:
-        with sw.Network(seed=0) as net:
-            stimulus = sw.Node(lambda t: np.sin(20 * t))
-            a = sw.Ensemble(20, 1)
-            sw.Connection(stimulus, a)
-            sw.Connection(a, a, 0.1)
-            probe = sw.Probe(a, synapse=0.01)
-        with simulator(net, precision=precision, block=block) as sim:
-            sim.run_steps(50)
-        return sim.data[probe]
-
-    for block in (1, 7):
-        np.testing.assert_array_equal(run(block), run(None))
-
-
 def test_functions_are_called_in_turn_in_blocks_of_one_step() -> None:
     """What one function leaves for another is there in the same step."""
     left: list[float] = []
@@ -483,3 +430,6 @@ def test_recordings_say_what_there_is() -> None:
     with sw.Simulator(many, progress=False) as sim:
         assert repr(sim.data).splitlines()[-1].startswith("  ... and ")
         assert len(repr(sim.data).splitlines()) < 20
+
+
+# Blocks of steps, and recordings that are forgotten

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,6 @@ from benchmarks.image_sets import ImageSet
 from benchmarks.training import AdamRecipe, Normalised, Recipe
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from safetensors import safe_open
 from torch import nn
 
@@ -59,38 +57,6 @@ def small() -> nn.Module:
     )  # fmt: skip
 
 
-# -- images --
-
-
-def test_plain_and_coded_images_are_read(tmp_path: Path) -> None:
-    """Streams that share their first bytes decode to what each is on its own, in order."""
-    x, y = images(6, 16), np.arange(6)
-    test = np.array([True, False, True, False, False, False])
-    streams, decoded = [], []
-    for image in x:
-        stream = io.BytesIO()
-        Image.fromarray(image).save(stream, "JPEG", quality=75)
-        streams.append(stream.getvalue())
-        decoded.append(np.asarray(Image.open(stream).convert("RGB")))
-    head = streams[0][:100]
-    assert all(stream.startswith(head) for stream in streams)
-    rest = [np.frombuffer(stream[100:], np.uint8) for stream in streams]
-    coded = tmp_path / "coded.npz"
-    np.savez(
-        coded, head=np.frombuffer(head, np.uint8), body=np.concatenate(rest),
-        size=np.array([len(r) for r in rest], np.uint16), y=y.astype(np.uint8), test=test,
-    )  # fmt: skip
-    found = image_sets.load(coded)
-    np.testing.assert_array_equal(found.x_test, np.stack(decoded)[test])
-    np.testing.assert_array_equal(found.x_train, np.stack(decoded)[~test])
-    np.testing.assert_array_equal(found.y_train, [1, 3, 4, 5])
-    plain = tmp_path / "plain.npz"
-    np.savez(plain, x_train=x[..., 0], y_train=y[:, None], x_test=x[:2, ..., 0], y_test=y[:2])
-    found = image_sets.load(plain)
-    np.testing.assert_array_equal(found.x_train, x[..., :1])
-    assert found.y_train.shape == (6,)
-
-
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     """The error names what the file holds and what it should hold; images must be bytes."""
     np.savez(tmp_path / "a.npz", pixels=np.zeros(3))
@@ -108,6 +74,9 @@ def test_some_images_are_spread_over_a_sorted_file() -> None:
     found = ImageSet(x, y, x, y).some(20, 10)
     np.testing.assert_array_equal(np.unique(found.y_train), np.arange(10))
     np.testing.assert_array_equal(found.y_test, np.arange(10))
+
+
+# -- images --
 
 
 # -- training --
@@ -208,6 +177,9 @@ def test_resnet_20_is_that_of_the_paper() -> None:
     weighted = [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert len(weighted) == 20
     assert sum(p.numel() for p in module.parameters()) == 269_722
+
+
+# -- networks --
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from slowly import in_turn, of_each_type
 from spikewright.errors import SimulationError
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.testing.modelling import NeuronExample, neuron_type_examples, sent_of
@@ -37,8 +38,9 @@ def times_of(sent: np.ndarray, dt: float) -> list[list[float]]:
     ]
 
 
-@pytest.mark.parametrize("attr", ["output", "spike_count"])
-@pytest.mark.parametrize("example", [pytest.param(e, id=e.id) for e in SPIKING])
+@pytest.mark.parametrize(
+    ("example", "attr"), in_turn(of_each_type(SPIKING), ["output", "spike_count"])
+)
 def test_every_spike_is_listed_at_the_end_of_its_step(example: NeuronExample, attr: str) -> None:
     """Of every spiking type: as often as it was sent, for both probes that record spikes."""
     steps = 20

@@ -14,18 +14,17 @@ import pytest
 
 import spikewright as sw
 from spikewright._base.amounts import format_difference
-from spikewright.choosing.search.choice import Choice
 from spikewright.diagnosis.findings import Findings
 from spikewright.diagnosis.judges import Score
 from spikewright.diagnosis.loss import Loss
 from spikewright.diagnosis.text import summary
-from spikewright.evaluation.sweeping.readings import Judged, Reading
-from spikewright.evaluation.sweeping.words import found_one
 from spikewright.records import Record, Worth, table_of
 from spikewright.report.figures import trade_off_info
 from spikewright.report.over_time import over_time_table
-from spikewright.report.page.plots import trade_off
 from spikewright.report.page.summary import sentence
+from spikewright.study.grid.summary import found_one
+from spikewright.study.point import Certificate, OutputScore
+from spikewright.study.search.result import conclusion
 
 SOURCE = Path(sw.__file__).parent
 HOW = {"steps": 4, "readout": "mean", "dt": 0.001}
@@ -58,9 +57,10 @@ class Stated:
 def of_a_sweep(stated: Stated) -> str:
     """The sentence of a sweep about its best setting."""
     source, value, drop = stated.records
-    tried: Any = SimpleNamespace(setting=SimpleNamespace(name="scale 5"))
-    judged = Judged(ACCURACY, value, drop, source)
-    return found_one(Reading(tried, 4, 0.001, "mean", (judged,), ()), 0.01, "spikes")
+    score = OutputScore(ACCURACY, value, drop, source)
+    setting = sw.StudySetting("scale 5", {})
+    point = sw.OperatingPoint(setting=setting, steps=4, dt=0.001, scores=(score,))
+    return found_one(point, 0.01, "spikes")
 
 
 def of_a_diagnosis(stated: Stated) -> str:
@@ -72,13 +72,13 @@ def of_a_diagnosis(stated: Stated) -> str:
 
 def of_a_search(stated: Stated) -> str:
     """The sentence of a search, whose interval is in its verdict."""
-    choice = Choice(
-        arguments={"steps": 4, "dt": 0.001}, drop=stated.drop, interval=(stated.low, stated.high),
-        certified=False, costs={"spikes": 5.0}, needed=9, runners_up=(), limit=0.5,
-        confidence=0.95, minimised="spikes", held_back=9, searched_on=9, records=(), reproduce="",
-        trials={},
+    score = OutputScore(ACCURACY, stated.record, stated.record)
+    point = sw.OperatingPoint(
+        setting=sw.StudySetting("trial 1", {}), steps=4, dt=0.001, scores=(score,),
+        check=Certificate(certified=False, needed=9),
     )  # fmt: skip
-    return str(choice)
+    asked: Any = SimpleNamespace(worth=ACCURACY, max_drop=0.5, confidence=0.95)
+    return conclusion(asked, point, 9)
 
 
 def cells(stated: Stated) -> str:
@@ -96,7 +96,7 @@ def of_a_mark(stated: Stated) -> str:
             ("accuracy drop", value_of, "fraction"), ("spikes per sample", 9 + value_of, "spikes"),
         )
     ]  # fmt: skip
-    return trade_off.describe(trade_off_info(records))
+    return trade_off_info(records).chart().words
 
 
 WITH_INTERVAL: dict[str, Callable[[Stated], str]] = {

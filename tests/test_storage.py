@@ -53,14 +53,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("storage") / "file"
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=66, deadline=None, derandomize=True)
 @given(value=nested)
 def test_plain_data_and_registered_classes_come_back(place: Path, value: Any) -> None:
     """Text, numbers, tuples, mappings and dataclasses, nested in any way, under any key."""
     assert _there_and_back(value, place) == value
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=66, deadline=None, derandomize=True)
 @given(
     array=hnp.arrays(
         hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.floating_dtypes(sizes=(16, 32, 64)),

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import demo, engines
 from spikewright.cli.main import main
 from spikewright.engines.native.engine import THREADS_VARIABLE, NativeEngine
@@ -55,8 +56,9 @@ ENTRIES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("threads", [0, 257, 10**6, 10**30, 2.5, "2", True])
-@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(
+    ("entry", "threads"), in_turn(ENTRIES, [0, 257, 10**6, 10**30, 2.5, "2", True])
+)
 def test_numbers_of_threads_are_from_1_to_256(entry: str, threads: Any) -> None:
     """Any other is refused where it enters, before a thread is started."""
     with pytest.raises(SpikewrightError, match=r"threads must be .*from 1 to 256, got "):

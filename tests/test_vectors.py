@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from populations import simulator
 from spikewright import distributions, processes, solvers
 from spikewright.engines.program import Linear
 from spikewright.errors import BuildError, NetworkError, SimulationError
-from spikewright.network import load, save
 
 ENGINES = [name for name in sw.engines.available() if name != "torch"]
 
@@ -195,6 +193,9 @@ def test_factors_are_multiplied_out_only_where_that_is_no_larger() -> None:
     assert sorted(shapes) == [(1, 300), (4, 300), (64, 4), (200, 64)]
 
 
+# Connections
+
+
 @pytest.mark.parametrize("solver", [solvers.LstsqL2(weights=True), solvers.LstsqDrop(weights=True)])
 def test_weights_between_neurons_do_what_factors_do(solver: solvers.Solver) -> None:
     """The full matrix is stored instead, gain x encoders / radius x transform x decoders."""
@@ -324,66 +325,6 @@ def test_probes_of_what_arrives_and_of_what_is_decoded() -> None:
         sim.run_steps(300)
     assert np.allclose(sim.data[arriving], [0.5, 0.0])
     assert np.allclose(sim.data[decoded][-1], [0.5, 0.0], atol=0.1)
-
-
-def test_a_network_with_a_seed_is_the_same_alone_and_inside_another() -> None:
-    """Encoders, points, decoders and noise follow its own seed and the places in it."""
-
-    def inner() -> tuple[sw.Network, Any, Any, Any]:
-        with sw.Network(seed=9) as net:
-            one = sw.Ensemble(20, 2, noise=processes.WhiteNoise(scale=False))
-            end = sw.Node(size_in=2)
-            link = sw.Connection(one, end, solver=solvers.LstsqNoise())
-            probe = sw.Probe(end)
-        return net, one, link, probe
-
-    def data(net: sw.Network, one: Any, link: Any, probe: Any) -> list[NDArray]:
-        with simulator(net) as sim:
-            sim.run_steps(20)
-        return [sim.data[one].encoders, sim.data[link].decoders, sim.data[probe]]
-
-    alone = data(*inner())
-    with sw.Network(seed=3) as outer:
-        sw.Ensemble(5)
-        _, *parts = inner()
-    for first, second in zip(alone, data(outer, *parts), strict=True):
-        assert np.array_equal(first, second)
-
-
-def test_represented_networks_can_be_saved(tmp_path: Path) -> None:
-    """Everything but Python functions comes back, and runs the same."""
-    points = np.linspace(-1, 1, 50)[:, None]
-    with sw.Network(seed=2) as net:
-        stimulus = sw.Node(processes.WhiteSignal(1.0, 5.0), size_out=1, label="signal")
-        one = sw.Ensemble(
-            30,
-            radius=1.5,
-            encoders=distributions.Choice([1.0, -1.0]),
-            max_rates=distributions.Uniform(100.0, 200.0),
-            noise=processes.FilteredNoise(sw.Alpha(0.01), distributions.Gaussian(0.0, 0.1)),
-            n_eval_points=80,
-        )
-        two = sw.Ensemble(10, 2, encoders=np.eye(2)[[0, 1] * 5], neuron_type=sw.AdaptiveLIF())
-        direct = sw.Ensemble(1, 2, neuron_type=sw.Direct())
-        sw.Connection(stimulus, one, None)
-        square = {"function": points**2, "eval_points": points, "scale_eval_points": False}
-        sw.Connection(one, two[1], solver=solvers.LstsqDrop(weights=True), seed=4, **square)
-        sw.Connection(two, direct, 0.01, 0.5)
-        sw.Probe(direct)
-        sw.Probe(two, solver=solvers.LstsqL2nz())
-        sw.Probe(two.neurons)
-    save(net, tmp_path / "net")
-    recorded = []
-    for each in (net, load(tmp_path / "net")):
-        with simulator(each) as sim:
-            sim.run_steps(30)
-            recorded.append([sim.data[p] for p in each.all_probes])
-    assert all(np.array_equal(a, b) for a, b in zip(*recorded, strict=True))
-    assert any(np.any(a) for a in recorded[0])
-    with net:
-        sw.Connection(one, direct[0], function=np.square, label="squared")
-    with pytest.raises(NetworkError, match=r"'squared'>: Python functions cannot be saved"):
-        save(net, tmp_path / "other")
 
 
 # What is refused

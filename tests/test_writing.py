@@ -27,9 +27,10 @@ from spikewright.evaluation.checkpoint import Checkpoint
 from spikewright.measure import Evaluation
 from spikewright.network.solvers import Solution
 from spikewright.report import figures, write_html
-from spikewright.report.figures.base import is_picture
+from spikewright.report.figures.saving import is_picture
 
 LONG = "n" * 250
+
 ANY = FileKind("anything", lambda path: True)
 SETTINGS = {"samples": 3, "steps": 8, "dt": 0.001, "readouts": ["mean"]}
 
@@ -47,7 +48,7 @@ def _network(path: Path, **more: Any) -> None:
 
 def _figure(path: Path, **more: Any) -> None:
     info = figures.response_curves_info(np.arange(4.0), np.ones((4, 2)))
-    figures.save(figures.draw_curves(info), info, path, **more)
+    figures.save(figures.draw(info), info, path, **more)
 
 
 def _spiking() -> sw.Conversion:

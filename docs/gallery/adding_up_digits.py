@@ -33,4 +33,4 @@ exact = np.cumsum(np.repeat(labels[shown], 250)) / 250
 info = figures.decoded_info(sim.trange(), sim.data[decoded], exact, ("sum",))
 print(f"{' + '.join(map(str, labels[shown]))} = {sim.data[decoded][-1, 0]:.1f}")
 print(f"off by {abs(sim.data[decoded][-1, 0] - labels[shown].sum()):.2f} (at most 2)")
-figure = figures.draw_decoded(info)
+figure = figures.draw(info)

@@ -30,4 +30,4 @@ right = sim.data[chosen].argmax(1) == sim.data[best].argmax(1)
 print(f"the best action was chosen in {right[settled].mean():.3f} of the time (at least 0.97)")
 wanted = np.eye(3)[sim.data[best].argmax(1)]
 info = figures.decoded_info(time, sim.data[chosen], wanted, ("first", "second", "third"))
-figure = figures.draw_decoded(info)
+figure = figures.draw(info)

@@ -35,4 +35,4 @@ first, second = angle[1499] - angle[499], (angle[3499] - angle[1999]) / 1.5
 print(f"turns a second: {first:.2f} of 2, then {second:.2f} of -1")
 print(f"error of the first {abs(first - 2) / 2:.3f} (at most 0.1)")
 points = np.stack([x, y], axis=1)
-figure = figures.draw_decoded(figures.decoded_info(sim.trange(), points, None, ("x", "y")))
+figure = figures.draw(figures.decoded_info(sim.trange(), points, None, ("x", "y")))

@@ -29,4 +29,4 @@ with sw.Simulator(net) as sim:
 exact = np.cumsum(sim.data[ideal]) * sim.dt
 info = figures.decoded_info(sim.trange(), sim.data[decoded], exact)
 print(f"RMS error {info.rms:.3f} (at most 0.06)")
-figure = figures.draw_decoded(info)
+figure = figures.draw(info)

@@ -31,4 +31,4 @@ error = np.sqrt(np.mean((sim.data[decoded] - sim.data[ideal])[late] ** 2))
 print(f"RMS error {error:.3f} (at most 0.2)")
 spikes = {name: sim.data[probe] for name, probe in probes.items()}
 order = {name: sim.data[part].encoders[:, 0].argsort() for name, part in parts.items()}
-figure = figures.draw_spikes(figures.spikes_info(spikes, sim.dt, order))
+figure = figures.draw(figures.spikes_info(spikes, sim.dt, order))

@@ -26,4 +26,4 @@ info = figures.decoded_info(sim.trange(), sim.data[decoded], sim.data[ideal], se
 before = np.sqrt(np.mean((sim.data[decoded] - sim.data[ideal])[:250] ** 2))
 print(f"RMS error {before:.2f} in the first quarter of a second")
 print(f"RMS error {info.rms:.3f} in the last second (at most 0.12)")
-figure = figures.draw_decoded(info)
+figure = figures.draw(info)

@@ -31,4 +31,4 @@ far = path[np.abs(path[:, 0]) > 5, 0]
 wings = np.count_nonzero(np.diff(np.sign(far)))
 print(f"it changed wings {wings} times; the third value's mean is {path[:, 2].mean() + 28:.1f}")
 print(f"off by {abs(path[:, 2].mean() + 28 - 23.6):.2f} (at most 2)")
-figure = figures.draw_path(figures.path_info(path[:, [0, 2]] + [0, 28], None, ("x", "z")))
+figure = figures.draw(figures.path_info(path[:, [0, 2]] + [0, 28], None, ("x", "z")))

@@ -25,4 +25,4 @@ with sw.Simulator(net) as sim:
 
 info = figures.decoded_info(sim.trange(), sim.data[decoded], sim.data[ideal], settled=0.1)
 print(f"RMS error {info.rms:.3f} (at most 0.05)")
-figure = figures.draw_decoded(info)
+figure = figures.draw(info)

@@ -16,4 +16,4 @@ sim = sw.Simulator(net)
 
 _, wanted, decoded = sw.decoded_function(sim, connection, np.linspace(-1, 1, 101))
 print(f"RMS error of the square {np.sqrt(np.mean((wanted - decoded) ** 2)):.4f} (at most 0.03)")
-figure = figures.draw_curves(figures.tuning_curves_info(*sw.tuning_curves(sim, a)))
+figure = figures.draw(figures.tuning_curves_info(*sw.tuning_curves(sim, a)))

@@ -21,4 +21,4 @@ late = sim.trange() > 0.15
 found, wanted = sim.data[decoded][late], sim.data[ideal][late]
 error = np.sqrt(np.mean((found - wanted) ** 2))
 print(f"RMS error {error:.3f} (at most 0.03)")
-figure = figures.draw_path(figures.path_info(found, wanted, ("first value", "second value")))
+figure = figures.draw(figures.path_info(found, wanted, ("first value", "second value")))

@@ -17,7 +17,6 @@ _NAMES = {
         EnergyBudget FromWeights LocalThresholdBalancing MinimumError OneScale Percentile
         TargetRate ThresholdIteration
     """,
-    "choosing.compare": "BestRule Candidate best_rule",
     "conversion": "Conversion load",
     "explorer": "Explorer explore",
     "choosing.correction": "BiasCorrection StepCorrection VoltageCorrection",
@@ -50,10 +49,13 @@ _NAMES = {
     "conversion.pipeline": "convert",
     "quantising": "Quantised",
     "running.stream": "Stream",
-    "choosing.search.choice": "Choice",
+    "study.halving.best_rule": "best_rule",
+    "study.point": "OperatingPoint",
+    "study.result": "StudyResult",
+    "study.setting": "StudySetting",
     "simulator": "Simulator full_weights",
-    "evaluation.sweeping": "Sweep sweep",
-    "choosing.tuning": "tune",
+    "study.grid.sweep": "sweep",
+    "study.search.tune": "tune",
     "training": "Training",
 }
 """Where each public name is; `__init__.pyi` tells type checkers the same."""

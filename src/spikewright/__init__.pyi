@@ -4,11 +4,6 @@ from spikewright import chips, engines
 from spikewright._base.windows import Windows
 from spikewright.chips import Chip
 from spikewright.choosing import ScaleRule, Statistics
-from spikewright.choosing.compare import (
-    BestRule,
-    Candidate,
-    best_rule,
-)
 from spikewright.choosing.correction import (
     BiasCorrection,
     StepCorrection,
@@ -25,15 +20,12 @@ from spikewright.choosing.rules import (
     TargetRate,
     ThresholdIteration,
 )
-from spikewright.choosing.search.choice import Choice
-from spikewright.choosing.tuning import tune
 from spikewright.conversion import Conversion, load
 from spikewright.conversion.pipeline import convert
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis
 from spikewright.engines.decoder_cache import DecoderCache
 from spikewright.evaluation.mismatch import Mismatch
-from spikewright.evaluation.sweeping import Sweep, sweep
 from spikewright.exchange import nir as nir
 from spikewright.exchange import onnx as onnx
 from spikewright.explorer import Explorer, explore
@@ -135,6 +127,12 @@ from spikewright.showing import demo, plot
 from spikewright.simulator import Simulator, full_weights
 from spikewright.sources import keras as keras
 from spikewright.sources import torch as torch
+from spikewright.study.grid.sweep import sweep
+from spikewright.study.halving.best_rule import best_rule
+from spikewright.study.point import OperatingPoint
+from spikewright.study.result import StudyResult
+from spikewright.study.search.tune import tune
+from spikewright.study.setting import StudySetting
 from spikewright.training import Training, surrogates
 
 __version__: str
@@ -148,12 +146,9 @@ __all__ = [
     "After",
     "Alpha",
     "AxisMap",
-    "BestRule",
     "BiasCorrection",
     "BipolarIntegrateAndFire",
-    "Candidate",
     "Chip",
-    "Choice",
     "ClippedReLU",
     "Config",
     "Connection",
@@ -195,6 +190,7 @@ __all__ = [
     "Node",
     "Oja",
     "OneScale",
+    "OperatingPoint",
     "ParametricReLU",
     "Percentile",
     "Permute",
@@ -222,8 +218,9 @@ __all__ = [
     "StepCorrection",
     "StochasticSpiking",
     "Stream",
+    "StudyResult",
+    "StudySetting",
     "SumPool",
-    "Sweep",
     "Synapse",
     "Take",
     "Tanh",

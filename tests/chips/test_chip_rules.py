@@ -12,6 +12,7 @@ import pytest
 from building import dense, given, population, reads
 
 import spikewright as sw
+from slowly import of_each_type
 from spikewright import chips
 from spikewright._base.windows import Windows
 from spikewright.chips.rules import RULES
@@ -181,7 +182,9 @@ def test_a_network_just_inside_and_one_just_outside(name: str, number: str) -> N
     assert broken[number].remedy in str(broken[number])
 
 
-SPIKING = {e.id: e.neuron_type for e in neuron_type_examples() if e.neuron_type.spiking}
+SPIKING = {
+    e.id: e.neuron_type for e in of_each_type(neuron_type_examples()) if e.neuron_type.spiking
+}
 
 
 @pytest.mark.parametrize("name", SPIKING)

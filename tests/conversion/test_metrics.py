@@ -168,25 +168,6 @@ def test_several_outputs_are_judged_together() -> None:
         conversion(two_headed()).evaluate(X, Y, STEPS, metric=both, thresholds=[0.5])
 
 
-def test_a_stopped_evaluation_goes_on_with_the_same_function_alone(tmp_path: Path) -> None:
-    """The folder knows what the function does, not only its name."""
-    expected = evaluated(likelihood).records
-    first = evaluated(likelihood, checkpoint=tmp_path).records
-    calls = []
-
-    def spy(outputs: Any, y: Any) -> Any:
-        calls.append(len(y))
-        return likelihood(outputs, y)
-
-    spy.__name__ = "likelihood"
-    with pytest.raises(SimulationError, match="differs in what the metric does"):
-        evaluated(spy, checkpoint=tmp_path)
-    with pytest.raises(SimulationError, match="differs in metric"):
-        evaluated(None, checkpoint=tmp_path)
-    assert evaluated(likelihood, checkpoint=tmp_path).records == first == expected
-    assert calls == []
-
-
 def top(outputs: Any, y: Any, most: int = 1) -> Any:
     """Whether the right class is among the largest."""
     return np.any(np.argsort(outputs, axis=1)[:, -most:] == y[:, None], axis=1)

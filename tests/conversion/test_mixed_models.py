@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
+from slowly import in_turn
 from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.graph import Graph
 from spikewright.network import load, save
@@ -88,13 +89,14 @@ def spikes(
     return found
 
 
-@pytest.mark.parametrize("engine", sw.engines.available())
-@pytest.mark.parametrize("batched", [False, True])
-@pytest.mark.parametrize("graph, how", CASES)
+@pytest.mark.parametrize(
+    ("case", "engine", "batched"), in_turn(CASES, sw.engines.available(), [False, True])
+)
 def test_embedded_it_spikes_as_it_does_alone(
-    graph: str, how: str, batched: bool, engine: str
+    case: tuple[str, str], engine: str, batched: bool
 ) -> None:
     """Every spike of every layer is the same, bit for bit: its seed is its own."""
+    graph, how = case
     conversion = converted(GRAPHS[graph](), 4, **SPIKING[how])
     shape = next(iter(conversion.inputs.values())).shape_out
     x = np.random.default_rng(0).normal(size=(3, *shape))

@@ -10,6 +10,7 @@ import pytest
 
 import models
 import spikewright as sw
+from slowly import in_turn
 from spikewright import demo, engines
 from spikewright.errors import SimulationError
 
@@ -40,8 +41,7 @@ def layers(network: sw.Conversion) -> list[str]:
     return [name for name in network.layers if name in network.lowered.exact_values]
 
 
-@pytest.mark.parametrize("engine", engines.available())
-@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize(("choice", "engine"), in_turn(CHOICES, engines.available()))
 def test_what_is_recorded_is_what_was_counted(choice: str, engine: str) -> None:
     """On every engine, of every layer with neurons: means and spikes add up to the run's own."""
     network = conversion(**CHOICES[choice])

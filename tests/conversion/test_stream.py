@@ -15,6 +15,7 @@ import spikewright as sw
 from frontends.recurrent import cell_of, samples
 from frontends.recurrent import graph_of as sequence_of
 from lower.layer_graphs import Case, cases, graph_of, inputs_of
+from slowly import in_turn, one_of_each
 from spikewright import demo, engines
 from spikewright.errors import SimulationError
 from spikewright.measure.readout import READOUTS, AtEveryStep
@@ -77,8 +78,7 @@ def close(found: NDArray, wanted: NDArray, tolerance: float) -> None:
     )
 
 
-@pytest.mark.parametrize("engine", engines.available())
-@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize(("choice", "engine"), in_turn(CHOICES, engines.available()))
 def test_frames_one_by_one_are_the_run(choice: str, engine: str) -> None:
     """On every engine: convolutions, a residual sum, pooling; spikes of either sign, at random."""
     graph = models.residual(pool=True)
@@ -94,7 +94,11 @@ def test_of_every_layer(case: Case) -> None:
     assert_stream_is_the_run(conversion, frames_of(inputs_of(conversion.graph, True, BATCH)))
 
 
-@pytest.mark.parametrize("example", synapse_examples(), ids=lambda example: example.id)
+@pytest.mark.parametrize(
+    "example",
+    one_of_each(synapse_examples(), lambda example: type(example.synapse)),
+    ids=lambda example: example.id,
+)
 def test_with_every_synapse_and_with_delays(example: Any) -> None:
     """Filters and delays of connections keep their state from frame to frame."""
     graph = models.mlp()
@@ -104,8 +108,7 @@ def test_with_every_synapse_and_with_delays(example: Any) -> None:
     assert_stream_is_the_run(conversion, frames_of({"x": models.inputs(graph, BATCH)}))
 
 
-@pytest.mark.parametrize("kind", ["tanh", "gru", "lstm"])
-@pytest.mark.parametrize("beside", [True, False], ids=["side by side", "one after the other"])
+@pytest.mark.parametrize(("kind", "beside"), [("lstm", True), ("gru", False)])
 def test_of_recurrent_models(kind: str, beside: bool) -> None:
     """Whole sequences as frames; or a step of the sequence as a frame for its steps."""
     x, hold = samples(BATCH), 4

@@ -16,6 +16,7 @@ from torch import nn
 
 import models
 import spikewright as sw
+from slowly import in_turn, one_of_each
 from spikewright._base.equations import CURVES
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.drawn_inputs import random_inputs_for
@@ -173,6 +174,9 @@ def test_large_terms_that_cancel_are_no_difference() -> None:
         cancelling().verify(X, rtol=1e-4)
 
 
+# --- rounding ------------------------------------------------------------------------------------
+
+
 def test_what_rounding_does_not_explain_is_a_difference_there_too() -> None:
     """Five times as much, in the layer whose terms cancel, which is named."""
     bound = max(d.bound for d in cancelling().verify(X).differences if d.layer == "sub")
@@ -193,8 +197,9 @@ def graph_of(example: LayerExample) -> Graph:
     return Graph((*nodes, Node("layer", example.layer, tuple(names), "layer")), {"y": "layer"})
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16", "float64"])
-@pytest.mark.parametrize("example", examples(), ids=lambda one: one.id)
+@pytest.mark.parametrize(
+    ("example", "precision"), in_turn(examples(), ["float32", "float16", "float64"])
+)
 def test_bounds_of_every_layer(example: LayerExample, precision: str) -> None:
     """A layer that rounds what it reads and makes stays within its bound, which is not wide.
 
@@ -220,7 +225,9 @@ def test_bounds_of_every_layer(example: LayerExample, precision: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", examples(), ids=lambda one: one.id)
+@pytest.mark.parametrize(
+    "example", one_of_each(examples(), lambda one: one.layer.kind), ids=lambda one: one.id
+)
 def test_every_layer_is_found_where_it_is_wrong(example: LayerExample) -> None:
     """Off by three times what rounding explains it is named; by a third it is not."""
     conversion = sw.convert(graph_of(example))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import spikewright as sw
 import wide_networks as wide
-from slowly import slow_but
+from slowly import in_turn, slow_but
 from spikewright.diagnosis import CAUSES, Cause
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation, Affine
@@ -177,8 +177,7 @@ def test_many_layers_of_one_cause_are_told_in_a_line() -> None:
     assert "c: it is so. Do this.\nSo it is (narrow channels) in d, e." in str(found)
 
 
-@pytest.mark.parametrize("cap", slow_but([1], [1, None]))
-@pytest.mark.parametrize("name", wide.NETWORKS)
+@pytest.mark.parametrize(("name", "cap"), in_turn(wide.NETWORKS, [1, None]))
 def test_networks_without_a_cause_get_no_such_sentence(name: str, cap: int | None) -> None:
     """Ranges of channels are alike, values are of one sign or reach as far, sums do not cancel."""
     graph, _, x = wide.before_and_after(name)

@@ -62,7 +62,7 @@ def test_small_weights_count_beside_large_ones(
 
 
 @both
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(data=st.data(), n=st.integers(1, 12))
 def test_the_bound_holds_for_any_numbers(precision: Precision, data: st.DataObject, n: int) -> None:
     """`|y - exact| <= n 2^-b sum |w x|` for float32 numbers of any size, `exact` in fractions."""

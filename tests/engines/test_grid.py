@@ -46,7 +46,7 @@ def is_on(values: NDArray, bits: int, largest: NDArray) -> bool:
 
 
 @both
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(weight=weights)
 def test_weights_move_by_less_than_their_precision_would_move_the_largest(
     weight: NDArray, precision: Precision
@@ -98,7 +98,7 @@ def test_silent_channels_stay_silent(precision: Precision) -> None:
     assert on_grid(np.zeros((2, 0)), precision).shape == (2, 0)
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(x=inputs, bits=st.integers(3, 30), count=st.integers(1, 4))
 def test_limbs_are_whole_numbers_that_add_up(x: NDArray, bits: int, count: int) -> None:
     """Each limb divided by its power of two is an integer of `bits` bits; together they are `x`
@@ -113,7 +113,7 @@ def test_limbs_are_whole_numbers_that_add_up(x: NDArray, bits: int, count: int) 
 
 
 @both
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(data=st.data(), n=st.integers(1, 30))
 def test_partial_sums_are_exact(precision: Precision, data: st.DataObject, n: int) -> None:
     """Every sum of products of limbs, and the sum of those sums, is what rational numbers give."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import engines
 from spikewright._base.windows import Windows
 from spikewright.engines.factors import with_heights
@@ -155,9 +156,9 @@ SCALES: dict[str, tuple[float | np.ndarray, bool]] = {
 }
 
 
-@pytest.mark.parametrize("accumulate", [False, True])
-@pytest.mark.parametrize("name", SCALES)
-@pytest.mark.parametrize("engine", engines.available())
+@pytest.mark.parametrize(
+    ("name", "engine", "accumulate"), in_turn(2 * [*SCALES], engines.available(), [False, True])
+)
 def test_maxima_of_counts_are_those_of_values(engine: str, name: str, accumulate: bool) -> None:
     """What a pool takes and sends are values to every probe, and to what reads them."""
     scale, last = SCALES[name]
@@ -192,8 +193,13 @@ def test_natively_maxima_of_spikes_stay_counts(name: str) -> None:
 
 
 @pytest.mark.skipif("native" not in engines.available(), reason="no compiler")
-@pytest.mark.parametrize("kind", [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire()])
-@pytest.mark.parametrize("scale", [50.0, PER_CHANNEL, 4000.0 * PER_CHANNEL])
+@pytest.mark.parametrize(
+    ("scale", "kind"),
+    in_turn(
+        [50.0, PER_CHANNEL, 4000.0 * PER_CHANNEL],
+        [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire()],
+    ),
+)
 def test_natively_maxima_of_counts_are_the_references(kind: object, scale: object) -> None:
     """To the bit, of spikes of either sign too, and of more of them than a byte holds."""
     net, probes = maxima(scale, accumulate=True, kind=kind)  # type: ignore[arg-type]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Convolution, Input, Reshape
 
 ROOT = Path(__file__).parents[2]
+
 MIB = 2**20
 
 
@@ -187,21 +187,3 @@ def test_compiling_building_and_running_take_no_more_than_the_bound(engine: str)
 
 if __name__ == "__main__":
     child(sys.argv[1])
-
-
-def test_no_full_matrix_of_a_sparse_connection_is_made() -> None:
-    """Ten entries between 4000 neurons: 128 MB as a matrix, which is made when it is asked for."""
-    n, rng = 4000, np.random.default_rng(0)
-    rows, columns = rng.integers(0, n, (2, 10))
-    with sw.Network() as net:
-        cells = sw.Ensemble(n, None, gain=1.0, bias=0.0, initial_voltage="zero")
-        link = sw.Connection(
-            cells.neurons, cells.neurons, transform=sw.Sparse(rows, columns, rng.random(10), n, n)
-        )
-    tracemalloc.start()
-    with sw.Simulator(net, engine="reference", progress=False) as sim:
-        sim.run_steps(3)
-        assert tracemalloc.get_traced_memory()[1] < 8 * n * n / 4
-        weights = sim.data[link].weights
-    tracemalloc.stop()
-    assert weights.shape == (n, n) and np.count_nonzero(weights) == 10

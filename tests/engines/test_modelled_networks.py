@@ -77,7 +77,7 @@ def test_loops_with_learning_rules(drawn: Drawn, slow_starts: list[RegionKernel]
 
 
 @given(drawn_networks())
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 def test_some_networks(drawn: Drawn) -> None:
     """A few of those that the slow test draws many of."""
     check(drawn)
@@ -86,7 +86,7 @@ def test_some_networks(drawn: Drawn) -> None:
 @pytest.mark.slow
 @given(drawn_networks())
 @example(TURNING)
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 def test_many_networks(drawn: Drawn) -> None:
     """Every kind of neuron, filter, process and rule, in loops and out of them.
 

@@ -37,7 +37,7 @@ def equal(found: list[NDArray], expected: list[NDArray]) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seeds)
 def test_random_networks_are_the_references_spike_by_spike(seed: int) -> None:
     """Dense, convolved, pooled, sliced, recombined, silent, saturated: always the same numbers."""

@@ -32,6 +32,7 @@ if "native" not in engines.available():
 from test_native_coverage import DT, behind
 from test_native_means import SENDERS, layers
 
+from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.running import RegionKernel
 
@@ -99,8 +100,7 @@ def assert_alike(
     return groups
 
 
-@pytest.mark.parametrize("sender", SENDERS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("sender", "kind"), in_turn(SENDERS, KINDS))
 def test_counts_of_the_end_are_the_references(kind: str, sender: str) -> None:
     """Behind every kind of signal, in one run or after others; nearly all counts are certain."""
     rng = np.random.default_rng(1)

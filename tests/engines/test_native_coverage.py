@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import slow_but
 from spikewright import engines
 from spikewright.engines import Execution, Program, compile_network
 from spikewright.engines.plan import PlanRow
@@ -39,6 +38,7 @@ from spikewright.testing.engines import transform_examples
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright._base.windows import Windows
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region, plan_rows, with_regions
@@ -144,8 +144,7 @@ def on_reference(program: Program) -> set[str]:
     return left
 
 
-@pytest.mark.parametrize("kind", SENDERS)
-@pytest.mark.parametrize("example", [pytest.param(e, id=e.id) for e in transform_examples()])
+@pytest.mark.parametrize(("example", "kind"), in_turn(transform_examples(), SENDERS))
 def test_every_transform_of_every_signal(kind: str, example: object) -> None:
     """Of counts, signed spikes and values: the reference's numbers; the plan tells what is left."""
     net, stimulus, populations = behind(
@@ -176,9 +175,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("last", slow_but([False], [False, True]))
-@pytest.mark.parametrize("kind", SENDERS)
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(("name", "kind", "last"), in_turn(2 * [*LAYERS], SENDERS, [False, True]))
 def test_layers_drive_neurons(
     name: str, kind: str, last: bool, slow_starts: list[RegionKernel]
 ) -> None:

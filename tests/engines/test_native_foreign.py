@@ -24,7 +24,7 @@ from spikewright.network.synapses import LinearFilter, Lowpass, WindowMean
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
-from spikewright.engines.native.engine import NativeEngine, instruction_sets
+from spikewright.engines.native.engine import NativeEngine
 from spikewright.engines.native.regions import Region, with_regions
 from spikewright.engines.native.running import RegionKernel
 
@@ -342,14 +342,6 @@ class TestResults:
                 assert kernel.startswith("native: ") and why == "step by step, in a loop"
         assert 0 < len(region.foreign) < len(region.operators) / 2
 
-    def test_instruction_sets_agree(self, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whatever the processor has, results are the same."""
-        made = CASES[case]()
-        expected = made.run(NativeEngine(threads=1))
-        for isa in instruction_sets():
-            monkeypatch.setenv("SPIKEWRIGHT_ISA", isa)
-            assert_same(made.run(NativeEngine(threads=1)), expected)
-
 
 class TestCalls:
     """A function is called once a step and sample, in the order of time, then of samples."""
@@ -400,23 +392,6 @@ class TestCalls:
             assert_same(made.run(NativeEngine(threads=1), 2, (11, 19), **cut), expected)
         assert slow_starts
 
-    def test_an_argument_is_the_functions_own(self) -> None:
-        """What it keeps is not changed by later steps; what it changes nobody else sees."""
-        kept: list[NDArray] = []
-
-        def spoils(t: float, x: NDArray) -> NDArray:
-            kept.append(x)
-            value = x.copy()
-            x[:] = -1.0
-            return value
-
-        made = through(lambda: sw.Node(spoils, size_in=SIZE, size_out=SIZE, stateless=True))
-        expected = made.run(ReferenceEngine(), 2)
-        kept.clear()
-        assert_same(made.run(NativeEngine(threads=1), 2), expected)
-        assert len(kept) == 2 * STEPS
-        assert all(np.all(x == -1.0) for x in kept)
-
 
 class TestFailures:
     """What goes wrong in a function comes out as it is."""
@@ -448,50 +423,6 @@ class TestFailures:
         assert calls == [DT, DT, 2 * DT, 2 * DT, 3 * DT, 3 * DT, 4 * DT, 4 * DT, 5 * DT]
         if fault == "error":
             assert isinstance(caught.value.__cause__, RuntimeError)
-
-    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-    def test_what_is_no_error_ends_the_run(self, kind: type[BaseException]) -> None:
-        """Ctrl-C in a function is no error of the function, which is called again for its step."""
-        calls: list[float] = []
-
-        def stops(t: float, x: NDArray) -> NDArray:
-            calls.append(t)
-            if len(calls) == 3:
-                raise kind
-            return x
-
-        net, _ = through(lambda: sw.Node(stops, size_in=SIZE, size_out=SIZE)).make()
-        with sw.Simulator(net, DT, engine="native", progress=False) as sim:
-            with pytest.raises(kind):
-                sim.run_steps(10)
-            assert len(calls) == 3 and sim.n_steps == 0
-            with pytest.warns(UserWarning, match="the last run ended within a step"):
-                sim.run_steps(10)
-            assert np.allclose(calls, DT * np.array([1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10]))
-
-    def test_weights_out_of_bounds_are_found_before_a_function_sees_them(self) -> None:
-        """The rule is named, as on the reference, and not the function that would be given NaN."""
-        found = []
-        for engine in ("reference", "native"):
-            arguments: list[float] = []
-
-            def noted(t: float, x: NDArray, arguments: list[float] = arguments) -> float:
-                arguments.extend(x)
-                return 1e3 if t < 3.5 * DT else 1e200
-
-            with sw.Network(seed=0) as net:
-                pre = sw.Ensemble(20, 1, neuron_type=sw.SpikingRectifiedLinear())
-                post = sw.Ensemble(20, 1, neuron_type=sw.RectifiedLinear())
-                error = sw.Node(noted, size_in=1, size_out=1)
-                made = sw.Connection(pre, post, learning_rule_type=sw.PES(1e120))
-                sw.Connection(post, error, None)
-                sw.Connection(error, made.learning_rule, None)
-            sim = sw.Simulator(net, DT, engine=engine, progress=False)
-            with pytest.raises(SimulationError, match="no longer finite: PES") as caught:
-                sim.run_steps(10)
-            found.append((str(caught.value).split(" are ")[1], arguments))
-        assert found[0] == found[1]
-        assert np.isfinite(found[0][1]).all() and len(found[0][1]) == 4
 
 
 def _work(program: Program, batch: int, block: int) -> int:

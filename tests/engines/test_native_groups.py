@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import slow_but
 from spikewright import engines
 from spikewright.engines import Execution, compile_network
 from spikewright.engines.program import Neurons, Operator, Sum
@@ -17,6 +16,7 @@ from spikewright.network.neurons import NeuronType, RegularSpiking
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native.buffers import Buffers
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.groups import Unit, groups
@@ -72,9 +72,9 @@ def run(
     return [*arrays, *(array for totals in sums for array in (totals.sent, totals.net))]
 
 
-@pytest.mark.parametrize("dimensions", slow_but([3], [1, 3]))
-@pytest.mark.parametrize("loops", [False, True])
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize(
+    ("kind", "loops", "dimensions"), in_turn(2 * [*TYPES], [False, True], [1, 3])
+)
 def test_ensembles_side_by_side_are_the_references(kind: str, loops: bool, dimensions: int) -> None:
     """Bit by bit, recordings and totals, on every instruction set, however the work is cut."""
     net, stimulus = arrays(TYPES[kind], loops, dimensions)

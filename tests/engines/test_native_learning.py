@@ -20,6 +20,7 @@ from spikewright.network.neurons import NeuronType
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import plan_rows
 from spikewright.engines.native.running import RegionKernel
@@ -105,9 +106,7 @@ def run(
     return [*arrays, *execution.learned().values()]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("kind", SENDERS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "kind", "precision"), in_turn(2 * [*CASES], SENDERS, PRECISIONS))
 def test_weights_are_the_references(case: str, kind: str, precision: Precision) -> None:
     """Bit by bit: spikes, weights, deltas, on every instruction set, in whatever blocks."""
     built = CASES[case](SENDERS[kind])
@@ -139,8 +138,7 @@ def test_the_plan_says_what_learns_natively(name: str) -> None:
     assert row.kernel == "native: learned weights"
 
 
-@pytest.mark.parametrize("block", [1, 7, 1000])
-@pytest.mark.parametrize("name", engines.available())
+@pytest.mark.parametrize(("block", "name"), in_turn([1, 7, 1000], engines.available()))
 def test_sampled_matrices_are_those_of_every_step(name: str, block: int) -> None:
     """What a rule keeps, its deltas and the weights: of every fourth step the same as of all."""
     built = [decoding(sw.RLS(1e-3), SENDERS["counts"]) for _ in range(2)]

@@ -26,6 +26,7 @@ if "native" not in engines.available():
 
 from test_native_coverage import DT, behind, run
 
+from slowly import in_turn
 from spikewright.engines.native.building import build
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.regions import Region, with_regions
@@ -85,8 +86,7 @@ def assert_alike(
     return expected
 
 
-@pytest.mark.parametrize("sender", SENDERS)
-@pytest.mark.parametrize("kind", FOLLOWING)
+@pytest.mark.parametrize(("sender", "kind"), in_turn(2 * [*SENDERS], FOLLOWING))
 def test_layers_and_their_neurons_are_one(
     kind: str, sender: str, slow_starts: list[RegionKernel]
 ) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from engines.random_networks import DT
 from engines.test_native_rows import ALWAYS, ISAS, PADDED, equal, native, recorded
+from slowly import in_turn
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.network.neurons import NeuronType
 from spikewright.network.transforms import Convolution, Scale
@@ -65,8 +66,7 @@ def residual(
     return net, rng.normal(2.0, 8.0, (3, 1, *shape))
 
 
-@pytest.mark.parametrize("channels", [16, 32])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "channels"), in_turn(KINDS, [16, 32]))
 def test_pixels_side_by_side_are_the_references(kind: str, channels: int) -> None:
     """With parameters and heights of channels, a shortcut, and totals in bytes or wider, on every
     instruction set, also where threads begin between two neighbours.

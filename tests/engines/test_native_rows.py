@@ -24,6 +24,7 @@ from spikewright.network.transforms import Convolution
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.running import RegionKernel
@@ -112,8 +113,7 @@ def equal(found: list[NDArray], expected: list[NDArray]) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("kind", [ONE, sw.IntegrateAndFire()], ids=str)
-@pytest.mark.parametrize("name", WINDOWS)
+@pytest.mark.parametrize(("name", "kind"), in_turn(WINDOWS, [ONE, sw.IntegrateAndFire()]))
 def test_pixels_as_rows_are_the_references(name: str, kind: Any) -> None:
     """Whatever the window, in counts of one sign and of either, on every instruction set."""
     net, fed = network(name, kind)

@@ -24,6 +24,7 @@ from spikewright.simulator import Simulator
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.pace import Pace
 from spikewright.engines.native.senders import DelayedLists
@@ -123,9 +124,9 @@ def run(
     return [np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True)]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("isa", instruction_sets())
+@pytest.mark.parametrize(
+    ("form", "isa", "precision"), in_turn(3 * [*FORMS], instruction_sets(), PRECISIONS)
+)
 def test_every_form_equals_the_reference(
     form: str, isa: str, precision: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,9 +155,9 @@ def test_every_form_equals_the_reference(
     assert any(kernel.endswith(wanted) for kernel in seen), seen
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("longest", [1, 4, 40])
-@pytest.mark.parametrize("isa", instruction_sets())
+@pytest.mark.parametrize(
+    ("longest", "isa", "precision"), in_turn(3 * [1, 4, 40], instruction_sets(), PRECISIONS)
+)
 def test_delays_by_synapse_equal_the_reference(
     longest: int, isa: str, precision: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,34 +335,3 @@ def test_memory_of_delayed_lists_is_known_before_they_are_made() -> None:
 
     assert 8 <= needed(7)[0] / len(transform.values) < 9
     assert needed(2001)[1] - needed(1001)[1] >= 8 * 300 * 1000
-
-
-def test_connections_of_one_synapse_share_a_filter() -> None:
-    """Sparse connections into one population are summed, then filtered; a probed one is apart."""
-    rng = np.random.default_rng(1)
-
-    def made(probed: bool, synapses: tuple[float, ...]) -> tuple[list[NDArray], int]:
-        with sw.Network(seed=0) as net:
-            kind = sw.SpikingRectifiedLinear()
-            cells = sw.Ensemble(40, None, neuron_type=kind, gain=np.ones(40), bias=drive)
-            end = sw.Ensemble(50, None, neuron_type=kind, gain=np.ones(50), bias=np.zeros(50))
-            for synapse, transform in zip(synapses, maps, strict=True):
-                link = sw.Connection(cells.neurons[:30], end.neurons, synapse, transform, delay=DT)
-            sw.Probe(end.neurons, "input")
-            if probed:
-                sw.Probe(link)
-        program = compile_network(net, DT, 0, "float32")
-        number = sum(isinstance(op, Filter) for op in program.operators)
-        found = run(net, NativeEngine(threads=1))
-        for x, y in zip(found, run(net, ReferenceEngine()), strict=True):
-            np.testing.assert_array_equal(x, y)
-        return found, number
-
-    drive = rng.uniform(0, 900, 40)
-    maps = [entries(rng, "any", 50, 30) for _ in range(3)]
-    (shared,), one = made(False, (0.01, 0.01, 0.01))
-    (apart, probed), two = made(True, (0.01, 0.01, 0.01))
-    (_,), also = made(False, (0.01, 0.02, 0.01))
-    assert (one, two, also) == (1, 2, 2)
-    assert shared.any() and probed.any()
-    np.testing.assert_allclose(shared, apart, rtol=0, atol=1e-5 * np.abs(shared).max())

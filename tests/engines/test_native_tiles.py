@@ -28,6 +28,7 @@ from spikewright.network.transforms import Convolution, Dense, Transform
 if "native" not in engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native import _kernels
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
 from spikewright.engines.native.running import RegionKernel
@@ -142,8 +143,10 @@ def network(name: str, kind: NeuronType) -> tuple[sw.Network, NDArray]:
     return pair(kind, transform, shape, out), rng.normal(6.0, 12.0, (3, 1, *shape))
 
 
-@pytest.mark.parametrize("kind", [sw.IntegrateAndFire(), BipolarIntegrateAndFire()], ids=str)
-@pytest.mark.parametrize("name", [*WINDOWS, "matrix"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    in_turn([*WINDOWS, "matrix"], [sw.IntegrateAndFire(), BipolarIntegrateAndFire()]),
+)
 def test_windows_and_matrices_are_the_references(
     name: str, kind: NeuronType, watched: list[RegionKernel]
 ) -> None:
@@ -207,8 +210,7 @@ def test_slabs_are_listed_or_multiplied_as_they_come(isa: str, watched: list[Reg
         assert seen.listed and bool(seen.dense) == tiles
 
 
-@pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("isa", "sign"), in_turn(ISAS, [1, -1]))
 def test_sums_beyond_32_bits(isa: str, sign: int, watched: list[RegionKernel]) -> None:
     """Weights at the ends of the grid, all of one sign, and counts up to 100."""
     size = 300

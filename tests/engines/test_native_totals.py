@@ -18,6 +18,7 @@ from spikewright.network.transforms import Convolution
 if "native" not in sw.engines.available():
     pytest.skip("the native engine was not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native.engine import NativeEngine
 from spikewright.engines.native.running import RegionKernel
 
@@ -57,9 +58,9 @@ def test_a_last_run_tells_the_references_totals(seed: int, threads: int, block: 
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("last", [False, True])
-@pytest.mark.parametrize("channels", [6, 16, 40])
+@pytest.mark.parametrize(
+    ("channels", "last", "groups"), in_turn(2 * [6, 16, 40], [False, True], [1, 2])
+)
 def test_totals_come_in_the_programs_order(channels: int, last: bool, groups: int) -> None:
     """Convolutions store channels last, groups one after the other; totals are as the layer is.
 

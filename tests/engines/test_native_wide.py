@@ -18,6 +18,7 @@ from spikewright.network.transforms import Chain, Reshape
 if "native" not in engines.available():
     pytest.skip("native kernels are not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native import filling, running
 from spikewright.engines.native._kernels import Reading
 from spikewright.engines.native.engine import NativeEngine, instruction_sets
@@ -118,8 +119,7 @@ def drawn(batch: int, size: float = 1.0) -> NDArray:
     return rng.normal(size=(batch, 1, *SHAPE)) * grown
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("scale", [2e5, 1e7, 1e9])
+@pytest.mark.parametrize(("kind", "scale"), in_turn(KINDS, [2e5, 1e7, 1e9]))
 def test_any_count_is_the_references(
     kind: str, scale: float, natively: list[frozenset[int]]
 ) -> None:
@@ -132,9 +132,10 @@ def test_any_count_is_the_references(
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("isa", instruction_sets())
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("kind", ["one way", "bipolar", "mean"])
+@pytest.mark.parametrize(
+    ("kind", "isa", "threads"),
+    in_turn(2 * ["one way", "bipolar", "mean"], instruction_sets(), [1, 3]),
+)
 def test_samples_that_outgrow_bytes_do_not_disturb_others(
     kind: str,
     isa: str,

@@ -16,6 +16,7 @@ from spikewright.engines.grid import integer_weights
 if "native" not in engines.available():
     pytest.skip("native kernels are not built", allow_module_level=True)
 
+from slowly import in_turn
 from spikewright.engines.native import filling
 from spikewright.engines.native._kernels import MOST_REPEATS, NO_BUDGET, Reading, pack
 from spikewright.engines.native.lanes import lane_widths
@@ -57,10 +58,10 @@ def worst(rows: NDArray) -> list[int]:
     return limits
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("reading", list(Reading))
-@pytest.mark.parametrize("out", [1, 40, 130])
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("reading", "out", "dtype", "threads"),
+    in_turn(3 * [*list(Reading)], [1, 40, 130], [np.float32, np.float64], [1, 3]),
+)
 def test_weights_are_those_of_the_grid(
     out: int, reading: Reading, dtype: type, threads: int
 ) -> None:

@@ -11,6 +11,7 @@ from benchmarks.python_steps import chain
 
 import spikewright as sw
 from sharing import COPIED, WAYS, Pair, Robot, close, network, positions
+from slowly import in_turn
 from spikewright import engines
 from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.network import NodeFunction
@@ -26,10 +27,9 @@ def _closed() -> Iterator[None]:
     close()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", WAYS)
 @pytest.mark.parametrize(
-    ("first", "block"), [("sense", None), ("act", None), ("sense", 1)], ids=str
+    ("name", "engine", "first", "block"),
+    in_turn(WAYS, ENGINES, ["sense", "sense", "act"], [None, None, None, 1]),
 )
 def test_a_loop_closes_through_what_functions_share(
     name: str, engine: str, first: str, block: int | None
@@ -41,8 +41,7 @@ def test_a_loop_closes_through_what_functions_share(
     np.testing.assert_array_equal(sim.data[probe][:, 0], positions(STEPS))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", sorted(COPIED))
+@pytest.mark.parametrize(("name", "engine"), in_turn(sorted(COPIED), ENGINES))
 def test_every_sample_has_copies_of_what_its_functions_share(name: str, engine: str) -> None:
     """Three samples run as each does alone; the first one has the functions themselves."""
     net, probe = network(WAYS[name]())

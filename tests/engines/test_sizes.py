@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from slowly import in_turn, of_each_type
 from spikewright import engines
 from spikewright.engines.settings import LEAST, MOST
 from spikewright.errors import BuildError, ConversionWarning, SimulationError
@@ -28,7 +29,7 @@ GRAPH = Graph(
     {"y": "end"},
 )
 X = np.random.default_rng(1).normal(size=(3, 4))
-NEURONS = {example.id: example.neuron_type for example in neuron_type_examples()}
+NEURONS = {e.id: e.neuron_type for e in of_each_type(neuron_type_examples())}
 AMPLITUDE = {"spiking": {"relu": sw.IntegrateAndFire(amplitude=1e300)}}
 
 # Arguments of `convert` and of `run`, and what the message says of them.
@@ -59,8 +60,7 @@ def _converted(choices: dict[str, Any]) -> sw.Conversion:
         return sw.convert(GRAPH, **{"spiking": True, **choices})
 
 
-@pytest.mark.parametrize("engine", engines.available())
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize(("case", "engine"), in_turn(REFUSED, engines.available()))
 def test_sizes_outside_the_range_are_refused_alike(case: str, engine: str) -> None:
     """Every engine says the same, with name, value and range: none runs, or raises its own."""
     choices, settings, words = REFUSED[case]
@@ -72,8 +72,7 @@ def test_sizes_outside_the_range_are_refused_alike(case: str, engine: str) -> No
 
 
 @pytest.mark.parametrize("engine", engines.available())
-@pytest.mark.parametrize("threshold", [LEAST * 100, MOST / 100])
-@pytest.mark.parametrize("scale", [0.1, 10.0])
+@pytest.mark.parametrize(("threshold", "scale"), [(LEAST * 100, 0.1), (MOST / 100, 10.0)])
 def test_sizes_within_the_range_run_on_every_engine(
     scale: float, threshold: float, engine: str
 ) -> None:

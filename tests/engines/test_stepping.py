@@ -155,28 +155,6 @@ CHANGES: dict[str, Callable[[sw.Node, int], None]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_nodes_that_change_between_steps_are_read_anew(change: str) -> None:
-    """Whatever becomes of a source between two steps, steps are runs of one step."""
-    found = []
-    for step in (sw.Simulator.step, lambda sim: sim.run_steps(1)):
-        net, source, probe = driven(synapse=None)
-        with net:
-            doubled = sw.Ensemble(10, None, neuron_type=LIF(), gain=1.0, bias=0.0)
-            sw.Connection(source, doubled.neurons, None, 2.0 * np.ones((10, 1)))  # of constants
-            spikes = sw.Probe(doubled.neurons)
-            seen = sw.Probe(source)
-        with sw.Simulator(net, progress=False, engine="native") as sim:
-            for i in range(40):
-                if i % 3 == 2:
-                    CHANGES[change](source, i)
-                step(sim)
-            found.append([np.array(sim.data[p]) for p in (probe, spikes, seen)])
-    for x, y in zip(*found, strict=True):
-        assert x.any()
-        np.testing.assert_array_equal(x, y)
-
-
 def test_steps_runs_and_fed_values_take_turns() -> None:
     """One state for all of them; probes with a period keep their rhythm."""
     found = []

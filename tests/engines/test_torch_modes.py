@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gc
-import weakref
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from spikewright.engines import Execution, compile_network
 from spikewright.engines.program import Linear, Program, Sum
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.torch import TorchEngine
-from spikewright.engines.torch.device import full_products
 from spikewright.errors import BuildError
 from spikewright.network.neurons import Clock, NeuronType
 from spikewright.testing.mixed import MixedNetwork
@@ -99,37 +97,6 @@ class TestGuest:
             np.testing.assert_array_equal(a, b)
             assert b.any()
 
-    def test_built_and_run_under_different_modes(self) -> None:
-        """An execution made inside `torch.inference_mode()` runs outside of it, and back."""
-        mixed = MixedNetwork()
-        program = compile_network(mixed.network, mixed.dt, 0, "float32")
-        feeds = {mixed.stimulus: mixed.feed(2, 1)}
-        straight = Execution(program, TorchEngine("cpu"), 2).run(12, feeds)
-        with torch.inference_mode():
-            execution = Execution(program, TorchEngine("cpu"), 2)
-            parts = [execution.run(4, feeds)]
-        parts.append(execution.run(4, feeds))
-        with torch.inference_mode():
-            parts.append(execution.run(4, feeds))
-        for whole, *pieces in zip(straight, *parts, strict=True):
-            np.testing.assert_array_equal(np.concatenate(pieces, axis=1), whole)
-
-    @pytest.mark.parametrize("kind", ["cpu", "cuda"])
-    def test_products_are_full_inside_and_reduced_again_after(self, kind: str) -> None:
-        """TF32 and bfloat16 products are off where the engine multiplies, then as they were."""
-        backends = torch.backends
-        if kind == "cpu":
-            owners = [backends.mkldnn.matmul, backends.mkldnn.conv]
-        else:
-            owners = [backends.cuda.matmul, backends.cudnn.conv]
-        with ExitStack() as stack:
-            for owner in owners:
-                stack.callback(setattr, owner, "fp32_precision", owner.fp32_precision)
-                owner.fp32_precision = "tf32"
-            with full_products(torch.device(kind)):
-                assert [owner.fp32_precision for owner in owners] == ["ieee", "ieee"]
-            assert [owner.fp32_precision for owner in owners] == ["tf32", "tf32"]
-
     def test_functions_of_users_see_their_own_modes(self) -> None:
         """A node may use torch, gradients included: the engine's modes do not reach it."""
         seen: list[bool] = []
@@ -176,47 +143,6 @@ class TestCost:
         one_signal = 8 * 20_000 * 1200 * 4 / 2**20
         assert grown < 60 < one_signal / 5
 
-    def test_programs_are_let_go(self) -> None:
-        """An engine keeps no program alive, nor its weights."""
-        engine = TorchEngine("cpu")
-        net, *_ = small_network()
-        program = compile_network(net, 0.001, 0, "float32")
-        Execution(program, engine, 2).run(2)
-        gone = [weakref.ref(program), weakref.ref(engine.prepare(program).operators[-1])]
-        del program
-        gc.collect()
-        assert [ref() for ref in gone] == [None, None]
-
-    @pytest.mark.slow
-    def test_totals_are_exact_over_many_stretches(self) -> None:
-        """Tallies are the sums of what is recorded, however long; rates are summed as absolute."""
-        rng = np.random.default_rng(3)
-        with sw.Network(seed=0) as net:
-            stimulus = sw.Node(np.zeros(5))
-            types = [
-                sw.IntegrateAndFire(), sw.SpikingLeakyReLU(0.5), sw.Tanh(1.0),
-                sw.BipolarIntegrateAndFire(), sw.SignedIntegrateAndFire(),
-            ]  # fmt: skip
-            layers = [sw.Ensemble(5, neuron_type=t, gain=1.0, bias=0.0) for t in types]
-            probes = []
-            for layer in layers:
-                sw.Connection(stimulus, layer.neurons, None)
-                kind = "spike_count" if layer.neuron_type.spiking else "output"
-                probes.append(sw.Probe(layer.neurons, kind))
-        program = compile_network(net, 0.001, 0, "float32")
-        execution = Execution(program, TorchEngine("cpu"), 3, layers, chunk=2)
-        fed = rng.normal(0.0, 900.0, (3, 9000, 5))
-        first = execution.run(5000, {stimulus: fed[:, :5000]})
-        halfway = execution.totals()
-        second = execution.run(4000, {stimulus: fed[:, 5000:]})
-        for layer, a, b in zip(layers, first, second, strict=True):
-            early, late = (np.abs(part.astype(np.float64)).sum(1) for part in (a, b))
-            np.testing.assert_allclose(halfway[layer], early, rtol=1e-12)
-            np.testing.assert_allclose(execution.totals()[layer], early + late, rtol=1e-12)
-            net = sum(part.astype(np.float64).sum(1) for part in (a, b))
-            found = execution.summed()[layer].net
-            np.testing.assert_allclose(found, net, rtol=1e-12, atol=1e-9)
-
 
 class TestFusion:
     """Sums merge into products where nobody sees the signal between them."""
@@ -250,26 +176,6 @@ class TestFusion:
         np.testing.assert_array_equal(found[0], expected[0])
         assert expected[0].any()
 
-    def test_a_bias_that_differs_within_a_channel_stays_apart(self) -> None:
-        """A convolution's bias is one number a channel; anything else is added after it."""
-        kernel = np.random.default_rng(5).normal(size=(2, 1, 2, 2))
-        convolution = sw.Convolution(kernel, (1, 1), ((0, 0), (0, 0)), (1, 1))
-        for bias, kinds in (
-            (np.arange(2.0)[:, None, None], ["Affine"]),
-            (np.arange(8.0).reshape(2, 2, 2), ["Linear", "Sum"]),
-        ):
-            with sw.Network() as net:
-                layer = sw.Ensemble(
-                    (2, 2, 2), neuron_type=sw.RectifiedLinear(), gain=1.5, bias=bias
-                )
-                sw.Connection(sw.Node(np.ones((1, 3, 3))), layer.neurons, None, convolution)
-                sw.Probe(layer.neurons)
-            program = compile_network(net, 0.001, 0, "float64")
-            assert self._kinds(program) == kinds
-            (found,) = Execution(program, TorchEngine("cpu")).run(1)
-            (expected,) = Execution(program, ReferenceEngine()).run(1)
-            np.testing.assert_allclose(found, expected, rtol=1e-14)
-
 
 @dataclass(frozen=True)
 class _Twice(NeuronType):
@@ -300,70 +206,12 @@ class _Unknown(_Twice):
 class TestUsers:
     """Neuron types, transforms and functions that users bring."""
 
-    def test_own_neuron_type(self) -> None:
-        """An equation may integrate twice a step, and keep what it passes in."""
-        net, stimulus, *_ = small_network(neuron_type=_Twice())
-        program = compile_network(net, 0.001, 0, "float64")
-        fed = {stimulus: np.random.default_rng(6).normal(size=(2, 25, 40))}
-        (found,) = Execution(program, TorchEngine("cpu"), 2).run(25, fed)
-        (expected,) = Execution(program, ReferenceEngine(), 2).run(25, fed)
-        np.testing.assert_array_equal(found, expected)
-        assert expected.any()
-
     def test_functions_outside_the_namespace_are_named(self) -> None:
         """An equation that asks for more than the namespace has is told so."""
         net, *_ = small_network(neuron_type=_Unknown())
         program = compile_network(net, 0.001, 0, "float64")
         with pytest.raises(AttributeError, match="no function 'cosh' for neuron equations"):
             Execution(program, TorchEngine("cpu")).run(1)
-
-    def test_unknown_transforms_are_refused_by_name(self) -> None:
-        """A transform without a kernel is a build error that names the connection."""
-
-        class Odd(sw.Transform):
-            def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-                return shape
-
-        with sw.Network() as net:
-            sw.Connection(sw.Node([1.0]), sw.Node(size_in=1), None, Odd(), label="strange")
-        program = compile_network(net, 0.001, 0, "float32")
-        with pytest.raises(BuildError, match=r"strange.*cannot apply a Odd.*Convolution"):
-            Execution(program, TorchEngine("cpu"))
-
-    def test_functions_see_samples_side_by_side(self) -> None:
-        """Python functions are called step by step, all samples of a step, whatever the chunk."""
-        calls: list[tuple[float, float]] = []
-
-        def note(t: float, x: np.ndarray) -> np.ndarray:
-            calls.append((t, float(x[0])))
-            return x
-
-        with sw.Network() as net:
-            stimulus, node = sw.Node([0.0]), sw.Node(note, size_in=1, size_out=1, stateless=True)
-            sw.Connection(stimulus, node, None)
-            sw.Probe(node)
-        program = compile_network(net, 0.5, 0, "float32")
-        execution = Execution(program, TorchEngine("cpu"), 3, block=2, chunk=1)
-        execution.run(3, {stimulus: np.arange(3.0).reshape(3, 1, 1)})
-        assert calls == [(t, x) for t in (0.5, 1.0, 1.5) for x in (0.0, 1.0, 2.0)]
-
-    def test_functions_of_time_are_called_once_a_step(self) -> None:
-        """A source's function is called once for all chunks of samples."""
-        calls: list[float] = []
-
-        def ramp(t: float) -> float:
-            calls.append(t)
-            return t
-
-        with sw.Network() as net:
-            end = sw.Node(size_in=1)
-            sw.Connection(sw.Node(ramp, size_out=1), end, None)
-            probe = sw.Probe(end)
-        program = compile_network(net, 0.5, 0, "float32")
-        (array,) = Execution(program, TorchEngine("cpu"), 4, block=2, chunk=1).run(3)
-        assert calls == [0.5, 1.0, 1.5]
-        np.testing.assert_array_equal(array, np.tile([[[0.5], [1.0], [1.5]]], (4, 1, 1)))
-        assert program.recordings[0].probe is probe
 
 
 class TestDevices:
@@ -382,20 +230,3 @@ class TestDevices:
         """An unknown or absent device is a build error that says what to use."""
         with pytest.raises(BuildError, match=r"device.*'cpu'"):
             TorchEngine(device)
-
-    def test_it_states_its_bound(self) -> None:
-        """The engine does not claim exactness, and says in one sentence what it promises."""
-        assert not TorchEngine("cpu").exact
-        assert "within one spike" in TorchEngine("cpu").bound
-        assert "\n" not in TorchEngine("cpu").bound
-
-    def test_one_program_on_two_precisions_and_engines(self) -> None:
-        """Programs are shared: what one execution or precision prepares reaches no other."""
-        net, stimulus, _, _ = small_network()
-        engine = TorchEngine("cpu")
-        fed = {stimulus: np.random.default_rng(8).normal(size=(2, 1, 40))}
-        single = compile_network(net, 0.001, 0, "float32")
-        double = replace(single, precision="float64")
-        for program, dtype in ((single, np.float32), (double, np.float64), (single, np.float32)):
-            (array,) = Execution(program, engine, 2).run(5, fed)
-            assert array.dtype == dtype

@@ -9,6 +9,7 @@ import pytest
 
 import models
 import spikewright as sw
+from slowly import in_turn
 from spikewright.graph import Graph
 from spikewright.records import select
 from spikewright.report.over_time import over_time_table
@@ -38,9 +39,10 @@ def data(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
     return x, np.random.default_rng(7).integers(0, 3, 40)
 
 
-@pytest.mark.parametrize("steps", [1, 3, 8])
-@pytest.mark.parametrize("start", ["half", "zero", "uniform"])
-@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+@pytest.mark.parametrize(
+    ("start", "graph", "steps"),
+    in_turn(2 * ["half", "zero", "uniform"], GRAPHS.values(), [1, 3, 8]),
+)
 def test_without_a_cap_nothing_is_lost_to_timing(graph: Graph, start: Any, steps: int) -> None:
     """Neurons that take spikes back send what the twin sends, whose steps are one."""
     x, y = data(graph)
@@ -55,8 +57,7 @@ def test_without_a_cap_nothing_is_lost_to_timing(graph: Graph, start: Any, steps
     assert any(taken_back) or steps == 1
 
 
-@pytest.mark.parametrize("heights", [(1,), (3, 1), (4, 2, 1)])
-@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+@pytest.mark.parametrize(("heights", "graph"), in_turn([(1,), (3, 1), (4, 2, 1)], GRAPHS.values()))
 def test_heights_that_end_at_one_change_nothing_that_is_sent_in_all(
     graph: Graph, heights: tuple[int, ...]
 ) -> None:

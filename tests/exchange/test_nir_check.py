@@ -30,6 +30,7 @@ from nir_files import (  # noqa: E402
 )
 from nir_integrator import run  # noqa: E402
 
+from slowly import in_turn  # noqa: E402
 from spikewright.exchange.nir.checking import OURS, READERS, Layer, Row, Semantics  # noqa: E402
 from spikewright.exchange.nir.checking.explain import Explanation, explain  # noqa: E402
 from spikewright.exchange.nir.checking.here import run_here  # noqa: E402
@@ -109,8 +110,7 @@ def test_the_simulation_is_an_independent_integrators(name: str) -> None:
             assert np.array_equal(spikes[i], expected[layer])
 
 
-@pytest.mark.parametrize("reset", RESETS)
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize(("name", "reset"), in_turn(GRAPHS, RESETS))
 def test_the_simulation_is_our_own_run(name: str, reset: str, tmp_path: Path) -> None:
     """A file's spikes here, on an engine, are those of the equations that explain readers."""
     path = written(name, tmp_path, stated=0.5)
@@ -136,8 +136,7 @@ def _explained(graph: Any, stated: Semantics, done: Semantics, name: str) -> Exp
     return explain(wiring, stated, x, simulate(wiring, done, x).spikes)
 
 
-@pytest.mark.parametrize("graph", GRAPHS)
-@pytest.mark.parametrize("name", RUNNING)
+@pytest.mark.parametrize(("name", "graph"), in_turn(2 * [*RUNNING], GRAPHS))
 def test_differences_are_explained_to_the_last_spike(name: str, graph: str) -> None:
     """A reader that does as it is said to: every spike is given again, and reasons are named."""
     semantics = READERS[name].semantics

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright.errors import ExchangeError
 from spikewright.exchange.nir.checking import OURS, Semantics
 from spikewright.exchange.nir.checking.cells import cell_of
@@ -187,8 +188,7 @@ def _under(rule: Semantics, reset: str, path: Path, fed: np.ndarray) -> np.ndarr
     return simulate(wiring_of(nir.read(path)), stated, fed[None].astype(np.float64)).output[0]
 
 
-@pytest.mark.parametrize("name", TIMED)
-@pytest.mark.parametrize("dialect", sw.nir.DIALECTS)
+@pytest.mark.parametrize(("dialect", "name"), in_turn(sw.nir.DIALECTS, TIMED))
 def test_a_reader_decays_as_the_network_does(dialect: str, name: str, tmp_path: Path) -> None:
     """By its own rule of time every spike is ours, also of the file read again; else the node is
     refused by name. By NIR's rule the file of a reader with another one would be another network.

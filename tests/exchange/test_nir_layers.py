@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright.errors import ConversionError, ExchangeError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import LAYERS, Activation, Affine, Input, Reshape
@@ -59,8 +60,7 @@ def _saved(
     return conversion, sw.nir.load(nir.read(path))  # also through the package's check of shapes
 
 
-@pytest.mark.parametrize("weights", [False, True], ids=["alone", "before weights"])
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(("name", "weights"), in_turn(EXAMPLES, [False, True]))
 def test_every_layer_is_written_or_refused(name: str, weights: bool, tmp_path: Path) -> None:
     """A file has the spikes of the conversion; a refusal names the layer.
 

@@ -11,6 +11,7 @@ import pytest
 from nir_integrator import run
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright.errors import ExchangeError, NetworkError, UnsupportedLayerError
 from spikewright.exchange.nir.primitives import READERS
 
@@ -101,9 +102,10 @@ def _fed(*shape: int, seed: int = 6) -> np.ndarray:
     return np.random.default_rng(seed).normal(0.6, 1.0, (STEPS, *shape))
 
 
-@pytest.mark.parametrize("engine", ["reference", "native"])
-@pytest.mark.parametrize("reset", ["zero", "subtract"])
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(
+    ("name", "reset", "engine"),
+    in_turn(2 * [*EXAMPLES], ["zero", "subtract"], ["reference", "native"]),
+)
 def test_every_primitive_is_what_its_equation_says(name: str, reset: str, engine: str) -> None:
     """Of every primitive there is an example, fed with values that change from step to step."""
     node, shape = EXAMPLES[name]
@@ -118,8 +120,7 @@ def test_every_primitive_is_what_its_equation_says(name: str, reset: str, engine
     assert type(node).__name__ not in SPIKING or wanted.sum() > 10
 
 
-@pytest.mark.parametrize("reset", ["zero", "subtract"])
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(("name", "reset"), in_turn(EXAMPLES, ["zero", "subtract"]))
 def test_what_is_read_can_be_written_again(name: str, reset: str, tmp_path: Path) -> None:
     """Every primitive: the second file has the same values, but for single precision.
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from slowly import of_each_type
 from spikewright.errors import ExchangeError, NetworkError
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.network.synapses import SYNAPSES
@@ -82,7 +83,7 @@ def _saved(net: sw.Network, path: Path, dt: float, named: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("example", neuron_type_examples(), ids=lambda e: e.id)
+@pytest.mark.parametrize("example", of_each_type(neuron_type_examples()), ids=lambda e: e.id)
 def test_every_type_of_neurons_is_written_or_refused(
     example: NeuronExample, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from nir_integrator import run
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright.errors import ExchangeError, MissingExtraError, NetworkError
 from spikewright.graph import Graph, Node
 from spikewright.graph import layers as g
@@ -113,8 +114,7 @@ def _node(read: Any, layer: str) -> str:
     return next(n for n, node in read.nodes.items() if node.metadata.get("layer") == layer)
 
 
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize(("name", "scale"), in_turn(GRAPHS, SCALES))
 def test_another_integrator_finds_the_same_spikes(name: str, scale: str, tmp_path: Path) -> None:
     """Scales times dt are powers of two here, so folding rounds nothing: counts are equal."""
     graph = GRAPHS[name]
@@ -218,9 +218,9 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         sw.nir.save(sw.convert(GRAPHS["dense"], spiking=True), tmp_path / "net.nir")
 
 
-@pytest.mark.parametrize("engine", ["reference", "native"])
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize(
+    ("name", "scale", "engine"), in_turn(GRAPHS, SCALES, ["reference", "native"])
+)
 def test_a_file_that_is_read_again_spikes_alike(
     name: str, scale: str, engine: str, tmp_path: Path
 ) -> None:

@@ -17,9 +17,10 @@ from onnx import numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lower"))
 
-from layer_graphs import Case, cases, graph_of, inputs_of, two_layers
+from layer_graphs import Case, graph_of, inputs_of, kinds, two_layers
 
 import spikewright as sw
+from slowly import in_turn, of_each_type
 from spikewright.cli import main
 from spikewright.errors import ExchangeError, NetworkError
 from spikewright.graph import Graph, Node
@@ -104,7 +105,7 @@ def assert_same(
     return total
 
 
-@pytest.mark.parametrize("example", WITH, ids=lambda e: e.id)
+@pytest.mark.parametrize("example", of_each_type(WITH), ids=lambda e: e.id)
 def test_neurons_of_every_type_send_the_reference_engines_spikes(
     example: NeuronExample, tmp_path: Path
 ) -> None:
@@ -159,17 +160,22 @@ def test_every_synapse_passes_on_what_the_reference_engine_passes_on(
     assert assert_same(conversion, given(), tmp_path / "step.onnx", 20) > 0
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", kinds(), ids=lambda case: case.id)
 def test_every_layer_is_that_of_the_reference_engine(case: Case, tmp_path: Path) -> None:
-    """Behind spikes, as spikes and between weights: every example of every layer."""
+    """Behind spikes, as spikes and between weights: every kind of layer."""
     graph = graph_of(case, behind_spikes=True)
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=1000.0)
     assert assert_same(conversion, inputs_of(graph, case.positive), tmp_path / "step.onnx") > 0
 
 
-@pytest.mark.parametrize("cap", [None, 1, 3, 200])
-@pytest.mark.parametrize("kind", [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire()])
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("cap", "kind", "precision"),
+    in_turn(
+        [None, 1, 3, 200, 200],
+        [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire()],
+        ["float32", "float64", "float64"],
+    ),
+)
 def test_sums_are_exact_whatever_the_cap(
     kind: Any, cap: int | None, precision: Any, tmp_path: Path
 ) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,23 +115,3 @@ def test_a_conversion_is_made_again() -> None:
     expected = made.again(scale_firing_rates=scales).run(x, steps=5, progress=False)
     found = names["conversion"].run(x, steps=5, progress=False)
     np.testing.assert_array_equal(found.output, expected.output)
-
-
-def test_in_a_notebook_it_is_a_frame() -> None:
-    """Its HTML is one frame, with a name, of the address that it serves; nothing else is in it."""
-
-    class Tags(HTMLParser):
-        found: ClassVar[list[tuple[str, dict[str, str | None]]]] = []
-
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            self.found.append((tag, dict(attrs)))
-
-    x, y = sw.demo.held_out(8)
-    explorer = sw.explore(_made({}), x, y)
-    Tags().feed(explorer._repr_html_())
-    explorer.close()
-
-    ((tag, attributes),) = Tags.found
-    assert (tag, attributes["src"]) == ("iframe", explorer.url)
-    assert attributes["title"] == "Spikewright explorer"
-    assert "width: 100%" in str(attributes["style"])

@@ -44,8 +44,8 @@ def test_the_slider_moves_spikes_and_accuracy(window: Window) -> None:
         window.slide("scale", place)
         window.wait()
         swept = sw.sweep(sw.demo.MODEL, x, y, scales=scale, steps=64, progress=False)
-        reading = next(r for r in swept.readings if r.readout == "mean")
-        accuracy = reading.judged[0].value
+        reading = next(r for r in swept.points if r.readout == "mean")
+        accuracy = reading.scores[0].value
         made = sw.convert(sw.demo.MODEL, spiking=True, scale_firing_rates=scale)
         counts = made.run(x[:1], steps=64, progress=False).spike_counts()
 

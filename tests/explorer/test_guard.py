@@ -12,6 +12,7 @@ from networks import run
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from slowly import in_turn
 from spikewright.explorer.serving import application
 from spikewright.explorer.serving.app import PAGE
 
@@ -37,8 +38,10 @@ def test_the_page_and_its_files_are_served_with_the_token(client: TestClient, na
     assert answer.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("token", ["", "/another", f"/{TOKEN}x", f"/{TOKEN[:-1]}", "/ä"])
+@pytest.mark.parametrize(
+    ("name", "token"),
+    in_turn(FILES, ["", "/another", f"/{TOKEN}x", f"/{TOKEN[:-1]}", "/ä"]),
+)
 def test_without_the_token_nothing_is_served(client: TestClient, token: str, name: str) -> None:
     """No file, whatever stands in the place of the token."""
     answer = client.get(f"{token}/{name}")

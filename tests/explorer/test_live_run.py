@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from explorers import unpacked
 from networks import network, run
 
 import spikewright as sw
-from spikewright._base.storage import holds
-from spikewright.cli import main
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.explorer.live import live
 from spikewright.explorer.live.parts import STEPS
 from spikewright.explorer.live.run import LiveRun
 from spikewright.explorer.live.telling import CURVES, curves, facts
-from spikewright.network import save
 
 MOVES = [(1, 0.5), (7, 0.5), (40, -0.9), (1, 0.3), (60, 0.3), (31, 1.0)]
 """Steps of each block, and the value of the stimulus in it."""
@@ -206,30 +201,6 @@ def test_its_page_is_shown_in_a_notebook() -> None:
     found.close()
     with pytest.raises(SimulationError, match="closed"):
         found._subject.advance(1)
-
-
-def test_the_command_opens_a_saved_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of `save` is one; data beside it is refused, and files of other kinds are none."""
-    with sw.Network("kept", seed=1) as net:
-        stimulus, a = sw.Node([0.5]), sw.Ensemble(10)
-        sw.Connection(stimulus, a)
-        sw.Probe(a)
-    save(net, tmp_path / "net.sw")
-    sw.convert(sw.demo.MODEL, spiking=True).save(tmp_path / "conversion.sw")
-    (tmp_path / "none.sw").write_text("{}")
-    np.savez(tmp_path / "x.npz", x=np.zeros((3, 1)))
-    seen: list[Any] = []
-    monkeypatch.setattr(sw.Explorer, "wait", lambda self: seen.append(self._subject))
-    words = ["explore", str(tmp_path / "net.sw"), "--no-browser"]
-    done = CliRunner().invoke(main, words)
-
-    assert done.exit_code == 0, done.output
-    assert isinstance(seen[0], LiveRun) and seen[0].title == "kept"
-    refused = CliRunner().invoke(main, [*words, f"--data={tmp_path / 'x.npz'}"])
-    assert refused.exit_code == 2 and "moved on the page" in refused.output
-    kinds = {name: holds(tmp_path / f"{name}.sw", "network") for name in ("net", "conversion")}
-    assert kinds == {"net": True, "conversion": False}
-    assert not holds(tmp_path / "none.sw", "network") and not holds(tmp_path / "no.sw", "network")
 
 
 def test_a_failing_function_is_told_by_name() -> None:

@@ -20,6 +20,7 @@ from explorers import HEADERS, HOSTILE, OWN, PORT, SAMPLES, TOKEN, accuracy, sen
 from starlette.testclient import TestClient
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright._base.amounts import SPIKES, format_difference
 from spikewright.cli import main
 from spikewright.conversion import watch
@@ -130,8 +131,8 @@ def test_the_numbers_are_those_of_a_sweep(page: Page, neuron: str) -> None:
         sw.demo.MODEL, x, y, scales=20.0, steps=8, neurons=Wish(neuron=neuron).spiking,
         progress=False,
     )  # fmt: skip
-    reading = next(r for r in swept.readings if r.readout == "mean")
-    accuracy = reading.judged[0].value
+    reading = next(r for r in swept.points if r.readout == "mean")
+    accuracy = reading.scores[0].value
     last = found[-1]
     assert (last["value"], tuple(last["interval"])) == (accuracy.value, accuracy.interval)
     assert (last["spikes"], last["energy"]) == (reading.spikes, reading.energy)
@@ -389,8 +390,7 @@ def test_advice_is_the_diagnosis_of_the_same_network(page: Page, digits: Subject
 SHAPES = [(30,), (2, 16), (5, 4, 6, 3), (1, 12, 12), (3, 8, 8), (6, 5), (49,)]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("truth", ["labels", "targets", "none"])
+@pytest.mark.parametrize(("shape", "truth"), in_turn(SHAPES, ["labels", "targets", "none"]))
 def test_any_network_and_data(shape: tuple[int, ...], truth: str) -> None:
     """Input of any shape, with labels, targets or neither: every message is made, and is plain."""
     rng = np.random.default_rng(len(shape))

@@ -66,10 +66,10 @@ class Same:
         inputs = [keras.Input(s, dtype=kind, name=f"x{i}") for i, s in enumerate(self.shapes)]
         return randomise(keras.Model(inputs, self.keras(*inputs)))
 
-    def of_torch(self) -> nn.Module:
+    def of_torch(self, of_keras: Any = None) -> nn.Module:
         """The PyTorch module, with the weights of the Keras model."""
         module = self.torch().eval()
-        copy_weights(self.of_keras(), module)
+        copy_weights(of_keras or self.of_keras(), module)
         return module
 
     def example(self) -> tuple[torch.Tensor, ...]:
@@ -78,17 +78,26 @@ class Same:
         values = (self.moved(value)[:2] for value in self.inputs())
         return tuple(torch.as_tensor(value.copy()).to(kind) for value in values)
 
-    def of_onnx(self) -> onnx.ModelProto:
+    def of_onnx(self, of_torch: nn.Module | None = None) -> onnx.ModelProto:
         """The ONNX model, of the same weights."""
-        module = self.of_torch()
+        module = of_torch or self.of_torch()
         return self.onnx(module) if self.onnx else exported(module, self.example())
 
     def graph(self, kind: str) -> Graph:
-        """The graph that a reader makes of the model in its spelling, which it leaves as it was."""
+        """The graph that a reader makes of the model in its spelling."""
         model = {"keras": self.of_keras, "pytorch": self.of_torch, "onnx": self.of_onnx}[kind]()
-        example = self.example() if kind == "pytorch" else None
+        return self._read(model, kind)
+
+    def graphs(self) -> dict[str, Graph]:
+        """The graphs of all readers, from models that are made once."""
+        module = self.of_torch(of_keras := self.of_keras())
+        made = {"keras": of_keras, "pytorch": module, "onnx": self.of_onnx(module)}
+        return {kind: self._read(model, kind) for kind, model in made.items()}
+
+    def _read(self, model: Any, kind: str) -> Graph:
+        """A reader's graph of its spelling, which it leaves as it was."""
         with left_as_it_was(model):
-            return read(model, example).graph
+            return read(model, self.example() if kind == "pytorch" else None).graph
 
 
 def exported(module: nn.Module, example: tuple[torch.Tensor, ...]) -> onnx.ModelProto:

@@ -29,13 +29,6 @@ def _residual(x: Any) -> Any:
     return L.ReLU()(L.Add()([x, y]))
 
 
-def _bottleneck(x: Any) -> Any:
-    """MobileNet's inverted residual: wide, depthwise, narrow."""
-    y = L.ReLU(max_value=6)(_norm()(L.Conv2D(6, 1, use_bias=False)(x)))
-    y = L.ReLU(max_value=6)(_norm()(L.DepthwiseConv2D(3, padding="same", use_bias=False)(y)))
-    return L.Add()([x, _norm()(L.Conv2D(3, 1, use_bias=False)(y))])
-
-
 def _inception(x: Any) -> Any:
     first = L.Conv2D(2, 1, activation="relu")(x)
     second = L.Conv2D(3, 3, padding="same", activation="relu")(x)
@@ -48,12 +41,6 @@ def _squeeze(x: Any) -> Any:
     gate = L.GlobalAveragePooling2D(keepdims=True)(x)
     gate = L.Conv2D(3, 1, activation="sigmoid")(L.Conv2D(2, 1, activation="relu")(gate))
     return L.Multiply()([x, gate])
-
-
-def _densely(x: Any) -> Any:
-    for _ in range(2):
-        x = L.Concatenate()([x, L.Conv2D(2, 3, padding="same", activation="relu")(x)])
-    return x
 
 
 def _transformer(x: Any) -> Any:
@@ -71,30 +58,10 @@ def _encoder(m: Any, x: torch.Tensor) -> torch.Tensor:
     return made
 
 
-def _mixer(x: Any) -> Any:
-    """Dense along steps, then along features."""
-    y = L.Permute((2, 1))(L.Dense(6, activation="gelu")(L.Permute((2, 1))(x)))
-    x = L.Add()([x, y])
-    return L.Add()([x, L.Dense(4, activation="gelu")(x)])
-
-
 def _gated(x: Any) -> Any:
     """Half of the features gate the others (Dauphin et al. 2017)."""
     kept, gate = K.split(L.Dense(6)(x), 2, axis=-1)
     return L.Multiply()([kept, K.sigmoid(gate)])
-
-
-def _temporal(x: Any) -> Any:
-    """Causal convolutions of growing reach (Bai et al. 2018)."""
-    y = x
-    for rate in (1, 2):
-        y = L.Conv1D(4, 2, padding="causal", dilation_rate=rate, activation="relu")(y)
-    return L.Add()([x, y])
-
-
-def _causal(m: Any, x: torch.Tensor) -> torch.Tensor:
-    y = F.relu(m.first(F.pad(x, (1, 0))))
-    return x + F.relu(m.second(F.pad(y, (2, 0))))
 
 
 def _parts(m: Any, x: torch.Tensor) -> torch.Tensor:
@@ -105,16 +72,6 @@ def _gate(m: Any, x: torch.Tensor) -> torch.Tensor:
     gate = F.relu(m.first(x.mean((2, 3), keepdim=True)))
     made: torch.Tensor = x * torch.sigmoid(m.second(gate))
     return made
-
-
-def _grow(m: Any, x: torch.Tensor) -> torch.Tensor:
-    x = torch.cat([x, F.relu(m.first(x))], 1)
-    return torch.cat([x, F.relu(m.second(x))], 1)
-
-
-def _mixed(m: Any, x: torch.Tensor) -> torch.Tensor:
-    x = x + F.gelu(m.steps(x.transpose(1, 2))).transpose(1, 2)
-    return x + F.gelu(m.features(x))
 
 
 same3 = partial(conv, kernel_size=3, padding=1)
@@ -131,32 +88,11 @@ BLOCKS: Mapping[str, Same] = {
         (IMAGE,),
         first=True,
     ),
-    "inverted residual": Same(
-        _bottleneck,
-        of(
-            lambda m, x: x + m.block(x),
-            block=chain(
-                conv(3, 6, 1, bias=False),
-                norm(6),
-                nn.ReLU6,
-                same3(6, 6, groups=6, bias=False),
-                norm(6),
-                nn.ReLU6,
-                conv(6, 3, 1, bias=False),
-                norm(3),
-            ),
-        ),
-        (IMAGE,),
-        first=True,
-    ),
     "inception": Same(
         _inception, of(_parts, first=conv(3, 2, 1), second=same3(3, 3)), (IMAGE,), first=True
     ),
     "squeeze and excitation": Same(
         _squeeze, of(_gate, first=conv(3, 2, 1), second=conv(2, 3, 1)), (IMAGE,), first=True
-    ),
-    "dense block": Same(
-        _densely, of(_grow, first=same3(3, 2), second=same3(5, 2)), (IMAGE,), first=True
     ),
     "transformer block": Same(
         _transformer,
@@ -170,18 +106,7 @@ BLOCKS: Mapping[str, Same] = {
         ),
         (SERIES,),
     ),
-    "mixer block": Same(_mixer, of(_mixed, steps=linear(6, 6), features=linear(4, 4)), (SERIES,)),
     "gated linear unit": Same(_gated, chain(linear(5, 6), nn.GLU)),
-    "temporal block": Same(
-        _temporal,
-        of(
-            _causal,
-            first=partial(nn.Conv1d, 4, 4, 2),
-            second=partial(nn.Conv1d, 4, 4, 2, dilation=2),
-        ),
-        (SERIES,),
-        first=True,
-    ),
 }
 
 SMALL, LETTERS = (12, 12, 1), (10,)
@@ -265,58 +190,6 @@ NETWORKS: Mapping[str, Same] = {
             linear(16, 8),
             nn.Tanh,
             linear(8, 4),
-        ),
-        (SMALL,),
-        first=True,
-    ),
-    "vgg": Same(
-        _stack(
-            L.Conv2D(3, 3, padding="same", activation="relu"),
-            L.Conv2D(3, 3, padding="same", activation="relu"),
-            L.MaxPooling2D(2),
-            L.Conv2D(5, 3, padding="same", activation="relu"),
-            L.GlobalMaxPooling2D(),
-            L.Dense(4),
-        ),
-        chain(
-            same3(1, 3),
-            nn.ReLU,
-            same3(3, 3),
-            nn.ReLU,
-            partial(nn.MaxPool2d, 2),
-            same3(3, 5),
-            nn.ReLU,
-            partial(nn.AdaptiveMaxPool2d, 1),
-            nn.Flatten,
-            linear(5, 4),
-        ),
-        (SMALL,),
-        first=True,
-    ),
-    "autoencoder": Same(
-        _stack(
-            L.Dense(3, activation="elu"),
-            L.Dense(2),
-            L.Dense(3, activation="elu"),
-            L.Dense(5, activation="sigmoid"),
-        ),
-        chain(linear(5, 3), nn.ELU, linear(3, 2), linear(2, 3), nn.ELU, linear(3, 5), nn.Sigmoid),
-    ),
-    "convolutional autoencoder": Same(
-        _stack(
-            L.Conv2D(4, 2, 2, activation="relu"),
-            L.Conv2D(6, 3, padding="same", activation="relu"),
-            L.UpSampling2D(2),
-            L.Conv2D(1, 3, padding="same", activation="sigmoid"),
-        ),
-        chain(
-            conv(1, 4, 2, 2),
-            nn.ReLU,
-            same3(4, 6),
-            nn.ReLU,
-            partial(nn.Upsample, scale_factor=2),
-            same3(6, 1),
-            nn.Sigmoid,
         ),
         (SMALL,),
         first=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from keras_helpers import assert_agrees, assert_close, inputs_of, keras, layers, randomise
+from keras_helpers import assert_close, inputs_of, keras, layers, randomise
 
-from slowly import slow_but
 from spikewright.errors import DamagedFileError, ReadError, UnsupportedLayerError
 from spikewright.frontends import read as read_any
 from spikewright.frontends.keras import READERS, Call, read, reads, registry
@@ -64,8 +64,10 @@ def saved(model: Any, folder: Path, suffix: str = ".keras") -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("build", [network, nested_network])
+@pytest.mark.parametrize(
+    ("build", "suffix"),
+    [(network, ".keras"), (network, ".hdf5"), (nested_network, ".keras"), (nested_network, ".h5")],
+)
 def test_a_file_is_read_as_the_model_that_was_saved(
     build: Callable[[], Any], suffix: str, tmp_path: Path
 ) -> None:
@@ -118,8 +120,10 @@ def test_mixed_precision_is_read(tmp_path: Path) -> None:
         assert source.activations(inputs_of(source))["d"].dtype == np.float32
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize(
+    ("suffix", "part"),
+    [(".keras", 0.1), (".keras", 0.999), (".h5", 0.0), (".h5", 0.5), (".h5", 0.9)],
+)
 def test_truncated_files_are_damaged(suffix: str, part: float, tmp_path: Path) -> None:
     """Whatever is missing, the error names the file."""
     path = saved(network(), tmp_path, suffix)
@@ -129,9 +133,14 @@ def test_truncated_files_are_damaged(suffix: str, part: float, tmp_path: Path) -
         read(path)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
-    "content", [b"", b"text", b"PK\x03\x04 no more", b"\x89HDF\r\n\x1a\n no more"]
+    ("suffix", "content"),
+    [
+        (".keras", b"text"),
+        (".keras", b"PK\x03\x04 no more"),
+        (".h5", b""),
+        (".h5", b"\x89HDF\r\n\x1a\n no more"),
+    ],
 )
 def test_files_of_something_else_are_damaged(suffix: str, content: bytes, tmp_path: Path) -> None:
     """A signature alone makes no file."""
@@ -152,7 +161,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     suffix=st.sampled_from([".keras", ".h5"]), where=st.floats(0, 0.999999), bit=st.integers(0, 7)
 )
 @settings(
-    max_examples=20,
+    max_examples=10,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -224,21 +233,19 @@ def dense_of(document: Any) -> Any:
     return document["config"]["layers"][-1]
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize(
-    "edit",
+    ("suffix", "edit"),
     [
-        lambda d: d.clear(),
-        lambda d: d.pop("config"),
-        lambda d: d.update(config=[3]),
-        lambda d: d.update(config=None),
-        lambda d: d["config"].update(layers=3),
-        lambda d: d["config"].update(layers=[3]),
-        lambda d: d["config"]["layers"].pop(1),
-        lambda d: dense_of(d)["config"].update(units=5),
-        lambda d: dense_of(d)["config"].update(units="many"),
-        lambda d: dense_of(d)["config"].update(surprise=5),
-        lambda d: dense_of(d).update(config=None),
+        (".keras", lambda d: d.clear()),
+        (".h5", lambda d: d.pop("config")),
+        (".keras", lambda d: d.update(config=[3])),
+        (".h5", lambda d: d["config"].update(layers=3)),
+        (".keras", lambda d: d["config"].update(layers=[3])),
+        (".h5", lambda d: d["config"]["layers"].pop(1)),
+        (".keras", lambda d: dense_of(d)["config"].update(units=5)),
+        (".h5", lambda d: dense_of(d)["config"].update(units="many")),
+        (".keras", lambda d: dense_of(d)["config"].update(surprise=5)),
+        (".h5", lambda d: dense_of(d).update(config=None)),
     ],
 )
 def test_descriptions_that_make_no_sense_are_damage(
@@ -334,12 +341,17 @@ ATTACKS: dict[str, Any] = {
 
 
 @pytest.mark.usefixtures("keras_never_loads")
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize(
-    "place",
-    slow_but(["kernel_initializer"], ["kernel_initializer", "bias_regularizer", "dtype", "extra"]),
+    ("attack", "place", "suffix"),
+    list(
+        zip(
+            ATTACKS,
+            cycle(["kernel_initializer", "bias_regularizer", "dtype"]),
+            cycle([".keras", ".h5"]),
+            strict=False,
+        )
+    ),
 )
-@pytest.mark.parametrize("attack", ATTACKS)
 def test_a_file_cannot_name_code(attack: str, place: str, suffix: str, tmp_path: Path) -> None:
     """Wherever a description refers to more than parts of Keras, Keras never sees it."""
     path = edited(
@@ -351,7 +363,7 @@ def test_a_file_cannot_name_code(attack: str, place: str, suffix: str, tmp_path:
 
 
 @pytest.mark.usefixtures("keras_never_loads")
-@pytest.mark.parametrize("module", ["os", "builtins", "tf_keras.layers", "__main__", 3])
+@pytest.mark.parametrize("module", ["os", "tf_keras.layers", 3])
 def test_a_layer_of_another_module_is_refused(module: Any, tmp_path: Path) -> None:
     """Even one that has the name of a layer of Keras."""
     path = edited(
@@ -412,9 +424,3 @@ def test_archives_of_keras_2_are_refused_with_the_way_out(tmp_path: Path) -> Non
     )
     with pytest.raises(ReadError, match=r"Keras 2\.15\.0.*save it as \.h5"):
         read(path)
-
-
-def test_a_file_agrees_at_every_layer(tmp_path: Path) -> None:
-    """What holds for live models holds for files."""
-    path = saved(network(), tmp_path)
-    assert_agrees(keras.saving.load_model(path))

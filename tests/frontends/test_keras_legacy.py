@@ -153,39 +153,6 @@ def test_calls_of_nested_models_are_counted_as_keras_2_did(tmp_path: Path) -> No
     assert_same(keras_2_file(model, config, tmp_path, "Functional"), model)
 
 
-def test_sequential_models_in_sequential_models(tmp_path: Path) -> None:
-    """There layers are written in the later format, with the arguments of the earlier."""
-    chain = keras.Sequential(
-        [keras.Input((5,)), L.Dense(4, activation="relu", name="b")], name="chain"
-    )
-    model = randomise(keras.Sequential([keras.Input((5,)), chain, L.Dense(2, name="c")]))
-    shape = {"batch_input_shape": [None, 5]}
-    late = {"module": "keras.layers", "registered_name": None}
-    config = {
-        "name": "old",
-        "layers": [
-            {"class_name": "InputLayer", "config": {**shape, "name": "chain_input"}},
-            {
-                "class_name": "Sequential",
-                "config": {
-                    "name": "chain",
-                    "layers": [
-                        {"class_name": "InputLayer", "config": {**shape, "name": "i"}, **late},
-                        {
-                            "class_name": "Dense",
-                            "config": {"name": "b", **shape, "units": 4, "activation": "relu"},
-                            "build_config": {"input_shape": [None, 5]},
-                            **late,
-                        },
-                    ],
-                },
-            },
-            {"class_name": "Dense", "config": {"name": "c", "units": 2, "activation": "linear"}},
-        ],
-    }
-    assert_same(keras_2_file(model, config, tmp_path, "Sequential"), model)
-
-
 def dense_model() -> Any:
     """One dense layer."""
     return randomise(keras.Sequential([keras.Input((3,), name="x"), L.Dense(3, name="dense")]))
@@ -195,21 +162,6 @@ def dense_config(**more: Any) -> dict[str, Any]:
     """Its description."""
     dense = entry("Dense", "dense", [["x", 0, 0]], units=3, activation="linear", **more)
     return graph_config("old", "x", ["dense", 0, 0], input_entry("x", 3), dense)
-
-
-def test_the_original_file_is_not_touched(tmp_path: Path) -> None:
-    """Putting a description right happens on a copy."""
-    model = dense_model()
-    path = keras_2_file(
-        model,
-        dense_config(dtype={"class_name": "Policy", "config": {"name": "float32"}}),
-        tmp_path,
-        "Functional",
-    )
-    before = path.read_bytes()
-    assert_same(path, model)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_repairing_leaves_the_description_alone() -> None:
@@ -319,33 +271,6 @@ def test_layers_with_arguments_that_keras_3_has_not(tmp_path: Path) -> None:
         entry("ThresholdedReLU", "above", [["drop", 0, 0]], theta=0.4),
     )  # fmt: skip
     assert_same(keras_2_file(model, config, tmp_path, "Functional"), model)
-
-
-def test_layers_in_layers(tmp_path: Path) -> None:
-    """A layer that another applies to every step is written without its module."""
-    model = randomise(
-        keras.Sequential(
-            [
-                keras.Input((4, 3), name="x"),
-                L.TimeDistributed(L.Dense(2, activation="relu", name="inner"), name="steps"),
-            ]
-        )
-    )
-    inner = {
-        "class_name": "Dense",
-        "config": {"name": "inner", "units": 2, "activation": "relu", "dtype": "float32"},
-    }
-    config = {
-        "name": "old",
-        "layers": [
-            {
-                "class_name": "InputLayer",
-                "config": {"batch_input_shape": [None, 4, 3], "dtype": "float32", "name": "x"},
-            },
-            {"class_name": "TimeDistributed", "config": {"name": "steps", "layer": inner}},
-        ],
-    }
-    assert_same(keras_2_file(model, config, tmp_path, "Sequential"), model)
 
 
 def test_what_keras_3_cannot_rebuild_is_explained(tmp_path: Path) -> None:

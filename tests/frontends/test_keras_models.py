@@ -9,10 +9,8 @@ import pytest
 from keras_helpers import assert_agrees, assert_close, inputs_of, keras, layers, randomise
 
 from spikewright.errors import GraphError, ReadError, UnsupportedLayerError
-from spikewright.frontends import read as read_any
-from spikewright.frontends.keras import READERS, Call, array, read, reads, registry
+from spikewright.frontends.keras import read
 from spikewright.graph import evaluate, evaluate_all
-from spikewright.graph.layers import ScaleShift
 
 L, ops = layers, keras.ops
 
@@ -56,24 +54,6 @@ def test_a_residual_network_agrees_at_every_layer() -> None:
     assert dict(source.graph.outputs) == {"classes": "classes"}
 
 
-def test_batch_normalisation_stays_at_inference() -> None:
-    """Neither reading nor running changes the moving statistics, whatever `trainable` says."""
-    model = residual_network()
-    before = [keras.ops.convert_to_numpy(w).copy() for w in model.weights]
-    source = read(model)
-    source.activations(inputs_of(source))
-    for variable, value in zip(model.weights, before, strict=True):
-        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
-
-
-def test_sequential_and_functional_models_of_the_same_layers_agree() -> None:
-    """A Sequential model is read as the chain that it is."""
-    chain = [L.Dense(5, activation="relu", name="a"), L.Dense(3, name="b")]
-    model = randomise(keras.Sequential([keras.Input((4,), name="x"), *chain]))
-    graph = assert_agrees(model).graph
-    assert [node.name for node in graph] == ["x", "a/linear", "a", "b"]
-
-
 def test_a_sequential_model_built_by_data_is_read_with_a_free_batch() -> None:
     """The batch size that it was built with is not held against other batches."""
     model = keras.Sequential([L.Conv2D(3, 3), L.Flatten(), L.Reshape((-1, 3)), L.Dense(2)])
@@ -103,18 +83,6 @@ def test_nested_models_have_path_names() -> None:
     assert source.graph["middle/inner/up"].source == "middle/inner/up"
     observed = source.activations(inputs_of(source))
     assert set(observed) == {n.name for n in source.graph} - {"middle/inner/up/linear"}
-
-
-def test_a_nested_model_has_the_output_that_keras_gives_it() -> None:
-    """The value under a nested model's name is that of Keras's own call of it."""
-    inner = block("inner")
-    x = keras.Input((6,), name="x")
-    model = randomise(keras.Model(x, L.Dense(2)(inner(x))))
-    source = read(model)
-    inputs = inputs_of(source)
-    whole = keras.ops.convert_to_numpy(inner(inputs["x"]))
-    assert_close(source.activations(inputs)["inner"], whole)
-    assert_close(evaluate_all(source.graph, inputs)["inner"], whole)
 
 
 def test_shared_layers_are_numbered_in_the_order_of_their_calls() -> None:
@@ -198,13 +166,6 @@ def test_one_layer_with_two_outputs_of_the_model() -> None:
     assert dict(graph.outputs) == {"dense": "dense", "dense_1": "dense_1"}
 
 
-def test_an_input_that_nothing_reads_stays_an_input() -> None:
-    """The graph asks for what the model asks for."""
-    a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
-    source = assert_agrees(randomise(keras.Model([a, b], L.Dense(2)(a))))
-    assert set(source.graph.inputs) == {"a", "b"}
-
-
 def test_part_of_a_model_is_a_model() -> None:
     """Feature extractors, cut at either end, are read."""
     model = residual_network()
@@ -263,16 +224,6 @@ def test_activations_check_their_inputs() -> None:
         source.activations({"image": good[:, 1:]})
 
 
-def test_tensors_of_the_backend_are_accepted() -> None:
-    """Inputs may be arrays or tensors, with or without a gradient."""
-    source = read(residual_network())
-    inputs = inputs_of(source)
-    wanted = source.activations(inputs)
-    found = source.activations({"image": keras.ops.convert_to_tensor(inputs["image"])})
-    assert_close(found["classes"], wanted["classes"])
-    assert all(type(value) is np.ndarray for value in found.values())
-
-
 def test_integer_images_are_read_as_numbers() -> None:
     """An input declared as bytes takes the same values as a float input."""
     x = keras.Input((4, 4, 1), name="x", dtype="uint8")
@@ -301,36 +252,3 @@ def test_not_a_number_names_the_layer() -> None:
     layer.pointwise_kernel.assign(kernel)
     with pytest.raises(GraphError, match=r"'separable/linear'.*1 of .* NaN or infinite"):
         read(model)
-
-
-def test_the_front_door_finds_keras_models() -> None:
-    """`spikewright.frontends.read` sends a live Keras model here."""
-    assert read_any(residual_network()).framework == "keras"
-
-
-class Halved(keras.layers.Layer):
-    """A layer of the user's own."""
-
-    def call(self, inputs: Any) -> Any:
-        """Half of the input."""
-        return inputs * 0.5
-
-
-def test_a_user_can_register_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A layer of one's own is read as code until it has a reader, which then reads it."""
-    monkeypatch.setattr(registry, "_readers", own := dict(READERS))
-    x = keras.Input((4,), name="x")
-    model = randomise(keras.Model(x, L.Dense(3)(Halved(name="half")(x))))
-    traced = assert_agrees(model).graph
-
-    @reads("Halved")
-    def halved(call: Call) -> str | None:
-        return call.add(ScaleShift(scale=array(0.5)))
-
-    assert "Halved" in own and "Halved" not in READERS
-    graph = assert_agrees(model).graph
-    assert graph["half"].source_kind == "Halved"
-    assert any(isinstance(node.layer, ScaleShift) for node in traced)
-    assert traced["half"] is not graph["half"]
-    with pytest.raises(ValueError, match="Halved can be read already"):
-        reads("Halved")(halved)

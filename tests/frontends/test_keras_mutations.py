@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import random
 import zipfile
-from collections.abc import Iterator
-from copy import deepcopy
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import h5py
 import keras_more_cases  # noqa: F401  (it registers its cases)
@@ -20,13 +17,9 @@ from keras_helpers import keras, randomise
 from test_keras_file_layers import UNSAVED
 
 from hostile import verdicts
+from mutations import mutated
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Keras's own, about formats it calls legacy
-
-WRONG: list[Any] = [
-    *(10**8, 10**9, 2**31, 2**63, 10**5, -1, 0, 1, -3, 0.5, 1e308, None, True, "text", "\x00"),
-    *([], {}, [1, 2, 3], [10**8], [10**6] * 3),
-]
 
 
 @cache
@@ -48,37 +41,6 @@ def suffix_for(kind: str, rng: random.Random) -> str:
     return ".h5" if legacy else ".keras"
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Paths of everything inside a description."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, item in items:
-        yield (*path, key)
-        if isinstance(item, dict | list):
-            yield from places(item, (*path, key))
-
-
-def mutate_description(description: Any, rng: random.Random) -> None:
-    """Change, or drop, something in it: mostly a number."""
-    everywhere = list(places(description))
-    numbers = []
-    for path in everywhere:
-        if type(inside(description, path)) in (int, float):
-            numbers.append(path)
-    path = rng.choice(numbers if numbers and rng.random() < 0.7 else everywhere)
-    holder = inside(description, path[:-1])
-    if rng.random() < 0.05:
-        del holder[path[-1]]
-    else:
-        holder[path[-1]] = deepcopy(rng.choice(WRONG))
-
-
-def inside(value: Any, path: tuple[Any, ...]) -> Any:
-    """What lies at a path."""
-    for key in path:
-        value = value[key]
-    return value
-
-
 def mutate_weights(path: Path, rng: random.Random) -> None:
     """Take a group or a dataset away, or put another dataset in its place."""
     with h5py.File(path, "r+") as file:
@@ -98,10 +60,7 @@ def mutant(kind: str, suffix: str, rng: random.Random, folder: Path, number: int
     """A file of a layer of that kind, damaged in a way that its format allows."""
     (path := folder / f"mutant_{number}{suffix}").write_bytes(whole(kind, suffix, folder))
     if rng.random() < 0.85:
-        description = described(path)
-        for _ in range(rng.choice([1, 1, 2])):
-            mutate_description(description, rng)
-        return redescribed(path, description)
+        return redescribed(path, mutated(described(path), rng))
     if suffix != ".keras":
         mutate_weights(path, rng)
         return path
@@ -111,12 +70,10 @@ def mutant(kind: str, suffix: str, rng: random.Random, folder: Path, number: int
     return changed(path, {"model.weights.h5": weights.read_bytes()})
 
 
-@pytest.mark.parametrize(
-    "number", [8, pytest.param(100, marks=[pytest.mark.slow])], ids=["some", "many"]
-)
-def test_whatever_a_file_says_it_is_read_or_refused_in_time(number: int, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_whatever_a_file_says_it_is_read_or_refused_in_time(tmp_path: Path) -> None:
     """No mutation of a description or of weights hangs, takes all memory, or escapes our errors."""
-    rng = random.Random(number)
+    rng, number = random.Random(40), 32
     kinds = sorted(set(CASES) - {"RandomShear"})
     made = [
         mutant(kind, suffix_for(kind, rng), rng, tmp_path, count)
@@ -137,7 +94,7 @@ def test_no_byte_of_an_hdf5_file_escapes(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive := dense_file(tmp_path)) as opened:
         weights = opened.read("model.weights.h5")
     made = []
-    for count in range(80):
+    for count in range(16):
         content = bytearray(legacy if count % 2 else weights)
         alive = [place for place, byte in enumerate(content) if byte]
         content[rng.choice(alive)] = rng.randrange(256)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from keras_helpers import assert_agrees, keras, layers, randomise
 
@@ -15,7 +14,6 @@ from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.keras import (
     READERS,
     Call,
-    Unreadable,
     Value,
     array,
     read,
@@ -114,38 +112,6 @@ def test_a_layer_with_several_outputs() -> None:
     assert [node.name for node in graph] == ["x", "halves", "halves_1", "gated"]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "reason"),
-    [
-        (lambda call: halves(call)[0], "makes 1 values and the layer has 2 outputs"),
-        (lambda call: [*call.inputs, *call.inputs], r"of shape \(3, 4\) where Keras has \(3, 2\)"),
-        (lambda call: call.value(ScaleShift(scale=np.ones(7))), "does not broadcast"),
-    ],
-)
-def test_a_wrong_reader_is_found_out(wrong: Any, reason: str) -> None:
-    """What it makes is compared with the shapes that Keras knows."""
-    reads(Halves)(wrong)
-    x = keras.Input((3, 4))
-    with pytest.raises(UnsupportedLayerError, match=rf"'halves' \(Halves\).*{reason}"):
-        read(keras.Model(x, Halves(name="halves")(x)))
-
-
-def test_a_reader_can_refuse() -> None:
-    """With its own reason and options, beside the refusals of other layers."""
-
-    @reads(Halves)
-    def refuses(call: Call) -> Value:
-        raise Unreadable("the moon is full", "Wait")
-
-    x = keras.Input((3, 4))
-    first, _ = Halves(name="halves")(x)
-    with pytest.raises(UnsupportedLayerError) as info:
-        read(keras.Model(x, L.LSTM(2, activation="sparsemax", name="recurrent")(first)))
-    found = {refusal.layer: refusal for refusal in info.value.refusals}
-    assert set(found) == {"halves", "recurrent"}
-    assert (found["halves"].reason, found["halves"].options) == ("the moon is full", "Wait")
-
-
 @keras.saving.register_keras_serializable(package="spikewright_own_layers")
 class Swished(L.Layer):
     """A layer in TimeDistributed and in files."""
@@ -157,30 +123,6 @@ class Swished(L.Layer):
     def compute_output_shape(self, shape: Any) -> Any:
         """That of the input."""
         return shape
-
-
-@keras.saving.register_keras_serializable(package="spikewright_own_layers")
-class Counted(L.Layer):
-    """A layer with a variable made of an array, which has to have a value at once."""
-
-    def build(self, shape: Any) -> None:
-        self.numbers = keras.Variable(np.arange(1.0, 1.0 + shape[-1], dtype="float32"))
-
-    def call(self, x: Any) -> Any:
-        """The input, channel by channel as many times as its number."""
-        return x * self.numbers
-
-
-@pytest.mark.filterwarnings("ignore")  # Keras's own, about a format it calls legacy
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_layer_that_needs_its_weights_while_it_is_built(suffix: str, tmp_path: Path) -> None:
-    """It is read from files too, with the values that they hold."""
-    reads(Counted)(lambda call: call.value(ScaleShift(scale=array(call.layer.numbers))))
-    model = randomise(keras.Sequential([keras.Input((4,), name="x"), Counted(name="own")]))
-    model.save(path := tmp_path / f"model{suffix}")
-    found, wanted = read(path).graph["own"].layer.scale, array(model.layers[0].numbers)
-    np.testing.assert_array_equal(found, wanted)
-    assert not np.array_equal(wanted, np.arange(1.0, 5.0))
 
 
 @pytest.mark.filterwarnings("ignore")  # Keras's own, about a format it calls legacy

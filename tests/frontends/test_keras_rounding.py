@@ -23,37 +23,15 @@ def _through(x: Any) -> Any:
     return bounded + ops.stop_gradient(rounded - bounded)
 
 
-def _of_input(x: Any) -> Any:
-    """The same with the gradient of the input."""
-    return x + ops.stop_gradient(ops.round(ops.clip(x / TOP, 0, 1) * LEVELS) / LEVELS * TOP - x)
-
-
 def _floored(x: Any) -> Any:
     """The next level below."""
     return ops.floor(ops.clip(x * (LEVELS / TOP), 0, LEVELS)) * (TOP / LEVELS)
 
 
-class Quantised(L.Layer):
-    """A layer that rounds to levels of a learned size, as LSQ does."""
-
-    def build(self, shape: Any) -> None:
-        """Make the size."""
-        self.size = self.add_weight(shape=(), initializer="ones", name="size")
-
-    def call(self, x: Any) -> Any:
-        """The levels."""
-        size = ops.abs(self.size)
-        scaled = ops.clip(x / size, 0, LEVELS)
-        return (scaled + ops.stop_gradient(ops.round(scaled) - scaled)) * size
-
-
 FORMS: dict[str, Callable[[Any], Any]] = {
     "graph": lambda x: _through(x),
-    "Lambda": L.Lambda(_through),
-    "of the input": L.Lambda(_of_input),
     "activation": L.Activation(_through),
     "activation of a layer": L.Dense(4, activation=_floored),
-    "layer": Quantised(),
 }
 
 

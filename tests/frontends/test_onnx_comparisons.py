@@ -52,13 +52,6 @@ def test_choices(choice: str) -> None:
     agrees(model(nodes, {"x": ["n", 3, 4], "z": ["n", 3, 4]}, ["y"], weights))
 
 
-def test_a_condition_that_is_wider_than_what_it_chooses() -> None:
-    """Condition and choices broadcast against each other."""
-    nodes = [node("Greater", "x t", "b"), node("Where", "b z c", "y")]
-    inputs = {"x": ["n", 3, 4], "z": ["n", 1, 4]}
-    agrees(model(nodes, inputs, ["y"], {"t": T, "c": random(3, 1)}))
-
-
 @pytest.mark.parametrize("low", [-np.inf, np.finfo(np.float32).min])
 def test_a_mask_of_minus_infinity(low: float) -> None:
     """Scores that a condition hides have no weight, from data or from constants."""

@@ -56,8 +56,7 @@ def small(*nodes: Any, outputs: str = "y", shape: tuple[Any, ...] = ("n", 4), **
     return model(nodes, {"x": shape}, outputs.split(), used, opset)
 
 
-@pytest.mark.parametrize("opset", [11, 13, 18])
-@pytest.mark.parametrize("batch", ["n", 1, 3])
+@pytest.mark.parametrize(("opset", "batch"), [(11, "n"), (13, 1), (18, 3)])
 def test_a_loop_of_constant_length(opset: int, batch: Any) -> None:
     """Every run of the body is layers of its own, with the weights around it shared; what it puts
     together run by run lies along a new axis.
@@ -137,9 +136,7 @@ SCAN = body("h e", "hh kept", node("Add", "h e", "s"), node("MatMul", "s w", "m"
             node("Tanh", "m", "hh"), node("Relu", "hh", "kept"))  # fmt: skip
 
 
-@pytest.mark.parametrize("backwards", [0, 1])
-@pytest.mark.parametrize("turned", [0, 1])
-@pytest.mark.parametrize("axis", [1, -2])
+@pytest.mark.parametrize(("backwards", "turned", "axis"), [(0, 0, 1), (1, 0, -2), (1, 1, 1)])
 def test_a_scan_along_a_sequence(backwards: int, turned: int, axis: int) -> None:
     """A recurrent network as a scan: state carried, entries taken from either end, results put
     together along any axis.

@@ -39,12 +39,6 @@ def test_a_path_is_read(tmp_path: Path) -> None:
         close(evaluate(source.graph, feed)["y"], reference(small(), feed)["y"])
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
-    """A path that leads nowhere is a FileNotFoundError."""
-    with pytest.raises(FileNotFoundError, match=r"none\.onnx"):
-        read(tmp_path / "none.onnx")
-
-
 @pytest.mark.parametrize(
     "content", [b"", b"hello", b"PK\x03\x04 a zip", bytes(range(256)), b"\x00" * 64]
 )
@@ -57,7 +51,7 @@ def test_files_that_are_no_onnx(tmp_path: Path, content: bytes) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(kept=st.floats(0, 0.999))
 def test_truncated_files(tmp_path: Path, kept: float) -> None:
@@ -70,7 +64,7 @@ def test_truncated_files(tmp_path: Path, kept: float) -> None:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(position=st.floats(0, 0.999), value=st.integers(0, 255))
 def test_changed_bytes_never_crash(tmp_path: Path, position: float, value: int) -> None:
@@ -210,13 +204,6 @@ def test_a_model_in_memory_without_its_data(tmp_path: Path) -> None:
     proto = onnx.load(save_external(tmp_path), load_external_data=False)
     with pytest.raises(ReadError, match=r"1 tensors, 'w' first.*Give the path"):
         read(proto)
-
-
-def test_too_much_data_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond protobuf's limit ONNX cannot check a model, and the limit is named."""
-    monkeypatch.setattr("spikewright.frontends.onnx.files._LARGEST", 90)
-    with pytest.raises(ReadError, match="more than 2 GiB"):
-        read(small())
 
 
 def test_without_onnx_the_install_sentence_is_given(

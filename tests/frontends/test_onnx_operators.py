@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto
 from onnx_equations import conv_transpose, local_response
 from onnx_helpers import NEWEST, agrees, close, random, single
 
-import spikewright as sw
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.onnx import READERS, read
 from spikewright.graph import evaluate
@@ -38,7 +36,7 @@ STATISTICS = [random(3), random(3, seed=1), random(3, seed=2), np.abs(random(3, 
 X1, X2, X3 = (3, 9), (3, 7, 6), (2, 5, 4, 6)
 
 DEPARTS = {"independent": False}
-"""Where ONNX's evaluator departs from the standard; `test_onnx_against_torch` has these instead.
+"""Where ONNX's evaluator departs from the standard; onnxruntime computes these alone.
 
 With `"runs": False` onnxruntime 1.32 does; with an equation of the `"standard"`, both do.
 """
@@ -542,22 +540,6 @@ def test_operator_computes_what_onnx_says(operator: str, options: dict[str, Any]
     assert (node.source, node.source_kind) == ("it", operator)
 
 
-@pytest.mark.parametrize(
-    ("operator", "options"), CASES, ids=[f"{i}-{case[0]}" for i, case in enumerate(CASES)]
-)
-def test_operator_converts(operator: str, options: dict[str, Any]) -> None:
-    """The rate network has the value of the graph and of the source at every node."""
-    options = {name: value for name, value in options.items() if name != "independent"}
-    positive = options.pop("positive", False)
-    runs = options.pop("runs", options.pop("standard", None) is None)
-    conversion = sw.convert(single(operator, **options))
-    shape = conversion.graph.shapes["x"]
-    x = random(2, *shape, seed=4)
-    if not runs:
-        conversion = sw.convert(conversion.graph)
-    assert max(conversion.verify({"x": np.abs(x) if positive else x}, rtol=1e-5).values()) <= 1e-5
-
-
 def test_every_registered_operator_has_a_case() -> None:
     """A reader without a test would be a claim without evidence."""
     elsewhere = {
@@ -582,12 +564,7 @@ def test_every_registered_operator_has_a_case() -> None:
     assert {operator for domain, operator in READERS if not domain} == tested
 
 
-def test_cast_types_are_those_meant() -> None:
-    """The table above writes the numbers of FLOAT and DOUBLE."""
-    assert (TensorProto.FLOAT, TensorProto.DOUBLE) == (1, 11)
-
-
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     start=st.integers(-8, 8), end=st.integers(-8, 8), axis=st.sampled_from([1, 2, -1, -2]),
     early=st.booleans(),
@@ -605,7 +582,7 @@ def test_any_range_is_sliced_as_onnx_does(start: int, end: int, axis: int, early
             read(proto)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(order=st.permutations([1, 2, 3]), data=st.data())
 def test_any_permutation_and_reshape(order: list[int], data: st.DataObject) -> None:
     """Axes in any order, then any other shape of as many values."""
@@ -616,3 +593,15 @@ def test_any_permutation_and_reshape(order: list[int], data: st.DataObject) -> N
     full = [0, *target]
     full[free] = -1
     agrees(single("Reshape", tuple(shape), [ints(*full)]))
+
+
+def test_same_padding_of_dilated_max_pool() -> None:
+    """SAME counts the reach of a dilated window: 2 dilated by 3 reaches 4, so 3 are added.
+
+    onnxruntime 1.32 adds as if it were not dilated.
+    """
+    options = {"kernel_shape": [2], "dilations": [3], "auto_pad": "SAME_UPPER", "opset": 11}
+    source = agrees(single("MaxPool", (2, 7), **options), independent=False, runs=False)
+    x = random(3, 2, 7, seed=5)
+    padded = np.pad(x, [(0, 0), (0, 0), (1, 2)], constant_values=-np.inf)
+    close(evaluate(source.graph, {"x": x})["y0"], np.maximum(padded[..., :-3], padded[..., 3:]))

@@ -38,8 +38,7 @@ COUNT = [
 COUNTING = {"zero": np.array(0), "one": np.array(1), "axes": np.array([1, 2])}
 
 
-@pytest.mark.parametrize("batch", ["n", 1, 3])
-@pytest.mark.parametrize("shared", [0, 1])
+@pytest.mark.parametrize(("batch", "shared"), [("n", 0), (3, 1), (1, 0)])
 def test_positions_that_count_samples(batch: Any, shared: int) -> None:
     """GatherND by the number of the sample and another position, or by that alone."""
     weights = {**COUNTING, "p": positions(4, 1, 5, 1)}
@@ -73,9 +72,10 @@ def alike(indices: np.ndarray, batch: int) -> np.ndarray:
     return np.broadcast_to(indices, (batch, *indices.shape)).copy()
 
 
-@pytest.mark.parametrize("operator", ["GatherElements", "ScatterElements"])
-@pytest.mark.parametrize("axis", [1, -1])
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(
+    ("operator", "axis", "batch"),
+    [("GatherElements", 1, 3), ("GatherElements", -1, 1), ("ScatterElements", -1, 3)],
+)
 def test_positions_along_an_axis(operator: str, axis: int, batch: int) -> None:
     """A value for every position, of fewer entries than there are along other axes."""
     indices = alike(np.array([[1, 0], [2, 3]]) % (4 if axis == 1 else 3), batch)
@@ -265,18 +265,3 @@ def test_a_small_file_makes_no_large_constant(made: Any, weights: dict[str, Any]
     proto = model(nodes, {"x": ["n", 4]}, ["y"], {"c": random(1, 4, 30, 30), **weights}, opset=18)
     with pytest.raises(UnsupportedLayerError, match=r"'it'.*values.*more than the 1 GiB"):
         read(proto)
-
-
-@pytest.mark.parametrize("batch", ["n", 1, 3])
-def test_batch_normalisation_of_tokens(batch: Any) -> None:
-    """Tokens of all samples side by side are normalised by channel like anything else."""
-    nodes = [
-        node("Reshape", "x rows", "tokens"),
-        node("BatchNormalization", "tokens g b m v", "n", "norm"),
-        node("Reshape", "n back", "y"),
-    ]
-    weights = {
-        "rows": np.array([-1, 4]), "back": np.array([-1, 3, 4]), "g": random(4),
-        "b": random(4, seed=1), "m": random(4, seed=2), "v": np.abs(random(4, seed=3)) + 0.1,
-    }  # fmt: skip
-    agrees(model(nodes, {"x": [batch, 3, 4]}, ["y"], weights), independent=False)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
-from itertools import product
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-import transformers
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnx_helpers import model, node, random
@@ -106,8 +104,7 @@ MORE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("way", LOOKED_UP)
-@pytest.mark.parametrize("batch", ["n", 1, 3])
+@pytest.mark.parametrize(("way", "batch"), list(zip(LOOKED_UP, cycle(["n", 1, 3]), strict=False)))
 def test_rows_are_looked_up_by_whole_numbers(way: str, batch: Any) -> None:
     """Whatever is made of them on the way is the same of whole numbers as of real ones."""
     equals(whole(*LOOKED_UP[way], shape=(batch, 5), **MORE), numbers(3, 5))
@@ -144,46 +141,6 @@ def test_what_jumps_is_refused(case: str) -> None:
         read(whole(*nodes, **weights))
 
 
-class Tokens(nn.Module):
-    """A transformer of `transformers` that is called by tokens, with a mask or without one."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """`(batch, tokens)` to `(batch, tokens, 16)`."""
-        return self.inner(input_ids=ids, attention_mask=mask).last_hidden_state
-
-
-SIZES = {
-    "vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "intermediate_size": 24, "max_position_embeddings": 12,
-}  # fmt: skip
-
-
-def bert() -> Any:
-    """Tables of tokens, of positions and of token types."""
-    return transformers.BertModel(transformers.BertConfig(**SIZES))
-
-
-def roberta() -> Any:
-    """Positions that are counted from the tokens that are no padding."""
-    return transformers.RobertaModel(transformers.RobertaConfig(**SIZES))
-
-
-def gpt2() -> Any:
-    """A causal mask, and products with weights that are no layers of PyTorch."""
-    names = ("vocab_size", "n_embd", "n_layer", "n_head", "n_inner", "n_positions")
-    sizes = dict(zip(names, SIZES.values(), strict=True))
-    return transformers.GPT2Model(transformers.GPT2Config(**sizes, use_cache=False))
-
-
-def llama() -> Any:
-    """A causal mask, and that of the padding."""
-    return transformers.LlamaModel(transformers.LlamaConfig(**SIZES, use_cache=False))
-
-
 def export(module: nn.Module, given: tuple[torch.Tensor, ...], dynamo: bool) -> onnx.ModelProto:
     """What torch.onnx.export writes with a free batch."""
     with warnings.catch_warnings():
@@ -197,37 +154,6 @@ def export(module: nn.Module, given: tuple[torch.Tensor, ...], dynamo: bool) -> 
         settings = {"dynamo": False, "input_names": names, "dynamic_axes": axes}
         torch.onnx.export(module, given, file, **settings)
     return onnx.load_model_from_string(file.getvalue())
-
-
-EXPORTS = [
-    pytest.param(make, masked, dynamo, marks=[] if at == 0 else pytest.mark.slow)
-    for at, (make, masked, dynamo) in enumerate(
-        product((bert, roberta, gpt2, llama), (True, False), (False, True))
-    )
-    if make in (bert, roberta) or masked or dynamo  # the others' are not exported
-]
-
-
-@pytest.mark.parametrize(("make", "masked", "dynamo"), EXPORTS)
-def test_an_exported_transformer_of_tokens(
-    make: Callable[[], Any], masked: bool, dynamo: bool
-) -> None:
-    """BERT, RoBERTa, GPT-2 and Llama from tokens, with a mask of the padding as a further input:
-    equal to PyTorch, and verified.
-    """
-    torch.manual_seed(0)
-    module = Tokens(make()).eval()
-    ids, mask = torch.randint(3, 20, (2, 6)), torch.ones(2, 6, dtype=torch.long)
-    mask[0, 4:] = 0
-    given = (ids, mask) if masked else (ids,)
-    conversion = sw.convert(export(module, given, dynamo))
-    feed = dict(zip(conversion.graph.inputs, (value.numpy() for value in given), strict=True))
-    with torch.no_grad():
-        expected = module(*given).numpy()
-    (found,) = evaluate(conversion.graph, feed).values()
-    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
-    assert conversion.verify(feed)
-    assert conversion.verify()
 
 
 @pytest.mark.parametrize("wrong", [0.5, 300.0, -1.0])

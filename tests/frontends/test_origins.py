@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pytest
 from same_models import READERS
-from test_same_model import CURVES, MODELS, QUICK
+from test_same_model import MODELS, QUICK
 
-from slowly import slow_but
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import parameters_of
 from spikewright.training.trainable import TRAINED
 
-WEIGHTED = {name: model for name, model in MODELS.items() if name not in CURVES}
+WEIGHTED = {name: model for name, model in MODELS.items() if list(model.torch().parameters())}
+CASES = [
+    *((name, kind) for name in QUICK if name in WEIGHTED for kind in READERS),
+    *zip((name for name in WEIGHTED if name not in QUICK), cycle(READERS), strict=False),
+]
+"""Of every model one reader, of some all."""
 
 
 def reading(name: str, kind: str) -> Reading:
@@ -35,8 +40,10 @@ def computed(place: str, field: str, name: str, kind: str) -> bool:
     return summed or (kind == "onnx" and "InstanceNormalization" in place)
 
 
-@pytest.mark.parametrize("kind", READERS)
-@pytest.mark.parametrize("name", slow_but([n for n in QUICK if n in WEIGHTED], WEIGHTED))
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [*CASES[:6], *(pytest.param(*case, marks=pytest.mark.slow) for case in CASES[6:])],
+)
 def test_what_may_be_trained_leads_back_to_parameters(name: str, kind: str) -> None:
     """Parameters put together as the origins say are the arrays, to the last bit."""
     read = reading(name, kind)

@@ -203,10 +203,3 @@ def compare(front_end: str, seeds: range) -> None:
 def test_what_is_read_is_what_the_call_gives(front_end: str) -> None:
     """Nothing that mixes samples is read."""
     compare(front_end, range(24))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("front_end", NETWORKS)
-def test_so_it_is_of_many_networks(front_end: str) -> None:
-    """The same, of ten times as many."""
-    compare(front_end, range(24, 264))

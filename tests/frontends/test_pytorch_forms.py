@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torchvision
 from pytorch_helpers import Of, check_values
 from torch import nn
 from torch.nn import functional as F
@@ -297,33 +296,10 @@ def test_indices_of_all_samples_for_each_mix_them() -> None:
     check_values(read(_Tokens(lambda m, x: forward(m, x, index[0])), X))
 
 
-def test_bags_of_embeddings_say_what_to_do() -> None:
-    """And what is said is the same."""
-    bag = nn.EmbeddingBag(6, 4, mode="sum")
-    with pytest.raises(UnsupportedLayerError, match=r"nn.Embedding, and .sum\(1\)"):
-        read(bag, IDS)
-    table = nn.Embedding.from_pretrained(bag.weight)
-    model = Of(lambda m, ids: m.table(ids).sum(1), table=table)
-    sw.convert(model, example_input=IDS).verify(IDS)
-    torch.testing.assert_close(model(IDS), bag(IDS))
-
-
 def test_numbers_of_rows_that_are_not_whole() -> None:
     """The module takes none: the example is to be whole."""
     with pytest.raises(ReadError, match=r"inside 'words' \(Embedding\).*x\.long\(\)"):
         read(_Tokens(BY_NUMBER["an embedding"]), IDS.float())
-
-
-def test_arguments_that_are_needed_all_the_same() -> None:
-    """A default of None that forward cannot do without is named."""
-
-    class Needing(_Optional):
-        def forward(self, image: Any = None, text: Any = None) -> Any:
-            return self.image(image) + self.text(text)
-
-    with pytest.raises(ReadError, match=r"called without text: .* arguments by name"):
-        read(Needing(), X)
-    check_values(read(Needing(), {"image": X, "text": X[:, :2]}))
 
 
 def _quantised(kind: str) -> nn.Module:
@@ -350,19 +326,6 @@ def test_quantised_modules_are_refused_in_a_sentence(kind: str, named: str) -> N
     with pytest.raises(ReadError, match=rf"quantised layers, .*{named}.*float model"):
         read(_quantised(kind), X)
     check_values(read(_quantised("stubs"), X))
-
-
-@pytest.mark.slow
-def test_detection_models_point_at_their_networks(capfd: pytest.CaptureFixture[str]) -> None:
-    """The part is named in which the network ends, and the part that can be converted; it can."""
-    detection = torchvision.models.detection
-    model = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
-    with pytest.raises(ReadError, match=r"inside 'rpn'.*model.backbone \(Backbone") as caught:
-        sw.convert(model, example_input=[torch.randn(3, 64, 64)])
-    assert len(str(caught.value)) < 700
-    assert len(caught.value.details) > 10_000  # what PyTorch prints is kept
-    assert capfd.readouterr() == ("", "")
-    read(model.backbone, torch.randn(1, 3, 64, 64))
 
 
 class _Branching(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import warnings
 from collections import OrderedDict
 from typing import Any
@@ -19,10 +18,9 @@ from torch.nn.utils import parametrizations
 from torch.utils import _pytree as pytree
 
 from spikewright.errors import UnsupportedLayerError
-from spikewright.frontends import pytorch as frontend
 from spikewright.frontends.pytorch import read, reads, registry
 from spikewright.graph import evaluate, to_text
-from spikewright.graph.layers import Activation, Affine
+from spikewright.graph.layers import Affine
 
 
 def _names(graph: Any) -> list[str]:
@@ -181,7 +179,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(_STEPS)
 @example([("weighed", 0, 0), ("written", 1, 1), ("weighed", 0, 0), ("written over", 0, 1)])
 @example([("written over", 0, 0), ("weighed", 1, 0), ("add_", 2, 0), ("written", 0, 0)])
@@ -190,14 +188,6 @@ def test_any_sequence_of_changes_in_place(steps: Any) -> None:
 
     Or it is refused, where PyTorch's own exported program does not.
     """
-    _check_juggling(steps)
-
-
-@pytest.mark.slow
-@settings(max_examples=75, deadline=None)
-@given(_STEPS)
-def test_many_sequences_of_changes_in_place(steps: Any) -> None:
-    """The same of as many as there is time for."""
     _check_juggling(steps)
 
 
@@ -231,52 +221,25 @@ def test_gradient_modes_inside_the_forward_pass_are_seen_through(mode: Any) -> N
 def _options() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     image, row = (4, 7, 6), (5,)
     return {
-        "depthwise": (nn.Conv2d(4, 8, 3, groups=4), image),
         "same": (nn.Conv2d(4, 2, (3, 4), padding="same", dilation=(2, 1)), image),
         "valid": (nn.Conv1d(4, 2, 3, padding="valid", stride=2), (4, 9)),
         "asymmetric": (nn.Conv2d(4, 2, (1, 3), stride=(2, 1), padding=(0, 2), bias=False), image),
         "volume": (nn.Conv3d(2, 3, 2, stride=2, padding=1), (2, 4, 5, 4)),
-        "bn1d": (nn.BatchNorm1d(5), row),
         "bn1d sequence": (nn.BatchNorm1d(4), (4, 5)),
         "bn2d plain": (nn.BatchNorm2d(4, affine=False, eps=0.1), image),
-        "bn3d": (nn.BatchNorm3d(2), (2, 2, 3, 2)),
-        "linear on axes": (nn.Linear(6, 3, bias=False), image),
-        "max ceil": (nn.MaxPool2d(3, 2, 1, ceil_mode=True), image),
-        "max dilated": (nn.MaxPool2d(2, 1, dilation=2), image),
         "max surrounded": (
             nn.Sequential(nn.ConstantPad2d((0, 1, 2, 0), -np.inf), nn.MaxPool2d(3, 2)),
             image,
         ),
-        "avg ceil": (nn.AvgPool2d(3, 2, 1, ceil_mode=True), image),
-        "avg without pad": (nn.AvgPool2d(3, 2, 1, count_include_pad=False), image),
-        "avg divisor": (nn.AvgPool2d(2, divisor_override=3), image),
         "avg divisor ceil": (nn.AvgPool2d(3, 2, 1, True, True, divisor_override=5), image),
-        "avg 1d": (nn.AvgPool1d(3, 2, 1), (4, 9)),
         "avg 3d": (nn.AvgPool3d(2, divisor_override=7), (2, 4, 4, 4)),
         "adaptive": (nn.AdaptiveAvgPool2d((3, None)), image),
-        "adaptive 1": (nn.AdaptiveAvgPool1d(1), (4, 9)),
         "adaptive 3d": (nn.AdaptiveAvgPool3d(2), (2, 5, 3, 4)),
-        "adaptive max": (nn.AdaptiveMaxPool2d(1), image),
-        "relu6": (nn.ReLU6(), image),
-        "hardtanh": (nn.Hardtanh(), image),
         "hardtanh 6": (nn.Hardtanh(0.0, 6.0), image),
-        "leaky": (nn.LeakyReLU(0.3), image),
-        "prelu": (nn.PReLU(), image),
-        "threshold": (nn.Threshold(0, 0), image),
-        "softplus": (nn.Softplus(), image),
-        "softmax": (nn.Softmax(dim=1), image),
-        "dropout": (nn.Dropout2d(0.5), image),
-        "zero pad": (nn.ZeroPad2d((1, -2, 3, -1)), image),
         "constant pad": (nn.ConstantPad1d((2, 1), 0.0), (4, 5)),
-        "upsample": (nn.Upsample(scale_factor=(2, 3)), image),
         "upsample to size": (nn.Upsample(size=(7, 18)), image),
-        "upsample 3d": (nn.Upsample(scale_factor=2), (2, 3, 2, 2)),
-        "flatten": (nn.Flatten(), image),
         "unflatten": (nn.Unflatten(1, (2, 2)), image),
-        "shuffle": (nn.PixelShuffle(2), image),
-        "channels": (nn.ChannelShuffle(2), image),
         "identity": (nn.Sequential(nn.Identity(), nn.Tanh()), image),
-        "weight norm": (parametrizations.weight_norm(nn.Conv2d(4, 3, 2)), image),
         "spectral norm": (parametrizations.spectral_norm(nn.Linear(5, 3)), row),
     }
 
@@ -300,7 +263,7 @@ def test_parametrised_weights_are_computed_once() -> None:
 _sizes = st.integers(1, 4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     kernel=st.tuples(_sizes, _sizes),
     stride=st.tuples(_sizes, _sizes),
@@ -321,46 +284,6 @@ def test_windows_of_any_geometry(
         "avg": nn.AvgPool2d(kernel, stride, pads, ceil, include),
     }
     check(randomised(layers[what]), (2, 8, 9))
-
-
-def _views() -> dict[str, tuple[Any, tuple[int, ...]]]:
-    w = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
-    return {
-        "size(0), -1": (lambda m, x: x.view(x.size(0), -1), (3, 4)),
-        "-1, n": (lambda m, x: x.reshape(-1, 12), (3, 4)),
-        "len": (lambda m, x: x.view(len(x), 2, -1), (3, 4)),
-        "squeezed": (lambda m, x: x.mean(-1, keepdim=True).squeeze(-1), (3, 4)),
-        "all squeezed": (lambda m, x: x.squeeze(), (3, 1)),
-        "merged": (lambda m, x: F.relu(x.view(-1, 4) @ w + 1).view(x.size(0), 3, 5), (3, 4)),
-        "merged softmax": (lambda m, x: F.softmax(x.view(-1, 4), 1).view(-1, 3, 4), (3, 4)),
-        "merged twice": (lambda m, x: x.view(-1, 2).reshape(-1, 4).neg().view(-1, 3, 4), (3, 4)),
-        "merged bias": (lambda m, x: (x.view(-1, 4) + w[:, 0][None]).view(-1, 3, 4), (3, 4)),
-        "merged mean": (lambda m, x: x.view(-1, 4).mean(1).view(-1, 3), (3, 4)),
-        "sequence": (lambda m, x: x.transpose(1, 2).flatten(1), (3, 4)),
-        "broadcast": (lambda m, x: x + x.mean((-2, -1), keepdim=True), (3, 4, 2)),
-        "broadcast constant": (lambda m, x: x * w[:, :1] - w, (1, 5)),
-        "expanded constant": (lambda m, x: x + w[:1].expand(x.size(0), 1, 5), (1, 5)),
-        "batch of zeros": (lambda m, x: x + torch.zeros(x.size(0), 4), (4,)),
-        "negative index": (lambda m, x: x[:, -1] + x[:, 0], (3, 4)),
-        "ranges": (lambda m, x: x[:, 1:, :-2] + x[..., :2, 2:], (3, 4)),
-        "ellipsis": (lambda m, x: x[..., None].flatten(2), (3, 4)),
-        "unpacked": (lambda m, x: torch.cat([a * 2 for a in x.unbind(1)], 1), (3, 4)),
-        "stacked": (lambda m, x: torch.stack([x, x + 1], dim=1), (3, 4)),
-        "shuffled": (
-            lambda m, x: x.view(x.size(0), 2, 2, 3).transpose(1, 2).contiguous().view(-1, 4, 3),
-            (4, 3),
-        ),
-        "computed constant": (lambda m, x: x * torch.arange(4).float().sqrt() + w.sum(1), (4,)),
-        "one minus": (lambda m, x: 1 - x / 3, (4,)),
-        "tensor literal": (lambda m, x: x - torch.tensor([0.5, 0.25, 0.1, 0.0]), (4,)),
-    }
-
-
-@pytest.mark.parametrize("name", list(_views()))
-def test_views_that_keep_samples_apart(name: str) -> None:
-    """However the batch axis is written down, it stays free in the graph."""
-    function, shape = _views()[name]
-    check(Of(function), shape)
 
 
 def test_program_of_fixed_batch_size_runs_on_any_number_of_samples() -> None:
@@ -430,44 +353,6 @@ def test_unused_layers_and_inputs() -> None:
     assert _names(graph) == ["inputs_0", "inputs_1", "relu"]
 
 
-class _Stateful(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("seen", torch.zeros(()))
-        self.register_buffer("last", torch.zeros(()))
-        self.drop, self.bn = nn.Dropout(0.5), nn.BatchNorm1d(3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.seen += 1
-        self.last = self.last + self.seen
-        return self.bn(self.drop(x))
-
-
-def test_module_is_left_as_it_was() -> None:
-    """Modes, weights, gradients, global settings: reading changes none of them."""
-    model = randomised(_Stateful())
-    model.train()
-    model.bn.eval()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    modes = [part.training for part in model.modules()]
-    random = torch.get_rng_state()
-    source = read(model, np.zeros((2, 3)))
-    check_values(source)
-    assert [part.training for part in model.modules()] == modes == [True, True, False]
-    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
-    assert all(p.requires_grad and p.grad is None for p in model.parameters())
-    assert torch.is_grad_enabled() and torch.get_default_dtype() is torch.float32
-    assert torch.equal(random, torch.get_rng_state())
-
-
-def test_modes_come_back_after_a_failure() -> None:
-    """A forward pass that raises leaves the module in its own mode too."""
-    model = Of(lambda m, x: x @ torch.zeros(7, 7), a=nn.Dropout()).train()
-    with pytest.raises(ValueError, match="cannot trace"):
-        read(model, np.zeros((2, 3)))
-    assert model.training and model.a.training
-
-
 def test_graph_holds_its_own_weights() -> None:
     """Training the module afterwards does not change what was read."""
     model = nn.Linear(3, 2)
@@ -489,12 +374,6 @@ def test_models_of_other_precision(dtype: Any) -> None:
     check_values(source, 1e-12 if dtype is torch.float64 else 2e-2)
 
 
-def test_images_of_whole_numbers() -> None:
-    """A model that converts bytes itself is read from an example of bytes."""
-    source = read(Of(lambda m, x: x.float() / 255), np.zeros((2, 3), np.uint8))
-    check_values(source)
-
-
 def test_exported_programs_are_read_as_they_are() -> None:
     """A program of the user's own, decomposed or not, gives the same network as its module."""
     model = randomised(
@@ -507,12 +386,11 @@ def test_exported_programs_are_read_as_they_are() -> None:
     batch = {0: torch.export.Dim("batch")}
     programs = [
         torch.export.export(model, (x,), dynamic_shapes=(batch,)),
-        torch.export.export(model, (x,)),
         torch.export.export(model, (x[:1],)),
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        programs += [program.run_decompositions() for program in programs]
+        programs.append(programs[0].run_decompositions())
     expected = read(model, x)
     inputs = samples(expected.graph)
     wanted = evaluate(expected.graph, inputs)["output"]
@@ -524,41 +402,10 @@ def test_exported_programs_are_read_as_they_are() -> None:
         np.testing.assert_allclose(evaluate(source.graph, inputs)["output"], wanted, rtol=1e-6)
 
 
-def test_decomposed_linear_on_several_axes() -> None:
-    """A linear layer on sequences decomposes into views that merge the batch axis: still read."""
-    model, x = randomised(nn.Linear(4, 5)), torch.randn(2, 3, 4)
-    free = ({0: torch.export.Dim("batch")},)
-    program = torch.export.export(model, (x,), dynamic_shapes=free)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = program.run_decompositions()
-    assert "addmm" in str(program.graph)
-    check_values(read(program))
-
-
 def test_compiled_modules_are_unwrapped() -> None:
     """What torch.compile wraps is read."""
     graph = check(torch.compile(randomised(nn.Sequential(nn.Linear(3, 2)))), (3,))
     assert _names(graph) == ["input", "0"]
-
-
-def test_user_registers_a_reading() -> None:
-    """The documented example runs as it stands: an operator of the user's own, and its reading."""
-    text = textwrap.dedent(frontend.__doc__.split("::\n\n")[1].split("\n\nreads")[0])
-    names: dict[str, Any] = {"__name__": "elsewhere"}
-    target = "mine.bounded.default"
-    try:
-        exec(text, names)
-        model = Of(lambda m, x: names["bounded"](m.a(x), 0.5), a=nn.Linear(4, 4))
-        graph = check(model, (3, 4))
-        with pytest.raises(ValueError, match=target):
-            reads(target)(names["read_bounded"])
-    finally:
-        registry._registry.pop(target, None)
-    assert _names(graph) == ["inputs_0", "a", "bounded"]
-    assert graph["bounded"].layer == Activation("clip", {"minimum": -0.5, "maximum": 0.5})
-    with pytest.raises(UnsupportedLayerError, match=r'reads\("mine.bounded.default"\)'):
-        read(model, np.zeros((2, 3, 4)))
 
 
 def test_wrong_reading_is_noticed() -> None:

@@ -116,13 +116,19 @@ def _rounded(graph: Graph) -> list[dict[str, float]]:
     return [dict(layer.parameters) for layer in found]
 
 
-@pytest.mark.parametrize("kind", ["pytorch", "onnx"])
-@pytest.mark.parametrize("name", SPELLINGS)
+NOT_EXPORTED = ("floor with a gradient of its own", "trunc")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((name, "pytorch" if name in NOT_EXPORTED else "onnx") for name in SPELLINGS),
+        ("ceil", "pytorch"),
+    ],
+)
 def test_every_spelling_is_one_activation(name: str, kind: str) -> None:
     """Threshold, levels and start are those that it was written with, and values are the same."""
     spelling, start = SPELLINGS[name]
-    if kind == "onnx" and name in ("floor with a gradient of its own", "trunc"):
-        pytest.skip("PyTorch's exporter writes neither")
     module = _network(spelling)
     model, x = (_as_onnx(module) if kind == "onnx" else module), _inputs()
     conversion = sw.convert(model, example_input=None if kind == "onnx" else x[:1])
@@ -137,9 +143,15 @@ def test_every_spelling_is_one_activation(name: str, kind: str) -> None:
     assert np.ptp(wanted, axis=0).min() > 0.1
 
 
-@pytest.mark.parametrize("kind", ["pytorch", "onnx"])
-@pytest.mark.parametrize("levels", [1, 2, 3, 8])
-@pytest.mark.parametrize("spelling", [_scaled, SPELLINGS["started at zero"][0]])
+@pytest.mark.parametrize(
+    ("spelling", "levels", "kind"),
+    [
+        (_scaled, 1, "pytorch"),
+        (_scaled, 8, "onnx"),
+        (SPELLINGS["started at zero"][0], 3, "pytorch"),
+        (SPELLINGS["started at zero"][0], 2, "onnx"),
+    ],
+)
 def test_after_as_many_steps_as_levels_spikes_are_the_source(
     spelling: Spelling, levels: int, kind: str
 ) -> None:
@@ -234,7 +246,7 @@ def test_one_threshold_a_channel_is_a_scale_before_and_behind() -> None:
     np.testing.assert_allclose(made, model(torch.tensor(x)).detach().numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(6))
 def test_steps_are_found_wherever_they_are(seed: int) -> None:
     """Widths over eight orders of magnitude, any start, and up to a thousand levels."""
     rng = np.random.default_rng(seed)

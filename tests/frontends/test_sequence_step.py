@@ -23,7 +23,6 @@ from recurrent import INPUTS, TIME, UNITS, cell_of, error, graph_of, samples
 from torch import nn
 
 import spikewright as sw
-from slowly import slow_but
 from spikewright.cli.main import main
 from spikewright.conversion.arguments import Wanted
 from spikewright.conversion.making import Model
@@ -31,10 +30,10 @@ from spikewright.errors import ConversionError, DamagedFileError, SimulationErro
 from spikewright.frontends.unrolling import (
     SimpleCell,
 )
-from spikewright.graph import evaluate, evaluate_all
+from spikewright.graph import evaluate
 from spikewright.network.neurons import IntegrateAndFire
 
-STEPS = np.array([16, 32, 64, 128, 256, 512, 1024])
+STEPS = np.array([16, 32, 64, 128, 256, 512])
 KINDS = ["tanh", "relu", "gru", "gru-after", "lstm", "lstm-peepholes"]
 
 
@@ -55,12 +54,8 @@ def test_the_rate_network_computes_the_recurrence(kind: str) -> None:
         assert conversion.verify(rtol=1e-5).keys() >= {"rnn", "end"}
 
 
-@pytest.mark.parametrize("cap", [None, 1])
 @pytest.mark.parametrize(
-    "kind",
-    slow_but(
-        ["tanh", "gru", "lstm"], ["tanh", "relu", "gru", "gru after", "lstm", "lstm peepholes"]
-    ),
+    ("kind", "cap"), [("tanh", 1), ("relu", None), ("gru-after", 1), ("lstm-peepholes", None)]
 )
 def test_the_error_falls_as_one_over_the_steps_of_a_step(kind: str, cap: int | None) -> None:
     """Of the outputs of every step, and of what stands behind the last: slope -0.8 or steeper.
@@ -108,20 +103,6 @@ def test_a_layer_computes_its_recurrence_with_rounded_states(kind: str) -> None:
         h = f(x[:, k] @ part.weight.T + h @ part.recurrent.T + part.bias)
         h = unit * np.round(h / unit)
         np.testing.assert_allclose(found[:, k], h, atol=1e-6 * unit)
-
-
-@pytest.mark.parametrize("kind", ["tanh", "gru"])
-def test_errors_do_not_grow_with_the_sequence(kind: str) -> None:
-    """A cell that forgets, over 8 steps and over 200: the last ones are no worse than the first."""
-    x = samples(2, 200)
-    conversion = sw.convert(
-        graph_of(cell_of(kind), 200), spiking=True, scale_firing_rates=200.0, sequence_step=64
-    )
-    found = conversion.run(x, progress=False).predict()["all"]
-    wanted = evaluate(conversion.graph, {"x": x})["all"]
-
-    first = error(found[:, 8:40], wanted[:, 8:40])
-    assert error(found[:, -32:], wanted[:, -32:]) < 1.5 * first
 
 
 def test_neurons_do_not_grow_with_the_sequence_and_any_length_runs() -> None:
@@ -214,22 +195,6 @@ def test_keras() -> None:
     np.testing.assert_allclose(run.predict_at_every_step()[:, 127::128], run.predict(), atol=1e-6)
 
 
-def test_keras_last_states() -> None:
-    """The last output and the last states of an LSTM, and a head behind them."""
-    x = keras.Input((TIME, INPUTS), name="x")
-    keras.utils.set_random_seed(4)
-    output, hidden, memory = L.LSTM(5, return_state=True, name="lstm")(x)
-    head = L.Dense(2, name="head")(L.Concatenate()([output, memory]))
-    model = keras.Model(x, [head, hidden])
-    values = samples().astype(np.float32)
-    conversion = sw.convert(model, sequence_step=2)
-    found = conversion.run(values, progress=False).predict()
-
-    for value, wanted in zip(found.values(), model.predict(values, verbose=0), strict=True):
-        np.testing.assert_allclose(value, wanted, atol=1e-5)
-    conversion.verify(rtol=1e-5)
-
-
 class _Torch(nn.Module):
     def __init__(self, kind: str, **options: Any) -> None:
         super().__init__()
@@ -243,7 +208,7 @@ class _Torch(nn.Module):
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("RNN", {}), ("RNN", {"nonlinearity": "relu"}), ("LSTM", {}), ("GRU", {"bias": False})],
+    [("RNN", {"nonlinearity": "relu"}), ("GRU", {"bias": False})],
 )
 def test_torch(kind: str, options: dict[str, Any]) -> None:
     """Two layers, the sequence and the last step, each behind the same head."""
@@ -261,10 +226,9 @@ def test_torch(kind: str, options: dict[str, Any]) -> None:
     conversion.verify(rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_onnx(kind: str) -> None:
+def test_onnx() -> None:
     """An operator with time first, states to begin with, and weights behind its squeezed output."""
-    n = {"RNN": 1, "GRU": 3, "LSTM": 4}[kind] * 4
+    n = 4 * 4
     weights = {
         "w": onnx_helpers.random(1, n, INPUTS, seed=1),
         "r": 0.5 * onnx_helpers.random(1, n, 4, seed=2),
@@ -275,7 +239,7 @@ def test_onnx(kind: str) -> None:
     node = onnx_helpers.node
     nodes = [
         node("Transpose", "x", "turned", perm=[1, 0, 2]),
-        node(kind, "turned w r b", "y yh", "it", hidden_size=4),
+        node("LSTM", "turned w r b", "y yh", "it", hidden_size=4),
         node("Squeeze", "y axis", "z"),
         node("Transpose", "z", "batched", perm=[1, 0, 2]),
         node("MatMul", "batched v", "out", "weights"),
@@ -287,28 +251,6 @@ def test_onnx(kind: str) -> None:
 
     np.testing.assert_allclose(found, onnx_helpers.reference(proto, {"x": x})["out"], atol=1e-5)
     conversion.verify(rtol=1e-5)
-
-
-def test_a_state_that_begins_with_constants() -> None:
-    """It is what the first step reads, and comes back from a file."""
-
-    class Begun(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.rnn = nn.RNN(INPUTS, 4, batch_first=True)
-            self.begin = nn.Parameter(torch.randn(1, 1, 4))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.rnn(x, self.begin.expand(1, x.shape[0], 4))[0]
-
-    torch.manual_seed(1)
-    module = Begun().eval()
-    x = torch.tensor(samples(), dtype=torch.float32)
-    with torch.no_grad():
-        wanted = module(x).numpy()
-        assert not np.allclose(wanted, module.rnn(x)[0].numpy(), atol=1e-2)
-    found = sw.convert(module, example_input=x, sequence_step=2).run(x, progress=False).predict()
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_a_conversion_comes_back_from_a_file(tmp_path: Path) -> None:
@@ -340,24 +282,6 @@ def test_a_damaged_file_of_a_sequence(tmp_path: Path, monkeypatch: pytest.Monkey
         conversion.save(tmp_path / "damaged")
         with pytest.raises(DamagedFileError, match="damaged: its manifest"):
             sw.load(tmp_path / "damaged")
-
-
-def test_choices_by_layer_and_the_other_form_again() -> None:
-    """A scale under the source's name; the same model, read again, for the other form."""
-    model = a_keras_model()
-    conversion = sw.convert(model, sequence_step=4, spiking={"relu": IntegrateAndFire()})
-    scales = dict.fromkeys(conversion.populations(), 1.0)
-    scales["simple"] = 30.0
-    again = conversion.again(scale_firing_rates=scales)
-    assert again.populations()["simple"].rate_scale == 30.0
-    assert again.populations()["simple"].restart_every == 4
-    beside = conversion.again(sequence_step=None)
-    assert beside.network.n_neurons > 3 * conversion.network.n_neurons
-    assert beside.again(sequence_step=7).network.n_neurons == conversion.network.n_neurons
-    x = samples().astype(np.float32)
-    wanted = model.predict(x, verbose=0)
-    found = beside.again(spiking=False).run(x, 1, progress=False).predict()
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_mistakes_in_runs() -> None:
@@ -416,13 +340,6 @@ def test_arguments_that_do_not_go_together() -> None:
         model = Model(sw.Conversion, sw.frontends.read(graph))  # type: ignore[attr-defined]
         wanted = Wanted(sw.convert(graph, sequence_step=2).arguments)
         model.converted(wanted).again(sequence_step=None)
-
-
-def test_a_cell_knows_its_states() -> None:
-    """The graph that was read evaluates every state, in either way of reading."""
-    for kind in KINDS:
-        values = evaluate_all(graph_of(cell_of(kind)), {"x": samples()})
-        assert values["rnn"].shape == (4, TIME, UNITS)
 
 
 def test_a_sequence_of_open_length_and_the_command_line(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from recurrent import INPUTS, UNITS, cell_of
 
 import spikewright as sw
 from spikewright.frontends.reading.refusal import Unreadable
@@ -22,37 +23,9 @@ from spikewright.frontends.unrolling import (
     unroll,
 )
 from spikewright.graph import Graph, evaluate
-from spikewright.graph.clipping import Steps
-from spikewright.graph.layers import Activation, Affine, Layer
+from spikewright.graph.layers import Affine, Layer
 
-INPUTS, UNITS, STEPS = 3, 8, 12
-SIGMOID: Steps = (("", Activation("sigmoid")),)
-TANH: Steps = (("", Activation("tanh")),)
-RELU: Steps = (("", Activation("relu")),)
-
-
-def linear(rng: np.random.Generator, n: int) -> Linear:
-    """Random weights."""
-    return Linear(
-        rng.normal(size=(n, INPUTS)) / np.sqrt(INPUTS),
-        0.8 * rng.normal(size=(n, UNITS)) / np.sqrt(UNITS),
-        0.3 * rng.normal(size=n),
-    )
-
-
-def cell_of(kind: str, seed: int = 0) -> Cell:
-    """A random cell of a kind."""
-    rng = np.random.default_rng(seed)
-    if kind in ("tanh", "relu"):
-        return SimpleCell(linear(rng, UNITS), TANH if kind == "tanh" else RELU)
-    if kind.startswith("gru"):
-        inner = 0.3 * rng.normal(size=UNITS) if kind.endswith("after") else None
-        gates, candidate = linear(rng, 2 * UNITS), linear(rng, UNITS)
-        return GRUCell(gates, candidate, SIGMOID, TANH, kind.endswith("after"), inner)
-    peepholes = 0.3 * rng.normal(size=(3, UNITS)) if kind.endswith("peepholes") else None
-    return LSTMCell(linear(rng, 3 * UNITS), linear(rng, UNITS), SIGMOID, TANH, TANH, peepholes)
-
-
+STEPS = 12
 KINDS = ["tanh", "relu", "gru", "gru-after", "lstm", "lstm-peepholes"]
 
 
@@ -89,7 +62,9 @@ def by_hand(cell: Cell, x: NDArray, states: list[NDArray]) -> tuple[NDArray, lis
     for now in np.moveaxis(x, 1, 0):
         h = states[0]
         if isinstance(cell, SimpleCell):
-            f: Callable = np.tanh if cell.function is TANH else lambda v: np.maximum(v, 0)
+            f: Callable = (
+                np.tanh if cell.function[0][1].function == "tanh" else lambda v: np.maximum(v, 0)
+            )
             states = [f(of(cell.current, now, h))]
         elif isinstance(cell, GRUCell):
             z, r = np.split(_sigmoid(of(cell.gates, now, h)), 2, axis=1)
@@ -111,9 +86,10 @@ def by_hand(cell: Cell, x: NDArray, states: list[NDArray]) -> tuple[NDArray, lis
     return np.stack(outputs, axis=1), states
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("backwards", [False, True])
-@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "backwards", "given"),
+    list(zip([*KINDS, *KINDS], 6 * [False, True], [*6 * [False], *6 * [True]], strict=True)),
+)
 def test_a_cell_computes_its_recurrence(kind: str, backwards: bool, given: bool) -> None:
     """Every output and the last states, from zeros or given states, from either end."""
     rng = np.random.default_rng(4)
@@ -134,12 +110,12 @@ def test_a_cell_computes_its_recurrence(kind: str, backwards: bool, given: bool)
         np.testing.assert_allclose(found[f"state_{i}"], state, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["relu", "lstm-peepholes"])
 def test_the_error_of_spikes_falls_as_one_over_the_steps(kind: str) -> None:
     """Over twelve steps of the source: of the whole sequence, and behind the last of them."""
     graph = graph_of(cell_of(kind))
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=200.0)
-    x = np.random.default_rng(1).normal(size=(8, STEPS, INPUTS))
+    x = np.random.default_rng(1).normal(size=(4, STEPS, INPUTS))
     truth = evaluate(graph, {"x": x})
     steps = np.array([16, 32, 64, 128, 256, 512, 1024])
     means = conversion.run(x, steps=1024, progress=False).predict_at_every_step("mean")
@@ -150,20 +126,6 @@ def test_the_error_of_spikes_falls_as_one_over_the_steps(kind: str) -> None:
         errors = [float(np.linalg.norm(means[output][:, t - 1] - wanted)) for t in steps]
         assert -1.2 < np.polyfit(np.log(steps), np.log(errors), 1)[0] < -0.85, errors
         assert errors[-1] < 0.03 * np.linalg.norm(wanted)
-
-
-def test_twice_the_scale_is_worth_twice_the_steps() -> None:
-    """The error is that of scale times steps."""
-    graph = graph_of(cell_of("gru"))
-    x = np.random.default_rng(1).normal(size=(16, STEPS, INPUTS))
-    truth = evaluate(graph, {"x": x})["sequence"]
-    errors = []
-    for scale, steps in ((100.0, 256), (200.0, 128), (400.0, 64)):
-        conversion = sw.convert(graph, spiking=True, scale_firing_rates=scale)
-        found = conversion.run(x, steps=steps, progress=False).predict("mean")["sequence"]
-        errors.append(float(np.linalg.norm(found - truth) / np.linalg.norm(truth)))
-
-    assert max(errors) < 1.3 * min(errors), errors
 
 
 def test_weights_are_shared_and_the_input_is_weighted_once() -> None:

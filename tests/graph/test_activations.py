@@ -72,21 +72,17 @@ def _inputs(function: str) -> NDArray:
 
 @pytest.mark.parametrize("function", ACTIVATIONS)
 def test_activation_is_its_formula(function: str) -> None:
-    """Every activation agrees with PyTorch's function, or with the formula written in it."""
+    """Every activation agrees with PyTorch's function, or with the formula written in it.
+
+    One that says that it is never below zero is not.
+    """
     x = _inputs(function)
     expected = FORMULAS[function](torch.from_numpy(x)).numpy()
 
     found = Activation(function, CURVE_PARAMETERS.get(function, {})).evaluate(x)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("function", CURVES)
-def test_whether_values_may_be_negative(function: str) -> None:
-    """A function that says that it is never below zero is not."""
-    found = Activation(function, CURVE_PARAMETERS.get(function, {})).evaluate(_inputs(function))
-
-    assert CURVES[function].negative or found.min() >= 0
+    assert function not in CURVES or CURVES[function].negative or found.min() >= 0
 
 
 def test_the_error_function_has_the_precision_of_its_type() -> None:

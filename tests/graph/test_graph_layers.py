@@ -55,36 +55,32 @@ def test_examples_have_names_of_their_own_and_stay_the_same() -> None:
             np.testing.assert_array_equal(array, b.layer.arrays()[name])
 
 
-@every_example
-def test_shape_rule_is_the_shape_of_the_value(example: LayerExample) -> None:
-    """`output_shape` predicts the shape of `evaluate`, for any batch size, in float64."""
-    for batch in (1, 3):
-        value = example.layer.evaluate(*example_inputs(example.shapes, batch))
-
-        assert value.shape == (batch, *example.layer.output_shape(*example.shapes))
-        assert value.dtype == np.float64
-
-
-@every_example
-def test_samples_of_a_batch_do_not_mix(example: LayerExample) -> None:
-    """A batch gives what its samples give one by one."""
-    inputs = example_inputs(example.shapes)
-    together = example.layer.evaluate(*inputs)
-
-    for i in range(3):
-        alone = example.layer.evaluate(*(x[i : i + 1] for x in inputs))
-        np.testing.assert_allclose(alone[0], together[i], rtol=1e-12, atol=1e-12)
-
-
 TRIVIAL = {
     "activation-linear", "maximum-of-one", "multiply-one", "maximum-of-only", "minimum-of-only",
 }  # fmt: skip
 
 
 @every_example
-def test_linear_says_whether_a_layer_is_affine(example: LayerExample) -> None:
-    """A `linear` layer maps a mixture of inputs to the mixture of outputs; the others do not."""
+def test_a_layer_is_a_function_of_each_sample(example: LayerExample) -> None:
+    """`output_shape` predicts the shape of `evaluate`, for any batch size, in float64.
+
+    Values and weights are read, never written; a batch gives what its samples give one by one.
+    A `linear` layer maps a mixture of inputs to the mixture of outputs; the others do not.
+    """
     layer = example.layer
+    for batch in (1, 3):
+        inputs = example_inputs(example.shapes, batch)
+        for array in (*inputs, *layer.arrays().values()):
+            array.flags.writeable = False
+        value = layer.evaluate(*inputs)
+
+        assert value.shape == (batch, *layer.output_shape(*example.shapes))
+        assert value.dtype == np.float64
+
+    for i in range(3):
+        alone = layer.evaluate(*(x[i : i + 1] for x in inputs))
+        np.testing.assert_allclose(alone[0], value[i], rtol=1e-12, atol=1e-12)
+
     a, b = example_inputs(example.shapes), example_inputs(example.shapes, seed=1)
     mixed = layer.evaluate(*(0.3 * x + 0.7 * y for x, y in zip(a, b, strict=True)))
     mixture = 0.3 * layer.evaluate(*a) + 0.7 * layer.evaluate(*b)

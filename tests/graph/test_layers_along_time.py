@@ -50,12 +50,18 @@ def sequences(shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
 
 @every_example
 def test_on_all_steps_a_layer_does_what_it_does_at_each(example: LayerExample) -> None:
-    """Its form on sequences, evaluated on one, is the layer at every step; others have none."""
+    """Its form on sequences, evaluated on one, is the layer at every step; others have none.
+
+    The form at one step of that form is the layer itself, field by field.
+    """
     whole = example.layer.over_steps(STEPS, *example.shapes)
 
     assert (whole is None) == (example.id in WRITTEN_OUT)
     if whole is None:
         return
+    layer, time = whole.at_one_step(0, *sequences(example.shapes))
+    assert same(layer, example.layer)
+    assert time == 0
     inputs = example_inputs(sequences(example.shapes))
     made = whole.evaluate(*inputs)
     for step in range(STEPS):
@@ -91,9 +97,7 @@ def timed(example: LayerExample) -> Iterator[tuple[int, int]]:
 
 
 @every_example
-def test_wherever_time_is_a_layer_has_its_form_at_one_step_or_says_why_not(
-    example: LayerExample,
-) -> None:
+def test_wherever_time_is_a_layer_has_its_form_at_one_step(example: LayerExample) -> None:
     """Any axis may be time: step by step gives what the whole sequence gives, at its new place."""
     layer = example.layer
     rank = max(map(len, example.shapes), default=0)

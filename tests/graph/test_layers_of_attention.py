@@ -52,18 +52,6 @@ def test_group_normalisation_on_either_side(groups: int) -> None:
     np.testing.assert_allclose(np.moveaxis(last, -1, 1), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_root_mean_square_and_unit_normalisation() -> None:
-    """PyTorch's `rms_norm` and `normalize`."""
-    scale = RNG.normal(size=6)
-    expected = F.rms_norm(T, (6,), torch.from_numpy(scale), 1e-4).numpy()
-    found = RMSNormalization((-1,), 1e-4, scale).evaluate(X)
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
-
-    unit = UnitNormalization((0,), 1e-12).evaluate(X)
-    np.testing.assert_allclose(unit, F.normalize(T, dim=1).numpy(), rtol=1e-10)
-    assert not UnitNormalization((0,)).evaluate(0.0 * X).any()
-
-
 def test_products_and_extrema_broadcast_without_the_batch() -> None:
     """Unbatched shapes broadcast as NumPy's do; the batch axis takes no part."""
     low, wide = RNG.normal(size=(3, 6)), RNG.normal(size=(3, 4, 1, 1))

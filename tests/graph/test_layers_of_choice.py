@@ -47,7 +47,7 @@ def test_a_constant_is_there_for_every_sample() -> None:
     assert evaluate(Graph(nodes[:1], {"y": "token"}), {})["y"].shape == (1, 1, 5)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=50)
 @given(
     st.lists(
         st.tuples(
@@ -154,7 +154,7 @@ def transposed(draw: st.DrawFn) -> tuple[ConvolutionTranspose, np.ndarray]:
     return layer, rng.normal(size=(2, inputs, *extent))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(transposed())
 def test_transposed_convolution_with_any_options(
     case: tuple[ConvolutionTranspose, np.ndarray],

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import one_of_each
 from spikewright._base.equations import CURVES
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Activation, Affine, Divide, Input, Layer, Reshape, Shape
@@ -35,6 +36,11 @@ def cases() -> list[Case]:
             layer = Activation(name, CURVE_PARAMETERS.get(name, {}))
             found.append(Case(f"activation-{name}", layer, ((4, 7, 6),), True))
     return found
+
+
+def kinds() -> list[Case]:
+    """One case of every kind of layer, and of every activation."""
+    return one_of_each(cases(), lambda case: (case.layer.kind, getattr(case.layer, "function", "")))
 
 
 def _case(example: LayerExample) -> Case:
@@ -75,7 +81,7 @@ def inputs_of(graph: Graph, positive: bool, batch: int = 4) -> dict[str, NDArray
 
 
 def errors_over_time(
-    conversion: sw.Conversion, x: dict[str, NDArray], engine: str = "reference"
+    conversion: sw.Conversion, x: dict[str, NDArray], engine: str = "auto"
 ) -> NDArray:
     """Relative error of the outputs' means after each of `STEPS`."""
     (truth,) = evaluate(conversion.graph, x).values()

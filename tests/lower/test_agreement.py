@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
-from slowly import slow_but
+from slowly import of_each_type, slow_but
 from spikewright._base.equations import CURVES
 from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, Node, evaluate_all
@@ -29,7 +29,7 @@ ACTIVATIONS = {
 }
 COUNTED = unrounded(ACTIVATIONS["rounded_relu"])
 SLOPES = ParametricReLU(np.array([0.25, -0.5, 1.0]))
-TYPES = {e.id: e.neuron_type for e in neuron_type_examples()}
+TYPES = {e.id: e.neuron_type for e in of_each_type(neuron_type_examples())}
 POINTS = np.array([-30.0, -7.0, -2.0, -0.8, -0.1, 0.0, 0.3, 1.0, 1.6, 2.5, 7.0, 30.0])
 DT, STEPS, SCALE = 0.05, 400, 64.0
 

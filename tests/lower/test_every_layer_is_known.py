@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from layer_graphs import cases, graph_of
+from layer_graphs import graph_of, kinds
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright.graph import Graph
 from spikewright.graph.lookups import random_inputs
+from spikewright.lower.node_functions import is_function
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.spiking import sent
 from spikewright.training.sites import sites_of, trained_graph
@@ -34,13 +36,17 @@ def _no_warnings() -> Iterator[None]:
         yield
 
 
+def of_node(case: Any) -> bool:
+    """Whether a node computes the layer, and neither weights nor neurons."""
+    return is_function(case.layer)
+
+
 def given(graph: Graph) -> dict[str, np.ndarray]:
     """A few samples, with values of either sign."""
     return random_inputs(graph, 0, 24)
 
 
-@pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
+@pytest.mark.parametrize(("case", "look"), in_turn(kinds(), LOOKS))
 def test_choices_that_look_at_data_know_every_layer(case: Any, look: str) -> None:
     """Behind neurons, whose mean may be 0 where a function has no value, and of several inputs."""
     graph = graph_of(case, behind_spikes=True)
@@ -53,8 +59,8 @@ def test_choices_that_look_at_data_know_every_layer(case: Any, look: str) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
-def test_a_diagnosis_tells_numbers_of_every_layer(case: Any) -> None:
+@pytest.mark.parametrize("case", [*filter(of_node, kinds())], ids=lambda case: case.id)
+def test_a_diagnosis_tells_numbers_of_every_function(case: Any) -> None:
     """The table holds no NaN, also for functions without a value where no spike has come."""
     graph = graph_of(case, behind_spikes=True)
     found = sw.convert(graph, spiking=True, scale_firing_rates=100.0)
@@ -63,7 +69,7 @@ def test_a_diagnosis_tells_numbers_of_every_layer(case: Any) -> None:
     assert "nan" not in told and "inf %" not in told
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", kinds(), ids=lambda case: case.id)
 def test_a_training_counts_the_spikes_of_every_layer(case: Any) -> None:
     """Those of the reference engine, also where a function has no value before a spike has come.
 
@@ -86,8 +92,7 @@ def test_a_training_counts_the_spikes_of_every_layer(case: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["train", "reconstruct"])
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
+@pytest.mark.parametrize(("case", "what"), in_turn(kinds(), ["train", "reconstruct"]))
 def test_every_layer_is_trained_through(case: Any, what: str) -> None:
     """Losses are numbers, and so is what the trained network answers."""
     graph = graph_of(case, behind_spikes=True)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layer_graphs import SCALE, STEPS, Case, cases, errors_over_time, graph_of, inputs_of, slope
+from layer_graphs import (
+    SCALE,
+    STEPS,
+    Case,
+    cases,
+    errors_over_time,
+    graph_of,
+    inputs_of,
+    kinds,
+    slope,
+)
 
 import spikewright as sw
 from spikewright.graph import evaluate_all
@@ -34,7 +44,10 @@ def _convert(case: Case, behind_spikes: bool) -> sw.Conversion:
 
 @every_other
 def test_the_trace_says_exact_of_linear_layers_and_convergent_of_all_others(case: Case) -> None:
-    """No layer is approximated by default, and none is silently called exact."""
+    """No layer is approximated by default, and none is silently called exact.
+
+    Maxima of counts stay counts; other functions' values become spikes before weights.
+    """
     conversion = _convert(case, behind_spikes=True)
     identity = "layer" in conversion.canonical.aliases or "layer" not in conversion.canonical
     entries = {e.status for e in conversion.trace if e.layer == "layer"}
@@ -43,6 +56,13 @@ def test_the_trace_says_exact_of_linear_layers_and_convergent_of_all_others(case
         "exact" if case.layer.linear or identity else "convergent"
     )
     assert "approximated" not in entries
+    if is_function(case.layer):
+        population = conversion.populations().get("layer")
+        if is_homogeneous(case.layer) or "layer" not in conversion.canonical:
+            assert population is None
+        else:
+            assert population is not None
+            assert isinstance(population.neuron_type, sw.SignedIntegrateAndFire)
 
 
 @every_other
@@ -58,7 +78,7 @@ def test_on_constant_input(case: Case) -> None:
 
 
 @pytest.mark.slow
-@every_other
+@pytest.mark.parametrize("case", [c for c in kinds() if c not in ROUNDING], ids=lambda c: c.id)
 def test_behind_spikes(case: Case) -> None:
     """In a chain behind neurons the error of the mean falls with slope -1, whatever the layer."""
     conversion = _convert(case, behind_spikes=True)
@@ -69,7 +89,7 @@ def test_behind_spikes(case: Case) -> None:
 
 
 @pytest.mark.slow
-@every_other
+@pytest.mark.parametrize("case", [c for c in kinds() if c not in ROUNDING], ids=lambda c: c.id)
 def test_with_one_spike_a_step(case: Case) -> None:
     """Under a cap too the error falls with slope -1, where scales leave room for the values."""
     graph = graph_of(case, behind_spikes=True)

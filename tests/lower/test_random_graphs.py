@@ -147,7 +147,7 @@ def graphs(draw: st.DrawFn) -> Graph:
     return Graph(tuple(nodes), {"y": "end"})
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(graphs())
 def test_the_rate_network_is_the_graph(graph: Graph) -> None:
     """Every layer that has a value in the network has the graph's."""

@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from spikewright import measure
 from spikewright.errors import SimulationError
 from spikewright.measure.intervals import (
+    at_most,
     drop_interval,
+    exact_interval,
     mean_interval,
     paired_interval,
     root_ratio_interval,
+    student_tail,
 )
 
 COUNTS = st.integers(0, 300)
@@ -26,6 +30,23 @@ def test_an_interval_holds_what_was_found(n: int) -> None:
     """The bound of none is 0 and that of all is 1, exactly: rounding does not move them."""
     assert measure.wilson_interval(0, n)[0] == 0.0
     assert measure.wilson_interval(n, n)[1] == 1.0
+
+
+@given(st.integers(1, 300), st.floats(0.0, 1.0), st.sampled_from([0.8, 0.95, 0.999]))
+def test_intervals_of_shares_are_those_of_scipy(n: int, share: float, confidence: float) -> None:
+    """Wilson's score interval, the exact one of Clopper and Pearson, and the binomial below it."""
+    hits = round(share * n)
+    test = stats.binomtest(hits, n)
+    for found, method in ((measure.wilson_interval, "wilson"), (exact_interval, "exact")):
+        expected = test.proportion_ci(confidence, method=method)
+        assert found(hits, n, confidence) == pytest.approx(tuple(expected), abs=1e-9)
+    assert at_most(hits, n, share) == pytest.approx(stats.binom.cdf(hits, n, share), abs=1e-9)
+
+
+@given(st.floats(-30, 30), st.integers(1, 5000))
+def test_the_tail_is_students(t: float, freedom: int) -> None:
+    """That of SciPy, to four digits of what a test compares with its level."""
+    assert student_tail(t, freedom) == pytest.approx(stats.t.sf(t, freedom), rel=2e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize(

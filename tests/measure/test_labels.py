@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import models
 import spikewright as sw
+from slowly import in_turn
 from spikewright import demo
 from spikewright.cli import main
 from spikewright.errors import SimulationError, TuningError
@@ -110,12 +111,12 @@ def expected() -> Callable[[str, str], Any]:
     return get
 
 
-@pytest.mark.parametrize("user", USERS)
-@pytest.mark.parametrize(("kind", "form"), CASES)
+@pytest.mark.parametrize(("case", "user"), in_turn(CASES, USERS))
 def test_every_form_of_labels_is_the_same(
-    user: str, kind: str, form: Callable[[NDArray], Any], expected: Callable[[str, str], Any]
+    case: Any, user: str, expected: Callable[[str, str], Any]
 ) -> None:
     """Whole numbers of any type, in a column, or rows of zeros with a single one."""
+    kind, form = case.values
     found = USERS[user](kind, form(LABELS[kind]))
 
     assert np.unique(LABELS[kind]).size > 1

@@ -13,10 +13,6 @@ import models
 import spikewright as sw
 from pages import Page
 from spikewright.choosing import Setting
-from spikewright.choosing.compare.candidates import candidates_of
-from spikewright.choosing.tuning.measuring import Running
-from spikewright.choosing.tuning.objective import Objective
-from spikewright.choosing.tuning.settings import check_values, space_of
 from spikewright.errors import SimulationError
 from spikewright.measure import readout as readouts
 from spikewright.measure.readout import (
@@ -27,6 +23,10 @@ from spikewright.measure.readout import (
     read_out,
     read_out_at_every_step,
 )
+from spikewright.study.halving.candidates import candidates_of
+from spikewright.study.search.objective import Objective
+from spikewright.study.search.parameters import check_values, space_of
+from spikewright.study.search.running import Running
 
 VALUES = np.random.default_rng(0).normal(size=(3, 12, 2))
 X = np.random.default_rng(1).normal(size=(5, 6))

@@ -27,7 +27,7 @@ def net_counts(neuron_type: sw.NeuronType, values: NDArray, **options: object) -
     return np.cumsum(found, axis=0)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(eighths=eighths, exponents=exponents, start=sixteenths)
 def test_what_was_sent_is_the_floor_of_the_integral(
     eighths: NDArray, exponents: tuple[int, int], start: int
@@ -46,7 +46,7 @@ def test_what_was_sent_is_the_floor_of_the_integral(
         np.testing.assert_array_equal(found, expected)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(eighths=eighths, exponents=exponents, start=sixteenths, seed=st.integers(0, 2**32 - 1))
 def test_the_order_of_arrival_does_not_matter(
     eighths: NDArray, exponents: tuple[int, int], start: int, seed: int
@@ -65,7 +65,7 @@ def test_the_order_of_arrival_does_not_matter(
     assert np.all(kept >= one)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(eighths=eighths, exponents=exponents, start=sixteenths, cap=st.integers(1, 5))
 def test_a_cap_is_followed_as_fast_as_it_allows(
     eighths: NDArray, exponents: tuple[int, int], start: int, cap: int
@@ -109,7 +109,7 @@ def test_charge_is_balanced(
     assert cap is None or np.abs(found.counts).max() <= cap
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     values=hnp.arrays(np.float64, (40, 3), elements=st.floats(0.0, 2000.0, width=32)),
     dt=st.sampled_from([0.1, 0.01, 0.0003]),
@@ -227,7 +227,7 @@ heights = st.lists(st.integers(1, 9), min_size=1, max_size=8).map(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     heights=heights, assumed=st.integers(0, 3) | st.just((3, 1)),
     cap=st.sampled_from([None, 1, 2]), start=sixteenths,

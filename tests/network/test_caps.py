@@ -8,6 +8,7 @@ from driving import drive
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright.errors import NetworkError
 from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES
 from spikewright.testing.modelling import NeuronExample, neuron_type_examples, sent_of
@@ -38,8 +39,7 @@ def test_no_type_sends_more_than_it_says(example: NeuronExample) -> None:
     assert most is None or np.abs(counts).max() <= most
 
 
-@every_spiking
-@pytest.mark.parametrize("most", [1, 3])
+@pytest.mark.parametrize(("example", "most"), in_turn(SPIKING, [1, 3]))
 def test_a_capped_type_obeys_or_says_that_it_cannot(example: NeuronExample, most: int) -> None:
     """`capped` gives the same type with a bound that holds; or an error that names the type."""
     neuron_type = example.neuron_type

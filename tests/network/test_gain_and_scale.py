@@ -65,7 +65,7 @@ def test_gain_and_bias_have_the_golden_values(
         (sw.Tanh(), 1.0, 399.0),
     ],
 )
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_gain_and_bias_solve_for_rate_and_intercept(
     neuron_type: sw.NeuronType, low: float, high: float, data: st.DataObject

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn, of_each_type
 from spikewright import engines
 from spikewright.errors import ConversionError, NetworkError
 from spikewright.network import load, save
@@ -21,7 +22,7 @@ from spikewright.network.neurons import NEURON_TYPES, RunningMeanSpiking
 from spikewright.testing.modelling import NeuronExample, neuron_type_examples
 
 N, STEPS = 6, 40
-KEEPING = [e for e in neuron_type_examples() if e.neuron_type.state_names]
+KEEPING = of_each_type(e for e in neuron_type_examples() if e.neuron_type.state_names)
 COUNTING = [e for e in KEEPING if isinstance(e.neuron_type, RunningMeanSpiking)]
 VARYING = [e for e in KEEPING if e.neuron_type.assumed_spikes or e.neuron_type.spike_heights]
 CONTINUED = [e for e in KEEPING if e not in (*COUNTING, *VARYING)]
@@ -106,8 +107,7 @@ def state_of(example: NeuronExample) -> dict[str, NDArray]:
     }
 
 
-@pytest.mark.parametrize("engine", engines.available())
-@pytest.mark.parametrize("example", KEEPING, ids=lambda e: e.id)
+@pytest.mark.parametrize(("example", "engine"), in_turn(KEEPING, engines.available()))
 def test_a_type_says_where_its_neurons_begin(example: NeuronExample, engine: str) -> None:
     """Every type with a state, on every engine: as if the ensemble said so, to the same bits."""
     currents, state = example.currents(STEPS, N), state_of(example)

@@ -93,7 +93,7 @@ def test_charge_is_balanced(
     assert cap is None or found.counts.max() <= cap
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     eighths=hnp.arrays(
         np.int64,

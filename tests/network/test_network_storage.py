@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import spikewright as sw
 from spikewright._base import storage as _storage
 from spikewright._base.windows import Windows
-from spikewright.errors import NetworkError
+from spikewright.errors import DamagedFileError, NetworkError
 from spikewright.network import load, save, storage
 from spikewright.network.synapses import Synapse
 from spikewright.network.transforms import Transform
@@ -315,3 +315,25 @@ def test_what_a_file_cannot_hold_is_refused(net: sw.Network, message: str, tmp_p
     with pytest.raises(NetworkError, match=message):
         save(net, tmp_path / "net.sw")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_deep_nesting_is_an_error_and_no_crash() -> None:
+    """Networks in networks without end."""
+    content: Any = None
+    for _ in range(20_000):
+        content = {
+            "label": None, "seed": None, "nodes": [], "ensembles": [], "connections": [],
+            "probes": [], "networks": [content] if content else [],
+        }  # fmt: skip
+    with pytest.raises(DamagedFileError, match="RecursionError"):
+        storage.from_manifest(content, {}, "deep.sw")
+
+
+def test_a_neuron_type_that_no_longer_is_is_named() -> None:
+    """A file of an earlier version is refused with the name of what this one does not have."""
+    with sw.Network() as net:
+        sw.Ensemble(2, neuron_type=sw.RunningMeanSpiking(sw.Tanh()), gain=1.0, bias=0.5)
+    content, arrays = manifest(net)
+    changed = json.loads(json.dumps(content).replace('"RunningMeanSpiking"', '"LosingSpikes"'))
+    with pytest.raises(DamagedFileError, match=r"old.sw: .*LosingSpikes is no kind of part that"):
+        storage.from_manifest(changed, arrays, "old.sw")

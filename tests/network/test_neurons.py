@@ -11,6 +11,7 @@ import pytest
 from driving import drive, spike_steps
 
 import spikewright as sw
+from slowly import of_each_type
 from spikewright._base.equations import CURVES
 from spikewright.errors import BuildError, NetworkError
 from spikewright.graph.layers import Activation
@@ -215,17 +216,16 @@ def test_rate_functions(neuron_type: sw.NeuronType, expected: Any) -> None:
         np.testing.assert_allclose(output, [wanted] * 2, rtol=rtol, atol=1e-5 * rtol)
 
 
-@pytest.mark.parametrize("example", neuron_type_examples(), ids=lambda e: e.id)
-def test_rates_are_finite_for_any_current(example: Any) -> None:
+def test_rates_are_finite_for_any_current() -> None:
     """Far from threshold, at it and at both ends no rate is NaN or infinite; signs are declared.
 
     A guarded type says that its function is not defined everywhere, or is steep.
     """
     currents = np.array([-1e30, -1e4, -1.0, -0.0, 0.0, 1e-300, 1.0, 1.0 + 1e-15, 50.0, 1e30])
-    rates = example.neuron_type.rates(NUMPY_RATES, currents)
-    assert np.all(np.isfinite(rates)) or example.neuron_type.guarded
-    if not example.neuron_type.negative:
-        assert np.all(rates >= 0)
+    for example in neuron_type_examples():
+        rates = example.neuron_type.rates(NUMPY_RATES, currents)
+        assert np.all(np.isfinite(rates)) or example.neuron_type.guarded, example.id
+        assert example.neuron_type.negative or np.all(rates >= 0), example.id
 
 
 # Constructors
@@ -283,19 +283,19 @@ def test_registering_a_name_twice_is_refused() -> None:
 # Elementwise functions by name
 
 
-@pytest.mark.parametrize("name", sorted(CURVES))
-def test_every_elementwise_function_is_a_rate_type(name: str) -> None:
+def test_every_elementwise_function_is_a_rate_type() -> None:
     """`Elementwise` answers with the function that the graph's activation of that name is."""
-    parameters = CURVE_PARAMETERS.get(name, {})
-    x = np.random.default_rng(0).uniform(0.1, 4.0, (3, 5))
-    x = x if CURVES[name].domain == "above zero" else x - 2.0
-    wanted = Activation(name, parameters).evaluate(x)
+    for name in sorted(CURVES):
+        parameters = CURVE_PARAMETERS.get(name, {})
+        x = np.random.default_rng(0).uniform(0.1, 4.0, (3, 5))
+        x = x if CURVES[name].domain == "above zero" else x - 2.0
+        wanted = Activation(name, parameters).evaluate(x)
 
-    neuron_type = sw.Elementwise.of(name, **parameters)
-    np.testing.assert_array_equal(neuron_type.rates(NUMPY_RATES, x), wanted)
-    again = sw.Elementwise(name, list(parameters.items())[::-1])  # type: ignore[arg-type]
-    assert neuron_type == again
-    assert hash(neuron_type) == hash(again)
+        neuron_type = sw.Elementwise.of(name, **parameters)
+        found = neuron_type.rates(NUMPY_RATES, x)
+        np.testing.assert_array_equal(found, wanted, err_msg=name)
+        again = sw.Elementwise(name, list(parameters.items())[::-1])  # type: ignore[arg-type]
+        assert neuron_type == again and hash(neuron_type) == hash(again), name
 
 
 def test_a_signed_neuron_sends_what_arrives() -> None:
@@ -343,7 +343,7 @@ def _left(neuron_type: sw.NeuronType, start: float) -> float:
     return float(state["voltage"][0] / unit)
 
 
-VOLTAGES = [e for e in neuron_type_examples() if e.neuron_type.has_voltage]
+VOLTAGES = [e for e in of_each_type(neuron_type_examples()) if e.neuron_type.has_voltage]
 
 
 @pytest.mark.parametrize("example", VOLTAGES, ids=lambda e: e.id)

@@ -29,7 +29,7 @@ def reflected(charges: NDArray, start: float) -> NDArray:
 
 
 @pytest.mark.parametrize("precision", sw.engines.PRECISIONS)
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(eighths=eighths, exponents=exponents, start=sixteenths)
 def test_what_was_sent_is_the_floor_of_charge_held_at_zero(
     precision: str, eighths: NDArray, exponents: tuple[int, int], start: int
@@ -49,7 +49,7 @@ def test_what_was_sent_is_the_floor_of_charge_held_at_zero(
     np.testing.assert_array_equal(found.voltage + sent, walk)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(eighths=eighths, start=sixteenths, cap=st.integers(1, 5))
 def test_a_cap_is_followed_as_fast_as_it_allows(eighths: NDArray, start: int, cap: int) -> None:
     """With a cap `U` is the same, and `N` goes to `floor(U)` by at most the cap a step."""

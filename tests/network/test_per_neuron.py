@@ -203,38 +203,6 @@ NATIVE = {"LIF", "GridLIF", "AdaptiveLIF"}
 """Types whose neurons may differ in native kernels."""
 
 
-@pytest.mark.parametrize("name", sorted(KINDS))
-def test_native_kernels_run_leaky_neurons_that_differ(name: str) -> None:
-    """Several populations of more neurons than fit one piece, for a batch: as the reference does.
-
-    Of the other types the plan says why not.
-    """
-    n, steps, rng = 300, 60, np.random.default_rng(1)
-    with sw.Network(seed=0) as net:
-        stimulus = sw.Node(np.zeros(1))
-        for _ in range(2):
-            kind = each(KINDS[name], rng.uniform(0.5, 1.5, n))
-            cells = sw.Ensemble(n, 1, neuron_type=kind, gain=rng.uniform(1, 4, n), bias=1.5)
-            sw.Connection(stimulus, cells, None)
-            sw.Probe(cells.neurons, "spike_count" if kind.spiking else "output")
-            sw.Connection(cells, cells, 0.1)
-        if kind.spiking:
-            sw.Probe(cells.neurons, "voltage")
-    fed = rng.uniform(-1, 1, (2, steps, 1))
-    data = []
-    for engine in ("reference", "native"):
-        with sw.Simulator(net, 0.001, engine=engine, batch_size=2, progress=False) as sim:
-            for part in (fed[:, :30], fed[:, 30:]):
-                sim.run_steps(part.shape[1], {stimulus: part})
-            data.append([sim.data[probe] for probe in net.probes])
-    for one, other in zip(*data, strict=True):
-        assert one.any()
-        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
-    rows = [row for row in sim.plan if row.kernel == "native: population"]
-    told = [row.why for row in sim.plan if "for each neuron has no native kernel" in row.why]
-    assert (len(rows), len(told)) == ((2, 0) if name in NATIVE else (0, 2))
-
-
 def test_nir_holds_a_time_constant_for_each_neuron(tmp_path: Path) -> None:
     """In steps, one a neuron."""
     import nir

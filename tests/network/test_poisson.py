@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import spikewright as sw
-from spikewright import engines
 from spikewright.network.neurons import NUMPY_NEURONS
 from spikewright.network.neurons.poisson import _LARGE, _log_probability, poisson_counts
 
@@ -99,22 +98,3 @@ def test_signs_and_heights() -> None:
         mean = found.output.reshape(-1, 3).mean(axis=0)
         error = np.sqrt(np.abs(currents[:3]) * 1000.0 / (scale * 4000))
         assert np.all(np.abs(mean - currents[:3]) < 4 * error)
-
-
-@pytest.mark.parametrize("name", [n for n in engines.available() if n != "reference"])
-def test_every_engine_draws_the_same(name: str) -> None:
-    """Spike by spike, whatever the means."""
-    currents = np.array([50.0, 1e3, 3e4, 1e6, 2e8])
-    found = []
-    for engine in ("reference", name):
-        with sw.Network(seed=3) as net:
-            ensemble = sw.Ensemble(
-                5, None, neuron_type=sw.PoissonSpiking(sw.RectifiedLinear()), gain=1.0, bias=0.0
-            )
-            sw.Connection(sw.Node(currents), ensemble.neurons, synapse=None)
-            probe = sw.Probe(ensemble.neurons, "spike_count")
-        with sw.Simulator(net, engine=engine, precision="float64", progress=False) as sim:
-            sim.run_steps(50)
-        found.append(sim.data[probe])
-    assert found[0][:, 2:].mean() > _LARGE
-    np.testing.assert_array_equal(found[1], found[0])

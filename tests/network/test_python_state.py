@@ -245,6 +245,15 @@ def test_arrays_that_no_function_changes_are_shared() -> None:
     assert copy.args[0] is changed.args[0] is not table
 
 
+def test_the_librarys_own_parts_are_known() -> None:
+    """Neuron types, learning rules and functions of nodes, whatever they are made of."""
+    unknown = [e.id for e in neuron_type_examples() if not pure(e.neuron_type, "step")]
+    unknown += [e.id for e in rule_examples() if not pure(e.rule, "delta", "initial_state")]
+    unknown += [e.id for e in function_examples() if not pure(e.function, "apply", "reached")]
+
+    assert unknown == []
+
+
 def test_a_global_that_one_function_changes_is_refused_for_all_that_read_it() -> None:
     """Looking at it is fine as long as nobody writes."""
 

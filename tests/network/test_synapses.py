@@ -67,7 +67,7 @@ def test_impulse_responses_are_golden_and_lag_by_one_step(
         np.testing.assert_allclose(sim.data[probe][:, 0], [0.0, *golden], atol=1e-8)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(tau=st.floats(1e-4, 10.0), dt=st.floats(1e-5, 0.1))
 def test_exact_discretisations_are_the_closed_forms(tau: float, dt: float) -> None:
     """Step responses of `Lowpass` and `Alpha` are those of continuous time, sampled."""
@@ -83,7 +83,7 @@ def test_exact_discretisations_are_the_closed_forms(tau: float, dt: float) -> No
         np.testing.assert_allclose(found, expected, atol=1e-8)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     num=st.lists(st.floats(-3.0, 3.0).map(lambda v: round(v, 6)), min_size=1, max_size=3),
     den=st.lists(st.floats(0.2, 3.0), min_size=3, max_size=4),

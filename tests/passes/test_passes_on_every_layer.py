@@ -74,7 +74,7 @@ def test_between_activations_only_identities_and_normalisations_change(
         assert to_text(done) == to_text(graph)
 
 
-many = settings(max_examples=150, deadline=None, derandomize=True)
+many = settings(max_examples=75, deadline=None, derandomize=True)
 
 
 @many

@@ -11,6 +11,7 @@ from integers import DT, dense, given, pooled, residual, simulated
 from test_whole_networks import converted, counts_of, whole
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import chips, engines
 from spikewright.errors import ChipError, ConversionError
 from spikewright.graph.whole_weights import most
@@ -28,8 +29,7 @@ def on(graph: Any, chip: Any) -> tuple[sw.Conversion, Any]:
     return plain.on(chip), x
 
 
-@pytest.mark.parametrize("engine", engines.available())
-@pytest.mark.parametrize("chip", SPIKING)
+@pytest.mark.parametrize(("chip", "engine"), in_turn(SPIKING, engines.available()))
 def test_every_chip_is_simulated_in_integers(chip: str, engine: str) -> None:
     """Spikes in every step are those of integers, on every engine."""
     for make in (dense, pooled, residual):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from test_whole_networks import counts_of, whole
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import chips, engines
 from spikewright.graph.whole_weights import most
 from spikewright.quantising import bits_of
@@ -59,8 +60,7 @@ def each_step(ensemble: sw.Ensemble) -> NDArray:
     return found
 
 
-@pytest.mark.parametrize("correction", CORRECTIONS)
-@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize(("bits", "correction"), in_turn(BITS, CORRECTIONS))
 def test_corrected_biases_are_whole_numbers(bits: str, correction: str) -> None:
     """Spikes are those of integers, biases included; none has more bits than there are."""
     settings = BITS[bits]

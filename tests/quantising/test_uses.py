@@ -134,11 +134,10 @@ def test_searches_have_bits(data: Any) -> None:
     pytest.importorskip("optuna")
     graph, x, y = data
     found = sw.tune(graph, x, y, max_drop=0.2, trials=4, timeout=20, weights=BITS, progress=False)
-    assert found.conversion["weights"] == BITS
-    assert "weights=sw.Quantised(bits=4" in found.reproduce
-    kinds = {
-        type(e.neuron_type) for e in sw.convert(graph, **found.conversion).populations().values()
-    }
+    assert found.best.arguments["weights"] == BITS
+    assert "weights=sw.Quantised(bits=4" in found.call
+    made = sw.convert(graph, **found.best.arguments)
+    kinds = {type(e.neuron_type) for e in made.populations().values()}
     assert kinds == {sw.FixedPointIntegrateAndFire}
 
 

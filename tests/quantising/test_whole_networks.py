@@ -12,6 +12,7 @@ from integers import GRAPHS, dense, given, pooled, simulated
 from numpy.typing import NDArray
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright import engines
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph
@@ -62,9 +63,9 @@ def counts_of(conversion: sw.Conversion, x: NDArray, engine: str) -> dict[str, N
     }
 
 
-@pytest.mark.parametrize("engine", engines.available())
-@pytest.mark.parametrize("name", SETTINGS)
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize(
+    ("name", "graph", "engine"), in_turn(SETTINGS, GRAPHS, engines.available())
+)
 def test_every_engine_computes_in_whole_numbers(graph: str, name: str, engine: str) -> None:
     """Spikes in every step are those of integers, simulated here, from the rounded weights."""
     source = GRAPHS[graph](len(name))
@@ -84,8 +85,7 @@ def test_every_engine_computes_in_whole_numbers(graph: str, name: str, engine: s
         assert expected.floored > 0
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize(("name", "graph"), in_turn(SETTINGS, GRAPHS))
 def test_weights_have_the_bits_that_were_asked_for(graph: str, name: str) -> None:
     """Per channel, or per layer, of one step; there are several of them, and zeros."""
     source, settings = GRAPHS[graph](1), SETTINGS[name]

@@ -179,6 +179,51 @@ def searched() -> list[Record]:
     return records
 
 
+def trained(epochs: int, kept: int) -> list[Record]:
+    """Records of a training: a loss of two kinds of samples, and an accuracy."""
+    found = []
+    for epoch in range(1, epochs + 1):
+        how = {"epoch": epoch, "way": "rounding", "kept": epoch == kept}
+        for samples, loss in (("trained on", 1 / epoch), ("held back", 2 / epoch)):
+            found.append(Record("loss", loss, "loss", how={**how, "samples": samples}))
+        score = {**how, "samples": "held back"}
+        found.append(Record("accuracy", 1 - 0.5 / epoch, "fraction", how=score))
+    return found
+
+
+def swept(
+    scale: Any,
+    value: float,
+    spikes: float = 10.0,
+    steps: int = 4,
+    name: str = "accuracy",
+    **more: Any,
+) -> list[Record]:
+    """Records of one setting of a sweep after some steps."""
+    how = {"scale": scale, "synapse": None, "neurons": "default", "steps": steps, "dt": 0.001}
+    how |= {k: v for k, v in more.items() if k not in ("unit", "chosen")}
+    unit = more.get("unit", "fraction")
+    mark = {"chosen": True} if more.get("chosen") else {}
+    interval = (value - 0.05, min(1.0, value + 0.05))
+    return [
+        Record(name, value, unit, 50, interval, {**how, "readout": "mean", **mark}),
+        Record(name, value / 2, unit, 50, None, {**how, "readout": "last"}),
+        Record("firing rate", spikes / 7, "Hz", 50, None, {**how, "layer": "a"}),
+        Record("spikes per sample", spikes, "spikes", 50, None, {**how, "layer": "a"}),
+        Record("spikes per sample", spikes, "spikes", 50, None, how),
+    ]
+
+
+SWEPT = [
+    Record("source accuracy", 0.9, "fraction", 50),
+    *swept(5.0, 0.85, 100, chosen=True),
+    *swept(1.0, 0.3, 20),
+    *swept("MinimumError(steps=4)", 0.88, 70),
+    *swept(5.0, 0.7, 99, synapse=0.002),
+]
+"""A sweep over two numbers, a rule and two synapses."""
+
+
 def traced(layers: tuple[str, ...] = ("conv", "dense")) -> Trace:
     """A trace with every status."""
     trace = Trace()

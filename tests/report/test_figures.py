@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,26 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from report.report_pages import diagnosed, energies, evaluated, searched
+from report.report_pages import diagnosed, energies, evaluated, trained
 from spikewright.records import Record
 from spikewright.report.figures import (
-    csv_text,
-    draw_energies,
-    draw_epochs,
-    draw_gaps,
-    draw_over_time,
-    draw_raster,
-    draw_rates,
-    draw_trade_off,
+    decoded_info,
     energies_info,
     epochs_infos,
     gaps_info,
     over_steps,
     over_time_infos,
+    path_info,
     raster_info,
     rates_info,
-    save,
+    response_curves_info,
+    spikes_info,
     trade_off_info,
+    tuning_curves_info,
 )
 
 rng = np.random.default_rng(3)
@@ -50,22 +44,6 @@ def test_a_raster_is_its_spikes() -> None:
     np.testing.assert_allclose(info.time_ms, [2, 4, 6, 8, 10, 12])
     assert info.neurons == {"layer": 6}
     assert len(info.rows()) == 1 + len(info.spikes["layer"]) + 6 * 4 + 4
-
-
-def test_the_raster_shows_every_layer_and_the_output(tmp_path: Path) -> None:
-    """A panel a layer, one for the output with a line a class, time in milliseconds."""
-    counts = {"a": rng.poisson(0.2, (8, 30)), "b": np.zeros((8, 5), int)}
-    output = rng.normal(size=(8, 3))
-    info = raster_info(counts, output, np.array([0.5, 2.0, -1.0]), 0.001)
-    figure = draw_raster(info)
-    picture, data = save(figure, info, tmp_path / "raster.png")
-
-    assert [axes.get_ylabel().split("\n")[0] for axes in figure.axes] == ["a", "b", "output,"]
-    assert figure.axes[-1].get_xlabel() == "time (ms)"
-    assert len(figure.axes[-1].lines) == 2 * 3
-    assert {text.get_text() for text in figure.axes[-1].texts} == {"output 1", "output 0"}
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert data.read_text().splitlines()[0] == "what,layer,index,time_ms,value"
 
 
 def test_a_line_over_time_is_its_records() -> None:
@@ -224,57 +202,6 @@ def test_a_sample_that_is_a_picture_is_shown(shape: tuple[int, ...]) -> None:
     assert plain.picture is None
 
 
-@pytest.mark.parametrize(
-    ("draw", "info", "axes"),
-    [
-        (draw_over_time, over_time_infos(evaluated())[0], "accuracy (%)"),
-        (draw_trade_off, trade_off_info(searched()), "accuracy (%)"),
-        (draw_rates, rates_info({"a": np.arange(9.0), "b": np.ones(3)}), ""),
-        (draw_gaps, gaps_info(diagnosed()), ""),
-        (draw_energies, energies_info(energies(4)), ""),
-    ],
-)
-def test_each_figure_is_drawn_and_saved_with_its_data(
-    draw: Callable[[Any], Any], info: Any, axes: str, tmp_path: Path
-) -> None:
-    """As PNG and as SVG whose texts are texts, the same file every time, and as CSV."""
-    figure = draw(info)
-    picture, data = save(figure, info, tmp_path / "figure.png")
-    vector, _ = save(draw(info), info, tmp_path / "figure.svg")
-    first = vector.read_bytes()
-    save(draw(info), info, vector)
-
-    figure.draw_without_rendering()
-    for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
-        ticks = [label.get_text() for label in axis.get_ticklabels()]
-        assert not any("$" in tick or "e-" in tick for tick in ticks), ticks
-    assert figure.axes[0].get_ylabel() == axes
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert b"<text" in first and vector.read_bytes() == first
-    assert len(data.read_text(encoding="utf-8").splitlines()) == len(info.rows())
-
-
-def test_formulas_are_texts_in_a_csv() -> None:
-    """A name that a spreadsheet would compute gets an apostrophe; numbers do not."""
-    rows = [("layer", "value"), ("=SUM(A1)", -1.5), ("-x", 2), ("plain", 3), ("@y", 4)]
-
-    assert csv_text(rows).splitlines() == [
-        "layer,value", "'=SUM(A1),-1.5", "'-x,2", "plain,3", "'@y,4",
-    ]  # fmt: skip
-
-
-def trained(epochs: int, kept: int) -> list[Record]:
-    """Records of a training: a loss of two kinds of samples, and an accuracy."""
-    found = []
-    for epoch in range(1, epochs + 1):
-        how = {"epoch": epoch, "way": "rounding", "kept": epoch == kept}
-        for samples, loss in (("trained on", 1 / epoch), ("held back", 2 / epoch)):
-            found.append(Record("loss", loss, "loss", how={**how, "samples": samples}))
-        score = {**how, "samples": "held back"}
-        found.append(Record("accuracy", 1 - 0.5 / epoch, "fraction", how=score))
-    return found
-
-
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_a_training_has_a_figure_for_each_measure(epochs: int) -> None:
     """Lines by epoch in order, whatever the order of the records; the kept epoch is marked."""
@@ -284,14 +211,104 @@ def test_a_training_has_a_figure_for_each_measure(epochs: int) -> None:
     assert loss.lines["held back"] == tuple((e, 2 / e) for e in range(1, epochs + 1))
     assert accuracy.fraction and loss.kept == 1
     assert len(loss.rows()) == 1 + 2 * epochs
-    (axes,) = draw_epochs(accuracy).axes
-    assert axes.get_ylabel() == "accuracy (%)"
-    drawn = axes.get_lines()[0].get_ydata()
-    assert list(drawn) == [100 * (1 - 0.5 / e) for e in range(1, epochs + 1)]
+    assert epochs_infos(trained(3, kept=0))[0].kept is None
 
 
-def test_a_network_that_was_kept_as_it_began_has_no_epoch_that_was_kept() -> None:
-    """Then nothing is marked."""
-    loss, _ = epochs_infos(trained(3, kept=0))
-    assert loss.kept is None
-    assert len(draw_epochs(loss).axes[0].get_lines()) == 2
+def test_curves_are_their_values() -> None:
+    """Inputs and outputs as they were given, a column a neuron."""
+    x, y = rng.normal(size=(9, 2)), rng.random((9, 4))
+    info = tuning_curves_info(x, y)
+    rows = info.rows()
+    assert rows[0] == ["x0", "x1", "neuron_0", "neuron_1", "neuron_2", "neuron_3"]
+    np.testing.assert_array_equal(rows[1:], np.hstack([x, y]))
+    assert response_curves_info(x[:, 0], y).inputs.shape == (9, 1)
+
+
+def test_picked_neurons_keep_their_numbers() -> None:
+    """Neurons that respond late and early are shown, each under its own number."""
+    x = np.linspace(-1, 1, 21)
+    y = np.maximum(0, x[:, None] - rng.permutation(np.linspace(-1, 0.9, 20)))
+    info = tuning_curves_info(x, y, neurons=5)
+    np.testing.assert_array_equal(info.outputs, y[:, info.picked])
+    active = np.count_nonzero(y > 0, axis=0)
+    assert {active.argmin(), active.argmax()} <= set(info.picked.tolist())
+    assert len(set(info.picked.tolist())) == 5
+
+
+@pytest.mark.parametrize("neurons", [1, 2, 4, 40])
+def test_two_dimensions_are_maps_of_at_most_six_neurons(neurons: int) -> None:
+    """A panel a neuron, all in one colour scale; more dimensions are refused."""
+    x = rng.normal(size=(50, 2))
+    chart = tuning_curves_info(x, rng.random((50, neurons))).chart()
+    assert len(chart.panels) == min(neurons, 6)
+    with pytest.raises(ValueError, match="3 dimensions cannot be drawn"):
+        tuning_curves_info(rng.normal(size=(5, 3)), rng.random((5, 2))).chart()
+
+
+@pytest.mark.parametrize("x, y", [((5, 2), (4, 3)), ((5, 2), (5,)), ((2, 5, 1), (2, 3))])
+def test_curves_that_do_not_fit_are_refused(x: Any, y: Any) -> None:
+    """One row of outputs for every input."""
+    with pytest.raises(ValueError, match="curves need inputs"):
+        tuning_curves_info(np.zeros(x), np.zeros(y))
+
+
+def test_errors_count_once_settled() -> None:
+    """Root mean square over the steps from then on, by value and over all."""
+    t = np.arange(1, 101) * 0.01
+    ideal = np.stack([np.sin(t), np.cos(t)], axis=1)
+    off = np.where(t[:, None] < 0.5, 9.0, [0.3, 0.4])
+    info = decoded_info(t, ideal + off, ideal, settled=0.5)
+    np.testing.assert_allclose(info.errors, [0.3, 0.4])
+    assert info.rms == pytest.approx(np.sqrt((0.09 + 0.16) / 2))
+    assert decoded_info(t, ideal[:, 0], 0.0).errors == pytest.approx(
+        np.sqrt(np.mean(ideal[:, 0] ** 2))
+    )
+    assert info.rows()[0] == ["time_s", "value 1", "value 2", "value 1_ideal", "value 2_ideal"]
+
+
+def test_without_an_ideal_there_is_no_error() -> None:
+    """No column of it, and a refusal to say how large it is."""
+    t, decoded = np.arange(1, 11) * 0.1, rng.normal(size=(10, 2))
+    info = decoded_info(t, decoded, None)
+    assert info.rows()[0] == ["time_s", "value 1", "value 2"]
+    with pytest.raises(ValueError, match="without ideal values there are no errors"):
+        _ = info.rms
+
+
+@pytest.mark.parametrize("ideal", [None, rng.normal(size=(4, 2))])
+def test_a_path_is_its_points(ideal: Any) -> None:
+    """The points in their order, and those where they should be."""
+    points = rng.normal(size=(7, 2))
+    info = path_info(points, ideal, ("u", "v"))
+    assert info.rows()[0] == ("what", "u", "v")
+    assert len(info.rows()) == 1 + 7 + (0 if ideal is None else 4)
+    with pytest.raises(ValueError, match=r"a path is \(steps, 2\), got \(7, 3\)"):
+        path_info(np.zeros((7, 3)))
+
+
+def test_decoded_values_that_do_not_fit_are_refused() -> None:
+    """Times, ideals, names, and a run that ends before it has settled."""
+    t = np.arange(5.0)
+    with pytest.raises(ValueError, match="5 times do not fit"):
+        decoded_info(t, np.zeros(4), 0.0)
+    with pytest.raises(ValueError, match="ideal values"):
+        decoded_info(t, np.zeros((5, 2)), np.zeros((4, 2)))
+    with pytest.raises(ValueError, match="1 names do not fit 2 values"):
+        decoded_info(t, np.zeros((5, 2)), 0.0, ("a",))
+    with pytest.raises(ValueError, match=r"no step is at or after 9\.0 s"):
+        decoded_info(t, np.zeros(5), 0.0, settled=9.0)
+
+
+def test_spikes_are_their_counts() -> None:
+    """Events are the non-zero counts; neurons come in the order that is asked for."""
+    counts, other = rng.poisson(0.3, (8, 2, 3)), rng.poisson(0.5, (8, 4))
+    order = rng.permutation(6)
+    info = spikes_info({"a": counts, "b": other}, 0.01, {"a": order})
+    rebuilt = np.zeros((8, 6), int)
+    steps, neurons, values = info.spikes["a"].T
+    rebuilt[steps - 1, neurons] = values
+    np.testing.assert_array_equal(rebuilt, counts.reshape(8, 6)[:, order])
+    assert info.rates("b") == pytest.approx(other.sum() / (4 * 0.08))
+    assert len(info.rows()) == 1 + np.count_nonzero(counts) + np.count_nonzero(other)
+    with pytest.raises(ValueError, match="one number of steps"):
+        spikes_info({"a": counts, "b": other[:5]}, 0.01)

@@ -4,55 +4,22 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from report.report_pages import SWEPT, swept
 from spikewright.records import Record
 from spikewright.report import write_html
-from spikewright.report.figures import csv_text, draw_sweep, save, sweep_info
-from spikewright.report.page.plots import sweep as plot
+from spikewright.report.figures import csv_text, sweep_info
 from spikewright.report.sweeps import rates_table, sweep_table
 
-SOURCE = Record("source accuracy", 0.9, "fraction", 50)
-
-
-def measured(
-    scale: Any,
-    value: float,
-    spikes: float = 10.0,
-    steps: int = 4,
-    name: str = "accuracy",
-    **more: Any,
-) -> list[Record]:
-    """What one setting gives after some steps."""
-    how = {"scale": scale, "synapse": None, "neurons": "default", "steps": steps, "dt": 0.001}
-    how |= {k: v for k, v in more.items() if k not in ("unit", "chosen")}
-    unit = more.get("unit", "fraction")
-    mark = {"chosen": True} if more.get("chosen") else {}
-    interval = (value - 0.05, min(1.0, value + 0.05))
-    return [
-        Record(name, value, unit, 50, interval, {**how, "readout": "mean", **mark}),
-        Record(name, value / 2, unit, 50, None, {**how, "readout": "last"}),
-        Record("firing rate", spikes / 7, "Hz", 50, None, {**how, "layer": "a"}),
-        Record("spikes per sample", spikes, "spikes", 50, None, {**how, "layer": "a"}),
-        Record("spikes per sample", spikes, "spikes", 50, None, how),
-    ]
-
-
-SOME = [
-    SOURCE,
-    *measured(5.0, 0.85, 100, chosen=True),
-    *measured(1.0, 0.3, 20),
-    *measured("MinimumError(steps=4)", 0.88, 70),
-    *measured(5.0, 0.7, 99, synapse=0.002),
-]
+SOURCE = SWEPT[0]
 
 
 def test_the_numbers_are_those_of_the_records() -> None:
     """Scales in order, rules behind them; a curve for each synapse, readout and number of steps."""
-    info = sweep_info(SOME)
+    info = sweep_info(SWEPT)
 
     assert info.scales == (1.0, 5.0, "MinimumError(steps=4)")
     assert not info.numbers and info.steps == (4,)
@@ -75,7 +42,7 @@ def test_the_numbers_are_those_of_the_records() -> None:
 
 def test_one_line_alone_needs_no_name() -> None:
     """Where synapses and neurons do not differ, readouts tell curves apart."""
-    info = sweep_info([SOURCE, *measured(1.0, 0.3), *measured(10.0, 0.8)])
+    info = sweep_info([SOURCE, *swept(1.0, 0.3), *swept(10.0, 0.8)])
 
     assert info.numbers
     assert [c.name for c in info.curves] == ["", ""]
@@ -86,78 +53,32 @@ def test_at_most_four_numbers_of_steps_are_shown(chosen: int | None) -> None:
     """The last, and the chosen one, among them."""
     records = [SOURCE]
     for steps in (1, 2, 3, 8, 16, 30, 40):
-        records += measured(5.0, 0.5, steps=steps, chosen=steps == chosen)
-        records += measured(1.0, 0.5, steps=steps)
+        records += swept(5.0, 0.5, steps=steps, chosen=steps == chosen)
+        records += swept(1.0, 0.5, steps=steps)
     shown = sweep_info(records).steps
 
     assert len(shown) == 4 and shown[-1] == 40 and list(shown) == sorted(shown)
     assert chosen is None or chosen in shown
 
 
-def texts(axes: Any) -> list[str]:
-    """What stands at the ticks of an axis."""
-    return [label.get_text() for label in axes.get_xticklabels()]
-
-
-def test_the_picture_has_plain_numbers_a_legend_and_marks() -> None:
-    """Scales at their ticks, the source's line, the chosen point, spikes below."""
-    records = [r for r in SOME if not isinstance(r.how.get("scale"), str)]
-    figure = draw_sweep(sweep_info(records))
-    figure.canvas.draw()
-    top, bottom = figure.axes
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-
-    assert texts(bottom) == ["1", "5"]
-    assert legend == [
-        "source, 90.0 %", "chosen", "no synapse, mean readout", "no synapse, last readout",
-        "synapse 2 ms, mean readout", "synapse 2 ms, last readout",
-    ]  # fmt: skip
-    assert top.get_ylabel() == "accuracy (%)" and bottom.get_xlabel() == "firing-rate scale"
-    assert all(
-        "e" not in t.get_text() and "$" not in t.get_text() for t in bottom.get_yticklabels()
-    )
-    (mark,) = [line for line in top.lines if line.get_label() == "chosen"]
-    assert mark.get_xydata().tolist() == [[5.0, 85.0]]
-
-
-def test_rules_stand_side_by_side() -> None:
-    """An axis of names, where not every scale is a number."""
-    figure = draw_sweep(sweep_info(SOME))
-
-    assert texts(figure.axes[1]) == ["1", "5", "MinimumError(steps=4)"]
-
-
-@pytest.mark.parametrize("spikes", [0.0, 1e-3, 1e9])
-def test_any_number_of_spikes_can_be_drawn(spikes: float, tmp_path: Path) -> None:
-    """None at all, too: then the axis is not logarithmic."""
-    info = sweep_info([SOURCE, *measured(1.0, 0.3, spikes), *measured(10.0, 0.8, 5.0)])
-    figure = draw_sweep(info)
-    picture, data = save(figure, info, tmp_path / "a.png")
-
-    assert figure.axes[1].get_yscale() == ("linear" if spikes == 0 else "log")
-    assert picture.is_file() and data.is_file()
-
-
 def test_a_metric_is_shown_as_it_counts() -> None:
     """No percent; the table and the page neither."""
     records = [
         Record("source bleu", 31.5, "score", 50),
-        *measured(1.0, 12.0, name="bleu", unit="score"),
-        *measured(10.0, 30.0, name="bleu", unit="score", chosen=True),
+        *swept(1.0, 12.0, name="bleu", unit="score"),
+        *swept(10.0, 30.0, name="bleu", unit="score", chosen=True),
     ]
     info = sweep_info(records)
-    figure = draw_sweep(info)
     table = sweep_table(records, [4])
 
-    assert figure.axes[0].get_ylabel() == "bleu"
-    assert figure.axes[0].lines[0].get_ydata()[0] == 31.5
+    assert info.chart().panels[0].y.heading == "bleu"
     assert [c.show(12.0) for c in table.columns if c.key == "bleu_mean"] == ["12"]
-    assert "31.5" in "".join(plot.describe(info)) or "30" in plot.describe(info)
+    assert "30" in info.chart().words
 
 
 def test_the_page_has_a_section_of_it(tmp_path: Path) -> None:
     """A drawing at two widths, its keys, the table; what comes from files is escaped."""
-    path = write_html(tmp_path / "a.html", sweep=[*SOME, *measured("<b>&", 0.5, 3)])
+    path = write_html(tmp_path / "a.html", sweep=[*SWEPT, *swept("<b>&", 0.5, 3)])
     text = path.read_text(encoding="utf-8")
 
     assert 'id="sweep"' in text and "Accuracy against the firing-rate scale, after 4 steps" in text
@@ -168,14 +89,14 @@ def test_the_page_has_a_section_of_it(tmp_path: Path) -> None:
 
 def test_rates_of_layers_beside_each_other() -> None:
     """A row a layer, a column a setting; of more than twelve settings none."""
-    table = rates_table(SOME, 4)
+    table = rates_table(SWEPT, 4)
     assert table is not None
 
     assert [c.heading for c in table.columns] == [
         "layer", "scale 5", "scale 1", "scale MinimumError(steps=4)", "scale 5,\nsynapse 2 ms",
     ]  # fmt: skip
     assert table.rows == (("a", 100 / 7, 20 / 7, 10.0, 99 / 7),)
-    many = [r for scale in np.arange(1.0, 14.0) for r in measured(scale, 0.5)]
+    many = [r for scale in np.arange(1.0, 14.0) for r in swept(scale, 0.5)]
     assert rates_table(many, 4) is None
 
 

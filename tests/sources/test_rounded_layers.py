@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright.errors import MissingExtraError, TrainingError
 from spikewright.lower.status import exact_after
 
@@ -41,10 +42,10 @@ def _data(seed: int, *shape: int) -> NDArray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("start", [0.0, 0.3, 0.5])
-@pytest.mark.parametrize("levels", [1, 2, 5, 16])
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize(
+    ("levels", "start", "framework", "training"),
+    in_turn(2 * [1, 2, 5, 16], [0.0, 0.3, 0.5], FRAMEWORKS, [True, False]),
+)
 def test_its_values_are_those_of_the_formula(
     framework: str, levels: int, start: float, training: bool
 ) -> None:
@@ -124,8 +125,7 @@ def _same(made: NDArray, wanted: NDArray) -> None:
     assert np.ptp(wanted, axis=0).min() > 0.02
 
 
-@pytest.mark.parametrize("start", [0.0, 0.5])
-@pytest.mark.parametrize("levels", [1, 2, 3, 8])
+@pytest.mark.parametrize(("levels", "start"), in_turn([1, 2, 3, 8], [0.0, 0.5]))
 def test_a_keras_model_is_its_spiking_network(levels: int, start: float) -> None:
     """After `levels` steps outputs are those of the model; convolution, pools and dense layers."""
     model, x = _keras_model(levels, start), _data(levels, 100, 6, 6, 2)
@@ -136,8 +136,7 @@ def test_a_keras_model_is_its_spiking_network(levels: int, start: float) -> None
     assert conversion.trace.guarantee == exact_after(levels * 1e-3)
 
 
-@pytest.mark.parametrize("start", [0.0, 0.5])
-@pytest.mark.parametrize("levels", [1, 2, 3, 8])
+@pytest.mark.parametrize(("levels", "start"), in_turn([1, 2, 3, 8], [0.0, 0.5]))
 def test_a_torch_module_is_its_spiking_network(levels: int, start: float) -> None:
     """The same, read from the operations that it is traced as."""
     module, x = _torch_model(levels, start), 2 * _data(levels, 100, 2, 6, 6)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.training.test_reconstruction import QUICK
 from tests.training.test_rounded import DT, KINDS, converted, reference, rounded, tensors
 from tests.training.test_training_budgets import spent
 from tests.training.trainings import STEPS, assert_same_run, trained
@@ -140,3 +141,12 @@ def test_budgets_count_every_copy(capped: sw.Conversion, digits: tuple[Any, Any]
     budget = 0.6 * spent(capped, held)["spikes"]
     made = trained(capped, x, spikes=budget, validation=held).conversion
     assert 0.9 * budget <= spent(made, held)["spikes"] <= budget
+
+
+def test_reconstruction_keeps_the_copies(capped: sw.Conversion, digits: tuple[Any, Any]) -> None:
+    """Biases are stated for channels, and no weight changes."""
+    made = capped.reconstruct(digits[0][:800], **QUICK)
+    assert made.network.n_neurons == capped.network.n_neurons
+    for name, biases in made.resolved["bias_correction"].items():
+        assert biases.shape[0] in (1, len(capped.resolved["fission"].get(name, biases)))
+        assert np.any(biases)

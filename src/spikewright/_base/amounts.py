@@ -30,6 +30,16 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
+def counted(number: int, name: str) -> str:
+    """A number of things by their name: "1 step", "1,024 steps"."""
+    return f"{number:,} {name}{'s' * (number != 1)}"
+
+
+def capital(text: str) -> str:
+    """A text as a sentence or a title begins."""
+    return text[:1].upper() + text[1:]
+
+
 def joules(value: float) -> str:
     """Joules with a prefix and three significant digits: `1.24 nJ`."""
     for factor, unit in ((1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e-12, "pJ")):

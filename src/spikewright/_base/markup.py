@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 Markup = ElementTree.Element
+STYLE = Path(__file__).with_name("page.css")
+"""The style sheet that all pages begin with: their colours, light and dark."""
 Child = Any
 """A text, a number, an element, None (nothing), or an iterable of these."""
 

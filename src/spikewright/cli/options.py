@@ -24,7 +24,6 @@ from spikewright.choosing.correction import (
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import RULES, ScaleRule, parse
 from spikewright.choosing.rules.text import is_rule, split
-from spikewright.choosing.search.choice import MINIMISED
 from spikewright.cli.by_layer import by_layer, last
 from spikewright.cli.opening import is_model
 from spikewright.cli.samples import load_samples
@@ -35,6 +34,7 @@ from spikewright.passes import MAX_POOL_FORMS
 from spikewright.quantising import Quantised, bits_of
 from spikewright.records import DEFAULT_TABLE
 from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
+from spikewright.study.point import MINIMISED
 from spikewright.training.settings import TRAINABLE, Thresholds, named
 
 F = TypeVar("F", bound=Callable[..., Any])

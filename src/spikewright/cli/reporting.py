@@ -14,7 +14,6 @@ import click
 from numpy.typing import NDArray
 
 from spikewright._base.samples import held
-from spikewright.choosing.tuning.reproduce import again, call, imports
 from spikewright.cli import outputs
 from spikewright.cli.opening import is_model
 from spikewright.cli.output import tell
@@ -26,6 +25,7 @@ from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
 from spikewright.report.page import PAGE
 from spikewright.running.outputs import truth_of_only
+from spikewright.study.code import again, call, imports
 
 ARGUMENTS = "spikewright.arguments"
 """The key in the context's `meta` that holds the arguments of the program."""
@@ -122,7 +122,8 @@ def write_report(
     code = _python(subject) if python is None else python
     lines = [command_line()]
     if 0 < len(code) <= _LONGEST:
-        lines.append("\n".join([*imports(code), "", code]))
+        head = [] if "import" in code else [*imports(code), ""]
+        lines.append("\n".join([*head, code]))
     origin = {"model": _named(subject.model), "data": _named(subject.data)}
     write_html(
         path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,15 @@ from spikewright.cli import options, outputs
 from spikewright.cli.output import emit, say, show, tell
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import load_samples
-from spikewright.conversion.pipeline import convert
-from spikewright.evaluation.sweeping import SCALES, STEPS, Sweep
-from spikewright.evaluation.sweeping import sweep as library
 from spikewright.measure import neuron_rates
 from spikewright.records import select, worths
 from spikewright.report import figures
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.sweeps import rates_table
 from spikewright.report.tables import shown
+from spikewright.study.grid.sweep import SCALES, STEPS
+from spikewright.study.grid.sweep import sweep as library
+from spikewright.study.result import StudyResult
 
 _OWN = ("spiking", "scale_firing_rates", "synapse", "sequence_step")
 
@@ -122,11 +123,10 @@ def sweep(
     found = library(model, samples.x, samples.y, scales=scales, dt=dt, **settings, **choices)
     if picture is not None:
         info = figures.sweep_info(found.records)
-        figures.save(figures.draw_sweep(info), info, picture, overwrite=outputs.forced())
+        figures.save(figures.draw(info), info, picture, overwrite=outputs.forced())
         tell(f"Picture: {picture}", err=True)
     if report is not None:
-        example = choices.get("example_input")
-        made = convert(model, example_input=example, **found.shown.tried.resolved)
+        made = found.shown.conversion
         _write(report, Subject(model, data, made, {}, samples), found, settings)
     if as_json:
         emit(found.as_dict())
@@ -134,21 +134,21 @@ def sweep(
     _print(found, model)
 
 
-def _write(path: Path, subject: Subject, found: Sweep, settings: dict[str, Any]) -> None:
+def _write(path: Path, subject: Subject, found: StudyResult, settings: dict[str, Any]) -> None:
     """The page: every setting, and the best (or nearest) one in detail, which is run once more."""
-    reading, given = found.shown, found.settings
-    run = {"steps": reading.steps, "dt": reading.dt, "seed": given["seed"]}
+    point, given = found.shown, found.facts
+    run = {"steps": point.steps, "dt": point.dt, "seed": given["seed"]}
     run["engine"] = given["engine"]
     held = given["encoder"] is None
     more = {name: settings[name] for name in ("encoder", "precision", "batch_size", "threads")}
     x, y = subject.samples.x, subject.samples.y
-    evaluation = subject.conversion.evaluate(x, y, **run, at=powers_of_two(reading.steps), **more)
+    evaluation = subject.conversion.evaluate(x, y, **run, at=powers_of_two(point.steps), **more)
     write_report(
         path,
         subject,
         "Sweep",
-        {"shown in detail": reading.name, **evaluation.settings},
-        python=found.call_of(reading),
+        {"shown in detail": point.name, **evaluation.settings},
+        python=point.call,
         summary=found.conclusion,
         records=evaluation.records,
         sweep=found.records,
@@ -159,15 +159,15 @@ def _write(path: Path, subject: Subject, found: Sweep, settings: dict[str, Any])
     )
 
 
-def _print(found: Sweep, model: Path) -> None:
-    given = found.settings
+def _print(found: StudyResult, model: Path) -> None:
+    given = found.facts
     source = [
         f"source {r.name.removeprefix('source ')} {shown(worth)(r.value)}"
         for worth in worths(found.records)[:1]
         for r in select(found.records, f"source {worth.name}")
     ]
     samples = f"{model.name} on {given['samples']} samples, steps of {1000 * given['dt']:g} ms"
-    show(found.table(", ".join([samples, *source])))
+    show(replace(found.table, title=", ".join([samples, *source])))
     steps = max(given["at"])
     rates = rates_table(found.records, steps, f"Mean firing rates in Hz, after {steps} steps")
     if rates is not None:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from spikewright._base.amounts import number
-from spikewright.choosing.search.choice import Choice, unit_of
-from spikewright.choosing.tuning import tune as library
-from spikewright.choosing.tuning.reproduce import run_line
 from spikewright.cli import options, outputs
 from spikewright.cli.output import duration, emit, say, show, tell
 from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
 from spikewright.cli.samples import Samples, load_samples
-from spikewright.conversion import Conversion
-from spikewright.conversion.pipeline import convert
 from spikewright.engines import Precision
 from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
-from spikewright.report.tables import Column, Table, energy_column
+from spikewright.study.code import run_line
+from spikewright.study.point import OperatingPoint
+from spikewright.study.result import StudyResult
+from spikewright.study.search.tune import tune as library
 
 _SHOWN = 2000
 """Samples that a report's figures over time are of, at most."""
@@ -134,7 +130,7 @@ def tune(
     if held is not None:
         settings["validation"] = (held.x, held.y)
     taught = None if train_data is None else load_samples(train_data)
-    choice = library(
+    found = library(
         model,
         samples.x,
         samples.y,
@@ -143,44 +139,44 @@ def tune(
         train=train if taught is None else (taught.x, taught.y),
         **settings,
     )
-    if out is not None or report is not None:
-        network = _network(model, choice, settings)
-        if out is not None:
-            network.save(out, overwrite=outputs.forced())
-        if report is not None:
-            shown = Shown(data, samples, searched=True)
-            if validation is not None and held is not None:
-                shown = Shown(validation, held, searched=False)
-            subject = Subject(model, shown.data, network, {}, shown.samples)
-            _write(report, subject, shown, choice, settings, _lines(choice, out))
+    best = found.shown
+    if out is not None:
+        best.conversion.save(out, overwrite=outputs.forced())
+    if report is not None:
+        shown = Shown(data, samples, searched=True)
+        if validation is not None and held is not None:
+            shown = Shown(validation, held, searched=False)
+        subject = Subject(model, shown.data, best.conversion, {}, shown.samples)
+        _write(report, subject, shown, found, settings, _lines(best, out))
     if as_json:
-        emit(choice.as_dict())
+        emit(found.as_dict())
         return
-    show(_table(choice))
-    say(f"{choice}\n")
-    counts = ", ".join(f"{n} {state.lower()}" for state, n in choice.trials.items())
-    for reason, count in choice.failures.items():
+    steps = duration(best.steps, best.dt)
+    lost = f"at most {100 * (found.limit or 0.0):g} points may be lost; the best runs {steps}"
+    show(replace(found.table, title=f"{found.facts['held_back']} held-back samples, {lost}"))
+    say(f"{found.conclusion}\n")
+    for reason, count in found.facts["failures"].items():
         say(f"{count} x failed: {reason}")
-    say(f"Searched on {choice.searched_on} samples; trials: {counts}. To make the network again:\n")
-    tell(_lines(choice, out))
+    say(
+        f"Searched on {found.facts['searched_on']} samples; trials: {_trials(found)}. To make the "
+        "network again:\n"
+    )
+    tell(_lines(best, out))
     if out is not None:
         say(f"\nSaved as {out}")
 
 
-def _network(model: Path, choice: Choice, settings: Mapping[str, Any]) -> Conversion:
-    """The chosen network."""
-    if choice.training is not None:
-        trained: Conversion = choice.training.conversion
-        return trained
-    return convert(model, example_input=settings["example_input"], **choice.conversion)
+def _trials(found: StudyResult) -> str:
+    """The trials by state."""
+    return ", ".join(f"{n} {state.lower()}" for state, n in found.facts["trials"].items())
 
 
-def _lines(choice: Choice, out: Path | None) -> str:
+def _lines(best: OperatingPoint, out: Path | None) -> str:
     """The code that makes the network again and reads it out."""
-    given = choice.arguments
-    run = run_line(choice.steps, given["dt"], given["readout"])
-    made = choice.reproduce if choice.training is None else f"sw.Conversion.load({str(out)!r})"
-    return f"conversion = {made}\n{run}"
+    if best.training is None:
+        return best.call
+    run = run_line(best.steps, best.dt, best.readout)
+    return f"import spikewright as sw\nconversion = sw.Conversion.load({str(out)!r})\n{run}"
 
 
 @dataclass(frozen=True)
@@ -193,28 +189,34 @@ class Shown:
 
 
 def _write(
-    path: Path, subject: Subject, shown: Shown, choice: Choice, settings: dict[str, Any], code: str
+    path: Path,
+    subject: Subject,
+    shown: Shown,
+    found: StudyResult,
+    settings: dict[str, Any],
+    code: str,
 ) -> None:
     """The page: the search, the held-back check, and the choice's results over time."""
-    run = {**choice.run, "seed": settings["seed"], "engine": settings["engine"]}
+    best = found.shown
+    run = {**best.run, "seed": settings["seed"], "engine": settings["engine"]}
     x, y = subject.first(_SHOWN)
-    found = subject.conversion.evaluate(
+    evaluation = subject.conversion.evaluate(
         x,
         y,
         **run,
-        at=powers_of_two(choice.steps),
-        readouts=(choice.arguments["readout"],),
+        at=powers_of_two(best.steps),
+        readouts=(best.readout,),
         threads=settings["threads"],
         progress=False,
     )
     among = ", some of which were searched on" if shown.searched else ""
     facts = {
         **run,
-        "readout": choice.arguments["readout"],
-        "searched on": choice.searched_on,
-        "held back": choice.held_back,
-        "trials": ", ".join(f"{n} {state.lower()}" for state, n in choice.trials.items()),
-        "figures over time": f"{found.settings['samples']} samples of {shown.data.name}{among}",
+        "readout": best.readout,
+        "searched on": found.facts["searched_on"],
+        "held back": found.facts["held_back"],
+        "trials": _trials(found),
+        "figures over time": f"{len(x)} samples of {shown.data.name}{among}",
     }
     write_report(
         path,
@@ -222,55 +224,10 @@ def _write(
         "Search",
         facts,
         python=code,
-        summary=str(choice),
-        search=choice.records,
-        records=found.records,
-        rates=neuron_rates(found),
+        summary=found.conclusion,
+        search=found.records,
+        records=evaluation.records,
+        rates=neuron_rates(evaluation),
         diagnosis=diagnosed(subject, **run),
         raster=subject.raster(**run),
     )
-
-
-def _table(choice: Choice) -> Table:
-    """The settings checked on held-back samples, the cheapest first; the choice is marked."""
-    checked = sorted((choice, *choice.runners_up), key=lambda item: item.costs[_cost(choice)])
-    rows = [
-        (
-            "chosen" if item is choice else None,
-            item.steps,
-            item.spikes,
-            item.energy,
-            item.drop,
-            item.interval[1],
-            "yes" if item.certified else "no",
-            item.needed,
-        )
-        for item in checked
-    ]
-    unit = unit_of(choice.worth)
-    columns = (
-        Column("chosen", ""),
-        Column("steps", "steps"),
-        Column("spikes", "spikes a sample", number),
-        energy_column("energy", "energy", choice.energy_table),
-        Column("drop", unit.name, unit.format_signed),
-        Column("at most", f"at most ({100 * choice.confidence:g} %)", unit.format_signed),
-        Column("certified", "certified"),
-        Column("needed", "samples that would certify", number),
-    )
-    title = f"{choice.held_back} held-back samples, {_limit(choice)}"
-    table = Table(title, columns, tuple(rows))
-    if choice.energy is not None:
-        return table
-    kept = [i for i, column in enumerate(columns) if column.key != "energy"]
-    chosen = tuple(tuple(row[i] for i in kept) for row in rows)
-    return Table(title, tuple(columns[i] for i in kept), chosen)
-
-
-def _cost(choice: Choice) -> str:
-    return "energy" if choice.energy is not None else "spikes"
-
-
-def _limit(choice: Choice) -> str:
-    steps = duration(choice.chosen.steps, choice.arguments["dt"])
-    return f"at most {100 * choice.limit:g} points may be lost; the choice runs {steps}"

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from spikewright._base.optional import require
-from spikewright.choosing.tuning.reproduce import source_text
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
@@ -29,6 +28,7 @@ from spikewright.lower.speaking import silently
 from spikewright.running.inputs import as_held
 from spikewright.running.stepping import refuse_sequences
 from spikewright.showing import demo
+from spikewright.study.code import source_text
 
 _RANDOM = 16  # samples, where none are given
 _HOST = "127.0.0.1"

@@ -10,11 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from spikewright._base.amounts import format_energy
-from spikewright.evaluation.sweeping import Reading, Sweep, sweep
 from spikewright.executors import Executor, Function
 from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish
 from spikewright.records import select
+from spikewright.study.grid.sweep import sweep
+from spikewright.study.point import OperatingPoint
+from spikewright.study.result import StudyResult
 
 CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """Scales of the curve."""
@@ -77,7 +79,7 @@ def _known(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]
     return subject.result(wish, count, lambda: _numbers(_swept(subject, wish, count, stopped)))
 
 
-def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> Sweep:
+def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]) -> StudyResult:
     (x, y), chosen = subject.part(count), subject.arguments(wish)
     return sweep(
         subject.base,
@@ -96,26 +98,26 @@ def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]
     )
 
 
-def _numbers(found: Sweep) -> dict[str, Any]:
+def _numbers(found: StudyResult) -> dict[str, Any]:
     """The score with its interval, that of the source, and what it costs."""
-    (reading,) = found.readings
-    joules, table = reading.energy, found.energy_table
+    (point,) = found.points
+    joules, table = point.energy, found.facts["energy_table"]
     paid = {"energy": joules, "energy_text": "" if joules is None else format_energy(joules, table)}
-    return {**_score(reading), "spikes": reading.spikes, **paid, "layers": _layers(found)}
+    return {**_score(point), "spikes": point.spikes, **paid, "layers": _layers(found)}
 
 
-def _score(reading: Reading) -> dict[str, Any]:
-    judged = reading.judged[0]
+def _score(point: OperatingPoint) -> dict[str, Any]:
+    score = point.scores[0]
     return {
-        "measure": judged.worth.name,
-        "fraction": judged.worth.fraction,
-        "value": judged.value.value,
-        "interval": judged.value.interval,
-        "source": None if judged.source is None else judged.source.value,
+        "measure": score.worth.name,
+        "fraction": score.worth.fraction,
+        "value": score.value.value,
+        "interval": score.value.interval,
+        "source": None if score.source is None else score.source.value,
     }
 
 
-def _layers(found: Sweep) -> list[dict[str, Any]]:
+def _layers(found: StudyResult) -> list[dict[str, Any]]:
     """The mean rate of each layer in Hz."""
     rates = [r for r in select(found.records, "firing rate") if "layer" in r.how]
     return [{"name": r.how["layer"], "rate": r.value} for r in rates]

@@ -54,7 +54,7 @@ class Evaluation(Shown):
         from spikewright.report import figures
 
         infos = figures.over_time_infos(self.records)
-        return figures.draw_over_time(infos[0]) if infos else None
+        return figures.draw(infos[0]) if infos else None
 
     def accuracy(
         self, readout: EveryStep = "mean", steps: int | None = None, output: str | None = None

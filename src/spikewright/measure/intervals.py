@@ -1,8 +1,13 @@
-"""Confidence intervals: proportions, differences of paired ones, means, roots of ratios."""
+"""Confidence intervals: proportions, differences of paired ones, means, roots of ratios.
+
+And the probabilities that exact ones and certificates need: binomial counts, Student's t.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +16,9 @@ from spikewright._base.arguments import is_number
 from spikewright.errors import SimulationError
 
 Interval = tuple[float, float]
+
+_GRID, _FAR = 4001, 40.0  # points of an integral, and how many deviations it reaches
+_HALVINGS = 50  # of an interval in which a share is looked for
 
 
 def wilson_interval(hits: float, n: int, confidence: float = 0.95) -> Interval:
@@ -21,6 +29,64 @@ def wilson_interval(hits: float, n: int, confidence: float = 0.95) -> Interval:
     half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     low, high = max(0.0, centre - half), min(1.0, centre + half)
     return min(low, p), max(high, p)  # rounding must not leave out what was found
+
+
+def exact_interval(hits: int, n: int, confidence: float = 0.95) -> Interval:
+    """The confidence interval of the fraction `hits / n` that holds the truth at least as often.
+
+    Both tails have the same chance at most (Clopper & Pearson, Biometrika 26, 404-413, 1934).
+    """
+    tail = (1 - confidence) / 2
+    low = 0.0 if hits == 0 else _solve(lambda p: 1 - at_most(hits - 1, n, p) > tail)
+    high = 1.0 if hits == n else _solve(lambda p: at_most(hits, n, p) <= tail)
+    return low, high
+
+
+def _solve(above: Callable[[float], bool]) -> float:
+    """The share at which a condition begins to hold, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if above(middle) else (middle, high)
+    return high
+
+
+def at_most(count: int, n: int, share: float) -> float:
+    """The probability of at most `count` hits among n, each with the chance `share`."""
+    counts, logs = np.arange(count + 1), log_factorials(n)
+    log = (
+        logs[n] - logs[counts] - logs[n - counts]
+        + times_log(counts, share) + times_log(n - counts, 1 - share)
+    )  # fmt: skip
+    return float(np.exp(log).sum())
+
+
+@lru_cache(maxsize=8)
+def log_factorials(n: int) -> NDArray:
+    """The logarithms of 0! to n!, `(n + 1,)`."""
+    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
+
+
+def times_log(count: NDArray, share: float) -> NDArray:
+    """`count * log(share)`, 0 where both are 0."""
+    if share > 0:
+        return count * math.log(share)
+    return np.where(count > 0, -np.inf, 0.0)
+
+
+def student_tail(t: float, freedom: int) -> float:
+    """The probability that Student's t with so many degrees of freedom is at least `t`.
+
+    With `t = tan(u) sqrt(freedom)` its density goes as `cos(u)^(freedom - 1)`.
+    """
+    if t < 0:
+        return 1.0 - student_tail(-t, freedom)
+    start = math.atan(t / math.sqrt(freedom))
+    end = min(math.pi / 2, start + _FAR / math.sqrt(freedom))
+    heights = np.cos(np.linspace(start, end, _GRID)) ** (freedom - 1)
+    logs = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(math.pi) / 2
+    mean = float(heights[1:-1].sum() + (heights[0] + heights[-1]) / 2) / (_GRID - 1)
+    return min(1.0, mean * (end - start) * math.exp(logs))
 
 
 def paired_interval(
@@ -108,6 +174,11 @@ def _quantile(confidence: float) -> float:
     """The reach of a two-sided interval, in standard deviations."""
     if not (is_number(confidence) and 0 < confidence < 1):
         raise SimulationError(f"confidence must lie between 0 and 1, got {confidence!r}")
+    return normal_quantile(0.5 + confidence / 2)
+
+
+def normal_quantile(chance: float) -> float:
+    """The standard normal value that is exceeded with `1 - chance`."""
     from statistics import NormalDist  # late: it takes a while to import
 
-    return NormalDist().inv_cdf(0.5 + confidence / 2)
+    return NormalDist().inv_cdf(chance)

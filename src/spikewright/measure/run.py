@@ -150,7 +150,7 @@ class Run(Shown):
             for name, part in self.populations.items()
             if part.spiking
         }
-        return figures.draw_rates(figures.rates_info(found)) if found else None
+        return figures.draw(figures.rates_info(found)) if found else None
 
     def _single(self, values: dict[str, NDArray]) -> Values:
         return next(iter(values.values())) if len(values) == 1 else values

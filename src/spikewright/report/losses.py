@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from spikewright._base.amounts import number, percent, points
 from spikewright.records import SCORE, Record, select
-from spikewright.report.tables import Column, Table, Value
+from spikewright.report.tables import Column, Table, value_of
 
 _OF_LAYER = (  # record, heading
     ("drop of the layer alone", "alone\ncosts"),
@@ -30,7 +30,8 @@ def loss_table(records: Iterable[Record], title: str = "") -> Table:
     columns.append(Column("spikes", "spikes\nper sample", number))
     names = [*(name for name, _ in present), "spikes per sample"]
     rows = [
-        (layer, gap, *(_value(found, n, layer=layer) for n in names)) for layer, gap in gaps.items()
+        (layer, gap, *(value_of(found, n, layer=layer) for n in names))
+        for layer, gap in gaps.items()
     ]
     return Table(title, tuple(columns), tuple(rows))
 
@@ -57,11 +58,6 @@ def proposals_table(records: Iterable[Record], title: str = "") -> Table:
     rows = []
     for record in select(found, "predicted gain"):
         change, steps = record.how["change"], record.how["steps"]
-        values = [_value(found, name, change=change, steps=steps) for name in names]
+        values = [value_of(found, name, change=change, steps=steps) for name in names]
         rows.append((str(change), int(steps), *values))
     return Table(title, tuple(columns), tuple(rows))
-
-
-def _value(records: list[Record], name: str, **how: object) -> Value:
-    found = select(records, name, **how)
-    return found[0].value if found else None

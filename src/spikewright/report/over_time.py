@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from spikewright._base.amounts import POINTS, loss_unit, number, percent
 from spikewright.records import SCORE, Record, select, worths
-from spikewright.report.tables import Column, Table, Value
+from spikewright.report.tables import Column, Table, Value, value_of
 
 Measure = tuple[str, str, Callable[[float], str], bool]
 _PER_ACTIVE = "spikes per active neuron"
@@ -89,15 +89,10 @@ def _row(
         if interval:
             row += (found[0].interval if found else None) or (None, None)
         if any(record.name == f"rounded {name}" for record in records):
-            row.append(_value(records, f"rounded {name}", steps=steps, output=output))
+            row.append(value_of(records, f"rounded {name}", steps=steps, output=output))
     if any(record.name == _PER_ACTIVE for record in records):
-        row.append(_value(records, _PER_ACTIVE, steps=steps))
+        row.append(value_of(records, _PER_ACTIVE, steps=steps))
     return tuple(row)
-
-
-def _value(records: list[Record], name: str, **how: Value) -> float | None:
-    found = select(records, name, **how)
-    return found[0].value if found else None
 
 
 def early_exit_table(records: Iterable[Record], title: str = "") -> Table:

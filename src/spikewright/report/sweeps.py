@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from spikewright._base.amounts import number, percent
 from spikewright.records import DEFAULT_TABLE, Record, Worth, own_energies, select, worths
-from spikewright.report.tables import Column, Table, Value, energy_column, shown
+from spikewright.report.tables import Column, Table, Value, energy_column, shown, value_of
 
 _MOST = 12  # settings beside each other
 
@@ -170,14 +170,9 @@ def _costs(at: Sequence[Record], energies: str) -> dict[str, Value]:
     own = own_energies(at, table=energies)
     return {
         "rate_hz": rate,
-        "spikes_per_sample": _first(at, "spikes per sample"),
+        "spikes_per_sample": value_of(at, "spikes per sample"),
         "energy_j": None if rate is None or not own else own[0].value,
     }
-
-
-def _first(records: Sequence[Record], name: str, **how: Any) -> float | None:
-    found = select(records, name, **how)
-    return found[0].value if found else None
 
 
 def scale_table(records: Iterable[Record], title: str = "") -> Table:
@@ -198,8 +193,8 @@ def scale_table(records: Iterable[Record], title: str = "") -> Table:
                 "by rule" if isinstance(key.scale, str) else key.scale,
                 steps,
                 source.value,
-                _first(at, "accuracy", readout="last"),
-                _first(at, "accuracy", readout="mean"),
+                value_of(at, "accuracy", readout="last"),
+                value_of(at, "accuracy", readout="mean"),
                 costs["rate_hz"],
                 costs["spikes_per_sample"],
             )

@@ -14,14 +14,14 @@ Value = str | int | float | None
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its key in plain data, its heading, and how a value is shown.
+    """A column: its key in plain data, its heading, and how a value is shown, as text or markup.
 
     `common` holds for all values of the column, by the keys that it has in plain data.
     """
 
     key: str
     heading: str
-    show: Callable[[Any], str] = str
+    show: Callable[[Any], Any] = str
     common: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -42,6 +42,11 @@ class Table:
         """Headings, and the rows as they are shown."""
         headings = tuple(column.heading.replace("\n", " ") for column in self.columns)
         return [headings, *(tuple(map(_shown, row, self.columns)) for row in self.rows)]
+
+    def is_text(self, place: int) -> bool:
+        """Whether a column holds texts alone, which stand to the left."""
+        found = [row[place] for row in self.rows if row[place] is not None]
+        return bool(found) and all(isinstance(value, str) for value in found)
 
 
 def _plain(column: Column, value: Value) -> Iterable[tuple[str, Value]]:
@@ -78,7 +83,7 @@ def layer_table(records: Iterable[Record], title: str = "") -> Table:
     if not select(found, "bits per graded spike"):
         del known["bits per graded spike"]
     layers = list(dict.fromkeys(record.how["layer"] for record in found))
-    rows = [(layer, *(_value(found, m, layer=layer) for m in known)) for layer in layers]
+    rows = [(layer, *(value_of(found, m, layer=layer) for m in known)) for layer in layers]
     return Table(title, (Column("layer", "layer"), *known.values()), tuple(rows))
 
 
@@ -108,7 +113,7 @@ def operations_table(records: Iterable[Record], title: str = "", steps: int | No
     steps = _last(found, "accumulates") if steps is None else steps
     at = [r for r in found if r.name in names and r.how.get("steps") == steps]
     layers = dict.fromkeys(r.how["layer"] for r in at if "layer" in r.how)
-    rows = [(layer, *(_value(at, n, layer=layer) for n in names)) for layer in (*layers, None)]
+    rows = [(layer, *(value_of(at, n, layer=layer) for n in names)) for layer in (*layers, None)]
     columns = (
         Column("layer", "layer"),
         Column("accumulates", "accumulates", number),
@@ -135,7 +140,7 @@ def energy_table(records: Iterable[Record], title: str = "", steps: int | None =
         {"network": "source", "precision": "int8"},
         {"network": "quantised twin"},
     )
-    rows = [(name, *(_value(at, "energy", table=name, **r) for r in rivals)) for name in tables]
+    rows = [(name, *(value_of(at, "energy", table=name, **r) for r in rivals)) for name in tables]
     twins = dict.fromkeys(r.how["precision"] for r in at if r.how["network"] == "quantised twin")
     columns = (
         Column("table", "cost table"),
@@ -152,6 +157,12 @@ def network_text(network: str) -> str:
     return {"rate": "rate network"}.get(network, network)
 
 
+def value_of(records: Iterable[Record], name: str, **how: Any) -> float | None:
+    """The value of the first record of that name and settings, or None."""
+    found = select(records, name, **how)
+    return found[0].value if found else None
+
+
 def _last(records: Iterable[Record], name: str) -> int:
     """The largest number of steps that something was recorded for."""
     return max((int(r.how["steps"]) for r in select(records, name) if "steps" in r.how), default=0)
@@ -159,9 +170,3 @@ def _last(records: Iterable[Record], name: str) -> int:
 
 def _interval(record: Record) -> Sequence[float | None]:
     return (None, None) if record.interval is None else record.interval
-
-
-def _value(records: Iterable[Record], name: str, **how: Any) -> float | None:
-    """The value of the one record of that name and settings, or None."""
-    found = select(records, name, **how)
-    return found[0].value if found else None

@@ -16,9 +16,7 @@ def to_rich(table: Table) -> RichTable:
     title = _text(table.title) if table.title else None  # Text: names are not markup
     drawn = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for index, column in enumerate(table.columns):
-        found = [row[index] for row in table.rows if row[index] is not None]
-        texts = bool(found) and all(isinstance(value, str) for value in found)
-        side: JustifyMethod = "left" if texts else "right"
+        side: JustifyMethod = "left" if table.is_text(index) else "right"
         drawn.add_column(_text(column.heading), justify=side, overflow="fold")
     for row in table.rows:
         cells = zip(row, table.columns, strict=True)

@@ -23,7 +23,6 @@ from spikewright.conversion import Conversion, Sample, watch
 from spikewright.conversion.pipeline import convert
 from spikewright.diagnosis import Diagnosis
 from spikewright.errors import MissingExtraError, SimulationError
-from spikewright.evaluation.sweeping import Reading, Sweep, sweep
 from spikewright.measure import (
     Evaluation,
     accuracy,
@@ -33,6 +32,9 @@ from spikewright.records import Record
 from spikewright.report import figures, write_html
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.page import PAGE
+from spikewright.study.grid.sweep import sweep
+from spikewright.study.point import OperatingPoint
+from spikewright.study.result import StudyResult
 
 MODEL = Path(__file__).with_name("assets") / "digits.onnx"
 """The shipped network: two convolutions and a dense layer, 8 x 8 pixels in, ten digits out."""
@@ -59,21 +61,21 @@ class Chosen:
 
     rule: MinimumError
     conversion: Conversion
-    sweep: Sweep
+    sweep: StudyResult
     evaluation: Evaluation
     diagnosis: Diagnosis
     sample: figures.RasterInfo
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> OperatingPoint:
         """The reading after the steps that the rule is for, under the mean readout."""
         where = self.rule.steps, "mean"
-        return next(r for r in self.sweep.readings if (r.steps, r.readout) == where)
+        return next(p for p in self.sweep.points if (p.steps, p.readout) == where)
 
     @property
     def conclusion(self) -> str:
         """The accuracy of the setting and its spikes per image, in words."""
-        accuracy, steps = self.reading.judged[0].value, self.rule.steps
+        accuracy, steps = self.reading.scores[0].value, self.rule.steps
         return (
             f"One scale a layer, chosen from the digits to train on by {self.rule} with at most "
             f"one spike a step, gives {100 * accuracy.value:.1f} % after {steps} "
@@ -102,7 +104,7 @@ class Demonstration:
     that a rule chose.
     """
 
-    sweep: Sweep
+    sweep: StudyResult
     sample: figures.RasterInfo
     agreement: float
     chosen: Chosen
@@ -182,7 +184,7 @@ def run(
 def _examined(
     rule: MinimumError,
     found: Conversion,
-    swept: Sweep,
+    swept: StudyResult,
     held: tuple[NDArray, NDArray],
     dt: float,
     settings: dict[str, Any],
@@ -245,8 +247,8 @@ def write_pictures(
     place = check_folder(make_folder(folder), overwrite=overwrite)
     curve, raster = figures.sweep_info(demonstration.sweep.records), demonstration.sample
     return [
-        *figures.save(figures.draw_sweep(curve), curve, place / _CURVE, overwrite=overwrite),
-        *figures.save(figures.draw_raster(raster), raster, place / _RASTER, overwrite=overwrite),
+        *figures.save(figures.draw(curve), curve, place / _CURVE, overwrite=overwrite),
+        *figures.save(figures.draw(raster), raster, place / _RASTER, overwrite=overwrite),
     ]
 
 
@@ -282,7 +284,8 @@ def _settings(demonstration: Demonstration) -> list[Record]:
     reading = demonstration.chosen.reading
     own = [
         replace(r, how={**r.how, "setting": name, "chosen": True})
-        for r in (reading.judged[0].value, *reading.costs)
+        for r in reading.records
+        if not r.name.endswith(" drop")
     ]
     return [*_unmarked(demonstration.sweep.trade_off), *own]
 

@@ -7,7 +7,7 @@ data and drawing functions are in `spikewright.report.figures`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,13 @@ import numpy as np
 from spikewright._base.arrays import is_array
 from spikewright.conversion import Conversion, watch
 from spikewright.errors import SimulationError
-from spikewright.evaluation.sweeping import Sweep
 from spikewright.measure import Evaluation, Run, neuron_rates
 from spikewright.network import Probe
 from spikewright.records import Record
 from spikewright.report import figures
-from spikewright.report.figures.base import on_screen
+from spikewright.report.figures.picture import on_screen
 from spikewright.simulator import Simulator
+from spikewright.study.result import StudyResult
 
 __all__ = ["raster", "rates", "sweep"]
 
@@ -45,7 +45,7 @@ def raster(
     else, and where nothing spikes, and `MissingExtraError` without matplotlib.
     """
     if isinstance(source, Simulator):
-        return _drawn(figures.draw_spikes, _recorded(source, x, sample))
+        return _drawn(_recorded(source, x, sample))
     conversion = source
     found = watch(conversion, _one(conversion, x), steps, dt, seed=seed, engine=engine)
     _require(found.counts, "no layer of the network spikes: convert with spiking=True")
@@ -54,17 +54,17 @@ def raster(
         found.counts, answers, found.source[name], dt, {"output": name},
         found.activations, found.means,
     )  # fmt: skip
-    return _drawn(figures.draw_raster, info)
+    return _drawn(info)
 
 
-def sweep(found: Sweep | Iterable[Record]) -> Any:
+def sweep(found: StudyResult | Iterable[Record]) -> Any:
     """Quality and spikes of a sweep against the firing-rate scale, with the choice marked.
 
     `found` is what `sw.sweep` returned, or its records. Raises `MissingExtraError` without
     matplotlib, and `ValueError` for records that are not of a sweep.
     """
-    records = found.records if isinstance(found, Sweep) else found
-    return _drawn(figures.draw_sweep, figures.sweep_info(records))
+    records = found.records if isinstance(found, StudyResult) else found
+    return _drawn(figures.sweep_info(records))
 
 
 def rates(measured: Run | Evaluation) -> Any:
@@ -75,7 +75,7 @@ def rates(measured: Run | Evaluation) -> Any:
     """
     found = neuron_rates(measured)
     _require(found, "no layer spikes, or the evaluation was loaded from a file")
-    return _drawn(figures.draw_rates, figures.rates_info(found))
+    return _drawn(figures.rates_info(found))
 
 
 def _recorded(simulator: Simulator, probes: Any, sample: int | None) -> figures.SpikesInfo:
@@ -102,10 +102,10 @@ def _recorded(simulator: Simulator, probes: Any, sample: int | None) -> figures.
     return figures.spike_times_info(times, recorded, simulator.dt, before)
 
 
-def _drawn(draw: Callable[[Any], Any], info: Any) -> Any:
+def _drawn(info: figures.Info) -> Any:
     """The first axes of a figure that is shown."""
     with on_screen():
-        return draw(info).axes[0]
+        return figures.draw(info).axes[0]
 
 
 def _require(found: Any, reason: str) -> None:

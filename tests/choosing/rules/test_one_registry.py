@@ -15,11 +15,11 @@ import spikewright as sw
 from spikewright.choosing import Case, Choice, Setting
 from spikewright.choosing.rules import RULES
 from spikewright.choosing.rules import rule as rules
-from spikewright.choosing.tuning.allocation import Allocation
-from spikewright.choosing.tuning.settings import searched_rules, with_rules
 from spikewright.cli import main
 from spikewright.errors import ConversionError, TuningError
 from spikewright.showing.demo import MODEL
+from spikewright.study.search.allocation import Allocation
+from spikewright.study.search.parameters import searched_rules, with_rules
 
 X = np.random.default_rng(0).normal(size=(40, 6))
 
@@ -53,8 +53,8 @@ def test_a_rule_of_ones_own_is_taken_everywhere(mine: type[sw.ScaleRule], tmp_pa
     for name, scale in made.resolved["scale_firing_rates"].items():
         assert scale == pytest.approx(1000 / values[name].magnitude("layer").highest[0])
 
-    compared = sw.best_rule(made, X, 4, progress=False).compared
-    assert any(row.candidate.name.startswith("LargestValue") for row in compared)
+    compared = sw.best_rule(made, X, 4, progress=False).points
+    assert any(row.setting.name.startswith("LargestValue") for row in compared)
 
     digits = load_digits()
     x, y = digits.images[:80, None].astype(np.float32), digits.target[:80]
@@ -96,8 +96,8 @@ def test_every_rule_is_taken_by_all_three(name: str) -> None:
     assert set(made.resolved["scale_firing_rates"]) == set(population_names(MLP))
 
     best = sw.best_rule(made, X, 4, candidates=[rule], progress=False)
-    assert {row.candidate.arguments["scale_firing_rates"] for row in best.compared} == {rule}
-    assert not any(row.failed for row in best.compared)
+    assert {row.setting.arguments["scale_firing_rates"] for row in best.points} == {rule}
+    assert not any(row.failed for row in best.points)
 
     wanted, known = with_rules({"rule": [rule]})
     layers = dict.fromkeys(population_names(MLP), Setting(cap=1))
@@ -132,5 +132,5 @@ def test_what_is_no_rule_is_refused_by_a_search(given: object) -> None:
 def test_what_is_no_candidate_is_refused() -> None:
     """A name is no rule here."""
     made = sw.convert(MLP, spiking=True)
-    with pytest.raises(ConversionError, match=r"rules, or of sw\.Candidate"):
+    with pytest.raises(ConversionError, match=r"rules, or of sw\.StudySetting"):
         sw.best_rule(made, X, 4, candidates=["percentile"], progress=False)  # type: ignore[list-item]

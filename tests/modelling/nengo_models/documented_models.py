@@ -57,21 +57,10 @@ def _driven(n: Any, d: int = 1, **given: Any) -> Any:
     return cells
 
 
-@model("a single neuron")
-def _single(n: Any) -> None:
-    one = n.Ensemble(1, 1, intercepts=[-0.5], max_rates=[100.0], encoders=[[1.0]])
-    n.Connection(n.Node(lambda t: np.cos(8 * t)), one)
-
-
 @model("two neurons")
 def _pair(n: Any) -> None:
     both = n.Ensemble(2, 1, intercepts=[-0.5, -0.5], max_rates=[90, 110], encoders=[[1], [-1]])
     n.Connection(n.Node(lambda t: np.sin(8 * t)), both, synapse=None)
-
-
-@model("a communication channel")
-def _channel(n: Any) -> None:
-    n.Connection(_driven(n), _cells(n), synapse=0.01)
 
 
 @model("addition and a squared value")
@@ -93,32 +82,11 @@ def _combining(n: Any) -> None:
     n.Connection(pair.neurons[[5, 3]], other[1:], transform=1e-3 * np.eye(2))
 
 
-@model("a product", OTHER_PARTS)
-def _product(n: Any) -> None:
-    product = n.networks.Product(40, 2)
-    n.Connection(_wave(n, 2), product.input_a)
-    n.Connection(_wave(n, 2, 5.0), product.input_b)
-
-
-@model("multiplication in two dimensions")
-def _multiplication(n: Any) -> None:
-    both = _driven(n, 2, radius=1.5, size=80)
-    n.Connection(both, _cells(n), function=lambda x: x[0] * x[1])
-
-
 @model("an integrator")
 def _integrator(n: Any) -> None:
     store = _cells(n, size=80)
     n.Connection(n.Node(lambda t: float(t < 0.05)), store, transform=0.1, synapse=0.1)
     n.Connection(store, store, synapse=0.1)
-
-
-@model("a controlled integrator")
-def _controlled(n: Any) -> None:
-    store = _cells(n, 2, size=80, radius=1.5)
-    n.Connection(_wave(n), store, transform=[[0.1], [0]], synapse=0.1)
-    n.Connection(n.Node(0.9), store[1], synapse=0.005)
-    n.Connection(store, store[0], function=lambda x: x[0] * x[1], synapse=0.1)
 
 
 @model("an oscillator")
@@ -183,16 +151,6 @@ def _unsupervised(n: Any, rule: Any) -> None:
     pre, post = _driven(n), _cells(n)
     solver = n.solvers.LstsqL2(weights=True)
     n.Connection(pre, post, solver=solver, learning_rule_type=rule)
-
-
-@model("BCM")
-def _bcm(n: Any) -> None:
-    _unsupervised(n, n.BCM(2e-10, theta_synapse=0.1))
-
-
-@model("Oja")
-def _oja(n: Any) -> None:
-    _unsupervised(n, n.Oja(6e-8, beta=0.7))
 
 
 @model("two rules that add up")
@@ -264,13 +222,6 @@ def _legendre(n: Any) -> None:
     n.Connection(memory.output, memory.input, transform=tau * a + np.eye(order), synapse=tau)
 
 
-@model("circular convolution", OTHER_PARTS)
-def _circular(n: Any) -> None:
-    bound = n.networks.CircularConvolution(20, 4, invert_b=True)
-    n.Connection(_wave(n, 4), bound.input_a)
-    n.Connection(_wave(n, 4, 6.0), bound.input_b)
-
-
 @model("a cleanup memory", OTHER_PARTS)
 def _cleanup(n: Any) -> None:
     memory = n.networks.AssociativeMemory(np.eye(3, 4), n_neurons=20, inhibitable=True)
@@ -279,13 +230,6 @@ def _cleanup(n: Any) -> None:
     memory.add_threshold_to_outputs(20)
     n.Connection(_wave(n, 4), memory.input)
     n.Connection(n.Node(lambda t: float(t > 0.08)), memory.inhibit)
-
-
-@model("an input-gated memory", OTHER_PARTS)
-def _gated(n: Any) -> None:
-    memory = n.networks.InputGatedMemory(20, 2)
-    n.Connection(_wave(n, 2), memory.input)
-    n.Connection(n.Node(lambda t: float(t > 0.05)), memory.gate)
 
 
 @model("an array of ensembles")
@@ -337,25 +281,6 @@ def _solvers(n: Any) -> None:
         n.Connection(a, _cells(n, size=20), solver=solver, function=lambda x: x**2)
 
 
-@model("noise", "its random numbers are drawn by another generator")
-def _noise(n: Any) -> None:
-    made = n.processes
-    noise = made.WhiteNoise(n.dists.Gaussian(0, 0.01), scale=False, seed=3)
-    noisy = _driven(n, noise=noise)
-    n.Connection(n.Node(made.WhiteSignal(0.5, high=10, seed=4)), noisy)
-    n.Connection(n.Node(made.FilteredNoise(n.Lowpass(0.01), seed=5)), noisy)
-    n.Connection(n.Node(made.BrownNoise(seed=6)), noisy, transform=0.1)
-
-
-@model("processes of pieces")
-def _pieces(n: Any) -> None:
-    made = n.processes
-    steps, line = {0: 0.1, 0.03: [0.5], 0.06: -0.5}, {0.01: 0.0, 0.05: 1.0, 0.09: -1.0}
-    cells = _cells(n)
-    n.Connection(n.Node(made.Piecewise(steps)), cells)
-    n.Connection(n.Node(made.Piecewise(line, interpolation="linear")), cells)
-
-
 @model("synapses")
 def _synapses(n: Any) -> None:
     a = _driven(n)
@@ -378,26 +303,6 @@ def _config(n: Any) -> None:
     preset = n.presets.ThresholdingEnsembles(0.3)
     with preset:
         n.Connection(_wave(n), n.Ensemble(30, 1))
-
-
-@model("gains and biases that are drawn")
-def _drawn_gains(n: Any) -> None:
-    given = {"gain": n.dists.Uniform(1, 5), "bias": n.dists.Gaussian(1, 0.5)}
-    n.Connection(_driven(n, **given), _cells(n, 2, **given), function=lambda x: [x[0], 0.5])
-
-
-@model("gating by inhibition")
-def _inhibition(n: Any) -> None:
-    a, b, gate = _driven(n), _cells(n), n.Node(lambda t: float(0.03 < t < 0.07))
-    n.Connection(a, b)
-    n.Connection(gate, b.neurons, transform=[[-2.5]] * 40, synapse=0.01)
-
-
-@model("direct mode")
-def _direct(n: Any) -> None:
-    exact = _driven(n, 2, size=1, neuron_type=n.Direct())
-    n.Connection(exact, _cells(n), function=lambda x: x[0] * x[1])
-    n.Connection(exact[::-1], exact, transform=[[0, 0.5], [-0.5, 0]], synapse=0.05)
 
 
 @model("nodes that pass on and compute")

@@ -58,7 +58,7 @@ def test_products_add_up_to_a_dot_product() -> None:
     np.testing.assert_array_equal(sw.networks.dot_product_transform(3, 0.5), [[0.5, 0.5, 0.5]])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(d=st.integers(1, 17), a=st.booleans(), b=st.booleans(), seed=st.integers(0, 99))
 def test_products_of_frequencies_are_a_convolution(d: int, a: bool, b: bool, seed: int) -> None:
     """Of any length, either input inverted; `2 d - 2` products, one more for an odd length."""

@@ -185,12 +185,6 @@ class TestPopulate:
         assert known["E"].length() == pytest.approx(1.0)
         assert np.ptp(np.abs(np.fft.rfft(known["B"].v))) > 0.1
 
-    def test_new_ones_are_unlike_the_others(self) -> None:
-        """A unitary one too keeps to `max_similarity`."""
-        known = letters(64, "A; B; C.unitary(); D.unitary().normalized()", max_similarity=0.1)
-        similar = known.compare(known.vectors) - np.eye(4)
-        assert np.abs(similar).max() <= 0.1 + 1e-12
-
     @pytest.mark.parametrize(
         ("text", "message"),
         [

@@ -59,7 +59,7 @@ EXPRESSIONS = st.recursive(
 
 
 @given(EXPRESSIONS)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_operators_send_what_the_algebra_has(text: str) -> None:
     """Of modules without neurons, exactly, whatever is written; Python evaluates the same text."""
     known = letters()
@@ -209,14 +209,6 @@ class TestActions:
             sim.run_steps(400)
         found = SemanticPointer(sim.data[probe][300:].mean(axis=0))
         assert found.compare(known["B"] * known["A"] * ~known["A"]) > 0.8
-
-    @pytest.mark.parametrize("operators", [False, True])
-    def test_one_that_does_nothing(self, operators: bool) -> None:
-        """While it is chosen nothing is sent; another in its place sends what it says."""
-        idle, busy = self._choice(True, operators), self._choice(False, operators)
-        assert idle[200:280, 1].mean() > 0.8 < busy[200:280, 1].mean()
-        assert np.abs(idle[500:]).max() < 0.2
-        assert busy[500:, 2].mean() > 0.8
 
     def test_effects_in_actions_wait_for_the_choice(self) -> None:
         """Inside nothing is connected at once; outside `ifmax` is refused."""

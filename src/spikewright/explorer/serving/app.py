@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from spikewright._base.markup import STYLE
 from spikewright.explorer.live import LiveRun
 from spikewright.explorer.serving.guard import Guard
 from spikewright.explorer.serving.talk import Talk
@@ -32,7 +33,7 @@ def application(subject: Subject | LiveRun, token: str, port: int) -> Any:
     async def talk(socket: WebSocket) -> None:
         await talker(socket).run()
 
-    files = [Route(f"/{path.name}", _file(path)) for path in sorted(PAGE.iterdir())]
+    files = [Route(f"/{path.name}", _file(path)) for path in (STYLE, *sorted(PAGE.iterdir()))]
     routes = [Route("/", _file(PAGE / page)), *files, WebSocketRoute("/talk", talk)]
     return Guard(Starlette(routes=routes), token, port)
 

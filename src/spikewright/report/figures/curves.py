@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright.report.figures.base import PALETTE, Row, clean, new_figure
+from spikewright._base.amounts import counted
+from spikewright.report.figures import plot
+from spikewright.report.figures.saving import Row
 
 _PANELS = 6  # neurons of two dimensions that are drawn
+_FEW = 18  # lines that are drawn in full strength
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,50 @@ class CurvesInfo:
         pairs = zip(self.inputs, self.outputs, strict=True)
         return [head, *([float(v) for v in (*x, *y)] for x, y in pairs)]
 
+    def chart(self) -> plot.Chart:
+        """A line a neuron, or of two dimensions a map for each of six.
+
+        Raises `ValueError` for more dimensions: response curves can be drawn of those.
+        """
+        if self.dimensions > 2:
+            raise ValueError(f"curves over {self.dimensions} dimensions cannot be drawn")
+        return self._lines() if self.dimensions == 1 else self.thinned(_PANELS)._maps()
+
+    def _lines(self) -> plot.Chart:
+        order = np.argsort(self.inputs[:, 0], kind="stable")
+        inputs, (count, low) = self.inputs[order, 0], (self.outputs.shape[1], self.outputs.min())
+        style = " thin soft" if count > _FEW else ""
+        lines = [
+            plot.Line(np.column_stack([inputs, column[order]]), plot.colour(i) + style)
+            for i, column in enumerate(self.outputs.T)
+        ]
+        x = plot.Axis(self.of, float(inputs[0]), float(inputs[-1]), most=(8, 4))
+        y = plot.Axis(f"output ({self.unit})", min(0.0, float(low)), self._top)
+        title = counted(count, "neuron")
+        panels = [plot.Panel(x, y, lines, 280, title=title)]
+        return plot.Chart("curves", "", panels, f"{title} over {self.of}.", width=600)
+
+    def _maps(self) -> plot.Chart:
+        columns = min(3, len(self.picked))
+        x, y = (
+            plot.Axis(name, float(v.min()), float(v.max()), most=(4, 4))
+            for name, v in zip(("first value", "second value"), self.inputs.T, strict=True)
+        )
+        top, unit = self._top, self.unit
+        maps = [[plot.Surface(self.inputs, values, top)] for values in self.outputs.T]
+        titles = [f"neuron {number}" for number in self.picked]
+        panels = [
+            plot.Panel(x, y, m, 160, t, alike=True) for m, t in zip(maps, titles, strict=True)
+        ]
+        levels = (2, 4, 6, 8)
+        keys = [plot.LegendEntry("box", f"c0 p{n}", f"{n / 8 * top:.3g} {unit}") for n in levels]
+        words = f"Maps of {len(panels)} neurons over two values, at most {top:.3g} {unit}."
+        return plot.Chart("maps", "", panels, words, keys, None, columns, 240 * columns + 60)
+
+    @property
+    def _top(self) -> float:
+        return float(self.outputs.max()) or 1.0
+
 
 def tuning_curves_info(
     points: ArrayLike, outputs: ArrayLike, neurons: int | None = None, unit: str = "Hz"
@@ -81,56 +127,3 @@ def _info(x: NDArray, outputs: ArrayLike, of: str, neurons: int | None, unit: st
         )
     info = CurvesInfo(x, y, of, np.arange(y.shape[1]), unit)
     return info if neurons is None else info.thinned(neurons)
-
-
-def draw_curves(info: CurvesInfo) -> Any:
-    """A `matplotlib.figure.Figure`: a line a neuron, or of two dimensions a map for six of them.
-
-    Raises `ValueError` for more dimensions: give response curves of those.
-    """
-    if info.dimensions == 1:
-        return _lines(info)
-    if info.dimensions == 2:
-        return _maps(info.thinned(_PANELS))
-    raise ValueError(f"curves over {info.dimensions} dimensions cannot be drawn")
-
-
-def _lines(info: CurvesInfo) -> Any:
-    figure = new_figure(6.0, 3.6)
-    axes = figure.subplots()
-    order = np.argsort(info.inputs[:, 0], kind="stable")
-    many = info.outputs.shape[1] > 3 * len(PALETTE)
-    for index, column in enumerate(info.outputs.T):
-        colour = PALETTE[index % len(PALETTE)]
-        width, alpha = (0.8, 0.6) if many else (1.5, 0.95)
-        x = info.inputs[order, 0]
-        axes.plot(x, column[order], color=colour, linewidth=width, alpha=alpha)
-    axes.set_xlabel(info.of)
-    axes.set_ylabel(f"output ({info.unit})")
-    axes.set_title(f"{info.outputs.shape[1]} neurons", loc="left")
-    axes.set_xlim(info.inputs.min(), info.inputs.max())
-    axes.set_ylim(bottom=min(0.0, float(info.outputs.min())))
-    clean(axes)
-    return figure
-
-
-def _maps(info: CurvesInfo) -> Any:
-    columns = min(3, len(info.picked))
-    rows = -(-len(info.picked) // columns)
-    figure = new_figure(2.3 * columns + 0.8, 2.3 * rows + 0.3)
-    panels = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).ravel()
-    top = float(info.outputs.max()) or 1.0
-    shown: Any = None
-    for axes, number, values in zip(panels, info.picked, info.outputs.T, strict=False):
-        shown = axes.tripcolor(
-            *info.inputs.T, values, shading="gouraud", cmap="viridis", vmin=0.0, vmax=top
-        )
-        shown.set_rasterized(True)
-        axes.set_title(f"neuron {int(number)}", fontsize=9)
-        axes.set_aspect("equal")
-    for axes in panels[len(info.picked) :]:
-        axes.set_visible(False)
-    figure.supxlabel("first value", fontsize=10)
-    figure.supylabel("second value", fontsize=10)
-    figure.colorbar(shown, ax=list(panels), label=f"output ({info.unit})", shrink=0.8)
-    return figure

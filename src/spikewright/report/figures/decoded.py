@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright.report.figures.base import BLACK, PALETTE, Row, clean, new_figure
+from spikewright._base.amounts import capital
+from spikewright.report.figures import plot
+from spikewright.report.figures.saving import Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,41 @@ class DecodedInfo:
             columns.append(self.ideal)
         return [head, *([float(v) for v in row] for row in np.hstack(columns))]
 
+    def chart(self) -> plot.Chart:
+        """Values over time, ideals dashed, their difference below; before settling it is grey."""
+        named = enumerate(self.names)
+        keys = [plot.LegendEntry("line", f"{plot.colour(i)} thin", name) for i, name in named]
+        values = self.decoded if self.ideal is None else np.hstack([self.decoded, self.ideal])
+        marks = self._lines(self.decoded)
+        panels = [self._panel("value", values, marks, 260)]
+        words = f"{', '.join(self.names)} over {self.time[-1]:g} s."
+        if self.ideal is not None:
+            marks += [plot.Line(self._points(column), "source") for column in self.ideal.T]
+            keys.append(plot.LegendEntry("line", "source", "ideal"))
+            errors = self.decoded - self.ideal
+            early = (self.time[0], float(errors.min()), self.settled, float(errors.max()))
+            grey = [plot.Boxes([early], "ground")] if self.settled > self.time[0] else []
+            below = [*grey, plot.Guide(0, "axis"), *self._lines(errors)]
+            told = f"root mean square {self.rms:.3g}"
+            panels.append(self._panel("error", errors, below, 90, told))
+            words += f" {capital(told)} of the error."
+        return plot.Chart("decoded", "", panels, words, keys)
+
+    def _panel(
+        self, name: str, values: NDArray, marks: list[plot.Mark], height: float, remark: str = ""
+    ) -> plot.Panel:
+        last = remark or self.ideal is None
+        x = plot.Axis("time (s)" if last else "", float(self.time[0]), float(self.time[-1]))
+        low, high = plot.with_room([float(values.min()), float(values.max())])
+        return plot.Panel(x, plot.Axis(name, low, high, most=(4, 4)), marks, height, remark=remark)
+
+    def _lines(self, values: NDArray) -> list[plot.Mark]:
+        styles = (f"{plot.colour(index)} thin" for index in range(len(self.names)))
+        return [plot.Line(self._points(v), s) for v, s in zip(values.T, styles, strict=True)]
+
+    def _points(self, values: NDArray) -> NDArray:
+        return np.column_stack([self.time, values])
+
 
 def decoded_info(
     time: ArrayLike,
@@ -84,49 +120,3 @@ def decoded_info(
 def _columns(values: ArrayLike) -> NDArray:
     array = np.asarray(values, np.float64)
     return array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
-
-
-def draw_decoded(info: DecodedInfo) -> Any:
-    """A `matplotlib.figure.Figure`: values over time, ideals dashed, their difference below."""
-    if info.ideal is None:
-        figure = new_figure(7.0, 3.2)
-        panels = [figure.subplots()]
-    else:
-        figure = new_figure(7.0, 4.2)
-        panels = list(figure.subplots(2, 1, sharex=True, height_ratios=[3, 1]))
-        _draw_errors(panels[1], info, info.ideal)
-    _draw_values(panels[0], info)
-    for axes in panels:
-        clean(axes)
-    panels[-1].set_xlabel("time (s)")
-    panels[-1].set_xlim(info.time[0], info.time[-1])
-    figure.align_ylabels()
-    return figure
-
-
-def _colours(info: DecodedInfo) -> list[str]:
-    return [PALETTE[i % len(PALETTE)] for i in range(len(info.names))]
-
-
-def _draw_values(axes: Any, info: DecodedInfo) -> None:
-    for index, (name, colour) in enumerate(zip(info.names, _colours(info), strict=True)):
-        axes.plot(info.time, info.decoded[:, index], color=colour, linewidth=1.0, label=name)
-        if info.ideal is not None:
-            axes.plot(info.time, info.ideal[:, index], color=BLACK, linewidth=1.3, linestyle="--")
-    if info.ideal is not None:
-        axes.plot([], [], color=BLACK, linewidth=1.3, linestyle="--", label="ideal")
-    axes.legend(frameon=False, loc="upper right", ncols=4, fontsize=9)
-    axes.set_ylabel("value")
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high + 0.12 * (high - low))  # room for the legend
-
-
-def _draw_errors(axes: Any, info: DecodedInfo, ideal: NDArray) -> None:
-    """Differences, and their size from when the run has settled; before that it is grey."""
-    for colour, error in zip(_colours(info), (info.decoded - ideal).T, strict=True):
-        axes.plot(info.time, error, color=colour, linewidth=0.9)
-    axes.axhline(0, color=BLACK, linewidth=0.8)
-    if info.settled > info.time[0]:
-        axes.axvspan(info.time[0], info.settled, color="#EEEEEE", linewidth=0)
-    axes.set_ylabel("error")
-    axes.set_title(f"root mean square {info.rms:.3g}", loc="right", fontsize=9, color=BLACK)

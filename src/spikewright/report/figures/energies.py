@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from spikewright._base.amounts import joules
 from spikewright.records import OWN_NETWORKS, Record, select
-from spikewright.report.figures.base import PALETTE, Row, clean, count_in_plain_numbers, new_figure
+from spikewright.report.figures import plot
+from spikewright.report.figures.saving import Row
 from spikewright.report.tables import network_text
 
-MARKERS = ("o", "s", "D", "^")
+_ROW = 30  # pixels of a cost table
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,42 @@ class EnergiesInfo:
         ]
         return [("cost_table", "network", "joules_per_sample"), *body]
 
+    def chart(self) -> plot.Chart:
+        """A row a cost table, a mark a network, a logarithmic axis."""
+        values = [v for costs in self.tables.values() for v in costs.values() if v > 0] or [1e-12]
+        low, high = min(values) / 1.5, max(values) * 1.5
+        x = plot.Axis("energy per sample", low, high, joules, (9, 4), log=True, grid=True)
+        rules = [plot.Guide(row, "grid") for row in range(len(self.tables))]
+        marks = [self._marks(index) for index in reversed(range(len(self.networks)))]
+        panel = plot.Panel(x, plot.rows_of(self.tables), [*rules, *marks], _ROW * len(self.tables))
+        return plot.Chart(
+            "energy",
+            "Energy per sample, by cost table",
+            [panel],
+            f"Joules per sample. {'; '.join(map(self._words, self.tables))}.",
+            [plot.LegendEntry("mark", _colour(i), name, i) for i, name in enumerate(self.networks)],
+            "Joules are counted operations times what each table says that one costs. The axis is "
+            "logarithmic.",
+        )
+
+    def _marks(self, index: int) -> plot.Marks:
+        """Those of a network."""
+        network, points, titles = self.networks[index], [], []
+        for row, (table, costs) in enumerate(self.tables.items()):
+            if costs.get(network, 0.0) > 0:
+                points.append((costs[network], float(row)))
+                titles.append(f"{table}, {network}: {joules(costs[network])}")
+        return plot.Marks(points, _colour(index), index, titles)
+
+    def _words(self, table: str) -> str:
+        costs = self.tables[table].items()
+        return f"{table}: " + ", ".join(f"{network} {joules(value)}" for network, value in costs)
+
+
+def _colour(index: int) -> str:
+    order = (1, 0, 4, 2, 3, 5)  # the network itself, the first, stands out
+    return plot.colour(order[index % plot.COLOURS])
+
 
 def energies_info(records: Iterable[Record]) -> EnergiesInfo:
     """From "energy" records of the last step; raises `ValueError` where there are none."""
@@ -55,23 +91,3 @@ def energies_info(records: Iterable[Record]) -> EnergiesInfo:
         name = network_text(network) if own else f"{network}, {precision}"
         tables.setdefault(str(record.how["table"]), {})[name] = record.value
     return EnergiesInfo(tables, steps)
-
-
-def draw_energies(info: EnergiesInfo) -> Any:
-    """A `matplotlib.figure.Figure`: a row a cost table, a mark a network, a logarithmic axis."""
-    figure = new_figure(7.0, 1.5 + 0.4 * len(info.tables))
-    axes = figure.subplots()
-    styles = zip(info.networks, PALETTE * 2, MARKERS * 2, strict=False)
-    for network, colour, marker in styles:
-        places = [(c[network], i) for i, c in enumerate(info.tables.values()) if network in c]
-        axes.plot(*zip(*places, strict=True), marker, color=colour, label=network, alpha=0.9)
-    axes.set_xscale("log")
-    count_in_plain_numbers(
-        axes.xaxis, [v for c in info.tables.values() for v in c.values()], joules
-    )
-    axes.set_yticks(range(len(info.tables)), list(info.tables))
-    axes.invert_yaxis()
-    axes.set_xlabel("energy per sample")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    clean(axes, "x")
-    return figure

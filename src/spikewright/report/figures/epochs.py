@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from spikewright._base.amounts import capital, joules, number, percent
 from spikewright.records import Record, select
-from spikewright.report.figures.base import BLACK, PALETTE, Row, clean, new_figure
+from spikewright.report.figures import plot
+from spikewright.report.figures.saving import Row
+from spikewright.report.figures.scale import whole_ticks
 
 MEASURES = ("loss", "accuracy", "score", "spikes per sample", "energy")
+_MARKED = 40  # epochs up to which each gets a mark
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,34 @@ class EpochsInfo:
         ]
         return [("samples", "epoch", self.measure.replace(" ", "_")), *body]
 
+    def chart(self) -> plot.Chart:
+        """A line for each kind of samples, the kept epoch dashed."""
+        values = [value for line in self.lines.values() for _, value in line]
+        y = plot.measure_axis(self.measure, values, self.fraction, unit=self.unit)
+        last = max(line[-1][0] for line in self.lines.values())
+        x = plot.Axis("epoch", 1, max(last, 2), most=(9, 9), ticks_of=whole_ticks)
+        unit = 100 if self.fraction else 1
+        lines = {name: [(at, unit * v) for at, v in line] for name, line in self.lines.items()}
+        marks, ends = plot.series(lines, _MARKED)
+        if self.kept is not None:
+            marks.insert(0, plot.Guide(self.kept, "source", upright=True))
+        kept = f"epoch {self.kept} was kept" if self.kept is not None else "no epoch was kept"
+        return plot.Chart(
+            f"training_{self.measure}".replace(" ", "_"),
+            f"{capital(self.measure)} by epoch",
+            [plot.Panel(x, y, marks, 182, ends=ends)],
+            f"{capital(self.measure)} {'; '.join(map(self._words, self.lines))}; {kept}.",
+            note=None if self.kept is None else f"Dashed: epoch {self.kept}, which was kept.",
+        )
+
+    def _words(self, samples: str) -> str:
+        show = percent if self.fraction else joules if self.unit == "J" else number
+        (first, began), (last, ended) = self.lines[samples][0], self.lines[samples][-1]
+        return (
+            f"of samples {samples} from {show(began)} in epoch {first} to {show(ended)} in epoch "
+            f"{last}"
+        )
+
 
 def epochs_infos(records: Iterable[Record]) -> list[EpochsInfo]:
     """One for each measure of the records of a training (`Training.records`)."""
@@ -51,21 +82,3 @@ def epochs_infos(records: Iterable[Record]) -> list[EpochsInfo]:
             name = f"{measure} under {first.how['table']}" if "table" in first.how else measure
             infos.append(EpochsInfo(name, ordered, kept, measure == "accuracy", first.unit))
     return infos
-
-
-def draw_epochs(info: EpochsInfo) -> Any:
-    """A `matplotlib.figure.Figure`: a line for each kind of samples, the kept epoch marked."""
-    figure = new_figure(7.0, 4.0)
-    axes = figure.subplots()
-    unit = 100 if info.fraction else 1
-    for (samples, line), colour in zip(info.lines.items(), PALETTE, strict=False):
-        epochs, values = zip(*line, strict=True)
-        axes.plot(epochs, [unit * v for v in values], "o-", color=colour, label=samples)
-    if info.kept is not None:
-        axes.axvline(info.kept, color=BLACK, linestyle="--", linewidth=1.2, label="kept")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(f"{info.measure} (%)" if info.fraction else info.measure)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False)
-    clean(axes)
-    return figure

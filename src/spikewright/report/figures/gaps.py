@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from spikewright._base.amounts import capital, percent
 from spikewright.records import Record, select
-from spikewright.report.figures.base import PALETTE, Cell, Row, clean, new_figure
+from spikewright.report.figures import plot
+from spikewright.report.figures.saving import Cell, Row
+
+PARTS = {
+    "inherited": "what earlier layers have lost, passed on",
+    "policy": "what was changed on purpose",
+    "clipping": "more than the cap on spikes lets through",
+    "quantisation": "what whole spikes cannot express",
+    "arrival order": "spikes sent too early, or not any more, because input came unevenly",
+    "settling": "what a synapse had not passed on by the end",
+}
+"""Parts of the gap in words; docs/diagnosis.md has the formulas."""
+_ROW = 24  # pixels of a layer
+_BOX = 8 / _ROW
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,45 @@ class GapsInfo:
         keys = [name.replace(" ", "_") for name in names]
         return [("layer", self.cost.replace(" ", "_"), "gap", *keys), *body]
 
+    def chart(self) -> plot.Chart:
+        """For each layer its parts side by side, those below zero leftwards."""
+        ends = [0.0]
+        boxes = [self._boxes(part, plot.colour(i), ends) for i, part in enumerate(self.present)]
+        low, high = 1.05 * min(ends), 1.05 * max(*ends, 0.1)
+        x = plot.Axis("error, % of the layer's values", low, high, most=(8, 4), grid=True)
+        marks: list[plot.Mark] = [*boxes, plot.Guide(0, "axis", upright=True)]
+        more = len(self.parts) - 12
+        words = "; ".join([self._words(layer) for layer in self.parts][:12])
+        meanings = "; ".join(f"{part}: {PARTS[part]}" for part in self.present if part in PARTS)
+        return plot.Chart(
+            "error_by_layer",
+            "Error by layer, and what caused it",
+            [plot.Panel(x, plot.rows_of(self.parts), marks, _ROW * len(self.parts))],
+            words + (f"; and {more} more layers." if more > 0 else "."),
+            [plot.LegendEntry("box", plot.colour(i), part) for i, part in enumerate(self.present)],
+            "The layer that costs most comes first; parts add up."
+            + (f" {capital(meanings)}." if meanings else ""),
+        )
+
+    def _boxes(self, part: str, style: str, ends: list[float]) -> plot.Boxes:
+        """A part of all layers, in percent, beside those before it; `ends` collects the ends."""
+        before = self.present[: self.present.index(part)]
+        spans, titles = [], []
+        for row, (layer, parts) in enumerate(self.parts.items()):
+            value = parts.get(part, 0.0)
+            if value:
+                others = (parts.get(name, 0.0) for name in before)
+                start = 100 * sum(v for v in others if v * value > 0)
+                ends.append(start + 100 * value)
+                spans.append((start, row - _BOX, ends[-1], row + _BOX))
+                titles.append(f"{layer}: {part} {percent(value)}")
+        return plot.Boxes(spans, style, titles)
+
+    def _words(self, layer: str) -> str:
+        parts = self.parts[layer]
+        told = ", ".join(f"{p} {percent(parts[p])}" for p in self.present if parts.get(p))
+        return f"{layer} {percent(self.whole[layer])}" + (f" ({told})" if told else "")
+
 
 def gaps_info(records: Iterable[Record]) -> GapsInfo:
     """From the records of a diagnosis; raises `ValueError` where they hold no gap."""
@@ -60,25 +112,3 @@ def gaps_info(records: Iterable[Record]) -> GapsInfo:
         {str(r.how["layer"]): r.value for r in select(found, cost)},
         cost,
     )
-
-
-def draw_gaps(info: GapsInfo) -> Any:
-    """A `matplotlib.figure.Figure`: for each layer its parts side by side, below zero leftwards."""
-    figure = new_figure(7.0, 1.4 + 0.32 * len(info.parts))
-    axes = figure.subplots()
-    colours = dict(zip(info.present, PALETTE * 2, strict=False))
-    for place, parts in enumerate(info.parts.values()):
-        ends = [0.0, 0.0]  # below zero, above
-        for name in info.present:
-            value = 100 * parts.get(name, 0.0)
-            side = int(value > 0)
-            axes.barh(place, value, left=ends[side], height=0.6, color=colours[name])
-            ends[side] += value
-    axes.axvline(0, color="#222222", linewidth=0.8)
-    axes.set_yticks(range(len(info.parts)), list(info.parts))
-    axes.invert_yaxis()
-    axes.set_xlabel("error, % of the layer's values")
-    handles = [axes.barh(0, 0, color=colour) for colour in colours.values()]
-    axes.legend(handles, list(colours), frameon=False, loc="best")
-    clean(axes, "x")
-    return figure

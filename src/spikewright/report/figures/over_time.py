@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from spikewright._base.amounts import number
+from spikewright._base.amounts import capital, number, percent
 from spikewright.records import Record, Worth, select, worths
-from spikewright.report.figures.base import BLACK, PALETTE, Cell, Row, clean, new_figure
+from spikewright.report.figures import plot
+from spikewright.report.figures.saving import Cell, Row
+from spikewright.report.figures.scale import step_ticks
 
 Point = tuple[int, float, float, float]
 """Step, value and its 95 % interval."""
 
 _MOST = 400  # steps that are shown
+_MARKED = 16  # steps up to which each gets a mark
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,43 @@ class OverTimeInfo:
             for step, value, low, high in line
         ]
         return [header, *body]
+
+    def chart(self) -> plot.Chart:
+        """A line and its band for each readout, the source's value dashed."""
+        unit = 100 if self.fraction else 1
+        points = [v for line in self.lines.values() for _, *point in line for v in point]
+        source = [] if self.source is None else [self.source]
+        y = plot.measure_axis(self.measure, [*points, *source], self.fraction, whole=True)
+        last = max(line[-1][0] for line in self.lines.values())
+        heading = f"steps of {self.dt * 1000:g} ms"
+        x = plot.Axis(heading, 1, max(last, 2), number, (9, 9), log=True, ticks_of=step_ticks)
+        bands = [
+            plot.Band([(t, unit * a, unit * b) for t, _, a, b in line], plot.colour(index))
+            for index, line in enumerate(self.lines.values())
+        ]
+        values = {name: [(p[0], unit * p[1]) for p in line] for name, line in self.lines.items()}
+        lines, ends = plot.series(values, _MARKED)
+        ends += [(unit * value, "source", "muted") for value in source]
+        marks = [*bands, *lines, *(plot.Guide(unit * value, "source") for value in source)]
+        of = "" if self.output is None else f", output {self.output}"
+        return plot.Chart(
+            "accuracy_over_time",
+            f"{capital(self.measure)} against steps{of}",
+            [plot.Panel(x, y, marks, 262, ends=ends)],
+            self._words(),
+            note=f"{self.n:,} samples; bands are 95 % intervals.",
+        )
+
+    def _words(self) -> str:
+        show = percent if self.fraction else number
+        n = max(line[-1][0] for line in self.lines.values())
+        ends = "; ".join(
+            f"{name} readout from {show(line[0][1])} at step {line[0][0]} to {show(line[-1][1])} "
+            f"({show(line[-1][2])} to {show(line[-1][3])}) at step {n}"
+            for name, line in self.lines.items()
+        )
+        source = "" if self.source is None else f" The source: {show(self.source)}."
+        return f"A line for each readout over {n} steps, with 95 % intervals: {ends}.{source}"
 
 
 def over_time_infos(records: Iterable[Record]) -> list[OverTimeInfo]:
@@ -99,23 +138,3 @@ def with_interval(record: Record) -> tuple[float, float, float]:
     """A value and its interval, the value itself where it has none."""
     low, high = record.interval or (record.value, record.value)
     return record.value, low, high
-
-
-def draw_over_time(info: OverTimeInfo) -> Any:
-    """A `matplotlib.figure.Figure`: a line and its band for each readout, the source dashed."""
-    figure = new_figure(7.0, 4.0)
-    axes = figure.subplots()
-    unit = 100 if info.fraction else 1
-    if info.source is not None:
-        axes.axhline(unit * info.source, color=BLACK, linestyle="--", linewidth=1.4, label="source")
-    for (name, line), colour in zip(info.lines.items(), PALETTE * len(info.lines), strict=False):
-        steps, values, low, high = np.array(line).T
-        axes.fill_between(steps, unit * low, unit * high, color=colour, alpha=0.18, linewidth=0)
-        axes.plot(steps, unit * values, color=colour, linewidth=1.8, label=f"{name} readout")
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(lambda step, _: number(step))
-    axes.set_xlabel(f"steps of {info.dt * 1000:g} ms")
-    axes.set_ylabel(f"{info.measure} (%)" if info.fraction else info.measure)
-    axes.legend(frameon=False)
-    clean(axes)
-    return figure

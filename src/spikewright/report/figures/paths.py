@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright.report.figures.base import BLACK, BLUE, Row, clean, new_figure
+from spikewright.report.figures import plot
+from spikewright.report.figures.saving import Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,32 @@ class PathInfo:
         body: list[Row] = [(what, float(x), float(y)) for what, points in parts for x, y in points]
         return [("what", *self.names), *body]
 
+    def chart(self) -> plot.Chart:
+        """The path as a line, the ideal dashed, both axes alike."""
+        lines = [plot.Line(self.points, "c0 thin")]
+        if self.ideal is not None:
+            lines.append(plot.Line(self.ideal, "source"))
+        both = np.concatenate([line.points for line in lines])
+        middle, half = (
+            (both.min(0) + both.max(0)) / 2,
+            0.53 * float(np.ptp(both, axis=0).max() or 1),
+        )
+        x, y = (
+            plot.Axis(name, float(at - half), float(at + half), grid=True)
+            for name, at in zip(self.names, middle, strict=True)
+        )
+        return plot.Chart(
+            "path",
+            "",
+            [plot.Panel(x, y, lines, 380, alike=True)],
+            f"{len(self.points):,} points of {self.names[0]} and {self.names[1]}.",
+            [
+                plot.LegendEntry("line", "c0 thin", "path"),
+                plot.LegendEntry("line", "source", "ideal"),
+            ][: len(lines)],
+            width=460,
+        )
+
 
 def path_info(
     points: ArrayLike, ideal: ArrayLike | None = None, names: tuple[str, str] = ("x", "y")
@@ -40,18 +66,3 @@ def _pairs(points: ArrayLike) -> NDArray:
     if array.ndim != 2 or array.shape[1] != 2:
         raise ValueError(f"a path is (steps, 2), got {array.shape}")
     return array
-
-
-def draw_path(info: PathInfo) -> Any:
-    """A `matplotlib.figure.Figure`: the path as a line, the ideal dashed, both axes alike."""
-    figure = new_figure(4.6, 4.4)
-    axes = figure.subplots()
-    axes.plot(*info.points.T, color=BLUE, linewidth=0.9)
-    if info.ideal is not None:
-        axes.plot(*info.ideal.T, color=BLACK, linewidth=1.3, linestyle="--", label="ideal")
-        axes.legend(frameon=False, loc="upper right", fontsize=9)
-    axes.set_xlabel(info.names[0])
-    axes.set_ylabel(info.names[1])
-    axes.set_aspect("equal", adjustable="datalim")
-    clean(axes, "both")
-    return figure

@@ -9,22 +9,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.amounts import capital, number
 from spikewright._base.pictures import as_pictures, picture_shape
-from spikewright.report.figures.base import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    VERMILION,
-    Row,
-    clean,
-    new_figure,
-)
-from spikewright.report.figures.spikes import draw_events
+from spikewright.report.figures import plot
+from spikewright.report.figures.saving import Row
+from spikewright.report.figures.scale import linear_ticks, shortened
+from spikewright.report.figures.spikes import KINDS, height_of, spike_marks
 
 _OUTPUTS = 10  # that a page shows
 _SIDE = 32  # pixels of the input on a page, which is thinned out where it has more
+_PICTURE, _LEVELS = 96.0, 8  # height of the input, and greys of it
+_OUTPUT = 150  # height of the output
+_NAME = 180  # pixels of a layer's name
+_RANKS = ("c1", "c3")  # colours of the source's two largest outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +132,127 @@ class RasterInfo:
         body += [("source", "output", i, "", float(v)) for i, v in pairs]
         return [(*self.columns, "time_ms", "value"), *body]
 
+    def chart(self) -> plot.Chart:
+        """A panel a layer, with the source's values beside it, and below the output over time."""
+        layers = [self._layer(name) for name in self.spikes]
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        return plot.Chart(
+            "raster",
+            "One sample, spike by spike",
+            [*self._input(), *layers, self._output()],
+            self._words(),
+            self._keys(),
+            f"{capital(settings)}." if settings else None,
+        )
+
+    @property
+    def _right(self) -> plot.Sizes:
+        """Pixels to the right of spikes, for the source's values and the names of outputs."""
+        return (182, 82) if self.activations else (72, 72)
+
+    def _input(self) -> list[plot.Panel]:
+        """The input, where it is a picture: the higher a value, the more of the text's colour."""
+        if self.picture is None:
+            return []
+        lines, columns = self.picture.shape
+        levels = np.round(_LEVELS * self.picture).astype(int)
+        marks = [
+            plot.Boxes([(c, r, c + 1, r + 1) for r, c in np.argwhere(levels == n)], f"pixel p{n}")
+            for n in range(1, _LEVELS + 1)
+            if np.any(levels == n)
+        ]
+        x, y = plot.Axis("", 0, columns), plot.Axis("", 0, lines, down=True)
+        width = _PICTURE / lines * columns
+        return [plot.Panel(x, y, marks, _PICTURE, "input", ground=True, width=width)]
+
+    def _layer(self, name: str) -> plot.Panel:
+        """The spikes of one layer, and the source's values."""
+        shown, events = self.shown(name), self.spikes[name]
+        title = f"{shortened(name, _NAME)}: {int(np.abs(events[:, 2]).sum()):,} spikes"
+        if len(shown) < self.neurons[name]:
+            title += f" of {len(shown)} neurons in {self.neurons[name]:,}"
+        step, neuron, count = events.T
+        unit = 1000 * self.dt
+        marks = spike_marks(step * unit, np.searchsorted(shown, neuron), count, unit)
+        x = plot.Axis("", 0, float(self.time_ms[-1]))
+        y = plot.Axis(f"{name}\nneuron", 0, len(shown), most=(4, 4), down=True)
+        beside = self._activations(name, y) if name in self.activations else None
+        height, right = height_of(len(shown)), self._right
+        return plot.Panel(x, y, marks, height, title, ground=True, beside=beside, right=right)
+
+    def _activations(self, name: str, rows: plot.Axis) -> plot.Panel:
+        """The source's value of each neuron as a bar, and the spiking one's mean as a stroke."""
+        values, sent = self.activations[name], self.means.get(name)
+        both = values if sent is None else np.concatenate([values, sent])
+        marks: list[plot.Mark] = [plot.Guide(0, "axis", upright=True)]
+        bars = [(0, i, float(v), i + 1) for i, v in enumerate(values) if v]
+        if bars:
+            marks.append(plot.Boxes(bars, "c2 soft", gap=(0, 0.3)))
+        if sent is not None:
+            pairs = enumerate(zip(values, sent, strict=True))
+            at = [(float(s), i, float(s), i + 1) for i, (v, s) in pairs if v or s]
+            marks.append(plot.Strokes(at, "sent c1"))
+        x = plot.Axis("", min(0.0, float(both.min())), max(float(both.max()), 1e-12))
+        return plot.Panel(x, rows, marks, 0, remark="source, and mean sent", ground=True)
+
+    def _output(self) -> plot.Panel:
+        """The answer so far, output by output, and the values that it should tend to."""
+        shown = [int(i) for i in self.largest]
+        values, ends = self.source[shown], self.running_mean[-1, shown]
+        low, high = min(values.min(), ends.min()), max(values.max(), ends.max())
+        margin = 0.15 * (high - low) or 1.0
+        marks: list[plot.Mark] = []
+        for rank, index in reversed(list(enumerate(shown))):
+            style = _RANKS[rank] if rank < len(_RANKS) else "other"
+            line = list(zip(self.time_ms, self.running_mean[:, index], strict=True))
+            marks.append(plot.Line(line, f"{style} thin" if style == "other" else style))
+            if len(line) == 1:
+                marks.append(plot.Marks(line, style))
+            marks.append(plot.Guide(float(values[rank]), f"dots {style}"))
+        named = zip(shown, _RANKS, strict=False)
+        names = [
+            (float(self.source[i]), f"output {self.numbers[i]}", f"name {s}") for i, s in named
+        ]
+        title = "output, mean so far"
+        y = plot.Axis("output", float(low - margin), float(high + margin), most=(4, 4))
+        x = plot.Axis(
+            "time (ms)", 0, float(self.time_ms[-1]), most=(8, 4), ticks_of=self._whole_steps
+        )
+        return plot.Panel(x, y, marks, _OUTPUT, title, ends=names, right=self._right)
+
+    def _whole_steps(self, low: float, high: float, most: int) -> list[float]:
+        steps = [(tick, tick / (1000 * self.dt)) for tick in linear_ticks(low, high, most)]
+        return [tick for tick, step in steps if abs(step - round(step)) < 1e-6]
+
+    def _keys(self) -> list[plot.LegendEntry]:
+        counts = np.concatenate([*(e[:, 2] for e in self.spikes.values()), np.zeros(0, int)])
+        keys = [
+            plot.LegendEntry("box", style, text)
+            for style, text, is_of in KINDS
+            if np.any(is_of(counts))
+        ]
+        if self.activations:
+            keys.append(plot.LegendEntry("box", "c2 soft", "the source's activation"))
+        if self.means:
+            keys.append(plot.LegendEntry("line", "c1", "mean that was sent"))
+        return [*keys, plot.LegendEntry("line", "dots other", "the source's output")]
+
+    def _words(self) -> str:
+        layers = "; ".join(
+            f"{name}: {int(np.abs(events[:, 2]).sum()):,} spikes of {len(self.shown(name)):,} "
+            "neurons"
+            for name, events in self.spikes.items()
+        )
+        first = int(self.largest[0])
+        error = np.abs(self.running_mean - self.source).max(axis=1)
+        answers = (
+            f"The source's largest output is number {self.numbers[first]}, "
+            f"{number(float(self.source[first]))}; the mean of the spiking network ends at "
+            f"{number(float(self.running_mean[-1, first]))}"
+        )
+        settled = f"; outputs end within {number(float(error[-1]))} of the source's"
+        return f"{layers}. {answers}{settled if np.any(np.diff(error) < 0) else ''}."
+
 
 def _at(values: Mapping[str, NDArray], places: Mapping[str, NDArray]) -> dict[str, NDArray]:
     return {name: values[name][chosen] for name, chosen in places.items() if name in values}
@@ -193,60 +311,3 @@ def _grey(x: NDArray) -> NDArray | None:
     if picture_shape(x.shape) is None:
         return None
     return as_pictures(x[None], (float(x.min()), float(x.max())))[0].mean(axis=2) / 255
-
-
-def draw_raster(info: RasterInfo) -> Any:
-    """A `matplotlib.figure.Figure`: a raster per layer, and below it the output over time."""
-    figure = new_figure(8.0, 7.5)
-    layers = list(info.spikes)
-    heights = [np.sqrt(info.neurons[layer]) for layer in layers]
-    panels = figure.subplots(
-        len(layers) + 1, 1, sharex=True, height_ratios=[*heights, 0.9 * sum(heights) or 1.0]
-    )
-    panels = np.atleast_1d(panels)
-    for axes, layer, colour in zip(panels, layers, (BLUE, GREEN) * len(layers), strict=False):
-        events = info.spikes[layer]
-        draw_events(axes, events, info.dt * 1000, colour)
-        axes.set_ylim(-1, info.neurons[layer])
-        axes.set_ylabel(f"{layer}\nneuron")
-        axes.set_title(
-            f"{int(np.abs(events[:, 2]).sum()):,} spikes", loc="right", fontsize=9, color=BLACK
-        )
-        clean(axes)
-    _draw_output(panels[-1], info)
-    panels[-1].set_xlabel("time (ms)")
-    title = "One sample, spike by spike"
-    if info.settings:
-        title += f" ({', '.join(f'{name} {value}' for name, value in info.settings.items())})"
-    panels[0].set_title(title, loc="left")
-    figure.align_ylabels()
-    return figure
-
-
-def _draw_output(axes: Any, info: RasterInfo) -> None:
-    """Running means as lines, the source's values as dashed lines; the two largest stand out."""
-    first, second = [*map(int, info.largest[:2]), -1][:2]
-    end = info.time_ms[-1]
-    for index in range(len(info.source)):
-        colour, width = GREY, 0.9
-        if index in (first, second):
-            colour, width = (VERMILION if index == first else ORANGE), 2.2
-        line = info.running_mean[:, index]
-        axes.plot(info.time_ms, line, color=colour, linewidth=width, zorder=width)
-        axes.axhline(info.source[index], color=colour, linestyle=":", linewidth=width, zorder=0)
-        if index in (first, second):
-            axes.annotate(
-                f"output {info.numbers[index]}",
-                (end, info.source[index]),
-                (6, 0),
-                textcoords="offset points",
-                color=colour,
-                va="center",
-                annotation_clip=False,
-            )
-    span = float(np.ptp(info.source)) or 1.0
-    axes.set_ylim(info.source.min() - 0.35 * span, info.source.max() + 0.35 * span)
-    axes.set_xlim(0, end * 1.01)
-    axes.set_ylabel("output,\nmean so far")
-    axes.set_title("dotted: the source network's values", loc="right", fontsize=9, color=BLACK)
-    clean(axes)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spikewright.report.figures.base import BLUE, VERMILION, Row, clean, new_figure
+from spikewright._base.amounts import number, percent
+from spikewright.report.figures import plot
+from spikewright.report.figures.saving import Row
 
 PERCENTILES = (5, 25, 50, 75, 95)
+_ROW = 24  # pixels of a layer
+_BOX, _MEDIAN = 7 / _ROW, 8 / _ROW
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,13 @@ class LayerRates:
     largest: float
     silent: float
     neurons: int
+
+    def __str__(self) -> str:
+        """Median, mean and ends, in words."""
+        return (
+            f"median {number(self.percentiles[2])} Hz, mean {number(self.mean)} Hz, 95 % below "
+            f"{number(self.percentiles[4])} Hz, {percent(self.silent)} of {self.neurons:,} silent"
+        )
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,41 @@ class RatesInfo:
         ]
         return [("layer", "neurons", "silent", "mean_hz", *names, "largest_hz"), *body]
 
+    def chart(self) -> plot.Chart:
+        """For each layer a box from the 25th to the 75th percentile, a whisker from the 5th to the
+        95th, the median and the mean."""
+        found = list(enumerate(self.layers.values()))
+        titles = [f"{name}: {rates}" for name, rates in self.layers.items()]
+        reached = [max(r.percentiles[-1], r.mean) for _, r in found]
+        high = 1.05 * max([*reached, 1e-9])
+        boxes, ends, medians = [], [], []
+        for i, rates in found:
+            lowest, low, median, top, highest = rates.percentiles
+            ends.append((lowest, i, highest, i))
+            boxes.append((low, i - _BOX, top, i + _BOX))
+            medians.append((median, i - _MEDIAN, median, i + _MEDIAN))
+        marks = (
+            plot.Strokes(ends, "whisker c0"),
+            plot.Boxes(boxes, "c0 soft", titles),
+            plot.Strokes(medians, "median c0"),
+            plot.Marks([(r.mean, i) for i, r in found], "c1", 2, titles),
+        )
+        x = plot.Axis("firing rate of a neuron (Hz)", 0, high, most=(8, 4), grid=True)
+        more = f"; and {len(found) - 12} more layers" if len(found) > 12 else ""
+        return plot.Chart(
+            "firing_rates",
+            "Firing rates by layer",
+            [plot.Panel(x, plot.rows_of(self.layers), marks, _ROW * len(found))],
+            f"{'; '.join(titles[:12])}{more}.",
+            (
+                plot.LegendEntry("box", "c0 soft", "half of the neurons"),
+                plot.LegendEntry("line", "whisker c0", "nine in ten"),
+                plot.LegendEntry("line", "median c0", "median"),
+                plot.LegendEntry("mark", "c1", "mean", 2),
+            ),
+            "The rate of each neuron, over all samples.",
+        )
+
 
 def rates_info(rates: Mapping[str, ArrayLike]) -> RatesInfo:
     """From the rate of every neuron in Hz, `{layer: (*shape)}`, over all samples."""
@@ -57,23 +102,3 @@ def rates_info(rates: Mapping[str, ArrayLike]) -> RatesInfo:
             values.size,
         )
     return RatesInfo(layers)
-
-
-def draw_rates(info: RatesInfo) -> Any:
-    """A `matplotlib.figure.Figure`: a bar from the 25th to the 75th percentile for each layer.
-
-    Thin lines reach from the 5th to the 95th, the mark is the median, the diamond the mean.
-    """
-    figure = new_figure(7.0, 1.2 + 0.32 * len(info.layers))
-    axes = figure.subplots()
-    for place, rates in enumerate(info.layers.values()):
-        low, first, median, third, high = rates.percentiles
-        axes.plot([low, high], [place] * 2, color=BLUE, linewidth=1)
-        axes.barh(place, third - first, left=first, height=0.55, color=BLUE, alpha=0.5)
-        axes.plot([median] * 2, [place - 0.28, place + 0.28], color=BLUE, linewidth=2)
-        axes.plot([rates.mean], [place], "D", color=VERMILION, markersize=5)
-    axes.set_yticks(range(len(info.layers)), list(info.layers))
-    axes.invert_yaxis()
-    axes.set_xlabel("firing rate of a neuron (Hz)")
-    clean(axes, "x")
-    return figure

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright.report.figures.base import BLACK, BLUE, GREEN, Row, clean, new_figure
+from spikewright.report.figures import plot
+from spikewright.report.figures.saving import Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,26 @@ class SpikesInfo:
             for t, n, c in events
         ]
         return [("population", "neuron", "time_s", "spikes"), *body]
+
+    def chart(self) -> plot.Chart:
+        """A panel a population, a dot a spike."""
+        names = list(self.spikes)
+        return plot.Chart(
+            "spikes",
+            "",
+            [self._panel(name, "time (s)" if name == names[-1] else "") for name in names],
+            "; ".join(f"{name}: {self.rates(name):.3g} Hz" for name in names) + ".",
+        )
+
+    def _panel(self, name: str, heading: str) -> plot.Panel:
+        n = self.neurons[name]
+        x = plot.Axis(
+            heading, self.before * self.dt, (self.before + self.steps) * self.dt, grid=True
+        )
+        step, neuron, count = self.spikes[name].T
+        marks = spike_marks(step * self.dt, neuron, count, self.dt)
+        y = plot.Axis(f"{name}\nneuron", 0, n, most=(4, 4))
+        return plot.Panel(x, y, marks, height_of(n), remark=f"{self.rates(name):.3g} Hz")
 
 
 def spikes_info(
@@ -81,25 +101,20 @@ def spike_times_info(
     return SpikesInfo(spikes, {name: len(n) for name, n in times.items()}, steps, dt, before)
 
 
-def draw_spikes(info: SpikesInfo) -> Any:
-    """A `matplotlib.figure.Figure`: a panel a population, a dot a spike."""
-    heights = [np.sqrt(n) for n in info.neurons.values()]
-    figure = new_figure(7.0, 1.2 + 2.0 * len(heights))
-    panels = np.atleast_1d(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights))
-    for axes, name, colour in zip(panels, info.spikes, (BLUE, GREEN) * len(heights), strict=False):
-        draw_events(axes, info.spikes[name], info.dt, colour)
-        axes.set_ylim(-1, info.neurons[name])
-        axes.set_ylabel(f"{name}\nneuron")
-        axes.set_title(f"{info.rates(name):.3g} Hz", loc="right", fontsize=9, color=BLACK)
-        clean(axes)
-    panels[-1].set_xlabel("time (s)")
-    panels[-1].set_xlim(info.before * info.dt, (info.before + info.steps) * info.dt)
-    figure.align_ylabels()
-    return figure
+KINDS = (
+    ("c0 soft", "a spike", lambda count: count == 1),
+    ("c0", "several in a step", lambda count: count > 1),
+    ("c1", "taken back", lambda count: count < 0),
+)
+"""Spikes by how they are drawn: style, meaning, and a condition on their number."""
 
 
-def draw_events(axes: Any, events: NDArray, unit: float, colour: str) -> None:
-    """Dots for `(step, neuron, count)` rows, larger where a neuron spikes more than once."""
-    step, neuron, count = events.T
-    size = 6.0 * np.abs(count)
-    axes.scatter(step * unit, neuron, size, color=colour, linewidths=0, alpha=0.85, rasterized=True)
+def spike_marks(times: NDArray, rows: NDArray, counts: NDArray, step: float) -> list[plot.Spikes]:
+    """Marks of spikes that end steps of a length, by their kind."""
+    found = [(style, is_of(counts)) for style, _, is_of in KINDS]
+    return [plot.Spikes(times[at], rows[at], counts[at], step, s) for s, at in found if np.any(at)]
+
+
+def height_of(neurons: int) -> float:
+    """Pixels of a panel of neurons."""
+    return min(192.0, max(48.0, 3.0 * neurons))

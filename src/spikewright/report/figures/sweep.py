@@ -8,21 +8,17 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from spikewright._base.amounts import capital, counted, number
 from spikewright.records import Record, Worth, select, worths
-from spikewright.report.figures.base import (
-    BLACK,
-    PALETTE,
-    Row,
-    clean,
-    count_in_plain_numbers,
-    new_figure,
-)
+from spikewright.report.figures import plot
 from spikewright.report.figures.over_time import with_interval
+from spikewright.report.figures.saving import Row
 from spikewright.report.sweeps import Key, by_setting, scale_text, steps_of_spikes
-from spikewright.report.tables import shown
+from spikewright.report.tables import shown, value_of
 
 _PANELS = 4  # numbers of steps that are shown beside each other
-_DASHES = ("-", "--", ":")
+_WHISKERS = 24  # points up to which each gets its interval: more would hide each other
+_TITLE, _SCALE = "Scores and spikes by firing-rate scale", "firing-rate scale"
 
 
 class Point(NamedTuple):
@@ -48,6 +44,11 @@ class Curve:
     steps: int
     points: tuple[Point, ...]
     spikes: tuple[float | None, ...]
+
+    @property
+    def text(self) -> str:
+        """Its name and readout."""
+        return ", ".join(filter(None, [self.name, f"{self.readout} readout"]))
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,130 @@ class SweepInfo:
             for point, spikes in zip(curve.points, curve.spikes, strict=True)
         ]  # fmt: skip
         return [(*header, f"{key}_high", "spikes_per_sample", "source", "chosen"), *body]
+
+    def chart(self) -> plot.Chart:
+        """Scores against the scale, and below them spikes, side by side by number of steps."""
+        return self._chart(self.steps, f"{_TITLE}, over {self.n:,} samples", several=True)
+
+    def at_one(self) -> plot.Chart:
+        """The scores alone, after the steps of `shown_steps`."""
+        after = f"after {counted(self.shown_steps, 'step')}"
+        title = f"{capital(self.worth.name)} against the firing-rate scale, {after}"
+        return self._chart((self.shown_steps,), f"{title} of {1000 * self.dt:g} ms", several=False)
+
+    @property
+    def shown_steps(self) -> int:
+        """The number of steps of the choice, else the last."""
+        return self.steps[-1] if self.chosen is None else self.chosen[0].steps
+
+    def _chart(self, steps: Sequence[int], title: str, several: bool) -> plot.Chart:
+        curves = [c for c in self.curves if c.steps in steps and c.points]
+        spiking = several and any(n is not None for c in curves for n in c.spikes)
+        panels = [self._scores(curves, count, several, spiking) for count in steps]
+        if spiking:
+            panels += [self._spikes(curves, count) for count in steps]
+        return plot.Chart(
+            "sweep",
+            title,
+            panels,
+            self._words([c for c in curves if c.steps == self.shown_steps]),
+            self._keys(curves),
+            f"{self.n:,} samples; bars are 95 % intervals.",
+            columns=len(steps),
+            width=plot.WIDE if len(steps) == 1 else 220 + 310 * len(steps),
+        )
+
+    def _scores(
+        self, shown: Sequence[Curve], steps: int, several: bool, spiking: bool
+    ) -> plot.Panel:
+        """The scores of the answers, with intervals, beside the source."""
+        unit = 100 if self.worth.fraction else 1
+        source = [] if self.source is None else [self.source]
+        reached = [v for c in shown for p in c.points for v in (p.low, p.high)]
+        y = plot.measure_axis(self.worth.name, [*reached, *source], self.worth.fraction, whole=True)
+        curves = [c for c in shown if c.steps == steps]
+        marks: list[plot.Mark] = [plot.Guide(unit * value, "source") for value in source]
+        points = {c: [(self._at[p.place], unit * p.value) for p in c.points] for c in curves}
+        marks += [plot.Line(points[c], self._style(c)) for c in curves]
+        few = sum(len(c.points) for c in curves) <= _WHISKERS
+        for curve in curves:
+            style = self._style(curve).split()[0]
+            ends = [(at, unit * p.low, at, unit * p.high)
+                    for (at, _), p in zip(points[curve], curve.points, strict=True)]  # fmt: skip
+            marks += [plot.Strokes(ends, f"thin {style}")] if few else []
+            titles = [self._title(curve, p) for p in curve.points]
+            marks.append(plot.Marks(points[curve], style, 0, titles))
+        for curve in curves:
+            pairs = zip(points[curve], curve.points, strict=True)
+            for place in [at for at, point in pairs if point.chosen]:
+                marks += [plot.Ring(place), plot.PointLabel(place, "chosen", "strong")]
+        title = f"{counted(steps, 'step')}, {1000 * self.dt * steps:g} ms"
+        x = self._scales("" if spiking else _SCALE)
+        return plot.Panel(x, y, marks, 272, title=title if several else "")
+
+    def _spikes(self, shown: Sequence[Curve], steps: int) -> plot.Panel:
+        """Spikes a sample, which do not depend on the readout; dashes keep those below visible."""
+        first = self.curves[0].readout
+        counts = [n for c in shown for n in c.spikes if n is not None]
+        log = min(counts) > 0
+        y = plot.Axis("spikes per sample", *plot.with_room(counts, log), number, (5, 5), log)
+        marks: list[plot.Mark] = []
+        drawn = [c for c in shown if c.steps == steps and c.readout == first]
+        for index, curve in enumerate(drawn):
+            pairs = zip(curve.points, curve.spikes, strict=True)
+            points = [(self._at[p.place], n) for p, n in pairs if n is not None]
+            style = self._style(curve).split()[0]
+            if points:
+                dash = plot.dashed(index).partition(" ")[2]
+                marks += [plot.Line(points, f"{style} {dash}"), plot.Marks(points, style)]
+        return plot.Panel(self._scales(_SCALE), y, marks, 180)
+
+    @property
+    def _at(self) -> list[float]:
+        """The places of scales: numbers at their own on a logarithmic axis, rules side by side."""
+        return [float(s) if self.numbers else float(i) for i, s in enumerate(self.scales)]
+
+    def _scales(self, heading: str) -> plot.Axis:
+        low, high = plot.with_room(self._at, self.numbers)
+        named = [(v, scale_text(s)) for v, s in zip(self._at, self.scales, strict=True)]
+        return plot.Axis(heading, low, high, log=self.numbers, named=named)
+
+    def _style(self, curve: Curve) -> str:
+        """A colour for each synapse and kind of neurons, a dash for each readout."""
+        names = list(dict.fromkeys(c.name for c in self.curves))
+        readouts = list(dict.fromkeys(c.readout for c in self.curves))
+        dash = plot.dashed(readouts.index(curve.readout)).partition(" ")[2]
+        return f"{plot.colour(names.index(curve.name))} {dash}".strip()
+
+    def _keys(self, curves: Iterable[Curve]) -> list[plot.LegendEntry]:
+        keys = dict.fromkeys(plot.LegendEntry("line", self._style(c), c.text) for c in curves)
+        source = "" if self.source is None else f"the source, {shown(self.worth)(self.source)}"
+        found = [*keys, *([plot.LegendEntry("line", "source", source)] if source else [])]
+        return (
+            found
+            if self.chosen is None
+            else [*found, plot.LegendEntry("mark", "ring", "chosen", 2)]
+        )
+
+    def _title(self, curve: Curve, point: Point) -> str:
+        show = shown(self.worth)
+        spikes = dict(zip(curve.points, curve.spikes, strict=True))[point]
+        cost = "" if spikes is None else f", {number(spikes)} spikes a sample"
+        interval = f"{show(point.low)} to {show(point.high)}"
+        scale = scale_text(self.scales[point.place])
+        return f"scale {scale}, {curve.text}: {show(point.value)} ({interval}){cost}"
+
+    def _words(self, curves: Sequence[Curve]) -> str:
+        show = shown(self.worth)
+        lines = "; ".join(
+            f"{curve.text}: "
+            + ", ".join(
+                f"{show(p.value)} at {scale_text(self.scales[p.place])}" for p in curve.points
+            )
+            for curve in curves[:8]
+        )
+        chosen = "" if self.chosen is None else f" Chosen: {self._title(*self.chosen)}."
+        return f"{self.worth.name} against the firing-rate scale. {lines}.{chosen}"
 
 
 def _thinned(steps: Sequence[int], wanted: int | None) -> tuple[int, ...]:
@@ -168,125 +293,6 @@ def _curves(
                     here = [r for r in some if r.how.get("steps") == steps and "layer" not in r.how]
                     for r in select(here, worth.name, readout=readout, output=output):
                         points.append(Point(place, *with_interval(r), bool(r.how.get("chosen"))))
-                        spikes.append(_spikes(here))
+                        spikes.append(value_of(here, "spikes per sample"))
                 name = Key(neurons, synapse, None).line or ("no synapse" if len(lines) > 1 else "")
                 yield Curve(name, readout, steps, tuple(points), tuple(spikes))
-
-
-def _spikes(records: Sequence[Record]) -> float | None:
-    found = select(records, "spikes per sample")
-    return found[0].value if found else None
-
-
-def draw_sweep(info: SweepInfo) -> Any:
-    """A `matplotlib.figure.Figure`: worth against scale, and below it spikes, by number of steps.
-
-    A colour for each synapse and kind of neurons, a dash for each readout, the source as a line;
-    the chosen point is marked.
-    """
-    steps = info.steps
-    figure = new_figure(max(6.5, 2.2 + 3.1 * len(steps)), 6.0)
-    panels = figure.subplots(
-        2, len(steps), sharex=True, sharey="row", height_ratios=(3, 2), squeeze=False
-    )
-    for column, count in enumerate(steps):
-        top, bottom = panels[:, column]
-        _draw_worth(top, info, count)
-        _draw_spikes(bottom, info, count)
-        time = f"{count} step{'s' * (count != 1)}, {1000 * info.dt * count:g} ms"
-        top.set_title(time, loc="left", fontsize=10)
-        bottom.set_xlabel("firing-rate scale")
-        for axes in (top, bottom):
-            clean(axes)
-    panels[0, 0].set_ylabel(f"{info.worth.name} (%)" if info.worth.fraction else info.worth.name)
-    panels[1, 0].set_ylabel("spikes per sample")
-    figure.suptitle(
-        f"What the firing-rate scale does, over {info.n:,} samples", x=0.01, ha="left", fontsize=12
-    )
-    handles = _handles(panels[0])
-    figure.legend(
-        handles.values(), handles, loc="outside lower left", ncols=3, frameon=False, fontsize=9,
-        handlelength=2.8,
-    )  # fmt: skip
-    return figure
-
-
-def _draw_worth(axes: Any, info: SweepInfo, steps: int) -> None:
-    """Draw the scores of the answers, with intervals, beside the source."""
-    unit = 100 if info.worth.fraction else 1
-    if info.source is not None:
-        value = shown(info.worth)(info.source)
-        axes.axhline(
-            unit * info.source, color=BLACK, linestyle="--", linewidth=1.4, label=f"source, {value}"
-        )
-    for curve, colour, dash in _styled(info, steps):
-        at, value, low, high = np.array([p[:4] for p in curve.points]).T
-        x, errors = _places(info, at), np.maximum([value - low, high - value], 0)
-        axes.errorbar(
-            x, unit * value, unit * errors, color=colour, linestyle=dash, marker="o", markersize=4,
-            capsize=2.5, linewidth=1.6, elinewidth=0.9, label=_label(curve),
-        )  # fmt: skip
-        for point in curve.points:
-            if point.chosen:
-                axes.plot(
-                    _places(info, [point.place]), [unit * point.value], "D", color="none",
-                    markersize=12, markeredgecolor=BLACK, markeredgewidth=1.8, linestyle="none",
-                    zorder=10, label="chosen",
-                )  # fmt: skip
-    if info.worth.name in ("accuracy", "agreement") and info.worth.fraction:
-        axes.set_ylim(0, 105)
-        axes.set_yticks(range(0, 101, 20))
-
-
-def _draw_spikes(axes: Any, info: SweepInfo, steps: int) -> None:
-    """Spikes a sample: they do not depend on the readout."""
-    first = info.curves[0].readout
-    drawn = [styled for styled in _styled(info, steps) if styled[0].readout == first]
-    for index, (curve, colour, _) in enumerate(drawn):
-        pairs = zip(curve.points, curve.spikes, strict=True)
-        points = [(p.place, spikes) for p, spikes in pairs if spikes is not None]
-        width = 1.6 * (len(drawn) - index)  # those below stay visible
-        x, spikes = _places(info, [place for place, _ in points]), [n for _, n in points]
-        axes.plot(x, spikes, color=colour, marker="o", markersize=3 + width, linewidth=width)
-    _count_axis(axes, [n for curve in info.curves for n in curve.spikes if n is not None])
-    if info.numbers:
-        axes.set_xscale("log")
-    axes.set_xticks(_places(info, range(len(info.scales))), map(scale_text, info.scales))
-    axes.minorticks_off()
-    axes.margins(x=0.08)
-
-
-def _count_axis(axes: Any, counts: Sequence[float]) -> None:
-    """A logarithmic axis with plain numbers, where there are no zeros."""
-    if counts and min(counts) > 0:
-        axes.set_yscale("log")
-        count_in_plain_numbers(axes.yaxis, counts)
-
-
-def _styled(info: SweepInfo, steps: int) -> Iterable[tuple[Curve, str, str]]:
-    """The curves after so many steps, with colour and dash."""
-    names = list(dict.fromkeys(curve.name for curve in info.curves))
-    readouts = list(dict.fromkeys(curve.readout for curve in info.curves))
-    for curve in info.curves:
-        if curve.steps == steps and curve.points:
-            colour = PALETTE[names.index(curve.name) % len(PALETTE)]
-            yield curve, colour, _DASHES[readouts.index(curve.readout) % len(_DASHES)]
-
-
-def _label(curve: Curve) -> str:
-    return ", ".join(filter(None, [curve.name, f"{curve.readout} readout"]))
-
-
-def _places(info: SweepInfo, at: Iterable[float]) -> list[float]:
-    """The places of scales on the axis: numbers at their own place, rules side by side."""
-    return [float(info.scales[int(i)]) if info.numbers else float(i) for i in at]
-
-
-def _handles(panels: Iterable[Any]) -> dict[str, Any]:
-    """The legend entries of all panels, each once."""
-    found: dict[str, Any] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            line = handle[0] if isinstance(handle, tuple) else handle  # without its error bars
-            found.setdefault(label, line)
-    return found

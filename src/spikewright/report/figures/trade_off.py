@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spikewright._base.amounts import joules, number
+from spikewright._base.amounts import capital, format_energy, joules, loss_unit, number
 from spikewright.records import (
     DEFAULT_TABLE,
     OWN_NETWORKS,
@@ -17,16 +17,11 @@ from spikewright.records import (
     select,
     worths,
 )
-from spikewright.report.figures.base import (
-    BLACK,
-    BLUE,
-    GREY,
-    VERMILION,
-    Row,
-    clean,
-    count_in_plain_numbers,
-    new_figure,
-)
+from spikewright.report.figures import plot
+from spikewright.report.figures.saving import Row
+from spikewright.report.tables import shown
+
+_MOST_LABELS = 24
 
 
 @dataclass(frozen=True)
@@ -75,6 +70,83 @@ class TradeOffInfo:
         header = ("setting", self.worth.name.replace(" ", "_"), self.cost.replace(" ", "_"))
         body = [(s.name, s.worth, s.cost, int(s.front), int(s.chosen)) for s in self.settings]
         return [(*header, "on_front", "chosen"), *body]
+
+    def chart(self) -> plot.Chart:
+        """A mark a setting, the front as a line, the choice marked."""
+        unit = 100 if self.worth.fraction else 1
+        source = [] if self.source is None else [self.source]
+        scores = [*(s.worth for s in self.settings), *source]
+        named = [plot.PointLabel((s.cost, unit * s.worth), s.name, _style(s)) for s in self._named]
+        marks: list[plot.Mark] = [plot.Guide(unit * value, "source") for value in source]
+        marks.append(plot.Line([(s.cost, unit * s.worth) for s in self.front], "c0"))
+        for style, shape in (("other", 0), ("c0", 0), ("c1", 2)):
+            some = [s for s in self.settings if _colour(s) == style]
+            points = [(s.cost, unit * s.worth) for s in some]
+            if points:
+                marks.append(plot.Marks(points, style, shape, [self._title(s) for s in some]))
+        name = self.worth.name
+        lost = "Points of accuracy lost" if name == "accuracy drop" else None
+        y = plot.measure_axis(name, scores, self.worth.fraction)
+        front = "; ".join(self._title(setting) for setting in self.front[:12])
+        chosen = "" if self.chosen is None else f" Chosen: {self._title(self.chosen)}."
+        return plot.Chart(
+            "trade_off",
+            f"{lost or capital(name)} against {self.cost}",
+            [plot.Panel(self._costs(), y, [*marks, *named], 282)],
+            f"{len(self.settings)} settings by {self.cost} and {name}. No other is as good for "
+            f"less than {front}.{chosen}",
+            self._keys(),
+            f"{len(self.settings):,} settings, {self.n:,} samples.",
+        )
+
+    def _costs(self) -> plot.Axis:
+        costs = [setting.cost for setting in self.settings]
+        log = min(costs) > 0 and max(costs) > 5 * min(costs)
+        known = self.unit == "J" or self.unit in self.cost
+        heading = self.cost if known else f"{self.cost} ({self.unit})"
+        show = joules if self.unit == "J" else number
+        return plot.Axis(heading, *plot.with_room(costs, log), show, (8, 8), log)
+
+    @property
+    def _named(self) -> list[Setting]:
+        """Settings whose names are shown: the choice first, one for each place."""
+        found = [s for s in self.settings if s.chosen] + [s for s in self.front if not s.chosen]
+        if len(self.settings) <= _MOST_LABELS:
+            found += [s for s in self.settings if s not in found]
+        first = {(s.cost, s.worth): s for s in reversed(found)}
+        return [s for s in found if first[s.cost, s.worth] is s][:_MOST_LABELS]
+
+    def _keys(self) -> list[plot.LegendEntry]:
+        worth = "accurate" if self.worth.name == "accuracy" else "good"
+        keys = [plot.LegendEntry("mark", "c0", f"no other is as {worth} for less")]
+        if any(_colour(s) == "other" for s in self.settings):
+            keys.append(plot.LegendEntry("mark", "other", "another is as good"))
+        if self.chosen is not None:
+            keys.append(plot.LegendEntry("mark", "c1", "chosen", 2))
+        if self.source is not None:
+            keys.append(
+                plot.LegendEntry("line", "source", f"the source, {shown(self.worth)(self.source)}")
+            )
+        return keys
+
+    def _title(self, setting: Setting) -> str:
+        is_loss = self.worth.name.endswith(" drop")
+        show = loss_unit(self.worth.fraction).format if is_loss else shown(self.worth)
+        if self.unit != "J":
+            price = f"{number(setting.cost)} {self.cost}"
+        elif self.table is None:
+            price = joules(setting.cost)
+        else:
+            price = format_energy(setting.cost, self.table)
+        return f"{setting.name}: {show(setting.worth)}, {price}"
+
+
+def _colour(setting: Setting) -> str:
+    return "c1" if setting.chosen else "c0" if setting.front else "other"
+
+
+def _style(setting: Setting) -> str:
+    return "name c1 strong" if setting.chosen else "" if setting.front else "muted"
 
 
 def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -> TradeOffInfo:
@@ -189,38 +261,3 @@ def _with_front(settings: list[Setting], sign: int) -> tuple[Setting, ...]:
         found.append(replace(setting, front=sign * setting.worth > best))
         best = max(best, sign * setting.worth)
     return tuple(found)
-
-
-def draw_trade_off(info: TradeOffInfo) -> Any:
-    """A `matplotlib.figure.Figure`: a point a setting, the front as a line, the choice marked."""
-    figure = new_figure(7.0, 4.5)
-    axes = figure.subplots()
-    unit = 100 if info.worth.fraction else 1
-    if info.source is not None:
-        axes.axhline(unit * info.source, color=BLACK, linestyle="--", linewidth=1.4, label="source")
-    others = [s for s in info.settings if not s.front]
-    axes.plot([s.cost for s in others], [unit * s.worth for s in others], "o", color=GREY)
-    axes.plot(
-        [s.cost for s in info.front],
-        [unit * s.worth for s in info.front],
-        "o-",
-        color=BLUE,
-        label="no other is worth as much for less",
-    )
-    if info.chosen is not None:
-        place = [info.chosen.cost], [unit * info.chosen.worth]
-        axes.plot(*place, "D", color=VERMILION, markersize=10, label=f"chosen: {info.chosen.name}")
-    for setting in info.front[:40]:
-        axes.annotate(
-            setting.name, (setting.cost, unit * setting.worth), (5, -12), textcoords="offset points"
-        )
-    if min(s.cost for s in info.settings) > 0:
-        axes.set_xscale("log")
-        costs = [s.cost for s in info.settings]
-        count_in_plain_numbers(axes.xaxis, costs, joules if info.unit == "J" else number)
-    paid = "" if info.unit in info.cost else f" ({info.unit})"
-    axes.set_xlabel(f"{info.cost}{paid}")
-    axes.set_ylabel(f"{info.worth.name} (%)" if info.worth.fraction else info.worth.name)
-    axes.legend(frameon=False)
-    clean(axes)
-    return figure

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from spikewright._base.markup import Markup, el, html
+from spikewright._base.markup import STYLE, Markup, el, html
 from spikewright._base.writing import begins_with, check_target, file_kind, write_file
 from spikewright.records import Record
 from spikewright.report.figures import RasterInfo
@@ -82,7 +82,8 @@ def document(title: str, summary: str, sections: Iterable[Markup | None]) -> str
 
 
 def _head(title: str) -> Markup:
-    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    sheets = STYLE, Path(__file__).with_name("style.css")
+    style = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     return el(
         "head",
         el("meta", charset="utf-8"),

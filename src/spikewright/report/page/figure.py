@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from spikewright._base.markup import Child, Markup, clean, el
+from spikewright._base.amounts import counted
+from spikewright._base.markup import Markup, clean, el
 from spikewright.report.figures import Info, Row, csv_text
-from spikewright.report.page.drawing import NARROW, WIDE, Drawing
+from spikewright.report.figures.plot import NARROW, WIDE, Chart
+from spikewright.report.page.svg import drawing, legend
+from spikewright.report.page.tables import table_markup
+from spikewright.report.tables import Column, Table
 
 _MOST_ROWS = 400
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A drawing of plain data.
+def figure(info: Info, chart: Chart | None = None, **changes: Any) -> Markup:
+    """The drawing of plain data, by its own chart unless another is given.
 
-    `name` is the file name of its CSV; `draw(info, width)` draws, `describe(info)` says it in
-    words, `keys` explain the marks and `note` is a remark for readers.
+    `changes` are other values of the chart's fields, such as its `name`.
     """
-
-    name: str
-    title: str
-    info: Info
-    draw: Callable[[Any, int], Drawing]
-    describe: Callable[[Any], str]
-    keys: Markup | None = None
-    note: Child = None
-
-    def markup(self) -> Markup:
-        """The figure."""
-        words = self.describe(self.info)
-        drawings = [self.draw(self.info, w).svg(self.title, words) for w in (WIDE, NARROW)]
-        rows = self.info.rows()
-        return el(
-            "figure",
-            el("figcaption", el("h3", self.title)),
-            self.keys,
-            drawings,
-            None if self.note is None else el("p", self.note, class_="note"),
-            data(self.name, rows),
-        )
+    shown = replace(chart or info.chart(), **changes)
+    return el(
+        "figure",
+        el("figcaption", el("h3", shown.title)),
+        legend(shown.keys),
+        [drawing(shown, width) for width in (WIDE, NARROW)],
+        None if shown.note is None else el("p", shown.note, class_="note"),
+        data(shown.name, info.rows()),
+    )
 
 
 def data(name: str, rows: list[Row]) -> Markup:
@@ -56,28 +44,18 @@ def data(name: str, rows: list[Row]) -> Markup:
         href=f"data:text/csv;charset=utf-8,{csv}",
     )
     shown = body[:_MOST_ROWS]
-    counted = f"{len(body):,} row{'s' * (len(body) != 1)}"
+    told = counted(len(body), "row")
     if len(shown) < len(body):
-        counted = f"the first {len(shown):,} of {counted}"
-    table = el(
-        "table",
-        el("thead", el("tr", (el("th", cell, scope="col") for cell in header))),
-        el("tbody", (el("tr", map(_cell, row)) for row in shown)),
-    )
+        told = f"the first {len(shown):,} of {told}"
+    columns = tuple(Column(str(name), str(name), _text) for name in header)
+    table = Table("", columns, tuple(map(tuple, shown)))
     return el(
         "div",
         link,
-        el("details", el("summary", f"Data as a table, {counted}"), scrolling(table, name)),
+        el("details", el("summary", f"Data as a table, {told}"), table_markup(table, name)),
         class_="data",
     )
 
 
-def _cell(value: str | float | int) -> Markup:
-    if isinstance(value, str):
-        return el("td", value)
-    return el("td", f"{value:.6g}" if isinstance(value, float) else value, class_="number")
-
-
-def scrolling(content: Markup, label: str) -> Markup:
-    """A box that scrolls sideways by itself, with a finger or with the arrow keys."""
-    return el("div", content, class_="scroll", role="region", aria_label=label, tabindex="0")
+def _text(value: str | float | int) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

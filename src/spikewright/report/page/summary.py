@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spikewright._base.amounts import format_difference, loss_unit, number
+from spikewright._base.amounts import counted, format_difference, loss_unit, number
 from spikewright.records import Record, Worth, interval_kind, select, worths
 from spikewright.report.tables import shown
 
@@ -39,7 +39,7 @@ def sentence(records: Iterable[Record]) -> str:
         return f"{_duration(last, steps)} {worth}{f', for {cost}' if cost else ''}."
     if cost:
         n = spikes[0].n
-        over = f"over {n:,} sample{'s' * (n != 1)}"
+        over = f"over {counted(n, 'sample')}"
         return f"{_duration(last, steps)} the network has sent {cost}, {over}."
     return "The answers were not scored."
 
@@ -47,7 +47,7 @@ def sentence(records: Iterable[Record]) -> str:
 def _duration(records: list[Record], steps: int) -> str:
     dt = next((float(r.how["dt"]) for r in records if "dt" in r.how), None)
     each = "" if dt is None else f" of {dt * 1000:g} ms"
-    return f"After {steps:,} step{'s' * (steps != 1)}{each}"
+    return f"After {counted(steps, 'step')}{each}"
 
 
 def _worth(last: list[Record], found: list[Record]) -> str:

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 from spikewright._base.markup import Markup, el
-from spikewright.report.page.figure import scrolling
 from spikewright.report.tables import Column, Table, Value
 
 
 def table_markup(table: Table, label: str) -> Markup:
-    """A table with its title as caption; the first cell of a row is its heading."""
-    numeric = [_is_numeric(table, place) for place in range(len(table.columns))]
-    columns = list(zip(table.columns, numeric, strict=True))
-    head = (
-        el("th", _heading(column), scope="col", class_="number" if right else None)
-        for column, right in columns
-    )
-    rows = (
-        el(
-            "tr",
-            (
-                _cell(v, c, r, i == 0)
-                for i, (v, (c, r)) in enumerate(zip(row, columns, strict=True))
-            ),
-        )
-        for row in table.rows
-    )
+    """A table with its title as caption, in a box that scrolls sideways by itself.
+
+    The first cell of a row is its heading. There is no line of headings where all are empty.
+    """
+    classes = [None if table.is_text(place) else "number" for place in range(len(table.columns))]
+    columns = list(zip(table.columns, classes, strict=True))
+    head = [el("th", _heading(c), scope="col", class_=class_) for c, class_ in columns]
+    rows = ([_cell(v, c, k) for v, (c, k) in zip(row, columns, strict=True)] for row in table.rows)
     found = el(
         "table",
         el("caption", table.title) if table.title else None,
-        el("thead", el("tr", head)),
-        el("tbody", rows),
+        el("thead", el("tr", head)) if any(c.heading for c in table.columns) else None,
+        el("tbody", (el("tr", _as_heading(first), others) for first, *others in rows)),
     )
-    return scrolling(found, label)
+    return el("div", found, class_="scroll", role="region", aria_label=label, tabindex="0")
 
 
 def _heading(column: Column) -> list[str | Markup]:
@@ -40,14 +30,11 @@ def _heading(column: Column) -> list[str | Markup]:
     return [first, *(part for line in others for part in (el("br"), line))]
 
 
-def _is_numeric(table: Table, place: int) -> bool:
-    found = [row[place] for row in table.rows if row[place] is not None]
-    return bool(found) and not any(isinstance(value, str) for value in found)
+def _cell(value: Value, column: Column, class_: str | None) -> Markup:
+    return el("td", "\u2013" if value is None else column.show(value), class_=class_)
 
 
-def _cell(value: Value, column: Column, right: bool, heading: bool) -> Markup:
-    text = "\u2013" if value is None else column.show(value)
-    class_ = "number" if right else None
-    if heading:
-        return el("th", text, scope="row", class_=class_)
-    return el("td", text, class_=class_)
+def _as_heading(cell: Markup) -> Markup:
+    cell.tag = "th"
+    cell.set("scope", "row")
+    return cell

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,18 @@ both = pytest.mark.parametrize("precision", PRECISIONS)
 def each(examples: Iterable[Any]) -> Any:
     """Parametrise over named examples."""
     return pytest.mark.parametrize("example", [pytest.param(e, id=e.id) for e in examples])
+
+
+def in_turn(
+    examples: Iterable[Any],
+    name: str = "precision",
+    values: Sequence[Any] = PRECISIONS,
+    given: str = "example",
+) -> Any:
+    """Parametrise over named examples, each with the value of an argument whose turn it is."""
+    turns = zip(examples, cycle(values))
+    cases = [pytest.param(e, value, id=f"{getattr(e, 'id', e)}-{value}") for e, value in turns]
+    return pytest.mark.parametrize((given, name), cases)
 
 
 class Suite:

@@ -35,8 +35,7 @@ class CutTests(Suite):
         )
         assert any(not np.array_equal(other[probe], runs[0][probe]) for probe in other)
 
-    @both
-    @pytest.mark.parametrize("held", [False, True])
+    @pytest.mark.parametrize(("held", "precision"), [(False, "float32"), (True, "float64")])
     def test_batch_order_blocks_chunks_and_splits_change_nothing(
         self, held: bool, precision: Precision
     ) -> None:

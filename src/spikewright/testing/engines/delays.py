@@ -16,7 +16,7 @@ from spikewright.network.neurons import Direct, IntegrateAndFire, RectifiedLinea
 from spikewright.network.solvers import LstsqL2
 from spikewright.network.synapses import Alpha, Lowpass, WindowMean
 from spikewright.network.transforms import Sparse
-from spikewright.testing.engines.base import EPSILON, Suite, both
+from spikewright.testing.engines.base import EPSILON, Suite, both, in_turn
 
 _DT, _N = 0.125, 6
 _RATES = RectifiedLinear()
@@ -112,8 +112,7 @@ _PATHS: dict[str, Callable[[_Made], Connection]] = {
 class DelayTests(Suite):
     """What a connection with a delay delivers, and when."""
 
-    @both
-    @pytest.mark.parametrize("path", _PATHS)
+    @in_turn(_PATHS, given="path")
     def test_a_delay_is_a_shift(self, path: str, precision: Precision) -> None:
         """What would arrive without a delay arrives so many steps later; nothing does before."""
         made = _Made(path)
@@ -173,8 +172,7 @@ class DelayTests(Suite):
         reach = 0.0 if self.is_exact() else 64 * EPSILON[precision] * np.abs(wanted).max()
         np.testing.assert_allclose(found, wanted, rtol=0, atol=reach)
 
-    @both
-    @pytest.mark.parametrize("path", _BY_SYNAPSE)
+    @in_turn(_BY_SYNAPSE, given="path")
     @pytest.mark.parametrize("steps", [1, 3])
     def test_alike_delays_of_synapses_are_one_delay(
         self, path: str, steps: int, precision: Precision

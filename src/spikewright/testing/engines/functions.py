@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY
 from spikewright.engines import Precision
 from spikewright.network import Connection, Network, Node, NodeFunction, Probe
-from spikewright.testing.engines.base import EPSILON, Suite, both, each
+from spikewright.testing.engines.base import EPSILON, Suite, in_turn
 from spikewright.testing.functions import FunctionExample, function_examples
 
 
 class FunctionTests(Suite):
     """Every registered node function."""
 
-    @both
-    @each(function_examples())
+    @in_turn(function_examples())
     def test_function_of_present_values(
         self, example: FunctionExample, precision: Precision
     ) -> None:
@@ -30,8 +28,7 @@ class FunctionTests(Suite):
         reach = 64 * EPSILON[precision] * max(1.0, float(np.abs(expected).max()) ** 2)
         np.testing.assert_allclose(found, expected, rtol=0, atol=reach)
 
-    @both
-    @each(function_examples())
+    @in_turn(function_examples())
     def test_what_has_been_sent_is_the_function_of_the_mean(
         self, example: FunctionExample, precision: Precision
     ) -> None:
@@ -46,8 +43,7 @@ class FunctionTests(Suite):
         sent = np.cumsum(found.astype(np.float64), axis=1)
         np.testing.assert_allclose(sent, expected, rtol=0, atol=reach)
 
-    @pytest.mark.parametrize("accumulate", [False, True])
-    @each(function_examples())
+    @in_turn(function_examples(), "accumulate", (False, True))
     def test_functions_do_not_depend_on_how_the_work_is_cut(
         self, example: FunctionExample, accumulate: bool
     ) -> None:

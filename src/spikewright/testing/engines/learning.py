@@ -17,7 +17,7 @@ from spikewright.network.neurons import RectifiedLinear, SpikingRectifiedLinear
 from spikewright.network.solvers import LstsqL2
 from spikewright.network.synapses import Lowpass
 from spikewright.testing import oracle
-from spikewright.testing.engines.base import EPSILON, Suite, both, each
+from spikewright.testing.engines.base import EPSILON, Suite, both, in_turn
 from spikewright.testing.learning import RuleExample, rule_examples
 
 _SENDERS, _RECEIVERS, _DT = 5, 4, 0.001
@@ -96,8 +96,7 @@ class LearningTests(Suite):
         )
         return {name: data[probe].astype(np.float64) for name, probe in setting.probes.items()}
 
-    @both
-    @each(rule_examples())
+    @in_turn(rule_examples())
     def test_learning_rule(self, example: RuleExample, precision: Precision) -> None:
         """Activities that a rule reads are filtered in the same step; its result is its equation.
 
@@ -155,8 +154,7 @@ class LearningTests(Suite):
         for probe in (weights, output):
             np.testing.assert_allclose(data[probe].ravel(), [0, 0.001, 0.002, 0.003], rtol=1e-6)
 
-    @both
-    @each(rule_examples())
+    @in_turn(rule_examples())
     def test_a_rule_without_rate_changes_no_bit(
         self, example: RuleExample, precision: Precision
     ) -> None:
@@ -185,8 +183,7 @@ class LearningTests(Suite):
         np.testing.assert_array_equal(found["delta 0"], 0.0)
         np.testing.assert_array_equal(found["weights"], found["weights"][:, :1].repeat(20, 1))
 
-    @both
-    @each(rule_examples())
+    @in_turn(rule_examples())
     def test_every_sample_learns_alone(self, example: RuleExample, precision: Precision) -> None:
         """A batch, whatever its order and the time block, is its samples one by one."""
         steps, batch = 24, 3

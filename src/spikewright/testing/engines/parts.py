@@ -12,7 +12,7 @@ from spikewright.engines import Precision
 from spikewright.engines.program import Neurons, uniform_draws
 from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.testing import oracle
-from spikewright.testing.engines.base import EPSILON, Suite, both, each
+from spikewright.testing.engines.base import EPSILON, Suite, in_turn
 from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,
@@ -26,8 +26,7 @@ from spikewright.testing.modelling import (
 class PartTests(Suite):
     """Every kind of part obeys its equation."""
 
-    @both
-    @each(neuron_type_examples())
+    @in_turn(neuron_type_examples())
     def test_neuron_type(self, example: NeuronExample, precision: Precision) -> None:
         """Every neuron type obeys its equation, step by step, for 8 neurons."""
         steps, n = 60, 8
@@ -90,8 +89,7 @@ class PartTests(Suite):
             assert np.abs(np.cumsum(spikes, axis=0)).max() < 1.5, "a spike moved beyond a step"
             assert np.mean(np.abs(spikes) > 0.5) < 0.01, "more than 1 % of the steps differ"
 
-    @both
-    @each(e for e in neuron_type_examples() if e.neuron_type.per_neuron)
+    @in_turn(e for e in neuron_type_examples() if e.neuron_type.per_neuron)
     def test_neurons_that_differ(self, example: NeuronExample, precision: Precision) -> None:
         """Each neuron obeys the equation with its own parameters, of every type that has such."""
         steps, n = 60, 8
@@ -137,8 +135,7 @@ class PartTests(Suite):
         values = found[0].reshape(steps, n)
         self._compare(values, counts * height, height, example, same, precision)
 
-    @both
-    @each(synapse_examples())
+    @in_turn(synapse_examples())
     def test_synapse(self, example: SynapseExample, precision: Precision) -> None:
         """A synapse filters and delays by one step, on a connection as on a probe."""
         steps, n, dt = 40, 5, 0.001
@@ -158,8 +155,7 @@ class PartTests(Suite):
         wanted = expected @ matrix.T
         np.testing.assert_allclose(data[mixed][0], wanted, rtol=0, atol=8 * n * reach)
 
-    @both
-    @each(transform_examples())
+    @in_turn(transform_examples())
     def test_transform(self, example: TransformExample, precision: Precision) -> None:
         """Every transform maps analog values and whole numbers as its formula says."""
         rng = np.random.default_rng(3)

@@ -16,7 +16,7 @@ from spikewright.network.neurons import IntegrateAndFire, RectifiedLinear, Spiki
 from spikewright.network.solvers import LstsqL2
 from spikewright.network.synapses import Lowpass, WindowMean
 from spikewright.testing import oracle
-from spikewright.testing.engines.base import EPSILON, Suite, both, each
+from spikewright.testing.engines.base import EPSILON, Suite, both, in_turn
 from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,
@@ -34,8 +34,7 @@ _KEEPING = [
 class ProbeTests(Suite):
     """Recording by probes."""
 
-    @both
-    @each(_KEEPING)
+    @in_turn(_KEEPING)
     def test_what_neurons_keep(self, example: NeuronExample, precision: Precision) -> None:
         """Every state variable of a neuron type is recorded as its equation leaves it."""
         steps, n, kind = 40, 6, example.neuron_type
@@ -149,8 +148,7 @@ class ProbeTests(Suite):
         scaled = ensemble_parameters(program, cells).scaled_encoders
         _close(data[encoders][0], np.broadcast_to(scaled, (steps, *scaled.shape)), precision)
 
-    @both
-    @each(e for e in synapse_examples() if not isinstance(e.synapse, WindowMean))
+    @in_turn(e for e in synapse_examples() if not isinstance(e.synapse, WindowMean))
     def test_a_connection_shows_what_it_delivers_next(
         self, example: SynapseExample, precision: Precision
     ) -> None:

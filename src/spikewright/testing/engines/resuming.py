@@ -17,7 +17,7 @@ from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import SpikingRectifiedLinear
 from spikewright.network.processes import FilteredNoise, WhiteNoise
 from spikewright.network.synapses import Lowpass
-from spikewright.testing.engines.base import Suite, each
+from spikewright.testing.engines.base import Suite, in_turn
 from spikewright.testing.engines.learning import learning_setting
 from spikewright.testing.learning import RuleExample, rule_examples
 from spikewright.testing.modelling import neuron_type_examples, synapse_examples
@@ -57,8 +57,7 @@ def interrupted(after: int) -> Iterator[None]:
 class ResumingTests(Suite):
     """Interruptions at any place, and states that are put into another execution."""
 
-    @pytest.mark.parametrize("block", _BLOCKS)
-    def test_all_neuron_types_and_synapses_go_on(self, block: int) -> None:
+    def test_all_neuron_types_and_synapses_go_on(self) -> None:
         """Wherever a run is interrupted, going on gives the bits of a run that was not."""
         rng = np.random.default_rng(3)
         with Network(seed=0) as net:
@@ -70,10 +69,9 @@ class ResumingTests(Suite):
             for synapse in synapse_examples():
                 Probe(source, synapse=synapse.synapse, sample_every=0.002)
         feeds = {source: rng.integers(-8, 33, (_BATCH, _STEPS, _SIZE)) / 8.0}
-        self._check(net, feeds, block)
+        self._check(net, feeds, block=4)
 
-    @pytest.mark.parametrize("block", _BLOCKS)
-    @each(rule_examples())
+    @in_turn(rule_examples(), "block", _BLOCKS)
     def test_what_is_learned_goes_on(self, example: RuleExample, block: int) -> None:
         """The same of weights that change, and of what their rules keep."""
         setting = learning_setting(example.rule, example.rule.modifies, _STEPS, batch=_BATCH)

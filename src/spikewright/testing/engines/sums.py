@@ -13,7 +13,7 @@ from spikewright.network import Connection, Node, Probe
 from spikewright.network.network import Network
 from spikewright.network.transforms import Chain, Transform
 from spikewright.testing import oracle
-from spikewright.testing.engines.base import Suite, both, each
+from spikewright.testing.engines.base import Suite, in_turn
 from spikewright.testing.modelling import TransformExample, transform_examples
 
 UNITS = {"float32": 2.0**-24, "float64": 2.0**-44}
@@ -23,8 +23,7 @@ UNITS = {"float32": 2.0**-24, "float64": 2.0**-44}
 class SumTests(Suite):
     """Sums keep small terms beside large ones."""
 
-    @both
-    @each(transform_examples())
+    @in_turn(transform_examples())
     def test_every_output_is_as_exact_as_its_terms(
         self, example: TransformExample, precision: Precision
     ) -> None:

@@ -17,7 +17,7 @@ from spikewright.network.solvers import LstsqL2
 from spikewright.network.synapses import Lowpass, Synapse
 from spikewright.network.transforms import Dense, Reshape, Sparse
 from spikewright.testing import oracle
-from spikewright.testing.engines.base import EPSILON, Suite, both, each
+from spikewright.testing.engines.base import EPSILON, Suite, both, each, in_turn
 from spikewright.testing.modelling import SynapseExample
 from spikewright.testing.synapses import VALUES, delivered_synapse_examples
 
@@ -72,9 +72,8 @@ PATHS: dict[str, Path] = {
 class SynapseTests(Suite):
     """What a synapse makes of the values that a connection delivers."""
 
-    @both
     @pytest.mark.parametrize("path", PATHS)
-    @each(delivered_synapse_examples())
+    @in_turn(delivered_synapse_examples())
     def test_delivered_values_are_filtered(
         self, example: SynapseExample, path: str, precision: Precision
     ) -> None:
@@ -104,8 +103,7 @@ class SynapseTests(Suite):
         late = oracle.behind_synapse(synapse, early, _DT)
         return np.concatenate([np.zeros_like(late[:4]), late[:-4]])
 
-    @both
-    @each(delivered_synapse_examples())
+    @in_turn(delivered_synapse_examples())
     def test_probes_of_filtered_values(self, example: SynapseExample, precision: Precision) -> None:
         """A probe's own synapse, of values, and of spikes of several heights; a connection's."""
         with Network(seed=0) as net:
@@ -127,8 +125,7 @@ class SynapseTests(Suite):
         reach = 64 * EPSILON[precision] * 8
         np.testing.assert_allclose(data[delivered][0], now, rtol=0, atol=reach)
 
-    @both
-    @each(delivered_synapse_examples())
+    @in_turn(delivered_synapse_examples())
     def test_a_loop_through_such_a_synapse(
         self, example: SynapseExample, precision: Precision
     ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from spikewright._base.markup import Markup
 from spikewright.records import Record, select
 from spikewright.report.figures import (
-    OverTimeInfo,
     of_search,
     over_steps,
     over_time_infos,
@@ -13,8 +12,7 @@ from spikewright.report.figures import (
 )
 from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
 from spikewright.report.page.contents import Contents, section
-from spikewright.report.page.figure import Figure
-from spikewright.report.page.plots import over_time, trade_off
+from spikewright.report.page.figure import figure
 from spikewright.report.page.tables import table_markup
 from spikewright.report.tables import accuracy_table
 
@@ -24,7 +22,8 @@ COSTS = ("spikes per sample", "energy")
 def accuracy(contents: Contents) -> Markup | None:
     """Accuracy, or error, by step."""
     records = contents.records
-    figures = [_figure(info, place) for place, info in enumerate(over_time_infos(records))]
+    infos = enumerate(over_time_infos(records))
+    figures = [figure(i, name="accuracy_over_time" + f"_{n + 1}" * (n > 0)) for n, i in infos]
     timed = [r for r in records if "readout" in r.how and "steps" in r.how]
     if figures:
         steps = powers_of_two(max(int(r.how["steps"]) for r in timed))
@@ -38,20 +37,6 @@ def accuracy(contents: Contents) -> Markup | None:
         early = early_exit_table(records, "Leaving early, at a confidence")
         tables.append(table_markup(early, "Early exit"))
     return section("accuracy", "Accuracy over time", figures, tables)
-
-
-def _figure(info: OverTimeInfo, place: int) -> Markup:
-    title = f"{info.measure.capitalize()} against steps"
-    if info.output is not None:
-        title += f", output {info.output}"
-    return Figure(
-        "accuracy_over_time" + (f"_{place + 1}" if place else ""),
-        title,
-        info,
-        over_time.draw,
-        over_time.describe,
-        note=f"{info.n:,} samples; bands are 95 % intervals.",
-    ).markup()
 
 
 def trade(contents: Contents) -> Markup | None:
@@ -69,15 +54,7 @@ def trade(contents: Contents) -> Markup | None:
 
 def _trade_off(records: list[Record], cost: str, samples: str) -> Markup:
     info = trade_off_info(records, cost)
-    name = info.worth.name
-    lost = "Points of accuracy lost" if name == "accuracy drop" else None
-    title = f"{lost or name[:1].upper() + name[1:]} against {info.cost}"
-    return Figure(
-        f"trade_off_{cost}_{samples}".strip("_").replace(" ", "_"),
-        f"{title}, on samples that were {samples}" if samples else title,
-        info,
-        trade_off.draw,
-        trade_off.describe,
-        trade_off.keys(info),
-        f"{len(info.settings):,} settings, {info.n:,} samples.",
-    ).markup()
+    chart = info.chart()
+    name = f"trade_off_{cost}_{samples}".strip("_").replace(" ", "_")
+    on = f", on samples that were {samples}" if samples else ""
+    return figure(info, chart, name=name, title=f"{chart.title}{on}")

@@ -6,9 +6,7 @@ from spikewright._base.markup import Child, Markup
 from spikewright.records import select
 from spikewright.report.figures import RasterInfo, rates_info
 from spikewright.report.page.contents import Contents, section
-from spikewright.report.page.figure import Figure
-from spikewright.report.page.plots import raster as raster_plot
-from spikewright.report.page.plots import rates as rates_plot
+from spikewright.report.page.figure import figure
 from spikewright.report.page.tables import table_markup
 from spikewright.report.tables import layer_table
 
@@ -17,18 +15,7 @@ def rates(contents: Contents) -> Markup | None:
     """Firing rates, layer by layer."""
     children: list[Child] = []
     if contents.rates:
-        info = rates_info(contents.rates)
-        children.append(
-            Figure(
-                "firing_rates",
-                "Firing rates by layer",
-                info,
-                rates_plot.draw,
-                rates_plot.describe,
-                rates_plot.keys(info),
-                "The rate of each neuron, over all samples.",
-            ).markup()
-        )
+        children.append(figure(rates_info(contents.rates)))
     found = [r for r in contents.records if "layer" in r.how]
     steps = max((int(r.how["steps"]) for r in found if "steps" in r.how), default=None)
     last = [r for r in found if r.how.get("steps") == steps]
@@ -44,21 +31,11 @@ def raster(contents: Contents) -> Markup | None:
     if whole is None:
         return None
     info = whole.thinned()
-    told = [", ".join(f"{name} {value}" for name, value in info.settings.items())]
-    left_out = _left_out(info, whole)
+    note = info.chart().note
+    left_out = ", ".join(_left_out(info, whole))
     if left_out:
-        told.append(f"shown are {', '.join(left_out)}")
-    text = "; ".join(part for part in told if part)
-    figure = Figure(
-        "raster",
-        "One sample, spike by spike",
-        info,
-        raster_plot.draw,
-        raster_plot.describe,
-        raster_plot.keys(info),
-        f"{text[:1].upper()}{text[1:]}." if text else None,
-    )
-    return section("sample", "One sample", figure.markup())
+        note = f"{note[:-1]}; shown are {left_out}." if note else f"Shown are {left_out}."
+    return section("sample", "One sample", figure(info, note=note))
 
 
 def _left_out(info: RasterInfo, whole: RasterInfo) -> list[str]:

@@ -10,20 +10,9 @@ from spikewright.records import Record, select, worths
 from spikewright.report.figures import gaps_info
 from spikewright.report.losses import loss_table, proposals_table
 from spikewright.report.page.contents import Contents, section
-from spikewright.report.page.figure import Figure
-from spikewright.report.page.plots import gaps
+from spikewright.report.page.figure import figure
 from spikewright.report.page.tables import table_markup
 from spikewright.report.tables import shown
-
-PARTS = {
-    "inherited": "what earlier layers have lost, passed on",
-    "policy": "what was changed on purpose",
-    "clipping": "more than the cap on spikes lets through",
-    "quantisation": "what whole spikes cannot express",
-    "arrival order": "spikes sent too early, or not any more, because input came unevenly",
-    "settling": "what a synapse had not passed on by the end",
-}
-"""Parts of the gap in words; docs/diagnosis.md has the formulas."""
 
 
 def diagnosis(contents: Contents) -> Markup | None:
@@ -31,19 +20,9 @@ def diagnosis(contents: Contents) -> Markup | None:
     found = contents.diagnosis
     if not select(found, "gap"):
         return None
-    info = gaps_info(found)
-    meanings = "; ".join(f"{part}: {PARTS[part]}" for part in info.present if part in PARTS)
     children: list[Child] = [
         el("p", f"Found on {found[0].n:,} samples.{_timing(found)}{_of_active(found)}"),
-        Figure(
-            "error_by_layer",
-            "Error by layer, and what caused it",
-            info,
-            gaps.draw,
-            gaps.describe,
-            gaps.keys(info),
-            f"The layer that costs most comes first; parts add up. {_capital(meanings)}",
-        ).markup(),
+        figure(gaps_info(found)),
         table_markup(loss_table(found, "Each layer alone in an exact network"), "Loss by layer"),
     ]
     causes = select(found, "loss without its cause")
@@ -83,7 +62,3 @@ def _of_active(found: Sequence[Record]) -> str:
     if not ratio:
         return ""
     return f" For each active neuron of the source {number(ratio[0].value)} spikes are sent."
-
-
-def _capital(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}." if text else ""

@@ -9,8 +9,7 @@ from spikewright._base.markup import Child, Markup, el
 from spikewright.records import Record, own_energies, select
 from spikewright.report.figures import EnergiesInfo, energies_info
 from spikewright.report.page.contents import Contents, section
-from spikewright.report.page.figure import Figure
-from spikewright.report.page.plots import energies
+from spikewright.report.page.figure import figure
 from spikewright.report.page.tables import table_markup
 from spikewright.report.tables import energy_table, operations_table
 
@@ -23,16 +22,7 @@ def energy(contents: Contents) -> Markup | None:
         info = energies_info(found)
         children = [
             el("p", verdict(info)),
-            Figure(
-                "energy",
-                "Energy per sample, by cost table",
-                info,
-                energies.draw,
-                energies.describe,
-                energies.keys(info),
-                "Joules are counted operations times what each table says that one costs. The "
-                "axis is logarithmic.",
-            ).markup(),
+            figure(info),
             table_markup(energy_table(found, f"Per sample, {info.steps:,} steps"), "Energy"),
             _assumptions(found, info),
         ]

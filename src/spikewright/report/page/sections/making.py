@@ -10,7 +10,8 @@ from typing import Any
 
 from spikewright._base.markup import Markup, el
 from spikewright.report.page.contents import Contents, Traced, section
-from spikewright.report.page.figure import scrolling
+from spikewright.report.page.tables import table_markup
+from spikewright.report.tables import Column, Table
 
 STATUSES = {
     "exact": "leaves every value as it was",
@@ -38,7 +39,7 @@ def trace(contents: Contents) -> Markup | None:
            "form of its own would have stopped the conversion."),
         el("ul", (el("li", el("span", "Warning", class_="status warning"), f" {e.layer}: {e.text}")
                   for e in warned), class_="warnings") if warned else None,
-        scrolling(_entries(others), "Trace of the conversion") if others else None,
+        _entries(others) if others else None,
         el("p", f"{left_out:,} more entries are left out.") if left_out else None,
     )  # fmt: skip
 
@@ -53,19 +54,17 @@ def _kind(status: str) -> str:
     return "exact after" if status.startswith("exact after ") else status
 
 
+_ENTRIES = (
+    Column("layer", "layer", lambda layer: layer or "(all)"),
+    Column("stage", "stage"),
+    Column("status", "status", lambda s: el("span", s, class_=f"status {_class(s)}")),
+    Column("what", "what", lambda text: el("div", text, class_="what")),
+)
+
+
 def _entries(entries: list[Traced]) -> Markup:
-    head = el("tr", (el("th", name, scope="col") for name in ("layer", "stage", "status", "what")))
-    rows = (
-        el(
-            "tr",
-            el("th", entry.layer or "(all)", scope="row"),
-            el("td", entry.stage),
-            el("td", el("span", entry.status, class_=f"status {_class(entry.status)}")),
-            el("td", entry.text, class_="what"),
-        )
-        for entry in entries
-    )
-    return el("table", el("thead", head), el("tbody", rows))
+    rows = tuple((e.layer, e.stage, e.status, e.text) for e in entries)
+    return table_markup(Table("", _ENTRIES, rows), "Trace of the conversion")
 
 
 def _class(status: str) -> str:
@@ -77,16 +76,13 @@ def reproduction(contents: Contents) -> Markup | None:
     """Commands, settings and versions."""
     commands = [el("pre", el("code", line), class_="wrapped") for line in contents.reproduce]
     facts = {**contents.facts, **versions()}
-    rows = (
-        el("tr", el("th", name, scope="row"), el("td", _fact(value)))
-        for name, value in facts.items()
-        if value is not None
-    )
+    rows = tuple((name, _fact(value)) for name, value in facts.items() if value is not None)
+    table = Table("", (Column("name", ""), Column("value", "")), rows)
     return section(
         "reproduce",
         "How to get this again",
         commands,
-        scrolling(el("table", el("tbody", rows)), "Settings and versions"),
+        table_markup(table, "Settings and versions"),
     )
 
 

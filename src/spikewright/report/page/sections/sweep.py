@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from spikewright._base.amounts import counted
 from spikewright._base.markup import Markup
 from spikewright.records import DEFAULT_TABLE, own_energies
 from spikewright.report.figures import sweep_info
 from spikewright.report.page.contents import Contents, section
-from spikewright.report.page.figure import Figure
-from spikewright.report.page.plots import sweep as plot
+from spikewright.report.page.figure import figure
 from spikewright.report.page.tables import table_markup
 from spikewright.report.sweeps import rates_table, steps_of_spikes, sweep_table
 
@@ -17,25 +17,15 @@ def sweep(contents: Contents) -> Markup | None:
     if not contents.sweep:
         return None
     info = sweep_info(contents.sweep)
-    steps = plot.steps_of(info)
-    after = f"after {steps} step{'s' * (steps != 1)} of {1000 * info.dt:g} ms"
-    name = info.worth.name[:1].upper() + info.worth.name[1:]
-    figure = Figure(
-        "sweep",
-        f"{name} against the firing-rate scale, {after}",
-        info,
-        plot.draw,
-        plot.describe,
-        plot.keys(info),
-        f"{info.n:,} samples; bars are 95 % intervals.",
-    )
+    steps = info.shown_steps
+    after = f"after {counted(steps, 'step')} of {1000 * info.dt:g} ms"
     at = steps_of_spikes(contents.sweep)
     table = sweep_table(contents.sweep, at, "Every setting", energies=_energies(contents))
     rates = rates_table(contents.sweep, steps, f"Mean firing rates in Hz, {after}")
     return section(
         "sweep",
         "What the firing-rate scale does",
-        figure.markup(),
+        figure(info, info.at_one()),
         table_markup(table, "Every setting"),
         None if rates is None else table_markup(rates, "Firing rates by setting"),
     )

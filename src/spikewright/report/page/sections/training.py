@@ -9,8 +9,7 @@ from spikewright._base.markup import Markup
 from spikewright.records import Record
 from spikewright.report.figures import epochs_infos
 from spikewright.report.page.contents import Contents, section
-from spikewright.report.page.figure import Figure
-from spikewright.report.page.plots import epochs
+from spikewright.report.page.figure import figure
 from spikewright.report.page.tables import table_markup
 from spikewright.report.tables import Column, Table
 
@@ -24,17 +23,7 @@ _CHANGES = (
 
 def training(contents: Contents) -> Markup | None:
     """The pictures of a training's epochs, and the table of changes."""
-    figures = [
-        Figure(
-            f"training_{info.measure}".replace(" ", "_"),
-            f"{info.measure[:1].upper()}{info.measure[1:]} by epoch",
-            info,
-            epochs.draw,
-            epochs.describe,
-            note=None if info.kept is None else f"Dashed: epoch {info.kept}, which was kept.",
-        ).markup()
-        for info in epochs_infos(contents.training)
-    ]
+    figures = [figure(info) for info in epochs_infos(contents.training)]
     table = changes_table(contents.training, "What changed by layer")
     return section(
         "training",

@@ -1,1 +1,0 @@
-"""One figure a file: its drawing, its legend, and a description in words."""

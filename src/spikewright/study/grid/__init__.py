@@ -1,0 +1,1 @@
+"""`spikewright.sweep`: every combination of scales, synapses and neurons."""

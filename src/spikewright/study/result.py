@@ -1,0 +1,122 @@
+"""The result of a study, whichever of its doors it came by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+from spikewright._base.notebooks import Rows, Shown
+from spikewright.records import Record, plain
+from spikewright.report import figures
+from spikewright.report.tables import Table
+from spikewright.study.point import Minimise, OperatingPoint, front
+
+ONE_STEP = "One step has no order of spikes: this is a quantised rate network."
+"""The sentence about a choice of one step."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class StudyResult(Shown):
+    """The settings that a study measured, and the best of them; print it for its conclusion.
+
+    `points` are all that were measured, those that failed included; `best` is the chosen one, None
+    where none keeps the `limit` of what may be lost, and `closest` the one that loses least.
+    `minimised` names the cost that chose, `table` shows a row a point or setting, and `records` is
+    all that was measured. `facts` are plain data about the study: its samples, engine, trials.
+    """
+
+    points: tuple[OperatingPoint, ...]
+    best: OperatingPoint | None
+    closest: OperatingPoint
+    conclusion: str
+    table: Table
+    records: tuple[Record, ...]
+    minimised: Minimise = "spikes"
+    limit: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> OperatingPoint:
+        """The best point, or the closest where none is near enough."""
+        return self.best or self.closest
+
+    @property
+    def call(self) -> str:
+        """The program that makes the best network and runs it; empty where there is none."""
+        return "" if self.best is None else self.best.call
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The reasons of settings that could not be measured, by their names."""
+        return {point.setting.name: point.failed for point in self.points if point.failed}
+
+    @cached_property
+    def curve(self) -> tuple[OperatingPoint, ...]:
+        """The points that none other beats in both loss and cost, the cheapest first."""
+        return tuple(front(self.points, self.minimised))
+
+    @property
+    def trade_off(self) -> tuple[Record, ...]:
+        """The score and the cost of each setting after each of the steps.
+
+        Of several readouts the one that loses least. The records name their point in
+        `how["setting"]`, as `report.write_html` takes them for `search`.
+        """
+        return (*_of_source(self.records), *self._of_points())
+
+    def _of_points(self) -> Iterator[Record]:
+        measured = [point for point in self.points if not point.failed]
+        for _, several in groupby(measured, key=lambda p: (id(p.setting), p.steps, p.on)):
+            points = list(several)
+            point = self.best if self.best in points else nearest(points, self.minimised)
+            how = {**point.how, "setting": point.name, "chosen": point is self.best}
+            for record in (*(score.value for score in point.scores[:1]), *point.costs):
+                yield replace(record, how={**record.how, **how})
+
+    def _told(self) -> tuple[str, Rows]:
+        return self.conclusion, self.table.as_texts()
+
+    def _drawn(self) -> Any:
+        if any("scale" in record.how for record in self.records):
+            return figures.draw(figures.sweep_info(self.records))
+        measured = {p.name for p in self.points if any(score.drop for score in p.scores)}
+        if len(measured) > 1:
+            return figures.draw(figures.trade_off_info(self.trade_off))
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.conclusion}\n\n{self.call}".rstrip()
+
+    def __repr__(self) -> str:
+        best = "none near the source" if self.best is None else f"best: {self.best.name}"
+        return f"<StudyResult of {len(self.points)} points, {best}>"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as plain data, ready for JSON."""
+        best = None if self.best is None else self.best.as_dict()
+        made = {} if self.best is None else plain(self.best.arguments)
+        return {
+            "conclusion": self.conclusion,
+            "best": None if best is None else {**best, "arguments": made},
+            "closest": self.closest.name,
+            "limit": self.limit,
+            "minimised": self.minimised,
+            "table": self.table.as_dicts(),
+            "failed": self.failed,
+            "call": self.call,
+            **self.facts,
+            "records": [record.as_dict() for record in self.records],
+        }
+
+
+def nearest(points: Sequence[OperatingPoint], minimise: Minimise) -> OperatingPoint:
+    """The point that loses least, of equal ones the cheapest."""
+    return min(points, key=lambda point: (point.lost, *point.price(minimise)))
+
+
+def _of_source(records: Sequence[Record]) -> list[Record]:
+    """The scores of the source, which are the same beside every setting."""
+    return [record for record in records if record.name.startswith("source ")]

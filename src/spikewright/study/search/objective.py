@@ -1,0 +1,262 @@
+"""The objective of the search: values of parameters in, their loss and cost out."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.choosing.correction import StepCorrection
+from spikewright.conversion import Conversion
+from spikewright.measure.readout import READOUTS, EveryStep, kind_of
+from spikewright.study.code import text
+from spikewright.study.point import Minimise
+from spikewright.study.search.certificate import paired_of
+from spikewright.study.search.measurement import Measurement
+from spikewright.study.search.parameters import CORRECTION, Translation, read_at, rounded
+from spikewright.study.search.running import Outcome, Running, part_of, run
+from spikewright.study.search.short_list import Finalist
+from spikewright.study.search.space import Plain, Space, choices_of
+
+_LATELY = 30  # runs, by whose times others are foretold
+_LONG = 1_000_000  # steps, that every readout leaves some of
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Inputs `{name: array}`, labels or the truth that a metric takes, and the source's outputs.
+
+    `scores` say how right it is, of labels which it answers rightly; `margins` by how much the
+    right class leads, None under a metric.
+    """
+
+    x: Mapping[str, NDArray]
+    y: Any
+    scores: NDArray
+    margins: NDArray | None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, part: slice | NDArray) -> Labelled:
+        x = {name: array[part] for name, array in self.x.items()}
+        margins = None if self.margins is None else self.margins[part]
+        return Labelled(x, part_of(self.y, part), self.scores[part], margins)
+
+    @cached_property
+    def size(self) -> float:
+        """The largest loss of one sample: the range of scores; for right and wrong answers, one."""
+        return float(np.ptp(self.scores)) or 1.0 if self.margins is None else 1.0
+
+    @cached_property
+    def unit(self) -> float:
+        """A small margin: a quarter of that which three in four right answers exceed."""
+        if self.margins is None:
+            return 1.0
+        leads = self.margins[self.margins > 0]
+        return float(np.percentile(leads, 25)) / 4 if len(leads) else 1.0
+
+
+@dataclass(eq=False)
+class Pace:
+    """The time of runs: a part that all have, and one for each step of a sample.
+
+    A line through the times of the last runs, that of the median slope between two of them (Theil
+    and Sen). While all were as long, it goes through the origin. The first run of all, in which
+    kernels are loaded and compiled, counts while there is no other.
+    """
+
+    _runs: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_LATELY))
+    _warm: bool = field(default=False, init=False)
+
+    def add(self, work: int, seconds: float) -> None:
+        """Note a run of so many steps of samples."""
+        if self._runs and not self._warm:
+            self._runs.clear()
+            self._warm = True
+        self._runs.append((work, seconds))
+
+    def seconds(self, work: int) -> float:
+        """About how long so many steps of samples take, 0 before anything was run."""
+        if not self._runs:
+            return 0.0
+        works, times = np.array(self._runs, np.float64).T
+        first, second = np.triu_indices(len(works), 1)
+        apart = works[second] != works[first]
+        later, more = (values[second] - values[first] for values in (times, works))
+        slope = float(np.median(later[apart] / more[apart])) if apart.any() else 0.0
+        if slope <= 0:
+            return work * float(times.sum() / works.sum())
+        return max(0.0, float(np.median(times - slope * works))) + slope * work
+
+
+@dataclass(eq=False)
+class Objective:
+    """Converts, runs and measures.
+
+    `minimise` names the cost. `unit` is the margin that risks are measured in, `known` the inputs
+    of samples that biases of each step are measured on.
+    """
+
+    conversion: Conversion
+    translation: Translation
+    space: Space
+    minimise: Minimise
+    running: Running
+    unit: float
+    known: Mapping[str, NDArray]
+    pace: Pace = field(default_factory=Pace, init=False)
+    correcting: Pace = field(default_factory=Pace, init=False)
+    _converted: tuple[str, Conversion] | None = field(default=None, init=False)
+    _texts: dict[tuple, str] = field(default_factory=dict, init=False)
+
+    def seconds(self, steps: int, samples: int) -> float:
+        """About how long so many samples take, 0 before any was run."""
+        return self.pace.seconds(steps * samples)
+
+    def trial(self, values: Mapping[str, Plain], samples: int) -> float:
+        """About how long so many samples take under these values, corrections included."""
+        steps = int(values["steps"] or 1)
+        corrected = self.correcting.seconds(steps) if values.get(CORRECTION) else 0.0
+        return self.seconds(steps, samples) + corrected
+
+    def identify(self, values: Mapping[str, Plain]) -> str:
+        """The same text for values that make the same network and run."""
+        key = tuple(sorted(values.items()))
+        if key not in self._texts:
+            corrected = values.get(CORRECTION) or ""
+            arguments = text(self.translation.arguments(values))
+            self._texts[key] = f"{values['steps']} {corrected}{arguments}"
+        return self._texts[key]
+
+    def convert(self, values: Mapping[str, Plain]) -> Conversion:
+        """The network under these values; the last one is kept."""
+        key = self.identify(values)
+        if self._converted is None or self._converted[0] != key:
+            arguments = self.translation.arguments(values)
+            if values.get(CORRECTION) is not None:
+                arguments["bias_correction"] = self._biases(arguments, int(values["steps"] or 1))
+            self._converted = key, self.conversion.again(**arguments)
+        return self._converted[1]
+
+    def _biases(self, arguments: Mapping[str, Any], steps: int) -> dict[str, NDArray]:
+        """A bias for each channel and step, of few digits, by layer."""
+        begun = time.monotonic()
+        rule = StepCorrection(steps, dt=self.running.dt, per="channel")
+        measured = self.conversion.again(**arguments, bias_correction=rule, calibration=self.known)
+        self.correcting.add(steps, time.monotonic() - begun)
+        return {
+            name: rounded(biases).reshape(biases.shape)
+            for name, biases in measured.resolved["bias_correction"].items()
+        }
+
+    def __call__(self, values: Mapping[str, Plain], samples: Labelled) -> list[Measurement]:
+        """Measure on samples, at every number of steps and under every readout."""
+        at = read_at(choices_of(self.space, "steps"), int(values["steps"] or 1))
+        return self._points(self.convert(values), samples, at, self._readouts(at))
+
+    def at(self, values: Mapping[str, Plain], where: Measurement, samples: Labelled) -> Measurement:
+        """Measure one number of steps and readout alone."""
+        return self.of(self.convert(values), where.where, samples)
+
+    def beside(
+        self,
+        base: Conversion,
+        values: Mapping[str, Plain],
+        where: Measurement,
+        samples: Labelled,
+    ) -> Measurement:
+        """As `at`, with biases of each step as `base` has them: they are not measured anew."""
+        changes = self.translation.arguments(values)
+        biases = base.resolved["bias_correction"]
+        return self.of(
+            self.conversion.again(**changes, bias_correction=biases), where.where, samples
+        )
+
+    def network(self, candidate: Finalist) -> Conversion:
+        """The network of a setting, the trained one where there is one."""
+        if candidate.training is None:
+            return self.convert(candidate.trial.values)
+        trained: Conversion = candidate.training.conversion
+        return trained
+
+    def of(self, conversion: Conversion, where: tuple[int, str], samples: Labelled) -> Measurement:
+        """Measure a network in one number of steps, under one readout."""
+        steps, name = where
+        (point,) = self._points(conversion, samples, [steps], {name: self.readout(name)})
+        return point
+
+    def readout(self, name: str) -> EveryStep:
+        """A readout from its name in a point."""
+        return self._searched(tuple(READOUTS), _LONG)[name]
+
+    def _searched(self, kinds: Sequence[str], steps: int) -> dict[str, EveryStep]:
+        """The readouts of some kinds that are searched, by the names that points have for them."""
+        return {
+            name: readout
+            for kind in kinds
+            for name, readout in READOUTS[kind].searched(kind, steps, self.running.dt).items()
+        }
+
+    def _readouts(self, at: Sequence[int]) -> dict[str, EveryStep]:
+        wanted = [str(name) for name in choices_of(self.space, "readout")]
+        found = self._searched(wanted, at[-1]) or self._searched(["mean"], at[-1])
+        if at[-1] == 1:  # of a single step they are all the same
+            return dict([next(iter(found.items()))])
+        return found
+
+    def _points(
+        self,
+        conversion: Conversion,
+        samples: Labelled,
+        at: Sequence[int],
+        readouts: Mapping[str, EveryStep],
+    ) -> list[Measurement]:
+        begun = time.monotonic()
+        found = run(conversion, samples.x, samples.y, at, list(readouts.values()), self.running)
+        self.pace.add(len(samples) * at[-1], time.monotonic() - begun)
+        return [
+            self._point(found, samples, t, name, readout)
+            for t in at
+            for name, readout in readouts.items()
+            if (kind := kind_of(readout)) is None or kind.fits(t, self.running.dt)
+        ]
+
+    def _point(
+        self, found: Outcome, samples: Labelled, steps: int, name: str, readout: EveryStep
+    ) -> Measurement:
+        costs = found.costs[steps]
+        paired = paired_of(samples.scores, found.scores[steps, readout])
+        margins = found.margins.get((steps, readout))
+        risk = paired.drop if margins is None else self.risk(samples, margins)
+        return Measurement(steps, name, paired, self._cost(costs, steps), costs, risk)
+
+    def risk(self, samples: Labelled, margins: NDArray) -> float:
+        """Mean rise of a soft count of errors: each is `1 / (1 + exp(margin / unit))`.
+
+        It goes up where answers become less sure, before any of them is wrong, so that settings
+        can be told apart by few samples. Outputs that are larger or smaller as a whole decide alike
+        and risk nothing: margins are taken relative to their median.
+        """
+        own = np.zeros(1) if samples.margins is None else samples.margins
+        before, now = (float(np.median(np.abs(m))) for m in (own, margins))
+        unit = self.unit * (now / before if before > 0 and now > 0 else 1.0)
+        return float(np.mean(_soft(margins / unit) - _soft(own / self.unit)))
+
+    def _cost(self, costs: Mapping[str, float], steps: int) -> float:
+        """The cost that is minimised; for latency the steps, and among equal ones the spikes."""
+        if self.minimise != "latency":
+            return costs[self.minimise]
+        spikes = costs["spikes"]
+        return steps + spikes / (spikes + self.translation.allocation.neurons)
+
+
+def _soft(leads: NDArray) -> NDArray:
+    found: NDArray = 1.0 / (1.0 + np.exp(np.clip(leads, -50, 50)))
+    return found

@@ -1,0 +1,242 @@
+"""The parameters of a network's conversion, and the arguments that their values stand for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright._base.arguments import is_plain_whole
+from spikewright.choosing import ScaleRule, Setting
+from spikewright.choosing.rules import RULES, EnergyBudget, parse
+from spikewright.conversion import Conversion
+from spikewright.errors import ConversionError, TuningError
+from spikewright.measure.readout import READOUTS
+from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
+from spikewright.study.search.allocation import Allocation
+from spikewright.study.search.space import Choices, Parameter, Plain, Range, Values, choices_of
+
+STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+SCALES = "scales"
+"""Under this name a refined setting has the scales of all channels, as JSON."""
+
+CORRECTION, EACH_STEP = "correction", "each step"
+"""The parameter, and the correction that gives channels a bias for each step."""
+
+LATER = (CORRECTION,)
+"""Parameters that earlier versions did not search: in their trials each has its first value."""
+
+_FIRST = ("sensitivity", "percentile", "channel percentile", "minimum error", "one scale")
+_DIGITS = 4  # of a scale or a budget, so that it can be written down
+_OFFSET = "offset "
+
+
+def space_of(conversion: Conversion) -> dict[str, Parameter]:
+    """Everything that may be searched for this network.
+
+    "level" is the logarithm to base 2 of the spikes that a neuron is to send for a sample,
+    "offset LAYER" a layer's own share. "steps" and "readout" are read off each run.
+    """
+    types = [ensemble.neuron_type for ensemble in conversion.populations().values()]
+    integrate = all(isinstance(neuron_type, IntegrateAndFire) for neuron_type in types)
+    space: dict[str, Parameter] = {
+        "steps": Choices(STEPS),
+        "readout": Choices(tuple(READOUTS)),
+        "rule": Choices(tuple(searched_rules())),
+        "max_spikes_per_step": Choices((None, 1)),
+        "neuron": Choices(("default", "bipolar") if integrate else ("default",)),
+        "initial_voltage": Choices(("half", "zero")),
+        "synapse": Choices((None, 0.002, 0.005)),
+        CORRECTION: Choices((None,) if conversion.lowered.stepping else (None, EACH_STEP)),
+        "level": Range(-10.0, 8.0, -1.0),
+    }
+    if len(types) > 1:
+        layers = conversion.populations()
+        space |= {_OFFSET + name: Range(-4.0, 4.0, 0.0) for name in layers}
+    return space
+
+
+def searched_rules() -> dict[str, ScaleRule | None]:
+    """All rules that are searched, by name; None spends spikes where they do most.
+
+    Those that studies have always known come first: a study keeps the order. Raises `TuningError`
+    where two kinds have one name.
+    """
+    found: dict[str, ScaleRule | None] = {}
+    for kind in RULES.values():
+        for name, rule in kind.searched().items():
+            if name in found:
+                raise TuningError(f"space: two kinds of rules are searched as {name!r}")
+            found[name] = rule
+    return {**{name: found[name] for name in _FIRST}, **found}
+
+
+def with_rules(
+    wanted: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, ScaleRule | None]]:
+    """A restriction of the space with rules by name, and all rules that it may name.
+
+    A rule is one of `searched_rules`, a `ScaleRule`, or one as text, as the command line takes it.
+    Raises `TuningError` for anything else.
+    """
+    known = searched_rules()
+    if "rule" not in wanted:
+        return dict(wanted), known
+    given = wanted["rule"]
+    several = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
+    names = []
+    for item in several:
+        names.append(str(item) if isinstance(item, ScaleRule) else item)
+        if isinstance(item, ScaleRule) or (isinstance(item, str) and item not in known):
+            known[names[-1]] = _proportions(item)
+        elif not isinstance(item, str):
+            raise TuningError(f"space: 'rule' is a rule or a name of one, got {item!r}")
+    return {**wanted, "rule": names}, known
+
+
+def _proportions(given: str | ScaleRule) -> ScaleRule | None:
+    """The rule whose proportions are searched; of a rule with a budget, the one that it is like."""
+    try:
+        rule = parse(given) if isinstance(given, str) else given
+    except (ValueError, ConversionError) as error:
+        known = ", ".join(searched_rules())
+        raise TuningError(f"space: 'rule' is one of {known}, or a rule as text: {error}") from error
+    return rule.like if isinstance(rule, EnergyBudget) else rule
+
+
+def check_values(space: Mapping[str, Parameter]) -> None:
+    """Raise `TuningError` for choices that no conversion takes."""
+    for name, known in (
+        ("readout", tuple(READOUTS)),
+        ("neuron", ("default", "bipolar")),
+        ("initial_voltage", ("half", "zero")),
+        (CORRECTION, (None, EACH_STEP)),
+    ):
+        for value in choices_of(space, name):
+            if value not in known:
+                raise TuningError(
+                    f"space: {name!r} is one of {', '.join(map(str, known))}, got {value!r}"
+                )
+    for value in choices_of(space, "steps"):
+        if not (is_plain_whole(value) and value >= 1):
+            raise TuningError(f"space: 'steps' are whole numbers from 1, got {value!r}")
+    for value in choices_of(space, "max_spikes_per_step"):
+        if value is not None and not (is_plain_whole(value) and value >= 1):
+            raise TuningError(
+                f"space: 'max_spikes_per_step' is None or a whole number from 1, got {value!r}"
+            )
+    for value in choices_of(space, "synapse"):
+        number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        if value is not None and not number:
+            raise TuningError(f"space: 'synapse' is None or seconds above 0, got {value!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Translation:
+    """From values of parameters to arguments of `convert`."""
+
+    allocation: Allocation
+    dt: float
+
+    def arguments(self, values: Mapping[str, Plain]) -> dict[str, Any]:
+        """Arguments of `convert`: scales as numbers, of few digits."""
+        if values.get(SCALES) is not None:
+            return self._refined(values)
+        setting, layers = _setting(values), self.allocation.layers
+        shares = {name: float(values.get(_OFFSET + name) or 0.0) for name in layers}
+        spikes = self.allocation.neurons * 2.0 ** float(values["level"] or 0.0)
+        rule, steps = str(values["rule"]), _whole(values["steps"])
+        found = self.allocation.thresholds(rule, spikes, shares, steps, setting)
+        scales = {name: 1.0 / (theta * self.dt) for name, theta in found.items()}
+        return self._with(scales, values)
+
+    def as_chosen(self, values: Mapping[str, Plain], rule: ScaleRule) -> Values:
+        """Values with the thresholds that a rule chooses itself, in the place of a level."""
+        found = self.allocation.chosen(rule, _setting(values))
+        scales = {name: 1.0 / (theta * self.dt) for name, theta in found.items()}
+        return self.refined(values, scales)
+
+    def rule(self, values: Mapping[str, Plain], steps: int, spikes: float) -> ScaleRule | None:
+        """The rule of these values, with so many spikes a sample to spend; None with none."""
+        if not spikes > 0:
+            return None
+        like = self.allocation.rules[str(values["rule"])]
+        budget = float(f"{spikes:.{_DIGITS}g}")
+        return EnergyBudget(steps, spikes=budget, dt=self.dt, per="channel", like=like)
+
+    def refined(self, values: Mapping[str, Plain], scales: Mapping[str, NDArray]) -> Values:
+        """Values that stand for these scales `(channels,)` of each layer, all else the same."""
+        neutral = {name: 0.0 for name in values if name == "level" or name.startswith(_OFFSET)}
+        written = {name: rounded(scale).tolist() for name, scale in scales.items()}
+        return {**values, **neutral, SCALES: json.dumps(written)}
+
+    def shortened(self, values: Values, steps: int) -> Values:
+        """Values of the same network in fewer steps: its scales, written down."""
+        if steps == values["steps"]:
+            return values
+        return {**self.refined(values, self.scales(values)), "steps": steps}
+
+    def scales(self, values: Mapping[str, Plain]) -> dict[str, NDArray]:
+        """The scales `(channels,)` of each layer."""
+        found = self.arguments(values)["scale_firing_rates"]
+        return {
+            name: np.broadcast_to(np.reshape(found[name], -1), (layer.values.channels,))
+            for name, layer in self.allocation.layers.items()
+        }
+
+    def _refined(self, values: Mapping[str, Plain]) -> dict[str, Any]:
+        """Scales that are written down; level and offsets are powers of two that multiply them."""
+        level = float(values["level"] or 0.0)
+        scales = {
+            name: np.array(scale) * 2.0 ** (level + float(values.get(_OFFSET + name) or 0.0))
+            for name, scale in json.loads(str(values[SCALES])).items()
+        }
+        return self._with(scales, values)
+
+    def _with(self, scales: Mapping[str, NDArray], values: Mapping[str, Plain]) -> dict[str, Any]:
+        layers = self.allocation.layers
+        return {
+            "scale_firing_rates": {
+                name: _plain(layers[name].spread(rounded(scale))) for name, scale in scales.items()
+            },
+            "synapse": values["synapse"],
+            "initial_voltage": values["initial_voltage"],
+            **_neurons(values["neuron"], values["max_spikes_per_step"]),
+        }
+
+
+def _setting(values: Mapping[str, Plain]) -> Setting:
+    """The facts about neurons that rules use."""
+    cap, start = values["max_spikes_per_step"], values["initial_voltage"]
+    return Setting(None if cap is None else _whole(cap), 0.5 if start == "half" else 0.0)
+
+
+def _neurons(neuron: Plain, cap: Plain) -> dict[str, Any]:
+    most = None if cap is None else _whole(cap)
+    spiking = {RectifiedLinear: BipolarIntegrateAndFire()} if neuron == "bipolar" else True
+    return {"spiking": spiking, "max_spikes_per_step": most}
+
+
+def _whole(value: Plain) -> int:
+    return int(value)  # type: ignore[arg-type]
+
+
+def rounded(values: NDArray) -> NDArray:
+    """All values in one axis, rounded to a few significant digits."""
+    return np.array([float(f"{value:.{_DIGITS}g}") for value in values.reshape(-1)])
+
+
+def _plain(scale: NDArray) -> float | NDArray:
+    """One number where all are the same."""
+    if np.all(scale == scale.reshape(-1)[0]):
+        return float(scale.reshape(-1)[0])
+    return scale
+
+
+def read_at(steps: Sequence[Plain], most: int) -> list[int]:
+    """The numbers of steps at which a run of `most` steps is read."""
+    return sorted({_whole(step) for step in steps if _whole(step) <= most} | {most})

@@ -1,0 +1,254 @@
+"""The choice: the setting that holds the limit, on samples that the search never saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spikewright.errors import SpikewrightError, TuningError
+from spikewright.study.search.measurement import Measurement
+from spikewright.study.search.trials import Trial
+
+LISTED = 8
+"""Settings that are checked where certificates decide: the fewer, the more power each has."""
+
+MANY = 48
+"""Settings that are checked where estimates decide."""
+
+_CHEAPEST = 0.75  # of these, where estimates decide
+_HOPE = 1.0  # standard errors above the limit up to which a cheap setting may still be tried
+_SURE = 2.0  # standard errors below it from which a costlier setting is not needed
+_SPARE = 2  # settings costlier than one that surely holds, of those that are alike
+_LEVELS = 6  # levels of cost in an octave
+
+
+@dataclass(frozen=True, eq=False)
+class Finalist:
+    """A setting that may be checked; `training` is of its network, where it was trained.
+
+    `point` is what the search saw, `held` what was measured on the held-back samples, and
+    `certified` whether they show that the limit holds. Settings whose `alike` is the same object,
+    not None, differ by a factor of all scales alone.
+    """
+
+    trial: Trial
+    point: Measurement
+    training: Any = None
+    alike: Any = None
+    held: Measurement | None = None
+    certified: bool = False
+
+    @property
+    def checked(self) -> Measurement:
+        """The measurement on held-back samples, or that of the search where there is none."""
+        return self.held or self.point
+
+
+def short_list(
+    trials: Sequence[Trial],
+    max_drop: float,
+    expected: Callable[[Measurement], float] = lambda point: point.paired.drop,
+    most: int = LISTED,
+    every_length: bool = False,
+) -> list[Finalist]:
+    """Settings to be checked, the costliest first and the cheapest last.
+
+    Those whose drop may lie within the limit, as is `expected`. With `every_length` those that no
+    other of as many steps beats in both cost and drop; of many the cheapest, and others that are
+    spread evenly: which of these hold cannot be told beforehand. Else the best of every level of
+    cost, up to the first that surely holds and one behind it: what beats another on the samples of
+    the search may lose more on others. Raises `TuningError` where nothing was measured.
+    """
+    everything = [Finalist(trial, point) for trial in trials for point in trial.points]
+    if not everything:
+        raise TuningError(
+            "no setting was measured on all samples before the search ended. Give it more time "
+            "(timeout), or fewer samples"
+        )
+    hopeful = [
+        c for c in everything if expected(c.point) <= max_drop + _HOPE * c.point.paired.error
+    ]
+    if not hopeful:
+        return [min(everything, key=lambda c: (expected(c.point), c.point.cost))]
+    if not every_length:
+        return _spread(needed(hopeful, max_drop, expected), most)
+    by_length: dict[int, list[Finalist]] = {}
+    for candidate in hopeful:
+        by_length.setdefault(candidate.point.steps, []).append(candidate)
+    best = [candidate for some in by_length.values() for candidate in _front(some, expected)]
+    held, cheapest = _by_cost(best, expected), round(_CHEAPEST * most)
+    split = max(0, len(held) - cheapest)
+    return [*_spread(held[:split], most - cheapest), *held[split:]]
+
+
+def with_those(listed: Sequence[Finalist], more: Sequence[Finalist]) -> list[Finalist]:
+    """A list and those of some others whose points it does not hold."""
+    held = {id(candidate.point) for candidate in listed}
+    return [*listed, *(candidate for candidate in more if id(candidate.point) not in held)]
+
+
+def needed(
+    candidates: Sequence[Finalist], max_drop: float, expected: Callable[[Measurement], float]
+) -> list[Finalist]:
+    """The best of every level of cost, up to one behind the first that surely holds the limit.
+
+    Those that cost more would only take power from the others' tests, and time.
+    """
+    return _by_cost(_levels(candidates, max_drop, expected), expected)
+
+
+def undecided(
+    candidates: Sequence[Finalist],
+    certifiable: float,
+    max_drop: float,
+    expected: Callable[[Measurement], float],
+) -> list[Finalist]:
+    """Of settings that are alike those that may be certified, and may be the cheapest such.
+
+    A drop of `certifiable` would be. Left out are those that probably lose more, and those that
+    cost more than one that surely holds `max_drop`, but for the next `_SPARE`: what was trained
+    loses more on samples that did not choose its best epoch.
+    """
+    found: list[Finalist] = []
+    for alike in families(candidates):
+        hopeful = [
+            c for c in alike if expected(c.point) <= certifiable + _HOPE * c.point.paired.error
+        ] or alike[-1:]  # the costliest
+        holds = (expected(c.point) + _SURE * c.point.paired.error <= max_drop for c in hopeful)
+        first = next((number for number, sure in enumerate(holds) if sure), len(hopeful))
+        found.extend(hopeful[: first + 1 + _SPARE])
+    return found
+
+
+def families(candidates: Sequence[Finalist]) -> list[list[Finalist]]:
+    """Settings that are alike together, the cheapest first; others alone."""
+    found: dict[int, list[Finalist]] = {}
+    for candidate in sorted(candidates, key=lambda c: c.point.cost):
+        key = id(candidate if candidate.alike is None else candidate.alike)
+        found.setdefault(key, []).append(candidate)
+    return list(found.values())
+
+
+def likely_first(
+    candidates: Sequence[Finalist], expected: Callable[[Measurement], float]
+) -> list[Finalist]:
+    """The order in which settings are checked: those first that most probably hold.
+
+    What passes hands its level on, so that a failure costs those behind it. Behind the first come
+    those that were trained, which cost less, and then the others: these are there in case that
+    training was no good. Of settings that are alike none is expected to lose less than one that
+    costs more, which would be luck with few samples.
+    """
+    drops: dict[int, float] = {}
+    for alike in families(candidates):
+        most = -math.inf
+        for candidate in reversed(alike):
+            most = drops[id(candidate)] = max(most, expected(candidate.point))
+    order = sorted(candidates, key=lambda c: (drops[id(c)], -c.point.cost))
+    first, *others = [c for c in order if c.training is None] or order[:1]
+    trained = [c for c in order if c.training is not None and c is not first]
+    return [first, *trained, *others]
+
+
+def _by_cost(
+    candidates: Sequence[Finalist], expected: Callable[[Measurement], float]
+) -> list[Finalist]:
+    """The costliest first."""
+    return sorted(candidates, key=lambda c: (-c.point.cost, expected(c.point)))
+
+
+def _spread(candidates: list[Finalist], most: int) -> list[Finalist]:
+    """At most so many, whose places are spread evenly; the ends are among them."""
+    if len(candidates) <= most:
+        return candidates
+    places = {round(i * (len(candidates) - 1) / (most - 1)) for i in range(most)}
+    return [candidates[i] for i in sorted(places)]
+
+
+def _front(
+    candidates: Sequence[Finalist], expected: Callable[[Measurement], float]
+) -> list[Finalist]:
+    """Those that no other beats in both cost and the drop that is expected, the cheapest first."""
+    best: list[Finalist] = []
+    for candidate in sorted(candidates, key=lambda c: (c.point.cost, expected(c.point))):
+        if not best or expected(candidate.point) < expected(best[-1].point):
+            best.append(candidate)
+    return best
+
+
+def _levels(
+    candidates: Sequence[Finalist], max_drop: float, expected: Callable[[Measurement], float]
+) -> list[Finalist]:
+    """The best of every level of cost, the cheapest first, up to one behind the first sure one.
+
+    Left out are those that lose more than a cheaper one by more than a standard error.
+    """
+    least = max(min(c.point.cost for c in candidates), 1e-300)
+    levels: dict[int, list[Finalist]] = {}
+    for candidate in candidates:
+        number = math.floor(_LEVELS * math.log2(max(candidate.point.cost, least) / least))
+        levels.setdefault(number, []).append(candidate)
+    found: list[Finalist] = []
+    sure, lowest = False, math.inf
+    for number in sorted(levels):
+        best = min(levels[number], key=lambda c: (expected(c.point), c.point.cost))
+        drop, error = expected(best.point), best.point.paired.error
+        if drop > (lowest if sure else lowest + error):
+            continue
+        found.append(best)
+        if sure:
+            break
+        lowest, sure = min(lowest, drop), drop + _SURE * error <= max_drop
+    return found
+
+
+def check(
+    candidates: Sequence[Finalist],
+    measure: Callable[[Finalist], Measurement],
+    max_drop: float,
+    confidence: float,
+) -> list[Finalist]:
+    """Measure every candidate on the held-back samples, and certify down the list.
+
+    The candidates, and their order, were fixed before the held-back samples were read. Each
+    hypothesis "this one loses more than `max_drop`" is tested in turn at a level of its own, and
+    one that is rejected hands its level on to the next: the fallback procedure, which rejects a
+    true one with probability at most 1 - confidence, whatever is chosen afterwards (Wiens &
+    Dmitrienko, J. Biopharm. Stat. 15, 929-942, 2005). The first has half of it, so that a list
+    whose settings all hold is tested at no less than half the level; after one that fails the
+    others still have a chance, which fixed-sequence testing would deny them. A setting that cannot
+    be run on these samples is not certified, and left out. Raises `TuningError` where none can be.
+    """
+    total, others = 1 - confidence, max(1, len(candidates) - 1)
+    found, handed, reasons = [], 0.0, list[str]()
+    for number, candidate in enumerate(candidates):
+        own = total if len(candidates) == 1 else total / 2 / (others if number else 1)
+        level = own + handed
+        try:
+            point = measure(candidate)
+        except SpikewrightError as error:
+            reasons.append(str(error))
+            handed = 0.0
+            continue
+        certified = point.paired.p_value(max_drop) <= level
+        handed = level if certified else 0.0
+        found.append(replace(candidate, held=point, certified=certified))
+    if not found:
+        raise TuningError(f"no setting can be run on the held-back samples: {'; '.join(reasons)}")
+    return found
+
+
+def choose(checked: Sequence[Finalist], max_drop: float, certifying: bool = True) -> Finalist:
+    """The cheapest that is certified; else the cheapest whose estimate holds; else the nearest.
+
+    Samples that are too few certify by luck alone, and settings that cost many times as much:
+    where it was known beforehand that they are (not `certifying`), the estimate decides.
+    """
+    certified = [item for item in checked if item.certified and certifying]
+    holding = [item for item in checked if item.checked.paired.drop <= max_drop]
+    for items in (certified, holding):
+        if items:
+            return min(items, key=lambda item: item.checked.cost)
+    return min(checked, key=lambda item: (item.checked.paired.drop, item.checked.cost))

@@ -1,0 +1,319 @@
+"""The search on an objective with a known optimum, in memory and in a database."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spikewright.errors import SimulationError, TuningError
+from spikewright.study.search.certificate import Paired
+from spikewright.study.search.measurement import Measurement
+from spikewright.study.search.merit import Aim
+from spikewright.study.search.search import Limits, Proposal, Search, hopeless_pruner
+from spikewright.study.search.space import Choices, Range, Values
+from spikewright.study.search.trials import Study, open_study, shown, written
+
+SPACE = {
+    "kind": Choices(("plain", "good")),
+    "level": Range(-4.0, 6.0, 2.0),
+    "tilt": Range(-3.0, 3.0, 0.0),
+}
+N = 1000
+FACTS = {"model": "one", "max_drop": 0.02}
+
+
+def measure(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
+    """Cost is 2 ** level; what is lost falls with it, and rises with the tilt's distance from 1."""
+    n = part.stop - part.start
+    cost = 2.0 ** float(values["level"]) * (1.0 if values["kind"] == "good" else 1.5)
+    share = min(0.9, 0.05 * 2.0 ** (abs(float(values["tilt"]) - 1.0) - float(values["level"])))
+    return [Measurement(1, "mean", Paired(n, round(share * n), 0), cost, {"spikes": cost}, share)]
+
+
+@dataclass
+class Made:
+    """The problem of a search: an objective, and values that stand for themselves."""
+
+    measure: Any = measure
+
+    def shorten(self, values: Values, steps: int) -> Values:
+        """The same."""
+        return values
+
+    def refine(self, values: Values, *place: Any) -> list[Values]:
+        """Nothing beside the parameters."""
+        return []
+
+    def identify(self, values: Values) -> str:
+        """The values as text."""
+        return repr(sorted((k, str(v)) for k, v in values.items()))
+
+    def affordable(self, values: Values) -> bool:
+        """There is time for all."""
+        return True
+
+
+def searching(study: Study, measuring: Any = measure, starts: Sequence[Values] = ()) -> Search:
+    """A search for the least cost at which at most 2 % are lost."""
+    begin = starts or [{"kind": "plain", "level": 5.0, "tilt": 0.0}]
+    generators = [lambda study: [Proposal(values, "start") for values in begin]]
+    return Search(study, SPACE, Made(measuring), N, [Aim.of(0.02, 0.02, N)], generators)
+
+
+def limits(trials: int, seconds: float = 60.0) -> Limits:
+    """A number of trials."""
+    return Limits(time.monotonic() + seconds, lambda: 0.0, trials)
+
+
+def best_cost(study: Study) -> float:
+    """The least cost that was found within the limit."""
+    study.refresh()
+    return min(p.cost for t in study.finished() for p in t.points if p.paired.drop <= 0.02)
+
+
+def test_the_optimum_is_found() -> None:
+    """The least cost at which the limit holds is 2.5; steps lead there from one start."""
+    study = open_study(None, FACTS, 0, hopeless_pruner())
+
+    searching(study).run(limits(70))
+
+    assert best_cost(study) <= 1.15 * 2.5
+
+
+def test_a_search_is_a_function_of_its_seed() -> None:
+    """The same trials in the same order."""
+    found = []
+    for _ in range(2):
+        study = open_study(None, FACTS, 3, hopeless_pruner())
+        searching(study).run(limits(25))
+        found.append([(t.number, t.values, t.origin) for t in study.finished()])
+
+    assert found[0] == found[1]
+
+
+def test_hopeless_settings_are_pruned_early() -> None:
+    """What loses far too much is not measured to the end."""
+    seen: list[tuple[float, int]] = []
+
+    def counting(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
+        seen.append((float(values["level"]), part.stop))
+        return measure(values, part)
+
+    starts: list[Values] = [{"kind": "good", "level": level, "tilt": 1.0} for level in (3.0, -3.0)]
+    study = open_study(None, FACTS, 0, hopeless_pruner())
+    searching(study, counting, starts).run(limits(2))
+
+    assert study.counts() == {"COMPLETE": 1, "PRUNED": 1}
+    assert max(stop for level, stop in seen if level == -3.0) == 200
+
+
+def test_a_search_goes_on_where_it_ended(tmp_path: Path) -> None:
+    """The same database: no start is tried twice, and the trials are those of one long search."""
+    path = tmp_path / "study.db"
+    for trials in (10, 20):
+        study = open_study(path, FACTS, 0, hopeless_pruner())
+        searching(study).run(limits(trials))
+
+    found = [(t.values, t.origin) for t in study.finished()]
+    assert searching(study).done == 20
+    assert [origin for _, origin in found].count("start") == 1
+    assert len({repr(values) for values, _ in found}) == len(found)
+
+
+def test_a_trial_of_a_dead_worker_is_tried_again(tmp_path: Path) -> None:
+    """Left running by a process that is gone: failed, and its setting is measured after all."""
+    path = tmp_path / "study.db"
+    study = open_study(path, FACTS, 0)
+    dead = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from spikewright.study.search.trials import worker_name; print(worker_name())",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    values = {"kind": "good", "level": 4.5, "tilt": 0.5}
+    marks = {"origin": "start", "asked": values, "key": "a key", "worker": dead}
+    study.inner.enqueue_trial(values, user_attrs=marks)
+    study.inner.ask()
+
+    again = open_study(path, FACTS, 0)
+    assert again.counts() == {"RUNNING": 1}
+    searching(again).run(limits(3))
+
+    assert again.counts()["FAIL"] == 1
+    assert values in [trial.values for trial in again.finished()]
+
+
+ASKED = {"kind": "good", "level": 4.5, "tilt": 0.5}
+
+
+def with_a_nameless_trial(path: Path) -> Study:
+    """A study, opened anew, with a trial that runs and whose worker has not said its name."""
+    inner = open_study(path, FACTS, 0).inner
+    inner.enqueue_trial(ASKED, user_attrs={"origin": "start", "asked": ASKED, "key": "k"})
+    inner.ask()
+    return open_study(path, FACTS, 0)
+
+
+def test_a_trial_whose_worker_died_before_it_said_its_name_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At first it may be another worker's; naming comes first, so after a while it is lost."""
+    again = with_a_nameless_trial(tmp_path / "study.db")
+    assert again.revive() == 0
+    monkeypatch.setattr("spikewright.study.search.trials._UNNAMED", 0.0)
+    assert again.revive() == 1
+    assert again.counts() == {"FAIL": 1, "WAITING": 1}
+
+
+def test_a_search_that_ends_soon_leaves_no_trial_of_a_dead_worker_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before it said its name, and the next search is over before that is known."""
+    again = with_a_nameless_trial(tmp_path / "study.db")
+    monkeypatch.setattr("spikewright.study.search.trials._UNNAMED", 2.0)
+    searching(again).run(limits(1))
+
+    assert again.counts() == {"COMPLETE": 1, "FAIL": 1, "WAITING": 1}
+    (waiting,) = [trial for trial in again.trials if trial.state.name == "WAITING"]
+    assert waiting.user_attrs["asked"] == ASKED
+
+
+def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
+    """What differs is said, with both values."""
+    open_study(tmp_path / "study.db", FACTS, 0)
+
+    with pytest.raises(TuningError, match="another model: it has 'one', and now it is 'two'"):
+        open_study(tmp_path / "study.db", {**FACTS, "model": "two"}, 0)
+
+
+def test_a_study_from_before_a_parameter_goes_on(tmp_path: Path) -> None:
+    """Its space may lack parameters in `later`; any other difference of the space is refused."""
+    older, newer = ({**FACTS, "space": space} for space in ({"a": "1"}, {"a": "1", "b": "2"}))
+    open_study(tmp_path / "study.db", older, 0)
+
+    open_study(tmp_path / "study.db", newer, 0, later=("b",))
+    with pytest.raises(TuningError, match="another space"):
+        open_study(tmp_path / "study.db", newer, 0)
+    with pytest.raises(TuningError, match="another space"):
+        open_study(tmp_path / "study.db", {**newer, "space": {"a": "2", "b": "2"}}, 0, later=("b",))
+
+
+def test_a_later_parameter_is_a_fact_of_new_studies(tmp_path: Path) -> None:
+    """A study that was begun with it is not one that was begun without it."""
+    newer = {**FACTS, "space": {"a": "1", "b": "2"}}
+    open_study(tmp_path / "study.db", newer, 0, later=("b",))
+
+    with pytest.raises(TuningError, match="another space"):
+        open_study(tmp_path / "study.db", {**FACTS, "space": {"a": "1", "b": "3"}}, 0, later=("b",))
+
+
+@pytest.mark.parametrize("storage", ["sqlite:////nowhere/at/all.db", "nonsense://x", "/proc/a.db"])
+def test_a_storage_that_cannot_be_reached_is_refused(storage: str) -> None:
+    """The storage and the reason are said."""
+    with pytest.raises(TuningError, match="cannot be opened"):
+        open_study(storage, FACTS, 0)
+
+
+def test_passwords_of_databases_are_not_shown() -> None:
+    """Neither in errors nor in results."""
+    assert shown("mysql://me:secret@host/studies") == "mysql://me:***@host/studies"
+    assert shown(Path("a/study.db")) == "a/study.db"
+
+
+def test_settings_that_all_fail_end_the_search() -> None:
+    """Every reason is told once, with how often it was one."""
+    met: list[int] = []
+
+    def failing(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
+        met.append(1)
+        raise SimulationError("the moon is full" if len(met) % 2 else "the moon is new")
+
+    study = open_study(None, FACTS, 0)
+    with pytest.raises(TuningError, match="no setting") as caught:
+        searching(study, failing).run(limits(50))
+    assert str(caught.value).count("the moon is full") == 1
+    assert f"{len(met) // 2} x the moon is new" in str(caught.value)
+
+
+def test_a_setting_that_fails_does_not_end_the_search() -> None:
+    """It is noted with its reason, and the search goes on."""
+
+    def failing(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
+        if values["kind"] == "plain":
+            raise SimulationError("not this one")
+        return measure(values, part)
+
+    starts: list[Values] = [{"kind": kind, "level": 4.0, "tilt": 0.0} for kind in ("plain", "good")]
+    study = open_study(None, FACTS, 0)
+    searching(study, failing, starts).run(limits(10))
+
+    assert study.counts()["FAIL"] >= 1
+    assert any(t.user_attrs.get("error") == "not this one" for t in study.trials)
+    assert searching(study).done == 10
+
+
+def test_a_search_that_gets_nowhere_ends() -> None:
+    """When no step is left and the sampler finds nothing better, it is over before its time."""
+    space_of_one = {"kind": "good", "level": 2.0, "tilt": 1.0}
+
+    def constant(values: Mapping[str, Any], part: slice) -> Sequence[Measurement]:
+        return measure(space_of_one, part)
+
+    study = open_study(None, FACTS, 0)
+    searching(study, constant).run(limits(10_000, seconds=50))
+
+    assert searching(study).done < 300
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"values": "{"},
+        {"values": "[" * 100_000},
+        {"values": '{"level": [1.0]}'},
+        {"values": '{"level": NaN}'},
+        {"values": "[]"},
+        {"points": "3"},
+        {"points": "[{}]"},
+        {"points": None},
+    ],
+)
+def test_a_trial_that_cannot_be_read_is_named(changes: dict[str, Any]) -> None:
+    """A study goes on from what it holds, so it is looked through; whole trials are taken."""
+    optuna = pytest.importorskip("optuna")
+    whole = {"values": json.dumps(ASKED), "points": written(measure(ASKED, slice(0, N)))}
+    for attributes in (whole, whole | changes):
+        study = open_study(None, FACTS, 0)
+        study.inner.add_trial(optuna.trial.create_trial(value=1.0, user_attrs=attributes))
+        study.refresh()
+        if attributes == whole:
+            assert [trial.values for trial in study.finished()] == [ASKED]
+        else:
+            with pytest.raises(TuningError, match=r"trial 0 of the study was not|cannot be read"):
+                study.finished()
+
+
+def test_the_later_of_two_trials_of_one_setting_gives_way(tmp_path: Path) -> None:
+    """It waits until the earlier one, which another worker has begun, says which setting it has."""
+    study = open_study(tmp_path / "study.db", FACTS, 0)
+    first, second = study.inner.ask(), study.inner.ask()
+    second.set_user_attr("key", "same")
+    later = threading.Timer(0.3, first.set_user_attr, ("key", "same"))
+    later.start()
+    assert study.has_twin(second.number, "same")
+    later.join()
+    assert not study.has_twin(first.number, "same")
+    assert not study.has_twin(second.number, "another")

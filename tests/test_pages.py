@@ -1,0 +1,158 @@
+"""Pages of docs/ are true: code runs and prints what stands below it, tables are whole."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import spikewright as sw
+from pages import NAMES, Page, alike
+from slowly import slow_but
+from spikewright import encoders
+from spikewright._base.budget import NODES
+from spikewright.choosing.correction import CORRECTIONS
+from spikewright.choosing.rules import RULES
+from spikewright.cli import main
+from spikewright.conversion import rounding
+from spikewright.diagnosis import CAUSES, PARTS
+from spikewright.engines import decoder_cache
+from spikewright.measure.energy import TABLES, tables
+from spikewright.modelling.semantic import modules
+from spikewright.network.learning import LEARNING_RULES, base
+from spikewright.showing.demo import MODEL
+from spikewright.study.search.parameters import space_of
+from spikewright.training.surrogates import SURROGATES, surrogate_of
+
+RULES_OF_LEARNING = frozenset(LEARNING_RULES)
+TRAINED = {"from_nengo_dl.md", "start.md"}
+"""Pages that train a network: machines round otherwise, so numbers are nearly as printed."""
+PERCENT = {"quantised_sources.md": 3, "rates.md": 5, "training.md": 3}
+"""Likewise, by how many points the accuracies may differ."""
+ELSEWHERE = {"nir.md", "nengo.md", "own_layers.md", "bits.md", "memory.md", "keras.md"}
+"""Pages with code that needs what a reader has, a model or a framework: tested beside that."""
+RUN = [n for n in NAMES if n not in ELSEWHERE and "```python" in Page(n).text]
+
+
+QUICK = {"deploy.md", "energy.md", "evaluation.md", "inputs.md", "learning.md", "networks.md"}
+
+
+@pytest.fixture(autouse=True)
+def _registries() -> Iterator[None]:
+    """What a page registers is known for as long as it runs."""
+    before = dict(tables._registry)
+    yield
+    tables._registry.clear()
+    tables._registry.update(before)
+    for name in set(base._registry) - RULES_OF_LEARNING:
+        del base._registry[name]
+
+
+def _commands(lines: str) -> None:
+    """Commands of a page, as they stand, installing left out."""
+    for line in lines.splitlines():
+        if line.startswith("spikewright "):
+            done = CliRunner().invoke(main, shlex.split(line)[1:])
+            assert done.exit_code == 0, (line, done.output)
+
+
+@pytest.mark.filterwarnings("ignore::spikewright.errors.ConversionWarning")
+@pytest.mark.parametrize("name", slow_but(QUICK, RUN))
+def test_the_examples_print_what_stands_below_them(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one session, from top to bottom, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    page = Page(name)
+    printed, names = page.run(_commands if name == "start.md" else None)
+
+    if name in PERCENT:
+        points, told = (
+            [int(n) for n in re.findall(r"(\d+)%", text)] for text in (printed, page.printed)
+        )
+        assert len(points) == len(told)
+        assert all(abs(a - b) <= PERCENT[name] for a, b in zip(points, told, strict=True))
+    elif name == "verification.md":
+        assert len(printed.splitlines()) == 1 + len(names["found"].differences) + 1
+    elif name == "explore.md":
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32}/\n", printed)
+    elif name in TRAINED:
+        assert alike(printed, page.printed)
+    else:
+        assert printed == page.printed
+
+
+def _extras() -> set[str]:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+    return set(project["project"]["optional-dependencies"]) - {"dev", "docs", "benchmark", "all"}
+
+
+NAMED: dict[str, tuple[str, Callable[[], set[str]]]] = {
+    "rules": ("calibration.md", lambda: {f"{rule.__name__}(" for rule in RULES.values()}),
+    "corrections": ("calibration.md", lambda: {f"{kind.__name__}(" for kind in CORRECTIONS}),
+    "parts of the gap": ("diagnosis.md", lambda: {f"\n| {part} | " for part in PARTS}),
+    "causes": ("diagnosis.md", lambda: {f"\n| {cause} | " for cause in CAUSES}),
+    "learning rules": ("learning.md", lambda: {f"\n| `{rule}(" for rule in RULES_OF_LEARNING}),
+    "modules": ("semantic.md", lambda: {f"\n| `{module}(" for module in modules.__all__}),
+    "encoders": ("sequences.md", lambda: {f"`{n}(" for n in {*encoders.__all__} - {"Encoder"}}),
+    "extras": ("start.md", lambda: {f"`{extra}`" for extra in _extras()}),
+    "loops": ("onnx.md", lambda: {f"up to {NODES} nodes"}),
+    "the cache": (
+        "modelling.md",
+        lambda: {decoder_cache.MODE, decoder_cache.FOLDER, decoder_cache.SIZE},
+    ),
+    "networks": (
+        "networks.md",
+        lambda: {n for n in sw.networks.__all__ if isinstance(getattr(sw.networks, n), type)},
+    ),
+    "searched": (
+        "tuning.md",
+        lambda: {
+            f"| `{re.sub('^offset .*', 'offset LAYER', name)}` |"
+            for name in space_of(sw.convert(MODEL, spiking=True))
+        },
+    ),
+    "the bound": ("verification.md", lambda: {f"    {rounding._ROUNDINGS} (u + v sqrt(n))"}),
+}
+"""Page, and what of the code it has to name."""
+
+
+@pytest.mark.parametrize("what", NAMED)
+def test_a_page_names_all_there_is(what: str) -> None:
+    """A new member of a registry is on its page the day it is registered."""
+    page, wanted = NAMED[what]
+    text = Page(page).text
+
+    assert [word for word in wanted() if word not in text] == []
+
+
+def test_figures_of_tables_are_those_of_the_code() -> None:
+    """Of cost tables in picojoules, of surrogates their widths."""
+    pattern = r"^\| `([\w-]+)` \| ([\d.]+) pJ \| ([\d.]+) pJ \| ([\d.]+) pJ \|"
+    costs = re.findall(pattern, Page("energy.md").text, re.MULTILINE)
+    expected: dict[str, Any] = {
+        name: (t.accumulate * 1e12, t.multiply_accumulate * 1e12, t.neuron_update * 1e12)
+        for name, t in TABLES.items()
+    }
+    assert {name for name, *_ in costs} == set(expected)
+    for name, *values in costs:
+        assert tuple(map(float, values)) == pytest.approx(expected[name]), name
+
+    pattern = r'^\| `"([a-z ]+)"` \| .* \| ([\d.]+) \|$'
+    widths = dict(re.findall(pattern, Page("training.md").text, re.MULTILINE))
+    assert {name: float(width) for name, width in widths.items()} == {
+        name: surrogate_of(name).width for name in SURROGATES
+    }
+
+
+def test_numbers_that_are_near_are_alike() -> None:
+    """And no others: other words, another number of them, or numbers farther away are not."""
+    assert alike("scale 5: 77% right", "scale 5: 79% right")
+    for other in ("scale 5: 77% wrong", "scale 5: 90% right", "scale 5: 77% right 1"):
+        assert not alike("scale 5: 77% right", other)
