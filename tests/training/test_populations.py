@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from itertools import cycle
 
 import numpy as np
 import pytest
 import torch
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright.engines.native import along
 from spikewright.engines.native._kernels import instruction_sets, integrate_along
 from spikewright.network.neurons import NeuronType
@@ -53,8 +53,7 @@ def drawn(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tenso
 
 @pytest.mark.parametrize(
     ("kind", "layout", "dtype"),
-    list(zip(KERNELS, cycle(LAYOUTS), cycle([torch.float32] * 4 + [torch.float64] * 4))),
-    ids=str,
+    in_turn(KERNELS, LAYOUTS, [torch.float32, torch.float64]),
 )
 def test_the_kernel_computes_the_equation(
     kind: NeuronType, layout: str, dtype: torch.dtype

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy.integrate import quad
 from test_through_time import WITH, given, two_layers
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright._base.equations import NUMPY
 from spikewright.engines.torch.device import Tensors
 from spikewright.errors import TrainingError
@@ -117,9 +117,7 @@ SMOOTHED = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("example", "name"), list(zip([e for e in WITH if e.id in SMOOTHED], cycle(AREAS)))
-)
+@pytest.mark.parametrize(("example", "name"), in_turn([e for e in WITH if e.id in SMOOTHED], AREAS))
 def test_gradients_are_those_of_the_smoothed_network(
     example: Any, name: str, monkeypatch: Any
 ) -> None:

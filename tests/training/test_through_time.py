@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 import spikewright as sw
-from lower.layer_graphs import Case, cases, graph_of, inputs_of, two_layers
+from lower.layer_graphs import Case, graph_of, inputs_of, kinds, two_layers
 from spikewright.errors import SimulationError, TrainingError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Input, PythonCall
@@ -96,9 +96,9 @@ def test_every_synapse_passes_on_what_the_torch_engine_passes_on(example: Synaps
     assert assert_same(conversion, given(), 20) > 0
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", kinds(), ids=lambda case: case.id)
 def test_every_layer_is_that_of_the_torch_engine(case: Case) -> None:
-    """Behind spikes, as spikes and between weights: every example of every layer, in float64."""
+    """Behind spikes, as spikes and between weights: every kind of layer, in float64."""
     graph = graph_of(case, behind_spikes=True)
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=1000.0)
     assert assert_same(conversion, inputs_of(graph, case.positive)) > 0

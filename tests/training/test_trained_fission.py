@@ -15,6 +15,7 @@ from tests.training.trainings import STEPS, assert_same_run, trained
 
 import spikewright as sw
 from spikewright.choosing.copies import Copies
+from spikewright.records import DEFAULT_TABLE, select
 from spikewright.training.gradients.spiking import sent
 from spikewright.training.sites import sites_of
 
@@ -129,13 +130,15 @@ def test_weights_go_home_and_the_neurons_stay(
 def test_budgets_count_every_copy(capped: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """Spikes, rates and joules that the training measures are those of the reference engine.
 
-    Of a budget between nine tenths and all are sent.
+    Records of joules name the cost table. Of a budget between nine tenths and all are sent.
     """
     x, held = digits[0][:400], digits[0][900:]
     result = trained(capped, x, joules=1.0, validation=held, epochs=1, keep="last")
     measured, found = result.history[0].held_back, spent(result.conversion, held)
     assert measured.spikes == pytest.approx(found["spikes"], rel=1e-3)
     assert measured.joules == pytest.approx(found["joules"], rel=1e-3)
+    (paid,) = select(result.records, "energy")
+    assert paid.how["table"] == measured.energy_table == DEFAULT_TABLE
     for name, rate in found["rates"].items():
         assert measured.rates[name] == pytest.approx(rate, rel=1e-2)
     budget = 0.6 * spent(capped, held)["spikes"]
