@@ -114,7 +114,8 @@ def test_weights_go_home_and_the_neurons_stay(
 ) -> None:
     """The source's model with the trained weights and the numbers in `resolved` sends the same."""
     x = digits[0]
-    result = trained(capped, x, trainable=("weights", "biases", scales, "initial_voltage"))
+    given = ("weights", "biases", scales, "initial_voltage")
+    result = trained(capped, x[:300], trainable=given)
     made = result.conversion
     counts = capped.resolved["fission"]
     assert made.network.n_neurons == capped.network.n_neurons
@@ -148,7 +149,7 @@ def test_budgets_count_every_copy(capped: sw.Conversion, digits: tuple[Any, Any]
 
 def test_reconstruction_keeps_the_copies(capped: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """Biases are stated for channels, and no weight changes."""
-    made = capped.reconstruct(digits[0][:800], **QUICK)
+    made = capped.reconstruct(digits[0][:300], **QUICK)
     assert made.network.n_neurons == capped.network.n_neurons
     for name, biases in made.resolved["bias_correction"].items():
         assert biases.shape[0] in (1, len(capped.resolved["fission"].get(name, biases)))
