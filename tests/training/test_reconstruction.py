@@ -161,7 +161,7 @@ def test_mistakes(capped: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """Rate neurons have nothing to fit, and settings are checked as those of a training."""
     with pytest.raises(TrainingError, match="spiking=True"):
         capped.again(spiking=False, max_spikes_per_step=None).reconstruct(digits[0][:50], **QUICK)
-    with pytest.raises(TrainingError, match="timeout must be seconds above 0, or None, got -1"):
+    with pytest.raises(TrainingError, match="timeout must be None or a number above 0, got -1"):
         capped.reconstruct(digits[0][:50], **{**QUICK, "timeout": -1})
     with pytest.raises(TrainingError, match=r"thresholds must be one of.*'kept'.*got 'some'"):
         capped.reconstruct(digits[0][:50], **QUICK, thresholds="some")

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_whole
 from spikewright.engines import Precision
 from spikewright.engines.program import Neurons
-from spikewright.errors import TrainingError
+from spikewright.engines.settings import check_settings
+from spikewright.errors import SimulationError, TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
@@ -22,7 +23,7 @@ from spikewright.measure.truth import Output
 from spikewright.network.synapses import Synapse
 from spikewright.running.converted import Converted
 from spikewright.running.outputs import outputs_of
-from spikewright.running.runner import Runner, check_run
+from spikewright.running.runner import Runner
 from spikewright.training.named import NamedParameters, named
 from spikewright.training.sites import trained_graph
 from spikewright.training.surrogates import Surrogate, surrogate_of
@@ -69,7 +70,7 @@ def module_settings(
     steps: Any, dt: Any, surrogate: Any, reset: Any, readout: Any, checkpoint: Any, precision: Any
 ) -> ModuleSettings:
     """Arguments as a user gave them, checked; raises `TrainingError` or `SimulationError`."""
-    check_run(dt, 0, precision)
+    check_settings(SimulationError, dt=dt, precision=precision)
     if not (is_whole(steps) and steps >= 1):
         raise TrainingError(f"steps must be a whole number from 1, got {steps!r}")
     if reset not in ("detached", "attached"):
