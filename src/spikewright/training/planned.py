@@ -78,8 +78,15 @@ def module_settings(
     given = 0 if checkpoint is True else None if checkpoint is False else checkpoint
     if given is not None and not (is_whole(given) and given >= 0):
         raise TrainingError(f"checkpoint must be True, False or steps from 1, got {checkpoint!r}")
-    chosen = surrogate_of(surrogate)
-    return ModuleSettings(steps, dt, chosen, reset == "detached", readout, given, precision)
+    return ModuleSettings(
+        steps=steps,
+        dt=dt,
+        surrogate=surrogate_of(surrogate),
+        detached=reset == "detached",
+        readout=readout,
+        checkpoint=given,
+        precision=precision,
+    )
 
 
 def plan_of(
@@ -105,18 +112,17 @@ def plan_of(
         raise TrainingError(f"layers {missing} have neurons and no place in the model as read")
     roles, canonical = Roles(graph), Roles(conversion.canonical)
     following = frozenset(canonical.functions) & ensembles.keys()
-    reads = dict(zip(graph.outputs, roles.read_from(), strict=True))
     return ModulePlan(
-        graph,
-        named(conversion.graph, reading, ensembles.keys() - following, frozen),
-        {name: by_ensemble[ensemble] for name, ensemble in ensembles.items()},
-        following,
-        conversion.resolved.get("bias_correction") or {},
-        _synapses(conversion),
-        NeuronChoice(conversion.arguments["spiking"]).is_spiking,
-        roles.fed,
-        reads,
-        outputs_of(lowered),
+        graph=graph,
+        named=named(conversion.graph, reading, ensembles.keys() - following, frozen),
+        populations={name: by_ensemble[ensemble] for name, ensemble in ensembles.items()},
+        following=following,
+        offsets=conversion.resolved.get("bias_correction") or {},
+        synapses=_synapses(conversion),
+        accumulate=NeuronChoice(conversion.arguments["spiking"]).is_spiking,
+        fed=roles.fed,
+        read=dict(zip(graph.outputs, roles.read_from(), strict=True)),
+        outputs=outputs_of(lowered),
     )
 
 
