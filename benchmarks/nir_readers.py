@@ -229,7 +229,7 @@ def measured(name: str, network: Network, data: ImageSet, readers: Any, seconds:
 HEAD = """# What readers of NIR make of our networks
 
 For those who take a network to another simulator: what each of them makes of a file that is saved
-here. `spikewright nir check` prints the same table for a file of yours ([NIR](nir.md)).
+here. `sw.nir.check` makes the same table for a file of yours ([NIR](nir.md)).
 
 Measured on {images:,} test images of MNIST, {steps} steps each, by `benchmarks/nir_readers.py`.
 Every file is in the dialect "portable". Rows with "floor 1" are of a second file, of neurons whose

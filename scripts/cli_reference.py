@@ -8,7 +8,6 @@ A test compares the file with what this makes, so run it after changing a comman
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -23,17 +22,17 @@ For those who work in a terminal or a script of the shell.
 Written by `scripts/cli_reference.py` from the commands themselves.
 
 Each command is a thin shell of a library call: `spikewright.demo.run`,
-`spikewright.showing.explain.worked_example`, `spikewright.showing.inspection.inspect`,
-`Conversion.calibrate`, `spikewright.convert`, `Conversion.run`, `Conversion.evaluate`,
-`spikewright.explore`, `spikewright.sweep`, `Conversion.diagnose`, `spikewright.tune`,
-`Conversion.train` and `spikewright.nir.check`.
+`spikewright.showing.inspection.inspect`, `spikewright.convert`, `Conversion.fits`,
+`Conversion.run`, `Conversion.evaluate`, `spikewright.explore`, `spikewright.sweep`,
+`Conversion.diagnose`, `spikewright.tune` and `Conversion.train`. Its options are those of the call,
+declared once for both.
 """
 
 
 def reference() -> str:
     """The whole page."""
     parts = [HEAD, _paragraphs(program.help)]
-    for name, command in named(program):
+    for name, command in program.commands.items():
         arguments = " ".join(
             str(p.name).upper() for p in command.params if isinstance(p, click.Argument)
         )
@@ -44,15 +43,6 @@ def reference() -> str:
             _table(command),
         ]
     return "\n".join(parts)
-
-
-def named(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
-    """All commands with their names; those of a group inside have its name before theirs."""
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from named(command, f"{prefix}{name} ")
-        else:
-            yield f"{prefix}{name}", command
 
 
 def _paragraphs(text: str | None) -> str:

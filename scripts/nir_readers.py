@@ -1,4 +1,4 @@
-"""Makes an environment for every reader of NIR, so that `spikewright nir check` can ask it.
+"""Makes an environment for every reader of NIR, so that `sw.nir.check` can ask it.
 
     python scripts/nir_readers.py FOLDER [READER...]
 

@@ -15,12 +15,11 @@ import pytest
 
 from spikewright import executors
 from spikewright._base import optional as _optional
-from spikewright.cli import options
+from spikewright.cli import main
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.executors.local import Local
 from spikewright.executors.pool import Pool
 from spikewright.executors.ray import Ray
-from spikewright.passes import MAX_POOL_FORMS
 
 
 def times(shared: int, task: int, threads: int | None) -> int:
@@ -221,20 +220,13 @@ def test_dask_gives_back_what_is_left(client: Any) -> None:
     assert list(executors.get(client).completed(times, 1, [7])) == [7]
 
 
-def _choices(option: Any) -> list[str]:
-    """The values that an option of commands offers."""
-    (parameter,) = option(click.command()(lambda: None)).params
-    return list(parameter.type.choices)
-
-
 def test_commands_offer_the_executors_of_the_registry() -> None:
     """A cluster that is registered is a choice of every command: nothing else lists them."""
-    assert _choices(options.executor) == ["local", *executors.CLUSTERS]
-
-
-def test_commands_offer_the_registered_forms_of_max_pooling() -> None:
-    """Likewise the forms of max pooling, of which the first is the default."""
-    assert _choices(options.max_pool) == list(MAX_POOL_FORMS)
+    option = next(p for p in main.commands["evaluate"].params if p.name == "executor")
+    assert option.type.convert("local", option, None) == "local"
+    names = ", ".join(map(repr, executors.NAMES))
+    with pytest.raises(click.BadParameter, match=f"'slurm' is not one of {names}"):
+        option.type.convert("slurm", option, None)
 
 
 @pytest.mark.parametrize("name", executors.CLUSTERS)

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import spikewright as sw
 from spikewright.cli.main import main
-from spikewright.cli.options import _neurons
+from spikewright.cli.texts import neurons as _neurons
 from spikewright.errors import ConversionError
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.study.code import text

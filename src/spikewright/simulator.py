@@ -75,7 +75,9 @@ class Simulator:
                 "NengoSimulator"
             )
         step = engines.step_for(network, dt)
-        check_settings(step, precision, batch_size, BuildError, threads)
+        check_settings(
+            BuildError, dt=step, precision=precision, batch_size=batch_size, threads=threads
+        )
         self.network, self.dt, self.batch_size = network, step, batch_size
         self.seed = _seed(seed, network)
         self._progress = progress if progress_bar is None else bool(progress_bar)

@@ -79,20 +79,21 @@ def test_saved_statistics_are_calibration_too(data, tmp_path) -> None:
 
 
 def test_statistics_are_collected_once_for_many_rules(data, tmp_path) -> None:
-    """`calibrate` saves what `Conversion.calibrate` gives, and shows it layer by layer."""
-    shown = invoke("calibrate", MODEL, "--data", data, "-o", tmp_path / "found", "--json")
+    """`--statistics` saves what `Conversion.calibrate` gives, and shows it layer by layer."""
+    asked = ("convert", MODEL, "--calibration", data, "--statistics", tmp_path / "found")
+    shown = invoke(*asked, "--json")
     wanted = sw.convert(MODEL).calibrate(demo.held_out(40)[0])
 
     assert sw.Statistics.load(tmp_path / "found") == wanted
-    found = json.loads(shown.stdout)
+    found = json.loads(shown.stdout)["statistics"]
     assert found["samples"] == 40
     for row in found["layers"]:
         sent = wanted.layers[row["layer"]].magnitude("layer")
         assert row["largest"] == sent.highest[0]
         assert row["percentile_99"] == sent.percentile(99.0)[0]
-    told = invoke("calibrate", MODEL, "--data", data, "-o", tmp_path / "again", "--limit", 5)
-    assert "5 samples" in told.stdout
-    assert "silent channels" in told.stdout
+    told = invoke(*asked, "--scale", "percentile")
+    assert "40 samples" in told.stdout and "silent channels" in told.stdout
+    assert f"Statistics saved as {tmp_path / 'found'}" in told.stdout
 
 
 def test_statistics_are_of_the_form_of_recurrent_layers_that_was_asked_for(tmp_path) -> None:
@@ -102,21 +103,26 @@ def test_statistics_are_of_the_form_of_recurrent_layers_that_was_asked_for(tmp_p
     x = keras.Input((6, 3))
     keras.Model(x, keras.layers.GRU(4)(x)).save(model)
     np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(5, 6, 3)))
-    options = ("--data", tmp_path / "x.npz", "-o", tmp_path / "found", "--json")
-    beside = json.loads(invoke("calibrate", model, *options).stdout)["layers"]
-    after = json.loads(invoke("calibrate", model, *options, "--sequence-step", 8).stdout)["layers"]
+    files = ("--calibration", tmp_path / "x.npz", "--statistics", tmp_path / "found", "--json")
+    beside, after = (
+        json.loads(invoke("convert", model, *files, *more).stdout)["statistics"]["layers"]
+        for more in ((), ("--sequence-step", 8))
+    )
     assert len(beside) > 4 * len(after)  # fewer in the first step, whose state is known
     assert max(row["largest"] for row in beside) == max(row["largest"] for row in after)
 
 
-def test_samples_are_not_overwritten_with_statistics(data) -> None:
+def test_statistics_need_samples_and_replace_none(data, tmp_path) -> None:
     """A name that `--calibration` would take for a file of samples is refused."""
-    left = invoke("calibrate", MODEL, "--data", data, "-o", data)
+    samples = ("convert", MODEL, "--calibration", data)
+    left = invoke(*samples, "--statistics", data)
     assert left.exit_code == 2 and "not statistics for calibration" in left.stderr
-    refused = invoke("calibrate", MODEL, "--data", data, "-o", data, "--force")
+    refused = invoke(*samples, "--statistics", data, "--force")
     assert refused.exit_code == 2
     assert "would read a .npz file as samples" in refused.stderr
     assert set(np.load(data)) == {"x", "y"}
+    none = invoke("convert", MODEL, "--statistics", tmp_path / "found")
+    assert none.exit_code == 2 and "give samples, --calibration FILE.npz" in none.stderr
 
 
 def test_corrections_are_options(data) -> None:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -20,8 +19,8 @@ from spikewright.showing.inspection import inspect
 
 MODEL = str(demo.MODEL)
 COMMANDS = {
-    "demo", "explain", "explore", "inspect", "calibrate", "convert", "fits", "run", "evaluate",
-    "sweep", "diagnose", "tune", "train", "reconstruct", "nir", "doctor",
+    "demo", "explore", "inspect", "convert", "fits", "run", "evaluate", "sweep", "diagnose", "tune",
+    "train", "doctor",
 }  # fmt: skip
 
 
@@ -58,23 +57,10 @@ def test_help_lists_every_command() -> None:
     assert all(f"\n  {name} " in text for name in main.commands)
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_command_has_help_and_json(command: str) -> None:
-    """Every option is explained, and `--json` is one of them."""
-    found = main.commands[command]
-    words = [command]
-    if isinstance(found, click.Group):  # one command of a group stands for it
-        name, found = next(iter(found.commands.items()))
-        words.append(name)
-    options = [p for p in found.params if p.param_type_name == "option"]
-
-    assert "--json" in invoke(*words, "--help").stdout
-    assert all(getattr(option, "help", None) for option in options)
-
-
-def test_explain_prints_the_rows_of_the_worked_example() -> None:
+def test_two_neurons_print_the_rows_of_the_worked_example() -> None:
     """The table of the example, then what changed and what did not."""
-    lines = invoke("explain", "--scale", "1", "--scale", "5", "--scale", "10").stdout.splitlines()
+    scales = ("--scale", "1", "--scale", "5", "--scale", "10")
+    lines = invoke("demo", "--two-neurons", *scales).stdout.splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     rows = {row[0]: row[1:] for row in cells if len(row) > 1}
 
@@ -93,16 +79,16 @@ def test_explain_prints_the_rows_of_the_worked_example() -> None:
     assert any("the weights are 1 and 2 at every scale" in line for line in lines)
 
 
-def test_explain_shows_a_scale_of_one_by_default() -> None:
+def test_two_neurons_have_a_scale_of_one_by_default() -> None:
     """Without arguments: the rate network, and where the example begins."""
-    scales = [example["scale"] for example in document("explain")["examples"]]
+    scales = [example["scale"] for example in document("demo", "--two-neurons")["examples"]]
 
     assert scales == [None, 1.0]
 
 
-def test_explain_as_json() -> None:
+def test_two_neurons_as_json() -> None:
     """The same numbers, whole."""
-    rate, five = document("explain", "--scale", "5")["examples"]
+    rate, five = document("demo", "--two-neurons", "--scale", "5")["examples"]
 
     assert rate["b"] == [2.0] * 12
     assert five["a"] == pytest.approx([0, 2] * 6)
@@ -257,7 +243,7 @@ def test_run_prints_tables(data: str) -> None:
 def test_run_without_labels_or_spikes(tmp_path: Path) -> None:
     """Rates of a rate network; no accuracy where there are no labels."""
     np.savez(tmp_path / "x.npz", x=demo.held_out(3)[0])
-    found = document("run", MODEL, "--data", str(tmp_path / "x.npz"), "--steps", "2")
+    found = document("run", MODEL, "--data", str(tmp_path / "x.npz"), "--steps", "2", "--rate")
 
     assert {record["name"] for record in found["records"]} == {"firing rate"}
 
@@ -304,26 +290,37 @@ def test_few_spikes_are_warned_of(data: str) -> None:
     assert any(text.startswith("relu1: ") for text in document(*arguments)["warnings"])
 
 
+@pytest.mark.parametrize("command", ["run", "evaluate", "diagnose"])
+def test_commands_that_run_spike_and_say_so(command: str, data: str) -> None:
+    """The first line and the JSON document name the network that ran; `--rate` is the other one."""
+    asked = (command, MODEL, "--data", data, "--steps", "8")
+
+    assert invoke(*asked).stdout.startswith("Spiking network of digits.onnx, 768 neurons\n")
+    assert document(*asked) == document(*asked, "--spiking")
+    assert document(*asked)["network"] == "spiking"
+    if command != "diagnose":  # a rate network loses nothing, which is refused there
+        assert invoke(*asked, "--rate").stdout.startswith("Rate network of digits.onnx,")
+        assert document(*asked, "--rate")["network"] == "rate"
+
+
 @pytest.mark.parametrize(
     "option", ["--scale=5", "--initial-voltage=zero", "--max-spikes-per-step=1"]
 )
 def test_options_about_spikes_mean_spikes(data: str, option: str) -> None:
     """A rate network has nothing to scale, start or cap: such options bring spiking neurons."""
-    asked = ("--data", data, "--steps", "8", option)
-
-    assert document("run", MODEL, *asked) == document("run", MODEL, "--spiking", *asked)
     assert document("convert", MODEL, option) == document("convert", MODEL, "--spiking", option)
-    refused = CliRunner().invoke(main, ("run", MODEL, "--rate", *asked))
+    refused = CliRunner().invoke(main, ("convert", MODEL, "--rate", option))
     assert refused.exit_code == 2
     assert option.partition("=")[0] in refused.stderr
     assert "--rate neurons send no spikes" in refused.stderr
 
 
-def test_rate_networks_stay_what_runs_without_a_word_about_spikes(data: str) -> None:
-    """A synapse filters rates too: it asks for no spikes."""
-    asked = ("run", MODEL, "--data", data, "--steps", "8", "--synapse", "0.01")
+def test_a_conversion_stays_the_rate_network_without_a_word_about_spikes() -> None:
+    """As in Python; a synapse filters rates too, and asks for no spikes."""
+    asked = ("convert", MODEL, "--synapse", "0.01")
 
     assert document(*asked) == document(*asked, "--rate")
+    assert document(*asked) != document(*asked, "--spiking")
 
 
 def test_a_saved_network_runs_as_the_model_did(data: str, tmp_path: Path) -> None:
@@ -358,8 +355,7 @@ def test_a_saved_network_takes_the_options_that_its_model_takes(
         options = (*options, "--calibration", data)
     asked = ("--data", data, "--steps", "32")
     invoke("convert", MODEL, "--spiking", "-o", saved)
-    spiking = () if "--rate" in options else ("--spiking",)
-    wanted = document("run", MODEL, *spiking, *options, *asked)
+    wanted = document("run", MODEL, *options, *asked)
 
     assert document("run", saved, *options, *asked) == wanted
     invoke("convert", saved, *options, "-o", again)
@@ -374,16 +370,39 @@ def test_spikes_are_asked_of_a_saved_rate_network(data: str, tmp_path: Path) -> 
     assert document("run", saved, *asked) == document("run", MODEL, *asked)
 
 
-def test_a_saved_network_is_calibrated_as_its_model_is(data: str, tmp_path: Path) -> None:
-    """Statistics of either are for both."""
-    saved, asked = str(tmp_path / "network"), ("--data", data, "-o", str(tmp_path / "found"))
+def test_a_saved_rate_network_runs_as_it_was_saved(data: str, tmp_path: Path) -> None:
+    """Spikes by default are for models: of a file it is known which network it is."""
+    saved, asked = str(tmp_path / "rate"), ("--data", data, "--steps", "8")
+    invoke("convert", MODEL, "-o", saved)
+
+    assert document("run", saved, *asked) == document("run", MODEL, *asked, "--rate")
+
+
+def test_statistics_of_a_saved_network_are_its_models(data: str, tmp_path: Path) -> None:
+    """Those of either are for both."""
+    saved, found = str(tmp_path / "network"), str(tmp_path / "found")
     invoke("convert", MODEL, "--spiking", "-o", saved)
+    asked = ("--calibration", data, "--statistics", found)
 
-    assert document("calibrate", saved, *asked) == document("calibrate", MODEL, *asked)
+    told = [document("convert", which, *asked)["statistics"] for which in (saved, MODEL)]
+    assert told[0] == told[1]
 
 
-@pytest.mark.parametrize("name", sorted(main.commands))
-def test_no_command_has_two_options_of_one_name(name: str) -> None:
-    """Of two, click would take the last alone, and say that the first is missing."""
-    flags = [flag for given in main.commands[name].params for flag in given.opts]
-    assert len(flags) == len(set(flags))
+def test_a_name_that_ends_in_nir_makes_a_nir_file(tmp_path: Path) -> None:
+    """What `sw.nir.save` writes, with its dialect, reset and start; and no other dialect."""
+    path, same = tmp_path / "net.nir", tmp_path / "same.nir"
+    choices = ("--spiking", "--scale", "64")
+    more = ("--dialect", "sinabs", "--steps", "16", "--dt", "0.002")
+    conversion = sw.convert(MODEL, spiking=True, scale_firing_rates=64.0)
+    sw.nir.save(conversion, same, "sinabs", dt=0.002, steps=16)
+
+    assert f"Saved as {path}" in invoke("convert", MODEL, *choices, *more, "-o", str(path)).stdout
+    x = demo.held_out(4)[0]
+    runs = []
+    for file in (path, same):
+        network = sw.nir.load(file)
+        runs.append(sorted(str(connection) for connection in network.all_connections))
+        assert network.dt == 0.002
+    assert runs[0] == runs[1] and len(x) == 4
+    refused = CliRunner().invoke(main, ["convert", MODEL, "--dialect", "latin", "-o", str(path)])
+    assert refused.exit_code == 2 and "must be one of 'portable'" in refused.stderr

@@ -36,7 +36,7 @@ def test_it_prints_what_the_library_says(data: str) -> None:
     found = conversion.diagnose(*demo.held_out(60), STEPS, progress=False)
 
     assert result.exit_code == 0
-    assert result.stdout == f"{found}\n"
+    assert result.stdout == f"Spiking network of digits.onnx, 768 neurons\n{found}\n"
 
 
 def test_json_is_one_document(data: str) -> None:
@@ -58,9 +58,10 @@ def test_a_saved_network_is_diagnosed_as_its_model_is(data: str, tmp_path: Path)
     given = ("--data", data, "--steps", str(STEPS))
 
     for options in ((), ("--scale", "2")):
-        found = invoke(path, *given, *options).stdout
-        assert "take spikes back" in found or "raise the scale" in found
-        assert found == invoke(str(demo.MODEL), *given, *options).stdout
+        found = invoke(path, *given, *options).stdout.partition("\n")
+        assert "take spikes back" in found[2] or "raise the scale" in found[2]
+        assert found[0] == "Spiking network of network.swt, 768 neurons"
+        assert found[2] == invoke(str(demo.MODEL), *given, *options).stdout.partition("\n")[2]
 
 
 def test_a_rate_network_is_refused(data: str) -> None:

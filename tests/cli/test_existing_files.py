@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,24 +11,18 @@ from click.testing import CliRunner, Result
 
 from spikewright import demo
 from spikewright.cli import main
-from spikewright.cli.outputs import OutputPath
+from spikewright.cli.files import OutputPath
 
 NOTES = b"notes of mine\n"
-READ = {
-    "model", "file", "data", "validation", "train_data", "calibration", "environments",
-}  # fmt: skip
+READ = {"model", "data", "validation", "train_data"}
 """Parameters that name what a command reads."""
-RESUMED = {("evaluate", "checkpoint"), ("sweep", "checkpoint"), ("train", "checkpoint")}
-"""Files and folders that a command goes on from, or refuses; it replaces no other."""
 
 MODEL, STEPS = str(demo.MODEL), ("--steps", "2")
 RUNS: dict[str, tuple[str, ...]] = {
-    "calibrate": (MODEL, "--data", "DATA"),
-    "convert": (MODEL, "--spiking"),
+    "convert": (MODEL, "--spiking", "--calibration", "DATA"),
     "demo": ("--limit", "8", *STEPS),
     "diagnose": (MODEL, "--data", "DATA", *STEPS),
     "evaluate": (MODEL, "--data", "DATA", *STEPS),
-    "reconstruct": (MODEL, "--data", "DATA", *STEPS, "--epochs", "1"),
     "run": (MODEL, "--data", "DATA", *STEPS),
     "sweep": (MODEL, "--data", "DATA", *STEPS, "--scale", "10,20"),
     "train": (MODEL, "--data", "DATA", *STEPS, "--epochs", "1"),
@@ -40,23 +33,13 @@ NEVER = "write_back"
 """Models are a user's own: only --force replaces one."""
 
 
-def commands(group: click.Group, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command with its names."""
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, *names, name)
-        else:
-            yield (*names, name), command
-
-
-COMMANDS = dict(commands(main))
 WRITTEN = [
-    (names, parameter)
-    for names, command in COMMANDS.items()
+    (name, parameter)
+    for name, command in main.commands.items()
     for parameter in command.params
     if isinstance(parameter.type, OutputPath)
 ]
-NAMES = [f"{' '.join(names)} {parameter.opts[-1]}" for names, parameter in WRITTEN]
+NAMES = [f"{name} {parameter.opts[-1]}" for name, parameter in WRITTEN]
 
 
 def invoke(*arguments: str) -> Result:
@@ -72,10 +55,10 @@ def data(tmp_path: Path) -> str:
     return str(tmp_path / "digits.npz")
 
 
-def targets(names: tuple[str, ...], folder: Path) -> dict[str, tuple[click.Parameter, list[Path]]]:
+def targets(name: str, folder: Path) -> dict[str, tuple[click.Parameter, list[Path]]]:
     """What every option of a command writes, under names in a folder."""
     found = {}
-    for parameter in (p for n, p in WRITTEN if n == names):
+    for parameter in (p for n, p in WRITTEN if n == name):
         path = folder / {"step": "step.onnx", "write_back": "model.onnx"}.get(
             str(parameter.name), f"{parameter.name}.png"
         )
@@ -96,26 +79,26 @@ def options(found: dict[str, tuple[click.Parameter, list[Path]]]) -> list[str]:
 
 
 def test_every_path_is_read_or_checked_before_it_is_written() -> None:
-    """A new option that names a file is one of the three; what writes has --force."""
-    for names, command in COMMANDS.items():
+    """A new option that names a file is one of the two; what writes has --force."""
+    for name, command in main.commands.items():
         for parameter in command.params:
             if isinstance(parameter.type, click.Path):
-                known = parameter.name in READ or (names[-1], parameter.name) in RESUMED
-                assert isinstance(parameter.type, OutputPath) != known, (names, parameter.name)
+                known = parameter.name in READ
+                assert isinstance(parameter.type, OutputPath) != known, (name, parameter.name)
         writes = any(isinstance(p.type, OutputPath) for p in command.params)
-        assert writes == any("--force" in p.opts for p in command.params), names
-    assert {names[-1] for names, _ in WRITTEN} == {*RUNS}
+        assert writes == any("--force" in p.opts for p in command.params), name
+    assert {name for name, _ in WRITTEN} == {*RUNS}
 
 
 @pytest.mark.parametrize("index", range(len(WRITTEN)), ids=NAMES)
 def test_a_file_of_another_kind_stays(index: int, tmp_path: Path) -> None:
     """Before anything is read or computed: the file is named, with --force, and is what it was."""
-    names, parameter = WRITTEN[index]
-    for path, (other, files) in targets(names, tmp_path).items():
+    name, parameter = WRITTEN[index]
+    for path, (other, files) in targets(name, tmp_path).items():
         for file in files if other is parameter else ():
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(NOTES)
-            found = invoke(*names, parameter.opts[-1], path)
+            found = invoke(name, parameter.opts[-1], path)
 
             assert found.exit_code == 2
             assert found.stderr.startswith(f"Error: {file}: exists and is not ")
@@ -123,7 +106,7 @@ def test_a_file_of_another_kind_stays(index: int, tmp_path: Path) -> None:
                 found.stderr
             )
             assert file.read_bytes() == NOTES
-            forced = invoke(*names, parameter.opts[-1], path, "--force", "--no-such-option")
+            forced = invoke(name, parameter.opts[-1], path, "--force", "--no-such-option")
             assert str(file) not in forced.stderr
             assert file.read_bytes() == NOTES
             file.unlink()
@@ -137,7 +120,7 @@ def test_force_replaces_and_the_same_kind_is_replaced_without(
     """All that one run writes takes the place of notes with --force, and of itself without."""
     folder = tmp_path / "folder"
     folder.mkdir()
-    found = targets((name,), folder)
+    found = targets(name, folder)
     files = [file for _, several in found.values() for file in several]
     for file in files:
         file.parent.mkdir(exist_ok=True)

@@ -12,31 +12,12 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from cli.runs import line
 from slowly import slow_but
 from spikewright import demo
 from spikewright.cli import main
 
-MODEL = str(demo.MODEL)
 SENTENCE = "standard output cannot be written to"
-RUN = ("--steps", "2")
-COMMANDS: dict[str, tuple[str, ...]] = {
-    "demo": ("--limit", "20", "--steps", "4"),
-    "explain": (),
-    "explore": ("--no-browser",),
-    "inspect": (MODEL,),
-    "calibrate": (MODEL, "--data", "data.npz", "-o", "statistics"),
-    "convert": (MODEL,),
-    "run": (MODEL, "--data", "data.npz", *RUN),
-    "evaluate": (MODEL, "--data", "data.npz", *RUN),
-    "sweep": (MODEL, "--data", "data.npz", *RUN, "--scale", "5"),
-    "diagnose": (MODEL, "--data", "data.npz", *RUN),
-    "tune": (MODEL, "--data", "data.npz", "--trials", "1", "--max-drop", "0.9"),
-    "doctor": (),
-    "fits": (MODEL, "--chip", "speck"),
-    "nir": ("check", "net.nir", "--data", "data.npz", "--steps", "2", "--reader", "snn-mlir"),
-    "train": (MODEL, "--data", "data.npz", "--steps", "2", "--epochs", "1", "-o", "trained.sw"),
-    "reconstruct": (MODEL, "--data", "data.npz", *RUN, "--epochs", "1", "-o", "made.sw"),
-}
 
 
 class Broken(io.StringIO):
@@ -57,12 +38,12 @@ class Broken(io.StringIO):
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The working directory, with a data file in it."""
+    """The working directory, with a model, its conversion and data in it."""
     monkeypatch.chdir(tmp_path)
     x, y = demo.held_out(60)
     np.savez("data.npz", x=x, y=y)
-    conversion = sw.convert(MODEL, spiking=True, max_pool="average", initial_voltage="zero")
-    sw.nir.save(conversion, "net.nir")
+    Path("model.onnx").write_bytes(demo.MODEL.read_bytes())
+    sw.convert(demo.MODEL, spiking=True, scale_firing_rates=100.0).save("net.sw")
 
 
 def lost(capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
@@ -79,12 +60,13 @@ def lost(capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
 def test_every_command_says_that_its_output_is_lost(
     command: str,
     option: tuple[str, ...],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """At once, or after some of it; whether the reader has left or the disk is full."""
     monkeypatch.setattr(sys, "stdout", Broken(40, errno.EPIPE if option else errno.ENOSPC))
-    lost(capsys, command, *COMMANDS[command], *option)
+    lost(capsys, *line(command, tmp_path), *option)
 
 
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC, errno.EBADF])
@@ -103,7 +85,7 @@ def test_help_is_output_too(
 def test_in_a_process_of_its_own(where: str) -> None:
     """No traceback, and nothing of the interpreter's at its end."""
     program = f"{sys.executable} -c 'from spikewright.cli import main; main()'"
-    line = f"{program} explain --json {where}; exit ${{PIPESTATUS[0]}}"
+    line = f"{program} demo --two-neurons --json {where}; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
@@ -115,7 +97,7 @@ def test_in_a_process_of_its_own(where: str) -> None:
 def test_nothing_is_said_where_all_is_printed() -> None:
     """A reader that reads."""
     program = f"{sys.executable} -c 'from spikewright.cli import main; main()'"
-    line = f"{program} explain --json | cat > /dev/null; exit ${{PIPESTATUS[0]}}"
+    line = f"{program} demo --two-neurons --json | cat > /dev/null; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")

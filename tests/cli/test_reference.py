@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.cli_reference import TARGET, named, reference
+from scripts.cli_reference import TARGET, reference
 
 from spikewright.cli import main
 
@@ -16,7 +16,7 @@ def test_every_command_and_option_is_on_the_page() -> None:
     """Nothing can be called that the page leaves out."""
     page = TARGET.read_text(encoding="utf-8")
 
-    for name, command in named(main):
+    for name, command in main.commands.items():
         section = page.partition(f"## `spikewright {name}`")[2].partition("\n## ")[0]
         assert section
         for parameter in command.params:

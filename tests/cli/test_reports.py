@@ -83,7 +83,7 @@ def test_an_evaluation_is_reported_with_all_that_there_is(tmp_path: Path, data: 
 def test_a_rate_network_has_no_spikes_to_report(tmp_path: Path, data: str) -> None:
     """What does not spike has no raster and no diagnosis, and the sentence does not say spiking."""
     path = tmp_path / "page.html"
-    invoke("run", MODEL, "--data", data, "--steps", "2", "--report", str(path))
+    invoke("run", MODEL, "--data", data, "--steps", "2", "--rate", "--report", str(path))
     page, found = sections(path)
 
     assert found == ["accuracy", "rates", "trace", "reproduce"]

@@ -145,7 +145,7 @@ def test_least_squares_alone(tmp_path: Path, data: str, held: bool) -> None:
     found = run(tmp_path, data, *more, *([] if held else ["--validation", data]))
     assert found.exit_code == 0, found.output
     assert "least squares" in found.stdout and "epoch" not in found.stdout
-    assert "Learning rate" not in found.stdout and f"Saved as {tmp_path}" in found.stdout
+    assert f"Saved as {tmp_path}" in found.stdout
     assert "Training" in page.read_text(encoding="utf-8")
 
     told = json.loads(run(tmp_path, data, *more, "--json").stdout)
@@ -187,9 +187,10 @@ def test_thresholds_of_a_saved_network_may_be_kept(tmp_path: Path, data: str) ->
         (["--write-back", "no/trained.onnx"], "its folder does not exist"),
         (["--spikes", "0.01"], "--spikes 0.01: "),
         (["--layer-rate", "nowhere=1:2"], "no layer with neurons of that name"),
-        (["--learning-rate", "best"], "'best' is not a valid float"),
-        (["--learning-rate", "0"], '--learning-rate must be a number above 0, or "chosen"'),
+        (["--learning-rate", "best"], "'best' is not a number"),
+        (["--learning-rate", "0"], 'must be a number above 0, or "chosen", got 0.0'),
         (["--thresholds", "kept"], "digits.onnx is a model, which has none"),
+        (["--reconstruct", "--labels"], "--labels: --reconstruct has no use for it. Leave it out"),
     ],
 )
 def test_mistakes(tmp_path: Path, data: str, arguments: list[str], message: str) -> None:
@@ -227,3 +228,20 @@ def test_a_training_is_reported(tmp_path: Path, data: str) -> None:
     assert all(layer in table for layer in ("conv1", "relu1", "dense"))
     commands = [code.text for code in page.all("code")]
     assert commands[0].startswith("spikewright train ") and "sw.load(" in commands[1]
+
+
+def test_a_reconstruction_leaves_weights(tmp_path: Path, data: str) -> None:
+    """`--reconstruct` is `Conversion.reconstruct`, with the defaults of that."""
+    x, _ = demo.held_out(120)
+    network = sw.convert(MODEL, spiking={"relu": sw.BipolarIntegrateAndFire()})
+    wanted = network.reconstruct(x, steps=STEPS, epochs=2, seed=3)
+    found = run(tmp_path, data, "--reconstruct", "--seed", "3")
+
+    assert found.exit_code == 0, found.output
+    assert f"Saved as {tmp_path / 'out.sw'}" in found.stdout and "relu1: " in found.stdout
+    runs = [
+        c.run(x, STEPS, progress=False).predict() for c in (sw.load(tmp_path / "out.sw"), wanted)
+    ]
+    np.testing.assert_array_equal(*runs)
+    told = json.loads(run(tmp_path, data, "--reconstruct", "--json").stdout)
+    assert set(told) == {"layers", "saved"}

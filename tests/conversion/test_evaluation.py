@@ -342,7 +342,7 @@ def test_damaged_files_are_refused(tmp_path: Path, text: str) -> None:
         ({"readouts": ["median"]}, "readouts are"),
         ({"readouts": []}, "readouts are"),
         ({"thresholds": [1.5]}, "confidences"),
-        ({"source": 1}, "source is"),
+        ({"source": 1}, "source must be"),
         ({"dt": 0.0}, "dt"),
         ({"batch_size": 0}, "batch_size"),
         ({"threads": 0}, "threads"),

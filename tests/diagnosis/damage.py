@@ -39,7 +39,7 @@ def study(
 ) -> Study:
     """Run a conversion and split the gaps of all its layers."""
     inputs = conversion.as_inputs(x)
-    run = conversion.run(x, steps, dt, seed, progress=False)
+    run = conversion.run(x, steps, dt, seed=seed, progress=False)
     plan = MeanFlow.of(conversion, steps, dt, seed)
     return Study(conversion, run, plan, Samples(plan, inputs, run).first)
 

@@ -480,9 +480,9 @@ def test_where_every_setting_fails_the_reasons_are_raised() -> None:
         ({"steps": [4, 2.5]}, "whole number from 1"),
         ({"scales": []}, "scales holds nothing"),
         ({"synapse": ()}, "synapse holds nothing"),
-        ({"within": -0.1}, "within is how much worse"),
-        ({"within": "a point"}, "within is how much worse"),
-        ({"minimise": "money"}, "spikes, energy, latency"),
+        ({"within": -0.1}, "within must be a number from 0"),
+        ({"within": "a point"}, "within must be a number from 0"),
+        ({"minimise": "money"}, "minimise must be one of 'spikes', 'energy', 'latency'"),
         ({"energy_table": "free"}, "no cost table"),
         ({"readouts": ["first"]}, "readouts are"),
         ({"y": np.full(30, 7)}, "between 0 and 2"),
@@ -502,7 +502,7 @@ def test_names_of_arguments_are_checked() -> None:
     """Another word for one of them is named."""
     with pytest.raises(TypeError, match="Did you mean 'scales'"):
         sw.sweep(GRAPH, X, Y, scale=[1])
-    with pytest.raises(SimulationError, match=r"no setting could .*max_pool"):
+    with pytest.raises(SimulationError, match=r"max_pool must be None or one of .*got 'median'"):
         swept(sw.convert(GRAPH), max_pool="median", scales=1, synapse=None)
 
 

@@ -43,8 +43,9 @@ def training(path: Any, way: str, **changes: Any) -> Any:
     x, y = samples(1, 256)
     held = samples(2, 100)
     data = DataLoader(
-        TensorDataset(torch.from_numpy(x), torch.from_numpy(y)), batch_size=32, shuffle=True
-    )
+        TensorDataset(torch.from_numpy(x), torch.from_numpy(y)), batch_size=32, shuffle=True,
+        generator=torch.Generator() if way == "time" else None,
+    )  # fmt: skip
     usual = {"steps": 3, "epochs": 4, "learning_rate": 0.01, "validation": held, "seed": 5}
     how = {**usual, **WAYS[way], **changes}
     return conversion.train(data, checkpoint=path, progress=False, **how)

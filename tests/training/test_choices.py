@@ -25,43 +25,33 @@ def weights(result: Any) -> Any:
     )
 
 
-def test_a_loss_of_the_users_own(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
-    """It is given outputs as the model has them, and labels, else the source's outputs."""
-    seen = []
+def test_a_loss_of_the_users_own(digits: tuple[Any, Any]) -> None:
+    """It is given outputs as the model has them, and labels, else the source's outputs.
 
-    def loss(made: Any, y: Any) -> Any:
-        seen.append((made.shape[1:], y.dtype, y.shape[1:]))
-        if y.dtype == torch.int64:
-            return torch.nn.functional.cross_entropy(made, y)
-        return (made - y).square().mean()
-
-    x, y = digits[0][:200], digits[1][:200]
-    for truth in (y, None):
-        history = trained(conversion, x, truth, loss=loss, epochs=8).history
-        assert history[-1].loss < history[0].loss
-    assert set(seen) == {((10,), torch.int64, ()), ((10,), torch.float32, (10,))}
-
-
-def test_outputs_behind_softmax_are_given_as_probabilities(digits: tuple[Any, Any]) -> None:
-    """The same of a model with softmax: what it gives, and what its source gives."""
+    Of a model with softmax they are probabilities.
+    """
     torch.manual_seed(0)
     model = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(64, 20), torch.nn.ReLU(), torch.nn.Linear(20, 10),
         torch.nn.Softmax(-1),
     )  # fmt: skip
-    x = digits[0][:64]
+    x, y = digits[0][:64], digits[1][:64]
     before = sw.convert(model, spiking=True, example_input=torch.from_numpy(x[:1]))
-    seen = []
+    seen: list[Any] = []
 
     def loss(made: Any, y: Any) -> Any:
         seen.append((made.detach(), y))
-        return (made - y).square().mean()
+        return torch.nn.functional.nll_loss(made, y) if y.ndim == 1 else (made - y).square().mean()
 
-    trained(before, x, loss=loss, epochs=1, validation=0.0)
-    (made, y), *_ = seen
-    assert made.sum(-1).numpy() == pytest.approx(1.0, abs=1e-5)
+    for truth in (y, None):
+        how = {"epochs": 4, "learning_rate": 1e-2, "validation": 0.0}
+        history = trained(before, x, truth, loss=loss, **how).history
+        assert truth is None or history[-1].loss < history[0].loss
+        made, given = seen[-1]
+        assert made.sum(-1).numpy() == pytest.approx(1.0, abs=1e-5)
+    assert seen[0][1].dtype == torch.int64
     wanted = {tuple(np.round(row, 4)) for row in model(torch.from_numpy(x)).detach().numpy()}
-    assert {tuple(np.round(row, 4)) for row in y.numpy()} <= wanted
+    assert {tuple(np.round(row, 4)) for row in given.numpy()} <= wanted
 
 
 @pytest.mark.parametrize("loss", ["imitation", "truth"])
@@ -75,6 +65,7 @@ def test_losses_by_name(conversion: sw.Conversion, digits: tuple[Any, Any], loss
     assert np.array_equal(weights(right), weights(other)) == (loss == "imitation")
 
 
+@pytest.mark.slow
 def test_the_best_epoch_by_a_metric(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
     """A metric decides in place of accuracy; with "last" the last epoch is kept."""
     x, y = digits[0][:200], digits[1][:200]
@@ -100,7 +91,7 @@ def test_the_best_epoch_by_a_metric(conversion: sw.Conversion, digits: tuple[Any
 
 
 @pytest.mark.parametrize(
-    "optimiser", ["adam", "adamw", "sgd", partial(torch.optim.NAdam, weight_decay=1e-3)]
+    "optimiser", ["adamw", "sgd", partial(torch.optim.NAdam, weight_decay=1e-3)]
 )
 def test_optimisers_by_name_and_by_function(
     conversion: sw.Conversion, digits: tuple[Any, Any], optimiser: Any
@@ -127,15 +118,13 @@ def test_a_training_stops_where_nothing_gets_better(
 
 
 def test_devices(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
-    """That of torch's name; one that is not there is said to be missing."""
-    named = trained(conversion, digits[0][:64], device="cpu", epochs=1)
-    given = trained(conversion, digits[0][:64], device=torch.device("cpu"), epochs=1)
-    np.testing.assert_array_equal(weights(named), weights(given))
+    """One that is not there is said to be missing; torch's own object names one, too."""
+    assert trained(conversion, digits[0][:64], device=torch.device("cpu"), epochs=1).history
     with pytest.raises(BuildError, match="device 'nowhere'"):
         trained(conversion, digits[0][:64], device="nowhere")
 
 
-@pytest.mark.parametrize(("cap", "steps"), [(None, STEPS), (1, 1), (1, 3)])
+@pytest.mark.parametrize(("cap", "steps"), [(None, STEPS), (1, 3)])
 def test_time_is_taken_where_it_is_measured_to_matter(
     conversion: sw.Conversion,
     digits: tuple[Any, Any],
@@ -171,9 +160,7 @@ def differences() -> tuple[sw.Conversion, Any]:
     return made.again(max_spikes_per_step=1), x
 
 
-def test_the_measured_share_of_timing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_measured_share_of_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The spiking network's distance from the rounded one over that from the source."""
     seen = []
     timing = NetworkJudge.timing
@@ -205,12 +192,3 @@ def distance(made: Any, wanted: Any, unit: float) -> float:
     logs = [torch.from_numpy(np.asarray(v, np.float64)).log_softmax(-1) for v in (made, wanted)]
     divergence = torch.nn.functional.kl_div(*logs, reduction="batchmean", log_target=True)
     return float(divergence) + float(np.square(made - wanted).mean() / unit)
-
-
-def test_time_is_not_taken_where_it_does_not_matter(
-    conversion: sw.Conversion, digits: tuple[Any, Any]
-) -> None:
-    """A cap alone is no reason: what is measured decides."""
-    capped = conversion.again(max_spikes_per_step=1)
-    history = trained(capped, digits[0][:300], steps=16, epochs=2).history
-    assert {epoch.way for epoch in history} == {"rounding"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "frontends"))
-
 from frozen_models import MODELS, frozen_by_keras, frozen_by_pytorch
-from same_models import READERS
-from test_same_model import MODELS as MODELLED
 from torch import nn
-from trainings import trained
+from trainings import READERS, moved_arrays, same_model, trained
 
 import spikewright as sw
 from spikewright.choosing.statistics.fingerprint import fingerprint
@@ -49,23 +43,6 @@ def moved(before: Any, after: Any) -> set[str]:
     return {name for name, value in before.items() if not np.array_equal(value, after[name])}
 
 
-def moved_layers(before: Any, after: Any) -> set[tuple[str, str]]:
-    """The arrays of a graph that have other values."""
-    return {
-        (node.name, field)
-        for node in before
-        for field, array in node.layer.arrays().items()
-        if not np.array_equal(array, after[node.name].layer.arrays()[field])
-    }
-
-
-def test_all_readers_have_the_same_kinds() -> None:
-    """Each kind of frozen layer is made in each framework that freezes; ONNX has no word for it."""
-    assert MODELS.keys() == set(READERS) - {"onnx"}
-    kinds = {kind: models.keys() for kind, models in MODELS.items()}
-    assert kinds["keras"] == kinds["pytorch"] - {"shared tensor"}
-
-
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_what_the_source_froze_stays_to_the_last_bit(kind: str, name: str) -> None:
     """In the trained network and in the model; the rest moves, and the frozen part would too."""
@@ -77,7 +54,7 @@ def test_what_the_source_froze_stays_to_the_last_bit(kind: str, name: str) -> No
     assert moved(before, free.source_state()) & frozen  # the case occurs
     assert not moved(before, result.source_state()) & frozen
     assert moved(before, result.source_state()) == moved(before, free.source_state()) - frozen
-    changed = moved_layers(conversion.graph, result.conversion.graph)
+    changed = moved_arrays(conversion.graph, result.conversion.graph)
     assert changed
     assert not changed & {(n, f) for n, fs in result.frozen.items() for f in fs}
     result.write_back(model)
@@ -116,11 +93,11 @@ def test_files_say_what_is_frozen(kind: str, tmp_path: Path) -> None:
         for found in (conversion, sw.load(tmp_path / f"{number}.sw")):
             result = fitted(found, x)
             assert result.frozen == frozen
-            changed = moved_layers(found.graph, result.conversion.graph)
+            changed = moved_arrays(found.graph, result.conversion.graph)
             assert {f for n, f in changed if n not in frozen} >= {"gamma", "beta", "weight"}
             assert not {n for n, _ in changed} & frozen.keys()
     free = fitted(sw.load(tmp_path / "0.sw"), x, frozen=())
-    assert {n for n, _ in moved_layers(live.graph, free.conversion.graph)} & frozen.keys()
+    assert {n for n, _ in moved_arrays(live.graph, free.conversion.graph)} & frozen.keys()
 
 
 def test_a_program_keeps_what_its_module_froze() -> None:
@@ -139,14 +116,10 @@ def test_a_program_keeps_what_its_module_froze() -> None:
 @pytest.mark.parametrize("kind", READERS)
 def test_names_take_the_place_of_what_the_source_froze(kind: str) -> None:
     """A layer's name, or that of the model or module around it; its neighbours move."""
-    torch.manual_seed(0)
     if kind == "onnx":
-        model, example = MODELLED["perceptron"].of_onnx(), None
-        x = MODELLED["perceptron"].moved(MODELLED["perceptron"].inputs()[0])
+        _, _, conversion, x = same_model("perceptron", kind)
     else:
-        model, x = MODELS[kind]["model inside"]()
-        model, example = (model.eval(), x[:1]) if kind == "pytorch" else (model, None)
-    conversion = sw.convert(model, spiking=True, example_input=example)
+        _, conversion, x = made(kind, "model inside")
     weighted = [n.source for n in conversion.graph if "weight" in n.layer.arrays()]
     first, *others = dict.fromkeys(weighted)
     around = [first[:end] for end, sign in enumerate(first) if sign in "./" and end]
@@ -154,7 +127,7 @@ def test_names_take_the_place_of_what_the_source_froze(kind: str) -> None:
         result = fitted(conversion, x, frozen=name)
         inside = [layer for layer in dict.fromkeys(weighted) if layer.startswith(name)]
         assert list(result.frozen) == inside
-        changed = {n for n, _ in moved_layers(conversion.graph, result.conversion.graph)}
+        changed = {n for n, _ in moved_arrays(conversion.graph, result.conversion.graph)}
         assert changed
         assert not any(conversion.graph[n].source in inside for n in changed)
     assert others
@@ -165,7 +138,7 @@ def test_unknown_names_are_told_the_nearest() -> None:
     """Of a name that is no layer's the nearest is told; of one that is like none, the layers."""
     _, conversion, x = made("pytorch", "normalisation behind a convolution")
     for frozen, message in (
-        (["00"], r"frozen: the model has no layer '00'. Did you mean '0 "),
+        (["00"], r"frozen: the model has no layer '00'. Did you mean '0'"),
         ("conv1", "no layer 'conv1'. It has the activations relu; layers are input, 0 Conv2d"),
         ([3], r"frozen must be names of layers, \(\) for none, or None, got \[3\]"),
         (True, "frozen must be names of layers"),
@@ -181,7 +154,7 @@ def test_a_source_that_is_frozen_as_a_whole() -> None:
     conversion = sw.convert(model, spiking=True, example_input=x[:1])
     with pytest.warns(ConversionWarning, match=r"only thresholds and starts .* frozen=\(\)"):
         result = fitted(conversion, x)
-    assert not moved_layers(conversion.graph, result.conversion.graph)
+    assert not moved_arrays(conversion.graph, result.conversion.graph)
     before = {r.how["layer"]: r.value for r in result.changes if "threshold" in r.name}
     assert any(value != 1.0 for value in before.values())
     with pytest.raises(TrainingError, match=r"all layers are frozen.*frozen=\(\)"):
@@ -204,7 +177,7 @@ def test_least_squares_obey(frozen: str) -> None:
     conversion = sw.convert(model, spiking=True, example_input=x[:1])
     how = {"refit": True, "epochs": 0, "validation": 0.0}
     changed, free = (
-        moved_layers(conversion.graph, fitted(conversion, x, frozen=names, **how).conversion.graph)
+        moved_arrays(conversion.graph, fitted(conversion, x, frozen=names, **how).conversion.graph)
         for names in ((frozen,), ())
     )
     last = {("5 Linear", "weight"), ("5 Linear", "bias")}
@@ -263,7 +236,7 @@ def test_a_checkpoint_of_other_frozen_layers_is_refused(tmp_path: Path) -> None:
     how = {"checkpoint": tmp_path / "training", "epochs": 1}
     first = fitted(conversion, x, **how)
     again = fitted(conversion, x, frozen=["2"], **how)
-    assert not moved_layers(first.conversion.graph, again.conversion.graph)
+    assert not moved_arrays(first.conversion.graph, again.conversion.graph)
     for frozen in ((), ("0",)):
         with pytest.raises(TrainingError, match="differs in frozen"):
             fitted(conversion, x, frozen=frozen, **how)

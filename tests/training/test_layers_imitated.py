@@ -64,11 +64,7 @@ def test_a_mean_over_layers_in_units_of_variance() -> None:
     of = spreads([{n: w[:20] for n, w in wanted.items()}, {n: w[20:] for n, w in wanted.items()}])
     assert float(layers_apart(made, wanted, of)) == pytest.approx(np.mean(parts))
     assert float(layers_apart(made, wanted, {"b": of["b"]})) == pytest.approx(parts[1])
-
-
-def test_the_spread_of_constants() -> None:
-    """Values that do not vary are told in units of their mean square, and zeros of 1."""
-    one, ones = torch.full((1, 3), 2.0), torch.full((7, 3), 2.0)
+    one, ones = torch.full((1, 3), 2.0), torch.full((7, 3), 2.0)  # in units of their mean square
     assert spreads([{"a": one}]) == spreads([{"a": ones}]) == {"a": 4.0}
     assert spreads([{"a": torch.zeros(5, 2)}]) == {"a": 1.0}
 

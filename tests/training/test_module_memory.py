@@ -43,7 +43,7 @@ class Peak(TorchDispatchMode):
         self.live -= size
 
 
-@pytest.mark.parametrize("kind", [sw.IntegrateAndFire(), sw.BipolarIntegrateAndFire(), sw.LIF()])
+@pytest.mark.parametrize("kind", [sw.IntegrateAndFire(), sw.LIF()])
 def test_eight_steps_take_twice_the_memory_of_one_at_most(kind: Any) -> None:
     """With checkpoints at halves of halves; without them eight steps take three times and more."""
     torch.manual_seed(0)

@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import copy
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from onnx.numpy_helper import to_array
+from test_through_time import assert_same
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "frontends"))
-
-from same_models import READERS, Same
-from test_same_model import MODELS
+from trainings import MODELS, READERS, assert_same_run, same_model
 
 import spikewright as sw
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
 
-NAMES = ("perceptron", "lenet", "residual block")
 STEPS = 5
-
-
-def converted(name: str, kind: str, **how: Any) -> tuple[Any, sw.Conversion, dict[str, Any]]:
-    """A model of the suite in one framework, its conversion, and inputs."""
-    same: Same = MODELS[name]
-    model = getattr(same, {"pytorch": "of_torch", "keras": "of_keras", "onnx": "of_onnx"}[kind])()
-    example = same.example() if kind == "pytorch" else None
-    usual = {"spiking": True, "scale_firing_rates": 500.0}
-    conversion = sw.convert(model, example_input=example, **{**usual, **how})
-    x = [v if kind == "keras" else same.moved(v) for v in same.inputs()]
-    return model, conversion, dict(zip(conversion.graph.inputs, x, strict=True))
+SCALED = {"scale_firing_rates": 500.0}
 
 
 def names_of(model: Any, kind: str) -> set[str]:
@@ -45,24 +29,6 @@ def names_of(model: Any, kind: str) -> set[str]:
     if kind == "keras":
         return {w.path for w in model.weights if "float" in str(w.dtype)}
     return {t.name for t in model.graph.initializer if to_array(t).dtype.kind == "f"}
-
-
-def assert_same_run(conversion: sw.Conversion, module: Any, inputs: dict[str, Any]) -> None:
-    """The reference and the torch engine send and answer what the module does."""
-    layers = list(conversion.populations())
-    tensors = {n: torch.from_numpy(v) for n, v in conversion.as_inputs(inputs).items()}
-    counts = module.through(tensors, record=layers).counts
-    for engine in ("reference", "torch"):
-        run = conversion.run(
-            inputs, steps=STEPS, engine=engine, precision="float64", progress=False
-        )
-        for name in layers:
-            sent = counts[name].detach().abs().sum(1).numpy()
-            assert sent.any()
-            np.testing.assert_array_equal(sent, run.populations[name].totals)
-        np.testing.assert_allclose(
-            module(tensors).detach().numpy(), run.predict("mean"), rtol=1e-6, atol=1e-9
-        )
 
 
 def trained(module: Any, inputs: Any) -> None:
@@ -75,35 +41,27 @@ def trained(module: Any, inputs: Any) -> None:
         optimiser.step()
 
 
-@pytest.mark.parametrize("kind", READERS)
-@pytest.mark.parametrize("name", NAMES)
-def test_parameters_have_the_names_of_the_source(name: str, kind: str) -> None:
-    """State dicts have the framework's names, all of them, with the framework's values."""
-    model, conversion, _ = converted(name, kind)
+CASES = pytest.mark.parametrize(
+    ("name", "kind"), [("residual block", kind) for kind in READERS] + [("lenet", "keras")]
+)
+
+
+@CASES
+def test_a_state_has_the_names_and_values_of_the_source(name: str, kind: str) -> None:
+    """Out and in again is the conversion that it was, and its model takes it as its own."""
+    model, _, conversion, inputs = same_model(name, kind, **SCALED)
     state = conversion.torch_module(STEPS).state_dict()
     assert set(state) == names_of(model, kind)
     if kind == "pytorch":
         assert all(torch.equal(state[n], model.state_dict()[n]) for n in state)
+        model.load_state_dict(state, strict=False)
+    assert_same_run(conversion, conversion.load_state(state), inputs, STEPS)
 
 
-@pytest.mark.parametrize("kind", READERS)
-@pytest.mark.parametrize("name", NAMES)
-def test_a_state_that_was_not_changed_gives_the_same_spikes(name: str, kind: str) -> None:
-    """Out and in again is the conversion that it was, in every framework."""
-    _, conversion, inputs = converted(name, kind)
-    again = conversion.load_state(conversion.torch_module(STEPS).state_dict())
-    first, second = (c.run(inputs, steps=STEPS, progress=False) for c in (conversion, again))
-    for layer, counts in first.spike_counts().items():
-        assert counts.any()
-        np.testing.assert_array_equal(counts, second.spike_counts()[layer])
-    np.testing.assert_array_equal(first.predict(), second.predict())
-
-
-@pytest.mark.parametrize("kind", READERS)
-@pytest.mark.parametrize("name", NAMES)
+@CASES
 def test_a_trained_module_is_the_conversion_with_its_state(name: str, kind: str) -> None:
     """After steps of an optimiser engines send what the module sends; the source is untouched."""
-    _, conversion, inputs = converted(name, kind)
+    _, _, conversion, inputs = same_model(name, kind, **SCALED)
     tensors = {n: torch.from_numpy(v) for n, v in conversion.as_inputs(inputs).items()}
     module = conversion.torch_module(STEPS, precision="float64")
     before = copy.deepcopy(module.state_dict())
@@ -115,25 +73,11 @@ def test_a_trained_module_is_the_conversion_with_its_state(name: str, kind: str)
     assert set(moved) == {n for n, p in module.named_parameters() if p.grad is not None}
     assert len(moved) >= 4
     made = conversion.load_state(state)
-    assert_same_run(made, module, inputs)
-    again = made.torch_module(STEPS).state_dict()
-    assert set(again) == set(state)
+    assert assert_same(made, inputs, STEPS) > 0
+    again, found = (c.torch_module(STEPS).state_dict() for c in (made, conversion))
+    assert again.keys() == state.keys()
     assert all(torch.equal(again[n], state[n].float()) for n in again)
-    found = conversion.torch_module(STEPS).state_dict()
     assert all(torch.equal(found[n], before[n].float()) for n in found)
-
-
-def test_a_state_goes_straight_into_the_model() -> None:
-    """`load_state_dict` of the source takes the module's state: names and shapes are its own."""
-    model, conversion, inputs = converted("perceptron", "pytorch")
-    module = conversion.torch_module(STEPS)
-    trained(module, {n: torch.from_numpy(v) for n, v in conversion.as_inputs(inputs).items()})
-    model.load_state_dict(module.state_dict())
-    same: Same = MODELS["perceptron"]
-    again = sw.convert(model, example_input=same.example(), **conversion.resolved)
-    made = conversion.load_state(module.state_dict())
-    runs = [c.run(inputs, steps=STEPS, progress=False).predict() for c in (again, made)]
-    np.testing.assert_array_equal(*runs)
 
 
 def test_of_a_graph_parameters_are_named_by_layer_and_array() -> None:
@@ -148,12 +92,13 @@ def test_of_a_graph_parameters_are_named_by_layer_and_array() -> None:
     state = {n: v.float() for n, v in module.state_dict().items()}
     module.load_state_dict(state)
     made = conversion.load_state(state)
-    assert_same_run(made, module, {n: v.numpy() for n, v in x.items()})
+    assert assert_same(made, {n: v.numpy() for n, v in x.items()}, STEPS) > 0
+    assert all(torch.equal(made.torch_module(STEPS).state_dict()[n], state[n]) for n in state)
 
 
 def test_a_state_that_does_not_fit_is_told_and_nothing_is_changed() -> None:
     """Names that are missing or unknown, other shapes, and NaN."""
-    _, conversion, _ = converted("perceptron", "pytorch")
+    _, _, conversion, _ = same_model("perceptron", "pytorch", **SCALED)
     state = conversion.torch_module(STEPS).state_dict()
     name = next(iter(state))
     for bad, message in (
@@ -168,14 +113,14 @@ def test_a_state_that_does_not_fit_is_told_and_nothing_is_changed() -> None:
 
 def test_a_module_has_the_weights_that_were_converted() -> None:
     """Those of a live model may be others by now: the conversion is what it was."""
-    model, conversion, inputs = converted("perceptron", "pytorch")
+    model, _, conversion, inputs = same_model("perceptron", "pytorch", **SCALED)
     before = {n: v.clone() for n, v in model.state_dict().items()}
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2.0)
     module = conversion.torch_module(STEPS, precision="float64")
     assert all(torch.equal(v.float(), before[n]) for n, v in module.state_dict().items())
-    assert_same_run(conversion.load_state(module.state_dict()), module, inputs)
+    assert assert_same(conversion.load_state(module.state_dict()), inputs, STEPS) > 0
 
 
 def test_a_model_with_other_layers_is_refused() -> None:

@@ -11,6 +11,7 @@ from scipy.integrate import quad
 from test_through_time import WITH, given, two_layers
 
 import spikewright as sw
+from slowly import in_turn
 from spikewright._base.equations import NUMPY
 from spikewright.engines.torch.device import Tensors
 from spikewright.errors import TrainingError
@@ -116,15 +117,9 @@ SMOOTHED = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("reset", ["attached"])
-@pytest.mark.parametrize("name", AREAS)
-@pytest.mark.parametrize(
-    "example",
-    [e for e in WITH if e.id in SMOOTHED],
-    ids=lambda e: e.id,
-)  # fmt: skip
+@pytest.mark.parametrize(("example", "name"), in_turn([e for e in WITH if e.id in SMOOTHED], AREAS))
 def test_gradients_are_those_of_the_smoothed_network(
-    example: Any, name: str, reset: Any, monkeypatch: Any
+    example: Any, name: str, monkeypatch: Any
 ) -> None:
     """Finite differences of the network whose counts move by the surrogate's integral."""
     kind, dt = example.neuron_type, example.dt
@@ -132,7 +127,7 @@ def test_gradients_are_those_of_the_smoothed_network(
     conversion = sw.convert(
         two_layers(40.0 if dt < 0.01 else 12.0), spiking={"relu": kind}, scale_firing_rates=scale
     )
-    module = conversion.torch_module(4, dt, precision="float64", surrogate=name, reset=reset)
+    module = conversion.torch_module(4, dt, precision="float64", surrogate=name, reset="attached")
     x = torch.from_numpy(given().astype(np.float64))
     module(x).sum().backward()
     free = list(module.parameters())

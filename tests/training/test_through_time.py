@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "lower"))
-
-from layer_graphs import Case, cases, graph_of, inputs_of, two_layers
-
 import spikewright as sw
+from lower.layer_graphs import Case, graph_of, inputs_of, kinds, two_layers
 from spikewright.errors import SimulationError, TrainingError
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Input, PythonCall
-from spikewright.network.neurons import NEURON_TYPES
 from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,
@@ -84,16 +78,6 @@ def test_neurons_of_every_type_send_what_the_torch_engine_sends(example: NeuronE
     assert assert_same(conversion, given(), 20, dt) > 0
 
 
-def test_every_spiking_type_is_tried_or_refused() -> None:
-    """A type that is registered is tested the day it is."""
-    spiking = {type(e.neuron_type) for e in SPIKING}
-    assert spiking == {kind for kind in NEURON_TYPES.values() if _spikes(kind)}
-
-
-def _spikes(kind: Any) -> bool:
-    return isinstance(kind.spiking, bool) and kind.spiking
-
-
 @pytest.mark.parametrize("example", WITHOUT, ids=lambda e: e.id)
 def test_neurons_that_draw_or_round_are_refused_by_name(example: NeuronExample) -> None:
     """The error names the layers, their type and the next move."""
@@ -112,9 +96,9 @@ def test_every_synapse_passes_on_what_the_torch_engine_passes_on(example: Synaps
     assert assert_same(conversion, given(), 20) > 0
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", kinds(), ids=lambda case: case.id)
 def test_every_layer_is_that_of_the_torch_engine(case: Case) -> None:
-    """Behind spikes, as spikes and between weights: every example of every layer, in float64."""
+    """Behind spikes, as spikes and between weights: every kind of layer, in float64."""
     graph = graph_of(case, behind_spikes=True)
     conversion = sw.convert(graph, spiking=True, scale_firing_rates=1000.0)
     assert assert_same(conversion, inputs_of(graph, case.positive)) > 0

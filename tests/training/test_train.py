@@ -7,20 +7,24 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from trainings import STEPS, trained
+from trainings import STEPS, moved_arrays, trained
 
 import spikewright as sw
 from spikewright.errors import ConversionError, SimulationError, TrainingError
-from spikewright.graph.layers import BatchNormalization
 from spikewright.training.changes import THRESHOLDS
-from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.settings import Trainable
-from spikewright.training.sites import sites_of, trained_graph
 
 
+def spikes(conversion: sw.Conversion, x: Any) -> float:
+    """All spikes of a short run."""
+    run = conversion.run(x[:50], steps=STEPS, progress=False)
+    return sum(counts.sum() for counts in run.spike_counts().values())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "cap", "share"),
-    [("rounding", None, 0.5), ("auto", None, 0.5), ("time", 1, 0.97), ("auto", 1, 0.97)],
+    [("auto", None, 0.5), ("time", 1, 0.97)],
 )
 def test_outputs_come_closer_to_the_source(
     conversion: sw.Conversion, digits: tuple[Any, Any], method: str, cap: int | None, share: float
@@ -42,66 +46,40 @@ def test_outputs_come_closer_to_the_source(
     assert gaps[1] < share * gaps[0]
 
 
-def test_the_result_is_a_conversion_with_the_counts_that_were_trained(
-    conversion: sw.Conversion, digits: tuple[Any, Any], tmp_path: Any
-) -> None:
-    """It runs, is saved and loaded, and sends what the rounded network of its graph says."""
-    result = trained(conversion, digits[0][:200], epochs=1)
-    made = result.conversion
-    made.save(tmp_path / "trained.sw")
-    loaded = sw.load(tmp_path / "trained.sw")
-    x = digits[0][:20]
-    network = RoundedNetwork(trained_graph(made), sites_of(made, 0.001), STEPS, torch.float64)
-    _, counts = network({made.graph.inputs[0]: torch.from_numpy(x.astype(np.float64))})
-    runs = [c.run(x, steps=STEPS, precision="float64", progress=False) for c in (made, loaded)]
-    for name, means in runs[0].layer_means().items():
-        rounding = network.roundings[name]
-        expected = counts[name] * rounding.threshold / rounding.steps
-        np.testing.assert_allclose(means, expected.detach().numpy(), atol=1e-6)
-        np.testing.assert_array_equal(means, runs[1].layer_means()[name])
-
-
 def test_larger_scales_send_more_spikes_of_the_same_weights(
     conversion: sw.Conversion, digits: tuple[Any, Any]
 ) -> None:
     """Twice the scales are half the thresholds, by layer; a factor of 1 changes no spike."""
     x = digits[0]
     result = trained(conversion, x[:200], epochs=1)
-    sent = {}
+    sent = []
     for factor in (1.0, 2.0):
         made = result.scaled(factor)
         assert made.history is result.history
-        for node in result.conversion.graph:
-            for name, array in node.layer.arrays().items():
-                np.testing.assert_array_equal(
-                    made.conversion.graph[node.name].layer.arrays()[name], array
-                )
+        assert not moved_arrays(made.conversion.graph, result.conversion.graph)
         for name, ensemble in made.conversion.populations().items():
             before = result.conversion.populations()[name].rate_scale
             np.testing.assert_allclose(ensemble.rate_scale, factor * before)
-        ratios = [r.value for r in result.changes if r.name == THRESHOLDS]
-        halved = [r.value for r in made.changes if r.name == THRESHOLDS]
+        ratios, halved = (
+            [change.value for change in t.changes if change.name == THRESHOLDS]
+            for t in (result, made)
+        )
         np.testing.assert_allclose(halved, np.array(ratios) / factor)
-        run = made.conversion.run(x[:50], steps=STEPS, progress=False)
-        sent[factor] = sum(counts.sum() for counts in run.spike_counts().values())
-    same = result.conversion.run(x[:50], steps=STEPS, progress=False).spike_counts()
-    assert sent[1.0] == sum(counts.sum() for counts in same.values())
-    assert sent[2.0] > 1.5 * sent[1.0]
-    for factor, why in ((0.0, "must be above 0, got 0.0"), (np.nan, "holds NaN or infinity")):
+        sent.append(spikes(made.conversion, x))
+    assert sent[0] == spikes(result.conversion, x)
+    assert sent[1] > 1.5 * sent[0]
+    for wrong, why in ((0.0, "must be above 0, got 0.0"), (np.nan, "holds NaN or infinity")):
         with pytest.raises(ConversionError, match=f"scale_firing_rates {why}"):
-            result.scaled(factor)
+            result.scaled(wrong)
 
 
-@pytest.mark.parametrize("cap", [None, 1])
 def test_thresholds_and_starts_begin_as_they_are(
-    conversion: sw.Conversion, digits: tuple[Any, Any], cap: int | None
+    conversion: sw.Conversion, digits: tuple[Any, Any]
 ) -> None:
     """With "kept" thresholds those of the conversion stay, where they are not trained."""
     x = digits[0][:200]
     rule = sw.Percentile(90.0, per="channel")
-    own = conversion.again(
-        max_spikes_per_step=cap, scale_firing_rates=rule, initial_voltage=0.3, calibration=x
-    )
+    own = conversion.again(scale_firing_rates=rule, initial_voltage=0.3, calibration=x)
     how = {"epochs": 1, "validation": 0.0, "trainable": "biases"}
     for thresholds, same in (("kept", True), ("chosen", False)):
         made = trained(own, x, thresholds=thresholds, **how).conversion
@@ -112,19 +90,8 @@ def test_thresholds_and_starts_begin_as_they_are(
                 np.testing.assert_allclose(after.initial_voltage, 0.3, rtol=1e-6)
 
 
-def test_normalisation_stays_what_it_was(
-    conversion: sw.Conversion, digits: tuple[Any, Any]
-) -> None:
-    """Its factors are trained, its statistics are not, and nothing is folded."""
-    graph = trained(conversion, digits[0][:200], epochs=1, validation=0.0).conversion.graph
-    for before in conversion.graph:
-        if isinstance(before.layer, BatchNormalization):
-            after: Any = graph[before.name].layer
-            np.testing.assert_array_equal(after.mean, before.layer.mean)
-            np.testing.assert_array_equal(after.variance, before.layer.variance)
-            assert np.any(after.gamma != before.layer.gamma)
-            return
-    raise AssertionError("the network has no normalisation")
+GROUPS = {"weight": "weights", "gamma": "weights", "bias": "biases", "beta": "biases"}
+"""Arrays that are trained, and in which group; statistics of a normalisation are in none."""
 
 
 @pytest.mark.parametrize("group", get_args(Trainable))
@@ -134,12 +101,8 @@ def test_only_what_is_named_is_trained(
     """Every other group stays as it was, to the last bit; scales are of channels or of neurons."""
     how = {"epochs": 1, "validation": 0.0, "trainable": (group,)}
     made = trained(conversion, digits[0][:200], **how).conversion
-    changed = set()
-    for node in conversion.graph:
-        arrays = made.graph[node.name].layer.arrays()
-        for name, array in node.layer.arrays().items():
-            if not np.array_equal(arrays[name], array):
-                changed.add("weights" if name in ("weight", "gamma") else "biases")
+    moved = moved_arrays(conversion.graph, made.graph)
+    changed = {GROUPS.get(field, field) for _, field in moved}
     rule = sw.MinimumError(STEPS, spikes_per_step=1)
     chosen = conversion.again(scale_firing_rates=rule, calibration=digits[0][:200])
     before = {name: ensemble.rate_scale for name, ensemble in chosen.populations().items()}
@@ -156,14 +119,12 @@ def test_equal_arguments_give_equal_weights(
     conversion: sw.Conversion, digits: tuple[Any, Any]
 ) -> None:
     """For a seed, to the last bit; another seed gives another network."""
-
-    def weights(seed: int) -> list[Any]:
-        graph = trained(conversion, digits[0][:200], seed=seed, epochs=1).conversion.graph
-        return [a for node in graph for a in node.layer.arrays().values()]
-
-    first, second, other = weights(3), weights(3), weights(4)
-    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+    first, second, other = (
+        trained(conversion, digits[0][:200], seed=seed, epochs=1).conversion.graph
+        for seed in (3, 3, 4)
+    )
+    assert not moved_arrays(first, second)
+    assert moved_arrays(first, other)
 
 
 def test_a_timeout_ends_a_training(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
@@ -179,22 +140,17 @@ def test_a_timeout_ends_a_training(conversion: sw.Conversion, digits: tuple[Any,
         ({"epochs": 1.5}, "epochs must be a whole number from 1, got 1.5"),
         ({"learning_rate": -1.0}, 'learning_rate must be a number above 0, or "chosen", got -1.0'),
         ({"learning_rate": "best"}, "learning_rate must be a number above 0, or .*got 'best'"),
-        ({"timeout": 0}, "timeout must be seconds above 0, or None, got 0"),
-        (
-            {"validation": 1.0},
-            "validation must be samples, or a share of them from 0, below 1, got 1.0",
-        ),
-        ({"spikes": -5}, "spikes must be a number of spikes a sample above 0, or None, got -5"),
+        ({"timeout": 0}, "timeout must be None or a number above 0, got 0"),
+        ({"validation": 1.0}, "validation must be samples, or a share of .* below 1, got 1.0"),
+        ({"spikes": -5}, "spikes must be None or a number above 0, got -5"),
         ({"spikes": 5, "validation": 0.0}, "spikes: is measured on samples that are held back"),
-        ({"joules": 0.0}, "joules must be a number of joules a sample above 0, or None, got 0.0"),
-        ({"rates": {"relu": 50}}, "rates of layer 'relu' must be .low, high. in Hz.*got 50"),
+        ({"joules": 0.0}, "joules must be None or a number above 0, got 0.0"),
         ({"rates": {"relu": (90, 50)}}, "rates of layer 'relu' must be .*got .90, 50."),
         ({"rates": {"no": (0, 50)}}, "'no' .key of rates.*no layer with neurons of that name"),
-        ({"patience": 0}, "patience must be a whole number from 1, or None, got 0"),
+        ({"patience": 0}, "patience must be None or a whole number from 1, got 0"),
         ({"patience": 2, "validation": 0.0}, "patience: is measured on samples"),
-        ({"layers": -1.0}, "layers must be a weight from 0, got -1.0"),
-        ({"layers": float("inf")}, "layers must be a weight from 0, got inf"),
-        ({"keep": "first"}, "keep must be one of .'best', 'last'., got 'first'"),
+        ({"layers": -1.0}, "layers must be a number from 0, got -1.0"),
+        ({"keep": "first"}, "keep must be one of 'best', 'last', got 'first'"),
         ({"loss": "mse"}, "loss must be one of .*or a function, got 'mse'"),
         ({"loss": "truth"}, "needs labels or targets: give y"),
         ({"loss": lambda made, y: 1.0}, "loss: the function must give one number as a tensor, got"),
@@ -204,7 +160,6 @@ def test_a_timeout_ends_a_training(conversion: sw.Conversion, digits: tuple[Any,
         ({"optimiser": lambda groups: torch.optim.Adam(3)}, "optimiser: the function failed"),
         ({"method": "magic"}, "method must be one of .*got 'magic'"),
         ({"trainable": ("weight",)}, "trainable must name some of"),
-        ({"trainable": ()}, "trainable must name some of"),
         ({"learning_rate": 1e30}, "the loss is (nan|inf).*smaller learning_rate"),
     ],
 )

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from trainings import STEPS, trained
+from trainings import STEPS, learn, trained
 
 import spikewright as sw
 from spikewright.errors import TrainingError
 from spikewright.measure.energy import energy
 from spikewright.measure.operations import Counter
-from spikewright.records import DEFAULT_TABLE, select
+from spikewright.records import DEFAULT_TABLE
 from spikewright.training.bounds import Bound
 from spikewright.training.gradients.budget import AIM, Multiplier
 
@@ -38,41 +37,37 @@ def maxima() -> nn.Module:
 def fitted(make: Any, digits: tuple[Any, Any], cap: int | None) -> sw.Conversion:
     """A network that knows the digits a little."""
     torch.manual_seed(1)
-    model = make()
-    x, y = (torch.from_numpy(values) for values in digits)
-    optimiser = torch.optim.Adam(model.parameters(), 5e-3)
-    for part in (p for _ in range(6) for p in torch.randperm(len(x)).split(64)):
-        optimiser.zero_grad()
-        out = model(x[part]).clamp_min(1e-9).log() if make is maxima else model(x[part])
-        nn.functional.cross_entropy(out, y[part]).backward()
-        optimiser.step()
-    return sw.convert(
-        model.eval(),
-        spiking={"relu": sw.BipolarIntegrateAndFire()},
-        example_input=x[:1],
-        max_spikes_per_step=cap,
-    )
+    neurons = {"relu": sw.BipolarIntegrateAndFire()}
+    model, example = learn(make(), digits, 6), torch.from_numpy(digits[0][:1])
+    return sw.convert(model, spiking=neurons, example_input=example, max_spikes_per_step=cap)
 
 
 def spent(conversion: sw.Conversion, x: Any) -> dict[str, Any]:
-    """What the reference engine's run spends: spikes, joules, rates by layer."""
+    """What the reference engine's run spends: spikes, joules, rates by layer.
+
+    "paid" are the joules of a run in which no neuron sends.
+    """
     run = conversion.run(x, steps=STEPS, engine="reference", progress=False)
     counts = {name: population.totals for name, population in run.populations.items()}
     counter = Counter(conversion.network, conversion.populations(), conversion.inputs)
-    given = {conversion.graph.inputs[0]: x}
-    operations = counter.count(counts, STEPS, given)
-    spikes = sum(n.sum() for n in counts.values()) / len(x)
-    joules = energy(operations, DEFAULT_TABLE).mean
-    silent = counter.count(
-        {name: 0 * n for name, n in counts.items()}, STEPS, {conversion.graph.inputs[0]: x}
+    joules, paid = (
+        energy(counter.count(sent, STEPS, {conversion.graph.inputs[0]: x}), DEFAULT_TABLE).mean
+        for sent in (counts, {name: 0 * n for name, n in counts.items()})
     )
-    paid = energy(silent, DEFAULT_TABLE).mean
+    spikes = sum(n.sum() for n in counts.values()) / len(x)
     return {"spikes": spikes, "joules": joules, "paid": paid, "rates": run.firing_rates()}
 
 
-@pytest.mark.parametrize("share", [0.15, 0.3, 0.5, 0.75])
-@pytest.mark.parametrize(("make", "cap"), [(None, None), (dense, 1), (maxima, None)])
-@pytest.mark.parametrize("unit", ["spikes", "joules"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "cap", "share", "unit"),
+    [
+        (None, None, 0.3, "joules"),
+        (dense, 1, 0.15, "spikes"),
+        (dense, 1, 0.5, "joules"),
+        (maxima, None, 0.75, "spikes"),
+    ],
+)
 def test_between_nine_tenths_and_all_of_it_is_sent(
     conversion: sw.Conversion,
     digits: tuple[Any, Any],
@@ -81,17 +76,17 @@ def test_between_nine_tenths_and_all_of_it_is_sent(
     share: float,
     unit: str,
 ) -> None:
-    """The law, of three networks and four budgets: on the samples, never above; and it answers.
+    """The law, of three networks and both units: on the samples, never above; and it answers.
 
     The budget is a share of what the network sends that is trained without one, and of joules of
     those that are not paid anyway.
     """
     x, before = digits[0], conversion if make is None else fitted(make, digits, cap)
     held = x[800:]
-    free = spent(trained(before, x[:800], epochs=1, validation=held).conversion, held)
+    free = spent(trained(before, x[:400], epochs=1, validation=held).conversion, held)
     paid = free["paid"] if unit == "joules" else 0.0
     budget = paid + share * (free[unit] - paid)
-    made = trained(before, x[:800], validation=held, **{unit: budget}).conversion
+    made = trained(before, x[:400], validation=held, **{unit: budget}).conversion
     found = spent(made, held)[unit]
     assert paid + 0.9 * (budget - paid) <= found <= budget
     answers = made.run(held, steps=STEPS, progress=False).predict().argmax(axis=1)
@@ -99,50 +94,17 @@ def test_between_nine_tenths_and_all_of_it_is_sent(
     assert (answers == wanted.argmax(axis=1)).mean() > 0.2  # by chance a tenth
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [((0, 40), (0, 60)), ((150, 200), (100, 120)), ((0, 50), (220, 300))]
-)
-def test_rates_come_into_their_ranges(
-    conversion: sw.Conversion, digits: tuple[Any, Any], first: Any, second: Any
-) -> None:
-    """Layers that send too much and such that send too little, one and both, in Hz."""
+@pytest.mark.slow
+def test_rates_come_into_their_ranges(conversion: sw.Conversion, digits: tuple[Any, Any]) -> None:
+    """A layer that sends too much and one that sends too little, in Hz."""
     x, held = digits[0][:400], digits[0][800:]
-    names = list(conversion.populations())
+    rates = dict(zip(conversion.populations(), ((0, 50), (220, 300)), strict=True))
     before = spent(trained(conversion, x, epochs=1, validation=held).conversion, held)["rates"]
-    rates: Mapping[str, Any] = dict(zip(names, (first, second), strict=True))
     result = trained(conversion, x, validation=held, rates=rates)
     after = spent(result.conversion, held)["rates"]
-    assert any(not low <= before[name] <= high for name, (low, high) in rates.items())
     for name, (low, high) in rates.items():
+        assert not low <= before[name] <= high
         assert low <= after[name] <= high
-
-
-def test_what_is_measured_is_what_an_engine_sends(
-    conversion: sw.Conversion, digits: tuple[Any, Any]
-) -> None:
-    """Spikes, rates and joules of the history are those of the reference engine.
-
-    Records of joules, and the figure of them, name the cost table.
-    """
-    x, held = digits[0][:200], digits[0][800:]
-    result = trained(conversion, x, validation=held, joules=1.0, epochs=1, keep="last")
-    measured, found = result.history[-1].held_back, spent(result.conversion, held)
-    assert measured.spikes == pytest.approx(found["spikes"], rel=1e-3)
-    assert measured.joules == pytest.approx(found["joules"], rel=1e-3)
-    (paid,) = select(result.records, "energy")
-    assert paid.how["table"] == measured.energy_table == DEFAULT_TABLE
-    for name, rate in found["rates"].items():
-        assert measured.rates[name] == pytest.approx(rate, rel=1e-2)
-
-
-def test_a_budget_that_is_not_needed_changes_nothing(
-    conversion: sw.Conversion, digits: tuple[Any, Any]
-) -> None:
-    """A network that sends less from the beginning is not made to send more."""
-    x, held = digits[0][:200], digits[0][800:]
-    free = trained(conversion, x, validation=held, epochs=1).history[-1].held_back.spikes
-    made = trained(conversion, x, validation=held, epochs=1, spikes=3 * free).conversion
-    assert spent(made, held)["spikes"] < 1.5 * free
 
 
 @pytest.mark.parametrize(
@@ -173,30 +135,6 @@ def test_rates_and_spikes_that_exclude_each_other(
         trained(capped, digits[0][:200], rates={first: (1500, 2000)})
 
 
-def test_weights_that_were_pruned_stay_zero(
-    conversion: sw.Conversion, digits: tuple[Any, Any]
-) -> None:
-    """So joules, which are counted by weights that are not zero, are what they were said to be."""
-    torch.manual_seed(2)
-    model = dense()
-    for module in model:
-        if isinstance(module, nn.Linear):
-            with torch.no_grad():
-                module.weight.mul_((torch.rand_like(module.weight) < 0.5).float())
-    x = digits[0]
-    before = sw.convert(
-        model, spiking={"relu": sw.BipolarIntegrateAndFire()}, example_input=torch.from_numpy(x[:1])
-    )
-    after = trained(before, x[:200], epochs=1, keep="last").conversion.graph
-    for node in before.graph:
-        for name, array in node.layer.arrays().items():
-            if name == "weight":
-                changed = after[node.name].layer.arrays()[name]
-                np.testing.assert_array_equal(changed == 0, array == 0)
-                assert 0.2 < (array == 0).mean() < 0.8
-                assert np.any(changed != array)
-
-
 @pytest.mark.parametrize(("least", "spent"), [(False, 800.0), (True, 5.0)])
 def test_the_aim_moves_to_the_bound(least: bool, spent: float) -> None:
     """From what was spent before the training to the bound at its half, the same factor a time."""
@@ -211,14 +149,9 @@ def test_the_aim_moves_to_the_bound(least: bool, spent: float) -> None:
     assert aims[0] == pytest.approx(last * spent / 100.0)
     assert aims[4:] == pytest.approx([last] * 3)
     np.testing.assert_allclose(np.diff(np.log(aims[:5])), np.log(100.0 / spent) / 4)
-
-
-def test_a_kept_bound_is_aimed_at_from_the_beginning() -> None:
-    """Nothing is eased where the network spends less than it may."""
-    multiplier = Multiplier(Bound("spikes", "spikes", 100.0, {"relu": 1.0}), {"relu": 1.0})
-    multiplier.amount = 60.0
+    multiplier.amount = 200.0 if least else 60.0  # within the bound: nothing is eased
     multiplier.begin()
-    assert multiplier.aim == AIM
+    assert multiplier.aim == last
 
 
 def test_a_multiplier_comes_back_in_time() -> None:

@@ -3,101 +3,57 @@
 from __future__ import annotations
 
 import copy
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx.numpy_helper import to_array
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "frontends"))
-
-from same_models import READERS, Same
-from test_same_model import MODELS
+import torch
+from torch import nn
+from trainings import MODELS, READERS, Transposed, Twice, assert_same_run, moved_arrays, same_model
 
 import spikewright as sw
 from spikewright.errors import TrainingError
 from spikewright.frontends import read
+from spikewright.frontends.origins import parameters_of
 from spikewright.graph import evaluate
 
-NAMES = ("perceptron", "lenet", "residual block")
+
+def trained(conversion: sw.Conversion, x: Any, **how: Any) -> Any:
+    """A short training whose last epoch is kept."""
+    usual = {"steps": 4, "epochs": 2, "learning_rate": 1e-2, "keep": "last", "progress": False}
+    return conversion.train(x, **{**usual, **how})
 
 
-def live(name: str, kind: str) -> tuple[Any, Any]:
-    """A model of the suite in one framework, and its example input."""
-    model: Same = MODELS[name]
-    if kind == "pytorch":
-        return model.of_torch(), model.example()
-    return (model.of_keras() if kind == "keras" else model.of_onnx()), None
-
-
-def trained(name: str, kind: str, **how: Any) -> tuple[Any, Any, Any]:
-    """A model, a short training of it, and its inputs."""
-    model, example = live(name, kind)
-    conversion = sw.convert(model, spiking=True, example_input=example)
-    same = MODELS[name]
-    x = [v if kind == "keras" else same.moved(v) for v in same.inputs()]
-    inputs = dict(zip(conversion.graph.inputs, x, strict=True))
-    usual = {"steps": 4, "epochs": 2, "validation": 0.0, "batch_size": 2, "progress": False}
-    return model, conversion.train(inputs, **{**usual, **how}), inputs
+def points(*shape: int) -> Any:
+    """A hundred random samples."""
+    return np.random.default_rng(0).normal(size=(100, *shape)).astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", READERS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["lenet", "residual block"])
 def test_the_model_has_the_trained_weights(name: str, kind: str) -> None:
-    """Read again it is the trained graph, and converted with the same scales it sends the same."""
-    model, result, inputs = trained(name, kind)
+    """Read again it is the trained graph, and converted with the same scales it sends the same.
+
+    The conversion begins once more with the weights that it read, and all of them move.
+    """
+    model, example, conversion, inputs = same_model(name, kind)
+    how = {"validation": 0.0, "batch_size": 2}
+    result = trained(conversion, inputs, **how)
+    assert parameters_of(kind).parameters(model).keys() <= result.source_state().keys()
     made = result.write_back(model)
     assert (made is model) == (kind != "onnx")
-    example = MODELS[name].example() if kind == "pytorch" else None
-    source = read(made, example)
-    for node in result.conversion.graph:
-        for field, array in node.layer.arrays().items():
-            np.testing.assert_array_equal(source.graph[node.name].layer.arrays()[field], array)
-    again = sw.convert(made, example_input=example, **result.conversion.resolved)
-    runs = [c.run(inputs, steps=4, progress=False) for c in (result.conversion, again)]
-    for layer, counts in runs[0].spike_counts().items():
-        np.testing.assert_array_equal(counts, runs[1].spike_counts()[layer])
-    assert any(counts.any() for counts in runs[0].spike_counts().values())
-
-
-@pytest.mark.parametrize("kind", READERS)
-def test_the_state_has_the_names_of_the_source(kind: str) -> None:
-    """It holds every parameter; what was not trained has the values that it had."""
-    model, result, _ = trained("lenet", kind, trainable=("biases",))
-    state = result.source_state()
-    before = {
-        "pytorch": lambda: {n: v.numpy() for n, v in model.state_dict().items()},
-        "keras": lambda: {w.path: np.asarray(w.numpy()) for w in model.weights},
-        "onnx": lambda: {t.name: to_array(t) for t in model.graph.initializer},
-    }[kind]()
-    assert before.keys() <= state.keys()
-    changed = {name for name, value in before.items() if np.any(state[name] != value)}
-    assert all("bias" in name or "beta" in name for name in changed)
-    assert changed
-
-
-def test_a_keras_model_that_was_written_to_is_saved_as_any_other(tmp_path: Path) -> None:
-    """Saved, loaded and converted again, it gives the same spikes."""
-    import keras
-
-    model, result, inputs = trained("lenet", "keras")
-    result.write_back(model)
-    model.save(tmp_path / "trained.keras")
-    loaded = keras.saving.load_model(tmp_path / "trained.keras")
-    again = sw.convert(loaded, **result.conversion.resolved)
-    x = next(iter(inputs.values()))
-    runs = [c.run(x, steps=4, progress=False).predict() for c in (result.conversion, again)]
-    np.testing.assert_array_equal(*runs)
+    second = trained(conversion, inputs, **how).conversion
+    for graph in (read(made, example).graph, second.graph):
+        assert not moved_arrays(result.conversion.graph, graph)
+    resolved = result.conversion.resolved
+    again = sw.convert(made, example_input=example, **resolved)
+    assert_same_run(result.conversion, again, inputs, 4)
 
 
 def test_another_model_is_left_as_it_is() -> None:
     """A model with other weights than those that were converted is refused by a layer's name."""
-    import torch
-
-    model, result, _ = trained("perceptron", "pytorch")
-    other = copy.deepcopy(model)
+    model, _, conversion, inputs = same_model("perceptron", "pytorch")
+    result, other = trained(conversion, inputs, epochs=1, validation=0.0), copy.deepcopy(model)
     with torch.no_grad():
         next(iter(other.parameters())).mul_(2.0)
     kept = {name: value.clone() for name, value in other.state_dict().items()}
@@ -106,30 +62,12 @@ def test_another_model_is_left_as_it_is() -> None:
     assert all(torch.equal(value, kept[name]) for name, value in other.state_dict().items())
 
 
-@pytest.mark.parametrize("kind", READERS)
-def test_a_model_that_was_written_to_is_trained_again(kind: str) -> None:
-    """The conversion begins once more with the weights that it read, and all of them move."""
-    model, example = live("perceptron", kind)
-    conversion = sw.convert(model, spiking=True, example_input=example)
-    x = MODELS["perceptron"].inputs()
-    inputs = x[0] if kind == "keras" else MODELS["perceptron"].moved(x[0])
-    usual = {"steps": 4, "epochs": 2, "validation": 0.0, "batch_size": 2, "progress": False}
-    first = conversion.train(inputs, **usual)
-    first.write_back(model)
-    second = conversion.train(inputs, **usual)
-    for node in first.conversion.graph:
-        for field, array in node.layer.arrays().items():
-            same = second.conversion.graph[node.name].layer.arrays()[field]
-            np.testing.assert_array_equal(same, array)
-            assert not np.array_equal(array, conversion.graph[node.name].layer.arrays()[field])
-
-
 def test_of_a_graph_nothing_goes_home() -> None:
     """A conversion without a live model trains all the same, and says why it has no home."""
     graph = MODELS["perceptron"].graph("keras")
     conversion = sw.convert(graph, spiking=True)
     x = MODELS["perceptron"].inputs()[0]
-    result = conversion.train(x, steps=2, epochs=1, validation=0.0, progress=False)
+    result = trained(conversion, x, epochs=1, validation=0.0)
     assert evaluate(result.conversion.graph, {graph.inputs[0]: x})
     with pytest.raises(TrainingError, match="Load the model, and convert that"):
         result.source_state()
@@ -138,9 +76,6 @@ def test_of_a_graph_nothing_goes_home() -> None:
 def twice(kind: str) -> tuple[Any, Any]:
     """A model that calls one layer twice, and its example input."""
     if kind == "pytorch":
-        import torch
-        from trainings import Twice
-
         torch.manual_seed(0)
         return Twice().eval(), np.zeros((1, 6), np.float32)
     import keras
@@ -155,9 +90,8 @@ def twice(kind: str) -> tuple[Any, Any]:
 def test_a_layer_that_is_called_twice_is_trained_as_one(kind: str) -> None:
     """Both of its nodes have the same weights after a training, and so the model takes them."""
     model, example = twice(kind)
-    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
-    conversion = sw.convert(model, spiking=True, example_input=example)
-    result = conversion.train(x, steps=2, epochs=2, learning_rate=1e-2, progress=False)
+    x = points(6)
+    result = trained(sw.convert(model, spiking=True, example_input=example), x)
     weights = [
         node.layer.arrays()["weight"]
         for node in result.conversion.graph
@@ -175,16 +109,11 @@ def test_a_layer_that_is_called_twice_is_trained_as_one(kind: str) -> None:
 @pytest.mark.parametrize("how", [{"epochs": 2}, {"epochs": 0, "refit": True}], ids=str)
 def test_a_weight_and_its_transpose_go_home(how: dict[str, Any]) -> None:
     """Trained apart they could not: such a weight stays, and the rest is trained."""
-    import torch
-    from trainings import Transposed
-
     torch.manual_seed(0)
     model = Transposed().eval()
-    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
+    x = points(6)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    result = sw.convert(model, spiking=True, example_input=x[:1]).train(
-        x, steps=2, learning_rate=1e-2, keep="last", progress=False, **how
-    )
+    result = trained(sw.convert(model, spiking=True, example_input=x[:1]), x, **how)
     made = result.write_back(model)
     assert torch.equal(made.weight, before["weight"])
     if "refit" not in how:
@@ -192,25 +121,6 @@ def test_a_weight_and_its_transpose_go_home(how: dict[str, Any]) -> None:
     rates = result.conversion.again(spiking=False, max_spikes_per_step=None)
     found = rates.run(x, steps=1, progress=False).predict()
     np.testing.assert_allclose(made(torch.from_numpy(x)).detach(), found, atol=1e-5)
-
-
-def test_all_names_of_a_shared_tensor_are_trained() -> None:
-    """The state of modules that share a weight has it, as trained, by both names."""
-    import torch
-
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(
-        torch.nn.Linear(6, 6), torch.nn.ReLU(), torch.nn.Linear(6, 6), torch.nn.ReLU(),
-        torch.nn.Linear(6, 3),
-    ).eval()  # fmt: skip
-    model[2].weight = model[0].weight
-    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
-    result = sw.convert(model, spiking=True, example_input=x[:1]).train(
-        x, steps=2, epochs=2, learning_rate=1e-2, keep="last", progress=False
-    )
-    state = result.source_state()
-    np.testing.assert_array_equal(state["0.weight"], state["2.weight"])
-    assert not np.array_equal(state["0.weight"], model[0].weight.detach())
 
 
 def test_weights_in_float64_go_home() -> None:
@@ -224,10 +134,7 @@ def test_weights_in_float64_go_home() -> None:
         keras.layers.Dense(3, dtype="float64", bias_initializer="normal"),
     ])  # fmt: skip
     x = np.random.default_rng(0).normal(size=(100, 6))
-    result = sw.convert(model, spiking=True).train(
-        x, steps=2, epochs=2, learning_rate=1e-2, keep="last", trainable=("weights",),
-        progress=False,
-    )  # fmt: skip
+    result = trained(sw.convert(model, spiking=True), x, trainable=("weights",))
     assert {value.dtype for value in result.source_state().values()} == {np.dtype(np.float64)}
     assert result.write_back(model) is model
 
@@ -235,11 +142,9 @@ def test_weights_in_float64_go_home() -> None:
 def of_precision(kind: str, precision: str) -> tuple[Any, Any]:
     """A perceptron with normalisation whose parameters are of a precision, and its example."""
     if kind == "pytorch":
-        import torch
-
         torch.manual_seed(0)
-        layers = [torch.nn.Linear(20, 32), torch.nn.BatchNorm1d(32), torch.nn.ReLU()]
-        model = torch.nn.Sequential(*layers, torch.nn.Linear(32, 5)).eval()
+        layers = [nn.Linear(20, 32), nn.BatchNorm1d(32), nn.ReLU()]
+        model = nn.Sequential(*layers, nn.Linear(32, 5)).eval()
         dtype = getattr(torch, precision)
         return model.to(dtype), torch.zeros(1, 20, dtype=dtype)
     import keras
@@ -254,24 +159,17 @@ def of_precision(kind: str, precision: str) -> tuple[Any, Any]:
     ]), None  # fmt: skip
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-@pytest.mark.parametrize("kind", ["keras", "pytorch"])
+@pytest.mark.parametrize(("kind", "precision"), [("keras", "bfloat16"), ("pytorch", "float16")])
 def test_weights_of_few_digits_go_home(kind: str, precision: str) -> None:
     """The trained network has the weights that the model can hold, so that it sends the same."""
     model, example = of_precision(kind, precision)
-    x = np.random.default_rng(0).normal(size=(100, 20)).astype(np.float32)
+    x = points(20)
     conversion = sw.convert(model, spiking=True, example_input=example)
-    before = conversion.graph
-    result = conversion.train(x, steps=4, epochs=2, learning_rate=1e-2, keep="last", progress=False)
-    moved = [
-        (node.name, field)
-        for node in result.conversion.graph
-        for field, array in node.layer.arrays().items()
-        if not np.array_equal(array, before[node.name].layer.arrays()[field])
-    ]
+    result = trained(conversion, x)
+    moved = moved_arrays(conversion.graph, result.conversion.graph)
     assert {field for _, field in moved} >= {"weight", "bias"}
     made = result.write_back(model)
     assert made is model
-    again = sw.convert(made, example_input=example, **result.conversion.resolved)
-    found = [c.run(x, steps=4, progress=False).predict() for c in (result.conversion, again)]
-    np.testing.assert_array_equal(*found)
+    resolved = result.conversion.resolved
+    again = sw.convert(made, example_input=example, **resolved)
+    assert_same_run(result.conversion, again, x, 4)

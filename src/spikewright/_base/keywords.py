@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from functools import wraps
 from types import MappingProxyType
@@ -23,24 +23,35 @@ def spelled(hints: Mapping[str, str] = _NOTHING) -> Callable[[Callable[P, R]], C
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         known = tuple(inspect.signature(function).parameters)
-        *_, owner, called = ("", *function.__qualname__.split("."))
-        called = owner if called == "__init__" else called
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            unknown = [name for name in kwargs if name not in known]
-            if unknown:
-                told = [meant(name, known, hints) for name in unknown]
-                sentences = [
-                    f"{called}() has no argument {name!r}. {hint}".strip()
-                    for name, hint in zip(unknown, told, strict=True)
-                ]
-                raise TypeError(" ".join(sentences))
+            refuse_unknown(function, kwargs, known, hints)
             return function(*args, **kwargs)
 
         return checked
 
     return decorate
+
+
+def refuse_unknown(
+    function: Callable[..., object],
+    given: Iterable[str],
+    known: Collection[str],
+    hints: Mapping[str, str] = _NOTHING,
+) -> None:
+    """Raise `TypeError` for keywords that are not `known`, with the one that each may mean."""
+    unknown = [name for name in given if name not in known]
+    if not unknown:
+        return
+    *_, owner, called = ("", *function.__qualname__.split("."))
+    called = owner if called == "__init__" else called
+    told = [meant(name, known, hints) for name in unknown]
+    sentences = [
+        f"{called}() has no argument {name!r}. {hint}".strip()
+        for name, hint in zip(unknown, told, strict=True)
+    ]
+    raise TypeError(" ".join(sentences))
 
 
 def meant(name: str, known: Iterable[str], hints: Mapping[str, str] = _NOTHING) -> str:

@@ -209,14 +209,14 @@ def fits(
 
 def _layer(case: Case, layer: Layer, placed: Placed) -> LayerFit:
     return LayerFit(
-        layer.name,
-        layer.shape,
-        layer.neurons,
-        case.stored(layer),
-        case.synapses(layer),
-        int(case.fan_in(layer).max(initial=0)),
-        case.most_out(layer),
-        placed.cores,
-        placed.numbers,
-        placed.shares,
+        layer=layer.name,
+        shape=layer.shape,
+        neurons=layer.neurons,
+        weights=case.stored(layer),
+        synapses=case.synapses(layer),
+        fan_in=int(case.fan_in(layer).max(initial=0)),
+        fan_out=case.most_out(layer),
+        cores=placed.cores,
+        numbers=placed.numbers,
+        shares=placed.shares,
     )

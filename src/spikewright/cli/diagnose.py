@@ -5,64 +5,53 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
-from spikewright.cli import options, outputs
-from spikewright.cli.opening import is_model, open_conversion
-from spikewright.cli.output import emit, tell
-from spikewright.cli.reporting import Subject, report_option, write_report
+from spikewright.cli import files
+from spikewright.cli.opening import open_conversion
+from spikewright.cli.options import RunStepOptions, SampleOptions, command
+from spikewright.cli.output import emit, introduce, network_of, tell
+from spikewright.cli.reporting import Subject, write_report
 from spikewright.cli.samples import load_samples
+from spikewright.diagnosis.diagnosis import DiagnoseOptions
 
 
-@click.command()
-@options.model
-@options.data("x, (samples, *shape), and perhaps y: labels, or targets")
-@options.steps("Time steps for each sample.", required=True)
-@options.dt
-@options.sampled
-@click.option("--verify", is_flag=True, help="Run every change that is proposed, and measure it.")
-@report_option
-@outputs.force
-@options.conversion
-@options.as_json
+class _Options(RunStepOptions, SampleOptions, DiagnoseOptions, total=False):
+    pass
+
+
+@command(
+    files.model(),
+    files.data("x, (samples, *shape), and perhaps y: labels, or targets"),
+    files.report,
+    files.force,
+    group=_Options,
+    without=(),
+    spiking=True,
+)
 def diagnose(
     model: Path,
     data: Path,
-    steps: int,
-    dt: float,
-    limit: int | None,
-    seed: int,
-    engine: str,
-    verify: bool,
     report: Path | None,
     choices: dict[str, Any],
+    limit: int | None,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Print the losses of accuracy of MODEL, layer by layer, and changes against them.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file, spiking unless the options say --rate, or a network
-    that `spikewright convert -o` saved; either is converted as the options say. Some hundred
-    samples are enough.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted as the options say and spiking unless they
+    say --rate, or a network that `spikewright convert -o` saved. Some hundred samples are enough.
     """
     samples = load_samples(data, limit)
-    if is_model(model):
-        choices = {"spiking": True, **choices}
-    conversion = open_conversion(model, choices)
-    found = conversion.diagnose(
-        samples.x, samples.y, steps, dt, verify=verify, seed=seed, engine=engine
-    )
+    conversion = open_conversion(model, choices, spiking=True)
+    found = conversion.diagnose(samples.x, samples.y, **settings)
     if report is not None:
         subject = Subject(model, data, conversion, choices, samples)
-        facts = {"samples": found.samples, "steps": steps, "dt": dt, "seed": seed, "engine": engine}
-        write_report(
-            report,
-            subject,
-            "Diagnosis",
-            facts,
-            diagnosis=found.records,
-            raster=subject.raster(steps, dt, seed, engine),
-        )
+        run = {name: settings[name] for name in ("steps", "dt", "seed", "engine")}
+        facts = {"samples": found.samples, **run}
+        raster = subject.raster(**run)
+        write_report(report, subject, "Diagnosis", facts, diagnosis=found.records, raster=raster)
     if as_json:
-        emit(found.as_dict())
-    else:
-        tell(str(found))
+        emit({"network": network_of(conversion), **found.as_dict()})
+        return
+    introduce(conversion, model.name)
+    tell(str(found))

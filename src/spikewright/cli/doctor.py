@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import click
 
-from spikewright.cli import options
-from spikewright.cli.output import emit, say, show
+from spikewright.cli.options import command
+from spikewright.cli.output import emit, say, show, table_of
 from spikewright.report.tables import Column, Table
 from spikewright.showing.doctor import Checkup
 from spikewright.showing.doctor import doctor as library
 
 
-@click.command()
-@click.pass_context
-@options.as_json
-def doctor(ctx: click.Context, as_json: bool) -> None:
+@command(group=None)
+def doctor(as_json: bool) -> None:
     """Say what works here: engines, instruction sets, extras and their versions.
 
     Every optional package is imported. Exits with 2 where one is installed and does not work;
@@ -27,7 +25,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         show(_table(found))
         say(_summary(found))
     if found.broken:
-        ctx.exit(2)
+        click.get_current_context().exit(2)
 
 
 def _table(found: Checkup) -> Table:
@@ -35,17 +33,15 @@ def _table(found: Checkup) -> Table:
         f"spikewright {found.version}, Python {found.python}, {found.machine}, "
         f"{found.processors} processors"
     )
-    columns = (
+    return table_of(
+        title,
+        found.findings,
         Column("what", ""),
         Column("name", "name"),
         Column("state", "state"),
         Column("detail", "version or instruction sets"),
         Column("advice", "what to do"),
     )
-    rows = tuple(
-        (f.what, f.name, f.state, f.detail or None, f.advice or None) for f in found.findings
-    )
-    return Table(title, columns, rows)
 
 
 def _summary(found: Checkup) -> str:

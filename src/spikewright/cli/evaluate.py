@@ -5,80 +5,74 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
 from spikewright._base.amounts import number
-from spikewright.cli import options, outputs
+from spikewright.cli import files
 from spikewright.cli.opening import open_conversion
-from spikewright.cli.output import duration, emit, show, tell, warnings_of
-from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
+from spikewright.cli.options import RunStepOptions, SampleOptions, command
+from spikewright.cli.output import (
+    duration,
+    emit,
+    introduce,
+    network_of,
+    show,
+    tell,
+    warnings_of,
+)
+from spikewright.cli.reporting import Subject, diagnosed, write_report
 from spikewright.cli.samples import load_samples
-from spikewright.engines import Precision
+from spikewright.evaluation.settings import EvaluateOptions
 from spikewright.measure import Evaluation, neuron_rates
 from spikewright.measure.activity import BITS
 from spikewright.measure.storage import KIND as EVALUATION
 from spikewright.records import select
 from spikewright.report.over_time import early_exit_table, over_time_table, powers_of_two
 from spikewright.report.tables import energy_table, layer_table
-from spikewright.running.encoders import Encoder
 
 
-@click.command()
-@options.model
-@options.data("x, (samples, *shape), and perhaps y: labels, or targets")
-@options.steps("Steps for each sample.", required=True)
-@options.dt
-@click.option(
-    "--at",
-    multiple=True,
-    type=click.IntRange(min=1),
-    help="Record spikes, operations and energy after this many steps too; repeat for more.",
+class _Options(RunStepOptions, SampleOptions, EvaluateOptions, total=False):
+    pass
+
+
+@command(
+    files.model(),
+    files.data("x, (samples, *shape), and perhaps y: labels, or targets"),
+    files.out("as JSON here", EVALUATION),
+    files.report,
+    files.force,
+    group=_Options,
+    without=(),
+    spiking=True,
 )
-@click.option(
-    "--threshold",
-    "thresholds",
-    multiple=True,
-    type=click.FloatRange(min=0, max=1, min_open=True),
-    help="Confidence at which a sample may leave early; repeat for more.",
-)
-@options.sharded
-@outputs.out("as JSON here", EVALUATION)
-@report_option
-@outputs.force
-@options.conversion
-@options.as_json
 def evaluate(
     model: Path,
     data: Path,
-    limit: int | None,
-    encoder: Encoder | dict[str, Encoder] | None,
-    precision: Precision,
     out: Path | None,
     report: Path | None,
     choices: dict[str, Any],
+    limit: int | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
     """Measure MODEL on a data set: accuracy at every step, its loss, spikes, energy.
 
-    MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved;
-    either is converted as the options say. Results are the same wherever the work is done, and
-    after an interruption.
+    MODEL is a .keras, .h5, .onnx or .pt2 file, converted as the options say and spiking unless they
+    say --rate, or a network that `spikewright convert -o` saved. Results are the same wherever the
+    work is done, and after an interruption.
     """
     samples = load_samples(data, limit)
-    conversion = open_conversion(model, choices)
+    conversion = open_conversion(model, choices, spiking=True)
     if report is not None:
         settings["at"] = settings["at"] or powers_of_two(settings["steps"])
-    found = conversion.evaluate(
-        samples.x, samples.y, encoder=encoder, precision=precision, **settings
-    )
+    found = conversion.evaluate(samples.x, samples.y, **settings)
     if out is not None:
-        found.save(out, overwrite=outputs.forced())
+        found.save(out, overwrite=files.forced())
     if report is not None:
         _write(report, Subject(model, data, conversion, choices, samples), found, settings)
     if as_json:
-        emit({**found.as_dict(), "warnings": warnings_of(conversion)})
+        network, warnings = network_of(conversion), warnings_of(conversion)
+        emit({"network": network, **found.as_dict(), "warnings": warnings})
         return
+    introduce(conversion, model.name)
     _print(found)
     if out is not None:
         tell(f"Saved as {out}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import click
 
+from spikewright._base.options import Option, whole
 from spikewright._base.storage import holds
-from spikewright.cli import options
+from spikewright.cli import files
 from spikewright.cli.opening import is_model, open_conversion
+from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import emit, tell
 from spikewright.cli.samples import load_samples
 from spikewright.conversion import Conversion
@@ -16,24 +19,22 @@ from spikewright.explorer import explore as library
 from spikewright.network import Network, load
 
 
-@click.command()
-@click.argument("model", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="A .npz file with x, (samples, *shape), and perhaps y: labels, or targets (default: "
-    "random samples).",
+class _Options(SampleOptions, total=False):
+    port: Annotated[
+        int,
+        Option(0, "The port of 127.0.0.1 to serve the page at (0: any free one).", whole(0, 65535)),
+    ]
+    browser: Annotated[bool, Option(True, "Open the page (default), or do not.")]
+
+
+@command(
+    files.model(required=False),
+    files.data(
+        "x, (samples, *shape), and perhaps y: labels, or targets (default: random samples)",
+        required=False,
+    ),
+    group=_Options,
 )
-@options.limit
-@click.option(
-    "--port",
-    type=click.IntRange(min=0, max=65535),
-    default=0,
-    show_default="any that is free",
-    help="The port of 127.0.0.1 to serve the page at.",
-)
-@click.option("--browser/--no-browser", default=True, help="Open the page (default), or do not.")
-@options.as_json
 def explore(
     model: Path | None,
     data: Path | None,
@@ -42,7 +43,7 @@ def explore(
     browser: bool,
     as_json: bool,
 ) -> None:
-    """Open a page on which choices are moved and their spikes are seen.
+    """Open an interactive page: change settings of a spiking network and watch the spikes.
 
     Without MODEL it shows the digits of `spikewright demo`. MODEL is a .keras, .h5, .onnx or .pt2
     file, or a network that `spikewright convert -o` saved. Of a network made by hand, which

@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import click
 
 from spikewright._base.amounts import number, percent
+from spikewright._base.options import REQUIRED, Option
 from spikewright.chips import Fit, names
-from spikewright.chips.fit import cores_in_words, shares_in_words
-from spikewright.cli import options
-from spikewright.cli.opening import is_model, open_conversion
+from spikewright.cli import files
+from spikewright.cli.opening import open_conversion
+from spikewright.cli.options import command
 from spikewright.cli.output import emit, show, tell
 from spikewright.report.tables import Column, Table
 
 _ALL = "all"
 
 
-@click.command()
-@options.model
-@click.option(
-    "--chip",
-    "chips",
-    required=True,
-    multiple=True,
-    help=f"{', '.join(names())}, a .toml file of your own, or all; repeat for more.",
-)
-@options.conversion_but("chip")
-@click.pass_context
-@options.as_json
-def fits(
-    ctx: click.Context, model: Path, chips: tuple[str, ...], choices: dict[str, Any], as_json: bool
-) -> None:
+class _Options(TypedDict, total=False):
+    chips: Annotated[
+        Sequence[str],
+        Option(
+            REQUIRED, f"{', '.join(names())}, a .toml file of your own, or all; repeat for more."
+        ),
+    ]
+
+
+@command(files.model(), group=_Options, without=("chip",), spiking=True)
+def fits(model: Path, chips: Sequence[str], choices: dict[str, Any], as_json: bool) -> None:
     """Say whether MODEL fits on chips: cores, memory, and what would help where it does not.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that `spikewright convert -o` saved.
     A model is converted with spiking neurons unless options say otherwise; nothing is run. For one
     chip every layer is listed, for several one row a chip. Exits with 2 where it fits on none.
     """
-    if is_model(model):
-        choices = {"spiking": True, **choices}
-    conversion = open_conversion(model, choices)
+    conversion = open_conversion(model, choices, spiking=True)
     found = [conversion.fits(chip) for chip in _asked(chips)]
     if as_json:
         emit({"chips": [fit.as_dict() for fit in found]})
@@ -50,45 +46,19 @@ def fits(
     else:
         show(_overview(found, model.name))
     if not any(fit.fits for fit in found):
-        ctx.exit(2)
+        click.get_current_context().exit(2)
 
 
-def _asked(chips: tuple[str, ...]) -> list[str]:
+def _asked(chips: Sequence[str]) -> list[str]:
     """The chips by name, each once."""
     listed = [name for chip in chips for name in (names() if chip == _ALL else (chip,))]
     return list(dict.fromkeys(listed))
 
 
 def _print(fit: Fit) -> None:
-    show(_layers(fit))
-    tell(repr(fit))
+    tell(f"{fit.chip.title}\n\n{fit.table}\n\n{fit!r}")
     for broken in fit.broken:
         tell(f"  {broken.rule}: {broken.source}")
-
-
-def _layers(fit: Fit) -> Table:
-    columns = (
-        Column("layer", "layer"),
-        Column("neurons", "neurons", number),
-        Column("weights", "weights", number),
-        Column("fan_in", "fan-in", number),
-        Column("fan_out", "fan-out", number),
-        Column("cores", "cores"),
-        Column("fullest_core", "fullest core"),
-    )
-    rows = [
-        (
-            layer.layer,
-            layer.neurons,
-            layer.weights,
-            layer.fan_in,
-            layer.fan_out,
-            cores_in_words(layer),
-            shares_in_words(layer.shares) or None,
-        )
-        for layer in fit.layers
-    ]
-    return Table(fit.chip.title, columns, tuple(rows))
 
 
 def _overview(found: list[Fit], title: str) -> Table:

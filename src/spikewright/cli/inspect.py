@@ -8,30 +8,34 @@ from typing import Any
 
 import click
 
-from spikewright.cli import options
-from spikewright.cli.output import emit, say, show
-from spikewright.report.tables import Column, Table
+from spikewright._base.options import options_of
+from spikewright.cli import files
+from spikewright.cli.options import command
+from spikewright.cli.output import emit, say, show, table_of
+from spikewright.conversion.options import SpikeOptions
+from spikewright.report.tables import Column
 from spikewright.showing.inspection import Inspection
 from spikewright.showing.inspection import inspect as library
 
+_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons", "chip"} - {
+    "max_spikes_per_step"
+}
 
-@click.command()
-@options.model
-@options.max_pool
-@options.max_spikes_per_step
-@options.example_input
-@options.outputs
-@click.pass_context
-@options.as_json
-def inspect(
-    ctx: click.Context,
-    model: Path,
-    max_pool: str | None,
-    max_spikes_per_step: int | None,
-    example_input: Any,
-    outputs: list[str] | None,
-    as_json: bool,
-) -> None:
+
+_COLUMNS = (
+    Column("name", "layer"),
+    Column("kind", "kind"),
+    Column("shape", "shape", lambda shape: ", ".join(map(str, shape))),
+    Column("parameters", "parameters", lambda value: f"{value:,}"),
+    Column("operations", "operations", lambda value: f"{value:,}"),
+    Column("becomes", "becomes"),
+    Column("status", "status"),
+    Column("why", "why"),
+)
+
+
+@command(files.model(), group=None, without=_LEFT_OUT)
+def inspect(model: Path, choices: dict[str, Any], as_json: bool) -> None:
     """List the layers of MODEL and the form of each in a spiking network.
 
     MODEL is a .keras, .h5, .onnx or .pt2 file; nothing is run. Each layer is exact (as a spiking
@@ -39,56 +43,15 @@ def inspect(
     tends to it), approximated or refused; the last line gives the guarantee of the whole. Exits
     with 2 where a layer is refused; every reason is listed.
     """
-    found = library(
-        model,
-        example_input=example_input,
-        max_pool=max_pool or "gate",  # type: ignore[arg-type]
-        max_spikes_per_step=max_spikes_per_step,
-        outputs=outputs,
-    )
+    found = library(model, **choices)
     if as_json:
-        emit(_plain(found))
+        told = ("parameters", "operations", "guarantee")
+        emit({**asdict(found), **{name: getattr(found, name) for name in told}})
     else:
-        show(_table(found, model.name))
+        show(table_of(model.name, found.layers, *_COLUMNS))
         say(_summary(found))
     if not found.convertible:
-        ctx.exit(2)
-
-
-def _plain(found: Inspection) -> dict[str, Any]:
-    return {
-        **asdict(found),
-        "parameters": found.parameters,
-        "operations": found.operations,
-        "guarantee": found.guarantee,
-    }
-
-
-def _table(found: Inspection, title: str) -> Table:
-    rows = [
-        (
-            layer.name,
-            layer.kind,
-            None if layer.shape is None else ", ".join(map(str, layer.shape)),
-            layer.parameters,
-            layer.operations,
-            layer.becomes or None,
-            layer.status or None,
-            layer.why or None,
-        )
-        for layer in found.layers
-    ]
-    columns = (
-        Column("layer", "layer"),
-        Column("kind", "kind"),
-        Column("shape", "shape"),
-        Column("parameters", "parameters", lambda value: f"{value:,}"),
-        Column("operations", "operations", lambda value: f"{value:,}"),
-        Column("becomes", "becomes"),
-        Column("status", "status"),
-        Column("why", "why"),
-    )
-    return Table(title, columns, tuple(rows))
+        click.get_current_context().exit(2)
 
 
 def _summary(found: Inspection) -> str:

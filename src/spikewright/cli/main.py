@@ -11,20 +11,17 @@ from typing import Any
 import click
 
 from spikewright.advice import on_the_command_line
-from spikewright.cli.calibrate import calibrate
 from spikewright.cli.convert import convert
 from spikewright.cli.demo import demo
 from spikewright.cli.diagnose import diagnose
 from spikewright.cli.doctor import doctor
 from spikewright.cli.evaluate import evaluate
-from spikewright.cli.explain import explain
 from spikewright.cli.explore import explore
 from spikewright.cli.fits import fits
 from spikewright.cli.inspect import inspect
-from spikewright.cli.nir import nir
+from spikewright.cli.options import DEBUG_FLAG, debug
 from spikewright.cli.output import tell
 from spikewright.cli.printing import nothing_lost
-from spikewright.cli.reconstruct import reconstruct
 from spikewright.cli.reporting import ARGUMENTS
 from spikewright.cli.run import run
 from spikewright.cli.sweep import sweep
@@ -39,7 +36,6 @@ from spikewright.errors import (
     printable,
 )
 
-_DEBUG = "--debug"
 DEBUG = "spikewright.debug"
 """The key in the context's `meta` that tells whether --debug was given."""
 
@@ -66,8 +62,8 @@ class Commands(click.Group):
 
         `--debug` may stand anywhere, so that it can be put behind a command that went wrong.
         """
-        ctx.meta[DEBUG] = _DEBUG in args
-        args = [argument for argument in args if argument != _DEBUG]
+        ctx.meta[DEBUG] = DEBUG_FLAG in args
+        args = [argument for argument in args if argument != DEBUG_FLAG]
         ctx.meta[ARGUMENTS] = list(args)
         return super().parse_args(ctx, args)
 
@@ -122,13 +118,7 @@ def _describe(error: OSError) -> str:
 
 @click.group("spikewright", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spikewright", message="%(prog)s %(version)s")
-@click.option(
-    _DEBUG,
-    is_flag=True,
-    expose_value=False,
-    help="Anywhere: after a mistake, also print its details: the traceback, and the message "
-    "of the model's framework.",
-)
+@debug
 def main() -> None:
     """Turn a trained network into a spiking one, run it, and see what each choice costs.
 
@@ -139,7 +129,6 @@ def main() -> None:
 
 
 for command in (
-    demo, explore, explain, inspect, calibrate, convert, fits, run, evaluate, sweep, diagnose,
-    tune, train, reconstruct, nir, doctor,
+    demo, explore, inspect, convert, fits, run, evaluate, sweep, diagnose, tune, train, doctor,
 ):  # fmt: skip
     main.add_command(command)

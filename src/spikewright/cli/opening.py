@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from spikewright.cli.texts import flag
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import DamagedFileError, ReadError
@@ -19,14 +20,10 @@ def is_model(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-_SPIKES = {
-    "scale_firing_rates": "--scale",
-    "initial_voltage": "--initial-voltage",
-    "max_spikes_per_step": "--max-spikes-per-step",
-    "bias_correction": "--bias-correction",
-    "fission": "--fission",
-}
-"""Options that say something about spikes."""
+_SPIKES = (
+    "scale_firing_rates", "initial_voltage", "max_spikes_per_step", "bias_correction", "fission",
+)  # fmt: skip
+"""Choices that say something about spikes."""
 
 
 def with_spikes(choices: dict[str, Any], spiking: bool = False) -> dict[str, Any]:
@@ -34,7 +31,7 @@ def with_spikes(choices: dict[str, Any], spiking: bool = False) -> dict[str, Any
 
     Raises `click.UsageError` where rate neurons were asked for as well.
     """
-    about = [option for name, option in _SPIKES.items() if name in choices]
+    about = [flag(name) for name in _SPIKES if name in choices]
     if "weights" in choices and choices["weights"].chip:
         about.append("--chip")
     if about and choices.get("spiking") is False:
@@ -44,13 +41,15 @@ def with_spikes(choices: dict[str, Any], spiking: bool = False) -> dict[str, Any
     return {"spiking": True, **choices} if about and not spiking else choices
 
 
-def open_conversion(path: Path, choices: dict[str, Any]) -> Conversion:
+def open_conversion(path: Path, choices: dict[str, Any], spiking: bool = False) -> Conversion:
     """A model file, converted, or a saved network, converted again where there are choices.
 
+    A model has spiking neurons where the choices say so, or `spiking` does and they say nothing.
     Raises as `convert`, `Conversion.load` and `Conversion.again` do.
     """
     if is_model(path):
-        return convert(path, **with_spikes(choices))
+        chosen = with_spikes(choices)
+        return convert(path, **({"spiking": True, **chosen} if spiking else chosen))
     try:
         saved = Conversion.load(path)
     except DamagedFileError as error:
@@ -62,5 +61,5 @@ def open_conversion(path: Path, choices: dict[str, Any]) -> Conversion:
         raise click.UsageError(f"--example-shape: {path} knows the shapes of its inputs")
     if not choices:
         return saved
-    spiking = saved.arguments.get("spiking", False) is not False
-    return saved.again(**with_spikes(choices, spiking))
+    spikes = saved.arguments.get("spiking", False) is not False
+    return saved.again(**with_spikes(choices, spikes))

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from spikewright.conversion import Conversion
 from spikewright.errors import printable
-from spikewright.report.tables import Table
+from spikewright.report.tables import Column, Table
 from spikewright.report.terminal import to_rich
 
 _FILE_WIDTH = 200  # columns, where no terminal says how wide it is
@@ -33,6 +33,12 @@ def show(table: Table) -> None:
     _console().print(to_rich(table))
 
 
+def table_of(title: str, items: Iterable[Any], *columns: Column) -> Table:
+    """A table of one row an item: the attributes that columns have for keys; "" is no value."""
+    rows = (tuple(getattr(item, column.key) for column in columns) for item in items)
+    return Table(title, columns, tuple(tuple(None if v == "" else v for v in row) for row in rows))
+
+
 def say(text: str) -> None:
     """Print a paragraph, wrapped between words where a terminal is narrow."""
     _console().print(printable(text), markup=False)
@@ -40,6 +46,22 @@ def say(text: str) -> None:
 
 def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False, emoji=False)
+
+
+def network_of(conversion: Conversion) -> str:
+    """Which network it is: spiking, rate, or one without neurons."""
+    kinds = [ensemble.neuron_type for ensemble in conversion.populations().values()]
+    spiking = any(kind.spiking for kind in kinds)
+    return "spiking" if spiking else "rate" if kinds else "no neurons"
+
+
+def introduce(conversion: Conversion, name: str) -> None:
+    """Print which network a command is about to speak of."""
+    kind, count = network_of(conversion), conversion.network.n_neurons
+    if kind == "no neurons":
+        tell(f"Network of {name}, without neurons")
+    else:
+        tell(f"{kind.capitalize()} network of {name}, {count:,} neurons")
 
 
 def warnings_of(conversion: Conversion) -> list[str]:
@@ -50,13 +72,3 @@ def warnings_of(conversion: Conversion) -> list[str]:
 def duration(steps: int, dt: float) -> str:
     """`64 steps of 1 ms`."""
     return f"{steps} step{'s' * (steps != 1)} of {dt * 1000:g} ms"
-
-
-def pipes(rows: Iterable[Iterable[str]]) -> str:
-    """Rows as text between vertical bars, columns aligned."""
-    cells = [list(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
-        for row in cells
-    )

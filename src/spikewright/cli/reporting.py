@@ -14,7 +14,7 @@ import click
 from numpy.typing import NDArray
 
 from spikewright._base.samples import held
-from spikewright.cli import outputs
+from spikewright.cli import files
 from spikewright.cli.opening import is_model
 from spikewright.cli.output import tell
 from spikewright.cli.samples import Samples
@@ -23,7 +23,6 @@ from spikewright.measure.truth import Truth
 from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
-from spikewright.report.page import PAGE
 from spikewright.running.outputs import truth_of_only
 from spikewright.study.code import again, call, imports
 
@@ -34,13 +33,6 @@ DIAGNOSED = 256
 """Samples that a report's diagnosis looks at, at most."""
 
 _LONGEST = 20_000  # characters of a call that is shown
-
-
-report_option = click.option(
-    "--report",
-    type=outputs.file_of(PAGE),
-    help="Write a page about it here, for any browser.",
-)
 
 
 @dataclass(frozen=True)
@@ -131,7 +123,7 @@ def write_report(
         trace=subject.conversion.trace,
         reproduce=lines,
         facts={**origin, **facts},
-        overwrite=outputs.forced(),
+        overwrite=files.forced(),
         **parts,
     )
     tell(f"Report: {path}", err=True)

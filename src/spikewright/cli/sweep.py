@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from spikewright.choosing.rules.text import is_rule
-from spikewright.cli import options, outputs
+from spikewright.cli import files
+from spikewright.cli.options import SampleOptions, command, in_steps_of
 from spikewright.cli.output import emit, say, show, tell
-from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
+from spikewright.cli.reporting import Subject, diagnosed, write_report
 from spikewright.cli.samples import load_samples
+from spikewright.cli.texts import FORMS
 from spikewright.measure import neuron_rates
 from spikewright.records import select, worths
 from spikewright.report import figures
 from spikewright.report.over_time import powers_of_two
 from spikewright.report.sweeps import rates_table
 from spikewright.report.tables import shown
-from spikewright.study.grid.sweep import SCALES, STEPS
 from spikewright.study.grid.sweep import sweep as library
+from spikewright.study.options import SweepOptions
 from spikewright.study.result import StudyResult
 
-_OWN = ("spiking", "scale_firing_rates", "synapse", "sequence_step")
+
+class _Options(SweepOptions, SampleOptions, total=False):
+    pass
 
 
-def _several(what: str, of: Callable[[str], Any], default: Any) -> Callable[..., Any]:
-    """A callback that reads values between commas, of an option that may be repeated."""
-
-    def callback(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> Any:
-        texts = [part for text in given for part in ([text] if is_rule(text) else text.split(","))]
-        try:
-            return [of(text.strip()) for text in texts] or default
-        except ValueError as error:
-            raise click.BadParameter(f"{error}; give {what}, or several with commas") from error
-
-    return callback
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{text!r} is not a whole number from 1")
-    return int(text)
+_FORMS = {"synapse": FORMS["several synapses"], "steps": FORMS["several steps"]}
 
 
 def _check_picture(path: Path, *, overwrite: bool) -> None:
@@ -53,62 +39,27 @@ def _check_picture(path: Path, *, overwrite: bool) -> None:
     figures.check_picture(path, figures.SweepInfo.columns, overwrite=overwrite)
 
 
-@click.command()
-@options.model
-@options.data("x, (samples, *shape), and perhaps y: labels, or targets")
-@click.option(
-    "--scale",
-    "scales",
-    multiple=True,
-    metavar="SCALE,...",
-    callback=_several("a scale", options.scale_of, list(SCALES)),
-    help="Firing-rate scales, such as 1,2,5,10,50 (default); repeat it for rules, such as "
-    "minimum-error:8.",
+@command(
+    files.model(),
+    files.data("x, (samples, *shape), and perhaps y: labels, or targets"),
+    files.written(
+        "Draw it here (.png, .svg, .pdf), with its data beside it as CSV.",
+        files.OutputPath(_check_picture),
+        "--picture",
+    ),
+    files.report,
+    files.force,
+    group=_Options,
+    forms=_FORMS,
+    without=("spiking", "scale_firing_rates", "sequence_step"),
 )
-@click.option(
-    "--synapse",
-    multiple=True,
-    metavar="TAU,...",
-    callback=_several("a time constant", options.synapse_of, [None]),
-    help="Time constants in seconds of a lowpass filter on what leaves neurons, such as none,0.005 "
-    "(default none).",
-)
-@click.option(
-    "--steps",
-    multiple=True,
-    metavar="STEPS,...",
-    callback=_several("a number of steps", _whole, list(STEPS)),
-    help="Steps after which outputs are read, such as 8,16,30 (default 1,2,4,8,16,32).",
-)
-@click.option(
-    "--within",
-    type=click.FloatRange(min=0),
-    default=0.01,
-    show_default=True,
-    help="The largest loss of the cheapest setting against the source: 0.01 is a point.",
-)
-@options.minimise
-@options.energy_table
-@options.dt
-@options.sharded
-@click.option(
-    "--picture",
-    type=outputs.OutputPath(_check_picture),
-    help="Draw it here (.png, .svg, .pdf), with its data beside it as CSV.",
-)
-@report_option
-@outputs.force
-@options.conversion_but(*_OWN)
-@options.as_json
 def sweep(
     model: Path,
     data: Path,
-    limit: int | None,
-    scales: list[Any],
-    dt: float,
     picture: Path | None,
     report: Path | None,
     choices: dict[str, Any],
+    limit: int | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -119,11 +70,11 @@ def sweep(
     with the cheapest setting near the source, and the call of sw.convert that makes it.
     """
     samples = load_samples(data, limit)
-    scales = [options.in_steps_of(dt, scale) for scale in scales]
-    found = library(model, samples.x, samples.y, scales=scales, dt=dt, **settings, **choices)
+    settings["scales"] = [in_steps_of(settings["dt"], scale) for scale in settings["scales"]]
+    found = library(model, samples.x, samples.y, **settings, **choices)
     if picture is not None:
         info = figures.sweep_info(found.records)
-        figures.save(figures.draw(info), info, picture, overwrite=outputs.forced())
+        figures.save(figures.draw(info), info, picture, overwrite=files.forced())
         tell(f"Picture: {picture}", err=True)
     if report is not None:
         made = found.shown.conversion

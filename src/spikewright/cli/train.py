@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any
 
 import click
+from click.core import ParameterSource
 
 from spikewright._base.amounts import number, percent
+from spikewright._base.options import REQUIRED, Option, options_of, whole
 from spikewright._base.writing import file_kind, write_file
-from spikewright.cli import options, outputs
-from spikewright.cli.by_layer import by_layer
+from spikewright.cli import files
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
+from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import duration, emit, say, show, tell
-from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
-from spikewright.cli.samples import load_samples
+from spikewright.cli.reporting import Subject, diagnosed, write_report
+from spikewright.cli.samples import Samples, load_samples
+from spikewright.cli.texts import flag
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.frontends.live import check_ending, live, packed
@@ -25,7 +28,7 @@ from spikewright.report.over_time import powers_of_two
 from spikewright.report.tables import Column, Table
 from spikewright.training import Refitted, Training
 from spikewright.training.frozen import in_words
-from spikewright.training.settings import Method, Precision
+from spikewright.training.options import ReconstructOptions, TrainOptions
 
 _SHOWN = 2000
 """Samples that a report measures the trained network on, at most."""
@@ -34,110 +37,48 @@ _MODEL = file_kind("a model with trained weights", lambda path: False)
 """Models are a user's own: nothing tells one that was written here."""
 
 
-def _rates(
-    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> dict[str, tuple[float, float]]:
-    """`LAYER=LOW:HIGH` texts as ranges by layer."""
-    found = by_layer(values, _range, "LOW:HIGH") or {}
-    if not isinstance(found, dict):
-        raise click.BadParameter(f"give LAYER=LOW:HIGH in Hz, got {values[0]!r}")
-    return found
+class _Options(TrainOptions, SampleOptions, total=False):
+    steps: Annotated[int, Option(REQUIRED, "Steps of the run that is trained for.", whole(1))]
+    labels: Annotated[bool, Option(False, "Train on y too (default: imitate MODEL).")]
+    reconstruct: Annotated[
+        bool,
+        Option(
+            False,
+            "Fit biases, thresholds and starts alone, without labels; weights stay (1000 epochs "
+            "or 300 seconds at most and a learning rate of 0.001, unless options say otherwise).",
+        ),
+    ]
 
 
-def _range(text: str) -> tuple[float, float]:
-    low, _, high = text.partition(":")
-    try:
-        return float(low), float(high)
-    except ValueError:
-        raise ValueError(f"give LAYER=LOW:HIGH in Hz, got LAYER={text}") from None
-
-
-@click.command()
-@options.model
-@options.data("x, (samples, *shape), and with --labels y")
-@options.steps("Steps of the run that is trained for.", required=True)
-@click.option("--labels", is_flag=True, help="Train on y too (default: imitate MODEL).")
-@click.option("--spikes", type=float, help="Budget: spikes a sample.")
-@click.option("--joules", type=float, help="Budget: joules a sample, by --energy-table.")
-@click.option(
-    "--layer-rate",
-    "rates",
-    multiple=True,
-    callback=_rates,
-    metavar="LAYER=LOW:HIGH",
-    help="Budget: a layer's mean rate in Hz; repeat for more.",
+@command(
+    files.model(),
+    files.data("x, (samples, *shape), and with --labels y"),
+    files.read(
+        "--validation", "Samples held back, a file like --data (default: a tenth of the data)."
+    ),
+    files.out("the trained network here", required=True),
+    files.written(
+        "Write MODEL with the trained weights here, a .keras or .onnx file.",
+        _MODEL,
+        "--write-back",
+    ),
+    files.report,
+    files.force,
+    group=_Options,
+    without=("scale_firing_rates", "calibration", "bias_correction"),
+    spiking=True,
 )
-@options.energy_table
-@click.option(
-    "--method",
-    type=click.Choice(get_args(Method)),
-    default="auto",
-    show_default=True,
-    help="Through the rounded network, with spikes through time, or as is measured to matter.",
-)
-@options.trainable
-@options.frozen
-@options.thresholds
-@options.epochs(10, least=0)
-@click.option(
-    "--refit",
-    is_flag=True,
-    help="First fit weights layer by layer, by least squares; with --epochs 0 that alone.",
-)
-@click.option(
-    "--layers",
-    type=click.FloatRange(min=0.0),
-    default=0.0,
-    show_default=True,
-    help="Weight of every layer's distance from the source's, beside the loss.",
-)
-@click.option("--timeout", type=float, help="Seconds after which it ends (default: never).")
-@click.option(
-    "--patience", type=click.IntRange(min=1), help="End after so many epochs without a better one."
-)
-@options.learning_rate("chosen", 'Of weights, or "chosen" by trial; thresholds learn faster.')
-@click.option(
-    "--validation",
-    type=click.Path(path_type=Path),
-    help="Samples held back, a file like --data (default: a tenth of the data).",
-)
-@options.training_batch
-@click.option(
-    "--precision",
-    type=click.Choice(get_args(Precision)),
-    default="float32",
-    show_default=True,
-    help="Of products with weights while it trains; what is measured is in float32.",
-)
-@options.device
-@click.option(
-    "--checkpoint",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep its state in this file, and go on from there the next time.",
-)
-@outputs.out("the trained network here", required=True)
-@click.option(
-    "--write-back",
-    type=outputs.file_of(_MODEL),
-    help="Write MODEL with the trained weights here, a .keras or .onnx file.",
-)
-@options.limit
-@options.seed
-@options.dt
-@options.conversion_but("scale_firing_rates", "calibration", "bias_correction")
-@report_option
-@outputs.force
-@options.as_json
 def train(
     model: Path,
     data: Path,
-    labels: bool,
     validation: Path | None,
-    limit: int | None,
     out: Path,
     write_back: Path | None,
-    choices: dict[str, Any],
     report: Path | None,
+    choices: dict[str, Any],
+    limit: int | None,
+    labels: bool,
+    reconstruct: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -146,7 +87,12 @@ def train(
     MODEL is a .keras, .h5, .onnx or .pt2 file, or a network that was saved here. Prints the epochs;
     budgets are met on the samples that are held back.
     """
-    options.check_thresholds(settings["thresholds"], model)
+    if settings["thresholds"] == "kept" and is_model(model):
+        raise click.UsageError(
+            f"--thresholds kept: {model} is a model, which has none. Give a network saved with -o"
+        )
+    if reconstruct:
+        _check_reconstruction()
     samples = load_samples(data, limit)
     if labels and samples.y is None:
         raise click.UsageError(f"--labels: {data} holds no y")
@@ -159,11 +105,14 @@ def train(
     if "fission" in choices:
         choices["calibration"] = samples.x
     conversion = _opened(model, source, choices)
+    if reconstruct:
+        _reconstruct(conversion, samples, out, settings, as_json)
+        return
     trained = conversion.train(samples.x, samples.y if labels else None, **settings)
-    trained.conversion.save(out, overwrite=outputs.forced())
+    trained.conversion.save(out, overwrite=files.forced())
     if write_back is not None:
         content = packed(trained.write_back(source))
-        write_file(write_back, content, _MODEL, overwrite=outputs.forced())
+        write_file(write_back, content, _MODEL, overwrite=files.forced())
     if report is not None:
         _write(report, Subject(out, data, trained.conversion, {}, samples), trained, settings)
     if as_json:
@@ -182,6 +131,36 @@ def train(
     tell(f"Saved as {out}")
     if write_back is not None:
         tell(f"Weights written to {write_back}")
+
+
+def _given() -> list[str]:
+    """The parameters of the running command that were given."""
+    ctx = click.get_current_context()
+    return [n for n in ctx.params if ctx.get_parameter_source(n) is ParameterSource.COMMANDLINE]
+
+
+def _check_reconstruction() -> None:
+    """Raise `click.UsageError` for options that a training has and a reconstruction has not."""
+    training = {*options_of(TrainOptions), "labels", "validation", "write_back", "report"}
+    for name in _given():
+        if name in training - {*options_of(ReconstructOptions)} | {"validation"}:
+            raise click.UsageError(f"{flag(name)}: --reconstruct has no use for it. Leave it out")
+
+
+def _reconstruct(
+    conversion: Conversion, samples: Samples, out: Path, settings: dict[str, Any], as_json: bool
+) -> None:
+    """Fit biases, thresholds and starts; options that were not given have values of its own."""
+    given = {n: settings[n] for n in ("steps", "dt", *_given()) if n in settings}
+    made = conversion.reconstruct(samples.x, **given)
+    made.save(out, overwrite=files.forced())
+    told = [entry for entry in made.trace if entry.stage == "reconstruct"]
+    if as_json:
+        emit({"layers": {e.layer: e.text for e in told}, "saved": str(out)})
+        return
+    for entry in told:
+        tell(f"{entry.layer}: {entry.text}")
+    tell(f"Saved as {out}")
 
 
 def _write(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from spikewright.cli import options, outputs
+from spikewright._base.options import options_of
+from spikewright.cli import files
+from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import duration, emit, say, show, tell
-from spikewright.cli.reporting import Subject, diagnosed, report_option, write_report
+from spikewright.cli.reporting import Subject, diagnosed, write_report
 from spikewright.cli.samples import Samples, load_samples
-from spikewright.engines import Precision
+from spikewright.conversion.options import SpikeOptions
 from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
 from spikewright.study.code import run_line
+from spikewright.study.options import TuneOptions
 from spikewright.study.point import OperatingPoint
 from spikewright.study.result import StudyResult
 from spikewright.study.search.tune import tune as library
@@ -25,96 +27,38 @@ _SHOWN = 2000
 """Samples that a report's figures over time are of, at most."""
 
 
-def _space(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
-    """`NAME=JSON` texts as a dict; a list of two numbers may be a range."""
-    found = {}
-    for value in values:
-        name, separator, text = value.partition("=")
-        if not separator or not name:
-            raise click.BadParameter(f"give NAME=VALUE, got {value!r}")
-        try:
-            found[name] = json.loads(text)
-        except json.JSONDecodeError:
-            found[name] = text
-    return found
+class _Options(TuneOptions, SampleOptions, total=False):
+    pass
 
 
-@click.command()
-@options.model
-@options.data("x, (samples, *shape), and class labels y")
-@click.option(
-    "--validation",
-    type=click.Path(path_type=Path),
-    help="Samples held back, a file like --data (default: half of the data).",
+_LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons", "chip"}
+
+
+@command(
+    files.model(),
+    files.data("x, (samples, *shape), and class labels y"),
+    files.read(
+        "--validation", "Samples held back, a file like --data (default: half of the data)."
+    ),
+    files.read(
+        "--train-data", "Train it on these, a file like --data; without y it imitates MODEL."
+    ),
+    files.out("the chosen network here"),
+    files.report,
+    files.force,
+    group=_Options,
+    without=_LEFT_OUT,
 )
-@click.option(
-    "--max-drop",
-    type=float,
-    default=0.005,
-    show_default=True,
-    help="Accuracy that may be lost, a fraction: 0.005 is half a point.",
-)
-@options.minimise
-@options.energy_table
-@click.option(
-    "--timeout", type=float, default=300.0, show_default=True, help="Seconds for the whole search."
-)
-@click.option("--trials", type=click.IntRange(min=1), help="Trials in the study (default: many).")
-@click.option(
-    "--confidence", type=float, default=0.95, show_default=True, help="Of the certificate."
-)
-@click.option(
-    "--searched",
-    type=click.IntRange(min=1),
-    default=2000,
-    show_default=True,
-    help="Samples searched on, at most.",
-)
-@click.option(
-    "--study",
-    help="Keep the search here, a path (SQLite) or an Optuna URL, and go on from there; start the "
-    "command several times for several workers.",
-)
-@click.option(
-    "--space",
-    multiple=True,
-    callback=_space,
-    metavar="NAME=VALUE",
-    help="Restrict a parameter, such as max_spikes_per_step=1 or steps=[4,8]; repeat for more.",
-)
-@click.option(
-    "--train",
-    is_flag=True,
-    help="Train the best setting for less than it costs, on the samples searched on.",
-)
-@click.option(
-    "--train-data",
-    type=click.Path(path_type=Path),
-    help="Train it on these, a file like --data; without y it imitates MODEL.",
-)
-@options.trainable
-@outputs.out("the chosen network here")
-@options.dt
-@options.sampled
-@options.precision
-@options.threads
-@options.max_pool
-@options.example_input
-@options.outputs
-@report_option
-@outputs.force
-@options.as_json
 def tune(
     model: Path,
     data: Path,
     validation: Path | None,
-    limit: int | None,
-    precision: Precision,
-    max_pool: Any,
-    train: bool,
     train_data: Path | None,
     out: Path | None,
     report: Path | None,
+    choices: dict[str, Any],
+    limit: int | None,
+    train: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -134,14 +78,13 @@ def tune(
         model,
         samples.x,
         samples.y,
-        precision=precision,
-        max_pool=max_pool or "gate",
         train=train if taught is None else (taught.x, taught.y),
         **settings,
+        **choices,
     )
     best = found.shown
     if out is not None:
-        best.conversion.save(out, overwrite=outputs.forced())
+        best.conversion.save(out, overwrite=files.forced())
     if report is not None:
         shown = Shown(data, samples, searched=True)
         if validation is not None and held is not None:

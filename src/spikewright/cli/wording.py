@@ -9,26 +9,32 @@ import click
 
 _CALL = re.compile(r"sw\.(\w+)\(([^()]*)\)")
 _VALUE = r"sw\.\w+\([^()]*\)|\"[^\"]*\"|'[^']*'|-?\w+(?:\.\w+)*"
-_FLAGS = {("spiking", "True"): "--spiking", ("spiking", "False"): "--rate"}
 
 
 def options_of(commands: Iterable[click.Command]) -> dict[str, str]:
-    """The option for each argument of the library that some command has one for."""
+    """The option for each argument of the library that some command has one for.
+
+    Flags also stand under their values, as `spiking=True` and `spiking=False`.
+    """
     found: dict[str, str] = {}
     for command in commands:
         for parameter in command.params:
             if isinstance(parameter, click.Option) and parameter.name is not None:
                 found.setdefault(parameter.name, max(parameter.opts, key=len))
+                for flag, value in ((parameter.opts, True), (parameter.secondary_opts, False)):
+                    if parameter.is_flag and flag:
+                        found.setdefault(f"{parameter.name}={value}", flag[0])
     return found
 
 
 def in_options(text: str, options: Mapping[str, str]) -> str:
     """A sentence with options in the place of arguments: `spiking=True` becomes `--spiking`."""
-    names = "|".join(map(re.escape, sorted(options, key=len, reverse=True)))
+    plain = [name for name in options if "=" not in name]
+    names = "|".join(map(re.escape, sorted(plain, key=len, reverse=True)))
 
     def option(match: re.Match[str]) -> str:
         name, value = match[1], match[2]
-        return _FLAGS.get((name, value)) or f"{options[name]} {_as_text(value)}"
+        return options.get(f"{name}={value}") or f"{options[name]} {_as_text(value)}"
 
     def named(match: re.Match[str]) -> str:
         return match[0].replace(match[1], options[match[1]]).removeprefix("argument ").strip("'")
@@ -36,7 +42,7 @@ def in_options(text: str, options: Mapping[str, str]) -> str:
     text = re.sub(rf"(?<![\w.])({names})=({_VALUE})", option, text)
     text = re.sub(rf"\bargument '({names})'", named, text)
     text = re.sub(rf"\b(?:key|value) of ({names})\b", named, text)
-    words = "|".join(name for name in options if "_" in name)
+    words = "|".join(name for name in plain if "_" in name)
     return re.sub(rf"(?<![\w.-])({words})\b(?!=)", named, text)
 
 

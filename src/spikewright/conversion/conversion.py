@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.files import path_of
 from spikewright._base.keywords import meant, spelled
 from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.options import declared
 from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
@@ -28,11 +29,13 @@ from spikewright.conversion.making import of_graph, of_reading, saved
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
+from spikewright.diagnosis.diagnosis import DiagnoseOptions
 from spikewright.engines import Memory, Plan, Precision
-from spikewright.errors import SimulationError, printable
+from spikewright.engines.settings import check_settings
+from spikewright.errors import SimulationError, TrainingError, printable
 from spikewright.evaluation import checked, evaluate
 from spikewright.evaluation.mismatch import Mismatch, over_draws
-from spikewright.evaluation.settings import Settings
+from spikewright.evaluation.settings import EvaluateOptions, Settings
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
@@ -41,17 +44,17 @@ from spikewright.lower.populations import Roles
 from spikewright.lower.rounding import rounded
 from spikewright.lower.speaking import say
 from spikewright.lower.trace import Trace
-from spikewright.measure import Evaluation, EveryStep, Run
+from spikewright.measure import Evaluation, Run
 from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
-from spikewright.records import DEFAULT_TABLE, select
-from spikewright.running.encoders import Encoder
+from spikewright.records import select
 from spikewright.running.encoding import encoders_for, lists_of, without_held
 from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
+from spikewright.running.options import EncodedOptions
 from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
-from spikewright.running.runner import Job, Runner, check_run
+from spikewright.running.runner import Job, Runner
 from spikewright.running.stepping import refuse_sequences
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
 from spikewright.running.stream import Stream, stream_of
@@ -66,7 +69,7 @@ from spikewright.training import (
     torch_module,
     train,
 )
-from spikewright.training.settings import TRAINABLE
+from spikewright.training.options import ReconstructOptions, TrainOptions
 from spikewright.training.surrogates import Surrogate
 
 
@@ -195,57 +198,39 @@ class Conversion(Shown):
         sentence = f"A network with {self.network.n_neurons:,} neurons: {self.trace.guarantee}."
         return sentence, [("layer", "neurons", "type", "firing-rate scale", "status"), *rows]
 
-    @spelled()
+    @declared(SimulationError)
     def run(
         self,
         x: Any,
         steps: int | None = None,
         dt: float = 0.001,
-        seed: int = 0,
         *,
-        engine: str = "auto",
-        precision: Precision = "float32",
-        batch_size: int | None = None,
-        progress: bool = True,
-        threads: int | None = None,
-        encoder: Encoder | Mapping[str, Encoder] | None = None,
         record: Sequence[str] = (),
+        **options: Unpack[EncodedOptions],
     ) -> Run:
         """Run for `steps` steps of `dt` seconds.
 
         `x` is `(batch, *shape)` held constant or `(batch, steps, *shape)`; with several inputs
         `{name: array}`, or what the source's own call takes: a list, a tuple, dicts in dicts.
-        `encoder`, one of `spikewright.encoders` or `{input name: encoder}`, makes spikes of values,
-        or currents of frames and of events; one for all inputs leaves whole numbers and masks as
-        they are, held. With `sequence_step` `x` is `(batch, time, *shape)`, of
-        any length, and the run lasts `time x sequence_step` steps. `batch_size` samples run side by
-        side (default: as memory suggests), on `threads` threads (default: the engine's choice);
-        neither changes a result of an exact engine. `record` names layers whose values at every
-        step are kept too, in `Run.recorded`. Raises `SimulationError` for input of the wrong shape
-        or not finite, for settings that no run can have, and for unknown layers. It is raised
-        before anything is computed where memory does not suffice (see `memory`). Raises
-        `BuildError` for scales that no engine computes with at this `dt`, and `MissingExtraError`
-        for an engine that is not installed.
+        `encoder` makes spikes of values, or currents of frames and of events; one for all inputs
+        leaves whole numbers and masks as they are, held. With `sequence_step` `x` is
+        `(batch, time, *shape)`, of any length, and the run lasts `time x sequence_step` steps.
+        Neither `batch_size` nor `threads` changes a result of an exact engine. `record` names
+        layers whose values at every step are kept too, in `Run.recorded`.
+
+        Raises `SimulationError` for input of the wrong shape or not finite, for settings that no
+        run can have, and for unknown layers. It is raised before anything is computed where memory
+        does not suffice (see `memory`). Raises `BuildError` for scales that no engine computes with
+        at this `dt`, and `MissingExtraError` for an engine that is not installed.
         """
-        encoder = without_held(encoder, self.lowered)
+        given: dict[str, Any] = dict(options)
+        encoder = without_held(given.pop("encoder"), self.lowered)
         lists = lists_of(encoders_for(encoder, self.inputs))
         structure = replace(self.graph.structure, lists=lists)
         named = as_named(x, structure)
         check_numbers(named, structure)
-        run = run_of(
-            self._runner,
-            named,
-            steps,
-            dt,
-            seed,
-            engine=engine,
-            precision=precision,
-            batch_size=batch_size,
-            progress=progress,
-            threads=threads,
-            encoder=encoder,
-            record=self._recorded(record),
-        )
+        recorded = self._recorded(record)
+        run = run_of(self._runner, named, steps, dt, encoder=encoder, record=recorded, **given)
         means = {name: p.mean() for name, p in run.populations.items() if p.spiking}
         self._warn_of_run(means, run.steps, dt)
         return run
@@ -287,32 +272,14 @@ class Conversion(Shown):
             heed=lambda steps: warn_of_length(self, steps, dt, "the stream read out has"),
         )
 
-    @spelled()
+    @declared(SimulationError)
     def evaluate(
         self,
         x: Any,
         y: Any = None,
         steps: int | None = None,
         dt: float = 0.001,
-        *,
-        readouts: Sequence[EveryStep] = ("mean", "last"),
-        at: Sequence[int] | None = None,
-        seed: int = 0,
-        engine: str = "auto",
-        precision: Precision = "float32",
-        batch_size: int | None = None,
-        threads: int | None = None,
-        encoder: Encoder | Mapping[str, Encoder] | None = None,
-        thresholds: Sequence[float] = (),
-        source: bool = True,
-        operations: bool = True,
-        twin: Any = None,
-        noise: Mismatch | None = None,
-        metric: Callable[[Any, Any], Any] | None = None,
-        checkpoint: str | Path | None = None,
-        executor: Any = "local",
-        address: str | None = None,
-        progress: bool = True,
+        **options: Unpack[EvaluateOptions],
     ) -> Evaluation:
         """Measure on a data set of any size, at every one of `steps` steps of `dt` seconds.
 
@@ -329,17 +296,7 @@ class Conversion(Shown):
         Further records are firing rates, spikes (also per active neuron of the source), silent and
         saturated neurons, operations and energy (`operations=False` leaves these two out) at the
         steps in `at` and the last; and for each confidence in `thresholds` the loss and gain of
-        leaving early. `twin`, calibration statistics or `{layer: threshold}`, adds the accuracy of
-        the source's quantised twin, whose activations have `ceil(log2(steps + 1))` bits.
-
-        `noise`, `sw.Mismatch(weights=0.05)`, is that of analog chips, whose weights miss their
-        values. The network is measured once a draw. Records are means over the draws, with their
-        least and largest value as interval.
-
-        `metric`, a function `f(outputs, y)`, judges outputs in place of accuracy and errors: it
-        gives one number a sample, `(samples,)`, the more the better, for `outputs` `(samples,
-        *out)`, of several `{name: array}`, and whatever y holds of these samples, an array or
-        `{name: array}`. Records have the name of the function.
+        leaving early.
 
         Shards of the data are done by `executor` (see `spikewright.executors`), at `address`;
         finished ones are kept in the folder `checkpoint`, from which a second call with the same
@@ -349,61 +306,46 @@ class Conversion(Shown):
         anything else.
         """
         refuse_sequences(self.lowered.stepping, "evaluate")
-        settings = checked(
-            steps,
-            at,
-            readouts,
-            thresholds,
-            source=source,
-            operations=operations,
-            twin=twin_thresholds(self._named(twin), self._keys),
-            metric=metric,
-            dt=dt,
-            seed=seed,
-            engine=engine,
-            precision=precision,
-            batch_size=batch_size,
-            threads=threads,
-            encoder=encoder,
-        )
-        place = executors.get(executor, address)
+        given: dict[str, Any] = dict(options)
+        twin = twin_thresholds(self._named(given.pop("twin")), self._keys)
+        noise, checkpoint = given.pop("noise"), given.pop("checkpoint")
+        place = executors.get(given.pop("executor"), given.pop("address"))
+        progress = given.pop("progress")
+        settings = checked(steps, dt=dt, twin=twin, **given)
         if noise is not None:
             warn_of_length(self, settings.steps, dt)
-            return self._over_draws(noise, x, y, settings, checkpoint, place, progress)
-        found = evaluate(self, self._runner, x, y, settings, checkpoint, place, progress)
+            how = {"executor": place, "progress": progress}
+            return self._over_draws(noise, x, y, settings, checkpoint, **how)
+        found = evaluate(
+            self, self._runner, x, y, settings,
+            checkpoint=checkpoint, executor=place, progress=progress,
+        )  # fmt: skip
         spikes = select(found.records, "spikes per neuron", steps=settings.steps)
         means = {r.how["layer"]: r.value for r in spikes if "layer" in r.how}
         self._warn_of_run(means, settings.steps, dt)
         return found
 
     def _over_draws(
-        self, noise: Mismatch, x: Any, y: Any, settings: Settings, checkpoint: Any, *rest: Any
+        self, noise: Mismatch, x: Any, y: Any, settings: Settings, checkpoint: Any, **how: Any
     ) -> Evaluation:
         def one(draw: int) -> Evaluation:
             chip = noise.chip(self, draw)
             mine = replace(settings, seed=settings.seed + draw)
             folder = None if checkpoint is None else path_of(checkpoint) / f"draw {draw}"
-            return evaluate(chip, chip._runner, x, y, mine, folder, *rest)
+            return evaluate(chip, chip._runner, x, y, mine, checkpoint=folder, **how)
 
         if not isinstance(noise, Mismatch):
             raise SimulationError(f"noise is None or sw.Mismatch, got {noise!r}")
         return over_draws(noise, x, one)
 
-    @spelled()
+    @declared(SimulationError)
     def diagnose(
         self,
         x: Any,
         y: Any = None,
         steps: int | None = None,
         dt: float = 0.001,
-        *,
-        verify: bool = False,
-        metric: Callable[[Any, Any], Any] | None = None,
-        seed: int = 0,
-        engine: str = "auto",
-        batch_size: int | None = None,
-        threads: int | None = None,
-        progress: bool = True,
+        **options: Unpack[DiagnoseOptions],
     ) -> Diagnosis:
         """Losses of accuracy in a run of `steps` steps of `dt` seconds, and changes against them.
 
@@ -417,90 +359,36 @@ class Conversion(Shown):
         `SimulationError` where y does not fit and where the network has nothing to diagnose.
         """
         refuse_sequences(self.lowered.stepping, "diagnose")
-        check_run(dt, seed, "float32", batch_size, threads)
-        found = diagnose(
-            self._spelled_out,
-            x,
-            y,
-            steps,
-            dt,
-            verify=verify,
-            metric=metric,
-            seed=seed,
-            engine=engine,
-            batch_size=batch_size,
-            threads=threads,
-            progress=progress,
-        )
+        check_settings(SimulationError, dt=dt)
+        found = diagnose(self._spelled_out, x, y, steps, dt, **options)
         warn_of_length(self, found.steps, dt)
         return found
 
-    @spelled()
+    @declared(TrainingError)
     def train(
-        self,
-        x: Any,
-        y: Any = None,
-        *,
-        steps: int,
-        dt: float = 0.001,
-        method: Literal["rounding", "time", "auto"] = "auto",
-        thresholds: Literal["chosen", "kept"] = "chosen",
-        trainable: Sequence[str] = TRAINABLE,
-        frozen: Sequence[str] | None = None,
-        spikes: float | None = None,
-        joules: float | None = None,
-        rates: Mapping[str, tuple[float, float]] | None = None,
-        energy_table: str = DEFAULT_TABLE,
-        loss: Literal["both", "imitation", "truth"] | Callable[[Any, Any], Any] = "both",
-        layers: float = 0.0,
-        refit: bool = False,
-        metric: Callable[[Any, Any], Any] | None = None,
-        optimiser: Literal["adam", "adamw", "sgd"] | Callable[[Any], Any] = "adam",
-        learning_rate: float | Literal["chosen"] = "chosen",
-        epochs: int = 10,
-        timeout: float | None = None,
-        patience: int | None = None,
-        keep: Literal["best", "last"] = "best",
-        validation: Any = 0.1,
-        batch_size: int = 64,
-        precision: Literal["float32", "bfloat16"] = "float32",
-        device: Any = "cpu",
-        checkpoint: str | Path | None = None,
-        seed: int = 0,
-        progress: bool = True,
+        self, x: Any, y: Any = None, *, steps: int, **options: Unpack[TrainOptions]
     ) -> Training[Conversion]:
         """Fit weights and thresholds to a run of `steps` steps of `dt` seconds; needs PyTorch.
 
         `x` and `y` are as for `evaluate`, held constant; `x` may be an iterable of batches, of x
         alone or `(x, y)`, such as a `DataLoader`. Without `y` the network imitates its source;
-        labels or targets are added to that. Thresholds are first chosen anew for the steps; with
-        `thresholds="kept"` they and the starts begin as those of this conversion. `trainable` names
-        what may change: thresholds are `"scales"`, those of channels or layers, or
-        `"neuron_scales"`, one for every neuron. Of `frozen` layers weights and biases stay, to the
-        last bit, and thresholds and starts may move. None are those that the source does not train
-        (`trainable=False` in Keras, `requires_grad=False` in PyTorch), names take their place, a
-        name of a model or module inside is all of its layers, and `()` trains all.
+        labels or targets are added to that.
 
         `method="rounding"` trains the network whose activations are rounded, for the price of the
         source's training: it is the spiking one where neurons take spikes back and have no cap.
         "time" runs every batch through all steps, and goes back through the rounded network. "auto"
         does that once the two differ by a quarter of the way to the source.
 
-        `spikes` a sample, `joules` a sample under the cost table `energy_table`, and mean `rates`
-        of layers, `{layer: (low, high)}` in Hz, are budgets. They are met on the samples that are
-        held back: `validation`, a share of the samples, or samples as `(x, y)`, as x alone or as
-        batches. The epoch that is the best on them is kept: by `metric`, a function as for
-        `evaluate`, else by accuracy, else by the loss. With `keep="last"`, and where nothing is
-        held back, the last one is kept; of an iterable only given samples are. `loss` is imitation,
-        truth or both, or a function `f(outputs, y)` of tensors. `layers` weighs the distance of
-        every layer with neurons from the source's, the relative mean square error, beside it.
-        `optimiser` is a name, or a function that makes a `torch.optim.Optimizer` of groups of
-        parameters. `learning_rate` is that of weights; thresholds learn twice as fast. With
-        "chosen" it is the best of three that are tried first, for a twenty-fifth of the training
-        each, and "auto" begins with the better of its ways. Where a training is too short for that,
-        for an iterator, and with budgets, it is 5e-4, or 5e-3 with "sgd". `device` is torch's. With
-        `precision="bfloat16"` products with weights are in that type, in trained batches alone:
-        faster where the processor multiplies it, and never in what is measured.
+        Budgets (`spikes`, `joules` and `rates`) are met on the samples that are held back. The
+        epoch that is the best on them is kept: by `metric`, else by accuracy, else by the loss.
+        With `keep="last"`, and where nothing is held back, the last one is kept; of an iterable
+        only given samples are. With `precision="bfloat16"` products with weights are in that type,
+        in trained batches alone: faster where the processor multiplies it.
+
+        With `learning_rate="chosen"` the rate is the best of three that are tried first, for a
+        twenty-fifth of the training each, and "auto" begins with the better of its ways. Where a
+        training is too short for that, for an iterator, and with budgets, it is 5e-4, or 5e-3 with
+        "sgd".
 
         With `refit=True` weights are first fitted layer by layer, by least squares: each current to
         the source's, of what the spiking network sends so far. It takes no gradient, some passes a
@@ -519,56 +407,15 @@ class Conversion(Shown):
         `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
         docs/training.md.
         """
-        asked = TrainingRequest.of(
-            x,
-            y,
-            validation,
-            trainable=trainable,
-            frozen=self._named(frozen),
-            rates=self._named(rates),
-            steps=steps,
-            dt=dt,
-            method=method,
-            thresholds=thresholds,
-            spikes=spikes,
-            joules=joules,
-            energy_table=energy_table,
-            loss=loss,
-            layers=layers,
-            refit=refit,
-            metric=metric,
-            optimiser=optimiser,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            timeout=timeout,
-            patience=patience,
-            keep=keep,
-            batch_size=batch_size,
-            precision=precision,
-            device=device,
-            checkpoint=checkpoint,
-            seed=seed,
-            progress=progress,
-        )
+        given: dict[str, Any] = dict(options)
+        by_layer = {name: self._named(given.pop(name)) for name in ("frozen", "rates")}
+        share = given.pop("validation")
+        asked = TrainingRequest.of(x, y, share, steps=steps, **by_layer, **given)
         return train(self, replace(asked, model=self._model, live=self._live), self._remade)
 
-    @spelled()
+    @declared(TrainingError)
     def reconstruct(
-        self,
-        x: Any,
-        *,
-        steps: int,
-        dt: float = 0.001,
-        thresholds: Literal["chosen", "kept"] = "chosen",
-        frozen: Sequence[str] | None = None,
-        timeout: float | None = 300.0,
-        epochs: int = 1000,
-        learning_rate: float = 1e-3,
-        validation: float = 0.1,
-        batch_size: int = 64,
-        device: Any = "cpu",
-        seed: int = 0,
-        progress: bool = True,
+        self, x: Any, *, steps: int, **options: Unpack[ReconstructOptions]
     ) -> Conversion:
         """The same model, its biases, thresholds and starts fitted to a run of `steps` steps.
 
@@ -584,23 +431,10 @@ class Conversion(Shown):
         Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
         once, and without its weights.
         """
-        asked = TrainingRequest.of(
-            x,
-            None,
-            validation,
-            **RECONSTRUCTED,
-            frozen=self._named(frozen),
-            steps=steps,
-            dt=dt,
-            thresholds=thresholds,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            timeout=timeout,
-            batch_size=batch_size,
-            device=device,
-            seed=seed,
-            progress=progress,
-        )
+        given: dict[str, Any] = {**RECONSTRUCTED, **options}
+        given["frozen"] = self._named(given["frozen"])
+        share = given.pop("validation")
+        asked = TrainingRequest.of(x, None, share, steps=steps, **given)
         return reconstruct(self, replace(asked, model=self._model))
 
     @spelled()
@@ -739,7 +573,7 @@ class Conversion(Shown):
 
         Raises as `run` does for settings that no run can have.
         """
-        check_run(dt, seed, precision)
+        check_settings(SimulationError, dt=dt, seed=seed, precision=precision)
         program = self._runner.program(dt, seed, precision)
         return self._runner.engine(engine, program).explain(program)
 
@@ -763,7 +597,9 @@ class Conversion(Shown):
         at hand and raises `SimulationError`. Raises as `run` does for settings that no run can
         have.
         """
-        check_run(dt, 0, precision, batch_size, threads)
+        check_settings(
+            SimulationError, dt=dt, precision=precision, batch_size=batch_size, threads=threads
+        )
         for name, number in (("batch", batch), ("steps", steps)):
             if not (is_whole(number) and number >= 1):
                 raise SimulationError(f"{name} must be a whole number from 1, got {number!r}")

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
 from spikewright.conversion.length import warn_of_length
+from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.graph import evaluate_all
 from spikewright.measure import EveryStep, read_out_at_every_step
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import as_held, batch_of
 from spikewright.running.run import run_of
-from spikewright.running.runner import Runner, check_run
+from spikewright.running.runner import Runner
 from spikewright.running.stepping import refuse_sequences
 
 
@@ -55,7 +56,7 @@ def watch(
     settings that no run can have.
     """
     refuse_sequences(conversion.lowered.stepping, "watch")
-    check_run(dt, seed, "float32")
+    check_settings(SimulationError, dt=dt, seed=seed)
     if not (is_whole(steps) and steps >= 1):
         raise SimulationError(f"give a number of steps from 1, got steps={steps!r}")
     arrays = _one(conversion, x)

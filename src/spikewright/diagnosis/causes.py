@@ -101,7 +101,15 @@ def _narrow_sign(case: Diagnosed) -> Iterator[Cause]:
         before = change_if_sent(case.samples, layer.name, lambda exact, sent: sent)
         after = change_if_sent(case.samples, layer.name, repaired)
         if before >= _LEAST and after <= _HALF * before:
-            text = _signs(value, site, sign, small, large, before, after)
+            text = _signs(
+                value=value,
+                site=site,
+                sign=sign,
+                small=small,
+                large=large,
+                before=before,
+                after=after,
+            )
             move = (
                 f"One threshold serves both signs: {_times(large / small)} times the scale of "
                 f"{layer.name} gives the smaller as many levels, and so do as many times the steps"

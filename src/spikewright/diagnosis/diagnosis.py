@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
 from spikewright._base.notebooks import Rows, Shown
+from spikewright._base.options import Option
 from spikewright._base.progress import progress_bar
 from spikewright.diagnosis.causes import causes
 from spikewright.diagnosis.findings import Findings
@@ -28,6 +29,7 @@ from spikewright.diagnosis.samples import Samples
 from spikewright.diagnosis.sites import MeanFlow
 from spikewright.diagnosis.survey import survey
 from spikewright.diagnosis.text import layer_rows, summary, text
+from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.speaking import silently
 from spikewright.measure import Run
@@ -130,6 +132,16 @@ class Trial:
         return tally.loss
 
 
+class DiagnoseOptions(WorkOptions, total=False):
+    """Options of a diagnosis."""
+
+    verify: Annotated[bool, Option(False, "Run every change that is proposed, and measure it.")]
+    metric: Annotated[
+        Callable[[Any, Any], Any] | None,
+        Option(None, "A function that judges in place of accuracy, as for `evaluate`."),
+    ]
+
+
 @silently()
 def diagnose(
     conversion: Converted,
@@ -166,19 +178,19 @@ def diagnose(
             proposals = _verified(case, proposals, trial, source, found, progress)
         proposals = ranked(proposals, found.tally.loss)
     return Diagnosis(
-        found.tally.loss,
-        found.tally.interval,
-        found.tally.score,
-        layers,
-        tuple(proposals),
-        advice or ("" if proposals else "No change that was tried would bring anything."),
-        found.spikes,
-        len(samples),
-        steps,
-        dt,
-        case.failures,
-        trial.rounded(conversion, source, steps),
-        causes(case) if found.tally.loss.value > 0 else (),
+        loss=found.tally.loss,
+        interval=found.tally.interval,
+        score=found.tally.score,
+        layers=layers,
+        proposals=tuple(proposals),
+        advice=advice or ("" if proposals else "No change that was tried would bring anything."),
+        spikes=found.spikes,
+        samples=len(samples),
+        steps=steps,
+        dt=dt,
+        failures=case.failures,
+        rounded=trial.rounded(conversion, source, steps),
+        causes=causes(case) if found.tally.loss.value > 0 else (),
     )
 
 

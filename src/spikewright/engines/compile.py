@@ -85,7 +85,7 @@ def compile_network(
     parameters that no neuron can have, steps and scales that no engine computes with, or a step
     that the network is not for.
     """
-    check_settings(dt, precision, None, BuildError)
+    check_settings(BuildError, dt=dt, precision=precision)
     check_step(network, dt)
     wanted = network.all_probes if probes is None else list(probes)
     cache = chosen_cache(decoder_cache)
@@ -392,13 +392,13 @@ class _Compiler:
     def recordings(self) -> tuple[Recording, ...]:
         """Recordings of the probes."""
         probed = Probed(
-            self.network,
-            self.signals,
-            self.vectors,
-            self.learners,
-            self.populations,
-            self.parameters,
-            lambda ensemble: object_key(*self.keys[ensemble], _CONNECTION),
+            network=self.network,
+            signals=self.signals,
+            vectors=self.vectors,
+            learners=self.learners,
+            populations=self.populations,
+            parameters=self.parameters,
+            decoder_key=lambda ensemble: object_key(*self.keys[ensemble], _CONNECTION),
         )
         return tuple(probed.recording(probe) for probe in self.probes)
 

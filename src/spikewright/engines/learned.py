@@ -270,7 +270,14 @@ class Learners:
         read = dict.fromkeys(s for learning in rules for s in learning.signals.values())
         weights = self.draft.signal(matrix.shape, f"{attr} of {owner!r}") if probed else None
         self.operators[owner] = Learned(
-            label, (sent.signal, *read), output, matrix, tuple(rules), sent.factor, unit, weights
+            label=label,
+            inputs=(sent.signal, *read),
+            output=output,
+            initial=matrix,
+            rules=tuple(rules),
+            factor=sent.factor,
+            unit=unit,
+            weights=weights,
         )
         self.draft.operators.append(self.operators[owner])
         return output

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number, is_whole
-from spikewright._base.processors import check_threads
-from spikewright.engines.grid import PRECISIONS
+from spikewright._base.arguments import is_number
+from spikewright._base.options import Check, Option, checked, whole
+from spikewright._base.processors import MOST_THREADS
+from spikewright.engines.grid import Precision
 from spikewright.errors import BuildError, SpikewrightError
 from spikewright.network import Ensemble, Network
 
@@ -23,27 +24,64 @@ spikes, on every engine."""
 _ROUNDED = 1.0 - 1e-9
 
 
-def check_settings(
-    dt: Any,
-    precision: Any,
-    batch_size: Any,
-    error: type[SpikewrightError],
-    threads: Any = None,
-) -> None:
-    """Raise `error` for an invalid step, precision, batch size or number of threads."""
-    _check_dt(dt, error)
-    if precision not in PRECISIONS:
-        raise error(f"precision must be one of {PRECISIONS}, got {precision!r}")
-    if batch_size is not None and not (is_whole(batch_size) and batch_size >= 1):
-        raise error(f"batch_size must be None or a whole number from 1, got {batch_size!r}")
-    check_threads(threads, error)
+class StepOptions(TypedDict, total=False):
+    """The step of a run."""
+
+    dt: Annotated[
+        float,
+        Option(
+            DEFAULT_DT,
+            "Length of a step in seconds.",
+            Check(
+                "above 0 s",
+                lambda dt: is_number(dt) and dt > 0,
+                Check(f"from {LEAST:g} to {MOST:g} s", lambda dt: LEAST <= dt <= MOST),
+            ),
+        ),
+    ]
 
 
-def _check_dt(dt: Any, error: type[SpikewrightError]) -> None:
-    if not (is_number(dt) and dt > 0):
-        raise error(f"dt must be above 0 s, got {dt!r}")
-    if not LEAST <= dt <= MOST:
-        raise error(f"dt must be from {LEAST:g} to {MOST:g} s, got {dt!r}")
+class SeedOptions(TypedDict, total=False):
+    """Whatever is random in a run."""
+
+    seed: Annotated[int, Option(0, "Seed of whatever the network leaves random.", whole(0))]
+
+
+class EngineOptions(TypedDict, total=False):
+    """What a run is done by."""
+
+    engine: Annotated[str, Option("auto", "auto, native, reference or torch.")]
+    threads: Annotated[
+        int | None, Option(None, "Threads (default: the engine's choice).", whole(1, MOST_THREADS))
+    ]
+    progress: Annotated[bool, Option(True, "Show a progress bar.")]
+
+
+class PrecisionOptions(TypedDict, total=False):
+    """The precision of a run."""
+
+    precision: Annotated[Precision, Option("float32", "Of weights and outputs.")]
+
+
+class WorkOptions(SeedOptions, EngineOptions, total=False):
+    """How a run is done; of these the seed and the engine may change results."""
+
+    batch_size: Annotated[
+        int | None, Option(None, "Samples side by side (default: by memory).", whole(1))
+    ]
+
+
+class RunOptions(WorkOptions, PrecisionOptions, total=False):
+    """How a run is done, in which precision."""
+
+
+class _Settings(StepOptions, RunOptions, total=False):
+    pass
+
+
+def check_settings(error: type[SpikewrightError], **given: Any) -> None:
+    """Raise `error` for a step, precision, batch size, seed or number of threads that cannot be."""
+    checked(_Settings, given, error)
 
 
 def step_for(
@@ -55,7 +93,7 @@ def step_for(
     steps where `dt` is None, and as `check_step` does.
     """
     if dt is not None:
-        _check_dt(dt, error)
+        check_settings(error, dt=dt)
     stated = {n.dt: n for n in (network, *network.all_networks) if n.dt is not None}
     if dt is None and len(stated) > 1:
         told = " and ".join(f"{n!r} is for steps of {s!r} s" for s, n in stated.items())

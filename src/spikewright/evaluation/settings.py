@@ -2,18 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.options import Option
 from spikewright.engines import Precision
+from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
+from spikewright.evaluation.mismatch import Mismatch
 from spikewright.evaluation.twin import Thresholds, digest_of, thresholds_of
+from spikewright.executors.options import KeptOptions
 from spikewright.measure.metric import Metric
 from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known, readout_name
 from spikewright.running.encoders import Encoder
-from spikewright.running.runner import check_run
+from spikewright.running.options import EncodedOptions
+
+
+class EvaluateOptions(EncodedOptions, KeptOptions, total=False):
+    """Options of an evaluation."""
+
+    readouts: Annotated[
+        Sequence[EveryStep],
+        Option(("mean", "last"), "Readouts that outputs are judged under, at every step."),
+    ]
+    at: Annotated[
+        Sequence[int] | None,
+        Option(None, "Record spikes, operations and energy after this many steps too."),
+    ]
+    thresholds: Annotated[
+        Sequence[float], Option((), "Confidences at which a sample may leave early.")
+    ]
+    source: Annotated[bool, Option(True, "Compare with the outputs of the source model.")]
+    operations: Annotated[bool, Option(True, "Count operations and energy.")]
+    twin: Annotated[
+        Any,
+        Option(
+            None,
+            "Calibration statistics or `{layer: threshold}`: adds the accuracy of the source's "
+            "quantised twin, whose activations have `ceil(log2(steps + 1))` bits.",
+        ),
+    ]
+    noise: Annotated[
+        Mismatch | None,
+        Option(
+            None,
+            "That of analog chips, `sw.Mismatch(weights=0.05)`, whose weights miss their values: "
+            "the network is measured once a draw; records are means over the draws, with their "
+            "least and largest value as interval.",
+        ),
+    ]
+    metric: Annotated[
+        Callable[[Any, Any], Any] | None,
+        Option(
+            None,
+            "A function `f(outputs, y)` that judges in place of accuracy and errors: one number a "
+            "sample, `(samples,)`, the more the better, for `outputs` `(samples, *out)`, of "
+            "several `{name: array}`, and whatever y holds of these samples. Records have its "
+            "name.",
+        ),
+    ]
+
 
 _HOW = ("batch_size", "threads")  # settings that change no result
 
@@ -65,12 +115,9 @@ def checked(
     Raises `SimulationError` for steps, readouts, thresholds and metrics that no evaluation can
     have, and for settings that no run can have.
     """
-    check_run(*(others[n] for n in ("dt", "seed", "precision", "batch_size", "threads")))
+    check_settings(SimulationError, **others)
     if not (is_whole(steps) and steps >= 1):
         raise SimulationError(f"give a number of steps from 1, got steps={steps!r}")
-    for name in ("source", "operations"):
-        if not isinstance(others[name], bool):
-            raise SimulationError(f"{name} is True or False, got {others[name]!r}")
     return Settings(
         steps=int(steps),
         at=_stops(at, int(steps)),

@@ -56,6 +56,7 @@ def evaluate(
     x: Any,
     y: Any,
     settings: Settings,
+    *,
     checkpoint: str | Path | None,
     executor: Executor,
     progress: bool,

@@ -104,8 +104,8 @@ class Work:
                 rows |= scores_of_model("twin", output, models["twin"][name], truth, counts)
         if given.metric is not None:
             rows |= metric_scores(
-                given.metric, self._outputs, raw, models, shard.y,
-                given.readouts, given.dt, given.thresholds,
+                metric=given.metric, outputs=self._outputs, raw=raw, models=models, truths=shard.y,
+                readouts=given.readouts, dt=given.dt, thresholds=given.thresholds,
             )  # fmt: skip
         rows |= self._rounded_scores(fed, truths, shard.y, threads)
         if source is not None and self._all_known:
@@ -180,7 +180,16 @@ class Work:
     ) -> dict[Key, NDArray]:
         given = self.settings
         thresholds = given.thresholds if output.classes else ()
-        return scores(output, raw, source, truth, given.readouts, given.dt, thresholds, real)
+        return scores(
+            output=output,
+            raw=raw,
+            source=source,
+            truth=truth,
+            readouts=given.readouts,
+            dt=given.dt,
+            thresholds=thresholds,
+            real=real,
+        )
 
 
 def _rounded_twins(lowered: Lowered, settings: Settings) -> dict[int, Lowered]:

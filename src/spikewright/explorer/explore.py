@@ -171,7 +171,18 @@ def _subject(
     title = Path(model).name if isinstance(model, str | Path) else "Your network"
     text = name or ("conversion" if ready else source_text(model, example, x))
     base, first = _plain(made), _first(made)
-    return Subject(base, arrays, y, title, text, (), command, first, made.arguments, ready)
+    return Subject(
+        base=base,
+        x=arrays,
+        y=y,
+        title=title,
+        model=text,
+        lines=(),
+        command=command,
+        first=first,
+        given=made.arguments,
+        again=ready,
+    )
 
 
 def _plain(made: Conversion) -> Conversion:

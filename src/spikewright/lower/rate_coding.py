@@ -125,15 +125,15 @@ class _Lowering:
             if states is None or name not in states.read
         }
         return Lowered(
-            network,
-            self.became(),
-            frozenset(self.objects),
-            {name: item for name, item in inputs.items() if isinstance(item, NetworkNode)},
-            outputs,
-            roles.readouts,
-            tuple(self.notes),
-            states,
-            self.graph,
+            network=network,
+            layers=self.became(),
+            exact_values=frozenset(self.objects),
+            inputs={name: item for name, item in inputs.items() if isinstance(item, NetworkNode)},
+            outputs=outputs,
+            readouts=roles.readouts,
+            notes=tuple(self.notes),
+            stepping=states,
+            graph=self.graph,
         )
 
     def read_from(self) -> dict[str, Object]:

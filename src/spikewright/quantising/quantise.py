@@ -191,13 +191,13 @@ class _Quantising:
         caps = [cap for cap in (before.max_spikes_per_step, chip.spikes, read) if cap is not None]
         floors = [f for f in (before.voltage_floor, chip.voltage_floor) if f is not None]
         return FixedPointIntegrateAndFire(
-            threshold,
-            before.amplitude,
-            min(floors, default=None),
-            min(caps, default=None),
-            chip.state_bits,
-            chip.decay,
-            chip.reset,
+            threshold=threshold,
+            amplitude=before.amplitude,
+            voltage_floor=min(floors, default=None),
+            max_spikes_per_step=min(caps, default=None),
+            state_bits=chip.state_bits,
+            decay=chip.decay,
+            reset=chip.reset,
         )
 
 

@@ -8,12 +8,14 @@ from typing import Any
 from spikewright._base.progress import progress_bar
 from spikewright.engines import Precision
 from spikewright.engines.memory import available
+from spikewright.engines.settings import check_settings
+from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.measure import Run
 from spikewright.running.encoders import Encoder
 from spikewright.running.encoding import Feeds, feeds_of, without_held
 from spikewright.running.recording import layers_of
-from spikewright.running.runner import Job, Runner, check_run, collected
+from spikewright.running.runner import Job, Runner, collected
 from spikewright.running.stepping import sequence_feeds
 
 
@@ -33,7 +35,14 @@ def run_of(
     record: Sequence[str] = (),
 ) -> Run:
     """See `Conversion.run`; `x` is by input name."""
-    check_run(dt, seed, precision, batch_size, threads)
+    check_settings(
+        SimulationError,
+        dt=dt,
+        seed=seed,
+        precision=precision,
+        batch_size=batch_size,
+        threads=threads,
+    )
     fed = feeds_for(runner.lowered, x, encoder, steps, dt, seed)
     layers = tuple(layers_of(runner.lowered, record))
     program = runner.program(dt, seed, precision, layers)
@@ -56,15 +65,15 @@ def run_of(
     }
     stepping = runner.lowered.stepping
     return Run(
-        found.raw,
-        runner.lowered.readouts,
-        runner.counted(found.totals),
-        dt,
-        fed.steps,
-        about,
-        None if stepping is None else stepping.steps,
-        {} if stepping is None else stepping.outputs,
-        found.recorded,
+        raw=found.raw,
+        readouts=runner.lowered.readouts,
+        populations=runner.counted(found.totals),
+        dt=dt,
+        steps=fed.steps,
+        record=about,
+        sequence_step=None if stepping is None else stepping.steps,
+        time_axes={} if stepping is None else stepping.outputs,
+        recorded=found.recorded,
     )
 
 
@@ -75,4 +84,12 @@ def feeds_for(
     if lowered.stepping is None:
         encoder = without_held(encoder, lowered)
         return feeds_of(x, lowered.inputs, encoder, steps, dt, seed)
-    return sequence_feeds(lowered.stepping, x, lowered.inputs, encoder, steps, dt, seed)
+    return sequence_feeds(
+        stepping=lowered.stepping,
+        x=x,
+        inputs=lowered.inputs,
+        encoder=encoder,
+        steps=steps,
+        dt=dt,
+        seed=seed,
+    )

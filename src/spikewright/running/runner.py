@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright import engines
-from spikewright._base.arguments import is_whole
 from spikewright.engines import Engine, Execution, Memory, Precision, Program, Totals
-from spikewright.engines.settings import check_settings
-from spikewright.errors import SimulationError
 from spikewright.graph.masks import Real
 from spikewright.lower import Lowered
 from spikewright.measure import Population
@@ -242,15 +239,6 @@ def _add_totals(totals: dict[str, Totals], part: Part[dict[str, Totals]], batch:
             totals[name] = totals[name].with_real(part.samples, found.real)
 
 
-def check_run(
-    dt: Any, seed: Any, precision: Any, batch_size: Any = None, threads: Any = None
-) -> None:
-    """Raise `SimulationError` for settings that no run can have."""
-    check_settings(dt, precision, batch_size, SimulationError, threads)
-    if not (is_whole(seed) and seed >= 0):
-        raise SimulationError(f"seed must be a whole number from 0, got {seed!r}")
-
-
 def _between(fed: NDArray, start: int, stop: int) -> NDArray:
     """The values fed in the steps from `start` to `stop`; a constant stays one step."""
     return fed if fed.shape[1] == 1 else fed[:, start:stop]
@@ -275,6 +263,14 @@ def _population(totals: Totals) -> Population:
     kind = totals.ensemble.neuron_type
     scale, amplitude = totals.ensemble.rate_scale, kind.amplitude
     return Population(
-        totals.sent, kind.spiking, scale, kind.most_spikes, totals.net, amplitude,
-        kind.assumed, totals.ensemble.restart_every, kind.spike_heights, totals.real,
-    )  # fmt: skip
+        totals=totals.sent,
+        spiking=kind.spiking,
+        scale=scale,
+        cap=kind.most_spikes,
+        net=totals.net,
+        amplitude=amplitude,
+        assumed=kind.assumed,
+        window=totals.ensemble.restart_every,
+        heights=kind.spike_heights,
+        real=totals.real,
+    )

@@ -178,14 +178,14 @@ def _lowered(
     for activation in readouts.values():
         check_types(activation)
     return Lowered(
-        network,
-        items("layers"),
-        frozenset(content["exact_values"]),
-        items("inputs", (Node,)),
-        items("outputs"),
-        readouts,
-        (),
-        _read_stepping(content, decoder),
+        network=network,
+        layers=items("layers"),
+        exact_values=frozenset(content["exact_values"]),
+        inputs=items("inputs", (Node,)),
+        outputs=items("outputs"),
+        readouts=readouts,
+        notes=(),
+        stepping=_read_stepping(content, decoder),
     )
 
 

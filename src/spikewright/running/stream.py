@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spikewright._base.samples import check_rows, held
 from spikewright._base.structure import Structure
 from spikewright.engines import Execution, Precision
+from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.measure.readout import Readout
@@ -19,7 +20,7 @@ from spikewright.measure.so_far import SoFar, so_far
 from spikewright.network import Node
 from spikewright.running.inputs import as_array, as_named, fitted
 from spikewright.running.recording import layers_of
-from spikewright.running.runner import Runner, check_run
+from spikewright.running.runner import Runner
 
 
 class Stream:
@@ -182,7 +183,14 @@ def stream_of(
     heed: Callable[[int], None],
 ) -> Stream:
     """See `Conversion.stream`; `heed` is called with the number of steps that are read out."""
-    check_run(dt, seed, precision, batch_size, threads)
+    check_settings(
+        SimulationError,
+        dt=dt,
+        seed=seed,
+        precision=precision,
+        batch_size=batch_size,
+        threads=threads,
+    )
     if runner.lowered.at_once > 1:
         raise SimulationError(
             "a stream takes a frame at every step, and for neurons with spike_heights all of "
@@ -197,4 +205,13 @@ def stream_of(
 
     if batch_size is None:
         structure = replace(structure, alone=True)
-    return Stream(runner.lowered, structure, begin, batch_size, dt, readout, layers, heed)
+    return Stream(
+        lowered=runner.lowered,
+        structure=structure,
+        begin=begin,
+        batch_size=batch_size,
+        dt=dt,
+        readout=readout,
+        record=layers,
+        heed=heed,
+    )

@@ -215,7 +215,7 @@ def choose(
         found = rate.again(
             spiking=True, max_spikes_per_step=1, scale_firing_rates=rule, calibration=seen
         )
-        measured = found.run(x, count, dt, seed, engine=engine, progress=False)
+        measured = found.run(x, count, dt, seed=seed, engine=engine, progress=False)
         if accuracy(measured, y, "mean").value >= source - ALLOWED:
             break
     return rule, found

@@ -6,7 +6,9 @@ neuron each, in steps of 0.1 s, without a synapse, from an empty start.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from spikewright.simulator import Simulator
 DT = 0.1
 STEPS = 12
 WEIGHTS = (1.0, 2.0)
+_MEAN = 10  # steps over which the mean is shown: one second
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,23 @@ class WorkedExample:
         if self.scale is None or steady:
             return [(f"{prefix}A / B", [f"{p}/{q}" for p, q in zip(a, b, strict=True)])]
         return [(f"{prefix}A", a), (f"{prefix}B", b)]
+
+    @property
+    def name(self) -> str:
+        """The head of its column: the scale, or "rate"."""
+        return "rate" if self.scale is None else f"s = {self.scale:g}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """It as plain data."""
+        return {
+            "scale": self.scale,
+            "a": self.a.tolist(),
+            "b": self.b.tolist(),
+            "gain": self.gain,
+            "amplitude": self.amplitude,
+            "max_rate_hz": self.max_rate,
+            "weights": list(self.weights),
+        }
 
 
 def worked_example(
@@ -81,6 +101,45 @@ def worked_example(
         amplitude=float(np.squeeze(built.amplitude)),
         max_rate=float(np.squeeze(built.max_rates)),
         weights=(weights[0], weights[1]),
+    )
+
+
+def in_words(examples: Sequence[WorkedExample]) -> str:
+    """The tables of some examples, the rate network first: values, parameters, and means."""
+    first, second = examples[0].weights
+    same = all(example.weights == examples[0].weights for example in examples)
+    steps = ("step", [str(step) for step in range(1, STEPS + 1)])
+    rows = [steps, *(row for example in examples for row in example.rows)]
+    names = ["", *(example.name for example in examples)]
+    changed = {
+        "gain": [e.gain for e in examples],
+        "amplitude": [e.amplitude for e in examples],
+        "max rate (Hz)": [e.max_rate for e in examples],
+    }
+    means = {
+        "mean of A": [e.a[:_MEAN].mean() for e in examples],
+        "mean of B": [e.b[:_MEAN].mean() for e in examples],
+    }
+    parts = [
+        "input --(x1)--> A --(x2)--> B --> output",
+        f"constant input 1, dt = {DT} s, no synapse, v(0) = 0\n",
+        _pipes([name, *cells] for name, cells in rows),
+        "\nWhat changed (A and B alike):",
+        _pipes([names, *([n, *(f"{v:g}" for v in values)] for n, values in changed.items())]),
+        f"\nWhat did not: the weights are {first:g} and {second:g}"
+        f"{' at every scale' if same else ' in the rate network alone'}; means over one second:",
+        _pipes([names, *([n, *(f"{v:.4g}" for v in values)] for n, values in means.items())]),
+    ]
+    return "\n".join(parts)
+
+
+def _pipes(rows: Iterable[Iterable[str]]) -> str:
+    """Rows as text between vertical bars, columns aligned."""
+    cells = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in cells
     )
 
 

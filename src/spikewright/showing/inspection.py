@@ -137,7 +137,16 @@ def _of_parts(error: UnsupportedLayerError, options: Options, max_pool: MaxPoolF
 
 
 def _unread(name: str, kind: str, status: Status, why: str) -> LayerReport:
-    return LayerReport(name, kind, None, None, None, "", status, why)
+    return LayerReport(
+        name=name,
+        kind=kind,
+        shape=None,
+        parameters=None,
+        operations=None,
+        becomes="",
+        status=status,
+        why=why,
+    )
 
 
 def _reasons(refusals: Iterable[Refusal]) -> str:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_whole
 from spikewright.engines import Precision
 from spikewright.engines.program import Neurons
-from spikewright.errors import TrainingError
+from spikewright.engines.settings import check_settings
+from spikewright.errors import SimulationError, TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
@@ -22,7 +23,7 @@ from spikewright.measure.truth import Output
 from spikewright.network.synapses import Synapse
 from spikewright.running.converted import Converted
 from spikewright.running.outputs import outputs_of
-from spikewright.running.runner import Runner, check_run
+from spikewright.running.runner import Runner
 from spikewright.training.named import NamedParameters, named
 from spikewright.training.sites import trained_graph
 from spikewright.training.surrogates import Surrogate, surrogate_of
@@ -69,7 +70,7 @@ def module_settings(
     steps: Any, dt: Any, surrogate: Any, reset: Any, readout: Any, checkpoint: Any, precision: Any
 ) -> ModuleSettings:
     """Arguments as a user gave them, checked; raises `TrainingError` or `SimulationError`."""
-    check_run(dt, 0, precision)
+    check_settings(SimulationError, dt=dt, precision=precision)
     if not (is_whole(steps) and steps >= 1):
         raise TrainingError(f"steps must be a whole number from 1, got {steps!r}")
     if reset not in ("detached", "attached"):
@@ -77,8 +78,15 @@ def module_settings(
     given = 0 if checkpoint is True else None if checkpoint is False else checkpoint
     if given is not None and not (is_whole(given) and given >= 0):
         raise TrainingError(f"checkpoint must be True, False or steps from 1, got {checkpoint!r}")
-    chosen = surrogate_of(surrogate)
-    return ModuleSettings(steps, dt, chosen, reset == "detached", readout, given, precision)
+    return ModuleSettings(
+        steps=steps,
+        dt=dt,
+        surrogate=surrogate_of(surrogate),
+        detached=reset == "detached",
+        readout=readout,
+        checkpoint=given,
+        precision=precision,
+    )
 
 
 def plan_of(
@@ -104,18 +112,17 @@ def plan_of(
         raise TrainingError(f"layers {missing} have neurons and no place in the model as read")
     roles, canonical = Roles(graph), Roles(conversion.canonical)
     following = frozenset(canonical.functions) & ensembles.keys()
-    reads = dict(zip(graph.outputs, roles.read_from(), strict=True))
     return ModulePlan(
-        graph,
-        named(conversion.graph, reading, ensembles.keys() - following, frozen),
-        {name: by_ensemble[ensemble] for name, ensemble in ensembles.items()},
-        following,
-        conversion.resolved.get("bias_correction") or {},
-        _synapses(conversion),
-        NeuronChoice(conversion.arguments["spiking"]).is_spiking,
-        roles.fed,
-        reads,
-        outputs_of(lowered),
+        graph=graph,
+        named=named(conversion.graph, reading, ensembles.keys() - following, frozen),
+        populations={name: by_ensemble[ensemble] for name, ensemble in ensembles.items()},
+        following=following,
+        offsets=conversion.resolved.get("bias_correction") or {},
+        synapses=_synapses(conversion),
+        accumulate=NeuronChoice(conversion.arguments["spiking"]).is_spiking,
+        fed=roles.fed,
+        read=dict(zip(graph.outputs, roles.read_from(), strict=True)),
+        outputs=outputs_of(lowered),
     )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from spikewright._base.arguments import is_number, is_whole
@@ -24,20 +22,6 @@ OptimiserName = Literal["adam", "adamw", "sgd"]
 Range = tuple[float, float]
 TRAINABLE: tuple[Trainable, ...] = ("weights", "biases", "scales", "initial_voltage")
 """Names of the arrays that a training changes by default."""
-_CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "method": get_args(Method),
-        "thresholds": get_args(Thresholds),
-        "keep": get_args(Keep),
-        "precision": get_args(Precision),
-        "loss": get_args(LossName),
-        "optimiser": get_args(OptimiserName),
-    }
-)
-_MAY_BE_CALLED = ("loss", "optimiser")
-_WHOLE = "a whole number from 1"
-_SPENT = "a number of {} a sample above 0, or None"
-_SHARE = "samples, or a share of them from 0, below 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +80,7 @@ class Computing:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(Budgets, TrainingObjective, Course, Computing):
-    """Arguments of a training, checked.
+    """Arguments of a training, checked together; `options.py` has the check of each.
 
     `validation` is the share of the samples that is held back, 0 where samples are given for it.
     """
@@ -112,40 +96,10 @@ class TrainingSettings(Budgets, TrainingObjective, Course, Computing):
     def __post_init__(self) -> None:
         least = 0 if self.refit else 1
         several = f"a whole number from {least}" + " with refit" * self.refit
-        refits = isinstance(self.refit, bool)
-        rules: Mapping[str, tuple[bool, str]] = {
-            "steps": (_whole(self.steps, 1), _WHOLE),
-            "batch_size": (_whole(self.batch_size, 1), _WHOLE),
-            "refit": (refits, "True or False"),
-            "epochs": (not refits or _whole(self.epochs, least), several),
-            "dt": (_positive(self.dt), "a number above 0"),
-            "learning_rate": (
-                self.chooses_rate or _positive(self.learning_rate),
-                'a number above 0, or "chosen"',
-            ),
-            "timeout": (_none_or_positive(self.timeout), "seconds above 0, or None"),
-            "spikes": (
-                _none_or_positive(self.spikes),
-                _SPENT.format("spikes"),
-            ),
-            "joules": (
-                _none_or_positive(self.joules),
-                _SPENT.format("joules"),
-            ),
-            "layers": (_share(self.layers, math.inf), "a weight from 0"),
-            "seed": (_whole(self.seed, 0), "a whole number from 0"),
-            "patience": (self.patience is None or _whole(self.patience, 1), f"{_WHOLE}, or None"),
-            "validation": (
-                _share(self.validation, 1),
-                "samples, or a share of them from 0, below 1",
-            ),
-        }
-        for name, (holds, what) in rules.items():
-            self._require(name, holds, what)
-        for name, known in _CHOICES.items():
-            value, called = getattr(self, name), name in _MAY_BE_CALLED
-            chosen = value in known if isinstance(value, str) else called and callable(value)
-            self._require(name, chosen, f"one of {list(known)}" + ", or a function" * called)
+        self._require("steps", _whole(self.steps, 1), "a whole number from 1")
+        self._require("epochs", _whole(self.epochs, least), several)
+        share = is_number(self.validation) and 0 <= self.validation < 1
+        self._require("validation", share, "samples, or a share of them from 0, below 1")
         if self.refit and "weights" not in self.trainable:
             raise TrainingError('refit=True fits weights: name "weights" in trainable')
 
@@ -194,18 +148,6 @@ def named(trainable: Sequence[str]) -> tuple[str, ...]:
 
 def _whole(value: Any, least: int) -> bool:
     return is_whole(value) and bool(value >= least)
-
-
-def _positive(value: Any) -> bool:
-    return is_number(value) and bool(value > 0)
-
-
-def _none_or_positive(value: Any) -> bool:
-    return value is None or _positive(value)
-
-
-def _share(value: Any, below: float) -> bool:
-    return is_number(value) and bool(0 <= value < below)
 
 
 def _ranges(rates: Any) -> dict[str, Range]:

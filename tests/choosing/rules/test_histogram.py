@@ -129,7 +129,8 @@ def test_collecting_in_pieces_is_collecting_at_once() -> None:
 @given(TABLES, hnp.arrays(float, 2, elements=st.floats(0, 1e4)))
 def test_values_below_a_limit_become_zero(table, limits) -> None:
     """Nothing else changes: it is the histogram of the values with zeros in their place."""
-    limits = np.where(limits > 0, 2.0 ** np.round(np.log2(limits + 1e-300)), 0.0)  # edges of bins
+    edges = 2.0 ** np.round(np.log2(np.maximum(limits, 1e-37)))  # of bins; below is that of zero
+    limits = np.where(limits > 1e-37, edges, 0.0)
     kept = np.where(np.abs(table) < limits[:, None], 0, table)
 
     assert Histogram.of(table).without(limits) == Histogram.of(kept)

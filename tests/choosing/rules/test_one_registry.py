@@ -60,7 +60,7 @@ def test_a_rule_of_ones_own_is_taken_everywhere(mine: type[sw.ScaleRule], tmp_pa
     x, y = digits.images[:80, None].astype(np.float32), digits.target[:80]
     space = {"rule": "LargestValue", "steps": [2], "synapse": None}
     found = sw.tune(MODEL, x, y, max_drop=0.5, space=space, trials=2, progress=False)
-    assert isinstance(found.rule.like, mine)
+    assert isinstance(found.best.rule.like, mine)
 
     data, out = tmp_path / "x.npz", tmp_path / "network"
     np.savez(data, x=x)

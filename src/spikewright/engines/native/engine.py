@@ -113,16 +113,16 @@ class NativeEngine(Engine):
                 self._shared[op] = LinearKernel(op, built, program, self.isa, self.threads)
                 return self._shared[op]
             return RegionKernel(
-                op,
-                built,
-                program,
-                batch,
-                tally,
-                self._reference,
-                self.isa,
-                self.threads,
-                self.dense,
-                self._wider,
+                op=op,
+                built=built,
+                program=program,
+                batch=batch,
+                tally=tally,
+                reference=self._reference,
+                isa=self.isa,
+                threads=self.threads,
+                dense=self.dense,
+                wider=self._wider,
             )
         fallback = _Fallback(self._reference.kernel(op, program, batch, tally))
         if fallback.stateless:

@@ -115,14 +115,14 @@ class _Ends:
             b.listed = b.listed.largest(listed(action, geometry, counts, tiled, limbs))
             b.fillings.append(
                 Filling(
-                    op.label,
-                    number,
-                    action,
-                    geometry,
-                    made,
-                    op.factor,
-                    b.program.precision,
-                    op.compensation,
+                    label=op.label,
+                    number=number,
+                    action=action,
+                    geometry=geometry,
+                    weights=made,
+                    factor=op.factor,
+                    precision=b.program.precision,
+                    compensation=op.compensation,
                 )
             )
         b.fused.update(o for o in (self.sum, self.neurons) if o is not None)
@@ -145,7 +145,16 @@ def _ends(
     neurons = None if total is None else b.alone(total.output, Neurons)
     if neurons is not None and not b.fires_bytes(neurons):
         neurons = None
-    return _Ends(b, op, total, neurons, order, pixels, pieces, shortcut if joins else None)
+    return _Ends(
+        b=b,
+        op=op,
+        sum=total,
+        neurons=neurons,
+        order=order,
+        pixels=pixels,
+        pieces=pieces,
+        shortcut=shortcut if joins else None,
+    )
 
 
 def _action(b: Buffers, signal: int) -> Action:

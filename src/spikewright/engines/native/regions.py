@@ -231,7 +231,14 @@ def _components(parts: _Cut, program: Program) -> list[Component]:
             elif verdict_alone(component.operators[0], program).kind is not None:
                 (op,) = component.operators
                 region = Region(
-                    op.label, op.inputs, op.output, (op,), op.outputs, counts, whole, linear=True
+                    label=op.label,
+                    inputs=op.inputs,
+                    output=op.output,
+                    operators=(op,),
+                    exported=op.outputs,
+                    counts=counts,
+                    whole=whole,
+                    linear=True,
                 )
                 component = Component((region,), False)
             components.append(component)
@@ -259,14 +266,14 @@ def _region(
     label = f"{operators[0].label} to {operators[-1].label}"
     exported = tuple(sorted(made & wanted))
     return Region(
-        label,
-        tuple(inputs),
-        operators[-1].output,
-        operators,
-        exported,
-        counts,
-        whole,
-        loops,
+        label=label,
+        inputs=tuple(inputs),
+        output=operators[-1].output,
+        operators=operators,
+        exported=exported,
+        counts=counts,
+        whole=whole,
+        loops=loops,
         restart=next((period(op) for op in operators if keeps(op) and op not in foreign), None),
         foreign=foreign,
     )

@@ -192,17 +192,17 @@ class RegionKernel(Kernel):
         isa, threads, dense, _ = self._how
         region, built = form
         kernel = RegionKernel(
-            region,
-            built,
-            self._program,
-            size,
-            self._tally,
-            self._reference,
-            isa,
-            threads,
-            dense,
-            wider,
-            self._first,
+            op=region,
+            built=built,
+            program=self._program,
+            batch=size,
+            tally=self._tally,
+            reference=self._reference,
+            isa=isa,
+            threads=threads,
+            dense=dense,
+            wider=wider,
+            first=self._first,
         )
         outgrown = self._first.counts - region.counts
         return WideRegion(kernel, TakenOver(built, kernel._state), outgrown)

@@ -88,7 +88,15 @@ def _integrator(ensemble: Ensemble, kind: Any, dt: float) -> Cell:
         metadata["voltage_floor"] = float(kind.voltage_floor)
     unit = ensemble.rate_scale * dt
     fields = {"r": 1.0, "v_threshold": 1.0}
-    return Cell("IF", fields, unit, kind.amplitude, unit, _start(ensemble), metadata)
+    return Cell(
+        kind="IF",
+        parameters=fields,
+        unit=unit,
+        factor=kind.amplitude,
+        height=unit,
+        start=_start(ensemble),
+        metadata=metadata,
+    )
 
 
 def _discrete(ensemble: Ensemble, kind: DiscreteLIF, dt: float) -> Cell:
@@ -114,7 +122,16 @@ def _on_grid(ensemble: Ensemble, kind: GridLIF, dt: float) -> Cell:
         raise NoForm("its voltage has a lower bound, and NIR's have none", _NO_FLOOR)
     fields = {"tau": kind.tau_rc / dt, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0}
     kept = np.exp(-dt / kind.tau_rc)
-    return Cell("LIF", fields, 1.0, kind.amplitude, dt, _start(ensemble), {"reset": "zero"}, kept)
+    return Cell(
+        kind="LIF",
+        parameters=fields,
+        unit=1.0,
+        factor=kind.amplitude,
+        height=dt,
+        start=_start(ensemble),
+        metadata={"reset": "zero"},
+        kept=kept,
+    )
 
 
 def _without_spikes(ensemble: Ensemble, kind: DiscreteLI, dt: float) -> Cell:

@@ -92,7 +92,15 @@ def _plot(simulator: Simulator, recording: Recording, names: Names) -> Plot:
     numbers = np.unique(np.linspace(0, max(0, size - 1), min(size, most)).astype(int))
     shown = None if height is None else height[numbers]
     name, bound = names.of_probe(probe), _bound(simulator, probe)
-    return Plot(probe, name, size, numbers, recording.every, shown, bound)
+    return Plot(
+        probe=probe,
+        name=name,
+        size=size,
+        numbers=numbers,
+        every=recording.every,
+        height=shown,
+        bound=bound,
+    )
 
 
 def _bound(simulator: Simulator, probe: Probe) -> float:

@@ -181,7 +181,15 @@ class Counter:
                 given = padding.without(hop.origin, values[hop.origin])
                 self._add(layers, hop, _of_input(hop, given, steps), steps, padding)
         held = all(x.ndim == len(node.shape_out) + 1 for node, x in values.items())
-        return Operations(layers, batch, steps, {}, 0, held, True)
+        return Operations(
+            layers=layers,
+            n=batch,
+            steps=steps,
+            neurons={},
+            filtered=0,
+            constant_input=held,
+            exact_events=True,
+        )
 
     def _add(
         self,

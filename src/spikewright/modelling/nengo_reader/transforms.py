@@ -106,15 +106,15 @@ def _transposed(theirs: Any, weights: Any) -> OurTransform:
     """The transpose of a convolution, as ours in the same terms."""
     numbers = np.array(weights, np.float64)
     found = ConvolutionTranspose(
-        numbers.shape[-1],
-        _shape(theirs.input_shape),
-        _shape(theirs.output_shape),
-        theirs.kernel_size,
-        theirs.strides,
-        theirs.padding,
-        bool(theirs.channels_last),
-        numbers,
-        int(getattr(theirs, "groups", 1)),
+        n_filters=numbers.shape[-1],
+        input_shape=_shape(theirs.input_shape),
+        output_shape=_shape(theirs.output_shape),
+        kernel_size=theirs.kernel_size,
+        strides=theirs.strides,
+        padding=theirs.padding,
+        channels_last=bool(theirs.channels_last),
+        init=numbers,
+        groups=int(getattr(theirs, "groups", 1)),
     )
     return found.make(numbers)
 

@@ -59,7 +59,7 @@ class NengoSimulator:
     ) -> None:
         self.closed = True  # until it is built
         with as_nengos():
-            check_settings(dt, precision, None, BuildError, threads)
+            check_settings(BuildError, dt=dt, precision=precision, threads=threads)
         self.dt, self.optimize, self.progress_bar = float(dt), bool(optimize), progress_bar
         self._made_with = {
             "built": built, "engine": engine, "precision": precision, "threads": threads,

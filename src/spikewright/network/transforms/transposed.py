@@ -94,9 +94,16 @@ class ConvolutionTranspose(Described):
         groups: int = 1,
     ) -> None:
         filters = Filters(
-            n_filters, input_shape, kernel_size, strides, padding, channels_last, init, groups,
+            n_filters=n_filters,
+            input_shape=input_shape,
+            kernel_size=kernel_size,
+            strides=strides,
+            padding=padding,
+            channels_last=channels_last,
+            init=init,
+            groups=groups,
             what="ConvolutionTranspose",
-        )  # fmt: skip
+        )
         large = _output_size(filters, output_shape)
 
         def made(weights: NDArray) -> Transform:
@@ -120,9 +127,14 @@ def _maps(filters: Filters, weights: NDArray, large: tuple[int, ...]) -> tuple[T
         dropped.append((before, reach - whole - before))
     kernel, ones = filters.kernel(weights), (1,) * len(large)
     return transposed(
-        kernel, filters.input_shape, tuple(filters.strides), dropped, ones, filters.groups,
-        filters.channels_last,
-    )  # fmt: skip
+        kernel=kernel,
+        shape=filters.input_shape,
+        stride=tuple(filters.strides),
+        dropped=dropped,
+        dilation=ones,
+        groups=filters.groups,
+        channels_last=filters.channels_last,
+    )
 
 
 def _output_size(filters: Filters, shape: tuple[int, ...] | None) -> tuple[int, ...]:

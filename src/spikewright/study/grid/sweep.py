@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from spikewright import executors
-from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.arguments import is_whole
 from spikewright._base.files import path_of
-from spikewright._base.keywords import spelled
+from spikewright._base.options import declared, options_of
 from spikewright.conversion import Conversion
+from spikewright.conversion.options import CommonOptions
 from spikewright.conversion.pipeline import convert
-from spikewright.engines import Precision
 from spikewright.errors import SimulationError
 from spikewright.evaluation import checked
 from spikewright.lower.speaking import say, silently
-from spikewright.measure import Evaluation, EveryStep
-from spikewright.measure.energy import DEFAULT_TABLE, cost_table
-from spikewright.quantising import Quantised
+from spikewright.measure import Evaluation
+from spikewright.measure.energy import cost_table
 from spikewright.records import Record
 from spikewright.report.sweeps import sweep_table
 from spikewright.running.stepping import refuse_sequences
@@ -27,51 +25,17 @@ from spikewright.study.code import ModelReference
 from spikewright.study.grid.measuring import Measuring
 from spikewright.study.grid.settings import settings_of
 from spikewright.study.grid.summary import found_nothing, found_one
-from spikewright.study.point import MINIMISED, Minimise, OperatingPoint
+from spikewright.study.options import SweepOptions
+from spikewright.study.point import Minimise, OperatingPoint
 from spikewright.study.result import StudyResult, nearest
 
-SCALES = (1.0, 2.0, 5.0, 10.0, 50.0)
-STEPS = (1, 2, 4, 8, 16, 32)
-
+_IN_COMMON = ("max_pool", *options_of(CommonOptions))
+_OF_RUNS = ("dt", "seed", "engine", "precision", "batch_size", "threads", "encoder")
 _EQUAL = 1e-12  # losses that differ by less are the same: means are rounded
 
 
-@spelled()
-def sweep(
-    model: Any,
-    x: Any,
-    y: Any = None,
-    *,
-    scales: Any = SCALES,
-    synapse: Any = None,
-    steps: int | Sequence[int] = STEPS,
-    neurons: Any = True,
-    readouts: Sequence[EveryStep] = ("mean", "last"),
-    within: float = 0.01,
-    minimise: Minimise = "spikes",
-    metric: Callable[[Any, Any], Any] | None = None,
-    initial_voltage: Any = None,
-    calibration: Any = None,
-    max_pool: Any = None,
-    max_spikes_per_step: int | None = None,
-    weights: Quantised | None = None,
-    bias_correction: Any = None,
-    fission: Any = None,
-    example_input: Any = None,
-    outputs: Sequence[str] | None = None,
-    dt: float = 0.001,
-    seed: int = 0,
-    engine: str = "auto",
-    precision: Precision = "float32",
-    batch_size: int | None = None,
-    threads: int | None = None,
-    encoder: Any = None,
-    energy_table: str = DEFAULT_TABLE,
-    checkpoint: str | Path | None = None,
-    executor: Any = "local",
-    address: str | None = None,
-    progress: bool = True,
-) -> StudyResult:
+@declared(SimulationError)
+def sweep(model: Any, x: Any, y: Any = None, **options: Unpack[SweepOptions]) -> StudyResult:
     """Measure a model at every combination of firing-rate scales, synapses and neurons.
 
     `model` is what `convert` takes, or a `Conversion` (a PyTorch module without `example_input` is
@@ -92,39 +56,32 @@ def sweep(
     combinations; `executor` and `address` are as for `evaluate`. Raises as `convert` and `evaluate`
     do for arguments that suit no combination, and `SimulationError` where all failed.
     """
-    at = _steps(steps)
-    _check(within, minimise)
+    at, within, minimise = _steps(options["steps"]), options["within"], options["minimise"]
+    energy_table, synapse = options["energy_table"], options["synapse"]
     cost_table(energy_table)
     settings = checked(
-        at[-1], at, readouts, (), None, metric,
-        source=True, operations=True, dt=dt, seed=seed, engine=engine, precision=precision,
-        batch_size=batch_size, threads=threads, encoder=encoder,
+        at[-1], at, options["readouts"], (), None, options["metric"],
+        source=True, operations=True,
+        **{name: options[name] for name in _OF_RUNS},  # type: ignore[literal-required]
     )  # fmt: skip
-    common = {
-        "initial_voltage": initial_voltage,
-        "calibration": calibration,
-        "max_pool": max_pool,
-        "max_spikes_per_step": max_spikes_per_step,
-        "weights": weights,
-        "bias_correction": bias_correction,
-        "fission": fission,
-    }
+    common = {name: options[name] for name in _IN_COMMON}  # type: ignore[literal-required]
     given = {name: value for name, value in common.items() if value is not None}
-    base, origin = model, ModelReference.of(model, example_input, x, calibration=calibration)
+    example, data = options["example_input"], options["calibration"]
+    base, origin = model, ModelReference.of(model, example, x, calibration=data)
     if not isinstance(model, Conversion):
         with silently():
-            base = convert(model, example_input=origin.example, outputs=outputs)
-    wanted = settings_of(scales, synapse, neurons, given, settings.readouts)
+            base = convert(model, example_input=origin.example, outputs=options["outputs"])
+    wanted = settings_of(options["scales"], synapse, options["neurons"], given, settings.readouts)
     refuse_sequences(base.lowered.stepping, "sweep")
     if not base.populations():
         raise SimulationError(
             "no layer of the model has neurons, so that there is nothing to scale"
         )
-    folder = None if checkpoint is None else path_of(checkpoint)
-    workers = executors.get(executor, address)
+    folder = None if options["checkpoint"] is None else path_of(options["checkpoint"])
+    workers = executors.get(options["executor"], options["address"])
     measuring = Measuring(base, origin, settings, workers, energy_table, folder)
     with silently():
-        points = measuring.all(wanted, x, y, progress)
+        points = measuring.all(wanted, x, y, options["progress"])
     _warn_of_lengths(measuring.doubts)
     return _result(points, float(within), minimise, energy_table)
 
@@ -194,13 +151,3 @@ def _steps(steps: Any) -> tuple[int, ...]:
     if not several or not all(is_whole(n) and n >= 1 for n in several):
         raise SimulationError(f"steps is a whole number from 1 or a list of them, got {steps!r}")
     return tuple(sorted({int(n) for n in several}))
-
-
-def _check(within: Any, minimise: Any) -> None:
-    if not (is_number(within) and within >= 0):
-        raise SimulationError(
-            "within is how much worse than the source a setting may be, a number from 0 (0.01 is "
-            f"a point of accuracy), got {within!r}"
-        )
-    if minimise not in MINIMISED:
-        raise SimulationError(f"minimise is one of {', '.join(MINIMISED)}, got {minimise!r}")

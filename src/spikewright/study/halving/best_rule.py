@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Unpack
 
 from spikewright._base.amounts import number
 from spikewright._base.arguments import is_number, is_whole, refuse
-from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
+from spikewright._base.options import declared
 from spikewright._base.progress import progress_bar
 from spikewright.choosing.correction import looks_at_data
 from spikewright.choosing.rules import ScaleRule
@@ -36,6 +36,7 @@ from spikewright.study.halving.halving import (
     others_of,
 )
 from spikewright.study.halving.refinements import Further
+from spikewright.study.options import BestRuleOptions
 from spikewright.study.point import OperatingPoint
 from spikewright.study.result import StudyResult
 from spikewright.study.setting import StudySetting
@@ -44,7 +45,7 @@ _ALIKE = 0.05  # share of spikes by which candidates cost about as much
 
 
 @silently()
-@spelled()
+@declared(None)
 def best_rule(
     model: Any,
     x: Any,
@@ -56,11 +57,7 @@ def best_rule(
     candidates: Sequence[StudySetting | ScaleRule] | None = None,
     timeout: float | None = None,
     reconstruct: bool | None = None,
-    example_input: Any = None,
-    outputs: Sequence[str] | None = None,
-    engine: str = "auto",
-    threads: int | None = None,
-    progress: bool = True,
+    **options: Unpack[BestRuleOptions],
 ) -> StudyResult:
     """Compare rules, neurons, corrections and readouts for `steps` steps of `dt` seconds.
 
@@ -91,21 +88,23 @@ def best_rule(
     _check(steps, dt, tolerance)
     check_cap(max_spikes_per_step)
     fits = _fits(reconstruct, timeout, candidates)
-    origin = ModelReference.of(model, example_input, x)
+    origin = ModelReference.of(model, options["example_input"], x)
     if isinstance(model, Conversion):
         base = _uncorrected(model)
     else:
-        base = convert(model, example_input=origin.example, outputs=outputs)
+        base = convert(model, example_input=origin.example, outputs=options["outputs"])
     refuse_sequences(base.lowered.stepping, "best_rule")
     (samples,) = gather(x, base.canonical)
-    comparison = Comparison(base, origin, samples, steps, dt=dt, engine=engine, threads=threads)
+    comparison = Comparison(
+        base, origin, samples, steps, dt=dt, engine=options["engine"], threads=options["threads"]
+    )
     if tolerance is not None and not comparison.tells_classes:
         reason = "its outputs tell no classes apart, so that no sample has another answer"
         raise refuse("tolerance", reason, "Leave it out: the least loss is chosen then")
     nearly = tolerance is None and max_spikes_per_step is not None and comparison.tells_classes
     stays = near_enough if nearly else better_half if tolerance is None else None
     tried = _tried(candidates, steps, dt, max_spikes_per_step, _rectifies(base))
-    with progress_bar(None, progress, "candidates") as advance:
+    with progress_bar(None, options["progress"], "candidates") as advance:
         halving = Halving(comparison, advance, stays)
         further = Further(comparison, halving, steps, dt)
         halving.compare(tried, clock.part(0.5))

@@ -14,7 +14,7 @@ from spikewright.study.point import Certificate, OperatingPoint, OutputScore
 from spikewright.study.result import ONE_STEP, StudyResult, nearest
 from spikewright.study.search.measurement import front
 from spikewright.study.search.objective import Objective
-from spikewright.study.search.options import TuneOptions
+from spikewright.study.search.settings import TuneSettings
 from spikewright.study.search.short_list import Finalist, choose
 from spikewright.study.search.trials import Study, shown
 from spikewright.study.setting import StudySetting
@@ -25,7 +25,7 @@ _POINTS = replace(POINTS, decimals=2)
 
 
 def result(
-    asked: TuneOptions,
+    asked: TuneSettings,
     objective: Objective,
     study: Study,
     checked: Sequence[Finalist],
@@ -74,7 +74,7 @@ def result(
 
 
 def _point(
-    asked: TuneOptions,
+    asked: TuneSettings,
     objective: Objective,
     origin: ModelReference,
     one: Finalist,
@@ -120,7 +120,7 @@ def _unit(worth: Worth) -> Unit:
     return _POINTS if worth.fraction else Unit(f"of {worth.name}")
 
 
-def conclusion(asked: TuneOptions, best: OperatingPoint, held: int) -> str:
+def conclusion(asked: TuneSettings, best: OperatingPoint, held: int) -> str:
     """The setting, its loss, and what is certain of it."""
     steps = "1 step" if best.steps == 1 else f"{best.steps} steps"
     trained = "" if best.training is None else ", trained"
@@ -129,7 +129,7 @@ def conclusion(asked: TuneOptions, best: OperatingPoint, held: int) -> str:
     return f"{told} {ONE_STEP}" if best.steps == 1 else told
 
 
-def _verdict(asked: TuneOptions, best: OperatingPoint, samples: int) -> str:
+def _verdict(asked: TuneSettings, best: OperatingPoint, samples: int) -> str:
     """The result on the held-back samples, in a sentence."""
     limit, sure = _limit(asked), f"{100 * asked.confidence:g} %"
     held = f"On {samples} held-back samples"
@@ -150,7 +150,7 @@ def _verdict(asked: TuneOptions, best: OperatingPoint, samples: int) -> str:
     return f"{text}, with {sure}: not certified. {more}."
 
 
-def _limit(asked: TuneOptions) -> str:
+def _limit(asked: TuneSettings) -> str:
     """The largest loss allowed, in words."""
     if not asked.worth.fraction:
         return f"{asked.max_drop:.4g} of {asked.worth.name}"
@@ -158,7 +158,7 @@ def _limit(asked: TuneOptions) -> str:
     return f"{points} point" if points == "1" else f"{points} points"
 
 
-def _table(asked: TuneOptions, points: Sequence[OperatingPoint], best: OperatingPoint) -> Table:
+def _table(asked: TuneSettings, points: Sequence[OperatingPoint], best: OperatingPoint) -> Table:
     """The settings checked on held-back samples, the cheapest first; the choice is marked."""
     unit, sure = _unit(asked.worth), f"at most ({100 * asked.confidence:g} %)"
     columns = [

@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from spikewright._base.keywords import spelled
-from spikewright.engines import Precision
+from spikewright._base.options import declared
 from spikewright.measure.metric import Metric
-from spikewright.passes import MaxPoolForm
-from spikewright.quantising import Quantised
-from spikewright.records import DEFAULT_TABLE
-from spikewright.study.point import Minimise
+from spikewright.study.options import TuneOptions
 from spikewright.study.result import StudyResult
-from spikewright.study.search.options import TuneOptions
 from spikewright.study.search.running import Running
+from spikewright.study.search.settings import TuneSettings
 from spikewright.study.search.tuning import search
-from spikewright.training.settings import TRAINABLE, named
+from spikewright.training.settings import named
 
 __all__ = ["tune"]
 
 
-@spelled()
-def tune(
-    model: Any,
-    x: Any,
-    y: Any,
-    *,
-    max_drop: float = 0.005,
-    metric: Callable[[Any, Any], Any] | None = None,
-    minimise: Minimise = "spikes",
-    timeout: float = 300.0,
-    trials: int | None = None,
-    confidence: float = 0.95,
-    validation: float | tuple[Any, Any] = 0.5,
-    searched: int = 2000,
-    space: Mapping[str, Any] | None = None,
-    study: str | Path | None = None,
-    seed: int = 0,
-    dt: float = 0.001,
-    energy_table: str = DEFAULT_TABLE,
-    engine: str = "auto",
-    precision: Precision = "float32",
-    threads: int | None = None,
-    example_input: Any = None,
-    max_pool: MaxPoolForm = "gate",
-    weights: Quantised | None = None,
-    outputs: Sequence[str] | None = None,
-    train: bool | tuple[Any, Any] = False,
-    trainable: Sequence[str] = TRAINABLE,
-    progress: bool = True,
-) -> StudyResult:
+@declared(None)
+def tune(model: Any, x: Any, y: Any, **options: Unpack[TuneOptions]) -> StudyResult:
     """Search for the cheapest setting that loses at most `max_drop` accuracy, a fraction.
 
     `model` is what `convert` takes; `x` inputs and `y` class labels, as `evaluate` takes them. A
@@ -79,23 +45,13 @@ def tune(
     or settings that no search can have and for a study of something else, `TrainingError` for what
     no training can change, `MissingExtraError` without Optuna, and as `convert` does.
     """
-    table = energy_table if minimise == "energy" else None
-    options = TuneOptions(
-        max_drop=max_drop,
-        minimise=minimise,
-        timeout=timeout,
-        trials=trials,
-        confidence=confidence,
-        validation=validation,
-        searched=searched,
-        space=space or {},
-        study=study,
-        max_pool=max_pool,
-        weights=weights,
-        outputs=outputs,
-        progress=progress,
-        train=train,
-        trainable=named(trainable),
-        running=Running(dt, engine, precision, threads, seed, table, Metric.of(metric)),
+    given: dict[str, Any] = dict(options)
+    table, metric = given.pop("energy_table"), Metric.of(given.pop("metric"))
+    running = Running(
+        **{name: given.pop(name) for name in ("dt", "engine", "precision", "threads", "seed")},
+        table=table if given["minimise"] == "energy" else None,
+        metric=metric,
     )
-    return search(model, x, y, options, example_input)
+    example = given.pop("example_input")
+    given |= {"space": given["space"] or {}, "trainable": named(given["trainable"])}
+    return search(model, x, y, TuneSettings(**given, running=running), example)

@@ -30,7 +30,6 @@ from spikewright.study.search.initial_trials import begun
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.merit import Aim, certifiable
 from spikewright.study.search.objective import Labelled, Objective
-from spikewright.study.search.options import TuneOptions
 from spikewright.study.search.parameters import (
     CORRECTION,
     LATER,
@@ -41,6 +40,7 @@ from spikewright.study.search.parameters import (
 )
 from spikewright.study.search.result import result
 from spikewright.study.search.search import Limits, Proposal, Search, hopeless_pruner
+from spikewright.study.search.settings import TuneSettings
 from spikewright.study.search.short_list import (
     LISTED,
     MANY,
@@ -70,7 +70,7 @@ _PLAIN = 48  # settings of the plain sweep that are checked where estimates deci
 
 @silently()
 def search(
-    model: Any, x: Any, y: Any, asked: TuneOptions, example_input: Any = None
+    model: Any, x: Any, y: Any, asked: TuneSettings, example_input: Any = None
 ) -> StudyResult:
     """Search as requested; see `spikewright.tune`."""
     require("optuna")
@@ -182,7 +182,7 @@ class _Problem:
 
 
 def _fine_tuning(
-    asked: TuneOptions, objective: Objective, samples: Labelled, held: int, limit: float
+    asked: TuneSettings, objective: Objective, samples: Labelled, held: int, limit: float
 ) -> FineTuning | None:
     """The training of settings, which `held` samples then check; None where none is asked for."""
     if asked.train is False:
@@ -199,7 +199,7 @@ def _fine_tuning(
 
 
 def _facts(
-    asked: TuneOptions, conversion: Conversion, space: Mapping[str, Parameter], data: str
+    asked: TuneSettings, conversion: Conversion, space: Mapping[str, Parameter], data: str
 ) -> dict[str, Any]:
     """The facts that the trials of a study hold for."""
     weights = "" if asked.weights is None else f", weights={asked.weights}"
@@ -236,7 +236,7 @@ def _allocation(
     return Allocation(case, weights, rules)
 
 
-def _aims(asked: TuneOptions, samples: Labelled, sure: float | None) -> list[Aim]:
+def _aims(asked: TuneSettings, samples: Labelled, sure: float | None) -> list[Aim]:
     """The aims: the limit itself, and the drop that held-back samples will certify.
 
     Where they can certify none, half the limit: a choice loses more on samples that it was not
@@ -246,7 +246,9 @@ def _aims(asked: TuneOptions, samples: Labelled, sure: float | None) -> list[Aim
     return [Aim.of(limit, asked.max_drop, len(samples), samples.size) for limit in limits]
 
 
-def _listed(trying: Search, plain: PlainSweep, asked: TuneOptions, settled: bool) -> list[Finalist]:
+def _listed(
+    trying: Search, plain: PlainSweep, asked: TuneSettings, settled: bool
+) -> list[Finalist]:
     """The settings to be checked, after all trials that are finished."""
     most = MANY if not settled else LISTED if asked.train is False else _FEW
     finished, expected = trying.study.finished(), trying.expected()
@@ -269,7 +271,7 @@ def _checking(
 
 
 def _plain(
-    asked: TuneOptions, objective: Objective, samples: Labelled, aim: Aim, certifying: bool
+    asked: TuneSettings, objective: Objective, samples: Labelled, aim: Aim, certifying: bool
 ) -> PlainSweep:
     """The sweep that comes first; what it holds is certified where that decides, else estimated."""
 

@@ -93,22 +93,21 @@ def judge_of(job: TrainingJob, network: RoundedNetwork, device: Any) -> NetworkJ
     }
     batches = TensorBatches(settings.batch_size, device)
     source = RoundedNetwork(job.graph, {}, settings.steps).to(device)
-    like = torch.zeros((), device=device)
     teacher = Teacher(source, judged, batches)
     nodes = [one.node for one in judged.values()] + list(job.sites) * (settings.layers > 0)
     spread = spreads(teacher.of(job.first, nodes))
     judged = {n: replace(one, spread=spread[one.node]) for n, one in judged.items()}
     return NetworkJudge(
-        network,
-        teacher,
-        batches,
-        TrainingLoss(judged, settings.loss),
-        TrainingBudget(job.bounds, like),
-        Metric.of(settings.metric),
-        settings.dt,
-        settings.layers,
-        {name: spread[name] for name in job.sites if settings.layers},
-        settings.precision == "bfloat16",
+        network=network,
+        teacher=teacher,
+        batches=batches,
+        criterion=TrainingLoss(judged, settings.loss),
+        budget=TrainingBudget(job.bounds, torch.zeros((), device=device)),
+        metric=Metric.of(settings.metric),
+        dt=settings.dt,
+        layers=settings.layers,
+        spread={name: spread[name] for name in job.sites if settings.layers},
+        quickly=settings.precision == "bfloat16",
     )
 
 

@@ -159,13 +159,13 @@ class _Measurement:
         joules = [(s / samples + b.fixed, b.table) for s, b in pairs if b.unit == "J"]
         scores: Any = np.concatenate(self.scores).mean() if self.scores else None
         return Measured(
-            self.loss / samples,
-            self.hits / self.labelled if self.labelled else None,
-            sum(self.counts.values()) / samples,
-            {n: total / (self.sizes[n] * seconds) for n, total in self.counts.items()},
-            joules[0][0] if joules else None,
-            None if scores is None else float(scores),
-            joules[0][1] if joules else None,
+            loss=self.loss / samples,
+            accuracy=self.hits / self.labelled if self.labelled else None,
+            spikes=sum(self.counts.values()) / samples,
+            rates={n: total / (self.sizes[n] * seconds) for n, total in self.counts.items()},
+            joules=joules[0][0] if joules else None,
+            score=None if scores is None else float(scores),
+            energy_table=joules[0][1] if joules else None,
         )
 
 

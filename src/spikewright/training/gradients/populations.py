@@ -83,12 +83,12 @@ def _natively(
     both = torch.empty_like(first) if every and kind.negative else None
     along.run(
         integrator,
-        currents.as_strided((steps, batch, size), (currents.stride(0), size, 1)),
-        _neurons(first, threshold),
-        _neurons(first, start * threshold),
-        values.as_strided((steps, batch, size), (batch * size, size, 1)),
-        net.as_strided((batch, size), (size, 1)),
-        None if both is None else both.as_strided((batch, size), (size, 1)),
+        currents=currents.as_strided((steps, batch, size), (currents.stride(0), size, 1)),
+        thresholds=_neurons(first, threshold),
+        starts=_neurons(first, start * threshold),
+        values=values.as_strided((steps, batch, size), (batch * size, size, 1)),
+        net=net.as_strided((batch, size), (size, 1)),
+        every=None if both is None else both.as_strided((batch, size), (size, 1)),
     )
     return Through(values, net, net if every and both is None else both)
 

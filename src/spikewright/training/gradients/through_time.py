@@ -177,10 +177,10 @@ class _ModuleRun:
             {node.name: weights.get(node.name, {}) for node in plan.graph},
             {node.name: equation for node in plan.graph},
             {n: partial(p, xp) for n, p in zip(module._layers, module._populations, strict=True)},
-            module._normalised,
-            plan.following,
-            module._synapses,
-            functions,
+            skipped=module._normalised,
+            following=plan.following,
+            synapses=module._synapses,
+            present=functions,
         )
         held = {name: x[:, 0] for name, x in inputs.items() if name not in self.series}
         self.held = {n: as_held(x, 1) for n, x in self.stepping.held(held, batch).items()}

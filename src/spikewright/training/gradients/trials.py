@@ -1,7 +1,7 @@
-"""Trials before a training: a little of it at several rates of learning, judged where it counts.
+"""Trials before a training: a little of it at several learning rates, judged on samples held back.
 
-What is right differs by a factor of ten between networks: a network that is near its source already
-is led away from it by large steps, and one that is far from it needs them.
+The best rates of two networks may differ by a factor of ten: one that is near its source already is
+led away from it by large steps, and one that is far from it needs them.
 """
 
 from __future__ import annotations

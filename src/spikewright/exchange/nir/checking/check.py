@@ -87,7 +87,15 @@ def check(
     wiring = wiring_of(graph)
     values, timed, count = _samples(wiring, np.asarray(x), steps)
     truth = None if labels is None else _labels(labels, len(values))
-    job = Job(Path(path), wiring.spiking, values, count, timed, step, _EXPLAINED)
+    job = Job(
+        path=Path(path),
+        neurons=wiring.spiking,
+        x=values,
+        steps=count,
+        timed=timed,
+        dt=step,
+        kept=_EXPLAINED,
+    )
     here = run_here(network, wiring, job)
     bounds = Bounds(float(seconds), int(memory * 2**30))
     ours = RESETS[reset].in_time_of(rule_of(graph.metadata))

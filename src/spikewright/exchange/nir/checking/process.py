@@ -127,13 +127,13 @@ def _read(folder: Path, done: subprocess.CompletedProcess[bytes]) -> Heard:
     except Exception as error:  # whatever a process that was cut off has left behind
         return Heard("run", f"its answer cannot be read ({error})")
     return Heard(
-        stage,
-        reason,
-        versions,
-        notes,
-        _of("counts/", parts),
-        _of("spikes/", parts),
-        parts["output"],
+        stage=stage,
+        reason=reason,
+        versions=versions,
+        notes=notes,
+        counts=_of("counts/", parts),
+        spikes=_of("spikes/", parts),
+        output=parts["output"],
     )
 
 

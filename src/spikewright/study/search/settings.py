@@ -18,7 +18,7 @@ from spikewright.training.settings import TRAINABLE
 
 
 @dataclass(frozen=True)
-class TuneOptions:
+class TuneSettings:
     """The arguments of `tune`, but the model and the data.
 
     Raises `TuningError` for options that no search can have.

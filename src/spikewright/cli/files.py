@@ -1,4 +1,7 @@
-"""Options that name files which a command writes: no file of another kind is replaced unasked."""
+"""Arguments and options that name files: those that a command reads, and those that it writes.
+
+No file of another kind is replaced unasked.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import click
 
 from spikewright._base.storage import SAVED
 from spikewright._base.writing import FileKind, check_target
+from spikewright.report.page import PAGE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,8 +68,41 @@ def forced() -> bool:
     return bool(click.get_current_context().meta.get(_FORCED))
 
 
+def model(required: bool = True) -> Callable[[F], F]:
+    """MODEL, a file of a model or a saved network."""
+    return click.argument("model", required=required, type=click.Path(path_type=Path))
+
+
+def data(holds: str, required: bool = True) -> Callable[[F], F]:
+    """The data that a command needs, and the contents of its file."""
+    return read("--data", f"A .npz file with {holds}.", required=required)
+
+
+def read(flag: str, help: str, required: bool = False) -> Callable[[F], F]:
+    """Any other file that a command reads."""
+    return click.option(flag, required=required, type=click.Path(path_type=Path), help=help)
+
+
 def out(
-    what: str, kind: FileKind = SAVED["conversion"], required: bool = False
+    what: str, kind: FileKind | OutputPath = SAVED["conversion"], required: bool = False
 ) -> Callable[[F], F]:
-    """The file of a kind that a command saves."""
-    return click.option("-o", "--out", required=required, type=file_of(kind), help=f"Save {what}.")
+    """The file that a command saves: its kind, or what checks its place."""
+    return written(f"Save {what}.", kind, "-o", "--out", required=required)
+
+
+def written(
+    help: str,
+    kind: FileKind | OutputPath,
+    *flags: str,
+    required: bool = False,
+    default: Path | None = None,
+) -> Callable[[F], F]:
+    """Any other file or folder that a command writes."""
+    path = kind if isinstance(kind, OutputPath) else file_of(kind)
+    return click.option(
+        *flags, required=required, type=path, default=default, show_default=True, help=help
+    )
+
+
+report = written("Write a page about it here, for any browser.", PAGE, "--report")
+"""The page about the results of a command."""

@@ -1,0 +1,126 @@
+"""Options of studies: sweeps, comparisons of rules, and searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from spikewright._base.options import Option, number, whole
+from spikewright.conversion.options import CommonOptions, ModelOptions
+from spikewright.engines.settings import (
+    EngineOptions,
+    PrecisionOptions,
+    SeedOptions,
+    StepOptions,
+)
+from spikewright.executors.options import KeptOptions
+from spikewright.measure import EveryStep
+from spikewright.passes import MaxPoolForm
+from spikewright.quantising import Quantised
+from spikewright.records import DEFAULT_TABLE
+from spikewright.running.options import EncodedOptions
+from spikewright.study.point import Minimise
+from spikewright.training.settings import TRAINABLE
+
+SCALES = (1.0, 2.0, 5.0, 10.0, 50.0)
+STEPS = (1, 2, 4, 8, 16, 32)
+
+
+class CostOptions(TypedDict, total=False):
+    """The cost that a study makes small, and the measure that it keeps."""
+
+    minimise: Annotated[
+        Minimise,
+        Option("spikes", "The cost to minimise; latency is steps, then spikes."),
+    ]
+    energy_table: Annotated[str, Option(DEFAULT_TABLE, "The cost table of energies.")]
+    metric: Annotated[
+        Callable[[Any, Any], Any] | None,
+        Option(None, "A function that judges in place of accuracy, as for `evaluate`."),
+    ]
+
+
+class SweepOptions(
+    CostOptions, CommonOptions, ModelOptions, EncodedOptions, KeptOptions, StepOptions, total=False
+):
+    """Options of a sweep; of those of a conversion all settings have the same."""
+
+    scales: Annotated[
+        Any,
+        Option(SCALES, "Firing-rate scales, one or a list: numbers, rules or `{layer: ...}`."),
+    ]
+    synapse: Annotated[Any, Option(None, "Filters on what leaves neurons, one or a list.")]
+    steps: Annotated[
+        int | Sequence[int],
+        Option(STEPS, "Steps after which outputs are read, one number or several."),
+    ]
+    neurons: Annotated[
+        Any, Option(True, "Neurons, one choice or a list, as `convert` takes `spiking`.")
+    ]
+    readouts: Annotated[
+        Sequence[EveryStep], Option(("mean", "last"), "Readouts that outputs are judged under.")
+    ]
+    within: Annotated[
+        float,
+        Option(
+            0.01,
+            "The largest loss of the cheapest setting against the source: 0.01 is a point.",
+            number(least=0.0),
+        ),
+    ]
+    max_pool: Annotated[
+        MaxPoolForm | None, Option(None, "Max pooling, as `convert` takes it (default: gate).")
+    ]
+
+
+class TuneOptions(
+    CostOptions,
+    ModelOptions,
+    StepOptions,
+    SeedOptions,
+    EngineOptions,
+    PrecisionOptions,
+    total=False,
+):
+    """Options of a search."""
+
+    max_drop: Annotated[
+        float, Option(0.005, "Accuracy that may be lost, a fraction: 0.005 is half a point.")
+    ]
+    timeout: Annotated[float, Option(300.0, "Seconds for the whole search.")]
+    trials: Annotated[int | None, Option(None, "Trials in the study (default: many).", whole(1))]
+    confidence: Annotated[float, Option(0.95, "Of the certificate.")]
+    validation: Annotated[
+        float | tuple[Any, Any], Option(0.5, "Samples held back: a fraction, or `(x, y)`.")
+    ]
+    searched: Annotated[int, Option(2000, "Samples searched on, at most.", whole(1))]
+    space: Annotated[
+        Mapping[str, Any] | None,
+        Option(None, "Parameters that are restricted, `{name: value, list or (low, high)}`."),
+    ]
+    study: Annotated[
+        str | Path | None,
+        Option(
+            None,
+            "Keep the search here, a path (SQLite) or an Optuna URL, and go on from there; several "
+            "processes may work on one.",
+        ),
+    ]
+    max_pool: Annotated[MaxPoolForm, Option("gate", "Max pooling, as `convert` takes it.")]
+    weights: Annotated[Quantised | None, Option(None, "Weights of few bits, for all settings.")]
+    train: Annotated[
+        bool | tuple[Any, Any],
+        Option(
+            False,
+            "Train the best setting for less than it costs: on the samples searched on, or on "
+            "`(x, y)`.",
+        ),
+    ]
+    trainable: Annotated[
+        Sequence[str], Option(TRAINABLE, "What a training may change, as for `train`.")
+    ]
+
+
+class BestRuleOptions(ModelOptions, EngineOptions, total=False):
+    """How the candidates of a comparison are run."""
