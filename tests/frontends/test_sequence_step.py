@@ -353,8 +353,9 @@ def test_a_sequence_of_open_length_and_the_command_line(tmp_path: Path) -> None:
 
     model.save(tmp_path / "m.keras")
     np.savez(tmp_path / "d.npz", x=longer, y=model.predict(longer, verbose=0).argmax(axis=1))
-    words = f"run {tmp_path / 'm.keras'} --data {tmp_path / 'd.npz'} --sequence-step 3 --json"
-    result = CliRunner().invoke(main, [*words.split(), "--example-shape", f"{TIME},{INPUTS}"])
+    files = ["run", str(tmp_path / "m.keras"), "--data", str(tmp_path / "d.npz")]
+    options = ["--rate", "--sequence-step", "3", "--example-shape", f"{TIME},{INPUTS}", "--json"]
+    result = CliRunner().invoke(main, [*files, *options])
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     assert document["run"]["steps"] == 45

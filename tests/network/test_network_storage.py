@@ -327,13 +327,3 @@ def test_deep_nesting_is_an_error_and_no_crash() -> None:
         }  # fmt: skip
     with pytest.raises(DamagedFileError, match="RecursionError"):
         storage.from_manifest(content, {}, "deep.sw")
-
-
-def test_a_neuron_type_that_no_longer_is_is_named() -> None:
-    """A file of an earlier version is refused with the name of what this one does not have."""
-    with sw.Network() as net:
-        sw.Ensemble(2, neuron_type=sw.RunningMeanSpiking(sw.Tanh()), gain=1.0, bias=0.5)
-    content, arrays = manifest(net)
-    changed = json.loads(json.dumps(content).replace('"RunningMeanSpiking"', '"LosingSpikes"'))
-    with pytest.raises(DamagedFileError, match=r"old.sw: .*LosingSpikes is no kind of part that"):
-        storage.from_manifest(changed, arrays, "old.sw")
