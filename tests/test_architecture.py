@@ -90,8 +90,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": _MODEL | {"engines", "frontends", "conversion"},
     "cli": _RUN | _CONVERT | _RULES | {
         "", "records", "report", "running.encoders",
-        "study", "showing", "explorer", "training", "chips", "exchange.nir",
-        "exchange.onnx", "quantising",
+        "study", "diagnosis", "evaluation", "showing", "explorer", "training", "chips",
+        "exchange.nir", "exchange.onnx", "quantising",
     },
     "__main__": {"cli"},
     "": {"_base"},

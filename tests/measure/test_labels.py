@@ -81,7 +81,8 @@ def of_tune(kind: str, y: Any) -> Any:
     """`sw.tune`."""
     space = {"steps": [1, 2], "neuron": "default", "max_spikes_per_step": None}
     found = sw.tune(GRAPHS[kind], inputs(kind), y, trials=2, space=space, progress=False)
-    return found.arguments["steps"], found.drop, found.records
+    assert found.best is not None
+    return found.best.steps, found.best.lost, found.records
 
 
 def of_sweep(kind: str, y: Any) -> Any:

@@ -11,7 +11,6 @@ import pytest
 from driving import drive, spike_steps
 
 import spikewright as sw
-from slowly import of_each_type
 from spikewright._base.equations import CURVES
 from spikewright.errors import BuildError, NetworkError
 from spikewright.graph.layers import Activation
@@ -343,7 +342,7 @@ def _left(neuron_type: sw.NeuronType, start: float) -> float:
     return float(state["voltage"][0] / unit)
 
 
-VOLTAGES = [e for e in of_each_type(neuron_type_examples()) if e.neuron_type.has_voltage]
+VOLTAGES = [e for e in neuron_type_examples() if e.neuron_type.has_voltage]
 
 
 @pytest.mark.parametrize("example", VOLTAGES, ids=lambda e: e.id)

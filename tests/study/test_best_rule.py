@@ -709,5 +709,5 @@ def test_a_fit_takes_the_time_that_is_given(
     made = Made({"A": {"mean": constant(0.5)}}, [8])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
     halving.compare([sw.StudySetting("A", {})], Clock(None))
-    Further(made, halving, 3, 0.001).reconstruct(0.0, Clock(time.monotonic() + 1))  # type: ignore[arg-type]
+    Further(made, halving, 3, 0.001).reconstruct(Clock(time.monotonic() + 1))  # type: ignore[arg-type]
     assert [row.setting.name for row in halving.left] == ["A"]

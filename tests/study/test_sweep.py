@@ -434,7 +434,7 @@ def test_a_setting_that_fails_is_a_row_that_failed() -> None:
         {"scales": [100, 0.0]},
         {"scales": [100, float("nan")]},
         {"scales": [100, "fast"]},
-        {"scales": [100, {"act1": 5.0}]},
+        {"scales": [100, {"nowhere": 5.0}]},
         {"scales": [100, 1e30]},
         {"scales": 100, "synapse": [None, -1.0]},
         {"scales": 100, "synapse": [None, {"nowhere": 0.1}]},

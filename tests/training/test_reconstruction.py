@@ -171,7 +171,8 @@ def test_the_command(tmp_path: Path) -> None:
     """From files to files: the saved network has the model's graph."""
     x, _ = demo.held_out(100)
     np.savez(tmp_path / "x.npz", x=x)
-    given = ["reconstruct", str(demo.MODEL), "--data", str(tmp_path / "x.npz"), "--steps", "2"]
+    data = ["--data", str(tmp_path / "x.npz")]
+    given = ["train", str(demo.MODEL), "--reconstruct", *data, "--steps", "2"]
     more = ["--epochs", "2", "--max-spikes-per-step", "1", "-o", str(tmp_path / "made.sw")]
     found = CliRunner().invoke(main, [*given, *more])
     assert found.exit_code == 0, found.output

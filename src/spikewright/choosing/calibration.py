@@ -40,7 +40,8 @@ class Calibration:
         """
         mark = fingerprint(graph)
         if is_statistics(data):
-            found = data if isinstance(data, Statistics) else Statistics.load(data)
+            given = data if isinstance(data, Statistics) else Statistics.load(data)
+            found = given.in_names_of(graph)
             found.check(mark, names)
             return found.at_every_step()
         for known, its_mark, statistics in self._statistics:

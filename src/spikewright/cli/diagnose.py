@@ -11,7 +11,7 @@ from spikewright.cli.options import RunStepOptions, SampleOptions, command
 from spikewright.cli.output import emit, introduce, network_of, tell
 from spikewright.cli.reporting import Subject, write_report
 from spikewright.cli.samples import load_samples
-from spikewright.diagnosis.diagnosis import DiagnoseOptions
+from spikewright.diagnosis import DiagnoseOptions
 
 
 class _Options(RunStepOptions, SampleOptions, DiagnoseOptions, total=False):

@@ -20,7 +20,7 @@ from spikewright.cli.output import (
 )
 from spikewright.cli.reporting import Subject, diagnosed, write_report
 from spikewright.cli.samples import load_samples
-from spikewright.evaluation.settings import EvaluateOptions
+from spikewright.evaluation import EvaluateOptions
 from spikewright.measure import Evaluation, neuron_rates
 from spikewright.measure.activity import BITS
 from spikewright.measure.storage import KIND as EVALUATION

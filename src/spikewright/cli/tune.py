@@ -159,7 +159,7 @@ def _write(
         "searched on": found.facts["searched_on"],
         "held back": found.facts["held_back"],
         "trials": _trials(found),
-        "figures over time": f"{len(x)} samples of {shown.data.name}{among}",
+        "figures over time": f"{evaluation.settings['samples']} samples of {shown.data.name}{among}",
     }
     write_report(
         path,

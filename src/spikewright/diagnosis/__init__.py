@@ -1,7 +1,7 @@
 """Diagnosis of lost accuracy, layer by layer and part by part, and changes that win it back."""
 
 from spikewright.diagnosis.causes import CAUSES, Cause
-from spikewright.diagnosis.diagnosis import Diagnosis, diagnose
+from spikewright.diagnosis.diagnosis import DiagnoseOptions, Diagnosis, diagnose
 from spikewright.diagnosis.loss import Loss, Score
 from spikewright.diagnosis.parts import PARTS, Part
 from spikewright.diagnosis.proposals import Effect, Proposal
@@ -11,6 +11,7 @@ __all__ = [
     "CAUSES",
     "PARTS",
     "Cause",
+    "DiagnoseOptions",
     "Diagnosis",
     "Effect",
     "LayerLoss",

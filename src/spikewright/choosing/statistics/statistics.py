@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from spikewright.choosing.statistics.batches import refusal
 from spikewright.choosing.statistics.examples import Examples
+from spikewright.choosing.statistics.fingerprint import own_names
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.layer import LayerStatistics
 from spikewright.choosing.statistics.storage import load_parts, save_parts
+from spikewright.graph import Graph
 
 _STEP = re.compile(r"(?<=/step_)\d+")
 """The number of a step in the name of a layer that is written out step by step."""
@@ -49,6 +51,15 @@ class Statistics:
         }
         examples = Examples.join(part.examples for part in parts)
         return cls(layers, sum(part.samples for part in parts), first.fingerprint, examples)
+
+    def in_names_of(self, graph: Graph) -> Statistics:
+        """The same with the names of a graph's layers, where those here lack the printed kinds."""
+        printed = {own: name for name, own in own_names(graph).items()}
+        layers = {
+            name if name in graph else printed.get(name, name): layer
+            for name, layer in self.layers.items()
+        }
+        return replace(self, layers=layers) if [*layers] != [*self.layers] else self
 
     def check(self, fingerprint: str, names: Sequence[str] = ()) -> None:
         """Raise `ConversionError` unless these are statistics of this model, of these layers."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_plain_whole
+from spikewright._base.layer_names import bare_name
 from spikewright.choosing import ScaleRule, Setting
 from spikewright.choosing.rules import RULES, EnergyBudget, parse
 from spikewright.conversion import Conversion
@@ -56,8 +57,13 @@ def space_of(conversion: Conversion) -> dict[str, Parameter]:
     }
     if len(types) > 1:
         layers = conversion.populations()
-        space |= {_OFFSET + name: Range(-4.0, 4.0, 0.0) for name in layers}
+        space |= {offset_of(name): Range(-4.0, 4.0, 0.0) for name in layers}
     return space
+
+
+def offset_of(layer: str) -> str:
+    """The parameter of a layer's own share: studies name it without the kind that is printed."""
+    return _OFFSET + bare_name(layer)
 
 
 def searched_rules() -> dict[str, ScaleRule | None]:
@@ -80,12 +86,17 @@ def with_rules(
 ) -> tuple[dict[str, Any], dict[str, ScaleRule | None]]:
     """A restriction of the space with rules by name, and all rules that it may name.
 
-    A rule is one of `searched_rules`, a `ScaleRule`, or one as text, as the command line takes it.
+    Layers of offsets may have the kinds that they are printed with. A rule is one of
+    `searched_rules`, a `ScaleRule`, or one as text, as the command line takes it.
     Raises `TuningError` for anything else.
     """
     known = searched_rules()
+    wanted = {
+        offset_of(name.removeprefix(_OFFSET)) if str(name).startswith(_OFFSET) else name: value
+        for name, value in wanted.items()
+    }
     if "rule" not in wanted:
-        return dict(wanted), known
+        return wanted, known
     given = wanted["rule"]
     several = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
     names = []
@@ -147,7 +158,7 @@ class Translation:
         if values.get(SCALES) is not None:
             return self._refined(values)
         setting, layers = _setting(values), self.allocation.layers
-        shares = {name: float(values.get(_OFFSET + name) or 0.0) for name in layers}
+        shares = {name: float(values.get(offset_of(name)) or 0.0) for name in layers}
         spikes = self.allocation.neurons * 2.0 ** float(values["level"] or 0.0)
         rule, steps = str(values["rule"]), _whole(values["steps"])
         found = self.allocation.thresholds(rule, spikes, shares, steps, setting)
@@ -192,7 +203,7 @@ class Translation:
         """Scales that are written down; level and offsets are powers of two that multiply them."""
         level = float(values["level"] or 0.0)
         scales = {
-            name: np.array(scale) * 2.0 ** (level + float(values.get(_OFFSET + name) or 0.0))
+            name: np.array(scale) * 2.0 ** (level + float(values.get(offset_of(name)) or 0.0))
             for name, scale in json.loads(str(values[SCALES])).items()
         }
         return self._with(scales, values)
