@@ -153,13 +153,14 @@ def _write(
         progress=False,
     )
     among = ", some of which were searched on" if shown.searched else ""
+    samples = evaluation.settings["samples"]
     facts = {
         **run,
         "readout": best.readout,
         "searched on": found.facts["searched_on"],
         "held back": found.facts["held_back"],
         "trials": _trials(found),
-        "figures over time": f"{evaluation.settings['samples']} samples of {shown.data.name}{among}",
+        "figures over time": f"{samples} samples of {shown.data.name}{among}",
     }
     write_report(
         path,
