@@ -123,7 +123,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "fits": ("{}/net.spk", "--chip", "loihi1"),
 }
 COMMANDS_OF_NO_LAYERS = {
-    "demo", "explain", "explore", "sweep", "tune", "train", "reconstruct", "nir", "doctor",
+    "demo", "explore", "sweep", "tune", "train", "doctor",
 }  # fmt: skip
 """Commands that print no table of layers, or none of a model that is given."""
 

@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import spikewright as sw
-from spikewright.cli import main
 from spikewright.errors import DamagedFileError, NetworkError, SimulationError
 
 nir = pytest.importorskip("nir")
@@ -440,24 +438,3 @@ def test_a_damaged_file_is_one_clear_error(cut: int, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(DamagedFileError, match=path.name):
         sw.nir.check(path, samples("dense"), [], steps=3)
-
-
-def test_the_command_prints_what_the_library_says(tmp_path: Path) -> None:
-    """A table of readers and one of layers, or one JSON document."""
-    path = written("dense", tmp_path, stated=None)
-    np.savez(tmp_path / "x.npz", x=samples("dense"), y=np.array([0, 1, 2]))
-    python = with_semantics(tmp_path, READERS["norse"].semantics or OURS)
-    arguments = [
-        "nir", "check", str(path), "--data", str(tmp_path / "x.npz"), "--steps", "9", "--dt", "0.5",
-        "--reader", f"norse={python}", "--reader", "spyx",
-    ]  # fmt: skip
-    text = CliRunner().invoke(main, arguments)
-    document = CliRunner().invoke(main, [*arguments, "--json"])
-
-    assert (text.exit_code, document.exit_code) == (0, 0)
-    assert "hard reset" in text.stdout and "not installed" in text.stdout
-    readers = {"norse": python, "spyx": None}
-    found = sw.nir.check(path, samples("dense"), readers, steps=9, dt=0.5, labels=[0, 1, 2])
-    assert json.loads(document.stdout) == json.loads(json.dumps(found.as_dict()))
-    alike = CliRunner().invoke(main, [*arguments, "--reset", "zero"])
-    assert alike.exit_code == 0 and "hard reset" not in alike.stdout
