@@ -115,8 +115,14 @@ OF_NO_LAYERS = {"Memory", "StudyResult", "Check", "Training"}
 DATA = ("--data", "{}/data.npz")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "inspect": ("{}/model.onnx",),
-    "convert": ("{}/net.spk",),
-    "calibrate": ("{}/model.onnx", *DATA, "-o", "{}/statistics.spk", "--force"),
+    "convert": (
+        "{}/net.spk",
+        "--calibration",
+        "{}/data.npz",
+        "--statistics",
+        "{}/found.spk",
+        "--force",
+    ),
     "run": ("{}/net.spk", *DATA, "--steps", "4"),
     "evaluate": ("{}/net.spk", *DATA, "--steps", "4", "--report", "{}/page.html", "--force"),
     "diagnose": ("{}/net.spk", *DATA, "--steps", "4"),
