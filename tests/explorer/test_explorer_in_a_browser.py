@@ -53,7 +53,7 @@ def test_the_slider_moves_spikes_and_accuracy(window: Window) -> None:
         low, high = (f"{100 * value:.1f} %" for value in accuracy.interval)
         assert window.text("interval").startswith(f"{low} to {high}, on 80 of 80 samples")
         assert f"{reading.spikes:,.1f}" in window.text("costs")
-        assert format_energy(reading.energy, swept.energy_table) in window.text("costs")
+        assert format_energy(reading.energy, swept.facts["energy_table"]) in window.text("costs")
         assert window.spikes == sum(int(layer[0]) for layer in counts.values())
     assert window.pixels("raster-0") != before
 
