@@ -24,8 +24,8 @@ from hostile_uses import prepare, use_all
 prepare({{kind!r}})
 """
 COUNTS = {
-    "npz": 200, "external": 200, "functions": 100, "constants": 100, "names": 100, "nir": 50,
-    "keras": 30, "pt2": 30, "saved": 200,
+    "npz": 1100, "external": 500, "functions": 200, "constants": 100, "names": 300, "nir": 100,
+    "keras": 50, "pt2": 50, "saved": 500,
 }  # fmt: skip
 """Files of each kind in the slow suite."""
 
@@ -79,7 +79,7 @@ def words(rng: random.Random) -> str:
     return "".join(rng.choices(parts, k=rng.randrange(1, 7)))
 
 
-OPENED, MESSAGES = 200, 500
+OPENED, MESSAGES = 600, 1500
 """Paths for every opener and writer, and messages to both pages of the explorer."""
 
 
