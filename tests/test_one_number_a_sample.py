@@ -208,8 +208,8 @@ def test_tune_takes_one_number_a_sample() -> None:
     x, y = {n: np.tile(a, 3) for n, a in case.x.items()}, np.tile(case.y, 3)
     model = READERS["keras"]("chances")
     found = sw.tune(model, x, y, trials=3, max_drop=0.5, timeout=60, progress=False)
-    assert found.held_back + found.searched_on == 3 * SAMPLES
-    assert found.drop <= 0.5
+    assert found.facts["held_back"] + found.facts["searched_on"] == 3 * SAMPLES
+    assert found.best is not None and found.best.lost <= 0.5
 
 
 def test_a_nir_file_is_checked_on_numbers_and_on_columns(tmp_path: Path) -> None:
