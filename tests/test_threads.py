@@ -77,7 +77,7 @@ def test_the_environment_has_the_same_limit(threads: str, monkeypatch: pytest.Mo
 def test_commands_have_the_same_limit(threads: str) -> None:
     """All commands share the option."""
     found = CliRunner().invoke(main, ["evaluate", "model.keras", "--threads", threads])
-    assert found.exit_code == 2 and "is not in the range 1<=x<=256" in found.output
+    assert found.exit_code == 2 and "a whole number from 1 to 256" in found.output
 
 
 def test_as_many_as_the_limit_run() -> None:
