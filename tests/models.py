@@ -84,6 +84,21 @@ def residual(seed: int = 0, pool: bool = False) -> Graph:
     return Graph(tuple(nodes), {"output": "fc"})
 
 
+def two_headed(rng: np.random.Generator | int = 5, level: float = 0.0) -> Graph:
+    """One input `(6,)`, three classes and a value that begins at `level`."""
+    rng = np.random.default_rng(rng)
+    return Graph(
+        (
+            Node("x", Input((6,))),
+            Node("fc", Affine(rng.normal(size=(8, 6)), rng.normal(size=8)), ("x",)),
+            Node("act", Activation("relu"), ("fc",)),
+            Node("kind", Affine(rng.normal(size=(3, 8)), np.zeros(3)), ("act",)),
+            Node("size", Affine(rng.normal(size=(1, 8)), np.full(1, level)), ("act",)),
+        ),
+        {"class": "kind", "value": "size"},
+    )
+
+
 def inputs(graph: Graph, batch: int = 3, seed: int = 1) -> np.ndarray:
     """Seeded normal input for a graph with one input."""
     rng = np.random.default_rng(seed)

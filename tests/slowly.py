@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from spikewright.testing.engines.base import turns
+
 Case = TypeVar("Case")
 
 
@@ -36,17 +38,9 @@ def of_each_type(examples: Iterable[Case]) -> list[Case]:
 
 
 def in_turn(cases: Iterable[Any], *others: Iterable[Any]) -> list[Any]:
-    """Parameters: each case with the value of every other argument whose turn it is.
-
-    From round to round the second and all later arguments move on, so that values meet others.
-    """
-    found = []
-    for i, case in enumerate(cases):
-        values = [case]
-        for j, other in enumerate(map(list, others)):
-            values.append(other[(i + j * (i // len(other))) % len(other)])
-        found.append(pytest.param(*values, id="-".join(map(_named, values))))
-    return found
+    """Parameters: each case with the value of every other argument whose turn it is."""
+    every = turns(cases, *others)
+    return [pytest.param(*values, id="-".join(map(_named, values))) for values in every]
 
 
 def _named(value: Any) -> str:

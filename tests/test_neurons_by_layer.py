@@ -17,10 +17,10 @@ from click.testing import CliRunner
 
 import spikewright as sw
 from spikewright.cli.main import main
-from spikewright.cli.texts import neurons as _neurons
+from spikewright.cli.option_texts import neurons as _neurons
 from spikewright.errors import ConversionError
 from spikewright.network.neurons import NEURON_TYPES
-from spikewright.study.code import text
+from spikewright.study.programs import text
 
 L = keras.layers
 X = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)

@@ -17,7 +17,7 @@ from spikewright import encoders, measure
 from spikewright.errors import DamagedFileError, SimulationError
 from spikewright.evaluation import sharded
 from spikewright.graph import Graph, Node, evaluate
-from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.graph.layers import Affine, Input
 from spikewright.measure import Evaluation
 from spikewright.records import Record, select
 from spikewright.report.page.summary import sentence
@@ -166,24 +166,9 @@ def test_images_of_whole_numbers() -> None:
     )
 
 
-def two_headed() -> Graph:
-    """One input, a class and a value."""
-    rng = np.random.default_rng(5)
-    return Graph(
-        (
-            Node("x", Input((6,))),
-            Node("fc", Affine(rng.normal(size=(8, 6)), rng.normal(size=8)), ("x",)),
-            Node("act", Activation("relu"), ("fc",)),
-            Node("kind", Affine(rng.normal(size=(3, 8)), np.zeros(3)), ("act",)),
-            Node("size", Affine(rng.normal(size=(1, 8)), np.zeros(1)), ("act",)),
-        ),
-        {"class": "kind", "value": "size"},
-    )
-
-
 def test_several_outputs_have_records_of_their_own() -> None:
     """`y` names outputs; those that it leaves out are compared with the source alone."""
-    network = conversion(two_headed())
+    network = conversion(models.two_headed())
     sizes = np.random.default_rng(6).normal(size=50)
     found = network.evaluate(X, {"class": Y, "value": sizes}, 6)
 

@@ -13,10 +13,10 @@ import torch
 
 import models
 import spikewright as sw
+from class_metrics import hit
 from spikewright.errors import SimulationError
 from spikewright.evaluation import sharded
-from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.graph import Graph
 from spikewright.measure import mean_interval
 from spikewright.measure.metric import Metric
 from spikewright.records import Record, select, worths
@@ -39,11 +39,6 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 def conversion(graph: Graph = GRAPH) -> sw.Conversion:
     """A spiking form."""
     return sw.convert(graph, spiking=True, scale_firing_rates=200.0)
-
-
-def hit(outputs: Any, y: Any) -> Any:
-    """One where the largest value is the label's."""
-    return outputs.argmax(axis=1) == y
 
 
 def likelihood(outputs: Any, y: Any) -> Any:
@@ -135,21 +130,6 @@ def test_y_is_whatever_the_metric_knows() -> None:
     assert 0 < evaluated(sharpness, None).score("last").value <= 1
 
 
-def two_headed() -> Graph:
-    """One input, a class and a value."""
-    rng = np.random.default_rng(5)
-    return Graph(
-        (
-            Node("x", Input((6,))),
-            Node("fc", Affine(rng.normal(size=(8, 6)), rng.normal(size=8)), ("x",)),
-            Node("act", Activation("relu"), ("fc",)),
-            Node("kind", Affine(rng.normal(size=(3, 8)), np.zeros(3)), ("act",)),
-            Node("size", Affine(rng.normal(size=(1, 8)), np.zeros(1)), ("act",)),
-        ),
-        {"class": "kind", "value": "size"},
-    )
-
-
 def test_several_outputs_are_judged_together() -> None:
     """The function gets all of them by name, and its records belong to none."""
 
@@ -157,15 +137,15 @@ def test_several_outputs_are_judged_together() -> None:
         assert set(outputs) == {"class", "value"}
         return (outputs["class"].argmax(axis=1) == y) - np.abs(outputs["value"][:, 0])
 
-    found = conversion(two_headed()).evaluate(X, Y, STEPS, metric=both)
-    outputs: Any = conversion(two_headed()).run(X, STEPS).predict_at_every_step()
+    found = conversion(models.two_headed()).evaluate(X, Y, STEPS, metric=both)
+    outputs: Any = conversion(models.two_headed()).run(X, STEPS).predict_at_every_step()
     last = {name: values[:, -1] for name, values in outputs.items()}
 
     assert found.score().value == pytest.approx(np.mean(both(last, Y)), rel=1e-12)
     assert all("output" not in r.how for r in select(found.records, "both"))
     assert len(select(found.records, "agreement", output="class")) == 2 * STEPS
     with pytest.raises(SimulationError, match="which of several says when"):
-        conversion(two_headed()).evaluate(X, Y, STEPS, metric=both, thresholds=[0.5])
+        conversion(models.two_headed()).evaluate(X, Y, STEPS, metric=both, thresholds=[0.5])
 
 
 def top(outputs: Any, y: Any, most: int = 1) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import spikewright as sw
+from class_metrics import hit, lead
 from spikewright import demo
 from spikewright.errors import SimulationError
 from spikewright.measure import mean_interval
@@ -23,19 +24,6 @@ STEPS = 8
 def conversion() -> sw.Conversion:
     """One that loses something."""
     return sw.convert(demo.MODEL, spiking=True, scale_firing_rates=10)
-
-
-def hit(outputs: Any, y: Any) -> Any:
-    """One where the largest value is the label's."""
-    return outputs.argmax(axis=1) == y
-
-
-def lead(outputs: Any, y: Any) -> Any:
-    """By how much the right class leads, in the output's own unit."""
-    rows = np.arange(len(y))
-    others = outputs.copy()
-    others[rows, y] = -np.inf
-    return outputs[rows, y] - others.max(axis=1)
 
 
 def test_a_metric_that_counts_right_answers_is_accuracy() -> None:

@@ -27,7 +27,7 @@ from spikewright.frontends import read
 from spikewright.graph import evaluate, evaluate_all
 from spikewright.graph.lookups import random_inputs
 from spikewright.showing.inspection import inspect
-from spikewright.study.code import call
+from spikewright.study.programs import call
 
 
 def keras_model(tail: bool) -> Any:

@@ -11,7 +11,7 @@ import pytest
 
 import spikewright as sw
 from spikewright import engines
-from spikewright.cli.texts import neurons as _neurons
+from spikewright.cli.option_texts import neurons as _neurons
 from spikewright.errors import NetworkError
 from spikewright.network import load, save
 from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES

@@ -21,7 +21,6 @@ from spikewright.choosing.rules import MinimumError
 from spikewright.errors import ConversionError
 from spikewright.measure.truth import Output
 from spikewright.records import Record
-from spikewright.study.code import MODEL
 from spikewright.study.halving import refinements
 from spikewright.study.halving.candidates import candidates_of, compared_rules
 from spikewright.study.halving.comparison import LOSS, Comparison, by_candidate
@@ -29,6 +28,7 @@ from spikewright.study.halving.halving import Clock, Halving, better_half
 from spikewright.study.halving.loss import loss
 from spikewright.study.halving.refinements import Further
 from spikewright.study.point import OutputScore
+from spikewright.study.programs import MODEL
 
 CLASSES, VALUES = Output("y", (5,)), Output("y", (1,))
 

@@ -23,7 +23,7 @@ from spikewright.evaluation import sharded
 from spikewright.evaluation.source import SourceNetwork
 from spikewright.evaluation.work import Work
 from spikewright.graph import Graph, Node, evaluate
-from spikewright.graph.layers import Activation, Affine, Input
+from spikewright.graph.layers import Affine, Input
 from spikewright.measure.readout import AtEveryStep
 from spikewright.records import Record, select
 
@@ -377,7 +377,7 @@ def test_other_measures_are_judged_in_their_own_unit() -> None:
 def test_of_several_outputs_the_worst_counts() -> None:
     """Each is judged by what was said of it; those of which nothing was said do not count."""
     rng = np.random.default_rng(5)
-    graph = two_headed(rng)
+    graph = models.two_headed(rng, 1.0)
     values = evaluate(graph, {"x": X})
     y = {"class": values["class"].argmax(axis=1), "value": values["value"]}
     both = swept(graph, y=y, within=0.2)
@@ -388,20 +388,6 @@ def test_of_several_outputs_the_worst_counts() -> None:
     assert both.best.lost == max(part.lost for part in both.best.scores)
     assert [part.worth.name for part in one.best.scores] == ["accuracy"]
     assert "class accuracy" in both.conclusion and "value relative error" in both.conclusion
-
-
-def two_headed(rng: np.random.Generator) -> Graph:
-    """One input, a class and a value."""
-    return Graph(
-        (
-            Node("x", Input((6,))),
-            Node("fc", Affine(rng.normal(size=(8, 6)), rng.normal(size=8)), ("x",)),
-            Node("act", Activation("relu"), ("fc",)),
-            Node("kind", Affine(rng.normal(size=(3, 8)), np.zeros(3)), ("act",)),
-            Node("size", Affine(rng.normal(size=(1, 8)), np.ones(1)), ("act",)),
-        ),
-        {"class": "kind", "value": "size"},
-    )
 
 
 def test_a_setting_that_fails_is_a_row_that_failed() -> None:

@@ -109,7 +109,7 @@ class Declared:
 
     @property
     def optional(self) -> bool:
-        """Whether None is a value."""
+        """True where the type allows None."""
         return _is_union(self.type) and NoneType in get_args(self.type)
 
     @property

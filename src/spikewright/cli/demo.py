@@ -8,9 +8,9 @@ from typing import Annotated
 
 from spikewright._base.options import Option, whole
 from spikewright.cli import files
+from spikewright.cli.option_texts import Form
 from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import emit, say, show, tell
-from spikewright.cli.texts import Form
 from spikewright.engines.settings import SeedOptions, StepOptions
 from spikewright.report.sweeps import scale_table
 from spikewright.showing import demo as library

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from spikewright.cli.texts import flag
+from spikewright.cli.option_texts import flag
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import DamagedFileError, ReadError

@@ -1,7 +1,7 @@
 """Commands made from declared options: no option of a command is made anywhere else but of files.
 
 A command has the options of the groups that its library function takes, in the words that are
-declared there. `texts.py` says how values are written whose type does not say it.
+declared there. `option_texts.py` says how values are written whose type does not say it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ from spikewright.choosing.correction import CORRECTIONS
 from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import ScaleRule
 from spikewright.choosing.rules.text import is_rule
-from spikewright.cli import texts
+from spikewright.cli import option_texts
 from spikewright.cli.by_layer import by_layer
-from spikewright.cli.texts import FORMS, PYTHON_ONLY, Form
+from spikewright.cli.option_texts import FORMS, PYTHON_ONLY, Form
 from spikewright.conversion.options import ConvertOptions
 from spikewright.engines.settings import StepOptions
 from spikewright.quantising import Quantised
 
 Function = Callable[..., Any]
-_READ: Mapping[Any, Callable[[str], Any]] = {int: texts.whole, float: texts.number, str: str}
+_READ: Mapping[Any, Callable[[str], Any]] = {
+    int: option_texts.whole, float: option_texts.number, str: str
+}  # fmt: skip
+_KINDS: Mapping[Any, str] = {option_texts.whole: "integer", option_texts.number: "float"}
+"""The word for a number in usage errors and metavars, by the function that reads it."""
 
 
 class SampleOptions(TypedDict, total=False):
@@ -68,13 +72,9 @@ class ChoiceOptions(ConvertOptions, total=False):
 class Text(click.ParamType):
     """The value of an option, read from its text and checked as it is declared."""
 
-    name = "text"
-
     def __init__(self, one: Declared, read: Callable[[str], Any]) -> None:
         self.one, self.read = one, read
-        self.name = (
-            "integer" if read is texts.whole else "float" if read is texts.number else "text"
-        )
+        self.name = _KINDS.get(read, "text")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The value; a usage error for a text that makes none."""
@@ -83,7 +83,7 @@ class Text(click.ParamType):
         try:
             found = self.read(value)
         except OSError:
-            raise
+            raise  # errors of files are ValueErrors too, and say more than a usage error
         except ValueError as error:
             self.fail(str(error), param, ctx)
         reason = "" if self.one.item is not None else self.one.why_not(found)
@@ -117,13 +117,8 @@ def command(
                 given["choices"] = _choices(found, given.get("dt"))
             return function(**given)
 
-        made: Any = called
-        made = as_json(made)
-        for one in reversed(chosen.values()):
-            made = _click(replace(one, option=replace(one.option, default=None)), forms, spiking)(
-                made
-            )
-        for one in reversed(own.values()):
+        made: Any = as_json(called)
+        for one in (*reversed(chosen.values()), *reversed(own.values())):
             made = _click(one, forms, spiking)(made)
         for file in reversed(files):
             made = file(made)

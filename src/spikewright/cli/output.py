@@ -49,7 +49,7 @@ def _console() -> Console:
 
 
 def network_of(conversion: Conversion) -> str:
-    """Which network it is: spiking, rate, or one without neurons."""
+    """The kind of a network in a word or two: spiking, rate, or no neurons."""
     kinds = [ensemble.neuron_type for ensemble in conversion.populations().values()]
     spiking = any(kind.spiking for kind in kinds)
     return "spiking" if spiking else "rate" if kinds else "no neurons"

@@ -24,7 +24,7 @@ from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
 from spikewright.running.outputs import truth_of_only
-from spikewright.study.code import again, call, imports
+from spikewright.study.programs import again, call, imports
 
 ARGUMENTS = "spikewright.arguments"
 """The key in the context's `meta` that holds the arguments of the program."""

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from spikewright.cli import files
+from spikewright.cli.option_texts import FORMS
 from spikewright.cli.options import SampleOptions, command, in_steps_of
 from spikewright.cli.output import emit, say, show, tell
 from spikewright.cli.reporting import Subject, diagnosed, write_report
 from spikewright.cli.samples import load_samples
-from spikewright.cli.texts import FORMS
 from spikewright.measure import neuron_rates
 from spikewright.records import select, worths
 from spikewright.report import figures

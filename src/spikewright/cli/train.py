@@ -15,11 +15,11 @@ from spikewright._base.options import REQUIRED, Option, options_of, whole
 from spikewright._base.writing import file_kind, write_file
 from spikewright.cli import files
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
+from spikewright.cli.option_texts import flag
 from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import duration, emit, say, show, tell
 from spikewright.cli.reporting import Subject, diagnosed, write_report
 from spikewright.cli.samples import Samples, load_samples
-from spikewright.cli.texts import flag
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.frontends.live import check_ending, live, packed

@@ -17,9 +17,9 @@ from spikewright.cli.samples import Samples, load_samples
 from spikewright.conversion.options import SpikeOptions
 from spikewright.measure import neuron_rates
 from spikewright.report.over_time import powers_of_two
-from spikewright.study.code import run_line
 from spikewright.study.options import TuneOptions
 from spikewright.study.point import OperatingPoint
+from spikewright.study.programs import run_line
 from spikewright.study.result import StudyResult
 from spikewright.study.search.tune import tune as library
 

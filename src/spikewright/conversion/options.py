@@ -15,7 +15,7 @@ from spikewright.quantising import Quantised
 
 
 class CommonOptions(TypedDict, total=False):
-    """How spikes are made, apart from neurons, scales and synapses, which a study compares."""
+    """Options of a conversion that all settings of a study share."""
 
     initial_voltage: Annotated[
         Any,
@@ -107,7 +107,7 @@ class NeuronOptions(TypedDict, total=False):
 
 
 class SpikeOptions(NeuronOptions, CommonOptions, total=False):
-    """How spikes are made."""
+    """Options of the spiking form: neurons, scales, starts and corrections."""
 
 
 class ModelOptions(TypedDict, total=False):

@@ -48,7 +48,7 @@ class SeedOptions(TypedDict, total=False):
 
 
 class EngineOptions(TypedDict, total=False):
-    """What a run is done by."""
+    """The engine of a run, its threads and its progress bar."""
 
     engine: Annotated[str, Option("auto", "auto, native, reference or torch.")]
     threads: Annotated[
@@ -64,7 +64,7 @@ class PrecisionOptions(TypedDict, total=False):
 
 
 class WorkOptions(SeedOptions, EngineOptions, total=False):
-    """How a run is done; of these the seed and the engine may change results."""
+    """Options of every computation; only the seed and the engine may change results."""
 
     batch_size: Annotated[
         int | None, Option(None, "Samples side by side (default: by memory).", whole(1))
@@ -72,7 +72,7 @@ class WorkOptions(SeedOptions, EngineOptions, total=False):
 
 
 class RunOptions(WorkOptions, PrecisionOptions, total=False):
-    """How a run is done, in which precision."""
+    """Options of a run, its precision among them."""
 
 
 class _Settings(StepOptions, RunOptions, total=False):

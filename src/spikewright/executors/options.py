@@ -9,7 +9,7 @@ from spikewright._base.options import Option
 
 
 class PlaceOptions(TypedDict, total=False):
-    """Where work is done."""
+    """The executor of work in pieces, and its address."""
 
     executor: Annotated[Any, Option("local", "Do the work in this process, on Dask or on Ray.")]
     address: Annotated[
@@ -19,7 +19,7 @@ class PlaceOptions(TypedDict, total=False):
 
 
 class KeptOptions(PlaceOptions, total=False):
-    """Where work is done, and kept."""
+    """The executor, and the folder of finished pieces."""
 
     checkpoint: Annotated[
         str | Path | None,

@@ -28,7 +28,7 @@ from spikewright.lower.speaking import silently
 from spikewright.running.inputs import as_held
 from spikewright.running.stepping import refuse_sequences
 from spikewright.showing import demo
-from spikewright.study.code import source_text
+from spikewright.study.programs import source_text
 
 _RANDOM = 16  # samples, where none are given
 _HOST = "127.0.0.1"

@@ -12,7 +12,7 @@ from spikewright.explorer.frames import pack
 from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.explorer.wish import Wish
 from spikewright.lower.speaking import silently
-from spikewright.study.code import again, call, imports, run_line
+from spikewright.study.programs import again, call, imports, run_line
 
 DT = 0.001  # seconds a step
 

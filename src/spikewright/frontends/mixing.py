@@ -59,17 +59,18 @@ def _another(own: NDArray, rng: np.random.Generator) -> NDArray:
     """Other values of the same kind as those of a sample `(1, *shape)`."""
     if own.dtype.kind == "b" or (own.size > 1 and np.isin(own, (0, 1)).all()):
         return _another_mask(own)
-    low, high = own.min(), own.max()
-    if own.dtype.kind in "iu":
-        if low < high:
-            return rng.permuted(own.reshape(-1)).reshape(own.shape)
+    whole = own.dtype.kind in "iu"
+    if not whole and not np.isfinite(own).all():
+        return own.copy()  # a mask that is added to scores
+    low = own.min()
+    if whole and low == own.max():
         # A table that has a row of some number has those of smaller numbers too.
         return np.full_like(own, low - 1 if low > 0 else 1)
-    if not np.isfinite(own).all():
-        return own.copy()  # a mask that is added to scores
+    permuted = rng.permuted(own.reshape(-1)).reshape(own.shape)
+    if whole:
+        return permuted
     # As spread as the first, where a deep network amplifies rounding as little, with another sum.
-    other = rng.permuted(own.reshape(-1)).reshape(own.shape)
-    return np.asarray(other * rng.uniform(0.5, 0.9)).astype(own.dtype)
+    return np.asarray(permuted * rng.uniform(0.5, 0.9)).astype(own.dtype)
 
 
 def _another_mask(own: NDArray) -> NDArray:

@@ -11,7 +11,7 @@ from spikewright.running.encoders import Encoder
 
 
 class EncodedOptions(RunOptions, total=False):
-    """How a run is done, and what its inputs become."""
+    """Options of a run with encoded inputs."""
 
     encoder: Annotated[
         Encoder | Mapping[str, Encoder] | None,

@@ -123,4 +123,4 @@ class TuneOptions(
 
 
 class BestRuleOptions(ModelOptions, EngineOptions, total=False):
-    """How the candidates of a comparison are run."""
+    """Options of `best_rule`: its model and engine."""

@@ -16,7 +16,7 @@ from spikewright.measure import Evaluation, EveryStep
 from spikewright.measure.intervals import Interval, mean_interval
 from spikewright.measure.readout import readout_name
 from spikewright.records import Record, Worth, own_energies, select
-from spikewright.study.code import MODEL, ModelReference, program
+from spikewright.study.programs import MODEL, ModelReference, program
 from spikewright.study.setting import StudySetting
 
 Minimise = Literal["spikes", "energy", "latency"]

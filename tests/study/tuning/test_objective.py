@@ -23,7 +23,7 @@ from spikewright.study.search.parameters import (
 )
 from spikewright.study.search.running import Running, margins_of
 from spikewright.study.search.space import begin, restricted
-from spikewright.study.search.tuning import _allocation, _Problem
+from spikewright.study.search.tune import _allocation, _Problem
 
 VALUES = {"steps": 4, "readout": "mean", "level": 0.0}
 

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 import spikewright as sw
 from spikewright import demo
-from spikewright.study.search import tuning
+from spikewright.study.search import tune
 from spikewright.study.search.baseline_sweep import ORIGIN, PlainSweep
 from spikewright.study.search.certificate import Paired
 from spikewright.study.search.measurement import Measurement
@@ -148,13 +148,13 @@ QUICK = {"max_drop": 0.02, "timeout": 60.0, "progress": False}
 @pytest.fixture
 def worst_list(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A search that has only its dearest setting to show."""
-    real = tuning.short_list
+    real = tune.short_list
 
     def dearest(*args: Any, **kwargs: Any) -> Any:
         found = [*real(*args, **kwargs)]
         return [max(found, key=lambda candidate: candidate.point.cost)]
 
-    monkeypatch.setattr(tuning, "short_list", dearest)
+    monkeypatch.setattr(tune, "short_list", dearest)
     yield
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import spikewright as sw
-from spikewright.study.code import call, text
+from spikewright.study.programs import call, text
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=3, max_side=4)

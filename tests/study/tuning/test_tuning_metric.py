@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import models
 import spikewright as sw
+from class_metrics import hit, lead
 from spikewright.errors import SimulationError, TuningError
-from spikewright.graph import Graph, Node
-from spikewright.graph.layers import Activation, Affine, Input
 from spikewright.records import select
 from spikewright.showing.demo import MODEL, digits
 from spikewright.study.search.certificate import Paired, PairedScores
@@ -22,19 +22,6 @@ from spikewright.study.search.certificate import Paired, PairedScores
 X, Y = X[:200], Y[:200]
 SPACE = {"steps": [1, 2, 4], "neuron": "default", "max_spikes_per_step": None}
 FEW: dict[str, Any] = {"space": SPACE, "trials": 4, "progress": False, "validation": HELD}
-
-
-def hit(outputs: Any, y: Any) -> Any:
-    """One where the largest value is the label's."""
-    return outputs.argmax(axis=1) == y
-
-
-def lead(outputs: Any, y: Any) -> Any:
-    """By how much the right class leads, in the output's own unit."""
-    rows = np.arange(len(y))
-    others = outputs.copy()
-    others[rows, y] = -np.inf
-    return outputs[rows, y] - others.max(axis=1)
 
 
 def scores(choice: sw.StudyResult, metric: Any) -> tuple[NDArray, NDArray]:
@@ -98,21 +85,6 @@ def test_a_study_is_one_of_a_metric(tmp_path: Path) -> None:
             sw.tune(MODEL, X, Y, metric=other, **given)
 
 
-def two_headed() -> Graph:
-    """A class and a value."""
-    rng = np.random.default_rng(5)
-    return Graph(
-        (
-            Node("x", Input((6,))),
-            Node("fc", Affine(rng.normal(size=(8, 6)), rng.normal(size=8)), ("x",)),
-            Node("act", Activation("relu"), ("fc",)),
-            Node("kind", Affine(rng.normal(size=(3, 8)), np.zeros(3)), ("act",)),
-            Node("size", Affine(rng.normal(size=(1, 8)), np.ones(1)), ("act",)),
-        ),
-        {"class": "kind", "value": "size"},
-    )
-
-
 def test_models_that_have_no_labels_are_searched(tmp_path: Path) -> None:
     """Several outputs by name, y by name, or no y at all."""
     x = np.random.default_rng(0).normal(size=(60, 6))
@@ -127,10 +99,10 @@ def test_models_that_have_no_labels_are_searched(tmp_path: Path) -> None:
     y = {"value": np.arange(60.0), "c": np.arange(60) % 3}
     given = {"space": SPACE, "trials": 3, "progress": False, "max_drop": 0.5}
     for metric, truth in ((both, y), (sharpness, None)):
-        found = sw.tune(two_headed(), x, truth, metric=metric, **given)
+        found = sw.tune(models.two_headed(level=1.0), x, truth, metric=metric, **given)
         assert found.facts["measure"] == metric.__name__
     with pytest.raises(TuningError, match=r"outputs \['class', 'value'\]; .* metric=f"):
-        sw.tune(two_headed(), x, np.zeros(60, int), progress=False)
+        sw.tune(models.two_headed(level=1.0), x, np.zeros(60, int), progress=False)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def _masked(tensors: Sequence[Any]) -> list[tuple[Any, Any]]:
 
 
 def makes_masks(operation: Any) -> bool:
-    """Whether a layer, or one inside it, may make masks, and does not only hand them on."""
+    """True for a layer that may make masks, itself or by one inside it; handing on makes none."""
     layer = require("keras").Layer
     return isinstance(operation, layer) and any(map(_makes_masks, operation._flatten_layers()))
 

@@ -13,7 +13,7 @@ import numpy as np
 from spikewright._base.markup import STYLE
 from spikewright._base.optional import require
 from spikewright.report.figures import plot
-from spikewright.report.figures.room import Room
+from spikewright.report.figures.label_room import Room
 from spikewright.report.figures.saving import Info
 from spikewright.report.figures.scale import EACH, Scale, fitting, shortened, spread
 

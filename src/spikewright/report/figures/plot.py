@@ -178,7 +178,7 @@ class Panel:
 
     @property
     def rows(self) -> bool:
-        """Whether the y axis has names of rows."""
+        """True where the y axis has names of rows."""
         return bool(self.y.named)
 
     def height_at(self, narrow: bool) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from spikewright._base.markup import Markup, el
 from spikewright.report.figures import plot
-from spikewright.report.figures.room import Room
+from spikewright.report.figures.label_room import Room
 from spikewright.report.figures.scale import EACH, Scale, fitting, shortened, spread
 
 _LEFT, _AXIS, _HEAD, _GAP, _BESIDE = 52, 44, 22, 8, 12  # pixels around panels

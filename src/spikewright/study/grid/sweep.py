@@ -21,12 +21,12 @@ from spikewright.measure.energy import cost_table
 from spikewright.records import Record
 from spikewright.report.sweeps import sweep_table
 from spikewright.running.stepping import refuse_sequences
-from spikewright.study.code import ModelReference
 from spikewright.study.grid.measuring import Measuring
 from spikewright.study.grid.settings import settings_of
 from spikewright.study.grid.summary import found_nothing, found_one
 from spikewright.study.options import SweepOptions
 from spikewright.study.point import Minimise, OperatingPoint
+from spikewright.study.programs import ModelReference
 from spikewright.study.result import StudyResult, nearest
 
 _IN_COMMON = ("max_pool", *options_of(CommonOptions))

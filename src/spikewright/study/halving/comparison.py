@@ -24,9 +24,9 @@ from spikewright.records import Record, Worth
 from spikewright.running.converted import as_source
 from spikewright.running.encoding import feeds_of
 from spikewright.running.padding import real_outputs
-from spikewright.study.code import ModelReference
 from spikewright.study.halving.loss import Distance
 from spikewright.study.point import OperatingPoint, OutputScore
+from spikewright.study.programs import ModelReference
 from spikewright.study.setting import StudySetting
 
 Batch = dict[str, NDArray]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from spikewright.choosing.correction import StepCorrection
 from spikewright.conversion import Conversion
 from spikewright.measure.readout import READOUTS, EveryStep, kind_of
-from spikewright.study.code import text
 from spikewright.study.point import Minimise
+from spikewright.study.programs import text
 from spikewright.study.search.certificate import paired_of
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.parameters import CORRECTION, Translation, read_at, rounded

@@ -9,8 +9,8 @@ from functools import partial
 from spikewright._base.amounts import POINTS, Unit, format_difference, number
 from spikewright.records import SCORE, Record, Worth
 from spikewright.report.tables import Column, Table, Value, energy_column
-from spikewright.study.code import ModelReference
 from spikewright.study.point import Certificate, OperatingPoint, OutputScore
+from spikewright.study.programs import ModelReference
 from spikewright.study.result import ONE_STEP, StudyResult, nearest
 from spikewright.study.search.measurement import front
 from spikewright.study.search.objective import Objective

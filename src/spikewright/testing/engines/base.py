@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,17 @@ def each(examples: Iterable[Any]) -> Any:
     return pytest.mark.parametrize("example", [pytest.param(e, id=e.id) for e in examples])
 
 
+def turns(cases: Iterable[Any], *others: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    """Each case with the value of every other argument whose turn it is.
+
+    From round to round the second and all later arguments move on, so that values meet others.
+    """
+    several = [list(other) for other in others]
+    for i, case in enumerate(cases):
+        moved = (other[(i + j * (i // len(other))) % len(other)] for j, other in enumerate(several))
+        yield case, *moved
+
+
 def in_turn(
     examples: Iterable[Any],
     name: str = "precision",
@@ -33,8 +43,10 @@ def in_turn(
     given: str = "example",
 ) -> Any:
     """Parametrise over named examples, each with the value of an argument whose turn it is."""
-    turns = zip(examples, cycle(values))
-    cases = [pytest.param(e, value, id=f"{getattr(e, 'id', e)}-{value}") for e, value in turns]
+    cases = [
+        pytest.param(e, value, id=f"{getattr(e, 'id', e)}-{value}")
+        for e, value in turns(examples, values)
+    ]
     return pytest.mark.parametrize((given, name), cases)
 
 

@@ -179,7 +179,7 @@ def _json(text: str) -> Any:
 
 @dataclass(frozen=True)
 class Form:
-    """How the values of one option are written in a command.
+    """The written form of an option in commands: flag, reader, metavar.
 
     `read` makes a value of a text, and raises `ValueError`. `several` says how there may be more
     than one: by layer as NAME=VALUE, between commas, or repeated. `help` stands in the place of
