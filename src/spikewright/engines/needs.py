@@ -68,7 +68,16 @@ class PreparedRun:
             size = batch  # a function that keeps something sees all samples step by step
         of_each = None if fed is None else frozenset(fed)
         names = frozenset(tally)
-        return cls(program, plan, engine, batch, min(size, batch), names, of_each, resumable)
+        return cls(
+            program,
+            plan,
+            engine,
+            batch=batch,
+            chunk=min(size, batch),
+            tally=names,
+            fed=of_each,
+            resumable=resumable,
+        )
 
     def tallied(self, op: Operator) -> bool:
         """Whether the spikes of an operator's populations are summed."""

@@ -65,9 +65,14 @@ class Work:
         outputs = size_of(program, op.outputs)
         counts = set(op.inputs) <= _counted_of(program)
         return cls(
-            op, program, batch, steps, batch * (steps * changing + once), batch * steps * outputs,
-            counts,
-        )  # fmt: skip
+            op,
+            program,
+            batch,
+            steps,
+            inputs=batch * (steps * changing + once),
+            outputs=batch * steps * outputs,
+            counts=counts,
+        )
 
     @property
     def now(self) -> int:

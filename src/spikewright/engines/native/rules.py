@@ -53,7 +53,15 @@ def _oja(rule: Any, dt: float, senders: int) -> RuleParameters:
 
 def _voja(rule: Any, dt: float, senders: int) -> RuleParameters:
     rate = rule.learning_rate * dt
-    return RuleParameters(Rule.voja, rate, 0.0, "post_filtered", "value", None, "learning_signal")
+    return RuleParameters(
+        Rule.voja,
+        rate,
+        0.0,
+        receivers="post_filtered",
+        senders="value",
+        theta=None,
+        signal="learning_signal",
+    )
 
 
 _FORMS: dict[type[LearningRuleType], Callable[[Any, float, int], RuleParameters]] = {
