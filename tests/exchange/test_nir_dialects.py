@@ -13,9 +13,8 @@ import spikewright as sw
 from slowly import in_turn
 from spikewright.errors import ExchangeError
 from spikewright.exchange.nir.checking import OURS, Semantics
-from spikewright.exchange.nir.checking.cells import cell_of
 from spikewright.exchange.nir.checking.semantics import RESETS
-from spikewright.exchange.nir.checking.simulate import simulate
+from spikewright.exchange.nir.checking.simulate import cell_of, simulate
 from spikewright.exchange.nir.checking.wiring import wiring_of
 
 nir = pytest.importorskip("nir")

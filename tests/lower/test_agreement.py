@@ -15,8 +15,8 @@ from spikewright.errors import ConversionWarning
 from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input, Layer, MaxPool, ParametricReLU
 from spikewright.graph.ranges import ANY, Range, ranges
-from spikewright.lower.agreement import parting
 from spikewright.lower.node_functions import ROUND
+from spikewright.lower.notes import parting
 from spikewright.lower.rounding import unrounded
 from spikewright.network.neurons import NEURON_TYPES, NUMPY_RATES, NeuronType
 from spikewright.testing.layers import CURVE_PARAMETERS, LayerExample, layer_examples

@@ -31,8 +31,7 @@ from spikewright.lower.notes import (
     linear_note,
     population_note,
 )
-from spikewright.lower.populations import Choices, Options, Roles, check, resolve
-from spikewright.lower.stepping import Stepping
+from spikewright.lower.populations import Choices, Options, Roles, Stepping, check, resolve
 from spikewright.network import Connection, Ensemble, Network, Neurons, NodeFunction
 from spikewright.network import Node as NetworkNode
 from spikewright.network.network import detached

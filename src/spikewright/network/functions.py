@@ -17,8 +17,7 @@ from spikewright._base.arguments import is_number
 from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
-from spikewright.network.geometry import whole_numbers
-from spikewright.network.shapes import Shape, as_shape
+from spikewright.network.shapes import Shape, as_shape, whole_numbers
 
 Array = Any  # an array of whatever library the engine computes with
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import as_real, is_number, is_whole, numbers_or_nan
 from spikewright._base.arrays import frozen, immutable
+from spikewright._base.callers import outside
+from spikewright._base.windows import Windows
 from spikewright.errors import NetworkError
 
 Shape = tuple[int, ...]
@@ -101,3 +104,52 @@ def fixed_numbers(owner: object, name: str) -> NDArray:
         raise NetworkError(f"{type(owner).__name__}.{name} must be finite numbers, got {given!r}")
     object.__setattr__(owner, name, frozen(values))
     return values
+
+
+def whole_numbers(what: str, values: Any, least: int) -> tuple[int, ...]:
+    """The values as a tuple of ints; raises `NetworkError` unless each is whole, from `least`."""
+    try:
+        found = tuple(values)
+    except TypeError:
+        raise NetworkError(f"{what} must be whole numbers, got {values!r}") from None
+    if not all(is_whole(n) and n >= least for n in found):
+        raise NetworkError(f"{what} must be whole numbers from {least}, got {values!r}")
+    return tuple(int(n) for n in found)
+
+
+def check_windows(kind: str, windows: Windows) -> Windows:
+    """The windows, checked: sizes, strides and dilations from 1, padding from 0.
+
+    Raises `NetworkError` naming `kind`.
+    """
+    if not isinstance(windows, Windows):
+        raise NetworkError(f"{kind}.windows must be Windows, got {windows!r}")
+    size = whole_numbers(f"{kind}: size", windows.size, 1)
+    stride = whole_numbers(f"{kind}: stride", windows.stride, 1)
+    dilation = whole_numbers(f"{kind}: dilation", windows.dilation, 1)
+    pairs = tuple(whole_numbers(f"{kind}: padding", pair, 0) for pair in windows.padding)
+    fits = len(size) == len(stride) == len(dilation) == len(pairs)
+    if not (size and fits and all(len(pair) == 2 for pair in pairs)):
+        raise NetworkError(
+            f"{kind}: size {size}, stride {stride}, dilation {dilation} and padding {pairs} must "
+            "have one entry an axis, padding as (before, after) pairs"
+        )
+    padding = tuple((before, after) for before, after in pairs)
+    return Windows(size, stride, padding, dilation, bool(windows.ceil_mode))
+
+
+_LONG: dict[str, float] = {"tau_rc": 1.0, "tau_ref": 1.0, "tau": 1.001, "t": 1.001}
+"""Seconds from which on a time is taken for milliseconds: some synapses have a whole second."""
+
+
+def warn_of_milliseconds(owner: object, *names: str) -> None:
+    """Warn of times, fields of `owner` in seconds, that are plausible in milliseconds alone."""
+    for name in names:
+        value: Any = getattr(owner, name)
+        longest = float(np.max(value))
+        if np.isfinite(longest) and longest >= _LONG[name]:
+            warnings.warn(
+                f"{type(owner).__name__}.{name} is {longest:g} s, for times are in seconds; if "
+                f"{longest:g} ms is meant, give {longest / 1000:g}",
+                stacklevel=outside(),
+            )

@@ -25,8 +25,7 @@ from spikewright.network.filters import (
     stacked,
     state_space,
 )
-from spikewright.network.milliseconds import warn_of_milliseconds
-from spikewright.network.shapes import Shape, as_real
+from spikewright.network.shapes import Shape, as_real, warn_of_milliseconds
 
 
 class Synapse:

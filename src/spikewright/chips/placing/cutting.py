@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.chips.case import Case, Placed, stored_once
-from spikewright.chips.counts import fan_out
+from spikewright.chips.case import Case, Placed, fan_out, stored_once
 from spikewright.chips.layers import Layer, Path
 
 _NEURON_BYTES = 4

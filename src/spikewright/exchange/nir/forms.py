@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.matrices import matrix_of
-from spikewright.exchange.nir.maps import Map, by_channel, diagonal, whole
+from spikewright.exchange.nir.maps import Map, by_channel, diagonal, squared, whole
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.exchange.nir.signals import MOST_WEIGHTS, Signal, image_index
-from spikewright.exchange.nir.windows import squared
 from spikewright.network import transforms as t
 from spikewright.network.transforms import Shape
 

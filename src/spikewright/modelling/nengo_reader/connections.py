@@ -1,24 +1,101 @@
-"""Connections: the sent values, their maps and filters, and learning rules."""
+"""Connections: the sent values, their filters and their maps, sampled as Nengo does."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.modelling.nengo_reader.kinds import is_a
-from spikewright.modelling.nengo_reader.learned import learned_by
-from spikewright.modelling.nengo_reader.learning import rules_of
+from spikewright.modelling.nengo_reader.kinds import is_a, own_kind, refused
+from spikewright.modelling.nengo_reader.learning import is_users, learned_by, rules_of, synapse_of
 from spikewright.modelling.nengo_reader.populations import default_points, sampled
 from spikewright.modelling.nengo_reader.processes import Called
 from spikewright.modelling.nengo_reader.solvers import FoundWeights, solver_of
-from spikewright.modelling.nengo_reader.synapses import is_users, synapse_of
-from spikewright.modelling.nengo_reader.transforms import Sampled, transform_of
 from spikewright.network import Connection, Node
 from spikewright.network.solvers import NoSolver, Solver
 from spikewright.network.synapses import Lowpass
-from spikewright.network.transforms import Dense, Scale, Transform
+from spikewright.network.transforms import (
+    Convolution,
+    ConvolutionTranspose,
+    Dense,
+    Scale,
+    Sparse,
+    Transform,
+)
+
+
+class Sampled(NamedTuple):
+    """A transform and its weights as `sim.data[connection].weights` shows them (None: none)."""
+
+    transform: Transform | None
+    weights: Any
+
+
+def transform_of(connection: Any, rng: np.random.RandomState, given: Any = None) -> Sampled:
+    """A connection's transform, with random weights drawn from `rng`, or with weights `given`.
+
+    Raises `ReadError` naming the connection for a transform that is not Nengo's.
+    """
+    theirs = connection.transform
+    kind = own_kind(theirs)
+    if theirs is None or kind == "NoTransform":
+        return Sampled(None, None)
+    if kind not in _READERS:
+        raise refused(
+            connection,
+            f"transform {type(theirs).__name__}",
+            "what it computes is not known",
+            "use one of " + ", ".join(["NoTransform", *_READERS]),
+        )
+    weights = theirs.sample(rng=rng) if given is None else given
+    return Sampled(_READERS[kind](theirs, weights), weights)
+
+
+def _dense(theirs: Any, weights: Any) -> Transform:
+    array = np.array(weights, np.float64)
+    return Dense(array) if array.ndim == 2 else Scale(array)
+
+
+def _sparse(theirs: Any, weights: Any) -> Transform:
+    out, size = theirs.shape
+    return Sparse(*entries_of(weights), (int(out),), int(size))
+
+
+def entries_of(weights: Any) -> tuple[NDArray, NDArray, NDArray]:
+    """Rows, columns and values of sparse weights, SciPy's or Nengo's."""
+    if hasattr(weights, "tocoo"):
+        entries = weights.tocoo()
+        return entries.row, entries.col, np.array(entries.data, np.float64)
+    rows, columns = np.asarray(weights.indices).reshape(-1, 2).T
+    return rows, columns, np.array(np.broadcast_to(weights.data, rows.shape), np.float64)
+
+
+def _convolution(theirs: Any, weights: Any) -> Transform:
+    """A convolution or its transpose, as ours in the same terms."""
+    numbers = np.array(weights, np.float64)
+    kind, shapes = Convolution, {"input_shape": theirs.input_shape.shape}
+    if own_kind(theirs) == "ConvolutionTranspose":
+        kind, shapes["output_shape"] = ConvolutionTranspose, theirs.output_shape.shape
+    found: Any = kind(
+        n_filters=numbers.shape[-1],
+        **shapes,
+        kernel_size=theirs.kernel_size,
+        strides=theirs.strides,
+        padding=theirs.padding,
+        channels_last=bool(theirs.channels_last),
+        init=numbers,
+        groups=int(getattr(theirs, "groups", 1)),
+    )
+    return found.make(numbers)
+
+
+_READERS: dict[str, Any] = {
+    "Dense": _dense,
+    "Sparse": _sparse,
+    "Convolution": _convolution,
+    "ConvolutionTranspose": _convolution,
+}
 
 
 def part(item: Any, key: Any) -> Any:

@@ -1,8 +1,14 @@
-"""The kind of a user's object, found by its class names: Nengo itself is never imported."""
+"""The kinds, names and seeds of a user's objects: Nengo is never imported."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import numpy as np
+
+from spikewright.errors import ReadError
 
 PACKAGES = frozenset({"nengo", "nengo_dl"})
 """Top-level packages whose classes are known by name."""
@@ -54,3 +60,59 @@ def name_of(item: Any) -> str:
     """The name of an object in messages: its label, or its place in memory as Nengo writes it."""
     label = getattr(item, "label", None)
     return f"<{kind(item) or type(item).__name__} {label!r}>" if label else repr(item)
+
+
+T = TypeVar("T")
+
+
+def same_fields(
+    cls: type[T],
+    theirs: Any,
+    read: Callable[[Any], Any] = lambda v: v,
+    leaving: tuple[str, ...] = (),
+) -> T:
+    """An instance of the dataclass `cls` with the values of `theirs` under the same names.
+
+    But for those in `leaving`.
+    """
+    given = {
+        field.name: read(getattr(theirs, field.name))
+        for field in fields(cls)  # type: ignore[arg-type]
+        if hasattr(theirs, field.name) and field.name not in leaving
+    }
+    return cls(**given)
+
+
+def refused(item: Any, what: Any, reason: str, option: str) -> ReadError:
+    """The error for a part of a model that cannot be run; `item` is the object that has it."""
+    return ReadError(f"{name_of(item)}: its {what} cannot be run: {reason}; {option}")
+
+
+MOST = int(np.iinfo(np.int32).max)
+_ORDER = ("connections", "ensembles", "networks", "nodes", "probes")
+
+Seeds = dict[Any, int]
+
+
+def fresh_seed() -> int:
+    """A random seed."""
+    return int(np.random.SeedSequence().generate_state(1)[0] % MOST)
+
+
+def seeds_of(model: Any, seed: int) -> Seeds:
+    """The seed of every object of `model`, which has `seed` itself."""
+    found: Seeds = {model: seed}
+    rng = np.random.RandomState(seed)
+    for name in _ORDER:
+        for item in getattr(model, name):
+            drawn = int(rng.randint(MOST))
+            own = getattr(item, "seed", None)
+            found[item] = drawn if own is None else int(own)
+    for inner in model.networks:
+        found.update(seeds_of(inner, found[inner]))
+    return found
+
+
+def draw_seed(rng: np.random.RandomState) -> int:
+    """The next seed of a simulator's processes."""
+    return int(rng.randint(MOST))

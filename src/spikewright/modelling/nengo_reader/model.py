@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import BuildError, ReadError
-from spikewright.modelling.nengo_reader.connections import make_connection
-from spikewright.modelling.nengo_reader.kinds import is_a, name_of
+from spikewright.modelling.nengo_reader.connections import Sampled, make_connection
+from spikewright.modelling.nengo_reader.kinds import Seeds, fresh_seed, is_a, name_of, seeds_of
 from spikewright.modelling.nengo_reader.learning import parts_of
-from spikewright.modelling.nengo_reader.neurons import UserNeurons, neuron_type_of
-from spikewright.modelling.nengo_reader.populations import Population, population
+from spikewright.modelling.nengo_reader.populations import (
+    Population,
+    UserNeurons,
+    neuron_type_of,
+    population,
+)
 from spikewright.modelling.nengo_reader.probes import Form, make_probe
 from spikewright.modelling.nengo_reader.processes import Drawing, process_of
-from spikewright.modelling.nengo_reader.seeds import Seeds, fresh_seed, seeds_of
-from spikewright.modelling.nengo_reader.transforms import Sampled
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network.config import no_defaults
 from spikewright.network.processes import Process

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.errors import BuildError
-from spikewright.modelling.nengo_reader.connections import part
-from spikewright.modelling.nengo_reader.kinds import is_a, name_of, whole
-from spikewright.modelling.nengo_reader.refusals import refused
+from spikewright.modelling.nengo_reader.connections import Sampled, entries_of, part
+from spikewright.modelling.nengo_reader.kinds import is_a, name_of, refused, whole
+from spikewright.modelling.nengo_reader.learning import is_users, synapse_of
 from spikewright.modelling.nengo_reader.solvers import solver_of
-from spikewright.modelling.nengo_reader.synapses import is_users, synapse_of
-from spikewright.modelling.nengo_reader.transforms import Sampled, entries_of
 from spikewright.network import Connection, Node, Probe
 
 Form = Callable[[NDArray], NDArray]

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikewright.modelling.nengo_reader.kinds import own_kind
-from spikewright.modelling.nengo_reader.seeds import draw_seed
+from spikewright.modelling.nengo_reader.kinds import draw_seed, own_kind
 from spikewright.network.processes import PresentInput, Process, Step
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.modelling.nengo_reader.fields import same_fields
-from spikewright.modelling.nengo_reader.kinds import own_kind
+from spikewright.modelling.nengo_reader.kinds import own_kind, same_fields
 from spikewright.network import solvers
 from spikewright.network.solvers import Solution, Solver
 

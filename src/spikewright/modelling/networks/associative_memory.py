@@ -8,9 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.checks import above_zero, count, free_name, vectors
+from spikewright.modelling.networks.checks import (
+    ThresholdingEnsembles,
+    above_zero,
+    count,
+    free_name,
+    vectors,
+)
 from spikewright.modelling.networks.ensemble_array import EnsembleArray
-from spikewright.modelling.networks.presets import ThresholdingEnsembles
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.pointwise import SmoothStep
 

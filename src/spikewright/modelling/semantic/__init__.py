@@ -4,8 +4,7 @@ The algebra is that of holographic reduced representations (Plate 1995), the mod
 action selection those of the semantic pointer architecture (Eliasmith 2013).
 """
 
-from spikewright.modelling.semantic.cortical import Cortical
-from spikewright.modelling.semantic.model import Model
+from spikewright.modelling.semantic.model import Cortical, Model
 from spikewright.modelling.semantic.module import Module
 from spikewright.modelling.semantic.modules import (
     Accumulators,

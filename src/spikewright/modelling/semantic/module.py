@@ -6,10 +6,9 @@ import re
 from typing import Any
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.semantic.ends import End
 from spikewright.modelling.semantic.expression import Reference
 from spikewright.modelling.semantic.operators import Operand
-from spikewright.modelling.semantic.vocabulary import Vocabulary
+from spikewright.modelling.semantic.vocabulary import End, Vocabulary
 from spikewright.network import Network
 
 

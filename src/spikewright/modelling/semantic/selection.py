@@ -15,14 +15,21 @@ from spikewright.modelling.networks import (
     ThresholdingEnsembles,
 )
 from spikewright.modelling.networks.checks import count
-from spikewright.modelling.semantic.actions import Action, Effect, read_action
-from spikewright.modelling.semantic.connecting import Said, resolve, saying, unnamed
-from spikewright.modelling.semantic.ends import End
+from spikewright.modelling.semantic.connecting import (
+    Action,
+    Effect,
+    Said,
+    read_action,
+    resolve,
+    saying,
+    unnamed,
+)
 from spikewright.modelling.semantic.expression import said
 from spikewright.modelling.semantic.mixtures import Mixer, Mixture
 from spikewright.modelling.semantic.model import model_being_filled
 from spikewright.modelling.semantic.modules import State
 from spikewright.modelling.semantic.operators import operand
+from spikewright.modelling.semantic.vocabulary import End
 from spikewright.network import Connection, Ensemble, Network, Node
 
 _INHIBITION = -10.0  # times the gain

@@ -12,12 +12,8 @@ from spikewright.network.learning.base import (
     outer,
     register,
 )
-from spikewright.network.learning.bcm import BCM
-from spikewright.network.learning.oja import Oja
-from spikewright.network.learning.pes import PES
-from spikewright.network.learning.rls import RLS
 from spikewright.network.learning.rule import LearningRule
-from spikewright.network.learning.voja import Voja
+from spikewright.network.learning.rules import BCM, PES, RLS, Oja, Voja
 
 __all__ = [
     "BCM",

@@ -17,7 +17,6 @@ from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import Ensemble
 from spikewright.network.functions import NodeFunction
 from spikewright.network.learning import LearningRuleType
-from spikewright.network.manifest.learning import in_order, rule_of, rules_from_data
 from spikewright.network.manifest.registries import (
     DRAWN,
     OUTPUTS,
@@ -28,6 +27,9 @@ from spikewright.network.manifest.registries import (
     VALUES,
     Object,
     check,
+    in_order,
+    rule_of,
+    rules_from_data,
 )
 from spikewright.network.network import Network
 from spikewright.network.neurons import NeuronType

@@ -15,7 +15,6 @@ from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import Ensemble, Neurons
 from spikewright.network.functions import NodeFunction
 from spikewright.network.learning import LearningRule, LearningRuleType
-from spikewright.network.manifest.learning import rules_to_data
 from spikewright.network.manifest.registries import (
     DRAWN,
     OUTPUTS,
@@ -26,6 +25,7 @@ from spikewright.network.manifest.registries import (
     VALUES,
     Object,
     check,
+    rules_to_data,
 )
 from spikewright.network.network import Network
 from spikewright.network.node import Node

@@ -29,10 +29,9 @@ from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import fixed
 from spikewright.network.distributions import Distribution
-from spikewright.network.milliseconds import warn_of_milliseconds
 from spikewright.network.neurons.initial_state import Starting, as_initial_state
 from spikewright.network.neurons.integrator import integrate
-from spikewright.network.shapes import fixed_numbers
+from spikewright.network.shapes import fixed_numbers, warn_of_milliseconds
 
 Array = Any  # an array of whatever library the engine computes with
 State = dict[str, Array]

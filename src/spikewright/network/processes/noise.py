@@ -1,22 +1,26 @@
-"""Noise: white, filtered, integrated."""
+"""Noise: white, filtered, integrated; and random spike trains."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arrays import frozen
 from spikewright.errors import NetworkError
 from spikewright.network.distributions import Distribution, Gaussian
+from spikewright.network.neurons.base import check_positive
 from spikewright.network.processes.base import (
     Process,
     State,
     Step,
+    check_gives,
     check_no_input,
     register,
 )
-from spikewright.network.shapes import Shape, as_seed
+from spikewright.network.shapes import Shape, as_real, as_seed
 from spikewright.network.synapses import LinearFilter, Lowpass, Synapse
 
 
@@ -127,3 +131,74 @@ def _filtered(
     white = noise.make_step((0,), shape, dt, rng, {})
     f = synapse.discretise(dt)
     return lambda t: f.step(x, white(t))
+
+
+_MANY, _KINDS = 8.0, 32
+"""The mean number a step, and the number of different rates, up to which spikes are drawn together.
+"""
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class PoissonSpikes(Process):
+    """Independent Poisson spike trains: background input of synapses.
+
+    `rates` are in Hz, one or one a train. In a step of `dt` seconds a train sends a Poisson number
+    of spikes of mean `rates dt`, each of height `amplitude / dt`, as neurons do. So
+    `amplitude=dt` sends counts. Raises `NetworkError` for rates that are not finite numbers from 0.
+    """
+
+    rates: NDArray
+    amplitude: float = 1.0
+    _: KW_ONLY
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            rates = np.array(as_real(self.rates), np.float64)
+        except (TypeError, ValueError):
+            rates = np.array(np.nan)
+        if rates.size == 0 or not np.all(np.isfinite(rates) & (rates >= 0)):
+            raise NetworkError(
+                f"PoissonSpikes.rates must be finite numbers from 0 in Hz, got {self.rates!r}"
+            )
+        object.__setattr__(self, "rates", frozen(rates))
+        check_positive(self, amplitude=self.amplitude)
+        as_seed(self.seed, "PoissonSpikes")
+
+    @property
+    def default_size_out(self) -> int:  # type: ignore[override]
+        """Number of rates."""
+        return int(self.rates.size)
+
+    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
+        check_no_input(self, shape_in)
+        if self.rates.size > 1:
+            check_gives(self, self.rates.size, shape_out, "rates")
+
+    def make_step(
+        self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
+    ) -> Step:
+        size = math.prod(shape_out)
+        means = np.broadcast_to(self.rates.ravel(), size) * dt
+        alike = [(mean, np.flatnonzero(means == mean)) for mean in np.unique(means)[: _KINDS + 1]]
+        height = self.amplitude / dt
+        if len(alike) > _KINDS or means.max(initial=0.0) >= _MANY:
+            return lambda t: height * rng.poisson(means).reshape(shape_out)
+
+        def step(t: float) -> NDArray:
+            spikes = [_sent(rng, mean, trains) for mean, trains in alike]
+            counts = np.bincount(np.concatenate(spikes), minlength=size)
+            return height * counts.reshape(shape_out)
+
+        return step
+
+
+def _sent(rng: np.random.Generator, mean: float, trains: NDArray) -> NDArray:
+    """The trains of all spikes of a step, each of them with that mean number.
+
+    Spikes are drawn together and fall to trains by chance, which is the same law (Kingman 1993,
+    Poisson Processes, section 5.1).
+    """
+    n = len(trains)
+    return np.asarray(trains[rng.integers(0, n, rng.poisson(mean * n))])

@@ -21,9 +21,13 @@ from spikewright.network.transforms.layout import (
     Take,
     flatten,
 )
-from spikewright.network.transforms.transposed import ConvolutionTranspose, transposed
 from spikewright.network.transforms.weights import AxisMap, Dense, Scale, Sparse
-from spikewright.network.transforms.windows import Convolution, SumPool
+from spikewright.network.transforms.windows import (
+    Convolution,
+    ConvolutionTranspose,
+    SumPool,
+    transposed,
+)
 
 __all__ = [
     "TRANSFORMS",

@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright._base.arguments import is_whole, numbers_or_nan
 from spikewright._base.arrays import frozen
 from spikewright.network.distributions import Distribution, Uniform
-from spikewright.network.geometry import whole_numbers
-from spikewright.network.shapes import Shape
+from spikewright.network.shapes import Shape, whole_numbers
 from spikewright.network.transforms.base import Transform, require
 
 Init = ArrayLike | Distribution

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.network.geometry import whole_numbers
-from spikewright.network.shapes import Shape, as_shape
+from spikewright.network.shapes import Shape, as_shape, whole_numbers
 from spikewright.network.transforms.base import Transform, register, require
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arrays import frozen, immutable
-from spikewright.network.geometry import whole_numbers
-from spikewright.network.shapes import Shape, as_shape
+from spikewright.network.shapes import Shape, as_shape, whole_numbers
 from spikewright.network.transforms.base import (
     Transform,
     freeze_array,

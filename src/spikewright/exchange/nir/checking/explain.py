@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.exchange.nir.checking.semantics import OURS, Semantics
-from spikewright.exchange.nir.checking.simulate import Trace, simulate
-from spikewright.exchange.nir.checking.stateless import NotSimulated
+from spikewright.exchange.nir.checking.simulate import NotSimulated, Trace, simulate
 from spikewright.exchange.nir.checking.wiring import Wiring
 from spikewright.network.neurons.integrator import TOLERANCE
 
