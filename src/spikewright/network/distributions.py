@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.arguments import is_whole
 from spikewright._base.arrays import EqualByValue
-from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import fixed
-from spikewright.network.shapes import fixed_numbers
+from spikewright.network.attributes import Registry
+from spikewright.network.shapes import above_zero, count, fixed_numbers, number
 
 
 def as_points(
@@ -39,8 +37,7 @@ def as_points(
 
 
 Chance = int | np.random.Generator | None
-_registry: dict[str, type[Distribution]] = {}
-DISTRIBUTIONS = MappingProxyType(_registry)
+DISTRIBUTIONS = Registry("distribution")
 """Every registered distribution, by name (read only)."""
 
 
@@ -60,21 +57,7 @@ class Distribution(ABC):
         return drawn[:, 0] if d is None else drawn
 
 
-T = TypeVar("T", bound=type[Distribution])
-
-
-def register(cls: T) -> T:
-    """Class decorator: make a distribution known to files."""
-    return enter(_registry, fixed(cls), "distribution")
-
-
-def check_numbers(owner: object, **values: Any) -> None:
-    """Raise `NetworkError` unless every value is a finite number."""
-    for name, value in values.items():
-        if not is_number(value):
-            raise NetworkError(
-                f"{type(owner).__name__}.{name} must be a finite number, got {value!r}"
-            )
+register = DISTRIBUTIONS.register
 
 
 def require(condition: bool, message: str) -> None:
@@ -93,7 +76,8 @@ class Uniform(Distribution):
     integer: bool = False
 
     def __post_init__(self) -> None:
-        check_numbers(self, low=self.low, high=self.high)
+        number(self.low, "Uniform.low")
+        number(self.high, "Uniform.high")
         require(self.low <= self.high, f"Uniform: low {self.low} is above high {self.high}")
         require(
             isinstance(self.integer, bool),
@@ -125,8 +109,8 @@ class Gaussian(Distribution):
     std: float
 
     def __post_init__(self) -> None:
-        check_numbers(self, mean=self.mean, std=self.std)
-        require(self.std > 0, f"Gaussian.std must be above 0, got {self.std!r}")
+        number(self.mean, "Gaussian.mean")
+        above_zero(self.std, "Gaussian.std")
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         return rng.normal(self.mean, self.std, (n, d))
@@ -142,8 +126,8 @@ class Exponential(Distribution):
     high: float = math.inf
 
     def __post_init__(self) -> None:
-        check_numbers(self, scale=self.scale, shift=self.shift)
-        require(self.scale > 0, f"Exponential.scale must be above 0, got {self.scale!r}")
+        number(self.shift, "Exponential.shift")
+        above_zero(self.scale, "Exponential.scale")
         require(self.high > self.shift, f"Exponential.high must be above shift, got {self.high!r}")
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
@@ -244,11 +228,7 @@ class SqrtBeta(Distribution):
 
     def __post_init__(self) -> None:
         for name in ("n", "m"):
-            value = getattr(self, name)
-            require(
-                is_whole(value) and value >= 1,
-                f"{type(self).__name__}.{name} must be a whole number from 1, got {value!r}",
-            )
+            count(getattr(self, name), f"SqrtBeta.{name}")
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         return np.sqrt(rng.beta(self.m / 2, self.n / 2, (n, d)))
@@ -283,10 +263,7 @@ class CosineSimilarity(Distribution):
     dimensions: int
 
     def __post_init__(self) -> None:
-        require(
-            is_whole(self.dimensions) and self.dimensions >= 2,
-            f"CosineSimilarity.dimensions must be a whole number from 2, got {self.dimensions!r}",
-        )
+        count(self.dimensions, "CosineSimilarity.dimensions", 2)
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         length = SqrtBeta(self.dimensions - 1).draw(n, d, rng)
@@ -294,10 +271,8 @@ class CosineSimilarity(Distribution):
 
 
 def _check_magnitude(owner: object, value: float) -> None:
-    check_numbers(owner, min_magnitude=value)
-    require(
-        0 <= value < 1, f"{type(owner).__name__}.min_magnitude must lie in [0, 1), got {value!r}"
-    )
+    what = f"{type(owner).__name__}.min_magnitude"
+    require(0 <= number(value, what) < 1, f"{what} must lie in [0, 1), got {value!r}")
 
 
 def _radii(uniform: NDArray, d: int, least: float) -> NDArray:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import as_numbers, is_number, is_whole
+from spikewright._base.arguments import as_numbers, is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
@@ -19,7 +19,15 @@ from spikewright.network.network import container
 from spikewright.network.neurons import LIF, Direct, NeuronType
 from spikewright.network.neurons.initial_state import check_kept
 from spikewright.network.processes import EachStep, Process
-from spikewright.network.shapes import Shape, as_label, as_period, as_seed, as_shape
+from spikewright.network.shapes import (
+    Shape,
+    above_zero,
+    as_label,
+    as_period,
+    as_seed,
+    as_shape,
+    count,
+)
 from spikewright.network.view import ObjView
 
 Drawn = NDArray | Distribution
@@ -146,18 +154,14 @@ class Ensemble(Checked):
         noise: Process | None,
     ) -> None:
         """Set the parameters of the represented vector."""
-        if not (is_number(radius) and radius > 0):
-            raise NetworkError(f"{self!r}: radius must be above 0, got {radius!r}")
-        self.radius = float(radius)
+        self.radius = above_zero(radius, f"{self!r}: radius")
         directions = ScatteredHypersphere(surface=True) if encoders is None else encoders
         points = ScatteredHypersphere() if eval_points is None else eval_points
         self.encoders: Drawn = self._vectors("encoders", directions, self.n_neurons)
         self.eval_points: Drawn = self._vectors("eval_points", points, None)
-        if n_eval_points is not None and not (is_whole(n_eval_points) and n_eval_points >= 1):
-            raise NetworkError(
-                f"{self!r}: n_eval_points must be a whole number from 1, got {n_eval_points!r}"
-            )
-        self.n_eval_points = None if n_eval_points is None else int(n_eval_points)
+        self.n_eval_points = n_eval_points
+        if n_eval_points is not None:
+            self.n_eval_points = count(n_eval_points, f"{self!r}: n_eval_points")
         if noise is not None and not isinstance(noise, Process):
             raise NetworkError(f"{self!r}: noise must be a process, got {noise!r}")
         if noise is not None:

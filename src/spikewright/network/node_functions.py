@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base import equations
-from spikewright._base.arguments import as_numbers
 from spikewright._base.arrays import EqualByValue
 from spikewright._base.equations import CURVES
 from spikewright._base.windows import Windows, join_shape, split_shape
@@ -23,11 +22,10 @@ from spikewright.network.functions import (
     OfSeveral,
     broadcast_shape,
     check_axes,
-    check_epsilon,
     negative_axes,
     register,
 )
-from spikewright.network.shapes import Shape, check_windows
+from spikewright.network.shapes import Shape, check_windows, fixed_numbers, from_zero
 
 
 @dataclass(frozen=True)
@@ -165,16 +163,9 @@ class Lookup(EqualByValue, NodeFunction):
     whole: bool = False
 
     def __post_init__(self) -> None:
-        try:
-            table = as_numbers(self.table)
-        except (TypeError, ValueError):
-            raise NetworkError(f"Lookup.table must be numbers, got {self.table!r}") from None
-        if table.ndim < 1 or not table.size or not np.all(np.isfinite(table)):
-            raise NetworkError(
-                f"Lookup.table must have rows of finite numbers, got one of shape {table.shape}"
-            )
-        table.setflags(write=False)
-        object.__setattr__(self, "table", table)
+        table = fixed_numbers(self, "table")
+        if table.ndim < 1 or not table.size:
+            raise NetworkError(f"Lookup.table must have rows, got an array of shape {table.shape}")
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape, *self.table.shape[1:])
@@ -236,7 +227,7 @@ class _OverAxes(NodeFunction):
     def __post_init__(self) -> None:
         kind = type(self).__name__
         object.__setattr__(self, "axes", negative_axes(kind, self.axes))
-        check_epsilon(kind, self.epsilon)
+        from_zero(self.epsilon, f"{kind}.epsilon")
 
     def output_shape(self, shape: Shape) -> Shape:
         check_axes(type(self).__name__, self.axes, shape)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import as_real, is_number, is_whole, numbers_or_nan
+from spikewright._base.arguments import as_numbers, as_real, is_number, is_whole
 from spikewright._base.arrays import frozen, immutable
 from spikewright._base.callers import outside
 from spikewright._base.windows import Windows
@@ -62,11 +62,49 @@ def as_period(value: Any, what: str) -> int | None:
     return int(value)
 
 
-def as_at_once(value: Any, what: str) -> int:
-    """A whole number of steps from 1; raises `NetworkError` naming `what` otherwise."""
-    if not (is_whole(value) and value >= 1):
-        raise NetworkError(f"{what}: at_once is a whole number of steps from 1, got {value!r}")
+def count(value: Any, what: str, least: int = 1) -> int:
+    """A whole number from `least`; raises `NetworkError` naming `what` otherwise."""
+    if not (is_whole(value) and value >= least):
+        raise NetworkError(f"{what} must be a whole number from {least}, got {value!r}")
     return int(value)
+
+
+def number(value: Any, what: str) -> float:
+    """A finite number; raises `NetworkError` naming `what` otherwise."""
+    if not is_number(value):
+        raise NetworkError(f"{what} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def above_zero(value: Any, what: str, unit: str = "") -> float:
+    """A finite number above 0; raises `NetworkError` naming `what` and the unit otherwise."""
+    if not (is_number(value) and value > 0):
+        raise NetworkError(f"{what} must be above 0{unit}, got {value!r}")
+    return float(value)
+
+
+def from_zero(value: Any, what: str, unit: str = "") -> float:
+    """A finite number from 0; raises `NetworkError` naming `what` and the unit otherwise."""
+    if not (is_number(value) and value >= 0):
+        raise NetworkError(f"{what} must be 0{unit} or more, got {value!r}")
+    return float(value)
+
+
+def finite(
+    value: Any, what: str, meant: str = "finite numbers", truth_values: bool = False
+) -> NDArray:
+    """Finite numbers as a float64 array of their own.
+
+    Where they may be `truth_values`, these are zeros and ones. Raises `NetworkError` naming `what`,
+    and what is `meant`, for anything else.
+    """
+    try:
+        values = np.array(as_real(value)) if truth_values else as_numbers(value)
+    except (TypeError, ValueError):
+        values = np.array(np.nan)
+    if not np.all(np.isfinite(values)):
+        raise NetworkError(f"{what} must be {meant}, got {value!r}")
+    return values
 
 
 def as_delay(value: Any, what: str) -> float | NDArray:
@@ -98,10 +136,7 @@ def as_value(returned: Any) -> NDArray:
 
 def fixed_numbers(owner: object, name: str) -> NDArray:
     """Make a field a read-only float64 copy of its numbers; raises `NetworkError` for others."""
-    given = getattr(owner, name)
-    values = numbers_or_nan(given)
-    if not np.all(np.isfinite(values)):
-        raise NetworkError(f"{type(owner).__name__}.{name} must be finite numbers, got {given!r}")
+    values = finite(getattr(owner, name), f"{type(owner).__name__}.{name}")
     object.__setattr__(owner, name, frozen(values))
     return values
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number, is_whole, numbers_or_nan
+from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.optional import require
-from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import fixed
+from spikewright.network.attributes import Registry
 from spikewright.network.cholesky import normal_solution
+from spikewright.network.shapes import fixed_numbers, from_zero
 
-_registry: dict[str, type[Solver]] = {}
-SOLVERS = MappingProxyType(_registry)
+SOLVERS = Registry("solver")
 """Every registered solver, by name (read only)."""
 
 
@@ -45,9 +43,7 @@ class Solver(ABC):
     def __post_init__(self) -> None:
         self._check_weights()
         for name in self.from_zero:
-            value = getattr(self, name)
-            if not (is_number(value) and value >= 0):
-                raise NetworkError(f"{type(self).__name__}.{name} must be 0 or more, got {value!r}")
+            from_zero(getattr(self, name), f"{type(self).__name__}.{name}")
 
     def _check_weights(self) -> None:
         """Raise `NetworkError` unless `weights` is a truth value, as a penalty given first is not.
@@ -71,12 +67,7 @@ class Solver(ABC):
         """
 
 
-T = TypeVar("T", bound=type[Solver])
-
-
-def register(cls: T) -> T:
-    """Class decorator: make a solver known to files."""
-    return enter(_registry, fixed(cls), "solver")
+register = SOLVERS.register
 
 
 def rmse(activities: NDArray, decoders: NDArray, targets: NDArray) -> NDArray:
@@ -222,15 +213,10 @@ class NoSolver(Solver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.values is None:
-            return
-        values = numbers_or_nan(self.values)
-        if values.ndim != 2 or not np.all(np.isfinite(values)):
+        if self.values is not None and fixed_numbers(self, "values").ndim != 2:
             raise NetworkError(
-                f"NoSolver.values must be (n, outputs) finite numbers, got shape {values.shape}"
+                f"NoSolver.values must be (n, outputs), got shape {self.values.shape}"
             )
-        values.setflags(write=False)
-        object.__setattr__(self, "values", values)
 
     def solve(self, activities: NDArray, targets: NDArray, rng: np.random.Generator) -> Solution:
         shape = (activities.shape[1], targets.shape[1])

@@ -48,6 +48,18 @@ class Linear:
     chain: tuple[t.Transform, ...] = ()
     bias: NDArray | None = None
 
+    def fitted(self, shape: Shape) -> tuple[tuple[t.Transform, ...], Shape]:
+        """The chain for arrays of a shape, flattened where weights take a vector; its image."""
+        made: list[t.Transform] = []
+        for part in self.chain:
+            count = part.matrix.shape[1] if isinstance(part, t.Dense) else None
+            if len(shape) > 1 and shape[-1] != count == math.prod(shape):
+                shape = (count,)
+                made.append(t.Reshape(shape))
+            shape = part.output_shape(shape)
+            made.append(part)
+        return tuple(made), shape
+
 
 @dataclass(frozen=True, eq=False)
 class Cell:

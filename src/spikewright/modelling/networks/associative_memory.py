@@ -8,16 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.checks import (
-    ThresholdingEnsembles,
-    above_zero,
-    count,
-    free_name,
-    vectors,
-)
+from spikewright.modelling.networks.checks import ThresholdingEnsembles, free_name, vectors
 from spikewright.modelling.networks.ensemble_array import EnsembleArray
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.pointwise import SmoothStep
+from spikewright.network.shapes import above_zero, count
 
 _UTILITY = SmoothStep(0.0, 1 / 15)  # of what an item is similar by, above its threshold
 _STEP_POINTS = 5000  # evaluation points of a step, which is steep

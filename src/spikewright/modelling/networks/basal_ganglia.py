@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.checks import POSITIVE, count, number
+from spikewright.modelling.networks.checks import POSITIVE
 from spikewright.modelling.networks.ensemble_array import EnsembleArray
 from spikewright.network import Config, Connection, Network, Node
 from spikewright.network.distributions import Uniform
 from spikewright.network.pointwise import Above
+from spikewright.network.shapes import count, number
 from spikewright.network.synapses import Lowpass
 
 # Gurney, Prescott & Redgrave (2001), as neurons: Stewart, Choo & Eliasmith (2010).

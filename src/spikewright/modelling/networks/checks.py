@@ -7,32 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
 from spikewright.network import Config, Ensemble
 from spikewright.network.distributions import Choice, Exponential, Uniform
-from spikewright.network.shapes import as_real
-
-
-def count(value: Any, what: str) -> int:
-    """A whole number from 1; raises `NetworkError` naming `what` otherwise."""
-    if not (is_whole(value) and value >= 1):
-        raise NetworkError(f"{what} must be a whole number from 1, got {value!r}")
-    return int(value)
-
-
-def number(value: Any, what: str) -> float:
-    """A finite number; raises `NetworkError` naming `what` otherwise."""
-    if not is_number(value):
-        raise NetworkError(f"{what} must be a finite number, got {value!r}")
-    return float(value)
-
-
-def above_zero(value: Any, what: str) -> float:
-    """A finite number above 0; raises `NetworkError` naming `what` otherwise."""
-    if not (is_number(value) and value > 0):
-        raise NetworkError(f"{what} must be above 0, got {value!r}")
-    return float(value)
+from spikewright.network.shapes import above_zero, finite
 
 
 def free_name(owner: Any, name: Any, what: str) -> None:
@@ -45,14 +24,9 @@ def free_name(owner: Any, name: Any, what: str) -> None:
 
 def vectors(value: Any, what: str) -> NDArray:
     """`(n, dimensions)` finite numbers; raises `NetworkError` naming `what` otherwise."""
-    try:
-        array = as_real(value)
-    except (TypeError, ValueError):
-        raise NetworkError(f"{what} must be vectors of numbers, got {value!r}") from None
+    array = finite(value, what, truth_values=True)
     if array.ndim != 2 or array.size == 0:
         raise NetworkError(f"{what} must be (n, dimensions) numbers, got shape {array.shape}")
-    if not np.all(np.isfinite(array)):
-        raise NetworkError(f"{what} hold NaN or infinity")
     return array
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.checks import count, free_name
+from spikewright.modelling.networks.checks import free_name
 from spikewright.network import Connection, Ensemble, Network, Node
-from spikewright.network.shapes import as_value
+from spikewright.network.shapes import as_value, count
 
 Function = Callable[..., ArrayLike]
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.modelling.networks.checks import above_zero, count
 from spikewright.modelling.networks.ensemble_array import EnsembleArray
 from spikewright.network import Connection, Network, Node
 from spikewright.network.pointwise import Square
+from spikewright.network.shapes import above_zero, count
 
 _HALF = math.sqrt(0.5)
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.checks import ThresholdingEnsembles, above_zero, count, number
+from spikewright.modelling.networks.checks import ThresholdingEnsembles
 from spikewright.modelling.networks.ensemble_array import EnsembleArray
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.pointwise import Step
+from spikewright.network.shapes import above_zero, count, number
 
 
 class Integrator(Network):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.checks import count
 from spikewright.modelling.semantic.connecting import N_NEURONS, SYNAPSE, connect, read_effects
 from spikewright.modelling.semantic.module import Module
 from spikewright.network import Network
 from spikewright.network.network import container
+from spikewright.network.shapes import count
 
 
 class Model(Network):

@@ -14,7 +14,6 @@ from spikewright.modelling.networks import (
     Thalamus,
     ThresholdingEnsembles,
 )
-from spikewright.modelling.networks.checks import count
 from spikewright.modelling.semantic.connecting import (
     Action,
     Effect,
@@ -31,6 +30,7 @@ from spikewright.modelling.semantic.modules import State
 from spikewright.modelling.semantic.operators import operand
 from spikewright.modelling.semantic.vocabulary import End
 from spikewright.network import Connection, Ensemble, Network, Node
+from spikewright.network.shapes import count
 
 _INHIBITION = -10.0  # times the gain
 _GABA = 0.008  # seconds

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
-from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import fixed
+from spikewright.network.attributes import Registry
 from spikewright.network.config import Default
 from spikewright.network.neurons.base import check_from_zero
 from spikewright.network.synapses import Lowpass, Synapse, WindowMean, as_synapse
@@ -30,8 +28,7 @@ Side = Literal["pre", "post"]
 ACTIVITY_FILTER = Lowpass(0.005)
 """Behind which rules see activities unless they are told otherwise."""
 
-_registry: dict[str, type[LearningRuleType]] = {}
-LEARNING_RULES = MappingProxyType(_registry)
+LEARNING_RULES = Registry("learning rule")
 """Every registered learning rule, by name (read only)."""
 
 
@@ -125,12 +122,7 @@ class FilteredRule(LearningRuleType):
         return {name: (side, getattr(self, field)) for name, side, field in self.reads}
 
 
-T = TypeVar("T", bound=type[LearningRuleType])
-
-
-def register(cls: T) -> T:
-    """Class decorator: make a rule known to files, engines' tests and documentation."""
-    return enter(_registry, fixed(cls), "learning rule")
+register = LEARNING_RULES.register
 
 
 def outer(receivers: Array, senders: Array) -> Array:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import numbers_or_nan
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.learning.base import LearningRuleType
 from spikewright.network.learning.fitting import check_fit
-from spikewright.network.shapes import Shape
+from spikewright.network.shapes import Shape, finite
 from spikewright.network.view import ObjView
 
 if TYPE_CHECKING:
@@ -80,6 +78,7 @@ class LearningRule(Checked):
 
 
 _LEARNED = ("weights", "encoders")
+_MATRIX = "a matrix of finite numbers"
 
 
 def rules_given(connection: Connection, value: Any) -> tuple[Any, tuple[LearningRule, ...]]:
@@ -119,11 +118,8 @@ def learned_given(connection: Connection, value: Mapping[str, ArrayLike]) -> dic
     for name, values in value.items():
         if name not in _LEARNED:
             raise NetworkError(f"{connection!r}: learned arrays are named {_LEARNED}, got {name!r}")
-        array = numbers_or_nan(values)
-        if array.ndim != 2 or not np.all(np.isfinite(array)):
-            raise NetworkError(
-                f"{connection!r}: learned {name} must be a matrix of finite numbers, got shape "
-                f"{array.shape}"
-            )
-        found[name] = array
+        what = f"{connection!r}: learned {name}"
+        found[name] = finite(values, what, _MATRIX)
+        if found[name].ndim != 2:
+            raise NetworkError(f"{what} must be {_MATRIX}, got shape {found[name].shape}")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import graphlib
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -40,8 +41,9 @@ TYPES = _all(NEURON_TYPES, {"Direct": Direct}, DISTRIBUTIONS)
 RANDOM = _all(DISTRIBUTIONS, PROCESSES, SYNAPSES)
 OUTPUTS = _all(FUNCTIONS, RANDOM)
 RULES = _all(LEARNING_RULES, SYNAPSES)
-VALUES = ("rate_scale",)
-DRAWN = ("gain", "bias", "max_rates", "intercepts", "encoders", "eval_points", "noise")
+DRAWN = (
+    "rate_scale", "gain", "bias", "max_rates", "intercepts", "encoders", "eval_points", "noise",
+)  # fmt: skip
 PLAIN = ("radius", "n_eval_points", "normalize_encoders")
 
 
@@ -120,18 +122,12 @@ def in_order(entries: Sequence[Any], first: int) -> list[int]:
     The number of the first connection among all objects is `first`. Raises `ValueError` where there
     is no order.
     """
-    needs = [_needed(entry["post"]) for entry in entries]
-    done: dict[int, None] = {}
-    while len(done) < len(entries):
-        ready = [
-            i
-            for i, need in enumerate(needs)
-            if i not in done and (need is None or need - first in done)
-        ]
-        if not ready:
-            raise ValueError("connections lead to each other's learning rules in a circle")
-        done.update(dict.fromkeys(ready))
-    return list(done)
+    needs = (_needed(entry["post"]) for entry in entries)
+    before = {i: () if need is None else (need - first,) for i, need in enumerate(needs)}
+    order = list(graphlib.TopologicalSorter(before).static_order())
+    if len(order) > len(entries):
+        raise ValueError("connections lead to learning rules of objects that are no connections")
+    return order
 
 
 def _needed(end: Any) -> int | None:

@@ -12,7 +12,14 @@ from spikewright.network.neurons.base import (
 from spikewright.network.neurons.bipolar import BipolarIntegrateAndFire
 from spikewright.network.neurons.discrete import Direct, DiscreteLI, DiscreteLIF, Izhikevich
 from spikewright.network.neurons.integrator import TOLERANCE, integrate
-from spikewright.network.neurons.lif import LIF, AdaptiveLIF, AdaptiveLIFRate, GridLIF, LIFRate
+from spikewright.network.neurons.lif import (
+    LIF,
+    AdaptiveLIF,
+    AdaptiveLIFRate,
+    GridLIF,
+    LIFRate,
+    SoftLIFRate,
+)
 from spikewright.network.neurons.rectified import (
     ROUNDING,
     FixedPointIntegrateAndFire,
@@ -28,7 +35,6 @@ from spikewright.network.neurons.smooth import (
     Elementwise,
     ParametricReLU,
     Sigmoid,
-    SoftLIFRate,
     Softplus,
     Tanh,
 )

@@ -17,7 +17,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
 
 import numpy as np
@@ -25,9 +24,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.equations import NUMPY
-from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import fixed
+from spikewright.network.attributes import Registry
 from spikewright.network.distributions import Distribution
 from spikewright.network.neurons.initial_state import Starting, as_initial_state
 from spikewright.network.neurons.integrator import integrate
@@ -37,8 +35,7 @@ Array = Any  # an array of whatever library the engine computes with
 State = dict[str, Array]
 Scaling = Literal["gain", "integrator", "skewed", "refused"]
 
-_registry: dict[str, type[NeuronType]] = {}
-NEURON_TYPES = MappingProxyType(_registry)
+NEURON_TYPES = Registry("neuron type")
 """Every registered neuron type, by name (read only)."""
 MOST_SPIKES = 2**53
 """The largest cap on spikes of a step: up to it float64 holds every whole number."""
@@ -172,7 +169,7 @@ class NeuronType(Starting, ABC):
     spike_heights: tuple[int, ...] = ()
     """The worth of a spike in each of the first steps, in spikes of later ones; 1 unless told."""
     amplitude: float = 1.0
-    above_zero: ClassVar[tuple[str, ...]] = ()
+    above_zero: ClassVar[tuple[str, ...]] = ("amplitude",)
     from_zero: ClassVar[tuple[str, ...]] = ()
     """Fields that are checked when a type is made: finite numbers above 0, and from 0."""
     per_neuron: ClassVar[tuple[str, ...]] = ()
@@ -199,7 +196,7 @@ class NeuronType(Starting, ABC):
     @property
     def most_spikes(self) -> int | None:
         """The largest number of spikes of a neuron in one step, of either sign; None: no bound."""
-        return None
+        return getattr(self, "max_spikes_per_step", None)
 
     def height_at(self, step: int) -> int:
         """The worth of a spike in a step, counted from 1."""
@@ -329,6 +326,13 @@ class NeuronType(Starting, ABC):
         return np.asarray(self.rates(NUMPY_RATES, np.asarray(gain + bias, np.float64)))
 
 
+class RateFunction(NeuronType):
+    """A type whose step is its rate function."""
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        return self.rates(xp, current)
+
+
 NUMPY_RATES: Any = NUMPY
 """NumPy as the namespace of rate functions, which need no integrator."""
 
@@ -439,7 +443,7 @@ def register(cls: T) -> T:
         return f"{text[:-1]}{', ' * (text[-2] != '(')}initial_state={given!r})" if given else text
 
     cls.__repr__ = shown  # type: ignore[method-assign, assignment]
-    return enter(_registry, fixed(cls), "neuron type")
+    return NEURON_TYPES.register(cls)
 
 
 def each_of(xp: ArrayNamespace, value: float | NDArray) -> Any:

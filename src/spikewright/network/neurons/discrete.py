@@ -68,7 +68,6 @@ class DiscreteLI(_Decaying):
     decay: NDArray
     amplitude: float = 1.0
     negative = True
-    above_zero = ("amplitude",)
 
     def initial_values(self) -> Mapping[str, float]:
         return {"potential": 0.0}
@@ -96,7 +95,6 @@ class DiscreteLIF(_Decaying):
     max_spikes_per_step: int | None = None
     amplitude: float = 1.0
     spiking = True
-    above_zero = ("amplitude",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

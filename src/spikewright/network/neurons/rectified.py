@@ -16,6 +16,7 @@ from spikewright.network.neurons.base import (
     ArrayNamespace,
     Clock,
     NeuronType,
+    RateFunction,
     Scaling,
     State,
     check_gain,
@@ -28,6 +29,9 @@ class LinearResponse(NeuronType):
     """Piecewise linear above threshold: `f(s J) = s f(J)`, so a scale acts on the gain."""
 
     scaling: Scaling = "gain"
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return xp.maximum(current, 0.0)
 
     def voltage_unit(self, threshold: Array) -> Array:
         return threshold
@@ -42,17 +46,10 @@ class LinearResponse(NeuronType):
 
 @register
 @dataclass(frozen=True)
-class RectifiedLinear(LinearResponse):
+class RectifiedLinear(RateFunction, LinearResponse):
     """`y = max(0, J)`, in Hz."""
 
     amplitude: float = 1.0
-    above_zero = ("amplitude",)
-
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return xp.maximum(current, 0.0)
-
-    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        return self.rates(xp, current)
 
 
 @register
@@ -67,10 +64,6 @@ class SpikingRectifiedLinear(LinearResponse):
     amplitude: float = 1.0
     spiking = True
     departs = "negative current is thrown away at every step"
-    above_zero = ("amplitude",)
-
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return xp.maximum(current, 0.0)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         counts, state["voltage"] = xp.integrate(
@@ -99,18 +92,9 @@ class IntegrateAndFire(LinearResponse):
         """True unless a floor of the voltage discards charge."""
         return self.voltage_floor is None
 
-    above_zero = ("amplitude",)
-
     def __post_init__(self) -> None:
         super().__post_init__()
         check_floor(self, self.voltage_floor)
-
-    @property
-    def most_spikes(self) -> int | None:
-        return self.max_spikes_per_step
-
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return xp.maximum(current, 0.0)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         counts, state["voltage"] = xp.integrate(
@@ -139,11 +123,6 @@ class SignedIntegrateAndFire(LinearResponse):
     negative = True
     follows_mean = True
     follows_sum = True
-    above_zero = ("amplitude",)
-
-    @property
-    def most_spikes(self) -> int | None:
-        return self.max_spikes_per_step
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return current
@@ -163,7 +142,6 @@ class _Leaky(LinearResponse):
 
     negative_slope: float
     negative = True
-    above_zero = ("amplitude",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,14 +153,11 @@ class _Leaky(LinearResponse):
 
 @register
 @dataclass(frozen=True)
-class LeakyReLU(_Leaky):
+class LeakyReLU(RateFunction, _Leaky):
     """`y = J` where `J >= 0`, else `negative_slope J`, in Hz."""
 
     negative_slope: float = 0.3
     amplitude: float = 1.0
-
-    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        return self.rates(xp, current)
 
 
 @register
@@ -254,7 +229,6 @@ class FixedPointIntegrateAndFire(EqualByValue, LinearResponse):
     spiking = True
     departs = "charge is lost in a reset, a leak, or at the bounds of the voltage"
     rounds_charge = True
-    above_zero = ("amplitude",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -288,15 +262,8 @@ class FixedPointIntegrateAndFire(EqualByValue, LinearResponse):
         """True with a reset to zero."""
         return self.reset == "zero"
 
-    @property
-    def most_spikes(self) -> int | None:
-        return self.max_spikes_per_step
-
     def voltage_unit(self, threshold: Array) -> Array:
         return self.threshold
-
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return xp.maximum(current, 0.0)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         threshold, voltage = xp.constant(self.threshold), state["voltage"]

@@ -39,7 +39,6 @@ class _Wrapper(NeuronType):
 
     base_type: NeuronType
     amplitude: float = 1.0
-    above_zero = ("amplitude",)
     spiking = True
     negative = _of_base("negative")
     guarded = _of_base("guarded")
@@ -108,10 +107,6 @@ class RunningMeanSpiking(_Wrapper):
     max_spikes_per_step: int | None = None
     follows_mean = True
     follows_sum = True
-
-    @property
-    def most_spikes(self) -> int | None:
-        return self.max_spikes_per_step
 
     @property
     def negative(self) -> bool:  # type: ignore[override]

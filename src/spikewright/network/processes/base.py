@@ -5,24 +5,28 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import is_number, is_whole
-from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import fixed
-from spikewright.network.shapes import Shape, as_real, as_shape, as_value
+from spikewright.network.attributes import Registry
+from spikewright.network.shapes import (
+    Shape,
+    above_zero,
+    as_shape,
+    as_value,
+    count,
+    finite,
+    from_zero,
+)
 
 Step = Callable[..., Any]
 State = dict[str, NDArray]
 Chance = np.random.Generator | np.random.RandomState | int | None
 
-_registry: dict[str, type[Process]] = {}
-PROCESSES = MappingProxyType(_registry)
+PROCESSES = Registry("process")
 """Every registered process, by name (read only)."""
 
 
@@ -74,8 +78,7 @@ class Process(ABC):
         self, seconds: float, d: int | None = None, dt: float | None = None, rng: Chance = None
     ) -> NDArray:
         """The values of `round(seconds / dt)` steps; the rest is as in `run_steps`."""
-        if not (is_number(seconds) and seconds >= 0):
-            raise NetworkError(f"a process runs for 0 s or more, got {seconds!r}")
+        from_zero(seconds, f"{self!r}: seconds", " s")
         return self.run_steps(round(seconds / self._checked_dt(dt)), d, dt, rng)
 
     def run_steps(
@@ -87,21 +90,16 @@ class Process(ABC):
         generator or a seed (default: the process's seed, or 0). Raises `NetworkError` for a size
         that the process cannot have, and for values of another shape.
         """
-        if not (is_whole(steps) and steps >= 0):
-            raise NetworkError(f"steps must be a whole number from 0, got {steps!r}")
-        return self._values([()] * steps, (0,), d, dt, rng)
+        return self._values([()] * count(steps, "steps", 0), (0,), d, dt, rng)
 
     def apply(
         self, x: ArrayLike, d: int | None = None, dt: float | None = None, rng: Chance = None
     ) -> NDArray:
         """The output `(steps, d)` for an input `(steps, size_in)`; otherwise as `run_steps`."""
-        try:
-            values = as_real(x)
-        except (TypeError, ValueError):
-            values = np.empty(())
-        if values.ndim != 2 or not np.isfinite(values).all():
-            raise NetworkError(f"{self!r} is given (steps, size_in) finite numbers, got {x!r}")
-        return self._values([(row,) for row in values.copy()], values.shape[1:], d, dt, rng)
+        values = finite(x, f"{self!r}: its input", truth_values=True)
+        if values.ndim != 2:
+            raise NetworkError(f"{self!r} is given (steps, size_in) numbers, got {values.shape}")
+        return self._values([(row,) for row in values], values.shape[1:], d, dt, rng)
 
     def _values(
         self, given: list[Any], shape_in: Shape, d: int | None, dt: float | None, rng: Chance
@@ -133,10 +131,7 @@ class Process(ABC):
         return value
 
     def _checked_dt(self, dt: float | None) -> float:
-        dt = self.default_dt if dt is None else dt
-        if not (is_number(dt) and dt > 0):
-            raise NetworkError(f"dt must be above 0 s, got {dt!r}")
-        return float(dt)
+        return above_zero(self.default_dt if dt is None else dt, "dt", " s")
 
 
 def check_no_input(process: Process, shape_in: Shape) -> None:
@@ -157,9 +152,4 @@ def check_gives(process: Process, size: int, shape_out: Shape, what: str) -> Non
         )
 
 
-T = TypeVar("T", bound=type[Process])
-
-
-def register(cls: T) -> T:
-    """Class decorator: make a process known to files."""
-    return enter(_registry, fixed(cls), "process")
+register = PROCESSES.register

@@ -8,7 +8,6 @@ from dataclasses import KW_ONLY, dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arrays import frozen
 from spikewright.errors import NetworkError
 from spikewright.network.distributions import Distribution, Gaussian
 from spikewright.network.neurons.base import check_positive
@@ -20,7 +19,7 @@ from spikewright.network.processes.base import (
     check_no_input,
     register,
 )
-from spikewright.network.shapes import Shape, as_real, as_seed
+from spikewright.network.shapes import Shape, as_seed, fixed_numbers
 from spikewright.network.synapses import LinearFilter, Lowpass, Synapse
 
 
@@ -154,15 +153,9 @@ class PoissonSpikes(Process):
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        try:
-            rates = np.array(as_real(self.rates), np.float64)
-        except (TypeError, ValueError):
-            rates = np.array(np.nan)
-        if rates.size == 0 or not np.all(np.isfinite(rates) & (rates >= 0)):
-            raise NetworkError(
-                f"PoissonSpikes.rates must be finite numbers from 0 in Hz, got {self.rates!r}"
-            )
-        object.__setattr__(self, "rates", frozen(rates))
+        rates = fixed_numbers(self, "rates")
+        if rates.size == 0 or not np.all(rates >= 0):
+            raise NetworkError(f"PoissonSpikes.rates must be from 0 in Hz, got {self.rates!r}")
         check_positive(self, amplitude=self.amplitude)
         as_seed(self.seed, "PoissonSpikes")
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number, numbers_or_nan
+from spikewright._base.arguments import is_number
+from spikewright._base.arrays import frozen
 from spikewright._base.optional import require
 from spikewright.errors import NetworkError
 from spikewright.network.processes.base import (
@@ -20,7 +21,14 @@ from spikewright.network.processes.base import (
     check_no_input,
     register,
 )
-from spikewright.network.shapes import Shape, as_real, as_seed
+from spikewright.network.shapes import (
+    Shape,
+    above_zero,
+    as_seed,
+    finite,
+    fixed_numbers,
+    number,
+)
 
 _EARLY = 1e-7  # of a step or presentation by which a change may come early: rounding of times
 
@@ -44,16 +52,14 @@ class WhiteSignal(Process):
 
     def __post_init__(self) -> None:
         for name in ("period", "high", "rms"):
-            value = getattr(self, name)
-            if not (is_number(value) and value > 0):
-                raise NetworkError(f"WhiteSignal.{name} must be above 0, got {value!r}")
+            above_zero(getattr(self, name), f"WhiteSignal.{name}")
         if self.high < 1.0 / self.period:
             raise NetworkError(
                 f"WhiteSignal.high must be at least 1 / period = {1 / self.period:g} Hz, or the "
                 f"signal is zero; got {self.high!r}"
             )
-        if self.y0 is not None and not is_number(self.y0):
-            raise NetworkError(f"WhiteSignal.y0 must be None or a number, got {self.y0!r}")
+        if self.y0 is not None:
+            number(self.y0, "WhiteSignal.y0")
         as_seed(self.seed, "WhiteSignal")
 
     def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
@@ -95,21 +101,11 @@ class PresentInput(Process):
     presentation_time: float
 
     def __post_init__(self) -> None:
-        try:
-            inputs = np.array(as_real(self.inputs))
-        except (TypeError, ValueError):
-            inputs = np.array(np.nan)
-        if inputs.ndim < 1 or inputs.size == 0 or not np.all(np.isfinite(inputs)):
-            raise NetworkError(
-                f"PresentInput.inputs must be (n, values) finite numbers, got shape {inputs.shape}"
-            )
-        inputs = inputs.reshape(len(inputs), -1)
-        inputs.setflags(write=False)
-        object.__setattr__(self, "inputs", inputs)
-        if not (is_number(self.presentation_time) and self.presentation_time > 0):
-            raise NetworkError(
-                f"PresentInput.presentation_time must be above 0 s, got {self.presentation_time!r}"
-            )
+        inputs = finite(self.inputs, "PresentInput.inputs", truth_values=True)
+        if inputs.ndim < 1 or inputs.size == 0:
+            raise NetworkError(f"PresentInput.inputs must be (n, values), got shape {inputs.shape}")
+        object.__setattr__(self, "inputs", frozen(inputs.reshape(len(inputs), -1)))
+        above_zero(self.presentation_time, "PresentInput.presentation_time", " s")
 
     @property
     def default_size_out(self) -> int:  # type: ignore[override]
@@ -144,14 +140,11 @@ class EachStep(Process):
     values: NDArray
 
     def __post_init__(self) -> None:
-        values = numbers_or_nan(self.values)
-        if values.ndim < 1 or len(values) == 0 or not np.all(np.isfinite(values)):
+        values = fixed_numbers(self, "values")
+        if values.ndim < 1 or len(values) == 0:
             raise NetworkError(
-                "EachStep.values must be finite numbers (steps, ...), got an array of shape "
-                f"{values.shape}{' with NaN or infinity' * (values.size > 0 < values.ndim)}"
+                f"EachStep.values must be finite numbers (steps, ...), got shape {values.shape}"
             )
-        values.setflags(write=False)
-        object.__setattr__(self, "values", values)
 
     @property
     def default_size_out(self) -> int:  # type: ignore[override]
@@ -223,12 +216,7 @@ class Piecewise(Process):
     def _piece(self, t: float, value: Any) -> Piece:
         if callable(value):
             return lambda now: np.ravel(np.asarray(value(now), np.float64))
-        try:
-            fixed = np.ravel(np.asarray(value, np.float64))
-        except (TypeError, ValueError):
-            fixed = np.array([np.nan])
-        if not np.all(np.isfinite(fixed)):
-            raise NetworkError(f"Piecewise: the value at {t!r} s is not of finite numbers")
+        fixed = np.ravel(finite(value, f"Piecewise: the value at {t!r} s", truth_values=True))
         return lambda now: fixed
 
     @property

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from types import MappingProxyType
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import check_unmasked
 from spikewright._base.arrays import immutable
-from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import fixed
+from spikewright.network.attributes import Registry
 from spikewright.network.shapes import Shape
 
-_registry: dict[str, type[Transform]] = {}
-TRANSFORMS = MappingProxyType(_registry)
+TRANSFORMS = Registry("transform")
 """Every registered transform, by name (read only)."""
 
-T = TypeVar("T", bound="type[Transform]")
-
-
-def register(cls: T) -> T:
-    """Class decorator: make a transform known to files, engines' tests and documentation."""
-    return enter(_registry, fixed(cls), "transform")
+register = TRANSFORMS.register
 
 
 class Transform(ABC):

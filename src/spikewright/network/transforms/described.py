@@ -13,14 +13,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import is_whole, numbers_or_nan
+from spikewright._base.arguments import is_whole
 from spikewright._base.arrays import frozen
 from spikewright.network.distributions import Distribution, Uniform
-from spikewright.network.shapes import Shape, whole_numbers
+from spikewright.network.shapes import Shape, finite, whole_numbers
 from spikewright.network.transforms.base import Transform, require
 
 Init = ArrayLike | Distribution
 _USUAL = Uniform(-1.0, 1.0)
+_INIT = "finite numbers or a distribution"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ def matrix_of(make: Callable[[NDArray], Transform], shape: Any, init: Init = 1.0
     words = f"Dense(({out}, {inner}), ...)"
     if isinstance(init, Distribution):
         return Described(words, inner, out, init, (out, inner), make)
-    values = _numbers("Dense", init)
+    values = finite(init, "Dense: init", _INIT)
     diagonal = out == inner and values.shape in ((), (out,))
     require(
         diagonal or values.shape == (out, inner),
@@ -95,7 +96,7 @@ def entries_of(
         f"Sparse: indices are a row and a column for each entry, (n, 2), got shape {at.shape}",
     )
     drawn = isinstance(init, Distribution)
-    values: Any = init if drawn else _numbers("Sparse", init)
+    values: Any = init if drawn else finite(init, "Sparse: init", _INIT)
     require(
         drawn or values.shape in ((), (len(at),)),
         f"Sparse: init is one value, or one for each of {len(at)} entries; got {np.shape(values)}",
@@ -185,7 +186,7 @@ class Filters:
     def described(self, make: Callable[[NDArray], Transform], size_out: int) -> Described:
         """The map that is to be made."""
         drawn = isinstance(self.init, Distribution)
-        init: Any = self.init if drawn else _numbers(self.what, self.init)
+        init: Any = self.init if drawn else finite(self.init, f"{self.what}: init", _INIT)
         require(
             drawn or init.shape == self.kernel_shape,
             f"{self.what}: init is a kernel (*kernel_size, channels / groups, n_filters) = "
@@ -205,12 +206,3 @@ def _matrix_shape(what: str, shape: Any) -> tuple[int, int]:
 def is_matrix_shape(value: Any) -> bool:
     """Whether something is the shape of a matrix, not a matrix."""
     return isinstance(value, tuple | list) and len(value) == 2 and all(map(is_whole, value))
-
-
-def _numbers(what: str, values: Any) -> NDArray:
-    found = numbers_or_nan(values)
-    require(
-        bool(np.isfinite(found).all()),
-        f"{what}: init must be finite numbers or a distribution, got {values!r}",
-    )
-    return found

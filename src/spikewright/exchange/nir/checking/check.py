@@ -13,7 +13,7 @@ from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
 from spikewright._base.samples import duration, held
-from spikewright.errors import DamagedFileError, NetworkError, SimulationError
+from spikewright.errors import NetworkError, SimulationError
 from spikewright.exchange.nir.checking.explain import TIES, Explanation, explain
 from spikewright.exchange.nir.checking.process import Bounds, Heard, Job, ask, run_here
 from spikewright.exchange.nir.checking.readers import Place, Reader, Readers, places
@@ -22,7 +22,7 @@ from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
 from spikewright.exchange.nir.checking.wiring import Wiring, wiring_of
 from spikewright.exchange.nir.dialects import rule_of
 from spikewright.exchange.nir.loading import network_of, step_of
-from spikewright.exchange.nir.reading import read_flat
+from spikewright.exchange.nir.reading import Flat, read_flat
 from spikewright.network import Network
 
 _EXPLAINED = 4  # samples whose every spike is compared
@@ -80,9 +80,10 @@ def check(
         )
     if reset not in RESETS:
         raise NetworkError(f"reset must be one of {', '.join(RESETS)}, got {reset!r}")
-    network, step = _read(path, dt, reset)
-    graph = _graph(Path(path))
-    wiring = wiring_of(graph)
+    require("nir")
+    flat = read_flat(path)
+    network, step = _read(flat, dt, reset)
+    wiring = wiring_of(flat)
     values, timed, count = _samples(wiring, np.asarray(x), steps)
     truth = None if labels is None else _labels(labels, len(values))
     job = Job(
@@ -96,17 +97,15 @@ def check(
     )
     here = run_here(network, wiring, job)
     bounds = Bounds(float(seconds), int(memory * 2**30))
-    ours = RESETS[reset].in_time_of(rule_of(graph.metadata))
+    ours = RESETS[reset].in_time_of(rule_of(flat.metadata))
     subject = _Subject(wiring, job, here, truth, ours)
     rows = tuple(_row(place, subject, bounds) for place in where)
     totals = {name: float(c.sum() / len(values)) for name, c in here.counts.items()}
     return Check(Path(path), len(values), count, totals, _accuracy(here, truth), rows)
 
 
-def _read(path: str | Path, dt: float | None, reset: str) -> tuple[Network, float]:
+def _read(flat: Flat, dt: float | None, reset: str) -> tuple[Network, float]:
     """The network of a file, and its step, in the file's unit of time, as readers have it."""
-    require("nir")
-    flat = read_flat(path)
     step = step_of(flat.metadata, dt)
     if step is None:
         raise NetworkError(
@@ -116,19 +115,9 @@ def _read(path: str | Path, dt: float | None, reset: str) -> tuple[Network, floa
     return network_of(flat, replace(step, seconds=step.units), reset), step.units
 
 
-def _graph(path: Path) -> Any:
-    """The graph of a file that `load` could read; raises `DamagedFileError` where nir cannot."""
-    try:
-        return require("nir").read(path)
-    except Exception as error:  # whatever a file makes of nir
-        raise DamagedFileError(
-            f"{path}: holds no graph of NIR ({error}). Save it again."
-        ) from error
-
-
 def _samples(wiring: Wiring, x: NDArray, steps: Any) -> tuple[NDArray, bool, int]:
     """Samples, whether they have an axis of time, and the number of steps."""
-    shape = tuple(int(n) for n in np.atleast_1d(wiring.nodes[wiring.input].input_type["input"]))
+    shape = wiring.nodes[wiring.input].shape("shape")
     if x.dtype.kind not in "biuf" or not np.isfinite(x).all() or not x.size:
         raise SimulationError("x must hold finite real numbers, at least one sample of them")
     found = held(x, shape)

@@ -1,4 +1,4 @@
-"""NIR's equations under the semantics of any reader, in NumPy and float64.
+"""NIR's equations under the semantics of any reader, in float64.
 
 This is the evidence of a check: a difference is explained where these equations, with a reader's
 semantics and its own spikes as input, give its spikes again.
@@ -14,95 +14,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.windows import Windows
-from spikewright.exchange.nir.checking.semantics import Semantics
-from spikewright.exchange.nir.checking.wiring import Wiring, kind
+from spikewright.engines.program import Linear as Operator
+from spikewright.engines.reference.linear import LinearKernel
+from spikewright.exchange.nir.checking.semantics import OURS, Semantics
+from spikewright.exchange.nir.checking.wiring import Wiring
+from spikewright.exchange.nir.primitives import READERS, End, Linear, Time
+from spikewright.exchange.nir.reading import Record
 from spikewright.exchange.nir.walks import SPIKING
 from spikewright.network.neurons.integrator import TOLERANCE
+from spikewright.network.transforms import Shape
 
 
 class NotSimulated(Exception):
     """A node has no equation here, so that nothing can be said of its reader."""
 
 
-def apply(node: Any, x: NDArray) -> NDArray:
-    """The value of a node without state; raises `NotSimulated`."""
-    make = _MAPS.get(kind(node))
-    if make is None:
-        raise NotSimulated(f"a {kind(node)} has no equation in the check")
-    return make(node, x)
+def map_of(node: Record, shape: Shape) -> Callable[[NDArray], NDArray]:
+    """The map of a node without a state, of values `(batch, *shape)`; raises `NotSimulated`."""
+    reader = READERS.get(node.kind)
+    form = None if reader is None else reader(node, shape, _TIME)
+    if isinstance(form, End):
+        return lambda x: x
+    if not isinstance(form, Linear):
+        raise NotSimulated(f"a {node.kind} has no equation in the check")
+    chain, _ = form.fitted(shape)
+    kernels = [LinearKernel(Operator(node.name, (0,), 0, part), "float64") for part in chain]
+    bias = 0.0 if form.bias is None else form.bias
+
+    def apply(x: NDArray) -> NDArray:
+        values: Any = x[:, None]
+        for kernel in kernels:
+            (values,) = kernel.run([values], 0, 1)
+        return np.asarray(values[:, 0] + bias)
+
+    return apply
 
 
-def _affine(node: Any, x: NDArray) -> NDArray:
-    bias = getattr(node, "bias", None)
-    product = x @ np.asarray(node.weight, np.float64).T
-    return product if bias is None else product + bias
-
-
-def _convolution(node: Any, x: NDArray) -> NDArray:
-    weight = np.asarray(node.weight, np.float64)
-    rank = weight.ndim - 2
-    windows = _windows(node, weight.shape[2:], _each(node.dilation, rank))
-    patches = windows.patches(np.moveaxis(x, 1, -1))  # (batch, *places, taps, channels)
-    outputs = []
-    for group, part in enumerate(np.split(weight, node.groups)):
-        wide = part.shape[1]
-        seen = patches[..., group * wide : (group + 1) * wide]
-        kernel = part.reshape(len(part), wide, -1)
-        outputs.append(np.tensordot(seen, kernel, ((-1, -2), (1, 2))))
-    y = np.concatenate(outputs, -1) + (0.0 if node.bias is None else node.bias)
-    return np.moveaxis(y, -1, 1)
-
-
-def _pool(node: Any, x: NDArray) -> NDArray:
-    size = _each(node.kernel_size, x.ndim - 2)
-    patches = _windows(node, size, (1,) * len(size)).patches(np.moveaxis(x, 1, -1))
-    total = patches.sum(-2)
-    total = total / np.prod(size) if kind(node) == "AvgPool2d" else total
-    return np.moveaxis(total, -1, 1)
-
-
-def _windows(node: Any, size: tuple[int, ...], dilation: tuple[int, ...]) -> Windows:
-    stride = _each(node.stride, len(size))
-    if isinstance(node.padding, str):  # "valid" is none; "same" has half before, the rest behind
-        same = node.padding == "same"
-        reach = [d * (s - 1) * same for s, d in zip(size, dilation, strict=True)]
-        return Windows(size, stride, tuple((r // 2, r - r // 2) for r in reach), dilation)
-    pads = _each(node.padding, len(size))
-    return Windows(size, stride, tuple((p, p) for p in pads), dilation)
-
-
-def _each(value: Any, rank: int) -> tuple[int, ...]:
-    """A number, or one an axis, as one an axis."""
-    return tuple(int(v) for v in np.broadcast_to(value, (rank,)))
-
-
-def _flatten(node: Any, x: NDArray) -> NDArray:
-    """Its dimensions count from the first behind the batch."""
-    last = x.ndim - 1 if node.end_dim == -1 else node.end_dim + 1
-    first = node.start_dim + 1
-    return x.reshape(*x.shape[:first], -1, *x.shape[last + 1 :])
-
-
-_MAPS: dict[str, Callable[[Any, NDArray], NDArray]] = {
-    "Input": lambda node, x: x,
-    "Output": lambda node, x: x,
-    "Affine": _affine,
-    "Linear": _affine,
-    "Scale": lambda node, x: x * node.scale,
-    "Conv1d": _convolution,
-    "Conv2d": _convolution,
-    "SumPool2d": _pool,
-    "AvgPool2d": _pool,
-    "Flatten": _flatten,
-}
+_TIME = Time(1.0, None, OURS, 1.0)  # no node without a state reads it
 
 
 @dataclass
 class Cell:
     """A node with a state: current behind a synapse, voltage, and spikes unless it sends `v`."""
 
-    node: Any
+    node: Record
     semantics: Semantics
     voltage: NDArray
     near: NDArray
@@ -120,7 +75,7 @@ class Cell:
     @property
     def hard(self) -> bool:
         """True where a spike sets the voltage."""
-        return self.semantics.resets(kind(self.node)) == "zero"
+        return self.semantics.resets(self.node.kind) == "zero"
 
     def take(self, arriving: NDArray) -> None:
         """Integrate the current of a step."""
@@ -154,41 +109,37 @@ class Cell:
     def _reset(self, count: NDArray) -> None:
         assert self.threshold is not None
         if self.hard:
-            self.voltage = np.where(count > 0, self.node.v_reset, self.voltage)
+            self.voltage = np.where(count > 0, self.node.numbers("v_reset", 0.0), self.voltage)
         else:
             self.voltage = self.voltage - count * self.threshold
         if self.floor is not None:
             self.voltage = np.maximum(self.voltage, -self.floor * self.threshold)
 
 
-def cell_of(node: Any, semantics: Semantics, batch: int, dt: float = 1.0) -> Cell:
+def cell_of(node: Record, semantics: Semantics, batch: int, dt: float = 1.0) -> Cell:
     """The state of a node for a batch, under the semantics of a reader, for steps of `dt`."""
-    shape = (batch, *np.atleast_1d(node.input_type["input"]))
+    shape = (batch, *node.numbers("r").shape)
     said = node.metadata if semantics.stated else {}
     voltage = np.zeros(shape) + said.get("v_init", 0.0)
     cell = Cell(node, semantics, voltage, np.full(shape, np.inf), *_decay(node, semantics, dt))
-    if kind(node).startswith("Cuba"):
-        left = semantics.left(node.tau_syn, dt)
-        cell.synapse = (left, semantics.gain(kind(node), node.w_in, left))
-    if kind(node) in SPIKING:
-        cell.threshold = np.asarray(node.v_threshold, np.float64)
+    if node.kind.startswith("Cuba"):
+        left = semantics.left(node.numbers("tau_syn"), dt)
+        cell.synapse = (left, semantics.gain(node.kind, node.numbers("w_in", 1.0), left))
+    if node.kind in SPIKING:
+        cell.threshold = node.numbers("v_threshold")
         cell.floor = said.get("voltage_floor", semantics.floor)
         cell.most = said.get("max_spikes", semantics.most)
     return cell
 
 
-def _decay(node: Any, semantics: Semantics, dt: float) -> tuple[Any, Any, Any]:
+def _decay(node: Record, semantics: Semantics, dt: float) -> tuple[Any, Any, Any]:
     """The share of the voltage that a step leaves, the factor of the current, and an addend."""
-    if kind(node) in ("IF", "I"):
-        gain = (
-            dt * np.asarray(node.r, np.float64)
-            if "IF" in semantics.resists or kind(node) == "I"
-            else 1.0
-        )
-        return 1.0 - semantics.leak, gain, 0.0
-    tau = np.asarray(node.tau_mem if kind(node).startswith("Cuba") else node.tau, np.float64)
-    left = semantics.left(tau, dt)
-    return left, semantics.gain(kind(node), node.r, left), node.v_leak * (1.0 - left)
+    r = node.numbers("r")
+    if node.kind in ("IF", "I"):
+        read = "IF" in semantics.resists or node.kind == "I"
+        return 1.0 - semantics.leak, dt * r if read else 1.0, 0.0
+    left = semantics.left(node.numbers("tau_mem" if node.kind.startswith("Cuba") else "tau"), dt)
+    return left, semantics.gain(node.kind, r, left), node.numbers("v_leak") * (1.0 - left)
 
 
 @dataclass
@@ -223,6 +174,7 @@ def simulate(
     spikes: dict[str, list[NDArray]] = {name: [] for name in wiring.spiking}
     near: dict[str, list[NDArray]] = {name: [] for name in wiring.spiking}
     values: dict[str, NDArray] = {}
+    maps: dict[str, Callable[[NDArray], NDArray]] = {}
     outputs = []
 
     def arriving(name: str) -> NDArray:
@@ -246,7 +198,10 @@ def simulate(
                 cells[name].take(arriving(name))
                 send(name, cells[name].send(), step)
             elif name != wiring.input:
-                values[name] = apply(wiring.nodes[name], arriving(name))
+                current = arriving(name)
+                if name not in maps:
+                    maps[name] = map_of(wiring.nodes[name], current.shape[1:])
+                values[name] = maps[name](current)
         for name in late:
             cells[name].take(arriving(name))
         outputs.append(values[wiring.output])

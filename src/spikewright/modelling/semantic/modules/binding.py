@@ -10,10 +10,10 @@ from spikewright.modelling.networks import (
     dot_product_transform,
 )
 from spikewright.modelling.networks import Product as ProductNetwork
-from spikewright.modelling.networks.checks import above_zero, count
 from spikewright.modelling.semantic.module import Module, as_vocabulary
 from spikewright.modelling.semantic.vocabulary import End, Vocabulary
 from spikewright.network import Connection, Node
+from spikewright.network.shapes import above_zero, count
 
 
 class Bind(Module):

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from spikewright.errors import NetworkError
 from spikewright.modelling.networks import EnsembleArray
-from spikewright.modelling.networks.checks import count, number
 from spikewright.modelling.semantic.module import Module, as_vocabulary
 from spikewright.modelling.semantic.pointer import SemanticPointer
 from spikewright.modelling.semantic.vocabulary import End, Vocabulary
 from spikewright.network import Connection, Node
-from spikewright.network.shapes import as_value
+from spikewright.network.shapes import as_value, count, number
 
 _LARGEST_PART = 16
 # `k` of `d` values of a random direction are sqrt(k / d) long, give or take sqrt(1 / (2 d)): this
