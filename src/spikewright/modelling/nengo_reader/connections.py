@@ -74,10 +74,11 @@ def entries_of(weights: Any) -> tuple[NDArray, NDArray, NDArray]:
 def _convolution(theirs: Any, weights: Any) -> Transform:
     """A convolution or its transpose, as ours in the same terms."""
     numbers = np.array(weights, np.float64)
-    kind, shapes = Convolution, {"input_shape": theirs.input_shape.shape}
+    kind: Any = Convolution
+    shapes = {"input_shape": theirs.input_shape.shape}
     if own_kind(theirs) == "ConvolutionTranspose":
         kind, shapes["output_shape"] = ConvolutionTranspose, theirs.output_shape.shape
-    found: Any = kind(
+    found = kind(
         n_filters=numbers.shape[-1],
         **shapes,
         kernel_size=theirs.kernel_size,
@@ -87,7 +88,8 @@ def _convolution(theirs: Any, weights: Any) -> Transform:
         init=numbers,
         groups=int(getattr(theirs, "groups", 1)),
     )
-    return found.make(numbers)
+    made: Transform = found.make(numbers)
+    return made
 
 
 _READERS: dict[str, Any] = {
