@@ -17,7 +17,7 @@ from spikewright.engines.signals import Signals
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, LearningRule, ObjView, Probe
 from spikewright.network import Neurons as NeuronsView
-from spikewright.network.learning.fitting import check_fit, matrix_place
+from spikewright.network.learning.rule import check_fit, matrix_place
 from spikewright.network.transforms import Dense, Reshape, Shape, Transform, flatten
 
 

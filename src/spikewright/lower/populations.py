@@ -16,9 +16,8 @@ from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.graph import Graph, Node, Sequences
 from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, ParametricReLU
 from spikewright.lower.choices import NeuronChoice
-from spikewright.lower.held import held_layers
 from spikewright.lower.keys import LayerKeys, by_layer, chosen_keys, kinds_of
-from spikewright.lower.node_functions import is_function, sent_as_spikes
+from spikewright.lower.node_functions import held_layers, is_function, sent_as_spikes
 from spikewright.lower.rounding import ROUNDED, own
 from spikewright.network import Ensemble, Network
 from spikewright.network.network import detached

@@ -8,9 +8,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from spikewright._base.registries import enter
-from spikewright.chips.case import Case, Placed
+from spikewright.chips.case import Case, Kernel, Placed
 from spikewright.chips.chip import Source
-from spikewright.chips.kernels import Kernel
 from spikewright.chips.layers import Layer
 
 

@@ -13,13 +13,30 @@ from numpy.typing import NDArray
 
 from spikewright.errors import ExchangeError, Refusal
 from spikewright.exchange.ends import Ends
-from spikewright.exchange.nir.building import Building, limits_of, single
+from spikewright.exchange.nir.building import (
+    Building,
+    Form,
+    alike,
+    arranged,
+    as_matrix,
+    forms_of,
+    in_order,
+    limits_of,
+    single,
+)
 from spikewright.exchange.nir.dialects import OTHER_DIALECT, WRITER, Dialect
-from spikewright.exchange.nir.forms import Form, alike, arranged, as_matrix, forms_of, in_order
-from spikewright.exchange.nir.neurons import Cell, cell_of, check_reset, check_start, suited
+from spikewright.exchange.nir.neurons import (
+    Cell,
+    Synapse,
+    behind,
+    cell_of,
+    check_reset,
+    check_start,
+    suited,
+    synapses_of,
+)
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.exchange.nir.signals import Follower, Signal, image_index, plain
-from spikewright.exchange.nir.synaptic import Synapse, behind, synapses_of
 from spikewright.exchange.nir.waits import (
     Object,
     check,

@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import BuildError, ReadError
-from spikewright.modelling.nengo_reader.connections import Sampled, make_connection
+from spikewright.modelling.nengo_reader.connections import (
+    Form,
+    Sampled,
+    make_connection,
+    make_probe,
+)
 from spikewright.modelling.nengo_reader.kinds import Seeds, fresh_seed, is_a, name_of, seeds_of
 from spikewright.modelling.nengo_reader.learning import parts_of
 from spikewright.modelling.nengo_reader.populations import (
@@ -18,7 +23,6 @@ from spikewright.modelling.nengo_reader.populations import (
     neuron_type_of,
     population,
 )
-from spikewright.modelling.nengo_reader.probes import Form, make_probe
 from spikewright.modelling.nengo_reader.processes import Drawing, process_of
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network.config import no_defaults

@@ -12,8 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import BuildError
-from spikewright.modelling.nengo_reader.exceptions import nengos_warning
-from spikewright.modelling.nengo_reader.kinds import is_a, name_of, own_kind, refused, same_fields
+from spikewright.modelling.nengo_reader.kinds import (
+    is_a,
+    name_of,
+    nengos_warning,
+    own_kind,
+    refused,
+    same_fields,
+)
 from spikewright.network import neurons as types
 from spikewright.network.neurons import Clock, NeuronType
 

@@ -18,8 +18,7 @@ from spikewright.engines import Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import BuildError
 from spikewright.modelling.nengo_reader import from_nengo
-from spikewright.modelling.nengo_reader.exceptions import as_nengos, closed, invalid
-from spikewright.modelling.nengo_reader.kinds import fresh_seed
+from spikewright.modelling.nengo_reader.kinds import as_nengos, closed, fresh_seed, invalid
 from spikewright.modelling.nengo_simulator.data import (
     BuiltModel,
     NengoData,

@@ -5,8 +5,7 @@ from spikewright.modelling.networks.associative_memory import (
     ThresholdingAssociativeMemory,
 )
 from spikewright.modelling.networks.basal_ganglia import BasalGanglia, Thalamus
-from spikewright.modelling.networks.checks import ThresholdingEnsembles
-from spikewright.modelling.networks.ensemble_array import EnsembleArray
+from spikewright.modelling.networks.ensemble_array import EnsembleArray, ThresholdingEnsembles
 from spikewright.modelling.networks.product import (
     CircularConvolution,
     Product,

@@ -8,8 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.checks import ThresholdingEnsembles, free_name, vectors
-from spikewright.modelling.networks.ensemble_array import EnsembleArray
+from spikewright.modelling.networks.ensemble_array import (
+    EnsembleArray,
+    ThresholdingEnsembles,
+    free_name,
+    vectors,
+)
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.pointwise import SmoothStep
 from spikewright.network.shapes import above_zero, count

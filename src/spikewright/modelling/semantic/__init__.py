@@ -5,7 +5,7 @@ action selection those of the semantic pointer architecture (Eliasmith 2013).
 """
 
 from spikewright.modelling.semantic.model import Cortical, Model
-from spikewright.modelling.semantic.module import Module
+from spikewright.modelling.semantic.module import Module, dot, reinterpret, sym, translate
 from spikewright.modelling.semantic.modules import (
     Accumulators,
     Bind,
@@ -20,7 +20,6 @@ from spikewright.modelling.semantic.modules import (
     Transcode,
     WinnerTakeAll,
 )
-from spikewright.modelling.semantic.operators import dot, reinterpret, sym, translate
 from spikewright.modelling.semantic.pointer import SemanticPointer
 from spikewright.modelling.semantic.selection import ActionSelection, ifmax
 from spikewright.modelling.semantic.vocabulary import Vocabulary

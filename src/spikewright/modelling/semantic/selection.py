@@ -26,8 +26,8 @@ from spikewright.modelling.semantic.connecting import (
 from spikewright.modelling.semantic.expression import said
 from spikewright.modelling.semantic.mixtures import Mixer, Mixture
 from spikewright.modelling.semantic.model import model_being_filled
+from spikewright.modelling.semantic.module import operand
 from spikewright.modelling.semantic.modules import State
-from spikewright.modelling.semantic.operators import operand
 from spikewright.modelling.semantic.vocabulary import End
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.shapes import count

@@ -14,9 +14,17 @@ from spikewright._base.arguments import is_whole
 from spikewright._base.windows import Pairs, Windows, join_shape, split_shape
 from spikewright.network.distributions import Uniform
 from spikewright.network.shapes import Shape, check_windows, whole_numbers
-from spikewright.network.transforms.base import Transform, freeze_array, register, require
-from spikewright.network.transforms.described import Described, Filters, Init
-from spikewright.network.transforms.layout import Chain, Place, Reshape, Slice
+from spikewright.network.transforms.layout import (
+    Chain,
+    Place,
+    Reshape,
+    Slice,
+    Transform,
+    freeze_array,
+    register,
+    require,
+)
+from spikewright.network.transforms.weights import Described, Filters, Init
 
 
 @register

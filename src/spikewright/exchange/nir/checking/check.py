@@ -14,11 +14,11 @@ from spikewright._base.keywords import spelled
 from spikewright._base.optional import require
 from spikewright._base.samples import duration, held
 from spikewright.errors import NetworkError, SimulationError
-from spikewright.exchange.nir.checking.explain import TIES, Explanation, explain
 from spikewright.exchange.nir.checking.process import Bounds, Heard, Job, ask, run_here
 from spikewright.exchange.nir.checking.readers import Place, Reader, Readers, places
 from spikewright.exchange.nir.checking.result import Check, Layer, Outcome, Row
 from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
+from spikewright.exchange.nir.checking.simulate import TIES, Explanation, explain
 from spikewright.exchange.nir.checking.wiring import Wiring, wiring_of
 from spikewright.exchange.nir.dialects import rule_of
 from spikewright.exchange.nir.loading import network_of, step_of

@@ -1,7 +1,14 @@
 """Modules: the parts of models of semantic pointers, one a file."""
 
-from spikewright.modelling.semantic.modules.binding import Bind, Compare, Product, Scalar
-from spikewright.modelling.semantic.modules.cleanup import Accumulators, Cleanup, WinnerTakeAll
+from spikewright.modelling.semantic.modules.recall import (
+    Accumulators,
+    Bind,
+    Cleanup,
+    Compare,
+    Product,
+    Scalar,
+    WinnerTakeAll,
+)
 from spikewright.modelling.semantic.modules.state import (
     Input,
     Memory,
