@@ -132,10 +132,6 @@ def linear_map(layer: Layer, shape: Shape) -> Map:
     return make(layer, shape)
 
 
-def _affine(layer: Affine, shape: Shape) -> Map:
-    return t.Dense(layer.weight), layer.bias
-
-
 def _convolution(layer: Convolution, shape: Shape) -> Map:
     transform = t.Convolution(
         layer.weight,
@@ -246,42 +242,26 @@ def _adaptive(layer: AdaptiveAveragePool, shape: Shape) -> Map:
     ), None
 
 
-def _reshape(layer: Reshape, shape: Shape) -> Map:
-    return t.Reshape(layer.shape), None
-
-
-def _permute(layer: Permute, shape: Shape) -> Map:
-    return t.Permute(layer.axes), None
-
-
-def _identity(layer: Identity, shape: Shape) -> Map:
-    return None, None
-
-
-def _batch_norm(layer: BatchNormalization, shape: Shape) -> Map:
-    return _scale_shift(layer.as_scale_shift(len(shape)), shape)
-
-
 def _moved(transform: Callable[[Any, Shape], t.Transform]) -> Callable[[Any, Shape], Map]:
     """A map without a constant."""
     return lambda layer, shape: (transform(layer, shape), None)
 
 
 _MAPS: dict[type[Layer], Callable[[Any, Shape], Map]] = {
-    Affine: _affine,
+    Affine: lambda layer, shape: (t.Dense(layer.weight), layer.bias),
     AdaptiveAveragePool: _adaptive,
     AveragePool: _average_pool,
-    BatchNormalization: _batch_norm,
+    BatchNormalization: lambda layer, shape: _scale_shift(layer.as_scale_shift(len(shape)), shape),
     Broadcast: _moved(_broadcast),
     Convolution: _convolution,
     ConvolutionTranspose: _convolution_transpose,
     Crop: _moved(_crop),
     GlobalAveragePool: _global_average,
-    Identity: _identity,
+    Identity: lambda layer, shape: (None, None),
     Interpolate: _interpolate,
     Pad: _moved(_pad),
-    Permute: _permute,
-    Reshape: _reshape,
+    Permute: _moved(lambda layer, shape: t.Permute(layer.axes)),
+    Reshape: _moved(lambda layer, shape: t.Reshape(layer.shape)),
     ScaleShift: _scale_shift,
     Slice: _moved(_strided),
     Sum: _sum,

@@ -12,8 +12,14 @@ from spikewright._base.equations import CURVES
 from spikewright.graph.layers import Activation, Layer, ParametricReLU
 from spikewright.graph.ranges import Range
 from spikewright.lower.node_functions import ROUND, is_function
-from spikewright.lower.rounding import STEP, rounded, seconds_until_exact, unrounded
-from spikewright.lower.status import Status, exact_after
+from spikewright.lower.rounding import (
+    STEP,
+    Status,
+    exact_after,
+    rounded,
+    seconds_until_exact,
+    unrounded,
+)
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.network.neurons import (
     NUMPY_RATES,

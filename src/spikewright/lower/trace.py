@@ -13,7 +13,7 @@ from spikewright._base.callers import outside
 from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.texts import aligned
 from spikewright.errors import ConversionWarning
-from spikewright.lower.status import Status, weakest
+from spikewright.lower.rounding import Status, weakest
 
 _LOGGER = logging.getLogger(__name__.partition(".")[0])
 _LOGGER.addHandler(logging.NullHandler())  # the warning is on the screen already

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn, TypeVar
+from contextlib import contextmanager
+from typing import Any, Generic, NoReturn, TypeVar
 
 from spikewright._base.keywords import meant
 from spikewright._base.registries import enter
@@ -39,6 +41,7 @@ def unknown(owner: object, name: str, label: str) -> UnknownAttributeError:
 
 
 T = TypeVar("T", bound=type)
+K = TypeVar("K")
 
 
 def fixed(cls: T) -> T:
@@ -80,3 +83,19 @@ class Registry(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._members)
+
+
+class Stack(threading.local, Generic[K]):
+    """What is open in this thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.items: list[K] = []
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """A context in which nothing is open."""
+        before, self.items = self.items, []
+        try:
+            yield
+        finally:
+            self.items = before

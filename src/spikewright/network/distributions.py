@@ -14,7 +14,7 @@ from spikewright._base.arguments import is_whole
 from spikewright._base.arrays import EqualByValue
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Registry
-from spikewright.network.shapes import above_zero, count, fixed_numbers, number
+from spikewright.network.shapes import above_zero, count, fixed_numbers, number, require
 
 
 def as_points(
@@ -58,12 +58,6 @@ class Distribution(ABC):
 
 
 register = DISTRIBUTIONS.register
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise `NetworkError` unless the condition holds."""
-    if not condition:
-        raise NetworkError(message)
 
 
 @register

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import as_numbers, is_whole
+from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
@@ -27,6 +27,7 @@ from spikewright.network.shapes import (
     as_seed,
     as_shape,
     count,
+    finite,
 )
 from spikewright.network.view import ObjView
 
@@ -128,21 +129,12 @@ class Ensemble(Checked):
         return int(value)
 
     def _per_neuron(self, name: str, value: ArrayLike) -> NDArray:
+        meant = f"a number or broadcast to {self.shape}, finite numbers"
+        array = finite(value, f"{self!r}: {name}", meant)
         try:
-            array = as_numbers(value)
             np.broadcast_to(array, self.shape)
-        except TypeError as error:
-            raise NetworkError(
-                f"{self!r}: {name} must be a number or broadcast to {self.shape}, got {value!r}: "
-                f"{error}"
-            ) from None
         except ValueError:
-            raise NetworkError(
-                f"{self!r}: {name} must be a number or broadcast to {self.shape}, got "
-                f"{np.shape(value)}"
-            ) from None
-        if not np.all(np.isfinite(array)):
-            raise NetworkError(f"{self!r}: {name} holds NaN or infinity")
+            raise NetworkError(f"{self!r}: {name} must be {meant}, got {array.shape}") from None
         return array
 
     def _represent(
@@ -175,20 +167,13 @@ class Ensemble(Checked):
         """A distribution, or `(n, dimensions)` finite numbers."""
         if isinstance(value, Distribution):
             return value
-        try:
-            array = as_numbers(value)
-        except (TypeError, ValueError) as error:
-            raise NetworkError(
-                f"{self!r}: {name} must be numbers, got {value!r}: {error}"
-            ) from None
+        array = finite(value, f"{self!r}: {name}")
         if array.ndim == 1 and self.dimensions == 1:
             array = array[:, None]
         rows = len(array) if n is None and array.ndim else n
         if array.shape != (rows, self.dimensions) or rows == 0:
             wanted = f"({'points' if n is None else n}, {self.dimensions})"
             raise NetworkError(f"{self!r}: {name} must be {wanted}, got shape {array.shape}")
-        if not np.all(np.isfinite(array)):
-            raise NetworkError(f"{self!r}: {name} hold NaN or infinity")
         if name == "encoders" and not np.all(np.any(array != 0, axis=1)):
             zero = np.flatnonzero(~np.any(array != 0, axis=1))
             raise NetworkError(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from spikewright._base.equations import CURVES
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Registry
 from spikewright.network.shapes import Shape, as_shape, whole_numbers
@@ -56,6 +58,16 @@ class NodeFunction(ABC):
 
 
 register = FUNCTIONS.register
+
+
+def check_curve(function: str, parameters: Mapping[str, float]) -> None:
+    """Raise `NetworkError` for an unknown elementwise function, or for its parameters."""
+    if function not in CURVES:
+        known = ", ".join(sorted(CURVES))
+        raise NetworkError(f"Elementwise: {function!r} is unknown; known are {known}")
+    problem = CURVES[function].problem(parameters)
+    if problem is not None:
+        raise NetworkError(f"Elementwise: {function!r} {problem}")
 
 
 def negative_axes(kind: str, axes: Any) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from spikewright.network.functions import (
     OfSeveral,
     broadcast_shape,
     check_axes,
+    check_curve,
     negative_axes,
     register,
 )
@@ -134,12 +135,7 @@ class Elementwise(NodeFunction):
     accumulate: bool = False
 
     def __post_init__(self) -> None:
-        if self.function not in CURVES:
-            known = ", ".join(sorted(CURVES))
-            raise NetworkError(f"Elementwise: {self.function!r} is unknown; known are {known}")
-        problem = CURVES[self.function].problem(dict(self.parameters))
-        if problem is not None:
-            raise NetworkError(f"Elementwise: {self.function!r} {problem}")
+        check_curve(self.function, dict(self.parameters))
         object.__setattr__(self, "parameters", tuple(sorted(self.parameters)))
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -188,3 +188,9 @@ def warn_of_milliseconds(owner: object, *names: str) -> None:
                 f"{longest:g} ms is meant, give {longest / 1000:g}",
                 stacklevel=outside(),
             )
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `NetworkError` unless the condition holds."""
+    if not condition:
+        raise NetworkError(message)

@@ -36,7 +36,7 @@ def exact() -> sw.Network:
 def sent(node: Any, steps: int = 200) -> NDArray:
     """What a node has at the end of a run, behind the operators' synapses."""
     probe = sw.Probe(node)
-    with sw.Simulator(sw.network.network._contexts()[0], precision="float64") as sim:
+    with sw.Simulator(sw.network.network._contexts.items[0], precision="float64") as sim:
         sim.run_steps(steps)
     values: NDArray = sim.data[probe][-1]
     return values

@@ -36,7 +36,7 @@ from spikewright.exchange.nir.primitives import (
 )
 from spikewright.exchange.nir.reading import Flat, Record, read_flat
 from spikewright.exchange.nir.refusal import NoForm
-from spikewright.exchange.nir.walks import order_of
+from spikewright.exchange.nir.waits import order_of
 from spikewright.network import Connection, Ensemble, Network, Neurons, Node, Probe
 from spikewright.network.network import detached
 from spikewright.network.transforms import Chain, Reshape, Shape, Sparse, Transform

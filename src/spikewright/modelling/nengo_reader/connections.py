@@ -13,8 +13,7 @@ from spikewright.errors import BuildError
 from spikewright.modelling.nengo_reader.kinds import is_a, name_of, own_kind, refused, whole
 from spikewright.modelling.nengo_reader.learning import is_users, learned_by, rules_of, synapse_of
 from spikewright.modelling.nengo_reader.populations import default_points, sampled
-from spikewright.modelling.nengo_reader.processes import Called
-from spikewright.modelling.nengo_reader.solvers import FoundWeights, solver_of
+from spikewright.modelling.nengo_reader.solvers import CalledProcess, FoundWeights, solver_of
 from spikewright.network import Connection, Node, Probe
 from spikewright.network.solvers import NoSolver, Solver
 from spikewright.network.synapses import Lowpass
@@ -191,7 +190,7 @@ def _filtered(theirs: Any, target: Any, seed: int) -> tuple[Any, Any]:
         return synapse_of(theirs, theirs.synapse), target
     size = theirs.size_out
     node = Node(
-        Called(theirs.synapse, seed),
+        CalledProcess(theirs.synapse, seed),
         size_in=size,
         size_out=size,
         label=f"synapse of {theirs!r}",

@@ -23,7 +23,7 @@ from spikewright.modelling.nengo_reader.populations import (
     neuron_type_of,
     population,
 )
-from spikewright.modelling.nengo_reader.processes import Drawing, process_of
+from spikewright.modelling.nengo_reader.solvers import Drawing, process_of
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network.config import no_defaults
 from spikewright.network.processes import Process

@@ -4,7 +4,7 @@ The algebra is that of holographic reduced representations (Plate 1995), the mod
 action selection those of the semantic pointer architecture (Eliasmith 2013).
 """
 
-from spikewright.modelling.semantic.model import Cortical, Model
+from spikewright.modelling.semantic.model import ActionSelection, Cortical, Model, ifmax
 from spikewright.modelling.semantic.module import Module, dot, reinterpret, sym, translate
 from spikewright.modelling.semantic.modules import (
     Accumulators,
@@ -21,7 +21,6 @@ from spikewright.modelling.semantic.modules import (
     WinnerTakeAll,
 )
 from spikewright.modelling.semantic.pointer import SemanticPointer
-from spikewright.modelling.semantic.selection import ActionSelection, ifmax
 from spikewright.modelling.semantic.vocabulary import Vocabulary
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from spikewright.modelling.semantic.expression import Expression, Reference, Sym
 from spikewright.modelling.semantic.mixtures import Mixer, Mixture
 from spikewright.modelling.semantic.vocabulary import End
 from spikewright.network import Connection, Node
+from spikewright.network.attributes import Stack
 from spikewright.network.network import being_filled
 
 _ARROW = "-->"
@@ -78,7 +78,6 @@ def _parts(text: str) -> list[str]:
 
 SYNAPSE = 0.01
 N_NEURONS = 200
-_thread = threading.local()
 
 
 def resolve(find: Callable[[str], Any], effect: Effect, n_neurons: int) -> tuple[End, Mixture]:
@@ -140,18 +139,14 @@ class Said(NamedTuple):
         return [effect for effect in self.effects if not any(effect is one for one in used)]
 
 
-def saying() -> list[Said]:
-    """The open collections of this thread, the innermost last; empty outside any."""
-    if not hasattr(_thread, "saying"):
-        _thread.saying = []
-    said: list[Said] = _thread.saying
-    return said
+SAYING: Stack[Said] = Stack()
+"""The open collections of effects, the innermost last; empty outside any."""
 
 
 def done(effect: Effect) -> Effect:
     """An effect, connected at once outside an `ActionSelection`, else collected."""
-    if saying():
-        saying()[-1].effects.append(effect)
+    if SAYING.items:
+        SAYING.items[-1].effects.append(effect)
     else:
         connect(unnamed, effect, N_NEURONS, SYNAPSE)
     return effect

@@ -118,12 +118,14 @@ def dot(left: Any, right: Any) -> Value:
 
 def translate(value: Any, vocabulary: Vocabulary) -> Value:
     """Pointers of another vocabulary, as those of the same names in this one."""
-    return Value(Moved(operand(value, "translate"), _vocabulary(vocabulary), False))
+    return Value(Moved(operand(value, "translate"), as_vocabulary(vocabulary, "vocabulary"), False))
 
 
 def reinterpret(value: Any, vocabulary: Vocabulary) -> Value:
     """The same values, as pointers of another vocabulary."""
-    return Value(Moved(operand(value, "reinterpret"), _vocabulary(vocabulary), True))
+    return Value(
+        Moved(operand(value, "reinterpret"), as_vocabulary(vocabulary, "vocabulary"), True)
+    )
 
 
 def send(value: Any, target: Any) -> Effect:
@@ -150,12 +152,6 @@ def operand(value: Any, operator: str) -> Expression:
     raise NetworkError(
         f"{operator} is of modules, pointers and numbers, got {value!r}; texts are read by sym()"
     )
-
-
-def _vocabulary(value: Any) -> Vocabulary:
-    if not isinstance(value, Vocabulary):
-        raise NetworkError(f"a Vocabulary is needed, got {value!r}")
-    return value
 
 
 class Module(Network, Operand):

@@ -4,16 +4,20 @@
 """
 
 from spikewright.network.learning.base import (
+    BCM,
     LEARNING_RULES,
+    PES,
+    RLS,
     Facts,
     LearningRuleType,
     Modified,
+    Oja,
     Side,
+    Voja,
     outer,
     register,
 )
 from spikewright.network.learning.rule import LearningRule
-from spikewright.network.learning.rules import BCM, PES, RLS, Oja, Voja
 
 __all__ = [
     "BCM",

@@ -12,6 +12,7 @@ from spikewright._base.arguments import is_real_number
 from spikewright._base.arrays import EqualByValue
 from spikewright._base.equations import CURVES, Curve
 from spikewright.errors import NetworkError
+from spikewright.network.functions import check_curve
 from spikewright.network.neurons.base import (
     Array,
     ArrayNamespace,
@@ -123,14 +124,8 @@ class Elementwise(RateFunction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.function not in CURVES:
-            raise NetworkError(
-                f"Elementwise: {self.function!r} is unknown; known are {', '.join(sorted(CURVES))}"
-            )
         parameters = _pairs(self.parameters)
-        problem = CURVES[self.function].problem(parameters)
-        if problem is not None:
-            raise NetworkError(f"Elementwise: {self.function!r} {problem}")
+        check_curve(self.function, parameters)
         object.__setattr__(self, "parameters", tuple(sorted(parameters.items())))
 
     @property

@@ -140,22 +140,23 @@ class Process(ABC):
         return above_zero(self.default_dt if dt is None else dt, "dt", " s")
 
 
-def check_no_input(process: Process, shape_in: Shape) -> None:
-    """Raise `NetworkError` where there is an input for a process that takes none."""
-    if math.prod(shape_in):
-        raise NetworkError(
-            f"{type(process).__name__} takes no input, got size_in = {shape_in}; leave size_in "
-            "out, and add the input in a node behind it"
-        )
+class Source(Process):
+    """A process without an input; `gives` names what it has for each value, where that is fixed."""
 
+    gives: str = ""
 
-def check_gives(process: Process, size: int, shape_out: Shape, what: str) -> None:
-    """Raise `NetworkError` where a process gives another number of values than wanted."""
-    if size != math.prod(shape_out):
-        raise NetworkError(
-            f"{type(process).__name__} gives {size} values a step, where the shape {shape_out} "
-            f"takes {math.prod(shape_out)}; give {what} of that many values, or no size"
-        )
+    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
+        name, size = type(self).__name__, self.default_size_out
+        if math.prod(shape_in):
+            raise NetworkError(
+                f"{name} takes no input, got size_in = {shape_in}; leave size_in out, and add the "
+                "input in a node behind it"
+            )
+        if self.gives and size != math.prod(shape_out):
+            raise NetworkError(
+                f"{name} gives {size} values a step, where the shape {shape_out} takes "
+                f"{math.prod(shape_out)}; give {self.gives} of that many values, or no size"
+            )
 
 
 register = PROCESSES.register
@@ -165,7 +166,7 @@ def _standard() -> Distribution:
     return Gaussian(0.0, 1.0)
 
 
-class _Noise(Process):
+class _Noise(Source):
     """The base of noise: a distribution, and no input."""
 
     dist: Distribution
@@ -175,9 +176,6 @@ class _Noise(Process):
         if not isinstance(self.dist, Distribution):
             raise NetworkError(f"{name}.dist must be a distribution, got {self.dist!r}")
         as_seed(self.seed, name)
-
-    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
-        check_no_input(self, shape_in)
 
 
 @register
@@ -277,7 +275,7 @@ _MANY, _KINDS = 8.0, 32
 
 @register
 @dataclass(frozen=True, eq=False)
-class PoissonSpikes(Process):
+class PoissonSpikes(Source):
     """Independent Poisson spike trains: background input of synapses.
 
     `rates` are in Hz, one or one a train. In a step of `dt` seconds a train sends a Poisson number
@@ -302,10 +300,10 @@ class PoissonSpikes(Process):
         """Number of rates."""
         return int(self.rates.size)
 
-    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
-        check_no_input(self, shape_in)
-        if self.rates.size > 1:
-            check_gives(self, self.rates.size, shape_out, "rates")
+    @property
+    def gives(self) -> str:  # type: ignore[override]
+        """One rate is that of any number of trains."""
+        return "rates" if self.rates.size > 1 else ""
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State

@@ -14,11 +14,9 @@ from spikewright._base.arrays import frozen
 from spikewright._base.optional import require
 from spikewright.errors import NetworkError
 from spikewright.network.processes.base import (
-    Process,
+    Source,
     State,
     Step,
-    check_gives,
-    check_no_input,
     register,
 )
 from spikewright.network.shapes import (
@@ -35,7 +33,7 @@ _EARLY = 1e-7  # of a step or presentation by which a change may come early: rou
 
 @register
 @dataclass(frozen=True)
-class WhiteSignal(Process):
+class WhiteSignal(Source):
     """A periodic random signal without frequencies above `high` (Hz), each equally strong.
 
     `period` is in seconds; every dimension has the root mean square `rms` over it. With `y0` each
@@ -61,9 +59,6 @@ class WhiteSignal(Process):
         if self.y0 is not None:
             number(self.y0, "WhiteSignal.y0")
         as_seed(self.seed, "WhiteSignal")
-
-    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
-        check_no_input(self, shape_in)
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
@@ -94,11 +89,12 @@ class WhiteSignal(Process):
 
 @register
 @dataclass(frozen=True, eq=False)
-class PresentInput(Process):
+class PresentInput(Source):
     """Each of `inputs` `(n, values)` for `presentation_time` seconds, again and again."""
 
     inputs: NDArray
     presentation_time: float
+    gives = "inputs"
 
     def __post_init__(self) -> None:
         inputs = finite(self.inputs, "PresentInput.inputs", truth_values=True)
@@ -111,10 +107,6 @@ class PresentInput(Process):
     def default_size_out(self) -> int:  # type: ignore[override]
         """Number of values of an input."""
         return int(self.inputs.shape[1])
-
-    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
-        check_no_input(self, shape_in)
-        check_gives(self, self.default_size_out, shape_out, "inputs")
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
@@ -130,7 +122,7 @@ class PresentInput(Process):
 
 @register
 @dataclass(frozen=True, eq=False)
-class EachStep(Process):
+class EachStep(Source):
     """One of `values` `(steps, ...)` in each of the first steps, and zero in all after them.
 
     A value is a number, or an array that broadcasts to the shape of what is given. Steps are
@@ -152,11 +144,10 @@ class EachStep(Process):
         return int(self.values[0].size)
 
     def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
-        check_no_input(self, shape_in)
+        super().check_shapes(shape_in, shape_out)
         try:
             np.broadcast_to(self.values[0], shape_out)
         except ValueError:
-            check_gives(self, self.default_size_out, shape_out, "values")
             raise NetworkError(
                 f"EachStep gives values of shape {self.values.shape[1:]} a step, which do not "
                 f"broadcast to {shape_out}"
@@ -178,7 +169,7 @@ Piece = Callable[[float], Any]
 _KINDS = ("zero", "linear", "nearest", "slinear", "quadratic", "cubic")
 
 
-class Piecewise(Process):
+class Piecewise(Source):
     """Values that change at given times: `Piecewise({0.0: 0, 0.5: [1.0], 1.0: np.sin})`.
 
     Keys are seconds; before the first the output is zero. With `interpolation` "zero" each value
@@ -186,6 +177,8 @@ class Piecewise(Process):
     "quadratic" and "cubic" (the last three need SciPy) go through values; before the first time and
     after the last the output is zero, as in Nengo.
     """
+
+    gives = "pieces"
 
     def __init__(
         self,
@@ -223,10 +216,6 @@ class Piecewise(Process):
     def default_size_out(self) -> int:  # type: ignore[override]
         """Number of values of a piece."""
         return self._size
-
-    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
-        check_no_input(self, shape_in)
-        check_gives(self, self.default_size_out, shape_out, "pieces")
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State

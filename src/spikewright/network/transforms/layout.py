@@ -14,7 +14,7 @@ from spikewright._base.arguments import check_unmasked
 from spikewright._base.arrays import immutable
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Registry
-from spikewright.network.shapes import Shape, as_shape, whole_numbers
+from spikewright.network.shapes import Shape, as_shape, require, whole_numbers
 
 TRANSFORMS = Registry("transform")
 """Every registered transform, by name (read only)."""
@@ -37,12 +37,6 @@ class Transform(ABC):
     def weights(self) -> NDArray:
         """The map's parameters, as `sim.data[connection].weights` gives them."""
         return np.array(1.0)
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise `NetworkError` unless the condition holds."""
-    if not condition:
-        raise NetworkError(message)
 
 
 def _check_finite(owner: Transform, name: str, value: NDArray) -> None:

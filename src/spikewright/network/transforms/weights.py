@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright._base.arguments import is_whole
 from spikewright._base.arrays import frozen, immutable
 from spikewright.network.distributions import Distribution, Uniform
-from spikewright.network.shapes import Shape, as_shape, finite, whole_numbers
-from spikewright.network.transforms.layout import Transform, freeze_array, register, require
+from spikewright.network.shapes import Shape, as_shape, finite, require, whole_numbers
+from spikewright.network.transforms.layout import Transform, freeze_array, register
 
 Init = ArrayLike | Distribution
 _USUAL = Uniform(-1.0, 1.0)

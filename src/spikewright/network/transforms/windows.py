@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright._base.arguments import is_whole
 from spikewright._base.windows import Pairs, Windows, join_shape, split_shape
 from spikewright.network.distributions import Uniform
-from spikewright.network.shapes import Shape, check_windows, whole_numbers
+from spikewright.network.shapes import Shape, check_windows, require, whole_numbers
 from spikewright.network.transforms.layout import (
     Chain,
     Place,
@@ -22,7 +22,6 @@ from spikewright.network.transforms.layout import (
     Transform,
     freeze_array,
     register,
-    require,
 )
 from spikewright.network.transforms.weights import Described, Filters, Init
 

@@ -28,19 +28,12 @@ _BATCH = 32
 _LONGEST = 300  # characters of what a process said last
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """The limits of a reader: seconds, and bytes of its own."""
-
-    seconds: float
-    memory: int
-
-
 @dataclass(frozen=True, eq=False)
 class Job:
     """A file, its neurons, samples `(batch, steps, *shape)` or `(batch, *shape)`, and the run.
 
-    Every step's spikes of the first `kept` samples come back; of the others only counts.
+    Every step's spikes of the first `kept` samples come back; of the others only counts. A reader
+    may take so many `seconds`, and bytes of `memory` of its own.
     """
 
     path: Path
@@ -50,6 +43,8 @@ class Job:
     timed: bool
     dt: float
     kept: int
+    seconds: float = 300.0
+    memory: int = 8 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +63,11 @@ class Heard:
     output: NDArray | None = None
 
 
-def ask(reader: Reader, python: Path, job: Job, bounds: Bounds) -> Heard:
+def ask(reader: Reader, python: Path, job: Job) -> Heard:
     """Let a reader's Python do a job; whatever becomes of it is an answer."""
     with tempfile.TemporaryDirectory(prefix="spikewright-nir-") as name:
         folder = Path(name)
-        _write(folder, reader, job, bounds)
+        _write(folder, reader, job)
         command = [str(python), "-c", _START, str(_HERE), str(folder)]
         try:
             done = subprocess.run(
@@ -82,17 +77,17 @@ def ask(reader: Reader, python: Path, job: Job, bounds: Bounds) -> Heard:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                timeout=bounds.seconds,
+                timeout=job.seconds,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return Heard("run", f"not done in {bounds.seconds:g} s")
+            return Heard("run", f"not done in {job.seconds:g} s")
         except OSError as error:
             return Heard("import", f"{python}: {error.strerror}")
         return _read(folder, done)
 
 
-def _write(folder: Path, reader: Reader, job: Job, bounds: Bounds) -> None:
+def _write(folder: Path, reader: Reader, job: Job) -> None:
     np.save(folder / "x.npy", np.asarray(job.x, np.float32))
     document = {
         "reader": reader.name,
@@ -104,7 +99,7 @@ def _write(folder: Path, reader: Reader, job: Job, bounds: Bounds) -> None:
         "dt": job.dt,
         "kept": job.kept,
         "batch": _BATCH,
-        "memory": bounds.memory,
+        "memory": job.memory,
     }
     (folder / "job.json").write_text(json.dumps(document), encoding="utf-8")
 

@@ -20,7 +20,7 @@ from spikewright.exchange.nir.checking.semantics import OURS, Semantics
 from spikewright.exchange.nir.checking.wiring import Wiring
 from spikewright.exchange.nir.primitives import READERS, End, Linear, Time
 from spikewright.exchange.nir.reading import Record
-from spikewright.exchange.nir.walks import SPIKING
+from spikewright.exchange.nir.waits import SPIKING
 from spikewright.network.neurons.integrator import TOLERANCE
 from spikewright.network.transforms import Shape
 

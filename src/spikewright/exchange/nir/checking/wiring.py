@@ -8,7 +8,7 @@ from typing import Any
 
 from spikewright.errors import NetworkError
 from spikewright.exchange.nir.reading import Flat, Record, read_flat
-from spikewright.exchange.nir.walks import SPIKING, STATEFUL, walked
+from spikewright.exchange.nir.waits import SPIKING, STATEFUL, walked
 
 
 @dataclass(frozen=True)

@@ -29,16 +29,18 @@ class State(Module):
 
     `n_neurons` are for each dimension. `feedback` 1 remembers the input, with a lowpass filter of
     `feedback_synapse` seconds in the loop; below 1 the memory decays, at 0 the state follows its
-    input. `subdimensions` (None: the largest divisor up to 16) divides the vocabulary's dimensions.
-    `ens_kwargs` are further arguments of every `Ensemble`.
+    input (None: 0, of a `Memory` 1). `subdimensions` (None: the largest divisor up to 16) divides
+    the vocabulary's dimensions. `ens_kwargs` are further arguments of every `Ensemble`.
     """
+
+    default_feedback = 0.0
 
     def __init__(
         self,
         vocabulary: Vocabulary,
         n_neurons: int = 50,
         subdimensions: int | None = None,
-        feedback: float = 0.0,
+        feedback: float | None = None,
         feedback_synapse: Any = 0.1,
         label: str | None = None,
         seed: int | None = None,
@@ -54,7 +56,8 @@ class State(Module):
             raise NetworkError(
                 f"{self!r}: subdimensions must divide {d}, got {part}; there are {divisors}"
             )
-        kept = number(feedback, f"{self!r}: feedback")
+        given = self.default_feedback if feedback is None else feedback
+        kept = number(given, f"{self!r}: feedback")
         radius = min(1.0, (math.sqrt(part) + _HEADROOM) / math.sqrt(d))
         with self:
             self.state_ensembles = EnsembleArray(
@@ -72,29 +75,9 @@ class State(Module):
 
 
 class Memory(State):
-    """A `State` that remembers: with feedback of 1."""
+    """A `State` that remembers: `feedback` is 1 unless it is given."""
 
-    def __init__(
-        self,
-        vocabulary: Vocabulary,
-        n_neurons: int = 50,
-        subdimensions: int | None = None,
-        feedback: float = 1.0,
-        feedback_synapse: Any = 0.1,
-        label: str | None = None,
-        seed: int | None = None,
-        **ens_kwargs: Any,
-    ) -> None:
-        super().__init__(
-            vocabulary,
-            n_neurons,
-            subdimensions,
-            feedback,
-            feedback_synapse,
-            label,
-            seed,
-            **ens_kwargs,
-        )
+    default_feedback = 1.0
 
 
 def _largest_part(d: int) -> int:
