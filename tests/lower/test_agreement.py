@@ -97,8 +97,9 @@ def test_what_is_promised_of_every_pair_is_measured(name: str) -> None:
 
 def _counted(layer: Layer, neuron_type: NeuronType) -> Layer:
     """What neurons are compared with: counting spikes rounds, so they need not round themselves."""
-    rounds = neuron_type.spiking and parting(layer, neuron_type, ANY) is not None
-    return unrounded(layer) if rounds else layer
+    plain = unrounded(layer)
+    rounds = plain is not layer and neuron_type.spiking
+    return plain if rounds and parting(layer, neuron_type, ANY) is not None else layer
 
 
 def _is_apart(layer: Layer, neuron_type: NeuronType, doubt: str, why: str) -> None:

@@ -1,4 +1,4 @@
-"""Learning rules: how weights change while a network runs, one rule a file.
+"""Learning rules: how weights change while a network runs.
 
 `LearningRule` is the class of `connection.learning_rule`: a target of connections and of probes.
 """

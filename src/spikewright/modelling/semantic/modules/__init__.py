@@ -1,4 +1,4 @@
-"""Modules: the parts of models of semantic pointers, one a file."""
+"""Modules: the parts of models of semantic pointers."""
 
 from spikewright.modelling.semantic.modules.recall import (
     Accumulators,
