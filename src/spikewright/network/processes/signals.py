@@ -130,6 +130,7 @@ class EachStep(Source):
     """
 
     values: NDArray
+    gives = "values"
 
     def __post_init__(self) -> None:
         values = fixed_numbers(self, "values")
@@ -144,14 +145,17 @@ class EachStep(Source):
         return int(self.values[0].size)
 
     def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
-        super().check_shapes(shape_in, shape_out)
+        shape = self.values.shape[1:]
         try:
-            np.broadcast_to(self.values[0], shape_out)
+            fits = np.broadcast_shapes(shape, shape_out) == shape_out
         except ValueError:
+            fits = False
+        super().check_shapes(shape_in, shape if fits else shape_out)
+        if not fits:
             raise NetworkError(
-                f"EachStep gives values of shape {self.values.shape[1:]} a step, which do not "
-                f"broadcast to {shape_out}"
-            ) from None
+                f"EachStep gives values of shape {shape} a step, which do not broadcast to "
+                f"{shape_out}"
+            )
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
