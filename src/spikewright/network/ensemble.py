@@ -379,19 +379,11 @@ class Ensemble(Checked):
         return (self.dimensions,) if self.represents else self.shape
 
     @property
-    def shape_out(self) -> Shape:
-        """As `shape_in`."""
-        return self.shape_in
-
-    @property
     def size_in(self) -> int:
-        """Number of values that a connection to it delivers."""
+        """Number of values that a connection to it delivers, and one from it takes."""
         return math.prod(self.shape_in)
 
-    @property
-    def size_out(self) -> int:
-        """Number of values that a connection from it takes."""
-        return self.size_in
+    shape_out, size_out = shape_in, size_in
 
     def __repr__(self) -> str:
         return f"<Ensemble {self.label!r}>" if self.label else f"<Ensemble at {id(self):#x}>"
@@ -410,24 +402,12 @@ class Neurons(Checked):
         return self.ensemble.shape
 
     @property
-    def shape_in(self) -> Shape:
-        """As `shape`."""
-        return self.shape
-
-    @property
-    def shape_out(self) -> Shape:
-        """As `shape`."""
-        return self.shape
-
-    @property
     def size_in(self) -> int:
         """Number of neurons; 0 with `Direct()`, which has none."""
         return 0 if self.ensemble.is_direct else self.ensemble.n_neurons
 
-    @property
-    def size_out(self) -> int:
-        """As `size_in`."""
-        return self.size_in
+    shape_in = shape_out = shape
+    size_out = size_in
 
     def __getitem__(self, key: Any) -> ObjView:
         return ObjView(self, key)

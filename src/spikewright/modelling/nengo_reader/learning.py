@@ -83,15 +83,6 @@ def rules_of(connection: Any) -> Any:
     return _rule(connection, theirs)
 
 
-def parts_of(rules: Any) -> list[tuple[Any, Any]]:
-    """`connection.learning_rule`, of either side, as `(key, rule)` pairs."""
-    if rules is None:
-        return []
-    if isinstance(rules, Mapping):
-        return list(rules.items())
-    return list(enumerate(rules)) if isinstance(rules, list | tuple) else [(None, rules)]
-
-
 def _rule(connection: Any, theirs: Any) -> LearningRuleType:
     reader = next((_readers[cls] for cls in type(theirs).__mro__ if cls in _readers), None)
     if reader is not None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Registry
 from spikewright.network.config import Default
-from spikewright.network.neurons.base import check_from_zero
+from spikewright.network.shapes import from_zero
 from spikewright.network.synapses import Lowpass, Synapse, WindowMean, as_synapse
 
 Array = Any  # an array of whatever library the engine computes with
@@ -102,9 +102,9 @@ class FilteredRule(LearningRuleType):
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        check_from_zero(self, **{field: getattr(self, field) for field in self.from_zero})
         for field in self.from_zero:
-            object.__setattr__(self, field, float(getattr(self, field)))
+            value = from_zero(getattr(self, field), f"{name}.{field}")
+            object.__setattr__(self, field, value)
         for _, _, field in self.reads:
             given = getattr(self, field)
             given = getattr(self, "pre_synapse", given) if given is Default else given

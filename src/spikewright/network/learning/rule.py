@@ -93,7 +93,7 @@ def rules_given(connection: Connection, value: Any) -> tuple[Any, tuple[Learning
         kept = dict(value)
     elif isinstance(value, list | tuple):
         kept = list(value)
-    named = _by_key(kept)
+    named = by_key(kept)
     for rule in named.values():
         if not isinstance(rule, LearningRuleType):
             raise NetworkError(
@@ -104,11 +104,11 @@ def rules_given(connection: Connection, value: Any) -> tuple[Any, tuple[Learning
     return kept, tuple(LearningRule(connection, rule, key) for key, rule in named.items())
 
 
-def _by_key(rules: Any) -> dict[Any, Any]:
+def by_key(rules: Any) -> dict[Any, Any]:
     """Rules by their place in a list or dict, or a single one by None."""
-    if isinstance(rules, dict):
-        return rules
-    if isinstance(rules, list):
+    if isinstance(rules, Mapping):
+        return dict(rules)
+    if isinstance(rules, list | tuple):
         return dict(enumerate(rules))
     return {} if rules is None else {None: rules}
 

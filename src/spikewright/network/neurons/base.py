@@ -14,7 +14,7 @@ firing-rate scale: multiplying every step by `s dt` would round at every step, a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
@@ -179,8 +179,7 @@ class NeuronType(Starting, ABC):
         for name in self.per_neuron:
             if np.ndim(getattr(self, name)):
                 fixed_numbers(self, name)
-        check_positive(self, **{name: getattr(self, name) for name in self.above_zero})
-        check_from_zero(self, **{name: getattr(self, name) for name in self.from_zero})
+        check_numbers(self, self.above_zero, self.from_zero)
         check_cap(self, getattr(self, "max_spikes_per_step", None))
         if hasattr(self, "tau_rc"):
             warn_of_milliseconds(self, "tau_rc", "tau_ref")
@@ -424,7 +423,7 @@ def searched_gain_bias(
     return gain, threshold - gain * intercepts
 
 
-def no_gain_bias(neuron: NeuronType) -> NoReturn:
+def no_gain_bias(neuron: NeuronType, max_rates: NDArray, intercepts: NDArray) -> NoReturn:
     """Raise `NetworkError`: the type's response has no current at which it begins."""
     raise NetworkError(
         f"{type(neuron).__name__} has no gain and bias formula: give gain= and bias="
@@ -451,24 +450,18 @@ def each_of(xp: ArrayNamespace, value: float | NDArray) -> Any:
     return xp.constant(value) if isinstance(value, np.ndarray) else value
 
 
-def _finite(owner: object, name: str, value: Any) -> bool:
-    """Whether a value is a finite number, or one for each neuron where there may be."""
-    each = isinstance(value, np.ndarray) and name in getattr(owner, "per_neuron", ())
-    return bool(np.isfinite(value).all()) if each else is_number(value)
+def check_numbers(owner: object, above_zero: Iterable[str], from_zero: Iterable[str]) -> None:
+    """Raise `NetworkError` unless fields are finite numbers above 0, and others from 0.
 
-
-def check_positive(owner: object, **values: float | NDArray) -> None:
-    """Raise `NetworkError` unless every value is a finite number above zero."""
-    for name, value in values.items():
-        if not (_finite(owner, name, value) and np.all(value > 0)):
-            raise NetworkError(f"{type(owner).__name__}.{name} must be above 0, got {value!r}")
-
-
-def check_from_zero(owner: object, **values: float | NDArray) -> None:
-    """Raise `NetworkError` unless every value is a finite number from zero."""
-    for name, value in values.items():
-        if not (_finite(owner, name, value) and np.all(value >= 0)):
-            raise NetworkError(f"{type(owner).__name__}.{name} must be 0 or above, got {value!r}")
+    Those that may have one for each neuron are arrays of such numbers too.
+    """
+    bounds = {**dict.fromkeys(above_zero, "above 0"), **dict.fromkeys(from_zero, "0 or more")}
+    for name, bound in bounds.items():
+        value = getattr(owner, name)
+        each = isinstance(value, np.ndarray) and name in getattr(owner, "per_neuron", ())
+        finite = np.isfinite(value).all() if each else is_number(value)
+        if not (finite and np.all(value > 0 if bound == "above 0" else value >= 0)):
+            raise NetworkError(f"{type(owner).__name__}.{name} must be {bound}, got {value!r}")
 
 
 def check_cap(owner: object, cap: int | None) -> None:

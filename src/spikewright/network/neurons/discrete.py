@@ -52,8 +52,7 @@ class _Decaying(EqualByValue, NeuronType):
         like = np.broadcast_shapes(np.shape(current), self.decay.shape)
         return settled_rates(self, np.array(np.broadcast_to(current, like), np.float64))
 
-    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> NoReturn:
-        no_gain_bias(self)
+    gain_bias = no_gain_bias
 
 
 @register

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,8 +81,7 @@ class Softplus(RateFunction):
 
     amplitude: float = 1.0
 
-    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> NoReturn:
-        no_gain_bias(self)
+    gain_bias = no_gain_bias
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return xp.maximum(current, 0.0) + xp.log1p(xp.exp(-xp.abs(current)))
@@ -143,8 +142,7 @@ class Elementwise(RateFunction):
         """Whether the function has a domain or is steep."""
         return self.curve.domain != "all" or self.curve.steep
 
-    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> NoReturn:
-        no_gain_bias(self)
+    gain_bias = no_gain_bias
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         with np.errstate(all="ignore"):  # outside its domain a function is NaN, or infinite

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Registry
 from spikewright.network.distributions import Distribution, Gaussian
-from spikewright.network.neurons.base import check_positive
 from spikewright.network.shapes import (
     Shape,
     above_zero,
@@ -292,7 +291,7 @@ class PoissonSpikes(Source):
         rates = fixed_numbers(self, "rates")
         if rates.size == 0 or not np.all(rates >= 0):
             raise NetworkError(f"PoissonSpikes.rates must be from 0 in Hz, got {self.rates!r}")
-        check_positive(self, amplitude=self.amplitude)
+        above_zero(self.amplitude, "PoissonSpikes.amplitude")
         as_seed(self.seed, "PoissonSpikes")
 
     @property
