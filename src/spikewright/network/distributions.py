@@ -1,23 +1,63 @@
-"""Distributions of values one by one, and of values that were given."""
+"""Distributions, from which parameters of populations are drawn."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
 from spikewright._base.arrays import EqualByValue
-from spikewright.network.distributions.base import (
-    Chance,
-    Distribution,
-    check_numbers,
-    register,
-    require,
-)
-from spikewright.network.shapes import fixed_numbers
+from spikewright.errors import NetworkError
+from spikewright.network.attributes import Registry
+from spikewright.network.shapes import above_zero, count, fixed_numbers, number, require
+
+
+def as_points(
+    given: Distribution | NDArray, n: int | None, d: int, rng: np.random.Generator
+) -> NDArray:
+    """`(n, d)` points, drawn, or those given; `n=None`: however many were given.
+
+    Raises `NetworkError` for points of another shape and for values that are not finite.
+    """
+    if isinstance(given, Distribution):
+        points: Any = given.draw(1 if n is None else n, d, rng)
+    else:
+        points = np.asarray(given, np.float64)
+    wanted = (len(points) if n is None and points.ndim else n, d)
+    if points.shape != wanted or not np.all(np.isfinite(points)):
+        many = "any number" if n is None else n
+        raise NetworkError(f"({many}, {d}) finite values are needed, got shape {points.shape}")
+    found: NDArray = points
+    return found
+
+
+Chance = int | np.random.Generator | None
+DISTRIBUTIONS = Registry("distribution")
+"""Every registered distribution, by name (read only)."""
+
+
+class Distribution(ABC):
+    """A distribution from which values are drawn."""
+
+    @abstractmethod
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        """`(n, d)` values as float64; the generator's state decides which."""
+
+    def sample(self, n: int, d: int | None = None, rng: Chance = None) -> NDArray:
+        """`n` numbers, `(n,)`, or vectors, `(n, d)`; `rng` is a generator or a seed (default: new).
+
+        Whole numbers are integers.
+        """
+        drawn = self.draw(n, 1 if d is None else d, np.random.default_rng(rng))
+        return drawn[:, 0] if d is None else drawn
+
+
+register = DISTRIBUTIONS.register
 
 
 @register
@@ -30,7 +70,8 @@ class Uniform(Distribution):
     integer: bool = False
 
     def __post_init__(self) -> None:
-        check_numbers(self, low=self.low, high=self.high)
+        number(self.low, "Uniform.low")
+        number(self.high, "Uniform.high")
         require(self.low <= self.high, f"Uniform: low {self.low} is above high {self.high}")
         require(
             isinstance(self.integer, bool),
@@ -62,8 +103,8 @@ class Gaussian(Distribution):
     std: float
 
     def __post_init__(self) -> None:
-        check_numbers(self, mean=self.mean, std=self.std)
-        require(self.std > 0, f"Gaussian.std must be above 0, got {self.std!r}")
+        number(self.mean, "Gaussian.mean")
+        above_zero(self.std, "Gaussian.std")
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         return rng.normal(self.mean, self.std, (n, d))
@@ -79,8 +120,8 @@ class Exponential(Distribution):
     high: float = math.inf
 
     def __post_init__(self) -> None:
-        check_numbers(self, scale=self.scale, shift=self.shift)
-        require(self.scale > 0, f"Exponential.scale must be above 0, got {self.scale!r}")
+        number(self.shift, "Exponential.shift")
+        above_zero(self.scale, "Exponential.scale")
         require(self.high > self.shift, f"Exponential.high must be above shift, got {self.high!r}")
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
@@ -181,11 +222,7 @@ class SqrtBeta(Distribution):
 
     def __post_init__(self) -> None:
         for name in ("n", "m"):
-            value = getattr(self, name)
-            require(
-                is_whole(value) and value >= 1,
-                f"{type(self).__name__}.{name} must be a whole number from 1, got {value!r}",
-            )
+            count(getattr(self, name), f"SqrtBeta.{name}")
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         return np.sqrt(rng.beta(self.m / 2, self.n / 2, (n, d)))
@@ -220,11 +257,123 @@ class CosineSimilarity(Distribution):
     dimensions: int
 
     def __post_init__(self) -> None:
-        require(
-            is_whole(self.dimensions) and self.dimensions >= 2,
-            f"CosineSimilarity.dimensions must be a whole number from 2, got {self.dimensions!r}",
-        )
+        count(self.dimensions, "CosineSimilarity.dimensions", 2)
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
         length = SqrtBeta(self.dimensions - 1).draw(n, d, rng)
         return np.where(rng.random((n, d)) < 0.5, -1.0, 1.0) * length
+
+
+def _check_magnitude(owner: object, value: float) -> None:
+    what = f"{type(owner).__name__}.min_magnitude"
+    require(0 <= number(value, what) < 1, f"{what} must lie in [0, 1), got {value!r}")
+
+
+def _radii(uniform: NDArray, d: int, least: float) -> NDArray:
+    """Distances from the origin of points spread evenly over the ball outside `least`."""
+    inner = least**d
+    radii: NDArray = (inner + (1.0 - inner) * uniform) ** (1.0 / d)
+    return radii
+
+
+@register
+@dataclass(frozen=True)
+class UniformHypersphere(Distribution):
+    """Random points of the unit ball outside `min_magnitude`, or of its surface."""
+
+    surface: bool = False
+    min_magnitude: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_magnitude(self, self.min_magnitude)
+
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        points = rng.standard_normal((n, d))
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        if self.surface:
+            return points
+        return points * _radii(rng.random((n, 1)), d, self.min_magnitude)
+
+
+@register
+@dataclass(frozen=True)
+class QuasirandomSequence(Distribution):
+    """Points of the unit cube that keep their distance: the R_d sequence, shifted and shuffled.
+
+    `i alpha mod 1` with `alpha_j = phi^-j`, `phi^(d+1) = phi + 1` (Roberts 2018), from a random
+    point on, in a random order.
+    """
+
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        phi = 2.0
+        for _ in range(60):
+            phi = (1.0 + phi) ** (1.0 / (d + 1))
+        steps = (1.0 / phi) ** np.arange(1, d + 1) % 1.0
+        points = (rng.random(d) + np.arange(n)[:, None] * steps) % 1.0
+        return rng.permutation(points)
+
+
+@register
+@dataclass(frozen=True)
+class ScatteredHypersphere(Distribution):
+    """Evenly scattered points of the unit ball outside `min_magnitude`, or of its surface.
+
+    Points of the unit cube drawn from `base` are mapped to the sphere so that equal volumes stay
+    equal (Fang & Wang 1994, section 1.5.3), which keeps their distances.
+    """
+
+    surface: bool = False
+    min_magnitude: float = 0.0
+    base: Distribution = field(default_factory=QuasirandomSequence)
+
+    def __post_init__(self) -> None:
+        _check_magnitude(self, self.min_magnitude)
+        require(
+            isinstance(self.base, Distribution),
+            f"ScatteredHypersphere.base must be a distribution over [0, 1], got {self.base!r}",
+        )
+
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> NDArray:
+        if self.surface:
+            if d == 1:
+                return _signs(n, rng)
+            return _on_sphere(self.base.draw(n, d - 1, rng))
+        cube = self.base.draw(n, d, rng)
+        if d == 1:
+            far = self.min_magnitude + (1.0 - self.min_magnitude) * np.abs(2 * cube - 1)
+            return np.where(cube < 0.5, -far, far)
+        return _on_sphere(cube[:, :-1]) * _radii(cube[:, -1:], d, self.min_magnitude)
+
+
+def _signs(n: int, rng: np.random.Generator) -> NDArray:
+    """As many of either sign as possible, in a random order."""
+    signs = np.ones((n, 1))
+    signs[: n // 2 + (n % 2) * int(rng.integers(2))] = -1.0
+    return rng.permutation(signs)
+
+
+def _on_sphere(cube: NDArray) -> NDArray:
+    """Points `(n, d - 1)` of the unit cube on the sphere in `d` dimensions, volumes kept.
+
+    Pairs of coordinates (and for odd `d` one triple) lie on circles (and a sphere) whose squared
+    radii are gaps between products of powers of uniform numbers.
+    """
+    n, d = len(cube), cube.shape[1] + 1
+    m, odd = divmod(d, 2)
+    # Squared lengths of the first 1, 2, ..., m groups together.
+    within = np.ones((n, m))
+    for j in range(m - 1, 0, -1):
+        power = 2.0 / (2 * j + 1) if odd else 1.0 / j
+        within[:, j - 1] = within[:, j] * cube[:, j - 1] ** power
+    lengths = np.sqrt(np.diff(within, axis=1, prepend=0.0))
+    points = np.empty((n, d))
+    angles = 2 * np.pi * cube[:, m - 1 + odd :]
+    first = lengths[:, 0]
+    if odd:
+        u = cube[:, m - 1]
+        points[:, 0] = first * (1.0 - 2.0 * u)
+        first = first * 2.0 * np.sqrt(u * (1.0 - u))
+    lengths[:, 0] = first
+    points[:, odd::2] = lengths * np.cos(angles)
+    points[:, odd + 1 :: 2] = lengths * np.sin(angles)
+    return points
