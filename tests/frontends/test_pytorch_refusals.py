@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import spikewright as sw
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.pytorch import read
-from spikewright.frontends.pytorch.reasons import why_not
+from spikewright.frontends.pytorch.registry import why_not
 
 W = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
 

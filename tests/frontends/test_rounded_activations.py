@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import spikewright as sw
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends import read
-from spikewright.frontends.reading.steps import NotSteps, steps_of
+from spikewright.frontends.reading.rounding import NotSteps, steps_of
 from spikewright.graph import Graph
 from spikewright.graph.layers import Activation
 from spikewright.lower.status import exact_after

@@ -17,9 +17,9 @@ from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.keras import read as read_keras
 from spikewright.frontends.keras.reasons import why_not as of_keras
 from spikewright.frontends.onnx import read as read_onnx
-from spikewright.frontends.onnx.reasons import reason_for as of_onnx
+from spikewright.frontends.onnx.registry import reason_for as of_onnx
 from spikewright.frontends.pytorch import read as read_pytorch
-from spikewright.frontends.pytorch.reasons import why_not as of_pytorch
+from spikewright.frontends.pytorch.registry import why_not as of_pytorch
 from spikewright.frontends.reading import reasons
 from spikewright.graph import Graph, evaluate
 

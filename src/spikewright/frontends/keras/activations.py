@@ -21,13 +21,13 @@ from spikewright.frontends.keras.registry import (
     reads,
     unbatched_axes,
 )
-from spikewright.frontends.reading.attention import softmax
-from spikewright.frontends.reading.functions import (
+from spikewright.frontends.reading.arithmetic import (
     function,
     gated,
     normalised_exponentials,
     parametric_relu,
 )
+from spikewright.frontends.reading.attention import softmax
 from spikewright.frontends.reading.names import Named, keras_kinds, names_in
 from spikewright.frontends.reading.values import finite
 from spikewright.graph.clipping import Steps, clip_steps

@@ -1,4 +1,4 @@
-"""Truth values of `keras.ops`: comparisons of values, and choices by them."""
+"""Truth values of `keras.ops`, choices by them, the order of values, and rows by number."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.keras.arithmetic import operands
-from spikewright.frontends.keras.constants import constant_value
+from spikewright.frontends.keras.constants import constant_value, operands
+from spikewright.frontends.keras.quantized import note_inputs, reversed_table_of, table_of
 from spikewright.frontends.keras.reasons import why_not
 from spikewright.frontends.keras.registry import (
     Call,
@@ -18,30 +18,37 @@ from spikewright.frontends.keras.registry import (
     plain_array,
     reads,
     unbatched_axes,
+    unbatched_axis,
 )
 from spikewright.frontends.reading.arithmetic import combined, extremum
 from spikewright.frontends.reading.reductions import reduced
-from spikewright.frontends.reading.truth import NOT, are_whole, choice, equal, greater
+from spikewright.frontends.reading.truth import (
+    NOT,
+    are_whole,
+    choice,
+    equal,
+    greater,
+    in_order,
+    place_of_extremum,
+)
+from spikewright.frontends.reading.values import afford
 from spikewright.graph.layers import (
     Activation,
+    Affine,
     Broadcast,
     Crop,
     Identity,
     Input,
+    Layer,
+    Lookup,
+    Multiply,
     Permute,
     Reshape,
+    ScaleShift,
     Slice,
     Take,
     UpsampleNearest,
 )
-
-
-@reads("ops.Greater", "ops.GreaterEqual", "ops.Less", "ops.LessEqual")
-def inequality(call: Call) -> Value:
-    """Of two tensors, or of a tensor and a constant."""
-    x, y = operands(call, "x1", "x2")
-    first, second = (x, y) if "Greater" in call.kind else (y, x)
-    return greater(call, first, second, strict=not call.kind.endswith("Equal"))
 
 
 @reads("ops.Equal", "ops.NotEqual")
@@ -142,3 +149,81 @@ def where(call: Call) -> Value:
     if isinstance(condition, Value) and not condition.truth:
         raise Unreadable("its condition holds numbers", "Compare them, such as x > 0")
     return choice(call, condition, x, y)
+
+
+@reads("ops.Argmax", "ops.Argmin")
+def place(call: Call) -> Value:
+    """The place of the largest or smallest value along an axis, the first of equal ones."""
+    if call.layer.axis is None:
+        raise Unreadable("it looks for one place in the whole batch", "Give its axis")
+    (x,) = call.inputs
+    axis = unbatched_axis(call.layer.axis, len(x.shape))
+    return place_of_extremum(call, x, axis, call.layer.keepdims, call.kind == "ops.Argmax")
+
+
+@reads("ops.Sort", "ops.Argsort")
+def sort(call: Call) -> Value:
+    """All values along an axis in rising order, or the places where they stand."""
+    if call.layer.axis is None:
+        raise Unreadable("it puts the whole batch into order", "Give its axis")
+    (x,) = call.inputs
+    axis = unbatched_axis(call.layer.axis, len(x.shape))
+    values, places = in_order(call, x, axis, x.shape[axis], falling=False)
+    return values if call.kind == "ops.Sort" else places
+
+
+@reads("ops.TopK")
+def largest(call: Call) -> tuple[Value, Value]:
+    """The largest values along the last axis in falling order, and their places."""
+    (x,) = call.inputs
+    return in_order(call, x, len(x.shape) - 1, int(call.layer.k), falling=True)
+
+
+@reads("Embedding")
+def embedding(call: Call) -> Value:
+    """The row of each number."""
+    return call.add(Lookup(table_of(call.layer)))
+
+
+@reads("Masking")
+def masking(call: Call) -> Value:
+    """Steps all of whose values are a given number, as zeros; the layers behind it skip them."""
+    (x,) = call.inputs
+    if call.layer.mask_value == 0:
+        return call.add(Identity())
+    unequal = unequal_to(call, x, array(call.layer.mask_value), "unequal")
+    kept = reduced(call, unequal, "max", (len(x.shape) - 1,), True, "mask")
+    return call.add(Multiply(), x, call.expand(kept, x.shape))
+
+
+@reads("ReversibleEmbedding", arguments=("reverse",))
+def reversible_embedding(call: Call) -> Value:
+    """The row of each number, or (in reverse) the products of a value with all rows."""
+    layer = call.layer
+    if not call.arguments.get("reverse"):
+        return call.add(Lookup(table_of(layer)))
+    note_inputs(call.builder, layer, call.source)
+    rows = reversed_table_of(layer).T
+    cap = layer.logit_soft_cap
+    steps: list[tuple[str, Layer]] = [("", Affine(rows))]
+    if cap is not None:
+        steps = [
+            ("logits", Affine(rows)),
+            ("scaled", ScaleShift(np.array(1.0 / cap))),
+            ("bounded", Activation("tanh")),
+            ("", ScaleShift(np.array(float(cap)))),
+        ]
+    (value,) = call.inputs
+    for part, step in steps:
+        value = call.add(step, value, part=part)
+    return value
+
+
+@reads("ops.OneHot")
+def one_hot(call: Call) -> Value:
+    """The row of a unit matrix."""
+    layer = call.layer
+    if layer.axis not in (-1, len(call.shape) + 1):
+        raise Unreadable(f"its new axis is {layer.axis}", "Put it last, axis=-1, and transpose")
+    afford(int(layer.num_classes) ** 2)
+    return call.add(Lookup(np.eye(layer.num_classes)))

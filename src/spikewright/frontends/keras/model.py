@@ -13,11 +13,10 @@ from spikewright._base.files import file_at
 from spikewright._base.structure import Structure
 from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
-from spikewright.frontends.examples import named_examples
-from spikewright.frontends.keras.graph_outputs import ends, nodes_of, refuse_outputs
 from spikewright.frontends.keras.importing import import_keras
 from spikewright.frontends.keras.loading import load
 from spikewright.frontends.keras.reading import Reading, stand_in_shape
+from spikewright.frontends.keras.recorded import ends, nodes_of, refuse_outputs
 from spikewright.frontends.keras.registry import Value
 from spikewright.frontends.keras.running import activations, call, precision_of, ran, to_numpy
 from spikewright.frontends.keras.subclassed import is_code, read_model
@@ -28,6 +27,7 @@ from spikewright.frontends.keras.walking import (
     needed_tensors,
     output_names,
 )
+from spikewright.frontends.outputs import named_examples
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import unique_name
 from spikewright.graph.layers import Shape

@@ -11,7 +11,7 @@ from spikewright._base.optional import require
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
 from spikewright.frontends.keras.running import run_operation
 from spikewright.frontends.keras.walking import filled
-from spikewright.frontends.reading.spending import afford
+from spikewright.frontends.reading.values import afford
 from spikewright.graph.layers import Reshape, Take
 
 _CHOOSING = (

@@ -28,7 +28,7 @@ from spikewright.frontends.unrolling import (
     stack,
     unroll,
 )
-from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
+from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
     Add,

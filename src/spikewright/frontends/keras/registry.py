@@ -15,8 +15,7 @@ from spikewright._base.optional import require
 from spikewright.errors import Refusal
 from spikewright.frontends.keras.reasons import is_code, why_not, why_not_code
 from spikewright.frontends.reading import call as reading
-from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Value
+from spikewright.frontends.reading.values import Unknown, Unreadable, Value
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Layer, Shape
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.optional import require
-from spikewright.frontends.onnx.operators import operators
+from spikewright.frontends.onnx.runtime import operators
 from spikewright.frontends.onnx.values import Constant, Unreadable
-from spikewright.frontends.reading.spending import afford
+from spikewright.frontends.reading.values import afford
 from spikewright.graph.layers import Shape
 
 _DRAWING = """

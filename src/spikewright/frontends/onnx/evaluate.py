@@ -15,8 +15,8 @@ from spikewright.frontends.mixing import Place, divisors, multiplied
 from spikewright.frontends.onnx.files import type_name
 from spikewright.frontends.onnx.inputs import ModelInputs
 from spikewright.frontends.onnx.runtime import Runtime, observed
+from spikewright.frontends.onnx.values import integer_types
 from spikewright.frontends.onnx.walk import Tensor
-from spikewright.frontends.onnx.whole import integer_types
 from spikewright.frontends.source import Values
 from spikewright.graph.layers import Shape
 

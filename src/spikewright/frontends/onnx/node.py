@@ -17,15 +17,16 @@ from spikewright.frontends.onnx.values import (
     Value,
 )
 from spikewright.frontends.reading import call as reading
-from spikewright.frontends.reading.layout import (
+from spikewright.frontends.reading.values import (
     BATCH_FIRST,
     UNBATCHED,
     Layout,
+    Operand,
+    Unknown,
+    Unreadable,
     layout_of,
     sample_shape,
 )
-from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Operand
 from spikewright.frontends.reading.values import Value as ReadValue
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Node, unique_name

@@ -21,9 +21,11 @@ from spikewright.frontends.preserving.contents import (
     Slots,
     container_kind,
     is_cached,
+    is_generator,
+    of_generator,
+    of_process,
     slots_of,
 )
-from spikewright.frontends.preserving.randomness import is_generator, of_generator, of_process
 from spikewright.frontends.preserving.tensors import (
     TensorState,
     VariableState,

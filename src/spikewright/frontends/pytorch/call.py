@@ -13,9 +13,15 @@ from numpy.typing import NDArray
 from spikewright._base.arrays import frozen
 from spikewright.errors import Refusal
 from spikewright.frontends.reading import call as reading
-from spikewright.frontends.reading.layout import BATCH_FIRST, UNBATCHED, layout_of, sample_shape
-from spikewright.frontends.reading.refusal import Unreadable
-from spikewright.frontends.reading.values import Value, finite
+from spikewright.frontends.reading.values import (
+    BATCH_FIRST,
+    UNBATCHED,
+    Unreadable,
+    Value,
+    finite,
+    layout_of,
+    sample_shape,
+)
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Permute, Reshape
 

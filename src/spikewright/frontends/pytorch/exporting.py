@@ -13,11 +13,9 @@ from torch.nn.modules.module import register_module_forward_hook
 from spikewright.advice import advise
 from spikewright.errors import ReadError
 from spikewright.frontends.pytorch.arguments import Arguments, calls_of, variants
-from spikewright.frontends.pytorch.experts import ask_every_expert
-from spikewright.frontends.pytorch.modes import inference
+from spikewright.frontends.pytorch.modes import inference, set_by_forward
 from spikewright.frontends.pytorch.opaque import as_operators
-from spikewright.frontends.pytorch.packed import by_lengths
-from spikewright.frontends.pytorch.state import set_by_forward
+from spikewright.frontends.pytorch.packed import ask_every_expert, by_lengths
 from spikewright.frontends.pytorch.untraceable import Failure, failed
 
 

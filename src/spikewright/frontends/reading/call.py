@@ -11,9 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import GraphError, Refusal
-from spikewright.frontends.reading.layout import BATCH_FIRST, Layout, sample_shape
-from spikewright.frontends.reading.refusal import Unknown, Unreadable
-from spikewright.frontends.reading.values import Operand, Value
+from spikewright.frontends.reading.values import (
+    BATCH_FIRST,
+    Layout,
+    Operand,
+    Unknown,
+    Unreadable,
+    Value,
+    sample_shape,
+)
 from spikewright.frontends.source import GraphBuilder, shape_made
 from spikewright.graph.layers import (
     Activation,

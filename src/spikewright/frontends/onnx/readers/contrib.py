@@ -16,8 +16,7 @@ from spikewright.frontends.onnx.readers.product import product_of
 from spikewright.frontends.onnx.registry import READERS, Result, reads
 from spikewright.frontends.onnx.values import Constant, Missing, Signal, Unreadable
 from spikewright.frontends.onnx.values import Value as OnnxValue
-from spikewright.frontends.reading.equation import matrix_labels
-from spikewright.frontends.reading.products import contracted, ranks
+from spikewright.frontends.reading.products import contracted, matrix_labels, ranks
 from spikewright.frontends.reading.values import Value
 
 MICROSOFT = "com.microsoft"

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.onnx.node import OnnxNode
-from spikewright.frontends.onnx.readers.activation import NAMED
+from spikewright.frontends.onnx.readers.elementwise import NAMED
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
-from spikewright.frontends.reading.functions import function
-from spikewright.frontends.reading.layout import UNBATCHED, layout_of, sample_shape
+from spikewright.frontends.reading.arithmetic import function
+from spikewright.frontends.reading.values import UNBATCHED, layout_of, sample_shape
 from spikewright.frontends.unrolling import (
     Cell,
     stack,
     unroll,
 )
-from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
+from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
     Activation,

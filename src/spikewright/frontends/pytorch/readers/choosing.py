@@ -1,4 +1,4 @@
-"""Choosing values by indices, which must be constants."""
+"""Choosing values by indices, writing them at places, rows of tables, and values in order."""
 
 from __future__ import annotations
 
@@ -9,15 +9,38 @@ import numpy as np
 import torch
 
 from spikewright.frontends.pytorch.call import Call
-from spikewright.frontends.pytorch.readers.lookup import rows_of_constant
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.contraction import multiplied
-from spikewright.frontends.reading.layout import BATCH_FIRST, sample_shape
-from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.selection import taken
-from spikewright.frontends.reading.truth import one_hot
-from spikewright.frontends.reading.values import Value, finite
-from spikewright.graph.layers import Reshape, Take
+from spikewright.frontends.reading.truth import in_order, one_hot, place_of_extremum
+from spikewright.frontends.reading.values import (
+    BATCH_FIRST,
+    Unreadable,
+    Value,
+    finite,
+    sample_shape,
+)
+from spikewright.graph.layers import Lookup, Reshape, Take
+
+
+@reads("aten.embedding.default")
+def _embedding(call: Call) -> Value:
+    return call.add(Lookup(call.array("weight")), call.value("indices"))
+
+
+@reads("aten.one_hot.default")
+def _one_hot(call: Call) -> Value:
+    classes = call["num_classes"]
+    if classes < 1:
+        raise Unreadable(
+            "how many classes it has depends on the data", "Give one_hot the number of classes."
+        )
+    return call.add(Lookup(np.eye(classes)), call.value("self"))
+
+
+def rows_of_constant(call: Call, numbers: Value) -> Value:
+    """Rows of the operator's constant operand by computed numbers."""
+    return call.add(Lookup(call.array("self")), numbers)
 
 
 def _whole(call: Call, indices: Any) -> np.ndarray:
@@ -129,3 +152,43 @@ def _looked_up(call: Call, x: Value, choose: Any) -> Value:
     indices = np.ascontiguousarray(found.reshape(sample_shape(found.shape)))
     flat = ("flat", None if len(shape) == 1 else Reshape((number,)))
     return call.chain(x, flat, ("take", Take(indices, 0)))
+
+
+@reads("aten.argmax.default", "aten.argmin.default")
+def _argmax(call: Call) -> Value:
+    """The place of the largest or smallest value along an axis, as a whole number."""
+    x = call.value("self")
+    if call["dim"] is None:
+        x = call.view(x, (1, math.prod(x.shape)))
+        axis = 0
+    else:
+        axis = call.axis(x, call["dim"])
+    keep = bool(call["keepdim"]) and call["dim"] is not None
+    return place_of_extremum(call, x, axis, keep, "argmax" in call.target)
+
+
+@reads("aten.topk.default")
+def _largest(call: Call) -> tuple[Any, Any]:
+    """The largest or smallest values and their places; of equal ones the first come first."""
+    return _in_order(call, bool(call["largest"]), call["k"], call["dim"])
+
+
+@reads("aten.sort.default", "aten.sort.stable")
+def _sort(call: Call) -> tuple[Any, Any]:
+    return _in_order(call, bool(call["descending"]), None, call["dim"])
+
+
+@reads("aten.argsort.default", "aten.argsort.stable")
+def _places_in_order(call: Call) -> Any:
+    return _in_order(call, bool(call["descending"]), None, call["dim"])[1]
+
+
+def _in_order(call: Call, falling: bool, count: int | None, dim: int) -> tuple[Any, Any]:
+    """So many of the largest or smallest values along an axis, or all of them, and their places."""
+    x = call.value("self")
+    axis = call.axis(x, dim)
+    if x.shape[axis] == 1:  # one value is in order
+        several = isinstance(call.results, tuple | list)
+        places = call.results[1] if several else call.results
+        return x, torch.zeros(tuple(places.shape), dtype=torch.int64)
+    return in_order(call, x, axis, x.shape[axis] if count is None else count, falling)

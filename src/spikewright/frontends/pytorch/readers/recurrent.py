@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from spikewright.frontends.pytorch.call import Call, to_array
 from spikewright.frontends.pytorch.registry import reads
-from spikewright.frontends.reading.functions import function
-from spikewright.frontends.reading.refusal import Unknown, Unreadable
+from spikewright.frontends.reading.arithmetic import function
 from spikewright.frontends.reading.selection import entry, stacked
 from spikewright.frontends.reading.truth import greater
-from spikewright.frontends.reading.values import Value
+from spikewright.frontends.reading.values import Unknown, Unreadable, Value
 from spikewright.frontends.unrolling import (
     Adder,
     Cell,
@@ -23,7 +22,7 @@ from spikewright.frontends.unrolling import (
     stack,
     unroll,
 )
-from spikewright.frontends.unrolling.weights import Weights, gru, lstm, simple
+from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
 from spikewright.graph.layers import (
     Concatenate,
     Constant,

@@ -15,9 +15,8 @@ from spikewright.frontends.pytorch.readers.extent import first_index
 from spikewright.frontends.pytorch.registry import reads
 from spikewright.frontends.reading.arithmetic import combined, product
 from spikewright.frontends.reading.contraction import multiplied
-from spikewright.frontends.reading.refusal import Unreadable
 from spikewright.frontends.reading.truth import one_hot
-from spikewright.frontends.reading.values import Operand, Value, finite
+from spikewright.frontends.reading.values import Operand, Unreadable, Value, finite
 from spikewright.graph.layers import Concatenate, Identity, Take
 
 
