@@ -15,7 +15,6 @@ from spikewright.frontends.keras import (  # these modules register their reader
     attention,
     choices,
     convolutions,
-    positions,
     preprocessing,
     recurrent,
     reductions,

@@ -14,7 +14,6 @@ from spikewright._base.optional import require
 from spikewright.advice import advise
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.fallback import is_asked_for
-from spikewright.frontends.keras.call_checks import is_recorded_right, mixed_by, samples_like
 from spikewright.frontends.keras.registry import (
     Call,
     OwnCode,
@@ -23,7 +22,14 @@ from spikewright.frontends.keras.registry import (
     Value,
     plain_array,
 )
-from spikewright.frontends.keras.symbolic import Recorded, masks_beside, record
+from spikewright.frontends.keras.symbolic import (
+    Recorded,
+    is_recorded_right,
+    masks_beside,
+    mixed_by,
+    record,
+    samples_like,
+)
 from spikewright.frontends.keras.tracing import (
     Code,
     Graft,

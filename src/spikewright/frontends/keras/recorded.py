@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright._base.structure import Place, leaves
 from spikewright.errors import Refusal, UnsupportedLayerError
-from spikewright.frontends.keras.call_checks import is_recorded_right, mixed_in
 from spikewright.frontends.keras.quantized import inputs_as_they_are
 from spikewright.frontends.keras.reading import Reading
 from spikewright.frontends.keras.registry import Value, array
@@ -25,7 +24,7 @@ from spikewright.frontends.keras.running import (
     to_numpy,
     without_gradients,
 )
-from spikewright.frontends.keras.symbolic import Recorded, record
+from spikewright.frontends.keras.symbolic import Recorded, is_recorded_right, mixed_in, record
 from spikewright.frontends.keras.tracing import called
 from spikewright.frontends.keras.walking import filled, graph_of, map_structure, paths, values_in
 from spikewright.frontends.outputs import pick

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import readable
 from spikewright._base.optional import require
-from spikewright.errors import GraphError
 from spikewright.frontends.fallback import python_call
 from spikewright.frontends.keras.quantized import inputs_as_they_are
 from spikewright.frontends.keras.registry import Value, array
 from spikewright.frontends.keras.walking import Application, Walk, filled, flatten, values_in
 from spikewright.frontends.source import COARSEST_FIRST, Values
-from spikewright.graph import Graph
+from spikewright.graph import Graph, checked_inputs
 from spikewright.graph.layers import PythonCall
 from spikewright.graph.lookups import whole_inputs
 
@@ -188,17 +187,7 @@ def to_numpy(value: Any) -> NDArray:
 
 def checked(graph: Graph, names: Sequence[str], inputs: Values) -> dict[str, NDArray]:
     """The inputs of these names as arrays; raises `GraphError` where they misfit."""
-    missing, unknown = sorted(set(names) - set(inputs)), sorted(set(inputs) - set(names))
-    if missing or unknown:
-        raise GraphError(f"inputs are {list(names)}; missing {missing}, unknown {unknown}")
-    arrays = {name: to_numpy(inputs[name]) for name in names}
-    for name, value in arrays.items():
-        if value.shape[1:] != graph.shapes[name]:
-            raise GraphError(
-                f"input {name!r} must be (batch, {', '.join(map(str, graph.shapes[name]))}), "
-                f"got shape {value.shape}"
-            )
-    return arrays
+    return checked_inputs({name: graph.shapes[name] for name in names}, inputs)
 
 
 @contextmanager

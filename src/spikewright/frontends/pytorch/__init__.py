@@ -48,10 +48,7 @@ from spikewright.frontends.pytorch.registry import READERS, reads  # noqa: E402
 from spikewright.frontends.reading.values import Unreadable, Value  # noqa: E402
 from spikewright.frontends.source import Source  # noqa: E402
 
-__all__ = ["READERS", "Call", "Cannot", "Unreadable", "Value", "read", "reads"]
-
-Cannot = Unreadable
-"""The name that `Unreadable` had."""
+__all__ = ["READERS", "Call", "Unreadable", "Value", "read", "reads"]
 
 
 def read(model: Any, example_input: Any = None, outputs: Sequence[str] | None = None) -> Source:

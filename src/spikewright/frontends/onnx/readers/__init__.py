@@ -1,8 +1,7 @@
 """The readers of the standard operators; importing this package registers them."""
 
 from spikewright.frontends.onnx.readers import (
-    classical,
-    contrib,
+    domains,
     elementwise,
     normalization,
     product,

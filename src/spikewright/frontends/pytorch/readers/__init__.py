@@ -8,7 +8,6 @@ from spikewright.frontends.pytorch.readers import (
     normalization,
     products,
     recurrent,
-    scatter,
     spectra,
     windows,
 )
