@@ -21,7 +21,7 @@ from scripts.support_cases import Reading, of_keras, of_onnx, of_pytorch
 
 from spikewright._base.equations import CURVES
 from spikewright.frontends.keras import READERS as KERAS
-from spikewright.frontends.keras.reasons import _REASONS as KERAS_REASONS
+from spikewright.frontends.keras.registry import _REASONS as KERAS_REASONS
 from spikewright.frontends.keras.registry import built_in
 from spikewright.frontends.onnx import READERS as ONNX
 from spikewright.frontends.onnx.dequantising import HANDLERS as QUANTISED

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from spikewright.errors import MissingExtraError, ReadError
-from spikewright.frontends.keras import importing
+from spikewright.frontends.keras import loading
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, home: Path, *names: str) -> None:
     """Pretend that these modules are installed and nothing has been chosen."""
-    monkeypatch.setattr(importing, "find_spec", lambda name: name if name in names else None)
+    monkeypatch.setattr(loading, "find_spec", lambda name: name if name in names else None)
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(home))
 
@@ -27,7 +27,7 @@ def test_an_installed_backend_is_taken(
 ) -> None:
     """With no choice made, the first that is installed."""
     installed(monkeypatch, tmp_path, *names)
-    assert importing.choose_backend() == names[0]
+    assert loading.choose_backend() == names[0]
 
 
 def test_the_environment_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,14 +35,14 @@ def test_the_environment_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     installed(monkeypatch, tmp_path, "torch", "jax")
     (tmp_path / "keras.json").write_text('{"backend": "torch"}')
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    assert importing.choose_backend() == "jax"
+    assert loading.choose_backend() == "jax"
 
 
 def test_the_configuration_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """keras.json goes before our own choice."""
     installed(monkeypatch, tmp_path, "torch", "jax")
     (tmp_path / "keras.json").write_text(json.dumps({"backend": "jax"}))
-    assert importing.choose_backend() == "jax"
+    assert loading.choose_backend() == "jax"
 
 
 @pytest.mark.parametrize("text", ['{"backend": "tensorflow"}', "{", "[]", '{"backend": 3}'])
@@ -52,14 +52,14 @@ def test_a_configuration_that_cannot_be_followed_is_passed_over(
     """Keras writes keras.json unasked, naming a backend that may not be installed."""
     installed(monkeypatch, tmp_path, "jax")
     (tmp_path / "keras.json").write_text(text)
-    assert importing.choose_backend() == "jax"
+    assert loading.choose_backend() == "jax"
 
 
 def test_no_backend_is_a_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message installs one."""
     installed(monkeypatch, tmp_path)
     with pytest.raises(MissingExtraError, match=r"pip install 'spikewright\[keras\]'"):
-        importing.choose_backend()
+        loading.choose_backend()
 
 
 def test_an_absent_backend_that_was_asked_for_is_a_missing_extra(
@@ -69,15 +69,15 @@ def test_an_absent_backend_that_was_asked_for_is_a_missing_extra(
     installed(monkeypatch, tmp_path, "torch")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     with pytest.raises(MissingExtraError, match="KERAS_BACKEND is 'jax'"):
-        importing.choose_backend()
+        loading.choose_backend()
 
 
 def test_keras_2_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names both versions."""
-    keras = importing.import_keras()
+    keras = loading.import_keras()
     monkeypatch.setattr(keras, "__version__", "2.15.0")
     with pytest.raises(ReadError, match=r"2\.15\.0 is installed and Keras 3 is needed"):
-        importing.import_keras()
+        loading.import_keras()
 
 
 @pytest.mark.slow  # a second process imports Keras and its backend
@@ -87,7 +87,7 @@ def test_importing_leaves_the_environment_alone(tmp_path: Path) -> None:
         "import os, sys\n"
         "from spikewright.frontends import keras as front\n"
         "assert 'keras' not in sys.modules\n"
-        "from spikewright.frontends.keras.importing import import_keras\n"
+        "from spikewright.frontends.keras.loading import import_keras\n"
         "print(import_keras().backend.backend(), os.environ.get('KERAS_BACKEND'))\n"
     )
     environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
@@ -95,4 +95,4 @@ def test_importing_leaves_the_environment_alone(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     backend, variable = done.stdout.split()
-    assert backend in importing.BACKENDS and variable == "None"
+    assert backend in loading.BACKENDS and variable == "None"

@@ -11,7 +11,7 @@ from onnx_helpers import agrees, close, feed_of, model, node, random
 
 from spikewright.errors import ReadError, UnsupportedLayerError
 from spikewright.frontends.onnx import OnnxNode, read, reads
-from spikewright.frontends.reading.values import Value
+from spikewright.frontends.reading.call import Value
 from spikewright.graph import evaluate
 from spikewright.graph.layers import Identity, Sum
 

@@ -15,7 +15,7 @@ from test_mixing_models import ALIKE, MIXING, Body, Function, _example
 import spikewright as sw
 from spikewright.errors import UnsupportedLayerError
 from spikewright.frontends.onnx import OnnxNode, read, reads
-from spikewright.frontends.reading.values import Value
+from spikewright.frontends.reading.call import Value
 from spikewright.graph import evaluate
 from spikewright.graph.layers import Identity
 

@@ -1,6 +1,6 @@
 """Networks in whole numbers: weights, thresholds and states of the bits that a chip has."""
 
-from spikewright.quantising.corrected import round_biases, round_starts
+from spikewright.quantising.fixed_point import round_biases, round_starts
 from spikewright.quantising.quantise import WholeNetwork, quantise
 from spikewright.quantising.settings import Quantised, bits_of
 

@@ -28,8 +28,8 @@ from spikewright.frontends.reading.arithmetic import (
     parametric_relu,
 )
 from spikewright.frontends.reading.attention import softmax
+from spikewright.frontends.reading.call import finite
 from spikewright.frontends.reading.names import Named, keras_kinds, names_in
-from spikewright.frontends.reading.values import finite
 from spikewright.graph.clipping import Steps, clip_steps
 from spikewright.graph.layers import (
     Activation,

@@ -30,10 +30,9 @@ from spikewright.frontends.reading.arithmetic import (
     rounded,
     total,
 )
+from spikewright.frontends.reading.call import JUMPS, afford
 from spikewright.frontends.reading.products import contracted, ranks, tensordot_labels
-from spikewright.frontends.reading.reasons import JUMPS
 from spikewright.frontends.reading.truth import BINARY, NOT
-from spikewright.frontends.reading.values import afford
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
     Activation,

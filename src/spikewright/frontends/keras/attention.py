@@ -35,8 +35,8 @@ from spikewright.frontends.reading.attention import (
     softmax,
     weighed,
 )
+from spikewright.frontends.reading.call import Operand
 from spikewright.frontends.reading.products import parsed
-from spikewright.frontends.reading.values import Operand
 from spikewright.graph.layers import Activation, Reshape, Shape, Sum
 
 

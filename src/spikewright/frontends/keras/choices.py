@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from spikewright._base.optional import require
 from spikewright.frontends.keras.constants import constant_value, operands
 from spikewright.frontends.keras.quantized import note_inputs, reversed_table_of, table_of
-from spikewright.frontends.keras.reasons import why_not
 from spikewright.frontends.keras.registry import (
     Call,
     Unreadable,
@@ -21,10 +20,12 @@ from spikewright.frontends.keras.registry import (
     reads,
     unbatched_axes,
     unbatched_axis,
+    why_not,
 )
 from spikewright.frontends.keras.running import run_operation
 from spikewright.frontends.keras.walking import filled
 from spikewright.frontends.reading.arithmetic import combined, extremum
+from spikewright.frontends.reading.call import afford
 from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.truth import (
     NOT,
@@ -35,7 +36,6 @@ from spikewright.frontends.reading.truth import (
     in_order,
     place_of_extremum,
 )
-from spikewright.frontends.reading.values import afford
 from spikewright.graph.layers import (
     Activation,
     Affine,

@@ -27,7 +27,7 @@ from spikewright.frontends.keras.registry import (
 )
 from spikewright.frontends.keras.running import run_operation, without_gradients
 from spikewright.frontends.keras.walking import Application, flatten, map_structure, values_in
-from spikewright.frontends.reading.values import afford
+from spikewright.frontends.reading.call import afford
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Constant, Shape
 

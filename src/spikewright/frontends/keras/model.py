@@ -17,10 +17,8 @@ from spikewright._base.optional import require
 from spikewright._base.structure import Structure
 from spikewright.advice import advise
 from spikewright.errors import ReadError, Refusal, UnsupportedLayerError
-from spikewright.frontends.keras.importing import import_keras
-from spikewright.frontends.keras.loading import load
+from spikewright.frontends.keras.loading import import_keras, load
 from spikewright.frontends.keras.reading import Reading, stand_in_shape
-from spikewright.frontends.keras.reasons import why_not_code
 from spikewright.frontends.keras.recorded import (
     UNKNOWN_WHOLE,
     ends,
@@ -29,7 +27,7 @@ from spikewright.frontends.keras.recorded import (
     read_recorded,
     refuse_outputs,
 )
-from spikewright.frontends.keras.registry import Value
+from spikewright.frontends.keras.registry import Value, why_not_code
 from spikewright.frontends.keras.running import (
     activations,
     call,

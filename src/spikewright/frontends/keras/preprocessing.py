@@ -11,8 +11,8 @@ import numpy as np
 from spikewright.frontends.keras.reading import read_layer
 from spikewright.frontends.keras.registry import Call, Unreadable, Value, array, reads
 from spikewright.frontends.keras.walking import knows_masks
+from spikewright.frontends.reading.call import afford
 from spikewright.frontends.reading.truth import greater
-from spikewright.frontends.reading.values import afford
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import (
     Activation,

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.calling import calling, shown
-from spikewright.frontends.fallback import CannotCall, is_asked_for
+from spikewright.frontends.fallback import CannotCall, calling, is_asked_for, shown
 from spikewright.frontends.keras.code import read_code
 from spikewright.frontends.keras.constants import (
     constant_value,
@@ -21,8 +20,8 @@ from spikewright.frontends.keras.constants import (
     given_masks,
     with_constants,
 )
-from spikewright.frontends.keras.reasons import TAILS
 from spikewright.frontends.keras.registry import (
+    TAILS,
     Call,
     Output,
     OwnCode,
@@ -46,7 +45,7 @@ from spikewright.frontends.keras.walking import (
     uses_masks,
     values_in,
 )
-from spikewright.frontends.reading.values import finite
+from spikewright.frontends.reading.call import finite
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Identity
 

@@ -17,7 +17,7 @@ from spikewright.frontends.onnx.values import (
     Value,
 )
 from spikewright.frontends.reading import call as reading
-from spikewright.frontends.reading.values import (
+from spikewright.frontends.reading.call import (
     BATCH_FIRST,
     UNBATCHED,
     Layout,
@@ -27,7 +27,7 @@ from spikewright.frontends.reading.values import (
     layout_of,
     sample_shape,
 )
-from spikewright.frontends.reading.values import Value as ReadValue
+from spikewright.frontends.reading.call import Value as ReadValue
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph import Node, unique_name
 from spikewright.graph.layers import Layer, Reshape, Shape

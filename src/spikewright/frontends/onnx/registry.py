@@ -8,16 +8,16 @@ from types import MappingProxyType
 from spikewright.advice import advise
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.values import Constant, Missing
-from spikewright.frontends.reading.reasons import (
+from spikewright.frontends.reading.call import (
     COMPARES,
     JUMPS,
     LOOKS_UP,
     ORDERS,
     PLACES,
     Reason,
+    Value,
     by_kind,
 )
-from spikewright.frontends.reading.values import Value
 
 _TAILS = "ArgMax ArgMin TopK NonZero NonMaxSuppression Unique OneHot"
 TAILS = frozenset((*_TAILS.split(), "ZipMap"))

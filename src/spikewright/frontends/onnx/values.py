@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from spikewright._base.optional import require
 from spikewright.frontends.onnx.files import type_name
-from spikewright.frontends.reading import values
-from spikewright.frontends.reading.values import BATCH_FIRST, Unreadable
+from spikewright.frontends.reading.call import BATCH_FIRST, Unreadable
+from spikewright.frontends.reading.call import Value as ReadValue
 from spikewright.graph.layers import Shape
 
 
 @dataclass(frozen=True)
-class Signal(values.Value):
+class Signal(ReadValue):
     """A value that depends on the data, as readers see it.
 
     The graph's value has the full axes of ONNX's for one sample, without the leading one where

@@ -24,7 +24,7 @@ from spikewright.frontends.pytorch.program import (
 )
 from spikewright.frontends.pytorch.registry import READERS, STATE
 from spikewright.frontends.pytorch.running import results, sample_inputs
-from spikewright.frontends.reading.values import Unreadable, afford
+from spikewright.frontends.reading.call import Unreadable, afford
 
 _FOLDABLE = frozenset(
     f"aten.{name}"

@@ -17,11 +17,10 @@ from torch.utils import _pytree as pytree
 
 from spikewright.frontends.fallback import CannotCall, python_call
 from spikewright.frontends.preserving import watching_inside
-from spikewright.frontends.pytorch.arguments import Arguments
-from spikewright.frontends.pytorch.call import pretty, to_array
-from spikewright.frontends.pytorch.modes import evaluation
+from spikewright.frontends.pytorch.arguments import Arguments, evaluation
 from spikewright.frontends.pytorch.program import sizes_of
-from spikewright.frontends.reading.values import sample_shape
+from spikewright.frontends.pytorch.registry import pretty, to_array
+from spikewright.frontends.reading.call import sample_shape
 from spikewright.graph.layers import PythonCall, Shape
 
 _TENSOR = object()

@@ -14,10 +14,8 @@ from torch.utils import _pytree as pytree
 
 from spikewright._base.structure import Place as Way
 from spikewright.errors import Refusal, UnsupportedLayerError
-from spikewright.frontends.calling import calling, shown
-from spikewright.frontends.fallback import CannotCall, is_asked_for
+from spikewright.frontends.fallback import CannotCall, calling, is_asked_for, shown
 from spikewright.frontends.pytorch.arguments import input_places, shapes_of
-from spikewright.frontends.pytorch.call import AlongFirstAxis, Call, pretty
 from spikewright.frontends.pytorch.functional import (
     fold,
     functional_name,
@@ -29,11 +27,21 @@ from spikewright.frontends.pytorch.functional import (
 )
 from spikewright.frontends.pytorch.mixing import compare_programs
 from spikewright.frontends.pytorch.naming import (
+    Lacking,
     Place,
+    Shapeless,
+    empty,
+    find,
+    first_result,
     in_words,
+    is_shown,
+    kept,
+    lost,
     owner,
     place_all,
     place_of_function,
+    refusal_of,
+    why_no_output,
 )
 from spikewright.frontends.pytorch.one_sample import of_one_sample, samples_of
 from spikewright.frontends.pytorch.opaque import Operand, operator_call
@@ -54,21 +62,17 @@ from spikewright.frontends.pytorch.readers.spectra import (
     part_of,
     with_kind,
 )
-from spikewright.frontends.pytorch.registry import READERS, STATE, is_tail, why_not
-from spikewright.frontends.pytorch.running import call, precision_of, ran, run
-from spikewright.frontends.pytorch.unread import (
-    Lacking,
-    Shapeless,
-    empty,
-    find,
-    first_result,
-    is_shown,
-    kept,
-    lost,
-    refusal_of,
-    why_no_output,
+from spikewright.frontends.pytorch.registry import (
+    READERS,
+    STATE,
+    AlongFirstAxis,
+    Call,
+    is_tail,
+    pretty,
+    why_not,
 )
-from spikewright.frontends.reading.values import BATCH_FIRST, Unknown, Unreadable, Value, layout_of
+from spikewright.frontends.pytorch.running import call, precision_of, ran, run
+from spikewright.frontends.reading.call import BATCH_FIRST, Unknown, Unreadable, Value, layout_of
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Graph
 

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch.utils import _pytree as pytree
 
 from spikewright.errors import ReadError
-from spikewright.frontends.pytorch.call import to_array
-from spikewright.frontends.pytorch.modes import inference
+from spikewright.frontends.pytorch.arguments import inference
 from spikewright.frontends.pytorch.program import Program, by_name, returned, sizes_of, take_apart
+from spikewright.frontends.pytorch.registry import to_array
 from spikewright.frontends.source import COARSEST_FIRST
 from spikewright.graph import Graph, checked_inputs
 

@@ -15,10 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.fallback import is_asked_for
-from spikewright.frontends.reading.call import Call
-from spikewright.frontends.reading.reasons import JUMPS, ROUNDS
+from spikewright.frontends.reading.call import (
+    JUMPS,
+    ROUNDS,
+    Call,
+    Operand,
+    Unreadable,
+    Value,
+    common_shape,
+    finite,
+)
 from spikewright.frontends.reading.rounding import Rounds
-from spikewright.frontends.reading.values import Operand, Unreadable, Value, common_shape, finite
 from spikewright.graph.clipping import FAR, Steps, clip_steps
 from spikewright.graph.layers import (
     Activation,

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.reading.arithmetic import normalised_exponentials, product, scaled, total
-from spikewright.frontends.reading.call import Call
+from spikewright.frontends.reading.call import Call, Operand, Unreadable, Value, common_shape
 from spikewright.frontends.reading.contraction import Labels, multiplied
-from spikewright.frontends.reading.values import Operand, Unreadable, Value, common_shape
 from spikewright.graph.layers import Activation, ScaleShift, UpsampleNearest
 
 HIDDEN = -1e4

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.frontends.reading.call import Call
-from spikewright.frontends.reading.values import Operand, Unknown, Unreadable, Value, finite
+from spikewright.frontends.reading.call import Call, Operand, Unknown, Unreadable, Value, finite
 from spikewright.frontends.unrolling.cells import Adder
 from spikewright.graph.layers import (
     Affine,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from spikewright.frontends.reading.arithmetic import combined
-from spikewright.frontends.reading.call import MIXES, Call
-from spikewright.frontends.reading.contraction import Labels, multiplied, values_of
-from spikewright.frontends.reading.values import (
+from spikewright.frontends.reading.call import (
+    MIXES,
+    Call,
     Layout,
     Operand,
     Unreadable,
@@ -19,6 +19,7 @@ from spikewright.frontends.reading.values import (
     layout_of,
     sample_shape,
 )
+from spikewright.frontends.reading.contraction import Labels, multiplied, values_of
 from spikewright.graph.layers import Reshape
 
 _SAMPLES = (

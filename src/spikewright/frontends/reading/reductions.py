@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.frontends.reading.arithmetic import combined, function
-from spikewright.frontends.reading.call import Call
-from spikewright.frontends.reading.values import BATCH_FIRST, Unreadable, Value, finite
+from spikewright.frontends.reading.call import BATCH_FIRST, Call, Unreadable, Value, finite
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (
     Activation,

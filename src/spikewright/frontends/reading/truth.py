@@ -24,9 +24,15 @@ from spikewright.frontends.reading.arithmetic import (
     total,
 )
 from spikewright.frontends.reading.attention import HIDDEN, LEAST, hidden_unless
-from spikewright.frontends.reading.call import Call
+from spikewright.frontends.reading.call import (
+    Call,
+    Operand,
+    Unreadable,
+    Value,
+    common_shape,
+    finite,
+)
 from spikewright.frontends.reading.reductions import cumulative_sum, reduced
-from spikewright.frontends.reading.values import Operand, Unreadable, Value, common_shape, finite
 from spikewright.graph.layers import (
     Activation,
     Broadcast,

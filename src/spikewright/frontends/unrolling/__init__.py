@@ -20,7 +20,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
-from spikewright.frontends.reading.values import Unreadable
+from spikewright.frontends.reading.call import Unreadable
 from spikewright.frontends.unrolling.cells import (
     Adder,
     Cell,

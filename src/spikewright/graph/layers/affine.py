@@ -23,7 +23,7 @@ from spikewright.graph.layers.base import (
     require,
     require_broadcast,
 )
-from spikewright.graph.layers.geometry import windowed_extent
+from spikewright.graph.layers.pooling import windowed_extent
 from spikewright.graph.layers.steps import OWN, Acts, Windowed, no_pair, one
 
 

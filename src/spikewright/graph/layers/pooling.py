@@ -1,4 +1,4 @@
-"""Pooling: average and maximum over windows or whole axes."""
+"""Pooling over windows or whole axes, and requirements on the geometry of windows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,38 @@ from spikewright._base.windows import (
     split_shape,
 )
 from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
-from spikewright.graph.layers.geometry import windowed_extent
 from spikewright.graph.layers.steps import Acts, Windowed, no_pair, one
+
+
+def windowed_extent(
+    kind: str, windows: Windows, shape: Shape, last: bool
+) -> tuple[tuple[int, ...], int]:
+    """Extent `(*windows,)` of the output and number of channels of the input.
+
+    Raises `GraphError` where the geometry is impossible or does not fit the (unbatched) shape.
+    """
+    rank = len(windows.size)
+    for name, values in (
+        ("size", windows.size),
+        ("stride", windows.stride),
+        ("dilation", windows.dilation),
+    ):
+        require(
+            len(values) == rank and min(values, default=0) >= 1,
+            f"{kind}: {name} {values} must be {max(rank, 1)} numbers of at least 1",
+        )
+    require(
+        len(windows.padding) == rank and min(map(min, windows.padding)) >= 0,
+        f"{kind}: padding {windows.padding} must be {rank} pairs of at least 0",
+    )
+    require(
+        len(shape) == rank + 1,
+        f"{kind}: {rank}-D windows need an input of rank {rank + 1}, got shape {shape}",
+    )
+    spatial, channels = split_shape(shape, last)
+    extent = windows.output_extent(spatial)
+    require(min(extent) > 0, f"{kind}: the window is larger than its padded input {shape}")
+    return extent, channels
 
 
 def _pooled_shape(kind: str, windows: Windows, shape: Shape, last: bool) -> Shape:

@@ -18,11 +18,11 @@ from spikewright.frontends.onnx.readers.product import product_of
 from spikewright.frontends.onnx.registry import READERS, Result, reads
 from spikewright.frontends.onnx.values import Constant, Label, Missing, Signal, Unreadable
 from spikewright.frontends.onnx.values import Value as OnnxValue
+from spikewright.frontends.reading.call import Value
 from spikewright.frontends.reading.products import contracted, matrix_labels, ranks
 from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.selection import taken
 from spikewright.frontends.reading.truth import STEP
-from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     Activation,
     Affine,

@@ -24,6 +24,7 @@ from spikewright.frontends.reading.arithmetic import (
     rounded,
 )
 from spikewright.frontends.reading.attention import HIDDEN, LEAST
+from spikewright.frontends.reading.call import Operand, Value
 from spikewright.frontends.reading.names import names_in
 from spikewright.frontends.reading.truth import (
     BINARY,
@@ -33,7 +34,6 @@ from spikewright.frontends.reading.truth import (
     chosen_by_truth,
     equal,
 )
-from spikewright.frontends.reading.values import Operand, Value
 from spikewright.graph import Node
 from spikewright.graph.layers import (
     Activation,

@@ -12,8 +12,8 @@ from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
 from spikewright.frontends.reading import reductions
 from spikewright.frontends.reading.arithmetic import normalised_exponentials
+from spikewright.frontends.reading.call import Value
 from spikewright.frontends.reading.reductions import by_groups, by_statistics, reduced
-from spikewright.frontends.reading.values import Value
 from spikewright.graph.layers import (
     Activation,
     Divide,

@@ -11,9 +11,9 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Unreadable
 from spikewright.frontends.reading.attention import HEADS_INSIDE, Axes, attend, band, hiding
+from spikewright.frontends.reading.call import Operand, Value
 from spikewright.frontends.reading.contraction import Labels
 from spikewright.frontends.reading.products import by_equation, contracted, matrix_product, ranks
-from spikewright.frontends.reading.values import Operand, Value
 from spikewright.graph.layers import Reshape
 
 

@@ -13,7 +13,7 @@ from spikewright.frontends.onnx.readers.elementwise import NAMED
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
 from spikewright.frontends.reading.arithmetic import function
-from spikewright.frontends.reading.values import UNBATCHED, layout_of, sample_shape
+from spikewright.frontends.reading.call import UNBATCHED, layout_of, sample_shape
 from spikewright.frontends.unrolling import (
     Cell,
     stack,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
-from spikewright.frontends.reading.values import Value, afford
+from spikewright.frontends.reading.call import Value, afford
 from spikewright.frontends.reading.windows import resampled
 from spikewright.graph.layers import (
     ScaleShift,

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Constant, Signal, Unreadable
+from spikewright.frontends.reading.call import Value, afford, layout_of, sample_shape
 from spikewright.frontends.reading.selection import sliced, taken
-from spikewright.frontends.reading.values import Value, afford, layout_of, sample_shape
 from spikewright.graph.layers import (
     Concatenate,
     Identity,

@@ -14,6 +14,7 @@ from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.readers.elementwise import nonzero
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Constant, Signal, Unreadable, integer_types
+from spikewright.frontends.reading.call import BATCH_FIRST, Value, afford, layout_of, sample_shape
 from spikewright.frontends.reading.selection import (
     Mode,
     depth_to_space,
@@ -21,7 +22,6 @@ from spikewright.frontends.reading.selection import (
     space_to_depth,
     tiled,
 )
-from spikewright.frontends.reading.values import BATCH_FIRST, Value, afford, layout_of, sample_shape
 from spikewright.graph.layers import (
     Broadcast,
     Concatenate,

@@ -11,7 +11,7 @@ from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.onnx.node import OnnxNode
 from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
-from spikewright.frontends.reading.values import Value
+from spikewright.frontends.reading.call import Value
 from spikewright.frontends.reading.windows import folded, halves, same_padding, windowed
 from spikewright.graph.layers import (
     AveragePool,

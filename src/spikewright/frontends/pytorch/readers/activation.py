@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from spikewright.frontends.fallback import is_asked_for
-from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.readers.arithmetic import extremum, times
 from spikewright.frontends.pytorch.readers.spectra import Complex, size_of
-from spikewright.frontends.pytorch.registry import reads, why_not
+from spikewright.frontends.pytorch.registry import Call, reads, why_not
 from spikewright.frontends.reading.arithmetic import (
     clipped,
     exponential,
@@ -26,9 +25,9 @@ from spikewright.frontends.reading.arithmetic import (
     scaled,
 )
 from spikewright.frontends.reading.attention import softmax
+from spikewright.frontends.reading.call import Unreadable, Value, finite
 from spikewright.frontends.reading.names import names_in
 from spikewright.frontends.reading.rounding import Rounds
-from spikewright.frontends.reading.values import Unreadable, Value, finite
 from spikewright.graph.layers import Activation, ScaleShift
 
 _NAMED = {f"aten.{name}.default": named for name, named in names_in("pytorch").items()}

@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.call import Call, to_array
 from spikewright.frontends.pytorch.readers.normalization import over
-from spikewright.frontends.pytorch.registry import reads, why_not
+from spikewright.frontends.pytorch.registry import Call, reads, to_array, why_not
 from spikewright.frontends.reading import arithmetic
 from spikewright.frontends.reading.arithmetic import rounded
 from spikewright.frontends.reading.attention import masked
-from spikewright.frontends.reading.reasons import JUMPS, PLACES
+from spikewright.frontends.reading.call import (
+    JUMPS,
+    PLACES,
+    Unreadable,
+    Value,
+    common_shape,
+    finite,
+)
 from spikewright.frontends.reading.reductions import reduced
 from spikewright.frontends.reading.selection import stacked
 from spikewright.frontends.reading.truth import (
@@ -26,7 +32,6 @@ from spikewright.frontends.reading.truth import (
     greater,
     truth_of,
 )
-from spikewright.frontends.reading.values import Unreadable, Value, common_shape, finite
 from spikewright.graph.layers import Concatenate, Identity, UnitNormalization
 
 

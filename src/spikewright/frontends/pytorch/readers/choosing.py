@@ -11,15 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.frontends.pytorch.call import Call, to_array
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.extent import first_index
-from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.pytorch.registry import Call, reads, to_array
 from spikewright.frontends.reading.arithmetic import combined, product
-from spikewright.frontends.reading.contraction import multiplied
-from spikewright.frontends.reading.selection import taken
-from spikewright.frontends.reading.truth import in_order, one_hot, place_of_extremum
-from spikewright.frontends.reading.values import (
+from spikewright.frontends.reading.call import (
     BATCH_FIRST,
     Operand,
     Unreadable,
@@ -27,6 +23,9 @@ from spikewright.frontends.reading.values import (
     finite,
     sample_shape,
 )
+from spikewright.frontends.reading.contraction import multiplied
+from spikewright.frontends.reading.selection import taken
+from spikewright.frontends.reading.truth import in_order, one_hot, place_of_extremum
 from spikewright.graph.layers import Concatenate, Identity, Lookup, Reshape, Take
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from spikewright._base.windows import Pairs
-from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.program import sizes_of
-from spikewright.frontends.pytorch.registry import WHOLE, reads
+from spikewright.frontends.pytorch.registry import WHOLE, Call, reads
+from spikewright.frontends.reading.call import Unreadable, Value, sample_shape
 from spikewright.frontends.reading.selection import (
     Mode,
     depth_to_space,
@@ -28,7 +28,6 @@ from spikewright.frontends.reading.selection import (
     tiled,
 )
 from spikewright.frontends.reading.truth import truth_of
-from spikewright.frontends.reading.values import Unreadable, Value, sample_shape
 from spikewright.graph.layers import (
     Broadcast,
     Identity,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from spikewright.frontends.pytorch.call import Call
-from spikewright.frontends.pytorch.registry import LIVE_NORM, reads
+from spikewright.frontends.pytorch.registry import LIVE_NORM, Call, reads
+from spikewright.frontends.reading.call import Unreadable, Value
 from spikewright.frontends.reading.reductions import by_groups, by_statistics, reduced, variance
-from spikewright.frontends.reading.values import Unreadable, Value
 from spikewright.graph.layers import (
     LayerNormalization,
     RMSNormalization,

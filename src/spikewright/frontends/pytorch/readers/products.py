@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from spikewright.frontends.pytorch.call import Call
-from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.pytorch.registry import Call, reads
 from spikewright.frontends.reading.attention import Axes, attend, band
+from spikewright.frontends.reading.call import Operand, Unreadable, Value, finite
 from spikewright.frontends.reading.contraction import Labels
 from spikewright.frontends.reading.products import (
     by_equation,
@@ -19,7 +19,6 @@ from spikewright.frontends.reading.products import (
     over_axes,
     ranks,
 )
-from spikewright.frontends.reading.values import Operand, Unreadable, Value, finite
 from spikewright.graph.layers import UnitNormalization
 
 

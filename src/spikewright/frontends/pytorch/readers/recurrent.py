@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewright.frontends.pytorch.call import Call, to_array
-from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.pytorch.registry import Call, reads, to_array
 from spikewright.frontends.reading.arithmetic import function
+from spikewright.frontends.reading.call import Unknown, Unreadable, Value
 from spikewright.frontends.reading.selection import entry, stacked
 from spikewright.frontends.reading.truth import greater
-from spikewright.frontends.reading.values import Unknown, Unreadable, Value
 from spikewright.frontends.unrolling import (
     Adder,
     Cell,

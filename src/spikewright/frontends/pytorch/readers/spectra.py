@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils import _pytree as pytree
 
-from spikewright.frontends.pytorch.call import Call
-from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.pytorch.registry import Call, reads
 from spikewright.frontends.reading.arithmetic import combined, product
+from spikewright.frontends.reading.call import BATCH_FIRST, Unknown, Unreadable, Value
 from spikewright.frontends.reading.selection import stacked
-from spikewright.frontends.reading.values import BATCH_FIRST, Unknown, Unreadable, Value
 from spikewright.frontends.reading.windows import windowed
 from spikewright.graph.layers import Activation, Convolution, Identity, Reshape
 

@@ -11,18 +11,17 @@ import torch
 from numpy.typing import NDArray
 
 from spikewright._base.windows import Pairs, Windows
-from spikewright.frontends.pytorch.call import Call
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.arithmetic import combine
 from spikewright.frontends.pytorch.readers.normalization import ORDERS, over
-from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.pytorch.registry import Call, reads
+from spikewright.frontends.reading.call import Unreadable, Value
 from spikewright.frontends.reading.reductions import (
     cumulative_sum,
     differences,
     product_over,
     reduced,
 )
-from spikewright.frontends.reading.values import Unreadable, Value
 from spikewright.frontends.reading.windows import (
     adaptive_average,
     adaptive_maximum,
