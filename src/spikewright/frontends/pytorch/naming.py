@@ -16,6 +16,7 @@ from spikewright.errors import Refusal
 from spikewright.frontends.outputs import pick
 from spikewright.frontends.pytorch.program import Program, full_name, sizes_of
 from spikewright.frontends.pytorch.readers.spectra import Complex
+from spikewright.frontends.pytorch.registry import Place
 from spikewright.frontends.reading.call import Unreadable, Value, layout_of, sample_shape
 from spikewright.graph import unique_name
 
@@ -23,20 +24,6 @@ _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
 _HERE = str(Path(__file__).parents[1])  # the front ends
 _INSIDE_FRAMEWORK = re.compile(r"[\\/](?:site|dist)-packages[\\/](?:torch|keras)[\\/]")
 _WEIGHTS_OF_KERAS = "._torch_params."  # the path of a layer's weights, which is never called
-
-
-@dataclass(frozen=True)
-class Place:
-    """The origin of an operator.
-
-    `name` is the name of its node, `source` the layer that it belongs to, `kind` that
-    layer's class or the operator, `location` the user's `file:line`.
-    """
-
-    name: str
-    source: str
-    kind: str
-    location: str
 
 
 @dataclass(frozen=True)

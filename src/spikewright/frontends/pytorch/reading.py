@@ -28,7 +28,6 @@ from spikewright.frontends.pytorch.functional import (
 from spikewright.frontends.pytorch.mixing import compare_programs
 from spikewright.frontends.pytorch.naming import (
     Lacking,
-    Place,
     Shapeless,
     empty,
     find,
@@ -67,6 +66,7 @@ from spikewright.frontends.pytorch.registry import (
     STATE,
     AlongFirstAxis,
     Call,
+    Place,
     is_tail,
     pretty,
     why_not,

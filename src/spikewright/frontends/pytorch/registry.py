@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -34,8 +34,19 @@ from spikewright.frontends.reading.call import (
 from spikewright.frontends.source import GraphBuilder
 from spikewright.graph.layers import Permute, Reshape
 
-if TYPE_CHECKING:
-    from spikewright.frontends.pytorch.naming import Place
+
+@dataclass(frozen=True)
+class Place:
+    """The origin of an operator.
+
+    `name` is the name of its node, `source` the layer that it belongs to, `kind` that
+    layer's class or the operator, `location` the user's `file:line`.
+    """
+
+    name: str
+    source: str
+    kind: str
+    location: str
 
 
 def to_array(value: Any) -> NDArray:
@@ -278,10 +289,7 @@ def is_tail(target: str) -> bool:
     return target.partition(".")[2].split(".")[0] in _TAILS
 
 
-if TYPE_CHECKING:
-    from spikewright.frontends.pytorch.registry import Call
-
-Reader = Callable[["Call"], Any]
+Reader = Callable[[Call], Any]
 R = TypeVar("R", bound=Reader)
 
 _registry: dict[str, Reader] = {}

@@ -26,6 +26,7 @@ from spikewright.graph.layers import (
     ScaleShift,
     Shape,
 )
+from spikewright.graph.parts import below, between, evaluated, is_elementwise
 
 _MOST = 16  # operations that an activation is written in
 _FUNCTIONS = {"floor": np.floor, "ceil": np.ceil, "round": np.rint, "trunc": np.trunc}
@@ -43,6 +44,9 @@ class Rounds(Layer):
     def evaluate(self, *values: NDArray) -> NDArray:
         rounded: NDArray = _FUNCTIONS[self.function](values[0])
         return rounded
+
+
+_KINDS = (Rounds, Add, Multiply, Minimum, Maximum, Identity)
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ class _Search:
     def _parts(self, name: str) -> Iterator[_Part]:
         """The parts around a node, wide ones first."""
         for top in reversed(list(self._above(name))):
-            sources = reversed(list(self._below(top, name)))
+            read = list(below(self.nodes, self.nodes[top], _KINDS, _MOST))
+            sources = (source for source in reversed(read) if source != name)
             yield from (part for source in sources if (part := self._between(source, top, name)))
 
     def _above(self, name: str) -> Iterator[str]:
@@ -115,51 +120,23 @@ class _Search:
             yield name
             if name not in self.ends:
                 for reader in self.readers[name]:
-                    if reader not in found and _is_operation(self.nodes[reader].layer):
+                    if reader not in found and is_elementwise(self.nodes[reader].layer, *_KINDS):
                         found.add(reader)
                         front.append(reader)
 
-    def _below(self, top: str, name: str) -> Iterator[str]:
-        """Values that a node is computed from by operations, nearest first."""
-        found, front = {top}, list(self.nodes[top].inputs)
-        while front and len(found) <= _MOST:
-            read = front.pop(0)
-            if read not in found:
-                found.add(read)
-                if read != name:
-                    yield read
-                if _is_operation(self.nodes[read].layer):
-                    front += self.nodes[read].inputs
-
     def _between(self, source: str, top: str, through: str) -> _Part | None:
         """The part from a value to another, if it is one, and goes through a node."""
-        inner: set[str] = set()
-        front = [top]
-        while front:
-            name = front.pop()
-            if name == source or name in inner:
-                continue
-            if not _is_operation(self.nodes[name].layer) or len(inner) > _MOST:
-                return None
-            inner.add(name)
-            front += self.nodes[name].inputs
-        seen = (reader for name in inner - {top} for reader in self.readers[name])
-        private = inner.issuperset(seen) and not self.ends & (inner - {top})
-        whole = through in inner and bool(self.nodes[top].inputs)
-        return _Part(top, source, frozenset(inner)) if private and whole else None
+        node = self.nodes[top]
+        if not node.inputs or source == top:
+            return None
+        readers, is_output = self.readers.__getitem__, self.ends.__contains__
+        found = between(self.nodes, readers, is_output, node, source, _KINDS, _MOST)
+        inner = frozenset((top, *(found or ())))
+        return None if found is None or through not in inner else _Part(top, source, inner)
 
     def _function(self, part: _Part) -> Callable[[NDArray], NDArray]:
         """A part as a function of one number."""
-        order = [node for name, node in self.nodes.items() if name in part.inner]
-
-        def function(x: NDArray) -> NDArray:
-            values = {part.source: x}
-            for node in order:
-                given = (values[read] for read in node.inputs)
-                values[node.name] = _scalar(node.layer).evaluate(*given)
-            return values[part.top]
-
-        return function
+        return lambda x: evaluated(self.nodes, part.top, {part.source: x})
 
     def _with(self, part: _Part, steps: Steps) -> list[Node]:
         """The nodes with an activation in the place of a part, and a factor behind it if any."""
@@ -176,22 +153,6 @@ class _Search:
             elif name == part.top:
                 kept += made
         return kept
-
-
-def _is_operation(layer: Layer) -> bool:
-    """True for an elementwise layer without arrays, or with arrays of one number."""
-    if isinstance(layer, ScaleShift):
-        return all(array.size == 1 for array in layer.arrays().values())
-    if isinstance(layer, Activation):
-        return layer.elementwise
-    return isinstance(layer, Rounds | Add | Multiply | Minimum | Maximum | Identity)
-
-
-def _scalar(layer: Layer) -> Layer:
-    """A layer for values without axes."""
-    if not isinstance(layer, ScaleShift):
-        return layer
-    return ScaleShift(*(None if a is None else a.reshape(()) for a in (layer.scale, layer.shift)))
 
 
 Function = Callable[[NDArray], NDArray]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import reduce
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,13 +79,20 @@ def aligned(values: Sequence[NDArray]) -> list[NDArray]:
 
 
 class _Elementwise(Layer):
-    """Shape rule of layers whose inputs broadcast against each other, the batch left out."""
+    """A function of two numbers over inputs that broadcast against each other, the batch left out.
+
+    Of several inputs it is applied to the first two, then to its result and the next.
+    """
 
     arity: ClassVar[int | None] = None
     acts = Acts()
+    function: ClassVar[Any]
 
     def output_shape(self, *shapes: Shape) -> Shape:
         return broadcast_shapes(self.kind, shapes)
+
+    def evaluate(self, *values: NDArray) -> NDArray:
+        return reduce(type(self).function, aligned(values))
 
 
 @register
@@ -92,11 +100,7 @@ class _Elementwise(Layer):
 class Multiply(_Elementwise):
     """Product of one or more inputs, whose unbatched shapes broadcast."""
 
-    def evaluate(self, *values: NDArray) -> NDArray:
-        first, *rest = aligned(values)
-        for value in rest:
-            first = first * value
-        return first
+    function = np.multiply
 
 
 @register
@@ -106,10 +110,7 @@ class Divide(_Elementwise):
 
     arity = 2
     partial = True
-
-    def evaluate(self, *values: NDArray) -> NDArray:
-        a, b = aligned(values)
-        return a / b
+    function = np.divide
 
 
 @register
@@ -117,11 +118,7 @@ class Divide(_Elementwise):
 class Maximum(_Elementwise):
     """The largest of one or more inputs, whose unbatched shapes broadcast."""
 
-    def evaluate(self, *values: NDArray) -> NDArray:
-        first, *rest = aligned(values)
-        for value in rest:
-            first = np.maximum(first, value)
-        return first
+    function = np.maximum
 
 
 @register
@@ -129,11 +126,7 @@ class Maximum(_Elementwise):
 class Minimum(_Elementwise):
     """The smallest of one or more inputs, whose unbatched shapes broadcast."""
 
-    def evaluate(self, *values: NDArray) -> NDArray:
-        first, *rest = aligned(values)
-        for value in rest:
-            first = np.minimum(first, value)
-        return first
+    function = np.minimum
 
 
 @register

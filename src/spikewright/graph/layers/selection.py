@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spikewright._base.equations import NUMPY
 from spikewright._base.windows import Pairs
 from spikewright.graph.layers.base import Layer, Shape, normalise_axis, register, require
+from spikewright.graph.layers.shape import padded_shape
 from spikewright.graph.layers.steps import Acts, no_pair, one, shared, without
 
 
@@ -198,16 +199,10 @@ class Pad(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
         require(
-            len(self.pads) == len(shape) and min(map(min, self.pads), default=0) >= 0,
-            f"Pad: {self.pads} is not one pair of counts per axis of shape {shape}",
-        )
-        require(
             self.mode in ("reflect", "symmetric", "edge", "wrap"),
             f"Pad: mode {self.mode!r} is unknown; known are reflect, symmetric, edge, wrap",
         )
-        return tuple(
-            n + before + after for n, (before, after) in zip(shape, self.pads, strict=True)
-        )
+        return padded_shape(self.kind, self.pads, shape)
 
     def indices(self, shape: Shape) -> tuple[NDArray, ...]:
         """The position that each output comes from, one array an axis."""
