@@ -31,11 +31,7 @@ from spikewright.frontends.reading.attention import softmax
 from spikewright.frontends.reading.call import finite
 from spikewright.frontends.reading.names import Named, keras_kinds, names_in
 from spikewright.graph.clipping import Steps, clip_steps
-from spikewright.graph.layers import (
-    Activation,
-    Layer,
-    Shape,
-)
+from spikewright.graph.layers import Activation, Layer, Shape
 
 Function = Callable[..., Steps]
 """From the (unbatched) shape of the input and the function's own parameters to layers, one after

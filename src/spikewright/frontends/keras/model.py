@@ -36,14 +36,7 @@ from spikewright.frontends.keras.running import (
     ran,
     to_numpy,
 )
-from spikewright.frontends.keras.tracing import (
-    Code,
-    Graft,
-    called,
-    can_trace,
-    sample_of,
-    way_to,
-)
+from spikewright.frontends.keras.tracing import Code, Graft, called, can_trace, sample_of, way_to
 from spikewright.frontends.keras.walking import (
     calls_as_keras,
     graph_of,

@@ -10,12 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import Refusal
-from spikewright.frontends.onnx.values import (
-    Constant,
-    Missing,
-    Signal,
-    Value,
-)
+from spikewright.frontends.onnx.values import Constant, Missing, Signal, Value
 from spikewright.frontends.reading import call as reading
 from spikewright.frontends.reading.call import (
     BATCH_FIRST,

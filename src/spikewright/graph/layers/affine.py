@@ -8,13 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.windows import (
-    Pairs,
-    Windows,
-    channels_last,
-    join_shape,
-    restore_channels,
-)
+from spikewright._base.windows import Pairs, Windows, channels_last, join_shape, restore_channels
 from spikewright.graph.layers.base import (
     Layer,
     Shape,

@@ -15,13 +15,7 @@ from spikewright._base.windows import (
     restore_channels,
     split_shape,
 )
-from spikewright.graph.layers.base import (
-    Layer,
-    Shape,
-    normalise_axes,
-    register,
-    require,
-)
+from spikewright.graph.layers.base import Layer, Shape, normalise_axes, register, require
 from spikewright.graph.layers.pooling import OverAxes, require_bias, require_numbers
 from spikewright.graph.layers.steps import Acts, Windowed, no_pair, one
 

@@ -26,14 +26,7 @@ from spikewright.frontends.reading.arithmetic import (
 from spikewright.frontends.reading.attention import HIDDEN, LEAST
 from spikewright.frontends.reading.call import Operand, Value
 from spikewright.frontends.reading.names import names_in
-from spikewright.frontends.reading.truth import (
-    BINARY,
-    NOT,
-    STEP,
-    are_whole,
-    chosen_by_truth,
-    equal,
-)
+from spikewright.frontends.reading.truth import BINARY, NOT, STEP, are_whole, chosen_by_truth, equal
 from spikewright.graph import Node
 from spikewright.graph.layers import (
     Activation,

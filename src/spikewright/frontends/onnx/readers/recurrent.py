@@ -14,11 +14,7 @@ from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
 from spikewright.frontends.reading.arithmetic import function
 from spikewright.frontends.reading.call import UNBATCHED, layout_of, sample_shape
-from spikewright.frontends.unrolling import (
-    Cell,
-    stack,
-    unroll,
-)
+from spikewright.frontends.unrolling import Cell, stack, unroll
 from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
 from spikewright.graph.clipping import Steps
 from spikewright.graph.layers import (

@@ -13,9 +13,7 @@ from spikewright.frontends.onnx.registry import reads
 from spikewright.frontends.onnx.values import Signal, Unreadable
 from spikewright.frontends.reading.call import Value, afford
 from spikewright.frontends.reading.windows import resampled
-from spikewright.graph.layers import (
-    ScaleShift,
-)
+from spikewright.graph.layers import ScaleShift
 
 
 @dataclass(frozen=True)

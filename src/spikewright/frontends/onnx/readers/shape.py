@@ -22,13 +22,7 @@ from spikewright.frontends.reading.selection import (
     space_to_depth,
     tiled,
 )
-from spikewright.graph.layers import (
-    Broadcast,
-    Concatenate,
-    Identity,
-    Permute,
-    Shape,
-)
+from spikewright.graph.layers import Broadcast, Concatenate, Identity, Permute, Shape
 
 
 @reads("Reshape")

@@ -28,11 +28,7 @@ from spikewright.frontends.reading.selection import (
     tiled,
 )
 from spikewright.frontends.reading.truth import truth_of
-from spikewright.graph.layers import (
-    Broadcast,
-    Identity,
-    ZeroPad,
-)
+from spikewright.graph.layers import Broadcast, Identity, ZeroPad
 
 _MODES: dict[str, Mode] = {
     "constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap",

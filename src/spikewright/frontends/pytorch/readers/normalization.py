@@ -8,10 +8,7 @@ import torch
 from spikewright.frontends.pytorch.registry import LIVE_NORM, Call, reads
 from spikewright.frontends.reading.call import Unreadable, Value
 from spikewright.frontends.reading.reductions import by_groups, by_statistics, reduced, variance
-from spikewright.graph.layers import (
-    LayerNormalization,
-    RMSNormalization,
-)
+from spikewright.graph.layers import LayerNormalization, RMSNormalization
 
 
 @reads(

@@ -14,22 +14,9 @@ from spikewright.frontends.reading.arithmetic import function
 from spikewright.frontends.reading.call import Unknown, Unreadable, Value
 from spikewright.frontends.reading.selection import entry, stacked
 from spikewright.frontends.reading.truth import greater
-from spikewright.frontends.unrolling import (
-    Adder,
-    Cell,
-    MaskedCell,
-    stack,
-    unroll,
-)
+from spikewright.frontends.unrolling import Adder, Cell, MaskedCell, stack, unroll
 from spikewright.frontends.unrolling.cells import Weights, gru, lstm, simple
-from spikewright.graph.layers import (
-    Concatenate,
-    Constant,
-    Identity,
-    Multiply,
-    Reshape,
-    Take,
-)
+from spikewright.graph.layers import Concatenate, Constant, Identity, Multiply, Reshape, Take
 
 Make = Callable[[Weights, NDArray | None], Cell]
 """From the weights of one direction of one layer, and its projection, to a cell."""
