@@ -1,4 +1,4 @@
-"""Pooling over windows and over whole axes."""
+"""Convolution, pooling and resizing over windows, and reductions over whole axes."""
 
 from __future__ import annotations
 
@@ -7,32 +7,116 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from spikewright.frontends.pytorch.call import Call
+from spikewright._base.windows import Pairs, Windows
 from spikewright.frontends.pytorch.program import sizes_of
 from spikewright.frontends.pytorch.readers.arithmetic import combine
 from spikewright.frontends.pytorch.readers.normalization import ORDERS, over
-from spikewright.frontends.pytorch.registry import reads
+from spikewright.frontends.pytorch.registry import Call, reads
+from spikewright.frontends.reading.call import Unreadable, Value
 from spikewright.frontends.reading.reductions import (
     cumulative_sum,
     differences,
     product_over,
     reduced,
 )
-from spikewright.frontends.reading.refusal import Unreadable
-from spikewright.frontends.reading.values import Value
 from spikewright.frontends.reading.windows import (
     adaptive_average,
     adaptive_maximum,
+    folded,
+    halves,
+    resampled,
     windowed,
 )
 from spikewright.graph.layers import (
     AveragePool,
+    Convolution,
+    ConvolutionTranspose,
     MaxPool,
     ScaleShift,
 )
 
-_Pairs = tuple[tuple[int, int], ...]
+
+@reads(
+    "aten.conv1d.default", "aten.conv1d.padding", "aten.conv2d.default", "aten.conv2d.padding",
+    "aten.conv3d.default", "aten.conv3d.padding", "aten.convolution.default",
+    "aten._convolution.default",
+)  # fmt: skip
+def _convolution(call: Call) -> Value:
+    if call.get("transposed"):
+        return _transposed(call)
+    weight = call.array("weight")
+    rank = weight.ndim - 2
+    dilation = call.numbers("dilation", rank)
+    layer = Convolution(
+        weight,
+        call.optional_array("bias"),
+        call.numbers("stride", rank),
+        _padding(call, weight.shape[2:], dilation),
+        dilation,
+        call["groups"],
+    )
+    return windowed(call, layer, call.windows("input", rank))
+
+
+@reads("aten.conv_transpose1d.default", "aten.conv_transpose2d.input",
+       "aten.conv_transpose3d.input")  # fmt: skip
+def _transposed(call: Call) -> Value:
+    weight = call.array("weight")
+    rank = weight.ndim - 2
+    if not 1 <= rank <= 3:
+        raise Unreadable(
+            f"its weights have shape {weight.shape}, which is no kernel of 1 to 3 axes"
+        )
+    layer = ConvolutionTranspose(
+        weight,
+        call.optional_array("bias"),
+        call.numbers("stride", rank),
+        tuple((n, n) for n in call.numbers("padding", rank)),
+        call.numbers("output_padding", rank),
+        call.numbers("dilation", rank),
+        call["groups"],
+    )
+    return windowed(call, layer, call.windows("input", rank))
+
+
+def _padding(call: Call, size: tuple[int, ...], dilation: tuple[int, ...]) -> Pairs:
+    if call["padding"] == "valid":
+        return ((0, 0),) * len(size)
+    if call["padding"] == "same":  # an odd total has its larger half behind
+        return tuple(halves(d * (n - 1)) for n, d in zip(size, dilation, strict=True))
+    return tuple((n, n) for n in call.numbers("padding", len(size)))
+
+
+@reads("aten.im2col.default")
+def _patches(call: Call) -> Value:
+    """Patches as channels: a convolution with kernels that pick one value each."""
+    x = call.sample("self")
+    size = call.numbers("kernel_size", 2)
+    channels, taps = x.shape[0], size[0] * size[1]
+    kernel = np.tile(np.eye(taps).reshape(taps, 1, *size), (channels, 1, 1, 1))
+    made = call.add(_windowed(call, kernel, channels), x, part="windows")
+    return call.view(made, sizes_of(call.results))
+
+
+def _windowed(call: Call, kernel: NDArray, groups: int) -> Convolution:
+    pads = tuple((n, n) for n in call.numbers("padding", 2))
+    return Convolution(
+        kernel, None, call.numbers("stride", 2), pads, call.numbers("dilation", 2), groups
+    )
+
+
+@reads("aten.col2im.default")
+def _folded(call: Call) -> Value:
+    """Patches added up where they overlap."""
+    size, stride, dilation = (
+        call.numbers(name, 2) for name in ("kernel_size", "stride", "dilation")
+    )
+    pads = tuple((n, n) for n in call.numbers("padding", 2))
+    windows = Windows(size, stride, pads, dilation)
+    return folded(call, call.sample("self"), call.numbers("output_size", 2), windows)
 
 
 def _rank(call: Call) -> int:
@@ -40,7 +124,7 @@ def _rank(call: Call) -> int:
     return int(re.findall(r"([123])d", call.target)[0])
 
 
-def _windows(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], _Pairs]:
+def _windows(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], Pairs]:
     """Size, stride and padding."""
     rank = _rank(call)
     size = call.numbers("kernel_size", rank)
@@ -167,3 +251,56 @@ def _differences(call: Call) -> Value:
 def _cumulative_sum(call: Call) -> Value:
     x = call.value("self")
     return cumulative_sum(call, x, call.axis(x, call["dim"]))
+
+
+_OPERATORS = (
+    *(f"upsample_{name}" for name in (
+        "nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "trilinear3d", "bicubic2d",
+    )),
+    *(f"_upsample_{name}" for name in (
+        "nearest_exact1d", "nearest_exact2d", "nearest_exact3d", "bilinear2d_aa", "bicubic2d_aa",
+    )),
+)  # fmt: skip
+
+
+@reads(*(f"aten.{name}.{kind}" for name in _OPERATORS for kind in ("default", "vec")))
+def _resize(call: Call) -> Value:
+    x = call.value("input" if "input" in call.arguments else "self")
+    name = call.target.split(".")[1]
+    rank = int(re.findall(r"([123])d", name)[0])
+    axes = [call.axis(x, dim) for dim in range(-rank, 0)]
+    sizes = sizes_of(call.results)[-rank:]
+    scales = _scales(call, rank)
+    align = bool(call.get("align_corners", False))
+    matrices = {
+        axis: _matrix(name, x.shape[axis], int(size), scale, align, call.dtype)
+        for axis, size, scale in zip(axes, sizes, scales, strict=True)
+    }
+    return resampled(call, x, matrices)
+
+
+def _scales(call: Call, rank: int) -> list[float | None]:
+    given = call.get("scale_factors")
+    if given:
+        return list(given)
+    named = [value for name, value in call.arguments.items() if name.startswith("scales")]
+    return named if len(named) == rank else [None] * rank
+
+
+def _matrix(
+    name: str, before: int, after: int, scale: float | None, align: bool, dtype: Any
+) -> NDArray:
+    """The matrix `(after, before)` of an operator along one axis: its values on unit vectors."""
+    operators = torch.ops.aten
+    nearest = "nearest" in name
+    # Which value is nearest depends on the rounding of the precision that the model has.
+    units = torch.eye(before, dtype=dtype if nearest and dtype else torch.float64)[None]
+    if nearest:
+        packet = "_upsample_nearest_exact1d" if "exact" in name else "upsample_nearest1d"
+        result = getattr(operators, packet).default(units, [after], scale)
+    elif "linear" in name and "aa" not in name:
+        result = operators.upsample_linear1d.default(units, [after], align, scale)
+    else:
+        operator = getattr(operators, name).default
+        result = operator(units[:, :, None], [1, after], align, None, scale)[:, :, 0]
+    return np.ascontiguousarray(result[0].T.double().numpy())
