@@ -19,7 +19,6 @@ from spikewright.testing.engines.parts import PartTests
 from spikewright.testing.engines.probes import ProbeTests
 from spikewright.testing.engines.resuming import ResumingTests
 from spikewright.testing.engines.steps import StepTests
-from spikewright.testing.engines.sums import SumTests
 from spikewright.testing.engines.synapses import SynapseTests
 from spikewright.testing.engines.windows import WindowTests
 from spikewright.testing.functions import function_examples
@@ -43,7 +42,6 @@ __all__ = [
 class EngineSuite(
     StepTests,
     PartTests,
-    SumTests,
     NodeTests,
     FunctionTests,
     WindowTests,
