@@ -120,10 +120,7 @@ class DelayTests(Suite):
 
         def delivered(delay: float) -> NDArray:
             made.delayed.delay = delay
-            feeds = {made.stimulus: fed}
-            return self.run(
-                made.network, [7, 17], dt=_DT, batch=2, feeds=feeds, precision=precision
-            )[made.probe]
+            return self.delivered(made, fed, precision)
 
         at_once, nothing = delivered(0.0), delivered(1000 * _DT)
         assert np.any(at_once != nothing)
@@ -136,28 +133,6 @@ class DelayTests(Suite):
                 wanted = wanted - nothing[:, :-steps] + nothing[:, steps:]
                 reach = 64 * EPSILON[precision] * np.abs(wanted).max()
             np.testing.assert_allclose(found[:, steps:], wanted, rtol=0, atol=reach)
-
-    @both
-    @pytest.mark.parametrize("steps", [1, 3])
-    def test_a_delay_closes_a_loop(self, steps: int, precision: Precision) -> None:
-        """Neurons that drive each other some steps later, by whole numbers."""
-        rng = np.random.default_rng(1)
-        weights, drive = rng.integers(-3, 4, (_N, _N)) / 4.0, rng.integers(0, 9, (1, 40, _N)) * 1.0
-        with Network() as net:
-            stimulus = Node(np.zeros(_N))
-            kind = IntegrateAndFire()
-            cells = Ensemble(_N, None, neuron_type=kind, gain=1.0, bias=0.0, initial_voltage=0.0)
-            Connection(stimulus, cells.neurons, None)
-            Connection(cells.neurons, cells.neurons, None, weights, delay=steps * _DT)
-            probe = Probe(cells.neurons, "spikes")
-        found = self.run(net, [5, 35], dt=_DT, feeds={stimulus: drive}, precision=precision)
-        spikes, voltage = np.zeros((steps + 40, _N)), np.zeros(_N)
-        for t in range(40):
-            voltage += drive[0, t] + weights @ spikes[t] / _DT
-            spikes[t + steps] = np.maximum(np.floor(voltage * _DT), 0)
-            voltage -= spikes[t + steps] / _DT
-        np.testing.assert_array_equal(found[probe][0] * _DT, spikes[steps:])
-        assert np.any(spikes > 1)
 
     def delivered(self, made: _Made, fed: NDArray, precision: Precision, **cut: Any) -> NDArray:
         """What arrives in two runs, one after the other."""
@@ -213,18 +188,24 @@ class DelayTests(Suite):
         self.same(sum(results[4::2]), results[0], precision)  # type: ignore[arg-type]
 
     @both
-    def test_delays_of_synapses_close_a_loop(self, precision: Precision) -> None:
-        """Neurons that drive each other, by synapses of one step and of more."""
+    @pytest.mark.parametrize("delays", ["one step", "three steps", "each its own"])
+    def test_delays_close_a_loop(self, delays: str, precision: Precision) -> None:
+        """Neurons that drive each other, some steps later or by synapses of different delays."""
         rng = np.random.default_rng(2)
         senders, receivers = rng.integers(0, _N, (2, 20))
-        delays, weights = rng.integers(1, 6, 20), rng.integers(-3, 4, 20) / 4.0
+        own, weights = rng.integers(1, 6, 20), rng.integers(-3, 4, 20) / 4.0
         drive = rng.integers(0, 9, (1, 40, _N)) * 1.0
+        given: Any = {"one step": 1, "three steps": 3}.get(delays, own)
+        sparse: Any = Sparse(receivers, senders, weights, (_N,), _N)
+        if delays != "each its own":
+            matrix = np.zeros((_N, _N))
+            np.add.at(matrix, (receivers, senders), weights)
+            sparse = matrix
         with Network() as net:
             stimulus, kind = Node(np.zeros(_N)), IntegrateAndFire()
             cells = Ensemble(_N, None, neuron_type=kind, gain=1.0, bias=0.0, initial_voltage=0.0)
             Connection(stimulus, cells.neurons, None)
-            sparse = Sparse(receivers, senders, weights, (_N,), _N)
-            Connection(cells.neurons, cells.neurons, None, sparse, delay=delays * _DT)
+            Connection(cells.neurons, cells.neurons, None, sparse, delay=given * _DT)
             probe = Probe(cells.neurons, "spikes")
         found = self.run(net, [5, 35], dt=_DT, feeds={stimulus: drive}, precision=precision)
         spikes, voltage, current = np.zeros((40, _N)), np.zeros(_N), np.zeros((60, _N))
@@ -232,6 +213,6 @@ class DelayTests(Suite):
             voltage += drive[0, t] + current[t] / _DT
             spikes[t] = np.maximum(np.floor(voltage * _DT), 0)
             voltage -= spikes[t] / _DT
-            np.add.at(current, (t + delays, receivers), weights * spikes[t, senders])
+            np.add.at(current, (t + given, receivers), weights * spikes[t, senders])
         np.testing.assert_array_equal(found[probe][0] * _DT, spikes)
-        assert np.any(spikes > 1) and len(set(delays)) == 5
+        assert np.any(spikes > 1) and len(set(own)) == 5
