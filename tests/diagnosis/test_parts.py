@@ -15,8 +15,7 @@ import spikewright as sw
 from spikewright.diagnosis import samples as samples_module
 from spikewright.diagnosis.cells import passed
 from spikewright.diagnosis.means import alone, outputs_of, present
-from spikewright.diagnosis.parts import PARTS, shares
-from spikewright.diagnosis.samples import Samples
+from spikewright.diagnosis.samples import PARTS, Samples, shares
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input, LayerNormalization
 

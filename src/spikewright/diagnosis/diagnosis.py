@@ -1,4 +1,4 @@
-"""Diagnosis of lost accuracy: the loss of each layer, its parts, and the proposed changes."""
+"""Diagnosis of lost accuracy: a run is surveyed, and changes are proposed."""
 
 from __future__ import annotations
 
@@ -9,33 +9,30 @@ from typing import Annotated, Any
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_whole
-from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.options import Option
 from spikewright._base.progress import progress_bar
 from spikewright.diagnosis.causes import causes
-from spikewright.diagnosis.findings import Findings
-from spikewright.diagnosis.judges import (
+from spikewright.diagnosis.findings import Diagnosis
+from spikewright.diagnosis.loss import (
     Judge,
+    Loss,
     OfLabels,
     OfMetric,
     OfTargets,
     Outputs,
+    Tally,
 )
-from spikewright.diagnosis.loss import Loss, Tally
 from spikewright.diagnosis.proposals import Effect, Proposal, predict, ranked
-from spikewright.diagnosis.records import as_dict, records
 from spikewright.diagnosis.remedies import Diagnosed, Remedy, remedies
 from spikewright.diagnosis.samples import Samples
 from spikewright.diagnosis.sites import MeanFlow
 from spikewright.diagnosis.survey import survey
-from spikewright.diagnosis.text import layer_rows, summary, text
 from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
 from spikewright.lower.speaking import silently
 from spikewright.measure import Run
 from spikewright.measure.metric import Metric, given_for
 from spikewright.measure.truth import truth_of
-from spikewright.records import Record
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
 from spikewright.running.inputs import as_held, batch_of
@@ -43,46 +40,6 @@ from spikewright.running.outputs import outputs_of
 from spikewright.running.padding import real_outputs
 from spikewright.running.rounded import rounded
 from spikewright.running.still import StillNetwork
-
-
-class Diagnosis(Shown, Findings):
-    """The losses of a network against its source, and changes against them; `print` shows tables.
-
-    `loss` is that of the output, and `interval` the 95 % interval of a drop in accuracy or a
-    metric. `score` compares the correctness of the outputs with the source's; it is None without
-    truth. `layers` are the places that may lose something, the one that costs most first;
-    `proposals` are changes, the best first, and `advice` says why there are none. `spikes` are per
-    sample, over `samples` samples and runs of `steps` steps of `dt` seconds. `failures` gives the
-    reasons of changes that could not be made or run.
-
-    `rounded` is the loss of the rounded twin, as if all spikes were on time: it is lost to rounding
-    and the cap, and what is lost beyond it to timing. It is None where there is no such network
-    (see `running.rounded`). `rounded_score` is its score. `causes` say in words what makes the loss
-    of a layer, with figures and what helps. `spikes_per_active` are spikes for each
-    neuron whose value in the source is not 0.
-    """
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """All of it as records: of the network, of every layer (`how["layer"]`), of proposals.
-
-        "gap" has a record for each `how["part"]`, which add up to that of the "whole".
-        """
-        return records(self)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The diagnosis as plain data, ready for JSON: arrays as lists, neurons in words."""
-        return as_dict(self)
-
-    def __str__(self) -> str:
-        return text(self)
-
-    def _told(self) -> tuple[str, Rows]:
-        return summary(self), layer_rows(self)
-
-    def __repr__(self) -> str:
-        worst = self.layers[0].name
-        return f"<Diagnosis: {worst!r} loses most, {len(self.proposals)} proposals>"
 
 
 @dataclass(frozen=True, eq=False)

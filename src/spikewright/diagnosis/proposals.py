@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.judges import Judge
-from spikewright.diagnosis.loss import Loss, Tally
+from spikewright.diagnosis.loss import Judge, Loss, Tally
 from spikewright.diagnosis.means import outputs_of, present
 from spikewright.diagnosis.samples import Batch, Samples
 from spikewright.diagnosis.sites import MeanFlow

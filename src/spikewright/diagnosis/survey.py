@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.judges import Judge
-from spikewright.diagnosis.loss import Loss, Tally
+from spikewright.diagnosis.loss import Judge, Loss, Tally
 from spikewright.diagnosis.means import alone, outputs_of
-from spikewright.diagnosis.parts import PARTS, Part, shares
-from spikewright.diagnosis.samples import Batch, Samples
+from spikewright.diagnosis.samples import PARTS, Batch, Part, Samples, shares
 from spikewright.diagnosis.sites import Site
 
 
