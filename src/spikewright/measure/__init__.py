@@ -12,7 +12,6 @@ from spikewright.measure.readout import (
     Window,
     read_out,
     read_out_at_every_step,
-    readout_delay,
 )
 from spikewright.measure.run import Population, Run
 
@@ -32,6 +31,5 @@ __all__ = [
     "paired_interval",
     "read_out",
     "read_out_at_every_step",
-    "readout_delay",
     "wilson_interval",
 ]

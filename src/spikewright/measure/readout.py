@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright._base.registries import enter
@@ -138,10 +138,9 @@ class Last(AtEveryStep):
 class After(AtEveryStep):
     """The mean from `start` (s) to the end, however long the run: a delayed readout (Bu 2024).
 
-    It leaves out the steps in which spikes were still on their way through the layers
-    (`measure.readout_delay` says how many those are). Of a run, or up to a step, that ends before
-    `start` is over, it is the mean of all steps so far. Raises `SimulationError` for a start that
-    is no number, or below 0.
+    It leaves out the steps in which spikes were still on their way through the layers. Of a run, or
+    up to a step, that ends before `start` is over, it is the mean of all steps so far. Raises
+    `SimulationError` for a start that is no number, or below 0.
     """
 
     start: float
@@ -228,31 +227,3 @@ def read_out_at_every_step(values: NDArray, readout: EveryStep, dt: float = 0.00
     if kind is None:
         raise SimulationError(f"readouts at every step are {known()}, got {readout!r}")
     return kind.read_at_every_step(values, dt)
-
-
-def readout_delay(
-    scales: Sequence[ArrayLike], starts: Sequence[ArrayLike], means: Iterable[ArrayLike]
-) -> float:
-    """Seconds until spikes have come through all layers, for `After`: Bu et al. 2024, eq. 19.
-
-    A layer's first spike comes once `v0 + s t mean(relu(z))` reaches one spike in its quickest
-    neuron. The next layer waits for it, so the delays `(1 - v0) / (s mean(relu(z)))` of those
-    neurons add up. With the threshold `theta = 1 / (s dt)` that is `(theta - v0 theta) / max
-    mean(relu(z))` steps, as published. For each layer, numbers or arrays that broadcast: `scales`
-    are firing-rate scales `s`, `starts` initial voltages in spikes, `means` time and sample means
-    of the positive part of each neuron's current. Raises `SimulationError` for a layer in which no
-    current is ever positive.
-    """
-    total = 0.0
-    for number, (scale, start, mean) in enumerate(zip(scales, starts, means, strict=True)):
-        current = np.asarray(mean, np.float64) * np.asarray(scale, np.float64)
-        if not np.any(current > 0):
-            raise SimulationError(
-                f"layer {number}: no mean current is above 0, so no spike ever comes through; got "
-                f"at most {current.max(initial=-np.inf):g}"
-            )
-        missing = np.maximum(1.0 - np.asarray(start, np.float64), 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            delays = np.where(current > 0, missing / current, np.inf)
-        total += float(delays.min())
-    return total

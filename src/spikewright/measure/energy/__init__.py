@@ -8,8 +8,7 @@ from spikewright.measure.energy.published import (
     LOIHI,
     SPINNAKER2,
 )
-from spikewright.measure.energy.report import energy_records
-from spikewright.measure.energy.rivals import rival_records, rivals, twin_bits
+from spikewright.measure.energy.rivals import energy_records, rival_records, rivals, twin_bits
 from spikewright.measure.energy.tables import TABLES, CostTable, cost_table, register
 from spikewright.records import DEFAULT_TABLE
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.errors import SimulationError
 from spikewright.measure.energy.tables import CostTable, cost_table
 from spikewright.measure.operations import Operations
 from spikewright.records import OwnNetwork, Record
-
-Bursts = Literal["spikes", "events"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +26,6 @@ class Energy:
     parts: Mapping[str, NDArray]
     n: int
     steps: int
-    bursts: Bursts
     input: str
     network: OwnNetwork = "spiking"
 
@@ -53,7 +49,6 @@ class Energy:
             "precision": self.table.precision,
             "steps": self.steps,
             "input": self.input,
-            "bursts": self.bursts,
         }
         parts = [
             Record("energy part", float(v.sum()) / self.n, "J", self.n, how={**told, "part": name})
@@ -63,22 +58,15 @@ class Energy:
         return [Record("energy", self.mean, "J", self.n, how={**told, **source}), *parts]
 
 
-def energy(operations: Operations, table: CostTable | str, bursts: Bursts = "spikes") -> Energy:
+def energy(operations: Operations, table: CostTable | str) -> Energy:
     """Joules of a run under a cost table, by its name or as an object.
 
-    `bursts` tells how several spikes of a neuron in one step count: "spikes", one accumulate each,
-    or "events", one multiply-accumulate. The analog input is computed once where it is held. Raises
-    `SimulationError` for an unknown table or unknown `bursts`.
+    Several spikes of a neuron in one step count as one accumulate each. The analog input is
+    computed once where it is held. Raises `SimulationError` for an unknown table.
     """
     costs = cost_table(table)
-    if bursts not in ("spikes", "events"):
-        raise SimulationError(f'bursts are "spikes" or "events", got {bursts!r}')
     total = operations.total()
-    sums, products = total.accumulates, total.multiply_accumulates
-    if bursts == "events":
-        sums = total.event_accumulates
-        products = products + total.event_multiply_accumulates
-    analog = operations.analog(total)
+    sums, products, analog = total.accumulates, total.multiply_accumulates, operations.analog(total)
     # Arrays may hold sums over samples: what every sample has in common counts that often.
     samples = operations.n / len(analog)
     updates = samples * (operations.neuron_updates + operations.filter_updates)
@@ -90,5 +78,5 @@ def energy(operations: Operations, table: CostTable | str, bursts: Bursts = "spi
         "neurons": np.full(len(analog), costs.neuron_update * updates),
         "memory": read + kept,
     }
-    counted = operations.n, operations.steps, bursts, operations.input
-    return Energy(costs, parts, *counted, "spiking" if operations.spiking else "rate")
+    network: OwnNetwork = "spiking" if operations.spiking else "rate"
+    return Energy(costs, parts, operations.n, operations.steps, operations.input, network)

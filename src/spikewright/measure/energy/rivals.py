@@ -1,4 +1,4 @@
-"""Fair rivals of a spiking network: its source at 32 and 8 bits, and its quantised twin.
+"""The energy of a run beside its fair rivals: the source at 32 and 8 bits, its quantised twin.
 
 A spiking network of `steps` steps with at most one spike a step tells `steps + 1` values apart. So
 does a network whose activations have `ceil(log2(steps + 1))` bits (Yan, Bai and Wong 2024,
@@ -7,15 +7,16 @@ arXiv:2409.08290).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from spikewright._base.arguments import is_whole
 from spikewright.errors import SimulationError
+from spikewright.measure.energy.accounting import energy
 from spikewright.measure.energy.published import CMOS_45NM_FP32, PICO
-from spikewright.measure.energy.tables import CostTable, cost_table
-from spikewright.measure.operations import SourceOperations
+from spikewright.measure.energy.tables import TABLES, CostTable, cost_table
+from spikewright.measure.operations import Operations, SourceOperations
 from spikewright.records import Record
 
 WEIGHT_BITS = 8
@@ -87,4 +88,21 @@ def rival_records(
         if few is not None:
             told["zeros skipped"] = float(few.mean()) * each
         found.append(Record("energy", source.multiply_accumulates * each, "J", how=told))
+    return found
+
+
+def energy_records(
+    operations: Operations,
+    source: SourceOperations,
+    tables: Iterable[CostTable | str] | None = None,
+    how: Mapping[str, Any] | None = None,
+) -> list[Record]:
+    """Joules a sample under each table (default: all), in parts, and those of rivals beside it.
+
+    Raises `SimulationError` for an unknown table.
+    """
+    found = []
+    for table in TABLES.values() if tables is None else tables:
+        found += energy(operations, table).records(how)
+        found += rival_records(source, operations.steps, table, how)
     return found
