@@ -57,7 +57,7 @@ from spikewright.running.run import run_of
 from spikewright.running.runner import Job, Runner
 from spikewright.running.stepping import refuse_sequences
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
-from spikewright.running.stream import Stream, stream_of
+from spikewright.running.stream import Stream
 from spikewright.training import (
     RECONSTRUCTED,
     Training,
@@ -258,7 +258,7 @@ class Conversion(Shown):
         rest is as for `run`. Raises as `run` does for settings, and `SimulationError` for a readout
         that cannot be followed step by step.
         """
-        return stream_of(
+        return Stream(
             self._runner,
             self.graph.structure,
             dt,

@@ -35,14 +35,7 @@ def run_of(
     record: Sequence[str] = (),
 ) -> Run:
     """See `Conversion.run`; `x` is by input name."""
-    check_settings(
-        SimulationError,
-        dt=dt,
-        seed=seed,
-        precision=precision,
-        batch_size=batch_size,
-        threads=threads,
-    )
+    check_settings(SimulationError, dt=dt)
     fed = feeds_for(runner.lowered, x, encoder, steps, dt, seed)
     layers = tuple(layers_of(runner.lowered, record))
     program = runner.program(dt, seed, precision, layers)
