@@ -11,16 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.arguments import as_numbers, refuse
 from spikewright._base.progress import progress_bar
+from spikewright._base.schema import AboveZero, Positive
 from spikewright.choosing.copies import NONE, Copies
 from spikewright.choosing.fission import Fission
-from spikewright.choosing.rules.rule import brief, check_above, check_whole, refused
+from spikewright.choosing.rules.rule import brief, check_fields
 from spikewright.choosing.scales import has_rule
 from spikewright.choosing.sent import sending, shares, source_means
 from spikewright.choosing.statistics.batches import Batch
@@ -42,21 +43,15 @@ Gaps = dict[str, NDArray]
 class _Correction:
     """Parameters of all corrections: the steps to correct for, and the rounds of measuring."""
 
-    steps: int
-    dt: float = 0.001
-    rounds: int = 1
+    steps: Positive
+    dt: AboveZero = 0.001
+    rounds: Positive = 1
 
     _argument: ClassVar[str]
     _promise: ClassVar[Status]
 
     def __post_init__(self) -> None:
-        check_whole(self, steps=self.steps, rounds=self.rounds)
-        check_above(self, dt=self.dt)
-
-
-def _check_per(owner: _Correction, per: Any) -> None:
-    if per not in get_args(Per):
-        raise refused(owner, "per", f'it is "channel" or "neuron", got {per!r}')
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -77,10 +72,6 @@ class BiasCorrection(_Correction):
     _argument = "bias_correction"
     _promise = "approximated"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_per(self, self.per)
-
 
 @dataclass(frozen=True)
 class VoltageCorrection(_Correction):
@@ -97,11 +88,6 @@ class VoltageCorrection(_Correction):
 
     _argument = "initial_voltage"
     _promise = "convergent"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.start not in ("half", "zero"):
-            raise refused(self, "start", f'it is "half" or "zero", got {self.start!r}')
 
 
 @dataclass(frozen=True)
@@ -120,15 +106,10 @@ class StepCorrection(_Correction):
     """
 
     per: Per = "neuron"
-    rate: float = 1.0
+    rate: AboveZero = 1.0
 
     _argument = "bias_correction"
     _promise = "convergent"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_above(self, rate=self.rate)
-        _check_per(self, self.per)
 
 
 CORRECTIONS = (BiasCorrection, StepCorrection, VoltageCorrection)

@@ -8,16 +8,17 @@ what one neuron of threshold theta/m sends that may spike m times a step. By Her
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number, is_whole, refuse
+from spikewright._base.arguments import refuse
+from spikewright._base.schema import AboveZero, Positive, Where
 from spikewright.choosing.copies import Copies
+from spikewright.choosing.rules.rule import check_fields
 from spikewright.choosing.sent import real_in
 from spikewright.choosing.statistics.channels import (
     by_channel,
@@ -53,18 +54,12 @@ class Fission:
     2025). Raises `ConversionError` for parameters that have no meaning.
     """
 
-    steps: int
-    extra: float = 0.5
-    dt: float = 0.001
+    steps: Positive
+    extra: Annotated[float, Where(lambda x: x >= 0, "a number of neurons for each, from 0")] = 0.5
+    dt: AboveZero = 0.001
 
     def __post_init__(self) -> None:
-        if not (is_whole(self.steps) and self.steps >= 1):
-            raise refuse("steps", f"it is a whole number from 1, got {self.steps!r}")
-        if not (is_number(self.extra) and 0 <= self.extra < math.inf):
-            reason = f"it is a number of neurons for each one, from 0, got {self.extra!r}"
-            raise refuse("extra", reason)
-        if not (is_number(self.dt) and 0 < self.dt < math.inf):
-            raise refuse("dt", f"it is a number of seconds above 0, got {self.dt!r}")
+        check_fields(self)
 
 
 def split_by(conversion: Converted, rule: Fission, samples: Mapping[str, NDArray]) -> Copies:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.schema import AboveZero, Positive
 from spikewright.choosing.rules.case import Case, Choice
 from spikewright.choosing.rules.rule import (
     ScaleRule,
-    check_above,
-    check_per,
-    check_whole,
     fill_silent,
     refused,
     register,
@@ -66,23 +64,19 @@ class EnergyBudget(ScaleRule):
     quantisation (Dong et al. 2019, HAWQ, arXiv 1905.03696).
     """
 
-    steps: int
-    spikes: float | None = None
-    joules: float | None = None
-    dt: float = 0.001
-    joules_per_addition: float = HOROWITZ_ADD
+    steps: Positive
+    spikes: AboveZero | None = None
+    joules: AboveZero | None = None
+    dt: AboveZero = 0.001
+    joules_per_addition: AboveZero = HOROWITZ_ADD
     per: Sharing = "auto"
     like: ScaleRule | None = None
     tried = "never"
 
     def __post_init__(self) -> None:
-        check_whole(self, steps=self.steps)
-        check_above(self, dt=self.dt, joules_per_addition=self.joules_per_addition)
-        check_per(self, self.per)
+        super().__post_init__()
         if (self.spikes is None) == (self.joules is None):
             raise refused(self, "spikes", "give a budget of spikes or of joules, one of them")
-        name, budget = ("spikes", self.spikes) if self.joules is None else ("joules", self.joules)
-        check_above(self, **{name: budget})
         if not isinstance(self.like, ScaleRule | None) or isinstance(self.like, EnergyBudget):
             raise refused(self, "like", f"it is None or a rule without a budget, got {self.like!r}")
 

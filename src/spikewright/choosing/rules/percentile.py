@@ -7,15 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.schema import AboveZero
 from spikewright.choosing.rules.case import Setting
-from spikewright.choosing.rules.rule import (
-    LayerRule,
-    ScaleRule,
-    check_above,
-    check_per,
-    check_percentile,
-    register,
-)
+from spikewright.choosing.rules.rule import LayerRule, Percent, ScaleRule, register
 from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
 
 
@@ -33,14 +27,9 @@ class Percentile(LayerRule):
     Diehl et al. 2015, IJCNN (largest value).
     """
 
-    percentile: float = 99.9
-    dt: float = 0.001
+    percentile: Percent = 99.9
+    dt: AboveZero = 0.001
     per: Sharing = "auto"
-
-    def __post_init__(self) -> None:
-        check_percentile(self, self.percentile)
-        check_above(self, dt=self.dt)
-        check_per(self, self.per)
 
     @classmethod
     def compared(cls, steps: int, dt: float, cap: int | None) -> dict[str, ScaleRule]:

@@ -6,15 +6,10 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
+from spikewright._base.schema import AboveZero
 from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.percentile import percentile_of
-from spikewright.choosing.rules.rule import (
-    LayerRule,
-    check_above,
-    check_per,
-    check_percentile,
-    register,
-)
+from spikewright.choosing.rules.rule import LayerRule, Percent, register
 from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
 
 
@@ -31,14 +26,9 @@ class TargetRate(LayerRule):
     11:682; a given rate is NengoDL's practice (Rasmussen 2019, Neuroinformatics 17:611).
     """
 
-    hz: float
-    percentile: float = 99.9
+    hz: AboveZero
+    percentile: Percent = 99.9
     per: Sharing = "auto"
-
-    def __post_init__(self) -> None:
-        check_above(self, hz=self.hz)
-        check_percentile(self, self.percentile)
-        check_per(self, self.per)
 
     @property
     def period(self) -> float:
