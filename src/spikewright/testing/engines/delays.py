@@ -16,7 +16,7 @@ from spikewright.network.neurons import Direct, IntegrateAndFire, RectifiedLinea
 from spikewright.network.solvers import LstsqL2
 from spikewright.network.synapses import Alpha, Lowpass, WindowMean
 from spikewright.network.transforms import Sparse
-from spikewright.testing.engines.base import EPSILON, Suite, both, in_turn
+from spikewright.testing.engines.base import EPSILON, Suite, both, cells, in_turn
 
 _DT, _N = 0.125, 6
 _RATES = RectifiedLinear()
@@ -46,19 +46,14 @@ class _Made:
         return Sparse(rows, columns, self.rng.integers(-8, 9, 14) / 8.0, (_N,), _N)
 
     def spiking(self, **given: Any) -> Any:
-        cells = self.cells(None, IntegrateAndFire(), gain=np.ones(_N), bias=np.ones(_N), **given)
-        Connection(self.stimulus, cells.neurons, None)
-        return cells.neurons
+        made = cells(_N, IntegrateAndFire(), bias=1.0, **given)
+        Connection(self.stimulus, made.neurons, None)
+        return made.neurons
 
     def vector(self, neuron_type: Any = _RATES) -> Ensemble:
-        cells = self.cells(_N, neuron_type)
-        Connection(self.stimulus, cells, None, 0.125)
-        return cells
-
-    def cells(self, dimensions: int | None, neuron_type: Any, **given: Any) -> Ensemble:
-        return Ensemble(
-            _N if dimensions is None else 20, dimensions, neuron_type=neuron_type, **given
-        )
+        made = Ensemble(20, _N, neuron_type=neuron_type)
+        Connection(self.stimulus, made, None, 0.125)
+        return made
 
     def learning(self) -> Connection:
         """A connection that learns from the stimulus as its error."""
@@ -202,11 +197,11 @@ class DelayTests(Suite):
             np.add.at(matrix, (receivers, senders), weights)
             sparse = matrix
         with Network() as net:
-            stimulus, kind = Node(np.zeros(_N)), IntegrateAndFire()
-            cells = Ensemble(_N, None, neuron_type=kind, gain=1.0, bias=0.0, initial_voltage=0.0)
-            Connection(stimulus, cells.neurons, None)
-            Connection(cells.neurons, cells.neurons, None, sparse, delay=given * _DT)
-            probe = Probe(cells.neurons, "spikes")
+            stimulus = Node(np.zeros(_N))
+            neurons = cells(_N, IntegrateAndFire(), initial_voltage=0.0).neurons
+            Connection(stimulus, neurons, None)
+            Connection(neurons, neurons, None, sparse, delay=given * _DT)
+            probe = Probe(neurons, "spikes")
         found = self.run(net, [5, 35], dt=_DT, feeds={stimulus: drive}, precision=precision)
         spikes, voltage, current = np.zeros((40, _N)), np.zeros(_N), np.zeros((60, _N))
         for t in range(40):

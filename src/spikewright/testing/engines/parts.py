@@ -14,7 +14,7 @@ from spikewright.network import Connection, Ensemble, Network, Node, Probe
 from spikewright.network.neurons import NeuronType
 from spikewright.network.transforms import Chain, Transform
 from spikewright.testing import oracle
-from spikewright.testing.engines.base import EPSILON, Suite, in_turn
+from spikewright.testing.engines.base import EPSILON, Suite, cells, in_turn
 from spikewright.testing.modelling import (
     NeuronExample,
     SynapseExample,
@@ -39,11 +39,11 @@ class PartTests(Suite):
         currents, start = example.currents(_STEPS, _N), np.arange(_N) / _N
         kind = example.neuron_type
         with Network() as net:
-            stimulus, cells = _driven(example, kind, start)
-            output = Probe(cells.neurons)
+            stimulus, made = _driven(example, kind, start)
+            output = Probe(made.neurons)
             names = (*kind.state_names, *kind.made_names)
-            wholes = {name: Probe(cells.neurons, name) for name in names}
-            parts = {name: Probe(cells.neurons[1::2], name) for name in names}
+            wholes = {name: Probe(made.neurons, name) for name in names}
+            parts = {name: Probe(made.neurons[1::2], name) for name in names}
         feeds = {stimulus: currents[None]}
         data = self.run(net, _STEPS, dt=example.dt, feeds=feeds, precision=precision)
         program, _ = self.compiled(net, example.dt)
@@ -98,8 +98,8 @@ class PartTests(Suite):
             for name in kind.per_neuron
         }
         with Network() as net:
-            stimulus, cells = _driven(example, replace(kind, **given), start.reshape(2, -1))
-            output = Probe(cells.neurons)
+            stimulus, made = _driven(example, replace(kind, **given), start.reshape(2, -1))
+            output = Probe(made.neurons)
         fed = {stimulus: currents.reshape(1, _STEPS, 2, -1)}
         found = self.run(net, _STEPS, dt=example.dt, feeds=fed, precision=precision)[output]
 
@@ -107,11 +107,11 @@ class PartTests(Suite):
             return np.zeros(1)
 
         own = [{name: float(values.flat[i]) for name, values in given.items()} for i in range(_N)]
-        made = [
+        alone = [
             _wanted(example, replace(kind, **own[i]), currents[:, [i]], start[[i]], none)[0]
             for i in range(_N)
         ]
-        counts = np.concatenate(made, axis=1)
+        counts = np.concatenate(alone, axis=1)
         alike, _ = _wanted(example, kind, currents, start, none)
         assert not np.array_equal(counts, alike)
         self._compare(found[0].reshape(_STEPS, _N), counts, example, precision)
@@ -192,12 +192,9 @@ class PartTests(Suite):
 def _driven(example: NeuronExample, kind: NeuronType, start: NDArray) -> tuple[Node, Ensemble]:
     """Neurons of a type, and the node whose values are their currents."""
     stimulus = Node(np.zeros(start.shape))
-    cells = Ensemble(
-        start.shape, neuron_type=kind, gain=1.0, bias=0.0, rate_scale=example.scale,
-        initial_voltage=start,
-    )  # fmt: skip
-    Connection(stimulus, cells.neurons, None)
-    return stimulus, cells
+    made = cells(start.shape, kind, rate_scale=example.scale, initial_voltage=start)
+    Connection(stimulus, made.neurons, None)
+    return stimulus, made
 
 
 def _wanted(
