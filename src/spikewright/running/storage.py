@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikewright._base import storage as _storage
 from spikewright._base.schema import Natural, Positive, check, check_types, row
-from spikewright.errors import DamagedFileError, NetworkError
+from spikewright.errors import NetworkError
 from spikewright.graph import Carried, Graph
 from spikewright.graph import storage as graph_storage
 from spikewright.graph.layers import Activation, Shape
@@ -29,7 +29,6 @@ from spikewright.running.converted import Converted
 from spikewright.running.kept import arguments_from_data, arguments_to_data
 
 WHAT = "conversion"
-_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 class _Steps(TypedDict):
@@ -143,7 +142,7 @@ def _read_stepping(whole: Any, decoder: _storage.Decoder) -> Stepping | None:
 def load_parts(path: str | Path) -> Parts:
     """The contents of a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
     content, arrays = _storage.read(path, WHAT)
-    try:
+    with _storage.describing("a conversion", path):
         check(content, _File)
         network, objects = network_storage.from_manifest(content["network"], arrays, path)
         graph = graph_storage.from_manifest(content["graph"], arrays, path)
@@ -152,13 +151,6 @@ def load_parts(path: str | Path) -> Parts:
         _check_together(lowered, graph, canonical)
         trace = Trace([Entry(*entry) for entry in content["trace"]])
         arguments = arguments_from_data(content.get("arguments"), arrays)
-    except _DAMAGE as error:
-        if isinstance(error, DamagedFileError):
-            raise
-        raise DamagedFileError(
-            f"{path}: its manifest does not describe a conversion "
-            f"({type(error).__name__}: {error})."
-        ) from error
     return Parts(lowered, graph, canonical, trace, arguments)
 
 

@@ -15,9 +15,6 @@ from spikewright.choosing.statistics.channels import channels_of
 from spikewright.choosing.statistics.examples import KEPT, Examples
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.layer import LayerStatistics
-from spikewright.errors import DamagedFileError
-
-_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 class _Layer(TypedDict):
@@ -81,14 +78,10 @@ def load_parts(path: str | Path) -> tuple[dict[str, LayerStatistics], int, str, 
     """
     content, arrays = _storage.read(path, "statistics")
     decoder = _storage.Decoder(arrays, {})
-    try:
+    with _storage.describing("statistics", path):
         check(content, _File)
         layers = {name: _layer(entry, decoder) for name, entry in content["layers"].items()}
         examples = _examples(content, decoder)
-    except _DAMAGE as error:
-        raise DamagedFileError(
-            f"{path}: its manifest does not describe statistics ({type(error).__name__}: {error})."
-        ) from error
     return layers, content["samples"], content["fingerprint"], examples
 
 
