@@ -20,9 +20,7 @@ from spikewright.choosing.correction import (
     StepCorrection,
     VoltageCorrection,
     add_bias,
-    correct_bias,
-    correct_steps,
-    correct_voltages,
+    correct,
     looks_at_data,
 )
 from spikewright.choosing.fission import Fission, split_as_told, split_by
@@ -303,10 +301,8 @@ def _changes(wanted: Wanted) -> bool:
 def _correct(conversion: Converted, data: Data, copies: Copies) -> dict[str, Any]:
     """Correct biases, then initial voltages; returns the arguments with numbers in their place."""
     bias, start = data.wanted["bias_correction"], data.wanted["initial_voltage"]
-    if isinstance(bias, BiasCorrection):
-        bias = correct_bias(conversion, bias, data.samples(), copies)
-    elif isinstance(bias, StepCorrection):
-        bias = correct_steps(conversion, bias, data.samples(), copies)
+    if isinstance(bias, BiasCorrection | StepCorrection):
+        bias = correct(conversion, bias, data.samples(), copies)
     elif bias is not None:
         bias = add_bias(conversion, data.roles, bias, copies)
     bits, populations = data.wanted["weights"], conversion.populations().values()
@@ -314,7 +310,7 @@ def _correct(conversion: Converted, data: Data, copies: Copies) -> dict[str, Any
         round_biases(populations, bits)
     found = {"bias_correction": bias}
     if isinstance(start, VoltageCorrection):
-        found["initial_voltage"] = correct_voltages(conversion, start, data.samples(), copies)
+        found["initial_voltage"] = correct(conversion, start, data.samples(), copies)
         if bits is not None:
             round_starts(populations)
     return found
