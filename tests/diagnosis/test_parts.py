@@ -14,8 +14,8 @@ import models
 import spikewright as sw
 from spikewright.diagnosis import samples as samples_module
 from spikewright.diagnosis.cells import passed
-from spikewright.diagnosis.means import alone, outputs_of, present
 from spikewright.diagnosis.samples import PARTS, Samples, shares
+from spikewright.diagnosis.sites import alone, outputs_of, present
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input, LayerNormalization
 

@@ -4,8 +4,7 @@ from spikewright.choosing.rules.case import Case, Choice, Setting
 from spikewright.choosing.rules.rule import ScaleRule
 from spikewright.choosing.statistics.collect import collect
 from spikewright.choosing.statistics.fingerprint import fingerprint
-from spikewright.choosing.statistics.layer import LayerStatistics
-from spikewright.choosing.statistics.statistics import Statistics
+from spikewright.choosing.statistics.statistics import LayerStatistics, Statistics
 
 __all__ = [
     "Case",

@@ -49,9 +49,8 @@ from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
 from spikewright.records import select
-from spikewright.running.encoding import encoders_for, lists_of, without_held
+from spikewright.running.encoding import EncodedOptions, encoders_for, lists_of, without_held
 from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
-from spikewright.running.options import EncodedOptions
 from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import Job, Runner

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright.choosing import Statistics
-from spikewright.choosing.budgets import with_budgets_kept
+from spikewright.choosing.budgets import Batches, with_budgets_kept
 from spikewright.choosing.calibration import Calibration, is_statistics
 from spikewright.choosing.copies import NONE, Copies
 from spikewright.choosing.correction import (
@@ -24,7 +24,6 @@ from spikewright.choosing.correction import (
     looks_at_data,
 )
 from spikewright.choosing.fission import Fission, split_as_told, split_by
-from spikewright.choosing.meter import Batches
 from spikewright.choosing.scales import (
     Chosen,
     choose_scales,

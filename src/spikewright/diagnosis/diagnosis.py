@@ -36,10 +36,9 @@ from spikewright.measure.truth import truth_of
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
 from spikewright.running.inputs import as_held, batch_of
-from spikewright.running.outputs import outputs_of
 from spikewright.running.padding import real_outputs
-from spikewright.running.rounded import rounded
-from spikewright.running.still import StillNetwork
+from spikewright.running.recording import outputs_of
+from spikewright.running.still import StillNetwork, rounded
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.diagnosis.loss import Judge, Loss, Tally
-from spikewright.diagnosis.means import outputs_of, present
 from spikewright.diagnosis.samples import Batch, Samples
-from spikewright.diagnosis.sites import MeanFlow
+from spikewright.diagnosis.sites import MeanFlow, outputs_of, present
 
 _ALIKE = 20  # gains within a twentieth of what was lost count as equal: the cheaper goes first
 _LEAST = 1e-9  # a gain

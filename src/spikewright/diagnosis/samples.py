@@ -11,8 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.means import follow
-from spikewright.diagnosis.sites import MeanFlow, Site
+from spikewright.diagnosis.sites import MeanFlow, Site, follow
 from spikewright.graph import evaluate_all
 from spikewright.graph.masks import Real, masks_of
 from spikewright.measure import Run

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.diagnosis.loss import Judge, Loss, Tally
-from spikewright.diagnosis.means import alone, outputs_of
 from spikewright.diagnosis.samples import PARTS, Batch, Part, Samples, shares
-from spikewright.diagnosis.sites import Site
+from spikewright.diagnosis.sites import Site, alone, outputs_of
 
 
 @dataclass(frozen=True)

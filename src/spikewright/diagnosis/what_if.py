@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.diagnosis.loss import Tally
-from spikewright.diagnosis.means import Values, alone, follow, outputs_of
 from spikewright.diagnosis.samples import Samples
-from spikewright.diagnosis.sites import Site
+from spikewright.diagnosis.sites import Site, Values, alone, follow, outputs_of
 from spikewright.diagnosis.survey import LayerLoss
 
 _LARGEST = 2.0**14  # times the rates of a layer

@@ -17,7 +17,7 @@ from spikewright.executors.options import KeptOptions
 from spikewright.measure.metric import Metric
 from spikewright.measure.readout import AtEveryStep, EveryStep, kind_of, known, readout_name
 from spikewright.running.encoders import Encoder
-from spikewright.running.options import EncodedOptions
+from spikewright.running.encoding import EncodedOptions
 
 
 class EvaluateOptions(EncodedOptions, KeptOptions, total=False):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.choosing import Statistics
-from spikewright.choosing.rules.coding import Code
+from spikewright.choosing.rules.case import Code
 from spikewright.choosing.rules.minimum_error import best_threshold
 from spikewright.errors import SimulationError
 from spikewright.graph import Graph

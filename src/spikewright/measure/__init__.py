@@ -2,9 +2,8 @@
 
 from spikewright.measure.accuracy import accuracy, accuracy_over_time
 from spikewright.measure.activity import activity
-from spikewright.measure.evaluation import Evaluation
+from spikewright.measure.evaluation import Evaluation, neuron_rates
 from spikewright.measure.intervals import mean_interval, paired_interval, wilson_interval
-from spikewright.measure.rates import neuron_rates
 from spikewright.measure.readout import (
     After,
     EveryStep,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from spikewright._base.arrays import readable
 from spikewright.errors import SimulationError
-from spikewright.measure.early_exit import confidences, exit_steps
 from spikewright.measure.readout import EveryStep, readout_name
+from spikewright.measure.scores import confidences, exit_steps
 from spikewright.measure.tally import Key
 from spikewright.measure.truth import Output, Truth
 

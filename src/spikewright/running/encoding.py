@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.options import Option
+from spikewright.engines.settings import RunOptions
 from spikewright.errors import SimulationError
 from spikewright.graph.lookups import whole_inputs
 from spikewright.lower import Lowered
@@ -136,3 +138,12 @@ def encoders_for(encoder: Any, inputs: Mapping[str, Node]) -> dict[str, Encoder]
                 f"Poisson(rate=1000.0), got {found!r}"
             )
     return dict(given)
+
+
+class EncodedOptions(RunOptions, total=False):
+    """Options of a run with encoded inputs."""
+
+    encoder: Annotated[
+        Encoder | Mapping[str, Encoder] | None,
+        Option(None, "Encoder of inputs, or of each by its name (default: held constant)."),
+    ]

@@ -13,9 +13,8 @@ from spikewright._base.structure import Structure
 from spikewright.engines import Execution, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError
-from spikewright.measure.readout import Readout
+from spikewright.measure.readout import Readout, SoFar, so_far
 from spikewright.measure.run import Values
-from spikewright.measure.so_far import SoFar, so_far
 from spikewright.network import Node
 from spikewright.running.inputs import as_array, as_named, fitted
 from spikewright.running.recording import layers_of

@@ -17,13 +17,13 @@ import spikewright as sw
 from spikewright._base.equations import CURVES
 from spikewright.choosing import Case, Setting, Statistics
 from spikewright.choosing.rules import RULES
-from spikewright.choosing.rules.coding import Code
+from spikewright.choosing.rules.case import Code
 from spikewright.choosing.rules.from_weights import evaluate, random_inputs
 from spikewright.choosing.rules.minimum_error import best_threshold
 from spikewright.choosing.rules.threshold_iteration import fixed_point
 from spikewright.choosing.statistics.histogram import RESOLUTION, Histogram
-from spikewright.choosing.statistics.layer import LayerStatistics
 from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
+from spikewright.choosing.statistics.statistics import LayerStatistics
 from spikewright.errors import ConversionError
 from spikewright.graph import Graph, Node, evaluate_all
 from spikewright.graph.layers import Activation, Affine, Input

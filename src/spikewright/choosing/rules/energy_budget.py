@@ -21,8 +21,8 @@ from spikewright.choosing.rules.rule import (
 )
 from spikewright.choosing.rules.spending import Item, Spending, Spent, Split
 from spikewright.choosing.statistics.channels import by_channel
-from spikewright.choosing.statistics.layer import LayerStatistics, Per, Sharing
 from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
+from spikewright.choosing.statistics.statistics import LayerStatistics, Per, Sharing
 
 HOROWITZ_ADD = 0.9e-12
 """Joules of a 32-bit floating-point addition in 45 nm (Horowitz 2014, ISSCC)."""

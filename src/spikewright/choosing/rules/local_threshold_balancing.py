@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright._base.schema import AboveZero, Positive
 from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.rule import LayerRule, register
-from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
+from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 
 
 @register("local-threshold-balancing")

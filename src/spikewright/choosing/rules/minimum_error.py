@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.schema import Where
-from spikewright.choosing.rules.case import Setting
-from spikewright.choosing.rules.coding import Code
+from spikewright.choosing.rules.case import Code, Setting
 from spikewright.choosing.rules.rule import ScaleRule, StepsRule, register
 from spikewright.choosing.statistics.histogram import Histogram
-from spikewright.choosing.statistics.layer import LayerStatistics
+from spikewright.choosing.statistics.statistics import LayerStatistics
 
 Share = Annotated[float, Where(lambda x: 0 < x <= 1, "above 0 and at most 1, all steps")]
 """A share of the steps."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikewright._base.schema import AboveZero
 from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.rule import LayerRule, Percent, ScaleRule, register
-from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
+from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 
 
 @register("percentile")

@@ -1,4 +1,4 @@
-"""The base class of scale rules, and the registry that names every one of them.
+"""The base class of scale rules, the registry that names every one of them, and rules as text.
 
 A firing-rate scale s and a threshold theta say the same: theta = 1 / (s dt) is the value that one
 spike a step means. Neurons of a layer with at most c spikes a step send values in [0, c theta], in
@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.registries import enter
 from spikewright._base.schema import AboveZero, Positive, Where
+from spikewright._base.texts import parsed, split_at
 from spikewright.choosing.rules.case import Case, Choice, Setting
 from spikewright.choosing.rules.rounding import BOUND
-from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
+from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 from spikewright.errors import ConversionError, Refusal
 from spikewright.measure.readout import EveryStep, kind_of, known
 
@@ -282,3 +283,22 @@ def _wanted(hint: Any) -> Where | None:
     if inner is None:
         return None
     return Where(lambda value: value is None or inner.holds(value), inner.words)
+
+
+def parse(text: str) -> ScaleRule:
+    """The rule that `name:value,value,field=value` means, values in the order of its fields.
+
+    Raises `ValueError` for unknown names and fields and for values that do not fit, and
+    `ConversionError` for values that the rule refuses.
+    """
+    return parsed(text, RULES, "rule", {"ScaleRule": None, "ScaleRule | None": None})
+
+
+def is_rule(text: str) -> bool:
+    """Whether a text begins with the name of a rule."""
+    return text.partition(":")[0] in RULES
+
+
+def split(text: str) -> tuple[str, str]:
+    """`layer=rule` as its two parts; the layer is empty where the text is a rule alone."""
+    return split_at(text, is_rule)

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.rules.case import Setting
-from spikewright.choosing.rules.coding import Code
+from spikewright.choosing.rules.case import Code, Setting
 from spikewright.choosing.statistics.histogram import Histogram
-from spikewright.choosing.statistics.layer import LayerStatistics, Per
+from spikewright.choosing.statistics.statistics import LayerStatistics, Per
 
 _POINTS = 300  # thresholds of a layer that are compared
 _PER_OCTAVE, _OCTAVES, _ABOVE = 8, 16, 2  # those of channels; the first are above all values

@@ -10,7 +10,7 @@ from spikewright._base.schema import AboveZero
 from spikewright.choosing.rules.case import Setting
 from spikewright.choosing.rules.percentile import percentile_of
 from spikewright.choosing.rules.rule import LayerRule, Percent, register
-from spikewright.choosing.statistics.layer import LayerStatistics, Sharing
+from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 
 
 @register("target-rate")

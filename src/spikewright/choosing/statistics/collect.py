@@ -15,8 +15,7 @@ from spikewright.choosing.statistics.channels import by_channel, channel_axis, c
 from spikewright.choosing.statistics.examples import KEPT, Examples
 from spikewright.choosing.statistics.fingerprint import fingerprint
 from spikewright.choosing.statistics.histogram import Collector
-from spikewright.choosing.statistics.layer import LayerStatistics
-from spikewright.choosing.statistics.statistics import Statistics
+from spikewright.choosing.statistics.statistics import LayerStatistics, Statistics
 from spikewright.graph import Graph, Sequences, evaluate_all
 from spikewright.graph.layers import Activation
 from spikewright.graph.masks import masks_of
