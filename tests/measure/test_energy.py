@@ -13,7 +13,7 @@ import spikewright as sw
 from spikewright.errors import SimulationError
 from spikewright.measure import energy as e
 from spikewright.measure.energy import tables
-from spikewright.measure.energy.rivals import integer_multiply_accumulate
+from spikewright.measure.energy.accounting import integer_multiply_accumulate
 from spikewright.measure.operations import Operations, source_operations
 from spikewright.records import select
 

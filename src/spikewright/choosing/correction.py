@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import as_numbers, refuse
 from spikewright._base.progress import progress_bar
 from spikewright._base.schema import AboveZero, Positive
-from spikewright.choosing.copies import NONE, Copies
-from spikewright.choosing.fission import Fission
+from spikewright.choosing.fission import NONE, Copies, Fission
 from spikewright.choosing.rules.rule import brief, check_fields
 from spikewright.choosing.scales import has_rule
 from spikewright.choosing.sent import sending, shares, source_means
@@ -248,9 +247,7 @@ def _as_numbers(value: Any) -> NDArray:
         raise NetworkError(f"{value!r} is not a number or an array: {error}") from None
 
 
-def correct(
-    conversion: Converted, rule: Correction, samples: Batch, copies: Copies = NONE
-) -> Gaps:
+def correct(conversion: Converted, rule: Correction, samples: Batch, copies: Copies = NONE) -> Gaps:
     """Correct every spiking population by a rule; returns what it gives them, by layer.
 
     A layer's gaps are measured and it is shifted by them, one after the other; there is a trace of

@@ -14,7 +14,6 @@ from spikewright._base.arguments import refuse
 from spikewright.choosing import Statistics
 from spikewright.choosing.budgets import Batches, with_budgets_kept
 from spikewright.choosing.calibration import Calibration, is_statistics
-from spikewright.choosing.copies import NONE, Copies
 from spikewright.choosing.correction import (
     BiasCorrection,
     StepCorrection,
@@ -23,7 +22,7 @@ from spikewright.choosing.correction import (
     correct,
     looks_at_data,
 )
-from spikewright.choosing.fission import Fission, split_as_told, split_by
+from spikewright.choosing.fission import NONE, Copies, Fission, split_as_told, split_by
 from spikewright.choosing.scales import (
     Chosen,
     choose_scales,

@@ -16,8 +16,7 @@ from spikewright.choosing.rules import EnergyBudget, MinimumError
 from spikewright.choosing.rules.rule import shown
 from spikewright.diagnosis.cells import Cells
 from spikewright.diagnosis.samples import Samples
-from spikewright.diagnosis.survey import LayerLoss
-from spikewright.diagnosis.what_if import level_with_others
+from spikewright.diagnosis.survey import LayerLoss, level_with_others
 from spikewright.errors import SpikewrightError
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 from spikewright.running.converted import Converted

@@ -13,10 +13,9 @@ from spikewright.errors import SimulationError
 from spikewright.lower import Lowered
 from spikewright.measure import Run
 from spikewright.running.encoders import Encoder
-from spikewright.running.encoding import Feeds, feeds_of, without_held
+from spikewright.running.encoding import Feeds, feeds_of, sequence_feeds, without_held
 from spikewright.running.recording import layers_of
 from spikewright.running.runner import Job, Runner, collected
-from spikewright.running.stepping import sequence_feeds
 
 
 def run_of(

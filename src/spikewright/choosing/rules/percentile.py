@@ -1,4 +1,4 @@
-"""One spike a step means a percentile of the layer's values."""
+"""A percentile of the layer's values means one spike a step, or a firing rate."""
 
 from __future__ import annotations
 
@@ -51,3 +51,30 @@ def percentile_of(layer: LayerStatistics, percentile: float, per: Sharing) -> ND
     magnitudes = layer.magnitude(per)
     found = magnitudes.percentile(percentile)
     return np.where(found > 0, found, magnitudes.highest.astype(float))
+
+
+@register("target-rate")
+@dataclass(frozen=True)
+class TargetRate(LayerRule):
+    """s = hz / (the `percentile` of the magnitudes that a layer, or each channel, sends).
+
+    A neuron whose value is a fires at s a spikes a second, so `percentile` % of a layer's values
+    are sent at `hz` or slower, whatever the step. `per` is as in `Percentile`.
+
+    Law: the `percentile` of the measured firing rates is `hz`, to one spike a run. It is
+    `Percentile` with a step of 1 / hz seconds; source: Rueckauer et al. 2017, Front. Neurosci.
+    11:682; a given rate is NengoDL's practice (Rasmussen 2019, Neuroinformatics 17:611).
+    """
+
+    hz: AboveZero
+    percentile: Percent = 99.9
+    per: Sharing = "auto"
+
+    @property
+    def period(self) -> float:
+        """Seconds between the spikes of a neuron at the percentile."""
+        return 1.0 / self.hz
+
+    def threshold(self, layer: LayerStatistics, setting: Setting) -> NDArray:
+        """See the class."""
+        return percentile_of(layer, self.percentile, self.per)

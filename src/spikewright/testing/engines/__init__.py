@@ -12,9 +12,8 @@ rounding. Elsewhere a spike moves to a neighbouring step at most.
 
 from spikewright.testing.engines.cuts import CutTests, ResumingTests
 from spikewright.testing.engines.delays import DelayTests
-from spikewright.testing.engines.functions import FunctionTests
 from spikewright.testing.engines.learning import LearningTests
-from spikewright.testing.engines.nodes import NodeTests
+from spikewright.testing.engines.nodes import FunctionTests, NodeTests
 from spikewright.testing.engines.parts import PartTests
 from spikewright.testing.engines.probes import ProbeTests
 from spikewright.testing.engines.steps import StepTests
