@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import refuse
 from spikewright._base.progress import progress_bar
-from spikewright.choosing import Choice
+from spikewright.choosing import ScaleChoice
 from spikewright.choosing.calibration import count
-from spikewright.choosing.rules.spending import Spent, Split
-from spikewright.choosing.scales import Budget, Chosen
+from spikewright.choosing.rules.spending import BudgetSplit, Spent
+from spikewright.choosing.scales import Chosen, ScaleBudget
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.engines import Totals
 from spikewright.errors import BuildError, ConversionError
@@ -50,13 +50,13 @@ class Meter:
         self._spiking = [n for n, e in self._ensembles.items() if e.neuron_type.spiking]
         self._counter: Counter | None = None
 
-    def take(self, budget: Budget, split: Split) -> None:
+    def take(self, budget: ScaleBudget, split: BudgetSplit) -> None:
         """Give the layers of a budget these thresholds."""
         for name, theta in split.thresholds.items():
             layer = budget.spending.items[name].layer
             self._ensembles[name].rate_scale = layer.spread(1.0 / (theta * budget.rule.dt))
 
-    def spent(self, budget: Budget) -> Spent:
+    def spent(self, budget: ScaleBudget) -> Spent:
         """The spending of a budget's spiking layers on a sample, or on a step of a sequence."""
         rule = budget.rule
         totals, windows = self._totals(rule.steps, rule.dt)
@@ -85,7 +85,7 @@ class Meter:
         return {name: totals[name].sent.sum(axis=0, dtype=np.float64) for name in self._spiking}
 
     def _joules(
-        self, budget: Budget, totals: Mapping[str, NDArray], windows: float
+        self, budget: ScaleBudget, totals: Mapping[str, NDArray], windows: float
     ) -> dict[str, float]:
         """The energy of all additions that spikes cause, shared out by the weights that they meet.
 
@@ -123,8 +123,8 @@ _APART = 1e-4  # of factors between which there is nothing
 class Kept:
     """A budget, its split, and its spending; of a `share` of it where that was aimed at."""
 
-    budget: Budget
-    split: Split
+    budget: ScaleBudget
+    split: BudgetSplit
     spent: Spent
     share: float = 1.0
 
@@ -140,7 +140,7 @@ class Kept:
         return abs(off) if self.split.spends_all or off > 0 else 0.0
 
     @property
-    def choices(self) -> dict[str, Choice]:
+    def choices(self) -> dict[str, ScaleChoice]:
         """The scales."""
         spent = self.spent._replace(remark=self._remark)
         return self.budget.rule.choices(self.budget.case, self.budget.spending, self.split, spent)
@@ -191,7 +191,7 @@ def _corrected(chosen: Chosen, found: Sequence[Kept]) -> Chosen:
     return chosen.corrected({n: choice for one in found for n, choice in one.choices.items()})
 
 
-def _all_kept(budgets: Sequence[Budget], meter: Meter, shares: Sequence[float]) -> list[Kept]:
+def _all_kept(budgets: Sequence[ScaleBudget], meter: Meter, shares: Sequence[float]) -> list[Kept]:
     """A share of every budget, spent on the samples of a meter."""
     with progress_bar(None, True, "runs to keep the budget") as advance:
         return [
@@ -204,7 +204,7 @@ def _all_kept(budgets: Sequence[Budget], meter: Meter, shares: Sequence[float]) 
 class _Keeping:
     """The search for the scales that spend a share of one budget."""
 
-    budget: Budget
+    budget: ScaleBudget
     share: float
     meter: Meter
     advance: Callable[[int], None]
@@ -227,7 +227,7 @@ class _Keeping:
                 return tried
         raise self._too_little(least)
 
-    def _tried(self, split: Split) -> Kept:
+    def _tried(self, split: BudgetSplit) -> Kept:
         self.meter.take(self.budget, split)
         self.advance(1)
         return Kept(self.budget, split, self.meter.spent(self.budget), self.share)

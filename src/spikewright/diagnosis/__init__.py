@@ -4,7 +4,7 @@ from spikewright.diagnosis.causes import CAUSES, Cause
 from spikewright.diagnosis.diagnosis import DiagnoseOptions, diagnose
 from spikewright.diagnosis.findings import Diagnosis
 from spikewright.diagnosis.loss import Loss, Score
-from spikewright.diagnosis.proposals import Effect, Proposal
+from spikewright.diagnosis.proposals import Proposal, ProposalEffect
 from spikewright.diagnosis.samples import PARTS, Part
 from spikewright.diagnosis.survey import LayerLoss
 
@@ -14,11 +14,11 @@ __all__ = [
     "Cause",
     "DiagnoseOptions",
     "Diagnosis",
-    "Effect",
     "LayerLoss",
     "Loss",
     "Part",
     "Proposal",
+    "ProposalEffect",
     "Score",
     "diagnose",
 ]

@@ -16,15 +16,15 @@ from spikewright.diagnosis.findings import Diagnosis
 from spikewright.diagnosis.loss import (
     Judge,
     Loss,
+    LossTally,
     OfLabels,
     OfMetric,
     OfTargets,
     Outputs,
-    Tally,
 )
-from spikewright.diagnosis.proposals import Effect, Proposal, predict, ranked
+from spikewright.diagnosis.proposals import Proposal, ProposalEffect, predict, ranked
 from spikewright.diagnosis.remedies import Diagnosed, Remedy, remedies
-from spikewright.diagnosis.samples import Samples
+from spikewright.diagnosis.samples import DiagnosedSamples
 from spikewright.diagnosis.sites import MeanFlow
 from spikewright.diagnosis.survey import survey
 from spikewright.engines.settings import WorkOptions
@@ -45,7 +45,7 @@ from spikewright.running.still import StillNetwork, rounded
 class Outcome:
     """The result of a run: its loss, and its spikes per sample."""
 
-    tally: Tally
+    tally: LossTally
     spikes: float
 
 
@@ -70,7 +70,7 @@ class Trial:
         """The loss of a run's mean outputs, and its spikes."""
         found = run.predict("mean")
         outputs = found if isinstance(found, dict) else {next(iter(source)): found}
-        tally = Tally(self.judge, self.real)
+        tally = LossTally(self.judge, self.real)
         tally.add(slice(None), source, outputs)
         return Outcome(tally, float(sum(n.mean() for n in run.spike_counts().values())))
 
@@ -82,7 +82,7 @@ class Trial:
         length, seed = steps * self.dt, given["seed"]
         fed = feeds_of(dict(self.inputs), held.inputs, None, 1, length, seed)
         still = StillNetwork(held, length, seed, "float32", given["threads"])
-        tally = Tally(self.judge, self.real)
+        tally = LossTally(self.judge, self.real)
         names = {node: name for name, node in held.inputs.items()}
         tally.add(slice(None), source, still.answers(fed, names).outputs)
         return tally.loss
@@ -121,7 +121,7 @@ def diagnose(
     plan = MeanFlow.of(conversion, steps, dt, settings["seed"])
     _require_something(plan)
     run = trial.run(conversion, steps)
-    samples = Samples(plan, inputs, run, real)
+    samples = DiagnosedSamples(plan, inputs, run, real)
     with progress_bar(len(samples.slices) * len(plan.sites), progress, "layers") as advance:
         layers, source = survey(samples, trial.judge, advance)
     found = trial.outcome(source, run)
@@ -226,7 +226,7 @@ def _planned(case: Diagnosed, trial: Trial, remedy: Remedy) -> MeanFlow | None:
         return None
 
 
-def _price(remedy: Remedy, predicted: Effect, now: Outcome) -> float:
+def _price(remedy: Remedy, predicted: ProposalEffect, now: Outcome) -> float:
     """Spikes that it costs more: as measured where they were, else as predicted."""
     return predicted.price if remedy.spikes is None else remedy.spikes - now.spikes
 
@@ -250,7 +250,7 @@ def _verified(
                 case.failures[proposal.text] = str(error)
             else:
                 gain = before.tally.loss.value - after.tally.loss.value
-                effect = Effect(gain, after.spikes - before.spikes)
+                effect = ProposalEffect(gain, after.spikes - before.spikes)
                 found.append(replace(proposal, measured=effect))
             advance(1)
     return found

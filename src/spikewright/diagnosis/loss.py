@@ -149,7 +149,7 @@ class Loss:
 NOTHING: Outputs = MappingProxyType({})
 
 
-class Tally:
+class LossTally:
     """Adds up the loss of outputs, batch by batch.
 
     `real` says which values of outputs count, `{output: (samples, *shape)}`, where some are

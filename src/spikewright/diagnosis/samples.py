@@ -52,7 +52,7 @@ class Batch:
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class DiagnosedSamples:
     """All samples of a run, to be gone through in batches.
 
     `inputs` are `{name: array}`; `real_outputs` says which values of outputs count, of those that

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.diagnosis.loss import Judge, Loss, Tally
-from spikewright.diagnosis.samples import PARTS, Batch, Part, Samples, shares
+from spikewright.diagnosis.loss import Judge, Loss, LossTally
+from spikewright.diagnosis.samples import PARTS, Batch, DiagnosedSamples, Part, shares
 from spikewright.diagnosis.sites import Site, Values, alone, follow, outputs_of
 
 
@@ -41,9 +41,9 @@ class LayerLoss:
 class _Account:
     """Adds up one layer, batch by batch."""
 
-    def __init__(self, site: Site, samples: Samples, judge: Judge | None) -> None:
+    def __init__(self, site: Site, samples: DiagnosedSamples, judge: Judge | None) -> None:
         self.site, self.samples = site, samples
-        self.tally = Tally(judge, samples.real_outputs)
+        self.tally = LossTally(judge, samples.real_outputs)
         self.whole = self.gap = 0.0
         self.parts: dict[Part, float] = dict.fromkeys(PARTS, 0.0)
         self.active: NDArray | bool = False
@@ -90,7 +90,7 @@ class _Account:
 
 
 def survey(
-    samples: Samples, judge: Judge | None, advance: Callable[[int], None]
+    samples: DiagnosedSamples, judge: Judge | None, advance: Callable[[int], None]
 ) -> tuple[tuple[LayerLoss, ...], dict[str, NDArray]]:
     """Every site's loss, the largest first, and the source's outputs for all samples.
 
@@ -113,7 +113,7 @@ def survey(
 _LARGEST = 2.0**14  # times the rates of a layer
 
 
-def change_alone(samples: Samples, name: str, factor: float | NDArray = 1.0) -> float:
+def change_alone(samples: DiagnosedSamples, name: str, factor: float | NDArray = 1.0) -> float:
     """By the layer alone at rates multiplied by `factor`, the order of its spikes included."""
     batch = samples.first
     return _change(samples, alone(samples.plan, batch.source, batch.disorder, name, factor))
@@ -123,7 +123,7 @@ Sent = Callable[[NDArray, NDArray], NDArray]
 """Of the source's values and those that readers get now, `(batch, *shape)` each, what they get."""
 
 
-def change_if_sent(samples: Samples, name: str, sent: Sent) -> float:
+def change_if_sent(samples: DiagnosedSamples, name: str, sent: Sent) -> float:
     """By the layer alone if readers got what `sent` makes of it, for evenly arriving current."""
     source = samples.first.source
 
@@ -133,13 +133,15 @@ def change_if_sent(samples: Samples, name: str, sent: Sent) -> float:
     return _change(samples, follow(samples.plan, source, send, {name}))
 
 
-def _change(samples: Samples, values: Values) -> float:
-    plan, batch, tally = samples.plan, samples.first, Tally(None, samples.real_outputs)
+def _change(samples: DiagnosedSamples, values: Values) -> float:
+    plan, batch, tally = samples.plan, samples.first, LossTally(None, samples.real_outputs)
     tally.add(batch.samples, outputs_of(plan, batch.source), outputs_of(plan, values))
     return tally.loss.change
 
 
-def level_with_others(samples: Samples, layers: Sequence[LayerLoss], layer: LayerLoss) -> float:
+def level_with_others(
+    samples: DiagnosedSamples, layers: Sequence[LayerLoss], layer: LayerLoss
+) -> float:
     """The least power of two at which the layer alone changes the output as others do.
 
     That is the median of the other layers that have neurons; 1 where it changes it by no more.

@@ -118,7 +118,7 @@ class Job(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Part(Generic[Counted]):
+class RunPart(Generic[Counted]):
     """Some samples of a run.
 
     `raw` are outputs at every step `(samples, steps, *out)` before the activations on them.
@@ -221,7 +221,7 @@ class Runner:
         count: Callable[[int, dict[str, Totals], dict[Node, NDArray]], Counted],
         at: Collection[int] = (),
         advance: Callable[[int], None] = lambda done: None,
-    ) -> Iterator[Part[Counted]]:
+    ) -> Iterator[RunPart[Counted]]:
         """Run `size` samples at a time; `advance` takes samples times steps that were done.
 
         `count(step, {population: totals}, fed)` makes the wanted counts from the spikes of each
@@ -238,7 +238,7 @@ class Runner:
         count: Callable[[int, dict[str, Totals], dict[Node, NDArray]], Counted],
         stops: Sequence[int],
         advance: Callable[[int], None],
-    ) -> Part[Counted]:
+    ) -> RunPart[Counted]:
         """One part of `parts`: nothing of it is held here when the next one is run."""
         populations = self.counting()
         n = samples.stop - samples.start
@@ -262,7 +262,7 @@ class Runner:
             done = stop
         kept = [_joined_in_time(pieces) for pieces in zip(*found, strict=True)]
         outputs = dict(zip(self.lowered.outputs, kept, strict=False))
-        return Part(samples, outputs, kept[len(outputs) :], counted)
+        return RunPart(samples, outputs, kept[len(outputs) :], counted)
 
 
 class Whole:
@@ -292,7 +292,7 @@ class Collected(NamedTuple):
 
 
 def collected(
-    parts: Iterable[Part[dict[str, Totals]]], batch: int, record: Sequence[str] = ()
+    parts: Iterable[RunPart[dict[str, Totals]]], batch: int, record: Sequence[str] = ()
 ) -> Collected:
     """All parts as one; `record` names the layers that were recorded."""
     raw, layers, totals = Whole(batch), Whole(batch), dict[str, Totals]()
@@ -304,7 +304,7 @@ def collected(
     return Collected(raw.arrays, layers.arrays, totals)
 
 
-def _add_totals(totals: dict[str, Totals], part: Part[dict[str, Totals]], batch: int) -> None:
+def _add_totals(totals: dict[str, Totals], part: RunPart[dict[str, Totals]], batch: int) -> None:
     """Fill in a part's totals up to the last step; those of all samples stay where they are."""
     steps = max(part.counted)
     for name, found in part.counted[steps].items():

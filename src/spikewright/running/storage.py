@@ -31,7 +31,7 @@ from spikewright.running.kept import arguments_from_data, arguments_to_data
 WHAT = "conversion"
 
 
-class _Steps(TypedDict):
+class _SteppingEntry(TypedDict):
     """Plain data of a `Stepping`."""
 
     steps: Positive
@@ -41,7 +41,7 @@ class _Steps(TypedDict):
     values: dict[str, Natural | None]
 
 
-class _File(TypedDict):
+class _ConversionFile(TypedDict):
     """Plain data of a conversion: objects of the network go by their numbers."""
 
     network: Any
@@ -51,7 +51,7 @@ class _File(TypedDict):
     outputs: dict[str, Natural]
     readouts: dict[str, Any]
     graph: Any
-    stepping: NotRequired[_Steps | None]
+    stepping: NotRequired[_SteppingEntry | None]
     canonical: Any
     trace: list[Annotated[list[Any], row(str, str, str, Status)]]
     arguments: NotRequired[Any]
@@ -143,7 +143,7 @@ def load_parts(path: str | Path) -> Parts:
     """The contents of a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
     content, arrays = _storage.read(path, WHAT)
     with _storage.describing("a conversion", path):
-        check(content, _File)
+        check(content, _ConversionFile)
         network, objects = network_storage.from_manifest(content["network"], arrays, path)
         graph = graph_storage.from_manifest(content["graph"], arrays, path)
         canonical = graph_storage.from_manifest(content["canonical"], arrays, path)

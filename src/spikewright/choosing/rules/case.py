@@ -21,7 +21,7 @@ _DRAWN = (0.125, 0.375, 0.625, 0.875)  # starts in the place of those drawn unif
 
 
 @dataclass(frozen=True)
-class Code:
+class SpikeCode:
     """The values that a neuron can send in `steps` steps at a constant input `a`.
 
     There is one threshold a channel. The mean value is a multiple of theta / steps of the sign of
@@ -147,10 +147,10 @@ class Setting:
     assumed: tuple[int, ...] = ()
     heights: tuple[int, ...] = ()
 
-    def code(self, window: float, steps: float, cap: float | None) -> Code:
+    def code(self, window: float, steps: float, cap: float | None) -> SpikeCode:
         """The code of neurons in the last `window` of so many steps, `cap` of them a step."""
         assumed = self.assumed_in(window, steps)
-        return Code(window, cap, self.start, assumed, self.heights if window == steps else ())
+        return SpikeCode(window, cap, self.start, assumed, self.heights if window == steps else ())
 
     def assumed_in(self, window: float, steps: float) -> tuple[float, ...]:
         """The spikes that receivers take as sent in each of the last `window` of so many steps."""
@@ -173,7 +173,7 @@ class Setting:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class RuleCase:
     """The layers that a rule is to choose scales for, `settings`, and all that it may look at.
 
     `graph` is the one that is lowered, `read` the model as it was read, batch normalisations and
@@ -208,7 +208,7 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class ScaleChoice:
     """The firing-rate scale of one layer, a number or an array that broadcasts to its shape.
 
     `text` says how it was chosen; `doubtful` marks a choice that a user should look at.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.schema import AboveZero, Positive
-from spikewright.choosing.rules.case import Case, Choice
+from spikewright.choosing.rules.case import RuleCase, ScaleChoice
 from spikewright.choosing.rules.rule import (
     ScaleRule,
     fill_silent,
@@ -19,7 +19,7 @@ from spikewright.choosing.rules.rule import (
     said_of_silence,
     shown,
 )
-from spikewright.choosing.rules.spending import Item, Spending, Spent, Split
+from spikewright.choosing.rules.spending import BudgetSplit, Item, Spending, Spent
 from spikewright.choosing.statistics.channels import by_channel
 from spikewright.choosing.statistics.sensitivity import fan_out, sensitivities
 from spikewright.choosing.statistics.statistics import LayerStatistics, Per, Sharing
@@ -90,12 +90,12 @@ class EnergyBudget(ScaleRule):
         """The budget of a sample, in spikes or joules."""
         return next(float(b) for b in (self.spikes, self.joules) if b is not None)
 
-    def choose(self, case: Case) -> dict[str, Choice]:
+    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
         """See the class; the cost of spikes is the expected one."""
         spending = self.spending(case)
         return self.choices(case, spending, spending.split())
 
-    def spending(self, case: Case) -> Spending:
+    def spending(self, case: RuleCase) -> Spending:
         """The layers of `case` that send something, and the budget for them."""
         layers = {name: layer for name, layer in case.layers.items() if not layer.is_silent}
         per = self._settled(layers)
@@ -116,7 +116,7 @@ class EnergyBudget(ScaleRule):
         every = {layer.settled(self.per) for layer in layers.values()}
         return "channel" if "channel" in every else "layer"
 
-    def _weights(self, case: Case, names: Sequence[str], per: Per) -> dict[str, NDArray]:
+    def _weights(self, case: RuleCase, names: Sequence[str], per: Per) -> dict[str, NDArray]:
         """The weights of errors; where only proportions count they are all the same."""
         if self.like is not None:
             return dict.fromkeys(names, np.ones(1))
@@ -127,8 +127,8 @@ class EnergyBudget(ScaleRule):
         return {name: np.maximum(weights, floor) for name, weights in found.items()}
 
     def choices(
-        self, case: Case, spending: Spending, split: Split, spent: Spent | None = None
-    ) -> dict[str, Choice]:
+        self, case: RuleCase, spending: Spending, split: BudgetSplit, spent: Spent | None = None
+    ) -> dict[str, ScaleChoice]:
         """The scales of a split and a text on each, with the amount `spent` if measured."""
         found = {}
         for name, layer in case.layers.items():
@@ -144,7 +144,7 @@ class EnergyBudget(ScaleRule):
             if spent is not None and spent.remark:
                 text += f"; {spent.remark}"
             doubtful = bool(layer.is_silent or (spent is not None and spent.remark))
-            found[name] = Choice(layer.spread(scale), text, doubtful)
+            found[name] = ScaleChoice(layer.spread(scale), text, doubtful)
         return found
 
     def _why(self, item: Item) -> str:
@@ -153,7 +153,7 @@ class EnergyBudget(ScaleRule):
             return f", in the proportions of {self.like}"
         return f", for a sensitivity of {shown(item.weights, 3)}"
 
-    def _said(self, name: str, split: Split, spent: Spent | None) -> str:
+    def _said(self, name: str, split: BudgetSplit, spent: Spent | None) -> str:
         """The cost of a layer, in words."""
         if spent is None:
             return f"{split.expected[name]:.4g} {self.unit} a sample, expected and not measured"
@@ -166,7 +166,7 @@ class EnergyBudget(ScaleRule):
         """The unit of the budget."""
         return "spikes" if self.joules is None else "J"
 
-    def price(self, case: Case, name: str) -> float:
+    def price(self, case: RuleCase, name: str) -> float:
         """The price of one spike of a layer, in the unit of the budget."""
         if self.joules is None:
             return 1.0
@@ -174,7 +174,7 @@ class EnergyBudget(ScaleRule):
 
 
 def proportions_of(
-    rule: ScaleRule, case: Case, layers: Mapping[str, LayerStatistics], per: Per
+    rule: ScaleRule, case: RuleCase, layers: Mapping[str, LayerStatistics], per: Per
 ) -> dict[str, NDArray]:
     """The thresholds that a rule chooses for layers, at steps of a millisecond: what counts is how
     they relate. Of several neurons it is their geometric mean.

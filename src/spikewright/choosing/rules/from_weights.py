@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.schema import Natural, Positive
-from spikewright.choosing.rules.case import Case, Choice
+from spikewright.choosing.rules.case import RuleCase, ScaleChoice
 from spikewright.choosing.rules.percentile import Percentile
 from spikewright.choosing.rules.rule import ScaleRule, refused, register
 from spikewright.choosing.statistics.batches import refusal
@@ -50,7 +50,7 @@ class FromWeights(ScaleRule):
         if not isinstance(self.rule, ScaleRule) or isinstance(self.rule, FromWeights):
             raise refused(self, "rule", f"it is a rule for data, got {self.rule!r}")
 
-    def choose(self, case: Case) -> dict[str, Choice]:
+    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
         """See the class."""
         graph = case.read if all(name in case.read for name in case.settings) else case.graph
         inputs = random_inputs(graph, self.low, self.high, self.samples, self.seed)
@@ -62,7 +62,7 @@ class FromWeights(ScaleRule):
             "data: how inputs are correlated and which of them occur is not known"
         )
         return {
-            name: Choice(choice.scale, f"{choice.text}; {note}", doubtful=True)
+            name: ScaleChoice(choice.scale, f"{choice.text}; {note}", doubtful=True)
             for name, choice in self.rule.choose(replace(case, statistics=statistics)).items()
         }
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.schema import Where
-from spikewright.choosing.rules.case import Code, Setting
+from spikewright.choosing.rules.case import Setting, SpikeCode
 from spikewright.choosing.rules.rule import ScaleRule, StepsRule, register
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.choosing.statistics.statistics import LayerStatistics
@@ -90,7 +90,7 @@ def _named(rule: MinimumError) -> str:
     return "MinimumError" + (f", {rule.share:.0%} of the steps" if rule.share < 1 else "")
 
 
-def best_threshold(values: Histogram, code: Code) -> NDArray:
+def best_threshold(values: Histogram, code: SpikeCode) -> NDArray:
     """The thresholds `(channels,)` of smallest error under a cap; 0 for channels of zeros alone."""
     largest = np.maximum(values.highest, -values.lowest).clip(0).astype(float) / code.most
     where = np.log(np.full(len(largest), _SMALLEST) ** 0.5)  # the middle of the range, in logs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikewright._base.schema import AboveZero
-from spikewright.choosing.rules.case import Case, Choice
+from spikewright.choosing.rules.case import RuleCase, ScaleChoice
 from spikewright.choosing.rules.rule import ScaleRule, register
 
 
@@ -30,7 +30,7 @@ class OneScale(ScaleRule):
         """The plainest of all, which a search is to beat."""
         return {"one scale": cls()}
 
-    def choose(self, case: Case) -> dict[str, Choice]:
+    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
         """See the class."""
-        choice = Choice(np.asarray(float(self.scale)), f"{self}: scale {self.scale:.4g}")
+        choice = ScaleChoice(np.asarray(float(self.scale)), f"{self}: scale {self.scale:.4g}")
         return dict.fromkeys(case.settings, choice)

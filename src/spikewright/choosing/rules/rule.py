@@ -29,7 +29,7 @@ from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.registries import enter
 from spikewright._base.schema import AboveZero, Positive, Where
 from spikewright._base.texts import parsed, split_at
-from spikewright.choosing.rules.case import Case, Choice, Setting
+from spikewright.choosing.rules.case import RuleCase, ScaleChoice, Setting
 from spikewright.choosing.rules.rounding import BOUND
 from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
 from spikewright.errors import ConversionError, Refusal
@@ -87,7 +87,7 @@ class ScaleRule(ABC):
         return cls.compared(_SEARCHED_STEPS, 0.001, None)
 
     @abstractmethod
-    def choose(self, case: Case) -> dict[str, Choice]:
+    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
         """The scale of every layer of `case.settings`.
 
         Raises `ConversionError` for layers that it has no answer for.
@@ -116,7 +116,7 @@ class LayerRule(ScaleRule):
         """Seconds in which a neuron whose value is the threshold spikes once."""
         return float(self.dt)  # type: ignore[attr-defined]
 
-    def choose(self, case: Case) -> dict[str, Choice]:
+    def choose(self, case: RuleCase) -> dict[str, ScaleChoice]:
         """See `ScaleRule.choose`."""
         layers, refusals, found = case.layers, [], {}
         for name, setting in case.settings.items():
@@ -128,14 +128,14 @@ class LayerRule(ScaleRule):
             raise ConversionError(refusals)
         return found
 
-    def _choice(self, layer: LayerStatistics, thresholds: NDArray) -> Choice:
+    def _choice(self, layer: LayerStatistics, thresholds: NDArray) -> ScaleChoice:
         filled, silent = fill_silent(layer, thresholds)
         scale = 1.0 / (filled * self.period)
         text = (
             f"{self}: a spike every {self.period * 1000:g} ms means {shown(filled)}, "
             f"scale {shown(scale)}{said_of_ranges(layer, self.per)}{said_of_silence(layer, silent)}"
         )
-        return Choice(layer.spread(scale), text, layer.is_silent)
+        return ScaleChoice(layer.spread(scale), text, layer.is_silent)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class LayerStatistics:
         return spread(values, self.shape, self.axis)
 
 
-class _Layer(TypedDict):
+class _LayerEntry(TypedDict):
     """Plain data of a layer's statistics."""
 
     shape: list[Positive]
@@ -139,10 +139,10 @@ class _Layer(TypedDict):
     evaluated: NotRequired[Natural]
 
 
-class _File(TypedDict):
+class _StatisticsFile(TypedDict):
     """Plain data of statistics."""
 
-    layers: dict[str, _Layer]
+    layers: dict[str, _LayerEntry]
     samples: Positive
     fingerprint: str
     keys: list[str]
@@ -191,7 +191,7 @@ def load_parts(path: str | Path) -> tuple[dict[str, LayerStatistics], int, str, 
     content, arrays = _storage.read(path, "statistics")
     decoder = _storage.Decoder(arrays, {})
     with _storage.describing("statistics", path):
-        check(content, _File)
+        check(content, _StatisticsFile)
         layers = {name: _layer(entry, decoder) for name, entry in content["layers"].items()}
         examples = _examples(content, decoder)
     return layers, content["samples"], content["fingerprint"], examples

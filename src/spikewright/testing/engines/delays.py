@@ -22,10 +22,10 @@ _DT, _N = 0.125, 6
 _RATES = RectifiedLinear()
 
 
-Paths = Mapping[str, "Callable[[_Made], Connection]"]
+Paths = Mapping[str, "Callable[[_DelayedNetwork], Connection]"]
 
 
-class _Made:
+class _DelayedNetwork:
     """A stimulus, what it drives, and one connection from there, whose receiver is recorded."""
 
     def __init__(self, path: str, paths: Paths | None = None) -> None:
@@ -68,7 +68,7 @@ class _Made:
 
 
 _HEIGHTS = np.arange(1.0, _N + 1.0)
-_BY_SYNAPSE: dict[str, Callable[[_Made], Connection]] = {
+_BY_SYNAPSE: dict[str, Callable[[_DelayedNetwork], Connection]] = {
     "values": lambda m: Connection(m.stimulus, m.end, None, m.sparse()),
     "filtered values": lambda m: Connection(m.stimulus, m.end, Alpha(0.2), m.sparse()),
     "means": lambda m: Connection(m.stimulus, m.end, WindowMean(3, (2.0,)), m.sparse()),
@@ -79,7 +79,7 @@ _BY_SYNAPSE: dict[str, Callable[[_Made], Connection]] = {
     "into neurons": lambda m: Connection(m.spiking(), m.spiking(), 0.2, m.sparse()),
 }
 """Connections whose synapses may have delays of their own."""
-_PATHS: dict[str, Callable[[_Made], Connection]] = {
+_PATHS: dict[str, Callable[[_DelayedNetwork], Connection]] = {
     "values": lambda m: Connection(m.stimulus, m.end, None),
     "matrix": lambda m: Connection(m.stimulus, m.end, None, m.matrix()),
     "synapse": lambda m: Connection(m.stimulus, m.end, Lowpass(0.3)),
@@ -110,7 +110,7 @@ class DelayTests(Suite):
     @in_turn(_PATHS, given="path")
     def test_a_delay_is_a_shift(self, path: str, precision: Precision) -> None:
         """What would arrive without a delay arrives so many steps later; nothing does before."""
-        made = _Made(path)
+        made = _DelayedNetwork(path)
         fed = made.rng.integers(-16, 33, (2, 24, _N)) / 2.0
 
         def delivered(delay: float) -> NDArray:
@@ -129,7 +129,9 @@ class DelayTests(Suite):
                 reach = 64 * EPSILON[precision] * np.abs(wanted).max()
             np.testing.assert_allclose(found[:, steps:], wanted, rtol=0, atol=reach)
 
-    def delivered(self, made: _Made, fed: NDArray, precision: Precision, **cut: Any) -> NDArray:
+    def delivered(
+        self, made: _DelayedNetwork, fed: NDArray, precision: Precision, **cut: Any
+    ) -> NDArray:
         """What arrives in two runs, one after the other."""
         feeds = {made.stimulus: fed}
         runs = [7, fed.shape[1] - 7]
@@ -150,7 +152,7 @@ class DelayTests(Suite):
         """An array that holds one delay is that delay; both are a shift of something."""
         found = []
         for by_synapse in (False, True):
-            made = _Made(path, _BY_SYNAPSE)
+            made = _DelayedNetwork(path, _BY_SYNAPSE)
             made.delayed.delay = steps * _DT
             if by_synapse:
                 made.delayed.delay = np.full(14, steps * _DT)
@@ -170,7 +172,7 @@ class DelayTests(Suite):
         order = np.random.default_rng(5).permutation(14)
         results = []
         for chosen in (np.arange(14), order, *[np.flatnonzero(delays == d) for d in set(delays)]):
-            made = _Made(path, _BY_SYNAPSE)
+            made = _DelayedNetwork(path, _BY_SYNAPSE)
             whole: Any = made.delayed.transform
             rows, columns, values = (a[chosen] for a in (whole.rows, whole.columns, whole.values))
             made.delayed.transform = Sparse(rows, columns, values, (_N,), _N)
