@@ -14,7 +14,7 @@ from spikewright._base.notebooks import Rows, Shown
 from spikewright.errors import SimulationError
 from spikewright.measure import storage
 from spikewright.measure.activity import BITS
-from spikewright.measure.readout import EveryStep, readout_name
+from spikewright.measure.readout import EveryStep
 from spikewright.measure.run import Run
 from spikewright.measure.tally import Key
 from spikewright.records import SCORE, Record, select, table_of
@@ -98,7 +98,7 @@ class Evaluation(Shown):
 
     def _place(self, readout: EveryStep, steps: int | None) -> dict[str, Any]:
         return {
-            "readout": readout_name(readout),
+            "readout": str(readout),
             "steps": self.settings["steps"] if steps is None else steps,
         }
 

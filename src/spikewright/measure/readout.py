@@ -198,11 +198,6 @@ def kind_of(readout: object) -> AtEveryStep | None:
     return READOUTS[readout]() if isinstance(readout, str) and readout in named() else None
 
 
-def readout_name(readout: EveryStep) -> str:
-    """A readout as text, as records have it: "last", "mean", "After(start=0.01)"."""
-    return str(readout)
-
-
 def read_out(values: NDArray, readout: Readout, dt: float) -> NDArray:
     """Read `(batch, steps, *out)` out as `(batch, *out)`.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright._base.equations import NUMPY, softmax
-from spikewright.measure.readout import EveryStep, readout_name
+from spikewright.measure.readout import EveryStep
 from spikewright.measure.tally import Key
 from spikewright.measure.truth import Output, Truth
 
@@ -77,7 +77,7 @@ def scores(
     for readout in readouts:
         values = output.at_every_step(raw, readout, dt)
         for what, found in _of_values(output, values, source, truth, real).items():
-            rows[what, name, readout_name(readout)] = found
+            rows[what, name, str(readout)] = found
     if thresholds:
         rows |= _early(output, raw, source, truth, dt, thresholds)
     return rows
