@@ -35,7 +35,7 @@ class Diagnosis(Shown):
 
     `rounded` is the loss of the rounded twin, as if all spikes were on time: it is lost to rounding
     and the cap, and what is lost beyond it to timing. It is None where there is no such network
-    (see `running.rounded`). `rounded_score` is its score. `causes` say in words what makes the loss
+    (see `running.still`). `rounded_score` is its score. `causes` say in words what makes the loss
     of a layer, with figures and what helps. `spikes_per_active` are spikes for each
     neuron whose value in the source is not 0.
     """
@@ -73,14 +73,43 @@ class Diagnosis(Shown):
 
         "gap" has a record for each `how["part"]`, which add up to that of the "whole".
         """
-        return _records(self)
+        how = {"steps": self.steps, "dt": self.dt, "readout": "mean"}
+
+        counts = self.score is not None and not self.score.worth.fraction
+
+        def record(name: str, value: float, unit: str = "fraction", **more: Any) -> Record:
+            if unit == SCORE and not counts:
+                unit = "fraction"  # of scores: accuracy, and errors
+            interval = more.pop("interval", None)
+            return Record(name, float(value), unit, self.samples, interval, {**how, **more})
+
+        return (
+            *_of_network(self, record),
+            *(r for layer in self.layers for r in _of_layer(layer, record)),
+            *(_of_cause(cause, record) for cause in self.causes),
+            *(r for proposal in self.proposals for r in _of_proposal(proposal, record)),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The diagnosis as plain data, ready for JSON: arrays as lists, neurons in words."""
-        return _as_dict(self)
+        return {
+            "layers": [layer.name for layer in self.layers],
+            "proposals": [_proposal_as_dict(proposal) for proposal in self.proposals],
+            "causes": [asdict(cause) for cause in self.causes],
+            "advice": self.advice,
+            "failures": dict(self.failures),
+            "records": [record.as_dict() for record in self.records],
+        }
 
     def __str__(self) -> str:
-        return _text(self)
+        paragraphs = [summary(self), aligned(_layer_rows(self), numbers=True), *_causes(self)]
+        if self.proposals:
+            rows = [_proposal(proposal, self) for proposal in self.proposals]
+            paragraphs.append(aligned(_without_empty(_PROPOSAL, rows), numbers=True))
+        else:
+            paragraphs.append(self.advice)
+        paragraphs += [f"Not tried: {what}: {reason}" for what, reason in self.failures.items()]
+        return "\n\n".join(paragraphs)
 
     def _told(self) -> tuple[str, Rows]:
         return summary(self), _layer_rows(self)
@@ -88,26 +117,6 @@ class Diagnosis(Shown):
     def __repr__(self) -> str:
         worst = self.layers[0].name
         return f"<Diagnosis: {worst!r} loses most, {len(self.proposals)} proposals>"
-
-
-def _records(found: Diagnosis) -> tuple[Record, ...]:
-    """Everything that was measured; see `Diagnosis.records`."""
-    how = {"steps": found.steps, "dt": found.dt, "readout": "mean"}
-
-    counts = found.score is not None and not found.score.worth.fraction
-
-    def record(name: str, value: float, unit: str = "fraction", **more: Any) -> Record:
-        if unit == SCORE and not counts:
-            unit = "fraction"  # of scores: accuracy, and errors
-        interval = more.pop("interval", None)
-        return Record(name, float(value), unit, found.samples, interval, {**how, **more})
-
-    return (
-        *_of_network(found, record),
-        *(r for layer in found.layers for r in _of_layer(layer, record)),
-        *(_of_cause(cause, record) for cause in found.causes),
-        *(r for proposal in found.proposals for r in _of_proposal(proposal, record)),
-    )
 
 
 def _of_network(found: Diagnosis, record: Any) -> Iterator[Record]:
@@ -163,18 +172,6 @@ def _of_proposal(proposal: Proposal, record: Any) -> Iterator[Record]:
         yield record("measured price", proposal.measured.price, "spikes", **how)
 
 
-def _as_dict(found: Diagnosis) -> dict[str, Any]:
-    """Layers, the worst first, proposals, the best first, and all records, as plain data."""
-    return {
-        "layers": [layer.name for layer in found.layers],
-        "proposals": [_proposal_as_dict(proposal) for proposal in found.proposals],
-        "causes": [asdict(cause) for cause in found.causes],
-        "advice": found.advice,
-        "failures": dict(found.failures),
-        "records": [record.as_dict() for record in _records(found)],
-    }
-
-
 def _proposal_as_dict(proposal: Proposal) -> dict[str, Any]:
     return {
         "change": proposal.text,
@@ -183,18 +180,6 @@ def _proposal_as_dict(proposal: Proposal) -> dict[str, Any]:
         "predicted": {"gain": proposal.predicted, "price": proposal.price},
         "measured": None if proposal.measured is None else asdict(proposal.measured),
     }
-
-
-def _text(found: Diagnosis) -> str:
-    """A sentence, a row for each layer and one for each proposal."""
-    paragraphs = [summary(found), aligned(_layer_rows(found), numbers=True), *_causes(found)]
-    if found.proposals:
-        rows = [_proposal(proposal, found) for proposal in found.proposals]
-        paragraphs.append(aligned(_without_empty(_PROPOSAL, rows), numbers=True))
-    else:
-        paragraphs.append(found.advice)
-    paragraphs += [f"Not tried: {what}: {reason}" for what, reason in found.failures.items()]
-    return "\n\n".join(paragraphs)
 
 
 def _causes(found: Diagnosis) -> list[str]:
