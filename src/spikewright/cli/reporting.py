@@ -23,7 +23,7 @@ from spikewright.measure.truth import Truth
 from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
-from spikewright.running.outputs import truth_of_only
+from spikewright.running.recording import truth_of_only
 from spikewright.study.programs import again, call, imports
 
 ARGUMENTS = "spikewright.arguments"
