@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.amounts import counted
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Row
 
 _PANELS = 6  # neurons of two dimensions that are drawn
@@ -49,7 +49,7 @@ class CurvesInfo:
         pairs = zip(self.inputs, self.outputs, strict=True)
         return [head, *([float(v) for v in (*x, *y)] for x, y in pairs)]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """A line a neuron, or of two dimensions a map for each of six.
 
         Raises `ValueError` for more dimensions: response curves can be drawn of those.
@@ -58,36 +58,36 @@ class CurvesInfo:
             raise ValueError(f"curves over {self.dimensions} dimensions cannot be drawn")
         return self._lines() if self.dimensions == 1 else self.thinned(_PANELS)._maps()
 
-    def _lines(self) -> plot.Chart:
+    def _lines(self) -> charts.Chart:
         order = np.argsort(self.inputs[:, 0], kind="stable")
         inputs, (count, low) = self.inputs[order, 0], (self.outputs.shape[1], self.outputs.min())
         style = " thin soft" if count > _FEW else ""
         lines = [
-            plot.Line(np.column_stack([inputs, column[order]]), plot.colour(i) + style)
+            charts.Line(np.column_stack([inputs, column[order]]), charts.colour(i) + style)
             for i, column in enumerate(self.outputs.T)
         ]
-        x = plot.Axis(self.of, float(inputs[0]), float(inputs[-1]), most=(8, 4))
-        y = plot.Axis(f"output ({self.unit})", min(0.0, float(low)), self._top)
+        x = charts.Axis(self.of, float(inputs[0]), float(inputs[-1]), most=(8, 4))
+        y = charts.Axis(f"output ({self.unit})", min(0.0, float(low)), self._top)
         title = counted(count, "neuron")
-        panels = [plot.Panel(x, y, lines, 280, title=title)]
-        return plot.Chart("curves", "", panels, f"{title} over {self.of}.", width=600)
+        panels = [charts.Panel(x, y, lines, 280, title=title)]
+        return charts.Chart("curves", "", panels, f"{title} over {self.of}.", width=600)
 
-    def _maps(self) -> plot.Chart:
+    def _maps(self) -> charts.Chart:
         columns = min(3, len(self.picked))
         x, y = (
-            plot.Axis(name, float(v.min()), float(v.max()), most=(4, 4))
+            charts.Axis(name, float(v.min()), float(v.max()), most=(4, 4))
             for name, v in zip(("first value", "second value"), self.inputs.T, strict=True)
         )
         top, unit = self._top, self.unit
-        maps = [[plot.Surface(self.inputs, values, top)] for values in self.outputs.T]
+        maps = [[charts.Surface(self.inputs, values, top)] for values in self.outputs.T]
         titles = [f"neuron {number}" for number in self.picked]
         panels = [
-            plot.Panel(x, y, m, 160, t, alike=True) for m, t in zip(maps, titles, strict=True)
+            charts.Panel(x, y, m, 160, t, alike=True) for m, t in zip(maps, titles, strict=True)
         ]
         levels = (2, 4, 6, 8)
-        keys = [plot.LegendEntry("box", f"c0 p{n}", f"{n / 8 * top:.3g} {unit}") for n in levels]
+        keys = [charts.LegendEntry("box", f"c0 p{n}", f"{n / 8 * top:.3g} {unit}") for n in levels]
         words = f"Maps of {len(panels)} neurons over two values, at most {top:.3g} {unit}."
-        return plot.Chart("maps", "", panels, words, keys, None, columns, 240 * columns + 60)
+        return charts.Chart("maps", "", panels, words, keys, None, columns, 240 * columns + 60)
 
     @property
     def _top(self) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spikewright._base.amounts import capital, joules, number, percent
 from spikewright.records import Record, select
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Row
 from spikewright.report.figures.scale import whole_ticks
 
@@ -36,22 +36,22 @@ class EpochsInfo:
         ]
         return [("samples", "epoch", self.measure.replace(" ", "_")), *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """A line for each kind of samples, the kept epoch dashed."""
         values = [value for line in self.lines.values() for _, value in line]
-        y = plot.measure_axis(self.measure, values, self.fraction, unit=self.unit)
+        y = charts.measure_axis(self.measure, values, self.fraction, unit=self.unit)
         last = max(line[-1][0] for line in self.lines.values())
-        x = plot.Axis("epoch", 1, max(last, 2), most=(9, 9), ticks_of=whole_ticks)
+        x = charts.Axis("epoch", 1, max(last, 2), most=(9, 9), ticks_of=whole_ticks)
         unit = 100 if self.fraction else 1
         lines = {name: [(at, unit * v) for at, v in line] for name, line in self.lines.items()}
-        marks, ends = plot.series(lines, _MARKED)
+        marks, ends = charts.series(lines, _MARKED)
         if self.kept is not None:
-            marks.insert(0, plot.Guide(self.kept, "source", upright=True))
+            marks.insert(0, charts.Guide(self.kept, "source", upright=True))
         kept = f"epoch {self.kept} was kept" if self.kept is not None else "no epoch was kept"
-        return plot.Chart(
+        return charts.Chart(
             f"training_{self.measure}".replace(" ", "_"),
             f"{capital(self.measure)} by epoch",
-            [plot.Panel(x, y, marks, 182, ends=ends)],
+            [charts.Panel(x, y, marks, 182, ends=ends)],
             f"{capital(self.measure)} {'; '.join(map(self._words, self.lines))}; {kept}.",
             note=None if self.kept is None else f"Dashed: epoch {self.kept}, which was kept.",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spikewright._base.amounts import capital, percent
 from spikewright.records import Record, select
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Cell, Row
 
 PARTS = {
@@ -52,27 +52,30 @@ class GapsInfo:
         keys = [name.replace(" ", "_") for name in names]
         return [("layer", self.cost.replace(" ", "_"), "gap", *keys), *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """For each layer its parts side by side, those below zero leftwards."""
         ends = [0.0]
-        boxes = [self._boxes(part, plot.colour(i), ends) for i, part in enumerate(self.present)]
+        boxes = [self._boxes(part, charts.colour(i), ends) for i, part in enumerate(self.present)]
         low, high = 1.05 * min(ends), 1.05 * max(*ends, 0.1)
-        x = plot.Axis("error, % of the layer's values", low, high, most=(8, 4), grid=True)
-        marks: list[plot.Mark] = [*boxes, plot.Guide(0, "axis", upright=True)]
+        x = charts.Axis("error, % of the layer's values", low, high, most=(8, 4), grid=True)
+        marks: list[charts.Mark] = [*boxes, charts.Guide(0, "axis", upright=True)]
         more = len(self.parts) - 12
         words = "; ".join([self._words(layer) for layer in self.parts][:12])
         meanings = "; ".join(f"{part}: {PARTS[part]}" for part in self.present if part in PARTS)
-        return plot.Chart(
+        return charts.Chart(
             "error_by_layer",
             "Error by layer, and what caused it",
-            [plot.Panel(x, plot.rows_of(self.parts), marks, _ROW * len(self.parts))],
+            [charts.Panel(x, charts.rows_of(self.parts), marks, _ROW * len(self.parts))],
             words + (f"; and {more} more layers." if more > 0 else "."),
-            [plot.LegendEntry("box", plot.colour(i), part) for i, part in enumerate(self.present)],
+            [
+                charts.LegendEntry("box", charts.colour(i), part)
+                for i, part in enumerate(self.present)
+            ],
             "The layer that costs most comes first; parts add up."
             + (f" {capital(meanings)}." if meanings else ""),
         )
 
-    def _boxes(self, part: str, style: str, ends: list[float]) -> plot.Boxes:
+    def _boxes(self, part: str, style: str, ends: list[float]) -> charts.Boxes:
         """A part of all layers, in percent, beside those before it; `ends` collects the ends."""
         before = self.present[: self.present.index(part)]
         spans, titles = [], []
@@ -84,7 +87,7 @@ class GapsInfo:
                 ends.append(start + 100 * value)
                 spans.append((start, row - _BOX, ends[-1], row + _BOX))
                 titles.append(f"{layer}: {part} {percent(value)}")
-        return plot.Boxes(spans, style, titles)
+        return charts.Boxes(spans, style, titles)
 
     def _words(self, layer: str) -> str:
         parts = self.parts[layer]

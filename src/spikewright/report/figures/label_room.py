@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.scale import EACH, Scale
 
 _PLACES = (
@@ -42,7 +42,7 @@ class Room:
         """Keep labels away from a mark."""
         self.taken.append((x - radius, y - radius, x + radius, y + radius))
 
-    def keep_line(self, points: Sequence[plot.Point]) -> None:
+    def keep_line(self, points: Sequence[charts.Point]) -> None:
         """Keep labels away from a line through points."""
         for (x0, y0), (x1, y1) in pairwise(points):
             count = max(1, int(max(abs(x1 - x0), abs(y1 - y0)) / 5))
@@ -50,17 +50,17 @@ class Room:
                 share = i / count
                 self.keep_point(x0 + share * (x1 - x0), y0 + share * (y1 - y0), 1.5)
 
-    def keep(self, mark: plot.Mark, x: Scale, y: Scale) -> None:
+    def keep(self, mark: charts.Mark, x: Scale, y: Scale) -> None:
         """Keep labels away from a mark or a line of a panel."""
         match mark:
-            case plot.Line(points):
+            case charts.Line(points):
                 self.keep_line([(x(a), y(b)) for a, b in points])
-            case plot.Guide(value, _, False):
+            case charts.Guide(value, _, False):
                 self.keep_line([(x.start, y(value)), (x.end, y(value))])
-            case plot.Marks(points):
+            case charts.Marks(points):
                 for a, b in points:
                     self.keep_point(x(a), y(b))
-            case plot.Ring((a, b)):
+            case charts.Ring((a, b)):
                 self.keep_point(x(a), y(b), 10)
 
     def _free(self, box: tuple[float, float, float, float]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from spikewright._base.amounts import capital, number, percent
 from spikewright.records import Record, Worth, select, worths
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Cell, Row
 from spikewright.report.figures.scale import step_ticks
 
@@ -53,28 +53,28 @@ class OverTimeInfo:
         ]
         return [header, *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """A line and its band for each readout, the source's value dashed."""
         unit = 100 if self.fraction else 1
         points = [v for line in self.lines.values() for _, *point in line for v in point]
         source = [] if self.source is None else [self.source]
-        y = plot.measure_axis(self.measure, [*points, *source], self.fraction, whole=True)
+        y = charts.measure_axis(self.measure, [*points, *source], self.fraction, whole=True)
         last = max(line[-1][0] for line in self.lines.values())
         heading = f"steps of {self.dt * 1000:g} ms"
-        x = plot.Axis(heading, 1, max(last, 2), number, (9, 9), log=True, ticks_of=step_ticks)
+        x = charts.Axis(heading, 1, max(last, 2), number, (9, 9), log=True, ticks_of=step_ticks)
         bands = [
-            plot.Band([(t, unit * a, unit * b) for t, _, a, b in line], plot.colour(index))
+            charts.Band([(t, unit * a, unit * b) for t, _, a, b in line], charts.colour(index))
             for index, line in enumerate(self.lines.values())
         ]
         values = {name: [(p[0], unit * p[1]) for p in line] for name, line in self.lines.items()}
-        lines, ends = plot.series(values, _MARKED)
+        lines, ends = charts.series(values, _MARKED)
         ends += [(unit * value, "source", "muted") for value in source]
-        marks = [*bands, *lines, *(plot.Guide(unit * value, "source") for value in source)]
+        marks = [*bands, *lines, *(charts.Guide(unit * value, "source") for value in source)]
         of = "" if self.output is None else f", output {self.output}"
-        return plot.Chart(
+        return charts.Chart(
             "accuracy_over_time",
             f"{capital(self.measure)} against steps{of}",
-            [plot.Panel(x, y, marks, 262, ends=ends)],
+            [charts.Panel(x, y, marks, 262, ends=ends)],
             self._words(),
             note=f"{self.n:,} samples; bands are 95 % intervals.",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Row
 
 
@@ -27,28 +27,28 @@ class PathInfo:
         body: list[Row] = [(what, float(x), float(y)) for what, points in parts for x, y in points]
         return [("what", *self.names), *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """The path as a line, the ideal dashed, both axes alike."""
-        lines = [plot.Line(self.points, "c0 thin")]
+        lines = [charts.Line(self.points, "c0 thin")]
         if self.ideal is not None:
-            lines.append(plot.Line(self.ideal, "source"))
+            lines.append(charts.Line(self.ideal, "source"))
         both = np.concatenate([line.points for line in lines])
         middle, half = (
             (both.min(0) + both.max(0)) / 2,
             0.53 * float(np.ptp(both, axis=0).max() or 1),
         )
         x, y = (
-            plot.Axis(name, float(at - half), float(at + half), grid=True)
+            charts.Axis(name, float(at - half), float(at + half), grid=True)
             for name, at in zip(self.names, middle, strict=True)
         )
-        return plot.Chart(
+        return charts.Chart(
             "path",
             "",
-            [plot.Panel(x, y, lines, 380, alike=True)],
+            [charts.Panel(x, y, lines, 380, alike=True)],
             f"{len(self.points):,} points of {self.names[0]} and {self.names[1]}.",
             [
-                plot.LegendEntry("line", "c0 thin", "path"),
-                plot.LegendEntry("line", "source", "ideal"),
+                charts.LegendEntry("line", "c0 thin", "path"),
+                charts.LegendEntry("line", "source", "ideal"),
             ][: len(lines)],
             width=460,
         )

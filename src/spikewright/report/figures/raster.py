@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.amounts import capital, number
 from spikewright._base.pictures import as_pictures, picture_shape
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Row
 from spikewright.report.figures.scale import linear_ticks, shortened
 from spikewright.report.figures.spikes import KINDS, height_of, spike_marks
@@ -132,11 +132,11 @@ class RasterInfo:
         body += [("source", "output", i, "", float(v)) for i, v in pairs]
         return [(*self.columns, "time_ms", "value"), *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """A panel a layer, with the source's values beside it, and below the output over time."""
         layers = [self._layer(name) for name in self.spikes]
         settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
-        return plot.Chart(
+        return charts.Chart(
             "raster",
             "One sample, spike by spike",
             [*self._input(), *layers, self._output()],
@@ -146,26 +146,26 @@ class RasterInfo:
         )
 
     @property
-    def _right(self) -> plot.Sizes:
+    def _right(self) -> charts.Sizes:
         """Pixels to the right of spikes, for the source's values and the names of outputs."""
         return (182, 82) if self.activations else (72, 72)
 
-    def _input(self) -> list[plot.Panel]:
+    def _input(self) -> list[charts.Panel]:
         """The input, where it is a picture: the higher a value, the more of the text's colour."""
         if self.picture is None:
             return []
         lines, columns = self.picture.shape
         levels = np.round(_LEVELS * self.picture).astype(int)
         marks = [
-            plot.Boxes([(c, r, c + 1, r + 1) for r, c in np.argwhere(levels == n)], f"pixel p{n}")
+            charts.Boxes([(c, r, c + 1, r + 1) for r, c in np.argwhere(levels == n)], f"pixel p{n}")
             for n in range(1, _LEVELS + 1)
             if np.any(levels == n)
         ]
-        x, y = plot.Axis("", 0, columns), plot.Axis("", 0, lines, down=True)
+        x, y = charts.Axis("", 0, columns), charts.Axis("", 0, lines, down=True)
         width = _PICTURE / lines * columns
-        return [plot.Panel(x, y, marks, _PICTURE, "input", ground=True, width=width)]
+        return [charts.Panel(x, y, marks, _PICTURE, "input", ground=True, width=width)]
 
-    def _layer(self, name: str) -> plot.Panel:
+    def _layer(self, name: str) -> charts.Panel:
         """The spikes of one layer, and the source's values."""
         shown, events = self.shown(name), self.spikes[name]
         title = f"{shortened(name, _NAME)}: {int(np.abs(events[:, 2]).sum()):,} spikes"
@@ -174,68 +174,68 @@ class RasterInfo:
         step, neuron, count = events.T
         unit = 1000 * self.dt
         marks = spike_marks(step * unit, np.searchsorted(shown, neuron), count, unit)
-        x = plot.Axis("", 0, float(self.time_ms[-1]))
-        y = plot.Axis(f"{name}\nneuron", 0, len(shown), most=(4, 4), down=True)
+        x = charts.Axis("", 0, float(self.time_ms[-1]))
+        y = charts.Axis(f"{name}\nneuron", 0, len(shown), most=(4, 4), down=True)
         beside = self._activations(name, y) if name in self.activations else None
         height, right = height_of(len(shown)), self._right
-        return plot.Panel(x, y, marks, height, title, ground=True, beside=beside, right=right)
+        return charts.Panel(x, y, marks, height, title, ground=True, beside=beside, right=right)
 
-    def _activations(self, name: str, rows: plot.Axis) -> plot.Panel:
+    def _activations(self, name: str, rows: charts.Axis) -> charts.Panel:
         """The source's value of each neuron as a bar, and the spiking one's mean as a stroke."""
         values, sent = self.activations[name], self.means.get(name)
         both = values if sent is None else np.concatenate([values, sent])
-        marks: list[plot.Mark] = [plot.Guide(0, "axis", upright=True)]
+        marks: list[charts.Mark] = [charts.Guide(0, "axis", upright=True)]
         bars = [(0, i, float(v), i + 1) for i, v in enumerate(values) if v]
         if bars:
-            marks.append(plot.Boxes(bars, "c2 soft", gap=(0, 0.3)))
+            marks.append(charts.Boxes(bars, "c2 soft", gap=(0, 0.3)))
         if sent is not None:
             pairs = enumerate(zip(values, sent, strict=True))
             at = [(float(s), i, float(s), i + 1) for i, (v, s) in pairs if v or s]
-            marks.append(plot.Strokes(at, "sent c1"))
-        x = plot.Axis("", min(0.0, float(both.min())), max(float(both.max()), 1e-12))
-        return plot.Panel(x, rows, marks, 0, remark="source, and mean sent", ground=True)
+            marks.append(charts.Strokes(at, "sent c1"))
+        x = charts.Axis("", min(0.0, float(both.min())), max(float(both.max()), 1e-12))
+        return charts.Panel(x, rows, marks, 0, remark="source, and mean sent", ground=True)
 
-    def _output(self) -> plot.Panel:
+    def _output(self) -> charts.Panel:
         """The answer so far, output by output, and the values that it should tend to."""
         shown = [int(i) for i in self.largest]
         values, ends = self.source[shown], self.running_mean[-1, shown]
         low, high = min(values.min(), ends.min()), max(values.max(), ends.max())
         margin = 0.15 * (high - low) or 1.0
-        marks: list[plot.Mark] = []
+        marks: list[charts.Mark] = []
         for rank, index in reversed(list(enumerate(shown))):
             style = _RANKS[rank] if rank < len(_RANKS) else "other"
             line = list(zip(self.time_ms, self.running_mean[:, index], strict=True))
-            marks.append(plot.Line(line, f"{style} thin" if style == "other" else style))
+            marks.append(charts.Line(line, f"{style} thin" if style == "other" else style))
             if len(line) == 1:
-                marks.append(plot.Marks(line, style))
-            marks.append(plot.Guide(float(values[rank]), f"dots {style}"))
+                marks.append(charts.Marks(line, style))
+            marks.append(charts.Guide(float(values[rank]), f"dots {style}"))
         named = zip(shown, _RANKS, strict=False)
         names = [
             (float(self.source[i]), f"output {self.numbers[i]}", f"name {s}") for i, s in named
         ]
         title = "output, mean so far"
-        y = plot.Axis("output", float(low - margin), float(high + margin), most=(4, 4))
-        x = plot.Axis(
+        y = charts.Axis("output", float(low - margin), float(high + margin), most=(4, 4))
+        x = charts.Axis(
             "time (ms)", 0, float(self.time_ms[-1]), most=(8, 4), ticks_of=self._whole_steps
         )
-        return plot.Panel(x, y, marks, _OUTPUT, title, ends=names, right=self._right)
+        return charts.Panel(x, y, marks, _OUTPUT, title, ends=names, right=self._right)
 
     def _whole_steps(self, low: float, high: float, most: int) -> list[float]:
         steps = [(tick, tick / (1000 * self.dt)) for tick in linear_ticks(low, high, most)]
         return [tick for tick, step in steps if abs(step - round(step)) < 1e-6]
 
-    def _keys(self) -> list[plot.LegendEntry]:
+    def _keys(self) -> list[charts.LegendEntry]:
         counts = np.concatenate([*(e[:, 2] for e in self.spikes.values()), np.zeros(0, int)])
         keys = [
-            plot.LegendEntry("box", style, text)
+            charts.LegendEntry("box", style, text)
             for style, text, is_of in KINDS
             if np.any(is_of(counts))
         ]
         if self.activations:
-            keys.append(plot.LegendEntry("box", "c2 soft", "the source's activation"))
+            keys.append(charts.LegendEntry("box", "c2 soft", "the source's activation"))
         if self.means:
-            keys.append(plot.LegendEntry("line", "c1", "mean that was sent"))
-        return [*keys, plot.LegendEntry("line", "dots other", "the source's output")]
+            keys.append(charts.LegendEntry("line", "c1", "mean that was sent"))
+        return [*keys, charts.LegendEntry("line", "dots other", "the source's output")]
 
     def _words(self) -> str:
         layers = "; ".join(

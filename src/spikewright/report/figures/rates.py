@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spikewright._base.amounts import number, percent
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Row
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -53,7 +53,7 @@ class RatesInfo:
         ]
         return [("layer", "neurons", "silent", "mean_hz", *names, "largest_hz"), *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """For each layer a box from the 25th to the 75th percentile, a whisker from the 5th to the
         95th, the median and the mean."""
         found = list(enumerate(self.layers.values()))
@@ -67,23 +67,23 @@ class RatesInfo:
             boxes.append((low, i - _BOX, top, i + _BOX))
             medians.append((median, i - _MEDIAN, median, i + _MEDIAN))
         marks = (
-            plot.Strokes(ends, "whisker c0"),
-            plot.Boxes(boxes, "c0 soft", titles),
-            plot.Strokes(medians, "median c0"),
-            plot.Marks([(r.mean, i) for i, r in found], "c1", 2, titles),
+            charts.Strokes(ends, "whisker c0"),
+            charts.Boxes(boxes, "c0 soft", titles),
+            charts.Strokes(medians, "median c0"),
+            charts.Marks([(r.mean, i) for i, r in found], "c1", 2, titles),
         )
-        x = plot.Axis("firing rate of a neuron (Hz)", 0, high, most=(8, 4), grid=True)
+        x = charts.Axis("firing rate of a neuron (Hz)", 0, high, most=(8, 4), grid=True)
         more = f"; and {len(found) - 12} more layers" if len(found) > 12 else ""
-        return plot.Chart(
+        return charts.Chart(
             "firing_rates",
             "Firing rates by layer",
-            [plot.Panel(x, plot.rows_of(self.layers), marks, _ROW * len(found))],
+            [charts.Panel(x, charts.rows_of(self.layers), marks, _ROW * len(found))],
             f"{'; '.join(titles[:12])}{more}.",
             (
-                plot.LegendEntry("box", "c0 soft", "half of the neurons"),
-                plot.LegendEntry("line", "whisker c0", "nine in ten"),
-                plot.LegendEntry("line", "median c0", "median"),
-                plot.LegendEntry("mark", "c1", "mean", 2),
+                charts.LegendEntry("box", "c0 soft", "half of the neurons"),
+                charts.LegendEntry("line", "whisker c0", "nine in ten"),
+                charts.LegendEntry("line", "median c0", "median"),
+                charts.LegendEntry("mark", "c1", "mean", 2),
             ),
             "The rate of each neuron, over all samples.",
         )

@@ -17,7 +17,7 @@ from spikewright._base.writing import (
     head_and_tail,
     write_file,
 )
-from spikewright.report.figures.plot import Chart
+from spikewright.report.figures.charts import Chart
 
 Cell = str | float | int
 Row = Sequence[Cell]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Row
 
 
@@ -40,25 +40,25 @@ class SpikesInfo:
         ]
         return [("population", "neuron", "time_s", "spikes"), *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """A panel a population, a dot a spike."""
         names = list(self.spikes)
-        return plot.Chart(
+        return charts.Chart(
             "spikes",
             "",
             [self._panel(name, "time (s)" if name == names[-1] else "") for name in names],
             "; ".join(f"{name}: {self.rates(name):.3g} Hz" for name in names) + ".",
         )
 
-    def _panel(self, name: str, heading: str) -> plot.Panel:
+    def _panel(self, name: str, heading: str) -> charts.Panel:
         n = self.neurons[name]
-        x = plot.Axis(
+        x = charts.Axis(
             heading, self.before * self.dt, (self.before + self.steps) * self.dt, grid=True
         )
         step, neuron, count = self.spikes[name].T
         marks = spike_marks(step * self.dt, neuron, count, self.dt)
-        y = plot.Axis(f"{name}\nneuron", 0, n, most=(4, 4))
-        return plot.Panel(x, y, marks, height_of(n), remark=f"{self.rates(name):.3g} Hz")
+        y = charts.Axis(f"{name}\nneuron", 0, n, most=(4, 4))
+        return charts.Panel(x, y, marks, height_of(n), remark=f"{self.rates(name):.3g} Hz")
 
 
 def spikes_info(
@@ -109,10 +109,12 @@ KINDS = (
 """Spikes by how they are drawn: style, meaning, and a condition on their number."""
 
 
-def spike_marks(times: NDArray, rows: NDArray, counts: NDArray, step: float) -> list[plot.Spikes]:
+def spike_marks(times: NDArray, rows: NDArray, counts: NDArray, step: float) -> list[charts.Spikes]:
     """Marks of spikes that end steps of a length, by their kind."""
     found = [(style, is_of(counts)) for style, _, is_of in KINDS]
-    return [plot.Spikes(times[at], rows[at], counts[at], step, s) for s, at in found if np.any(at)]
+    return [
+        charts.Spikes(times[at], rows[at], counts[at], step, s) for s, at in found if np.any(at)
+    ]
 
 
 def height_of(neurons: int) -> float:

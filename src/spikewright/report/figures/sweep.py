@@ -10,7 +10,7 @@ import numpy as np
 
 from spikewright._base.amounts import capital, counted, number
 from spikewright.records import Record, Worth, select, worths
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.over_time import with_interval
 from spikewright.report.figures.saving import Row
 from spikewright.report.sweeps import Key, by_setting, scale_text, steps_of_spikes
@@ -105,11 +105,11 @@ class SweepInfo:
         ]  # fmt: skip
         return [(*header, f"{key}_high", "spikes_per_sample", "source", "chosen"), *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """Scores against the scale, and below them spikes, side by side by number of steps."""
         return self._chart(self.steps, f"{_TITLE}, over {self.n:,} samples", several=True)
 
-    def at_one(self) -> plot.Chart:
+    def at_one(self) -> charts.Chart:
         """The scores alone, after the steps of `shown_steps`."""
         after = f"after {counted(self.shown_steps, 'step')}"
         title = f"{capital(self.worth.name)} against the firing-rate scale, {after}"
@@ -120,13 +120,13 @@ class SweepInfo:
         """The number of steps of the choice, else the last."""
         return self.steps[-1] if self.chosen is None else self.chosen[0].steps
 
-    def _chart(self, steps: Sequence[int], title: str, several: bool) -> plot.Chart:
+    def _chart(self, steps: Sequence[int], title: str, several: bool) -> charts.Chart:
         curves = [c for c in self.curves if c.steps in steps and c.points]
         spiking = several and any(n is not None for c in curves for n in c.spikes)
         panels = [self._scores(curves, count, several, spiking) for count in steps]
         if spiking:
             panels += [self._spikes(curves, count) for count in steps]
-        return plot.Chart(
+        return charts.Chart(
             "sweep",
             title,
             panels,
@@ -134,79 +134,81 @@ class SweepInfo:
             self._keys(curves),
             f"{self.n:,} samples; bars are 95 % intervals.",
             columns=len(steps),
-            width=plot.WIDE if len(steps) == 1 else 220 + 310 * len(steps),
+            width=charts.WIDE if len(steps) == 1 else 220 + 310 * len(steps),
         )
 
     def _scores(
         self, shown: Sequence[Curve], steps: int, several: bool, spiking: bool
-    ) -> plot.Panel:
+    ) -> charts.Panel:
         """The scores of the answers, with intervals, beside the source."""
         unit = 100 if self.worth.fraction else 1
         source = [] if self.source is None else [self.source]
         reached = [v for c in shown for p in c.points for v in (p.low, p.high)]
-        y = plot.measure_axis(self.worth.name, [*reached, *source], self.worth.fraction, whole=True)
+        y = charts.measure_axis(
+            self.worth.name, [*reached, *source], self.worth.fraction, whole=True
+        )
         curves = [c for c in shown if c.steps == steps]
-        marks: list[plot.Mark] = [plot.Guide(unit * value, "source") for value in source]
+        marks: list[charts.Mark] = [charts.Guide(unit * value, "source") for value in source]
         points = {c: [(self._at[p.place], unit * p.value) for p in c.points] for c in curves}
-        marks += [plot.Line(points[c], self._style(c)) for c in curves]
+        marks += [charts.Line(points[c], self._style(c)) for c in curves]
         few = sum(len(c.points) for c in curves) <= _WHISKERS
         for curve in curves:
             style = self._style(curve).split()[0]
             ends = [(at, unit * p.low, at, unit * p.high)
                     for (at, _), p in zip(points[curve], curve.points, strict=True)]  # fmt: skip
-            marks += [plot.Strokes(ends, f"thin {style}")] if few else []
+            marks += [charts.Strokes(ends, f"thin {style}")] if few else []
             titles = [self._title(curve, p) for p in curve.points]
-            marks.append(plot.Marks(points[curve], style, 0, titles))
+            marks.append(charts.Marks(points[curve], style, 0, titles))
         for curve in curves:
             pairs = zip(points[curve], curve.points, strict=True)
             for place in [at for at, point in pairs if point.chosen]:
-                marks += [plot.Ring(place), plot.PointLabel(place, "chosen", "strong")]
+                marks += [charts.Ring(place), charts.PointLabel(place, "chosen", "strong")]
         title = f"{counted(steps, 'step')}, {1000 * self.dt * steps:g} ms"
         x = self._scales("" if spiking else _SCALE)
-        return plot.Panel(x, y, marks, 272, title=title if several else "")
+        return charts.Panel(x, y, marks, 272, title=title if several else "")
 
-    def _spikes(self, shown: Sequence[Curve], steps: int) -> plot.Panel:
+    def _spikes(self, shown: Sequence[Curve], steps: int) -> charts.Panel:
         """Spikes a sample, which do not depend on the readout; dashes keep those below visible."""
         first = self.curves[0].readout
         counts = [n for c in shown for n in c.spikes if n is not None]
         log = min(counts) > 0
-        y = plot.Axis("spikes per sample", *plot.with_room(counts, log), number, (5, 5), log)
-        marks: list[plot.Mark] = []
+        y = charts.Axis("spikes per sample", *charts.with_room(counts, log), number, (5, 5), log)
+        marks: list[charts.Mark] = []
         drawn = [c for c in shown if c.steps == steps and c.readout == first]
         for index, curve in enumerate(drawn):
             pairs = zip(curve.points, curve.spikes, strict=True)
             points = [(self._at[p.place], n) for p, n in pairs if n is not None]
             style = self._style(curve).split()[0]
             if points:
-                dash = plot.dashed(index).partition(" ")[2]
-                marks += [plot.Line(points, f"{style} {dash}"), plot.Marks(points, style)]
-        return plot.Panel(self._scales(_SCALE), y, marks, 180)
+                dash = charts.dashed(index).partition(" ")[2]
+                marks += [charts.Line(points, f"{style} {dash}"), charts.Marks(points, style)]
+        return charts.Panel(self._scales(_SCALE), y, marks, 180)
 
     @property
     def _at(self) -> list[float]:
         """The places of scales: numbers at their own on a logarithmic axis, rules side by side."""
         return [float(s) if self.numbers else float(i) for i, s in enumerate(self.scales)]
 
-    def _scales(self, heading: str) -> plot.Axis:
-        low, high = plot.with_room(self._at, self.numbers)
+    def _scales(self, heading: str) -> charts.Axis:
+        low, high = charts.with_room(self._at, self.numbers)
         named = [(v, scale_text(s)) for v, s in zip(self._at, self.scales, strict=True)]
-        return plot.Axis(heading, low, high, log=self.numbers, named=named)
+        return charts.Axis(heading, low, high, log=self.numbers, named=named)
 
     def _style(self, curve: Curve) -> str:
         """A colour for each synapse and kind of neurons, a dash for each readout."""
         names = list(dict.fromkeys(c.name for c in self.curves))
         readouts = list(dict.fromkeys(c.readout for c in self.curves))
-        dash = plot.dashed(readouts.index(curve.readout)).partition(" ")[2]
-        return f"{plot.colour(names.index(curve.name))} {dash}".strip()
+        dash = charts.dashed(readouts.index(curve.readout)).partition(" ")[2]
+        return f"{charts.colour(names.index(curve.name))} {dash}".strip()
 
-    def _keys(self, curves: Iterable[Curve]) -> list[plot.LegendEntry]:
-        keys = dict.fromkeys(plot.LegendEntry("line", self._style(c), c.text) for c in curves)
+    def _keys(self, curves: Iterable[Curve]) -> list[charts.LegendEntry]:
+        keys = dict.fromkeys(charts.LegendEntry("line", self._style(c), c.text) for c in curves)
         source = "" if self.source is None else f"the source, {shown(self.worth)(self.source)}"
-        found = [*keys, *([plot.LegendEntry("line", "source", source)] if source else [])]
+        found = [*keys, *([charts.LegendEntry("line", "source", source)] if source else [])]
         return (
             found
             if self.chosen is None
-            else [*found, plot.LegendEntry("mark", "ring", "chosen", 2)]
+            else [*found, charts.LegendEntry("mark", "ring", "chosen", 2)]
         )
 
     def _title(self, curve: Curve, point: Point) -> str:

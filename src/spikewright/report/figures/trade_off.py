@@ -17,7 +17,7 @@ from spikewright.records import (
     select,
     worths,
 )
-from spikewright.report.figures import plot
+from spikewright.report.figures import charts
 from spikewright.report.figures.saving import Row
 from spikewright.report.tables import shown
 
@@ -71,41 +71,43 @@ class TradeOffInfo:
         body = [(s.name, s.worth, s.cost, int(s.front), int(s.chosen)) for s in self.settings]
         return [(*header, "on_front", "chosen"), *body]
 
-    def chart(self) -> plot.Chart:
+    def chart(self) -> charts.Chart:
         """A mark a setting, the front as a line, the choice marked."""
         unit = 100 if self.worth.fraction else 1
         source = [] if self.source is None else [self.source]
         scores = [*(s.worth for s in self.settings), *source]
-        named = [plot.PointLabel((s.cost, unit * s.worth), s.name, _style(s)) for s in self._named]
-        marks: list[plot.Mark] = [plot.Guide(unit * value, "source") for value in source]
-        marks.append(plot.Line([(s.cost, unit * s.worth) for s in self.front], "c0"))
+        named = [
+            charts.PointLabel((s.cost, unit * s.worth), s.name, _style(s)) for s in self._named
+        ]
+        marks: list[charts.Mark] = [charts.Guide(unit * value, "source") for value in source]
+        marks.append(charts.Line([(s.cost, unit * s.worth) for s in self.front], "c0"))
         for style, shape in (("other", 0), ("c0", 0), ("c1", 2)):
             some = [s for s in self.settings if _colour(s) == style]
             points = [(s.cost, unit * s.worth) for s in some]
             if points:
-                marks.append(plot.Marks(points, style, shape, [self._title(s) for s in some]))
+                marks.append(charts.Marks(points, style, shape, [self._title(s) for s in some]))
         name = self.worth.name
         lost = "Points of accuracy lost" if name == "accuracy drop" else None
-        y = plot.measure_axis(name, scores, self.worth.fraction)
+        y = charts.measure_axis(name, scores, self.worth.fraction)
         front = "; ".join(self._title(setting) for setting in self.front[:12])
         chosen = "" if self.chosen is None else f" Chosen: {self._title(self.chosen)}."
-        return plot.Chart(
+        return charts.Chart(
             "trade_off",
             f"{lost or capital(name)} against {self.cost}",
-            [plot.Panel(self._costs(), y, [*marks, *named], 282)],
+            [charts.Panel(self._costs(), y, [*marks, *named], 282)],
             f"{len(self.settings)} settings by {self.cost} and {name}. No other is as good for "
             f"less than {front}.{chosen}",
             self._keys(),
             f"{len(self.settings):,} settings, {self.n:,} samples.",
         )
 
-    def _costs(self) -> plot.Axis:
+    def _costs(self) -> charts.Axis:
         costs = [setting.cost for setting in self.settings]
         log = min(costs) > 0 and max(costs) > 5 * min(costs)
         known = self.unit == "J" or self.unit in self.cost
         heading = self.cost if known else f"{self.cost} ({self.unit})"
         show = joules if self.unit == "J" else number
-        return plot.Axis(heading, *plot.with_room(costs, log), show, (8, 8), log)
+        return charts.Axis(heading, *charts.with_room(costs, log), show, (8, 8), log)
 
     @property
     def _named(self) -> list[Setting]:
@@ -116,16 +118,18 @@ class TradeOffInfo:
         first = {(s.cost, s.worth): s for s in reversed(found)}
         return [s for s in found if first[s.cost, s.worth] is s][:_MOST_LABELS]
 
-    def _keys(self) -> list[plot.LegendEntry]:
+    def _keys(self) -> list[charts.LegendEntry]:
         worth = "accurate" if self.worth.name == "accuracy" else "good"
-        keys = [plot.LegendEntry("mark", "c0", f"no other is as {worth} for less")]
+        keys = [charts.LegendEntry("mark", "c0", f"no other is as {worth} for less")]
         if any(_colour(s) == "other" for s in self.settings):
-            keys.append(plot.LegendEntry("mark", "other", "another is as good"))
+            keys.append(charts.LegendEntry("mark", "other", "another is as good"))
         if self.chosen is not None:
-            keys.append(plot.LegendEntry("mark", "c1", "chosen", 2))
+            keys.append(charts.LegendEntry("mark", "c1", "chosen", 2))
         if self.source is not None:
             keys.append(
-                plot.LegendEntry("line", "source", f"the source, {shown(self.worth)(self.source)}")
+                charts.LegendEntry(
+                    "line", "source", f"the source, {shown(self.worth)(self.source)}"
+                )
             )
         return keys
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from spikewright._base.amounts import counted
 from spikewright._base.markup import Markup, clean, el
 from spikewright.report.figures import Info, Row, csv_text
-from spikewright.report.figures.plot import NARROW, WIDE, Chart
+from spikewright.report.figures.charts import NARROW, WIDE, Chart
 from spikewright.report.page.svg import drawing, legend
 from spikewright.report.page.tables import table_markup
 from spikewright.report.tables import Column, Table
