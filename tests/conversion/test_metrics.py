@@ -22,7 +22,7 @@ from spikewright.measure.metric import Metric
 from spikewright.records import Record, select, worths
 from spikewright.report import write_html
 from spikewright.report.figures import over_time_infos, trade_off_info
-from spikewright.report.over_time import early_exit_table, over_time_table
+from spikewright.report.tables import early_exit_table, over_time_table
 
 GRAPH = models.mlp(output="softmax")
 X = models.inputs(GRAPH, 50, seed=3)

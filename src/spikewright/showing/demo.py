@@ -30,8 +30,8 @@ from spikewright.measure import (
 )
 from spikewright.records import Record
 from spikewright.report import figures, write_html
-from spikewright.report.over_time import powers_of_two
 from spikewright.report.page import PAGE
+from spikewright.report.tables import powers_of_two
 from spikewright.study.grid.sweep import sweep
 from spikewright.study.point import OperatingPoint
 from spikewright.study.result import StudyResult
