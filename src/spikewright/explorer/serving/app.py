@@ -13,7 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from spikewright._base.markup import STYLE
-from spikewright.explorer.live import LiveRun
+from spikewright.explorer.live.run import LiveRun
 from spikewright.explorer.serving.guard import Guard
 from spikewright.explorer.serving.talk import Talk
 from spikewright.explorer.serving.watching import Stage, Watch

@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from spikewright.errors import SpikewrightError, printable
+from spikewright.errors import printable
 from spikewright.explorer.live.request import Request, request_of
-from spikewright.explorer.live.run import LiveRun
-from spikewright.explorer.live.telling import curves, facts, news
-from spikewright.explorer.message import messages
+from spikewright.explorer.live.run import LiveRun, curves, facts, news
+from spikewright.explorer.message import messages, refuse
 
 _FRAME = 0.04  # seconds from one block to the next: 25 pictures a second
 
@@ -143,16 +142,13 @@ class Watch:
 
     async def _follow(self, text: str | bytes) -> None:
         try:
-            request = request_of(text, self._stage.run)
-            self._number = max(self._number, request.number)
+            number, request = request_of(text, self._stage.run)
+            self._number = max(self._number, number)
             await self._stage.follow(request)
             if request.curves is not None:
                 work = partial(curves, self._stage.run, request.curves)
                 await self._socket.send_bytes(await self._stage.alone(work))
-        except SpikewrightError as error:
-            await self._socket.send_json({"kind": "error", "text": str(error)})
         except WebSocketDisconnect:
             return
         except Exception as error:  # a model's own functions may raise anything
-            text = printable(f"{type(error).__name__}: {error}")
-            await self._socket.send_json({"kind": "error", "text": text})
+            await refuse(self._socket, error)
