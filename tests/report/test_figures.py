@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from report.report_pages import diagnosed, energies, evaluated, trained
+from report.report_pages import diagnosed, energies, evaluated, trained, watched
 from spikewright.records import Record
 from spikewright.report.figures import (
     decoded_info,
@@ -34,7 +34,7 @@ def test_a_raster_is_its_spikes() -> None:
     """Events are the non-zero counts with their step (from 1) and flat neuron number."""
     counts = rng.poisson(0.3, (6, 2, 3))
     answers = rng.normal(size=(6, 4))
-    info = raster_info({"layer": counts}, answers, answers[-1], 0.002, {"scale": 2})
+    info = raster_info(watched({"layer": counts}, answers, dt=0.002), {"scale": 2})
     rebuilt = np.zeros((6, 6), int)
     steps, neurons, values = info.spikes["layer"].T
     rebuilt[steps - 1, neurons] = values
@@ -163,22 +163,20 @@ def test_a_thinned_raster_keeps_numbers_and_ends() -> None:
     """Fewer layers, the most active neurons, fewer steps and outputs; all keep their numbers."""
     counts = {name: rng.poisson(0.5, (30, 50)) for name in "abcde"}
     answers = rng.normal(size=(30, 20))
-    whole = raster_info(
-        counts, answers, answers[-1], 0.001, {}, {n: np.arange(50) for n in "abcde"}
-    )
+    whole = raster_info(watched(counts, answers, None, {n: np.arange(50) for n in "abcde"}))
     info = whole.thinned(layers=3, neurons=8, steps=10)
 
     assert list(info.spikes) == ["a", "c", "e"]
     total = counts["a"].sum(axis=0)
-    hidden = np.setdiff1d(np.arange(50), info.shown("a"))
-    assert len(info.shown("a")) == 8 and (np.diff(info.shown("a")) > 0).all()
-    assert total[info.shown("a")].min() >= total[hidden].max()
-    np.testing.assert_array_equal(info.activations["c"], info.shown("c"))
+    hidden = np.setdiff1d(np.arange(50), info.shown["a"])
+    assert len(info.shown["a"]) == 8 and (np.diff(info.shown["a"]) > 0).all()
+    assert total[info.shown["a"]].min() >= total[hidden].max()
+    np.testing.assert_array_equal(info.activations["c"], info.shown["c"])
     steps, neurons, values = info.spikes["e"].T
     np.testing.assert_array_equal(values, counts["e"][steps - 1, neurons])
-    assert set(neurons) <= set(info.shown("e")) and steps.max() <= 10
-    np.testing.assert_array_equal(info.numbers, np.sort(np.argsort(answers[-1])[-10:]))
-    np.testing.assert_array_equal(info.source, answers[-1][info.numbers])
+    assert set(neurons) <= set(info.shown["e"]) and steps.max() <= 10
+    np.testing.assert_array_equal(info.outputs, np.sort(np.argsort(answers[-1])[-10:]))
+    np.testing.assert_array_equal(info.source, answers[-1][info.outputs])
     assert sum(map(len, whole.thinned(events=50).spikes.values())) <= 50
 
 
@@ -187,7 +185,7 @@ def test_a_sample_that_is_a_picture_is_shown(shape: tuple[int, ...]) -> None:
     """From its least value to its greatest, at most 32 pixels to a side once it is thinned."""
     x = rng.normal(size=shape)
     answers = rng.normal(size=(4, 2))
-    whole = raster_info({"a": np.ones((4, 3))}, answers, answers[-1], 0.001, x=x)
+    whole = raster_info(watched({"a": np.ones((4, 3))}, answers), x=x)
     picture, page = whole.picture, whole.thinned().picture
 
     assert picture is not None and page is not None
@@ -198,7 +196,7 @@ def test_a_sample_that_is_a_picture_is_shown(shape: tuple[int, ...]) -> None:
             x.argmax(), picture.shape
         )
     assert max(page.shape) <= 32
-    plain = raster_info({"a": np.ones((4, 3))}, answers, answers[-1], 0.001, x=rng.normal(size=5))
+    plain = raster_info(watched({"a": np.ones((4, 3))}, answers), x=rng.normal(size=5))
     assert plain.picture is None
 
 

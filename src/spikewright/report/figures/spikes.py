@@ -72,16 +72,21 @@ def spikes_info(
     lengths = {len(np.asarray(array)) for array in counts.values()}
     if len(lengths) != 1:
         raise ValueError(f"spikes need populations of one number of steps, got {sorted(lengths)}")
-    (steps,) = lengths
     spikes, neurons = {}, {}
     for name, array in counts.items():
-        flat = np.asarray(array).reshape(steps, -1)
-        if order is not None and name in order:
-            flat = flat[:, np.asarray(order[name])]
-        at, which = np.nonzero(flat)
-        spikes[name] = np.stack([at + 1, which, flat[at, which].astype(int)], axis=1)
-        neurons[name] = flat.shape[1]
-    return SpikesInfo(spikes, neurons, steps, dt)
+        spikes[name], neurons[name] = events_of(np.asarray(array), (order or {}).get(name))
+    return SpikesInfo(spikes, neurons, lengths.pop(), dt)
+
+
+def events_of(counts: NDArray, order: ArrayLike | None = None) -> tuple[NDArray, int]:
+    """Spikes `(step, neuron, count)` from counts `(steps, *shape)`, and the number of neurons.
+
+    Steps are counted from 1, and neurons in the order that is given.
+    """
+    flat = counts.reshape(len(counts), -1)
+    flat = flat if order is None else flat[:, np.asarray(order)]
+    at, which = np.nonzero(flat)
+    return np.stack([at + 1, which, flat[at, which].astype(int)], axis=1), flat.shape[1]
 
 
 def spike_times_info(

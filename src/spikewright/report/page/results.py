@@ -127,7 +127,7 @@ def _left_out(info: RasterInfo, whole: RasterInfo) -> list[str]:
     told = []
     if len(info.spikes) < len(whole.spikes):
         told.append(f"{len(info.spikes)} of {len(whole.spikes)} layers, evenly spaced")
-    if any(len(info.shown(name)) < len(whole.shown(name)) for name in info.spikes):
+    if any(len(info.shown[name]) < len(whole.shown[name]) for name in info.spikes):
         told.append("the most active neurons of a layer")
     if len(info.running_mean) < len(whole.running_mean):
         steps = f"{len(info.running_mean):,} of {len(whole.running_mean):,}"
