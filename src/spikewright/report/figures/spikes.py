@@ -3,86 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.report.figures import charts
-from spikewright.report.figures.saving import Row
+from spikewright.report.figures.saving import Figure
 
-
-@dataclass(frozen=True, eq=False)
-class SpikesInfo:
-    """Spikes as `(step, neuron, count)` rows, steps counted from 1, for each population.
-
-    `neurons` are their numbers of neurons, `steps` how many steps were recorded, of `dt` seconds;
-    `before` are the steps before them.
-    """
-
-    spikes: Mapping[str, NDArray]
-    neurons: Mapping[str, int]
-    steps: int
-    dt: float
-    before: int = 0
-
-    def rates(self, population: str) -> float:
-        """Mean rate of a neuron in Hz."""
-        total = np.abs(self.spikes[population][:, 2]).sum()
-        return float(total / (self.neurons[population] * self.steps * self.dt))
-
-    def rows(self) -> list[Row]:
-        """One row an event, header first."""
-        body: list[Row] = [
-            (name, int(n), float(t * self.dt), int(c))
-            for name, events in self.spikes.items()
-            for t, n, c in events
-        ]
-        return [("population", "neuron", "time_s", "spikes"), *body]
-
-    def chart(self) -> charts.Chart:
-        """A panel a population, a dot a spike."""
-        names = list(self.spikes)
-        return charts.Chart(
-            "spikes",
-            "",
-            [self._panel(name, "time (s)" if name == names[-1] else "") for name in names],
-            "; ".join(f"{name}: {self.rates(name):.3g} Hz" for name in names) + ".",
-        )
-
-    def _panel(self, name: str, heading: str) -> charts.Panel:
-        n = self.neurons[name]
-        x = charts.Axis(
-            heading, self.before * self.dt, (self.before + self.steps) * self.dt, grid=True
-        )
-        step, neuron, count = self.spikes[name].T
-        marks = spike_marks(step * self.dt, neuron, count, self.dt)
-        y = charts.Axis(f"{name}\nneuron", 0, n, most=(4, 4))
-        return charts.Panel(x, y, marks, height_of(n), remark=f"{self.rates(name):.3g} Hz")
+Events = tuple[NDArray, int]
+"""Spikes `(step, neuron, count)`, steps counted from 1, and the number of neurons."""
 
 
 def spikes_info(
     counts: Mapping[str, ArrayLike], dt: float, order: Mapping[str, ArrayLike] | None = None
-) -> SpikesInfo:
+) -> Figure:
     """From spike counts at every step, `{population: (steps, *shape)}`, as probes record them.
 
-    `order` sorts a population's neurons, `{population: numbers}`: by their encoders, say. Raises
-    `ValueError` where populations differ in their number of steps.
+    A panel a population, a dot a spike; steps are of `dt` seconds. `order` sorts a population's
+    neurons, `{population: numbers}`: by their encoders, say. Raises `ValueError` where populations
+    differ in their number of steps.
     """
     lengths = {len(np.asarray(array)) for array in counts.values()}
     if len(lengths) != 1:
         raise ValueError(f"spikes need populations of one number of steps, got {sorted(lengths)}")
-    spikes, neurons = {}, {}
-    for name, array in counts.items():
-        spikes[name], neurons[name] = events_of(np.asarray(array), (order or {}).get(name))
-    return SpikesInfo(spikes, neurons, lengths.pop(), dt)
+    sorted_by = order or {}
+    found = {name: events_of(np.asarray(a), sorted_by.get(name)) for name, a in counts.items()}
+    return _figure(found, lengths.pop(), dt, 0)
 
 
-def events_of(counts: NDArray, order: ArrayLike | None = None) -> tuple[NDArray, int]:
-    """Spikes `(step, neuron, count)` from counts `(steps, *shape)`, and the number of neurons.
-
-    Steps are counted from 1, and neurons in the order that is given.
-    """
+def events_of(counts: NDArray, order: ArrayLike | None = None) -> Events:
+    """The spikes of counts `(steps, *shape)`, neurons in the order that is given."""
     flat = counts.reshape(len(counts), -1)
     flat = flat if order is None else flat[:, np.asarray(order)]
     at, which = np.nonzero(flat)
@@ -91,19 +41,41 @@ def events_of(counts: NDArray, order: ArrayLike | None = None) -> tuple[NDArray,
 
 def spike_times_info(
     times: Mapping[str, Sequence[NDArray]], steps: int, dt: float, before: int = 0
-) -> SpikesInfo:
+) -> Figure:
     """From times of spikes in seconds, `{population: one array a neuron}`, as simulators give them.
 
     `steps` of `dt` seconds were recorded, behind `before` others.
     """
-    spikes = {}
+    events = {}
     for name, neurons in times.items():
         rows = [np.zeros((0, 3), int)]
         for number, found in enumerate(neurons):
             at, counts = np.unique(np.rint(found / dt).astype(int), return_counts=True)
             rows.append(np.stack([at, np.full(len(at), number), counts], axis=1))
-        spikes[name] = np.concatenate(rows)
-    return SpikesInfo(spikes, {name: len(n) for name, n in times.items()}, steps, dt, before)
+        events[name] = np.concatenate(rows), len(neurons)
+    return _figure(events, steps, dt, before)
+
+
+def _figure(events: Mapping[str, Events], steps: int, dt: float, before: int) -> Figure:
+    """Spikes of `steps` steps, behind `before` others."""
+    panels: list[charts.Panel] = []
+    words: list[str] = []
+    for name, (spikes, neurons) in events.items():
+        step, neuron, count = spikes.T
+        rate = f"{np.abs(count).sum() / (neurons * steps * dt):.3g} Hz"
+        heading = "time (s)" if len(panels) == len(events) - 1 else ""
+        x = charts.Axis(heading, before * dt, (before + steps) * dt, grid=True)
+        y = charts.Axis(f"{name}\nneuron", 0, neurons, most=(4, 4))
+        marks = spike_marks(step * dt, neuron, count, dt)
+        panels.append(charts.Panel(x, y, marks, height_of(neurons), remark=rate))
+        words.append(f"{name}: {rate}")
+    rows = [
+        (name, int(n), float(t * dt), int(c))
+        for name, (spikes, _) in events.items()
+        for t, n, c in spikes
+    ]
+    chart = charts.Chart("spikes", "", panels, f"{'; '.join(words)}.")
+    return Figure(chart, [("population", "neuron", "time_s", "spikes"), *rows])
 
 
 KINDS = (
