@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from report.report_pages import diagnosed, energies, evaluated, trained, watched
 from spikewright.records import Record
 from spikewright.report.figures import (
+    Info,
     decoded_info,
     energies_info,
     epochs_infos,
@@ -28,6 +29,12 @@ from spikewright.report.figures import (
 )
 
 rng = np.random.default_rng(3)
+
+
+def columns_of(info: Info) -> dict[str, list[Any]]:
+    """The data of a figure, by the names of its columns."""
+    header, *rows = info.rows()
+    return {str(name): list(c) for name, c in zip(header, zip(*rows, strict=True), strict=True)}
 
 
 def test_a_raster_is_its_spikes() -> None:
@@ -49,24 +56,26 @@ def test_a_raster_is_its_spikes() -> None:
 def test_a_line_over_time_is_its_records() -> None:
     """Steps in order, intervals, the source's value; each output by itself."""
     (info,) = over_time_infos(evaluated(4))
+    rows = info.rows()
 
-    assert (info.measure, info.source, info.n, info.dt) == ("accuracy", 0.9, 100, 0.001)
-    assert [step for step, *_ in info.lines["mean"]] == [1, 2, 3, 4]
-    assert info.last["last"][1:] == pytest.approx((0.88, 0.83, 0.93))
-    assert len(info.rows()) == 1 + 2 * 4
+    assert rows[0][3:] == ("accuracy", "accuracy_low", "accuracy_high", "source")
+    assert [row[:3] for row in rows[1:5]] == [("mean", step, step) for step in (1, 2, 3, 4)]
+    assert rows[-1][0] == "last" and rows[-1][3:] == pytest.approx((0.88, 0.83, 0.93, 0.9))
+    assert len(rows) == 1 + 2 * 4
     records = [
         Record("agreement", 0.5, "fraction", 2, None, {"steps": t, "readout": "mean", "output": o})
         for o in ("a", "b")
         for t in (1, 2)
     ]
-    assert [i.output for i in over_time_infos(records)] == ["a", "b"]
+    titles = [info.chart().title for info in over_time_infos(records)]
+    assert [title.rpartition(", ")[2] for title in titles] == ["output a", "output b"]
     assert over_time_infos(records[:1]) == []
 
 
 def test_many_steps_are_thinned_to_the_ends() -> None:
     """The first and the last step stay, and those in between are fewer than 400."""
     (info,) = over_time_infos(evaluated(3000))
-    steps = [step for step, *_ in info.lines["mean"]]
+    steps = [step for readout, step, *_ in info.rows() if readout == "mean"]
 
     assert (steps[0], steps[-1]) == (1, 3000)
     assert len(steps) <= 400
@@ -129,21 +138,23 @@ def test_steps_of_an_evaluation_are_settings() -> None:
 def test_rates_are_percentiles_of_neurons() -> None:
     """Of each layer, with the share that is silent."""
     info = rates_info({"a": np.arange(101.0).reshape(1, 101), "b": np.zeros(4)})
+    _, *rows = info.rows()
 
-    assert info.layers["a"].percentiles == (5.0, 25.0, 50.0, 75.0, 95.0)
-    assert (info.layers["a"].mean, info.layers["a"].largest) == (50.0, 100.0)
-    assert (info.layers["a"].silent, info.layers["b"].silent) == (pytest.approx(1 / 101), 1.0)
-    assert len(info.rows()) == 3
+    spread = (5.0, 25.0, 50.0, 75.0, 95.0)
+    assert rows == [
+        ("a", 101, pytest.approx(1 / 101), 50.0, *spread, 100.0), ("b", 4, 1.0, *[0.0] * 7),
+    ]  # fmt: skip
 
 
 def test_gaps_keep_their_parts_and_order() -> None:
     """Layers as the diagnosis ranks them; parts add up to the whole; absent ones are not named."""
     info = gaps_info(diagnosed())
+    rows = info.rows()
 
-    assert list(info.parts) == ["conv", "dense"]
-    assert info.present == ["inherited", "clipping", "quantisation"]
-    assert sum(info.parts["conv"].values()) == pytest.approx(info.whole["conv"])
-    assert info.alone == {"conv": 0.1, "dense": 0.05}
+    assert [row[0] for row in rows[1:]] == ["conv", "dense"]
+    assert [key.text for key in info.chart().keys] == ["inherited", "clipping", "quantisation"]
+    assert sum(rows[1][3:]) == pytest.approx(rows[1][2])  # type: ignore[arg-type]
+    assert columns_of(info)["drop_of_the_layer_alone"] == [0.1, 0.05]
     with pytest.raises(ValueError, match="records of a diagnosis"):
         gaps_info(evaluated())
 
@@ -205,11 +216,13 @@ def test_a_training_has_a_figure_for_each_measure(epochs: int) -> None:
     """Lines by epoch in order, whatever the order of the records; the kept epoch is marked."""
     other = Record("change of weights", 0.1, "fraction", how={"layer": "a"})
     loss, accuracy = epochs_infos(reversed([other, *trained(epochs, 1)]))
-    assert (loss.measure, accuracy.measure) == ("loss", "accuracy")
-    assert loss.lines["held back"] == tuple((e, 2 / e) for e in range(1, epochs + 1))
-    assert accuracy.fraction and loss.kept == 1
+    assert (loss.rows()[0][-1], accuracy.rows()[0][-1]) == ("loss", "accuracy")
+    held = [row for row in loss.rows() if row[0] == "held back"]
+    assert held == [("held back", e, 2 / e) for e in range(1, epochs + 1)]
+    assert "50.0 % in epoch 1" in accuracy.chart().words
+    assert "epoch 1 was kept" in loss.chart().words
     assert len(loss.rows()) == 1 + 2 * epochs
-    assert epochs_infos(trained(3, kept=0))[0].kept is None
+    assert "no epoch was kept" in epochs_infos(trained(3, kept=0))[0].chart().words
 
 
 def test_curves_are_their_values() -> None:
@@ -219,18 +232,19 @@ def test_curves_are_their_values() -> None:
     rows = info.rows()
     assert rows[0] == ["x0", "x1", "neuron_0", "neuron_1", "neuron_2", "neuron_3"]
     np.testing.assert_array_equal(rows[1:], np.hstack([x, y]))
-    assert response_curves_info(x[:, 0], y).inputs.shape == (9, 1)
+    assert response_curves_info(x[:, 0], y).rows()[0] == ["x0", *rows[0][2:]]
 
 
 def test_picked_neurons_keep_their_numbers() -> None:
     """Neurons that respond late and early are shown, each under its own number."""
     x = np.linspace(-1, 1, 21)
     y = np.maximum(0, x[:, None] - rng.permutation(np.linspace(-1, 0.9, 20)))
-    info = tuning_curves_info(x, y, neurons=5)
-    np.testing.assert_array_equal(info.outputs, y[:, info.picked])
+    header, *rows = tuning_curves_info(x, y, neurons=5).rows()
+    picked = [int(str(name).removeprefix("neuron_")) for name in header[1:]]
+    np.testing.assert_array_equal(np.array(rows)[:, 1:], y[:, picked])
     active = np.count_nonzero(y > 0, axis=0)
-    assert {active.argmin(), active.argmax()} <= set(info.picked.tolist())
-    assert len(set(info.picked.tolist())) == 5
+    assert {active.argmin(), active.argmax()} <= set(picked)
+    assert len(set(picked)) == 5
 
 
 @pytest.mark.parametrize("neurons", [1, 2, 4, 40])
@@ -303,10 +317,11 @@ def test_spikes_are_their_counts() -> None:
     order = rng.permutation(6)
     info = spikes_info({"a": counts, "b": other}, 0.01, {"a": order})
     rebuilt = np.zeros((8, 6), int)
-    steps, neurons, values = info.spikes["a"].T
-    rebuilt[steps - 1, neurons] = values
+    for name, neuron, time, count in info.rows()[1:]:
+        if name == "a":
+            rebuilt[round(time / 0.01) - 1, neuron] = count  # type: ignore[operator, index]
     np.testing.assert_array_equal(rebuilt, counts.reshape(8, 6)[:, order])
-    assert info.rates("b") == pytest.approx(other.sum() / (4 * 0.08))
+    assert info.chart().panels[1].remark == f"{other.sum() / (4 * 0.08):.3g} Hz"
     assert len(info.rows()) == 1 + np.count_nonzero(counts) + np.count_nonzero(other)
     with pytest.raises(ValueError, match="one number of steps"):
         spikes_info({"a": counts, "b": other[:5]}, 0.01)
