@@ -85,7 +85,8 @@ def worked_example(
     values = (built.gain, built.amplitude, built.max_rates)
     gain, amplitude, rate = (float(np.squeeze(value)) for value in values)
     sent, received = over_time
-    return WorkedExample(scale, sent, received, gain, amplitude, rate, (weights[0], weights[1]))
+    both = weights[0], weights[1]
+    return WorkedExample(scale, sent, received, gain, amplitude, max_rate_hz=rate, weights=both)
 
 
 def in_words(examples: Sequence[WorkedExample]) -> str:

@@ -96,7 +96,8 @@ def _maps(inputs: NDArray, outputs: NDArray, neurons: NDArray, unit: str) -> cha
     levels = (2, 4, 6, 8)
     keys = [charts.LegendEntry("box", f"c0 p{n}", f"{n / 8 * top:.3g} {unit}") for n in levels]
     words = f"Maps of {len(panels)} neurons over two values, at most {top:.3g} {unit}."
-    return charts.Chart("maps", "", panels, words, keys, None, columns, 240 * columns + 60)
+    width = 240 * columns + 60
+    return charts.Chart("maps", "", panels, words, keys, columns=columns, width=width)
 
 
 def _top(outputs: NDArray) -> float:
