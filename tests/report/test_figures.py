@@ -98,13 +98,11 @@ def test_the_front_is_what_nothing_beats(pairs: list[tuple[float, float]]) -> No
     ]
     info = trade_off_info(records)
 
-    for s in info.settings:
-        beaten = any(
-            (o.worth >= s.worth and o.cost < s.cost) or (o.worth > s.worth and o.cost <= s.cost)
-            for o in info.settings
-        )
-        assert s.front == (not beaten)
-    assert [s.cost for s in info.front] == sorted(s.cost for s in info.front)
+    settings = [(worth, cost, front) for _, worth, cost, front, _ in info.rows()[1:]]
+    for worth, cost, front in settings:
+        beaten = any((w >= worth and c < cost) or (w > worth and c <= cost) for w, c, _ in settings)
+        assert front == (not beaten)
+    assert [cost for _, cost, _ in settings] == sorted(cost for _, cost, _ in settings)
 
 
 def test_a_drop_is_the_better_the_smaller() -> None:
@@ -121,8 +119,8 @@ def test_a_drop_is_the_better_the_smaller() -> None:
         ]
     info = trade_off_info(records, "energy")
 
-    assert [s.name for s in info.front] == ["a", "b"]
-    assert [s.cost for s in info.settings] == [1e-9, 2e-9, 3e-9]
+    assert [row[0] for row in info.rows()[1:] if row[3]] == ["a", "b"]
+    assert columns_of(info)["energy_under_t"] == [1e-9, 2e-9, 3e-9]
     with pytest.raises(ValueError, match="at least two settings"):
         trade_off_info(records[:4], "energy")
 
@@ -131,8 +129,8 @@ def test_steps_of_an_evaluation_are_settings() -> None:
     """Where spikes were recorded at several steps, each is worth something for a price."""
     info = trade_off_info(over_steps(evaluated(8)))
 
-    assert [(s.name, s.cost) for s in info.settings] == [("4 steps", 40.0), ("8 steps", 80.0)]
-    assert info.source == 0.9
+    assert [row[::2][:2] for row in info.rows()[1:]] == [("4 steps", 40.0), ("8 steps", 80.0)]
+    assert [key.text for key in info.chart().keys][-1] == "the source, 90.0 %"
 
 
 def test_rates_are_percentiles_of_neurons() -> None:
