@@ -22,12 +22,16 @@ _TITLE, _SCALE = "Scores and spikes by firing-rate scale", "firing-rate scale"
 
 
 class Point(NamedTuple):
-    """A scale's place on the axis, the score of the answers there, and the 95 % interval."""
+    """A scale's place on the axis, the score of the answers there, and the 95 % interval.
+
+    `spikes` are those a sample, None of a network that does not spike.
+    """
 
     place: int
     value: float
     low: float
     high: float
+    spikes: float | None
     chosen: bool
 
 
@@ -35,15 +39,13 @@ class Point(NamedTuple):
 class Curve:
     """One synapse and kind of neurons, read after `steps` steps under a readout.
 
-    `name` is empty where there is one alone; `spikes` are those a sample at the points' places,
-    None of a network that does not spike.
+    `name` is empty where there is one alone.
     """
 
     name: str
     readout: str
     steps: int
     points: tuple[Point, ...]
-    spikes: tuple[float | None, ...]
 
     @property
     def text(self) -> str:
@@ -76,18 +78,27 @@ class SweepInfo:
         return all(not isinstance(s, str) and s > 0 for s in self.scales)
 
     @property
-    def steps(self) -> tuple[int, ...]:
-        """The numbers of steps, at most four: the chosen one, the ends, those between."""
-        return _thinned(sorted({curve.steps for curve in self.curves}), self._chosen_steps)
-
-    @property
-    def _chosen_steps(self) -> int | None:
-        return next((c.steps for c in self.curves if any(p.chosen for p in c.points)), None)
-
-    @property
     def chosen(self) -> tuple[Curve, Point] | None:
         """The point that was chosen."""
         return next(((c, p) for c in self.curves for p in c.points if p.chosen), None)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The numbers of steps, at most four: the last, the chosen one, and others."""
+        steps = sorted({curve.steps for curve in self.curves})
+        if len(steps) <= _PANELS:
+            return tuple(steps)
+        spread = [steps[round(i)] for i in np.linspace(0, len(steps) - 1, _PANELS)]
+        wanted = spread[0] if self.chosen is None else self.chosen[0].steps
+        if wanted not in spread:
+            nearest = min(range(_PANELS - 1), key=lambda i: abs(spread[i] - wanted))
+            spread[nearest] = wanted
+        return tuple(sorted(set(spread)))
+
+    @property
+    def shown_steps(self) -> int:
+        """The number of steps of the choice, else the last."""
+        return self.steps[-1] if self.chosen is None else self.chosen[0].steps
 
     def rows(self) -> list[Row]:
         """One row a point, header first."""
@@ -97,11 +108,11 @@ class SweepInfo:
             (
                 curve.name or "default", self.scales[point.place], curve.steps,
                 1000 * self.dt * curve.steps, curve.readout, point.value, point.low, point.high,
-                "" if spikes is None else spikes, "" if self.source is None else self.source,
-                int(point.chosen),
+                "" if point.spikes is None else point.spikes,
+                "" if self.source is None else self.source, int(point.chosen),
             )
             for curve in self.curves
-            for point, spikes in zip(curve.points, curve.spikes, strict=True)
+            for point in curve.points
         ]  # fmt: skip
         return [(*header, f"{key}_high", "spikes_per_sample", "source", "chosen"), *body]
 
@@ -115,14 +126,9 @@ class SweepInfo:
         title = f"{capital(self.worth.name)} against the firing-rate scale, {after}"
         return self._chart((self.shown_steps,), f"{title} of {1000 * self.dt:g} ms", several=False)
 
-    @property
-    def shown_steps(self) -> int:
-        """The number of steps of the choice, else the last."""
-        return self.steps[-1] if self.chosen is None else self.chosen[0].steps
-
     def _chart(self, steps: Sequence[int], title: str, several: bool) -> charts.Chart:
         curves = [c for c in self.curves if c.steps in steps and c.points]
-        spiking = several and any(n is not None for c in curves for n in c.spikes)
+        spiking = several and any(p.spikes is not None for c in curves for p in c.points)
         panels = [self._scores(curves, count, several, spiking) for count in steps]
         if spiking:
             panels += [self._spikes(curves, count) for count in steps]
@@ -170,14 +176,13 @@ class SweepInfo:
     def _spikes(self, shown: Sequence[Curve], steps: int) -> charts.Panel:
         """Spikes a sample, which do not depend on the readout; dashes keep those below visible."""
         first = self.curves[0].readout
-        counts = [n for c in shown for n in c.spikes if n is not None]
+        counts = [p.spikes for c in shown for p in c.points if p.spikes is not None]
         log = min(counts) > 0
         y = charts.Axis("spikes per sample", *charts.with_room(counts, log), number, (5, 5), log)
         marks: list[charts.Mark] = []
         drawn = [c for c in shown if c.steps == steps and c.readout == first]
         for index, curve in enumerate(drawn):
-            pairs = zip(curve.points, curve.spikes, strict=True)
-            points = [(self._at[p.place], n) for p, n in pairs if n is not None]
+            points = [(self._at[p.place], p.spikes) for p in curve.points if p.spikes is not None]
             style = self._style(curve).split()[0]
             if points:
                 dash = charts.dashed(index).partition(" ")[2]
@@ -202,19 +207,18 @@ class SweepInfo:
         return f"{charts.colour(names.index(curve.name))} {dash}".strip()
 
     def _keys(self, curves: Iterable[Curve]) -> list[charts.LegendEntry]:
-        keys = dict.fromkeys(charts.LegendEntry("line", self._style(c), c.text) for c in curves)
-        source = "" if self.source is None else f"the source, {shown(self.worth)(self.source)}"
-        found = [*keys, *([charts.LegendEntry("line", "source", source)] if source else [])]
-        return (
-            found
-            if self.chosen is None
-            else [*found, charts.LegendEntry("mark", "ring", "chosen", 2)]
-        )
+        lines = (charts.LegendEntry("line", self._style(c), c.text) for c in curves)
+        keys = list(dict.fromkeys(lines))
+        if self.source is not None:
+            text = f"the source, {shown(self.worth)(self.source)}"
+            keys.append(charts.LegendEntry("line", "source", text))
+        if self.chosen is not None:
+            keys.append(charts.LegendEntry("mark", "ring", "chosen", 2))
+        return keys
 
     def _title(self, curve: Curve, point: Point) -> str:
         show = shown(self.worth)
-        spikes = dict(zip(curve.points, curve.spikes, strict=True))[point]
-        cost = "" if spikes is None else f", {number(spikes)} spikes a sample"
+        cost = "" if point.spikes is None else f", {number(point.spikes)} spikes a sample"
         interval = f"{show(point.low)} to {show(point.high)}"
         scale = scale_text(self.scales[point.place])
         return f"scale {scale}, {curve.text}: {show(point.value)} ({interval}){cost}"
@@ -230,17 +234,6 @@ class SweepInfo:
         )
         chosen = "" if self.chosen is None else f" Chosen: {self._title(*self.chosen)}."
         return f"{self.worth.name} against the firing-rate scale. {lines}.{chosen}"
-
-
-def _thinned(steps: Sequence[int], wanted: int | None) -> tuple[int, ...]:
-    """At most four, the last and the wanted one among them."""
-    if len(steps) <= _PANELS:
-        return tuple(steps)
-    spread = [steps[round(i)] for i in np.linspace(0, len(steps) - 1, _PANELS)]
-    if wanted is not None and wanted not in spread:
-        nearest = min(range(_PANELS - 1), key=lambda i: abs(spread[i] - wanted))
-        spread[nearest] = wanted
-    return tuple(sorted(set(spread)))
 
 
 def sweep_info(records: Iterable[Record]) -> SweepInfo:
@@ -264,9 +257,9 @@ def sweep_info(records: Iterable[Record]) -> SweepInfo:
         tuple(_curves(settings, scales, worth, output)),
         worth,
         source[0].value if source else None,
-        float(first.how.get("dt", 0.001)),
-        first.n,
-        output,
+        dt=float(first.how.get("dt", 0.001)),
+        n=first.n,
+        output=output,
     )
 
 
@@ -289,12 +282,12 @@ def _curves(
     for steps in steps_of_spikes(r for some in settings.values() for r in some):
         for neurons, synapse in lines:
             for readout in readouts:
-                points, spikes = [], []
+                points = []
                 for place, scale in enumerate(scales):
                     some = settings.get(Key(neurons, synapse, scale), [])
                     here = [r for r in some if r.how.get("steps") == steps and "layer" not in r.how]
                     for r in select(here, worth.name, readout=readout, output=output):
-                        points.append(Point(place, *with_interval(r), bool(r.how.get("chosen"))))
-                        spikes.append(value_of(here, "spikes per sample"))
+                        spikes, chosen = value_of(here, "spikes per sample"), r.how.get("chosen")
+                        points.append(Point(place, *with_interval(r), spikes, bool(chosen)))
                 name = Key(neurons, synapse, None).line or ("no synapse" if len(lines) > 1 else "")
-                yield Curve(name, readout, steps, tuple(points), tuple(spikes))
+                yield Curve(name, readout, steps, tuple(points))
