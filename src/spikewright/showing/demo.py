@@ -56,7 +56,7 @@ _SPLIT_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class ChosenSetting:
     """A setting that a rule chose from the training digits, measured on those held out."""
 
     rule: MinimumError
@@ -107,7 +107,7 @@ class Demonstration:
     sweep: StudyResult
     sample: figures.RasterInfo
     agreement: float
-    chosen: Chosen
+    chosen: ChosenSetting
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -179,7 +179,7 @@ def run(
         found,
         sample,
         agreement,
-        Chosen(
+        ChosenSetting(
             rule,
             chosen,
             of_rule,

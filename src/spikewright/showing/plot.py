@@ -72,7 +72,7 @@ def rates(measured: Run | Evaluation) -> Any:
     return _drawn(figures.rates_info(found))
 
 
-def _recorded(simulator: Simulator, probes: Any, sample: int | None) -> figures.Figure:
+def _recorded(simulator: Simulator, probes: Any, sample: int | None) -> figures.ChartInfo:
     """Spikes that probes of a simulator recorded, of one sample."""
     chosen = [probes] if isinstance(probes, Probe) else list(probes)
     size = simulator.batch_size

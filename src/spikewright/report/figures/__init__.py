@@ -13,14 +13,14 @@ from spikewright.report.figures.paths import path_info
 from spikewright.report.figures.picture import draw
 from spikewright.report.figures.raster import RasterInfo, raster_info
 from spikewright.report.figures.rates import rates_info
-from spikewright.report.figures.saving import Figure, Info, Row, check_picture, csv_text, save
+from spikewright.report.figures.saving import ChartInfo, Info, Row, check_picture, csv_text, save
 from spikewright.report.figures.spikes import spike_times_info, spikes_info
 from spikewright.report.figures.sweep import SweepInfo, sweep_info
 from spikewright.report.figures.trade_off import of_search, over_steps, trade_off_info
 
 __all__ = [
+    "ChartInfo",
     "EnergiesInfo",
-    "Figure",
     "Info",
     "RasterInfo",
     "Row",

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.amounts import counted
 from spikewright.report.figures import charts
-from spikewright.report.figures.saving import Figure
+from spikewright.report.figures.saving import ChartInfo
 
 _PANELS = 6  # neurons of two dimensions that are drawn
 _FEW = 18  # lines that are drawn in full strength
@@ -15,7 +15,7 @@ _FEW = 18  # lines that are drawn in full strength
 
 def tuning_curves_info(
     points: ArrayLike, outputs: ArrayLike, neurons: int | None = None, unit: str = "Hz"
-) -> Figure:
+) -> ChartInfo:
     """Tuning curves, as `spikewright.tuning_curves` gives them, of at most `neurons` neurons.
 
     A line a neuron, or of two dimensions a map for each of six. `points` are `(m, dimensions)`,
@@ -29,7 +29,7 @@ def tuning_curves_info(
 
 def response_curves_info(
     inputs: ArrayLike, outputs: ArrayLike, neurons: int | None = None, unit: str = "Hz"
-) -> Figure:
+) -> ChartInfo:
     """Responses along encoders, as `spikewright.response_curves` gives them; `inputs` are `(m,)`.
 
     Raises as `tuning_curves_info` does.
@@ -38,7 +38,7 @@ def response_curves_info(
     return _figure(x, outputs, "input along the encoder, in radii", neurons, unit)
 
 
-def _figure(x: NDArray, outputs: ArrayLike, of: str, neurons: int | None, unit: str) -> Figure:
+def _figure(x: NDArray, outputs: ArrayLike, of: str, neurons: int | None, unit: str) -> ChartInfo:
     y = np.asarray(outputs, np.float64)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise ValueError(
@@ -53,7 +53,7 @@ def _figure(x: NDArray, outputs: ArrayLike, of: str, neurons: int | None, unit: 
         _lines(x[:, 0], y[:, picked], of, unit) if dimensions == 1 else _maps(x, y, picked, unit)
     )
     header = [*(f"x{i}" for i in range(dimensions)), *(f"neuron_{n}" for n in picked)]
-    return Figure(chart, [header, *np.hstack([x, y[:, picked]]).tolist()])
+    return ChartInfo(chart, [header, *np.hstack([x, y[:, picked]]).tolist()])
 
 
 def _picked(outputs: NDArray, most: int) -> NDArray:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from spikewright._base.amounts import capital, percent
 from spikewright.records import Record, select
 from spikewright.report.figures import charts
-from spikewright.report.figures.saving import Figure
+from spikewright.report.figures.saving import ChartInfo
 
 PARTS = {
     "inherited": "what earlier layers have lost, passed on",
@@ -26,7 +26,7 @@ Parts = Mapping[str, Mapping[str, float]]
 """The parts of each layer's gap, which add up to it: fractions of the layer's values."""
 
 
-def gaps_info(records: Iterable[Record]) -> Figure:
+def gaps_info(records: Iterable[Record]) -> ChartInfo:
     """For each layer of a diagnosis the parts of its gap side by side, those below zero leftwards.
 
     Gaps are relative to a layer's values in the source. Raises `ValueError` for records without.
@@ -48,7 +48,7 @@ def gaps_info(records: Iterable[Record]) -> Figure:
         (layer, alone.get(layer, ""), whole[layer], *(of_layer.get(n, 0.0) for n in names))
         for layer, of_layer in parts.items()
     ]
-    return Figure(_chart(parts, whole, names), [[h.replace(" ", "_") for h in header], *rows])
+    return ChartInfo(_chart(parts, whole, names), [[h.replace(" ", "_") for h in header], *rows])
 
 
 def _chart(parts: Parts, whole: Mapping[str, float], names: Sequence[str]) -> charts.Chart:

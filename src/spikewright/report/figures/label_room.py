@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from spikewright.report.figures import charts
-from spikewright.report.figures.scale import EACH, Scale
+from spikewright.report.figures.scale import EACH, PixelScale
 
 _PLACES = (
     (9, 4, "start"), (9, 18, "start"), (0, 21, "middle"), (-9, 18, "end"), (-9, -9, "end"),
@@ -50,7 +50,7 @@ class Room:
                 share = i / count
                 self.keep_point(x0 + share * (x1 - x0), y0 + share * (y1 - y0), 1.5)
 
-    def keep(self, mark: charts.Mark, x: Scale, y: Scale) -> None:
+    def keep(self, mark: charts.Mark, x: PixelScale, y: PixelScale) -> None:
         """Keep labels away from a mark or a line of a panel."""
         match mark:
             case charts.Line(points):

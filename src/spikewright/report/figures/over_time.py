@@ -9,7 +9,7 @@ import numpy as np
 from spikewright._base.amounts import capital, joules, number, percent
 from spikewright.records import Record, Worth, select, worths
 from spikewright.report.figures import charts
-from spikewright.report.figures.saving import Cell, Figure, Row
+from spikewright.report.figures.saving import Cell, ChartInfo, Row
 from spikewright.report.figures.scale import step_ticks, whole_ticks
 
 _MOST = 400  # steps that are shown
@@ -18,7 +18,7 @@ _MARKED_EPOCHS = 40
 _BY_EPOCH = ("loss", "accuracy", "score", "spikes per sample", "energy")
 
 
-def over_time_infos(records: Iterable[Record]) -> list[Figure]:
+def over_time_infos(records: Iterable[Record]) -> list[ChartInfo]:
     """One for each output of which something was measured at more than one step.
 
     A line and its band for each readout, the source's value dashed. The measure is the first there
@@ -44,7 +44,7 @@ def over_time_infos(records: Iterable[Record]) -> list[Figure]:
 
 def _over_time(
     worth: Worth, output: str | None, measured: dict[str, list[Record]], source: list[Record]
-) -> Figure:
+) -> ChartInfo:
     """A measure of one output by step, its lines by readout, beside that of the source."""
     first, unit = next(iter(measured.values()))[0], 100 if worth.fraction else 1
     lines = {name: _thinned(line) for name, line in measured.items()}
@@ -85,7 +85,7 @@ def _over_time(
         for name, line in lines.items()
         for step, *point in line
     ]
-    return Figure(chart, [header, *rows])
+    return ChartInfo(chart, [header, *rows])
 
 
 def _thinned(records: list[Record]) -> list[tuple[int, float, float, float]]:
@@ -103,7 +103,7 @@ def with_interval(record: Record) -> tuple[float, float, float]:
     return record.value, low, high
 
 
-def epochs_infos(records: Iterable[Record]) -> list[Figure]:
+def epochs_infos(records: Iterable[Record]) -> list[ChartInfo]:
     """One for each measure of the records of a training (`Training.records`).
 
     A line for each kind of samples, the epoch that was kept dashed.
@@ -114,7 +114,7 @@ def epochs_infos(records: Iterable[Record]) -> list[Figure]:
     return [_by_epoch(of_it, kept) for of_it in measured if of_it]
 
 
-def _by_epoch(records: list[Record], kept: int | None) -> Figure:
+def _by_epoch(records: list[Record], kept: int | None) -> ChartInfo:
     """One measure by epoch; that of an energy names its cost table."""
     first, fraction = records[0], records[0].name == "accuracy"
     name = f"{first.name} under {first.how['table']}" if "table" in first.how else first.name
@@ -147,4 +147,4 @@ def _by_epoch(records: list[Record], kept: int | None) -> Figure:
         note=None if kept is None else f"Dashed: epoch {kept}, which was kept.",
     )
     rows = [(samples, *point) for samples, line in lines.items() for point in line]
-    return Figure(chart, [("samples", "epoch", key), *rows])
+    return ChartInfo(chart, [("samples", "epoch", key), *rows])

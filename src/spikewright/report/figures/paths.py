@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spikewright.report.figures import charts
-from spikewright.report.figures.saving import Figure
+from spikewright.report.figures.saving import ChartInfo
 
 
 def path_info(
     points: ArrayLike, ideal: ArrayLike | None = None, names: tuple[str, str] = ("x", "y")
-) -> Figure:
+) -> ChartInfo:
     """The path through points `(steps, 2)` as a line, and where it should be dashed, axes alike.
 
     Raises `ValueError` for other shapes.
@@ -39,4 +39,4 @@ def path_info(
         width=460,
     )
     rows = [(what, float(a), float(b)) for what, array in found.items() for a, b in array]
-    return Figure(chart, [("what", *names), *rows])
+    return ChartInfo(chart, [("what", *names), *rows])

@@ -15,7 +15,7 @@ from spikewright._base.optional import require
 from spikewright.report.figures import charts
 from spikewright.report.figures.label_room import Room
 from spikewright.report.figures.saving import Info
-from spikewright.report.figures.scale import EACH, Scale, fitting, shortened, spread
+from spikewright.report.figures.scale import EACH, PixelScale, fitting, shortened, spread
 
 # Colours and strokes by the words of a style: those of the light page, which come first.
 _SHEET = STYLE.read_text(encoding="utf-8")
@@ -149,7 +149,7 @@ def _axis(found: Any, axis: charts.Axis, width: float | None) -> None:
     ticks = [(value, shortened(text, charts.WIDE / 3)) for value, text in axis.ticks()]
     texts = [text for _, text in ticks]
     if width is not None:
-        scale = Scale(axis.low, axis.high, 0, width, axis.log)
+        scale = PixelScale(axis.low, axis.high, 0, width, axis.log)
         fits = {text for _, text in fitting(ticks, scale, width)}
         texts = [text if text in fits else "" for text in texts]
     found.set_ticks([value for value, _ in ticks], texts)
@@ -160,7 +160,7 @@ def _axis(found: Any, axis: charts.Axis, width: float | None) -> None:
 def _names_beside(axes: Any, panel: charts.Panel) -> None:
     """Names beside the right end, moved apart."""
     height = panel.height
-    y = Scale(panel.y.low, panel.y.high, 0, height, panel.y.log)
+    y = PixelScale(panel.y.low, panel.y.high, 0, height, panel.y.log)
     places = spread([y(value) for value, _, _ in panel.ends], 15, 0, height)
     for (_, text, style), place in zip(panel.ends, places, strict=True):
         axes.annotate(text, (1, place / height), (6, 0), "axes fraction", "offset points",
@@ -171,8 +171,8 @@ def _names_beside(axes: Any, panel: charts.Panel) -> None:
 def _labels(axes: Any, panel: charts.Panel, width: float) -> None:
     """Names near their points, where there is room."""
     height = panel.height
-    x = Scale(panel.x.low, panel.x.high, 0, width, panel.x.log)
-    y = Scale(panel.y.low, panel.y.high, height, 0, panel.y.log)
+    x = PixelScale(panel.x.low, panel.x.high, 0, width, panel.x.log)
+    y = PixelScale(panel.y.low, panel.y.high, height, 0, panel.y.log)
     named = [mark for mark in panel.marks if isinstance(mark, charts.PointLabel)]
     room = Room(width, height)
     for mark in panel.marks if named else ():

@@ -9,14 +9,14 @@ from numpy.typing import ArrayLike
 
 from spikewright._base.amounts import number, percent
 from spikewright.report.figures import charts
-from spikewright.report.figures.saving import Figure, Row
+from spikewright.report.figures.saving import ChartInfo, Row
 
 _PERCENTILES = (5, 25, 50, 75, 95)
 _ROW = 24  # pixels of a layer
 _BOX, _MEDIAN = 7 / _ROW, 8 / _ROW
 
 
-def rates_info(rates: Mapping[str, ArrayLike]) -> Figure:
+def rates_info(rates: Mapping[str, ArrayLike]) -> ChartInfo:
     """For each layer a box from the 25th to the 75th percentile of its neurons' rates, a whisker
     from the 5th to the 95th, the median and the mean.
 
@@ -62,4 +62,4 @@ def rates_info(rates: Mapping[str, ArrayLike]) -> Figure:
     )
     names = [f"percentile_{p}_hz" for p in _PERCENTILES]
     header = ("layer", "neurons", "silent", "mean_hz", *names, "largest_hz")
-    return Figure(chart, [header, *rows])
+    return ChartInfo(chart, [header, *rows])

@@ -61,7 +61,7 @@ class Info(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Figure:
+class ChartInfo:
     """The data of a figure that is described already."""
 
     described: Chart

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.report.figures import charts
-from spikewright.report.figures.saving import Figure
+from spikewright.report.figures.saving import ChartInfo
 
 Events = tuple[NDArray, int]
 """Spikes `(step, neuron, count)`, steps counted from 1, and the number of neurons."""
@@ -16,7 +16,7 @@ Events = tuple[NDArray, int]
 
 def spikes_info(
     counts: Mapping[str, ArrayLike], dt: float, order: Mapping[str, ArrayLike] | None = None
-) -> Figure:
+) -> ChartInfo:
     """From spike counts at every step, `{population: (steps, *shape)}`, as probes record them.
 
     A panel a population, a dot a spike; steps are of `dt` seconds. `order` sorts a population's
@@ -41,7 +41,7 @@ def events_of(counts: NDArray, order: ArrayLike | None = None) -> Events:
 
 def spike_times_info(
     times: Mapping[str, Sequence[NDArray]], steps: int, dt: float, before: int = 0
-) -> Figure:
+) -> ChartInfo:
     """From times of spikes in seconds, `{population: one array a neuron}`, as simulators give them.
 
     `steps` of `dt` seconds were recorded, behind `before` others.
@@ -56,7 +56,7 @@ def spike_times_info(
     return _figure(events, steps, dt, before)
 
 
-def _figure(events: Mapping[str, Events], steps: int, dt: float, before: int) -> Figure:
+def _figure(events: Mapping[str, Events], steps: int, dt: float, before: int) -> ChartInfo:
     """Spikes of `steps` steps, behind `before` others."""
     panels: list[charts.Panel] = []
     words: list[str] = []
@@ -75,7 +75,7 @@ def _figure(events: Mapping[str, Events], steps: int, dt: float, before: int) ->
         for t, n, c in spikes
     ]
     chart = charts.Chart("spikes", "", panels, f"{'; '.join(words)}.")
-    return Figure(chart, [("population", "neuron", "time_s", "spikes"), *rows])
+    return ChartInfo(chart, [("population", "neuron", "time_s", "spikes"), *rows])
 
 
 KINDS = (

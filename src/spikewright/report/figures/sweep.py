@@ -36,7 +36,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Curve:
+class ScaleCurve:
     """One synapse and kind of neurons, read after `steps` steps under a readout.
 
     `name` is empty where there is one alone.
@@ -63,7 +63,7 @@ class SweepInfo:
     """
 
     scales: tuple[float | str, ...]
-    curves: tuple[Curve, ...]
+    curves: tuple[ScaleCurve, ...]
     worth: Worth
     source: float | None
     dt: float
@@ -78,7 +78,7 @@ class SweepInfo:
         return all(not isinstance(s, str) and s > 0 for s in self.scales)
 
     @property
-    def chosen(self) -> tuple[Curve, Point] | None:
+    def chosen(self) -> tuple[ScaleCurve, Point] | None:
         """The point that was chosen."""
         return next(((c, p) for c in self.curves for p in c.points if p.chosen), None)
 
@@ -144,7 +144,7 @@ class SweepInfo:
         )
 
     def _scores(
-        self, shown: Sequence[Curve], steps: int, several: bool, spiking: bool
+        self, shown: Sequence[ScaleCurve], steps: int, several: bool, spiking: bool
     ) -> charts.Panel:
         """The scores of the answers, with intervals, beside the source."""
         unit = 100 if self.worth.fraction else 1
@@ -173,7 +173,7 @@ class SweepInfo:
         x = self._scales("" if spiking else _SCALE)
         return charts.Panel(x, y, marks, 272, title=title if several else "")
 
-    def _spikes(self, shown: Sequence[Curve], steps: int) -> charts.Panel:
+    def _spikes(self, shown: Sequence[ScaleCurve], steps: int) -> charts.Panel:
         """Spikes a sample, which do not depend on the readout; dashes keep those below visible."""
         first = self.curves[0].readout
         counts = [p.spikes for c in shown for p in c.points if p.spikes is not None]
@@ -199,14 +199,14 @@ class SweepInfo:
         named = [(v, scale_text(s)) for v, s in zip(self._at, self.scales, strict=True)]
         return charts.Axis(heading, low, high, log=self.numbers, named=named)
 
-    def _style(self, curve: Curve) -> str:
+    def _style(self, curve: ScaleCurve) -> str:
         """A colour for each synapse and kind of neurons, a dash for each readout."""
         names = list(dict.fromkeys(c.name for c in self.curves))
         readouts = list(dict.fromkeys(c.readout for c in self.curves))
         dash = charts.dashed(readouts.index(curve.readout)).partition(" ")[2]
         return f"{charts.colour(names.index(curve.name))} {dash}".strip()
 
-    def _keys(self, curves: Iterable[Curve]) -> list[charts.LegendEntry]:
+    def _keys(self, curves: Iterable[ScaleCurve]) -> list[charts.LegendEntry]:
         lines = (charts.LegendEntry("line", self._style(c), c.text) for c in curves)
         keys = list(dict.fromkeys(lines))
         if self.source is not None:
@@ -216,14 +216,14 @@ class SweepInfo:
             keys.append(charts.LegendEntry("mark", "ring", "chosen", 2))
         return keys
 
-    def _title(self, curve: Curve, point: Point) -> str:
+    def _title(self, curve: ScaleCurve, point: Point) -> str:
         show = shown(self.worth)
         cost = "" if point.spikes is None else f", {number(point.spikes)} spikes a sample"
         interval = f"{show(point.low)} to {show(point.high)}"
         scale = scale_text(self.scales[point.place])
         return f"scale {scale}, {curve.text}: {show(point.value)} ({interval}){cost}"
 
-    def _words(self, curves: Sequence[Curve]) -> str:
+    def _words(self, curves: Sequence[ScaleCurve]) -> str:
         show = shown(self.worth)
         lines = "; ".join(
             f"{curve.text}: "
@@ -275,7 +275,7 @@ def _curves(
     scales: Sequence[float | str],
     worth: Worth,
     output: str | None,
-) -> Iterable[Curve]:
+) -> Iterable[ScaleCurve]:
     lines = dict.fromkeys((key.neurons, key.synapse) for key in settings)
     read = [r for some in settings.values() for r in some if r.name == worth.name]
     readouts = dict.fromkeys(str(r.how["readout"]) for r in read)
@@ -290,4 +290,4 @@ def _curves(
                         spikes, chosen = value_of(here, "spikes per sample"), r.how.get("chosen")
                         points.append(Point(place, *with_interval(r), spikes, bool(chosen)))
                 name = Key(neurons, synapse, None).line or ("no synapse" if len(lines) > 1 else "")
-                yield Curve(name, readout, steps, tuple(points))
+                yield ScaleCurve(name, readout, steps, tuple(points))

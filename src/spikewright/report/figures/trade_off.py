@@ -18,7 +18,7 @@ from spikewright.records import (
     worths,
 )
 from spikewright.report.figures import charts
-from spikewright.report.figures.saving import Figure
+from spikewright.report.figures.saving import ChartInfo
 from spikewright.report.tables import shown
 
 _MOST_LABELS = 24
@@ -75,7 +75,7 @@ class _Measures:
         return charts.Axis(heading, *charts.with_room(costs, log), show, (8, 8), log)
 
 
-def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -> Figure:
+def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -> ChartInfo:
     """A mark a setting by cost and score, those that nothing beats as a line, the choice marked.
 
     Records name their setting in `how["setting"]`; the chosen one has `how["chosen"]`. Each setting
@@ -98,7 +98,7 @@ def trade_off_info(records: Iterable[Record], cost: str = "spikes per sample") -
             header = ("setting", worth.name.replace(" ", "_"), paid.replace(" ", "_"))
             rows = [(s.name, s.worth, s.cost, int(s.front), int(s.chosen)) for s in settings]
             chart = _chart(measures, settings, source, n)
-            return Figure(chart, [(*header, "on_front", "chosen"), *rows])
+            return ChartInfo(chart, [(*header, "on_front", "chosen"), *rows])
     raise ValueError(
         f"a trade-off needs accuracy, or its drop, and {cost} of at least two settings, each named "
         'in how["setting"]'

@@ -15,7 +15,7 @@ from spikewright._base.amounts import number, percent
 from spikewright._base.markup import Child, Markup, el
 from spikewright.records import Record, own_energies, select, worths
 from spikewright.report.figures import EnergiesInfo, energies_info, gaps_info
-from spikewright.report.page.parts import Contents, figure, section, table
+from spikewright.report.page.parts import PageContents, figure, section, table
 from spikewright.report.tables import (
     Column,
     Table,
@@ -35,7 +35,7 @@ _STATUSES = {
 _MOST = 2000  # entries of a trace that are listed
 
 
-def diagnosis(contents: Contents) -> Markup | None:
+def diagnosis(contents: PageContents) -> Markup | None:
     """Error by layer with its parts, the loss by each layer, and proposals."""
     found = list(contents["diagnosis"])
     if not select(found, "gap"):
@@ -84,7 +84,7 @@ def _of_active(found: Sequence[Record]) -> str:
     return f" For each active neuron of the source {number(ratio[0].value)} spikes are sent."
 
 
-def energy(contents: Contents) -> Markup | None:
+def energy(contents: PageContents) -> Markup | None:
     """Energy under each cost table beside the rivals; operations by layer."""
     found = contents["records"]
     children: list[Child] = []
@@ -128,7 +128,7 @@ def _assumptions(energies: Sequence[Record]) -> Markup | None:
     return el("div", el("h3", "Assumptions and sources"), el("dl", entries)) if entries else None
 
 
-def trace(contents: Contents) -> Markup | None:
+def trace(contents: PageContents) -> Markup | None:
     """The form of each layer, and its guarantee."""
     entries = list(contents["trace"])
     if not entries:
@@ -174,7 +174,7 @@ _ENTRIES = (
 )
 
 
-def reproduction(contents: Contents) -> Markup | None:
+def reproduction(contents: PageContents) -> Markup | None:
     """Commands, settings, and versions of the software that computed."""
     commands = [el("pre", el("code", line), class_="wrapped") for line in contents["reproduce"]]
     facts = {

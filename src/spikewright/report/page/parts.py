@@ -43,7 +43,7 @@ class PartOptions(TypedDict, total=False):
     facts: Annotated[Mapping[str, Any] | None, Option(None, "Settings by name.")]
 
 
-class Contents(PartOptions, total=False):
+class PageContents(PartOptions, total=False):
     """The parts of a page, and the records of a run or an evaluation."""
 
     records: Sequence[Record]

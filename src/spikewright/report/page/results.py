@@ -15,7 +15,7 @@ from spikewright.report.figures import (
     sweep_info,
     trade_off_info,
 )
-from spikewright.report.page.parts import Contents, figure, section, table
+from spikewright.report.page.parts import PageContents, figure, section, table
 from spikewright.report.sweeps import rates_table, steps_of_spikes, sweep_table
 from spikewright.report.tables import (
     accuracy_table,
@@ -27,7 +27,7 @@ from spikewright.report.tables import (
 )
 
 
-def training(contents: Contents) -> Markup | None:
+def training(contents: PageContents) -> Markup | None:
     """The pictures of a training's epochs, and the table of changes."""
     figures = [figure(info) for info in epochs_infos(contents["training"])]
     changes = changes_table(contents["training"], "What changed by layer")
@@ -35,7 +35,7 @@ def training(contents: Contents) -> Markup | None:
     return section("training", "The training", figures, shown)
 
 
-def sweep(contents: Contents) -> Markup | None:
+def sweep(contents: PageContents) -> Markup | None:
     """The picture of a sweep, its table, and the rates of layers."""
     records = contents["sweep"]
     if not records:
@@ -55,7 +55,7 @@ def sweep(contents: Contents) -> Markup | None:
     )
 
 
-def accuracy(contents: Contents) -> Markup | None:
+def accuracy(contents: PageContents) -> Markup | None:
     """Accuracy, or error, by step."""
     records = contents["records"]
     infos = enumerate(over_time_infos(records))
@@ -74,7 +74,7 @@ def accuracy(contents: Contents) -> Markup | None:
     return section("accuracy", "Accuracy over time", figures, tables)
 
 
-def trade_off(contents: Contents) -> Markup | None:
+def trade_off(contents: PageContents) -> Markup | None:
     """Accuracy against cost: settings of a search or a sweep, or the steps of one evaluation."""
     groups = of_search(contents["search"]) or {"": over_steps(contents["records"])}
     source = [r for r in contents["search"] if r.name.startswith("source ")]
@@ -95,7 +95,7 @@ def _trade_off(records: list[Record], cost: str, samples: str) -> Markup:
     return figure(info, chart, name=name, title=f"{chart.title}{on}")
 
 
-def rates(contents: Contents) -> Markup | None:
+def rates(contents: PageContents) -> Markup | None:
     """Firing rates, layer by layer."""
     children: list[Child] = []
     if contents["rates"]:
@@ -109,7 +109,7 @@ def rates(contents: Contents) -> Markup | None:
     return section("rates", "Firing rates", children)
 
 
-def raster(contents: Contents) -> Markup | None:
+def raster(contents: PageContents) -> Markup | None:
     """One sample: its spikes, and the source's values."""
     whole = contents["raster"]
     if whole is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from spikewright._base.markup import Markup, el
 from spikewright.report.figures import charts
 from spikewright.report.figures.label_room import Room
-from spikewright.report.figures.scale import EACH, Scale, fitting, shortened, spread
+from spikewright.report.figures.scale import EACH, PixelScale, fitting, shortened, spread
 
 _LEFT, _AXIS, _HEAD, _GAP, _BESIDE = 52, 44, 22, 8, 12  # pixels around panels
 _LEVELS = 8  # of a surface
@@ -102,9 +102,9 @@ def _panel(drawn: _Drawing, panel: charts.Panel, top: float, bottom: float) -> N
         _beside(drawn, panel.beside, right + _BESIDE, top, bottom)
 
 
-def _scale(axis: charts.Axis, start: float, end: float) -> Scale:
+def _scale(axis: charts.Axis, start: float, end: float) -> PixelScale:
     ends = (end, start) if axis.down else (start, end)
-    return Scale(axis.low, axis.high, *ends, axis.log)
+    return PixelScale(axis.low, axis.high, *ends, axis.log)
 
 
 def _row_names(drawn: _Drawing, panel: charts.Panel, top: float, bottom: float) -> float:
@@ -123,7 +123,7 @@ def _titles(drawn: _Drawing, panel: charts.Panel, top: float) -> None:
         drawn.text(drawn.width - 4, top - 8, panel.remark, "end", "muted")
 
 
-def _x_axis(drawn: _Drawing, axis: charts.Axis, x: Scale, top: float, bottom: float) -> None:
+def _x_axis(drawn: _Drawing, axis: charts.Axis, x: PixelScale, top: float, bottom: float) -> None:
     """Ticks, where there is room, and a heading below; lines of a grid where it has one."""
     ticks = axis.ticks(drawn.narrow)
     if axis.named:
@@ -140,7 +140,7 @@ def _x_axis(drawn: _Drawing, axis: charts.Axis, x: Scale, top: float, bottom: fl
 
 
 def _ends(
-    drawn: _Drawing, panel: charts.Panel, y: Scale, right: float, between: tuple[float, float]
+    drawn: _Drawing, panel: charts.Panel, y: PixelScale, right: float, between: tuple[float, float]
 ) -> None:
     """Names beside the right end, moved apart."""
     places = spread([y(value) for value, _, _ in panel.ends], 15, *between)
@@ -155,7 +155,7 @@ def _beside(drawn: _Drawing, panel: charts.Panel, left: float, top: float, botto
         _mark(drawn, mark, x, y)
 
 
-def _mark(drawn: _Drawing, mark: charts.Mark, x: Scale, y: Scale) -> None:
+def _mark(drawn: _Drawing, mark: charts.Mark, x: PixelScale, y: PixelScale) -> None:
     match mark:
         case charts.Line(points, style):
             drawn.path([(x(a), y(b)) for a, b in points], f"line {style}")
@@ -191,7 +191,7 @@ def _mark(drawn: _Drawing, mark: charts.Mark, x: Scale, y: Scale) -> None:
                 drawn.box(x(a) - 4, y(b) - 4, 8, 8, f"fill c0 p{level}")
 
 
-def _boxes(drawn: _Drawing, boxes: charts.Boxes, x: Scale, y: Scale) -> None:
+def _boxes(drawn: _Drawing, boxes: charts.Boxes, x: PixelScale, y: PixelScale) -> None:
     """Boxes one by one where they have titles, else all as one path."""
     path = ""
     for place, (x0, y0, x1, y1) in enumerate(boxes.spans):
