@@ -169,16 +169,15 @@ def _subject(
     arrays = as_held(_random(made) if x is None else x, made.graph, ", held constant")
     title = Path(model).name if isinstance(model, str | Path) else "Your network"
     text = name or ("conversion" if ready else source_text(model, example, x))
-    base, first = _plain(made), _first(made)
     return Subject(
-        base=base,
+        base=_plain(made),
         x=arrays,
         y=y,
         title=title,
         model=text,
         lines=(),
         command=command,
-        first=first,
+        first=_first(made),
         given=made.arguments,
         again=ready,
     )

@@ -63,7 +63,9 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
         spikes = np.abs(counts).sum(axis=0)  # of each neuron, either sign
         parts = {**_raster(counts, spikes), **_maps(counts, spikes, subject.channels(name))}
         arrays |= {f"{place} {what}": array for what, array in parts.items()}
-        layers.append({"name": name, "neurons": spikes.size, **_told(int(spikes.sum()), counts)})
+        total = int(spikes.sum())
+        rate = total / (counts.size * DT)
+        layers.append({"name": name, "neurons": spikes.size, "spikes": total, "rate": rate})
     output, values = _output(found)
     header = {
         "kind": "sample",
@@ -76,11 +78,6 @@ def look(subject: Subject, number: int, wish: Wish) -> bytes:
         "command": subject.command_of(wish),
     }
     return pack(header, arrays | values)
-
-
-def _told(spikes: int, counts: NDArray) -> dict[str, Any]:
-    """Spikes of a layer, and its mean rate in Hz."""
-    return {"spikes": spikes, "rate": spikes / (counts.size * DT)}
 
 
 def _bytes(counts: NDArray) -> NDArray:

@@ -17,7 +17,6 @@ from spikewright.explorer.subject import Subject
 from spikewright.explorer.wish import Wish, changes_of
 from spikewright.records import select
 from spikewright.study.grid.sweep import sweep
-from spikewright.study.point import OperatingPoint
 from spikewright.study.result import StudyResult
 
 CURVE = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -105,28 +104,21 @@ def _swept(subject: Subject, wish: Wish, count: int, stopped: Callable[[], bool]
 
 
 def _numbers(found: StudyResult) -> dict[str, Any]:
-    """The score with its interval, that of the source, and what it costs."""
+    """The score with its interval, that of the source, what it costs, and rates of layers in Hz."""
     (point,) = found.points
     joules, table = point.energy, found.facts["energy_table"]
     paid = {"energy": joules, "energy_text": "" if joules is None else format_energy(joules, table)}
-    return {**_score(point), "spikes": point.spikes, **paid, "layers": _layers(found)}
-
-
-def _score(point: OperatingPoint) -> dict[str, Any]:
-    score = point.scores[0]
+    score, rates = point.scores[0], select(found.records, "firing rate")
     return {
         "measure": score.worth.name,
         "fraction": score.worth.fraction,
         "value": score.value.value,
         "interval": score.value.interval,
         "source": None if score.source is None else score.source.value,
+        "spikes": point.spikes,
+        **paid,
+        "layers": [{"name": r.how["layer"], "rate": r.value} for r in rates if "layer" in r.how],
     }
-
-
-def _layers(found: StudyResult) -> list[dict[str, Any]]:
-    """The mean rate of each layer in Hz."""
-    rates = [r for r in select(found.records, "firing rate") if "layer" in r.how]
-    return [{"name": r.how["layer"], "rate": r.value} for r in rates]
 
 
 def advised(subject: Subject, wish: Wish, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
