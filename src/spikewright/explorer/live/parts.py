@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.engines.program import Recording
-from spikewright.network import Connection, Ensemble, Network, Neurons, Node, ObjView, Probe
+from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, ObjView, Probe
 from spikewright.simulator import Simulator
 
 STEPS = 1000
@@ -79,7 +79,7 @@ def _name_of(probe: Probe, names: Names) -> str:
     """A probe's label, or what it records of which object."""
     if probe.label:
         return str(probe.label)
-    neurons = probe.obj if isinstance(probe.obj, Neurons) else None
+    neurons = probe.obj if isinstance(probe.obj, NeuronsView) else None
     part = " (a part)" if isinstance(probe.target, ObjView) else ""
     if neurons is None and probe.attr in ("decoded_output", "output"):
         return f"{_target(probe.obj, names)}{part}"
@@ -91,7 +91,7 @@ def _name_of(probe: Probe, names: Names) -> str:
 def _target(item: Any, names: Names) -> str:
     if isinstance(item, Connection):
         return f"{_target(item.pre_obj, names)} to {_target(item.post_obj, names)}"
-    named = item.ensemble if isinstance(item, Neurons) else item
+    named = item.ensemble if isinstance(item, NeuronsView) else item
     return names.get(named) or type(item).__name__
 
 
@@ -145,7 +145,7 @@ def _bound(simulator: Simulator, probe: Probe) -> float:
 def _height(simulator: Simulator, probe: Probe) -> NDArray | None:
     """The recorded value of a spike of each neuron; None for recordings without spikes."""
     neurons = probe.obj
-    if not isinstance(neurons, Neurons) or probe.synapse is not None:
+    if not isinstance(neurons, NeuronsView) or probe.synapse is not None:
         return None
     shape = neurons.ensemble.shape
     if probe.attr == "output" and neurons.ensemble.neuron_type.spiking:
