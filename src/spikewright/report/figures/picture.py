@@ -173,18 +173,11 @@ def _labels(axes: Any, panel: charts.Panel, width: float) -> None:
     height = panel.height
     x = PixelScale(panel.x.low, panel.x.high, 0, width, panel.x.log)
     y = PixelScale(panel.y.low, panel.y.high, height, 0, panel.y.log)
-    named = [mark for mark in panel.marks if isinstance(mark, charts.PointLabel)]
-    room = Room(width, height)
-    for mark in panel.marks if named else ():
-        room.keep(mark, x, y)
-    for label in named:
-        text = shortened(label.text, charts.LABEL[0])
-        found = room.beside(x(label.point[0]), y(label.point[1]), text)
-        if found is not None:
-            dx, dy, anchor = found
-            sides = {"start": "left", "middle": "center", "end": "right"}
-            axes.annotate(text, label.point, (0.72 * dx, -0.72 * dy), ha=sides[anchor],
-                          textcoords="offset points", **_look(label.style))  # fmt: skip
+    sides = {"start": "left", "middle": "center", "end": "right"}
+    for label, text, place in Room(width, height).labels(panel, x, y, charts.LABEL[0]):
+        dx, dy, anchor = place
+        axes.annotate(text, label.point, (0.72 * dx, -0.72 * dy), ha=sides[anchor],
+                      textcoords="offset points", **_look(label.style))  # fmt: skip
 
 
 def _mark(axes: Any, mark: charts.Mark, order: float) -> None:

@@ -91,12 +91,13 @@ def _panel(drawn: _Drawing, panel: charts.Panel, top: float, bottom: float) -> N
             drawn.text(left - 6, y(value) + 4, text, "end", "tick")
     if panel.x.heading:
         _x_axis(drawn, panel.x, x, top, bottom)
-    if any(isinstance(mark, charts.PointLabel) for mark in panel.marks):
-        drawn.room.keep_line([(left, top), (left, bottom), (right, bottom)])
-        for mark in panel.marks:
-            drawn.room.keep(mark, x, y)
     for mark in panel.marks:
         _mark(drawn, mark, x, y)
+    drawn.room.keep_line([(left, top), (left, bottom), (right, bottom)])
+    for label, text, place in drawn.room.labels(panel, x, y, charts.LABEL[drawn.narrow]):
+        dx, dy, anchor = place
+        at = x(label.point[0]) + dx, y(label.point[1]) + dy
+        drawn.text(*at, text, anchor, label.style or None)
     _ends(drawn, panel, y, right, (top, bottom))
     if panel.beside is not None:
         _beside(drawn, panel.beside, right + _BESIDE, top, bottom)
@@ -183,8 +184,6 @@ def _mark(drawn: _Drawing, mark: charts.Mark, x: PixelScale, y: PixelScale) -> N
         case charts.Ring((a, b)):
             at = [(x(a), y(b) - 10), (x(a) + 10, y(b)), (x(a), y(b) + 10), (x(a) - 10, y(b))]
             drawn.path(at, "ring", closed=True)
-        case charts.PointLabel((a, b), text, style):
-            drawn.label(x(a), y(b), shortened(text, charts.LABEL[drawn.narrow]), style or None)
         case charts.Surface(points, values, top):
             for (a, b), value in zip(points, values, strict=True):
                 level = round(_LEVELS * value / top)
@@ -230,19 +229,9 @@ class _Drawing:
         self, x: float, y: float, content: str, anchor: str = "start", class_: str | None = None
     ) -> None:
         """A text whose baseline is at y, of which labels keep clear."""
-        self._text(x, y, content, anchor, class_)
-        self.room.keep_text(x, y, content, anchor)
-
-    def _text(self, x: float, y: float, content: str, anchor: str, class_: str | None) -> None:
         at = {"x": _at(x), "y": _at(y)}
         self.shapes.append(el("text", content, **at, text_anchor=anchor, class_=class_))
-
-    def label(self, x: float, y: float, content: str, class_: str | None = None) -> None:
-        """A text near a point, wherever there is room."""
-        found = self.room.beside(x, y, content)
-        if found is not None:
-            dx, dy, anchor = found
-            self._text(x + dx, y + dy, content, anchor, class_)
+        self.room.keep_text(x, y, content, anchor)
 
     def line(self, x0: float, y0: float, x1: float, y1: float, class_: str) -> None:
         """A straight line."""
