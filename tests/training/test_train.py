@@ -115,6 +115,23 @@ def test_only_what_is_named_is_trained(
     assert changed == {group}
 
 
+def test_pruned_weights_stay_zero() -> None:
+    """Of weights those that are not zero change: joules are counted by these alone."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 20), torch.nn.ReLU(), torch.nn.Linear(20, 4))
+    with torch.no_grad():
+        for layer in (model[0], model[2]):
+            layer.weight.mul_(torch.rand_like(layer.weight) < 0.5)
+    x = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
+    before = sw.convert(model, spiking=True, example_input=x[:1])
+    after = trained(before, x, epochs=1, keep="last").conversion
+    for node in before.graph:
+        for field, array in node.layer.arrays().items():
+            now = after.graph[node.name].layer.arrays()[field]
+            assert not np.array_equal(now, array)
+            assert field != "weight" or not now[array == 0].any()
+
+
 def test_equal_arguments_give_equal_weights(
     conversion: sw.Conversion, digits: tuple[Any, Any]
 ) -> None:

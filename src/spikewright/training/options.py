@@ -105,13 +105,6 @@ class TrainOptions(FitOptions, total=False):
             number(least=0.0),
         ),
     ]
-    refit: Annotated[
-        bool,
-        Option(
-            False,
-            "First fit weights layer by layer, by least squares; with 0 epochs that alone.",
-        ),
-    ]
     metric: Annotated[
         Callable[[Any, Any], Any] | None,
         Option(None, "A function that judges in place of accuracy, as for `evaluate`."),
@@ -133,7 +126,7 @@ class TrainOptions(FitOptions, total=False):
             _RATE,
         ),
     ]
-    epochs: Annotated[int, Option(10, "Times that all samples are seen, at most.")]
+    epochs: Annotated[int, Option(10, "Times that all samples are seen, at most.", whole(1))]
     timeout: Annotated[
         float | None,
         Option(None, "Seconds after which it ends (default: never).", number(above=0.0)),
@@ -171,7 +164,7 @@ class ReconstructOptions(FitOptions, total=False):
         float | None,
         Option(300.0, "Seconds after which it ends; None: never.", number(above=0.0)),
     ]
-    epochs: Annotated[int, Option(1000, "Times that all samples are seen, at most.")]
+    epochs: Annotated[int, Option(1000, "Times that all samples are seen, at most.", whole(1))]
     learning_rate: Annotated[
         float, Option(1e-3, "Of biases; thresholds and starts learn faster.", number(above=0.0))
     ]

@@ -91,17 +91,11 @@ class TrainingSettings(Budgets, TrainingObjective, Course, Computing):
     thresholds: Thresholds = "chosen"
     trainable: tuple[str, ...] = TRAINABLE
     frozen: tuple[str, ...] | None = None
-    refit: bool = False
 
     def __post_init__(self) -> None:
-        least = 0 if self.refit else 1
-        several = f"a whole number from {least}" + " with refit" * self.refit
         self._require("steps", _whole(self.steps, 1), "a whole number from 1")
-        self._require("epochs", _whole(self.epochs, least), several)
         share = is_number(self.validation) and 0 <= self.validation < 1
         self._require("validation", share, "samples, or a share of them from 0, below 1")
-        if self.refit and "weights" not in self.trainable:
-            raise TrainingError('refit=True fits weights: name "weights" in trainable')
 
     @property
     def trains_scales(self) -> bool:

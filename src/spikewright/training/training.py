@@ -102,7 +102,6 @@ def train(
         done.kept,
         done.learning_rate,
         changes=tuple(moved),
-        refitted=done.refitted,
         frozen=frozen_layers(job.graph, job.frozen),
         _home=home,
     )

@@ -27,10 +27,9 @@ from spikewright.training.gradients.budget import TrainingBudget, scale
 from spikewright.training.gradients.judge import NetworkJudge
 from spikewright.training.gradients.losses import JudgedOutput, TrainingLoss, spreads
 from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of, rate_of
-from spikewright.training.gradients.refitting import refit
 from spikewright.training.gradients.rounded import RoundedNetwork
 from spikewright.training.gradients.teacher import Teacher
-from spikewright.training.history import Epoch, Measured, Refitted, Way
+from spikewright.training.history import Epoch, Measured, Way
 from spikewright.training.job import TrainingJob
 
 _NORM = 1.0  # of all gradients together, at most
@@ -42,14 +41,13 @@ _SILENCE = 1e9  # times its threshold: a neuron sends nothing
 class Fitted:
     """A trained network: thresholds and starts by site, the epochs, and the one that was kept.
 
-    `learning_rate` is that of weights. `refitted` is what was before the epochs, if anything was.
+    `learning_rate` is that of weights.
     """
 
     network: RoundedNetwork
     history: tuple[Epoch, ...]
     kept: int
     learning_rate: float
-    refitted: Refitted | None
 
     @property
     def thresholds(self) -> dict[str, NDArray]:
@@ -76,7 +74,6 @@ def fitted(job: TrainingJob) -> Fitted:
         tuple(fitting.history),
         fitting.kept,
         fitting.learning_rate,
-        fitting.refitted,
     )
 
 
@@ -127,7 +124,6 @@ class Fitting:
         self._rates = [part["lr"] for part in self._optimiser.param_groups]
         self.history: list[Epoch] = []
         self.kept = 0
-        self.refitted: Refitted | None = None
         self._best: tuple[tuple[float, ...], _state.Tensors] | None = None
         self._way: Way = "time" if self.settings.method == "time" else "rounding"
         self._factor = 1.0  # of the rates
@@ -146,13 +142,10 @@ class Fitting:
         if isinstance(data, TrainingSamples) and settings.epochs > 1:
             data = self.judge.teacher.remembered(data)
         held = None if held is None else self.judge.teacher.remembered(held)
-        before: Measured | None = None
-        if held is not None and not self.history:
-            before = self._keep(held, 0)
-            self.judge.budget.begin()
         if not self.history:
-            if settings.refit:
-                self._refit(held, before)
+            if held is not None:
+                self._keep(held, 0)
+                self.judge.budget.begin()
             if settings.chooses_rate:
                 self._choose(data, self.job.first if held is None else held)
             self._before = time.monotonic() - begun
@@ -219,23 +212,6 @@ class Fitting:
     def _share_of_time(self, begun: float) -> float:
         timeout = self.settings.timeout
         return 0.0 if timeout is None else (time.monotonic() - begun) / timeout
-
-    def _refit(self, held: TrainingSamples | None, before: Measured | None) -> None:
-        """Fit weights by least squares; where the loss on what is held back rises, they stay.
-
-        `before` is what was measured there before.
-        """
-        state, best = deepcopy(self.network.state_dict()), self._best
-        biases, progress = "biases" in self.settings.trainable, self.settings.progress
-        refit(self.judge, self.job.first, biases, progress)
-        self._best = None
-        after = None if held is None else self._keep(held, 0)
-        self.refitted = Refitted(before, after)
-        if not self.refitted.kept:
-            self.network.load_state_dict(state)
-            self._best = best
-        elif held is not None:
-            self.judge.budget.begin()
 
     def _choose(self, data: TrainingSamples | SampleStream, judged: TrainingSamples) -> None:
         """Choose the rate by short trials, and with "auto" how to begin, where there is room.
@@ -358,7 +334,6 @@ class Fitting:
             "way": self._way,
             "factor": self._factor,
             "before": self._before,
-            "refitted": _state.of_refitted(self.refitted),
             "random": torch.get_rng_state().numpy(),
         }
 
@@ -371,7 +346,6 @@ class Fitting:
             self._best = tuple(state["rank"]), _state.to_tensors(state["best"])
         self.kept, self._way = state["kept"], state["way"]
         self._factor, self._before = state["factor"], state["before"]
-        self.refitted = _state.to_refitted(state["refitted"])
         torch.set_rng_state(torch.tensor(state["random"]))
 
 

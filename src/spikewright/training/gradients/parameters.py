@@ -51,16 +51,6 @@ class GraphParameters(nn.Module):
         for name, kept in self.named_buffers():
             self._arrays[int(name.removeprefix("kept_"))].mul_(kept)
 
-    def own(self, node: str, field: str) -> Group | None:
-        """The group of an array that may be trained and is this layer's alone; else None."""
-        place = self._places[node].get(field)
-        uses = sum(place in fields.values() for fields in self._places.values())
-        return self._groups.get(place) if place is not None and uses == 1 else None
-
-    def unpruned(self, node: str, field: str) -> Tensor | None:
-        """1 for weights that may change, and 0 for those of zero at first; None where all may."""
-        return dict(self.named_buffers()).get(f"kept_{self._places[node][field]}")
-
     def of(self, node: str) -> dict[str, nn.Parameter]:
         """A layer's arrays, by field."""
         return {field: self._arrays[place] for field, place in self._places[node].items()}

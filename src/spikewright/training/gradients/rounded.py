@@ -244,13 +244,11 @@ class RoundedNetwork(nn.Module):
         inputs: Mapping[str, Tensor],
         sent: Mapping[str, Tensor] | None = None,
         quickly: bool = False,
-        until: str | None = None,
     ) -> tuple[Values, Values]:
         """Values of all nodes, and the counts of all sites, by name.
 
         `sent` are counts that sites have sent in truth: they take the place of the rounded ones,
-        with the gradient of those. `quickly` is as for `equation_of`. Nodes behind the node `until`
-        are left out.
+        with the gradient of those. `quickly` is as for `equation_of`.
         """
         weights = self.weights()
         equations = {node.name: self.equation_of(node.name, quickly) for node in self.graph}
@@ -269,5 +267,5 @@ class RoundedNetwork(nn.Module):
             self.graph, weights, equations, neurons, self.normalised, self.following, present=names
         )
         laid_out = {name: x[None] for name, x in self.laid_out(inputs).items()}
-        found = once.block(laid_out, {}, 0, keep=names, until=until)
+        found = once.block(laid_out, {}, 0, keep=names)
         return {name: value.squeeze(0) for name, value in found.values.items()}, found.counts

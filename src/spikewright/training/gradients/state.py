@@ -10,7 +10,7 @@ import torch
 
 from spikewright.engines.torch.device import Tensor, numpy_of
 from spikewright.training.gradients.budget import TrainingBudget
-from spikewright.training.history import Epoch, Measured, Refitted
+from spikewright.training.history import Epoch, Measured
 
 Tensors = dict[str, Tensor]
 
@@ -67,16 +67,3 @@ def to_history(records: Any) -> list[Epoch]:
         held = record["held_back"]
         found.append(Epoch(**{**record, "held_back": None if held is None else Measured(**held)}))
     return found
-
-
-def of_refitted(refitted: Refitted | None) -> dict[str, Any] | None:
-    """Measurements before and after weights were fitted, as plain data."""
-    return None if refitted is None else asdict(refitted)
-
-
-def to_refitted(record: Any) -> Refitted | None:
-    """Measurements before and after weights were fitted, from plain data."""
-    if record is None:
-        return None
-    found = {name: None if m is None else Measured(**m) for name, m in record.items()}
-    return Refitted(**found)

@@ -34,9 +34,9 @@ class Teacher:
         return self.outputs(self.values(inputs))
 
     @torch.no_grad()
-    def values(self, inputs: Mapping[str, Tensor], until: str | None = None) -> Values:
-        """Values of all nodes for a batch, or of those to a node; they are never remembered."""
-        return self._network(inputs, until=until)[0]
+    def values(self, inputs: Mapping[str, Tensor]) -> Values:
+        """Values of all nodes for a batch; they are never remembered."""
+        return self._network(inputs)[0]
 
     @torch.no_grad()
     def of(self, samples: TrainingSamples, nodes: Collection[str]) -> Iterator[Values]:
