@@ -12,7 +12,7 @@ from trainings import STEPS, moved_arrays, trained
 import spikewright as sw
 from spikewright.errors import ConversionError, SimulationError, TrainingError
 from spikewright.training.changes import THRESHOLDS
-from spikewright.training.settings import Trainable
+from spikewright.training.options import Trainable
 
 
 def spikes(conversion: sw.Conversion, x: Any) -> float:
@@ -166,7 +166,6 @@ def test_a_timeout_ends_a_training(conversion: sw.Conversion, digits: tuple[Any,
         ({"rates": {"no": (0, 50)}}, "'no' .key of rates.*no layer with neurons of that name"),
         ({"patience": 0}, "patience must be None or a whole number from 1, got 0"),
         ({"patience": 2, "validation": 0.0}, "patience: is measured on samples"),
-        ({"layers": -1.0}, "layers must be a number from 0, got -1.0"),
         ({"keep": "first"}, "keep must be one of 'best', 'last', got 'first'"),
         ({"loss": "mse"}, "loss must be one of .*or a function, got 'mse'"),
         ({"loss": "truth"}, "needs labels or targets: give y"),

@@ -69,7 +69,12 @@ from spikewright.training import (
     torch_module,
     train,
 )
-from spikewright.training.options import ReconstructOptions, TrainOptions
+from spikewright.training.options import (
+    ReconstructOptions,
+    TrainingSettings,
+    TrainOptions,
+    settings_of,
+)
 from spikewright.training.surrogates import Surrogate
 
 
@@ -402,11 +407,8 @@ class Conversion(Shown):
         `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
         docs/training.md.
         """
-        given: dict[str, Any] = dict(options)
-        by_layer = {name: self._named(given.pop(name)) for name in ("frozen", "rates")}
-        share = given.pop("validation")
-        asked = TrainingRequest.of(x, y, share, steps=steps, **by_layer, **given)
-        return train(self, replace(asked, model=self._model, live=self._live), self._remade)
+        asked = TrainingRequest(x, y, self._settings(steps, options), self._model, self._live)
+        return train(self, asked, self._remade)
 
     @declared(TrainingError)
     def reconstruct(
@@ -426,11 +428,8 @@ class Conversion(Shown):
         Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
         once, and without its weights.
         """
-        given: dict[str, Any] = {**RECONSTRUCTED, **options}
-        given["frozen"] = self._named(given["frozen"])
-        share = given.pop("validation")
-        asked = TrainingRequest.of(x, None, share, steps=steps, **given)
-        return reconstruct(self, replace(asked, model=self._model))
+        settings = self._settings(steps, {**RECONSTRUCTED, **options})
+        return reconstruct(self, TrainingRequest(x, None, settings, self._model))
 
     @spelled()
     def torch_module(
@@ -489,6 +488,11 @@ class Conversion(Shown):
             return None
         model = self._reading.model if self.source.loaded is None else self.source.loaded
         return replace(self._reading, model=model, form=Wanted(self.arguments).form)
+
+    def _settings(self, steps: int, given: Mapping[str, Any]) -> TrainingSettings:
+        """The settings of a training, whose layers are named as in the graph."""
+        by_layer = {name: self._named(given.get(name)) for name in ("frozen", "rates")}
+        return settings_of(steps, {**given, **by_layer})
 
     def _named(self, value: Any) -> Any:
         """A setting by layer with names in the place of layers of the model."""

@@ -18,7 +18,7 @@ from spikewright.measure.energy import CostTable, cost_table, energy
 from spikewright.measure.operations import Counter
 from spikewright.running.converted import Converted
 from spikewright.training.data import TrainingSamples
-from spikewright.training.settings import Range, TrainingSettings
+from spikewright.training.options import Range, TrainingSettings
 from spikewright.training.sites import TrainedSite
 
 Prices = Mapping[str, Any]  # by layer: of a spike, a number or an array of the layer's shape
@@ -29,7 +29,8 @@ class Bound:
     """At most `limit` a sample may be spent by spikes, or at least that where it is `least`.
 
     Spikes cost `prices`; what a sample costs without any, `fixed`, is not part of the limit and of
-    what is spent. `layer` is the only one that a bound on rates is about.
+    what is spent. `layer` is the only one that a bound on rates is about. Joules are `counted`,
+    operation by operation.
     """
 
     name: str
@@ -39,11 +40,7 @@ class Bound:
     fixed: float = 0.0
     least: bool = False
     layer: str | None = None
-
-    @property
-    def table(self) -> str | None:
-        """The cost table that joules are counted by."""
-        return None
+    counted: CountedEnergy | None = None
 
     def excess(self, amount: float) -> float:
         """The share of the limit by which an amount is beyond it; below 0 within."""
@@ -57,27 +54,14 @@ class Bound:
 
     def spent(self, counts: Mapping[str, NDArray], inputs: Mapping[str, NDArray]) -> float:
         """What a run spends that sends these counts, summed over samples."""
-        return float(self.linear(counts))
-
-
-@dataclass(frozen=True, eq=False)
-class _Energy(Bound):
-    """A bound on joules, which are counted operation by operation."""
-
-    counted: _Counted | None = None
-
-    @property
-    def table(self) -> str | None:
-        return None if self.counted is None else self.counted.table.name
-
-    def spent(self, counts: Mapping[str, NDArray], inputs: Mapping[str, NDArray]) -> float:
-        assert self.counted is not None
+        if self.counted is None:
+            return float(self.linear(counts))
         samples = len(next(iter(inputs.values())))
         return self.counted(counts, inputs) - samples * self.fixed
 
 
 @dataclass(frozen=True, eq=False)
-class _Counted:
+class CountedEnergy:
     """Joules of runs of a conversion under a cost table."""
 
     conversion: Converted
@@ -107,13 +91,11 @@ def bounds_of(
 ) -> tuple[Bound, ...]:
     """The bounds of a training; raises `TrainingError` for those that no network could keep."""
     found: list[Bound] = []
-    if settings.spikes is not None:
-        found.append(
-            Bound(f"spikes={settings.spikes:g}", "spikes", settings.spikes, dict.fromkeys(sites, 1))
-        )
-    if settings.joules is not None:
-        found.append(_energy(conversion, samples, settings, settings.joules))
-    for layer, (low, high) in _by_layer(conversion, sites, settings.rates).items():
+    if (spikes := settings["spikes"]) is not None:
+        found.append(Bound(f"spikes={spikes:g}", "spikes", spikes, dict.fromkeys(sites, 1)))
+    if (joules := settings["joules"]) is not None:
+        found.append(_energy(conversion, samples, settings, joules))
+    for layer, (low, high) in _by_layer(conversion, sites, settings["rates"] or {}).items():
         found += _rates(conversion, sites, settings, layer, low, high)
     return tuple(found)
 
@@ -121,14 +103,15 @@ def bounds_of(
 def _energy(
     conversion: Converted, samples: TrainingSamples, settings: TrainingSettings, limit: float
 ) -> Bound:
-    counted = _Counted(conversion, cost_table(settings.energy_table), settings.steps)
+    table, steps = settings["energy_table"], settings["steps"]
+    counted = CountedEnergy(conversion, cost_table(table), steps)
     populations = conversion.populations()
     silent = {n: np.zeros((len(samples), *e.shape)) for n, e in populations.items()}
     fixed = counted(silent, samples.x) / len(samples)
     if fixed >= limit:
         raise TrainingError(
-            f"joules={limit:g}: a sample costs {fixed:.3g} J in {settings.steps} steps where no "
-            f"neuron sends a spike, by the cost table {settings.energy_table!r}. Give more, or "
+            f"joules={limit:g}: a sample costs {fixed:.3g} J in {steps} steps where no "
+            f"neuron sends a spike, by the cost table {table!r}. Give more, or "
             "fewer steps"
         )
     fan_out = counted.counter.fan_out()
@@ -138,7 +121,7 @@ def _energy(
         for name, e in populations.items()
         if name in fan_out
     }
-    return _Energy(f"joules={limit:g}", "J", limit - fixed, prices, fixed, counted=counted)
+    return Bound(f"joules={limit:g}", "J", limit - fixed, prices, fixed, counted=counted)
 
 
 def _by_layer(
@@ -162,14 +145,14 @@ def _rates(
     high: float,
 ) -> Iterator[Bound]:
     """The two bounds on a layer's mean rate in Hz."""
-    cap = sites[layer].kind.most_spikes
-    if cap is not None and low > cap / settings.dt:
+    cap, dt = sites[layer].kind.most_spikes, settings["dt"]
+    if cap is not None and low > cap / dt:
         raise TrainingError(
             f"rates: neurons of layer {layer!r} send at most {cap} spikes a step, "
-            f"{cap / settings.dt:g} Hz, which is below {low:g} Hz. Allow more spikes a step"
+            f"{cap / dt:g} Hz, which is below {low:g} Hz. Allow more spikes a step"
         )
     neurons = conversion.populations()[layer].n_neurons
-    prices = {layer: 1.0 / (neurons * settings.steps * settings.dt)}
+    prices = {layer: 1.0 / (neurons * settings["steps"] * dt)}
     said = f"rates={{{layer!r}: ({low:g}, {high:g})}}"
     yield Bound(said, "Hz", high, prices, layer=layer)
     if low:

@@ -12,7 +12,7 @@ from spikewright.graph import Graph
 from spikewright.records import Record
 from spikewright.training.history import Epoch
 from spikewright.training.sites import TrainedSite
-from spikewright.training.trainable import GROUPS, TRAINED
+from spikewright.training.trainable import Group, trained_arrays
 
 THRESHOLDS = "threshold, after over before"
 
@@ -21,29 +21,24 @@ def changes_of(
     before: Graph,
     after: Graph,
     sites: Mapping[str, TrainedSite],
-    thresholds: Mapping[str, NDArray],
-    starts: Mapping[str, NDArray],
+    trained: Mapping[str, TrainedSite],
 ) -> Iterator[Record]:
     """By layer: the relative change of weights and biases, and of thresholds and starts.
 
     Of weights and biases it is the 2-norm of the difference over that of the arrays before; of
     thresholds the geometric mean of after over before; of starts the mean difference in spikes.
     """
-    for node in before:
-        fields = TRAINED.get(type(node.layer), {})
-        arrays, others = node.layer.arrays(), after[node.name].layer.arrays()
-        for group in GROUPS:
-            named = [f for f, of in fields.items() if of == group and f in arrays]
-            if named:
-                moved = _relative(
-                    np.concatenate([np.ravel(arrays[f]) for f in named]),
-                    np.concatenate([np.ravel(others[f]) for f in named]),
-                )
-                yield Record(f"change of {group}", moved, "fraction", how={"layer": node.name})
+    fields: dict[tuple[str, Group], list[str]] = {}
+    for (node, entry), group in trained_arrays(before).items():
+        fields.setdefault((node, group), []).append(entry)
+    for (node, group), entries in fields.items():
+        arrays = (graph[node].layer.arrays() for graph in (before, after))
+        moved = _relative(*(np.concatenate([np.ravel(a[f]) for f in entries]) for a in arrays))
+        yield Record(f"change of {group}", moved, "fraction", how={"layer": node})
     for name, site in sites.items():
-        ratio = float(np.exp(np.mean(np.log(thresholds[name] / site.threshold))))
+        ratio = float(np.exp(np.mean(np.log(trained[name].threshold / site.threshold))))
         yield Record(THRESHOLDS, ratio, "ratio", how={"layer": name})
-        moved = float(np.mean(starts[name] - site.start))
+        moved = float(np.mean(trained[name].start - site.start))
         yield Record("change of start", moved, "spikes", how={"layer": name})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from spikewright.choosing.statistics.fingerprint import fingerprint
@@ -15,11 +15,11 @@ from spikewright.measure.metric import Metric
 from spikewright.measure.truth import Output
 from spikewright.training.bounds import Bound
 from spikewright.training.data import SampleStream, TrainingSamples
-from spikewright.training.settings import TrainingSettings
+from spikewright.training.options import TrainingSettings
 from spikewright.training.sites import TrainedSite
 
-_NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen")
-"""Settings that have no part in a result, and two of which what they come to is told."""
+_NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen", "validation")
+"""Settings that have no part in a result, and three of which what they come to is told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,7 @@ class TrainingJob:
 
     def about(self) -> dict[str, Any]:
         """Plain data: what results depend on, by name. Of a user's own batches only that it is."""
-        given = {f.name: getattr(self.settings, f.name) for f in fields(self.settings)}
-        told = {name: _plain(value) for name, value in given.items() if name not in _NO_RESULT}
+        told = {n: _plain(value) for n, value in self.settings.items() if n not in _NO_RESULT}
         return {
             "model": fingerprint(self.graph),
             "thresholds": _digest({n: s.threshold for n, s in self.sites.items()}),

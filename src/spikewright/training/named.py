@@ -14,7 +14,7 @@ from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place, parameters_of
 from spikewright.graph import Graph, Node
-from spikewright.training.trainable import TRAINED
+from spikewright.training.trainable import trained_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +41,9 @@ class NamedParameters:
         frozen = {n for place, o in self.origins.items() if place in self.frozen for n in o.held}
         return frozenset(
             name
-            for (node, field), origin in self.origins.items()
-            if field in TRAINED.get(type(self.graph[node].layer), {}) and node not in self.fixed
-            for name in origin.held
+            for place in trained_arrays(self.graph)
+            if place in self.origins and place[0] not in self.fixed
+            for name in self.origins[place].held
             if name not in frozen
         )
 
@@ -92,13 +92,10 @@ def _of_graph(graph: Graph, fixed: Container[str], frozen: Collection[Place]) ->
     arrays: dict[str, NDArray] = {}
     origins: dict[Place, Origin] = {}
     known: dict[int, str] = {}
-    for node in graph:
-        for field in TRAINED.get(type(node.layer), {}):
-            array = node.layer.arrays().get(field)
-            if array is None:
-                continue
-            name = known.setdefault(id(array), f"{_own_name(node)}.{field}")
-            arrays[name] = array
-            index = np.arange(array.size).reshape(array.shape)
-            origins[node.name, field] = Origin([name], np.zeros_like(index), index)
+    for node, field in trained_arrays(graph):
+        array = graph[node].layer.arrays()[field]
+        name = known.setdefault(id(array), f"{_own_name(graph[node])}.{field}")
+        arrays[name] = array
+        index = np.arange(array.size).reshape(array.shape)
+        origins[node, field] = Origin([name], np.zeros_like(index), index)
     return NamedParameters(graph, arrays, origins, fixed, frozen)

@@ -1,25 +1,28 @@
-"""Options of trainings."""
+"""Options of trainings, and the settings that they come to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Required, get_args
 
-from spikewright._base.arguments import is_number
-from spikewright._base.options import Check, Option, number, whole
+from spikewright._base.arguments import is_number, is_whole
+from spikewright._base.options import Check, Option, checked, number, whole
 from spikewright.engines.settings import StepOptions
+from spikewright.errors import TrainingError
 from spikewright.records import DEFAULT_TABLE
-from spikewright.training.settings import (
-    TRAINABLE,
-    Keep,
-    LearningRate,
-    LossName,
-    Method,
-    OptimiserName,
-    Precision,
-    Thresholds,
-)
+
+Method = Literal["rounding", "time", "auto"]
+Trainable = Literal["weights", "biases", "scales", "initial_voltage", "neuron_scales"]
+Thresholds = Literal["chosen", "kept"]
+Keep = Literal["best", "last"]
+Precision = Literal["float32", "bfloat16"]
+LearningRate = float | Literal["chosen"]
+LossName = Literal["both", "imitation", "truth"]
+OptimiserName = Literal["adam", "adamw", "sgd"]
+Range = tuple[float, float]
+TRAINABLE: tuple[Trainable, ...] = ("weights", "biases", "scales", "initial_voltage")
+"""Names of the arrays that a training changes by default."""
 
 
 def _or_function(*names: str) -> Check:
@@ -96,15 +99,6 @@ class TrainOptions(FitOptions, total=False):
             _or_function("both", "imitation", "truth"),
         ),
     ]
-    layers: Annotated[
-        float,
-        Option(
-            0.0,
-            "Weight of every layer's distance from the source's, the relative mean square error, "
-            "beside the loss.",
-            number(least=0.0),
-        ),
-    ]
     metric: Annotated[
         Callable[[Any, Any], Any] | None,
         Option(None, "A function that judges in place of accuracy, as for `evaluate`."),
@@ -171,3 +165,78 @@ class ReconstructOptions(FitOptions, total=False):
     validation: Annotated[
         float, Option(0.1, "Share of the samples that is held back.", number(least=0.0))
     ]
+
+
+class TrainingSettings(TrainOptions):
+    """Every option of a training, as it is computed with, and the steps of its run."""
+
+    steps: Required[int]
+
+
+def settings_of(steps: int, given: Mapping[str, Any]) -> TrainingSettings:
+    """The steps and options that a user gave; raises `TrainingError` for what none can have."""
+    options: Any = checked(TrainOptions, given, None)
+    share = options["validation"]
+    if not (is_whole(steps) and steps >= 1):
+        raise TrainingError(f"steps must be a whole number from 1, got {steps!r}")
+    if is_number(share) and not 0 <= share < 1:
+        raise TrainingError(
+            f"validation must be samples, or a share of them from 0, below 1, got {share!r}"
+        )
+    found: TrainingSettings = {
+        **options,
+        "steps": steps,
+        "trainable": named(options["trainable"]),
+        "frozen": _frozen_names(options["frozen"]),
+        "rates": _rate_ranges(options["rates"]),
+    }
+    return found
+
+
+def budgets_of(settings: TrainingSettings) -> list[str]:
+    """The names of the budgets that were given."""
+    given: Mapping[str, Any] = settings
+    return [name for name in ("spikes", "joules", "rates") if given[name]]
+
+
+def trains_scales(settings: TrainingSettings) -> bool:
+    """True where thresholds may change: those of channels, or one for every neuron."""
+    return not {"scales", "neuron_scales"}.isdisjoint(settings["trainable"])
+
+
+def _frozen_names(frozen: Any) -> tuple[str, ...] | None:
+    """A layer's name or several; None for what the source froze."""
+    if frozen is None:
+        return None
+    given = (frozen,) if isinstance(frozen, str) else frozen
+    found = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(name, str) for name in found):
+        raise TrainingError(f"frozen must be names of layers, () for none, or None, got {frozen!r}")
+    return found
+
+
+def named(trainable: Sequence[str]) -> tuple[str, ...]:
+    """A name or several of `Trainable`, as a tuple; raises `TrainingError` for other names."""
+    found = (trainable,) if isinstance(trainable, str) else tuple(trainable)
+    known = get_args(Trainable)
+    if not found or any(name not in known for name in found):
+        raise TrainingError(f"trainable must name some of {list(known)}, got {trainable!r}")
+    return found
+
+
+def _rate_ranges(rates: Any) -> dict[str, Range]:
+    """Ranges of rates by layer; raises `TrainingError` for anything else."""
+    if rates is None:
+        return {}
+    if not isinstance(rates, Mapping):
+        raise TrainingError(f"rates must be {{layer: (low, high)}} in Hz, got {rates!r}")
+    found = {}
+    for layer, given in rates.items():
+        pair = tuple(given) if isinstance(given, tuple | list) else ()
+        if not (len(pair) == 2 and all(map(is_number, pair)) and 0 <= pair[0] < pair[1]):
+            raise TrainingError(
+                f"rates of layer {layer!r} must be (low, high) in Hz, from 0 and low below high, "
+                f"got {given!r}"
+            )
+        found[layer] = (float(pair[0]), float(pair[1]))
+    return found

@@ -16,7 +16,7 @@ from spikewright.running.converted import Made
 from spikewright.training.changes import THRESHOLDS, records_of
 from spikewright.training.frozen import in_words
 from spikewright.training.history import Epoch
-from spikewright.training.home import Home
+from spikewright.training.write_back import SourceWeights
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,7 +36,7 @@ class Training(Shown, Generic[Made]):
     learning_rate: float
     changes: tuple[Record, ...] = ()
     frozen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    _home: Home | None = None
+    _weights: SourceWeights | None = None
 
     def __repr__(self) -> str:
         return f"<Training of {self._summary}>"
@@ -69,12 +69,12 @@ class Training(Shown, Generic[Made]):
         Weights and epochs stay what they are: one training serves budgets near its own. Raises
         `ConversionError` unless the factor is a finite number above 0.
         """
-        made: Any = self.conversion
-        scales = {n: factor * s for n, s in made.resolved["scale_firing_rates"].items()}
+        scales = self.conversion.resolved["scale_firing_rates"]
+        more = {name: factor * scale for name, scale in scales.items()}
         changes = (
             replace(r, value=r.value / factor) if r.name == THRESHOLDS else r for r in self.changes
         )
-        again = made.again(scale_firing_rates=scales, calibration=None)
+        again = self.conversion.again(scale_firing_rates=more, calibration=None)
         return replace(self, conversion=again, changes=tuple(changes))
 
     def source_state(self) -> dict[str, NDArray]:
@@ -84,7 +84,7 @@ class Training(Shown, Generic[Made]):
         initializers. Firing-rate scales are not multiplied in, and normalisations stand alone.
         Raises `TrainingError` where a file or a graph was converted, and no live model.
         """
-        return self._to_the_source().state()
+        return self._source_weights().state()
 
     def write_back(self, model: Any) -> Any:
         """Put the trained weights into the source model, and return it; of ONNX, a new model.
@@ -94,9 +94,9 @@ class Training(Shown, Generic[Made]):
         for another model and where that differs; the model then has the weights that it had. Warns
         where the training changed no weight, so that there is nothing to write.
         """
-        home = self._to_the_source()
-        made = home.written(model)
-        if not home.changed:
+        weights = self._source_weights()
+        made = weights.written(model)
+        if not weights.changed:
             why = "no epoch was better than the start" if not self.kept else "none was trained"
             say(
                 f"write_back: the model keeps the weights that it has, since {why}. Thresholds and "
@@ -104,13 +104,13 @@ class Training(Shown, Generic[Made]):
             )
         return made
 
-    def _to_the_source(self) -> Home:
-        if self._home is None:
+    def _source_weights(self) -> SourceWeights:
+        if self._weights is None:
             raise TrainingError(
                 "the source was a file or a graph, so that nothing is known of its parameters. "
                 "Load the model, and convert that"
             )
-        return self._home
+        return self._weights
 
 
 def _row(epoch: Epoch, kept: bool) -> tuple[str, ...]:

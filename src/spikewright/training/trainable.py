@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from spikewright.graph import layers
+from spikewright.frontends.origins import Place
+from spikewright.graph import Graph, layers
 from spikewright.graph.layers import Layer
 
 Group = Literal["weights", "biases"]
@@ -30,3 +31,13 @@ TRAINED: Mapping[type[Layer], Mapping[str, Group]] = MappingProxyType(
 
 Others are constants of the model: factors, matrices of resizing, statistics of normalisation.
 """
+
+
+def trained_arrays(graph: Graph) -> dict[Place, Group]:
+    """The arrays of a graph that may be trained by their kind of layer, with their group."""
+    return {
+        (node.name, field): group
+        for node in graph
+        for field, group in TRAINED.get(type(node.layer), {}).items()
+        if field in node.layer.arrays()
+    }

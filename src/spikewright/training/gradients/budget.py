@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
-from spikewright.engines.torch.device import Tensor
+from spikewright.engines.torch.device import Tensor, numpy_of
 from spikewright.errors import TrainingError
 from spikewright.training.bounds import Bound
+from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.rounded import RoundedNetwork, RoundedSite
+from spikewright.training.gradients.spiking import Sent
 
 AIM = 0.97
 """The share of a bound that is aimed at."""
@@ -36,7 +39,7 @@ _LARGEST = 64.0  # times its thresholds, or a part of them, at most
 
 @dataclass(eq=False)
 class Multiplier:
-    """A bound with the weight of what is spent of it.
+    """A bound with the weight of what is spent of it, in `samples` that were measured.
 
     Spikes that are taken back are sent as well: `sent` is what is spent in truth for one unit by
     the spikes that are kept, as measured last. `first` is the share of the bound that was spent
@@ -48,6 +51,9 @@ class Multiplier:
     value: float = _FIRST
     sent: float = 1.0
     amount: float = math.nan
+    samples: int = 0
+    spent: float = 0.0
+    kept: float = 0.0
     first: float = 1.0
     aim: float = AIM
 
@@ -119,11 +125,37 @@ class TrainingBudget:
         """The largest excess over a bound; not above 0 where all are met."""
         return max((one.excess for one in self.multipliers), default=0.0)
 
-    def measured(self, spent: Sequence[float], kept: Sequence[float], samples: int) -> None:
-        """Take what a run spent of each bound, and what its kept spikes amount to."""
-        for one, all_of_it, some in zip(self.multipliers, spent, kept, strict=True):
-            one.amount = all_of_it / samples
-            one.sent = all_of_it / some if some else 1.0
+    def measure_anew(self) -> None:
+        """Forget the samples that were measured."""
+        for one in self.multipliers:
+            one.samples, one.spent, one.kept = 0, 0.0, 0.0
+
+    def add(self, network: RoundedNetwork, samples: TrainingSamples, found: Sent) -> None:
+        """Take what a run on some samples sent."""
+        if not self.multipliers:
+            return
+        every = {name: numpy_of(counts).astype(np.float64) for name, counts in found.all.items()}
+        roundings = network.roundings
+        kept = {name: numpy_of(roundings[name].spikes(n)) for name, n in found.net.items()}
+        for one in self.multipliers:
+            one.samples += len(samples)
+            one.spent += one.bound.spent(every, samples.x)
+            one.kept += float(one.bound.linear(kept))
+            one.amount = one.spent / one.samples
+            one.sent = one.spent / one.kept if one.kept else 1.0
+
+    @property
+    def energy(self) -> dict[str, Any]:
+        """Joules of a sample as measured last and their cost table, where they have a bound."""
+        return {
+            name: value
+            for one in self.multipliers
+            if one.bound.counted is not None
+            for name, value in (
+                ("joules", one.amount + one.bound.fixed),
+                ("energy_table", one.bound.counted.table.name),
+            )
+        }
 
     def meet(self, network: RoundedNetwork, measure: Callable[[], Any]) -> None:
         """Change thresholds by factors until `measure` finds that every bound is met.

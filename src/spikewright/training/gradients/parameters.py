@@ -9,10 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Graph
 from spikewright.training.shared import memory_of
-from spikewright.training.trainable import TRAINED, Group
+from spikewright.training.trainable import Group, trained_arrays
 
 
 class GraphParameters(nn.Module):
@@ -30,17 +29,17 @@ class GraphParameters(nn.Module):
         self._groups: dict[int, Group] = {}
         self._arrays = nn.ParameterList()
         known: dict[object, int] = {}
+        groups = trained_arrays(graph)
         for node in graph:
             places = self._places[node.name] = {}
-            groups = TRAINED.get(type(node.layer), {})
             for field, array in node.layer.arrays().items():
                 if (memory := memory_of(array)) not in known:
                     known[memory] = len(self._arrays)
                     tensor = torch.tensor(array, dtype=dtype)
                     self._arrays.append(nn.Parameter(tensor, requires_grad=False))
                 places[field] = known[memory]
-                if field in groups and (node.name, field) not in fixed:
-                    self._groups[places[field]] = groups[field]
+                if (node.name, field) in groups and (node.name, field) not in fixed:
+                    self._groups[places[field]] = groups[node.name, field]
                     if field == "weight" and not np.all(array):
                         kept = torch.tensor(array != 0, dtype=dtype)
                         self.register_buffer(f"kept_{places[field]}", kept, persistent=False)

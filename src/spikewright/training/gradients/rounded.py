@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from spikewright.engines.torch.device import Tensor
+from spikewright.engines.torch.device import Tensor, numpy_of
 from spikewright.graph import Graph
 from spikewright.graph.layers import Convolution
 from spikewright.lower.populations import steps_at_once
@@ -156,6 +157,10 @@ class _Rounded(torch.autograd.Function):
         return g, to_threshold, to_start, None, None, None, None
 
 
+def _array(values: Tensor) -> NDArray:
+    return numpy_of(values.detach()).astype(np.float64)
+
+
 def _by_step(site: TrainedSite, steps: int, dtype: torch.dtype) -> Tensor | None:
     """The biases of each of so many steps, `(steps, ...)`; None where steps have none."""
     if site.biases is None:
@@ -213,6 +218,14 @@ class RoundedNetwork(nn.Module):
     def roundings(self) -> dict[str, RoundedSite]:
         """The rounding of every site, by name."""
         return dict(zip(self._sites, self._roundings, strict=True))
+
+    @property
+    def numbers(self) -> dict[str, dict[str, NDArray]]:
+        """The `threshold` and the `start` of every site, float64."""
+        return {
+            name: {"threshold": _array(one.threshold), "start": _array(one.start)}
+            for name, one in self.roundings.items()
+        }
 
     def keep_bounds(self) -> None:
         """Keep weights that are pruned at zero, and starts where silent neurons stay silent."""

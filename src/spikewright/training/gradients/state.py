@@ -1,69 +1,29 @@
-"""What a training has come to, as plain data with arrays, and back."""
+"""Tensors as arrays that a file can hold, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
-from spikewright.engines.torch.device import Tensor, numpy_of
-from spikewright.training.gradients.budget import TrainingBudget
-from spikewright.training.history import Epoch, Measured
-
-Tensors = dict[str, Tensor]
+from spikewright.engines.torch.device import numpy_of
 
 
-def of_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Tensors as arrays, by name."""
-    return {name: numpy_of(tensor.detach()) for name, tensor in tensors.items()}
+def as_arrays(value: Any) -> Any:
+    """A value with arrays in the place of its tensors, and text in that of keys."""
+    if torch.is_tensor(value):
+        return numpy_of(value.detach())
+    if isinstance(value, Mapping):
+        return {str(key): as_arrays(entry) for key, entry in value.items()}
+    return value
 
 
-def to_tensors(arrays: Mapping[str, Any]) -> Tensors:
-    """Arrays as tensors, which share no memory with them."""
-    return {name: torch.tensor(array) for name, array in arrays.items()}
-
-
-def of_optimiser(optimiser: Any) -> dict[str, Any]:
-    """What an optimiser remembers of each parameter; rates and options are a call's arguments."""
-    kept = optimiser.state_dict()["state"]
-    return {
-        str(number): {n: numpy_of(v) if torch.is_tensor(v) else v for n, v in entry.items()}
-        for number, entry in kept.items()
-    }
-
-
-def to_optimiser(optimiser: Any, state: Mapping[str, Mapping[str, Any]]) -> None:
-    """Put that back into an optimiser of the same parameters."""
-    kept = {
-        int(number): {n: torch.tensor(v) if hasattr(v, "dtype") else v for n, v in entry.items()}
-        for number, entry in state.items()
-    }
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": kept, "param_groups": groups})
-
-
-def of_budget(budget: TrainingBudget) -> list[list[float]]:
-    """Multipliers, what is sent for what is kept, and what was spent before the training."""
-    return [[one.value, one.sent, one.first] for one in budget.multipliers]
-
-
-def to_budget(budget: TrainingBudget, state: Sequence[Sequence[float]]) -> None:
-    """Put that back."""
-    for one, (value, sent, first) in zip(budget.multipliers, state, strict=True):
-        one.value, one.sent, one.first = float(value), float(sent), float(first)
-
-
-def of_history(history: list[Epoch]) -> list[dict[str, Any]]:
-    """Epochs as plain data."""
-    return [asdict(epoch) for epoch in history]
-
-
-def to_history(records: Any) -> list[Epoch]:
-    """Epochs from plain data."""
-    found = []
-    for record in records:
-        held = record["held_back"]
-        found.append(Epoch(**{**record, "held_back": None if held is None else Measured(**held)}))
-    return found
+def as_tensors(value: Any) -> Any:
+    """A value with tensors in the place of its arrays; they share no memory with them."""
+    if isinstance(value, np.ndarray):
+        return torch.tensor(value)
+    if isinstance(value, Mapping):
+        return {key: as_tensors(entry) for key, entry in value.items()}
+    return value

@@ -1,4 +1,4 @@
-"""Trained weights on their way home: into the parameters of the source's own model."""
+"""Trained weights written back into the parameters of the source's own model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ value. Weights are compared exactly: this finds another network, and leaves room
 
 
 @dataclass(frozen=True, eq=False)
-class Home:
+class SourceWeights:
     """The graph of a model before and after training, and where its arrays come from."""
 
     reading: Reading
@@ -33,8 +33,8 @@ class Home:
     @classmethod
     def of(
         cls, reading: Reading, origins: Mapping[Place, Origin], before: Graph, trained: Graph
-    ) -> Home:
-        """The home of a trained graph, whose arrays are rounded to what the model can hold.
+    ) -> SourceWeights:
+        """The weights of a trained graph, rounded to what the model can hold.
 
         A parameter in bfloat16 or float16 has fewer digits than the training.
         """
