@@ -196,7 +196,7 @@ def distance(made: Any, wanted: Any, unit: float) -> float:
 
 
 def test_squares_are_in_units_of_the_variance_of_all_samples() -> None:
-    """A mean over values, however samples are divided; of values that are all alike their square."""
+    """A mean over values, however samples are divided; of values that are alike their square."""
     values = torch.from_numpy(np.random.default_rng(0).normal(3.0, 2.0, (50, 4)))
     variance = float(values.var(0, unbiased=False).mean())
     assert spread_of([values[:20], values[20:]]) == pytest.approx(variance)

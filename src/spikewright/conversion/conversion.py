@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,18 +64,17 @@ from spikewright.training import (
     TrainingRequest,
     in_part_of,
     loaded,
-    module_settings,
     reconstruct,
     torch_module,
     train,
 )
 from spikewright.training.options import (
+    ModuleOptions,
     ReconstructOptions,
     TrainingSettings,
     TrainOptions,
     settings_of,
 )
-from spikewright.training.surrogates import Surrogate
 
 
 @dataclass(eq=False, repr=False)
@@ -431,40 +430,24 @@ class Conversion(Shown):
         settings = self._settings(steps, {**RECONSTRUCTED, **options})
         return reconstruct(self, TrainingRequest(x, None, settings, self._model))
 
-    @spelled()
-    def torch_module(
-        self,
-        steps: int,
-        dt: float = 0.001,
-        *,
-        surrogate: str | Surrogate = "arctan",
-        reset: Literal["detached", "attached"] = "detached",
-        readout: Readout = "mean",
-        checkpoint: bool | int = False,
-        precision: Precision = "float32",
-        seed: int = 0,
-    ) -> Any:
+    @declared(TrainingError)
+    def torch_module(self, steps: int, **options: Unpack[ModuleOptions]) -> Any:
         """The network through `steps` steps of `dt` seconds, an ordinary `torch.nn.Module`.
 
         It computes what the torch engine does, with gradients: a training loop of your own may
         train it. Its parameters have the names of the source's, in its state dict too; those of a
         file or a graph are named by layer and array. What the source froze, and what no training
-        changes, are buffers. `surrogate` is one of
-        `spikewright.surrogates`, or its name; it stands for the derivative of a number of spikes.
-        A "detached" `reset` has no gradient through the charge that spikes take away. `readout` is
-        that of `Run.predict`. With `checkpoint` memory does not grow with the steps' values: True
-        keeps those of a single step, a number those of so many, and steps are run again. The
-        module begins anew with every call. `seed` fixes starts that are drawn.
+        changes, are buffers. The module begins anew with every call. `seed` fixes starts that are
+        drawn.
 
         Raises `TrainingError` for neurons without a surrogate, for a live model with other layers
         than were converted, and for settings that no module can have; `MissingExtraError` without
         PyTorch. Formulas: docs/training.md.
         """
-        settings = module_settings(steps, dt, surrogate, reset, readout, checkpoint, precision)
         made, frozen = self._spelled_out, self._frozen
         if made is not self:
             frozen = in_part_of(self.canonical, frozen)
-        return torch_module(made, settings, seed, self._spelled_live, frozen)
+        return torch_module(made, steps, options, self._spelled_live, frozen)
 
     def load_state(self, state: Mapping[str, Any]) -> Conversion:
         """The conversion with the parameters in a module's state dict, by the source's names.

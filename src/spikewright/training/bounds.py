@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from spikewright.choosing.copies import Copies
 from spikewright.errors import ConversionError, TrainingError
 from spikewright.lower import by_layer
 from spikewright.lower.populations import Roles
-from spikewright.measure.energy import CostTable, cost_table, energy
+from spikewright.measure.energy import cost_table, energy
 from spikewright.measure.operations import Counter
 from spikewright.running.converted import Converted
 from spikewright.training.data import TrainingSamples
@@ -30,7 +29,7 @@ class Bound:
 
     Spikes cost `prices`; what a sample costs without any, `fixed`, is not part of the limit and of
     what is spent. `layer` is the only one that a bound on rates is about. Joules are `counted`,
-    operation by operation.
+    operation by operation, by a cost table.
     """
 
     name: str
@@ -40,12 +39,8 @@ class Bound:
     fixed: float = 0.0
     least: bool = False
     layer: str | None = None
-    counted: CountedEnergy | None = None
-
-    def excess(self, amount: float) -> float:
-        """The share of the limit by which an amount is beyond it; below 0 within."""
-        share = amount / self.limit - 1.0
-        return -share if self.least else share
+    counted: Callable[..., float] | None = None
+    table: str | None = None
 
     def linear(self, counts: Mapping[str, Any]) -> Any:
         """What counts `{layer: (samples, *shape)}` amount to, summed over samples."""
@@ -58,29 +53,6 @@ class Bound:
             return float(self.linear(counts))
         samples = len(next(iter(inputs.values())))
         return self.counted(counts, inputs) - samples * self.fixed
-
-
-@dataclass(frozen=True, eq=False)
-class CountedEnergy:
-    """Joules of runs of a conversion under a cost table."""
-
-    conversion: Converted
-    table: CostTable
-    steps: int
-
-    @cached_property
-    def counter(self) -> Counter:
-        made = self.conversion
-        return Counter(made.network, made.populations(), made.inputs)
-
-    def __call__(self, counts: Mapping[str, NDArray], inputs: Mapping[str, NDArray]) -> float:
-        operations = self.counter.count(counts, self.steps, inputs)
-        return float(energy(operations, self.table).total.sum())
-
-    def price(self) -> float:
-        """Joules of a spike that meets one weight."""
-        table, moved = self.table, self.table.number_bytes
-        return table.accumulate + moved * (table.weight_byte + 2 * table.state_byte)
 
 
 def bounds_of(
@@ -103,25 +75,30 @@ def bounds_of(
 def _energy(
     conversion: Converted, samples: TrainingSamples, settings: TrainingSettings, limit: float
 ) -> Bound:
-    table, steps = settings["energy_table"], settings["steps"]
-    counted = CountedEnergy(conversion, cost_table(table), steps)
+    table, steps = cost_table(settings["energy_table"]), settings["steps"]
     populations = conversion.populations()
+    counter = Counter(conversion.network, populations, conversion.inputs)
+
+    def counted(counts: Mapping[str, NDArray], inputs: Mapping[str, NDArray]) -> float:
+        return float(energy(counter.count(counts, steps, inputs), table).total.sum())
+
     silent = {n: np.zeros((len(samples), *e.shape)) for n, e in populations.items()}
     fixed = counted(silent, samples.x) / len(samples)
     if fixed >= limit:
         raise TrainingError(
-            f"joules={limit:g}: a sample costs {fixed:.3g} J in {steps} steps where no "
-            f"neuron sends a spike, by the cost table {table!r}. Give more, or "
-            "fewer steps"
+            f"joules={limit:g}: a sample costs {fixed:.3g} J in {steps} steps where no neuron "
+            f"sends a spike, by the cost table {table.name!r}. Give more, or fewer steps"
         )
-    fan_out = counted.counter.fan_out()
-    copies = Copies.in_network(conversion)
+    fan_out, copies = counter.fan_out(), Copies.in_network(conversion)
+    of_weight = table.accumulate + table.number_bytes * (table.weight_byte + 2 * table.state_byte)
     prices = {
-        name: copies.channels(name, np.asarray(fan_out[name]), len(e.shape)) * counted.price()
+        name: copies.channels(name, np.asarray(fan_out[name]), len(e.shape)) * of_weight
         for name, e in populations.items()
         if name in fan_out
     }
-    return Bound(f"joules={limit:g}", "J", limit - fixed, prices, fixed, counted=counted)
+    return Bound(
+        f"joules={limit:g}", "J", limit - fixed, prices, fixed, counted=counted, table=table.name
+    )
 
 
 def _by_layer(

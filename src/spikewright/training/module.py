@@ -15,21 +15,48 @@ from spikewright.frontends.origins import Place, parameters_of
 from spikewright.graph import Graph
 from spikewright.running.converted import Converted
 from spikewright.training.named import NamedParameters, named
-from spikewright.training.planned import ModuleSettings, plan_of
+from spikewright.training.options import ModuleOptions, check_steps
 from spikewright.training.result import Made
 
 
 def torch_module(
     conversion: Converted,
-    settings: ModuleSettings,
-    seed: int,
+    steps: int,
+    options: ModuleOptions,
     reading: Reading | None,
     frozen: Collection[Place],
 ) -> Any:
     """The module of a conversion; raises as `Conversion.torch_module` does."""
+    check_steps(steps)
+    _refuse_steps(conversion)
     from spikewright.training.gradients.through_time import ThroughTime  # late: it imports torch
 
-    return ThroughTime(plan_of(conversion, settings, seed, reading, frozen), settings)
+    return ThroughTime(conversion, named(conversion.graph, reading), frozen, steps, options)
+
+
+def _refuse_steps(conversion: Converted) -> None:
+    """Raise `TrainingError` where currents have a part that differs from step to step."""
+    if conversion.lowered.stepping is not None:
+        raise TrainingError(
+            "sequence_step: networks whose steps share neurons have no module. Convert without it"
+        )
+    high = [
+        f"{name!r} ({type(ensemble.neuron_type).__name__})"
+        for name, ensemble in conversion.populations().items()
+        if ensemble.neuron_type.spike_heights
+    ]
+    if high:
+        raise TrainingError(
+            f"layers {', '.join(high)} have spike_heights, for which all of the input comes at "
+            "once; no module does that. Convert with sw.BipolarIntegrateAndFire() or "
+            "sw.IntegrateAndFire(), or train with conversion.train"
+        )
+    noisy = [name for name, e in conversion.populations().items() if e.noise is not None]
+    if noisy:
+        raise TrainingError(
+            f"layers {noisy} have biases of each step, or noise, which no module has. Convert with "
+            "bias_correction=None"
+        )
 
 
 def loaded(

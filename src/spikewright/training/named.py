@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,53 +19,45 @@ from spikewright.training.trainable import trained_arrays
 
 @dataclass(frozen=True, eq=False)
 class NamedParameters:
-    """All parameters of a source by name, and the place of their values in arrays of a graph.
-
-    Arrays of nodes in `fixed` are not trained, nor are `frozen` arrays.
-    """
+    """All parameters of a source by name, and the place of their values in arrays of a graph."""
 
     graph: Graph
     arrays: Mapping[str, NDArray]
     origins: Mapping[Place, Origin]
-    fixed: Container[str] = ()
-    frozen: Collection[Place] = ()
 
     @cached_property
     def reached(self) -> frozenset[str]:
         """Names of the parameters that arrays of the graph hold."""
         return frozenset(name for origin in self.origins.values() for name in origin.held)
 
-    @cached_property
-    def trained(self) -> frozenset[str]:
-        """Names of those that may be trained by their kind of layer, and are not frozen."""
-        frozen = {n for place, o in self.origins.items() if place in self.frozen for n in o.held}
+    def trained(self, fixed: Container[str], frozen: Container[Place]) -> frozenset[str]:
+        """Names of those that may be trained by their kind of layer.
+
+        Arrays of nodes in `fixed` are not trained, nor is what `frozen` arrays hold.
+        """
+        held = {n for place, o in self.origins.items() if place in frozen for n in o.held}
         return frozenset(
             name
             for place in trained_arrays(self.graph)
-            if place in self.origins and place[0] not in self.fixed
+            if place in self.origins and place[0] not in fixed
             for name in self.origins[place].held
-            if name not in frozen
+            if name not in held
         )
 
 
-def named(
-    graph: Graph,
-    reading: Reading | None,
-    fixed: Container[str] = (),
-    frozen: Collection[Place] = (),
-) -> NamedParameters:
+def named(graph: Graph, reading: Reading | None) -> NamedParameters:
     """The parameters of a model from which `graph` was read, with the values in it, or its own.
 
     The model may have other weights by now. Those of a graph alone go by node and field,
     "dense.weight". Raises `TrainingError` where the model has other layers by now.
     """
     if reading is None:
-        return _of_graph(graph, fixed, frozen)
+        return _of_graph(graph)
     arrays = parameters_of(str(reading.framework)).parameters(reading.model)
     origins = reading.origins(_of_one_form(reading().graph, graph))
     for (node, field), origin in origins.items():
         origin.written(graph[node].layer.arrays()[field], arrays)
-    return NamedParameters(graph, arrays, origins, fixed, frozen)
+    return NamedParameters(graph, arrays, origins)
 
 
 def _of_one_form(found: Graph, wanted: Graph) -> Graph:
@@ -87,7 +79,7 @@ def _own_name(node: Node) -> str:
     return bare_name(node.name) if node.source == node.name else node.name
 
 
-def _of_graph(graph: Graph, fixed: Container[str], frozen: Collection[Place]) -> NamedParameters:
+def _of_graph(graph: Graph) -> NamedParameters:
     """Arrays that may be trained; one that several layers share has the name of the first."""
     arrays: dict[str, NDArray] = {}
     origins: dict[Place, Origin] = {}
@@ -98,4 +90,4 @@ def _of_graph(graph: Graph, fixed: Container[str], frozen: Collection[Place]) ->
         arrays[name] = array
         index = np.arange(array.size).reshape(array.shape)
         origins[node, field] = Origin([name], np.zeros_like(index), index)
-    return NamedParameters(graph, arrays, origins, fixed, frozen)
+    return NamedParameters(graph, arrays, origins)

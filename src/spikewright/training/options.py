@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, Required, get_args
 
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.options import Check, Option, checked, number, whole
-from spikewright.engines.settings import StepOptions
+from spikewright.engines.settings import PrecisionOptions, SeedOptions, StepOptions
 from spikewright.errors import TrainingError
+from spikewright.measure.readout import Readout
 from spikewright.records import DEFAULT_TABLE
+from spikewright.training.surrogates import Surrogate
 
 Method = Literal["rounding", "time", "auto"]
 Trainable = Literal["weights", "biases", "scales", "initial_voltage", "neuron_scales"]
@@ -167,6 +169,38 @@ class ReconstructOptions(FitOptions, total=False):
     ]
 
 
+class ModuleOptions(StepOptions, PrecisionOptions, SeedOptions, total=False):
+    """Options of a module through time."""
+
+    surrogate: Annotated[
+        str | Surrogate,
+        Option(
+            "arctan",
+            "One of `spikewright.surrogates`, or its name: the derivative of a number of spikes.",
+        ),
+    ]
+    reset: Annotated[
+        Literal["detached", "attached"],
+        Option(
+            "detached",
+            'A "detached" one has no gradient through the charge that spikes take away.',
+        ),
+    ]
+    readout: Annotated[Readout, Option("mean", "That of `Run.predict`.")]
+    checkpoint: Annotated[
+        bool | int,
+        Option(
+            False,
+            "Memory does not grow with the values of steps: True keeps those of a single step, a "
+            "number those of so many, and steps are run again.",
+            Check(
+                "True, False or steps from 1",
+                lambda value: isinstance(value, bool) or (is_whole(value) and value >= 1),
+            ),
+        ),
+    ]
+
+
 class TrainingSettings(TrainOptions):
     """Every option of a training, as it is computed with, and the steps of its run."""
 
@@ -177,8 +211,7 @@ def settings_of(steps: int, given: Mapping[str, Any]) -> TrainingSettings:
     """The steps and options that a user gave; raises `TrainingError` for what none can have."""
     options: Any = checked(TrainOptions, given, None)
     share = options["validation"]
-    if not (is_whole(steps) and steps >= 1):
-        raise TrainingError(f"steps must be a whole number from 1, got {steps!r}")
+    check_steps(steps)
     if is_number(share) and not 0 <= share < 1:
         raise TrainingError(
             f"validation must be samples, or a share of them from 0, below 1, got {share!r}"
@@ -191,6 +224,12 @@ def settings_of(steps: int, given: Mapping[str, Any]) -> TrainingSettings:
         "rates": _rate_ranges(options["rates"]),
     }
     return found
+
+
+def check_steps(steps: Any) -> None:
+    """Raise `TrainingError` for a number of steps that no run has."""
+    if not (is_whole(steps) and steps >= 1):
+        raise TrainingError(f"steps must be a whole number from 1, got {steps!r}")
 
 
 def budgets_of(settings: TrainingSettings) -> list[str]:

@@ -85,33 +85,23 @@ class Multiplier:
 
     @property
     def excess(self) -> float:
-        """The share of the limit by which what was measured last is beyond it."""
-        return self.bound.excess(self.amount)
+        """The share of the limit by which what was measured last is beyond it; below 0 within."""
+        share = self.amount / self.bound.limit - 1.0
+        return -share if self.bound.least else share
 
 
 class TrainingBudget:
     """All bounds of a training."""
 
     def __init__(self, bounds: Sequence[Bound], like: Tensor) -> None:
-        self.multipliers = [Multiplier(one, _tensors(one.prices, like)) for one in bounds]
+        def prices(bound: Bound) -> dict[str, Any]:
+            kind = {"dtype": like.dtype, "device": like.device}
+            return {name: torch.as_tensor(p, **kind) for name, p in bound.prices.items()}
+
+        self.multipliers = [Multiplier(one, prices(one)) for one in bounds]
 
     def __bool__(self) -> bool:
         return bool(self.multipliers)
-
-    @property
-    def binding(self) -> bool:
-        """True where the network spent more than is allowed before it was trained."""
-        return any(one.first != 1.0 for one in self.multipliers)
-
-    def begin(self) -> None:
-        """Take what was measured as what the network spends before it is trained."""
-        for one in self.multipliers:
-            one.begin()
-
-    def ease(self, passed: float) -> None:
-        """Aim at what is to be spent after a share of the training has passed."""
-        for one in self.multipliers:
-            one.ease(passed)
 
     def penalty(
         self, network: RoundedNetwork, counts: Mapping[str, Tensor], samples: int
@@ -147,15 +137,13 @@ class TrainingBudget:
     @property
     def energy(self) -> dict[str, Any]:
         """Joules of a sample as measured last and their cost table, where they have a bound."""
-        return {
-            name: value
-            for one in self.multipliers
-            if one.bound.counted is not None
-            for name, value in (
-                ("joules", one.amount + one.bound.fixed),
-                ("energy_table", one.bound.counted.table.name),
-            )
-        }
+        for one in self.multipliers:
+            if one.bound.table is not None:
+                return {
+                    "joules": one.amount + one.bound.fixed,
+                    "energy_table": one.bound.table,
+                }
+        return {}
 
     def meet(self, network: RoundedNetwork, measure: Callable[[], Any]) -> None:
         """Change thresholds by factors until `measure` finds that every bound is met.
@@ -166,7 +154,8 @@ class TrainingBudget:
         """
         measure()
         totals = [one for one in self.multipliers if one.bound.layer is None]
-        if _beyond(totals) or (totals and self.binding):
+        binding = any(one.first != 1.0 for one in self.multipliers)  # before it was trained
+        if _beyond(totals) or (totals and binding):
             self._bring(network, measure, totals)
         for name in network.roundings:
             of_layer = [one for one in self.multipliers if one.bound.layer == name]
@@ -265,8 +254,3 @@ def scale(roundings: Sequence[RoundedSite], factor: float) -> None:
     """Multiply thresholds."""
     for rounding in roundings:
         rounding.logarithm.add_(math.log(factor))
-
-
-def _tensors(prices: Mapping[str, Any], like: Tensor) -> dict[str, Any]:
-    """Prices as tensors of a type on a device."""
-    return {n: torch.as_tensor(p, dtype=like.dtype, device=like.device) for n, p in prices.items()}

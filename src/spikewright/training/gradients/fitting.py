@@ -77,7 +77,8 @@ class Fitting:
         if not self.history:
             if held is not None:
                 self._keep(held, 0)
-                self.judge.budget.begin()
+                for one in self.judge.budget.multipliers:
+                    one.begin()
             if settings["learning_rate"] == "chosen":
                 self._choose(data, self.job.first if held is None else held)
             self._before = time.monotonic() - begun
@@ -133,7 +134,8 @@ class Fitting:
         size, seed, losses = self.settings["batch_size"], self.settings["seed"], list[float]()
         for index, batch in enumerate(data.shuffled(size, seed, number)):
             share = passed(index)
-            self.judge.budget.ease(share)
+            for one in self.judge.budget.multipliers:
+                one.ease(share)
             for part, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
                 part["lr"] = self._factor * rate * course(min(1.0, share))
             losses.append(self._step(batch))
