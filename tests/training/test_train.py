@@ -11,7 +11,7 @@ from trainings import STEPS, moved_arrays, trained
 
 import spikewright as sw
 from spikewright.errors import ConversionError, SimulationError, TrainingError
-from spikewright.training.changes import THRESHOLDS
+from spikewright.training.history import THRESHOLDS
 from spikewright.training.options import Trainable
 
 

@@ -21,38 +21,32 @@ _UNKNOWN = 100  # batches of an iterable that does not tell
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingSamples:
+class TrainingSamples(Shard):
     """Samples at hand: `x` arrays by input, `y` what is known of outputs.
 
     `aside` are arrays that were computed of them, row by row, such as a teacher's outputs.
     """
 
-    x: Mapping[str, Any]
-    y: Mapping[str, Truth]
     aside: Mapping[str, NDArray] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.x.values())))
 
     def at(self, chosen: Any) -> TrainingSamples:
         """Some of them, by number."""
-        return TrainingSamples(
-            {name: np.asarray(values)[chosen] for name, values in self.x.items()},
-            {name: Truth(t.kind, t.values[chosen]) for name, t in self.y.items()},
-            {name: values[chosen] for name, values in self.aside.items()},
-        )
+
+        def some(arrays: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: values[chosen] for name, values in arrays.items()}
+
+        return TrainingSamples(0, some(self.x), some(self.y), some(self.aside))
 
     @classmethod
     def joined(cls, parts: Sequence[TrainingSamples]) -> TrainingSamples:
         """All samples of some parts, in order; nothing is aside."""
         first = parts[0]
-        return cls(
-            {n: np.concatenate([np.asarray(p.x[n]) for p in parts]) for n in first.x},
-            {
-                n: Truth(t.kind, np.concatenate([p.y[n].values for p in parts]))
-                for n, t in first.y.items()
-            },
-        )
+        x = {name: np.concatenate([part.x[name] for part in parts]) for name in first.x}
+        y = {
+            name: Truth(truth.kind, np.concatenate([part.y[name].values for part in parts]))
+            for name, truth in first.y.items()
+        }
+        return cls(0, x, y)
 
     def batches(self, size: int) -> Iterator[TrainingSamples]:
         """In their order."""
@@ -174,4 +168,4 @@ def _samples(shard: Shard) -> TrainingSamples:
             raise SimulationError(
                 f"input {name!r}: {bad} of {np.size(values)} values are NaN or infinite"
             )
-    return TrainingSamples(shard.x, shard.y)
+    return TrainingSamples(0, shard.x, shard.y)

@@ -8,8 +8,7 @@ from spikewright.errors import TrainingError, listed
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.lower import keys_of_nodes
-from spikewright.training.shared import with_sharing
-from spikewright.training.trainable import trained_arrays
+from spikewright.training.trainable import trained_arrays, with_sharing
 
 
 def arrays_of(graph: Graph, names: Sequence[str] | None) -> set[Place] | None:

@@ -53,10 +53,8 @@ class TrainingJob:
             "biases": _digest({n: s.biases for n, s in self.sites.items() if s.biases is not None}),
             "frozen": [f"{name}.{field}" for name, field in sorted(self.frozen)],
             "neurons": {name: str(site.kind) for name, site in self.sites.items()},
-            "x and y": _digest_of(self.data)
-            if isinstance(self.data, TrainingSamples)
-            else "batches",
-            "samples held back": None if self.held_back is None else _digest_of(self.held_back),
+            "x and y": getattr(self.data, "digest", "batches"),
+            "samples held back": getattr(self.held_back, "digest", None),
             **told,
         }
 
@@ -77,8 +75,3 @@ def _digest(arrays: Mapping[str, Any]) -> str:
     for name, array in arrays.items():
         add_array(digest, name, array)
     return digest.hexdigest()
-
-
-def _digest_of(samples: TrainingSamples) -> str:
-    truths = {f"y of {name}": truth.values for name, truth in samples.y.items()}
-    return _digest({**samples.x, **truths})

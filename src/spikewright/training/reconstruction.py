@@ -20,9 +20,8 @@ from spikewright.lower.populations import Roles
 from spikewright.running.converted import Made
 from spikewright.training.options import TrainingSettings
 from spikewright.training.result import Training
-from spikewright.training.shared import with_sharing
 from spikewright.training.sites import trained_graph
-from spikewright.training.trainable import trained_arrays
+from spikewright.training.trainable import trained_arrays, with_sharing
 from spikewright.training.training import TrainingRequest, follows_its_sum, train
 
 RECONSTRUCTED: Mapping[str, Any] = MappingProxyType(

@@ -13,9 +13,8 @@ from spikewright.errors import TrainingError
 from spikewright.lower.speaking import say
 from spikewright.records import Record
 from spikewright.running.converted import Made
-from spikewright.training.changes import THRESHOLDS, records_of
 from spikewright.training.frozen import in_words
-from spikewright.training.history import Epoch
+from spikewright.training.history import THRESHOLDS, Epoch, records_of
 from spikewright.training.write_back import SourceWeights
 
 
@@ -96,7 +95,7 @@ class Training(Shown, Generic[Made]):
         """
         weights = self._source_weights()
         made = weights.written(model)
-        if not weights.changed:
+        if not weights.moved:
             why = "no epoch was better than the start" if not self.kept else "none was trained"
             say(
                 f"write_back: the model keeps the weights that it has, since {why}. Thresholds and "

@@ -23,15 +23,14 @@ from spikewright.running.converted import Converted, Made, all_capped, as_source
 from spikewright.running.encoding import feeds_of
 from spikewright.running.outputs import outputs_of
 from spikewright.training.bounds import bounds_of
-from spikewright.training.changes import changes_of
 from spikewright.training.data import SampleStream, TrainingSamples, data_of, held_back
 from spikewright.training.frozen import all_frozen, arrays_of, frozen_arrays, frozen_layers
+from spikewright.training.history import changes_of
 from spikewright.training.job import TrainingJob
 from spikewright.training.options import TrainingSettings, budgets_of
 from spikewright.training.result import Training
-from spikewright.training.shared import in_other_orders, with_shared
 from spikewright.training.sites import TrainedSite, sites_of, trained_graph, with_own
-from spikewright.training.trainable import GROUPS, trained_arrays
+from spikewright.training.trainable import GROUPS, in_other_orders, trained_arrays, with_shared
 from spikewright.training.write_back import SourceWeights
 
 _SEEN = 500  # samples that thresholds are chosen on

@@ -43,7 +43,7 @@ class SourceWeights:
         held = as_held(reading.model, access, found.state())
         rounded = {
             place: origins[place].read(held).astype(array.dtype)
-            for place, array in found._moved.items()
+            for place, array in found.moved.items()
         }
         return replace(found, trained=trained.with_arrays(rounded))
 
@@ -53,24 +53,18 @@ class SourceWeights:
         held: dict[str, NDArray] = parameters_of(str(self.reading.framework)).parameters(model)
         copies = {id(value): value.copy() for value in held.values()}  # some names are of one array
         changed: dict[str, NDArray] = {name: copies[id(value)] for name, value in held.items()}
-        for place, array in self._moved.items():
+        for place, array in self.moved.items():
             self.origins[place].written(array, changed)
         return changed
 
-    @property
-    def changed(self) -> bool:
-        """True where the training changed a parameter of the model."""
-        return bool(self._moved)
-
     @cached_property
-    def _moved(self) -> dict[Place, NDArray]:
+    def moved(self) -> dict[Place, NDArray]:
         """The trained arrays of the model's own parameters that have other values than before."""
-        found: dict[Place, NDArray] = {}
-        for name, field in self.origins:
-            now = self.trained[name].layer.arrays()[field]
-            if not np.array_equal(now, self.before[name].layer.arrays()[field]):
-                found[name, field] = now
-        return found
+        before, after = (
+            {place: graph[place[0]].layer.arrays()[place[1]] for place in self.origins}
+            for graph in (self.before, self.trained)
+        )
+        return {p: now for p, now in after.items() if not np.array_equal(now, before[p])}
 
     def written(self, model: Any) -> Any:
         """The model with the trained weights; raises `TrainingError` where it is another one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from spikewright._base.progress import progress_bar
-from spikewright.engines.torch.device import Tensor, chosen_device
+from spikewright.engines.torch.device import Tensor, chosen_device, numpy_of
 from spikewright.errors import TrainingError
 from spikewright.training.checkpoint import TrainingCheckpoint
 from spikewright.training.data import SampleStream, TrainingSamples
@@ -21,7 +21,6 @@ from spikewright.training.gradients.budget import scale
 from spikewright.training.gradients.judge import NetworkJudge
 from spikewright.training.gradients.optimisers import course, groups_of, optimiser_of, rate_of
 from spikewright.training.gradients.rounded import RoundedNetwork
-from spikewright.training.gradients.state import as_arrays, as_tensors
 from spikewright.training.history import Epoch, Measured, Way
 from spikewright.training.job import TrainingJob
 
@@ -257,7 +256,7 @@ class Fitting:
         """
         rank, best = (None, None) if self._best is None else self._best
         budget = self.judge.budget.multipliers
-        found: dict[str, Any] = as_arrays(
+        found: dict[str, Any] = _as_arrays(
             {
                 "network": self.network.state_dict(),
                 "optimiser": self._optimiser.state_dict()["state"],
@@ -275,7 +274,7 @@ class Fitting:
         return found
 
     def _take(self, state: Any) -> None:
-        found = as_tensors(state)
+        found = _as_tensors(state)
         self.network.load_state_dict(found["network"])
         kept = {int(number): entry for number, entry in found["optimiser"].items()}
         groups = self._optimiser.state_dict()["param_groups"]
@@ -304,3 +303,21 @@ def deterministic(seed: int) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(before)
             filling.fill_uninitialized_memory = filled
+
+
+def _as_arrays(value: Any) -> Any:
+    """A value with arrays in the place of its tensors, and text in that of keys."""
+    if torch.is_tensor(value):
+        return numpy_of(value.detach())
+    if isinstance(value, Mapping):
+        return {str(key): _as_arrays(entry) for key, entry in value.items()}
+    return value
+
+
+def _as_tensors(value: Any) -> Any:
+    """A value with tensors in the place of its arrays; they share no memory with them."""
+    if isinstance(value, np.ndarray):
+        return torch.tensor(value)
+    if isinstance(value, Mapping):
+        return {key: _as_tensors(entry) for key, entry in value.items()}
+    return value

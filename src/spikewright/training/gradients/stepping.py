@@ -18,8 +18,7 @@ import torch
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Input
-from spikewright.training.gradients.layers import equation, numbers_alone
-from spikewright.training.gradients.products import Equation
+from spikewright.training.gradients.layers import Equation, equation, numbers_alone
 
 Values = dict[str, Tensor]
 State = dict[str, Tensor]
