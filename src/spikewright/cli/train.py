@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from spikewright._base.amounts import number, percent
-from spikewright._base.options import REQUIRED, Option, options_of, whole
+from spikewright._base.options import Option, options_of
 from spikewright._base.writing import file_kind, write_file
 from spikewright.cli import files
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
@@ -38,7 +38,6 @@ _MODEL = file_kind("a model with trained weights", lambda path: False)
 
 
 class _Options(TrainOptions, SampleOptions, total=False):
-    steps: Annotated[int, Option(REQUIRED, "Steps of the run that is trained for.", whole(1))]
     labels: Annotated[bool, Option(False, "Train on y too (default: imitate MODEL).")]
     reconstruct: Annotated[
         bool,

@@ -71,7 +71,6 @@ from spikewright.training import (
 from spikewright.training.options import (
     ModuleOptions,
     ReconstructOptions,
-    TrainingSettings,
     TrainOptions,
     settings_of,
 )
@@ -369,9 +368,7 @@ class Conversion(Shown):
         return found
 
     @declared(TrainingError)
-    def train(
-        self, x: Any, y: Any = None, *, steps: int, **options: Unpack[TrainOptions]
-    ) -> Training[Conversion]:
+    def train(self, x: Any, y: Any = None, **options: Unpack[TrainOptions]) -> Training[Conversion]:
         """Fit weights and thresholds to a run of `steps` steps of `dt` seconds; needs PyTorch.
 
         `x` and `y` are as for `evaluate`, held constant; `x` may be an iterable of batches, of x
@@ -406,13 +403,11 @@ class Conversion(Shown):
         `DamagedFileError` for another file; `MissingExtraError` without PyTorch. Formulas:
         docs/training.md.
         """
-        asked = TrainingRequest(x, y, self._settings(steps, options), self._model, self._live)
+        asked = TrainingRequest(x, y, self._settings(options), self._model, self._live)
         return train(self, asked, self._remade)
 
     @declared(TrainingError)
-    def reconstruct(
-        self, x: Any, *, steps: int, **options: Unpack[ReconstructOptions]
-    ) -> Conversion:
+    def reconstruct(self, x: Any, **options: Unpack[ReconstructOptions]) -> Conversion:
         """The same model, its biases, thresholds and starts fitted to a run of `steps` steps.
 
         No weight changes, and no label is needed: on the samples `x`, as for `train`, outputs of
@@ -427,7 +422,7 @@ class Conversion(Shown):
         Source: reconstruction of Li et al. 2021 (arXiv 2102.05426), here of the whole network at
         once, and without its weights.
         """
-        settings = self._settings(steps, {**RECONSTRUCTED, **options})
+        settings = self._settings({**RECONSTRUCTED, **options})
         return reconstruct(self, TrainingRequest(x, None, settings, self._model))
 
     @declared(TrainingError)
@@ -472,10 +467,10 @@ class Conversion(Shown):
         model = self._reading.model if self.source.loaded is None else self.source.loaded
         return replace(self._reading, model=model, form=Wanted(self.arguments).form)
 
-    def _settings(self, steps: int, given: Mapping[str, Any]) -> TrainingSettings:
+    def _settings(self, given: Mapping[str, Any]) -> TrainOptions:
         """The settings of a training, whose layers are named as in the graph."""
         by_layer = {name: self._named(given.get(name)) for name in ("frozen", "rates")}
-        return settings_of(steps, {**given, **by_layer})
+        return settings_of({**given, **by_layer})
 
     def _named(self, value: Any) -> Any:
         """A setting by layer with names in the place of layers of the model."""

@@ -17,7 +17,7 @@ from spikewright.measure.energy import cost_table, energy
 from spikewright.measure.operations import Counter
 from spikewright.running.converted import Converted
 from spikewright.training.data import TrainingSamples
-from spikewright.training.options import Range, TrainingSettings
+from spikewright.training.options import Range, TrainOptions
 from spikewright.training.sites import TrainedSite
 
 Prices = Mapping[str, Any]  # by layer: of a spike, a number or an array of the layer's shape
@@ -59,7 +59,7 @@ def bounds_of(
     conversion: Converted,
     sites: Mapping[str, TrainedSite],
     samples: TrainingSamples,
-    settings: TrainingSettings,
+    settings: TrainOptions,
 ) -> tuple[Bound, ...]:
     """The bounds of a training; raises `TrainingError` for those that no network could keep."""
     found: list[Bound] = []
@@ -73,7 +73,7 @@ def bounds_of(
 
 
 def _energy(
-    conversion: Converted, samples: TrainingSamples, settings: TrainingSettings, limit: float
+    conversion: Converted, samples: TrainingSamples, settings: TrainOptions, limit: float
 ) -> Bound:
     table, steps = cost_table(settings["energy_table"]), settings["steps"]
     populations = conversion.populations()
@@ -116,7 +116,7 @@ def _by_layer(
 def _rates(
     conversion: Converted,
     sites: Mapping[str, TrainedSite],
-    settings: TrainingSettings,
+    settings: TrainOptions,
     layer: str,
     low: float,
     high: float,

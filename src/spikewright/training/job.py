@@ -15,7 +15,7 @@ from spikewright.measure.metric import Metric
 from spikewright.measure.truth import Output
 from spikewright.training.bounds import Bound
 from spikewright.training.data import SampleStream, TrainingSamples
-from spikewright.training.options import TrainingSettings
+from spikewright.training.options import TrainOptions
 from spikewright.training.sites import TrainedSite
 
 _NO_RESULT = ("progress", "checkpoint", "thresholds", "frozen", "validation")
@@ -33,7 +33,7 @@ class TrainingJob:
 
     graph: Graph
     sites: Mapping[str, TrainedSite]
-    settings: TrainingSettings
+    settings: TrainOptions
     outputs: Mapping[str, Output]
     data: TrainingSamples | SampleStream
     held_back: TrainingSamples | None

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_whole
 from spikewright._base.layer_names import bare_name
 from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place, parameters_of
 from spikewright.graph import Graph, Node
 from spikewright.running.converted import Converted, Made
-from spikewright.training.options import ModuleOptions, check_steps
+from spikewright.training.options import ModuleOptions
 from spikewright.training.trainable import trained_arrays
 
 
@@ -107,7 +108,8 @@ def torch_module(
     frozen: Collection[Place],
 ) -> Any:
     """The module of a conversion; raises as `Conversion.torch_module` does."""
-    check_steps(steps)
+    if not (is_whole(steps) and steps >= 1):
+        raise TrainingError(f"steps must be a whole number from 1, got {steps!r}")
     _refuse_steps(conversion)
     from spikewright.training.gradients.through_time import ThroughTime  # late: it imports torch
 

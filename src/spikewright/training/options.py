@@ -1,13 +1,13 @@
-"""Options of trainings, and the settings that they come to."""
+"""Options of trainings and of modules; with all of them set they are a training's settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Required, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from spikewright._base.arguments import is_number, is_whole
-from spikewright._base.options import Check, Option, checked, number, whole
+from spikewright._base.options import REQUIRED, Check, Option, checked, number, whole
 from spikewright.engines.settings import PrecisionOptions, SeedOptions, StepOptions
 from spikewright.errors import TrainingError
 from spikewright.measure.readout import Readout
@@ -42,6 +42,7 @@ _RATE = Check(
 class FitOptions(StepOptions, total=False):
     """How arrays are fitted to a run."""
 
+    steps: Annotated[int, Option(REQUIRED, "Steps of the run that is trained for.", whole(1))]
     thresholds: Annotated[
         Thresholds,
         Option(
@@ -201,44 +202,31 @@ class ModuleOptions(StepOptions, PrecisionOptions, SeedOptions, total=False):
     ]
 
 
-class TrainingSettings(TrainOptions):
-    """Every option of a training, as it is computed with, and the steps of its run."""
-
-    steps: Required[int]
-
-
-def settings_of(steps: int, given: Mapping[str, Any]) -> TrainingSettings:
-    """The steps and options that a user gave; raises `TrainingError` for what none can have."""
-    options: Any = checked(TrainOptions, given, None)
+def settings_of(given: Mapping[str, Any]) -> TrainOptions:
+    """All options of a training, of those given; raises `TrainingError` for what none can have."""
+    options = checked(TrainOptions, given, None)
     share = options["validation"]
-    check_steps(steps)
     if is_number(share) and not 0 <= share < 1:
         raise TrainingError(
             f"validation must be samples, or a share of them from 0, below 1, got {share!r}"
         )
-    found: TrainingSettings = {
+    settings: Any = {
         **options,
-        "steps": steps,
         "trainable": named(options["trainable"]),
         "frozen": _frozen_names(options["frozen"]),
         "rates": _rate_ranges(options["rates"]),
     }
+    found: TrainOptions = settings
     return found
 
 
-def check_steps(steps: Any) -> None:
-    """Raise `TrainingError` for a number of steps that no run has."""
-    if not (is_whole(steps) and steps >= 1):
-        raise TrainingError(f"steps must be a whole number from 1, got {steps!r}")
-
-
-def budgets_of(settings: TrainingSettings) -> list[str]:
+def budgets_of(settings: TrainOptions) -> list[str]:
     """The names of the budgets that were given."""
     given: Mapping[str, Any] = settings
     return [name for name in ("spikes", "joules", "rates") if given[name]]
 
 
-def trains_scales(settings: TrainingSettings) -> bool:
+def trains_scales(settings: TrainOptions) -> bool:
     """True where thresholds may change: those of channels, or one for every neuron."""
     return not {"scales", "neuron_scales"}.isdisjoint(settings["trainable"])
 

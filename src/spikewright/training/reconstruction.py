@@ -18,7 +18,7 @@ from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
 from spikewright.lower.populations import Roles
 from spikewright.running.converted import Made
-from spikewright.training.options import TrainingSettings
+from spikewright.training.options import TrainOptions
 from spikewright.training.result import Training
 from spikewright.training.sites import trained_graph
 from spikewright.training.trainable import trained_arrays, with_sharing
@@ -47,7 +47,7 @@ def reconstruct(conversion: Made, asked: TrainingRequest) -> Made:
     kinds = {ensemble.neuron_type for ensemble in conversion.populations().values()}
     steps = asked.settings["steps"]
     in_order = all(follows_its_sum(kind, steps) for kind in kinds)
-    settings: TrainingSettings = {**asked.settings, "method": "rounding" if in_order else "time"}
+    settings: TrainOptions = {**asked.settings, "method": "rounding" if in_order else "time"}
     asked = replace(asked, settings=settings, fixed=out_of_reach(before, neurons))
     result = train(conversion, asked, remade)
     added = result.conversion.resolved["bias_correction"]

@@ -27,7 +27,7 @@ from spikewright.training.data import SampleStream, TrainingSamples, data_of, he
 from spikewright.training.frozen import all_frozen, arrays_of, frozen_arrays, frozen_layers
 from spikewright.training.history import changes_of
 from spikewright.training.job import TrainingJob
-from spikewright.training.options import TrainingSettings, budgets_of
+from spikewright.training.options import TrainOptions, budgets_of
 from spikewright.training.result import Training
 from spikewright.training.sites import TrainedSite, sites_of, trained_graph, with_own
 from spikewright.training.trainable import GROUPS, in_other_orders, trained_arrays, with_shared
@@ -49,7 +49,7 @@ class TrainingRequest:
 
     x: Any
     y: Any
-    settings: TrainingSettings
+    settings: TrainOptions
     model: Reading | None = None
     live: Reading | None = None
     fixed: Collection[Place] = ()
@@ -141,7 +141,7 @@ def _check_heights(conversion: Converted, steps: int) -> None:
         )
 
 
-def _check_frozen(graph: Graph, frozen: Collection[Place], settings: TrainingSettings) -> None:
+def _check_frozen(graph: Graph, frozen: Collection[Place], settings: TrainOptions) -> None:
     """Warn where the source froze all that would be trained; raise where nothing else may move."""
     arrays = [name for name in settings["trainable"] if name in GROUPS]
     if not arrays or not all_frozen(graph, frozen):
@@ -170,7 +170,7 @@ def follows_its_sum(kind: NeuronType, steps: int) -> bool:
 
 
 def _divided(
-    conversion: Converted, data: TrainingSamples | SampleStream, settings: TrainingSettings
+    conversion: Converted, data: TrainingSamples | SampleStream, settings: TrainOptions
 ) -> tuple[TrainingSamples | SampleStream, TrainingSamples | None]:
     """The samples to train on and those held back: given ones, or a share, but not of batches."""
     epochs, validation, held = settings["epochs"], settings["validation"], None
@@ -197,7 +197,7 @@ def _divided(
     return data, held
 
 
-def _with_thresholds(conversion: Made, first: TrainingSamples, settings: TrainingSettings) -> Made:
+def _with_thresholds(conversion: Made, first: TrainingSamples, settings: TrainOptions) -> Made:
     """The conversion with thresholds chosen anew for the number of steps, unless they are kept.
 
     Biases of each step are kept with thresholds, or measured anew for others.
@@ -212,7 +212,7 @@ def _with_thresholds(conversion: Made, first: TrainingSamples, settings: Trainin
     return chosen.again(**{**numbers, "calibration": dict(first.x)})
 
 
-def _with_chosen(conversion: Made, first: TrainingSamples, settings: TrainingSettings) -> Made:
+def _with_chosen(conversion: Made, first: TrainingSamples, settings: TrainOptions) -> Made:
     """The conversion with thresholds chosen anew, and no correction of biases.
 
     Where a cap makes the order of spikes matter, some steps may be spared to catch up in, and
@@ -251,7 +251,7 @@ def _distance(
     conversion: Converted,
     x: Mapping[str, NDArray],
     wanted: Mapping[str, NDArray],
-    settings: TrainingSettings,
+    settings: TrainOptions,
 ) -> float:
     """The mean square error of all outputs' means, each over the variance that is wanted."""
     raw = conversion.run(x, steps=settings["steps"], dt=settings["dt"], progress=False).raw
@@ -272,7 +272,7 @@ def _not_held(graph: Graph, origins: Mapping[Place, Origin]) -> set[Place]:
 
 
 def _arguments(
-    resolved: Mapping[str, Any], sites: Mapping[str, TrainedSite], settings: TrainingSettings
+    resolved: Mapping[str, Any], sites: Mapping[str, TrainedSite], settings: TrainOptions
 ) -> dict[str, Any]:
     """The arguments of `convert` with trained scales, `s = amplitude / (theta dt)`, and starts."""
     scales = {

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikewright.engines.torch.device import Tensor, numpy_of
+from spikewright.engines.torch.device import Device, Tensor, numpy_of
 from spikewright.errors import TrainingError
 from spikewright.training.bounds import Bound
 from spikewright.training.data import TrainingSamples
@@ -93,9 +93,11 @@ class Multiplier:
 class TrainingBudget:
     """All bounds of a training."""
 
-    def __init__(self, bounds: Sequence[Bound], like: Tensor) -> None:
+    def __init__(self, bounds: Sequence[Bound], network: RoundedNetwork, device: Device) -> None:
+        self._network = network
+
         def prices(bound: Bound) -> dict[str, Any]:
-            kind = {"dtype": like.dtype, "device": like.device}
+            kind = {"dtype": torch.float32, "device": device}
             return {name: torch.as_tensor(p, **kind) for name, p in bound.prices.items()}
 
         self.multipliers = [Multiplier(one, prices(one)) for one in bounds]
@@ -103,11 +105,10 @@ class TrainingBudget:
     def __bool__(self) -> bool:
         return bool(self.multipliers)
 
-    def penalty(
-        self, network: RoundedNetwork, counts: Mapping[str, Tensor], samples: int
-    ) -> Tensor | float:
+    def penalty(self, counts: Mapping[str, Tensor], samples: int) -> Tensor | float:
         """What counts `{layer: (samples, *shape)}` add to the loss."""
-        sizes = {name: network.roundings[name].spikes(n) for name, n in counts.items() if self}
+        roundings = self._network.roundings
+        sizes = {name: roundings[name].spikes(n) for name, n in counts.items() if self}
         return sum(one.penalty(sizes, samples) for one in self.multipliers)
 
     @property
@@ -120,12 +121,12 @@ class TrainingBudget:
         for one in self.multipliers:
             one.samples, one.spent, one.kept = 0, 0.0, 0.0
 
-    def add(self, network: RoundedNetwork, samples: TrainingSamples, found: Sent) -> None:
+    def add(self, samples: TrainingSamples, found: Sent) -> None:
         """Take what a run on some samples sent."""
         if not self.multipliers:
             return
         every = {name: numpy_of(counts).astype(np.float64) for name, counts in found.all.items()}
-        roundings = network.roundings
+        roundings = self._network.roundings
         kept = {name: numpy_of(roundings[name].spikes(n)) for name, n in found.net.items()}
         for one in self.multipliers:
             one.samples += len(samples)
@@ -139,13 +140,11 @@ class TrainingBudget:
         """Joules of a sample as measured last and their cost table, where they have a bound."""
         for one in self.multipliers:
             if one.bound.table is not None:
-                return {
-                    "joules": one.amount + one.bound.fixed,
-                    "energy_table": one.bound.table,
-                }
+                joules = one.amount + one.bound.fixed
+                return {"joules": joules, "energy_table": one.bound.table}
         return {}
 
-    def meet(self, network: RoundedNetwork, measure: Callable[[], Any]) -> None:
+    def meet(self, measure: Callable[[], Any]) -> None:
         """Change thresholds by factors until `measure` finds that every bound is met.
 
         One factor for all where spikes or joules are beyond their bounds, or well below although
@@ -156,11 +155,11 @@ class TrainingBudget:
         totals = [one for one in self.multipliers if one.bound.layer is None]
         binding = any(one.first != 1.0 for one in self.multipliers)  # before it was trained
         if _beyond(totals) or (totals and binding):
-            self._bring(network, measure, totals)
-        for name in network.roundings:
+            self._bring(measure, totals)
+        for name, rounding in self._network.roundings.items():
             of_layer = [one for one in self.multipliers if one.bound.layer == name]
             if _beyond(of_layer):
-                self._bring_rate(network.roundings[name], measure, of_layer)
+                self._bring_rate(rounding, measure, of_layer)
         beyond = {one.bound.name for one in self.multipliers if one.excess > 0}
         if beyond:
             others = {one.bound.name for one in self.multipliers} - beyond
@@ -169,17 +168,14 @@ class TrainingBudget:
                 "thresholds that meet one break the other. Give larger budgets, or other rates"
             )
 
-    def _bring(
-        self, network: RoundedNetwork, measure: Callable[[], Any], totals: Sequence[Multiplier]
-    ) -> None:
+    def _bring(self, measure: Callable[[], Any], totals: Sequence[Multiplier]) -> None:
         def share() -> float:
             measure()
             return 1.0 + max(one.excess for one in totals)
 
         worst = max(totals, key=lambda one: one.excess)
         before = worst.amount + worst.bound.fixed
-        roundings = list(network.roundings.values())
-        tuned(roundings, share, AIM - _AROUND, AIM + _AROUND)
+        tuned(list(self._network.roundings.values()), share, AIM - _AROUND, AIM + _AROUND)
         if _beyond(totals):
             raise TrainingError(
                 f"{worst.bound.name}: the trained network spends {before:.4g}, and no factor up "

@@ -221,7 +221,7 @@ class Fitting:
 
     def _meet(self, held: TrainingSamples) -> None:
         """Bring thresholds to what is allowed; raises `TrainingError` where little is left."""
-        self.judge.budget.meet(self.network, lambda: self.judge.measured(held))
+        self.judge.budget.meet(lambda: self.judge.measured(held))
         state = self._copied()
         scale(list(self.network.roundings.values()), _SILENCE)
         silent = self.judge.measured(held)

@@ -42,7 +42,7 @@ class NetworkJudge:
             name: replace(one, spread=spread_of([part[name] for part in parts]))
             for name, one in judged.items()
         }
-        self.budget = TrainingBudget(job.bounds, torch.zeros((), device=device))
+        self.budget = TrainingBudget(job.bounds, network, device)
         self._metric = Metric.of(settings["metric"])
 
     def loss(self, samples: TrainingSamples, way: Way) -> tuple[Tensor, Tensor | float]:
@@ -52,7 +52,7 @@ class NetworkJudge:
         if way == "time":
             counts = sent(self.network, batch.inputs, net=True, quickly=quickly).net
         values, made = self.network(batch.inputs, counts, quickly)
-        return self.distance(batch, values), self.budget.penalty(self.network, made, len(batch))
+        return self.distance(batch, values), self.budget.penalty(made, len(batch))
 
     def distance(self, batch: Batch, values: Mapping[str, Tensor]) -> Tensor:
         """The distance of a batch's values from the source's, from the truth, or both.
@@ -119,7 +119,7 @@ class NetworkJudge:
             found = sent(self.network, batch.inputs)
             values, _ = self.network(batch.inputs, found.net)
             loss += float(self.distance(batch, values)) * len(batch)
-            self.budget.add(self.network, batch.samples, found)
+            self.budget.add(batch.samples, found)
             for name, every in found.all.items():
                 counts[name] += float(every.sum())  # type: ignore[assignment]
                 neurons[name] = every[0].numel()

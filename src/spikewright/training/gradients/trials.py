@@ -14,7 +14,7 @@ from typing import Any
 
 from spikewright.training.data import SampleStream, TrainingSamples
 from spikewright.training.history import Way
-from spikewright.training.options import TrainingSettings, budgets_of
+from spikewright.training.options import TrainOptions, budgets_of
 
 TRIED = (0.25, 1.0, 4.0)
 """Times the usual rate of an optimiser."""
@@ -41,9 +41,7 @@ class RateTrial:
         return self.loss if math.isfinite(self.loss) else math.inf
 
 
-def batches_of_a_trial(
-    data: TrainingSamples | SampleStream, settings: TrainingSettings
-) -> int | None:
+def batches_of_a_trial(data: TrainingSamples | SampleStream, settings: TrainOptions) -> int | None:
     """Batches that a trial has at most; None where these are too few, or nothing can be tried.
 
     An iterator of the user's can be gone through once. With budgets a trial says little: weights
