@@ -17,7 +17,7 @@ import torch
 
 from spikewright._base import equations
 from spikewright.engines.torch.device import Tensor, Tensors
-from spikewright.engines.torch.functions import Functions
+from spikewright.engines.torch.functions import TorchFunctions
 from spikewright.engines.torch.maps import max_pool, windowed
 from spikewright.errors import TrainingError
 from spikewright.graph import layers
@@ -339,7 +339,7 @@ def _(layer: layers.Broadcast, p: Parameters, x: Tensor) -> Tensor:
 
 
 def _functions(like: Tensor) -> Any:
-    return Functions(Tensors(like.device, like.dtype))
+    return TorchFunctions(Tensors(like.device, like.dtype))
 
 
 def _restored(images: Tensor, last: bool) -> Tensor:
