@@ -1,4 +1,4 @@
-"""Trained weights go home: into models of every framework, whose own forward pass is compared."""
+"""Trained weights are written into models of every framework, whose forward pass is compared."""
 
 from __future__ import annotations
 

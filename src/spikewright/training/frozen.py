@@ -50,11 +50,6 @@ def in_words(layers: Mapping[str, Sequence[str]]) -> str:
     return listed([f"{layer} ({', '.join(arrays)})" for layer, arrays in layers.items()])
 
 
-def all_frozen(graph: Graph, frozen: Collection[Place]) -> bool:
-    """True where there are weights, and none may change."""
-    return bool(frozen) and all(place in frozen for place in trained_arrays(graph))
-
-
 def in_part_of(graph: Graph, frozen: Collection[Place]) -> frozenset[Place]:
     """All arrays of those layers of a rewritten graph that frozen ones became part of.
 

@@ -89,11 +89,13 @@ def records_of(epoch: Epoch, kept: bool) -> Iterator[Record]:
     if found is None:
         return
     how = {**how, "samples": "held back"}
-    yield Record("loss", found.loss, "loss", how=how)
-    if found.accuracy is not None:
-        yield Record("accuracy", found.accuracy, "fraction", how=how)
-    if found.score is not None:
-        yield Record("score", found.score, "score", how=how)
-    yield Record("spikes per sample", found.spikes, "spikes", how=how)
+    for name, value, unit in (
+        ("loss", found.loss, "loss"),
+        ("accuracy", found.accuracy, "fraction"),
+        ("score", found.score, "score"),
+        ("spikes per sample", found.spikes, "spikes"),
+    ):
+        if value is not None:
+            yield Record(name, value, unit, how=how)
     if found.joules is not None:
         yield Record("energy", found.joules, "J", how={**how, "table": found.energy_table})

@@ -154,7 +154,8 @@ def loaded(
     known = named(conversion.graph, reading)
     arrays = _checked(state, known)
     if reading is None:
-        return remade(_renewed(known, arrays), conversion.resolved)
+        present = {place: origin.read(arrays) for place, origin in known.origins.items()}
+        return remade(known.graph.with_arrays(present), conversion.resolved)
     model = parameters_of(str(reading.framework)).copied(reading.model, arrays)
     return remade(replace(reading, model=model), conversion.resolved)
 
@@ -169,7 +170,8 @@ def _checked(state: Mapping[str, Any], known: NamedParameters) -> dict[str, NDAr
             raise TrainingError(f"the state {what} {names}; it holds {sorted(known.arrays)}")
     found = {}
     for name, before in known.arrays.items():
-        value = np.asarray(_plain(state[name]))
+        given = state[name]
+        value = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
         if value.shape != before.shape or not np.isfinite(value).all():
             raise TrainingError(
                 f"{name!r}: finite numbers of shape {before.shape} are needed, got shape "
@@ -181,15 +183,3 @@ def _checked(state: Mapping[str, Any], known: NamedParameters) -> dict[str, NDAr
                 f"{name!r} has changed, and no value of the network is one of its values"
             )
     return found
-
-
-def _plain(value: Any) -> Any:
-    return value.detach().cpu() if hasattr(value, "detach") else value
-
-
-def _renewed(known: NamedParameters, arrays: Mapping[str, NDArray]) -> Graph:
-    """The graph with the present values of its parameters."""
-    graph = known.graph
-    return graph.with_arrays(
-        {place: o.read(arrays) for place, o in known.origins.items() if place[0] in graph}
-    )

@@ -24,7 +24,7 @@ from spikewright.running.encoding import feeds_of
 from spikewright.running.outputs import outputs_of
 from spikewright.training.bounds import bounds_of
 from spikewright.training.data import SampleStream, TrainingSamples, data_of, held_back
-from spikewright.training.frozen import all_frozen, arrays_of, frozen_arrays, frozen_layers
+from spikewright.training.frozen import arrays_of, frozen_arrays, frozen_layers
 from spikewright.training.history import changes_of
 from spikewright.training.job import TrainingJob
 from spikewright.training.options import TrainOptions, budgets_of
@@ -144,7 +144,7 @@ def _check_heights(conversion: Converted, steps: int) -> None:
 def _check_frozen(graph: Graph, frozen: Collection[Place], settings: TrainOptions) -> None:
     """Warn where the source froze all that would be trained; raise where nothing else may move."""
     arrays = [name for name in settings["trainable"] if name in GROUPS]
-    if not arrays or not all_frozen(graph, frozen):
+    if not arrays or not frozen or trained_arrays(graph).keys() - frozen:
         return
     if len(arrays) == len(settings["trainable"]):
         raise TrainingError(

@@ -30,8 +30,6 @@ functional = torch.nn.functional
 Parameters = Mapping[str, Tensor]
 Equation = Callable[..., Tensor]
 
-_CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
-_AVERAGES = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)
 _REDUCTIONS: Mapping[type, Any] = {
     layers.GlobalAveragePool: torch.mean,
     layers.GlobalMaxPool: torch.amax,
@@ -42,11 +40,6 @@ _NORMALISATIONS: Mapping[type, Any] = {
     layers.RMSNormalization: equations.rms_normalization,
     layers.UnitNormalization: equations.unit_normalization,
 }
-_TRANSPOSED = (
-    functional.conv_transpose1d,
-    functional.conv_transpose2d,
-    functional.conv_transpose3d,
-)
 
 
 @singledispatch
@@ -133,7 +126,7 @@ def _(layer: layers.Convolution, p: Parameters, x: Tensor) -> Tensor:
         images = x.movedim(-1, 1) if layer.channels_last else x
     else:
         images = windowed(x[:, None], layer.windows, layer.channels_last, 0.0)
-    convolve = _CONVOLUTIONS[images.ndim - 3]
+    convolve = _over_space("conv", images)
     weight, bias = p["weight"], p.get("bias")
     y = convolve(images, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
     return _restored(y, layer.channels_last)
@@ -142,7 +135,7 @@ def _(layer: layers.Convolution, p: Parameters, x: Tensor) -> Tensor:
 @equation.register
 def _(layer: layers.ConvolutionTranspose, p: Parameters, x: Tensor) -> Tensor:
     images = x.movedim(-1, 1) if layer.channels_last else x
-    convolve = _TRANSPOSED[images.ndim - 3]
+    convolve = _over_space("conv_transpose", images)
     full = convolve(
         images, p["weight"], None, layer.stride, groups=layer.groups, dilation=layer.dilation
     )
@@ -249,7 +242,7 @@ def _(layer: layers.Maximum | layers.Minimum, p: Parameters, *values: Tensor) ->
 @equation.register
 def _(layer: layers.AveragePool, p: Parameters, x: Tensor) -> Tensor:
     images = windowed(x[:, None], layer.windows, layer.channels_last, 0.0)
-    means = _AVERAGES[images.ndim - 3](images, layer.size, layer.stride)
+    means = _over_space("avg_pool", images)(images, layer.size, layer.stride)
     total = means * math.prod(layer.size)
     spatial = x.shape[1:-1] if layer.channels_last else x.shape[2:]
     divisors = torch.as_tensor(layer.divisors(tuple(spatial)), dtype=x.dtype, device=x.device)
@@ -340,6 +333,11 @@ def _(layer: layers.Broadcast, p: Parameters, x: Tensor) -> Tensor:
 
 def _functions(like: Tensor) -> Any:
     return TorchFunctions(Tensors(like.device, like.dtype))
+
+
+def _over_space(name: str, images: Tensor) -> Any:
+    """PyTorch's function over as many spatial axes as images `(batch, channels, *spatial)` have."""
+    return getattr(functional, f"{name}{images.ndim - 2}d")
 
 
 def _restored(images: Tensor, last: bool) -> Tensor:
