@@ -58,7 +58,7 @@ from spikewright.study.search.short_list import (
 )
 from spikewright.study.search.space import Parameter, Values, choices_of, restricted
 from spikewright.study.search.trials import Study, open_study
-from spikewright.training.settings import named
+from spikewright.training.options import named
 
 _CALIBRATED = 256  # samples whose values the rules look at
 _CORRECTED = 128  # samples that biases of each step are measured on
