@@ -297,6 +297,8 @@ class Made:
     few: dict[str, NDArray] = field(default_factory=dict)
     seconds: float = 0.0
     seconds_to_run: float = 0.0
+    steps: int = 4
+    dt: float = 0.001
 
     def seconds_to_make(self, candidate: sw.StudySetting) -> float:
         """The time that a correction takes."""
@@ -386,13 +388,13 @@ def test_the_correction_that_helps_is_tried_with_the_others_too(helps: float, tr
     made = Made(losses, [8])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
     halving.compare([sw.StudySetting(name, {}) for name in "ABC"], Clock(None))
-    Further(made, halving, 4, 0.001).correct(Clock(None))  # type: ignore[arg-type]
+    Further(halving).correct(Clock(None))  # type: ignore[arg-type]
     assert halving.left[0].setting.name == ("B, steps corrected" if tried == 5 else "A")
     assert len(made.runs) == 3 + tried
     slow = Made(losses, [8], seconds=1e12)
     late = Halving(slow, lambda done: None, better_half)  # type: ignore[arg-type]
     late.left = halving.left[-1:]
-    Further(slow, late, 4, 0.001).correct(Clock(time.monotonic() + 60))  # type: ignore[arg-type]
+    Further(late).correct(Clock(time.monotonic() + 60))  # type: ignore[arg-type]
     assert len(late.left) == 1
 
 
@@ -651,7 +653,7 @@ def test_a_rule_that_left_is_tried_with_the_correction_that_helps() -> None:
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
     halving.compare([sw.StudySetting(name, {}) for name in "ABCDE"], Clock(None))
     assert ("B", 64) not in made.runs
-    Further(made, halving, 4, 0.001).correct(Clock(None))  # type: ignore[arg-type]
+    Further(halving).correct(Clock(None))  # type: ignore[arg-type]
     assert halving.left[0].setting.name == "B, steps corrected"
     assert ("C, steps corrected", 64) not in made.runs  # it was surely worse on 8
     assert "E, steps corrected" not in {name for name, _ in made.runs}
@@ -709,5 +711,5 @@ def test_a_fit_takes_the_time_that_is_given(
     made = Made({"A": {"mean": constant(0.5)}}, [8])
     halving = Halving(made, lambda done: None, better_half)  # type: ignore[arg-type]
     halving.compare([sw.StudySetting("A", {})], Clock(None))
-    Further(made, halving, 3, 0.001).reconstruct(Clock(time.monotonic() + 1))  # type: ignore[arg-type]
+    Further(halving).reconstruct(Clock(time.monotonic() + 1))  # type: ignore[arg-type]
     assert [row.setting.name for row in halving.left] == ["A"]

@@ -136,7 +136,7 @@ def test_a_restricted_space_is_kept_to() -> None:
     [
         ({"max_drop": 1.0}, "max_drop"),
         ({"max_drop": -0.1}, "max_drop"),
-        ({"minimise": "money"}, "spikes, energy, latency"),
+        ({"minimise": "money"}, "'spikes', 'energy', 'latency'"),
         ({"timeout": 0}, "timeout"),
         ({"trials": 0}, "trials"),
         ({"trials": np.int64(2)}, "trials"),  # a study holds Python's own numbers
@@ -147,9 +147,9 @@ def test_a_restricted_space_is_kept_to() -> None:
         ({"validation": "half"}, "validation"),
         ({"validation": 0.05}, "at least 20"),
         ({"space": {"speed": 1}}, "no parameter 'speed'"),
-        ({"space": {"steps": [0]}}, "whole numbers from 1"),
+        ({"space": {"steps": [0]}}, "whole number from 1"),
         ({"space": {"level": (np.float32(0), 1)}}, r"\(low, high\)"),
-        ({"space": {"neuron": "fast"}}, "default, bipolar"),
+        ({"space": {"neuron": "fast"}}, "'default', 'bipolar'"),
         ({"space": {"max_spikes_per_step": 0}}, "max_spikes_per_step"),
         ({"space": {"synapse": -1.0}}, "synapse"),
         ({"y": None}, "no labels"),

@@ -106,7 +106,7 @@ def best_rule(
     tried = _tried(candidates, steps, dt, max_spikes_per_step, _rectifies(base))
     with progress_bar(None, options["progress"], "candidates") as advance:
         halving = Halving(comparison, advance, stays)
-        further = Further(comparison, halving, steps, dt)
+        further = Further(halving)
         halving.compare(tried, clock.part(0.5))
         _require_one(halving.left)
         rest = clock.part(0.5) if fits else clock

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from spikewright.choosing import Case, LayerStatistics, ScaleRule, Setting
 from spikewright.choosing.rules.energy_budget import proportions_of
 from spikewright.choosing.rules.spending import Item, Spending, Thresholds
+from spikewright.choosing.statistics.sensitivity import sensitivities
+from spikewright.conversion import Conversion
+from spikewright.lower.populations import Roles
 
 _CURVES = 64  # of layers, that are held at once
 
@@ -68,3 +71,19 @@ class Allocation:
         """The thresholds `(channels,)` of every layer as a rule chooses them itself."""
         case = replace(self._case, settings=dict.fromkeys(self.layers, setting))
         return proportions_of(rule, case, self.layers, "channel")
+
+
+def allocate(
+    conversion: Conversion,
+    samples: Mapping[str, NDArray],
+    work: float,
+    rules: Mapping[str, ScaleRule | None],
+) -> Allocation:
+    """The rules' data: values of the layers on some samples, and the effect of errors in them."""
+    graph, layers = conversion.canonical, tuple(conversion.populations())
+    outputs = Roles(graph).read_from()
+    statistics = conversion.calibrate(samples, progress=False)
+    settings = dict.fromkeys(layers, Setting())
+    case = Case(graph, conversion.graph, settings, outputs, statistics)
+    weights = sensitivities(graph, layers, samples, outputs, "channel", work)
+    return Allocation(case, weights, rules)

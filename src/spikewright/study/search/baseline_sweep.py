@@ -13,9 +13,8 @@ from typing import Any
 
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.search import Proposal
-from spikewright.study.search.short_list import Finalist
 from spikewright.study.search.space import Range, Space, Values, begin, choices_of
-from spikewright.study.search.trials import Study, Trial
+from spikewright.study.search.trials import Study
 
 ORIGIN = "plain sweep"
 RULE = "one scale"
@@ -66,8 +65,8 @@ class PlainSweep:
         best = self.cheapest(finished, 1)
         if not tried or not best or self._over(tried):
             return
-        others = (p.cost for t in finished if t.origin != ORIGIN for p in t.points if self.holds(p))
-        if not self.settled or best[0].point.cost <= _BEHIND * min(others, default=math.inf):
+        others = (p.cost for p in finished if p.origin != ORIGIN and self.holds(p))
+        if not self.settled or best[0].cost <= _BEHIND * min(others, default=math.inf):
             for values in self._neighbours(finished):
                 yield Proposal(values, ORIGIN)
 
@@ -79,34 +78,28 @@ class PlainSweep:
         most = _MOST if self.trials is None else min(_MOST, self.trials // _OF_TRIALS)
         return len(tried) >= most or RULE not in choices_of(self.space, "rule")
 
-    def cheapest(self, finished: Sequence[Trial], most: int) -> list[Finalist]:
+    def cheapest(self, finished: Sequence[Measurement], most: int) -> list[Measurement]:
         """The cheapest points of the sweep that hold the limit, one a scale and number of steps."""
         points = sorted(
-            (
-                Finalist(trial, point)
-                for trial in finished
-                if trial.origin == ORIGIN
-                for point in trial.points
-                if self.holds(point)
-            ),
-            key=lambda found: (found.point.cost, found.point.paired.drop),
+            (point for point in finished if point.origin == ORIGIN and self.holds(point)),
+            key=lambda point: (point.cost, point.drop),
         )
-        first = {(found.trial.number, found.point.steps): found for found in reversed(points)}
-        return sorted(first.values(), key=lambda found: found.point.cost)[:most]
+        first = {(point.trial, point.steps): point for point in reversed(points)}
+        return sorted(first.values(), key=lambda point: point.cost)[:most]
 
     @property
     def _lengths(self) -> list[int]:
-        return sorted(int(n) for n in choices_of(self.space, "steps"))  # type: ignore[arg-type]
+        return sorted(choices_of(self.space, "steps"))
 
     def _steps(self) -> int | None:
         """The longest run that the sweep has time for; None where there is none."""
         fits = [n for n in self._lengths if _RUNS * self.seconds(n) <= _SHARE * self.time]
         return fits[-1] if fits else None
 
-    def _neighbours(self, finished: Sequence[Trial]) -> Iterator[Values]:
+    def _neighbours(self, finished: Sequence[Measurement]) -> Iterator[Values]:
         """Scales beside those of the cheapest points that hold, in runs not much longer."""
         for found in self.cheapest(finished, _BEST):
-            values, enough = found.trial.values, _LONGER * found.point.steps
+            values, enough = found.values, _LONGER * found.steps
             longest = int(values["steps"] or 1)
             steps = min(n for n in (*self._lengths, longest) if n >= min(enough, longest))
             level = float(values["level"] or 0.0) + math.log2(steps / longest)

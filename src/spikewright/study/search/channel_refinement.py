@@ -10,11 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.conversion import Conversion
 from spikewright.errors import SpikewrightError
 from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.objective import Labelled, Objective
-from spikewright.study.search.space import Plain, Values
+from spikewright.study.search.objective import Objective
+from spikewright.study.search.space import Values
 
 _PRICES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Prices of a rise of the risk, in units of its worth at the limit."""
@@ -49,7 +48,6 @@ class Refinement:
     """
 
     objective: Objective
-    samples: Labelled
     seconds: float
     _found: dict[str, list[Values]] = field(default_factory=dict, init=False)
 
@@ -87,34 +85,32 @@ class Refinement:
         affordable = self.seconds / (2 * pace)
         groups = _groups(scales, int(max(len(scales), affordable / _FEWEST)))
         count = sum(len(some) for some in groups.values())
-        some = self.samples[: int(np.clip(affordable / count, _FEWEST, len(self.samples)))]
-        base = self.objective.convert(values)
-        cost, risk = self._measure(base, values, scales, point, some)
+        samples = self.objective.samples
+        some = samples[: int(np.clip(affordable / count, _FEWEST, len(samples)))]
+        biases = self.objective.convert(values).resolved["bias_correction"]
+
+        def measured(scales: Mapping[str, NDArray]) -> tuple[float, float]:
+            """Cost and risk, with biases of each step as the base has them."""
+            changes = self.objective.translation.arguments(
+                self.objective.translation.refined(values, scales)
+            )
+            moved = self.objective.conversion.again(**changes, bias_correction=biases)
+            found = self.objective.of(moved, point.where, some)
+            return found.cost, found.risk
+
+        cost, risk = measured(scales)
         moves = []
         for layer, parts in groups.items():
             for channels in parts:
                 for octaves in (-size, size):
                     move = Move(layer, channels, octaves, 0.0, 0.0)
                     try:
-                        moved = _moved(scales, [move])
-                        found = self._measure(base, values, moved, point, some)
+                        found = measured(_moved(scales, [move]))
                     except SpikewrightError:  # what cannot be run saves nothing
                         continue
                     saved = math.log(max(found[0], 1e-300) / max(cost, 1e-300))
                     moves.append(move._replace(saved=saved, risked=found[1] - risk))
         return moves
-
-    def _measure(
-        self,
-        base: Conversion,
-        values: Mapping[str, Plain],
-        scales: Mapping[str, NDArray],
-        point: Measurement,
-        samples: Labelled,
-    ) -> tuple[float, float]:
-        refined = self.objective.translation.refined(values, scales)
-        found = self.objective.beside(base, refined, point, samples)
-        return found.cost, found.risk
 
 
 def _paying(moves: list[Move], price: float) -> list[Move]:

@@ -6,13 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from spikewright.choosing.rules import MinimumError, ScaleRule
 from spikewright.study.search.parameters import CORRECTION, EACH_STEP
-from spikewright.study.search.space import (
-    Parameter,
-    Range,
-    Values,
-    begin,
-    choices_of,
-)
+from spikewright.study.search.space import Parameter, Range, Values, begin, choices_of
 
 _LEVELS = (1.0, 0.0, -1.0, -2.0, -3.0, -4.0)
 _CORRECTED = (-1.0, -2.0, 0.0, -3.0)  # corrections pay where spikes are few
@@ -29,7 +23,7 @@ def starts(space: Mapping[str, Parameter]) -> list[Values]:
     and correction. A cap alone needs more of these.
     """
     first = begin(space)
-    steps = sorted(int(step) for step in choices_of(space, "steps"))  # type: ignore[arg-type]
+    steps = sorted(choices_of(space, "steps"))
     caps = choices_of(space, "max_spikes_per_step")
     free = None in caps
     corrections = choices_of(space, CORRECTION)
@@ -49,7 +43,7 @@ def starts(space: Mapping[str, Parameter]) -> list[Values]:
                 for correction in corrections[1:]
                 for values in _ladder(space, longer, _TWO[:1])
             ]
-    return _different(found)
+    return [item for place, item in enumerate(found) if item not in found[:place]]
 
 
 def begun(
@@ -90,11 +84,3 @@ def _ladder(
     for value in levels:
         clipped = level.clip(value) if isinstance(level, Range) else value
         yield {**values, "level": clipped}
-
-
-def _different(items: Sequence[Values]) -> list[Values]:
-    found: list[Values] = []
-    for item in items:
-        if item not in found:
-            found.append(item)
-    return found

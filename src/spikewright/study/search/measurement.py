@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TypedDict
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from spikewright._base.schema import Finite, Natural, Positive, check
-from spikewright.errors import TuningError
-from spikewright.study.search.certificate import Paired, PairedScores
+from spikewright._base.schema import Finite, Positive, check_types
+from spikewright.study.point import front
+from spikewright.study.search.certificate import PairedLoss
+from spikewright.study.search.space import Values
+
+_MEASURED = ("steps", "readout", "cost", "costs", "risk")
 
 
 @dataclass(frozen=True)
@@ -18,64 +21,54 @@ class Measurement:
     `costs` are means a sample by name ("spikes", "energy"); `cost` is the one that is minimised.
     `risk` goes with the drop, and says more where few samples are lost: answers that become less
     sure raise it.
+
+    `values` are those of the setting's parameters, `trial` its number in the study and `origin`
+    says how the search came to it. `training` is of its network, where it was trained. Settings
+    whose `alike` is the same object, not None, differ by a factor of all scales alone. `held` was
+    measured on held-back samples, and `certified` says whether these show that the limit holds.
     """
 
-    steps: int
+    steps: Positive
     readout: str
-    paired: Paired | PairedScores
-    cost: float
-    costs: Mapping[str, float]
-    risk: float = 0.0
+    paired: PairedLoss
+    cost: Finite
+    costs: Mapping[str, Finite]
+    risk: Finite = 0.0
+    values: Values = field(default_factory=dict, compare=False)
+    trial: int = field(default=0, compare=False)
+    origin: str = field(default="", compare=False)
+    training: Any = field(default=None, compare=False)
+    alike: Any = field(default=None, compare=False)
+    held: Measurement | None = field(default=None, compare=False)
+    certified: bool = field(default=False, compare=False)
 
     @property
     def where(self) -> tuple[int, str]:
         """Steps and readout."""
         return self.steps, self.readout
 
+    @property
+    def drop(self) -> float:
+        """Estimate of the mean loss."""
+        return self.paired.drop
+
+    @property
+    def checked(self) -> Measurement:
+        """What held-back samples gave, or the search where there is none."""
+        return self.held or self
+
     def as_dict(self) -> dict[str, Any]:
-        """The point as plain data, ready for JSON."""
-        return asdict(self)
+        """What was measured as plain data, ready for JSON."""
+        return {"paired": vars(self.paired), **{name: getattr(self, name) for name in _MEASURED}}
 
     @classmethod
-    def of(cls, entry: Mapping[str, Any]) -> Measurement:
-        """A point from plain data; raises `TuningError` for other data."""
-        try:
-            check(entry, _Entry)
-            kind = Paired if "lost" in entry["paired"] else PairedScores
-            return cls(**{**entry, "paired": kind(**entry["paired"])})
-        except TypeError as error:
-            raise TuningError(
-                f"the study holds a measurement that cannot be read ({error}). Begin a new study"
-            ) from error
-
-
-class _Counts(TypedDict):
-    """Plain data of `Paired`."""
-
-    n: Positive
-    lost: Natural
-    gained: Natural
-
-
-class _Sums(TypedDict):
-    """Plain data of `PairedScores`."""
-
-    n: Positive
-    total: Finite
-    squares: Finite
-    low: Finite
-    high: Finite
-
-
-class _Entry(TypedDict):
-    """Plain data of a point."""
-
-    steps: Positive
-    readout: str
-    paired: _Counts | _Sums
-    cost: Finite
-    costs: dict[str, Finite]
-    risk: Finite
+    def of(cls, entry: Mapping[str, Any], **setting: Any) -> Measurement:
+        """From plain data, and the setting that was measured; raises as the types do for others."""
+        counts = "lost" in entry["paired"]  # as earlier versions wrote them
+        paired = (PairedLoss.counts if counts else PairedLoss)(**entry["paired"])
+        found = cls(paired=paired, **{name: entry[name] for name in _MEASURED}, **setting)
+        check_types(found)
+        return found
 
 
 def joined(parts: Sequence[Sequence[Measurement]]) -> list[Measurement]:
@@ -88,26 +81,21 @@ def joined(parts: Sequence[Sequence[Measurement]]) -> list[Measurement]:
 
 
 def _joined(points: Sequence[Measurement]) -> Measurement:
-    paired = points[0].paired
-    for point in points[1:]:
-        paired = paired + point.paired
-    names = points[0].costs
-    costs = {name: _mean([p.costs[name] for p in points], points) for name in names}
-    cost = _mean([p.cost for p in points], points)
-    risk = _mean([p.risk for p in points], points)
-    return Measurement(points[0].steps, points[0].readout, paired, cost, costs, risk)
+    first, *others = points
+    weights = [point.paired.n for point in points]
 
+    def mean(values: Iterable[float]) -> float:
+        return sum(v * n for v, n in zip(values, weights, strict=True)) / sum(weights)
 
-def _mean(values: Sequence[float], points: Sequence[Measurement]) -> float:
-    return sum(v * p.paired.n for v, p in zip(values, points, strict=True)) / sum(
-        p.paired.n for p in points
+    return replace(
+        first,
+        paired=sum((point.paired for point in others), first.paired),
+        cost=mean(point.cost for point in points),
+        costs={name: mean(point.costs[name] for point in points) for name in first.costs},
+        risk=mean(point.risk for point in points),
     )
 
 
-def front(points: Iterable[Measurement]) -> list[Measurement]:
+def unbeaten(points: Iterable[Measurement]) -> list[Measurement]:
     """The points that none other beats in both drop and cost, the cheapest first."""
-    found: list[Measurement] = []
-    for point in sorted(points, key=lambda p: (p.cost, p.paired.drop, p.steps)):
-        if not found or point.paired.drop < found[-1].paired.drop:
-            found.append(point)
-    return found
+    return front(points, lambda p: (p.cost, p.drop, p.steps), lambda p: p.drop)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from spikewright.study.search.certificate import Paired
+from spikewright.study.search.certificate import PairedLoss
 from spikewright.study.search.measurement import Measurement
 
 _BELOW, _ABOVE = 0.3, 1.5
@@ -48,12 +48,12 @@ class Aim:
         Few near points say little about it: then those farther off count too, the nearest first.
         """
         drop, risk, seen = 0.0, 0.0, 0.0
-        for point in sorted(points, key=lambda p: abs(p.paired.drop)):
-            away = abs(point.paired.drop) / self.unit
+        for point in sorted(points, key=lambda p: abs(p.drop)):
+            away = abs(point.drop) / self.unit
             if away >= _FAR or (away >= _NEAR and seen >= _ENOUGH):
                 break
             if point.risk > 0:
-                drop, risk = drop + point.paired.drop, risk + point.risk
+                drop, risk = drop + point.drop, risk + point.risk
                 seen += away
         return replace(self, ratio=max(drop / risk, 0.0)) if risk > 0 else self
 
@@ -71,12 +71,12 @@ class Aim:
         return self._merit(point.cost, self.expected(point) - _PATIENCE * point.paired.error)
 
     def best(self, points: Iterable[Measurement]) -> Measurement:
-        """The best of some points."""
-        return min(points, key=lambda p: (self.merit(p), p.steps))
+        """The best of some points, of equal ones that of the earliest trial."""
+        return min(points, key=lambda p: (self.merit(p), p.trial, p.steps))
 
     def expected(self, point: Measurement) -> float:
         """The drop to be expected on other samples."""
-        return (point.paired.drop + self.ratio * max(point.risk, 0.0)) / 2
+        return (point.drop + self.ratio * max(point.risk, 0.0)) / 2
 
     def _merit(self, cost: float, drop: float) -> float:
         distance = (drop - self.limit) / self.unit
@@ -93,7 +93,7 @@ def certifiable(n: int, max_drop: float, confidence: float, size: float = 1.0) -
     """
 
     def certifies(lost: int) -> bool:
-        return Paired(n, lost, 2 * lost // 5).p_value(max_drop / size) <= 1 - confidence
+        return PairedLoss.counts(n, lost, 2 * lost // 5).p_value(max_drop / size) <= 1 - confidence
 
     low, high = 0, n // 2
     while high - low > 1:

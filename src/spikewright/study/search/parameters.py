@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_plain_whole
+from spikewright._base.arguments import is_plain_number, is_plain_whole
 from spikewright._base.layer_names import bare_name
+from spikewright._base.options import Check, one_of
 from spikewright.choosing import ScaleRule, Setting
 from spikewright.choosing.rules import RULES, EnergyBudget, parse
 from spikewright.conversion import Conversion
@@ -19,7 +20,7 @@ from spikewright.errors import ConversionError, TuningError
 from spikewright.measure.readout import READOUTS
 from spikewright.network.neurons import BipolarIntegrateAndFire, IntegrateAndFire, RectifiedLinear
 from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.space import Choices, Parameter, Plain, Range, Values, choices_of
+from spikewright.study.search.space import Choices, Parameter, Plain, Range, Values
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 SCALES = "scales"
@@ -28,8 +29,9 @@ SCALES = "scales"
 CORRECTION, EACH_STEP = "correction", "each step"
 """The parameter, and the correction that gives channels a bias for each step."""
 
-LATER = (CORRECTION,)
-"""Parameters that earlier versions did not search: in their trials each has its first value."""
+_NEURONS, _STARTS = ("default", "bipolar"), ("half", "zero")
+_WHOLE = Check("a whole number from 1", lambda value: is_plain_whole(value) and value >= 1)
+_SECONDS = Check("a number of seconds above 0", lambda value: is_plain_number(value) and value > 0)
 
 _FIRST = ("sensitivity", "percentile", "channel percentile", "minimum error", "one scale")
 _DIGITS = 4  # of a scale or a budget, so that it can be written down
@@ -45,20 +47,26 @@ def space_of(conversion: Conversion) -> dict[str, Parameter]:
     types = [ensemble.neuron_type for ensemble in conversion.populations().values()]
     integrate = all(isinstance(neuron_type, IntegrateAndFire) for neuron_type in types)
     space: dict[str, Parameter] = {
-        "steps": Choices(STEPS),
-        "readout": Choices(tuple(READOUTS)),
+        "steps": Choices(STEPS, _WHOLE),
+        "readout": Choices(tuple(READOUTS), one_of(READOUTS)),
         "rule": Choices(tuple(searched_rules())),
-        "max_spikes_per_step": Choices((None, 1)),
-        "neuron": Choices(("default", "bipolar") if integrate else ("default",)),
-        "initial_voltage": Choices(("half", "zero")),
-        "synapse": Choices((None, 0.002, 0.005)),
-        CORRECTION: Choices((None,) if conversion.lowered.stepping else (None, EACH_STEP)),
+        "max_spikes_per_step": Choices((None, 1), _or_none(_WHOLE)),
+        "neuron": Choices(("default", "bipolar") if integrate else ("default",), one_of(_NEURONS)),
+        "initial_voltage": Choices(_STARTS, one_of(_STARTS)),
+        "synapse": Choices((None, 0.002, 0.005), _or_none(_SECONDS)),
+        CORRECTION: Choices(
+            (None,) if conversion.lowered.stepping else (None, EACH_STEP), one_of((None, EACH_STEP))
+        ),
         "level": Range(-10.0, 8.0, -1.0),
     }
     if len(types) > 1:
         layers = conversion.populations()
         space |= {offset_of(name): Range(-4.0, 4.0, 0.0) for name in layers}
     return space
+
+
+def _or_none(check: Check) -> Check:
+    return Check(f"None or {check.must}", lambda value: value is None or check.holds(value))
 
 
 def offset_of(layer: str) -> str:
@@ -119,33 +127,6 @@ def _proportions(given: str | ScaleRule) -> ScaleRule | None:
     return rule.like if isinstance(rule, EnergyBudget) else rule
 
 
-def check_values(space: Mapping[str, Parameter]) -> None:
-    """Raise `TuningError` for choices that no conversion takes."""
-    for name, known in (
-        ("readout", tuple(READOUTS)),
-        ("neuron", ("default", "bipolar")),
-        ("initial_voltage", ("half", "zero")),
-        (CORRECTION, (None, EACH_STEP)),
-    ):
-        for value in choices_of(space, name):
-            if value not in known:
-                raise TuningError(
-                    f"space: {name!r} is one of {', '.join(map(str, known))}, got {value!r}"
-                )
-    for value in choices_of(space, "steps"):
-        if not (is_plain_whole(value) and value >= 1):
-            raise TuningError(f"space: 'steps' are whole numbers from 1, got {value!r}")
-    for value in choices_of(space, "max_spikes_per_step"):
-        if value is not None and not (is_plain_whole(value) and value >= 1):
-            raise TuningError(
-                f"space: 'max_spikes_per_step' is None or a whole number from 1, got {value!r}"
-            )
-    for value in choices_of(space, "synapse"):
-        number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-        if value is not None and not number:
-            raise TuningError(f"space: 'synapse' is None or seconds above 0, got {value!r}")
-
-
 @dataclass(frozen=True, eq=False)
 class Translation:
     """From values of parameters to arguments of `convert`."""
@@ -160,7 +141,7 @@ class Translation:
         setting, layers = _setting(values), self.allocation.layers
         shares = {name: float(values.get(offset_of(name)) or 0.0) for name in layers}
         spikes = self.allocation.neurons * 2.0 ** float(values["level"] or 0.0)
-        rule, steps = str(values["rule"]), _whole(values["steps"])
+        rule, steps = str(values["rule"]), int(values["steps"] or 1)
         found = self.allocation.thresholds(rule, spikes, shares, steps, setting)
         scales = {name: 1.0 / (theta * self.dt) for name, theta in found.items()}
         return self._with(scales, values)
@@ -216,24 +197,17 @@ class Translation:
             },
             "synapse": values["synapse"],
             "initial_voltage": values["initial_voltage"],
-            **_neurons(values["neuron"], values["max_spikes_per_step"]),
+            "spiking": {RectifiedLinear: BipolarIntegrateAndFire()}
+            if values["neuron"] == "bipolar"
+            else True,
+            "max_spikes_per_step": values["max_spikes_per_step"],
         }
 
 
 def _setting(values: Mapping[str, Plain]) -> Setting:
     """The facts about neurons that rules use."""
-    cap, start = values["max_spikes_per_step"], values["initial_voltage"]
-    return Setting(None if cap is None else _whole(cap), 0.5 if start == "half" else 0.0)
-
-
-def _neurons(neuron: Plain, cap: Plain) -> dict[str, Any]:
-    most = None if cap is None else _whole(cap)
-    spiking = {RectifiedLinear: BipolarIntegrateAndFire()} if neuron == "bipolar" else True
-    return {"spiking": spiking, "max_spikes_per_step": most}
-
-
-def _whole(value: Plain) -> int:
-    return int(value)  # type: ignore[arg-type]
+    cap: Any = values["max_spikes_per_step"]
+    return Setting(cap, 0.5 if values["initial_voltage"] == "half" else 0.0)
 
 
 def rounded(values: NDArray) -> NDArray:
@@ -246,8 +220,3 @@ def _plain(scale: NDArray) -> float | NDArray:
     if np.all(scale == scale.reshape(-1)[0]):
         return float(scale.reshape(-1)[0])
     return scale
-
-
-def read_at(steps: Sequence[Plain], most: int) -> list[int]:
-    """The numbers of steps at which a run of `most` steps is read."""
-    return sorted({_whole(step) for step in steps if _whole(step) <= most} | {most})

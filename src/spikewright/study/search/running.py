@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from spikewright.measure.metric import Metric
 from spikewright.measure.operations import Counter
 from spikewright.measure.truth import Output
 from spikewright.network import Node
+from spikewright.records import Worth
 from spikewright.running.encoding import feeds_of
 from spikewright.running.outputs import outputs_of
 from spikewright.running.padding import padding_in
@@ -38,6 +40,11 @@ class Running:
     seed: int = 0
     table: str | None = None
     metric: Metric | None = None
+
+    @property
+    def worth(self) -> Worth:
+        """The measure of answers."""
+        return Worth("accuracy") if self.metric is None else Worth(self.metric.name, fraction=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +81,7 @@ def run(
     fed = feeds_of(x, lowered.inputs, None, steps, running.dt, running.seed)
     job = Job(program, engine, fed.values, fed.batch, steps)
     costs, outputs = _Costs(conversion, running.table), outputs_of(lowered)
-    scores: dict[tuple[int, EveryStep], list[NDArray]] = {}
-    margins: dict[tuple[int, EveryStep], list[NDArray]] = {}
+    scores, margins = defaultdict(list), defaultdict(list)
     for part in runner.parts(job, runner.batch_size(engine), costs.count, at):
         given = part_of(y, part.samples)
         for readout in readouts:
@@ -85,29 +91,14 @@ def run(
             }
             for t in at:
                 read = {name: value[:, t - 1] for name, value in values.items()}
-                found = _judged(read, given, outputs, running.metric)
-                for kept, rows in zip((scores, margins), found, strict=False):
-                    kept.setdefault((t, readout), []).append(rows)
-    return Outcome(_joined(scores), _joined(margins), costs.means(fed.batch, at))
-
-
-def _judged(
-    read: Mapping[str, NDArray],
-    given: Any,
-    outputs: Mapping[str, Output],
-    metric: Metric | None,
-) -> list[NDArray]:
-    """Scores of values that were read out, and margins where there are labels."""
-    if metric is not None:
-        return [metric(read, given)]
-    ((name, output),) = outputs.items()
-    return [output.decided(read[name]) == given, margins_of(output, read[name], given)]
-
-
-def _joined(
-    parts: Mapping[tuple[int, EveryStep], list[NDArray]],
-) -> dict[tuple[int, EveryStep], NDArray]:
-    return {where: np.concatenate(rows) for where, rows in parts.items()}
+                if running.metric is not None:
+                    scores[t, readout].append(running.metric(read, given))
+                    continue
+                ((name, output),) = outputs.items()
+                scores[t, readout].append(output.decided(read[name]) == given)
+                margins[t, readout].append(margins_of(output, read[name], given))
+    whole = ({where: np.concatenate(rows) for where, rows in m.items()} for m in (scores, margins))
+    return Outcome(*whole, costs.means(fed.batch, at))
 
 
 def part_of(y: Any, part: slice | NDArray) -> Any:
