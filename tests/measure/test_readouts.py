@@ -26,7 +26,7 @@ from spikewright.measure.readout import (
 from spikewright.study.halving.candidates import candidates_of
 from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import space_of
-from spikewright.study.search.running import Running
+from spikewright.study.search.samples import Running
 from spikewright.study.search.space import choices_of, restricted
 
 VALUES = np.random.default_rng(0).normal(size=(3, 12, 2))

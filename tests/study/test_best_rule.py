@@ -23,9 +23,8 @@ from spikewright.measure.truth import Output
 from spikewright.records import Record
 from spikewright.study.halving import refinements
 from spikewright.study.halving.candidates import candidates_of, compared_rules
-from spikewright.study.halving.comparison import LOSS, Comparison, by_candidate
+from spikewright.study.halving.comparison import LOSS, Comparison, by_candidate, loss
 from spikewright.study.halving.halving import Clock, Halving, better_half
-from spikewright.study.halving.loss import loss
 from spikewright.study.halving.refinements import Further
 from spikewright.study.point import OutputScore
 from spikewright.study.programs import MODEL

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from spikewright.errors import TuningError
 from spikewright.study.search.certificate import PairedLoss, _restricted
-from spikewright.study.search.measurement import Measurement, joined
-from spikewright.study.search.merit import Aim, certifiable
+from spikewright.study.search.measurement import Aim, Measurement, certifiable, joined
 
 
 def test_counts_come_from_what_was_right() -> None:

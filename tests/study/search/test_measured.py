@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from spikewright.errors import TuningError
 from spikewright.study.search.certificate import PairedLoss
-from spikewright.study.search.measurement import Measurement, joined, unbeaten
-from spikewright.study.search.merit import Aim, certifiable
+from spikewright.study.search.measurement import Aim, Measurement, certifiable, joined, unbeaten
 from spikewright.study.search.trials import written
 
 

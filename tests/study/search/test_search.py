@@ -15,8 +15,7 @@ import pytest
 
 from spikewright.errors import SimulationError, TuningError
 from spikewright.study.search.certificate import PairedLoss
-from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.merit import Aim
+from spikewright.study.search.measurement import Aim, Measurement
 from spikewright.study.search.search import Proposal, Search
 from spikewright.study.search.space import Choices, Range, Values
 from spikewright.study.search.trials import Study, open_study, shown, written

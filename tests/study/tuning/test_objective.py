@@ -12,18 +12,16 @@ from sklearn.datasets import load_digits
 import spikewright as sw
 from spikewright.measure.truth import Output
 from spikewright.showing.demo import MODEL
-from spikewright.study.search.allocation import allocate
-from spikewright.study.search.channel_refinement import Refinement
-from spikewright.study.search.data import samples_of, split
-from spikewright.study.search.initial_trials import begun, starts
-from spikewright.study.search.objective import Labelled, Objective, Pace
+from spikewright.study.search.generators import Refinement, begun, starts
+from spikewright.study.search.objective import Objective, Pace
 from spikewright.study.search.parameters import (
     EACH_STEP,
     Translation,
+    allocate,
     searched_rules,
     space_of,
 )
-from spikewright.study.search.running import Running, margins_of
+from spikewright.study.search.samples import Labelled, Running, margins_of, samples_of, split
 from spikewright.study.search.space import Choices, Parameter, begin, restricted
 
 ALL = slice(None)
@@ -43,7 +41,7 @@ def samples() -> Labelled:
 def objective(samples: Labelled) -> Objective:
     """Of spikes, on the shipped network."""
     conversion = sw.convert(MODEL, spiking=True)
-    translation = Translation(allocate(conversion, samples.x, 1e9, searched_rules()), 0.001)
+    translation = Translation(allocate(conversion, samples[:128].x, 1e9, searched_rules()), 0.001)
     space = space_of(conversion)
     return Objective(conversion, translation, space, "spikes", Running(), samples, 10.0)
 

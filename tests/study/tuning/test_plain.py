@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 import spikewright as sw
 from spikewright import demo
 from spikewright.study.search import tune
-from spikewright.study.search.baseline_sweep import ORIGIN, PlainSweep
 from spikewright.study.search.certificate import PairedLoss
+from spikewright.study.search.generators import ORIGIN, PlainSweep
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.space import Choices, Range
 from spikewright.study.search.trials import Study

@@ -13,8 +13,9 @@ import numpy as np
 
 from spikewright.errors import SpikewrightError
 from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.objective import Labelled, Objective
+from spikewright.study.search.objective import Objective
 from spikewright.study.search.parameters import CORRECTION
+from spikewright.study.search.samples import Labelled
 
 READ = "mean"
 """The readout that networks are trained under."""

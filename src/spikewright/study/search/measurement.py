@@ -1,7 +1,8 @@
-"""The measured results of one setting: its loss and its cost, at each number of steps."""
+"""The measured results of one setting, and the goal of a search as one number that compares two."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -99,3 +100,97 @@ def _joined(points: Sequence[Measurement]) -> Measurement:
 def unbeaten(points: Iterable[Measurement]) -> list[Measurement]:
     """The points that none other beats in both drop and cost, the cheapest first."""
     return front(points, lambda p: (p.cost, p.drop, p.steps), lambda p: p.drop)
+
+
+_BELOW, _ABOVE = 0.3, 1.5
+_PATIENCE = 2.3  # standard errors
+_FAR = 20.0  # times what may be lost: beyond, only the drop counts
+_NEAR = 4.0  # times what may be lost: there drop and risk are compared
+_ENOUGH = 10.0  # times that in all tell their ratio; farther points count until there is so much
+_LEAST_RATIO = 0.02
+_LEAST = 0.25  # of what may be lost: certificates for less are not worth their price
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The least cost among drops of at most `limit`.
+
+    `merit` is smaller for better points. It is the logarithm of the cost, plus the distance of the
+    drop from the limit in units of the loss allowed, times 0.3 below the limit and 1.5 above. Drops
+    fall about with the third power of the spikes, so that a whole unit is worth a third of the
+    cost. Far above the limit, and where nothing spikes and nothing costs, the drop alone counts.
+    The drop is the mean of the counted one and the one that the risk lets expect, so that luck with
+    few samples counts less; `ratio` is how much drop goes with a risk.
+    """
+
+    limit: float
+    unit: float
+    ratio: float = 1.0
+
+    @classmethod
+    def of(cls, limit: float, max_drop: float, n: int, size: float = 1.0) -> Aim:
+        """Aim at a limit where `max_drop` is asked for, as measured on `n` samples.
+
+        `size` is the largest loss of one sample: of right answers one.
+        """
+        return cls(limit, max(max_drop, 2.0 * size / n))
+
+    def informed(self, points: Iterable[Measurement]) -> Aim:
+        """The same aim, with the ratio of drop and risk that points near the limit have.
+
+        Few near points say little about it: then those farther off count too, the nearest first.
+        """
+        drop, risk, seen = 0.0, 0.0, 0.0
+        for point in sorted(points, key=lambda p: abs(p.drop)):
+            away = abs(point.drop) / self.unit
+            if away >= _FAR or (away >= _NEAR and seen >= _ENOUGH):
+                break
+            if point.risk > 0:
+                drop, risk = drop + point.drop, risk + point.risk
+                seen += away
+        return replace(self, ratio=max(drop / risk, 0.0)) if risk > 0 else self
+
+    @property
+    def exchange(self) -> float:
+        """The worth of a rise of the risk, as a logarithm of the cost."""
+        return max(self.ratio, _LEAST_RATIO) / self.unit
+
+    def merit(self, point: Measurement) -> float:
+        """The figure of merit of a point; smaller is better."""
+        return self._merit(point.cost, self.expected(point))
+
+    def hope(self, point: Measurement) -> float:
+        """The best `merit` that more samples may show of a point that was measured on few."""
+        return self._merit(point.cost, self.expected(point) - _PATIENCE * point.paired.error)
+
+    def best(self, points: Iterable[Measurement]) -> Measurement:
+        """The best of some points, of equal ones that of the earliest trial."""
+        return min(points, key=lambda p: (self.merit(p), p.trial, p.steps))
+
+    def expected(self, point: Measurement) -> float:
+        """The drop to be expected on other samples."""
+        return (point.drop + self.ratio * max(point.risk, 0.0)) / 2
+
+    def _merit(self, cost: float, drop: float) -> float:
+        distance = (drop - self.limit) / self.unit
+        if distance > _FAR or (distance > 0 and cost <= 0):
+            return 1000.0 * (1.0 + drop)
+        return math.log(max(cost, 1e-300)) + (_ABOVE if distance > 0 else _BELOW) * distance
+
+
+def certifiable(n: int, max_drop: float, confidence: float, size: float = 1.0) -> float | None:
+    """The largest drop that `n` held-back samples will probably show to be at most `max_drop`.
+
+    Supposing that two samples are gained where five are lost, `size` by each of them. None where
+    that is less than a quarter of `max_drop`: so few samples certify hardly anything.
+    """
+
+    def certifies(lost: int) -> bool:
+        return PairedLoss.counts(n, lost, 2 * lost // 5).p_value(max_drop / size) <= 1 - confidence
+
+    low, high = 0, n // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if certifies(middle) else (low, middle)
+    drop = size * (low - 2 * low // 5) / n
+    return drop if drop > 0 and drop >= _LEAST * max_drop else None

@@ -21,48 +21,13 @@ from spikewright.study.programs import ProgramWriter
 from spikewright.study.search.certificate import PairedLoss
 from spikewright.study.search.measurement import Measurement
 from spikewright.study.search.parameters import CORRECTION, Translation, rounded
-from spikewright.study.search.running import Outcome, Running, part_of, run
+from spikewright.study.search.samples import Labelled, Outcome, Running, run
 from spikewright.study.search.space import Plain, Space, Values, choices_of
 
 _CORRECTED = 128  # samples that biases of each step are measured on
 _TRIAL = 0.05  # of the time at most for one trial
 _LATELY = 30  # runs, by whose times others are foretold
 _LONG = 1_000_000  # steps, that every readout leaves some of
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """Inputs `{name: array}`, labels or the truth that a metric takes, and the source's outputs.
-
-    `scores` say how right it is, of labels which it answers rightly; `margins` by how much the
-    right class leads, None under a metric.
-    """
-
-    x: Mapping[str, NDArray]
-    y: Any
-    scores: NDArray
-    margins: NDArray | None
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def __getitem__(self, part: slice | NDArray) -> Labelled:
-        x = {name: array[part] for name, array in self.x.items()}
-        margins = None if self.margins is None else self.margins[part]
-        return Labelled(x, part_of(self.y, part), self.scores[part], margins)
-
-    @cached_property
-    def size(self) -> float:
-        """The largest loss of one sample: the range of scores; for right and wrong answers, one."""
-        return float(np.ptp(self.scores)) or 1.0 if self.margins is None else 1.0
-
-    @cached_property
-    def unit(self) -> float:
-        """A small margin: a quarter of that which three in four right answers exceed."""
-        if self.margins is None:
-            return 1.0
-        leads = self.margins[self.margins > 0]
-        return float(np.percentile(leads, 25)) / 4 if len(leads) else 1.0
 
 
 @dataclass(eq=False)

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from spikewright._base.optional import require
 from spikewright.errors import SpikewrightError, TuningError
-from spikewright.study.search.measurement import Measurement, joined
-from spikewright.study.search.merit import Aim
+from spikewright.study.search.measurement import Aim, Measurement, joined
 from spikewright.study.search.objective import Objective
 from spikewright.study.search.space import Choices, Range, Space, Values, asked
 from spikewright.study.search.trials import Study, quiet, values_of, worker_name, written

@@ -21,18 +21,14 @@ from spikewright.measure.metric import Metric
 from spikewright.study.options import TuneOptions
 from spikewright.study.programs import ModelReference
 from spikewright.study.result import StudyResult
-from spikewright.study.search.allocation import allocate
-from spikewright.study.search.baseline_sweep import PlainSweep
-from spikewright.study.search.channel_refinement import Refinement
-from spikewright.study.search.data import digest, divided
 from spikewright.study.search.fine_tuning import FineTuning, material
-from spikewright.study.search.initial_trials import begun as begin_with
-from spikewright.study.search.measurement import Measurement
-from spikewright.study.search.merit import Aim, certifiable
-from spikewright.study.search.objective import Labelled, Objective
-from spikewright.study.search.parameters import Translation, space_of, with_rules
+from spikewright.study.search.generators import PlainSweep, Refinement
+from spikewright.study.search.generators import begun as begin_with
+from spikewright.study.search.measurement import Aim, Measurement, certifiable
+from spikewright.study.search.objective import Objective
+from spikewright.study.search.parameters import Translation, allocate, space_of, with_rules
 from spikewright.study.search.result import result
-from spikewright.study.search.running import Running
+from spikewright.study.search.samples import Labelled, Running, digest, divided
 from spikewright.study.search.search import Proposal, Search
 from spikewright.study.search.short_list import (
     LISTED,
