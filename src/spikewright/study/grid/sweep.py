@@ -184,7 +184,7 @@ def _result(
     measured = [point for point in points if not point.failed]
     best, closest = _cheapest(measured, within, minimise), nearest(measured, minimise)
     records = _records(points, best)
-    settings = {id(point.setting): point.setting.how for point in points}
+    settings = {point.setting: point.setting.how for point in points}
     facts = cast(Evaluation, closest.evaluation).settings
     return StudyResult(
         points=tuple(points),
@@ -214,7 +214,7 @@ def _records(points: Sequence[OperatingPoint], best: OperatingPoint | None) -> t
     The setting is in their `how` as "scale", "synapse" and "neurons", numbers or text; the score of
     the best point has "chosen".
     """
-    settings = {id(p.setting): p for p in points if p.evaluation is not None}
+    settings = {p.setting: p for p in points if p.evaluation is not None}
     chosen = [] if best is None else [score.value for score in best.scores]
     found: list[Record] = []
     for number, point in enumerate(settings.values()):

@@ -142,8 +142,8 @@ class Comparison:
         self.origin = replace(origin, data=self._data(origin))
         """The model as code names it, and the samples that candidates are calibrated on."""
         self._run = {**run, "progress": False}
-        self._numbers: dict[int, Mapping[str, Any]] = {}
-        self._seen: dict[int, _Seen] = {}
+        self._numbers: dict[StudySetting, Mapping[str, Any]] = {}
+        self._seen: dict[StudySetting, _Seen] = {}
         raw = as_source(base).run(self._compared, steps=1, **self._run).raw
         self._source = {name: values[:, 0] for name, values in raw.items()}
         fed = feeds_of(self._compared, base.inputs, None, steps, 0.001, 0)
@@ -185,7 +185,7 @@ class Comparison:
 
         Where it is corrected every layer runs the network again, or layers run one by one.
         """
-        if id(candidate) in self._numbers or not looks_at_data(candidate.arguments):
+        if candidate in self._numbers or not looks_at_data(candidate.arguments):
             return 0.0
         samples = candidate.arguments.get("calibration") or self.fitted
         runs = min(len(self._base.populations()), _ONE_BY_ONE)
@@ -203,7 +203,7 @@ class Comparison:
         on before are not run again.
         """
         count = self.samples if count is None else count
-        seen = self._seen.setdefault(id(candidate), _Seen())
+        seen = self._seen.setdefault(candidate, _Seen())
         if len(seen.spikes) < count and not seen.failed:
             try:
                 self._see(candidate, seen, slice(len(seen.spikes), count))
@@ -270,21 +270,21 @@ class Comparison:
 
     def conversion(self, candidate: StudySetting) -> Conversion:
         """A candidate's network: rules and corrections are worked out the first time alone."""
-        numbers = self._numbers.get(id(candidate))
+        numbers = self._numbers.get(candidate)
         if numbers is not None:
             return self._base.again(**numbers)
         changes = {"calibration": None, **candidate.arguments}
         if changes["calibration"] is None and looks_at_data({**self._base.arguments, **changes}):
             changes["calibration"] = self.fitted
         made = self._base.again(**changes)
-        self._numbers[id(candidate)] = made.resolved
+        self._numbers[candidate] = made.resolved
         return made
 
     def numbers(self, candidate: StudySetting) -> Mapping[str, Any]:
         """The arguments that a candidate's rules and corrections came to."""
-        if id(candidate) not in self._numbers:
+        if candidate not in self._numbers:
             self.conversion(candidate)
-        return self._numbers[id(candidate)]
+        return self._numbers[candidate]
 
 
 def _part(samples: Batch, part: slice) -> Batch:
@@ -298,8 +298,7 @@ def count_of(samples: Batch) -> int:
 
 def by_candidate(rows: Sequence[OperatingPoint]) -> list[OperatingPoint]:
     """The first row of each candidate."""
-    found: list[OperatingPoint] = []
+    found: dict[StudySetting, OperatingPoint] = {}
     for row in rows:
-        if not any(row.setting is other.setting for other in found):
-            found.append(row)
-    return found
+        found.setdefault(row.setting, row)
+    return list(found.values())

@@ -57,11 +57,6 @@ class Search:
     aims: Sequence[Aim]
     generators: Sequence[Generator]
 
-    @property
-    def space(self) -> Space:
-        """The parameters, by name."""
-        return self.objective.space
-
     def run(
         self, over: Callable[[int], bool], advance: Callable[[int], None] = lambda done: None
     ) -> None:
@@ -135,17 +130,17 @@ class Search:
         values = self.objective.shorten(dict(point.values), point.steps)
         if values != point.values:
             yield Proposal(values, "fewer steps")
-        refined = set(values) - set(self.space)
+        refined = set(values) - set(self.objective.space)
         if not refined:
             for size in _COARSE:
-                yield from _numbers(self.space, values, size)
+                yield from _numbers(self.objective.space, values, size)
         for size in _REFINED:
             for found in self.refine(values, point, size, aim.exchange):
                 yield Proposal(found, f"refined {size:g}")
         for size in _FINE:
-            yield from _numbers(self.space, values, size)
+            yield from _numbers(self.objective.space, values, size)
         if not refined:
-            yield from _others(self.space, values)
+            yield from _others(self.objective.space, values)
 
     def expected(self) -> Callable[[Measurement], float]:
         """The drop to be expected of a point, after all that was measured."""
@@ -155,8 +150,8 @@ class Search:
         return aim.informed(self.study.finished())
 
     def _enqueue(self, proposal: Proposal) -> None:
-        refined = set(proposal.values) - set(self.space)
-        wanted = {} if refined else asked(self.space, proposal.values)
+        refined = set(proposal.values) - set(self.objective.space)
+        wanted = {} if refined else asked(self.objective.space, proposal.values)
         marks: dict[str, Any] = {"origin": proposal.origin, "asked": wanted}
         marks["key"] = self.objective.identify(proposal.values)
         if refined:  # nothing is left for a sampler to know of
@@ -169,7 +164,7 @@ class Search:
             return values_of(trial)
         return {
             name: parameter.first if parameter.is_fixed else parameter.suggest(trial, name)
-            for name, parameter in self.space.items()
+            for name, parameter in self.objective.space.items()
         }
 
     def _try(self, trial: Any) -> float:
@@ -178,7 +173,7 @@ class Search:
         values = self._values(trial)
         key = self.objective.identify(values)
         if "key" not in trial.user_attrs:
-            marks = {"origin": "free", "asked": asked(self.space, values), "key": key}
+            marks = {"origin": "free", "asked": asked(self.objective.space, values), "key": key}
             for name, mark in marks.items():
                 trial.set_user_attr(name, mark)
         if not self.objective.affordable(values) or self.study.has_twin(trial.number, key):
