@@ -59,6 +59,7 @@ from spikewright.frontends.pytorch.running import call, precision_of, ran, run
 from spikewright.frontends.pytorch.unread import Lacking, Shapeless, empty, find, lost, refusal_of
 from spikewright.frontends.reading.layout import BATCH_FIRST, layout_of
 from spikewright.frontends.reading.refusal import Unknown, Unreadable
+from spikewright.frontends.reading.spending import afford_call
 from spikewright.frontends.reading.values import Value
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Graph
@@ -91,6 +92,7 @@ def read_program(
     walk = _Walk(program, places, input_places(exported, module), module is not None)
     graph = walk.graph()
     if not lone:
+        afford_call(graph)
         compare_programs(many, program, samples or 2, places)
     elif module is None:
         walk.refuse_lone_outputs()
