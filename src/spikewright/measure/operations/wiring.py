@@ -69,7 +69,7 @@ class Hop:
         return int(self.fan_out.sum())
 
 
-class Wiring:
+class NetworkWiring:
     """The places of a network, the kind of value each sends, and the hops between them."""
 
     def __init__(self, links: Links, inputs: Mapping[str, Node]) -> None:

@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing import LayerStatistics, RuleCase, ScaleRule, Setting
+from spikewright.choosing import LayerStatistics, NeuronSetting, RuleCase, ScaleRule
 from spikewright.choosing.rules.energy_budget import proportions_of
 from spikewright.choosing.rules.spending import Item, Spending, Thresholds
 
@@ -42,7 +42,12 @@ class Allocation:
         return sum(int(np.prod(layer.shape)) for layer in self.layers.values())
 
     def thresholds(
-        self, rule: str, spikes: float, shares: Mapping[str, float], steps: int, setting: Setting
+        self,
+        rule: str,
+        spikes: float,
+        shares: Mapping[str, float],
+        steps: int,
+        setting: NeuronSetting,
     ) -> dict[str, NDArray]:
         """Thresholds `(channels,)` of every layer at which about `spikes` are spent on a sample.
 
@@ -53,18 +58,18 @@ class Allocation:
         spending = self._spending(steps, setting)
         return spending.near(spikes, shares=shares, proportions=proportions)
 
-    def _make_spending(self, steps: int, setting: Setting) -> Spending:
+    def _make_spending(self, steps: int, setting: NeuronSetting) -> Spending:
         items = {
             name: Item(layer, setting, steps, self._weights[name], per="channel")
             for name, layer in self.layers.items()
         }
         return Spending(items, 1.0)
 
-    def _make_proportions(self, name: str, setting: Setting) -> Thresholds | None:
+    def _make_proportions(self, name: str, setting: NeuronSetting) -> Thresholds | None:
         rule = self.rules[name]
         return None if rule is None else self.chosen(rule, setting)
 
-    def chosen(self, rule: ScaleRule, setting: Setting) -> Thresholds:
+    def chosen(self, rule: ScaleRule, setting: NeuronSetting) -> Thresholds:
         """The thresholds `(channels,)` of every layer as a rule chooses them itself."""
         case = replace(self._case, settings=dict.fromkeys(self.layers, setting))
         return proportions_of(rule, case, self.layers, "channel")

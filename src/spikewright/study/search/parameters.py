@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_plain_whole
 from spikewright._base.layer_names import bare_name
-from spikewright.choosing import ScaleRule, Setting
+from spikewright.choosing import NeuronSetting, ScaleRule
 from spikewright.choosing.rules import RULES, EnergyBudget, parse
 from spikewright.conversion import Conversion
 from spikewright.errors import ConversionError, TuningError
@@ -220,10 +220,10 @@ class Translation:
         }
 
 
-def _setting(values: Mapping[str, Plain]) -> Setting:
+def _setting(values: Mapping[str, Plain]) -> NeuronSetting:
     """The facts about neurons that rules use."""
     cap, start = values["max_spikes_per_step"], values["initial_voltage"]
-    return Setting(None if cap is None else _whole(cap), 0.5 if start == "half" else 0.0)
+    return NeuronSetting(None if cap is None else _whole(cap), 0.5 if start == "half" else 0.0)
 
 
 def _neurons(neuron: Plain, cap: Plain) -> dict[str, Any]:

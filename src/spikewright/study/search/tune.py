@@ -14,7 +14,7 @@ from typing import Any, Unpack
 from spikewright._base.optional import require
 from spikewright._base.options import declared
 from spikewright._base.progress import progress_bar
-from spikewright.choosing import RuleCase, ScaleRule, Setting, fingerprint
+from spikewright.choosing import NeuronSetting, RuleCase, ScaleRule, fingerprint
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
@@ -276,7 +276,7 @@ def _allocation(
     some = samples[slice(_CALIBRATED)].x
     outputs = Roles(graph).read_from()
     statistics = conversion.calibrate(some, progress=False)
-    settings = dict.fromkeys(layers, Setting())
+    settings = dict.fromkeys(layers, NeuronSetting())
     case = RuleCase(graph, conversion.graph, settings, outputs, statistics)
     weights = sensitivities(graph, layers, some, outputs, "channel", work)
     return Allocation(case, weights, rules)
