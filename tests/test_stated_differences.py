@@ -18,8 +18,8 @@ from spikewright.diagnosis.findings import Diagnosis, summary
 from spikewright.diagnosis.loss import Loss, Score
 from spikewright.records import Record, Worth, table_of
 from spikewright.report.figures import trade_off_info
-from spikewright.report.over_time import over_time_table
 from spikewright.report.page.summary import sentence
+from spikewright.report.tables import over_time_table
 from spikewright.study.grid.summary import found_one
 from spikewright.study.point import Certificate, OutputScore
 from spikewright.study.search.result import conclusion

@@ -12,7 +12,7 @@ import spikewright as sw
 from slowly import in_turn
 from spikewright.graph import Graph
 from spikewright.records import select
-from spikewright.report.over_time import over_time_table
+from spikewright.report.tables import over_time_table
 from spikewright.running.encoding import feeds_of
 from spikewright.running.still import StillNetwork, rounded
 

@@ -24,7 +24,7 @@ from spikewright.errors import ConversionError, NetworkError, SimulationError
 from spikewright.network.neurons import NEURON_TYPES, NeuronType
 from spikewright.quantising import Quantised, bits_of
 from spikewright.running.encoders import Constant, Encoder, Frames, Poisson, Regular
-from spikewright.training.settings import named
+from spikewright.training.options import named
 
 
 def number(text: str) -> float:

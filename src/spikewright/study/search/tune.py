@@ -19,7 +19,7 @@ from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.lower.populations import Roles
-from spikewright.lower.speaking import silently
+from spikewright.lower.trace import silently
 from spikewright.measure.metric import Metric
 from spikewright.study.options import TuneOptions
 from spikewright.study.programs import ModelReference
@@ -58,7 +58,7 @@ from spikewright.study.search.short_list import (
 )
 from spikewright.study.search.space import Parameter, Values, choices_of, restricted
 from spikewright.study.search.trials import Study, open_study
-from spikewright.training.settings import named
+from spikewright.training.options import named
 
 _CALIBRATED = 256  # samples whose values the rules look at
 _CORRECTED = 128  # samples that biases of each step are measured on
