@@ -16,8 +16,7 @@ from spikewright._base import storage as _storage
 from spikewright._base.schema import Natural, Positive, check, check_types
 from spikewright.choosing.statistics.batches import refusal
 from spikewright.choosing.statistics.channels import channel_size, channels_of, spread
-from spikewright.choosing.statistics.examples import KEPT, Examples
-from spikewright.choosing.statistics.fingerprint import own_names
+from spikewright.choosing.statistics.fingerprint import KEPT, Examples, own_names
 from spikewright.choosing.statistics.histogram import Histogram
 from spikewright.graph import Graph
 from spikewright.graph.layers import Shape
