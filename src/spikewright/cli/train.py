@@ -24,8 +24,7 @@ from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
-from spikewright.report.over_time import powers_of_two
-from spikewright.report.tables import Column, Table
+from spikewright.report.tables import Column, Table, powers_of_two
 from spikewright.training import Training
 from spikewright.training.frozen import in_words
 from spikewright.training.options import ReconstructOptions, TrainOptions

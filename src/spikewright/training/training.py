@@ -17,11 +17,11 @@ from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph
-from spikewright.lower.speaking import say
+from spikewright.lower.trace import say
 from spikewright.network.neurons import NeuronType
 from spikewright.running.converted import Converted, Made, all_capped, as_source
 from spikewright.running.encoding import feeds_of
-from spikewright.running.outputs import outputs_of
+from spikewright.running.recording import outputs_of
 from spikewright.training.bounds import bounds_of
 from spikewright.training.data import SampleStream, TrainingSamples, data_of, held_back
 from spikewright.training.frozen import arrays_of, frozen_arrays, frozen_layers

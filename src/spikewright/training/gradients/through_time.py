@@ -23,7 +23,7 @@ from spikewright.measure.readout import read_out
 from spikewright.network.synapses import Synapse
 from spikewright.running.converted import Converted
 from spikewright.running.inputs import fitted
-from spikewright.running.outputs import outputs_of
+from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.training.gradients.along_time import ModuleNeurons, along_time, check_surrogates
 from spikewright.training.gradients.layers import check_gradients, equation
