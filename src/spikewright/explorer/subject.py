@@ -18,7 +18,7 @@ from spikewright.conversion import Conversion
 from spikewright.errors import SimulationError
 from spikewright.explorer.wish import Wish
 from spikewright.measure.truth import Truth
-from spikewright.running.outputs import truth_of_only
+from spikewright.running.recording import truth_of_only
 
 _Made = TypeVar("_Made")
 
