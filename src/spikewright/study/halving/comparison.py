@@ -22,7 +22,7 @@ from spikewright.conversion import Conversion
 from spikewright.errors import SpikewrightError
 from spikewright.measure import EveryStep
 from spikewright.measure.intervals import wilson_interval
-from spikewright.measure.readout import read_out, readout_name
+from spikewright.measure.readout import read_out
 from spikewright.measure.truth import Output
 from spikewright.records import Record, Worth
 from spikewright.running.converted import as_source
@@ -229,7 +229,7 @@ class Comparison:
             for name, output in self._outputs.items()
         ]
         others = [seen.others[readout, name] for name, o in self._outputs.items() if o.classes]
-        how, n = {"readout": readout_name(readout), "steps": self.steps}, len(seen.spikes)
+        how, n = {"readout": str(readout), "steps": self.steps}, len(seen.spikes)
         costs = [
             Record("spikes per sample", float(seen.spikes.mean()), "spikes", n, None, how),
             Record("neurons", seen.neurons, "neurons", n, None, how),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_plain_number, is_plain_whole
 from spikewright._base.layer_names import bare_name
 from spikewright._base.options import Check, one_of
-from spikewright.choosing import Case, LayerStatistics, ScaleRule, Setting
+from spikewright.choosing import LayerStatistics, RuleCase, ScaleRule, Setting
 from spikewright.choosing.rules import RULES, EnergyBudget, parse
 from spikewright.choosing.rules.energy_budget import proportions_of
 from spikewright.choosing.rules.spending import Item, Spending, Thresholds
@@ -38,7 +38,7 @@ class Allocation:
     """
 
     def __init__(
-        self, case: Case, weights: Mapping[str, NDArray], rules: Mapping[str, ScaleRule | None]
+        self, case: RuleCase, weights: Mapping[str, NDArray], rules: Mapping[str, ScaleRule | None]
     ) -> None:
         self._case, self._weights, self.rules = case, weights, rules
         self._spending = lru_cache(max(1, _CURVES // len(self.layers)))(self._make_spending)
@@ -94,7 +94,7 @@ def allocate(
     outputs = Roles(graph).read_from()
     statistics = conversion.calibrate(samples, progress=False)
     settings = dict.fromkeys(layers, Setting())
-    case = Case(graph, conversion.graph, settings, outputs, statistics)
+    case = RuleCase(graph, conversion.graph, settings, outputs, statistics)
     weights = sensitivities(graph, layers, samples, outputs, "channel", work)
     return Allocation(case, weights, rules)
 

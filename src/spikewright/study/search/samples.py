@@ -24,8 +24,8 @@ from spikewright.network import Node
 from spikewright.records import Worth
 from spikewright.running.converted import as_source
 from spikewright.running.encoding import feeds_of
-from spikewright.running.outputs import outputs_of
 from spikewright.running.padding import padding_in
+from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Job, Runner
 
 

@@ -16,7 +16,7 @@ from spikewright._base.progress import progress_bar
 from spikewright.choosing import fingerprint
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import TuningError
-from spikewright.lower.speaking import silently
+from spikewright.lower.trace import silently
 from spikewright.measure.metric import Metric
 from spikewright.study.options import TuneOptions
 from spikewright.study.programs import ModelReference
@@ -41,7 +41,7 @@ from spikewright.study.search.short_list import (
 )
 from spikewright.study.search.space import restricted
 from spikewright.study.search.trials import Study, open_study, shown
-from spikewright.training.settings import named
+from spikewright.training.options import named
 
 _CALIBRATED = 256  # samples whose values the rules look at
 _WORK = 1e8  # multiply-accumulates of sensitivities, for each second of the search
