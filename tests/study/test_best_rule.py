@@ -21,11 +21,10 @@ from spikewright.choosing.rules import MinimumError
 from spikewright.errors import ConversionError
 from spikewright.measure.truth import Output
 from spikewright.records import Record
-from spikewright.study.halving import refinements
-from spikewright.study.halving.candidates import candidates_of, compared_rules
+from spikewright.study.halving import candidates as ways
+from spikewright.study.halving.candidates import Further, candidates_of, compared_rules
 from spikewright.study.halving.comparison import LOSS, Comparison, by_candidate, loss
 from spikewright.study.halving.halving import Clock, Halving, better_half, expected_others
-from spikewright.study.halving.refinements import Further
 from spikewright.study.point import OutputScore
 from spikewright.study.programs import MODEL
 
@@ -634,7 +633,7 @@ def test_what_is_added_to_rules_is_compared_as_they_are(
 ) -> None:
     """Rules, corrections and fits, of random networks; one of the near is chosen."""
     halved(monkeypatch, first=4)
-    monkeypatch.setattr(refinements, "_EPOCHS", 3)
+    monkeypatch.setattr(ways, "_EPOCHS", 3)
     found = sw.best_rule(
         random_network(seed), inputs(60, seed), 3, reconstruct=True, progress=False
     )

@@ -23,7 +23,7 @@ from spikewright.graph.layers import Activation
 from spikewright.lower.trace import silently
 from spikewright.report.tables import Column, Table
 from spikewright.running.encoding import refuse_sequences
-from spikewright.study.halving.candidates import candidates_of, compared_rules
+from spikewright.study.halving.candidates import Further, candidates_of, compared_rules
 from spikewright.study.halving.comparison import Comparison, by_candidate
 from spikewright.study.halving.halving import (
     Clock,
@@ -33,7 +33,6 @@ from spikewright.study.halving.halving import (
     expected_others,
     near_enough,
 )
-from spikewright.study.halving.refinements import Further
 from spikewright.study.options import BestRuleOptions
 from spikewright.study.point import OperatingPoint
 from spikewright.study.programs import ModelReference
