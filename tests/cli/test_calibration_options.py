@@ -163,9 +163,9 @@ def test_rules_are_for_the_steps_of_the_run(data) -> None:
         (("--scale", "percentile", "--calibration", "nowhere.npz"), "no such file"),
         (("--spiking", "--bias-correction", "4"), "runs the network on data"),
         (("--spiking", "--bias-correction", "each:4"), "runs the network on data"),
-        (("--bias-correction", "every:4"), "'every:4' is no number of steps such as 8 or each:8"),
-        (("--bias-correction", "0"), "'0' is no number of steps"),
-        (("--initial-voltage", "correction:some"), "not a whole number"),
+        (("--bias-correction", "every:4"), "'every:4' is no correction, which takes steps"),
+        (("--bias-correction", "0"), "must be a whole number from 1, got 0"),
+        (("--initial-voltage", "correction:some"), "steps is a whole number"),
     ],
 )
 def test_mistakes_end_in_a_sentence(options, words) -> None:

@@ -53,6 +53,4 @@ def _as_text(value: str) -> str:
         return value.strip("\"'")
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", call[1]).lower()
     arguments = call[2].replace(" ", "")
-    if name in ("quantised", "fission"):  # whose first argument says all
-        return arguments.partition(",")[0].rpartition("=")[2]
     return f"{name}:{arguments}" if arguments else name
