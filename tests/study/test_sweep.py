@@ -20,8 +20,7 @@ from slowly import slow_but
 from spikewright import demo, frontends
 from spikewright.errors import MissingExtraError, SimulationError
 from spikewright.evaluation import sharded
-from spikewright.evaluation.source import SourceNetwork
-from spikewright.evaluation.work import Work
+from spikewright.evaluation.work import SourceNetwork, Work
 from spikewright.graph import Graph, Node, evaluate
 from spikewright.graph.layers import Affine, Input
 from spikewright.measure.readout import AtEveryStep

@@ -13,7 +13,6 @@ from spikewright.diagnosis import DiagnoseOptions
     files.model(),
     files.data("x, (samples, *shape), and perhaps y: labels, or targets"),
     files.report,
-    files.force,
     groups=(RunStepOptions, DiagnoseOptions, SampleOptions),
     without=(),
     spiking=True,

@@ -23,7 +23,6 @@ from spikewright.report.tables import energy_table, layer_table
     files.data("x, (samples, *shape), and perhaps y: labels, or targets"),
     files.out("as JSON here", EVALUATION),
     files.report,
-    files.force,
     groups=(RunStepOptions, EvaluateOptions, SampleOptions),
     without=(),
     spiking=True,

@@ -104,5 +104,8 @@ def written(
     )
 
 
-report = written("Write a page about it here, for any browser.", PAGE, "--report")
-"""The page about the results of a command."""
+def report(function: F) -> F:
+    """The page about the results of a command, and leave to replace what stands in its place."""
+    page = written("Write a page about it here, for any browser.", PAGE, "--report")
+    made: F = page(force(function))
+    return made

@@ -108,14 +108,14 @@ class Subject:
         if len(found.answers) > 1:
             told["output"] = name
         return raster_info(
-            found.counts,
-            answers,
-            found.source[name],
-            found.dt,
-            told,
-            found.activations,
-            found.means,
-            next(iter(x.values()))[0] if len(x) == 1 else None,
+            counts=found.counts,
+            answers=answers,
+            source=found.source[name],
+            dt=found.dt,
+            settings=told,
+            activations=found.activations,
+            means=found.means,
+            x=next(iter(x.values()))[0] if len(x) == 1 else None,
         )
 
     def write(

@@ -29,7 +29,6 @@ class _LengthOptions(TypedDict, total=False):
     files.model(),
     files.data("x, (samples, *shape) or (samples, steps, *shape), and perhaps labels y"),
     files.report,
-    files.force,
     groups=(_LengthOptions, StepOptions, EncodedOptions, SampleOptions),
     without=(),
     spiking=True,

@@ -38,7 +38,6 @@ def _check_picture(path: Path, *, overwrite: bool) -> None:
         "--picture",
     ),
     files.report,
-    files.force,
     groups=(SweepOptions, SampleOptions),
     forms=SEVERAL,
     without=("spiking", "scale_firing_rates", "sequence_step"),

@@ -61,7 +61,6 @@ class _CommandOptions(TypedDict, total=False):
         "--write-back",
     ),
     files.report,
-    files.force,
     groups=(TrainOptions, _CommandOptions, SampleOptions),
     without=("scale_firing_rates", "calibration", "bias_correction"),
     spiking=True,

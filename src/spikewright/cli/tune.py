@@ -39,7 +39,6 @@ _LEFT_OUT = {*options_of(SpikeOptions), "sequence_step", "neurons"}
     ),
     files.out("the chosen network here"),
     files.report,
-    files.force,
     groups=(TuneOptions, SampleOptions),
     without=_LEFT_OUT,
 )

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole, refuse
-from spikewright._base.files import path_of
 from spikewright._base.keywords import meant, spelled
 from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.options import declared
@@ -34,8 +33,7 @@ from spikewright.engines import Memory, Plan, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError, TrainingError, printable
 from spikewright.evaluation import checked, evaluate
-from spikewright.evaluation.mismatch import Mismatch, over_draws
-from spikewright.evaluation.settings import EvaluateOptions, Settings
+from spikewright.evaluation.settings import EvaluateOptions
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
@@ -308,35 +306,19 @@ class Conversion(Shown):
         refuse_sequences(self.lowered.stepping, "evaluate")
         given: dict[str, Any] = dict(options)
         twin = twin_thresholds(self._named(given.pop("twin")), self._keys)
-        noise, checkpoint = given.pop("noise"), given.pop("checkpoint")
+        noise = given.pop("noise")
+        how = {name: given.pop(name) for name in ("checkpoint", "progress")}
         place = executors.get(given.pop("executor"), given.pop("address"))
-        progress = given.pop("progress")
         settings = checked(steps, dt=dt, twin=twin, **given)
-        if noise is not None:
-            warn_of_length(self, settings.steps, dt)
-            how = {"executor": place, "progress": progress}
-            return self._over_draws(noise, x, y, settings, checkpoint, **how)
-        found = evaluate(
-            self, self._runner, x, y, settings,
-            checkpoint=checkpoint, executor=place, progress=progress,
-        )  # fmt: skip
-        spikes = select(found.records, "spikes per neuron", steps=settings.steps)
-        means = {r.how["layer"]: r.value for r in spikes if "layer" in r.how}
+        found = evaluate(self, self._runner, x, y, settings, noise=noise, executor=place, **how)
+        of = (
+            ()
+            if noise is not None
+            else select(found.records, "spikes per neuron", steps=settings.steps)
+        )
+        means = {r.how["layer"]: r.value for r in of if "layer" in r.how}
         self._warn_of_run(means, settings.steps, dt)
         return found
-
-    def _over_draws(
-        self, noise: Mismatch, x: Any, y: Any, settings: Settings, checkpoint: Any, **how: Any
-    ) -> Evaluation:
-        def one(draw: int) -> Evaluation:
-            chip = noise.chip(self, draw)
-            mine = replace(settings, seed=settings.seed + draw)
-            folder = None if checkpoint is None else path_of(checkpoint) / f"draw {draw}"
-            return evaluate(chip, chip._runner, x, y, mine, checkpoint=folder, **how)
-
-        if not isinstance(noise, Mismatch):
-            raise SimulationError(f"noise is None or sw.Mismatch, got {noise!r}")
-        return over_draws(noise, x, one)
 
     @declared(SimulationError)
     def diagnose(

@@ -86,9 +86,10 @@ class Model(Generic[Made]):
         def with_copies(copies: Copies, chosen: Chosen) -> Made:
             divided, choices = _divided(copies, roles, chosen.in_numbers)
             return self.kind(
-                _network(divided, choices, wanted.quantised), self.source.graph, divided.graph,
-                Trace(), self.source, wanted.given, again,
-                self.reading if isinstance(self.reading, Reading) else None,
+                lowered=_network(divided, choices, wanted.quantised),
+                graph=self.source.graph, canonical=divided.graph, trace=Trace(),
+                source=self.source, arguments=wanted.given, _convert=again,
+                _reading=self.reading if isinstance(self.reading, Reading) else None,
             )  # fmt: skip
 
         copies = _copies(data, lambda: with_copies(NONE, chosen))
