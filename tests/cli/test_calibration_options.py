@@ -129,7 +129,7 @@ def test_corrections_are_options(data) -> None:
     """Of biases and of initial voltages."""
     entries = trace_of(
         "--spiking", "--scale", 100, "--calibration", data,
-        "--bias-correction", 4, "--initial-voltage", "correction:4",
+        "--bias-correction", 4, "--initial-voltage", "voltage-correction:4",
     )  # fmt: skip
 
     assert [e["text"].partition("(")[0] for e in entries] == [
@@ -162,10 +162,10 @@ def test_rules_are_for_the_steps_of_the_run(data) -> None:
         (("--scale", "percentile", "--calibration", "nowhere"), "no such file"),
         (("--scale", "percentile", "--calibration", "nowhere.npz"), "no such file"),
         (("--spiking", "--bias-correction", "4"), "runs the network on data"),
-        (("--spiking", "--bias-correction", "each:4"), "runs the network on data"),
+        (("--spiking", "--bias-correction", "step-correction:4"), "runs the network on data"),
         (("--bias-correction", "every:4"), "'every:4' is no correction, which takes steps"),
         (("--bias-correction", "0"), "must be a whole number from 1, got 0"),
-        (("--initial-voltage", "correction:some"), "steps is a whole number"),
+        (("--initial-voltage", "voltage-correction:some"), "steps is a whole number"),
     ],
 )
 def test_mistakes_end_in_a_sentence(options, words) -> None:

@@ -343,7 +343,7 @@ def test_a_saved_network_runs_as_the_model_did(data: str, tmp_path: Path) -> Non
         ("--scale", "minimum-error:8", "--initial-voltage", "zero", "--max-spikes-per-step", "1"),
         ("--rate", "--max-pool", "average"),
         ("--bias-correction", "8"),
-        ("--bias-correction", "each:8"),
+        ("--bias-correction", "step-correction:8"),
     ],
 )
 def test_a_saved_network_takes_the_options_that_its_model_takes(

@@ -201,7 +201,7 @@ def test_nothing_half_written_is_left(folder: Path) -> None:
         (("convert", MODEL, "--scale", "1", "--scale", "relu1=2"), ["LAYER=SCALE"]),
         (("convert", MODEL, "--scale", "1", "--scale", "2"), ["LAYER=SCALE"]),
         (("convert", MODEL, "--scale", "=2"), ["LAYER=SCALE"]),
-        (("convert", MODEL, "--initial-voltage", "full"), ["correction, half, uniform, zero"]),
+        (("convert", MODEL, "--initial-voltage", "full"), ["half, uniform, voltage-"]),
         (("convert", MODEL, "--example-shape", "1,x"), ["'1,x' is not a shape such as 1,28,28"]),
         (("convert", MODEL, "--example-shape", "1,0"), ["every extent must be above 0"]),
         (("convert", MODEL, "--max-pool", "max"), ["gate", "average"]),

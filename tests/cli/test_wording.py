@@ -26,6 +26,7 @@ MODEL = str(demo.MODEL)
         ("Give scale_firing_rates=sw.MinimumError(steps=8), or leave it out",
          "Give --scale minimum-error:steps=8, or leave it out"),
         ('Use initial_voltage="half"', "Use --initial-voltage half"),
+        ("initial_voltage=sw.VoltageCorrection(8)", "--initial-voltage voltage-correction:8"),
         ("weights=sw.Quantised(bits=8)", "--weights quantised:bits=8"),
         ("a rule in scale_firing_rates needs data", "a rule in --scale needs data"),
         ("x is (batch, *shape)", "x is (batch, *shape)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
@@ -32,6 +33,16 @@ _WORDS: Mapping[Callable[[str], Any], str] = {
     float: "a number", int: "a whole number", _whole_numbers: "whole numbers such as 6/4/3/3",
     _one_or_several: "a whole number, or several such as 3/1", _truth: "true or false",
 }  # fmt: skip
+
+
+def written(name: str) -> str:
+    """The name of a class as commands write it: `minimum-error` for `MinimumError`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+
+
+def by_name(*kinds: type[Any]) -> dict[str, type[Any]]:
+    """Classes by their names as commands write them."""
+    return {written(kind.__name__): kind for kind in kinds}
 
 
 @dataclass(frozen=True, eq=False)

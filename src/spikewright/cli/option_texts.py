@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from spikewright import executors
-from spikewright._base.texts import Parser
+from spikewright._base.texts import Parser, by_name
 from spikewright.chips import profile
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
 from spikewright.choosing.fission import Fission
@@ -113,18 +113,16 @@ NEURONS: Parser = Parser(
 SCALE = replace(parse, nameless=_scale)
 START = Parser(
     "start",
-    {"correction": VoltageCorrection},
+    by_name(VoltageCorrection),
     words={word: word for word in ("zero", "half", "uniform")},
     nameless=_voltage,
 )
-ENCODER = Parser(
-    "encoder", {"constant": Constant, "regular": Regular, "poisson": Poisson, "frames": Frames}
-)
-BIAS = Parser("correction", {"all": BiasCorrection, "each": StepCorrection}, leading="all")
-FISSION = Parser("fission", {"fission": Fission}, leading="fission")
+ENCODER = Parser("encoder", by_name(Constant, Regular, Poisson, Frames))
+BIAS = Parser("correction", by_name(BiasCorrection, StepCorrection), leading="bias-correction")
+FISSION = Parser("fission", by_name(Fission), leading="fission")
 WEIGHTS = Parser(
     "number of bits",
-    {"quantised": Quantised},
+    by_name(Quantised),
     leading="quantised",
     nameless=_chip,
 )
@@ -177,7 +175,7 @@ FORMS: Mapping[str, Form] = {
         "", START, "START", "named",
         "zero, half (default, save for layers that round), uniform, or a number of spikes; "
         "LAYER=START, repeated or separated by commas, for some layers or activations. "
-        "correction:STEPS makes it what runs of that many steps miss on the calibration data.",
+        "voltage-correction:STEPS is what runs of that many steps miss on the calibration data.",
     ),
     "calibration": Form(
         "", _calibration, "PATH", "",
@@ -185,8 +183,8 @@ FORMS: Mapping[str, Form] = {
     ),
     "bias_correction": Form(
         "", BIAS, "STEPS", "",
-        "Correct biases by what runs of this many steps miss on the calibration data; each:STEPS "
-        "gives every step its own.",
+        "Correct biases by what runs of this many steps miss on the calibration data; "
+        "step-correction:STEPS gives every step its own.",
     ),
     "fission": Form(
         "", FISSION, "STEPS", "",

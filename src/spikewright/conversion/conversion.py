@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -24,7 +25,7 @@ from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
 from spikewright.conversion.coarse import warn_of_few_spikes
 from spikewright.conversion.length import warn_of_length
-from spikewright.conversion.making import of_graph, of_reading, saved
+from spikewright.conversion.making import made_of, saved
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
@@ -393,7 +394,7 @@ class Conversion(Shown):
         by_layer = {name: self._named(given.pop(name)) for name in ("frozen", "rates")}
         share = given.pop("validation")
         asked = TrainingRequest.of(x, y, share, steps=steps, **by_layer, **given)
-        return train(self, replace(asked, model=self._model, live=self._live), self._remade)
+        return train(self, replace(asked, model=self._model, live=self._live), _remade)
 
     @declared(TrainingError)
     def reconstruct(
@@ -448,7 +449,9 @@ class Conversion(Shown):
         than were converted, and for settings that no module can have; `MissingExtraError` without
         PyTorch. Formulas: docs/training.md.
         """
-        settings = module_settings(steps, dt, surrogate, reset, readout, checkpoint, precision)
+        settings = module_settings(
+            steps, dt, surrogate, reset, readout, checkpoint=checkpoint, precision=precision
+        )
         made, frozen = self._spelled_out, self._frozen
         if made is not self:
             frozen = in_part_of(self.canonical, frozen)
@@ -460,14 +463,13 @@ class Conversion(Shown):
         The source is copied and left as it is; choices are those in `resolved`. Raises
         `TrainingError` for names, shapes and values that do not fit.
         """
-        return loaded(self._spelled_out, state, self._remade, self._spelled_live)
+        return loaded(self._spelled_out, state, _remade, self._spelled_live)
 
     @property
     def _live(self) -> Reading | None:
         """The reading of a live model, in the form that it was read in."""
-        if self._reading is None or self._reading.framework is None:
-            return None
-        return replace(self._reading, form=Wanted(self.arguments).form)
+        live = self._reading is not None and self._reading.framework is not None
+        return self._model if live else None
 
     @property
     def _model(self) -> Reading | None:
@@ -479,10 +481,7 @@ class Conversion(Shown):
 
     def _named(self, value: Any) -> Any:
         """A setting by layer with names in the place of layers of the model."""
-        if self._reading is None:
-            return value
-        model = self._reading.model if self.source.loaded is None else self.source.loaded
-        return replace(self._reading, model=model).named(value)
+        return value if self._model is None else self._model.named(value)
 
     @property
     def _keys(self) -> LayerKeys:
@@ -535,13 +534,7 @@ class Conversion(Shown):
             "fission": None,
             "outputs": None,
         }
-        return self._remade(self.canonical, arguments)
-
-    @staticmethod
-    def _remade(model: Graph | Reading, arguments: Mapping[str, Any]) -> Conversion:
-        if isinstance(model, Graph):
-            return of_graph(Conversion, model, arguments)
-        return of_reading(Conversion, model, arguments)
+        return _remade(self.canonical, arguments)
 
     def plan(
         self,
@@ -694,3 +687,7 @@ def _range(values: NDArray) -> str:
 def _from_bytes(content: bytes) -> Conversion:
     """The conversion in a pickle."""
     return saved(Conversion, from_bytes(content))
+
+
+_remade = partial(made_of, Conversion)
+"""Converts a graph, or what was read, under arguments."""
