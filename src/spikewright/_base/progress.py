@@ -25,7 +25,7 @@ def progress_bar(
     `total` is None where nobody knows how much there is. The bar is on the terminal that errors go
     to, or below the cell of a notebook, and disappears at the end.
     """
-    bar = None
+    bar: _Bar | None = None
     if show and _kernel():
         bar = _InNotebook(total, what)
     elif show and sys.stderr.isatty():

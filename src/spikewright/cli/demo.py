@@ -9,7 +9,7 @@ from typing import Annotated
 from spikewright._base.options import Option, whole
 from spikewright.cli import files
 from spikewright.cli.given import Given
-from spikewright.cli.option_texts import Form
+from spikewright.cli.option_texts import OptionForm
 from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import say, show, tell
 from spikewright.engines.settings import SeedOptions, StepOptions
@@ -48,7 +48,7 @@ def _check_folder(path: Path, *, overwrite: bool) -> None:
     ),
     files.force,
     groups=(_DemoOptions,),
-    forms={"scales": Form()},
+    forms={"scales": OptionForm()},
 )
 def demo(given: Given) -> None:
     """Convert the shipped digit classifier at five firing-rate scales, and by a rule.

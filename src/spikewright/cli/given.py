@@ -10,8 +10,8 @@ from typing import Any
 from spikewright.cli import files
 from spikewright.cli.opening import open_conversion
 from spikewright.cli.output import emit, introduce, network_of
-from spikewright.cli.reporting import Subject
-from spikewright.cli.samples import Samples, load_samples
+from spikewright.cli.reporting import PageSubject
+from spikewright.cli.samples import FileSamples, load_samples
 from spikewright.conversion import Conversion
 
 
@@ -40,11 +40,11 @@ class Given:
         return path
 
     @cached_property
-    def samples(self) -> Samples:
+    def samples(self) -> FileSamples:
         """The samples of the data, as many as are asked for."""
         return load_samples(self.paths["data"], self.limit)
 
-    def others(self, name: str) -> Samples | None:
+    def others(self, name: str) -> FileSamples | None:
         """All samples of another file, where it was given."""
         path = self.paths[name]
         return None if path is None else load_samples(path)
@@ -59,13 +59,13 @@ class Given:
         """The steps of a run and their length, its seed and its engine."""
         return {name: self.settings[name] for name in ("steps", "dt", "seed", "engine")}
 
-    def subject(self, **changes: Any) -> Subject:
+    def subject(self, **changes: Any) -> PageSubject:
         """The subject of a page: the network as it was opened, or others."""
         held = self.settings.get("encoder") is None
         usual = {"model": self.model, "data": self.paths["data"], "held": held, **changes}
         for name in ("conversion", "samples", "run", "choices"):
             usual[name] = changes[name] if name in changes else getattr(self, name)
-        return Subject(**usual)
+        return PageSubject(**usual)
 
     def save(self, made: Any, name: str = "out") -> None:
         """Save something under a name of a file, where it was given."""

@@ -130,7 +130,7 @@ SYNAPSE = Parser("synapse", {}, words={"none": None}, nameless=number)
 
 
 @dataclass(frozen=True)
-class Form:
+class OptionForm:
     """The written form of an option in commands: flag, reader, metavar.
 
     `read` makes a value of a text, and raises `ValueError`. `several` says how there may be more
@@ -156,84 +156,84 @@ def choice(names: tuple[str, ...]) -> Callable[[str], str]:
     return read
 
 
-FORMS: Mapping[str, Form] = {
-    "spiking": Form("--spiking/--rate"),
-    "neurons": Form("", NEURONS, "NAME=TYPE", "named"),
-    "scale_firing_rates": Form(
+FORMS: Mapping[str, OptionForm] = {
+    "spiking": OptionForm("--spiking/--rate"),
+    "neurons": OptionForm("", NEURONS, "NAME=TYPE", "named"),
+    "scale_firing_rates": OptionForm(
         "--scale", SCALE, "SCALE", "named",
         "Firing-rate scale (default 1, or that of a layer that rounds), or a rule such as "
         "target-rate:250 or minimum-error:8; "
         "LAYER=SCALE, repeated or separated by commas, for some layers or activations, and "
         "default=SCALE for the others: default=1,conv0=100. Rules: see docs/calibration.md.",
     ),
-    "synapse": Form(
+    "synapse": OptionForm(
         "", SYNAPSE, "TAU", "named",
         "Time constant in seconds of a lowpass filter on what leaves neurons, or none (default); "
         "LAYER=TAU, repeated or separated by commas, for some layers or activations.",
     ),
-    "initial_voltage": Form(
+    "initial_voltage": OptionForm(
         "", START, "START", "named",
         "zero, half (default, save for layers that round), uniform, or a number of spikes; "
         "LAYER=START, repeated or separated by commas, for some layers or activations. "
         "voltage-correction:STEPS is what runs of that many steps miss on the calibration data.",
     ),
-    "calibration": Form(
+    "calibration": OptionForm(
         "", _calibration, "PATH", "",
         "Data for rules and corrections: a .npz file with x, or saved statistics.",
     ),
-    "bias_correction": Form(
+    "bias_correction": OptionForm(
         "", BIAS, "STEPS", "",
         "Correct biases by what runs of this many steps miss on the calibration data; "
         "step-correction:STEPS gives every step its own.",
     ),
-    "fission": Form(
+    "fission": OptionForm(
         "", FISSION, "STEPS", "",
         "Split neurons that round badly in this many steps into several, by the calibration "
         "data: half a neuron more for each one at most, or STEPS,EXTRA.",
     ),
-    "weights": Form(
+    "weights": OptionForm(
         "", WEIGHTS, "BITS", "",
         "Weights of 2 to 16 bits, sign included, and neurons that compute in whole numbers: 8 has "
         "a step for each channel, 8,layer one for each layer. Or a chip, such as speck, or a "
         ".toml file of one: its weights, biases, thresholds, voltages, cap, floor and reset; "
         "neurons spike then.",
     ),
-    "example_input": Form(
+    "example_input": OptionForm(
         "--example-shape", _example, "SHAPE", "named",
         "Shape of one sample, such as 1,28,28, where the model leaves it open; INPUT=SHAPE, "
         "repeated, for several inputs.",
     ),
-    "outputs": Form("--outputs", metavar="NAME"),
-    "encoder": Form(
+    "outputs": OptionForm("--outputs", metavar="NAME"),
+    "encoder": OptionForm(
         "", ENCODER, "ENCODER", "named",
         "The encoder of inputs: constant (default), regular:HZ or poisson:HZ (spikes, of "
         "this rate for a value of 1), frames:STEPS (x is (batch, frames, *shape), each held); "
         "INPUT=ENCODER, repeated, for several inputs.",
     ),
-    "executor": Form(read=choice(executors.NAMES), metavar=f"[{'|'.join(executors.NAMES)}]"),
-    "trainable": Form(
+    "executor": OptionForm(read=choice(executors.NAMES), metavar=f"[{'|'.join(executors.NAMES)}]"),
+    "trainable": OptionForm(
         "", lambda text: named(list(_names(text))), "NAMES", "",
         "What a training may change, separated by commas; without weights these stay as they are. "
         "neuron_scales in place of scales gives every neuron a threshold of its own.",
     ),
-    "frozen": Form(
+    "frozen": OptionForm(
         "", _names, "LAYERS", "",
         'Layers whose weights and biases stay, separated by commas; "" trains all (default: those '
         "that the file of MODEL says are frozen).",
     ),
-    "learning_rate": Form(
+    "learning_rate": OptionForm(
         "", lambda text: text if text == "chosen" else number(text), "NUMBER"
     ),
-    "rates": Form(
+    "rates": OptionForm(
         "--layer-rate", _range, "LAYER=LOW:HIGH", "named",
         "Budget: a layer's mean rate in Hz; repeat for more.",
     ),
-    "device": Form(read=str, metavar="TEXT"),
-    "space": Form(
+    "device": OptionForm(read=str, metavar="TEXT"),
+    "space": OptionForm(
         "", _json, "NAME=VALUE", "named",
         "Restrict a parameter, such as max_spikes_per_step=1 or steps=[4,8]; repeat for more.",
     ),
-    "scales": Form(
+    "scales": OptionForm(
         "--scale", SCALE, "SCALE,...", "commas",
         "Firing-rate scales, such as 1,2,5,10,50 (default); repeat it for rules, such as "
         "minimum-error:8.",
@@ -241,13 +241,13 @@ FORMS: Mapping[str, Form] = {
 }  # fmt: skip
 """The forms of options whose type alone does not say how they are written."""
 
-SEVERAL: Mapping[str, Form] = {
-    "synapse": Form(
+SEVERAL: Mapping[str, OptionForm] = {
+    "synapse": OptionForm(
         "", SYNAPSE, "TAU,...", "commas",
         "Time constants in seconds of a lowpass filter on what leaves neurons, such as none,0.005 "
         "(default none).",
     ),
-    "steps": Form(
+    "steps": OptionForm(
         "", _steps, "STEPS,...", "commas",
         "Steps after which outputs are read, such as 8,16,30 (default 1,2,4,8,16,32).",
     ),
@@ -260,7 +260,7 @@ PYTHON_ONLY = frozenset({"fallback"})
 
 def flag(name: str) -> str:
     """The option of a command for an argument of the library."""
-    return FORMS.get(name, Form()).flag or f"--{name.replace('_', '-')}"
+    return FORMS.get(name, OptionForm()).flag or f"--{name.replace('_', '-')}"
 
 
 def by_layer(values: tuple[str, ...], read: Callable[[str], Any], what: str) -> Any:

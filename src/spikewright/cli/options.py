@@ -21,7 +21,7 @@ from spikewright.choosing.fission import Fission
 from spikewright.choosing.rules import ScaleRule
 from spikewright.cli import option_texts
 from spikewright.cli.given import Given
-from spikewright.cli.option_texts import FORMS, PYTHON_ONLY, Form, between_commas, by_layer
+from spikewright.cli.option_texts import FORMS, PYTHON_ONLY, OptionForm, between_commas, by_layer
 from spikewright.conversion.options import ConvertOptions
 from spikewright.engines.settings import StepOptions
 from spikewright.quantising import Quantised
@@ -86,7 +86,7 @@ class Text(click.ParamType):
 def command(
     *files: Function,
     groups: Sequence[Any] = (),
-    forms: Mapping[str, Form] = MappingProxyType({}),
+    forms: Mapping[str, OptionForm] = MappingProxyType({}),
     without: Collection[str] | None = None,
     spiking: bool = False,
 ) -> Callable[[Callable[[Given], None]], click.Command]:
@@ -133,7 +133,7 @@ as_json = click.option(
 
 
 def _of_commands(
-    group: Any, without: Collection[str] = (), forms: Mapping[str, Form] = FORMS
+    group: Any, without: Collection[str] = (), forms: Mapping[str, OptionForm] = FORMS
 ) -> dict[str, Declared]:
     """The options of a group that a text can say."""
     known = {*FORMS, *forms}
@@ -151,9 +151,9 @@ def _reader(one: Declared) -> Callable[[str], Any] | None:
     return _READ.get(kind)
 
 
-def _click(one: Declared, forms: Mapping[str, Form], spiking: bool) -> Function:
+def _click(one: Declared, forms: Mapping[str, OptionForm], spiking: bool) -> Function:
     """The click option of a declared one."""
-    form, option = forms.get(one.name, FORMS.get(one.name, Form())), one.option
+    form, option = forms.get(one.name, FORMS.get(one.name, OptionForm())), one.option
     name = one.name.replace("_", "-")
     help = form.help or option.help
     if one.name == "spiking":
@@ -188,7 +188,7 @@ def _click(one: Declared, forms: Mapping[str, Form], spiking: bool) -> Function:
     )
 
 
-def _gathering(one: Declared, form: Form, read: Callable[[str], Any]) -> Callable[..., Any]:
+def _gathering(one: Declared, form: OptionForm, read: Callable[[str], Any]) -> Callable[..., Any]:
     """The callback of an option that is given several times or in parts."""
 
     def gather(ctx: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:

@@ -17,7 +17,7 @@ from spikewright._base.samples import held as held_constant
 from spikewright.cli import files
 from spikewright.cli.opening import is_model
 from spikewright.cli.output import tell
-from spikewright.cli.samples import Samples
+from spikewright.cli.samples import FileSamples
 from spikewright.conversion import Conversion, watch
 from spikewright.measure import Evaluation
 from spikewright.measure.truth import Truth
@@ -38,7 +38,7 @@ _LONGEST = 20_000  # characters of a call that is shown
 
 
 @dataclass(frozen=True)
-class Subject:
+class PageSubject:
     """The subject of a page: a network, its model and data files, its samples and its run.
 
     `run` are steps, dt, seed and engine; `held` says that no encoder makes spikes of values.
@@ -46,7 +46,7 @@ class Subject:
 
     model: Path
     data: Path
-    samples: Samples
+    samples: FileSamples
     conversion: Conversion
     run: Mapping[str, Any]
     choices: Mapping[str, Any] = field(default_factory=dict)
@@ -152,7 +152,7 @@ class Subject:
         tell(f"Report: {path}", err=True)
 
 
-def _python(subject: Subject) -> str:
+def _python(subject: PageSubject) -> str:
     """The network as a call, with numbers in the place of rules."""
     path, numbers = repr(str(subject.model)), subject.conversion.resolved
     if is_model(subject.model):

@@ -12,7 +12,7 @@ from spikewright.cli import files
 from spikewright.cli.given import Given
 from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import duration, say, show, tell
-from spikewright.cli.samples import Samples
+from spikewright.cli.samples import FileSamples
 from spikewright.conversion.options import SpikeOptions
 from spikewright.measure import neuron_rates
 from spikewright.study.options import TuneOptions
@@ -93,7 +93,7 @@ def _lines(best: OperatingPoint, out: Path | None) -> str:
     return f"import spikewright as sw\nconversion = sw.Conversion.load({str(out)!r})\n{run}"
 
 
-def _write(given: Given, found: StudyResult, held: Samples | None) -> None:
+def _write(given: Given, found: StudyResult, held: FileSamples | None) -> None:
     """The page: the search, the held-back check, and the choice's results over time.
 
     They are those on the samples held back, or where no file has these on those of the search.

@@ -34,7 +34,7 @@ _DAMAGE = (DamagedFileError, LookupError, TypeError, ValueError)
 _Entries = list[Annotated[list[Any], row(list[str], str)]]
 
 
-class _File(TypedDict):
+class _ShardFile(TypedDict):
     """Plain data of a shard's results: arrays by their keys."""
 
     key: str
@@ -104,7 +104,7 @@ class Checkpoint:
         check_target(path, _storage.SAVED[_WHAT])
         try:
             content, arrays = _storage.read(path, _WHAT)
-            check(content, _File)
+            check(content, _ShardFile)
             found = content["key"]
             tally = Tally(_read(content["samples"], arrays), _read(content["sums"], arrays))
             if any(value.shape[:1] != (samples,) for value in tally.samples.values()):

@@ -24,8 +24,8 @@ from spikewright.evaluation.mismatch import Mismatch, over_draws
 from spikewright.evaluation.settings import Settings
 from spikewright.evaluation.work import (
     Packed,
+    ShardEvaluator,
     Task,
-    Work,
     do,
     operations_of,
 )
@@ -151,7 +151,9 @@ class Evaluating:
         Finished shards are kept in `store`. `sources` are the source model's outputs by shard,
         where they are known already; those that are not are put there.
         """
-        shared: Work | Packed = Work(self.runner, self.conversion.graph, self.settings)
+        shared: ShardEvaluator | Packed = ShardEvaluator(
+            self.runner, self.conversion.graph, self.settings
+        )
         if executor.remote:
             shared = Packed(self.key, self._packed[0], self.settings)
         known = {} if sources is None else sources

@@ -58,7 +58,7 @@ class SourceNetwork(StillNetwork):
         super().__init__(lower(canonical, Options()), 1.0, 0, precision, threads)
 
 
-class Work:
+class ShardEvaluator:
     """Evaluates shards of a lowered network, which came from `graph`."""
 
     def __init__(self, runner: Runner, graph: Graph, settings: Settings) -> None:
@@ -228,7 +228,7 @@ class Done(NamedTuple):
 _opening = threading.Lock()
 
 
-def do(shared: Work | Packed, task: Task, threads: int | None) -> Done:
+def do(shared: ShardEvaluator | Packed, task: Task, threads: int | None) -> Done:
     """Do a task, here or on a worker elsewhere."""
     with _opening:
         work = _opened(shared) if isinstance(shared, Packed) else shared
@@ -240,6 +240,6 @@ def do(shared: Work | Packed, task: Task, threads: int | None) -> Done:
 
 
 @lru_cache(maxsize=1)
-def _opened(packed: Packed) -> Work:
+def _opened(packed: Packed) -> ShardEvaluator:
     parts = from_bytes(packed.content)
-    return Work(Runner(parts.lowered), parts.graph, packed.settings)
+    return ShardEvaluator(Runner(parts.lowered), parts.graph, packed.settings)

@@ -53,7 +53,7 @@ def save_parts(
     overwrite: bool = False,
 ) -> None:
     """See `Statistics.save`."""
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     kept = {
         name: {
             "shape": list(layer.shape),
@@ -80,7 +80,7 @@ def load_parts(path: str | Path) -> tuple[dict[str, LayerStatistics], int, str, 
     Raises `MissingFileError` or `DamagedFileError`.
     """
     content, arrays = _storage.read(path, "statistics")
-    decoder = _storage.Decoder(arrays, {})
+    decoder = _storage.ManifestDecoder(arrays, {})
     try:
         check(content, _File)
         layers = {name: _layer(entry, decoder) for name, entry in content["layers"].items()}
@@ -92,7 +92,7 @@ def load_parts(path: str | Path) -> tuple[dict[str, LayerStatistics], int, str, 
     return layers, content["samples"], content["fingerprint"], examples
 
 
-def _examples(content: Any, decoder: _storage.Decoder) -> Examples:
+def _examples(content: Any, decoder: _storage.ManifestDecoder) -> Examples:
     keys = tuple(content["keys"])
     values = {name: decoder.decode(entry) for name, entry in content["examples"].items()}
     for name, value in values.items():
@@ -105,7 +105,7 @@ def _examples(content: Any, decoder: _storage.Decoder) -> Examples:
     return Examples(keys, values)
 
 
-def _layer(entry: Any, decoder: _storage.Decoder) -> LayerStatistics:
+def _layer(entry: Any, decoder: _storage.ManifestDecoder) -> LayerStatistics:
     shape, axis = tuple(entry["shape"]), entry["axis"]
     columns = {name: decoder.decode(entry["values"][name]) for name in (*_COLUMNS, *_ENDS)}
     channels = channels_of(shape, axis)

@@ -99,7 +99,7 @@ class Reader:
         return Node(output, size_in, size_out, label, restart_every=restart, at_once=at_once)
 
     def _ensemble(self, entry: Any) -> Ensemble:
-        decoder = _storage.Decoder(self._arrays, {})
+        decoder = _storage.ManifestDecoder(self._arrays, {})
         neuron_type = self._typed(entry["neuron_type"], TYPES, NeuronType)
         if neuron_type is None:
             raise TypeError("an ensemble has a neuron type")
@@ -128,7 +128,7 @@ class Reader:
         return self._typed(value, RANDOM, np.ndarray, tuple, Distribution, Process)
 
     def _connection(self, entry: Any) -> Connection:
-        decoder = _storage.Decoder(self._arrays, {})
+        decoder = _storage.ManifestDecoder(self._arrays, {})
         connection = Connection(
             self._end(entry["pre"]),
             self._end(entry["post"]),
@@ -191,11 +191,13 @@ class Reader:
             return Ellipsis
         if isinstance(part, dict) and "slice" in part:
             return slice(*part["slice"])
-        return _storage.Decoder(self._arrays, {}).decode(part)
+        return _storage.ManifestDecoder(self._arrays, {}).decode(part)
 
     def _typed(self, value: Any, registry: Mapping[str, type], *kinds: type) -> Any:
         """The object that a manifest describes, of one of `kinds`, or None."""
-        found = _storage.Decoder(self._arrays, {**registry, "Windows": Windows}).decode(value)
+        found = _storage.ManifestDecoder(self._arrays, {**registry, "Windows": Windows}).decode(
+            value
+        )
         if found is not None and not isinstance(found, kinds):
             raise TypeError(f"a {type(found).__name__} is none of {[k.__name__ for k in kinds]}")
         if is_dataclass(found):
