@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -19,15 +18,6 @@ from spikewright import demo
 from spikewright.cli import main
 
 MODEL = str(demo.MODEL)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty digits with labels."""
-    path = tmp_path_factory.mktemp("data") / "digits.npz"
-    x, y = demo.held_out(40)
-    np.savez(path, x=x, y=y)
-    return path
 
 
 def invoke(*arguments: Any) -> Result:

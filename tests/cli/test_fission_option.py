@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -16,17 +15,9 @@ MODEL = str(demo.MODEL)
 CAPPED = ["--max-spikes-per-step", "1"]
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> str:
-    """Digits."""
-    path = tmp_path / "digits.npz"
-    np.savez(path, x=demo.held_out(60)[0])
-    return str(path)
-
-
 def test_channels_become_several_from_the_command_line(tmp_path: Path, data: str) -> None:
     """As `STEPS` or `STEPS,EXTRA`, for steps of the length that a command has."""
-    x, _ = demo.held_out(60)
+    x, _ = demo.held_out(40)
     arguments = [*CAPPED, "--scale", "minimum-error:3", "--calibration", data, "-o"]
     for text, rule in (("3", sw.Fission(3)), ("3,0.25", sw.Fission(3, 0.25))):
         out = str(tmp_path / "made.sw")

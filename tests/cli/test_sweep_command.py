@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -17,15 +16,6 @@ from spikewright.cli import main
 
 MODEL = str(demo.MODEL)
 GIVEN = ["--scale", "20,100", "--steps", "4,8", "--within", "0.05"]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> str:
-    """Forty digits."""
-    x, y = demo.held_out(40)
-    path = tmp_path / "digits.npz"
-    np.savez(path, x=x, y=y)
-    return str(path)
 
 
 def run(data: str, *arguments: str) -> Result:

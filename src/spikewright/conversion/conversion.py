@@ -23,9 +23,8 @@ from spikewright.choosing.calibration import collect_sharded
 from spikewright.choosing.copies import Copies
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
-from spikewright.conversion.coarse import warn_of_few_spikes
-from spikewright.conversion.length import warn_of_length
 from spikewright.conversion.making import made_of, saved
+from spikewright.conversion.run_warnings import warn_of_few_spikes, warn_of_length
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
