@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from spikewright import engines
 from spikewright.choosing.statistics.batches import Batch
 from spikewright.engines.base import Engine, Kernel
-from spikewright.engines.program import Generate, Neurons, Operator, Program, Source, Sum
+from spikewright.engines.program import Generate, Neurons, NodeSource, Operator, Program, ScaledSum
 from spikewright.network import Ensemble
 from spikewright.running.converted import Converted
 from spikewright.running.encoding import feeds_of
@@ -149,7 +149,7 @@ class LayerByLayer:
         """Run operators through all steps of some samples; what they make goes to `values`."""
         size = part.stop - part.start
         for op in operators:
-            if isinstance(op, Source):
+            if isinstance(op, NodeSource):
                 fed = self._feeds.get(op.node)
                 kernel = engine.source(op, program, None if fed is None else fed[part], 0)
             elif op in kernels:
@@ -200,7 +200,7 @@ def _divided(
     waiting = [s for op in own for s in op.inputs]
     while waiting:
         op = makers.get(waiting.pop())
-        if isinstance(op, Sum | Generate):
+        if isinstance(op, ScaledSum | Generate):
             own.add(op)
             waiting.extend(op.inputs)
     return [op for op in operators if op not in own], [op for op in operators if op in own]

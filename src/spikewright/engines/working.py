@@ -20,11 +20,11 @@ from spikewright.engines.program import (
     Learned,
     Linear,
     Neurons,
+    NodeSource,
     Operator,
     Program,
+    ScaledSum,
     Smooth,
-    Source,
-    Sum,
 )
 from spikewright.network.functions import NodeFunction
 from spikewright.network.neurons import LIF
@@ -65,9 +65,14 @@ class Work:
         outputs = size_of(program, op.outputs)
         counts = set(op.inputs) <= _counted_of(program)
         return cls(
-            op, program, batch, steps, batch * (steps * changing + once), batch * steps * outputs,
-            counts,
-        )  # fmt: skip
+            op,
+            program,
+            batch,
+            steps,
+            inputs=batch * (steps * changing + once),
+            outputs=batch * steps * outputs,
+            counts=counts,
+        )
 
     @property
     def now(self) -> int:
@@ -110,7 +115,7 @@ def _neurons(work: Work) -> int:
 def _sum(work: Work) -> int:
     """Two sums at a time, of which one is the output."""
     op = work.op
-    assert isinstance(op, Sum)
+    assert isinstance(op, ScaledSum)
     passes = len(op.inputs) - 1 + (op.gain is not None) + (op.bias is not None)
     return work.outputs if passes > 1 else 0
 
@@ -212,8 +217,8 @@ _MAPS: dict[type, Callable[[Work, Linear], int]] = {
 }
 
 _WORK: dict[type, Callable[[Work], int]] = {
-    Source: lambda work: 0,
-    Sum: _sum,
+    NodeSource: lambda work: 0,
+    ScaledSum: _sum,
     Linear: _linear,
     Neurons: _neurons,
     Filter: lambda work: _OF_FILTERS * work.now,

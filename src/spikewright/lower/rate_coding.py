@@ -33,7 +33,7 @@ from spikewright.lower.notes import (
 )
 from spikewright.lower.populations import Choices, Options, Roles, check, resolve
 from spikewright.lower.stepping import Stepping
-from spikewright.network import Connection, Ensemble, Network, Neurons, NodeFunction
+from spikewright.network import Connection, Ensemble, Network, NeuronsView, NodeFunction
 from spikewright.network import Node as NetworkNode
 from spikewright.network.network import detached
 from spikewright.network.node_functions import PythonCall
@@ -336,7 +336,7 @@ class _Lowering:
             start += part[axis]
         return sources
 
-    def connect(self, sources: Sequence[Source], post: Neurons | NetworkNode) -> None:
+    def connect(self, sources: Sequence[Source], post: NeuronsView | NetworkNode) -> None:
         """Connections from existing objects; those from a population have its synapse."""
         for name, transform in sources:
             pre = self.objects[name]

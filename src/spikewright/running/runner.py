@@ -125,13 +125,13 @@ class Runner:
 
     def _part_memory(self, job: Job, count: int) -> Memory:
         tally = frozenset(self.counting().values())
-        setting = engines.Setting.of(job.program, job.engine, count, tally)
+        setting = engines.PreparedRun.of(job.program, job.engine, count, tally)
         return setting.whole(job.steps, last=True)
 
     def _kept_memory(self, job: Job, before: int, keep_totals: bool, count: int) -> Memory:
         """Of a part of `count` samples, and of what is kept of those `before`."""
         tally = frozenset(self.counting().values())
-        kept = engines.Setting.of(job.program, job.engine, before, tally, count).kept(job.steps)
+        kept = engines.PreparedRun.of(job.program, job.engine, before, tally, count).kept(job.steps)
         found = kept if keep_totals else kept.only("recording")
         return Memory((*self._part_memory(job, count), *found))
 

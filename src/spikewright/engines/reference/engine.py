@@ -26,11 +26,11 @@ from spikewright.engines.program import (
     Learned,
     Linear,
     Neurons,
+    NodeSource,
     Operator,
     Program,
+    ScaledSum,
     Smooth,
-    Source,
-    Sum,
     uniform_draws,
 )
 from spikewright.engines.reference.functions import apply_kernel
@@ -52,7 +52,7 @@ class ReferenceEngine(Engine):
     def kernel(self, op: Operator, program: Program, batch: int, tally: bool) -> Kernel:
         if isinstance(op, Linear):
             return LinearKernel(op, program.precision)
-        if isinstance(op, Sum):
+        if isinstance(op, ScaledSum):
             return _Sum(op, program.shapes[op.output])
         if isinstance(op, Filter):
             return _Filter(op, batch, program.shapes[op.output])
@@ -80,8 +80,8 @@ class ReferenceEngine(Engine):
             return _Neurons(op, program.dt, batch, tally)
         raise TypeError(f"the reference engine has no kernel for {type(op).__name__}")
 
-    def source(self, op: Source, program: Program, given: Given, first: int) -> Kernel:
-        return _Source(op, program.dt, given, first)
+    def source(self, op: NodeSource, program: Program, given: Given, first: int) -> Kernel:
+        return _SourceKernel(op, program.dt, given, first)
 
     def empty(self, program: Program, batch: int, steps: int, shape: tuple[int, ...]) -> Array:
         return np.empty((batch, steps, *shape))
@@ -94,10 +94,10 @@ class ReferenceEngine(Engine):
         return int(np.clip(_BLOCK_VALUES // max(1, widest * batch), 1, 1000))
 
 
-class _Source(Kernel):
+class _SourceKernel(Kernel):
     """Runs by the steps done in this *run*; `first` is the number of steps before it."""
 
-    def __init__(self, op: Source, dt: float, given: Given, first: int) -> None:
+    def __init__(self, op: NodeSource, dt: float, given: Given, first: int) -> None:
         self._node, self._dt, self._given, self._first = op.node, dt, given, first
         self._constant = constant_value(op.node, given)
         self.stateless = self._constant is not None
@@ -111,7 +111,7 @@ class _Source(Kernel):
 class _Sum(Kernel):
     stateless = True
 
-    def __init__(self, op: Sum, shape: tuple[int, ...]) -> None:
+    def __init__(self, op: ScaledSum, shape: tuple[int, ...]) -> None:
         self._op, self._shape = op, shape
 
     def run(self, inputs: Sequence[Array], step: int, steps: int) -> Sequence[Array]:

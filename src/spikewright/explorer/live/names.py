@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spikewright.network import Connection, Ensemble, Network, Neurons, Node, ObjView, Probe
+from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, ObjView, Probe
 
 _PLAIN = ("decoded_output", "output")  # what a probe of values records, unless it says otherwise
 
@@ -27,14 +27,14 @@ class Names:
         """A probe's label, or what it records of which object."""
         if probe.label:
             return str(probe.label)
-        spikes = isinstance(probe.obj, Neurons) and probe.obj.ensemble.neuron_type.spiking
+        spikes = isinstance(probe.obj, NeuronsView) and probe.obj.ensemble.neuron_type.spiking
         recorded = "spikes" if spikes and probe.attr == "output" else probe.attr.replace("_", " ")
-        plain = probe.attr in _PLAIN and not isinstance(probe.obj, Neurons)
+        plain = probe.attr in _PLAIN and not isinstance(probe.obj, NeuronsView)
         part = " (a part)" if isinstance(probe.target, ObjView) else ""
         return f"{self._target(probe.obj)}{part}" + ("" if plain else f": {recorded}")
 
     def _target(self, item: Any) -> str:
-        if isinstance(item, Neurons):
+        if isinstance(item, NeuronsView):
             return self.of(item.ensemble)
         if isinstance(item, Node | Ensemble):
             return self.of(item)

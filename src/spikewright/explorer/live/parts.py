@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikewright.engines.program import Recording
 from spikewright.explorer.live.names import Names
-from spikewright.network import Ensemble, Neurons, Node, ObjView, Probe
+from spikewright.network import Ensemble, NeuronsView, Node, ObjView, Probe
 from spikewright.simulator import Simulator
 
 STEPS = 1000
@@ -114,7 +114,7 @@ def _bound(simulator: Simulator, probe: Probe) -> float:
 def _height(simulator: Simulator, probe: Probe) -> NDArray | None:
     """The recorded value of a spike of each neuron; None for recordings without spikes."""
     neurons = probe.obj
-    if not isinstance(neurons, Neurons) or probe.synapse is not None:
+    if not isinstance(neurons, NeuronsView) or probe.synapse is not None:
         return None
     shape = neurons.ensemble.shape
     if probe.attr == "output" and neurons.ensemble.neuron_type.spiking:

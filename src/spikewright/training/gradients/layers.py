@@ -18,7 +18,7 @@ import torch
 from spikewright._base import equations
 from spikewright._base.windows import Windows
 from spikewright.engines.torch.device import Tensor, Tensors
-from spikewright.engines.torch.functions import Functions
+from spikewright.engines.torch.functions import TorchFunctions
 from spikewright.engines.torch.maps import max_pool, windowed
 from spikewright.errors import TrainingError
 from spikewright.graph import layers
@@ -338,7 +338,7 @@ def _(layer: layers.Broadcast, p: Parameters, x: Tensor) -> Tensor:
 
 
 def _functions(like: Tensor) -> Any:
-    return Functions(Tensors(like.device, like.dtype))
+    return TorchFunctions(Tensors(like.device, like.dtype))
 
 
 def _windowed(x: Tensor, windows: Windows, last: bool, value: float = 0.0) -> Tensor:
