@@ -122,7 +122,7 @@ def test_it_goes_on_from_a_checkpoint(data: str, tmp_path: Path) -> None:
     [
         (["--scale", "fast"], "'fast' is neither a number nor a rule"),
         (["--scale", "1,,2"], "'' is neither a number nor a rule"),
-        (["--synapse", "slow"], "'slow' is not a number"),
+        (["--synapse", "slow"], "'slow' is neither a number nor a synapse"),
         (["--steps", "0"], "'0' is not a whole number from 1"),
         (["--steps", "4,many"], "'many' is not a whole number from 1"),
         (["--within", "-1"], "--within"),

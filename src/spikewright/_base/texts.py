@@ -50,8 +50,9 @@ class Parser:
     """Reads things that a registry names: `name:value,value,field=value`, in the order of fields.
 
     `what` names the members of `kinds` in errors. A text that begins with a digit may leave out the
-    name of the `leading` one. `words` are texts with a value of their own, `nameless` reads any
-    other text. `others` makes values of fields with these types, None leaves such a field out.
+    name of the `leading` one. `words` are texts with a value of their own, with `numbers` numbers
+    are values too, and `nameless` reads any other text. `others` makes values of fields with these
+    types, None leaves such a field out.
     """
 
     what: str
@@ -59,6 +60,7 @@ class Parser:
     others: Mapping[str, Callable[[str], Any] | None] = field(default_factory=dict)
     leading: str = ""
     words: Mapping[str, Any] = field(default_factory=dict)
+    numbers: bool = False
     nameless: Callable[[str], Any] | None = None
 
     def begins(self, text: str) -> bool:
@@ -80,6 +82,12 @@ class Parser:
             return self._made(self.leading, text, text)
         if self.nameless is not None:
             return self.nameless(text)
+        if self.numbers:
+            try:
+                return float(text)
+            except ValueError:
+                reason = f"is neither a number nor a {self.what}; {self.known}"
+                raise ValueError(f"{text!r} {reason}") from None
         takes = f", which takes {_usage(self._fields(self.leading))}" if self.leading else ""
         raise ValueError(f"{text!r} is no {self.what}{takes}; {self.known}")
 

@@ -78,17 +78,17 @@ def _check_statistics(path: Path, *, overwrite: bool) -> None:
     files.out(
         "the network here; a name that ends in .nir makes a NIR file, for other simulators and "
         "chips",
-        files.OutputPath(_check_out),
+        _check_out,
     ),
     files.written(
         "Write one time step here, an ONNX model that runs without spikewright.",
-        files.OutputPath(_check_step),
+        _check_step,
         "--step",
     ),
     files.written(
         "Save statistics of the layers on the samples of --calibration here: for --calibration of "
         "other commands, once for many rules, not for corrections.",
-        files.OutputPath(_check_statistics),
+        _check_statistics,
         "--statistics",
     ),
     files.force,

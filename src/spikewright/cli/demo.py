@@ -35,15 +35,12 @@ class _DemoOptions(StepOptions, SampleOptions, SeedOptions, total=False):
     ]
 
 
-def _check_folder(path: Path, *, overwrite: bool) -> None:
-    library.check_folder(path, overwrite=overwrite)
-
-
 @command(
     files.written(
         "Folder for the report and the pictures.",
-        files.OutputPath(_check_folder, folder=True),
+        library.check_folder,
         "--out",
+        folder=True,
         default=Path("spikewright-demo"),
     ),
     files.force,

@@ -83,20 +83,6 @@ def _json(text: str) -> Any:
         return text
 
 
-def _scale(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is neither a number nor a rule; {parse.known}") from None
-
-
-def _voltage(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is neither a number nor a start; {START.known}") from None
-
-
 def _chip(text: str) -> Quantised:
     try:
         return bits_of(profile(text))
@@ -110,12 +96,12 @@ NEURONS: Parser = Parser(
     NEURON_TYPES,
     {"NeuronType": lambda text: NEURONS(text), "Mapping[str, Start]": None},
 )
-SCALE = replace(parse, nameless=_scale)
+SCALE = replace(parse, numbers=True)
 START = Parser(
     "start",
     by_name(VoltageCorrection),
     words={word: word for word in ("zero", "half", "uniform")},
-    nameless=_voltage,
+    numbers=True,
 )
 ENCODER = Parser("encoder", by_name(Constant, Regular, Poisson, Frames))
 BIAS = Parser("correction", by_name(BiasCorrection, StepCorrection), leading="bias-correction")
@@ -126,7 +112,8 @@ WEIGHTS = Parser(
     leading="quantised",
     nameless=_chip,
 )
-SYNAPSE = Parser("synapse", {}, words={"none": None}, nameless=number)
+SYNAPSE = Parser("synapse", {}, words={"none": None}, numbers=True)
+EXECUTOR = Parser("executor", {}, words={name: name for name in executors.NAMES})
 
 
 @dataclass(frozen=True)
@@ -143,17 +130,6 @@ class OptionForm:
     metavar: str | None = None
     several: Literal["", "named", "commas"] = ""
     help: str = ""
-
-
-def choice(names: tuple[str, ...]) -> Callable[[str], str]:
-    """A reader of some words."""
-
-    def read(text: str) -> str:
-        if text not in names:
-            raise ValueError(f"{text!r} is not one of {', '.join(map(repr, names))}")
-        return text
-
-    return read
 
 
 FORMS: Mapping[str, OptionForm] = {
@@ -210,7 +186,7 @@ FORMS: Mapping[str, OptionForm] = {
         "this rate for a value of 1), frames:STEPS (x is (batch, frames, *shape), each held); "
         "INPUT=ENCODER, repeated, for several inputs.",
     ),
-    "executor": OptionForm(read=choice(executors.NAMES), metavar=f"[{'|'.join(executors.NAMES)}]"),
+    "executor": OptionForm(read=EXECUTOR, metavar=f"[{'|'.join(executors.NAMES)}]"),
     "trainable": OptionForm(
         "", lambda text: named(list(_names(text))), "NAMES", "",
         "What a training may change, separated by commas; without weights these stay as they are. "

@@ -34,7 +34,7 @@ def _check_picture(path: Path, *, overwrite: bool) -> None:
     files.data("x, (samples, *shape), and perhaps y: labels, or targets"),
     files.written(
         "Draw it here (.png, .svg, .pdf), with its data beside it as CSV.",
-        files.OutputPath(_check_picture),
+        _check_picture,
         "--picture",
     ),
     files.report,

@@ -18,12 +18,12 @@ from spikewright.cli.given import Given
 from spikewright.cli.opening import is_model, open_conversion, with_spikes
 from spikewright.cli.option_texts import flag
 from spikewright.cli.options import SampleOptions, command
-from spikewright.cli.output import duration, say, show, tell
+from spikewright.cli.output import duration, say, show, table_of, tell
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.frontends.live import check_ending, live, packed
 from spikewright.measure import neuron_rates
-from spikewright.report.tables import Column, Table
+from spikewright.report.tables import Column
 from spikewright.training import Refitted, Training
 from spikewright.training.frozen import in_words
 from spikewright.training.options import ReconstructOptions, TrainOptions
@@ -33,6 +33,16 @@ _SHOWN = 2000
 
 _MODEL = file_kind("a model with trained weights", lambda path: False)
 """Models are a user's own: nothing tells one that was written here."""
+
+
+_COLUMNS = (
+    Column("number", "epoch"),
+    Column("way", "way"),
+    Column("loss", "loss", number),
+    Column("held_back.loss", "loss,\nheld back", number),
+    Column("held_back.accuracy", "accuracy", percent),
+    Column("held_back.spikes", "spikes\na sample", number),
+)
 
 
 class _CommandOptions(TypedDict, total=False):
@@ -107,7 +117,7 @@ def train(given: Given) -> None:
 def _print(given: Given, trained: Training[Conversion]) -> None:
     run, kept = duration(given.settings["steps"], given.settings["dt"]), trained.kept
     if trained.history:
-        show(table_of(trained, f"{given.model.name}, {run}"))
+        show(table_of(f"{given.model.name}, {run}", trained.history, *_COLUMNS))
     if trained.refitted is not None:
         say(_told(trained.refitted))
     if trained.history:
@@ -186,32 +196,6 @@ def _opened(given: Given, source: Any) -> Conversion:
     if source is not None:
         return convert(source, **with_spikes(chosen))
     return open_conversion(given.model, chosen)
-
-
-def table_of(trained: Training[Conversion], title: str) -> Table:
-    """The epochs; the one that was kept is marked."""
-    rows = [
-        (
-            "kept" if epoch.number == trained.kept else None,
-            epoch.number,
-            epoch.way,
-            epoch.loss,
-            None if epoch.held_back is None else epoch.held_back.loss,
-            None if epoch.held_back is None else epoch.held_back.accuracy,
-            None if epoch.held_back is None else epoch.held_back.spikes,
-        )
-        for epoch in trained.history
-    ]
-    columns = (
-        Column("kept", ""),
-        Column("epoch", "epoch"),
-        Column("way", "way"),
-        Column("loss", "loss", number),
-        Column("held back", "loss,\nheld back", number),
-        Column("accuracy", "accuracy", percent),
-        Column("spikes", "spikes\na sample", number),
-    )
-    return Table(title, columns, tuple(rows))
 
 
 def _plain(trained: Training[Conversion], paths: Mapping[str, Path | None]) -> dict[str, Any]:
