@@ -25,7 +25,7 @@ from torch import nn
 
 from pages import Page
 from spikewright.conversion.verified import Difference, Verification
-from spikewright.frontends.keras.importing import import_keras
+from spikewright.frontends.keras.loading import import_keras
 
 keras = import_keras()
 

@@ -28,7 +28,7 @@ from spikewright.choosing.statistics.channels import channel_axis
 from spikewright.errors import ConversionError, NetworkError, Refusal
 from spikewright.lower.keys import by_layer
 from spikewright.lower.populations import Roles
-from spikewright.lower.status import Status
+from spikewright.lower.rounding import Status
 from spikewright.network import Ensemble
 from spikewright.network.ensemble import NAMED_VOLTAGES
 from spikewright.network.processes import EachStep

@@ -40,8 +40,7 @@ from spikewright.graph import Graph
 from spikewright.lower import LayerKeys, Lowered
 from spikewright.lower.populations import Roles
 from spikewright.lower.rounding import rounded
-from spikewright.lower.speaking import say
-from spikewright.lower.trace import Trace
+from spikewright.lower.trace import Trace, say
 from spikewright.measure import Evaluation, Run
 from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node

@@ -9,8 +9,7 @@ from spikewright._base.amounts import counted
 from spikewright.advice import advise
 from spikewright.choosing.scales import has_rule
 from spikewright.errors import listed
-from spikewright.lower.rounding import seconds_until_exact
-from spikewright.lower.status import kind_of, steps_in
+from spikewright.lower.rounding import kind_of, seconds_until_exact, steps_in
 from spikewright.lower.trace import Trace
 from spikewright.running.converted import Converted
 

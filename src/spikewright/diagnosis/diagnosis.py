@@ -31,7 +31,7 @@ from spikewright.diagnosis.survey import survey
 from spikewright.diagnosis.text import layer_rows, summary, text
 from spikewright.engines.settings import WorkOptions
 from spikewright.errors import SimulationError, SpikewrightError
-from spikewright.lower.speaking import silently
+from spikewright.lower.trace import silently
 from spikewright.measure import Run
 from spikewright.measure.metric import Metric, given_for
 from spikewright.measure.truth import truth_of

@@ -12,7 +12,7 @@ from spikewright.engines.program import Parameters, Program
 from spikewright.engines.representation import Decoded, Representation
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, NeuronsView, ObjView, output_shape
-from spikewright.network.learning.fitting import matrix_place
+from spikewright.network.learning.rule import matrix_place
 from spikewright.network.transforms import flatten
 
 

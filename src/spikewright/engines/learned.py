@@ -16,7 +16,7 @@ from spikewright.engines.representation import Decoded, Representation
 from spikewright.engines.signals import Signals
 from spikewright.errors import BuildError
 from spikewright.network import Connection, Ensemble, LearningRule, NeuronsView, ObjView, Probe
-from spikewright.network.learning.fitting import check_fit, matrix_place
+from spikewright.network.learning.rule import check_fit, matrix_place
 from spikewright.network.transforms import Dense, Reshape, Shape, Transform, flatten
 
 

@@ -24,7 +24,7 @@ from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.explorer.wish import Wish, wish_with
 from spikewright.frontends import example_for
 from spikewright.graph.lookups import random_rows, whole_inputs
-from spikewright.lower.speaking import silently
+from spikewright.lower.trace import silently
 from spikewright.running.inputs import as_held
 from spikewright.running.stepping import refuse_sequences
 from spikewright.showing import demo

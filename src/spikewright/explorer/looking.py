@@ -11,7 +11,7 @@ from spikewright.conversion import Conversion, Sample, watch
 from spikewright.explorer.frames import pack
 from spikewright.explorer.subject import DROPPED, Subject
 from spikewright.explorer.wish import Wish
-from spikewright.lower.speaking import silently
+from spikewright.lower.trace import silently
 from spikewright.study.programs import again, call, imports, run_line
 
 DT = 0.001  # seconds a step

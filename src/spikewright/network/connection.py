@@ -16,8 +16,7 @@ from spikewright.network.config import configurable
 from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import Ensemble, NeuronsView
 from spikewright.network.learning import LearningRule, LearningRuleType
-from spikewright.network.learning.fitting import check_fit
-from spikewright.network.learning.given import learned_given, rules_given
+from spikewright.network.learning.rule import check_fit, learned_given, rules_given
 from spikewright.network.network import container, entropy
 from spikewright.network.node import Node
 from spikewright.network.pointwise import Pointwise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable, handed_down
@@ -13,7 +12,7 @@ from spikewright.network.ensemble import Ensemble, NeuronsView
 from spikewright.network.learning import LearningRule
 from spikewright.network.network import container
 from spikewright.network.node import Node
-from spikewright.network.shapes import Shape, as_label
+from spikewright.network.shapes import Shape, above_zero, as_label
 from spikewright.network.solvers import LstsqL2, Solver
 from spikewright.network.synapses import as_synapse
 from spikewright.network.view import ObjView
@@ -75,8 +74,8 @@ class Probe(Checked):
             raise NetworkError(f"{self!r}: solver must be a Solver, got {solver!r}")
         if solver is not None and self.attr != "decoded_output":
             raise NetworkError(f"{self!r}: a solver is for probes of an Ensemble's decoded output")
-        if sample_every is not None and not (is_number(sample_every) and sample_every > 0):
-            raise NetworkError(f"{self!r}: sample_every must be above 0 s, got {sample_every!r}")
+        if sample_every is not None:
+            above_zero(sample_every, f"{self!r}: sample_every", " s")
         self.sample_every = sample_every
         self.synapse = as_synapse(synapse, f"{self!r}")
         container("Probe").probes.append(self)

@@ -21,7 +21,7 @@ from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Input, ParametricReLU, ScaleShift
 from spikewright.lower import LayerNote, Lowered, NeuronChoice, Options, lower, without_form
 from spikewright.lower.node_functions import is_homogeneous
-from spikewright.lower.status import Status, weakest
+from spikewright.lower.rounding import Status, weakest
 from spikewright.network import Ensemble, NodeFunction
 from spikewright.passes import MaxPoolForm
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewright._base.notebooks import Rows, Shown
 from spikewright.errors import TrainingError
-from spikewright.lower.speaking import say
+from spikewright.lower.trace import say
 from spikewright.records import Record
 from spikewright.running.converted import Made
 from spikewright.training.changes import THRESHOLDS, records_of

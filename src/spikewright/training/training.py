@@ -17,7 +17,7 @@ from spikewright.errors import TrainingError
 from spikewright.frontends import Reading
 from spikewright.frontends.origins import Origin, Place
 from spikewright.graph import Graph
-from spikewright.lower.speaking import say
+from spikewright.lower.trace import say
 from spikewright.network.neurons import NeuronType
 from spikewright.running.converted import Converted, Made, all_capped, as_source
 from spikewright.running.encoding import feeds_of

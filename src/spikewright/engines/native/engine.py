@@ -30,6 +30,7 @@ from spikewright.engines.python_steps import PythonStep
 from spikewright.engines.reference import ReferenceEngine
 from spikewright.engines.sources import Given
 from spikewright.engines.totals import Sums
+from spikewright.engines.working import size_of
 from spikewright.errors import BuildError
 from spikewright.network.transforms import Shape
 
@@ -214,7 +215,9 @@ class NativeEngine(Engine):
         self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
     ) -> int:
         if not isinstance(op, Region):
-            return super().work_bytes(op, program, batch, steps, held)
+            counts = [s for s in op.inputs if s not in held and self.signal_bytes(s, program) == 1]
+            copied = 8 * batch * steps * size_of(program, counts)  # `_Fallback` reads doubles
+            return copied + self._reference.work_bytes(op, program, batch, steps, held)
         built = self._build(op, program)
         made = {o.output for o in program.operators if not isinstance(o, NodeSource)}
         values = [s for s, counts in built.inputs if not counts and s not in made]

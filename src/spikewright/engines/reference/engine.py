@@ -6,8 +6,9 @@ whatever the batch, its order and the time block.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ from spikewright.engines.reference.functions import apply_kernel
 from spikewright.engines.reference.learning import LearnedKernel
 from spikewright.engines.reference.linear import LinearKernel, SparseArrivals
 from spikewright.engines.sources import Given, constant_value, source_block
+from spikewright.engines.working import peak_bytes
 from spikewright.network.neurons import Clock, integrate
 
 _BLOCK_VALUES = 2_000_000  # values of the widest signal in a block: some tens of MB altogether
@@ -89,9 +91,34 @@ class ReferenceEngine(Engine):
     def to_numpy(self, array: Array) -> NDArray:
         return np.asarray(array)
 
+    def work_bytes(
+        self, op: Operator, program: Program, batch: int, steps: int, held: Collection[int]
+    ) -> int:
+        if not isinstance(op, Neurons):
+            return super().work_bytes(op, program, batch, steps, held)
+        at_once = steps if _Neurons(op, program.dt, 0, tally=False).stateless else 1
+        size = int(np.prod(op.ensemble.shape))
+        return int(_step_bytes(op, program.dt) * batch * at_once * size)
+
     def block_steps(self, program: Program, batch: int) -> int:
         widest = max((int(np.prod(shape)) for shape in program.shapes), default=1)
         return int(np.clip(_BLOCK_VALUES // max(1, widest * batch), 1, 1000))
+
+
+def _step_bytes(op: Neurons, dt: float) -> float:
+    """Bytes a neuron that its equation's arrays take in a step, as measured in a small one."""
+    if op not in _measured:
+        size = max(1, int(np.prod(op.ensemble.shape)))
+        batch = -(-_MEASURED_NEURONS // size)
+        kernel = _Neurons(op, dt, batch, tally=True)
+        current = np.ones((batch, 1, *op.ensemble.shape))
+        kernel.run([current], 0, 1)  # what is kept from step to step is there
+        _measured[op] = peak_bytes(lambda: kernel.run([current], 1, 1)) / (batch * size)
+    return _measured[op]
+
+
+_MEASURED_NEURONS = 4096  # beside which objects are small
+_measured: WeakKeyDictionary[Neurons, float] = WeakKeyDictionary()
 
 
 class _SourceKernel(Kernel):

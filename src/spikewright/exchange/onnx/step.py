@@ -25,9 +25,8 @@ from spikewright.engines.program import (
     Smooth,
 )
 from spikewright.errors import Refusal
-from spikewright.exchange.onnx.functions import OnnxFunctions
+from spikewright.exchange.onnx.functions import OnnxFunctions, Shape, Symbol, Writer
 from spikewright.exchange.onnx.maps import MAPS, MOVES, Bounds, Signal, applied
-from spikewright.exchange.onnx.symbols import Shape, Symbol, Writer
 from spikewright.network import Node, NodeFunction
 from spikewright.network.neurons import Clock, no_draws
 from spikewright.network.node_functions import Lookup, PythonCall

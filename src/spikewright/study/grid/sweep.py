@@ -15,7 +15,7 @@ from spikewright.conversion.options import CommonOptions
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
 from spikewright.evaluation import checked
-from spikewright.lower.speaking import say, silently
+from spikewright.lower.trace import say, silently
 from spikewright.measure import Evaluation
 from spikewright.measure.energy import cost_table
 from spikewright.records import Record

@@ -19,7 +19,7 @@ from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.lower.populations import Roles
-from spikewright.lower.speaking import silently
+from spikewright.lower.trace import silently
 from spikewright.measure.metric import Metric
 from spikewright.study.options import TuneOptions
 from spikewright.study.programs import ModelReference

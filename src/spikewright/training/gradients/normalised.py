@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Graph
 from spikewright.graph.layers import Affine, BatchNormalization, Convolution
-from spikewright.passes.folding import channel_axis
+from spikewright.passes.draft import channel_axis
 from spikewright.training.gradients.layers import normalisation
 
 Arrays = dict[str, dict[str, Tensor]]

@@ -22,7 +22,7 @@ from spikewright._base.progress import progress_bar
 from spikewright.engines.torch.device import Tensor
 from spikewright.graph import Node
 from spikewright.graph.layers import BatchNormalization
-from spikewright.passes.folding import channel_axis
+from spikewright.passes.draft import channel_axis
 from spikewright.training.data import TrainingSamples
 from spikewright.training.gradients.judge import NetworkJudge
 from spikewright.training.gradients.layers import normalisation, value_of
