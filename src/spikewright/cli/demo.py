@@ -13,6 +13,7 @@ from spikewright.cli.option_texts import OptionForm
 from spikewright.cli.options import SampleOptions, command
 from spikewright.cli.output import say, show, tell
 from spikewright.engines.settings import SeedOptions, StepOptions
+from spikewright.records import plain
 from spikewright.report.sweeps import scale_table
 from spikewright.showing import demo as library
 from spikewright.showing.explain import DT, STEPS, in_words, worked_example
@@ -58,7 +59,7 @@ def demo(given: Given) -> None:
     if settings.pop("two_neurons"):
         # a constant input of 1 reaches A with weight 1, and A reaches B with weight 2
         examples = [worked_example(s, engine=settings["engine"]) for s in (None, *scales)]
-        told = {"dt": DT, "steps": STEPS, "examples": [e.as_dict() for e in examples]}
+        told = {"dt": DT, "steps": STEPS, "examples": [plain(vars(e)) for e in examples]}
         given.answer(told, lambda: tell(in_words(examples)))
         return
     out, overwrite = given.paths["out"], files.forced()

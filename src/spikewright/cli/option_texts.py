@@ -16,7 +16,7 @@ from spikewright._base.texts import Parser, by_name
 from spikewright.chips import profile
 from spikewright.choosing.correction import BiasCorrection, StepCorrection, VoltageCorrection
 from spikewright.choosing.fission import Fission
-from spikewright.choosing.rules.text import parse
+from spikewright.choosing.rules import parse
 from spikewright.cli.samples import load_samples
 from spikewright.errors import ChipError
 from spikewright.network.neurons import NEURON_TYPES

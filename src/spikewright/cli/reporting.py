@@ -24,8 +24,8 @@ from spikewright.measure.truth import Truth
 from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
-from spikewright.report.over_time import powers_of_two
-from spikewright.running.outputs import truth_of_only
+from spikewright.report.tables import powers_of_two
+from spikewright.running.recording import truth_of_only
 from spikewright.study.programs import again, call, imports
 
 ARGUMENTS = "spikewright.arguments"
@@ -101,22 +101,12 @@ class PageSubject:
             return None
         x, _ = self.first(1)
         found = watch(self.conversion, x, **self.run)
-        name, answers = next(iter(found.answers.items()))
         told: dict[str, Any] = {"sample": "the first of the data"}
         if self.truth is not None and self.truth.kind == "labels":
             told["label"] = int(self.truth.values[0])
         if len(found.answers) > 1:
-            told["output"] = name
-        return raster_info(
-            counts=found.counts,
-            answers=answers,
-            source=found.source[name],
-            dt=found.dt,
-            settings=told,
-            activations=found.activations,
-            means=found.means,
-            x=next(iter(x.values()))[0] if len(x) == 1 else None,
-        )
+            told["output"] = next(iter(found.answers))
+        return raster_info(found, told, next(iter(x.values()))[0] if len(x) == 1 else None)
 
     def write(
         self,

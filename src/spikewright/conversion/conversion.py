@@ -20,7 +20,7 @@ from spikewright._base.options import declared
 from spikewright.chips import Chip, Fit, fits, profile
 from spikewright.choosing import Statistics
 from spikewright.choosing.calibration import collect_sharded
-from spikewright.choosing.copies import Copies
+from spikewright.choosing.fission import Copies
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
 from spikewright.conversion.making import made_of, saved
@@ -46,15 +46,19 @@ from spikewright.measure.readout import Readout
 from spikewright.network import Ensemble, Network, Node
 from spikewright.quantising import bits_of
 from spikewright.records import select
-from spikewright.running.encoding import encoders_for, lists_of, without_held
+from spikewright.running.encoding import (
+    EncodedOptions,
+    encoders_for,
+    lists_of,
+    refuse_sequences,
+    without_held,
+)
 from spikewright.running.inputs import as_arrays, as_held, as_named, check_numbers
-from spikewright.running.options import EncodedOptions
 from spikewright.running.recording import layers_of
 from spikewright.running.run import run_of
 from spikewright.running.runner import Job, Runner
-from spikewright.running.stepping import refuse_sequences
 from spikewright.running.storage import as_bytes, from_bytes, load_parts, save
-from spikewright.running.stream import Stream, stream_of
+from spikewright.running.stream import Stream
 from spikewright.training import (
     RECONSTRUCTED,
     Training,
@@ -255,7 +259,7 @@ class Conversion(Shown):
         rest is as for `run`. Raises as `run` does for settings, and `SimulationError` for a readout
         that cannot be followed step by step.
         """
-        return stream_of(
+        return Stream(
             self._runner,
             self.graph.structure,
             dt,

@@ -19,7 +19,7 @@ from spikewright.measure import EveryStep
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
 from spikewright.records import DEFAULT_TABLE
-from spikewright.running.options import EncodedOptions
+from spikewright.running.encoding import EncodedOptions
 from spikewright.study.point import Minimise
 from spikewright.training.settings import TRAINABLE
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.copies import Copies
+from spikewright.choosing.fission import Copies
 from spikewright.errors import ConversionError, TrainingError
 from spikewright.lower import by_layer
 from spikewright.lower.populations import Roles

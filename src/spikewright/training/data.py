@@ -14,7 +14,7 @@ from spikewright.errors import SimulationError, TrainingError
 from spikewright.evaluation.data import Reader, Shard
 from spikewright.measure.truth import Truth
 from spikewright.running.converted import Converted
-from spikewright.running.outputs import outputs_of
+from spikewright.running.recording import outputs_of
 
 _ALL = 2**62  # samples of one shard, where all are read at once
 _UNKNOWN = 100  # batches of an iterable that does not tell

@@ -22,7 +22,7 @@ from spikewright.measure.readout import Readout
 from spikewright.measure.truth import Output
 from spikewright.network.synapses import Synapse
 from spikewright.running.converted import Converted
-from spikewright.running.outputs import outputs_of
+from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Runner
 from spikewright.training.named import NamedParameters, named
 from spikewright.training.sites import trained_graph

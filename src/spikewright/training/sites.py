@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing.copies import Copies
 from spikewright.choosing.correction import together
+from spikewright.choosing.fission import Copies
 from spikewright.errors import TrainingError
 from spikewright.graph import Graph
 from spikewright.graph.splits import Split

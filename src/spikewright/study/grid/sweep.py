@@ -20,7 +20,7 @@ from spikewright.measure import Evaluation
 from spikewright.measure.energy import cost_table
 from spikewright.records import Record
 from spikewright.report.sweeps import sweep_table
-from spikewright.running.stepping import refuse_sequences
+from spikewright.running.encoding import refuse_sequences
 from spikewright.study.grid.measuring import Measuring
 from spikewright.study.grid.settings import settings_of
 from spikewright.study.grid.summary import found_nothing, found_one

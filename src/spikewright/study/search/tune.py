@@ -14,7 +14,7 @@ from typing import Any, Unpack
 from spikewright._base.optional import require
 from spikewright._base.options import declared
 from spikewright._base.progress import progress_bar
-from spikewright.choosing import Case, ScaleRule, Setting, fingerprint
+from spikewright.choosing import RuleCase, ScaleRule, Setting, fingerprint
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
@@ -277,7 +277,7 @@ def _allocation(
     outputs = Roles(graph).read_from()
     statistics = conversion.calibrate(some, progress=False)
     settings = dict.fromkeys(layers, Setting())
-    case = Case(graph, conversion.graph, settings, outputs, statistics)
+    case = RuleCase(graph, conversion.graph, settings, outputs, statistics)
     weights = sensitivities(graph, layers, some, outputs, "channel", work)
     return Allocation(case, weights, rules)
 
