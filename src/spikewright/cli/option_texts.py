@@ -22,7 +22,7 @@ from spikewright.errors import ChipError
 from spikewright.network.neurons import NEURON_TYPES
 from spikewright.quantising import Quantised, bits_of
 from spikewright.running.encoders import Constant, Frames, Poisson, Regular
-from spikewright.training.settings import named
+from spikewright.training.options import named
 
 
 def number(text: str) -> float:
