@@ -36,7 +36,7 @@ def test_channels_become_several_from_the_command_line(tmp_path: Path, data: str
     ("text", "words"),
     [
         ("x", "which takes steps, extra=0.5"),
-        ("0", "it is a whole number from 1, got 0"),
+        ("0", "must be a whole number from 1, got 0"),
         ("3,-1", "from 0, got -1"),
         ("3,much", "extra is a number, not 'much'"),
     ],

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from spikewright.errors import NetworkError, SimulationError, printable
 
@@ -25,11 +28,10 @@ def _truth(text: str) -> bool:
     return text.lower() == "true"
 
 
-_KINDS: Mapping[str, Callable[[str], Any]] = {
-    "float": float, "float | NDArray": float, "int": int, "float | None": float, "int | None": int,
-    "Natural": int, "Positive": int, "Positive | None": int, "AboveZero": float,
-    "AboveZero | None": float, "Percent": float, "Share": float, "bool": _truth,
-    "tuple[int, ...]": _whole_numbers, "int | tuple[int, ...]": _one_or_several,
+_KINDS: Mapping[frozenset[Any], Callable[[str], Any]] = {
+    frozenset({float}): float, frozenset({int}): int, frozenset({bool}): _truth,
+    frozenset({tuple[int, ...]}): _whole_numbers,
+    frozenset({int, tuple[int, ...]}): _one_or_several,
 }  # fmt: skip
 _WORDS: Mapping[Callable[[str], Any], str] = {
     float: "a number", int: "a whole number", _whole_numbers: "whole numbers such as 6/4/3/3",
@@ -125,7 +127,7 @@ class Parser:
             if key not in takes or key in given:
                 problem = "is given twice" if key in given else "is no argument of it"
                 raise ValueError(f"{text!r}: {key!r} {problem}; {usage}")
-            given[key] = self._value(takes[key], value, text)
+            given[key] = self._value(self.kinds[name], takes[key], value, text)
         missing = [f.name for f in takes.values() if _required(f) and f.name not in given]
         if missing:
             raise ValueError(f"{text!r}: {missing[0]} is missing; {usage}")
@@ -138,14 +140,20 @@ class Parser:
         """The fields of a kind that a text gives."""
         return {f.name: f for f in fields(self.kinds[name]) if self.others.get(str(f.type), str)}
 
-    def _value(self, one: Field[Any], text: str, whole: str) -> Any:
-        kind = _KINDS.get(str(one.type))
+    def _value(self, owner: type, one: Field[Any], text: str, whole: str) -> Any:
+        kind = _KINDS.get(_plain(get_type_hints(owner)[one.name]))
         if kind is None:
             return (self.others.get(str(one.type)) or str)(text)
         try:
             return kind(text)
         except ValueError:
             raise ValueError(f"{whole!r}: {one.name} is {_WORDS[kind]}, not {text!r}") from None
+
+
+def _plain(hint: Any) -> frozenset[Any]:
+    """The types that a text may give a value of: without None, and without arrays."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return frozenset(k for k in kinds if k is not NoneType and get_origin(k) is not np.ndarray)
 
 
 def _required(one: Field[Any]) -> bool:
