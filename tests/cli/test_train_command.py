@@ -66,7 +66,7 @@ def test_files_in_and_files_out(tmp_path: Path, data: str) -> None:
 def test_more_neurons_stay_in_the_network(tmp_path: Path, data: str) -> None:
     """Fission adds them by the samples; the written model has the source's shape and goes on."""
     back = tmp_path / "trained.onnx"
-    given = ["--max-spikes-per-step", "1", "--fission", "2:0.5", "--write-back", str(back)]
+    given = ["--max-spikes-per-step", "1", "--fission", "2,0.5", "--write-back", str(back)]
     found = run(tmp_path, data, *given)
 
     assert found.exit_code == 0, found.output

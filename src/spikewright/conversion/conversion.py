@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from spikewright import executors
 from spikewright._base.arguments import is_number, is_whole, refuse
-from spikewright._base.files import path_of
 from spikewright._base.keywords import meant, spelled
 from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.options import declared
@@ -23,9 +23,8 @@ from spikewright.choosing.calibration import collect_sharded
 from spikewright.choosing.fission import Copies
 from spikewright.conversion.arguments import FROM_ELSEWHERE, Wanted
 from spikewright.conversion.by_layer import Layers, in_names, recorded, twin_thresholds
-from spikewright.conversion.coarse import warn_of_few_spikes
-from spikewright.conversion.length import warn_of_length
-from spikewright.conversion.making import of_graph, of_reading, saved
+from spikewright.conversion.making import made_of, saved
+from spikewright.conversion.run_warnings import warn_of_few_spikes, warn_of_length
 from spikewright.conversion.verification import verify
 from spikewright.conversion.verified import Verification
 from spikewright.diagnosis import Diagnosis, diagnose
@@ -34,8 +33,7 @@ from spikewright.engines import Memory, Plan, Precision
 from spikewright.engines.settings import check_settings
 from spikewright.errors import SimulationError, TrainingError, printable
 from spikewright.evaluation import checked, evaluate
-from spikewright.evaluation.mismatch import Mismatch, over_draws
-from spikewright.evaluation.settings import EvaluateOptions, Settings
+from spikewright.evaluation.settings import EvaluateOptions
 from spikewright.frontends import Reading, Source
 from spikewright.frontends.origins import Place
 from spikewright.graph import Graph
@@ -314,35 +312,19 @@ class Conversion(Shown):
         refuse_sequences(self.lowered.stepping, "evaluate")
         given: dict[str, Any] = dict(options)
         twin = twin_thresholds(self._named(given.pop("twin")), self._keys)
-        noise, checkpoint = given.pop("noise"), given.pop("checkpoint")
+        noise = given.pop("noise")
+        how = {name: given.pop(name) for name in ("checkpoint", "progress")}
         place = executors.get(given.pop("executor"), given.pop("address"))
-        progress = given.pop("progress")
         settings = checked(steps, dt=dt, twin=twin, **given)
-        if noise is not None:
-            warn_of_length(self, settings.steps, dt)
-            how = {"executor": place, "progress": progress}
-            return self._over_draws(noise, x, y, settings, checkpoint, **how)
-        found = evaluate(
-            self, self._runner, x, y, settings,
-            checkpoint=checkpoint, executor=place, progress=progress,
-        )  # fmt: skip
-        spikes = select(found.records, "spikes per neuron", steps=settings.steps)
-        means = {r.how["layer"]: r.value for r in spikes if "layer" in r.how}
+        found = evaluate(self, self._runner, x, y, settings, noise=noise, executor=place, **how)
+        of = (
+            ()
+            if noise is not None
+            else select(found.records, "spikes per neuron", steps=settings.steps)
+        )
+        means = {r.how["layer"]: r.value for r in of if "layer" in r.how}
         self._warn_of_run(means, settings.steps, dt)
         return found
-
-    def _over_draws(
-        self, noise: Mismatch, x: Any, y: Any, settings: Settings, checkpoint: Any, **how: Any
-    ) -> Evaluation:
-        def one(draw: int) -> Evaluation:
-            chip = noise.chip(self, draw)
-            mine = replace(settings, seed=settings.seed + draw)
-            folder = None if checkpoint is None else path_of(checkpoint) / f"draw {draw}"
-            return evaluate(chip, chip._runner, x, y, mine, checkpoint=folder, **how)
-
-        if not isinstance(noise, Mismatch):
-            raise SimulationError(f"noise is None or sw.Mismatch, got {noise!r}")
-        return over_draws(noise, x, one)
 
     @declared(SimulationError)
     def diagnose(
@@ -407,7 +389,7 @@ class Conversion(Shown):
         docs/training.md.
         """
         asked = TrainingRequest(x, y, self._settings(options), self._model, self._live)
-        return train(self, asked, self._remade)
+        return train(self, asked, _remade)
 
     @declared(TrainingError)
     def reconstruct(self, x: Any, **options: Unpack[ReconstructOptions]) -> Conversion:
@@ -453,14 +435,13 @@ class Conversion(Shown):
         The source is copied and left as it is; choices are those in `resolved`. Raises
         `TrainingError` for names, shapes and values that do not fit.
         """
-        return loaded(self._spelled_out, state, self._remade, self._spelled_live)
+        return loaded(self._spelled_out, state, _remade, self._spelled_live)
 
     @property
     def _live(self) -> Reading | None:
         """The reading of a live model, in the form that it was read in."""
-        if self._reading is None or self._reading.framework is None:
-            return None
-        return replace(self._reading, form=Wanted(self.arguments).form)
+        live = self._reading is not None and self._reading.framework is not None
+        return self._model if live else None
 
     @property
     def _model(self) -> Reading | None:
@@ -477,10 +458,7 @@ class Conversion(Shown):
 
     def _named(self, value: Any) -> Any:
         """A setting by layer with names in the place of layers of the model."""
-        if self._reading is None:
-            return value
-        model = self._reading.model if self.source.loaded is None else self.source.loaded
-        return replace(self._reading, model=model).named(value)
+        return value if self._model is None else self._model.named(value)
 
     @property
     def _keys(self) -> LayerKeys:
@@ -533,13 +511,7 @@ class Conversion(Shown):
             "fission": None,
             "outputs": None,
         }
-        return self._remade(self.canonical, arguments)
-
-    @staticmethod
-    def _remade(model: Graph | Reading, arguments: Mapping[str, Any]) -> Conversion:
-        if isinstance(model, Graph):
-            return of_graph(Conversion, model, arguments)
-        return of_reading(Conversion, model, arguments)
+        return _remade(self.canonical, arguments)
 
     def plan(
         self,
@@ -692,3 +664,7 @@ def _range(values: NDArray) -> str:
 def _from_bytes(content: bytes) -> Conversion:
     """The conversion in a pickle."""
     return saved(Conversion, from_bytes(content))
+
+
+_remade = partial(made_of, Conversion)
+"""Converts a graph, or what was read, under arguments."""

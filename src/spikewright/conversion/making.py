@@ -82,9 +82,10 @@ class Model(Generic[Made]):
         def with_copies(copies: Copies, chosen: ChosenScales) -> Made:
             divided, choices = _divided(copies, roles, chosen.in_numbers)
             return self.kind(
-                _network(divided, choices, wanted.quantised), self.source.graph, divided.graph,
-                Trace(), self.source, wanted.given, again,
-                self.reading if isinstance(self.reading, Reading) else None,
+                lowered=_network(divided, choices, wanted.quantised),
+                graph=self.source.graph, canonical=divided.graph, trace=Trace(),
+                source=self.source, arguments=wanted.given, _convert=again,
+                _reading=self.reading if isinstance(self.reading, Reading) else None,
             )  # fmt: skip
 
         copies = _copies(data, lambda: with_copies(NONE, chosen))
@@ -231,15 +232,14 @@ def _one_step(graph: Graph, steps: int) -> tuple[Graph, Stepping]:
     return found.graph, Stepping(found.carried, found.inputs, found.outputs, found.values, steps)
 
 
-def of_graph(kind: Callable[..., Made], graph: Graph, arguments: Mapping[str, Any]) -> Made:
-    """A graph converted; it is its own source."""
-    return Model(kind, read(graph)).converted(Wanted(arguments))
-
-
-def of_reading(kind: Callable[..., Made], reading: Reading, arguments: Mapping[str, Any]) -> Made:
-    """A model read and converted, as arguments say that it is to be read."""
+def made_of(
+    kind: Callable[..., Made], model: Graph | Reading, arguments: Mapping[str, Any]
+) -> Made:
+    """A graph, its own source, or a model that is read as the arguments say, converted."""
     wanted = Wanted(arguments)
-    return Model(kind, reading(**wanted.form), reading).converted(wanted)
+    if isinstance(model, Graph):
+        return Model(kind, read(model)).converted(wanted)
+    return Model(kind, model(**wanted.form), model).converted(wanted)
 
 
 def saved(kind: Callable[..., Made], parts: Parts) -> Made:

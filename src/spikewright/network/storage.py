@@ -32,7 +32,7 @@ def save(network: Network, path: str | Path, *, overwrite: bool = False) -> None
     that no registry knows, connections to objects outside the network. Raises `ExistingFileError`
     for a file that is not replaced.
     """
-    encoder = _storage.Encoder()
+    encoder = _storage.ManifestEncoder()
     content, _ = to_manifest(network, encoder)
     _storage.write(path, "network", content, encoder.arrays, overwrite=overwrite)
 
@@ -47,7 +47,9 @@ def load(path: str | Path) -> Network:
     return network
 
 
-def to_manifest(network: Network, encoder: _storage.Encoder) -> tuple[dict[str, Any], list[Object]]:
+def to_manifest(
+    network: Network, encoder: _storage.ManifestEncoder
+) -> tuple[dict[str, Any], list[Object]]:
     """Plain data for a network, its arrays collected in the encoder, and its objects in order.
 
     `from_manifest` returns the loaded objects in the same order, so that an index stands for one.

@@ -38,7 +38,7 @@ class TrainingCheckpoint:
         content, arrays = _storage.read(self._path, _WHAT)
         try:
             self._check(content["about"])
-            return _storage.Decoder(arrays, _PARTS).decode(content["state"])
+            return _storage.ManifestDecoder(arrays, _PARTS).decode(content["state"])
         except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
             if isinstance(error, TrainingError):
                 raise
@@ -59,6 +59,6 @@ class TrainingCheckpoint:
 
     def save(self, state: Any) -> None:
         """Replace what the file holds, whole or not at all."""
-        encoder = _storage.Encoder()
+        encoder = _storage.ManifestEncoder()
         content = {"about": self._about, "state": encoder.encode(state)}
         _storage.write(self._path, _WHAT, content, encoder.arrays)

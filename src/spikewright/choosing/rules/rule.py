@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from spikewright._base.arguments import is_number, is_whole, refuse
 from spikewright._base.registries import enter
 from spikewright._base.schema import AboveZero, Positive, Where
-from spikewright._base.texts import parsed, split_at
+from spikewright._base.texts import Parser
 from spikewright.choosing.rules.case import NeuronSetting, RuleCase, ScaleChoice
 from spikewright.choosing.rules.rounding import BOUND
 from spikewright.choosing.statistics.statistics import LayerStatistics, Sharing
@@ -285,20 +285,9 @@ def _wanted(hint: Any) -> Where | None:
     return Where(lambda value: value is None or inner.holds(value), inner.words)
 
 
-def parse(text: str) -> ScaleRule:
-    """The rule that `name:value,value,field=value` means, values in the order of its fields.
+parse = Parser("rule", RULES, {"ScaleRule": None, "ScaleRule | None": None})
+"""The rule that `name:value,value,field=value` means, values in the order of its fields.
 
-    Raises `ValueError` for unknown names and fields and for values that do not fit, and
-    `ConversionError` for values that the rule refuses.
-    """
-    return parsed(text, RULES, "rule", {"ScaleRule": None, "ScaleRule | None": None})
-
-
-def is_rule(text: str) -> bool:
-    """Whether a text begins with the name of a rule."""
-    return text.partition(":")[0] in RULES
-
-
-def split(text: str) -> tuple[str, str]:
-    """`layer=rule` as its two parts; the layer is empty where the text is a rule alone."""
-    return split_at(text, is_rule)
+Raises `ValueError` for unknown names and fields and for values that do not fit, and
+`ConversionError` for values that the rule refuses.
+"""

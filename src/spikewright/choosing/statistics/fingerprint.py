@@ -22,7 +22,7 @@ from spikewright.graph.layers import Input, PythonCall
 
 def fingerprint(graph: Graph) -> str:
     """A hash of everything that a graph computes with, weights included."""
-    encoder, own = _storage.Encoder(), own_names(graph)
+    encoder, own = _storage.ManifestEncoder(), own_names(graph)
     manifest = graph_storage.described(graph, (_told_apart(node, own) for node in graph), encoder)
     manifest["outputs"] = {key: own[name] for key, name in graph.outputs.items()}
     manifest["aliases"] = {key: own.get(name, name) for key, name in graph.aliases.items()}

@@ -152,7 +152,7 @@ _COLUMNS = ("code", "counts", "first", "second")
 _ENDS = ("lowest", "highest")
 
 
-def _examples(content: Any, decoder: _storage.Decoder) -> Examples:
+def _examples(content: Any, decoder: _storage.ManifestDecoder) -> Examples:
     keys = tuple(content["keys"])
     values = {name: decoder.decode(entry) for name, entry in content["examples"].items()}
     for name, value in values.items():
@@ -165,7 +165,7 @@ def _examples(content: Any, decoder: _storage.Decoder) -> Examples:
     return Examples(keys, values)
 
 
-def _layer(entry: Any, decoder: _storage.Decoder) -> LayerStatistics:
+def _layer(entry: Any, decoder: _storage.ManifestDecoder) -> LayerStatistics:
     shape, axis = tuple(entry["shape"]), entry["axis"]
     columns = {name: decoder.decode(entry["values"][name]) for name in (*_COLUMNS, *_ENDS)}
     channels = channels_of(shape, axis)
@@ -296,7 +296,7 @@ class Statistics:
 
         Older statistics are replaced, any other file only with `overwrite` (`ExistingFileError`).
         """
-        encoder = _storage.Encoder()
+        encoder = _storage.ManifestEncoder()
         layers = {
             name: {
                 "shape": list(layer.shape),
@@ -322,7 +322,7 @@ class Statistics:
     def load(cls, path: str | Path) -> Statistics:
         """Read a file of `save`; raises `MissingFileError` or `DamagedFileError`."""
         content, arrays = _storage.read(path, "statistics")
-        decoder = _storage.Decoder(arrays, {})
+        decoder = _storage.ManifestDecoder(arrays, {})
         with _storage.describing("statistics", path):
             check(content, _StatisticsFile)
             layers = {name: _layer(entry, decoder) for name, entry in content["layers"].items()}
