@@ -131,7 +131,6 @@ COMPUTED = {
     "_base/optional.py": "it is what imports optional packages",
     "showing/doctor.py": "it tries them all",
     "frontends/__init__.py": "each front end's framework is imported only when it is needed",
-    "exchange/nir/checking/runner/__main__.py": "it runs elsewhere, where the reader is named",
     "frontends/live.py": "the same",
     "frontends/origins.py": "the same",
 }

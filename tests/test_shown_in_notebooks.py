@@ -15,7 +15,7 @@ import spikewright as sw
 from spikewright import demo
 from spikewright._base import notebooks
 from spikewright._base.notebooks import Shown
-from spikewright.exchange.nir.checking.result import Check, Row
+from spikewright.exchange.nir.checking.check import Check, Row
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
 

@@ -14,14 +14,12 @@ import pytest
 
 import spikewright as sw
 from spikewright._base.amounts import format_difference
-from spikewright.diagnosis.findings import Findings
-from spikewright.diagnosis.judges import Score
-from spikewright.diagnosis.loss import Loss
-from spikewright.diagnosis.text import summary
+from spikewright.diagnosis.findings import Diagnosis, summary
+from spikewright.diagnosis.loss import Loss, Score
 from spikewright.records import Record, Worth, table_of
 from spikewright.report.figures import trade_off_info
-from spikewright.report.over_time import over_time_table
 from spikewright.report.page.summary import sentence
+from spikewright.report.tables import over_time_table
 from spikewright.study.grid.summary import found_one
 from spikewright.study.point import Certificate, OutputScore
 from spikewright.study.search.result import conclusion
@@ -67,7 +65,7 @@ def of_a_diagnosis(stated: Stated) -> str:
     """The sentence of a diagnosis."""
     score = Score(ACCURACY, 0.9 - stated.drop, 0.9)
     loss, interval = Loss(score.drop, 0.1), (stated.low, stated.high)
-    return summary(Findings(loss, interval, score, (), (), "", 5.0, 50, 4, 0.001))
+    return summary(Diagnosis(loss, interval, score, (), (), "", 5.0, 50, 4, 0.001))
 
 
 def of_a_search(stated: Stated) -> str:

@@ -12,7 +12,7 @@ import pytest
 import spikewright as sw
 from models import mlp
 from spikewright.errors import ConversionWarning
-from spikewright.lower.speaking import silently
+from spikewright.lower.trace import silently
 
 X = np.random.default_rng(3).normal(size=(48, 6))
 

@@ -17,7 +17,7 @@ from benchmarks.memory import peak_mib
 import spikewright as sw
 from spikewright import engines
 from spikewright.engines import memory, recording
-from spikewright.engines.needs import Setting
+from spikewright.engines.needs import PreparedRun
 from spikewright.engines.program import Recording
 from spikewright.errors import SimulationError
 from spikewright.showing.demo import MODEL
@@ -125,7 +125,7 @@ def child(network: str, engine: str, batch: int, steps: list[int]) -> None:
         execution = engines.Execution(program, chosen, batch, tally)
         execution.run(count)
         execution.summed()
-        needed = engines.Setting.of(program, chosen, batch, tally).whole(count)
+        needed = engines.PreparedRun.of(program, chosen, batch, tally).whole(count)
         bound = needed.only("state", "signals", "work", "recording", "totals")
         sys.stdout.write(f"{peak_mib() - before} {bound.bytes / MIB}\n")
         del execution
@@ -299,14 +299,14 @@ def test_a_probe_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with sw.Network(seed=0) as network:
         for _ in range(20):
             sw.Probe(sw.Node(1.0))
-    looked, piece = [], Setting._piece
+    looked, piece = [], PreparedRun._piece
 
-    def counted(self: Setting, recording: Recording, block: int) -> memory.MemoryPart:
+    def counted(self: PreparedRun, recording: Recording, block: int) -> memory.MemoryPart:
         looked.append(recording)
         return piece(self, recording, block)
 
     with sw.Simulator(network, engine="reference", progress=False) as sim:
-        monkeypatch.setattr(Setting, "_piece", counted)
+        monkeypatch.setattr(PreparedRun, "_piece", counted)
         sim.memory(10)
     assert len(looked) == len(set(map(id, looked))) == 20
 
@@ -317,14 +317,16 @@ def test_where_memory_is_short_blocks_are_shorter(monkeypatch: pytest.MonkeyPatc
     (node,) = conversion.inputs.values()
     x = np.random.default_rng(0).uniform(0.0, 1.0, (100, *node.shape_out))
     needed: dict[int, int] = {}  # by the steps at a time
-    ask = engines.Setting.running
+    ask = engines.PreparedRun.running
 
-    def watched(self: engines.Setting, first: int, steps: int, block: int, constants: Any) -> Any:
+    def watched(
+        self: engines.PreparedRun, first: int, steps: int, block: int, constants: Any
+    ) -> Any:
         memory = ask(self, first, steps, block, constants)
         needed[block] = memory.bytes
         return memory
 
-    monkeypatch.setattr(engines.Setting, "running", watched)
+    monkeypatch.setattr(engines.PreparedRun, "running", watched)
     whole = conversion.run(x, steps=64, engine="reference", progress=False)
     ((block, most),) = needed.items()
     monkeypatch.setenv(memory.LIMIT_VARIABLE, str(0.75 * most / 2**30))

@@ -30,11 +30,9 @@ from nir_integrator import run  # noqa: E402
 
 from slowly import in_turn  # noqa: E402
 from spikewright.exchange.nir.checking import OURS, READERS, Layer, Row, Semantics  # noqa: E402
-from spikewright.exchange.nir.checking.explain import Explanation, explain  # noqa: E402
-from spikewright.exchange.nir.checking.here import run_here  # noqa: E402
-from spikewright.exchange.nir.checking.process import Job  # noqa: E402
+from spikewright.exchange.nir.checking.process import Job, run_here  # noqa: E402
 from spikewright.exchange.nir.checking.semantics import RESETS  # noqa: E402
-from spikewright.exchange.nir.checking.simulate import simulate  # noqa: E402
+from spikewright.exchange.nir.checking.simulate import Explanation, explain, simulate  # noqa: E402
 from spikewright.exchange.nir.checking.wiring import wiring_of  # noqa: E402
 from spikewright.exchange.nir.saving import as_bytes  # noqa: E402
 

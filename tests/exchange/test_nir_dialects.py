@@ -13,10 +13,10 @@ import spikewright as sw
 from slowly import in_turn
 from spikewright.errors import ExchangeError
 from spikewright.exchange.nir.checking import OURS, Semantics
-from spikewright.exchange.nir.checking.cells import cell_of
 from spikewright.exchange.nir.checking.semantics import RESETS
-from spikewright.exchange.nir.checking.simulate import simulate
+from spikewright.exchange.nir.checking.simulate import cell_of, simulate
 from spikewright.exchange.nir.checking.wiring import wiring_of
+from spikewright.exchange.nir.reading import read_flat
 
 nir = pytest.importorskip("nir")
 
@@ -139,8 +139,8 @@ def test_a_start_is_stated_or_added_up_or_refused(
         sw.nir.save(net, path, dialect, dt=DT)
     assert list(tmp_path.iterdir()) == []
     sw.nir.save(net, path, dialect, dt=DT, steps=9)
-    read = nir.read(path)
-    bias = next(n for n in read.nodes.values() if hasattr(n, "bias")).bias
+    read = read_flat(path)
+    bias = next(n for n in read.nodes.values() if "bias" in n.fields).numbers("bias")
     node = next(n for n in read.nodes.values() if "v_init" in n.metadata)
     cell = cell_of(node, semantics, 1)
     for _ in range(9):

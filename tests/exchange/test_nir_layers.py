@@ -69,7 +69,7 @@ def test_every_layer_is_written_or_refused(name: str, weights: bool, tmp_path: P
     example = EXAMPLES[name]
     saved = _saved(example, tmp_path / "net.nir", weights)
     if saved is None:
-        assert list(tmp_path.iterdir()) == []
+        assert list(tmp_path.iterdir()) == [] and not example.layer.linear
         return
     conversion, net = saved
     rng = np.random.default_rng(3)
@@ -96,19 +96,6 @@ def _fed(net: sw.Network, x: dict[str, np.ndarray]) -> Iterator[tuple[sw.Node, n
         yield node, value.reshape(node.shape_in)
 
 
-def test_most_linear_layers_are_written(tmp_path: Path) -> None:
-    """Refusals are for what has no linear form; every registered layer is looked at."""
+def test_every_registered_layer_is_an_example() -> None:
+    """A layer that is registered is written, or refused, the day it is."""
     assert {type(e.layer) for e in layer_examples()} == set(LAYERS.values())
-    linear = [e for e in EXAMPLES.values() if e.layer.linear]
-    refused = [e.id for e in linear if not _is_written(e, tmp_path)]
-
-    assert len(linear) > 30 and refused == []
-
-
-def _is_written(example: LayerExample, folder: Path) -> bool:
-    conversion = sw.convert(_graph(example), spiking=True, scale_firing_rates=SCALE)
-    try:
-        sw.nir.save(conversion, folder / "net.nir", dt=1 / SCALE)
-    except ExchangeError:
-        return False
-    return True

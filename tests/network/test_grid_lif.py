@@ -66,7 +66,7 @@ def test_its_rates_are_those_of_short_steps() -> None:
     ("options", "message"),
     [
         ({"tau_rc": 0.0}, r"GridLIF.tau_rc must be above 0, got 0.0"),
-        ({"tau_ref": -0.1}, r"GridLIF.tau_ref must be 0 or above, got -0.1"),
+        ({"tau_ref": -0.1}, r"GridLIF.tau_ref must be 0 or more, got -0.1"),
         ({"min_voltage": 0.5}, r"GridLIF.min_voltage must be 0 or below, got 0.5"),
     ],
 )

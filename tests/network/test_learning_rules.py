@@ -37,10 +37,10 @@ def test_defaults_are_those_that_the_field_knows() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: sw.PES(-1.0), r"PES.learning_rate must be 0 or above, got -1.0"),
-        (lambda: sw.RLS(np.nan), r"RLS.learning_rate must be 0 or above, got nan"),
-        (lambda: sw.Oja("fast"), r"Oja.learning_rate must be 0 or above, got 'fast'"),
-        (lambda: sw.Oja(beta=-0.5), r"Oja.beta must be 0 or above, got -0.5"),
+        (lambda: sw.PES(-1.0), r"PES.learning_rate must be 0 or more, got -1.0"),
+        (lambda: sw.RLS(np.nan), r"RLS.learning_rate must be 0 or more, got nan"),
+        (lambda: sw.Oja("fast"), r"Oja.learning_rate must be 0 or more, got 'fast'"),
+        (lambda: sw.Oja(beta=-0.5), r"Oja.beta must be 0 or more, got -0.5"),
         (lambda: sw.Voja(post_synapse="slow"), r"Voja.post_synapse: a synapse is None"),
         (lambda: sw.BCM(theta_synapse=sw.WindowMean(3)), r"BCM.theta_synapse: a mean over windows"),
     ],

@@ -257,8 +257,8 @@ def test_rates_are_finite_for_any_current() -> None:
         (lambda: sw.Elementwise("power"), r"'power' needs a value for \['exponent'\]"),
         (lambda: sw.Elementwise.of("elu", alpha=math.nan), r"\(name, number\) pairs"),
         (lambda: sw.Elementwise("elu", 3), r"\(name, number\) pairs, got 3"),  # type: ignore[arg-type]
-        (lambda: sw.ParametricReLU(np.array(math.inf)), r"ParametricReLU.slope holds"),
-        (lambda: sw.ParametricReLU("a"), r"ParametricReLU.slope must be numbers, got 'a'"),
+        (lambda: sw.ParametricReLU(np.array(math.inf)), r"ParametricReLU.slope must be finite"),
+        (lambda: sw.ParametricReLU("a"), r"ParametricReLU.slope must be finite numbers, got 'a'"),
         (lambda: sw.SignedIntegrateAndFire(0.0), r"SignedIntegrateAndFire.amplitude"),
         (lambda: sw.RegularSpiking(sw.LIF()), r"RegularSpiking.base_type must be a rate type"),
         (lambda: sw.RunningMeanSpiking("relu"), r"RunningMeanSpiking.base_type .* 'relu'"),

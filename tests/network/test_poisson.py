@@ -10,7 +10,7 @@ from scipy import stats
 
 import spikewright as sw
 from spikewright.network.neurons import NUMPY_NEURONS
-from spikewright.network.neurons.poisson import _LARGE, _log_probability, poisson_counts
+from spikewright.network.neurons.wrappers import _LARGE, _log_probability, poisson_counts
 
 N = 100_000
 MEANS = (0.05, 1.0, 15.0, _LARGE, 16.5, 40.0, 1e3, 1e5, 1e12)

@@ -9,7 +9,7 @@ import pytest
 
 from spikewright import solvers as s
 from spikewright.errors import NetworkError
-from spikewright.network.solvers import cholesky
+from spikewright.network import cholesky
 
 EXAMPLES = [
     s.Lstsq(),

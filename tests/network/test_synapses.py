@@ -273,8 +273,8 @@ def test_a_filter_at_rest_stays_there() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda s: s.filt([1.0, np.nan]), "finite numbers over time"),
-        (lambda s: s.filt(3.0), "finite numbers over time"),
+        (lambda s: s.filt([1.0, np.nan]), "signal .* must be finite numbers"),
+        (lambda s: s.filt(3.0), "is none of a signal of shape"),
         (lambda s: s.filt([1.0], axis=1), "axis 1 is none of a signal of shape"),
         (lambda s: s.filt([1.0], dt=0.0), "dt must be above 0 s"),
         (lambda s: s.filt([1.0], y0=np.inf), "y0 must be a finite number"),

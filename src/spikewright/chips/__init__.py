@@ -1,8 +1,7 @@
 """Chips: their published limits and arithmetic, and verdicts on networks."""
 
-from spikewright.chips.chip import Arithmetic, Chip, Figure, Limits, Source
+from spikewright.chips.chip import Arithmetic, Chip, Figure, Limits, Source, names, profile
 from spikewright.chips.fit import Bottleneck, Fit, LayerFit, fits
-from spikewright.chips.profiles import names, profile
 from spikewright.chips.rules import Broken
 
 __all__ = [

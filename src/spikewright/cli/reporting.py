@@ -23,7 +23,7 @@ from spikewright.measure.truth import Truth
 from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
-from spikewright.running.outputs import truth_of_only
+from spikewright.running.recording import truth_of_only
 from spikewright.study.programs import again, call, imports
 
 ARGUMENTS = "spikewright.arguments"
@@ -81,22 +81,12 @@ class Subject:
             return None
         x, _ = self.first(1)
         found = watch(self.conversion, x, steps, dt, seed=seed, engine=engine)
-        name, answers = next(iter(found.answers.items()))
         told: dict[str, Any] = {"sample": "the first of the data"}
         if self.truth is not None and self.truth.kind == "labels":
             told["label"] = int(self.truth.values[0])
         if len(found.answers) > 1:
-            told["output"] = name
-        return raster_info(
-            found.counts,
-            answers,
-            found.source[name],
-            dt,
-            told,
-            found.activations,
-            found.means,
-            next(iter(x.values()))[0] if len(x) == 1 else None,
-        )
+            told["output"] = next(iter(found.answers))
+        return raster_info(found, told, next(iter(x.values()))[0] if len(x) == 1 else None)
 
 
 def write_report(

@@ -16,7 +16,7 @@ from spikewright.cli.reporting import Subject, diagnosed, write_report
 from spikewright.cli.samples import Samples, load_samples
 from spikewright.conversion.options import SpikeOptions
 from spikewright.measure import neuron_rates
-from spikewright.report.over_time import powers_of_two
+from spikewright.report.tables import powers_of_two
 from spikewright.study.options import TuneOptions
 from spikewright.study.point import OperatingPoint
 from spikewright.study.programs import run_line

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from spikewright.errors import listed
-from spikewright.lower.rounding import seconds_until_exact
-from spikewright.lower.status import kind_of, steps_in
+from spikewright.lower.rounding import kind_of, seconds_until_exact, steps_in
 from spikewright.running.converted import Converted
 
 _RUN = "this run has"

@@ -15,7 +15,7 @@ from spikewright.engines.recalling import Recalled
 from spikewright.engines.sources import called
 from spikewright.errors import BuildError, NetworkError, SimulationError
 from spikewright.network.processes import Process, Step
-from spikewright.network.python_closures import held_by, holding
+from spikewright.network.python_copies import held_by, holding
 from spikewright.network.synapses import Synapse
 
 

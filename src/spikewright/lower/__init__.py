@@ -1,12 +1,10 @@
 """Lowering of a graph with choices to a network over time: one coding scheme a file."""
 
 from spikewright.lower.choices import NeuronChoice, Spiking
-from spikewright.lower.forms import without_form
 from spikewright.lower.keys import LayerKeys, by_layer, keys_of_nodes
 from spikewright.lower.notes import LayerNote
-from spikewright.lower.populations import Options
-from spikewright.lower.rate_coding import Lowered, lower
-from spikewright.lower.stepping import Stepping
+from spikewright.lower.populations import Options, Stepping
+from spikewright.lower.rate_coding import Lowered, lower, without_form
 
 __all__ = [
     "LayerKeys",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,84 @@ from spikewright.graph.layers import (
     UpsampleNearest,
     ZeroPad,
 )
-from spikewright.lower import selection
 from spikewright.network import transforms as t
+
+
+def _zero_pad(layer: ZeroPad, shape: Shape) -> t.Transform:
+    """The input surrounded by zeros."""
+    ranges = tuple(
+        (before, before + n, 1) for n, (before, _) in zip(shape, layer.pads, strict=True)
+    )
+    return t.Place(ranges, layer.output_shape(shape))
+
+
+def _crop(layer: Crop, shape: Shape) -> t.Transform:
+    """A part of every axis."""
+    ranges = tuple(
+        (before, n - after, 1) for n, (before, after) in zip(shape, layer.crops, strict=True)
+    )
+    return t.Slice(ranges)
+
+
+def _strided(layer: Slice, shape: Shape) -> t.Transform:
+    """A slice where all steps are forward, else positions axis by axis."""
+    if all(step > 0 for _, _, step in layer.ranges):
+        return t.Slice(
+            tuple((start, start + (n - 1) * step + 1, step) for start, n, step in layer.ranges)
+        )
+    return _along_axes(layer.indices(), shape)
+
+
+def _take(layer: Take, shape: Shape) -> t.Transform:
+    """Entries of one axis, which the axes of the indices replace."""
+    axis = layer.axis % len(shape)
+    chosen = np.asarray(layer.indices).reshape(-1) % shape[axis]
+    entries = t.Take(chosen, axis)
+    if layer.indices.ndim == 1:
+        return entries
+    return t.Chain((entries, t.Reshape(layer.output_shape(shape))))
+
+
+def _tile(layer: Tile, shape: Shape) -> t.Transform:
+    """Every axis repeated as a whole."""
+    positions = (
+        np.tile(np.arange(n), times) for n, times in zip(shape, layer.repeats, strict=True)
+    )
+    return _along_axes(positions, shape)
+
+
+def _upsample(layer: UpsampleNearest, shape: Shape) -> t.Transform:
+    """Every value of an axis several times."""
+    positions = (
+        np.repeat(np.arange(n), times) for n, times in zip(shape, layer.factors, strict=True)
+    )
+    return _along_axes(positions, shape)
+
+
+def _pad(layer: Pad, shape: Shape) -> t.Transform:
+    """The input surrounded by copies of its own values."""
+    return _along_axes(layer.indices(shape), shape)
+
+
+def _broadcast(layer: Broadcast, shape: Shape) -> t.Transform:
+    """New axes in front, and axes of one repeated."""
+    wide = (1,) * (len(layer.shape) - len(shape)) + shape
+    positions = (np.arange(m) if n == m else np.zeros(m, int) for n, m in zip(
+        wide, layer.shape, strict=True
+    ))  # fmt: skip
+    repeated = _along_axes(positions, wide)
+    return repeated if wide == shape else t.Chain((t.Reshape(wide), repeated))
+
+
+def _along_axes(positions: Iterable[NDArray], shape: Shape) -> t.Transform:
+    """Positions along every axis in turn; unchanged axes are skipped."""
+    parts = [
+        t.Take(chosen, axis)
+        for axis, (chosen, n) in enumerate(zip(positions, shape, strict=True))
+        if not np.array_equal(chosen, np.arange(n))
+    ]
+    return parts[0] if len(parts) == 1 else t.Chain(tuple(parts))
+
 
 Map = tuple[t.Transform | None, NDArray | None]  # the transform, and the constant that is added
 
@@ -54,10 +130,6 @@ def linear_map(layer: Layer, shape: Shape) -> Map:
     if make is None:
         raise TypeError(f"{layer.kind} is not a linear layer with one input")
     return make(layer, shape)
-
-
-def _affine(layer: Affine, shape: Shape) -> Map:
-    return t.Dense(layer.weight), layer.bias
 
 
 def _convolution(layer: Convolution, shape: Shape) -> Map:
@@ -170,49 +242,33 @@ def _adaptive(layer: AdaptiveAveragePool, shape: Shape) -> Map:
     ), None
 
 
-def _reshape(layer: Reshape, shape: Shape) -> Map:
-    return t.Reshape(layer.shape), None
-
-
-def _permute(layer: Permute, shape: Shape) -> Map:
-    return t.Permute(layer.axes), None
-
-
-def _identity(layer: Identity, shape: Shape) -> Map:
-    return None, None
-
-
-def _batch_norm(layer: BatchNormalization, shape: Shape) -> Map:
-    return _scale_shift(layer.as_scale_shift(len(shape)), shape)
-
-
 def _moved(transform: Callable[[Any, Shape], t.Transform]) -> Callable[[Any, Shape], Map]:
     """A map without a constant."""
     return lambda layer, shape: (transform(layer, shape), None)
 
 
 _MAPS: dict[type[Layer], Callable[[Any, Shape], Map]] = {
-    Affine: _affine,
+    Affine: lambda layer, shape: (t.Dense(layer.weight), layer.bias),
     AdaptiveAveragePool: _adaptive,
     AveragePool: _average_pool,
-    BatchNormalization: _batch_norm,
-    Broadcast: _moved(selection.broadcast),
+    BatchNormalization: lambda layer, shape: _scale_shift(layer.as_scale_shift(len(shape)), shape),
+    Broadcast: _moved(_broadcast),
     Convolution: _convolution,
     ConvolutionTranspose: _convolution_transpose,
-    Crop: _moved(selection.crop),
+    Crop: _moved(_crop),
     GlobalAveragePool: _global_average,
-    Identity: _identity,
+    Identity: lambda layer, shape: (None, None),
     Interpolate: _interpolate,
-    Pad: _moved(selection.pad),
-    Permute: _permute,
-    Reshape: _reshape,
+    Pad: _moved(_pad),
+    Permute: _moved(lambda layer, shape: t.Permute(layer.axes)),
+    Reshape: _moved(lambda layer, shape: t.Reshape(layer.shape)),
     ScaleShift: _scale_shift,
-    Slice: _moved(selection.strided),
+    Slice: _moved(_strided),
     Sum: _sum,
-    Take: _moved(selection.take),
-    Tile: _moved(selection.tile),
-    UpsampleNearest: _moved(selection.upsample),
-    ZeroPad: _moved(selection.zero_pad),
+    Take: _moved(_take),
+    Tile: _moved(_tile),
+    UpsampleNearest: _moved(_upsample),
+    ZeroPad: _moved(_zero_pad),
 }
 
 

@@ -13,20 +13,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import as_numbers, refuse
 from spikewright.errors import ConversionError, NetworkError, Refusal
-from spikewright.graph import Graph, Node
+from spikewright.graph import Graph, Node, Sequences
 from spikewright.graph.layers import Activation, Add, Input, Layer, Lookup, ParametricReLU
 from spikewright.lower.choices import NeuronChoice
-from spikewright.lower.held import held_layers
 from spikewright.lower.keys import LayerKeys, by_layer, chosen_keys, kinds_of
-from spikewright.lower.node_functions import is_function, sent_as_spikes
+from spikewright.lower.node_functions import held_layers, is_function, sent_as_spikes
 from spikewright.lower.rounding import ROUNDED, own
-from spikewright.lower.stepping import Stepping
 from spikewright.network import Ensemble, Network
 from spikewright.network.network import detached
 from spikewright.network.neurons import NeuronType
 from spikewright.network.node import shares_at_once
 from spikewright.network.processes import EachStep
 from spikewright.network.synapses import Synapse, as_synapse
+
+
+@dataclass(frozen=True, eq=False)
+class Stepping(Sequences):
+    """Sequences of which every step takes `steps` steps of the simulation."""
+
+    steps: int
+
 
 NEVER_READ_OUT = ("relu", "relu6", "leaky_relu", ROUNDED)
 """Activations that are neurons on an output too; any other is applied to what is read out."""

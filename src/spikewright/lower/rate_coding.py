@@ -18,12 +18,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright.errors import Refusal
 from spikewright.graph import SPIKING_READY, Graph, Node
-from spikewright.graph.layers import Activation, Add, Concatenate, Constant, Input, Shape
+from spikewright.graph.layers import (
+    Activation,
+    Add,
+    Concatenate,
+    Constant,
+    Input,
+    Layer,
+    ParametricReLU,
+    Recurrence,
+    Shape,
+)
 from spikewright.graph.masks import Masks, masks_of
 from spikewright.graph.ranges import Range, ranges
-from spikewright.lower.linear import linear_map, place_ranges
-from spikewright.lower.node_functions import Plan, plan
+from spikewright.lower.linear import has_map, linear_map, place_ranges
+from spikewright.lower.node_functions import Plan, is_function, plan
 from spikewright.lower.notes import (
     LayerNote,
     behind_function,
@@ -31,14 +42,43 @@ from spikewright.lower.notes import (
     linear_note,
     population_note,
 )
-from spikewright.lower.populations import Choices, Options, Roles, check, resolve
-from spikewright.lower.stepping import Stepping
-from spikewright.network import Connection, Ensemble, Network, Neurons, NodeFunction
+from spikewright.lower.populations import Choices, Options, Roles, Stepping, check, refusal, resolve
+from spikewright.network import Connection, Ensemble, Network, NeuronsView, NodeFunction
 from spikewright.network import Node as NetworkNode
 from spikewright.network.network import detached
 from spikewright.network.node_functions import PythonCall
 from spikewright.network.synapses import WindowMean
 from spikewright.network.transforms import Chain, Place, Reshape, Transform
+
+_OTHERS = (Activation, Add, Concatenate, Constant, Input, ParametricReLU)
+
+
+def has_form(layer: Layer) -> bool:
+    """Whether lowering has a form for a layer of this kind."""
+    return isinstance(layer, _OTHERS) or has_map(layer) or is_function(layer)
+
+
+def without_form(graph: Graph, but: type[Layer] | tuple[()] = ()) -> list[Refusal]:
+    """A refusal for every layer without a form: those of a user's own class.
+
+    Layers of the class `but` are accepted.
+    """
+    return [
+        refusal(node, _why(node.layer))
+        for node in graph
+        if not (has_form(node.layer) or isinstance(node.layer, but))
+    ]
+
+
+def _why(layer: Layer) -> tuple[str, str]:
+    """The reason why a layer has no form, and the next move."""
+    if isinstance(layer, Recurrence):
+        return "it runs along a sequence", "Give sequence_step, in steps of the simulation"
+    return (
+        f"nothing in a network is known to compute {layer.kind}",
+        "Compose it of layers of spikewright.graph.layers",
+    )
+
 
 Object = Ensemble | NetworkNode
 Source = tuple[str, Transform | None]  # an existing object's name, and the transform from it
@@ -336,7 +376,7 @@ class _Lowering:
             start += part[axis]
         return sources
 
-    def connect(self, sources: Sequence[Source], post: Neurons | NetworkNode) -> None:
+    def connect(self, sources: Sequence[Source], post: NeuronsView | NetworkNode) -> None:
         """Connections from existing objects; those from a population have its synapse."""
         for name, transform in sources:
             pre = self.objects[name]

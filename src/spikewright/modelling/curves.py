@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.arguments import numbers_or_nan
 from spikewright.engines.matrices import matrix_of
 from spikewright.engines.representation import Representation
 from spikewright.errors import BuildError
@@ -98,14 +99,11 @@ def _grid(ensemble: Ensemble) -> NDArray:
 
 
 def _as_points(points: ArrayLike, ensemble: Ensemble) -> NDArray:
-    try:
-        given = as_real(points)
-    except (TypeError, ValueError):
-        raise BuildError(f"{ensemble!r}: points must be numbers, got {points!r}") from None
+    given = numbers_or_nan(points)
     if given.ndim == 1 and ensemble.dimensions == 1:
         given = given[:, None]
     if given.ndim != 2 or given.shape[1] != ensemble.dimensions:
         raise BuildError(
-            f"{ensemble!r}: points must be (m, {ensemble.dimensions}), got shape {given.shape}"
+            f"{ensemble!r}: points must be (m, {ensemble.dimensions}) numbers, got {points!r}"
         )
     return given

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NoReturn, TypeVar
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Generic, NoReturn, TypeVar
 
 from spikewright._base.keywords import meant
+from spikewright._base.registries import enter
 from spikewright._base.schema import declares_fields
 from spikewright.errors import UnknownAttributeError
 
@@ -37,6 +41,7 @@ def unknown(owner: object, name: str, label: str) -> UnknownAttributeError:
 
 
 T = TypeVar("T", bound=type)
+K = TypeVar("K")
 
 
 def fixed(cls: T) -> T:
@@ -57,3 +62,40 @@ def fixed(cls: T) -> T:
     if declares_fields(cls):
         cls.__setattr__ = refuse  # type: ignore[method-assign, assignment]
     return cls
+
+
+class Registry(Mapping[str, Any]):
+    """Classes of one kind by name, read only but for `register`."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._members: dict[str, type] = {}
+
+    def register(self, cls: T) -> T:
+        """Class decorator: make a class known to files, engines' tests and documentation."""
+        return enter(self._members, fixed(cls), self._kind)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+
+class Stack(threading.local, Generic[K]):
+    """What is open in this thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.items: list[K] = []
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """A context in which nothing is open."""
+        before, self.items = self.items, []
+        try:
+            yield
+        finally:
+            self.items = before

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from spikewright._base.keywords import meant, spelled
 from spikewright.errors import NetworkError, UnknownAttributeError
-from spikewright.network.attributes import Checked
+from spikewright.network.attributes import Checked, Stack
 
 _UNTOUCHED = ("label",)
-_stack = threading.local()
+_contexts: Stack[Config] = Stack()
 _parameters: dict[type, dict[str, Any]] = {}
 """Of every class with defaults its parameters, and what they are where nobody says otherwise."""
 
@@ -115,11 +112,11 @@ class Config(Checked):
         return self._defaults[kind]._values if kind in self._defaults else {}
 
     def __enter__(self) -> Config:
-        _contexts().append(self)
+        _contexts.items.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _contexts().pop()
+        _contexts.items.pop()
 
     def __repr__(self) -> str:
         held = ", ".join(repr(d) for d in self._defaults.values() if d._values)
@@ -133,28 +130,14 @@ def _check_kind(kind: Any, known: list[type]) -> None:
         raise NetworkError(f"config holds defaults for {names}, not for {name}")
 
 
-def _contexts() -> list[Config]:
-    if not hasattr(_stack, "configs"):
-        _stack.configs = []
-    configs: list[Config] = _stack.configs
-    return configs
-
-
-@contextmanager
-def no_defaults() -> Iterator[None]:
-    """Hide all defaults: inside, arguments that are not given are the classes' own."""
-    hidden = _contexts()[:]
-    _contexts().clear()
-    try:
-        yield
-    finally:
-        _contexts()[:] = hidden
+no_defaults = _contexts.hidden
+"""A context that hides all defaults: arguments that are not given are the classes' own."""
 
 
 def handed_down(kind: type) -> dict[str, Any]:
     """The defaults in force for a class, by parameter; those of inner networks win."""
     values: dict[str, Any] = {}
-    for config in _contexts():
+    for config in _contexts.items:
         values.update(config._held(kind))
     return values
 

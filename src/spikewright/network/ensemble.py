@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikewright._base.arguments import as_numbers, is_number, is_whole
+from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.attributes import Checked
 from spikewright.network.config import configurable
@@ -19,7 +19,16 @@ from spikewright.network.network import container
 from spikewright.network.neurons import LIF, Direct, NeuronType
 from spikewright.network.neurons.initial_state import check_kept
 from spikewright.network.processes import EachStep, Process
-from spikewright.network.shapes import Shape, as_label, as_period, as_seed, as_shape
+from spikewright.network.shapes import (
+    Shape,
+    above_zero,
+    as_label,
+    as_period,
+    as_seed,
+    as_shape,
+    count,
+    finite,
+)
 from spikewright.network.view import ObjView
 
 Drawn = NDArray | Distribution
@@ -120,21 +129,12 @@ class Ensemble(Checked):
         return int(value)
 
     def _per_neuron(self, name: str, value: ArrayLike) -> NDArray:
+        meant = f"a number or broadcast to {self.shape}, finite numbers"
+        array = finite(value, f"{self!r}: {name}", meant)
         try:
-            array = as_numbers(value)
             np.broadcast_to(array, self.shape)
-        except TypeError as error:
-            raise NetworkError(
-                f"{self!r}: {name} must be a number or broadcast to {self.shape}, got {value!r}: "
-                f"{error}"
-            ) from None
         except ValueError:
-            raise NetworkError(
-                f"{self!r}: {name} must be a number or broadcast to {self.shape}, got "
-                f"{np.shape(value)}"
-            ) from None
-        if not np.all(np.isfinite(array)):
-            raise NetworkError(f"{self!r}: {name} holds NaN or infinity")
+            raise NetworkError(f"{self!r}: {name} must be {meant}, got {array.shape}") from None
         return array
 
     def _represent(
@@ -146,18 +146,14 @@ class Ensemble(Checked):
         noise: Process | None,
     ) -> None:
         """Set the parameters of the represented vector."""
-        if not (is_number(radius) and radius > 0):
-            raise NetworkError(f"{self!r}: radius must be above 0, got {radius!r}")
-        self.radius = float(radius)
+        self.radius = above_zero(radius, f"{self!r}: radius")
         directions = ScatteredHypersphere(surface=True) if encoders is None else encoders
         points = ScatteredHypersphere() if eval_points is None else eval_points
         self.encoders: Drawn = self._vectors("encoders", directions, self.n_neurons)
         self.eval_points: Drawn = self._vectors("eval_points", points, None)
-        if n_eval_points is not None and not (is_whole(n_eval_points) and n_eval_points >= 1):
-            raise NetworkError(
-                f"{self!r}: n_eval_points must be a whole number from 1, got {n_eval_points!r}"
-            )
-        self.n_eval_points = None if n_eval_points is None else int(n_eval_points)
+        self.n_eval_points = n_eval_points
+        if n_eval_points is not None:
+            self.n_eval_points = count(n_eval_points, f"{self!r}: n_eval_points")
         if noise is not None and not isinstance(noise, Process):
             raise NetworkError(f"{self!r}: noise must be a process, got {noise!r}")
         if noise is not None:
@@ -171,20 +167,13 @@ class Ensemble(Checked):
         """A distribution, or `(n, dimensions)` finite numbers."""
         if isinstance(value, Distribution):
             return value
-        try:
-            array = as_numbers(value)
-        except (TypeError, ValueError) as error:
-            raise NetworkError(
-                f"{self!r}: {name} must be numbers, got {value!r}: {error}"
-            ) from None
+        array = finite(value, f"{self!r}: {name}")
         if array.ndim == 1 and self.dimensions == 1:
             array = array[:, None]
         rows = len(array) if n is None and array.ndim else n
         if array.shape != (rows, self.dimensions) or rows == 0:
             wanted = f"({'points' if n is None else n}, {self.dimensions})"
             raise NetworkError(f"{self!r}: {name} must be {wanted}, got shape {array.shape}")
-        if not np.all(np.isfinite(array)):
-            raise NetworkError(f"{self!r}: {name} hold NaN or infinity")
         if name == "encoders" and not np.all(np.any(array != 0, axis=1)):
             zero = np.flatnonzero(~np.any(array != 0, axis=1))
             raise NetworkError(
@@ -380,9 +369,9 @@ class Ensemble(Checked):
         return math.prod(self.shape)
 
     @property
-    def neurons(self) -> Neurons:
+    def neurons(self) -> NeuronsView:
         """The neurons themselves, to connect to and from and to probe."""
-        return Neurons(self)
+        return NeuronsView(self)
 
     @property
     def shape_in(self) -> Shape:
@@ -390,25 +379,17 @@ class Ensemble(Checked):
         return (self.dimensions,) if self.represents else self.shape
 
     @property
-    def shape_out(self) -> Shape:
-        """As `shape_in`."""
-        return self.shape_in
-
-    @property
     def size_in(self) -> int:
-        """Number of values that a connection to it delivers."""
+        """Number of values that a connection to it delivers, and one from it takes."""
         return math.prod(self.shape_in)
 
-    @property
-    def size_out(self) -> int:
-        """Number of values that a connection from it takes."""
-        return self.size_in
+    shape_out, size_out = shape_in, size_in
 
     def __repr__(self) -> str:
         return f"<Ensemble {self.label!r}>" if self.label else f"<Ensemble at {id(self):#x}>"
 
 
-class Neurons(Checked):
+class NeuronsView(Checked):
     """Direct access to an ensemble's neurons: input is current (times gain), output is spikes."""
 
     def __init__(self, ensemble: Ensemble) -> None:
@@ -421,33 +402,21 @@ class Neurons(Checked):
         return self.ensemble.shape
 
     @property
-    def shape_in(self) -> Shape:
-        """As `shape`."""
-        return self.shape
-
-    @property
-    def shape_out(self) -> Shape:
-        """As `shape`."""
-        return self.shape
-
-    @property
     def size_in(self) -> int:
         """Number of neurons; 0 with `Direct()`, which has none."""
         return 0 if self.ensemble.is_direct else self.ensemble.n_neurons
 
-    @property
-    def size_out(self) -> int:
-        """As `size_in`."""
-        return self.size_in
+    shape_in = shape_out = shape
+    size_out = size_in
 
     def __getitem__(self, key: Any) -> ObjView:
         return ObjView(self, key)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Neurons) and other.ensemble is self.ensemble
+        return isinstance(other, NeuronsView) and other.ensemble is self.ensemble
 
     def __hash__(self) -> int:
-        return hash((Neurons, id(self.ensemble)))
+        return hash((NeuronsView, id(self.ensemble)))
 
     def __repr__(self) -> str:
         return f"<Neurons of {self.ensemble!r}>"

@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from spikewright._base.arguments import is_number
-from spikewright._base.registries import enter
+from spikewright._base.equations import CURVES
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import fixed
-from spikewright.network.geometry import whole_numbers
-from spikewright.network.shapes import Shape, as_shape
+from spikewright.network.attributes import Registry
+from spikewright.network.shapes import Shape, as_shape, whole_numbers
 
 Array = Any  # an array of whatever library the engine computes with
 
-_registry: dict[str, type[NodeFunction]] = {}
-FUNCTIONS = MappingProxyType(_registry)
+FUNCTIONS = Registry("node function")
 """Every node function by name (read only)."""
 
 
@@ -60,12 +57,17 @@ class NodeFunction(ABC):
         return xp.where(xp.isfinite(value), value, before)
 
 
-T = TypeVar("T", bound=type[NodeFunction])
+register = FUNCTIONS.register
 
 
-def register(cls: T) -> T:
-    """Class decorator: make a node function known to files and to engines' tests."""
-    return enter(_registry, fixed(cls), "node function")
+def check_curve(function: str, parameters: Mapping[str, float]) -> None:
+    """Raise `NetworkError` for an unknown elementwise function, or for its parameters."""
+    if function not in CURVES:
+        known = ", ".join(sorted(CURVES))
+        raise NetworkError(f"Elementwise: {function!r} is unknown; known are {known}")
+    problem = CURVES[function].problem(parameters)
+    if problem is not None:
+        raise NetworkError(f"Elementwise: {function!r} {problem}")
 
 
 def negative_axes(kind: str, axes: Any) -> tuple[int, ...]:
@@ -80,12 +82,6 @@ def check_axes(kind: str, axes: tuple[int, ...], shape: Shape) -> None:
     """Raise `NetworkError` unless an input of `shape` has these (negative) axes."""
     if min(axes) < -len(shape):
         raise NetworkError(f"{kind}: axes {axes} do not exist in an input of shape {shape}")
-
-
-def check_epsilon(kind: str, epsilon: float) -> None:
-    """Raise `NetworkError` unless `epsilon` is a number from 0."""
-    if not (is_number(epsilon) and epsilon >= 0):
-        raise NetworkError(f"{kind}.epsilon must be 0 or more, got {epsilon!r}")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import Checked
+from spikewright.network.attributes import Checked, Stack
 from spikewright.network.config import Config, no_defaults
 from spikewright.network.shapes import as_label, as_seed
 from spikewright.network.summary import contents
@@ -24,14 +23,7 @@ if TYPE_CHECKING:
     from spikewright.network.probe import Probe
 
 _KINDS = ("ensembles", "nodes", "connections", "networks", "probes")
-_stack = threading.local()
-
-
-def _contexts() -> list[Network]:
-    if not hasattr(_stack, "networks"):
-        _stack.networks = []
-    networks: list[Network] = _stack.networks
-    return networks
+_contexts: Stack[Network] = Stack()
 
 
 class Network(Checked):
@@ -59,8 +51,8 @@ class Network(Checked):
         self.probes: list[Probe] = []
         self.networks: list[Network] = []
         self.config = Config()
-        if _contexts():
-            _contexts()[-1].add(self)
+        if _contexts.items:
+            _contexts.items[-1].add(self)
         self._made = type(self) is Network
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -74,13 +66,13 @@ class Network(Checked):
             object.__setattr__(self, name, value)
 
     def __enter__(self) -> Network:
-        _contexts().append(self)
+        _contexts.items.append(self)
         self.config.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.config.__exit__()
-        _contexts().pop()
+        _contexts.items.pop()
 
     def __contains__(self, item: object) -> bool:
         """Whether an object is a part of this network, or of one inside."""
@@ -93,8 +85,8 @@ class Network(Checked):
         copies are in no network, so that a simulator refuses them.
         """
         made = copy.deepcopy(self)
-        if _contexts():
-            _contexts()[-1].add(made)
+        if _contexts.items:
+            _contexts.items[-1].add(made)
         return made
 
     def __repr__(self) -> str:
@@ -153,16 +145,16 @@ class Network(Checked):
 
 def being_filled() -> tuple[Network, ...]:
     """The networks being filled, the innermost last."""
-    return tuple(_contexts())
+    return tuple(_contexts.items)
 
 
 def container(what: str) -> Network:
     """The innermost network being filled; raises `NetworkError` outside any."""
-    if not _contexts():
+    if not _contexts.items:
         raise NetworkError(
             f"no network to put a new {what} into: make it inside `with sw.Network() as net:`"
         )
-    return _contexts()[-1]
+    return _contexts.items[-1]
 
 
 def entropy(number: int, seed: int | None = None) -> list[int] | None:
@@ -172,7 +164,7 @@ def entropy(number: int, seed: int | None = None) -> list[int] | None:
     """
     if seed is not None:
         return [seed]
-    contexts = _contexts()
+    contexts = _contexts.items
     seeded = [i for i, network in enumerate(contexts) if network.seed is not None]
     if not seeded:
         return None
@@ -188,10 +180,5 @@ def entropy(number: int, seed: int | None = None) -> list[int] | None:
 @contextmanager
 def detached() -> Iterator[None]:
     """Hide the networks being filled: new objects are in no network and have no defaults."""
-    hidden = _contexts()[:]
-    _contexts().clear()
-    try:
-        with no_defaults():
-            yield
-    finally:
-        _contexts()[:] = hidden
+    with _contexts.hidden(), no_defaults():
+        yield

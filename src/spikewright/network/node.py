@@ -17,12 +17,12 @@ from spikewright.network.network import container
 from spikewright.network.processes import Process
 from spikewright.network.shapes import (
     Shape,
-    as_at_once,
     as_label,
     as_period,
-    as_real,
     as_shape,
     as_value,
+    count,
+    finite,
 )
 from spikewright.network.view import ObjView
 
@@ -72,7 +72,7 @@ class Node(Checked):
     ) -> None:
         self.label = as_label(label, "Node")
         self.stateless = self._as_stateless(stateless, output)
-        self.at_once: float = as_at_once(at_once, f"{self!r}")
+        self.at_once: float = count(at_once, f"{self!r}: at_once")
         self.restart_every = as_period(restart_every, f"{self!r}")
         where = f"{self!r}: size_"
         self.shape_in: Shape = (0,) if size_in is None else as_shape(size_in, f"{where}in")
@@ -124,14 +124,7 @@ class Node(Checked):
             raise NetworkError(f"{self!r}: {error}") from None
 
     def _constant(self, output: ArrayLike, size_out: Any) -> NDArray:
-        try:
-            value = np.array(as_real(output))
-        except (TypeError, ValueError) as error:
-            raise NetworkError(
-                f"{self!r}: output must be numbers, got {output!r}: {error}"
-            ) from None
-        if not np.all(np.isfinite(value)):
-            raise NetworkError(f"{self!r}: its constant output holds NaN or infinity")
+        value = finite(output, f"{self!r}: its constant output", truth_values=True)
         wanted = None if size_out is None else as_shape(size_out, f"{self!r}: size_out")
         if () not in (self.shape_in, wanted):
             value = np.atleast_1d(value)

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number
-from spikewright._base.registries import enter
-from spikewright.errors import NetworkError
-from spikewright.network.attributes import fixed
+from spikewright.network.attributes import Registry
+from spikewright.network.shapes import above_zero, number
 
-_registry: dict[str, type[Pointwise]] = {}
-POINTWISE = MappingProxyType(_registry)
+POINTWISE = Registry("function")
 """Every function of values one by one, by name (read only)."""
 
 
@@ -31,12 +26,7 @@ class Pointwise(ABC):
         """The function of each value, of the same shape."""
 
 
-T = TypeVar("T", bound=type[Pointwise])
-
-
-def register(cls: T) -> T:
-    """Class decorator: make a function known to files."""
-    return enter(_registry, fixed(cls), "function")
+register = POINTWISE.register
 
 
 @register
@@ -56,7 +46,7 @@ class Above(Pointwise):
     threshold: float
 
     def __post_init__(self) -> None:
-        _check(self, self.threshold)
+        number(self.threshold, f"{type(self).__name__}.threshold")
 
     def __call__(self, x: NDArray) -> NDArray:
         return np.maximum(x - self.threshold, 0.0)
@@ -70,7 +60,7 @@ class Step(Pointwise):
     threshold: float
 
     def __post_init__(self) -> None:
-        _check(self, self.threshold)
+        number(self.threshold, f"{type(self).__name__}.threshold")
 
     def __call__(self, x: NDArray) -> NDArray:
         return np.where(x > self.threshold, 1.0, 0.0)
@@ -85,15 +75,8 @@ class SmoothStep(Pointwise):
     width: float
 
     def __post_init__(self) -> None:
-        _check(self, self.threshold)
-        if not (is_number(self.width) and self.width > 0):
-            raise NetworkError(f"SmoothStep.width must be a number above 0, got {self.width!r}")
+        number(self.threshold, f"{type(self).__name__}.threshold")
+        above_zero(self.width, "SmoothStep.width")
 
     def __call__(self, x: NDArray) -> NDArray:
         return -np.expm1(-np.maximum(x - self.threshold, 0.0) / self.width)
-
-
-def _check(function: Pointwise, threshold: float) -> None:
-    if not is_number(threshold):
-        name = type(function).__name__
-        raise NetworkError(f"{name}.threshold must be a finite number, got {threshold!r}")

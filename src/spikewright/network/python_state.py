@@ -19,14 +19,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikewright.network.python_code import Chain, Code, code_of
 from spikewright.network.python_known import (
     BUILTINS,
     CONTAINERS,
     LIBRARY,
     OUTSIDE,
     PLAIN,
+    Chain,
+    Code,
     all_plain,
+    code_of,
     fixed,
     foreign,
     installed,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import as_real, is_number, is_whole, numbers_or_nan
+from spikewright._base.arguments import as_numbers, as_real, is_number, is_whole
 from spikewright._base.arrays import frozen, immutable
+from spikewright._base.callers import outside
+from spikewright._base.windows import Windows
 from spikewright.errors import NetworkError
 
 Shape = tuple[int, ...]
@@ -59,11 +62,49 @@ def as_period(value: Any, what: str) -> int | None:
     return int(value)
 
 
-def as_at_once(value: Any, what: str) -> int:
-    """A whole number of steps from 1; raises `NetworkError` naming `what` otherwise."""
-    if not (is_whole(value) and value >= 1):
-        raise NetworkError(f"{what}: at_once is a whole number of steps from 1, got {value!r}")
+def count(value: Any, what: str, least: int = 1) -> int:
+    """A whole number from `least`; raises `NetworkError` naming `what` otherwise."""
+    if not (is_whole(value) and value >= least):
+        raise NetworkError(f"{what} must be a whole number from {least}, got {value!r}")
     return int(value)
+
+
+def number(value: Any, what: str) -> float:
+    """A finite number; raises `NetworkError` naming `what` otherwise."""
+    if not is_number(value):
+        raise NetworkError(f"{what} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def above_zero(value: Any, what: str, unit: str = "") -> float:
+    """A finite number above 0; raises `NetworkError` naming `what` and the unit otherwise."""
+    if not (is_number(value) and value > 0):
+        raise NetworkError(f"{what} must be above 0{unit}, got {value!r}")
+    return float(value)
+
+
+def from_zero(value: Any, what: str, unit: str = "") -> float:
+    """A finite number from 0; raises `NetworkError` naming `what` and the unit otherwise."""
+    if not (is_number(value) and value >= 0):
+        raise NetworkError(f"{what} must be 0{unit} or more, got {value!r}")
+    return float(value)
+
+
+def finite(
+    value: Any, what: str, meant: str = "finite numbers", truth_values: bool = False
+) -> NDArray:
+    """Finite numbers as a float64 array of their own.
+
+    Where they may be `truth_values`, these are zeros and ones. Raises `NetworkError` naming `what`,
+    and what is `meant`, for anything else.
+    """
+    try:
+        values = np.array(as_real(value)) if truth_values else as_numbers(value)
+    except (TypeError, ValueError):
+        values = np.array(np.nan)
+    if not np.all(np.isfinite(values)):
+        raise NetworkError(f"{what} must be {meant}, got {value!r}")
+    return values
 
 
 def as_delay(value: Any, what: str) -> float | NDArray:
@@ -95,9 +136,61 @@ def as_value(returned: Any) -> NDArray:
 
 def fixed_numbers(owner: object, name: str) -> NDArray:
     """Make a field a read-only float64 copy of its numbers; raises `NetworkError` for others."""
-    given = getattr(owner, name)
-    values = numbers_or_nan(given)
-    if not np.all(np.isfinite(values)):
-        raise NetworkError(f"{type(owner).__name__}.{name} must be finite numbers, got {given!r}")
+    values = finite(getattr(owner, name), f"{type(owner).__name__}.{name}")
     object.__setattr__(owner, name, frozen(values))
     return values
+
+
+def whole_numbers(what: str, values: Any, least: int) -> tuple[int, ...]:
+    """The values as a tuple of ints; raises `NetworkError` unless each is whole, from `least`."""
+    try:
+        found = tuple(values)
+    except TypeError:
+        raise NetworkError(f"{what} must be whole numbers, got {values!r}") from None
+    if not all(is_whole(n) and n >= least for n in found):
+        raise NetworkError(f"{what} must be whole numbers from {least}, got {values!r}")
+    return tuple(int(n) for n in found)
+
+
+def check_windows(kind: str, windows: Windows) -> Windows:
+    """The windows, checked: sizes, strides and dilations from 1, padding from 0.
+
+    Raises `NetworkError` naming `kind`.
+    """
+    if not isinstance(windows, Windows):
+        raise NetworkError(f"{kind}.windows must be Windows, got {windows!r}")
+    size = whole_numbers(f"{kind}: size", windows.size, 1)
+    stride = whole_numbers(f"{kind}: stride", windows.stride, 1)
+    dilation = whole_numbers(f"{kind}: dilation", windows.dilation, 1)
+    pairs = tuple(whole_numbers(f"{kind}: padding", pair, 0) for pair in windows.padding)
+    fits = len(size) == len(stride) == len(dilation) == len(pairs)
+    if not (size and fits and all(len(pair) == 2 for pair in pairs)):
+        raise NetworkError(
+            f"{kind}: size {size}, stride {stride}, dilation {dilation} and padding {pairs} must "
+            "have one entry an axis, padding as (before, after) pairs"
+        )
+    padding = tuple((before, after) for before, after in pairs)
+    return Windows(size, stride, padding, dilation, bool(windows.ceil_mode))
+
+
+_LONG: dict[str, float] = {"tau_rc": 1.0, "tau_ref": 1.0, "tau": 1.001, "t": 1.001}
+"""Seconds from which on a time is taken for milliseconds: some synapses have a whole second."""
+
+
+def warn_of_milliseconds(owner: object, *names: str) -> None:
+    """Warn of times, fields of `owner` in seconds, that are plausible in milliseconds alone."""
+    for name in names:
+        value: Any = getattr(owner, name)
+        longest = float(np.max(value))
+        if np.isfinite(longest) and longest >= _LONG[name]:
+            warnings.warn(
+                f"{type(owner).__name__}.{name} is {longest:g} s, for times are in seconds; if "
+                f"{longest:g} ms is meant, give {longest / 1000:g}",
+                stacklevel=outside(),
+            )
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `NetworkError` unless the condition holds."""
+    if not condition:
+        raise NetworkError(message)

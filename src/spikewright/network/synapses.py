@@ -25,8 +25,15 @@ from spikewright.network.filters import (
     stacked,
     state_space,
 )
-from spikewright.network.milliseconds import warn_of_milliseconds
-from spikewright.network.shapes import Shape, as_real
+from spikewright.network.shapes import (
+    Shape,
+    above_zero,
+    count,
+    finite,
+    from_zero,
+    number,
+    warn_of_milliseconds,
+)
 
 
 class Synapse:
@@ -96,10 +103,8 @@ class Synapse:
         unless `x` are finite numbers, and where no constant input keeps the output at `y0`.
         """
         values = _signal(x, axis)
-        if not (is_number(dt) and dt > 0):
-            raise NetworkError(f"dt must be above 0 s, got {dt!r}")
-        if not is_number(y0):
-            raise NetworkError(f"y0 must be a finite number, got {y0!r}")
+        above_zero(dt, "dt", " s")
+        number(y0, "y0")
         if self.stepped:
             return np.moveaxis(self._stepped(values, dt, y0, filtfilt), 0, axis)
         f = self.discretise(dt)
@@ -132,15 +137,10 @@ class Synapse:
 
 def _signal(x: ArrayLike, axis: int) -> NDArray:
     """Finite numbers with time on their first axis, or `NetworkError`."""
-    try:
-        values = as_real(x)
-    except (TypeError, ValueError):
-        values = np.full((), np.nan)
-    if values.ndim == 0 or not np.isfinite(values).all():
-        raise NetworkError(f"a synapse filters finite numbers over time, got {x!r}")
+    values = finite(x, "the signal that a synapse filters", truth_values=True)
     if not (is_whole(axis) and -values.ndim <= axis < values.ndim):
         raise NetworkError(f"axis {axis!r} is none of a signal of shape {values.shape}")
-    return np.moveaxis(values, axis, 0).copy()
+    return np.moveaxis(values, axis, 0)
 
 
 @dataclass(frozen=True)
@@ -158,11 +158,8 @@ class LinearFilter(Synapse):
 
     def __post_init__(self) -> None:
         for name in ("num", "den"):
-            given = getattr(self, name)
-            values = tuple(np.atleast_1d(given).tolist())
-            if not all(map(is_number, values)):
-                raise NetworkError(f"LinearFilter.{name} must be finite numbers, got {given!r}")
-            object.__setattr__(self, name, tuple(map(float, values)))
+            given = finite(getattr(self, name), f"LinearFilter.{name}")
+            object.__setattr__(self, name, tuple(np.atleast_1d(given).tolist()))
         if not any(self.den) or len(np.trim_zeros(self.num, "f")) > len(
             np.trim_zeros(self.den, "f")
         ):
@@ -245,8 +242,7 @@ class Triangle(Synapse):
     t: float
 
     def __post_init__(self) -> None:
-        if not (is_number(self.t) and self.t >= 0):
-            raise NetworkError(f"Triangle.t must be 0 s or more, got {self.t!r}")
+        from_zero(self.t, "Triangle.t", " s")
         warn_of_milliseconds(self, "t")
 
     def discretise(self, dt: float) -> DiscreteFilter:
@@ -269,15 +265,9 @@ class WindowMean(Synapse):
     initial: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (is_whole(self.steps) and self.steps >= 1):
-            raise NetworkError(
-                f"WindowMean.steps must be a whole number from 1, got {self.steps!r}"
-            )
-        given = np.ravel(np.asarray(self.initial)).tolist()
-        if not all(map(is_number, given)):
-            raise NetworkError(f"WindowMean.initial must be finite numbers, got {self.initial!r}")
-        object.__setattr__(self, "steps", int(self.steps))
-        object.__setattr__(self, "initial", tuple(map(float, given)))
+        object.__setattr__(self, "steps", count(self.steps, "WindowMean.steps"))
+        given = finite(self.initial, "WindowMean.initial").ravel()
+        object.__setattr__(self, "initial", tuple(given.tolist()))
 
     def discretise(self, dt: float) -> DiscreteFilter:
         """Raises `NetworkError`: the mean depends on the position of a step in its window."""

@@ -19,9 +19,9 @@ from spikewright.measure import EveryStep
 from spikewright.passes import MaxPoolForm
 from spikewright.quantising import Quantised
 from spikewright.records import DEFAULT_TABLE
-from spikewright.running.options import EncodedOptions
+from spikewright.running.encoding import EncodedOptions
 from spikewright.study.point import Minimise
-from spikewright.training.settings import TRAINABLE
+from spikewright.training.options import TRAINABLE
 
 SCALES = (1.0, 2.0, 5.0, 10.0, 50.0)
 STEPS = (1, 2, 4, 8, 16, 32)

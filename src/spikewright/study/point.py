@@ -14,7 +14,6 @@ from spikewright._base.amounts import format_energy
 from spikewright.conversion import Conversion
 from spikewright.measure import Evaluation, EveryStep
 from spikewright.measure.intervals import Interval, mean_interval
-from spikewright.measure.readout import readout_name
 from spikewright.records import Record, Worth, own_energies, select
 from spikewright.study.programs import MODEL, ModelReference, program
 from spikewright.study.setting import StudySetting
@@ -125,13 +124,13 @@ class OperatingPoint:
     def name(self) -> str:
         """The setting, the steps, and the readout where it is not the mean, in words."""
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
-        readout = "" if self.readout == "mean" else f", {readout_name(self.readout)} readout"
+        readout = "" if self.readout == "mean" else f", {self.readout!s} readout"
         return f"{self.setting.name}, {steps}{readout}"
 
     @property
     def how(self) -> dict[str, Any]:
         """The facts that tell it from other points, in records."""
-        read = {"steps": self.steps, "readout": readout_name(self.readout)}
+        read = {"steps": self.steps, "readout": str(self.readout)}
         return {**self.setting.how, **read}
 
     @property

@@ -19,7 +19,7 @@ import pytest
 import spikewright as sw
 from sharing import WAYS, close, positions
 from spikewright.errors import SimulationError, SpikewrightError
-from spikewright.modelling.nengo_simulator.sampling import kept_steps
+from spikewright.modelling.nengo_simulator.data import kept_steps
 
 
 class Noise:

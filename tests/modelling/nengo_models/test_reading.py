@@ -12,8 +12,7 @@ import pytest
 import spikewright as sw
 from spikewright.errors import BuildError, ReadError
 from spikewright.modelling.nengo_reader import learning, reads_rule
-from spikewright.modelling.nengo_reader.kinds import is_a, kind, own_kind
-from spikewright.modelling.nengo_reader.seeds import seeds_of
+from spikewright.modelling.nengo_reader.kinds import is_a, kind, own_kind, seeds_of
 from spikewright.network.transforms import Chain
 
 

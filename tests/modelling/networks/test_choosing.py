@@ -258,7 +258,7 @@ def test_thresholding_ensembles_are_silent_below(threshold: float) -> None:
         (lambda: sw.networks.Thalamus(2, threshold=1.0, label="t"), "'t'>: threshold must be from"),
         (lambda: sw.networks.ThresholdingEnsembles(2.0), "between -radius and radius = 1.0"),
         (lambda: sw.networks.ThresholdingAssociativeMemory([1.0]), r"must be \(n, dimensions\)"),
-        (lambda: sw.networks.AssociativeMemory([[np.nan]]), "hold NaN"),
+        (lambda: sw.networks.AssociativeMemory([[np.nan]]), "must be finite numbers"),
         (lambda: cleanup(threshold=[0.1, 0.2]), "'memory'>: threshold must be one number, or one"),
         (lambda: cleanup(output_vectors=[[1.0]]), "one for each of 4 pairs, got 1"),
         (lambda: cleanup().add_output_mapping("output", VECTORS), "'output' already"),

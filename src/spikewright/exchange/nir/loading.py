@@ -36,10 +36,10 @@ from spikewright.exchange.nir.primitives import (
 )
 from spikewright.exchange.nir.reading import Flat, Record, read_flat
 from spikewright.exchange.nir.refusal import NoForm
-from spikewright.exchange.nir.walks import order_of
-from spikewright.network import Connection, Ensemble, Network, Neurons, Node, Probe
+from spikewright.exchange.nir.waits import order_of
+from spikewright.network import Connection, Ensemble, Network, NeuronsView, Node, Probe
 from spikewright.network.network import detached
-from spikewright.network.transforms import Chain, Dense, Reshape, Shape, Sparse, Transform
+from spikewright.network.transforms import Chain, Reshape, Shape, Sparse, Transform
 
 _RESETS = ("zero", "subtract")
 
@@ -129,7 +129,7 @@ def network_of(flat: Flat, step: Step, reset: str | None) -> Network:
 class _Term:
     """The values that an object sends, behind a chain of transforms and so many steps later."""
 
-    end: Node | Neurons
+    end: Node | NeuronsView
     chain: tuple[Transform, ...] = ()
     steps: int = 0
 
@@ -271,7 +271,7 @@ class _Loading:
         if arriving.bias is not None:
             junction = self.junction(node, arriving, "input")
             arriving = _Value(arriving.shape, (_Term(junction),))
-        chain, shape = _fitted(form.chain, arriving.shape)
+        chain, shape = form.fitted(arriving.shape)
         terms = tuple(replace(term, chain=(*term.chain, *chain)) for term in arriving.terms)
         value = _Value(shape, terms, form.bias)
         if self.readers[node.name] == 1:
@@ -329,7 +329,7 @@ class _Loading:
             Connection(constant, made, synapse=None)
         return made
 
-    def connect(self, value: _Value, post: Node | Neurons, more: int = 0) -> None:
+    def connect(self, value: _Value, post: Node | NeuronsView, more: int = 0) -> None:
         """Connections for the terms of a value, some steps later."""
         for term in value.terms:
             transform = Chain(term.chain) if term.chain else None
@@ -359,16 +359,3 @@ def _broadcast(node: Record, shape: Shape, arriving: Shape) -> Shape:
     except ValueError:
         pass
     raise node.wrong(f"has parameters of shape {shape}, and gets an array of shape {arriving}")
-
-
-def _fitted(chain: tuple[Transform, ...], shape: Shape) -> tuple[tuple[Transform, ...], Shape]:
-    """A chain for arrays of a shape, flattened where weights take them as a vector; its image."""
-    made: list[Transform] = []
-    for part in chain:
-        count = part.matrix.shape[1] if isinstance(part, Dense) else None
-        if len(shape) > 1 and shape[-1] != count == math.prod(shape):
-            shape = (count,)
-            made.append(Reshape(shape))
-        shape = part.output_shape(shape)
-        made.append(part)
-    return tuple(made), shape

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +47,18 @@ class Linear:
     chain: tuple[t.Transform, ...] = ()
     bias: NDArray | None = None
 
+    def fitted(self, shape: Shape) -> tuple[tuple[t.Transform, ...], Shape]:
+        """The chain for arrays of a shape, flattened where weights take a vector; its image."""
+        made: list[t.Transform] = []
+        for part in self.chain:
+            count = part.matrix.shape[1] if isinstance(part, t.Dense) else None
+            if len(shape) > 1 and shape[-1] != count == math.prod(shape):
+                shape = (count,)
+                made.append(t.Reshape(shape))
+            shape = part.output_shape(shape)
+            made.append(part)
+        return tuple(made), shape
+
 
 @dataclass(frozen=True, eq=False)
 class Cell:
@@ -88,28 +99,11 @@ class End:
 Form = Linear | Cells | Delayed | End
 Reader = Callable[[Record, Shape, Time], Form]
 
-_readers: dict[str, Reader] = {}
-READERS = MappingProxyType(_readers)
-"""The reader of every primitive, by its name: `reader(node, shape, time)`, shape of the input."""
 
-
-def reads(kind: str) -> Callable[[Reader], Reader]:
-    """Decorator: the reader of a primitive."""
-
-    def enter(reader: Reader) -> Reader:
-        _readers[kind] = reader
-        return reader
-
-    return enter
-
-
-@reads("Input")
-@reads("Output")
 def _end(node: Record, shape: Shape, time: Time) -> Form:
     return End(node.shape("shape"))
 
 
-@reads("Affine")
 def _affine(node: Record, shape: Shape, time: Time) -> Form:
     bias = node.array("bias")
     (transform,) = _matrix(node)
@@ -118,7 +112,6 @@ def _affine(node: Record, shape: Shape, time: Time) -> Form:
     return Linear((transform,), bias)
 
 
-@reads("Linear")
 def _linear(node: Record, shape: Shape, time: Time) -> Form:
     return Linear(_matrix(node))
 
@@ -135,13 +128,10 @@ def _matrix(node: Record) -> tuple[t.Dense]:
     return (t.Dense(weight),)
 
 
-@reads("Scale")
 def _scale(node: Record, shape: Shape, time: Time) -> Form:
     return Linear((t.Scale(node.array("scale")),))
 
 
-@reads("Conv1d")
-@reads("Conv2d")
 def _convolution(node: Record, shape: Shape, time: Time) -> Form:
     rank = int(node.kind[-2])
     weight = node.array("weight")
@@ -180,12 +170,10 @@ def _padding(
     return tuple((total // 2, total - total // 2) for total in totals)
 
 
-@reads("SumPool2d")
 def _sum_pool(node: Record, shape: Shape, time: Time) -> Form:
     return Linear((t.SumPool(_windows(node)),))
 
 
-@reads("AvgPool2d")
 def _average_pool(node: Record, shape: Shape, time: Time) -> Form:
     windows = _windows(node)
     return Linear((t.SumPool(windows, np.asarray(1.0 / math.prod(windows.size))),))
@@ -199,7 +187,6 @@ def _windows(node: Record) -> Windows:
     return Windows(size, stride, tuple((p, p) for p in node.whole("padding", 2, 0)))
 
 
-@reads("Flatten")
 def _flatten(node: Record, shape: Shape, time: Time) -> Form:
     first, last = (int(node.array(n, d)) for n, d in (("start_dim", 1), ("end_dim", -1)))
     axes = range(len(shape))
@@ -213,7 +200,6 @@ def _flatten(node: Record, shape: Shape, time: Time) -> Form:
 _LONGEST_DELAY = 2**31
 
 
-@reads("Delay")
 def _delay(node: Record, shape: Shape, time: Time) -> Form:
     delay = node.numbers("delay")
     steps = np.round(delay / time.dt)
@@ -222,7 +208,6 @@ def _delay(node: Record, shape: Shape, time: Time) -> Form:
     return Delayed(steps)
 
 
-@reads("Threshold")
 def _threshold(node: Record, shape: Shape, time: Time) -> Form:
     """A spike where the input is above the threshold, in every step: nothing is left of a step."""
     threshold = node.numbers("threshold")
@@ -230,21 +215,11 @@ def _threshold(node: Record, shape: Shape, time: Time) -> Form:
     return _one(node, kind, np.ones(()), 1.0 - threshold, threshold.shape)
 
 
-@reads("I")
 def _integrator(node: Record, shape: Shape, time: Time) -> Form:
     r = node.numbers("r")
     return _one(node, DiscreteLI(np.ones(())), r * time.dt, np.zeros(()), r.shape)
 
 
-@reads("LI")
-def _leaky(node: Record, shape: Shape, time: Time) -> Form:
-    tau, r, leak = node.same_shape("tau", "r", "v_leak")
-    decay = time.decay(_above_zero(node, "tau", tau))
-    gain = time.rule.gain(node.kind, r, decay)
-    return _one(node, DiscreteLI(_few(decay)), gain, (1 - decay) * leak, tau.shape)
-
-
-@reads("IF")
 def _spiking(node: Record, shape: Shape, time: Time) -> Form:
     r, threshold = node.same_shape("r", "v_threshold")
     reset = _reset(node, threshold, time)
@@ -260,39 +235,24 @@ def _spiking(node: Record, shape: Shape, time: Time) -> Form:
     return Cells((replace(cell, rate_scale=time.dt / time.seconds),))
 
 
-@reads("LIF")
-def _leaky_spiking(node: Record, shape: Shape, time: Time) -> Form:
-    tau, r, leak, threshold = node.same_shape("tau", "r", "v_leak", "v_threshold")
-    return Cells((_membrane(node, time, tau, r, leak, threshold),))
+def _leaky(node: Record, shape: Shape, time: Time) -> Form:
+    """`tau dv/dt = (v_leak - v) + r I`, exact for a constant `I`, in units of the threshold.
 
-
-@reads("CubaLI")
-def _current_leaky(node: Record, shape: Shape, time: Time) -> Form:
-    tau, r, leak = node.same_shape("tau_mem", "r", "v_leak")
-    decay = time.decay(_above_zero(node, "tau_mem", tau))
-    gain = time.rule.gain(node.kind, r, decay)
-    membrane = _one(node, DiscreteLI(_few(decay)), gain, (1 - decay) * leak, tau.shape)
-    return Cells((_synapse(node, time, tau.shape), *membrane.stages))
-
-
-@reads("CubaLIF")
-def _current_spiking(node: Record, shape: Shape, time: Time) -> Form:
-    tau, r, leak, threshold = node.same_shape("tau_mem", "r", "v_leak", "v_threshold")
-    membrane = _membrane(node, time, tau, r, leak, threshold)
-    return Cells((_synapse(node, time, tau.shape), membrane))
-
-
-def _membrane(
-    node: Record, time: Time, tau: NDArray, r: NDArray, leak: NDArray, threshold: NDArray
-) -> Cell:
-    """`tau dv/dt = (v_leak - v) + r I`, exact for a constant `I`, in units of the threshold."""
-    name = "tau_mem" if "tau_mem" in node.fields else "tau"
+    Behind a synapse `I` is a population of its own.
+    """
+    behind, spiking = node.kind.startswith("Cuba"), node.kind.endswith("F")
+    name = "tau_mem" if behind else "tau"
+    tau, r, leak, *thresholds = node.same_shape(name, "r", "v_leak", *["v_threshold"] * spiking)
     decay = time.decay(_above_zero(node, name, tau))
-    reset = _reset(node, threshold, time)
-    how = {"reset": "subtract"} if reset is None else {"reset": "zero", "reset_voltage": reset}
-    kind = DiscreteLIF(_few(decay), amplitude=time.seconds, **how)
+    kind: NeuronType = DiscreteLI(_few(decay))
+    threshold: NDArray | float = 1.0
+    for threshold in thresholds:
+        reset = _reset(node, threshold, time)
+        how = {"reset": "subtract"} if reset is None else {"reset": "zero", "reset_voltage": reset}
+        kind = DiscreteLIF(_few(decay), amplitude=time.seconds, **how)
     gain, bias = time.rule.gain(node.kind, r, decay) / threshold, (1 - decay) * leak / threshold
-    return _one(node, kind, gain, bias, tau.shape, threshold).stages[0]
+    membrane = _one(node, kind, gain, bias, tau.shape, threshold)
+    return Cells((_synapse(node, time, tau.shape), *membrane.stages)) if behind else membrane
 
 
 def _synapse(node: Record, time: Time, shape: Shape) -> Cell:
@@ -356,3 +316,26 @@ def _few(values: NDArray) -> NDArray:
         if each is not None:
             return each.reshape(-1, *(1,) * (values.ndim - 1))
     return values
+
+
+READERS: dict[str, Reader] = {
+    "Input": _end,
+    "Output": _end,
+    "Affine": _affine,
+    "Linear": _linear,
+    "Scale": _scale,
+    "Conv1d": _convolution,
+    "Conv2d": _convolution,
+    "SumPool2d": _sum_pool,
+    "AvgPool2d": _average_pool,
+    "Flatten": _flatten,
+    "Delay": _delay,
+    "Threshold": _threshold,
+    "I": _integrator,
+    "IF": _spiking,
+    "LI": _leaky,
+    "LIF": _leaky,
+    "CubaLI": _leaky,
+    "CubaLIF": _leaky,
+}
+"""The reader of every primitive, by its name: `reader(node, shape, time)`, shape of the input."""

@@ -15,7 +15,7 @@ from spikewright._base.files import file_at
 from spikewright._base.hdf5 import look_through
 from spikewright._base.optional import require
 from spikewright.errors import DamagedFileError
-from spikewright.exchange.nir.walks import Edge
+from spikewright.exchange.nir.waits import Edge
 
 
 @dataclass(frozen=True, eq=False)

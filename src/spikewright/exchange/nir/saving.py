@@ -16,7 +16,7 @@ from spikewright.exchange.ends import ends_of
 from spikewright.exchange.nir.checking.semantics import RESETS
 from spikewright.exchange.nir.dialects import WRITER, dialect_of
 from spikewright.exchange.nir.reading import read_flat
-from spikewright.exchange.nir.writing import Settings, graph_of
+from spikewright.exchange.nir.writing import graph_of
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -85,7 +85,7 @@ def save(
             f"inputs {once} give what several steps bring at once (at_once), which NIR cannot say. "
             "Make these nodes without at_once"
         )
-    graph = graph_of(ends, Settings(reader, step, steps, reset))
+    graph = graph_of(ends, reader, step, steps, reset)
     write_file(target, as_bytes(graph), KIND, overwrite=overwrite)
 
 

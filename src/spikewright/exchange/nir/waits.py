@@ -1,9 +1,9 @@
-"""The objects of a network: what they wait for, and the loops that connections close."""
+"""The objects of a network: what they wait for, the loops around them, their layout."""
 
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,69 @@ from numpy.typing import NDArray
 
 from spikewright.engines.matrices import matrix_of
 from spikewright.exchange.nir.refusal import NoForm
-from spikewright.network import Connection, Ensemble, Neurons, Node, Probe
+from spikewright.network import Connection, Ensemble, NeuronsView, Node, Probe
+from spikewright.network import transforms as t
 from spikewright.network.synapses import Lowpass
+
+Edge = tuple[str, str]
+
+SPIKING = frozenset({"IF", "LIF", "CubaLIF"})
+STATEFUL = SPIKING | {"I", "LI", "CubaLI"}
+"""The primitives that hold a state, apart from delays."""
+
+
+def walked(nodes: Iterable[str], edges: Sequence[Edge], first: str) -> tuple[str, ...]:
+    """Nodes as a walk comes to them that follows the edges in their order; others behind those.
+
+    Each branch is walked to its end before the next.
+    """
+    found: dict[str, None] = {}
+    stack = [first]
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found[name] = None
+            stack += [target for source, target in reversed(edges) if source == name]
+    return tuple(found | dict.fromkeys(nodes))
+
+
+def late(nodes: Iterable[str], edges: Sequence[Edge], first: str) -> list[Edge]:
+    """The edges from nodes that the walk does not come to before those that read them."""
+    place = {name: i for i, name in enumerate(walked(nodes, edges, first))}
+    return [(pre, post) for pre, post in edges if place[pre] >= place[post]]
+
+
+def order_of(kinds: Mapping[str, str], edges: Iterable[Edge]) -> tuple[list[str], set[Edge]]:
+    """Nodes by name, each behind those that it reads, and the edges that are left to close loops.
+
+    `kinds` are the primitives of the nodes. A loop is cut before a delay of it, else before
+    neurons: those that something outside leads to. Raises `LookupError` where a loop has neither.
+    """
+    before: dict[str, set[str]] = {name: set() for name in kinds}
+    for pre, post in edges:
+        before[post].add(pre)
+    order: dict[str, None] = {}
+    back: set[Edge] = set()
+    while len(order) < len(before):
+        ready = [n for n in before if n not in order and before[n] <= order.keys()]
+        if not ready:
+            cut = _cut(kinds, before, order)
+            back |= {(pre, cut) for pre in before[cut] - order.keys()}
+            ready = [cut]
+        order.update(dict.fromkeys(ready))
+    return list(order), back
+
+
+def _cut(kinds: Mapping[str, str], before: dict[str, set[str]], order: dict[str, None]) -> str:
+    """The node before which a loop is cut; raises `LookupError` where nothing has a state."""
+    left = [name for name in before if name not in order]
+    for wanted in ({"Delay"}, STATEFUL):
+        found = [name for name in left if kinds[name] in wanted]
+        led = [name for name in found if before[name] & order.keys()]
+        if led or found:
+            return (led or found)[0]
+    raise LookupError(left[0])
+
 
 Object = Ensemble | Node
 
@@ -25,7 +86,7 @@ def object_of(end: Any) -> Object:
 
 def recorded(probe: Probe) -> Object:
     """The object whose values a probe records; raises `NoForm` unless it records them as sent."""
-    if not isinstance(probe.target, Neurons | Node) or probe.attr != "output":
+    if not isinstance(probe.target, NeuronsView | Node) or probe.attr != "output":
         raise NoForm(
             f"it records {probe.attr!r} of {probe.target!r}, and an output of NIR is what a node "
             "or neurons send",
@@ -113,3 +174,31 @@ def reachable(connections: Sequence[Connection]) -> dict[int, set[int]]:
                     left.append(following)
         found[start] = seen
     return found
+
+
+def layout_of(connections: Sequence[Connection], item: Object) -> bool | None:
+    """True where the windows over an object have channels last; None if there are none."""
+    for connection in connections:
+        if object_of(connection.pre_obj) is not item:
+            continue
+        for part in connection.chain():
+            if isinstance(part, t.Convolution | t.SumPool):
+                return part.channels_last
+            if not isinstance(part, t.Scale):
+                break
+        else:
+            found = (
+                None
+                if waits(connection)
+                else layout_of(connections, object_of(connection.post_obj))
+            )
+            if found is not None:
+                return found
+    return None
+
+
+def rank_of(connections: Sequence[Connection]) -> int:
+    """The number of spatial axes of a graph's arrays: that of its windows, two at most."""
+    parts = [part for c in connections for part in c.chain()]
+    ranks = [len(p.windows.size) for p in parts if isinstance(p, t.Convolution | t.SumPool)]
+    return max((rank for rank in ranks if rank <= 2), default=0)

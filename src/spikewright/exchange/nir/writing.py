@@ -13,22 +13,38 @@ from numpy.typing import NDArray
 
 from spikewright.errors import ExchangeError, Refusal
 from spikewright.exchange.ends import Ends
-from spikewright.exchange.nir.building import Building, single
+from spikewright.exchange.nir.building import (
+    Building,
+    Form,
+    alike,
+    arranged,
+    as_matrix,
+    forms_of,
+    in_order,
+    limits_of,
+    single,
+)
 from spikewright.exchange.nir.dialects import OTHER_DIALECT, WRITER, Dialect
-from spikewright.exchange.nir.forms import Form, alike, arranged, as_matrix, forms_of, in_order
-from spikewright.exchange.nir.layout import layout_of, rank_of
-from spikewright.exchange.nir.limits import limits_of
-from spikewright.exchange.nir.neurons import Cell, cell_of
+from spikewright.exchange.nir.neurons import (
+    Cell,
+    Synapse,
+    behind,
+    cell_of,
+    check_reset,
+    check_start,
+    suited,
+    synapses_of,
+)
 from spikewright.exchange.nir.refusal import NoForm
 from spikewright.exchange.nir.signals import Follower, Signal, image_index, plain
-from spikewright.exchange.nir.suiting import check_reset, check_start, suited
-from spikewright.exchange.nir.synaptic import Synapse, behind, synapses_of
 from spikewright.exchange.nir.waits import (
     Object,
     check,
     delivered_constant,
+    layout_of,
     object_of,
     ordered,
+    rank_of,
     reachable,
     recorded,
     wait_of,
@@ -38,22 +54,15 @@ from spikewright.network import Connection, Ensemble, MaxPool, Node, Probe
 from spikewright.network.transforms import Shape
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of a graph: its reader, steps of `dt` seconds, and runs of `steps` steps.
+def graph_of(
+    ends: Ends, dialect: Dialect, dt: float, steps: int | None = None, reset: str | None = None
+) -> Any:
+    """The NIR graph of a network in steps of `dt` seconds, for runs of `steps` steps.
 
-    `reset` is one that the reader may have in place of the neurons' own.
+    `reset` is one that the reader may have in place of the neurons' own. Raises `ExchangeError`
+    with everything that NIR cannot say.
     """
-
-    dialect: Dialect
-    dt: float
-    steps: int | None
-    reset: str | None
-
-
-def graph_of(ends: Ends, settings: Settings) -> Any:
-    """The NIR graph of a network; raises `ExchangeError` with everything that NIR cannot say."""
-    writing = _Writing(ends, settings)
+    writing = _Writing(ends, dialect, dt, steps, reset)
     writing.write()
     if writing.refusals:
         raise ExchangeError(writing.refusals)
@@ -64,14 +73,17 @@ def graph_of(ends: Ends, settings: Settings) -> Any:
 @dataclass
 class _Writing:
     ends: Ends
-    settings: Settings
+    dialect: Dialect
+    dt: float
+    steps: int | None
+    reset: str | None
     values: dict[int, list[Signal] | None] = field(default_factory=dict)
     cells: dict[int, tuple[NDArray, Signal]] = field(default_factory=dict)
     closing: list[tuple[str, str]] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.made = Building(self.settings.dialect)
+        self.made = Building(self.dialect)
         network = self.ends.network
         self.connections = network.all_connections
         self.after = reachable(self.connections)
@@ -88,23 +100,21 @@ class _Writing:
         for output in self.outputs.values():
             self.readers[id(output)] += 1
         self.rank = rank_of(self.connections)
-        dialect, dt = self.settings.dialect, self.settings.dt
         moving = {k: [c for c in v if not self.constant(c)] for k, v in self.incoming.items()}
-        self.synapses = synapses_of(self.objects, moving, self.readers, dialect, dt)
+        self.synapses = synapses_of(self.objects, moving, self.readers, self.dialect, self.dt)
         self.fronts = {id(synapse.front) for synapse in self.synapses.values()}
 
     def metadata(self) -> dict[str, Any]:
         """The metadata of the graph itself."""
-        settings = self.settings
         found: dict[str, Any] = {
             "writer": WRITER,
-            "dialect": settings.dialect.name,
+            "dialect": self.dialect.name,
             "dt": 1.0,
-            "seconds_per_step": settings.dt,
+            "seconds_per_step": self.dt,
             "rounded": ", ".join(self.made.rounded),
         }
-        if settings.steps is not None:
-            found["steps"] = settings.steps
+        if self.steps is not None:
+            found["steps"] = self.steps
         readouts = {f"readout_{n}": layer.function for n, layer in self.ends.readouts.items()}
         return found | readouts
 
@@ -148,19 +158,18 @@ class _Writing:
             return []  # part of the neurons behind it
         if isinstance(item, Node) and item.output is not None:
             raise NoForm(*_function_reason(item))
-        cell = cell_of(item, self.settings.dt) if isinstance(item, Ensemble) else None
+        cell = cell_of(item, self.dt) if isinstance(item, Ensemble) else None
         arriving, bias = self.arriving(item)
         if arriving is None:
             return None
         if isinstance(item, Node):
             return self.junction(item, _something(arriving), bias)
         assert cell is not None
-        settings = self.settings
-        self.attempt(item, partial(check_start, cell, settings.dialect, settings.steps))
-        self.attempt(item, partial(check_reset, cell, settings.dialect, settings.reset))
+        self.attempt(item, partial(check_start, cell, self.dialect, self.steps))
+        self.attempt(item, partial(check_reset, cell, self.dialect, self.reset))
         synapse = self.synapses.get(id(item))
         if synapse is None:
-            cell = suited(cell, settings.dialect.semantics)
+            cell = suited(cell, self.dialect.semantics)
             return [self.population(item, cell, _something(arriving), bias)]
         return self.filtered(item, cell, synapse, arriving, bias)
 
@@ -204,7 +213,7 @@ class _Writing:
         self, connection: Connection, item: Object, sent: Sequence[Signal], least: int = 1
     ) -> list[Signal]:
         """Signals behind a connection: its filter, its delay from `least` steps, its transform."""
-        steps, tau = wait_of(connection, self.settings.dt)
+        steps, tau = wait_of(connection, self.dt)
         synapse = self.synapses.get(id(item))
         if synapse is not None and synapse.front is None:
             tau = 0.0  # the receiver's own
@@ -251,7 +260,7 @@ class _Writing:
         self, item: Ensemble, cell: Cell, synapse: Synapse, given: list[Signal], held: Any
     ) -> list[Signal] | None:
         """Neurons and the synapse in front of them, as one node."""
-        rest, dialect = self.held(item, cell, held), self.settings.dialect
+        rest, dialect = self.held(item, cell, held), self.dialect
         if np.any(rest) and not dialect.rests:
             why = "its bias behind the synapse is a v_leak, which {} does not read as NIR says it"
             raise NoForm(why.format(dialect.name), OTHER_DIALECT)
@@ -295,14 +304,14 @@ class _Writing:
 
     def start(self, cell: Cell) -> NDArray | float:
         """The part of the constant current that stands for the initial voltage."""
-        steps = self.settings.steps
+        steps = self.steps
         return 0.0 if steps is None or not np.any(cell.start) else cell.spread(steps)
 
     def stated(self, item: Ensemble, cell: Cell, form: Form) -> dict[str, Any]:
         """The metadata of neurons, for what NIR cannot say."""
         found = {**cell.metadata, "layer": _name(item)}
         if "reset" in found:
-            found["v_init"] = _over(0.0 if self.settings.steps else cell.start, form)
+            found["v_init"] = _over(0.0 if self.steps else cell.start, form)
         return found
 
     def close(self, item: Object) -> None:
@@ -317,7 +326,7 @@ class _Writing:
                 )
             unit, own = self.cells[id(item)]
             sent = self.values[id(object_of(connection.pre_obj))] or []
-            alone = wait_of(connection, self.settings.dt)[0] == 1
+            alone = wait_of(connection, self.dt)[0] == 1
             for signal in self.delivered(connection, item, sent, 2):
                 (form,) = forms_of([signal], unit, 0.0)
                 if not alike(form, own):

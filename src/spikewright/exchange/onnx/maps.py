@@ -31,8 +31,7 @@ from spikewright.engines.grid import (
 )
 from spikewright.engines.program import Linear
 from spikewright.engines.reference.linear import LinearKernel
-from spikewright.exchange.onnx.functions import OnnxFunctions, numbered, taps
-from spikewright.exchange.onnx.symbols import Symbol
+from spikewright.exchange.onnx.functions import OnnxFunctions, Symbol, numbered, taps
 from spikewright.network.transforms import (
     AxisMap,
     Convolution,

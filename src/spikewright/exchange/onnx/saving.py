@@ -16,8 +16,8 @@ from spikewright.engines import Precision, compile_network, step_for
 from spikewright.engines.program import Recording
 from spikewright.errors import ExchangeError
 from spikewright.exchange.ends import Ends, ends_of
+from spikewright.exchange.onnx.functions import Symbol
 from spikewright.exchange.onnx.step import NEXT, Step, refusals, written
-from spikewright.exchange.onnx.symbols import Symbol
 from spikewright.graph.layers import Activation
 from spikewright.lower import Lowered
 from spikewright.network import Ensemble, Probe

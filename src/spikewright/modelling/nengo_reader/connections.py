@@ -1,24 +1,105 @@
-"""Connections: the sent values, their maps and filters, and learning rules."""
+"""Connections: the sent values, their filters and their maps, sampled as Nengo does."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.modelling.nengo_reader.kinds import is_a
-from spikewright.modelling.nengo_reader.learned import learned_by
-from spikewright.modelling.nengo_reader.learning import rules_of
+from spikewright._base.optional import require
+from spikewright.errors import BuildError
+from spikewright.modelling.nengo_reader.kinds import is_a, name_of, own_kind, refused, whole
+from spikewright.modelling.nengo_reader.learning import is_users, learned_by, rules_of, synapse_of
 from spikewright.modelling.nengo_reader.populations import default_points, sampled
-from spikewright.modelling.nengo_reader.processes import Called
-from spikewright.modelling.nengo_reader.solvers import FoundWeights, solver_of
-from spikewright.modelling.nengo_reader.synapses import is_users, synapse_of
-from spikewright.modelling.nengo_reader.transforms import Sampled, transform_of
-from spikewright.network import Connection, Node
+from spikewright.modelling.nengo_reader.solvers import CalledProcess, FoundWeights, solver_of
+from spikewright.network import Connection, Node, Probe
 from spikewright.network.solvers import NoSolver, Solver
 from spikewright.network.synapses import Lowpass
-from spikewright.network.transforms import Dense, Scale, Transform
+from spikewright.network.transforms import (
+    Convolution,
+    ConvolutionTranspose,
+    Dense,
+    Scale,
+    Sparse,
+    Transform,
+)
+
+
+class Sampled(NamedTuple):
+    """A transform and its weights as `sim.data[connection].weights` shows them (None: none)."""
+
+    transform: Transform | None
+    weights: Any
+
+
+def transform_of(connection: Any, rng: np.random.RandomState, given: Any = None) -> Sampled:
+    """A connection's transform, with random weights drawn from `rng`, or with weights `given`.
+
+    Raises `ReadError` naming the connection for a transform that is not Nengo's.
+    """
+    theirs = connection.transform
+    kind = own_kind(theirs)
+    if theirs is None or kind == "NoTransform":
+        return Sampled(None, None)
+    if kind not in _READERS:
+        raise refused(
+            connection,
+            f"transform {type(theirs).__name__}",
+            "what it computes is not known",
+            "use one of " + ", ".join(["NoTransform", *_READERS]),
+        )
+    weights = theirs.sample(rng=rng) if given is None else given
+    return Sampled(_READERS[kind](theirs, weights), weights)
+
+
+def _dense(theirs: Any, weights: Any) -> Transform:
+    array = np.array(weights, np.float64)
+    return Dense(array) if array.ndim == 2 else Scale(array)
+
+
+def _sparse(theirs: Any, weights: Any) -> Transform:
+    out, size = theirs.shape
+    return Sparse(*entries_of(weights), (int(out),), int(size))
+
+
+def entries_of(weights: Any) -> tuple[NDArray, NDArray, NDArray]:
+    """Rows, columns and values of sparse weights, SciPy's or Nengo's."""
+    if hasattr(weights, "tocoo"):
+        entries = weights.tocoo()
+        return entries.row, entries.col, np.array(entries.data, np.float64)
+    rows, columns = np.asarray(weights.indices).reshape(-1, 2).T
+    return rows, columns, np.array(np.broadcast_to(weights.data, rows.shape), np.float64)
+
+
+def _convolution(theirs: Any, weights: Any) -> Transform:
+    """A convolution or its transpose, as ours in the same terms."""
+    numbers = np.array(weights, np.float64)
+    kind: Any = Convolution
+    shapes = {"input_shape": theirs.input_shape.shape}
+    if own_kind(theirs) == "ConvolutionTranspose":
+        kind, shapes["output_shape"] = ConvolutionTranspose, theirs.output_shape.shape
+    found = kind(
+        n_filters=numbers.shape[-1],
+        **shapes,
+        kernel_size=theirs.kernel_size,
+        strides=theirs.strides,
+        padding=theirs.padding,
+        channels_last=bool(theirs.channels_last),
+        init=numbers,
+        groups=int(getattr(theirs, "groups", 1)),
+    )
+    made: Transform = found.make(numbers)
+    return made
+
+
+_READERS: dict[str, Any] = {
+    "Dense": _dense,
+    "Sparse": _sparse,
+    "Convolution": _convolution,
+    "ConvolutionTranspose": _convolution,
+}
 
 
 def part(item: Any, key: Any) -> Any:
@@ -109,10 +190,81 @@ def _filtered(theirs: Any, target: Any, seed: int) -> tuple[Any, Any]:
         return synapse_of(theirs, theirs.synapse), target
     size = theirs.size_out
     node = Node(
-        Called(theirs.synapse, seed),
+        CalledProcess(theirs.synapse, seed),
         size_in=size,
         size_out=size,
         label=f"synapse of {theirs!r}",
     )
     Connection(node, target, synapse=Lowpass(0.0))
     return None, node
+
+
+Form = Callable[[NDArray], NDArray]
+_SAME = {"spikes": "output", "rates": "output"}
+
+
+def make_probe(
+    theirs: Any, of: Mapping[Any, Any], sampled: Mapping[Any, Sampled], seed: int
+) -> tuple[Probe, Form | None]:
+    """The probe of the object that the target became, and what gives its recordings Nengo's shape.
+
+    It records every step where `sample_every` is not given, or `sample_every` seconds. Weights that
+    never change are recorded of a node that holds them; other recordings keep their shape (None).
+    Raises `ReadError` naming the probe for a filter that is a user's own.
+    """
+    if is_users(theirs.synapse):
+        raise refused(theirs, f"synapse {theirs.synapse!r}", "it is a user's own", "use Lowpass")
+    target = whole(theirs.target)
+    if theirs.attr == "weights" and is_a(target, "Connection") and not target.has_weights:
+        raise BuildError(
+            f"{name_of(theirs)}: attribute 'weights' of {name_of(target)} is None and cannot be "
+            "probed; give the connection a transform"
+        )
+    if target not in of:
+        raise BuildError(
+            f"{name_of(theirs)}: its target {name_of(target)} is not in the model; add the network "
+            "that holds it"
+        )
+    item, attr = of[target], _SAME.get(theirs.attr, theirs.attr)
+    form: Form | None = None
+    if attr == "weights" and isinstance(item, Connection) and _is_fixed(item):
+        values, form = _held(sampled[target].weights)
+        item, attr = Node(values, label=f"weights of {target!r}"), "output"
+    if theirs.slice is not None:
+        item = part(item, theirs.slice)
+    given: dict[str, Any] = {}
+    if theirs.attr == "decoded_output" and is_a(target, "Ensemble"):
+        given["solver"] = solver_of(theirs.solver, np.random.RandomState(seed))
+    synapse = synapse_of(theirs, theirs.synapse)
+    return Probe(item, attr, synapse=synapse, label=theirs.label, **given), form
+
+
+def _is_fixed(connection: Connection) -> bool:
+    """Whether a connection's weights are those of its transform, and no rule changes them."""
+    rules = (rule.learning_rule_type.modifies for rule in connection.learning_rules)
+    changes = "weights" in connection.learned or any(m != "encoders" for m in rules)
+    return not (connection.decodes or changes)
+
+
+def _held(weights: Any) -> tuple[NDArray, Form]:
+    """Sampled weights as an array, and what gives recordings of it the shape they have in Nengo.
+
+    Recordings of sparse weights are objects, a matrix a sample.
+    """
+    if not isinstance(weights, np.ndarray) and hasattr(weights, "shape"):
+        return _entries(weights)
+    values = np.array(weights, np.float64)
+    return values, lambda samples: samples.reshape(len(samples), *values.shape)
+
+
+def _entries(weights: Any) -> tuple[NDArray, Form]:
+    rows, columns, values = entries_of(weights)
+
+    def matrices(samples: NDArray) -> NDArray:
+        csr_matrix = require("scipy.sparse").csr_matrix
+        made = np.empty(len(samples), object)
+        for i, sample in enumerate(samples):
+            made[i] = csr_matrix((sample, (rows, columns)), shape=tuple(weights.shape))
+        return made
+
+    return values, matrices

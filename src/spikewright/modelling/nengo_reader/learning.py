@@ -1,19 +1,54 @@
-"""Learning rules: Nengo's by name, a user's own by a function of the user."""
+"""Filters and learning rules: Nengo's by name, a user's own rule by a function of the user."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from spikewright.modelling.nengo_reader.fields import same_fields
-from spikewright.modelling.nengo_reader.kinds import own_kind
-from spikewright.modelling.nengo_reader.refusals import refused
-from spikewright.modelling.nengo_reader.synapses import is_users, synapse_of
-from spikewright.network import learning
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewright.errors import NetworkError, ReadError
+from spikewright.modelling.nengo_reader.kinds import name_of, own_kind, refused, same_fields
+from spikewright.network import Connection, learning
 from spikewright.network.learning import LearningRuleType
+from spikewright.network.synapses import Alpha, LinearFilter, Lowpass, Synapse, Triangle
 
 Reader = Callable[[Any], LearningRuleType]
 _readers: dict[type, Reader] = {}
+
+
+def synapse_of(owner: Any, theirs: Any) -> Synapse | None:
+    """The filter that a synapse is; None for none, and for one that `is_users` says is a user's.
+
+    Raises `ReadError` naming `owner` for a filter that cannot be made.
+    """
+    if theirs is None or is_users(theirs):
+        return None
+    try:
+        return _SYNAPSES[own_kind(theirs)](theirs)
+    except NetworkError as error:
+        raise refused(
+            owner, f"synapse {theirs!r}", str(error), "use method zoh, bilinear or euler"
+        ) from error
+
+
+def is_users(theirs: Any) -> bool:
+    """Whether a synapse is of a class that is not Nengo's."""
+    return theirs is not None and own_kind(theirs) not in _SYNAPSES
+
+
+def _linear(theirs: Any) -> Synapse:
+    num, den = (tuple(np.ravel(v).tolist()) for v in (theirs.num, theirs.den))
+    return LinearFilter(num, den, bool(theirs.analog), theirs.method)
+
+
+_SYNAPSES: dict[str, Any] = {
+    "Lowpass": lambda theirs: Lowpass(float(theirs.tau)),
+    "Alpha": lambda theirs: Alpha(float(theirs.tau)),
+    "LinearFilter": _linear,
+    "Triangle": lambda theirs: Triangle(float(theirs.t)),
+}
 
 
 def reads_rule(theirs: type) -> Callable[[Reader], Reader]:
@@ -46,15 +81,6 @@ def rules_of(connection: Any) -> Any:
     if isinstance(theirs, list | tuple):
         return [_rule(connection, rule) for rule in theirs]
     return _rule(connection, theirs)
-
-
-def parts_of(rules: Any) -> list[tuple[Any, Any]]:
-    """`connection.learning_rule`, of either side, as `(key, rule)` pairs."""
-    if rules is None:
-        return []
-    if isinstance(rules, Mapping):
-        return list(rules.items())
-    return list(enumerate(rules)) if isinstance(rules, list | tuple) else [(None, rules)]
 
 
 def _rule(connection: Any, theirs: Any) -> LearningRuleType:
@@ -94,3 +120,41 @@ def _read(connection: Any, theirs: Any, reader: Reader) -> LearningRuleType:
             "let it return a LearningRuleType",
         )
     return ours
+
+
+def learned_by(built: Any, theirs: Any, ours: Connection) -> dict[str, NDArray]:
+    """Learned arrays of a connection, in the form of `Connection.learned`; none before a step.
+
+    Raises `ReadError` naming the connection where `built` was closed and its learned arrays are
+    gone.
+    """
+    if built is None or not getattr(built, "n_steps", 0):
+        return {}
+    known = getattr(built, "learned", None)  # of one of our own
+    found = {}
+    for rule in ours.learning_rules:
+        if rule.learning_rule_type.modifies == "encoders":
+            post = theirs.post_obj
+            found["encoders"] = _encoders(built, theirs) if known is None else known[post]
+        else:
+            now = _now(built, theirs, theirs, "weights") if known is None else known[theirs]
+            found["weights"] = now
+    return found
+
+
+def _encoders(built: Any, theirs: Any) -> NDArray:
+    """Encoders of the ensemble that receives; those of neurons without gain are as they were."""
+    ensemble, data = theirs.post_obj, built.data[theirs.post_obj]
+    scaled, gain = _now(built, theirs, ensemble, "encoders"), np.asarray(data.gain)[:, None]
+    before = np.array(data.encoders, np.float64)
+    return np.divide(scaled * ensemble.radius, gain, out=before, where=gain != 0)
+
+
+def _now(built: Any, connection: Any, owner: Any, name: str) -> NDArray:
+    """A signal's present value."""
+    if built.signals is None:
+        raise ReadError(
+            f"{name_of(connection)}: the values learned in {built.n_steps} steps were lost "
+            "when the simulator was closed; give built= while it is open"
+        )
+    return np.array(built.signals[built.model.sig[owner][name]], np.float64)

@@ -9,17 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.errors import BuildError, ReadError
-from spikewright.modelling.nengo_reader.connections import make_connection
-from spikewright.modelling.nengo_reader.kinds import is_a, name_of
-from spikewright.modelling.nengo_reader.learning import parts_of
-from spikewright.modelling.nengo_reader.neurons import UserNeurons, neuron_type_of
-from spikewright.modelling.nengo_reader.populations import Population, population
-from spikewright.modelling.nengo_reader.probes import Form, make_probe
-from spikewright.modelling.nengo_reader.processes import Drawing, process_of
-from spikewright.modelling.nengo_reader.seeds import Seeds, fresh_seed, seeds_of
-from spikewright.modelling.nengo_reader.transforms import Sampled
+from spikewright.modelling.nengo_reader.connections import (
+    Form,
+    Sampled,
+    make_connection,
+    make_probe,
+)
+from spikewright.modelling.nengo_reader.kinds import Seeds, fresh_seed, is_a, name_of, seeds_of
+from spikewright.modelling.nengo_reader.populations import (
+    Population,
+    UserNeurons,
+    neuron_type_of,
+    population,
+)
+from spikewright.modelling.nengo_reader.solvers import Drawing, process_of
 from spikewright.network import Ensemble, Network, Node
 from spikewright.network.config import no_defaults
+from spikewright.network.learning.rule import by_key
 from spikewright.network.processes import Process
 
 
@@ -38,9 +44,9 @@ class Objects(Mapping[Any, Any]):
             return self._found[theirs.ensemble].neurons
         if is_a(theirs, "LearningRule"):
             connection = theirs.connection
-            places = parts_of(connection.learning_rule)
-            ours = dict(parts_of(self._found[connection].learning_rule))
-            return next(ours[key] for key, rule in places if rule == theirs)
+            places = by_key(connection.learning_rule)
+            ours = by_key(self._found[connection].learning_rule)
+            return next(ours[key] for key, rule in places.items() if rule == theirs)
         return self._found[theirs]
 
     def __iter__(self) -> Iterator[Any]:

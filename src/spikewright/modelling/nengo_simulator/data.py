@@ -3,16 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright.engines import Program
+from spikewright.engines.program import Learned, Operator
 from spikewright.modelling.nengo_reader import NengoNetwork
 from spikewright.modelling.nengo_reader.kinds import own_kind
-from spikewright.network import Connection, Ensemble
+from spikewright.network import Connection, Ensemble, Probe
 from spikewright.network.summary import listed, of_connection, of_ensemble
 from spikewright.simulator import Simulator
+
+
+@dataclass(frozen=True)
+class TaggedOperator:
+    """One operator of the program; `tag` names its origin.
+
+    Where Nengo has a name for an operator as a part of a learning rule, that is its tag: the map
+    of an error to the neurons that receive it is `PES:encode`.
+    """
+
+    tag: str
+    operator: Operator
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """The network read (`toplevel`), its seeds by object, and the operators that run."""
+
+    toplevel: Any
+    dt: float
+    seeds: dict[Any, int]
+    params: Any
+    operators: tuple[TaggedOperator, ...]
+
+
+def tagged(program: Program) -> tuple[TaggedOperator, ...]:
+    """A program's operators with their tags."""
+    encoded = {
+        signal: type(learning.rule).__name__
+        for op in program.operators
+        if isinstance(op, Learned)
+        for learning in op.rules
+        for name, signal in learning.signals.items()
+        if name == "error"
+    }
+    tags = []
+    for op in program.operators:
+        along = op.label.endswith("along encoders") and op.output in encoded
+        tags.append(TaggedOperator(f"{encoded[op.output]}:encode" if along else op.label, op))
+    return tuple(tags)
+
+
+def kept_steps(steps: NDArray, period: float) -> NDArray:
+    """Whether each of the steps, counted from 1, is kept: those at which `n mod period < 1`."""
+    return np.asarray(steps % period < 1)
+
+
+class Sampling(NamedTuple):
+    """The recorded steps that a probe keeps: all, or those of a period in steps.
+
+    `form` gives them another shape (None: they stay as they are).
+    """
+
+    period: float | None
+    form: Callable[[NDArray], NDArray] | None = None
+
+    @classmethod
+    def of(
+        cls, theirs: Any, ours: Probe, dt: float, form: Callable[[NDArray], NDArray] | None
+    ) -> Sampling:
+        """Have a probe record at its period, or every step where that is no whole number."""
+        every = theirs.sample_every
+        if every is None:
+            return cls(None, form)
+        period = float(every) / dt
+        whole = abs(period - round(period)) < 1e-9 * period
+        ours.sample_every = float(every) if whole and period >= 1 else None
+        return cls(None if whole or period < 1 else period, form)
+
+    def kept(self, samples: NDArray, first: int) -> NDArray:
+        """The kept samples among those of every step after step `first`."""
+        if self.period is not None:
+            samples = samples[kept_steps(first + np.arange(1, len(samples) + 1), self.period)]
+        return samples if self.form is None else self.form(samples)
 
 
 class BuiltEnsemble(NamedTuple):

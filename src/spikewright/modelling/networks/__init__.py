@@ -4,16 +4,19 @@ from spikewright.modelling.networks.associative_memory import (
     AssociativeMemory,
     ThresholdingAssociativeMemory,
 )
-from spikewright.modelling.networks.basal_ganglia import BasalGanglia
-from spikewright.modelling.networks.circular_convolution import CircularConvolution
-from spikewright.modelling.networks.ensemble_array import EnsembleArray
-from spikewright.modelling.networks.independent_accumulator import IndependentAccumulator
-from spikewright.modelling.networks.input_gated_memory import InputGatedMemory
-from spikewright.modelling.networks.integrator import Integrator
-from spikewright.modelling.networks.oscillator import Oscillator
-from spikewright.modelling.networks.presets import ThresholdingEnsembles
-from spikewright.modelling.networks.product import Product, dot_product_transform
-from spikewright.modelling.networks.thalamus import Thalamus
+from spikewright.modelling.networks.basal_ganglia import BasalGanglia, Thalamus
+from spikewright.modelling.networks.ensemble_array import EnsembleArray, ThresholdingEnsembles
+from spikewright.modelling.networks.product import (
+    CircularConvolution,
+    Product,
+    dot_product_transform,
+)
+from spikewright.modelling.networks.recurrent import (
+    IndependentAccumulator,
+    InputGatedMemory,
+    Integrator,
+    Oscillator,
+)
 
 __all__ = [
     "AssociativeMemory",

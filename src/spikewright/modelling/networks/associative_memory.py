@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.networks.checks import above_zero, count, free_name, vectors
-from spikewright.modelling.networks.ensemble_array import EnsembleArray
-from spikewright.modelling.networks.presets import ThresholdingEnsembles
+from spikewright.modelling.networks.ensemble_array import (
+    EnsembleArray,
+    ThresholdingEnsembles,
+    free_name,
+    vectors,
+)
 from spikewright.network import Connection, Ensemble, Network, Node
 from spikewright.network.pointwise import SmoothStep
+from spikewright.network.shapes import above_zero, count, finite
 
 _UTILITY = SmoothStep(0.0, 1 / 15)  # of what an item is similar by, above its threshold
 _STEP_POINTS = 5000  # evaluation points of a step, which is steep
@@ -73,16 +77,11 @@ class _Memory(Network):
 
     def _one_each(self, name: str, value: ArrayLike) -> NDArray:
         """Finite numbers, one for each pair."""
-        try:
-            each = np.broadcast_to(np.asarray(value, np.float64), (self.n_items,))
-        except (TypeError, ValueError):
-            raise NetworkError(
-                f"{self!r}: {name} must be one number, or one for each of {self.n_items} pairs, "
-                f"got {value!r}"
-            ) from None
-        if not np.all(np.isfinite(each)):
-            raise NetworkError(f"{self!r}: {name} holds NaN or infinity")
-        return each
+        meant = f"one number, or one for each of {self.n_items} pairs"
+        found = finite(value, f"{self!r}: {name}", meant)
+        if found.shape not in ((), (1,), (self.n_items,)):
+            raise NetworkError(f"{self!r}: {name} must be {meant}, got {value!r}")
+        return np.broadcast_to(found, (self.n_items,))
 
     def _pairs(self, name: str, value: ArrayLike) -> NDArray:
         """Vectors, one for each pair."""

@@ -4,9 +4,8 @@ The algebra is that of holographic reduced representations (Plate 1995), the mod
 action selection those of the semantic pointer architecture (Eliasmith 2013).
 """
 
-from spikewright.modelling.semantic.cortical import Cortical
-from spikewright.modelling.semantic.model import Model
-from spikewright.modelling.semantic.module import Module
+from spikewright.modelling.semantic.model import ActionSelection, Cortical, Model, ifmax
+from spikewright.modelling.semantic.module import Module, dot, reinterpret, sym, translate
 from spikewright.modelling.semantic.modules import (
     Accumulators,
     Bind,
@@ -21,9 +20,7 @@ from spikewright.modelling.semantic.modules import (
     Transcode,
     WinnerTakeAll,
 )
-from spikewright.modelling.semantic.operators import dot, reinterpret, sym, translate
 from spikewright.modelling.semantic.pointer import SemanticPointer
-from spikewright.modelling.semantic.selection import ActionSelection, ifmax
 from spikewright.modelling.semantic.vocabulary import Vocabulary
 
 __all__ = [

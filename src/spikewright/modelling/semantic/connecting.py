@@ -1,24 +1,83 @@
-"""Effects as connections: constant and linear parts are weights, products are neurons."""
+"""Actions and effects, from text to connections: linear parts are weights, products neurons."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from spikewright.errors import NetworkError
-from spikewright.modelling.semantic.actions import Action, Effect
-from spikewright.modelling.semantic.ends import End
-from spikewright.modelling.semantic.expression import Reference, Symbol
+from spikewright.modelling.semantic.expression import Expression, Reference, Symbol, read
 from spikewright.modelling.semantic.mixtures import Mixer, Mixture
+from spikewright.modelling.semantic.vocabulary import End
 from spikewright.network import Connection, Node
+from spikewright.network.attributes import Stack
 from spikewright.network.network import being_filled
+
+_ARROW = "-->"
+
+
+class Effect(NamedTuple):
+    """`target = value`: the value is sent to the target, a `Reference` or a node."""
+
+    target: Any
+    value: Expression
+    text: str
+
+
+class Action(NamedTuple):
+    """An action: its `utility`, a number, and its `effects`."""
+
+    utility: Expression
+    effects: tuple[Effect, ...]
+    text: str
+
+
+def read_action(text: str) -> Action:
+    """An action from its text; raises `NetworkError` quoting a text that is not one."""
+    if not isinstance(text, str) or text.count(_ARROW) != 1:
+        raise NetworkError(f"an action reads 'utility --> module = expression, ...', got {text!r}")
+    utility, effects = text.split(_ARROW)
+    does = (
+        read_effects(effects) if effects.strip() else ()
+    )  # one that does nothing, if it is chosen
+    return Action(read(utility), does, text.strip())
+
+
+def read_effects(text: str) -> tuple[Effect, ...]:
+    """Effects separated by commas; raises `NetworkError` quoting a text that is not one."""
+    if not isinstance(text, str):
+        raise NetworkError(f"an effect reads 'module = expression', got {text!r}")
+    return tuple(_effect(part.strip()) for part in _parts(text))
+
+
+def _effect(text: str) -> Effect:
+    sides = text.split("=")
+    if len(sides) != 2 or not all(side.strip() for side in sides):
+        raise NetworkError(f"an effect reads 'module = expression', got {text!r}")
+    target = read(sides[0])
+    if not isinstance(target, Reference):
+        raise NetworkError(
+            f"{text!r}: {sides[0].strip()!r} is not the name of a module or of one of its inputs"
+        )
+    return Effect(target, read(sides[1]), text)
+
+
+def _parts(text: str) -> list[str]:
+    """A text cut at the commas outside brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
 
 SYNAPSE = 0.01
 N_NEURONS = 200
-_thread = threading.local()
 
 
 def resolve(find: Callable[[str], Any], effect: Effect, n_neurons: int) -> tuple[End, Mixture]:
@@ -80,18 +139,14 @@ class Said(NamedTuple):
         return [effect for effect in self.effects if not any(effect is one for one in used)]
 
 
-def saying() -> list[Said]:
-    """The open collections of this thread, the innermost last; empty outside any."""
-    if not hasattr(_thread, "saying"):
-        _thread.saying = []
-    said: list[Said] = _thread.saying
-    return said
+SAYING: Stack[Said] = Stack()
+"""The open collections of effects, the innermost last; empty outside any."""
 
 
 def done(effect: Effect) -> Effect:
     """An effect, connected at once outside an `ActionSelection`, else collected."""
-    if saying():
-        saying()[-1].effects.append(effect)
+    if SAYING.items:
+        SAYING.items[-1].effects.append(effect)
     else:
         connect(unnamed, effect, N_NEURONS, SYNAPSE)
     return effect

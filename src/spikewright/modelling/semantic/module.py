@@ -5,12 +5,153 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
-from spikewright.modelling.semantic.ends import End
-from spikewright.modelling.semantic.expression import Reference
-from spikewright.modelling.semantic.operators import Operand
-from spikewright.modelling.semantic.vocabulary import Vocabulary
-from spikewright.network import Network
+from spikewright.modelling.semantic.connecting import Effect, done
+from spikewright.modelling.semantic.expression import (
+    Dot,
+    Expression,
+    Inverse,
+    Moved,
+    Number,
+    Product,
+    Reference,
+    Sum,
+    Symbol,
+    Vector,
+    read,
+    said,
+)
+from spikewright.modelling.semantic.pointer import SemanticPointer
+from spikewright.modelling.semantic.vocabulary import End, Vocabulary
+from spikewright.network import Network, Node
+
+
+class Operand:
+    """An operand of expressions: a module, or an expression of modules.
+
+    `+`, `-`, `*` (binding, or scaling by a number), `/` by a number, `~` and `@` (the dot product)
+    give further operands. `value >> target` sends it to a module, to one of its inputs (a node), or
+    to a node of that size; inside an `ActionSelection` it is an effect of an action.
+    """
+
+    @property
+    def expression(self) -> Expression:
+        """The operand as an expression."""
+        raise NotImplementedError  # modules and expressions each have theirs
+
+    def __add__(self, other: Any) -> Value:
+        return Value(Sum(self.expression, operand(other, "+")))
+
+    def __radd__(self, other: Any) -> Value:
+        return Value(Sum(operand(other, "+"), self.expression))
+
+    def __sub__(self, other: Any) -> Value:
+        return Value(Sum(self.expression, Product(Number(-1.0), operand(other, "-"))))
+
+    def __rsub__(self, other: Any) -> Value:
+        return Value(Sum(operand(other, "-"), Product(Number(-1.0), self.expression)))
+
+    def __neg__(self) -> Value:
+        return Value(Product(Number(-1.0), self.expression))
+
+    def __mul__(self, other: Any) -> Value:
+        return Value(Product(self.expression, operand(other, "*")))
+
+    def __rmul__(self, other: Any) -> Value:
+        return Value(Product(operand(other, "*"), self.expression))
+
+    def __truediv__(self, other: Any) -> Value:
+        if not is_number(other) or other == 0:
+            raise NetworkError(f"{self!r} is divided by a number other than 0, got {other!r}")
+        return Value(Product(self.expression, Number(1.0 / float(other))))
+
+    def __invert__(self) -> Value:
+        return Value(Inverse(self.expression))
+
+    def __matmul__(self, other: Any) -> Value:
+        return dot(self, other)
+
+    def __rmatmul__(self, other: Any) -> Value:
+        return dot(other, self)
+
+    def __rshift__(self, target: Any) -> Effect:
+        return send(self, target)
+
+    def __rrshift__(self, value: Any) -> Effect:
+        return send(value, self)
+
+
+class Value(Operand):
+    """The result of operators on modules."""
+
+    def __init__(self, expression: Expression) -> None:
+        self._expression = expression
+
+    @property
+    def expression(self) -> Expression:
+        return self._expression
+
+    def __repr__(self) -> str:
+        return f"<{said(self._expression)}>"
+
+
+class _Symbols:
+    """Pointers by name, of the vocabulary that they are sent to: `sym.A`, `sym("A * ~B")`."""
+
+    def __getattr__(self, name: str) -> Value:
+        if not (name.isidentifier() and name[0].isupper()):
+            raise AttributeError(f"a pointer's name begins with a capital letter, got {name!r}")
+        return Value(Symbol(name))
+
+    def __call__(self, text: str) -> Value:
+        return Value(read(text))
+
+
+sym = _Symbols()
+
+
+def dot(left: Any, right: Any) -> Value:
+    """The dot product of two pointers, a number."""
+    return Value(Dot(operand(left, "dot"), operand(right, "dot")))
+
+
+def translate(value: Any, vocabulary: Vocabulary) -> Value:
+    """Pointers of another vocabulary, as those of the same names in this one."""
+    return Value(Moved(operand(value, "translate"), as_vocabulary(vocabulary, "vocabulary"), False))
+
+
+def reinterpret(value: Any, vocabulary: Vocabulary) -> Value:
+    """The same values, as pointers of another vocabulary."""
+    return Value(
+        Moved(operand(value, "reinterpret"), as_vocabulary(vocabulary, "vocabulary"), True)
+    )
+
+
+def send(value: Any, target: Any) -> Effect:
+    """The effect of `value >> target`, connected at once outside an `ActionSelection`."""
+    expression = operand(value, ">>")
+    if isinstance(target, Operand) and isinstance(target.expression, Reference):
+        into: Any = target.expression
+        name = str(into)
+    elif isinstance(target, Node):
+        into, name = target, repr(target)
+    else:
+        raise NetworkError(f"{said(expression)} >> {target!r}: a module or a node is sent to")
+    return done(Effect(into, expression, f"{said(expression)} >> {name}"))
+
+
+def operand(value: Any, operator: str) -> Expression:
+    """The expression of a module, pointer or number; raises `NetworkError` for anything else."""
+    if isinstance(value, Operand):
+        return value.expression
+    if isinstance(value, SemanticPointer):
+        return Vector(value.v)
+    if is_number(value):
+        return Number(float(value))
+    raise NetworkError(
+        f"{operator} is of modules, pointers and numbers, got {value!r}; texts are read by sym()"
+    )
 
 
 class Module(Network, Operand):

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikewright._base.arguments import is_number
 from spikewright.errors import NetworkError
-from spikewright.network.shapes import as_real
+from spikewright.network.shapes import finite
 
+_VECTOR = "a vector of finite numbers"
 _ZERO = 1e-12  # spectra below it have no direction
 
 
@@ -29,12 +30,9 @@ class SemanticPointer:
 
     def __init__(self, data: ArrayLike | SemanticPointer) -> None:
         given = data.v if isinstance(data, SemanticPointer) else data
-        try:
-            v = np.array(as_real(given), np.float64)
-        except (TypeError, ValueError):
-            v = np.empty(0)
-        if v.ndim != 1 or v.size == 0 or not np.all(np.isfinite(v)):
-            raise NetworkError(f"a semantic pointer is a vector of finite numbers, got {given!r}")
+        v = finite(given, "a semantic pointer", _VECTOR, truth_values=True)
+        if v.ndim != 1 or v.size == 0:
+            raise NetworkError(f"a semantic pointer must be {_VECTOR}, got {given!r}")
         v.setflags(write=False)
         object.__setattr__(self, "v", v)
 

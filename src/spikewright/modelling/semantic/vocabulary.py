@@ -1,4 +1,4 @@
-"""Vocabularies: pointers by name."""
+"""Vocabularies: pointers by name, and the inputs and outputs of modules that carry them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 import itertools
 import warnings
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +29,7 @@ from spikewright.modelling.semantic.expression import (
     said,
 )
 from spikewright.modelling.semantic.pointer import SemanticPointer, applied
+from spikewright.network import Node
 from spikewright.network.shapes import as_real, as_seed
 
 _TRIES = 100
@@ -308,3 +309,10 @@ class Vocabulary:
         pairs: list[Any] = [np.outer(other[key].v, self[key].v) for key in wanted]
         total: NDArray = np.sum(pairs, axis=0)
         return total
+
+
+class End(NamedTuple):
+    """An input or output of a module, and its vocabulary (None: it carries a number)."""
+
+    node: Node
+    vocabulary: Vocabulary | None

@@ -17,7 +17,6 @@ from spikewright.network.distributions import Distribution
 from spikewright.network.ensemble import Ensemble
 from spikewright.network.functions import NodeFunction
 from spikewright.network.learning import LearningRuleType
-from spikewright.network.manifest.learning import in_order, rule_of, rules_from_data
 from spikewright.network.manifest.registries import (
     DRAWN,
     OUTPUTS,
@@ -25,9 +24,11 @@ from spikewright.network.manifest.registries import (
     RANDOM,
     RULES,
     TYPES,
-    VALUES,
     Object,
     check,
+    in_order,
+    rule_of,
+    rules_from_data,
 )
 from spikewright.network.network import Network
 from spikewright.network.neurons import NeuronType
@@ -42,7 +43,7 @@ from spikewright.network.view import ObjView
 
 
 class Reader:
-    """Rebuilds a network; raises one of `_DAMAGE` where the data describe none."""
+    """Rebuilds a network; raises an error of data where the data describe none."""
 
     def __init__(self, arrays: Mapping[str, NDArray]) -> None:
         self._arrays = arrays
@@ -99,10 +100,7 @@ class Reader:
         return Node(output, size_in, size_out, label, restart_every=restart, at_once=at_once)
 
     def _ensemble(self, entry: Any) -> Ensemble:
-        decoder = _storage.Decoder(self._arrays, {})
-        neuron_type = self._typed(entry["neuron_type"], TYPES, NeuronType)
-        if neuron_type is None:
-            raise TypeError("an ensemble has a neuron type")
+        neuron_type = self._given(entry["neuron_type"], TYPES, NeuronType)
         return Ensemble(
             _tuple(entry["shape"]),
             entry["dimensions"],
@@ -110,22 +108,17 @@ class Reader:
             seed=entry["seed"],
             restart_every=entry.get("restart_every"),
             label=self._text(entry["label"]),
-            initial_voltage=self._start(entry["initial_voltage"]),
+            initial_voltage=self._drawn(entry["initial_voltage"]),
             initial_state={
                 name: self._drawn(value) for name, value in entry.get("initial_state", {}).items()
             },
-            **{name: decoder.decode(entry[name]) for name in VALUES},
             **{name: self._drawn(entry[name]) for name in DRAWN if name in entry},
             **{name: entry[name] for name in PLAIN if name in entry},
         )
 
-    def _start(self, value: Any) -> Any:
-        """A word, or a value that `_drawn` reads."""
-        return value if isinstance(value, str) else self._drawn(value)
-
     def _drawn(self, value: Any) -> Any:
-        """An array, a range, None, a distribution or a process."""
-        return self._typed(value, RANDOM, np.ndarray, tuple, Distribution, Process)
+        """An array, a range, a word, None, a distribution or a process."""
+        return self._typed(value, RANDOM, np.ndarray, tuple, str, Distribution, Process)
 
     def _connection(self, entry: Any) -> Connection:
         decoder = _storage.Decoder(self._arrays, {})
@@ -143,11 +136,8 @@ class Reader:
         connection.learned = {name: decoder.decode(value) for name, value in learned}
         return connection
 
-    def _rule(self, value: Any) -> LearningRuleType:
-        rule = self._typed(value, RULES, LearningRuleType)
-        if rule is None:
-            raise TypeError("a learning rule is missing")
-        return rule
+    def _rule(self, value: Any) -> Any:
+        return self._given(value, RULES, LearningRuleType)
 
     def _decoding(self, entry: Any) -> dict[str, Any]:
         """Options of a connection's decoding; files from before there were decoders have none."""
@@ -200,6 +190,13 @@ class Reader:
             raise TypeError(f"a {type(found).__name__} is none of {[k.__name__ for k in kinds]}")
         if is_dataclass(found):
             check(found, registry)
+        return found
+
+    def _given(self, value: Any, registry: Mapping[str, type], kind: type) -> Any:
+        """The object of a kind that a manifest describes; raises `TypeError` for none."""
+        found = self._typed(value, registry, kind)
+        if found is None:
+            raise TypeError(f"a {kind.__name__} is missing")
         return found
 
     @staticmethod

@@ -11,11 +11,8 @@ from spikewright._base import storage as _storage
 from spikewright._base.arguments import is_whole
 from spikewright.errors import NetworkError
 from spikewright.network.connection import Connection, End
-from spikewright.network.distributions import Distribution
-from spikewright.network.ensemble import Ensemble, Neurons
-from spikewright.network.functions import NodeFunction
-from spikewright.network.learning import LearningRule, LearningRuleType
-from spikewright.network.manifest.learning import rules_to_data
+from spikewright.network.ensemble import Ensemble, NeuronsView
+from spikewright.network.learning import LearningRule
 from spikewright.network.manifest.registries import (
     DRAWN,
     OUTPUTS,
@@ -23,15 +20,14 @@ from spikewright.network.manifest.registries import (
     RANDOM,
     RULES,
     TYPES,
-    VALUES,
     Object,
     check,
+    rules_to_data,
 )
 from spikewright.network.network import Network
 from spikewright.network.node import Node
-from spikewright.network.pointwise import POINTWISE, Pointwise
+from spikewright.network.pointwise import POINTWISE
 from spikewright.network.probe import Probe
-from spikewright.network.processes import Process
 from spikewright.network.solvers import SOLVERS
 from spikewright.network.synapses import SYNAPSES
 from spikewright.network.transforms import TRANSFORMS
@@ -62,13 +58,11 @@ class Writer:
         }
 
     def _node(self, node: Node) -> dict[str, Any]:
-        output = node.output
-        known = isinstance(output, NodeFunction | Process)
         return {
             "label": _label(node),
             "shape": list(node.shape_in),
             "shape_out": list(node.shape_out),
-            "output": self._typed(output, OUTPUTS, node) if known else self._plain(output, node),
+            "output": self._typed(node.output, OUTPUTS, node),
             "restart_every": node.restart_every,
             "at_once": node.at_once,
         }
@@ -81,20 +75,14 @@ class Writer:
             "seed": ensemble.seed,
             "restart_every": ensemble.restart_every,
             "neuron_type": self._typed(ensemble.neuron_type, TYPES, ensemble),
-            "initial_voltage": self._drawn(ensemble.initial_voltage, ensemble),
+            "initial_voltage": self._typed(ensemble.initial_voltage, RANDOM, ensemble),
             "initial_state": {
-                name: self._drawn(value, ensemble) for name, value in ensemble.initial_state.items()
+                name: self._typed(value, RANDOM, ensemble)
+                for name, value in ensemble.initial_state.items()
             },
-            **{name: self._plain(getattr(ensemble, name), ensemble) for name in VALUES},
-            **{name: self._drawn(getattr(ensemble, name), ensemble) for name in DRAWN},
+            **{name: self._typed(getattr(ensemble, name), RANDOM, ensemble) for name in DRAWN},
             **{name: getattr(ensemble, name) for name in PLAIN},
         }
-
-    def _drawn(self, value: Any, owner: Object) -> Any:
-        """An array, a range or None as they are; a distribution or process by its registry."""
-        if isinstance(value, Distribution | Process):
-            return self._typed(value, RANDOM, owner)
-        return self._plain(value, owner)
 
     def _connection(self, connection: Connection) -> dict[str, Any]:
         return {
@@ -102,30 +90,15 @@ class Writer:
             "pre": self._end(connection.pre, connection),
             "post": self._end(connection.post, connection),
             "synapse": self._typed(connection.synapse, SYNAPSES, connection),
-            "delay": self._plain(connection.delay, connection),
+            "delay": self._typed(connection.delay, SYNAPSES, connection),
             "transform": self._typed(connection.transform, TRANSFORMS, connection),
-            "function": self._function(connection),
+            "function": self._typed(connection.function, POINTWISE, connection),
             "solver": self._typed(connection.solver, SOLVERS, connection),
-            "eval_points": self._drawn(connection.eval_points, connection),
+            "eval_points": self._typed(connection.eval_points, RANDOM, connection),
             "scale_eval_points": connection.scale_eval_points,
             "seed": connection.seed,
-            **rules_to_data(connection, lambda value: self._learning(value, connection)),
+            **rules_to_data(connection, lambda value: self._typed(value, RULES, connection)),
         }
-
-    def _function(self, connection: Connection) -> Any:
-        """An array of wanted values, a function by its registry, or None."""
-        function = connection.function
-        known = isinstance(function, Pointwise)
-        return (
-            self._typed(function, POINTWISE, connection)
-            if known
-            else self._plain(function, connection)
-        )
-
-    def _learning(self, value: Any, owner: Object) -> Any:
-        """A learning rule, or a learned array."""
-        known = isinstance(value, LearningRuleType)
-        return self._typed(value, RULES, owner) if known else self._plain(value, owner)
 
     def _probe(self, probe: Probe) -> dict[str, Any]:
         every = probe.sample_every
@@ -143,7 +116,7 @@ class Writer:
             return {"part": self._end(end.target, owner), "key": [self._key(k) for k in end.key]}
         if isinstance(end, LearningRule):
             return {"rule_of": self._end(end.connection, owner)["object"], "rule": end.key}
-        item = end.ensemble if isinstance(end, Neurons) else end
+        item = end.ensemble if isinstance(end, NeuronsView) else end
         if id(item) not in self._index:
             raise NetworkError(f"{owner!r}: {item!r} is not in the network that is to be saved")
         index = self._index[id(item)]
@@ -160,20 +133,17 @@ class Writer:
             return None if part is None else int(part)
         return self._encoder.encode(np.asarray(part))
 
-    def _plain(self, value: Any, owner: Object) -> Any:
+    def _typed(self, value: Any, registry: Mapping[str, type], owner: Object) -> Any:
+        """Arrays, ranges, words and None as they are; others by the registry that they are in.
+
+        Their fields are checked as they will be at loading.
+        """
         try:
+            if not isinstance(value, np.ndarray | tuple | str | float | None):
+                check(value, registry)
             return self._encoder.encode(value)
         except TypeError as error:
-            raise NetworkError(f"{owner!r}: {error}") from error
-
-    def _typed(self, value: Any, registry: Mapping[str, type], owner: Object) -> Any:
-        """A registered dataclass, or None, its fields checked as they will be at loading."""
-        if value is not None:
-            try:
-                check(value, registry)
-            except TypeError as error:
-                raise NetworkError(f"{owner!r} cannot be saved: {error}") from error
-        return self._plain(value, owner)
+            raise NetworkError(f"{owner!r} cannot be saved: {error}") from error
 
 
 def _label(item: Network | Object) -> str | None:

@@ -1,6 +1,5 @@
 """Neuron types: each one's equation, rate function and gain solution, written once."""
 
-from spikewright.network.neurons.adaptive import AdaptiveLIF, AdaptiveLIFRate
 from spikewright.network.neurons.base import (
     NEURON_TYPES,
     NUMPY_NEURONS,
@@ -11,13 +10,19 @@ from spikewright.network.neurons.base import (
     register,
 )
 from spikewright.network.neurons.bipolar import BipolarIntegrateAndFire
-from spikewright.network.neurons.discrete import DiscreteLI, DiscreteLIF
-from spikewright.network.neurons.elementwise import Elementwise, ParametricReLU
-from spikewright.network.neurons.fixed_point import ROUNDING, FixedPointIntegrateAndFire
+from spikewright.network.neurons.discrete import Direct, DiscreteLI, DiscreteLIF, Izhikevich
 from spikewright.network.neurons.integrator import TOLERANCE, integrate
-from spikewright.network.neurons.izhikevich import Direct, Izhikevich
-from spikewright.network.neurons.lif import LIF, GridLIF, LIFRate
+from spikewright.network.neurons.lif import (
+    LIF,
+    AdaptiveLIF,
+    AdaptiveLIFRate,
+    GridLIF,
+    LIFRate,
+    SoftLIFRate,
+)
 from spikewright.network.neurons.rectified import (
+    ROUNDING,
+    FixedPointIntegrateAndFire,
     IntegrateAndFire,
     LeakyReLU,
     RectifiedLinear,
@@ -25,7 +30,14 @@ from spikewright.network.neurons.rectified import (
     SpikingLeakyReLU,
     SpikingRectifiedLinear,
 )
-from spikewright.network.neurons.smooth import ClippedReLU, Sigmoid, SoftLIFRate, Softplus, Tanh
+from spikewright.network.neurons.smooth import (
+    ClippedReLU,
+    Elementwise,
+    ParametricReLU,
+    Sigmoid,
+    Softplus,
+    Tanh,
+)
 from spikewright.network.neurons.wrappers import (
     PoissonSpiking,
     RegularSpiking,

@@ -14,10 +14,9 @@ firing-rate scale: multiplying every step by `s dt` would round at every step, a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
 
 import numpy as np
@@ -25,21 +24,18 @@ from numpy.typing import NDArray
 
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.equations import NUMPY
-from spikewright._base.registries import enter
 from spikewright.errors import NetworkError
-from spikewright.network.attributes import fixed
+from spikewright.network.attributes import Registry
 from spikewright.network.distributions import Distribution
-from spikewright.network.milliseconds import warn_of_milliseconds
 from spikewright.network.neurons.initial_state import Starting, as_initial_state
 from spikewright.network.neurons.integrator import integrate
-from spikewright.network.shapes import fixed_numbers
+from spikewright.network.shapes import fixed_numbers, warn_of_milliseconds
 
 Array = Any  # an array of whatever library the engine computes with
 State = dict[str, Array]
 Scaling = Literal["gain", "integrator", "skewed", "refused"]
 
-_registry: dict[str, type[NeuronType]] = {}
-NEURON_TYPES = MappingProxyType(_registry)
+NEURON_TYPES = Registry("neuron type")
 """Every registered neuron type, by name (read only)."""
 MOST_SPIKES = 2**53
 """The largest cap on spikes of a step: up to it float64 holds every whole number."""
@@ -173,7 +169,7 @@ class NeuronType(Starting, ABC):
     spike_heights: tuple[int, ...] = ()
     """The worth of a spike in each of the first steps, in spikes of later ones; 1 unless told."""
     amplitude: float = 1.0
-    above_zero: ClassVar[tuple[str, ...]] = ()
+    above_zero: ClassVar[tuple[str, ...]] = ("amplitude",)
     from_zero: ClassVar[tuple[str, ...]] = ()
     """Fields that are checked when a type is made: finite numbers above 0, and from 0."""
     per_neuron: ClassVar[tuple[str, ...]] = ()
@@ -183,8 +179,7 @@ class NeuronType(Starting, ABC):
         for name in self.per_neuron:
             if np.ndim(getattr(self, name)):
                 fixed_numbers(self, name)
-        check_positive(self, **{name: getattr(self, name) for name in self.above_zero})
-        check_from_zero(self, **{name: getattr(self, name) for name in self.from_zero})
+        check_numbers(self, self.above_zero, self.from_zero)
         check_cap(self, getattr(self, "max_spikes_per_step", None))
         if hasattr(self, "tau_rc"):
             warn_of_milliseconds(self, "tau_rc", "tau_ref")
@@ -200,7 +195,7 @@ class NeuronType(Starting, ABC):
     @property
     def most_spikes(self) -> int | None:
         """The largest number of spikes of a neuron in one step, of either sign; None: no bound."""
-        return None
+        return getattr(self, "max_spikes_per_step", None)
 
     def height_at(self, step: int) -> int:
         """The worth of a spike in a step, counted from 1."""
@@ -330,6 +325,13 @@ class NeuronType(Starting, ABC):
         return np.asarray(self.rates(NUMPY_RATES, np.asarray(gain + bias, np.float64)))
 
 
+class RateFunction(NeuronType):
+    """A type whose step is its rate function."""
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        return self.rates(xp, current)
+
+
 NUMPY_RATES: Any = NUMPY
 """NumPy as the namespace of rate functions, which need no integrator."""
 
@@ -421,7 +423,7 @@ def searched_gain_bias(
     return gain, threshold - gain * intercepts
 
 
-def no_gain_bias(neuron: NeuronType) -> NoReturn:
+def no_gain_bias(neuron: NeuronType, max_rates: NDArray, intercepts: NDArray) -> NoReturn:
     """Raise `NetworkError`: the type's response has no current at which it begins."""
     raise NetworkError(
         f"{type(neuron).__name__} has no gain and bias formula: give gain= and bias="
@@ -440,7 +442,7 @@ def register(cls: T) -> T:
         return f"{text[:-1]}{', ' * (text[-2] != '(')}initial_state={given!r})" if given else text
 
     cls.__repr__ = shown  # type: ignore[method-assign, assignment]
-    return enter(_registry, fixed(cls), "neuron type")
+    return NEURON_TYPES.register(cls)
 
 
 def each_of(xp: ArrayNamespace, value: float | NDArray) -> Any:
@@ -448,24 +450,18 @@ def each_of(xp: ArrayNamespace, value: float | NDArray) -> Any:
     return xp.constant(value) if isinstance(value, np.ndarray) else value
 
 
-def _finite(owner: object, name: str, value: Any) -> bool:
-    """Whether a value is a finite number, or one for each neuron where there may be."""
-    each = isinstance(value, np.ndarray) and name in getattr(owner, "per_neuron", ())
-    return bool(np.isfinite(value).all()) if each else is_number(value)
+def check_numbers(owner: object, above_zero: Iterable[str], from_zero: Iterable[str]) -> None:
+    """Raise `NetworkError` unless fields are finite numbers above 0, and others from 0.
 
-
-def check_positive(owner: object, **values: float | NDArray) -> None:
-    """Raise `NetworkError` unless every value is a finite number above zero."""
-    for name, value in values.items():
-        if not (_finite(owner, name, value) and np.all(value > 0)):
-            raise NetworkError(f"{type(owner).__name__}.{name} must be above 0, got {value!r}")
-
-
-def check_from_zero(owner: object, **values: float | NDArray) -> None:
-    """Raise `NetworkError` unless every value is a finite number from zero."""
-    for name, value in values.items():
-        if not (_finite(owner, name, value) and np.all(value >= 0)):
-            raise NetworkError(f"{type(owner).__name__}.{name} must be 0 or above, got {value!r}")
+    Those that may have one for each neuron are arrays of such numbers too.
+    """
+    bounds = {**dict.fromkeys(above_zero, "above 0"), **dict.fromkeys(from_zero, "0 or more")}
+    for name, bound in bounds.items():
+        value = getattr(owner, name)
+        each = isinstance(value, np.ndarray) and name in getattr(owner, "per_neuron", ())
+        finite = np.isfinite(value).all() if each else is_number(value)
+        if not (finite and np.all(value > 0 if bound == "above 0" else value >= 0)):
+            raise NetworkError(f"{type(owner).__name__}.{name} must be {bound}, got {value!r}")
 
 
 def check_cap(owner: object, cap: int | None) -> None:

@@ -74,7 +74,6 @@ class BipolarIntegrateAndFire(LinearResponse):
     counted_names = ("sent",)
     negative = True
     follows_mean = True
-    above_zero = ("amplitude",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,15 +111,8 @@ class BipolarIntegrateAndFire(LinearResponse):
         heights = _falling(steps, spikes) if steps > 1 else ()
         return cls(max_spikes_per_step=spikes, assumed_spikes=(spikes,), spike_heights=heights)
 
-    @property
-    def most_spikes(self) -> int | None:
-        return self.max_spikes_per_step
-
     def initial_values(self) -> Mapping[str, float]:
         return {"sent": 0.0}
-
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return xp.maximum(current, 0.0)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         least = 0.0 - state["sent"]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import numbers_or_nan
 from spikewright._base.arrays import frozen
 from spikewright._base.keywords import meant
 from spikewright._base.storage import ADDED
 from spikewright.errors import NetworkError
 from spikewright.network.distributions import Distribution
+from spikewright.network.shapes import finite
 
 Start = float | NDArray | Distribution
 """A value for all neurons, one for each, or a distribution to draw them from."""
@@ -84,10 +84,7 @@ def as_initial_state(owner: object, given: Any, names: tuple[str, ...]) -> Initi
 def _start(what: str, given: Any) -> NDArray | Distribution:
     if isinstance(given, Distribution):
         return given
-    values = numbers_or_nan(given)
-    if not np.all(np.isfinite(values)):
-        raise NetworkError(f"{what} must be finite numbers or a distribution, got {given!r}")
-    return frozen(values)
+    return frozen(finite(given, what, "finite numbers or a distribution"))
 
 
 def check_kept(kind: str, name: Any, names: tuple[str, ...], where: str) -> None:

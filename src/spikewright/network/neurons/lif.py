@@ -1,11 +1,11 @@
-"""Leaky integrate-and-fire neurons."""
+"""Leaky integrate-and-fire neurons, with adaptation too, and their rate functions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from spikewright.network.neurons.base import (
     ArrayNamespace,
     Clock,
     NeuronType,
+    RateFunction,
     Scaling,
     State,
     check_gain,
@@ -25,6 +26,7 @@ from spikewright.network.neurons.base import (
     register,
 )
 
+_FAR_BELOW = -20.0
 _TINY = 1e-200  # keeps a division finite
 
 
@@ -70,12 +72,6 @@ def _nearest(xp: ArrayNamespace, x: Any) -> Any:
     return down + xp.where(over > 0.5, 1.0, xp.where(over == 0.5, odd, xp.zeros_like(odd)))
 
 
-def check_min_voltage(owner: NeuronType, floor: float) -> None:
-    """Raise `NetworkError` unless a lower bound of the voltage is 0 or below, or minus infinity."""
-    if not ((is_number(floor) or floor == -math.inf) and floor <= 0):
-        raise NetworkError(f"{type(owner).__name__}.min_voltage must be 0 or below, got {floor!r}")
-
-
 def lif_step(
     xp: ArrayNamespace,
     current: Array,
@@ -102,37 +98,86 @@ def lif_step(
     return xp.where(fired, 1.0, xp.zeros_like(voltage))
 
 
+class _Membrane(EqualByValue, NeuronType):
+    """A leaky membrane with a threshold of 1: `tau_rc` and `tau_ref` in seconds."""
+
+    tau_rc: float | NDArray
+    tau_ref: float | NDArray
+    threshold_current = 1.0
+    above_zero: ClassVar[tuple[str, ...]] = ("tau_rc", "amplitude")
+    from_zero = ("tau_ref",)
+    per_neuron: ClassVar[tuple[str, ...]] = ("tau_rc", "tau_ref")
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return lif_rates(xp, current, self.tau_rc, self.tau_ref)
+
+    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
+        return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)
+
+
+class _Firing(_Membrane):
+    """A membrane that fires at most once a step, resets to 0 and stays above `min_voltage`."""
+
+    min_voltage: float
+    spiking = True
+    leaks = True
+    hard_reset = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        floor = self.min_voltage
+        if not ((is_number(floor) or floor == -math.inf) and floor <= 0):
+            raise NetworkError(
+                f"{type(self).__name__}.min_voltage must be 0 or below, got {floor!r}"
+            )
+
+    @property
+    def most_spikes(self) -> int:
+        return 1
+
+
 @register
 @dataclass(frozen=True, eq=False)
-class LIFRate(EqualByValue, NeuronType):
+class LIFRate(_Membrane, RateFunction):
     """`y = 1 / (tau_ref + tau_rc ln(1 + 1/(J - 1)))` where `J > 1`, else 0.
 
     `y` is in Hz; `tau_rc` (the membrane) and `tau_ref` (refractory) are in seconds, for all neurons
     or one for each.
     """
 
-    threshold_current = 1.0
-
     tau_rc: float | NDArray = 0.02
     tau_ref: float | NDArray = 0.002
     amplitude: float = 1.0
-    above_zero = ("tau_rc", "amplitude")
-    from_zero = ("tau_ref",)
-    per_neuron = ("tau_rc", "tau_ref")
-
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return lif_rates(xp, current, self.tau_rc, self.tau_ref)
-
-    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        return self.rates(xp, current)
-
-    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
-        return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)
 
 
 @register
 @dataclass(frozen=True, eq=False)
-class LIF(EqualByValue, NeuronType):
+class SoftLIFRate(_Membrane, RateFunction):
+    """`LIFRate` with its corner rounded, `J - 1` replaced by `sigma ln(1 + exp((J - 1) / sigma))`.
+
+    Hunsberger & Eliasmith 2015 (arXiv:1510.08829). `sigma` is a current, `tau_rc` and `tau_ref` are
+    in seconds, for all neurons or one for each. Gain and bias are those of `LIFRate`.
+    """
+
+    sigma: float = 1.0
+    tau_rc: float | NDArray = 0.02
+    tau_ref: float | NDArray = 0.002
+    amplitude: float = 1.0
+    above_zero = ("sigma", "tau_rc", "tau_ref", "amplitude")
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        j = (current - 1.0) / self.sigma
+        softened = xp.maximum(j, 0.0) + xp.log1p(xp.exp(-xp.abs(j)))
+        # Far below the corner the softened excess is exp(j), whose logarithm is j.
+        far = j < _FAR_BELOW
+        excess = self.sigma * xp.where(far, 1.0, softened)
+        inverse = xp.where(far, -j - math.log(self.sigma), xp.log1p(1.0 / excess))
+        return 1.0 / (each_of(xp, self.tau_ref) + each_of(xp, self.tau_rc) * inverse)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class LIF(_Firing):
     """Leaky integrate-and-fire, exact for a constant current within a step.
 
     `tau_rc dv/dt = J - v`, `tau_rc` in seconds. The threshold is 1 (strict) and the reset is to 0;
@@ -148,43 +193,22 @@ class LIF(EqualByValue, NeuronType):
     min_voltage: float = 0.0
     amplitude: float = 1.0
     skewed_scaling: bool = field(default=False, kw_only=True)
-    spiking = True
-    leaks = True
-    hard_reset = True
-    threshold_current = 1.0
-    above_zero = ("tau_rc", "amplitude")
-    from_zero = ("tau_ref",)
-    per_neuron = ("tau_rc", "tau_ref")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_min_voltage(self, self.min_voltage)
 
     @property
     def scaling(self) -> Scaling:  # type: ignore[override]
         """A scale is refused unless the skewed form is asked for by name."""
         return "skewed" if self.skewed_scaling else "refused"
 
-    @property
-    def most_spikes(self) -> int:
-        return 1
-
     def initial_values(self) -> Mapping[str, float]:
         return {"refractory_time": 0.0}
-
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return lif_rates(xp, current, self.tau_rc, self.tau_ref)
 
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         return lif_step(xp, current, state, clock, (self.tau_rc, self.tau_ref, self.min_voltage))
 
-    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
-        return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)
-
 
 @register
 @dataclass(frozen=True, eq=False)
-class GridLIF(EqualByValue, NeuronType):
+class GridLIF(_Firing):
     """Leaky integrate-and-fire whose spikes and silence lie on the grid of steps.
 
     `tau_rc dv/dt = J - v`, `tau_rc` in seconds, exact for a constant current within a step. A
@@ -201,22 +225,7 @@ class GridLIF(EqualByValue, NeuronType):
     tau_ref: float | NDArray = 0.002
     min_voltage: float = 0.0
     amplitude: float = 1.0
-    spiking = True
-    leaks = True
-    hard_reset = True
     scaling = "refused"
-    threshold_current = 1.0
-    above_zero = ("tau_rc", "amplitude")
-    from_zero = ("tau_ref",)
-    per_neuron = ("tau_rc", "tau_ref")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_min_voltage(self, self.min_voltage)
-
-    @property
-    def most_spikes(self) -> int:
-        return 1
 
     def silent_steps(self, dt: float) -> Any:
         """The number of steps of `dt` seconds without integration behind a spike."""
@@ -232,9 +241,6 @@ class GridLIF(EqualByValue, NeuronType):
     def initial_values(self) -> Mapping[str, float]:
         return {"refractory_steps": 0.0}
 
-    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        return lif_rates(xp, current, self.tau_rc, self.tau_ref)
-
     def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
         voltage, silent = state["voltage"], state["refractory_steps"]
         moved = voltage + (current - voltage) * share_of(xp, clock.dt, each_of(xp, self.tau_rc))
@@ -246,5 +252,69 @@ class GridLIF(EqualByValue, NeuronType):
         state["voltage"] = xp.where(fired, 0.0, xp.maximum(voltage, self.min_voltage))
         return xp.where(fired, 1.0, xp.zeros_like(voltage))
 
-    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
-        return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)
+
+class _Adaptive(_Membrane):
+    """`n += (dt / tau_n) (inc_n y - n)`, subtracted from the current; `rates` ignores it."""
+
+    scaling: Scaling = "refused"
+    tau_n: float | NDArray
+    inc_n: float | NDArray
+    above_zero = ("tau_n", "inc_n", "tau_rc", "amplitude")
+    per_neuron = ("tau_n", "inc_n", "tau_rc", "tau_ref")
+
+    def initial_values(self) -> Mapping[str, float]:
+        return {"adaptation": 0.0}
+
+    def _adapt(self, xp: ArrayNamespace, state: State, output: Array, dt: float) -> None:
+        tau_n, inc_n = each_of(xp, self.tau_n), each_of(xp, self.inc_n)
+        change = (dt / tau_n) * (inc_n * output - state["adaptation"])
+        state["adaptation"] = state["adaptation"] + change
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class AdaptiveLIFRate(_Adaptive):
+    """`LIFRate` of `J - n`, where `n` follows its own output with time constant `tau_n`.
+
+    `n += (dt / tau_n) (inc_n y - n)` with the output `y` in Hz. `tau_n`, `tau_rc` and `tau_ref` are
+    in seconds, `inc_n` is the current per Hz of steady output; each may have a value for each
+    neuron. `rates` ignores `n`.
+    """
+
+    tau_n: float | NDArray = 1.0
+    inc_n: float | NDArray = 0.01
+    tau_rc: float | NDArray = 0.02
+    tau_ref: float | NDArray = 0.002
+    amplitude: float = 1.0
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        rates = self.rates(xp, current - state["adaptation"])
+        self._adapt(xp, state, self.amplitude * rates, clock.dt)
+        return rates
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class AdaptiveLIF(_Firing, _Adaptive):
+    """`LIF` of `J - n`, where every spike adds to `n`, which decays with time constant `tau_n`.
+
+    `n += (dt / tau_n) (inc_n y - n)`, where `y` is `amplitude / dt` at a spike and else 0. `tau_n`,
+    `tau_rc` and `tau_ref` are in seconds, `inc_n` is the current per Hz of steady output; each may
+    have a value for each neuron. `min_voltage` is in spikes. `rates` ignores `n`.
+    """
+
+    tau_n: float | NDArray = 1.0
+    inc_n: float | NDArray = 0.01
+    tau_rc: float | NDArray = 0.02
+    tau_ref: float | NDArray = 0.002
+    min_voltage: float = 0.0
+    amplitude: float = 1.0
+
+    def initial_values(self) -> Mapping[str, float]:
+        return {"refractory_time": 0.0, "adaptation": 0.0}
+
+    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
+        constants = (self.tau_rc, self.tau_ref, self.min_voltage)
+        fired = lif_step(xp, current - state["adaptation"], state, clock, constants)
+        self._adapt(xp, state, (self.amplitude / clock.dt) * fired, clock.dt)
+        return fired

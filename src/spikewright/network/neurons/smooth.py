@@ -1,41 +1,32 @@
-"""Rate neurons with curved response functions; `RunningMeanSpiking` makes them spike."""
+"""Rate neurons with curved responses, and any by name; `RunningMeanSpiking` makes them spike."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewright._base.arguments import is_real_number
 from spikewright._base.arrays import EqualByValue
+from spikewright._base.equations import CURVES, Curve
+from spikewright.errors import NetworkError
+from spikewright.network.functions import check_curve
 from spikewright.network.neurons.base import (
     Array,
     ArrayNamespace,
-    Clock,
-    NeuronType,
-    State,
+    RateFunction,
     check_gain,
-    each_of,
     no_gain_bias,
     register,
 )
-from spikewright.network.neurons.lif import lif_gain_bias
-
-_FAR_BELOW = -20.0
-
-
-class _RateFunction(NeuronType):
-    """A type whose step is its rate function."""
-
-    def step(self, xp: ArrayNamespace, current: Array, state: State, clock: Clock) -> Array:
-        return self.rates(xp, current)
+from spikewright.network.shapes import fixed_numbers
 
 
 @register
 @dataclass(frozen=True)
-class Sigmoid(_RateFunction):
+class Sigmoid(RateFunction):
     """`y = 1 / (tau_ref (1 + exp(-J)))`; `tau_ref=1` is the plain logistic function.
 
     `y` is in Hz, `tau_ref` in seconds.
@@ -60,7 +51,7 @@ class Sigmoid(_RateFunction):
 
 @register
 @dataclass(frozen=True)
-class Tanh(_RateFunction):
+class Tanh(RateFunction):
     """`y = tanh(J) / tau_ref`; `tau_ref=1` is the plain function.
 
     `y` is in Hz, of either sign; `tau_ref` is in seconds.
@@ -85,14 +76,12 @@ class Tanh(_RateFunction):
 
 @register
 @dataclass(frozen=True)
-class Softplus(_RateFunction):
+class Softplus(RateFunction):
     """`y = ln(1 + exp(J))`, in Hz."""
 
     amplitude: float = 1.0
-    above_zero = ("amplitude",)
 
-    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> NoReturn:
-        no_gain_bias(self)
+    gain_bias = no_gain_bias
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
         return xp.maximum(current, 0.0) + xp.log1p(xp.exp(-xp.abs(current)))
@@ -100,7 +89,7 @@ class Softplus(_RateFunction):
 
 @register
 @dataclass(frozen=True)
-class ClippedReLU(_RateFunction):
+class ClippedReLU(RateFunction):
     """`y = min(max(0, J), max_value)`, in Hz; ReLU6 has `max_value=6`."""
 
     max_value: float = 6.0
@@ -111,31 +100,80 @@ class ClippedReLU(_RateFunction):
         return xp.minimum(xp.maximum(current, 0.0), self.max_value)
 
 
-@register
-@dataclass(frozen=True, eq=False)
-class SoftLIFRate(EqualByValue, _RateFunction):
-    """`LIFRate` with its corner rounded, `J - 1` replaced by `sigma ln(1 + exp((J - 1) / sigma))`.
+Parameters = tuple[tuple[str, float], ...]
 
-    Hunsberger & Eliasmith 2015 (arXiv:1510.08829). `sigma` is a current, `tau_rc` and `tau_ref` are
-    in seconds, for all neurons or one for each. Gain and bias are those of `LIFRate`.
+
+@register
+@dataclass(frozen=True)
+class Elementwise(RateFunction):
+    """`y = f(J)` for an elementwise function by name, such as `Elementwise("gelu")`.
+
+    `parameters` are its `(name, value)` pairs; `Elementwise.of("elu", alpha=0.5)` writes them as
+    keywords. Raises `NetworkError` for an unknown function or unknown parameters.
     """
 
-    sigma: float = 1.0
-    tau_rc: float | NDArray = 0.02
-    tau_ref: float | NDArray = 0.002
+    function: str
+    parameters: Parameters = ()
     amplitude: float = 1.0
-    threshold_current = 1.0
-    above_zero = ("sigma", "tau_rc", "tau_ref", "amplitude")
-    per_neuron = ("tau_rc", "tau_ref")
+
+    @classmethod
+    def of(cls, function: str, amplitude: float = 1.0, **parameters: float) -> Elementwise:
+        """The type with its function's parameters as keywords."""
+        return cls(function, tuple(parameters.items()), amplitude)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parameters = _pairs(self.parameters)
+        check_curve(self.function, parameters)
+        object.__setattr__(self, "parameters", tuple(sorted(parameters.items())))
+
+    @property
+    def curve(self) -> Curve:
+        """The function itself."""
+        return CURVES[self.function]
+
+    @property
+    def negative(self) -> bool:  # type: ignore[override]
+        """Whether the function has negative values."""
+        return self.curve.negative
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the function has a domain or is steep."""
+        return self.curve.domain != "all" or self.curve.steep
+
+    gain_bias = no_gain_bias
 
     def rates(self, xp: ArrayNamespace, current: Array) -> Array:
-        j = (current - 1.0) / self.sigma
-        softened = xp.maximum(j, 0.0) + xp.log1p(xp.exp(-xp.abs(j)))
-        # Far below the corner the softened excess is exp(j), whose logarithm is j.
-        far = j < _FAR_BELOW
-        excess = self.sigma * xp.where(far, 1.0, softened)
-        inverse = xp.where(far, -j - math.log(self.sigma), xp.log1p(1.0 / excess))
-        return 1.0 / (each_of(xp, self.tau_ref) + each_of(xp, self.tau_rc) * inverse)
+        with np.errstate(all="ignore"):  # outside its domain a function is NaN, or infinite
+            return self.curve(xp, current, dict(self.parameters))
 
-    def gain_bias(self, max_rates: NDArray, intercepts: NDArray) -> tuple[NDArray, NDArray]:
-        return lif_gain_bias(self, self.tau_rc, self.tau_ref, max_rates, intercepts)
+
+def _pairs(value: Any) -> dict[str, float]:
+    try:
+        pairs = dict(value)
+    except (TypeError, ValueError):
+        pairs = {"": None}
+    if not all(isinstance(name, str) and is_real_number(v) for name, v in pairs.items()):
+        raise NetworkError(
+            f"Elementwise.parameters are (name, number) pairs, got {value!r}; "
+            "Elementwise.of takes keywords"
+        )
+    return pairs
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class ParametricReLU(EqualByValue, RateFunction):
+    """`y = J` where `J >= 0`, else `slope J`; `slope` broadcasts to the population's shape."""
+
+    slope: NDArray
+    amplitude: float = 1.0
+    negative = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fixed_numbers(self, "slope")
+
+    def rates(self, xp: ArrayNamespace, current: Array) -> Array:
+        return xp.where(current >= 0, current, xp.constant(self.slope) * current)

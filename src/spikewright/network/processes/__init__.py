@@ -1,9 +1,16 @@
 """Processes: signals that are made step by step, with state and random numbers."""
 
-from spikewright.network.processes.base import PROCESSES, Process, Step, register
-from spikewright.network.processes.noise import BrownNoise, FilteredNoise, WhiteNoise
+from spikewright.network.processes.base import (
+    PROCESSES,
+    BrownNoise,
+    FilteredNoise,
+    PoissonSpikes,
+    Process,
+    Step,
+    WhiteNoise,
+    register,
+)
 from spikewright.network.processes.signals import EachStep, Piecewise, PresentInput, WhiteSignal
-from spikewright.network.processes.spikes import PoissonSpikes
 
 __all__ = [
     "PROCESSES",

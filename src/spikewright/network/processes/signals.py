@@ -9,25 +9,31 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright._base.arguments import is_number, numbers_or_nan
+from spikewright._base.arguments import is_number
+from spikewright._base.arrays import frozen
 from spikewright._base.optional import require
 from spikewright.errors import NetworkError
 from spikewright.network.processes.base import (
-    Process,
+    Source,
     State,
     Step,
-    check_gives,
-    check_no_input,
     register,
 )
-from spikewright.network.shapes import Shape, as_real, as_seed
+from spikewright.network.shapes import (
+    Shape,
+    above_zero,
+    as_seed,
+    finite,
+    fixed_numbers,
+    number,
+)
 
 _EARLY = 1e-7  # of a step or presentation by which a change may come early: rounding of times
 
 
 @register
 @dataclass(frozen=True)
-class WhiteSignal(Process):
+class WhiteSignal(Source):
     """A periodic random signal without frequencies above `high` (Hz), each equally strong.
 
     `period` is in seconds; every dimension has the root mean square `rms` over it. With `y0` each
@@ -44,20 +50,15 @@ class WhiteSignal(Process):
 
     def __post_init__(self) -> None:
         for name in ("period", "high", "rms"):
-            value = getattr(self, name)
-            if not (is_number(value) and value > 0):
-                raise NetworkError(f"WhiteSignal.{name} must be above 0, got {value!r}")
+            above_zero(getattr(self, name), f"WhiteSignal.{name}")
         if self.high < 1.0 / self.period:
             raise NetworkError(
                 f"WhiteSignal.high must be at least 1 / period = {1 / self.period:g} Hz, or the "
                 f"signal is zero; got {self.high!r}"
             )
-        if self.y0 is not None and not is_number(self.y0):
-            raise NetworkError(f"WhiteSignal.y0 must be None or a number, got {self.y0!r}")
+        if self.y0 is not None:
+            number(self.y0, "WhiteSignal.y0")
         as_seed(self.seed, "WhiteSignal")
-
-    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
-        check_no_input(self, shape_in)
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
@@ -88,37 +89,24 @@ class WhiteSignal(Process):
 
 @register
 @dataclass(frozen=True, eq=False)
-class PresentInput(Process):
+class PresentInput(Source):
     """Each of `inputs` `(n, values)` for `presentation_time` seconds, again and again."""
 
     inputs: NDArray
     presentation_time: float
+    gives = "inputs"
 
     def __post_init__(self) -> None:
-        try:
-            inputs = np.array(as_real(self.inputs))
-        except (TypeError, ValueError):
-            inputs = np.array(np.nan)
-        if inputs.ndim < 1 or inputs.size == 0 or not np.all(np.isfinite(inputs)):
-            raise NetworkError(
-                f"PresentInput.inputs must be (n, values) finite numbers, got shape {inputs.shape}"
-            )
-        inputs = inputs.reshape(len(inputs), -1)
-        inputs.setflags(write=False)
-        object.__setattr__(self, "inputs", inputs)
-        if not (is_number(self.presentation_time) and self.presentation_time > 0):
-            raise NetworkError(
-                f"PresentInput.presentation_time must be above 0 s, got {self.presentation_time!r}"
-            )
+        inputs = finite(self.inputs, "PresentInput.inputs", truth_values=True)
+        if inputs.ndim < 1 or inputs.size == 0:
+            raise NetworkError(f"PresentInput.inputs must be (n, values), got shape {inputs.shape}")
+        object.__setattr__(self, "inputs", frozen(inputs.reshape(len(inputs), -1)))
+        above_zero(self.presentation_time, "PresentInput.presentation_time", " s")
 
     @property
     def default_size_out(self) -> int:  # type: ignore[override]
         """Number of values of an input."""
         return int(self.inputs.shape[1])
-
-    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
-        check_no_input(self, shape_in)
-        check_gives(self, self.default_size_out, shape_out, "inputs")
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
@@ -134,7 +122,7 @@ class PresentInput(Process):
 
 @register
 @dataclass(frozen=True, eq=False)
-class EachStep(Process):
+class EachStep(Source):
     """One of `values` `(steps, ...)` in each of the first steps, and zero in all after them.
 
     A value is a number, or an array that broadcasts to the shape of what is given. Steps are
@@ -142,16 +130,14 @@ class EachStep(Process):
     """
 
     values: NDArray
+    gives = "values"
 
     def __post_init__(self) -> None:
-        values = numbers_or_nan(self.values)
-        if values.ndim < 1 or len(values) == 0 or not np.all(np.isfinite(values)):
+        values = fixed_numbers(self, "values")
+        if values.ndim < 1 or len(values) == 0:
             raise NetworkError(
-                "EachStep.values must be finite numbers (steps, ...), got an array of shape "
-                f"{values.shape}{' with NaN or infinity' * (values.size > 0 < values.ndim)}"
+                f"EachStep.values must be finite numbers (steps, ...), got shape {values.shape}"
             )
-        values.setflags(write=False)
-        object.__setattr__(self, "values", values)
 
     @property
     def default_size_out(self) -> int:  # type: ignore[override]
@@ -159,15 +145,17 @@ class EachStep(Process):
         return int(self.values[0].size)
 
     def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
-        check_no_input(self, shape_in)
+        shape = self.values.shape[1:]
         try:
-            np.broadcast_to(self.values[0], shape_out)
+            fits = np.broadcast_shapes(shape, shape_out) == shape_out
         except ValueError:
-            check_gives(self, self.default_size_out, shape_out, "values")
+            fits = False
+        super().check_shapes(shape_in, shape if fits else shape_out)
+        if not fits:
             raise NetworkError(
-                f"EachStep gives values of shape {self.values.shape[1:]} a step, which do not "
-                f"broadcast to {shape_out}"
-            ) from None
+                f"EachStep gives values of shape {shape} a step, which do not broadcast to "
+                f"{shape_out}"
+            )
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State
@@ -185,7 +173,7 @@ Piece = Callable[[float], Any]
 _KINDS = ("zero", "linear", "nearest", "slinear", "quadratic", "cubic")
 
 
-class Piecewise(Process):
+class Piecewise(Source):
     """Values that change at given times: `Piecewise({0.0: 0, 0.5: [1.0], 1.0: np.sin})`.
 
     Keys are seconds; before the first the output is zero. With `interpolation` "zero" each value
@@ -193,6 +181,8 @@ class Piecewise(Process):
     "quadratic" and "cubic" (the last three need SciPy) go through values; before the first time and
     after the last the output is zero, as in Nengo.
     """
+
+    gives = "pieces"
 
     def __init__(
         self,
@@ -223,22 +213,13 @@ class Piecewise(Process):
     def _piece(self, t: float, value: Any) -> Piece:
         if callable(value):
             return lambda now: np.ravel(np.asarray(value(now), np.float64))
-        try:
-            fixed = np.ravel(np.asarray(value, np.float64))
-        except (TypeError, ValueError):
-            fixed = np.array([np.nan])
-        if not np.all(np.isfinite(fixed)):
-            raise NetworkError(f"Piecewise: the value at {t!r} s is not of finite numbers")
+        fixed = np.ravel(finite(value, f"Piecewise: the value at {t!r} s", truth_values=True))
         return lambda now: fixed
 
     @property
     def default_size_out(self) -> int:  # type: ignore[override]
         """Number of values of a piece."""
         return self._size
-
-    def check_shapes(self, shape_in: Shape, shape_out: Shape) -> None:
-        check_no_input(self, shape_in)
-        check_gives(self, self.default_size_out, shape_out, "pieces")
 
     def make_step(
         self, shape_in: Shape, shape_out: Shape, dt: float, rng: np.random.Generator, state: State

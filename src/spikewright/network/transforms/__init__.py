@@ -11,19 +11,25 @@ from typing import Any
 from spikewright._base.arguments import as_numbers
 from spikewright.errors import NetworkError
 from spikewright.network.shapes import Shape
-from spikewright.network.transforms.base import TRANSFORMS, Transform, register
 from spikewright.network.transforms.layout import (
+    TRANSFORMS,
     Chain,
     Permute,
     Place,
     Reshape,
     Slice,
     Take,
+    Transform,
     flatten,
+    register,
 )
-from spikewright.network.transforms.transposed import ConvolutionTranspose, transposed
 from spikewright.network.transforms.weights import AxisMap, Dense, Scale, Sparse
-from spikewright.network.transforms.windows import Convolution, SumPool
+from spikewright.network.transforms.windows import (
+    Convolution,
+    ConvolutionTranspose,
+    SumPool,
+    transposed,
+)
 
 __all__ = [
     "TRANSFORMS",

@@ -15,12 +15,12 @@ from spikewright.conversion.options import CommonOptions
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import SimulationError
 from spikewright.evaluation import checked
-from spikewright.lower.speaking import say, silently
+from spikewright.lower.trace import say, silently
 from spikewright.measure import Evaluation
 from spikewright.measure.energy import cost_table
 from spikewright.records import Record
 from spikewright.report.sweeps import sweep_table
-from spikewright.running.stepping import refuse_sequences
+from spikewright.running.encoding import refuse_sequences
 from spikewright.study.grid.measuring import Measuring
 from spikewright.study.grid.settings import settings_of
 from spikewright.study.grid.summary import found_nothing, found_one

@@ -20,9 +20,9 @@ from spikewright.conversion.arguments import check_cap
 from spikewright.conversion.pipeline import convert
 from spikewright.errors import listed
 from spikewright.graph.layers import Activation
-from spikewright.lower.speaking import silently
+from spikewright.lower.trace import silently
 from spikewright.report.tables import Column, Table
-from spikewright.running.stepping import refuse_sequences
+from spikewright.running.encoding import refuse_sequences
 from spikewright.study.halving.candidates import candidates_of, compared_rules
 from spikewright.study.halving.comparison import Comparison, by_candidate
 from spikewright.study.halving.halving import (

@@ -18,7 +18,7 @@ from spikewright.conversion import Conversion
 from spikewright.errors import SpikewrightError
 from spikewright.measure import EveryStep
 from spikewright.measure.intervals import wilson_interval
-from spikewright.measure.readout import read_out, readout_name
+from spikewright.measure.readout import read_out
 from spikewright.measure.truth import Output
 from spikewright.records import Record, Worth
 from spikewright.running.converted import as_source
@@ -164,7 +164,7 @@ class Comparison:
         """A candidate under one readout, on the samples that it was run on."""
         losses = np.sum([distance.losses for distance in distances], axis=0)
         different = [d.different for d in distances if d.different is not None]
-        how, n = {"readout": readout_name(readout), "steps": self._steps}, len(losses)
+        how, n = {"readout": str(readout), "steps": self._steps}, len(losses)
         costs = [
             Record("spikes per sample", float(seen.spikes.mean()), "spikes", n, None, how),
             Record("neurons", seen.neurons, "neurons", n, None, how),

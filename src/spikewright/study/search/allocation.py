@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.choosing import Case, LayerStatistics, ScaleRule, Setting
+from spikewright.choosing import LayerStatistics, RuleCase, ScaleRule, Setting
 from spikewright.choosing.rules.energy_budget import proportions_of
 from spikewright.choosing.rules.spending import Item, Spending, Thresholds
 
@@ -25,7 +25,7 @@ class Allocation:
     """
 
     def __init__(
-        self, case: Case, weights: Mapping[str, NDArray], rules: Mapping[str, ScaleRule | None]
+        self, case: RuleCase, weights: Mapping[str, NDArray], rules: Mapping[str, ScaleRule | None]
     ) -> None:
         self._case, self._weights, self.rules = case, weights, rules
         self._spending = lru_cache(max(1, _CURVES // len(self.layers)))(self._make_spending)

@@ -15,7 +15,7 @@ from spikewright.errors import SimulationError, TuningError
 from spikewright.measure.metric import given_for
 from spikewright.measure.truth import labels_of
 from spikewright.running.converted import as_source
-from spikewright.running.outputs import outputs_of
+from spikewright.running.recording import outputs_of
 from spikewright.study.search.objective import Labelled
 from spikewright.study.search.running import Running, run
 

@@ -18,8 +18,8 @@ from spikewright.measure.operations import Counter
 from spikewright.measure.truth import Output
 from spikewright.network import Node
 from spikewright.running.encoding import feeds_of
-from spikewright.running.outputs import outputs_of
 from spikewright.running.padding import padding_in
+from spikewright.running.recording import outputs_of
 from spikewright.running.runner import Job, Runner
 
 

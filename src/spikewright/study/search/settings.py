@@ -14,7 +14,7 @@ from spikewright.quantising import Quantised
 from spikewright.records import Worth
 from spikewright.study.point import MINIMISED, Minimise
 from spikewright.study.search.running import Running
-from spikewright.training.settings import TRAINABLE
+from spikewright.training.options import TRAINABLE
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import Any, Unpack
 from spikewright._base.optional import require
 from spikewright._base.options import declared
 from spikewright._base.progress import progress_bar
-from spikewright.choosing import Case, ScaleRule, Setting, fingerprint
+from spikewright.choosing import RuleCase, ScaleRule, Setting, fingerprint
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.conversion import Conversion
 from spikewright.conversion.pipeline import convert
 from spikewright.lower.populations import Roles
-from spikewright.lower.speaking import silently
+from spikewright.lower.trace import silently
 from spikewright.measure.metric import Metric
 from spikewright.study.options import TuneOptions
 from spikewright.study.programs import ModelReference
@@ -58,7 +58,7 @@ from spikewright.study.search.short_list import (
 )
 from spikewright.study.search.space import Parameter, Values, choices_of, restricted
 from spikewright.study.search.trials import Study, open_study
-from spikewright.training.settings import named
+from spikewright.training.options import named
 
 _CALIBRATED = 256  # samples whose values the rules look at
 _CORRECTED = 128  # samples that biases of each step are measured on
@@ -277,7 +277,7 @@ def _allocation(
     outputs = Roles(graph).read_from()
     statistics = conversion.calibrate(some, progress=False)
     settings = dict.fromkeys(layers, Setting())
-    case = Case(graph, conversion.graph, settings, outputs, statistics)
+    case = RuleCase(graph, conversion.graph, settings, outputs, statistics)
     weights = sensitivities(graph, layers, some, outputs, "channel", work)
     return Allocation(case, weights, rules)
 

@@ -1,8 +1,7 @@
 """NIR files in other simulators: the spikes of each, and the reasons for differences."""
 
-from spikewright.exchange.nir.checking.check import check
+from spikewright.exchange.nir.checking.check import Check, Layer, Row, check
 from spikewright.exchange.nir.checking.readers import READERS, Reader
-from spikewright.exchange.nir.checking.result import Check, Layer, Row
 from spikewright.exchange.nir.checking.semantics import OURS, Semantics
 
 __all__ = ["OURS", "READERS", "Check", "Layer", "Reader", "Row", "Semantics", "check"]

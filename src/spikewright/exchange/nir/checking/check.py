@@ -2,30 +2,184 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikewright._base.amounts import number, percent
 from spikewright._base.arguments import is_number, is_whole
 from spikewright._base.keywords import spelled
+from spikewright._base.notebooks import Rows, Shown
 from spikewright._base.optional import require
 from spikewright._base.samples import duration, held
-from spikewright.errors import DamagedFileError, NetworkError, SimulationError
-from spikewright.exchange.nir.checking.environments import Place, Readers, places
-from spikewright.exchange.nir.checking.explain import TIES, Explanation, explain
-from spikewright.exchange.nir.checking.here import run_here
-from spikewright.exchange.nir.checking.process import Bounds, Heard, Job, ask
-from spikewright.exchange.nir.checking.readers import Reader
-from spikewright.exchange.nir.checking.result import Check, Layer, Outcome, Row
+from spikewright.errors import NetworkError, SimulationError
+from spikewright.exchange.nir.checking.process import Heard, Job, ask, run_here
+from spikewright.exchange.nir.checking.readers import Place, Reader, Readers, places
 from spikewright.exchange.nir.checking.semantics import RESETS, Semantics
+from spikewright.exchange.nir.checking.simulate import TIES, Explanation, explain
 from spikewright.exchange.nir.checking.wiring import Wiring, wiring_of
 from spikewright.exchange.nir.dialects import rule_of
 from spikewright.exchange.nir.loading import network_of, step_of
-from spikewright.exchange.nir.reading import read_flat
+from spikewright.exchange.nir.reading import Flat, read_flat
 from spikewright.network import Network
+from spikewright.report.tables import Column, Table
+
+Outcome = Literal["ran", "linted", "refused", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Spikes a sample of a layer here and there, and the share of neurons that send as many."""
+
+    name: str
+    here: float
+    there: float
+    same: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """The outcome of a file in one reader.
+
+    `reason` says why it did not run. `why` says why its spikes are others than ours. `reproduced`
+    is the share of neurons whose every spike these reasons give again, None where nothing was
+    simulated. `deviation` is the largest difference of a mean output, as a share of the
+    largest output here. `notes` are what else a user of the reader should know.
+    """
+
+    reader: str
+    outcome: Outcome
+    reason: str = ""
+    versions: Mapping[str, str] | None = None
+    layers: tuple[Layer, ...] = ()
+    deviation: float | None = None
+    accuracy: float | None = None
+    why: tuple[str, ...] = ()
+    reproduced: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """The version of the reader, where it is known."""
+        return next(iter((self.versions or {}).values()), "")
+
+    @property
+    def spikes(self) -> float | None:
+        """All spikes a sample, where the reader ran."""
+        return sum(layer.there for layer in self.layers) if self.outcome == "ran" else None
+
+    @property
+    def same(self) -> bool:
+        """True where every neuron sends as many spikes as here."""
+        return self.outcome == "ran" and all(layer.same == 1.0 for layer in self.layers)
+
+    def told(self) -> str:
+        """The reason why it differs or did not run, in one sentence."""
+        if self.reason:
+            return self.reason
+        if self.outcome == "linted":
+            return "; ".join(self.notes) or "nothing blocks it"
+        if not self.why and not self.same:
+            return "same spikes in the samples that were followed step by step"
+        return "; ".join(self.why) or "same spikes"
+
+
+@dataclass(frozen=True)
+class Check(Shown):
+    """A file in other readers, a row each, beside this project's own run of it."""
+
+    path: Path
+    samples: int
+    steps: int
+    here: Mapping[str, float]
+    accuracy: float | None
+    rows: tuple[Row, ...]
+
+    def __getitem__(self, reader: str) -> Row:
+        """The row of a reader; raises `KeyError` where it was not asked."""
+        for row in self.rows:
+            if row.reader == reader:
+                return row
+        raise KeyError(reader)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        rows = [{**asdict(row), "told": row.told()} for row in self.rows]
+        return {
+            "path": str(self.path),
+            "samples": self.samples,
+            "steps": self.steps,
+            "here": {"spikes": dict(self.here), "accuracy": self.accuracy},
+            "readers": rows,
+        }
+
+    def table(self) -> Table:
+        """One row a reader, this project's own first."""
+        total = sum(self.here.values())
+        ours = ("spikewright", "", "ran", total, 1.0, 0.0, self.accuracy, "")
+        rows = [
+            (
+                row.reader,
+                row.version,
+                row.outcome,
+                row.spikes,
+                _mean_same(row),
+                row.deviation,
+                row.accuracy,
+                row.told(),
+            )
+            for row in self.rows
+        ]
+        columns = (
+            Column("reader", "reader"),
+            Column("version", "version"),
+            Column("outcome", "outcome"),
+            Column("spikes", "spikes\nper sample", number),
+            Column("same", "layers' neurons\nwith as many", percent),
+            Column("deviation", "outputs\ndiffer by", percent),
+            Column("accuracy", "accuracy", percent),
+            Column("why", "why"),
+        )
+        title = f"{self.path.name}: {self.samples} samples, {self.steps} steps"
+        return Table(title, columns, (ours, *rows))
+
+    def _told(self) -> tuple[str, Rows]:
+        table = self.table()
+        return f"{table.title}.", table.as_texts()
+
+    def layer_table(self) -> Table:
+        """One row a layer and reader that ran: spikes a sample here and there."""
+        rows = [
+            (layer.name, row.reader, layer.here, layer.there, layer.same)
+            for row in self.rows
+            for layer in row.layers
+        ]
+        columns = (
+            Column("layer", "layer"),
+            Column("reader", "reader"),
+            Column("here", "spikes\nhere", number),
+            Column("there", "spikes\nthere", number),
+            Column("same", "neurons\nwith as many", percent),
+        )
+        return Table("layer by layer", columns, tuple(rows))
+
+    def __str__(self) -> str:
+        lines = [f"{self.path.name}: {self.samples} samples, {self.steps} steps"]
+        for row in self.rows:
+            spikes = "" if row.spikes is None else f", {number(row.spikes)} spikes per sample"
+            lines.append(f"{row.reader} {row.version}: {row.outcome}{spikes}: {row.told()}")
+        return "\n".join(lines)
+
+
+def _mean_same(row: Row) -> float | None:
+    """The mean over layers of the share of neurons with as many spikes."""
+    found = [layer.same for layer in row.layers]
+    return sum(found) / len(found) if found else None
+
 
 _EXPLAINED = 4  # samples whose every spike is compared
 _FOLLOWED = 32  # samples with other counts, whose spikes are compared where those four say nothing
@@ -82,9 +236,10 @@ def check(
         )
     if reset not in RESETS:
         raise NetworkError(f"reset must be one of {', '.join(RESETS)}, got {reset!r}")
-    network, step = _read(path, dt, reset)
-    graph = _graph(Path(path))
-    wiring = wiring_of(graph)
+    require("nir")
+    flat = read_flat(path)
+    network, step = _read(flat, dt, reset)
+    wiring = wiring_of(flat)
     values, timed, count = _samples(wiring, np.asarray(x), steps)
     truth = None if labels is None else _labels(labels, len(values))
     job = Job(
@@ -95,20 +250,19 @@ def check(
         timed=timed,
         dt=step,
         kept=_EXPLAINED,
+        seconds=float(seconds),
+        memory=int(memory * 2**30),
     )
     here = run_here(network, wiring, job)
-    bounds = Bounds(float(seconds), int(memory * 2**30))
-    ours = RESETS[reset].in_time_of(rule_of(graph.metadata))
+    ours = RESETS[reset].in_time_of(rule_of(flat.metadata))
     subject = _Subject(wiring, job, here, truth, ours)
-    rows = tuple(_row(place, subject, bounds) for place in where)
+    rows = tuple(_row(place, subject) for place in where)
     totals = {name: float(c.sum() / len(values)) for name, c in here.counts.items()}
     return Check(Path(path), len(values), count, totals, _accuracy(here, truth), rows)
 
 
-def _read(path: str | Path, dt: float | None, reset: str) -> tuple[Network, float]:
+def _read(flat: Flat, dt: float | None, reset: str) -> tuple[Network, float]:
     """The network of a file, and its step, in the file's unit of time, as readers have it."""
-    require("nir")
-    flat = read_flat(path)
     step = step_of(flat.metadata, dt)
     if step is None:
         raise NetworkError(
@@ -118,19 +272,9 @@ def _read(path: str | Path, dt: float | None, reset: str) -> tuple[Network, floa
     return network_of(flat, replace(step, seconds=step.units), reset), step.units
 
 
-def _graph(path: Path) -> Any:
-    """The graph of a file that `load` could read; raises `DamagedFileError` where nir cannot."""
-    try:
-        return require("nir").read(path)
-    except Exception as error:  # whatever a file makes of nir
-        raise DamagedFileError(
-            f"{path}: holds no graph of NIR ({error}). Save it again."
-        ) from error
-
-
 def _samples(wiring: Wiring, x: NDArray, steps: Any) -> tuple[NDArray, bool, int]:
     """Samples, whether they have an axis of time, and the number of steps."""
-    shape = tuple(int(n) for n in np.atleast_1d(wiring.nodes[wiring.input].input_type["input"]))
+    shape = wiring.nodes[wiring.input].shape("shape")
     if x.dtype.kind not in "biuf" or not np.isfinite(x).all() or not x.size:
         raise SimulationError("x must hold finite real numbers, at least one sample of them")
     found = held(x, shape)
@@ -160,12 +304,12 @@ def _labels(labels: ArrayLike, samples: int) -> NDArray:
     return found
 
 
-def _row(place: Place, subject: _Subject, bounds: Bounds) -> Row:
+def _row(place: Place, subject: _Subject) -> Row:
     """The row of a reader."""
     name, job, here = place.reader.name, subject.job, subject.here
     if place.python is None:
         return Row(name, "missing", place.reason)
-    there = ask(place.reader, place.python, job, bounds)
+    there = ask(place.reader, place.python, job)
     if there.stage != "done":
         return Row(name, _OUTCOMES.get(there.stage, "failed"), there.reason, there.versions)
     if place.reader.semantics is None or there.output is None:
@@ -177,7 +321,7 @@ def _row(place: Place, subject: _Subject, bounds: Bounds) -> Row:
         return Row(name, "failed", why, there.versions)
     found = _explained(place.reader, subject, job, there)
     if not found.why:
-        found = _followed(place, subject, there, bounds) or found
+        found = _followed(place, subject, there) or found
     fits = here.output is not None and there.output.size == here.output.size
     return Row(
         name,
@@ -200,7 +344,7 @@ def _explained(reader: Reader, subject: _Subject, job: Job, there: Heard) -> Exp
     return explain(subject.wiring, reader.semantics, timed, there.spikes, job.dt, subject.ours)
 
 
-def _followed(place: Place, subject: _Subject, there: Heard, bounds: Bounds) -> Explanation | None:
+def _followed(place: Place, subject: _Subject, there: Heard) -> Explanation | None:
     """Reasons from samples that have other counts, which the reader runs once more."""
     assert place.python is not None
     apart = _apart(subject.here, there)
@@ -208,7 +352,7 @@ def _followed(place: Place, subject: _Subject, there: Heard, bounds: Bounds) -> 
         return None
     some = apart[:_FOLLOWED]
     job = replace(subject.job, x=subject.job.x[some], kept=len(some))
-    again = ask(place.reader, place.python, job, bounds)
+    again = ask(place.reader, place.python, job)
     if again.stage != "done":
         return None
     found = _explained(place.reader, subject, job, again)

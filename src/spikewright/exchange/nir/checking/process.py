@@ -1,4 +1,4 @@
-"""One reader in a process of its own, within bounds of time and memory: its end is no other's."""
+"""One reader in a process of its own, within bounds; and this project's own run of a file."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewright.exchange.nir.checking.readers import Reader
+from spikewright.exchange.nir.checking.wiring import Wiring
+from spikewright.network import Ensemble, Probe
+from spikewright.simulator import Simulator
 
 _HERE = Path(__file__).parent
 _START = (
@@ -25,19 +28,12 @@ _BATCH = 32
 _LONGEST = 300  # characters of what a process said last
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """The limits of a reader: seconds, and bytes of its own."""
-
-    seconds: float
-    memory: int
-
-
 @dataclass(frozen=True, eq=False)
 class Job:
     """A file, its neurons, samples `(batch, steps, *shape)` or `(batch, *shape)`, and the run.
 
-    Every step's spikes of the first `kept` samples come back; of the others only counts.
+    Every step's spikes of the first `kept` samples come back; of the others only counts. A reader
+    may take so many `seconds`, and bytes of `memory` of its own.
     """
 
     path: Path
@@ -47,6 +43,8 @@ class Job:
     timed: bool
     dt: float
     kept: int
+    seconds: float = 300.0
+    memory: int = 8 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +63,11 @@ class Heard:
     output: NDArray | None = None
 
 
-def ask(reader: Reader, python: Path, job: Job, bounds: Bounds) -> Heard:
+def ask(reader: Reader, python: Path, job: Job) -> Heard:
     """Let a reader's Python do a job; whatever becomes of it is an answer."""
     with tempfile.TemporaryDirectory(prefix="spikewright-nir-") as name:
         folder = Path(name)
-        _write(folder, reader, job, bounds)
+        _write(folder, reader, job)
         command = [str(python), "-c", _START, str(_HERE), str(folder)]
         try:
             done = subprocess.run(
@@ -79,20 +77,20 @@ def ask(reader: Reader, python: Path, job: Job, bounds: Bounds) -> Heard:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                timeout=bounds.seconds,
+                timeout=job.seconds,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return Heard("run", f"not done in {bounds.seconds:g} s")
+            return Heard("run", f"not done in {job.seconds:g} s")
         except OSError as error:
             return Heard("import", f"{python}: {error.strerror}")
         return _read(folder, done)
 
 
-def _write(folder: Path, reader: Reader, job: Job, bounds: Bounds) -> None:
+def _write(folder: Path, reader: Reader, job: Job) -> None:
     np.save(folder / "x.npy", np.asarray(job.x, np.float32))
     document = {
-        "reader": reader.name.replace("-", "_"),
+        "reader": reader.name,
         "packages": [reader.package, "nir", "nirtorch"],
         "path": str(job.path.resolve()),
         "neurons": job.neurons,
@@ -101,7 +99,7 @@ def _write(folder: Path, reader: Reader, job: Job, bounds: Bounds) -> None:
         "dt": job.dt,
         "kept": job.kept,
         "batch": _BATCH,
-        "memory": bounds.memory,
+        "memory": job.memory,
     }
     (folder / "job.json").write_text(json.dumps(document), encoding="utf-8")
 
@@ -145,3 +143,35 @@ def _last(done: subprocess.CompletedProcess[bytes]) -> str:
 
 def _of(prefix: str, parts: Mapping[str, Any]) -> dict[str, NDArray]:
     return {k.removeprefix(prefix): v for k, v in parts.items() if k.startswith(prefix)}
+
+
+_BATCH_HERE = 64
+
+
+def run_here(network: Any, wiring: Wiring, job: Job) -> Heard:
+    """Counts of every layer and mean outputs of a file's network, as `load` reads it."""
+    (given,), (taken,) = network.inputs.values(), network.outputs.values()
+    with network:
+        output = Probe(taken)
+        layers = {
+            name: Probe(_layer(network.layers, name, wiring.nodes[name]).neurons, "spike_count")
+            for name in wiring.spiking
+        }
+    parts: dict[str, list[NDArray]] = {name: [] for name in layers}
+    outputs = []
+    for first in range(0, len(job.x), _BATCH_HERE):
+        x = np.asarray(job.x[first : first + _BATCH_HERE], np.float64)
+        simulator = Simulator(
+            network, job.dt, batch_size=len(x), precision="float64", progress=False
+        )
+        simulator.run_steps(job.steps, {given: x})
+        outputs.append(simulator.data[output].mean(1))
+        for name, probe in layers.items():
+            parts[name].append(simulator.data[probe].sum(1))
+    counts = {name: np.concatenate(found) for name, found in parts.items()}
+    return Heard("done", counts=counts, output=np.concatenate(outputs))
+
+
+def _layer(layers: dict[str, Ensemble], name: str, node: Any) -> Ensemble:
+    """The neurons of a node, which have the name of the layer that its metadata name."""
+    return layers[name] if name in layers else layers[node.metadata["layer"]]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewright.exchange.nir.walks import SPIKING
+from spikewright.exchange.nir.waits import SPIKING
 
 
 @dataclass(frozen=True)

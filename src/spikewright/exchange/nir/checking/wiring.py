@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from spikewright.errors import NetworkError
-from spikewright.exchange.nir.reading import read_flat
-from spikewright.exchange.nir.walks import SPIKING, STATEFUL, walked
+from spikewright.exchange.nir.reading import Flat, Record, read_flat
+from spikewright.exchange.nir.waits import SPIKING, STATEFUL, walked
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Wiring:
     `walk` is another order: from the input along the edges, each branch to its end.
     """
 
-    nodes: dict[str, Any]
+    nodes: dict[str, Record]
     sources: dict[str, tuple[str, ...]]
     order: tuple[str, ...]
     walk: tuple[str, ...]
@@ -28,12 +28,12 @@ class Wiring:
     @property
     def neurons(self) -> tuple[str, ...]:
         """The nodes that hold a state, in their order."""
-        return tuple(name for name in self.order if kind(self.nodes[name]) in STATEFUL)
+        return tuple(name for name in self.order if self.nodes[name].kind in STATEFUL)
 
     @property
     def spiking(self) -> tuple[str, ...]:
         """The nodes that send spikes, in their order."""
-        return tuple(name for name in self.order if kind(self.nodes[name]) in SPIKING)
+        return tuple(name for name in self.order if self.nodes[name].kind in SPIKING)
 
     def as_walked(self) -> Wiring:
         """The graph in the order of the walk."""
@@ -70,43 +70,29 @@ class Wiring:
         return replace(self, sources=sources)
 
 
-def kind(node: Any) -> str:
-    """The primitive that a node is."""
-    return type(node).__name__
+def wiring_of(source: Any) -> Wiring:
+    """The wiring of a file or a graph with one input and one output.
 
-
-def wiring_of(graph: Any) -> Wiring:
-    """The wiring of a graph with one input and one output.
-
-    Raises `NetworkError` for another one, and `DamagedFileError` for edges that fit no nodes.
+    Raises `NetworkError` for another one, and `DamagedFileError` for what is no graph.
     """
-    ends = [
-        [name for name, node in graph.nodes.items() if kind(node) == end]
-        for end in ("Input", "Output")
-    ]
-    for what, names in zip(("input", "output"), ends, strict=True):
+    flat = source if isinstance(source, Flat) else read_flat(source)
+    sources: dict[str, list[str]] = {name: [] for name in flat.nodes}
+    for pre, post in flat.edges:
+        sources[post].append(pre)
+    inside = {"Input": {post for _, post in flat.edges}, "Output": {pre for pre, _ in flat.edges}}
+    ends = []
+    for kind, others in inside.items():  # graphs inside the graph have ends of their own
+        names = [n for n, node in flat.nodes.items() if node.kind == kind and n not in others]
         if len(names) != 1:
             raise NetworkError(
-                f"the graph has {len(names)} {what}s ({', '.join(names)}), and readers are "
-                f"compared on graphs with one. Write a file for each {what}"
+                f"the graph has {len(names)} {kind.lower()}s ({', '.join(names)}), and readers are "
+                f"compared on graphs with one. Write a file for each {kind.lower()}"
             )
-    flat = read_flat(graph)
-    sources: dict[str, list[str]] = {name: [] for name in flat.nodes}
-    for source, target in flat.edges:
-        sources[target].append(source)
-    (given,), (taken,) = ends
+        ends += names
+    given, taken = ends
     fixed = {name: tuple(found) for name, found in sources.items()}
-    nodes, walk = dict(_nodes(graph, "")), walked(flat.nodes, flat.edges, given)
-    return Wiring(nodes, fixed, _ordered(fixed), walk, given, taken)
-
-
-def _nodes(graph: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """The nodes of a graph and of those in it, under the names that `read_flat` gives them."""
-    for name, node in graph.nodes.items():
-        if kind(node) == "NIRGraph":
-            yield from _nodes(node, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", node
+    walk = walked(flat.nodes, flat.edges, given)
+    return Wiring(flat.nodes, fixed, _ordered(fixed), walk, given, taken)
 
 
 def _ordered(sources: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

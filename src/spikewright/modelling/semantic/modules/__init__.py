@@ -1,14 +1,21 @@
-"""Modules: the parts of models of semantic pointers, one a file."""
+"""Modules: the parts of models of semantic pointers."""
 
-from spikewright.modelling.semantic.modules.binding import Bind
-from spikewright.modelling.semantic.modules.choosing import Accumulators, WinnerTakeAll
-from spikewright.modelling.semantic.modules.cleanup import Cleanup
-from spikewright.modelling.semantic.modules.comparison import Compare
-from spikewright.modelling.semantic.modules.numbers import Product, Scalar
-from spikewright.modelling.semantic.modules.state import Memory, State
-from spikewright.modelling.semantic.modules.stimulus import Input
-from spikewright.modelling.semantic.modules.superposition import Superposition
-from spikewright.modelling.semantic.modules.transcoding import Transcode
+from spikewright.modelling.semantic.modules.recall import (
+    Accumulators,
+    Bind,
+    Cleanup,
+    Compare,
+    Product,
+    Scalar,
+    WinnerTakeAll,
+)
+from spikewright.modelling.semantic.modules.state import (
+    Input,
+    Memory,
+    State,
+    Superposition,
+    Transcode,
+)
 
 __all__ = [
     "Accumulators",

@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .models import MODELS
 
 LONGEST = 400  # characters of an error
 
@@ -28,8 +29,7 @@ def main(folder: Path) -> None:
     warnings.simplefilter("ignore")  # of libraries; they are many and not ours
     result: dict[str, Any] = {"stage": "import"}
     try:
-        reader = import_module(f"runner.{job['reader']}")
-        model = reader.Model()
+        model = MODELS[job["reader"]]()
         result.update(stage="read", versions=_versions(job["packages"]))
         model.read(job["path"], job["dt"], tuple(job["neurons"]))
         result["stage"] = "run"
