@@ -43,7 +43,7 @@ def arrays(
         for into, out in rows:
             for i, size in enumerate(sizes):
                 part = slice(i * dimensions, (i + 1) * dimensions)
-                ensemble = sw.Ensemble(size, dimensions, neuron_type=kind)
+                ensemble = sw.Ensemble(size, dimensions, neuron_type=kind, n_eval_points=90)
                 sw.Connection(into[part], ensemble, None)
                 sw.Connection(ensemble, out[part], None if i % 2 else 0.005)
                 sw.Connection(ensemble, out[part], 0.01, function=np.square, transform=0.5)
@@ -174,7 +174,7 @@ def test_any_state_is_recorded(kind: str) -> None:
     assert names
     with sw.Network(seed=1) as net:
         stimulus = sw.Node(np.zeros(2))
-        ensemble = sw.Ensemble(300, 2, neuron_type=neuron_type)
+        ensemble = sw.Ensemble(300, 2, neuron_type=neuron_type, n_eval_points=90)
         sw.Connection(stimulus, ensemble, None)
         sw.Connection(ensemble, ensemble, 0.05)
         for name in names:

@@ -24,7 +24,7 @@ from spikewright.records import Record
 from spikewright.report import write_html
 from spikewright.report.figures import RasterInfo, raster_info
 from spikewright.running.recording import truth_of_only
-from spikewright.study.programs import again, call, imports
+from spikewright.study.programs import ProgramWriter
 
 ARGUMENTS = "spikewright.arguments"
 """The key in the context's `meta` that holds the arguments of the program."""
@@ -104,7 +104,7 @@ def write_report(
     code = _python(subject) if python is None else python
     lines = [command_line()]
     if 0 < len(code) <= _LONGEST:
-        head = [] if "import" in code else [*imports(code), ""]
+        head = [] if "import" in code else [*ProgramWriter().imports(code), ""]
         lines.append("\n".join([*head, code]))
     origin = {"model": _named(subject.model), "data": _named(subject.data)}
     write_html(
@@ -123,10 +123,11 @@ def _python(subject: Subject) -> str:
     """The network as a call, with numbers in the place of rules."""
     path, numbers = repr(str(subject.model)), subject.conversion.resolved
     if is_model(subject.model):
-        return call(path, numbers)
+        return ProgramWriter().call(path, numbers)
     if not subject.choices:
         return f"sw.load({path})"
-    return again(f"sw.load({path})", numbers, dict.fromkeys(["spiking", *subject.choices]))
+    changed = ["spiking", *subject.choices]
+    return ProgramWriter().again(f"sw.load({path})", numbers, changed)
 
 
 def command_line() -> str:

@@ -19,8 +19,7 @@ import spikewright as sw
 from spikewright.choosing.rules.case import RuleCase, Setting
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.graph import Graph
-from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.parameters import searched_rules
+from spikewright.study.search.parameters import Allocation, searched_rules
 
 BEFORE = json.loads(Path(__file__).with_name("budgets_before.json").read_text())
 GRAPHS = {"mlp": MLP, "residual": RESIDUAL}

@@ -18,8 +18,7 @@ from spikewright.choosing.rules import rule as rules
 from spikewright.cli import main
 from spikewright.errors import ConversionError, TuningError
 from spikewright.showing.demo import MODEL
-from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.parameters import searched_rules, with_rules
+from spikewright.study.search.parameters import Allocation, searched_rules, with_rules
 
 X = np.random.default_rng(0).normal(size=(40, 6))
 

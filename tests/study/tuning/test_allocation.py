@@ -10,8 +10,7 @@ from spikewright.choosing.rules.case import RuleCase, Setting
 from spikewright.choosing.statistics.sensitivity import sensitivities
 from spikewright.graph import Graph, Node
 from spikewright.graph.layers import Activation, Affine, Input
-from spikewright.study.search.allocation import Allocation
-from spikewright.study.search.parameters import searched_rules
+from spikewright.study.search.parameters import Allocation, searched_rules
 
 STEPS = 4
 UNCAPPED, CAPPED = Setting(), Setting(cap=1)

@@ -20,6 +20,7 @@ from spikewright.frontends.onnx.registry import READERS, reads
 from spikewright.frontends.onnx.tensors import half_of, widen
 from spikewright.frontends.onnx.values import Unreadable
 from spikewright.frontends.onnx.walk import Walk
+from spikewright.frontends.reading.call import afford_call
 from spikewright.frontends.source import Source
 
 __all__ = ["READERS", "OnnxNode", "Unreadable", "read", "reads"]
@@ -70,6 +71,7 @@ def _read(proto: Any, place: str, example_input: Any, outputs: Sequence[str] | N
     tensors = {name: walk.tensors[name] for name in graph.shapes if name in walk.tensors}
     layers = {node.source for node in graph}
     call = Evaluator(own, walk.returned, inputs)
+    afford_call(graph)
     notes = check_apart(call, walk, graph, examples) + tuple(
         note for note in left_out.notes if note.layer in layers
     )

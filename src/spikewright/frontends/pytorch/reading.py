@@ -71,7 +71,14 @@ from spikewright.frontends.pytorch.registry import (
     why_not,
 )
 from spikewright.frontends.pytorch.running import call, precision_of, ran, run
-from spikewright.frontends.reading.call import BATCH_FIRST, Unknown, Unreadable, Value, layout_of
+from spikewright.frontends.reading.call import (
+    BATCH_FIRST,
+    Unknown,
+    Unreadable,
+    Value,
+    afford_call,
+    layout_of,
+)
 from spikewright.frontends.source import GraphBuilder, Source
 from spikewright.graph import Graph
 
@@ -103,6 +110,7 @@ def read_program(
     walk = _Walk(program, places, input_places(exported, module), module is not None)
     graph = walk.graph()
     if not lone:
+        afford_call(graph)
         compare_programs(many, program, samples or 2, places)
     elif module is None:
         walk.refuse_lone_outputs()

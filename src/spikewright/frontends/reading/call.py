@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from spikewright._base.budget import MORE_BYTES, MORE_NODES, current
 from spikewright.errors import GraphError, Refusal
 from spikewright.frontends.source import GraphBuilder, shape_made
+from spikewright.graph import Graph
 from spikewright.graph.layers import (
     Activation,
     Broadcast,
@@ -210,6 +212,17 @@ def afford_nodes(count: int, what: str) -> None:
     budget = current()
     if budget is not None and (reason := budget.spend_nodes(count)):
         raise Unreadable(f"{what}: {reason}", MORE_NODES)
+
+
+def afford_call(graph: Graph) -> None:
+    """Count the largest value that a model of a file has for one sample, before it is called.
+
+    Raises `DamagedFileError` where the file's budget has no room for it.
+    """
+    budget = current()
+    if budget is not None:
+        name, shape = max(graph.shapes.items(), key=lambda item: math.prod(item[1]))
+        budget.take(4 * math.prod(shape), f"for one sample, the value of {name!r}")
 
 
 _MOVES = (Broadcast, Crop, Identity, Permute, Reshape, Slice)

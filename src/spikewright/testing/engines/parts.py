@@ -171,7 +171,7 @@ class PartTests(Suite):
         """
         rng = np.random.default_rng(5)
         transform = _spread(example.transform, rng)
-        values = _sizes(rng, (6, 2, *example.shape)) * rng.choice([-1.0, 1.0], example.shape)
+        values = _sizes(rng, (3, 2, *example.shape)) * rng.choice([-1.0, 1.0], example.shape)
         alone = np.eye(int(np.prod(example.shape)))[:2].reshape(2, *example.shape)
         values[-1] *= alone[rng.permutation(2)]
         with Network() as net:
@@ -179,9 +179,9 @@ class PartTests(Suite):
             end = Node(size_in=transform.output_shape(example.shape))
             Connection(stimulus, end, None, transform)
             probe = Probe(end)
-        data = self.run(net, 2, batch=6, feeds={stimulus: values}, precision=precision)
-        found = data[probe].reshape(12, -1)
-        for y, x in zip(found, values.reshape(12, *example.shape), strict=True):
+        data = self.run(net, 2, batch=3, feeds={stimulus: values}, precision=precision)
+        found = data[probe].reshape(6, -1)
+        for y, x in zip(found, values.reshape(6, *example.shape), strict=True):
             exact = oracle.apply_transform(_wide(transform), x.astype(np.longdouble)).ravel()
             sizes = oracle.apply_transform(_absolute(transform), np.abs(x)).ravel()
             terms = oracle.apply_transform(_ones(transform), np.ones(x.shape)).max(initial=1.0)
