@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from spikewright._base import storage as _storage
 from spikewright.errors import DamagedFileError, NetworkError
 from spikewright.network.connection import Connection
-from spikewright.network.manifest.reading import Reader
+from spikewright.network.manifest.reading import ManifestReader
 from spikewright.network.manifest.registries import Object
-from spikewright.network.manifest.writing import Writer
+from spikewright.network.manifest.writing import ManifestWriter
 from spikewright.network.network import Network, detached
 from spikewright.network.node import Node
 from spikewright.network.node_functions import PythonCall
@@ -65,7 +65,7 @@ def to_manifest(network: Network, encoder: _storage.Encoder) -> tuple[dict[str, 
         *network.all_connections,
         *network.all_probes,
     ]
-    writer = Writer(objects, encoder)
+    writer = ManifestWriter(objects, encoder)
     return writer.network(network), objects
 
 
@@ -78,7 +78,7 @@ def from_manifest(
     """
     try:
         with detached():
-            return Reader(arrays).network(content)
+            return ManifestReader(arrays).network(content)
     except _DAMAGE as error:
         raise DamagedFileError(
             f"{place}: its manifest does not describe a network ({type(error).__name__}: {error})."
